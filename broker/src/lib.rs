@@ -1,0 +1,1 @@
+//! The MQTT edge: mTLS, sessions and access rules in front of an embedded rumqttd router.

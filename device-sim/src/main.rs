@@ -1,0 +1,3 @@
+//! Simulated soundboxes and a simulated acquirer, against any server of the platform's contract.
+
+fn main() {}

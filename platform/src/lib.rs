@@ -1,0 +1,1 @@
+//! The QRIS soundbox platform service: HTTP API, MQTT bridge, payments, background jobs.

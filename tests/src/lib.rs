@@ -1,0 +1,1 @@
+//! End-to-end stories on the real broker, the real database and the real simulator.

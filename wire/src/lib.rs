@@ -1,0 +1,1 @@
+//! What a soundbox and the platform agree on: ids, rupiah, topics, messages, codec, signature. No IO.
