@@ -1,1 +1,16 @@
-//! The QRIS soundbox platform service: HTTP API, MQTT bridge, payments, background jobs.
+//! The QRIS soundbox platform.
+//!
+//! ```text
+//! wire ← domain ← store ← service ← { http, bridge, jobs }
+//! ```
+//!
+//! [`store`] is all the SQL there is, as free functions on a connection; [`service`] holds the use
+//! cases and owns each database transaction; [`http`], [`bridge`] (MQTT) and [`jobs`] call services
+//! and never the store. [`app`] builds the whole from a [`config::Config`] and runs it;
+//! [`demo`] is a client of the public API that happens to start the server it talks to.
+
+pub mod clock;
+pub mod http;
+pub mod postgres;
+pub mod service;
+pub mod store;
