@@ -1,1 +1,16 @@
-//! What a soundbox and the platform agree on: ids, rupiah, topics, messages, codec, signature. No IO.
+//! What a soundbox and the platform agree on, and nothing else: ids, rupiah, topics, messages, their two encodings,
+//! the signature on what the platform says, and the words in which a box says it.
+//!
+//! There is no IO, no clock and no randomness here: times and keys are arguments. Both sides of the contract (the
+//! platform and the simulated box) depend on this crate and on nothing of each other.
+
+pub mod ids;
+pub mod rupiah;
+pub mod topic;
+
+pub use ids::{
+    BindingId, CallbackId, CommandId, DeviceId, EventId, IncidentId, MerchantId, OutletId,
+    ParseIdError, PayoutId, SettlementId, TerminalId, TokenId, TransactionId, UserId,
+};
+pub use rupiah::{AmountError, Rupiah};
+pub use topic::{Channel, Direction, DownlinkFilter, ParseTopicError, Topic};

@@ -1,0 +1,320 @@
+//! Money: whole rupiah, exact.
+//!
+//! The Indonesian rupiah is written without minor units in every payment this system sees, so an amount is an
+//! integer. It is held as a decimal, because rates (basis points) are multiplied with it elsewhere and must not pass
+//! through binary floats. On the wire an amount is a JSON integer; because partners and boxes also write `"50000"`,
+//! `"50000.00"` and `50000.0`, those are read too, provided that the fraction is zero.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// An amount of whole rupiah. Negative amounts exist in the ledger; a payment asks [`Rupiah::payable`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Rupiah(Decimal);
+
+/// Why a value is not an amount of whole rupiah.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not a plain decimal number.
+    #[error("not a decimal number")]
+    NotANumber,
+    /// A fraction of a rupiah.
+    #[error("not a whole number of rupiah")]
+    Fraction,
+    /// Beyond what 64 bits hold.
+    #[error("out of range")]
+    OutOfRange,
+    /// Outside 1 … `max`.
+    #[error("a payment is between 1 and {max} rupiah")]
+    NotPayable {
+        /// The largest payment that is taken.
+        max: Rupiah,
+    },
+}
+
+/// The longest text that can be an amount: a sign, 19 digits, a point and a generous run of zeros.
+const TEXT_LEN_MAX: usize = 40;
+
+/// Below this magnitude every integer has an exact f64 (2^53).
+const F64_EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+impl Rupiah {
+    /// Nothing.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// An amount of whole rupiah.
+    pub fn from_i64(rupiah: i64) -> Self {
+        Self(Decimal::from(rupiah))
+    }
+
+    /// The amount as an integer, as Postgres (`bigint`) and JSON hold it.
+    pub fn to_i64(self) -> i64 {
+        // Every constructor and operation keeps the value within i64, so the fallback is never taken.
+        self.0.to_i64().unwrap_or(0)
+    }
+
+    /// An amount from a decimal without a fraction (`50000.00` is one).
+    ///
+    /// # Errors
+    /// A fraction, or a value beyond 64 bits.
+    pub fn from_decimal(value: Decimal) -> Result<Self, AmountError> {
+        if !value.fract().is_zero() {
+            return Err(AmountError::Fraction);
+        }
+        value
+            .to_i64()
+            .map(Self::from_i64)
+            .ok_or(AmountError::OutOfRange)
+    }
+
+    /// The amount as a decimal, for exact arithmetic with rates.
+    pub fn as_decimal(self) -> Decimal {
+        self.0
+    }
+
+    /// The sum, or `None` beyond 64 bits.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.to_i64()
+            .checked_add(other.to_i64())
+            .map(Self::from_i64)
+    }
+
+    /// The difference, or `None` beyond 64 bits.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.to_i64()
+            .checked_sub(other.to_i64())
+            .map(Self::from_i64)
+    }
+
+    /// Whether this is below zero.
+    pub fn is_negative(self) -> bool {
+        self < Self::ZERO
+    }
+
+    /// This amount, if it can be a payment: 1 … `max`.
+    ///
+    /// # Errors
+    /// [`AmountError::NotPayable`] outside that range.
+    pub fn payable(self, max: Self) -> Result<Self, AmountError> {
+        if self > Self::ZERO && self <= max {
+            Ok(self)
+        } else {
+            Err(AmountError::NotPayable { max })
+        }
+    }
+}
+
+impl fmt::Display for Rupiah {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.to_i64(), f)
+    }
+}
+
+impl fmt::Debug for Rupiah {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rp{}", self.to_i64())
+    }
+}
+
+impl FromStr for Rupiah {
+    type Err = AmountError;
+
+    /// Reads `-?digits` with an optional `.` and zeros; no exponent, no spaces, no plus sign, no separators.
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        if text.len() > TEXT_LEN_MAX {
+            return Err(AmountError::NotANumber);
+        }
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let digits = whole.strip_prefix('-').unwrap_or(whole);
+        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(digits) || fraction.is_some_and(|f| !is_number(f)) {
+            return Err(AmountError::NotANumber);
+        }
+        if fraction.is_some_and(|f| f.bytes().any(|b| b != b'0')) {
+            return Err(AmountError::Fraction);
+        }
+        whole
+            .parse()
+            .map(Self::from_i64)
+            .map_err(|_| AmountError::OutOfRange)
+    }
+}
+
+impl Serialize for Rupiah {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.to_i64())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rupiah {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RupiahVisitor;
+
+        impl Visitor<'_> for RupiahVisitor {
+            type Value = Rupiah;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number of rupiah")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Rupiah, E> {
+                Ok(Rupiah::from_i64(value))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Rupiah, E> {
+                i64::try_from(value)
+                    .map(Rupiah::from_i64)
+                    .map_err(|_| E::custom(AmountError::OutOfRange))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Rupiah, E> {
+                // The JSON parser has already made a binary float of `50000.0`. Below 2^53 an integral one is exact,
+                // and Rust prints it as exactly that integer; the text then takes the same road as any other.
+                if !value.is_finite() || value.abs() >= F64_EXACT_MAX {
+                    return Err(E::custom(AmountError::OutOfRange));
+                }
+                format!("{value}").parse().map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rupiah, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(RupiahVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json(text: &str) -> Result<Rupiah, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn an_integer_and_what_means_the_same_are_read() {
+        for text in [
+            "50000",
+            "\"50000\"",
+            "\"50000.00\"",
+            "50000.0",
+            "50000.00",
+            "5e4",
+            "\"50000.0\"",
+            "\"00050000\"",
+        ] {
+            assert_eq!(json(text).unwrap(), Rupiah::from_i64(50_000), "{text}");
+        }
+        assert_eq!(json("-1").unwrap(), Rupiah::from_i64(-1));
+        assert_eq!(json("9223372036854775807").unwrap().to_i64(), i64::MAX);
+        assert_eq!(json("\"-9223372036854775808\"").unwrap().to_i64(), i64::MIN);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let others = [
+            "0.5",
+            "50000.01",
+            "\"50000.01\"",
+            "\"\"",
+            "\" 50000\"",
+            "\"50000 \"",
+            "\"50.000,00\"",
+            "\"50,000\"",
+            "\"+5\"",
+            "\"5e4\"",
+            "\"0x10\"",
+            "\"NaN\"",
+            "\"inf\"",
+            "\"1.\"",
+            "\".0\"",
+            "\"-\"",
+            "\"--1\"",
+            "\"٣\"",
+            "true",
+            "null",
+            "[]",
+            "{}",
+            "1e300",
+            "9007199254740993.0",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "\"9223372036854775808\"",
+            "\"99999999999999999999999999999999999999999\"",
+            "\"5.-0\"",
+            "1e-320",
+        ];
+        for text in others {
+            assert!(json(text).is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_payment_is_between_one_and_the_limit() {
+        let max = Rupiah::from_i64(10_000_000);
+        for amount in [1, 2, 9_999_999, 10_000_000] {
+            assert!(Rupiah::from_i64(amount).payable(max).is_ok());
+        }
+        for amount in [0, -1, 10_000_001, i64::MIN, i64::MAX] {
+            assert_eq!(
+                Rupiah::from_i64(amount).payable(max),
+                Err(AmountError::NotPayable { max })
+            );
+        }
+    }
+
+    #[test]
+    fn a_decimal_must_be_whole_and_fit() {
+        assert_eq!(
+            Rupiah::from_decimal(Decimal::new(5_000_000, 2)),
+            Ok(Rupiah::from_i64(50_000))
+        );
+        assert_eq!(
+            Rupiah::from_decimal(Decimal::new(5_000_001, 2)),
+            Err(AmountError::Fraction)
+        );
+        assert_eq!(
+            Rupiah::from_decimal(Decimal::MAX),
+            Err(AmountError::OutOfRange)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn json_and_messagepack_return_the_same_amount(value: i64) {
+            let amount = Rupiah::from_i64(value);
+            prop_assert_eq!(amount.to_i64(), value);
+            prop_assert_eq!(serde_json::to_string(&amount).unwrap(), value.to_string());
+            prop_assert_eq!(serde_json::from_str::<Rupiah>(&value.to_string()).unwrap(), amount);
+            prop_assert_eq!(value.to_string().parse::<Rupiah>().unwrap(), amount);
+            let pack = rmp_serde::to_vec_named(&amount).unwrap();
+            prop_assert_eq!(rmp_serde::from_slice::<Rupiah>(&pack).unwrap(), amount);
+        }
+
+        #[test]
+        fn sums_are_exact_or_refused(a: i64, b: i64) {
+            let (x, y) = (Rupiah::from_i64(a), Rupiah::from_i64(b));
+            prop_assert_eq!(x.checked_add(y).map(Rupiah::to_i64), a.checked_add(b));
+            prop_assert_eq!(x.checked_sub(y).map(Rupiah::to_i64), a.checked_sub(b));
+            prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+        }
+
+        #[test]
+        fn a_fraction_is_never_rounded_away(whole in 0i64..1_000_000_000, cents in 1u8..100) {
+            let text = format!("{whole}.{cents:02}");
+            prop_assert!(text.parse::<Rupiah>().is_err());
+            prop_assert!(serde_json::from_str::<Rupiah>(&text).is_err());
+        }
+    }
+}

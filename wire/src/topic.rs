@@ -1,0 +1,347 @@
+//! Topics: where each message of the contract travels.
+//!
+//! Every topic is `devices/{device id}/` and one of eleven fixed channels. There is one type for it, parsed and
+//! printed here and nowhere else, so that "whose topic is this" and "may they use it" are questions about values and
+//! never about the shape of a string.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::DeviceId;
+
+/// Which way a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From a box to the platform.
+    Uplink,
+    /// From the platform to a box.
+    Downlink,
+}
+
+/// What a message is about. Each channel carries exactly one type of message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// A sign of life with telemetry.
+    Heartbeat,
+    /// Online, after every connect; offline, as the will.
+    Status,
+    /// A box asks for a QR with an amount.
+    DynamicQrRequest,
+    /// What became of an announcement.
+    PaymentAck,
+    /// What became of a command.
+    CommandAck,
+    /// What became of a configuration.
+    ConfigAck,
+    /// A payment to announce.
+    PaymentSuccess,
+    /// The QR that was asked for, or why there is none.
+    DynamicQrResponse,
+    /// An order to a box.
+    Command,
+    /// A new configuration, or a new binding.
+    ConfigPush,
+    /// Server time, in answer to a status.
+    Time,
+}
+
+impl Channel {
+    /// What a box publishes.
+    pub const UPLINKS: [Self; 6] = [
+        Self::Heartbeat,
+        Self::Status,
+        Self::DynamicQrRequest,
+        Self::PaymentAck,
+        Self::CommandAck,
+        Self::ConfigAck,
+    ];
+
+    /// What the platform publishes.
+    pub const DOWNLINKS: [Self; 5] = [
+        Self::PaymentSuccess,
+        Self::DynamicQrResponse,
+        Self::Command,
+        Self::ConfigPush,
+        Self::Time,
+    ];
+
+    /// Every channel, uplinks first.
+    pub const ALL: [Self; 11] = [
+        Self::Heartbeat,
+        Self::Status,
+        Self::DynamicQrRequest,
+        Self::PaymentAck,
+        Self::CommandAck,
+        Self::ConfigAck,
+        Self::PaymentSuccess,
+        Self::DynamicQrResponse,
+        Self::Command,
+        Self::ConfigPush,
+        Self::Time,
+    ];
+
+    /// Which way it goes.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Heartbeat
+            | Self::Status
+            | Self::DynamicQrRequest
+            | Self::PaymentAck
+            | Self::CommandAck
+            | Self::ConfigAck => Direction::Uplink,
+            Self::PaymentSuccess
+            | Self::DynamicQrResponse
+            | Self::Command
+            | Self::ConfigPush
+            | Self::Time => Direction::Downlink,
+        }
+    }
+
+    /// What follows `devices/{id}/` in the topic.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "uplink/heartbeat",
+            Self::Status => "uplink/status",
+            Self::DynamicQrRequest => "uplink/dynamic-qr/request",
+            Self::PaymentAck => "uplink/payment/ack",
+            Self::CommandAck => "uplink/command/ack",
+            Self::ConfigAck => "uplink/config/ack",
+            Self::PaymentSuccess => "downlink/payment/success",
+            Self::DynamicQrResponse => "downlink/dynamic-qr/response",
+            Self::Command => "downlink/command",
+            Self::ConfigPush => "downlink/config/push",
+            Self::Time => "downlink/time",
+        }
+    }
+
+    /// The `message_type` of what travels here.
+    pub const fn message_type(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Status => "status",
+            Self::DynamicQrRequest => "dynamic_qr_request",
+            Self::PaymentAck => "payment_ack",
+            Self::CommandAck => "command_ack",
+            Self::ConfigAck => "config_ack",
+            Self::PaymentSuccess => "payment_success",
+            Self::DynamicQrResponse => "dynamic_qr_response",
+            Self::Command => "command",
+            Self::ConfigPush => "config_push",
+            Self::Time => "time",
+        }
+    }
+
+    fn from_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.path() == path)
+    }
+}
+
+/// The topic of one device's channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// Whose topic it is.
+    pub device_id: DeviceId,
+    /// What travels there.
+    pub channel: Channel,
+}
+
+/// A text that is no topic of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a topic of the contract")]
+pub struct ParseTopicError;
+
+impl Topic {
+    /// The topic of `device_id`'s `channel`.
+    pub const fn new(device_id: DeviceId, channel: Channel) -> Self {
+        Self { device_id, channel }
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "devices/{}/{}", self.device_id, self.channel.path())
+    }
+}
+
+impl FromStr for Topic {
+    type Err = ParseTopicError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTopicError> {
+        let (device_id, path) = split(text).ok_or(ParseTopicError)?;
+        let channel = Channel::from_path(path).ok_or(ParseTopicError)?;
+        Ok(Self { device_id, channel })
+    }
+}
+
+/// `devices/{id}/{path}` as the id and the path.
+fn split(text: &str) -> Option<(DeviceId, &str)> {
+    let (id, path) = text.strip_prefix("devices/")?.split_once('/')?;
+    Some((id.parse().ok()?, path))
+}
+
+/// What a box may subscribe to: one of its own downlink topics, or all of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DownlinkFilter {
+    /// One downlink channel.
+    Exact(Channel),
+    /// `devices/{own}/downlink/#`.
+    All,
+}
+
+impl DownlinkFilter {
+    /// Reads a topic filter as one that `own` may use. `None` is a refusal: another box's topics, an uplink, any
+    /// other wildcard, a shared subscription, or no topic of the contract at all.
+    pub fn parse(own: DeviceId, filter: &str) -> Option<Self> {
+        let (device_id, path) = split(filter)?;
+        if device_id != own {
+            return None;
+        }
+        if path == "downlink/#" {
+            return Some(Self::All);
+        }
+        Channel::from_path(path)
+            .filter(|channel| channel.direction() == Direction::Downlink)
+            .map(Self::Exact)
+    }
+
+    /// Whether messages of this channel pass.
+    pub fn matches(self, channel: Channel) -> bool {
+        match self {
+            Self::Exact(own) => own == channel,
+            Self::All => channel.direction() == Direction::Downlink,
+        }
+    }
+
+    /// The filter as it stands in a SUBSCRIBE.
+    pub fn for_device(self, device_id: DeviceId) -> String {
+        match self {
+            Self::Exact(channel) => Topic::new(device_id, channel).to_string(),
+            Self::All => format!("devices/{device_id}/downlink/#"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn device(bits: u128) -> DeviceId {
+        DeviceId::from_uuid(Uuid::from_u128(bits))
+    }
+
+    #[test]
+    fn every_topic_reads_back_as_itself() {
+        for channel in Channel::ALL {
+            let topic = Topic::new(device(7), channel);
+            assert_eq!(topic.to_string().parse(), Ok(topic));
+        }
+        assert_eq!(
+            Topic::new(device(7), Channel::PaymentSuccess).to_string(),
+            "devices/sbx_00000000000000000000000000000007/downlink/payment/success"
+        );
+    }
+
+    #[test]
+    fn all_is_the_uplinks_then_the_downlinks() {
+        let parts: Vec<_> = Channel::UPLINKS
+            .into_iter()
+            .chain(Channel::DOWNLINKS)
+            .collect();
+        assert_eq!(parts, Channel::ALL);
+        for channel in Channel::ALL {
+            let up = channel.path().starts_with("uplink/");
+            assert_eq!(channel.direction() == Direction::Uplink, up);
+            assert_eq!(Channel::UPLINKS.contains(&channel), up);
+        }
+    }
+
+    #[test]
+    fn what_only_resembles_a_topic_is_refused() {
+        let id = device(7);
+        for text in [
+            String::new(),
+            format!("/devices/{id}/uplink/status"),
+            format!("devices/{id}/uplink/status/"),
+            format!("devices/{id}//uplink/status"),
+            format!("devices/{id}/uplink"),
+            format!("devices/{id}/uplink/+"),
+            format!("devices/{id}/downlink/#"),
+            format!("devices/{id}/uplink/status\0"),
+            format!("Devices/{id}/uplink/status"),
+            "devices/+/uplink/status".to_owned(),
+            "devices/sbx_1/uplink/status".to_owned(),
+            "$SYS/broker".to_owned(),
+        ] {
+            assert_eq!(text.parse::<Topic>(), Err(ParseTopicError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_box_subscribes_only_to_its_own_downlinks() {
+        let (own, other) = (device(7), device(8));
+        assert_eq!(
+            DownlinkFilter::parse(own, &format!("devices/{own}/downlink/#")),
+            Some(DownlinkFilter::All)
+        );
+        for channel in Channel::ALL {
+            let expected = (channel.direction() == Direction::Downlink)
+                .then_some(DownlinkFilter::Exact(channel));
+            assert_eq!(
+                DownlinkFilter::parse(own, &Topic::new(own, channel).to_string()),
+                expected
+            );
+            assert_eq!(
+                DownlinkFilter::parse(own, &Topic::new(other, channel).to_string()),
+                None
+            );
+        }
+        for filter in [
+            "#".to_owned(),
+            "devices/#".to_owned(),
+            "devices/+/downlink/#".to_owned(),
+            format!("devices/{other}/downlink/#"),
+            format!("devices/{own}/#"),
+            format!("devices/{own}/uplink/#"),
+            format!("devices/{own}/downlink/+"),
+            format!("devices/{own}/downlink/+/success"),
+            format!("devices/{own}/downlink/payment/#"),
+            format!("devices/{own}/downlink/"),
+            format!("devices/{own}/downlink"),
+            format!("$share/g/devices/{own}/downlink/#"),
+        ] {
+            assert_eq!(DownlinkFilter::parse(own, &filter), None, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_filter_prints_as_what_it_was_parsed_from() {
+        let own = device(7);
+        let filters = Channel::DOWNLINKS
+            .map(DownlinkFilter::Exact)
+            .into_iter()
+            .chain([DownlinkFilter::All]);
+        for filter in filters {
+            assert_eq!(
+                DownlinkFilter::parse(own, &filter.for_device(own)),
+                Some(filter)
+            );
+            for channel in Channel::UPLINKS {
+                assert!(!filter.matches(channel));
+            }
+        }
+        assert!(DownlinkFilter::All.matches(Channel::Time));
+        assert!(DownlinkFilter::Exact(Channel::Time).matches(Channel::Time));
+        assert!(!DownlinkFilter::Exact(Channel::Time).matches(Channel::Command));
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_the_same(text in "devices/(sbx_[0-9a-f]{32}|.{0,8})/(uplink|downlink)/(heartbeat|status|time|command|command/ack|#|\\PC{0,8})") {
+            if let Ok(topic) = text.parse::<Topic>() {
+                prop_assert_eq!(topic.to_string(), text);
+            }
+        }
+    }
+}
