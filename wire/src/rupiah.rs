@@ -121,6 +121,12 @@ impl fmt::Debug for Rupiah {
     }
 }
 
+impl From<i64> for Rupiah {
+    fn from(rupiah: i64) -> Self {
+        Self::from_i64(rupiah)
+    }
+}
+
 impl FromStr for Rupiah {
     type Err = AmountError;
 
