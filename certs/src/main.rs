@@ -1,3 +1,12 @@
-//! The fleet's certificate authority: CSR signing, X.509 identity of devices, server certificates.
+//! `certs`: makes the fleet's certificate authority and issues certificates by hand.
+//!
+//! The platform issues device certificates by itself; this command is for the first `init`, for
+//! the certificates of services and of servers elsewhere, and for looking into a file.
 
-fn main() {}
+mod cli;
+
+use clap::Parser as _;
+
+fn main() -> anyhow::Result<()> {
+    cli::Command::parse().run(cli::clock::now())
+}
