@@ -5,8 +5,17 @@
 
 mod cli;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
-fn main() -> anyhow::Result<()> {
-    cli::Command::parse().run(cli::clock::now())
+fn main() -> ExitCode {
+    match cli::Command::parse().run(cli::clock::now()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line for people; a backtrace would say nothing about a wrong argument.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `certs show`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -7,6 +8,7 @@ use certs::csr::{Csr, KeyKind};
 use certs::identity::{PeerIdentity, Subject};
 use certs::tls;
 use chrono::DateTime;
+use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
     OID_SIG_ED25519,
@@ -69,12 +71,7 @@ fn show_certificate(der: &[u8]) -> anyhow::Result<()> {
     println!("  not after   {}", moment(validity.not_after));
     println!("  key         {}", key_type(certificate.public_key()));
     if let Ok(Some(names)) = certificate.subject_alternative_name() {
-        let names: Vec<String> = names
-            .value
-            .general_names
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let names: Vec<String> = names.value.general_names.iter().map(name).collect();
         println!("  names       {}", names.join(", "));
     }
     let role = match PeerIdentity::from_der(der).map(|identity| identity.subject) {
@@ -85,6 +82,20 @@ fn show_certificate(der: &[u8]) -> anyhow::Result<()> {
     };
     println!("  stands for  {role}");
     Ok(())
+}
+
+/// A name or address as people write it.
+fn name(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress(octets) => {
+            let address = <[u8; 4]>::try_from(*octets)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from));
+            address.map_or_else(|_| hex::encode(octets), |address| address.to_string())
+        }
+        other => other.to_string(),
+    }
 }
 
 fn key_type(key: &SubjectPublicKeyInfo<'_>) -> String {
