@@ -1,0 +1,411 @@
+//! What a box says.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use super::extras::Extras;
+use super::limits::{self, FieldError};
+use crate::codec::{self, DecodeError, EncodeError, Encoding};
+use crate::ids::{CommandId, DeviceId, EventId, TerminalId};
+use crate::rupiah::Rupiah;
+use crate::time;
+use crate::topic::{Channel, Direction};
+
+/// The longest text in which a box gives a reason, in bytes.
+const REASON_LEN_MAX: usize = 256;
+
+/// The longest firmware version, in bytes.
+const FIRMWARE_VERSION_LEN_MAX: usize = 64;
+
+/// The longest name of a state, in bytes.
+const STATE_LEN_MAX: usize = 32;
+
+/// The longest nonce, in bytes.
+const NONCE_LEN_MAX: usize = 64;
+
+/// The longest id that a box gives its own request, in bytes.
+const REQUEST_ID_LEN_MAX: usize = 64;
+
+/// A sign of life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "heartbeat")]
+pub struct Heartbeat {
+    /// The box that speaks; it must be the one of the topic.
+    pub device_id: DeviceId,
+    /// The box's own time, as it stated it: data, never a reason to refuse.
+    #[serde(
+        default,
+        deserialize_with = "time::lenient::deserialize",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub timestamp: Option<String>,
+    /// The firmware that runs.
+    pub firmware_version: String,
+    /// What it does, in its own words: `idle`, `playing`, …
+    pub state: String,
+    /// 0–100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_strength: Option<u8>,
+    /// 0–100; a box on mains has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub battery_level: Option<u8>,
+    /// Whatever else it reports.
+    #[serde(flatten)]
+    pub extras: Extras,
+}
+
+impl Heartbeat {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::name(
+            "firmware_version",
+            &self.firmware_version,
+            FIRMWARE_VERSION_LEN_MAX,
+        )?;
+        limits::name("state", &self.state, STATE_LEN_MAX)?;
+        limits::percent("network_strength", self.network_strength)?;
+        limits::percent("battery_level", self.battery_level)
+    }
+}
+
+/// Whether a box is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnlineState {
+    /// Said once after every connect.
+    Online,
+    /// Said by the will, or before a clean disconnect.
+    Offline,
+}
+
+/// Online or offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "status")]
+pub struct Status {
+    /// Which of the two.
+    pub state: OnlineState,
+    /// The firmware that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_version: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Online only: returned in the answer, so that an old answer cannot set the box's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+}
+
+impl Status {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::optional_text(
+            "firmware_version",
+            self.firmware_version.as_deref(),
+            FIRMWARE_VERSION_LEN_MAX,
+        )?;
+        limits::optional_text("reason", self.reason.as_deref(), REASON_LEN_MAX)?;
+        match &self.nonce {
+            Some(nonce) => limits::name("nonce", nonce, NONCE_LEN_MAX),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A request for a QR with an amount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "dynamic_qr_request")]
+pub struct DynamicQrRequest {
+    /// The box's own id of this request: repeating it repeats the answer.
+    pub request_id: String,
+    /// The box that asks; it must be the one of the topic.
+    pub device_id: DeviceId,
+    /// Where the payment is to be made; the terminal that the box is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_id: Option<TerminalId>,
+    /// `None` when what was sent is no amount of whole rupiah: the request can still be answered (INVALID_AMOUNT).
+    #[serde(default, deserialize_with = "lenient_amount")]
+    pub amount: Option<Rupiah>,
+    /// `IDR`.
+    pub currency: String,
+    /// The box's own time, as it stated it.
+    #[serde(
+        default,
+        deserialize_with = "time::lenient::deserialize",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub created_at: Option<String>,
+}
+
+/// An amount, or `None` for any value that is not one.
+fn lenient_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rupiah>, D::Error> {
+    let stated = super::Extra::deserialize(deserializer)?.into_value();
+    Ok(stated.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+impl DynamicQrRequest {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::name("request_id", &self.request_id, REQUEST_ID_LEN_MAX)?;
+        limits::name("currency", &self.currency, 8)
+    }
+}
+
+/// What became of an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AckStatus {
+    /// The box has it.
+    Received,
+    /// It will never be spoken: interrupted, or not this box's payment.
+    Failed,
+    /// It came too late to be spoken.
+    Stale,
+    /// It was spoken.
+    Played,
+}
+
+impl AckStatus {
+    /// received 0 < failed, stale 1 < played 2. What is known of an announcement only ever rises in rank.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Received => 0,
+            Self::Failed | Self::Stale => 1,
+            Self::Played => 2,
+        }
+    }
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Failed => "failed",
+            Self::Stale => "stale",
+            Self::Played => "played",
+        }
+    }
+}
+
+/// The acknowledgement of an announcement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "payment_ack")]
+pub struct PaymentAck {
+    /// Which announcement.
+    pub event_id: EventId,
+    /// What became of it.
+    pub status: AckStatus,
+    /// The box's time at which it was spoken, as it stated it.
+    #[serde(
+        default,
+        deserialize_with = "time::lenient::deserialize",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub played_at: Option<String>,
+    /// Why it was not: `interrupted`, `binding_mismatch`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl PaymentAck {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::optional_text("reason", self.reason.as_deref(), REASON_LEN_MAX)
+    }
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandAckStatus {
+    /// Done.
+    Delivered,
+    /// It could not be done.
+    Failed,
+    /// It was not done in time.
+    Timeout,
+}
+
+impl CommandAckStatus {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The acknowledgement of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "command_ack")]
+pub struct CommandAck {
+    /// The box that speaks; it must be the one of the topic.
+    pub device_id: DeviceId,
+    /// Which command.
+    pub command_id: CommandId,
+    /// What became of it.
+    pub status: CommandAckStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the command yielded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_payload: Option<Value>,
+}
+
+impl CommandAck {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::optional_text("reason", self.reason.as_deref(), REASON_LEN_MAX)?;
+        self.result_payload
+            .as_ref()
+            .map_or(Ok(()), |value| limits::value("result_payload", value))
+    }
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigAckStatus {
+    /// It is in force.
+    Applied,
+    /// The box will not take it.
+    Rejected,
+}
+
+impl ConfigAckStatus {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The acknowledgement of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message_type", rename = "config_ack")]
+pub struct ConfigAck {
+    /// Which version.
+    pub version: i64,
+    /// What became of it.
+    pub status: ConfigAckStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl ConfigAck {
+    /// Checks the limits of the fields.
+    ///
+    /// # Errors
+    /// The first field that breaks one.
+    pub fn validate(&self) -> Result<(), FieldError> {
+        limits::optional_text("reason", self.reason.as_deref(), REASON_LEN_MAX)
+    }
+}
+
+/// Any message of a box.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "each variant holds the structure of the same name"
+)]
+pub enum UplinkMessage {
+    Heartbeat(Heartbeat),
+    Status(Status),
+    DynamicQrRequest(DynamicQrRequest),
+    PaymentAck(PaymentAck),
+    CommandAck(CommandAck),
+    ConfigAck(ConfigAck),
+}
+
+impl UplinkMessage {
+    /// Reads what a box published to `channel`, in either encoding, and checks its limits.
+    ///
+    /// # Errors
+    /// Anything that breaks the contract: the message is to be counted and kept as rejected, never retried.
+    pub fn decode(channel: Channel, bytes: &[u8]) -> Result<(Self, Encoding), DecodeError> {
+        if channel.direction() != Direction::Uplink {
+            return Err(DecodeError::NotAnUplink);
+        }
+        let encoding = Encoding::detect(bytes)?;
+        codec::expect_message_type(encoding, bytes, channel.message_type())?;
+        let message = match channel {
+            Channel::Heartbeat => Self::Heartbeat(codec::decode(encoding, bytes)?),
+            Channel::Status => Self::Status(codec::decode(encoding, bytes)?),
+            Channel::DynamicQrRequest => Self::DynamicQrRequest(codec::decode(encoding, bytes)?),
+            Channel::PaymentAck => Self::PaymentAck(codec::decode(encoding, bytes)?),
+            Channel::CommandAck => Self::CommandAck(codec::decode(encoding, bytes)?),
+            Channel::ConfigAck => Self::ConfigAck(codec::decode(encoding, bytes)?),
+            _ => return Err(DecodeError::NotAnUplink),
+        };
+        message.validate()?;
+        Ok((message, encoding))
+    }
+
+    /// The bytes of this message.
+    ///
+    /// # Errors
+    /// A message that is too long or breaks a limit.
+    pub fn encode(&self, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
+        self.validate()?;
+        match self {
+            Self::Heartbeat(message) => codec::encode(encoding, message),
+            Self::Status(message) => codec::encode(encoding, message),
+            Self::DynamicQrRequest(message) => codec::encode(encoding, message),
+            Self::PaymentAck(message) => codec::encode(encoding, message),
+            Self::CommandAck(message) => codec::encode(encoding, message),
+            Self::ConfigAck(message) => codec::encode(encoding, message),
+        }
+    }
+
+    /// Where it travels.
+    pub const fn channel(&self) -> Channel {
+        match self {
+            Self::Heartbeat(_) => Channel::Heartbeat,
+            Self::Status(_) => Channel::Status,
+            Self::DynamicQrRequest(_) => Channel::DynamicQrRequest,
+            Self::PaymentAck(_) => Channel::PaymentAck,
+            Self::CommandAck(_) => Channel::CommandAck,
+            Self::ConfigAck(_) => Channel::ConfigAck,
+        }
+    }
+
+    /// The device that the message itself names, where it names one. It must be the one of the topic.
+    pub const fn device_id(&self) -> Option<DeviceId> {
+        match self {
+            Self::Heartbeat(message) => Some(message.device_id),
+            Self::DynamicQrRequest(message) => Some(message.device_id),
+            Self::CommandAck(message) => Some(message.device_id),
+            Self::Status(_) | Self::PaymentAck(_) | Self::ConfigAck(_) => None,
+        }
+    }
+
+    fn validate(&self) -> Result<(), FieldError> {
+        match self {
+            Self::Heartbeat(message) => message.validate(),
+            Self::Status(message) => message.validate(),
+            Self::DynamicQrRequest(message) => message.validate(),
+            Self::PaymentAck(message) => message.validate(),
+            Self::CommandAck(message) => message.validate(),
+            Self::ConfigAck(message) => message.validate(),
+        }
+    }
+}
