@@ -1,1 +1,20 @@
 //! Pure rules of payments and fleet: states, fees, QRIS codes, signatures. No IO, no clock, no database.
+//!
+//! Everything here is a function of its arguments: time and randomness come in from outside, and an
+//! answer is a value. The rooms above (`store`, `service`, `http`) carry the answers out; none of them
+//! may decide on its own what is decided here.
+
+pub mod announcement;
+pub mod callback;
+pub mod device;
+pub mod fee;
+pub mod ledger;
+pub mod merchant;
+pub mod partner_signature;
+pub mod qris;
+pub mod registration;
+pub mod role;
+pub mod transaction;
+pub mod validation;
+
+mod text_enum;

@@ -1,0 +1,190 @@
+//! Who may do what: one table.
+//!
+//! Staff have a role and see every merchant; merchant users have a role and see their own merchant only, and only
+//! through the portal (`/merchant/*`). Devices are not here: a device may speak of itself and nothing else.
+
+use crate::text_enum::text_enum;
+
+text_enum! {
+    /// What a person, or a program with a token, is.
+    pub enum Role as "role" {
+        /// May do everything.
+        Admin = "admin",
+        /// Runs merchants, outlets, terminals, boxes.
+        Ops = "ops",
+        /// Runs payments and settlements.
+        Finance = "finance",
+        /// Reads.
+        Support = "support",
+        /// Owns a merchant.
+        MerchantOwner = "merchant_owner",
+        /// Stands at a merchant's counter.
+        MerchantCashier = "merchant_cashier",
+    }
+}
+
+impl Role {
+    /// Whether this role belongs to one merchant.
+    pub const fn is_of_merchant(self) -> bool {
+        matches!(self, Self::MerchantOwner | Self::MerchantCashier)
+    }
+
+    /// Whether this role has `permission`.
+    pub fn may(self, permission: Permission) -> bool {
+        permission.roles().contains(&self)
+    }
+}
+
+text_enum! {
+    /// One noun, read or written.
+    pub enum Permission as "permission" {
+        /// See merchants.
+        MerchantRead = "merchant:read",
+        /// Create, change, approve, reject merchants.
+        MerchantWrite = "merchant:write",
+        /// See outlets.
+        OutletRead = "outlet:read",
+        /// Create and change outlets.
+        OutletWrite = "outlet:write",
+        /// See terminals.
+        TerminalRead = "terminal:read",
+        /// Create and change terminals.
+        TerminalWrite = "terminal:write",
+        /// See boxes, their heartbeats, notifications and configuration.
+        DeviceRead = "device:read",
+        /// Register, change, bind, configure boxes.
+        DeviceWrite = "device:write",
+        /// See commands to boxes.
+        CommandRead = "command:read",
+        /// Give commands to boxes.
+        CommandWrite = "command:write",
+        /// See firmware and its roll-outs.
+        FirmwareRead = "firmware:read",
+        /// Publish firmware and roll it out.
+        FirmwareWrite = "firmware:write",
+        /// See payments.
+        TransactionRead = "transaction:read",
+        /// Have a payment announced again, assign unmatched money.
+        TransactionWrite = "transaction:write",
+        /// See settlements and payouts.
+        SettlementRead = "settlement:read",
+        /// Run settlements, retry and mark payouts.
+        SettlementWrite = "settlement:write",
+        /// See ledger lines, balances and reconciliations.
+        LedgerRead = "ledger:read",
+        /// Reconcile against an acquirer's file.
+        LedgerWrite = "ledger:write",
+        /// See fee profiles.
+        FeeRead = "fee:read",
+        /// Propose and confirm fee profiles.
+        FeeWrite = "fee:write",
+        /// See incidents and unmatched payments.
+        IncidentRead = "incident:read",
+        /// Close incidents.
+        IncidentWrite = "incident:write",
+        /// See the audit log.
+        AuditRead = "audit:read",
+        /// See users and tokens (never secrets).
+        UserRead = "user:read",
+        /// Create and revoke users and tokens.
+        UserWrite = "user:write",
+        /// Make the demonstration's data.
+        SeedWrite = "seed:write",
+        /// See one's own merchant in the portal.
+        PortalRead = "portal:read",
+    }
+}
+
+impl Permission {
+    /// The table. `admin` has all but the portal, which needs a merchant of one's own.
+    pub const fn roles(self) -> &'static [Role] {
+        use Role::{Admin, Finance, MerchantCashier, MerchantOwner, Ops, Support};
+        match self {
+            Self::MerchantRead
+            | Self::OutletRead
+            | Self::TerminalRead
+            | Self::DeviceRead
+            | Self::CommandRead
+            | Self::FirmwareRead => &[Admin, Ops, Support],
+            Self::MerchantWrite
+            | Self::OutletWrite
+            | Self::TerminalWrite
+            | Self::DeviceWrite
+            | Self::CommandWrite
+            | Self::FirmwareWrite => &[Admin, Ops],
+            Self::TransactionRead | Self::SettlementRead | Self::LedgerRead | Self::FeeRead => {
+                &[Admin, Finance, Support]
+            }
+            Self::TransactionWrite | Self::SettlementWrite | Self::LedgerWrite | Self::FeeWrite => {
+                &[Admin, Finance]
+            }
+            Self::IncidentRead => &[Admin, Ops, Finance, Support],
+            Self::IncidentWrite => &[Admin, Ops, Finance],
+            Self::AuditRead | Self::UserRead => &[Admin, Support],
+            Self::UserWrite | Self::SeedWrite => &[Admin],
+            Self::PortalRead => &[MerchantOwner, MerchantCashier],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_of(role: Role) -> Vec<Permission> {
+        Permission::ALL
+            .iter()
+            .copied()
+            .filter(|permission| role.may(*permission))
+            .collect()
+    }
+
+    #[test]
+    fn admin_may_do_all_but_stand_at_a_counter() {
+        let missing: Vec<_> = Permission::ALL
+            .iter()
+            .filter(|permission| !Role::Admin.may(**permission))
+            .collect();
+        assert_eq!(missing, [&Permission::PortalRead]);
+    }
+
+    #[test]
+    fn merchants_have_the_portal_and_nothing_else() {
+        for role in Role::ALL
+            .iter()
+            .copied()
+            .filter(|role| role.is_of_merchant())
+        {
+            assert_eq!(all_of(role), [Permission::PortalRead]);
+        }
+    }
+
+    #[test]
+    fn support_reads_and_never_writes() {
+        for permission in Permission::ALL {
+            let reads =
+                permission.as_str().ends_with(":read") && *permission != Permission::PortalRead;
+            assert_eq!(Role::Support.may(*permission), reads, "{permission}");
+        }
+    }
+
+    #[test]
+    fn ops_and_finance_share_only_incidents() {
+        let shared: Vec<_> = Permission::ALL
+            .iter()
+            .copied()
+            .filter(|permission| Role::Ops.may(*permission) && Role::Finance.may(*permission))
+            .collect();
+        assert_eq!(
+            shared,
+            [Permission::IncidentRead, Permission::IncidentWrite]
+        );
+        assert!(
+            Role::Ops.may(Permission::CommandWrite) && !Role::Ops.may(Permission::TransactionRead)
+        );
+        assert!(
+            Role::Finance.may(Permission::SettlementWrite)
+                && !Role::Finance.may(Permission::MerchantWrite)
+        );
+    }
+}

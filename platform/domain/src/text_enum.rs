@@ -1,0 +1,77 @@
+//! One way to write an enum that travels as text: in JSON, in Postgres and in the documentation.
+
+/// A string that names no variant of a text enum.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not a {noun}; expected one of {expected}")]
+pub struct UnknownVariant {
+    /// What was being read, for a person.
+    pub noun: &'static str,
+    /// What was found, cut to a bounded length.
+    pub value: String,
+    /// The accepted words.
+    pub expected: String,
+}
+
+/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr` and serde.
+macro_rules! text_enum {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident as $noun:literal {
+            $( $(#[$variant_meta:meta])* $variant:ident = $text:literal, )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(into = "&'static str", try_from = "String")]
+        pub enum $name {
+            $( $(#[$variant_meta])* $variant, )+
+        }
+
+        impl $name {
+            /// Every variant, in order of declaration.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
+
+            /// The word that stands for it in JSON and in the database.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $text, )+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::validation::UnknownVariant;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $( $text => Ok(Self::$variant), )+
+                    _ => Err($crate::validation::UnknownVariant {
+                        noun: $noun,
+                        value: text.chars().take(64).collect(),
+                        expected: [$( $text, )+].join(", "),
+                    }),
+                }
+            }
+        }
+
+        impl From<$name> for &'static str {
+            fn from(value: $name) -> Self {
+                value.as_str()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::validation::UnknownVariant;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+    };
+}
+
+pub(crate) use text_enum;
