@@ -1,1 +1,76 @@
-//! (being built)
+//! All the SQL there is: free functions on a connection, one file for each noun.
+//!
+//! A function never begins or ends a database transaction (services do), so any of them compose
+//! into one. Not found is `None` or an empty list; a wrong row count is an error. Whatever reads a
+//! tenant's data takes the [`Scope`] it may see as an argument.
+
+pub mod activation;
+pub mod audit;
+pub mod binding;
+pub mod callback;
+pub mod config;
+pub mod credential;
+pub mod device;
+pub mod fee;
+pub mod heartbeat;
+pub mod idempotency;
+pub mod incident;
+pub mod ledger;
+pub mod merchant;
+pub mod notification;
+pub mod outlet;
+pub mod presence;
+pub mod session;
+pub mod terminal;
+pub mod token;
+pub mod transaction;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use wire::ids::MerchantId;
+
+/// Whose data a query may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Staff: every merchant's.
+    All,
+    /// Only this merchant's.
+    Merchant(MerchantId),
+}
+
+impl Scope {
+    /// The parameter for `($n::uuid IS NULL OR merchant_id = $n)`.
+    pub(crate) fn merchant(self) -> Option<Uuid> {
+        match self {
+            Self::All => None,
+            Self::Merchant(id) => Some(id.as_uuid()),
+        }
+    }
+}
+
+/// One page of a list, newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// How many rows at most, 1–200.
+    pub limit: i64,
+    /// The last row of the page before: its creation time and id.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+}
+
+impl Page {
+    pub(crate) fn after_time(&self) -> Option<DateTime<Utc>> {
+        self.after.map(|(time, _)| time)
+    }
+
+    pub(crate) fn after_id(&self) -> Option<Uuid> {
+        self.after.map(|(_, id)| id)
+    }
+}
+
+/// A statement that must touch exactly one row touched another number: somebody else was there first.
+pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Result<()> {
+    match result.rows_affected() {
+        1 => Ok(()),
+        _ => Err(sqlx::Error::RowNotFound),
+    }
+}

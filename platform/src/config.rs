@@ -1,0 +1,332 @@
+//! Configuration: `config/default.toml` < `--config FILE` < environment.
+//!
+//! Each layer may set any key; a key that does not exist is refused by name. Secrets are never
+//! values here: a partner's entry names the files or environment variables that hold them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+const DEFAULT: &str = include_str!("../../config/default.toml");
+const DEMO: &str = include_str!("../../config/demo.toml");
+
+/// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub node: String,
+    pub database: Database,
+    pub pki: Pki,
+    pub http: Http,
+    pub mqtt: Mqtt,
+    pub metrics: Metrics,
+    pub announcements: Announcements,
+    pub payments: Payments,
+    pub devices: Devices,
+    pub qris_partners: BTreeMap<String, QrisPartner>,
+    pub payout_partners: BTreeMap<String, PayoutPartner>,
+    pub callbacks: Callbacks,
+    pub idempotency: Idempotency,
+    pub demo: Demo,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Database {
+    pub url: String,
+    pub connections_max: u32,
+    pub acquire_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Pki {
+    pub dir: PathBuf,
+    pub server_names: Vec<String>,
+    pub server_certificate_file: PathBuf,
+    pub server_key_file: PathBuf,
+    pub device_certificate_days: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub tls: Switch,
+    pub public_url: String,
+    pub body_bytes_max: usize,
+    pub request_timeout_ms: u64,
+    pub connections_max: usize,
+    pub rate_per_principal_per_s: u32,
+    pub rate_per_address_per_s: u32,
+    pub shutdown_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Mqtt {
+    pub listen: SocketAddr,
+    pub public_host: String,
+    pub connections_max: usize,
+    pub unauthenticated_max: usize,
+    pub accept_rate_per_address_per_s: u32,
+    pub handshake_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    pub packet_bytes_max: usize,
+    pub uplink_unacked_max: usize,
+    pub downlink_inflight_max: u16,
+    pub downlink_queue_max: usize,
+    pub keepalive_ceiling_s: u64,
+    pub write_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Metrics {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Announcements {
+    pub key_files: Vec<PathBuf>,
+    pub window_s: u32,
+    pub delayed_after_s: u32,
+    pub resend_first_s: u32,
+    pub resend_max_s: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Payments {
+    pub amount_max: i64,
+    pub qr_lifetime_s: u32,
+    pub acquirer_guid: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Devices {
+    pub heartbeat_interval_s: u32,
+    pub activation_code_days: u32,
+    pub activation_failures_per_hour_max: u32,
+    pub token_days: u32,
+    pub heartbeat_retention_days: u32,
+}
+
+/// How a QRIS partner signs its callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QrisProfile {
+    /// HMAC-SHA256 over timestamp and raw body.
+    Hmac,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct QrisPartner {
+    pub profile: QrisProfile,
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub secret_envs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct PayoutPartner {
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub secret_envs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Callbacks {
+    pub timestamp_tolerance_s: u32,
+    pub rejected_bytes_max: usize,
+    pub rejected_per_minute_max: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Idempotency {
+    pub lifetime_h: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Demo {
+    pub enabled: bool,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Config {
+    /// Reads the defaults, then `file`, then the environment.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a key that does not exist, a value of the wrong kind: the message
+    /// names the key.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Toml::string(DEFAULT));
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        Self::finish(figment)
+    }
+
+    /// The configuration of `platform demo`.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for what the environment sets.
+    pub fn demo() -> anyhow::Result<Self> {
+        Self::finish(Figment::from(Toml::string(DEFAULT)).merge(Toml::string(DEMO)))
+    }
+
+    fn finish(figment: Figment) -> anyhow::Result<Self> {
+        let figment = figment
+            .merge(Env::prefixed("SOUNDBOX__").split("__"))
+            .merge(Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into()));
+        let config: Self = figment
+            .extract()
+            .map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.http.tls == Switch::Off && !self.http.listen.ip().is_loopback() {
+            bail!("configuration: http.tls = \"off\" is allowed only on a loopback address, not {}", self.http.listen);
+        }
+        if self.mqtt.unauthenticated_max < 1024 {
+            bail!("configuration: mqtt.unauthenticated_max must be at least 1024");
+        }
+        if self.pki.server_names.is_empty() {
+            bail!("configuration: pki.server_names must name at least one host");
+        }
+        if self.pki.server_certificate_file.as_os_str().is_empty() != self.pki.server_key_file.as_os_str().is_empty() {
+            bail!("configuration: pki.server_certificate_file and pki.server_key_file go together");
+        }
+        if self.payments.amount_max < 1 {
+            bail!("configuration: payments.amount_max must be at least 1");
+        }
+        if self.announcements.delayed_after_s > self.announcements.window_s {
+            bail!("configuration: announcements.delayed_after_s is beyond announcements.window_s");
+        }
+        if self.database.connections_max < 4 {
+            bail!("configuration: database.connections_max must be at least 4");
+        }
+        Ok(())
+    }
+
+    /// The data directory, with the default filled in.
+    pub fn data_dir(&self) -> PathBuf {
+        if self.data_dir.as_os_str().is_empty() { crate::postgres::default_data_dir() } else { self.data_dir.clone() }
+    }
+
+    /// Where the fleet's CA lives.
+    pub fn pki_dir(&self) -> PathBuf {
+        if self.pki.dir.as_os_str().is_empty() { self.data_dir().join("pki") } else { self.pki.dir.clone() }
+    }
+
+    /// Names and addresses of the server certificate, told apart.
+    pub fn server_names(&self) -> (Vec<String>, Vec<IpAddr>) {
+        let mut hosts = Vec::new();
+        let mut addresses = Vec::new();
+        for name in &self.pki.server_names {
+            match name.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => hosts.push(name.clone()),
+            }
+        }
+        (hosts, addresses)
+    }
+}
+
+impl Database {
+    /// How long a caller waits for a connection.
+    pub fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms)
+    }
+}
+
+/// Reads a partner's secrets from where the configuration says they are.
+///
+/// # Errors
+/// A file or variable that is missing or empty, named without its content.
+pub fn read_secrets(partner: &str, files: &[PathBuf], variables: &[String]) -> anyhow::Result<Vec<SecretString>> {
+    let mut secrets = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the secret of partner {partner} in {}", file.display()))?;
+        secrets.push((text.trim_end_matches(['\r', '\n']).to_owned(), file.display().to_string()));
+    }
+    for variable in variables {
+        let text = std::env::var(variable)
+            .with_context(|| format!("the secret of partner {partner} is not in the environment variable {variable}"))?;
+        secrets.push((text, variable.clone()));
+    }
+    if secrets.is_empty() {
+        bail!("partner {partner} has no secret: set secret_files or secret_envs");
+    }
+    secrets
+        .into_iter()
+        .map(|(secret, place)| {
+            if secret.len() < 16 {
+                bail!("the secret of partner {partner} in {place} is shorter than 16 characters");
+            }
+            Ok(SecretString::from(secret))
+        })
+        .collect()
+}

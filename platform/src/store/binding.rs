@@ -1,0 +1,88 @@
+//! Bindings: which box stands at which terminal.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
+
+/// One period in which a box belonged to a terminal.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Binding {
+    pub id: BindingId,
+    pub device_id: DeviceId,
+    pub terminal_id: TerminalId,
+    pub outlet_id: OutletId,
+    pub merchant_id: MerchantId,
+    pub bound_at: DateTime<Utc>,
+    pub unbound_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a new binding.
+///
+/// # Errors
+/// The database's; `bindings_one_active` when the box is bound already.
+pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO bindings (id, device_id, terminal_id, outlet_id, merchant_id, bound_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        binding.id.as_uuid(),
+        binding.device_id.as_uuid(),
+        binding.terminal_id.as_uuid(),
+        binding.outlet_id.as_uuid(),
+        binding.merchant_id.as_uuid(),
+        binding.bound_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where a box stands now.
+///
+/// # Errors
+/// The database's.
+pub async fn find_active(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Binding>> {
+    sqlx::query_as!(Binding, "SELECT * FROM bindings WHERE device_id = $1 AND unbound_at IS NULL", device_id.as_uuid())
+        .fetch_optional(conn)
+        .await
+}
+
+/// Ends the binding of a box. Waits for payments that are being announced to it at this moment.
+///
+/// # Errors
+/// The database's.
+pub async fn end_active(conn: &mut PgConnection, device_id: DeviceId, now: DateTime<Utc>) -> sqlx::Result<Option<BindingId>> {
+    let id = sqlx::query_scalar!(
+        "UPDATE bindings SET unbound_at = $2 WHERE device_id = $1 AND unbound_at IS NULL RETURNING id",
+        device_id.as_uuid(),
+        now
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(BindingId::from_uuid))
+}
+
+/// A box that a payment is announced to.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener {
+    /// The box.
+    pub device_id: DeviceId,
+    /// Its binding.
+    pub binding_id: BindingId,
+}
+
+/// The boxes at a terminal, in device order, their bindings locked against an unbind until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn listeners_for_share(conn: &mut PgConnection, terminal_id: TerminalId) -> sqlx::Result<Vec<Listener>> {
+    sqlx::query_as!(
+        Listener,
+        "SELECT b.device_id, b.id AS binding_id FROM bindings b JOIN devices d ON d.id = b.device_id
+         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL AND d.status IN ('registered', 'active')
+         ORDER BY b.device_id FOR SHARE OF b",
+        terminal_id.as_uuid()
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,134 @@
+//! MQTT sessions, as far as they must outlive a connection.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use wire::ids::DeviceId;
+
+/// A session right after its CONNECT was admitted.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The new epoch.
+    pub epoch: i64,
+    /// The subscriptions of a kept session; absent when there was none to continue.
+    pub kept: Option<Value>,
+}
+
+/// What a CONNECT says of its session.
+#[derive(Debug, Clone)]
+pub struct Opening<'a> {
+    /// The box.
+    pub device_id: DeviceId,
+    /// The platform process that holds the connection.
+    pub node: &'a str,
+    /// Whether the session outlives the connection.
+    pub persistent: bool,
+    /// Whether an earlier session is to be forgotten.
+    pub clean_start: bool,
+    /// The certificate it was opened with.
+    pub certificate_serial: &'a str,
+    /// How long it is kept after its connection ended, seconds.
+    pub expiry_s: i64,
+}
+
+/// Raises the epoch and takes over what was kept.
+///
+/// # Errors
+/// The database's.
+pub async fn open(conn: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<Opened> {
+    let before = sqlx::query!(
+        "SELECT persistent, subscriptions, expires_at, connected FROM sessions WHERE device_id = $1 FOR UPDATE",
+        opening.device_id.as_uuid()
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let kept = before
+        .filter(|session| !opening.clean_start && session.persistent && (session.connected || session.expires_at.is_none_or(|at| at > now)))
+        .map(|session| session.subscriptions);
+    let subscriptions = kept.clone().unwrap_or_else(|| Value::Array(Vec::new()));
+    let epoch = sqlx::query_scalar!(
+        "INSERT INTO sessions (device_id, epoch, node, connected, persistent, subscriptions, certificate_serial, connected_at, session_expiry_s)
+         VALUES ($1, 1, $2, true, $3, $4, $5, $6, $7)
+         ON CONFLICT (device_id) DO UPDATE SET epoch = sessions.epoch + 1, node = $2, connected = true, persistent = $3,
+             subscriptions = $4, certificate_serial = $5, connected_at = $6, session_expiry_s = $7,
+             ended_at = NULL, end_reason = NULL, expires_at = NULL
+         RETURNING epoch",
+        opening.device_id.as_uuid(),
+        opening.node,
+        opening.persistent,
+        subscriptions,
+        opening.certificate_serial,
+        now,
+        opening.expiry_s
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Opened { epoch, kept })
+}
+
+/// Keeps the subscriptions of a session; `false` when it is no longer the current one.
+///
+/// # Errors
+/// The database's.
+pub async fn set_subscriptions(conn: &mut PgConnection, device_id: DeviceId, epoch: i64, subscriptions: &Value) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE sessions SET subscriptions = $3 WHERE device_id = $1 AND epoch = $2",
+        device_id.as_uuid(),
+        epoch,
+        subscriptions
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Ends the connection of a session; `false` when a newer connection has taken its place.
+///
+/// # Errors
+/// The database's.
+pub async fn end(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    epoch: i64,
+    forget: bool,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE sessions SET connected = false, ended_at = $3::timestamptz, end_reason = $4, persistent = persistent AND NOT $5,
+             subscriptions = CASE WHEN persistent AND NOT $5 THEN subscriptions ELSE '[]'::jsonb END,
+             expires_at = $3::timestamptz + make_interval(secs => least(session_expiry_s, 10 * 365 * 86400)::double precision)
+         WHERE device_id = $1 AND epoch = $2 AND connected",
+        device_id.as_uuid(),
+        epoch,
+        now,
+        reason,
+        forget
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Ends what an earlier life of this node left connected, and shows those boxes as offline.
+///
+/// # Errors
+/// The database's.
+pub async fn end_leftovers(conn: &mut PgConnection, node: &str, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let ended = sqlx::query!(
+        "WITH ended AS (
+             UPDATE sessions SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',
+                 expires_at = $2::timestamptz + make_interval(secs => least(session_expiry_s, 10 * 365 * 86400)::double precision)
+             WHERE node = $1 AND connected RETURNING device_id),
+         offline AS (
+             UPDATE device_presence p SET online = false FROM ended e WHERE p.device_id = e.device_id AND p.online
+             RETURNING p.device_id)
+         INSERT INTO device_events (device_id, at, kind, details)
+         SELECT device_id, $2::timestamptz, 'offline', '{\"reason\": \"platform_restart\"}'::jsonb FROM offline",
+        node,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(ended.rows_affected())
+}
