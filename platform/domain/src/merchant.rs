@@ -81,17 +81,13 @@ impl MerchantStatus {
 
 text_enum! {
     /// How a merchant gets its money.
+    #[derive(Default)]
     pub enum PayoutMode as "payout mode" {
         /// Through the payout partner, to the merchant's own account.
+        #[default]
         MerchantDirect = "merchant_direct",
         /// By the operations team, outside of this system.
         Manual = "manual",
-    }
-}
-
-impl Default for PayoutMode {
-    fn default() -> Self {
-        Self::MerchantDirect
     }
 }
 
