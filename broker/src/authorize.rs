@@ -1,0 +1,174 @@
+//! Who may do what: one pure function, and the whole access policy.
+//!
+//! A box publishes to its own uplink topics and subscribes to its own downlink topics, one by one or all at once
+//! (`devices/{own}/downlink/#`). Its will goes to its own `uplink/status`. A service does nothing yet: observers,
+//! which will read `devices/+/uplink/#` and `devices/+/downlink/#`, get their row in this table when they come.
+//!
+//! Topics are compared as parsed values ([`wire::Topic`] has one spelling for each), so there is no prefix, case,
+//! encoding or look-alike to slip through.
+
+use certs::identity::Subject;
+use wire::{Channel, DeviceId, Direction, DownlinkFilter, Topic};
+
+/// What it wants to do with a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send a message to it.
+    Publish,
+    /// Leave a message to be sent to it when the connection is lost.
+    LeaveWill,
+    /// Receive what is sent to it.
+    Subscribe,
+}
+
+/// What it may do: the request, understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// To publish on this channel of its own.
+    Publish(Channel),
+    /// To subscribe to these of its own downlinks.
+    Subscribe(DownlinkFilter),
+}
+
+/// It may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not authorized")]
+pub struct Forbidden;
+
+/// Decides whether `identity` may do `action` with `topic` (for a subscription: with this topic filter).
+pub fn authorize(identity: &Subject, action: Action, topic: &str) -> Result<Permit, Forbidden> {
+    let own = match identity {
+        Subject::Device(own) => *own,
+        Subject::Service(_) => return Err(Forbidden),
+    };
+    match action {
+        Action::Publish => own_uplink(own, topic).map(Permit::Publish),
+        Action::LeaveWill => own_uplink(own, topic)
+            .filter(|channel| *channel == Channel::Status)
+            .map(Permit::Publish),
+        Action::Subscribe => DownlinkFilter::parse(own, topic).map(Permit::Subscribe),
+    }
+    .ok_or(Forbidden)
+}
+
+fn own_uplink(own: DeviceId, topic: &str) -> Option<Channel> {
+    let topic: Topic = topic.parse().ok()?;
+    (topic.device_id == own && topic.channel.direction() == Direction::Uplink)
+        .then_some(topic.channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    const ACTIONS: [Action; 3] = [Action::Publish, Action::LeaveWill, Action::Subscribe];
+
+    fn device(bits: u128) -> DeviceId {
+        DeviceId::from_uuid(Uuid::from_u128(bits))
+    }
+
+    /// The policy written the other way round: every string that a box may use, and for what.
+    fn allowed(own: DeviceId) -> Vec<(Action, String)> {
+        let uplinks = Channel::UPLINKS.map(|c| (Action::Publish, Topic::new(own, c).to_string()));
+        let downlinks =
+            Channel::DOWNLINKS.map(|c| (Action::Subscribe, Topic::new(own, c).to_string()));
+        uplinks
+            .into_iter()
+            .chain(downlinks)
+            .chain([
+                (
+                    Action::LeaveWill,
+                    Topic::new(own, Channel::Status).to_string(),
+                ),
+                (Action::Subscribe, format!("devices/{own}/downlink/#")),
+            ])
+            .collect()
+    }
+
+    #[test]
+    fn a_box_may_do_what_the_contract_lists() {
+        let own = device(7);
+        for (action, topic) in allowed(own) {
+            assert!(
+                authorize(&Subject::Device(own), action, &topic).is_ok(),
+                "{action:?} {topic}"
+            );
+        }
+        assert_eq!(allowed(own).len(), 6 + 5 + 2);
+    }
+
+    #[test]
+    fn a_service_may_do_nothing_yet() {
+        for (action, topic) in allowed(device(7)) {
+            let service = Subject::Service("analytics".to_owned());
+            assert_eq!(authorize(&service, action, &topic), Err(Forbidden));
+        }
+    }
+
+    /// Topics near the allowed ones: another box's, wildcards, prefixes, suffixes, shared, system, case, look-alikes.
+    fn near_miss() -> impl Strategy<Value = String> {
+        let root = prop_oneof![
+            Just("devices"),
+            Just("Devices"),
+            Just("device"),
+            Just("/devices"),
+            Just("$share/g/devices"),
+            Just("$SYS/devices"),
+            Just("+"),
+            Just("#"),
+            Just("devіces"),
+            Just("%64evices"),
+        ];
+        let id = prop_oneof![
+            Just(device(7).to_string()),
+            Just(device(8).to_string()),
+            Just(device(7).to_string().to_uppercase()),
+            Just(device(7).as_uuid().hyphenated().to_string()),
+            Just("+".to_owned()),
+            Just("#".to_owned()),
+            Just(String::new()),
+            "sbx_[0-9a-f]{30,34}",
+            Just(format!("{}\0", device(7))),
+            Just(format!("{}/../{}", device(7), device(8))),
+        ];
+        let path = prop_oneof![
+            prop::sample::select(Channel::ALL.map(|c| c.path().to_owned()).to_vec()),
+            Just("downlink/#".to_owned()),
+            Just("downlink/+".to_owned()),
+            Just("uplink/#".to_owned()),
+            Just("#".to_owned()),
+            Just("downlink/payment/#".to_owned()),
+            Just("downlink/payment/success/".to_owned()),
+            Just("Uplink/status".to_owned()),
+            "\\PC{0,12}",
+        ];
+        (root, id, path).prop_map(|(root, id, path)| format!("{root}/{id}/{path}"))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_is_allowed(topic in prop_oneof![near_miss(), any::<String>()]) {
+            let own = device(7);
+            let allowed = allowed(own);
+            for action in ACTIONS {
+                let listed = allowed.contains(&(action, topic.clone()));
+                let granted = authorize(&Subject::Device(own), action, &topic).is_ok();
+                prop_assert_eq!(granted, listed, "{:?} {:?}", action, topic);
+            }
+        }
+
+        #[test]
+        fn two_boxes_share_no_topic(a: u128, b: u128, pick in 0_usize..13) {
+            prop_assume!(a != b);
+            let (_, topic) = allowed(device(a)).swap_remove(pick);
+            for action in ACTIONS {
+                prop_assert_eq!(
+                    authorize(&Subject::Device(device(b)), action, &topic),
+                    Err(Forbidden)
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Every bound of the edge, in one place, with the reason for its default.
+//!
+//! Nothing a client does may cost more than what is written here: memory, tasks, time. A limit that is reached ends
+//! or slows the client that reached it, never its neighbours, and is counted in a metric.
+
+use std::time::Duration;
+
+/// The bounds of the edge. `Default` gives the documented defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all, whatever their state. Further ones are closed as they arrive. Default 65,536: at about
+    /// 20 KiB each that is 1.3 GiB, and more than the descriptors most systems grant.
+    pub connections_max: usize,
+    /// Connections that have not yet been admitted. Further ones are closed as they arrive, so that silent ones cost
+    /// a bounded number of tasks, and for no longer than the timeouts below. Default 4,096.
+    pub unauthenticated_max: usize,
+    /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: whole
+    /// fleets sit behind one carrier's NAT address.
+    pub accepts_per_address_per_s: u32,
+    /// For the TLS handshake. Default 10 s.
+    pub handshake_ms_max: u64,
+    /// For the CONNECT packet after the handshake. Default 10 s.
+    pub connect_ms_max: u64,
+    /// For the platform's answer to a CONNECT. Default 10 s.
+    pub admit_ms_max: u64,
+    /// For the older connection of the same device to be over. Default 10 s, more than the bounded end of a session.
+    pub takeover_ms_max: u64,
+    /// For the uplinks that a session had under way when its box said goodbye or was lost. Default 2 s.
+    pub drain_ms_max: u64,
+    /// For the platform to take note that a session ended. Default 5 s.
+    pub ended_ms_max: u64,
+    /// For a last packet and the closing of the connection. Default 1 s.
+    pub goodbye_ms_max: u64,
+    /// Bytes of a packet from a box, after its fixed header. Default 65,536: the largest message of the contract is a
+    /// command's result.
+    pub packet_bytes_max: usize,
+    /// Silence after which a box is taken for lost, whatever keep-alive it asked for (also none). Default 1,200 s; a
+    /// v5 box is told. Carriers forget a silent connection sooner.
+    pub silence_s_max: u64,
+    /// How long a box may leave what it is sent unread. Default 10 s.
+    pub write_ms_max: u64,
+    /// Bytes waiting for a box to read them. Default 131,072: acknowledgements of what it sends while it reads
+    /// nothing.
+    pub output_bytes_max: usize,
+    /// Publishes of one box that wait for the platform, heartbeats and all. Default 64. A box with more is ended
+    /// (v5: Receive Maximum, which it was told); heartbeats of quality 0 are dropped instead.
+    pub uplinks_unacknowledged_max: usize,
+    /// The same for payment acknowledgements, which have a lane of their own. Default 64.
+    pub payment_acks_unacknowledged_max: usize,
+    /// Subscription changes of one box that wait for the platform. Default 16.
+    pub subscription_changes_max: usize,
+    /// Messages waiting for one box. Default 128: the newest are dropped then, and the outbox sends them again.
+    pub queue_max: usize,
+    /// Messages sent to one box and not yet acknowledged by it. Default 16; less if a v5 box asks for less.
+    pub in_flight_max: usize,
+    /// Unacknowledged packets, of all boxes together, that are kept for their box's return to this process. Default
+    /// 32,768, about 32 MiB; the oldest sessions' go first, and the outbox sends their messages again.
+    pub detached_max: usize,
+    /// For how long. Default 3,600 s.
+    pub detached_s_max: u64,
+    /// Sessions are kept no longer than this, whatever a v5 box asks for. Default 604,800 s (7 days).
+    pub session_expiry_s_max: u32,
+    /// The router's ring, segments of it. Default 8.
+    pub router_segments_max: usize,
+    /// Bytes of one segment. Default 1 MiB: with 8 of them a burst of 10,000 announcements fits.
+    pub router_segment_bytes_max: usize,
+    /// Messages handed to the router that it has not yet taken. Default 16,384; further ones are dropped and counted.
+    pub router_backlog_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 65_536,
+            unauthenticated_max: 4_096,
+            accepts_per_address_per_s: 5_000,
+            handshake_ms_max: 10_000,
+            connect_ms_max: 10_000,
+            admit_ms_max: 10_000,
+            takeover_ms_max: 10_000,
+            drain_ms_max: 2_000,
+            ended_ms_max: 5_000,
+            goodbye_ms_max: 1_000,
+            packet_bytes_max: 64 * 1024,
+            silence_s_max: 1_200,
+            write_ms_max: 10_000,
+            output_bytes_max: 128 * 1024,
+            uplinks_unacknowledged_max: 64,
+            payment_acks_unacknowledged_max: 64,
+            subscription_changes_max: 16,
+            queue_max: 128,
+            in_flight_max: 16,
+            detached_max: 32_768,
+            detached_s_max: 3_600,
+            session_expiry_s_max: 7 * 24 * 3_600,
+            router_segments_max: 8,
+            router_segment_bytes_max: 1024 * 1024,
+            router_backlog_max: 16_384,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn handshake(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms_max)
+    }
+
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_millis(self.connect_ms_max)
+    }
+
+    pub(crate) fn admit(&self) -> Duration {
+        Duration::from_millis(self.admit_ms_max)
+    }
+
+    pub(crate) fn takeover(&self) -> Duration {
+        Duration::from_millis(self.takeover_ms_max)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms_max)
+    }
+
+    pub(crate) fn ended(&self) -> Duration {
+        Duration::from_millis(self.ended_ms_max)
+    }
+
+    pub(crate) fn goodbye(&self) -> Duration {
+        Duration::from_millis(self.goodbye_ms_max)
+    }
+
+    pub(crate) fn write(&self) -> Duration {
+        Duration::from_millis(self.write_ms_max)
+    }
+
+    pub(crate) fn detached(&self) -> Duration {
+        Duration::from_secs(self.detached_s_max)
+    }
+
+    /// How long a box that asked for this keep-alive may be silent: one and a half times as long (MQTT-3.1.2-24),
+    /// and never longer than our ceiling.
+    pub(crate) fn silence(&self, keep_alive_s: u16) -> Duration {
+        let ceiling = Duration::from_secs(self.silence_s_max);
+        match keep_alive_s {
+            0 => ceiling,
+            asked => ceiling.min(Duration::from_millis(u64::from(asked) * 1_500)),
+        }
+    }
+
+    /// The keep-alive to tell a v5 box whose own is longer than our ceiling allows.
+    pub(crate) fn server_keep_alive_s(&self, keep_alive_s: u16) -> Option<u16> {
+        let ours = u16::try_from(self.silence_s_max * 2 / 3).unwrap_or(u16::MAX);
+        (keep_alive_s == 0 || keep_alive_s > ours).then_some(ours)
+    }
+
+    /// How long a connection's end may take in all: what a graceful stop waits for.
+    pub(crate) fn end_of_session(&self) -> Duration {
+        self.drain() + self.ended() + self.goodbye()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_one_and_a_half_keep_alives_up_to_the_ceiling() {
+        let limits = Limits::default();
+        assert_eq!(limits.silence(30), Duration::from_secs(45));
+        assert_eq!(limits.silence(0), Duration::from_secs(1_200));
+        assert_eq!(limits.silence(u16::MAX), Duration::from_secs(1_200));
+        assert_eq!(limits.server_keep_alive_s(30), None);
+        assert_eq!(limits.server_keep_alive_s(0), Some(800));
+        assert_eq!(limits.server_keep_alive_s(801), Some(800));
+        assert_eq!(limits.silence(800), Duration::from_secs(1_200));
+    }
+}
