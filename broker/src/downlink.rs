@@ -121,10 +121,6 @@ impl Outbound {
         }
     }
 
-    pub(crate) fn subscriptions(&self) -> &[Subscription] {
-        &self.subscriptions
-    }
-
     pub(crate) fn set_subscriptions(&mut self, subscriptions: Vec<Subscription>) {
         self.subscriptions = subscriptions;
     }
@@ -297,10 +293,6 @@ impl Outbound {
         for packet in &mut self.in_flight {
             packet.message = None;
         }
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.in_flight.iter().any(|packet| !packet.written)
     }
 }
 
@@ -488,7 +480,7 @@ mod tests {
         let id = next(&mut outbound).unwrap().packet_id.unwrap();
         outbound.offer(message(2));
         outbound.withdraw(10);
-        assert!(!outbound.has_work());
+        assert!(next(&mut outbound).is_none());
         assert_eq!(outbound.offer(message(9)), Offered::Withdrawn);
         assert_eq!(outbound.offer(message(10)), Offered::Queued);
         assert_ne!(next(&mut outbound).unwrap().packet_id, Some(id));
@@ -580,7 +572,7 @@ mod tests {
                         let queued: HashSet<u64> = outbound.queue.iter().map(|q| q.message.sequence).collect();
                         offered.retain(|sequence| !queued.contains(sequence));
                         let left = outbound.detach();
-                        let subscriptions = outbound.subscriptions().to_vec();
+                        let subscriptions = outbound.subscriptions.clone();
                         outbound = Outbound::new(QUEUE_MAX);
                         outbound.set_subscriptions(subscriptions);
                         if let Some(left) = left {

@@ -5,7 +5,7 @@
 //! fixed header alone, before the rest of the packet has even arrived, so that nothing larger is ever buffered and the
 //! codec sees only what it is made for.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 
 /// The packets that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +88,6 @@ impl Frame {
     pub(crate) fn body(&self) -> &[u8] {
         &self.bytes[self.body_at..]
     }
-
-    /// What follows the fixed header, without copying.
-    pub(crate) fn into_body(self) -> Bytes {
-        let mut bytes = self.bytes.freeze();
-        bytes.advance(self.body_at);
-        bytes
-    }
 }
 
 fn kind(number: u8) -> Result<Kind, FrameError> {
@@ -176,7 +169,7 @@ mod tests {
         let mut buffer = BytesMut::from(&[0x40, 2, 0, 7, 0xc0, 0, 0x30][..]);
         let frame = Frame::take(&mut buffer, MAX).unwrap().unwrap();
         assert_eq!(frame.kind, Kind::PubAck);
-        assert_eq!(frame.into_body(), &[0, 7][..]);
+        assert_eq!(frame.body(), &[0, 7][..]);
         let frame = Frame::take(&mut buffer, MAX).unwrap().unwrap();
         assert_eq!(frame.kind, Kind::PingReq);
         assert!(Frame::take(&mut buffer, MAX).unwrap().is_none());
@@ -252,7 +245,7 @@ mod tests {
                 prop_assert!(taken.is_none());
                 prop_assert_eq!(buffer.len(), cut);
             } else {
-                prop_assert_eq!(taken.unwrap().into_body(), body);
+                prop_assert_eq!(taken.unwrap().body(), body);
             }
         }
     }

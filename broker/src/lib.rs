@@ -1,17 +1,60 @@
 //! The MQTT edge: mTLS, sessions and access rules in front of an embedded rumqttd router.
+//!
+//! Boxes are MQTT clients (3.1.1 and 5.0) that prove themselves with a certificate whose common name is their device
+//! id. The edge knows what MQTT is and who may use which topic; whether a box is welcome, where its messages go and
+//! what it is to be told is asked of a [`Host`], the platform.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `edge` | starting, publishing, kicking, stopping: the public face |
+//! | `host` | what the edge asks of the platform |
+//! | `listener`, `accept_rate` | the accept loop and its caps |
+//! | `connection` | one connection: TLS, CONNECT, admission, its end |
+//! | `session` | an admitted box: the loop |
+//! | `transport` | a connection's bytes and clocks |
+//! | `frame`, `protocol` | bytes to packets and back, both versions |
+//! | `authorize` | who may do what: one pure function |
+//! | `registry` | who is connected; kicks and takeovers |
+//! | `downlink` | what waits for one box: queue and window |
+//! | `router` | the embedded router and its watchdog |
+//! | `limits` | every bound |
+//!
+//! # What of MQTT is not offered, and how it is refused
+//!
+//! | | 3.1.1 | 5.0 |
+//! |---|---|---|
+//! | a topic that is not the box's own | connection closed | PUBACK 0x87 (quality 0: ignored) |
+//! | a subscription to one | SUBACK 0x80 | SUBACK 0x87 |
+//! | a will on anything but its own `uplink/status` | CONNACK 5 | CONNACK 0x87 |
+//! | another client id than the certificate's / none | CONNACK 5 / 2 | CONNACK 0x87 / 0x85 |
+//! | quality of service 2 (subscribing: 1 is granted) | connection closed | DISCONNECT 0x9B |
+//! | retained messages | connection closed | DISCONNECT 0x9A |
+//! | topic aliases, subscription identifiers, AUTH | n/a | DISCONNECT 0x94, 0xA1; CONNACK 0x8C |
+//! | more messages unacknowledged than allowed | connection closed | DISCONNECT 0x93 |
+//!
+//! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
+//! will delay interval (5.0) is not waited for: that a box is gone is news at once.
 
+mod accept_rate;
 mod authorize;
+mod connection;
 mod downlink;
+mod edge;
 mod frame;
 mod host;
 mod limits;
+mod listener;
 mod protocol;
 mod registry;
 mod router;
+mod session;
+mod transport;
 
 pub use authorize::{Action, Forbidden, Permit, authorize};
+pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 pub use host::{
     Admission, Connecting, Downlink, EndReason, Host, ProtocolVersion, Refusal, SessionEnd,
     SessionKey, Subscription, Unavailable, Uplink,
 };
 pub use limits::Limits;
+pub use router::RouterError;

@@ -29,7 +29,7 @@ pub struct Limits {
     pub drain_ms_max: u64,
     /// For the platform to take note that a session ended. Default 5 s.
     pub ended_ms_max: u64,
-    /// For a last packet and the closing of the connection. Default 1 s.
+    /// For a last packet and the closing of the connection. Default 500 ms.
     pub goodbye_ms_max: u64,
     /// Bytes of a packet from a box, after its fixed header. Default 65,536: the largest message of the contract is a
     /// command's result.
@@ -80,7 +80,7 @@ impl Default for Limits {
             takeover_ms_max: 10_000,
             drain_ms_max: 2_000,
             ended_ms_max: 5_000,
-            goodbye_ms_max: 1_000,
+            goodbye_ms_max: 500,
             packet_bytes_max: 64 * 1024,
             silence_s_max: 1_200,
             write_ms_max: 10_000,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use wire::DeviceId;
 
@@ -43,8 +44,8 @@ impl Line {
     }
 
     /// Resolves when there is something to look at: a kick or a message. One waiter at a time.
-    pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+    pub(crate) fn notified(&self) -> Notified<'_> {
+        self.wake.notified()
     }
 
     /// Resolves when the connection has been kicked.
@@ -53,7 +54,7 @@ impl Line {
             if let Some(reason) = self.kicked() {
                 return reason;
             }
-            self.woken().await;
+            self.notified().await;
         }
     }
 
@@ -237,6 +238,7 @@ impl Seat {
     pub(crate) fn go_live(&self) {
         if !self.line.live.swap(true, Ordering::AcqRel) {
             self.registry.live.fetch_add(1, Ordering::Relaxed);
+            metrics::gauge!("mqtt_sessions_live").increment(1);
         }
     }
 
@@ -244,6 +246,7 @@ impl Seat {
     pub(crate) fn leave(&self) {
         if self.line.live.swap(false, Ordering::AcqRel) {
             self.registry.live.fetch_sub(1, Ordering::Relaxed);
+            metrics::gauge!("mqtt_sessions_live").decrement(1);
         }
     }
 }

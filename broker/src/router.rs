@@ -102,9 +102,9 @@ impl Router {
             LinkBuilder::new("edge", events)
                 .build()
                 .map(|(sender, receiver, _)| (sender, receiver))
+                .map_err(|error| RouterError::Link(error.to_string()))
         })
-        .await?
-        .map_err(|error| RouterError::Link(error.to_string()))?;
+        .await??;
         link.subscribe(DOWNLINKS)
             .map_err(|error| RouterError::Link(error.to_string()))?;
         self.sender().link = Some(link);

@@ -1,0 +1,170 @@
+//! The edge as a whole: what the platform starts, publishes through and stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::DeviceId;
+
+use crate::connection::Shared;
+use crate::host::{Downlink, EndReason, Host};
+use crate::limits::Limits;
+use crate::listener::Listener;
+use crate::registry::Registry;
+use crate::router::{Router, RouterError};
+use crate::session::count_downlinks;
+
+/// Beyond the bounded end of a session, for the tasks to be scheduled.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
+/// How an edge is set up.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// Where to listen. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// Must require a client certificate, and verify it against the fleet's CA: `certs::tls::server_config`.
+    pub tls: Arc<ServerConfig>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// The edge could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The router does not start.
+    #[error(transparent)]
+    Router(#[from] RouterError),
+}
+
+/// The MQTT edge around one host.
+#[derive(Debug)]
+pub struct Edge<H> {
+    host: std::marker::PhantomData<H>,
+}
+
+impl<H: Host> Edge<H> {
+    /// Listens, and serves boxes until `stop`.
+    pub async fn start(
+        config: EdgeConfig,
+        host: Arc<H>,
+        stop: CancellationToken,
+    ) -> Result<EdgeHandle, EdgeError> {
+        let limits = Arc::new(config.limits);
+        let address = config.listen;
+        let listen = |source| EdgeError::Listen { address, source };
+        let listener = Listener::bind(address, &limits).map_err(listen)?;
+        let local_addr = listener.local_addr().map_err(listen)?;
+        let (router, receiver) = Router::start(&limits).await?;
+        let registry = Arc::new(Registry::new(
+            limits.queue_max,
+            limits.detached_max,
+            limits.detached(),
+        ));
+        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            host,
+            limits: Arc::clone(&limits),
+            registry: Arc::clone(&registry),
+            tls: TlsAcceptor::from(config.tls),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        });
+
+        let boxes = Arc::clone(&registry);
+        let router_stop = CancellationToken::new();
+        tokio::spawn(Arc::clone(&router).pump(
+            receiver,
+            router_stop.clone(),
+            move |device_id, message| match boxes.offer(device_id, message) {
+                Some(offered) => count_downlinks(offered.as_str(), 1),
+                None => count_downlinks("not_connected", 1),
+            },
+        ));
+
+        let stopped = CancellationToken::new();
+        let handle = EdgeHandle {
+            local_addr,
+            router,
+            registry: Arc::clone(&registry),
+            stopped: stopped.clone(),
+        };
+        tokio::spawn(async move {
+            listener
+                .run(stop, |accepted| {
+                    tasks.spawn(Arc::clone(&shared).serve(accepted));
+                })
+                .await;
+            registry.close();
+            tasks.close();
+            let within = limits.end_of_session() + limits.admit() + STOP_SLACK;
+            if tokio::time::timeout(within, tasks.wait()).await.is_err() {
+                tracing::error!(left = tasks.len(), "connections did not end in time");
+            }
+            router_stop.cancel();
+            stopped.cancel();
+        });
+        Ok(handle)
+    }
+}
+
+/// The platform's hold on a running edge. Clones share it.
+#[derive(Debug, Clone)]
+pub struct EdgeHandle {
+    local_addr: SocketAddr,
+    router: Arc<Router>,
+    registry: Arc<Registry>,
+    stopped: CancellationToken,
+}
+
+impl EdgeHandle {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Hands a downlink to the router. Not durable, and never blocks: what a box does not get, the outbox sends again.
+    ///
+    /// A message whose key already waits on the device's live session, or is under way there, is not sent again.
+    pub fn publish(&self, downlink: Downlink) {
+        self.router.publish(downlink);
+    }
+
+    /// Whether the device has a session here that can be reached.
+    pub fn is_live(&self, device: DeviceId) -> bool {
+        self.registry.is_live(device)
+    }
+
+    /// How many sessions can be reached.
+    pub fn live(&self) -> usize {
+        self.registry.live()
+    }
+
+    /// Ends the device's session, also one that is still being admitted. The will is given to the host as ever.
+    pub fn kick(&self, device: DeviceId, reason: EndReason) {
+        self.registry.kick(device, reason);
+    }
+
+    /// Drops everything that was published to the device before this call and is not on its way to it yet: what waits
+    /// in its queue, what is still inside the router, and what an earlier session of it left unacknowledged.
+    pub fn drop_queued(&self, device: DeviceId) {
+        self.registry.withdraw(device, self.router.sequence());
+    }
+
+    /// Resolves when, after the stop, every connection has been told goodbye and ended, or the time for it is up.
+    pub async fn stopped(&self) {
+        self.stopped.cancelled().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! The accept loop: the one place where all clients meet, so it does nothing for any of them.
+//!
+//! It accepts, counts, and hands the socket to a task of its own; TLS, CONNECT and everything else happen there. What
+//! is over a cap is closed at once, so a flood of silent connections costs tasks up to a bound and never the loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::accept_rate::AcceptRate;
+use crate::limits::Limits;
+
+/// Connections that the system completes while we are not looking; it may allow fewer.
+const BACKLOG: u32 = 4_096;
+/// After the system refused an `accept`, usually for want of descriptors.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
+/// A new connection and its share of the caps.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) remote: SocketAddr,
+    /// Held as long as the connection is open.
+    pub(crate) open: OwnedSemaphorePermit,
+    /// Held until it is admitted.
+    pub(crate) unauthenticated: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    open: Arc<Semaphore>,
+    unauthenticated: Arc<Semaphore>,
+    rate: AcceptRate,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A restart must not wait for connections of the last process to leave TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self {
+            socket: socket.listen(BACKLOG)?,
+            open: Arc::new(Semaphore::new(limits.connections_max)),
+            unauthenticated: Arc::new(Semaphore::new(limits.unauthenticated_max)),
+            rate: AcceptRate::new(limits.accepts_per_address_per_s),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `stop`, then closes the listening socket.
+    pub(crate) async fn run(mut self, stop: CancellationToken, mut serve: impl FnMut(Accepted)) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            let outcome = match accepted {
+                Ok((stream, remote)) => match self.admit(stream, remote) {
+                    Ok(accepted) => {
+                        serve(accepted);
+                        "accepted"
+                    }
+                    Err(reason) => reason,
+                },
+                Err(error) => {
+                    // A connection that was reset before we came to it is nothing; out of descriptors is, and calling
+                    // again at once would spin.
+                    if !is_of_one_connection(&error) {
+                        tracing::error!(%error, "cannot accept connections");
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = tokio::time::sleep(REFUSED_PAUSE) => {}
+                        }
+                    }
+                    "error"
+                }
+            };
+            metrics::counter!("mqtt_connections_total", "outcome" => outcome).increment(1);
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted, &'static str> {
+        if !self.rate.allow(remote.ip().to_canonical(), Instant::now()) {
+            return Err("over_address_rate");
+        }
+        let permit = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_owned();
+        let open = permit(&self.open).map_err(|_| "over_connections")?;
+        let unauthenticated = permit(&self.unauthenticated).map_err(|_| "over_unauthenticated")?;
+        // Announcements are small and must not wait for more bytes to fill a segment.
+        stream.set_nodelay(true).map_err(|_| "error")?;
+        Ok(Accepted {
+            stream,
+            remote,
+            open,
+            unauthenticated,
+        })
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

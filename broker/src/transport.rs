@@ -1,0 +1,290 @@
+//! One connection's bytes and clocks.
+//!
+//! A transport is polled, not awaited: every turn of a session first writes what waits, then reads what has come, then
+//! looks at the clocks. So neither direction can hold up the other: a box that does not read is still heard, until
+//! what it leaves unread has stalled for too long.
+//!
+//! An idle transport holds no buffers: bytes are read through a few KiB of the polling thread's stack, and both
+//! buffers are given back when they are empty. That, and not speed, decides how many boxes fit into a machine.
+
+use std::future::Future as _;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Read at a time.
+const READ_BYTES: usize = 4 * 1024;
+/// Discarded at most while a peer is given the chance to read our last words.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// What happened on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// There are new bytes in `input`.
+    Received,
+    /// All of `output` has been handed to the system.
+    Written,
+    /// The peer closed the connection, or it broke.
+    Lost,
+    /// No packet for too long.
+    Silent,
+    /// The peer does not read.
+    Stalled,
+}
+
+#[derive(Debug)]
+pub(crate) struct Transport<S> {
+    stream: S,
+    /// Received and not yet taken.
+    pub(crate) input: BytesMut,
+    /// To be written.
+    pub(crate) output: BytesMut,
+    /// The stream has taken bytes that it may not have sent yet.
+    unflushed: bool,
+    /// Since when writing has made no progress.
+    stalled_since: Option<Instant>,
+    stalled_max: Duration,
+    last_packet: Instant,
+    silence_max: Duration,
+    /// Fires at the earlier deadline, or before it: then it is set anew.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    pub(crate) fn new(stream: S, silence_max: Duration, stalled_max: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+            stalled_since: None,
+            stalled_max,
+            last_packet: now,
+            silence_max,
+            alarm: Box::pin(tokio::time::sleep_until(now + silence_max)),
+        }
+    }
+
+    /// A whole packet has arrived.
+    pub(crate) fn heard(&mut self) {
+        self.last_packet = Instant::now();
+    }
+
+    pub(crate) fn set_silence_max(&mut self, silence_max: Duration) {
+        self.silence_max = silence_max;
+        self.heard();
+        self.alarm.as_mut().reset(self.last_packet + silence_max);
+    }
+
+    /// Gives the input's memory back when all of it has been taken.
+    pub(crate) fn release_input(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Waits for the next event.
+    pub(crate) async fn next(&mut self) -> Event {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Writes, reads and looks at the clocks. Bytes in `input` that are not a packet yet are bounded by the caller,
+    /// who takes every whole packet before polling again and refuses packets over the limit.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let written = match self.poll_write(cx) {
+            Ok(written) => written,
+            Err(Broken) => return Poll::Ready(Event::Lost),
+        };
+        match self.poll_read(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Event::Received),
+            Poll::Ready(Err(Broken)) => return Poll::Ready(Event::Lost),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(event) = self.poll_clocks(cx) {
+            return Poll::Ready(event);
+        }
+        if written {
+            return Poll::Ready(Event::Written);
+        }
+        Poll::Pending
+    }
+
+    /// `Ok(true)`: there was something to write and all of it is written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        let had_output = !self.output.is_empty();
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Broken),
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.unflushed = true;
+                    self.stalled_since = None;
+                }
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return Ok(false);
+                }
+            }
+        }
+        if had_output {
+            self.output = BytesMut::new();
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.stalled_since = None;
+                }
+                Poll::Ready(Err(_)) => return Err(Broken),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                }
+            }
+        }
+        Ok(had_output)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut storage = [MaybeUninit::<u8>::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut storage);
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        if result.is_err() || buffer.filled().is_empty() {
+            return Poll::Ready(Err(Broken));
+        }
+        self.input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            let silent_at = self.last_packet + self.silence_max;
+            let stalled_at = self.stalled_since.map(|since| since + self.stalled_max);
+            let due = stalled_at.map_or(silent_at, |at| at.min(silent_at));
+            if self.alarm.deadline() > due {
+                self.alarm.as_mut().reset(due);
+            }
+            ready!(self.alarm.as_mut().poll(cx));
+            let now = Instant::now();
+            if stalled_at.is_some_and(|at| at <= now) {
+                return Poll::Ready(Event::Stalled);
+            }
+            if silent_at <= now {
+                return Poll::Ready(Event::Silent);
+            }
+            // It was set before the last packet: the usual case, and the only work a packet causes here.
+            self.alarm.as_mut().reset(due);
+        }
+    }
+
+    /// Writes what waits and says that no more will come, within a bounded time. `None`: it could not be said.
+    pub(crate) async fn say_goodbye(mut self, within: Duration) -> Option<Parting<S>> {
+        let last_words = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.shutdown().await
+        };
+        let said = tokio::time::timeout(within, last_words).await;
+        matches!(said, Ok(Ok(()))).then_some(Parting(self.stream))
+    }
+}
+
+/// A connection on which all has been said.
+///
+/// A socket that is closed with unread bytes in it is reset, and a reset can overtake our last packet. So the peer gets
+/// a moment to read it and to close its side.
+#[derive(Debug)]
+pub(crate) struct Parting<S>(S);
+
+impl<S: AsyncRead + Unpin> Parting<S> {
+    pub(crate) async fn linger(mut self, at_most: Duration) {
+        let discard = async {
+            let mut left = LINGER_BYTES_MAX;
+            let mut buffer = [0; 512];
+            while let Ok(count @ 1..) = self.0.read(&mut buffer).await {
+                left = left.saturating_sub(count);
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(at_most, discard).await;
+    }
+}
+
+/// The connection is of no more use.
+struct Broken;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(30);
+    const STALLED: Duration = Duration::from_secs(10);
+
+    fn pair(capacity: usize) -> (Transport<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(capacity);
+        (Transport::new(ours, SILENCE, STALLED), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_without_a_packet_do_not_count_as_a_sign_of_life() {
+        let (mut transport, mut peer) = pair(64);
+        let started = Instant::now();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            peer.write_all(b"x").await.unwrap();
+            assert_eq!(transport.next().await, Event::Received);
+        }
+        assert_eq!(transport.next().await, Event::Silent);
+        assert_eq!(started.elapsed(), SILENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_packet_puts_the_silence_off() {
+        let (mut transport, _peer) = pair(64);
+        let started = Instant::now();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        transport.heard();
+        assert_eq!(transport.next().await, Event::Silent);
+        assert_eq!(started.elapsed(), Duration::from_secs(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_stalls_while_it_is_still_heard() {
+        let (mut transport, mut peer) = pair(8);
+        transport.output.extend_from_slice(&[7; 100]);
+        let started = Instant::now();
+        peer.write_all(b"ping").await.unwrap();
+        assert_eq!(transport.next().await, Event::Received);
+        assert_eq!(transport.next().await, Event::Stalled);
+        assert_eq!(started.elapsed(), STALLED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_that_reads_on_is_not_stalled() {
+        let (mut transport, mut peer) = pair(8);
+        transport.output.extend_from_slice(&[7; 100]);
+        let reader = tokio::spawn(async move {
+            let mut byte = [0; 4];
+            for _ in 0..25 {
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                peer.read_exact(&mut byte).await.unwrap();
+            }
+            peer
+        });
+        assert_eq!(transport.next().await, Event::Written);
+        reader.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_lost() {
+        let (mut transport, peer) = pair(64);
+        drop(peer);
+        assert_eq!(transport.next().await, Event::Lost);
+    }
+}
