@@ -1,0 +1,2 @@
+//! Simulated soundboxes and a simulated acquirer.
+pub mod soundbox;

@@ -1,0 +1,439 @@
+//! What a box must remember through a power cut: which announcements it has taken, begun and ended.
+//!
+//! A file of JSON lines, appended and flushed to the disk **before** the box acts on them: before it confirms a
+//! message to the broker, and before it begins to speak. So whatever was begun is known after a restart, and is then
+//! reported as interrupted and never repeated; what was taken but not begun is still there to be spoken. The file is
+//! rewritten by atomic replacement now and then; only its last line can ever be torn.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wire::message::{AckStatus, CommandAckStatus, PaymentSuccess};
+use wire::{CommandId, EventId};
+
+/// How many ended announcements are remembered.
+pub const EVENTS_MAX: usize = 256;
+
+/// How many ended commands are remembered.
+const COMMANDS_MAX: usize = 64;
+
+/// After so many lines the file is rewritten.
+const LINES_MAX: usize = 2048;
+
+const FILE_NAME: &str = "journal.jsonl";
+
+/// Whether a line is on the disk when `record` returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is: survives a power cut, as a real box does.
+    Synced,
+    /// The kernel has it: survives the end of the process. For fleets, whose disk is the server's too.
+    Buffered,
+}
+
+/// The end of an announcement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Played, failed or stale.
+    pub status: AckStatus,
+    /// Why it was not played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub played_at: Option<String>,
+}
+
+/// The end of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// What became of it.
+    pub status: CommandAckStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far an announcement has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// Taken; not a word was said.
+    Accepted(Box<PaymentSuccess>),
+    /// Begun.
+    Speaking,
+    /// Ended.
+    Done(Outcome),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+enum Line {
+    Accepted {
+        payment: Box<PaymentSuccess>,
+    },
+    Speaking {
+        event_id: EventId,
+    },
+    Done {
+        event_id: EventId,
+        outcome: Outcome,
+    },
+    Command {
+        command_id: CommandId,
+        outcome: CommandOutcome,
+    },
+}
+
+/// The memory of one box.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    lines: usize,
+    durability: Durability,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: HashMap<EventId, Progress>,
+    /// Taken and not ended, in the order they came.
+    open: Vec<EventId>,
+    /// Ended, oldest first.
+    done: VecDeque<EventId>,
+    commands: HashMap<CommandId, CommandOutcome>,
+    commands_done: VecDeque<CommandId>,
+}
+
+impl State {
+    fn apply(&mut self, line: Line) {
+        match line {
+            Line::Accepted { payment } => {
+                let event_id = payment.event_id;
+                if !self.events.contains_key(&event_id) {
+                    self.open.push(event_id);
+                }
+                self.events.insert(event_id, Progress::Accepted(payment));
+            }
+            Line::Speaking { event_id } => {
+                if !self.events.contains_key(&event_id) {
+                    self.open.push(event_id);
+                }
+                self.events.insert(event_id, Progress::Speaking);
+            }
+            Line::Done { event_id, outcome } => {
+                self.open.retain(|open| *open != event_id);
+                if !matches!(
+                    self.events.insert(event_id, Progress::Done(outcome)),
+                    Some(Progress::Done(_))
+                ) {
+                    self.done.push_back(event_id);
+                }
+                while self.done.len() > EVENTS_MAX {
+                    if let Some(oldest) = self.done.pop_front() {
+                        self.events.remove(&oldest);
+                    }
+                }
+            }
+            Line::Command {
+                command_id,
+                outcome,
+            } => {
+                if self.commands.insert(command_id, outcome).is_none() {
+                    self.commands_done.push_back(command_id);
+                }
+                while self.commands_done.len() > COMMANDS_MAX {
+                    if let Some(oldest) = self.commands_done.pop_front() {
+                        self.commands.remove(&oldest);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lines that lead to this state, and no others.
+    fn lines(&self) -> Vec<Line> {
+        let done = self
+            .done
+            .iter()
+            .filter_map(|event_id| match self.events.get(event_id)? {
+                Progress::Done(outcome) => Some(Line::Done {
+                    event_id: *event_id,
+                    outcome: outcome.clone(),
+                }),
+                _ => None,
+            });
+        let open = self
+            .open
+            .iter()
+            .filter_map(|event_id| match self.events.get(event_id)? {
+                Progress::Accepted(payment) => Some(Line::Accepted {
+                    payment: payment.clone(),
+                }),
+                Progress::Speaking => Some(Line::Speaking {
+                    event_id: *event_id,
+                }),
+                Progress::Done(_) => None,
+            });
+        let commands = self.commands_done.iter().filter_map(|command_id| {
+            let outcome = self.commands.get(command_id)?.clone();
+            Some(Line::Command {
+                command_id: *command_id,
+                outcome,
+            })
+        });
+        done.chain(open).chain(commands).collect()
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, or begins one.
+    ///
+    /// # Errors
+    /// A directory that cannot be read or written; a damaged line that is not the last.
+    pub fn open(dir: &Path, durability: Durability) -> io::Result<Self> {
+        let path = dir.join(FILE_NAME);
+        let mut state = State::default();
+        match File::open(&path) {
+            Ok(file) => {
+                let lines: Vec<Vec<u8>> = BufReader::new(file)
+                    .split(b'\n')
+                    .collect::<io::Result<_>>()?;
+                let count = lines.len();
+                for (index, bytes) in lines.into_iter().enumerate() {
+                    match serde_json::from_slice(&bytes) {
+                        Ok(line) => state.apply(line),
+                        // The line that a power cut tore was never acted upon.
+                        Err(_) if index + 1 == count => {}
+                        Err(error) => {
+                            let problem =
+                                format!("{}: line {}: {error}", path.display(), index + 1);
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                        }
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let (file, lines) = rewrite(&path, &state, durability)?;
+        Ok(Self {
+            path,
+            file,
+            lines,
+            durability,
+            state,
+        })
+    }
+
+    /// How far this announcement has come, if it is known at all.
+    pub fn progress(&self, event_id: EventId) -> Option<&Progress> {
+        self.state.events.get(&event_id)
+    }
+
+    /// Everything taken and not ended, in the order it came.
+    pub fn open_events(&self) -> impl Iterator<Item = (EventId, &Progress)> {
+        self.state
+            .open
+            .iter()
+            .filter_map(|event_id| Some((*event_id, self.state.events.get(event_id)?)))
+    }
+
+    /// What became of a command, if it was seen.
+    pub fn command(&self, command_id: CommandId) -> Option<&CommandOutcome> {
+        self.state.commands.get(&command_id)
+    }
+
+    /// Remembers an announcement to speak later.
+    ///
+    /// # Errors
+    /// A disk that does not take it; the box must not act then.
+    pub fn accepted(&mut self, payment: &PaymentSuccess) -> io::Result<()> {
+        self.record(
+            Line::Accepted {
+                payment: Box::new(payment.clone()),
+            },
+            self.durability,
+        )
+    }
+
+    /// Remembers that an announcement is about to be spoken.
+    ///
+    /// # Errors
+    /// A disk that does not take it; the box must not speak then.
+    pub fn speaking(&mut self, event_id: EventId) -> io::Result<()> {
+        self.record(Line::Speaking { event_id }, self.durability)
+    }
+
+    /// Remembers how an announcement ended.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn done(&mut self, event_id: EventId, outcome: Outcome) -> io::Result<()> {
+        // After something was begun its end need not wait for the disk: without this line a restart would report it
+        // as interrupted, which the platform ranks below a `played` it has heard. What was never begun has no other
+        // line to remember it by.
+        let begun = matches!(self.progress(event_id), Some(Progress::Speaking));
+        let durability = if begun {
+            Durability::Buffered
+        } else {
+            self.durability
+        };
+        self.record(Line::Done { event_id, outcome }, durability)
+    }
+
+    /// Remembers how a command ended.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn command_done(
+        &mut self,
+        command_id: CommandId,
+        outcome: CommandOutcome,
+    ) -> io::Result<()> {
+        self.record(
+            Line::Command {
+                command_id,
+                outcome,
+            },
+            self.durability,
+        )
+    }
+
+    fn record(&mut self, line: Line, durability: Durability) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        self.file.write_all(&bytes)?;
+        if durability == Durability::Synced {
+            self.file.sync_data()?;
+        }
+        self.lines += 1;
+        self.state.apply(line);
+        if self.lines > LINES_MAX {
+            (self.file, self.lines) = rewrite(&self.path, &self.state, self.durability)?;
+        }
+        Ok(())
+    }
+}
+
+/// Replaces the file by one that holds the state and nothing else, and opens that for appending.
+fn rewrite(path: &Path, state: &State, durability: Durability) -> io::Result<(File, usize)> {
+    let temporary = path.with_extension("tmp");
+    let mut bytes = Vec::new();
+    let lines = state.lines();
+    for line in &lines {
+        serde_json::to_writer(&mut bytes, line).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+    }
+    let mut file = File::create(&temporary)?;
+    file.write_all(&bytes)?;
+    if durability == Durability::Synced {
+        file.sync_all()?;
+    }
+    fs::rename(&temporary, path)?;
+    if durability == Durability::Synced
+        && let Some(dir) = path.parent()
+    {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok((OpenOptions::new().append(true).open(path)?, lines.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{event_id, payment};
+    use super::*;
+
+    fn played() -> Outcome {
+        Outcome {
+            status: AckStatus::Played,
+            reason: None,
+            played_at: Some("2026-05-24T10:00:00.000Z".to_owned()),
+        }
+    }
+
+    #[test]
+    fn everything_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Durability::Synced).unwrap();
+        journal.accepted(&payment(1)).unwrap();
+        journal.accepted(&payment(2)).unwrap();
+        journal.speaking(event_id(1)).unwrap();
+        journal.done(event_id(1), played()).unwrap();
+        journal.speaking(event_id(3)).unwrap();
+        drop(journal);
+
+        let journal = Journal::open(dir.path(), Durability::Synced).unwrap();
+        assert_eq!(
+            journal.progress(event_id(1)),
+            Some(&Progress::Done(played()))
+        );
+        assert_eq!(
+            journal.progress(event_id(2)),
+            Some(&Progress::Accepted(Box::new(payment(2))))
+        );
+        assert_eq!(journal.progress(event_id(3)), Some(&Progress::Speaking));
+        assert_eq!(
+            journal.open_events().map(|(id, _)| id).collect::<Vec<_>>(),
+            [event_id(2), event_id(3)]
+        );
+    }
+
+    #[test]
+    fn only_the_last_line_may_be_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Durability::Synced).unwrap();
+        journal.speaking(event_id(1)).unwrap();
+        drop(journal);
+        let path = dir.path().join(FILE_NAME);
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{whole}{{\"line\":\"spea")).unwrap();
+        let journal = Journal::open(dir.path(), Durability::Synced).unwrap();
+        assert_eq!(journal.progress(event_id(1)), Some(&Progress::Speaking));
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            whole,
+            "the torn line is gone"
+        );
+
+        fs::write(&path, format!("garbage\n{whole}")).unwrap();
+        assert_eq!(
+            Journal::open(dir.path(), Durability::Synced)
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::InvalidData
+        );
+    }
+
+    #[test]
+    fn the_last_256_ends_are_remembered_and_the_file_stays_small() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), Durability::Buffered).unwrap();
+        journal.accepted(&payment(1_000_000)).unwrap();
+        for number in 0..2_000 {
+            journal.speaking(event_id(number)).unwrap();
+            journal.done(event_id(number), played()).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(journal.progress(event_id(1_743)), None);
+            assert_eq!(
+                journal.progress(event_id(1_744)),
+                Some(&Progress::Done(played()))
+            );
+            assert!(
+                matches!(
+                    journal.progress(event_id(1_000_000)),
+                    Some(Progress::Accepted(_))
+                ),
+                "open ones stay"
+            );
+            let text = fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
+            assert!(text.lines().count() <= LINES_MAX);
+            drop(journal);
+            journal = Journal::open(dir.path(), Durability::Buffered).unwrap();
+        }
+    }
+}

@@ -1,0 +1,475 @@
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tempfile::TempDir;
+use wire::message::Time;
+use wire::{Channel, Encoding, Signer};
+
+use super::fixtures::{binding_id, device_id, event_id, noon, payment};
+use super::journal::Durability;
+use super::*;
+
+/// A box on a bench: its disk, its platform, and the stopwatch of the test.
+struct Bench {
+    dir: TempDir,
+    start: Instant,
+    soundbox: Soundbox,
+}
+
+fn signer() -> Signer {
+    Signer::from_seed("k1", &[7; 32]).unwrap()
+}
+
+fn switch_on(dir: &Path) -> Soundbox {
+    let identity = Identity {
+        device_id: device_id(),
+        keys: signer().verifying_keys(),
+        binding_id: Some(binding_id(1)),
+        config_version: 0,
+        firmware_version: "1.0.3".to_owned(),
+    };
+    Soundbox::start(identity, Journal::open(dir, Durability::Synced).unwrap()).unwrap()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let soundbox = switch_on(dir.path());
+        Self {
+            dir,
+            start: Instant::now(),
+            soundbox,
+        }
+    }
+
+    /// A box that knows that it is noon.
+    fn at_noon() -> Self {
+        let mut bench = Self::new();
+        bench.set_clock(0);
+        bench
+    }
+
+    fn after(&self, seconds: u64) -> Instant {
+        self.start + Duration::from_secs(seconds)
+    }
+
+    /// Connects and gets the time `seconds` after noon.
+    fn set_clock(&mut self, seconds: u64) -> Vec<Action> {
+        let now = self.after(seconds);
+        let mut actions = self.soundbox.connected("n1".to_owned(), now);
+        let server_time = noon() + TimeDelta::seconds(i64::try_from(seconds).unwrap());
+        let time = DownlinkMessage::Time(Time {
+            nonce: "n1".to_owned(),
+            server_time,
+        });
+        actions.extend(self.receive(&time, seconds));
+        actions
+    }
+
+    fn receive(&mut self, message: &DownlinkMessage, seconds: u64) -> Vec<Action> {
+        let now = self.after(seconds);
+        let topic = Topic::new(device_id(), message.channel()).to_string();
+        let bytes = signer().seal(message, device_id(), Encoding::Json).unwrap();
+        self.soundbox.receive(&topic, &bytes, now).unwrap()
+    }
+
+    fn pay(&mut self, payment: PaymentSuccess, seconds: u64) -> Vec<Action> {
+        self.receive(&DownlinkMessage::PaymentSuccess(payment), seconds)
+    }
+
+    fn spoken(&mut self, number: u128, seconds: u64) -> Vec<Action> {
+        self.soundbox
+            .spoken(event_id(number), self.after(seconds))
+            .unwrap()
+    }
+
+    /// The power goes and comes back.
+    fn power_cut(&mut self) {
+        self.soundbox = switch_on(self.dir.path());
+    }
+}
+
+fn spoken_texts(actions: &[Action]) -> Vec<&str> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Speak(sentence) => Some(sentence.text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn acks(actions: &[Action]) -> Vec<(EventId, AckStatus, Option<&str>)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send(UplinkMessage::PaymentAck(ack)) => {
+                Some((ack.event_id, ack.status, ack.reason.as_deref()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+const ON_TIME: &str = "Pembayaran QRIS diterima, lima puluh ribu rupiah";
+const DELAYED: &str = "Pembayaran tertunda diterima, lima puluh ribu rupiah";
+
+#[test]
+fn a_payment_is_received_spoken_and_played() {
+    let mut bench = Bench::at_noon();
+    let actions = bench.pay(payment(1), 1);
+    assert_eq!(spoken_texts(&actions), [ON_TIME]);
+    assert_eq!(acks(&actions), [(event_id(1), AckStatus::Received, None)]);
+    let actions = bench.spoken(1, 4);
+    match &actions[..] {
+        [Action::Send(UplinkMessage::PaymentAck(ack))] => {
+            assert_eq!((ack.event_id, ack.status), (event_id(1), AckStatus::Played));
+            assert_eq!(ack.played_at.as_deref(), Some("2026-05-24T12:00:04.000Z"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.soundbox.counters().spoken, 1);
+}
+
+#[test]
+fn nothing_is_said_before_the_clock_is_known() {
+    let mut bench = Bench::new();
+    let mut actions = bench.pay(payment(1), 0);
+    actions.extend(bench.pay(payment(2), 0));
+    assert!(spoken_texts(&actions).is_empty());
+    assert_eq!(acks(&actions).len(), 2, "both are received");
+
+    let actions = bench.set_clock(2);
+    assert_eq!(spoken_texts(&actions), [ON_TIME]);
+    let actions = bench.spoken(1, 3);
+    assert_eq!(acks(&actions), [(event_id(1), AckStatus::Played, None)]);
+    assert_eq!(spoken_texts(&actions), [ON_TIME], "the second follows");
+}
+
+#[test]
+fn what_waited_through_a_power_cut_is_still_spoken() {
+    let mut bench = Bench::new();
+    bench.pay(payment(1), 0);
+    bench.power_cut();
+    let actions = bench.set_clock(10);
+    assert_eq!(spoken_texts(&actions), [ON_TIME]);
+    assert_eq!(
+        acks(&bench.spoken(1, 12)),
+        [(event_id(1), AckStatus::Played, None)]
+    );
+}
+
+#[test]
+fn an_interrupted_sentence_is_reported_and_never_repeated() {
+    let mut bench = Bench::at_noon();
+    bench.pay(payment(1), 1);
+    bench.pay(payment(2), 1);
+    bench.power_cut();
+    let actions = bench.set_clock(5);
+    assert_eq!(
+        acks(&actions),
+        [(event_id(1), AckStatus::Failed, Some("interrupted"))]
+    );
+    assert_eq!(
+        spoken_texts(&actions).len(),
+        1,
+        "only the second, which was not begun"
+    );
+    bench.spoken(2, 6);
+
+    let again = bench.pay(payment(1), 7);
+    assert!(spoken_texts(&again).is_empty());
+    assert_eq!(
+        acks(&again),
+        [(event_id(1), AckStatus::Failed, Some("interrupted"))]
+    );
+    bench.power_cut();
+    assert!(acks(&bench.set_clock(8)).is_empty(), "reported once");
+}
+
+#[test]
+fn a_duplicate_gets_its_final_answer_and_no_second_sound() {
+    let mut bench = Bench::at_noon();
+    bench.pay(payment(1), 1);
+    let during = bench.pay(payment(1), 1);
+    assert_eq!(acks(&during), [(event_id(1), AckStatus::Received, None)]);
+    assert!(spoken_texts(&during).is_empty());
+    bench.spoken(1, 2);
+    for _ in 0..2 {
+        let again = bench.pay(payment(1), 3);
+        assert!(spoken_texts(&again).is_empty());
+        assert_eq!(acks(&again), [(event_id(1), AckStatus::Played, None)]);
+        bench.power_cut();
+        bench.set_clock(3);
+    }
+}
+
+#[test]
+fn two_equal_payments_are_two_announcements() {
+    let mut bench = Bench::at_noon();
+    assert_eq!(spoken_texts(&bench.pay(payment(1), 1)).len(), 1);
+    bench.spoken(1, 2);
+    assert_eq!(spoken_texts(&bench.pay(payment(2), 2)).len(), 1);
+}
+
+#[test]
+fn another_bindings_payment_is_never_spoken() {
+    let mut bench = Bench::at_noon();
+    let foreign = PaymentSuccess {
+        binding_id: binding_id(2),
+        ..payment(1)
+    };
+    let actions = bench.pay(foreign, 1);
+    assert!(spoken_texts(&actions).is_empty());
+    assert_eq!(
+        acks(&actions),
+        [(event_id(1), AckStatus::Failed, Some("binding_mismatch"))]
+    );
+}
+
+#[test]
+fn a_rebind_ends_what_waited_for_the_old_binding() {
+    let mut bench = Bench::at_noon();
+    bench.pay(payment(1), 1);
+    bench.pay(payment(2), 1);
+    let push = ConfigPush {
+        version: 1,
+        binding_id: Some(binding_id(2)),
+        config: json!({}),
+    };
+    let actions = bench.receive(&DownlinkMessage::ConfigPush(push.clone()), 2);
+    assert_eq!(
+        actions[0],
+        Action::Configure(push),
+        "written down before it is acknowledged"
+    );
+    assert_eq!(actions[1], config_ack(1, ConfigAckStatus::Applied, None));
+    let actions = bench.spoken(1, 3);
+    let expected = [
+        (event_id(1), AckStatus::Played, None),
+        (event_id(2), AckStatus::Failed, Some("binding_mismatch")),
+    ];
+    assert_eq!(acks(&actions), expected);
+    assert!(spoken_texts(&actions).is_empty());
+
+    let moved = PaymentSuccess {
+        binding_id: binding_id(2),
+        ..payment(3)
+    };
+    assert_eq!(spoken_texts(&bench.pay(moved, 4)).len(), 1);
+}
+
+#[test]
+fn an_older_configuration_does_not_return() {
+    let mut bench = Bench::at_noon();
+    let push = |version, number| {
+        DownlinkMessage::ConfigPush(ConfigPush {
+            version,
+            binding_id: Some(binding_id(number)),
+            config: json!({}),
+        })
+    };
+    bench.receive(&push(5, 2), 1);
+    let actions = bench.receive(&push(4, 1), 1);
+    assert_eq!(
+        actions,
+        [config_ack(4, ConfigAckStatus::Rejected, Some("superseded"))]
+    );
+    assert_eq!(
+        acks(&bench.pay(payment(1), 2))[0].2,
+        Some("binding_mismatch")
+    );
+}
+
+#[test]
+fn the_words_change_when_it_is_late_and_end_when_it_is_too_late() {
+    let cases = [
+        (59, Some(ON_TIME)),
+        (60, Some(DELAYED)),
+        (299, Some(DELAYED)),
+        (300, None),
+    ];
+    for (seconds, text) in cases {
+        let mut bench = Bench::at_noon();
+        let actions = bench.pay(payment(1), seconds);
+        assert_eq!(
+            spoken_texts(&actions).first().copied(),
+            text,
+            "after {seconds} s"
+        );
+        if text.is_none() {
+            let expected = [
+                (event_id(1), AckStatus::Received, None),
+                (event_id(1), AckStatus::Stale, Some("too_late")),
+            ];
+            assert_eq!(acks(&actions), expected);
+            let again = bench.pay(payment(1), seconds);
+            assert_eq!(
+                acks(&again),
+                [(event_id(1), AckStatus::Stale, Some("too_late"))]
+            );
+        }
+    }
+}
+
+#[test]
+fn what_waited_too_long_for_its_turn_is_not_spoken() {
+    let mut bench = Bench::at_noon();
+    bench.pay(payment(1), 299);
+    bench.pay(payment(2), 299);
+    let actions = bench.spoken(1, 301);
+    assert!(spoken_texts(&actions).is_empty());
+    assert_eq!(
+        acks(&actions)[1],
+        (event_id(2), AckStatus::Stale, Some("too_late"))
+    );
+}
+
+#[test]
+fn a_replay_is_always_spoken_as_delayed() {
+    let mut bench = Bench::at_noon();
+    assert_eq!(
+        spoken_texts(&bench.pay(
+            PaymentSuccess {
+                replay: true,
+                ..payment(1)
+            },
+            1
+        )),
+        [DELAYED]
+    );
+}
+
+#[test]
+fn gaps_are_counted_and_no_reason_to_refuse() {
+    let mut bench = Bench::at_noon();
+    for number in [3, 4, 9, 5, 10] {
+        assert_eq!(
+            spoken_texts(&bench.pay(payment(number), 1)).len(),
+            1,
+            "{number}"
+        );
+        bench.spoken(number, 1);
+    }
+    assert_eq!(bench.soundbox.counters().gaps, 4);
+}
+
+#[test]
+fn what_is_not_signed_by_the_platform_is_refused() {
+    let mut bench = Bench::at_noon();
+    let message = DownlinkMessage::PaymentSuccess(payment(1));
+    let topic = Topic::new(device_id(), Channel::PaymentSuccess).to_string();
+    let stranger = Signer::from_seed("k1", &[8; 32]).unwrap();
+    let forged = stranger
+        .seal(&message, device_id(), Encoding::Json)
+        .unwrap();
+    let unsigned = message.encode_body(Encoding::Json).unwrap();
+    for bytes in [&forged, &unsigned] {
+        let actions = bench.soundbox.receive(&topic, bytes, bench.start).unwrap();
+        assert!(
+            matches!(actions[..], [Action::Refused { .. }]),
+            "{actions:?}"
+        );
+    }
+    let own = signer()
+        .seal(&message, device_id(), Encoding::Json)
+        .unwrap();
+    let wrong_topic = Topic::new(device_id(), Channel::Command).to_string();
+    let actions = bench
+        .soundbox
+        .receive(&wrong_topic, &own, bench.start)
+        .unwrap();
+    assert!(
+        matches!(actions[..], [Action::Refused { .. }]),
+        "{actions:?}"
+    );
+    bench.soundbox.receive("$SYS/x", &own, bench.start).unwrap();
+    assert_eq!(bench.soundbox.counters().refused, 4);
+    assert_eq!(bench.soundbox.counters().received, 0);
+}
+
+#[test]
+fn an_old_answer_cannot_set_the_clock() {
+    let mut bench = Bench::new();
+    let now = bench.after(0);
+    bench.soundbox.connected("n1".to_owned(), now);
+    bench.soundbox.connected("n2".to_owned(), now);
+    let old = DownlinkMessage::Time(Time {
+        nonce: "n1".to_owned(),
+        server_time: noon(),
+    });
+    assert!(matches!(
+        bench.receive(&old, 0)[..],
+        [Action::Refused { .. }]
+    ));
+    assert_eq!(bench.soundbox.time(now), None);
+}
+
+#[test]
+fn more_than_can_wait_is_answered_and_not_kept() {
+    let mut bench = Bench::new();
+    for number in 0..WAITING_MAX as u128 {
+        bench.pay(payment(number), 0);
+    }
+    let actions = bench.pay(payment(9_999), 0);
+    assert_eq!(
+        acks(&actions),
+        [(event_id(9_999), AckStatus::Failed, Some("queue_full"))]
+    );
+}
+
+#[test]
+fn a_command_is_carried_out_once_and_not_after_it_expired() {
+    let command = |number, kind: &str| Command {
+        command_id: CommandId::from_uuid(uuid::Uuid::from_u128(number)),
+        kind: kind.to_owned(),
+        payload: json!({}),
+        issued_at: noon(),
+        expires_at: noon() + TimeDelta::seconds(60),
+    };
+    let statuses = |actions: &[Action]| -> (usize, Vec<CommandAckStatus>) {
+        let obeyed = actions
+            .iter()
+            .filter(|action| matches!(action, Action::Obeyed { .. }))
+            .count();
+        let acks = actions.iter().filter_map(|action| match action {
+            Action::Send(UplinkMessage::CommandAck(ack)) => Some(ack.status),
+            _ => None,
+        });
+        (obeyed, acks.collect())
+    };
+    let mut bench = Bench::new();
+    let play = DownlinkMessage::Command(command(1, "play_test"));
+    assert!(
+        bench.receive(&play, 0).is_empty(),
+        "without a clock it waits"
+    );
+    assert!(bench.receive(&play, 0).is_empty());
+    assert_eq!(
+        statuses(&bench.set_clock(1)),
+        (1, vec![CommandAckStatus::Delivered])
+    );
+    bench.power_cut();
+    bench.set_clock(2);
+    assert_eq!(
+        statuses(&bench.receive(&play, 3)),
+        (0, vec![CommandAckStatus::Delivered])
+    );
+    let late = DownlinkMessage::Command(command(2, "play_test"));
+    assert_eq!(
+        statuses(&bench.receive(&late, 60)).1,
+        [CommandAckStatus::Timeout]
+    );
+    let strange = DownlinkMessage::Command(command(3, "dance"));
+    assert_eq!(
+        statuses(&bench.receive(&strange, 4)).1,
+        [CommandAckStatus::Failed]
+    );
+    let reboot = DownlinkMessage::Command(command(4, "reboot"));
+    assert_eq!(
+        bench.receive(&reboot, 5).last(),
+        Some(&Action::Reboot),
+        "after it was acknowledged"
+    );
+}
