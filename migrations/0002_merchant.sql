@@ -15,6 +15,8 @@ CREATE TABLE merchants (
     fee_profile_id                text NOT NULL CONSTRAINT merchants_fee_profile REFERENCES fee_profiles (id),
     nmid                          text CONSTRAINT merchants_nmid_unique UNIQUE,
     merchant_pan                  text CONSTRAINT merchants_pan_unique UNIQUE,
+    -- The QR partner that this merchant is registered with: only it may speak of its NMID.
+    qris_partner_id               text,
     merchant_criteria             text NOT NULL CONSTRAINT merchants_criteria_known
                                   CHECK (merchant_criteria IN ('UMI', 'UKE', 'UME', 'UBE', 'URE')),
     mcc                           text NOT NULL,

@@ -27,6 +27,7 @@ CREATE TABLE incidents (
     created_at      timestamptz NOT NULL,
     resolved_at     timestamptz
 );
+CREATE INDEX incidents_by_transaction ON incidents (transaction_id);
 CREATE INDEX incidents_newest ON incidents (created_at DESC, id DESC);
 
 -- Money that came and could not be attributed: never dropped.

@@ -10,7 +10,7 @@ CREATE TABLE notifications (
     paid_at          timestamptz NOT NULL,
     replay           boolean NOT NULL,
     status           text NOT NULL CONSTRAINT notifications_status_known CHECK (status IN
-                     ('pending', 'sent', 'received', 'failed', 'stale', 'played', 'cancelled')),
+                     ('pending', 'sent', 'received', 'failed', 'stale', 'played')),
     reason           text,
     attempts         int NOT NULL DEFAULT 0,
     created_at       timestamptz NOT NULL,

@@ -23,7 +23,10 @@ impl Clock {
 
     /// The present moment, UTC, in whole microseconds: what Postgres can keep, so that a time
     /// reads back as it was written.
-    #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the time comes from"
+    )]
     pub fn now(&self) -> DateTime<Utc> {
         let offset = TimeDelta::microseconds(self.offset_us.load(Ordering::Relaxed));
         (Utc::now() + offset).trunc_subsecs(6)
@@ -33,7 +36,11 @@ impl Clock {
     pub fn uuid(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+        Uuid::new_v7(Timestamp::from_unix(
+            NoContext,
+            seconds,
+            now.timestamp_subsec_nanos(),
+        ))
     }
 
     /// Moves this clock and all its clones ahead (or back). For tests.

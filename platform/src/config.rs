@@ -126,6 +126,7 @@ pub struct Announcements {
 pub struct Payments {
     pub amount_max: i64,
     pub qr_lifetime_s: u32,
+    pub qr_partner: String,
     pub acquirer_guid: String,
 }
 
@@ -219,8 +220,9 @@ impl Config {
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let mut figment = Figment::from(Toml::string(DEFAULT));
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!("cannot read the configuration file {}", file.display())
+            })?;
             figment = figment.merge(Toml::string(&text));
         }
         Self::finish(figment)
@@ -237,7 +239,11 @@ impl Config {
     fn finish(figment: Figment) -> anyhow::Result<Self> {
         let figment = figment
             .merge(Env::prefixed("SOUNDBOX__").split("__"))
-            .merge(Env::raw().only(&["DATABASE_URL"]).map(|_| "database.url".into()));
+            .merge(
+                Env::raw()
+                    .only(&["DATABASE_URL"])
+                    .map(|_| "database.url".into()),
+            );
         let config: Self = figment
             .extract()
             .map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
@@ -247,7 +253,10 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         if self.http.tls == Switch::Off && !self.http.listen.ip().is_loopback() {
-            bail!("configuration: http.tls = \"off\" is allowed only on a loopback address, not {}", self.http.listen);
+            bail!(
+                "configuration: http.tls = \"off\" is allowed only on a loopback address, not {}",
+                self.http.listen
+            );
         }
         if self.mqtt.unauthenticated_max < 1024 {
             bail!("configuration: mqtt.unauthenticated_max must be at least 1024");
@@ -255,7 +264,9 @@ impl Config {
         if self.pki.server_names.is_empty() {
             bail!("configuration: pki.server_names must name at least one host");
         }
-        if self.pki.server_certificate_file.as_os_str().is_empty() != self.pki.server_key_file.as_os_str().is_empty() {
+        if self.pki.server_certificate_file.as_os_str().is_empty()
+            != self.pki.server_key_file.as_os_str().is_empty()
+        {
             bail!("configuration: pki.server_certificate_file and pki.server_key_file go together");
         }
         if self.payments.amount_max < 1 {
@@ -272,12 +283,20 @@ impl Config {
 
     /// The data directory, with the default filled in.
     pub fn data_dir(&self) -> PathBuf {
-        if self.data_dir.as_os_str().is_empty() { crate::postgres::default_data_dir() } else { self.data_dir.clone() }
+        if self.data_dir.as_os_str().is_empty() {
+            crate::postgres::default_data_dir()
+        } else {
+            self.data_dir.clone()
+        }
     }
 
     /// Where the fleet's CA lives.
     pub fn pki_dir(&self) -> PathBuf {
-        if self.pki.dir.as_os_str().is_empty() { self.data_dir().join("pki") } else { self.pki.dir.clone() }
+        if self.pki.dir.as_os_str().is_empty() {
+            self.data_dir().join("pki")
+        } else {
+            self.pki.dir.clone()
+        }
     }
 
     /// Names and addresses of the server certificate, told apart.
@@ -305,16 +324,28 @@ impl Database {
 ///
 /// # Errors
 /// A file or variable that is missing or empty, named without its content.
-pub fn read_secrets(partner: &str, files: &[PathBuf], variables: &[String]) -> anyhow::Result<Vec<SecretString>> {
+pub fn read_secrets(
+    partner: &str,
+    files: &[PathBuf],
+    variables: &[String],
+) -> anyhow::Result<Vec<SecretString>> {
     let mut secrets = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the secret of partner {partner} in {}", file.display()))?;
-        secrets.push((text.trim_end_matches(['\r', '\n']).to_owned(), file.display().to_string()));
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!(
+                "cannot read the secret of partner {partner} in {}",
+                file.display()
+            )
+        })?;
+        secrets.push((
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+            file.display().to_string(),
+        ));
     }
     for variable in variables {
-        let text = std::env::var(variable)
-            .with_context(|| format!("the secret of partner {partner} is not in the environment variable {variable}"))?;
+        let text = std::env::var(variable).with_context(|| {
+            format!("the secret of partner {partner} is not in the environment variable {variable}")
+        })?;
         secrets.push((text, variable.clone()));
     }
     if secrets.is_empty() {

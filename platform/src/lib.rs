@@ -10,6 +10,7 @@
 //! [`demo`] is a client of the public API that happens to start the server it talks to.
 
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod postgres;
 pub mod service;

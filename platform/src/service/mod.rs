@@ -1,1 +1,82 @@
-//! (being built)
+//! Use cases. Each owns its database transaction, through a [`Unit`] of work.
+//!
+//! Who calls (an HTTP handler, the MQTT bridge, a job) begins a unit, hands it to one or more use
+//! cases and commits it; dropping it undoes everything. What must happen after the commit (waking
+//! the outbox, ending a session) is collected in the unit and signalled only then.
+
+pub mod binding;
+pub mod callback;
+pub mod config;
+pub mod context;
+pub mod credential;
+pub mod device;
+pub mod dynamic_qr;
+pub mod error;
+pub mod fee;
+pub mod heartbeat;
+pub mod merchant;
+pub mod notification;
+pub mod outlet;
+pub mod provisioning;
+pub mod secret;
+pub mod seed;
+pub mod session;
+pub mod signal;
+pub mod terminal;
+pub mod token;
+pub mod transaction;
+pub mod unit;
+
+pub use context::{Context, Partner, Settings};
+pub use error::{Error, Noun, Result};
+pub use unit::{Actor, Begin, IdempotencyKey, Reply, Unit};
+
+use domain::validation::FieldError;
+
+/// Collects the complaints about an input.
+#[derive(Debug, Default)]
+pub(crate) struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// 1 to `len_max` characters, none of them a control character.
+    pub(crate) fn text(&mut self, field: &str, value: &str, len_max: usize) {
+        if value.trim().is_empty() {
+            self.refuse(field, "is required");
+        } else if value.chars().count() > len_max || value.chars().any(char::is_control) {
+            self.refuse(
+                field,
+                format!("at most {len_max} characters, none of them a control character"),
+            );
+        }
+    }
+
+    /// As [`Checks::text`], when there is a value.
+    pub(crate) fn optional_text(&mut self, field: &str, value: Option<&str>, len_max: usize) {
+        if let Some(value) = value {
+            self.text(field, value, len_max);
+        }
+    }
+
+    /// A value that must read as `T`.
+    pub(crate) fn parse<T>(&mut self, field: &str, value: &str) -> Option<T>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        value
+            .parse()
+            .map_err(|error: T::Err| self.refuse(field, error.to_string()))
+            .ok()
+    }
+
+    pub(crate) fn refuse(&mut self, field: &str, message: impl Into<String>) {
+        self.0.push(FieldError::new(field, message));
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Validation(self.0))
+        }
+    }
+}

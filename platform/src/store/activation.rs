@@ -71,7 +71,12 @@ pub async fn find_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Re
 ///
 /// # Errors
 /// The database's.
-pub async fn mark_used(conn: &mut PgConnection, id: Uuid, public_key_sha256: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn mark_used(
+    conn: &mut PgConnection,
+    id: Uuid,
+    public_key_sha256: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE activation_codes SET used_at = coalesce(used_at, $2), used_public_key_sha256 = $3
          WHERE id = $1 AND (used_public_key_sha256 IS NULL OR used_public_key_sha256 = $3)",
@@ -88,7 +93,11 @@ pub async fn mark_used(conn: &mut PgConnection, id: Uuid, public_key_sha256: &st
 ///
 /// # Errors
 /// The database's.
-pub async fn failures_since(conn: &mut PgConnection, serial_number: &str, since: DateTime<Utc>) -> sqlx::Result<i64> {
+pub async fn failures_since(
+    conn: &mut PgConnection,
+    serial_number: &str,
+    since: DateTime<Utc>,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM activation_failures WHERE serial_number = $1 AND failed_at > $2"#,
         serial_number,
@@ -102,10 +111,18 @@ pub async fn failures_since(conn: &mut PgConnection, serial_number: &str, since:
 ///
 /// # Errors
 /// The database's.
-pub async fn record_failure(conn: &mut PgConnection, serial_number: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("INSERT INTO activation_failures (serial_number, failed_at) VALUES ($1, $2)", serial_number, now)
-        .execute(conn)
-        .await?;
+pub async fn record_failure(
+    conn: &mut PgConnection,
+    serial_number: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO activation_failures (serial_number, failed_at) VALUES ($1, $2)",
+        serial_number,
+        now
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -114,6 +131,11 @@ pub async fn record_failure(conn: &mut PgConnection, serial_number: &str, now: D
 /// # Errors
 /// The database's.
 pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    let result = sqlx::query!("DELETE FROM activation_failures WHERE failed_at < $1", before).execute(conn).await?;
+    let result = sqlx::query!(
+        "DELETE FROM activation_failures WHERE failed_at < $1",
+        before
+    )
+    .execute(conn)
+    .await?;
     Ok(result.rows_affected())
 }

@@ -25,7 +25,11 @@ pub struct Change<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn record(conn: &mut PgConnection, at: DateTime<Utc>, change: Change<'_>) -> sqlx::Result<()> {
+pub async fn record(
+    conn: &mut PgConnection,
+    at: DateTime<Utc>,
+    change: Change<'_>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO audit_logs (at, actor, action, entity, request_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         at,

@@ -41,17 +41,28 @@ pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<
 ///
 /// # Errors
 /// The database's.
-pub async fn find_active(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Binding>> {
-    sqlx::query_as!(Binding, "SELECT * FROM bindings WHERE device_id = $1 AND unbound_at IS NULL", device_id.as_uuid())
-        .fetch_optional(conn)
-        .await
+pub async fn find_active(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+) -> sqlx::Result<Option<Binding>> {
+    sqlx::query_as!(
+        Binding,
+        "SELECT * FROM bindings WHERE device_id = $1 AND unbound_at IS NULL",
+        device_id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Ends the binding of a box. Waits for payments that are being announced to it at this moment.
 ///
 /// # Errors
 /// The database's.
-pub async fn end_active(conn: &mut PgConnection, device_id: DeviceId, now: DateTime<Utc>) -> sqlx::Result<Option<BindingId>> {
+pub async fn end_active(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<BindingId>> {
     let id = sqlx::query_scalar!(
         "UPDATE bindings SET unbound_at = $2 WHERE device_id = $1 AND unbound_at IS NULL RETURNING id",
         device_id.as_uuid(),
@@ -75,7 +86,10 @@ pub struct Listener {
 ///
 /// # Errors
 /// The database's.
-pub async fn listeners_for_share(conn: &mut PgConnection, terminal_id: TerminalId) -> sqlx::Result<Vec<Listener>> {
+pub async fn listeners_for_share(
+    conn: &mut PgConnection,
+    terminal_id: TerminalId,
+) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
         "SELECT b.device_id, b.id AS binding_id FROM bindings b JOIN devices d ON d.id = b.device_id

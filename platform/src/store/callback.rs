@@ -71,7 +71,10 @@ pub struct Unmatched<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn insert_unmatched(conn: &mut PgConnection, unmatched: &Unmatched<'_>) -> sqlx::Result<()> {
+pub async fn insert_unmatched(
+    conn: &mut PgConnection,
+    unmatched: &Unmatched<'_>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO unmatched_payments (id, callback_id, partner_id, partner_reference, transaction_id, nmid, terminal_label, amount, paid_at, reason, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

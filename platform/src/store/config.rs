@@ -50,7 +50,12 @@ impl From<Row> for Desired {
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(conn: &mut PgConnection, device_id: DeviceId, config: &Value, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    config: &Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO device_configs (device_id, version, config, updated_at, next_attempt_at) VALUES ($1, 1, $2, $3, $3)",
         device_id.as_uuid(),
@@ -113,7 +118,11 @@ pub struct Due {
 ///
 /// # Errors
 /// The database's.
-pub async fn due(conn: &mut PgConnection, devices: &[DeviceId], due_by: DateTime<Utc>) -> sqlx::Result<Vec<Due>> {
+pub async fn due(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    due_by: DateTime<Utc>,
+) -> sqlx::Result<Vec<Due>> {
     let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         "SELECT c.device_id, c.version, c.config, c.binding_id, c.applied_version, c.rejected_version, c.rejected_reason,
@@ -150,7 +159,11 @@ pub async fn due(conn: &mut PgConnection, devices: &[DeviceId], due_by: DateTime
 ///
 /// # Errors
 /// The database's.
-pub async fn devices_with_due(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<DeviceId>> {
+pub async fn devices_with_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeviceId>> {
     let rows = sqlx::query_scalar!(
         "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
          WHERE c.next_attempt_at <= $1 AND c.applied_version IS DISTINCT FROM c.version
@@ -167,7 +180,12 @@ pub async fn devices_with_due(conn: &mut PgConnection, now: DateTime<Utc>, limit
 ///
 /// # Errors
 /// The database's.
-pub async fn mark_sent(conn: &mut PgConnection, device_id: DeviceId, version: i64, next_attempt_at: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn mark_sent(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    version: i64,
+    next_attempt_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE device_configs SET attempts = attempts + 1, next_attempt_at = $3 WHERE device_id = $1 AND version = $2",
         device_id.as_uuid(),

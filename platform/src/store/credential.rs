@@ -23,7 +23,12 @@ pub struct Credential {
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(conn: &mut PgConnection, device_id: DeviceId, credential: &Credential, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    credential: &Credential,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO device_credentials (certificate_serial, device_id, public_key_sha256, certificate_pem, not_after, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -43,7 +48,10 @@ pub async fn insert(conn: &mut PgConnection, device_id: DeviceId, credential: &C
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Credential>> {
+pub async fn find_newest(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+) -> sqlx::Result<Option<Credential>> {
     sqlx::query_as!(
         Credential,
         "SELECT certificate_serial, public_key_sha256, certificate_pem, not_after, first_used_at FROM device_credentials
@@ -59,7 +67,12 @@ pub async fn find_newest(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::
 ///
 /// # Errors
 /// The database's.
-pub async fn may_use(conn: &mut PgConnection, device_id: DeviceId, certificate_serial: &str, now: DateTime<Utc>) -> sqlx::Result<Option<bool>> {
+pub async fn may_use(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    certificate_serial: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<bool>> {
     sqlx::query_scalar!(
         r#"SELECT c.first_used_at IS NOT NULL AS "used!" FROM device_credentials c JOIN devices d ON d.id = c.device_id
            WHERE c.certificate_serial = $2 AND c.device_id = $1 AND c.revoked_at IS NULL
@@ -76,7 +89,12 @@ pub async fn may_use(conn: &mut PgConnection, device_id: DeviceId, certificate_s
 ///
 /// # Errors
 /// The database's.
-pub async fn mark_used(conn: &mut PgConnection, device_id: DeviceId, certificate_serial: &str, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn mark_used(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    certificate_serial: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE device_credentials SET first_used_at = $2 WHERE certificate_serial = $1 AND first_used_at IS NULL",
         certificate_serial,
@@ -100,7 +118,11 @@ pub async fn mark_used(conn: &mut PgConnection, device_id: DeviceId, certificate
 ///
 /// # Errors
 /// The database's.
-pub async fn supersede(conn: &mut PgConnection, device_id: DeviceId, until: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn supersede(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE device_credentials SET superseded_until = $2
          WHERE device_id = $1 AND revoked_at IS NULL AND (superseded_until IS NULL OR superseded_until > $2)",
@@ -116,7 +138,12 @@ pub async fn supersede(conn: &mut PgConnection, device_id: DeviceId, until: Date
 ///
 /// # Errors
 /// The database's.
-pub async fn revoke_all(conn: &mut PgConnection, device_id: DeviceId, reason: &str, now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn revoke_all(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE device_credentials SET revoked_at = $2, revoked_reason = $3 WHERE device_id = $1 AND revoked_at IS NULL",
         device_id.as_uuid(),

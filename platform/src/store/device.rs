@@ -86,7 +86,12 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
     )
     .execute(&mut *conn)
     .await?;
-    sqlx::query!("INSERT INTO device_presence (device_id) VALUES ($1)", device.id.as_uuid()).execute(&mut *conn).await?;
+    sqlx::query!(
+        "INSERT INTO device_presence (device_id) VALUES ($1)",
+        device.id.as_uuid()
+    )
+    .execute(&mut *conn)
+    .await?;
     sqlx::query!(
         "INSERT INTO notification_sequences (device_id, last_sequence) VALUES ($1, 0)",
         device.id.as_uuid()
@@ -101,7 +106,9 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
 /// # Errors
 /// The database's.
 pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
-    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id.as_uuid()).fetch_optional(conn).await
+    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id.as_uuid())
+        .fetch_optional(conn)
+        .await
 }
 
 /// A device, its row locked until the transaction ends.
@@ -109,27 +116,46 @@ pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
 /// # Errors
 /// The database's.
 pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
-    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1 FOR UPDATE", id.as_uuid()).fetch_optional(conn).await
+    sqlx::query_as!(
+        Device,
+        "SELECT * FROM devices WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// The device with a serial number, its row locked until the transaction ends.
 ///
 /// # Errors
 /// The database's.
-pub async fn lock_by_serial(conn: &mut PgConnection, serial_number: &str) -> sqlx::Result<Option<Device>> {
-    sqlx::query_as!(Device, "SELECT * FROM devices WHERE serial_number = $1 FOR UPDATE", serial_number)
-        .fetch_optional(conn)
-        .await
+pub async fn lock_by_serial(
+    conn: &mut PgConnection,
+    serial_number: &str,
+) -> sqlx::Result<Option<Device>> {
+    sqlx::query_as!(
+        Device,
+        "SELECT * FROM devices WHERE serial_number = $1 FOR UPDATE",
+        serial_number
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// The id of the device with a serial number.
 ///
 /// # Errors
 /// The database's.
-pub async fn id_by_serial(conn: &mut PgConnection, serial_number: &str) -> sqlx::Result<Option<DeviceId>> {
-    let id = sqlx::query_scalar!("SELECT id FROM devices WHERE serial_number = $1", serial_number)
-        .fetch_optional(conn)
-        .await?;
+pub async fn id_by_serial(
+    conn: &mut PgConnection,
+    serial_number: &str,
+) -> sqlx::Result<Option<DeviceId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM devices WHERE serial_number = $1",
+        serial_number
+    )
+    .fetch_optional(conn)
+    .await?;
     Ok(id.map(DeviceId::from_uuid))
 }
 
@@ -194,14 +220,22 @@ struct ViewRow {
 
 impl From<ViewRow> for DeviceView {
     fn from(row: ViewRow) -> Self {
-        let binding = match (row.binding_id, row.terminal_id, row.outlet_id, row.merchant_id, row.bound_at) {
-            (Some(binding), Some(terminal), Some(outlet), Some(merchant), Some(bound_at)) => Some(BindingView {
-                binding_id: binding.into(),
-                terminal_id: terminal.into(),
-                outlet_id: outlet.into(),
-                merchant_id: merchant.into(),
-                bound_at,
-            }),
+        let binding = match (
+            row.binding_id,
+            row.terminal_id,
+            row.outlet_id,
+            row.merchant_id,
+            row.bound_at,
+        ) {
+            (Some(binding), Some(terminal), Some(outlet), Some(merchant), Some(bound_at)) => {
+                Some(BindingView {
+                    binding_id: binding.into(),
+                    terminal_id: terminal.into(),
+                    outlet_id: outlet.into(),
+                    merchant_id: merchant.into(),
+                    bound_at,
+                })
+            }
             _ => None,
         };
         let certificate = row

@@ -19,7 +19,13 @@ pub struct Version {
 ///
 /// # Errors
 /// The database's.
-pub async fn ensure(conn: &mut PgConnection, id: &str, name: &str, rates: &Value, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn ensure(
+    conn: &mut PgConnection,
+    id: &str,
+    name: &str,
+    rates: &Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO fee_profiles (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
         id,
@@ -44,7 +50,11 @@ pub async fn ensure(conn: &mut PgConnection, id: &str, name: &str, rates: &Value
 ///
 /// # Errors
 /// The database's.
-pub async fn version_at(conn: &mut PgConnection, profile_id: &str, at: DateTime<Utc>) -> sqlx::Result<Option<Version>> {
+pub async fn version_at(
+    conn: &mut PgConnection,
+    profile_id: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<Version>> {
     sqlx::query_as!(
         Version,
         "SELECT version, effective_from, rates FROM fee_profile_versions

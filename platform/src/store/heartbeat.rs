@@ -9,7 +9,10 @@ use wire::ids::DeviceId;
 
 /// One beat, as it arrived.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the fields of the message; times and levels as the box sent them")]
+#[expect(
+    missing_docs,
+    reason = "the fields of the message; times and levels as the box sent them"
+)]
 pub struct Beat {
     pub device_id: DeviceId,
     pub received_at: DateTime<Utc>,
@@ -29,7 +32,10 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
     let devices: Vec<Uuid> = beats.iter().map(|beat| beat.device_id.as_uuid()).collect();
     let received: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.received_at).collect();
     let times: Vec<Option<String>> = beats.iter().map(|beat| beat.device_time.clone()).collect();
-    let firmware: Vec<Option<String>> = beats.iter().map(|beat| beat.firmware_version.clone()).collect();
+    let firmware: Vec<Option<String>> = beats
+        .iter()
+        .map(|beat| beat.firmware_version.clone())
+        .collect();
     let states: Vec<Option<String>> = beats.iter().map(|beat| beat.state.clone()).collect();
     let network: Vec<Option<i16>> = beats.iter().map(|beat| beat.network_strength).collect();
     let battery: Vec<Option<i16>> = beats.iter().map(|beat| beat.battery_level).collect();
@@ -77,8 +83,14 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
 ///
 /// # Errors
 /// The database's.
-pub async fn ensure_partitions(conn: &mut PgConnection, first: NaiveDate, days: i32) -> sqlx::Result<()> {
-    sqlx::query!("SELECT ensure_heartbeat_partitions($1, $2)", first, days).execute(conn).await?;
+pub async fn ensure_partitions(
+    conn: &mut PgConnection,
+    first: NaiveDate,
+    days: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!("SELECT ensure_heartbeat_partitions($1, $2)", first, days)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -87,7 +99,12 @@ pub async fn ensure_partitions(conn: &mut PgConnection, first: NaiveDate, days: 
 /// # Errors
 /// The database's.
 pub async fn drop_partitions(conn: &mut PgConnection, before: NaiveDate) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(r#"SELECT drop_heartbeat_partitions($1) AS "dropped!""#, before).fetch_one(conn).await
+    sqlx::query_scalar!(
+        r#"SELECT drop_heartbeat_partitions($1) AS "dropped!""#,
+        before
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Keeps an uplink that broke a rule.

@@ -32,7 +32,12 @@ pub async fn try_lock(conn: &mut PgConnection, scope: &str, key: &str) -> sqlx::
 ///
 /// # Errors
 /// The database's.
-pub async fn find(conn: &mut PgConnection, scope: &str, key: &str, now: DateTime<Utc>) -> sqlx::Result<Option<Stored>> {
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: &str,
+    key: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Stored>> {
     let row = sqlx::query!(
         "SELECT request_hash, status, body FROM idempotency_keys WHERE scope = $1 AND key = $2 AND expires_at > $3",
         scope,
@@ -84,7 +89,11 @@ pub async fn insert(
 ///
 /// # Errors
 /// The database's.
-pub async fn delete_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
+pub async fn delete_expired(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "DELETE FROM idempotency_keys WHERE (scope, key) IN
          (SELECT scope, key FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2)",

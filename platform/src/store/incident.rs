@@ -37,3 +37,34 @@ pub async fn insert(conn: &mut PgConnection, incident: &Incident<'_>) -> sqlx::R
     .await?;
     Ok(())
 }
+
+/// What was kept of a transaction beside its own history.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Money with this reference is kept as unmatched.
+    pub reference_is_unmatched: bool,
+    /// A reversal came before any success.
+    pub reversal_is_held: bool,
+}
+
+/// Looks for money and reversals of a transaction that were put aside.
+///
+/// # Errors
+/// The database's.
+pub async fn kept_of(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    id: TransactionId,
+    reference: &str,
+) -> sqlx::Result<Kept> {
+    sqlx::query_as!(
+        Kept,
+        r#"SELECT EXISTS (SELECT 1 FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2) AS "reference_is_unmatched!",
+                  EXISTS (SELECT 1 FROM incidents WHERE transaction_id = $3 AND kind = 'reversal_before_success') AS "reversal_is_held!""#,
+        partner_id,
+        reference,
+        id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -33,7 +33,11 @@ pub struct Line {
 ///
 /// # Errors
 /// The database's; `ledger_entries_balanced`, `ledger_entries_once`.
-pub async fn insert(conn: &mut PgConnection, subject: Subject<'_>, lines: &[Line]) -> sqlx::Result<()> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    lines: &[Line],
+) -> sqlx::Result<()> {
     let accounts: Vec<String> = lines.iter().map(|line| line.account.to_owned()).collect();
     let debits: Vec<i64> = lines.iter().map(|line| line.debit.to_i64()).collect();
     let credits: Vec<i64> = lines.iter().map(|line| line.credit.to_i64()).collect();

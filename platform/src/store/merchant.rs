@@ -25,6 +25,7 @@ pub struct Merchant {
     pub fee_profile_id: String,
     pub nmid: Option<String>,
     pub merchant_pan: Option<String>,
+    pub qris_partner_id: Option<String>,
     pub merchant_criteria: String,
     pub mcc: String,
     pub city: String,
@@ -42,8 +43,8 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
     sqlx::query!(
         "INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, status_reason, payout_mode,
              settlement_account_reference, settlement_account_type, payout_account_reference, fee_profile_id,
-             nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+             nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at, qris_partner_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         merchant.id.as_uuid(),
         merchant.merchant_code,
         merchant.legal_name,
@@ -64,6 +65,7 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
         merchant.contact,
         merchant.created_at,
         merchant.updated_at,
+        merchant.qris_partner_id,
     )
     .execute(conn)
     .await?;
@@ -74,7 +76,11 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
 ///
 /// # Errors
 /// The database's.
-pub async fn find(conn: &mut PgConnection, scope: Scope, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 AND ($2::uuid IS NULL OR id = $2)",
@@ -90,22 +96,60 @@ pub async fn find(conn: &mut PgConnection, scope: Scope, id: MerchantId) -> sqlx
 /// # Errors
 /// The database's.
 pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
-    sqlx::query_as!(Merchant, "SELECT * FROM merchants WHERE id = $1 FOR UPDATE", id.as_uuid()).fetch_optional(conn).await
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
 }
 
-/// The merchant to whom this NMID is assigned.
+/// The merchant to whom this NMID is assigned, if it is registered with this partner.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_by_nmid(conn: &mut PgConnection, nmid: &str) -> sqlx::Result<Option<Merchant>> {
-    sqlx::query_as!(Merchant, "SELECT * FROM merchants WHERE nmid = $1", nmid).fetch_optional(conn).await
+pub async fn find_by_nmid(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    nmid: &str,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE nmid = $1 AND qris_partner_id = $2",
+        nmid,
+        partner_id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The merchant with this code.
+///
+/// # Errors
+/// The database's.
+pub async fn find_by_code(
+    conn: &mut PgConnection,
+    merchant_code: &str,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE merchant_code = $1",
+        merchant_code
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Merchants, newest first, optionally of one status.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(conn: &mut PgConnection, status: Option<&str>, page: Page) -> sqlx::Result<Vec<Merchant>> {
+pub async fn list(
+    conn: &mut PgConnection,
+    status: Option<&str>,
+    page: Page,
+) -> sqlx::Result<Vec<Merchant>> {
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants
@@ -129,7 +173,7 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
         "UPDATE merchants SET legal_name = $2, brand_name = $3, status = $4, status_reason = $5, payout_mode = $6,
              settlement_account_reference = $7, settlement_account_type = $8, payout_account_reference = $9,
              fee_profile_id = $10, nmid = $11, merchant_pan = $12, merchant_criteria = $13, mcc = $14, city = $15,
-             postal_code = $16, contact = $17, updated_at = $18
+             postal_code = $16, contact = $17, updated_at = $18, qris_partner_id = $19
          WHERE id = $1",
         merchant.id.as_uuid(),
         merchant.legal_name,
@@ -149,6 +193,7 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
         merchant.postal_code,
         merchant.contact,
         merchant.updated_at,
+        merchant.qris_partner_id,
     )
     .execute(conn)
     .await?;
@@ -160,5 +205,7 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
 /// # Errors
 /// The database's.
 pub async fn next_registration_number(conn: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT nextval('merchant_registration_numbers') AS "number!""#).fetch_one(conn).await
+    sqlx::query_scalar!(r#"SELECT nextval('merchant_registration_numbers') AS "number!""#)
+        .fetch_one(conn)
+        .await
 }

@@ -74,3 +74,14 @@ pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Resul
         _ => Err(sqlx::Error::RowNotFound),
     }
 }
+
+/// Lets only one database transaction at a time do what this name stands for.
+pub(crate) async fn serialise(conn: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
+        name
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

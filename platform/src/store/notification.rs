@@ -133,7 +133,11 @@ pub async fn due(
 ///
 /// # Errors
 /// The database's.
-pub async fn devices_with_due(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<DeviceId>> {
+pub async fn devices_with_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeviceId>> {
     let rows = sqlx::query_scalar!(
         "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
          WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
@@ -192,7 +196,11 @@ pub struct Ack {
 ///
 /// # Errors
 /// The database's.
-pub async fn acknowledge(conn: &mut PgConnection, acks: &[Ack], now: DateTime<Utc>) -> sqlx::Result<Vec<EventId>> {
+pub async fn acknowledge(
+    conn: &mut PgConnection,
+    acks: &[Ack],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<EventId>> {
     let events: Vec<Uuid> = acks.iter().map(|ack| ack.event_id.as_uuid()).collect();
     let devices: Vec<Uuid> = acks.iter().map(|ack| ack.device_id.as_uuid()).collect();
     let statuses: Vec<String> = acks.iter().map(|ack| ack.status.clone()).collect();
@@ -209,7 +217,7 @@ pub async fn acknowledge(conn: &mut PgConnection, acks: &[Ack], now: DateTime<Ut
          ranked AS (
              SELECT DISTINCT ON (said.event_id) said.*, rank.new FROM said JOIN owned USING (event_id),
                  LATERAL (SELECT CASE said.status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS new,
-                     CASE owned.old_status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'cancelled' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS old) rank
+                     CASE owned.old_status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS old) rank
              WHERE rank.new > rank.old ORDER BY said.event_id, rank.new DESC),
          risen AS (
              UPDATE notifications n SET status = r.status, reason = r.reason,
@@ -234,11 +242,35 @@ pub async fn acknowledge(conn: &mut PgConnection, acks: &[Ack], now: DateTime<Ut
 ///
 /// # Errors
 /// The database's.
-pub async fn cancel_binding(conn: &mut PgConnection, binding_id: BindingId, now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn cancel_binding(
+    conn: &mut PgConnection,
+    binding_id: BindingId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "UPDATE notifications SET status = 'cancelled', reason = 'unbound', acked_at = $2
+        "UPDATE notifications SET status = 'failed', reason = 'unbound', acked_at = $2
          WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')",
         binding_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Closes the outbox for a transaction that was taken back.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'failed', reason = 'reversed', acked_at = $2
+         WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')",
+        transaction_id.as_uuid(),
         now
     )
     .execute(conn)
@@ -250,7 +282,11 @@ pub async fn cancel_binding(conn: &mut PgConnection, binding_id: BindingId, now:
 ///
 /// # Errors
 /// The database's.
-pub async fn end_stale(conn: &mut PgConnection, before: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
+pub async fn end_stale(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
              SELECT event_id FROM notifications
@@ -267,7 +303,11 @@ pub async fn end_stale(conn: &mut PgConnection, before: DateTime<Utc>, limit: i6
 ///
 /// # Errors
 /// The database's.
-pub async fn list_of_device(conn: &mut PgConnection, device_id: DeviceId, page: Page) -> sqlx::Result<Vec<Notification>> {
+pub async fn list_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    page: Page,
+) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
@@ -287,7 +327,10 @@ pub async fn list_of_device(conn: &mut PgConnection, device_id: DeviceId, page: 
 ///
 /// # Errors
 /// The database's.
-pub async fn list_of_transaction(conn: &mut PgConnection, transaction_id: TransactionId) -> sqlx::Result<Vec<Notification>> {
+pub async fn list_of_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
         "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,

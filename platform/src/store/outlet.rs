@@ -49,7 +49,11 @@ pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
 ///
 /// # Errors
 /// The database's.
-pub async fn find(conn: &mut PgConnection, scope: Scope, id: OutletId) -> sqlx::Result<Option<Outlet>> {
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: OutletId,
+) -> sqlx::Result<Option<Outlet>> {
     sqlx::query_as!(
         Outlet,
         "SELECT * FROM outlets WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",

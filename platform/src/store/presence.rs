@@ -9,7 +9,12 @@ use wire::ids::DeviceId;
 ///
 /// # Errors
 /// The database's.
-pub async fn set_online(conn: &mut PgConnection, device_id: DeviceId, online: bool, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn set_online(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    online: bool,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE device_presence SET online = $2, last_seen_at = greatest(last_seen_at, $3) WHERE device_id = $1 AND online <> $2",
         device_id.as_uuid(),

@@ -35,7 +35,11 @@ pub struct Opening<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn open(conn: &mut PgConnection, opening: &Opening<'_>, now: DateTime<Utc>) -> sqlx::Result<Opened> {
+pub async fn open(
+    conn: &mut PgConnection,
+    opening: &Opening<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Opened> {
     let before = sqlx::query!(
         "SELECT persistent, subscriptions, expires_at, connected FROM sessions WHERE device_id = $1 FOR UPDATE",
         opening.device_id.as_uuid()
@@ -43,7 +47,11 @@ pub async fn open(conn: &mut PgConnection, opening: &Opening<'_>, now: DateTime<
     .fetch_optional(&mut *conn)
     .await?;
     let kept = before
-        .filter(|session| !opening.clean_start && session.persistent && (session.connected || session.expires_at.is_none_or(|at| at > now)))
+        .filter(|session| {
+            !opening.clean_start
+                && session.persistent
+                && (session.connected || session.expires_at.is_none_or(|at| at > now))
+        })
         .map(|session| session.subscriptions);
     let subscriptions = kept.clone().unwrap_or_else(|| Value::Array(Vec::new()));
     let epoch = sqlx::query_scalar!(
@@ -70,7 +78,12 @@ pub async fn open(conn: &mut PgConnection, opening: &Opening<'_>, now: DateTime<
 ///
 /// # Errors
 /// The database's.
-pub async fn set_subscriptions(conn: &mut PgConnection, device_id: DeviceId, epoch: i64, subscriptions: &Value) -> sqlx::Result<bool> {
+pub async fn set_subscriptions(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    epoch: i64,
+    subscriptions: &Value,
+) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE sessions SET subscriptions = $3 WHERE device_id = $1 AND epoch = $2",
         device_id.as_uuid(),
@@ -114,7 +127,11 @@ pub async fn end(
 ///
 /// # Errors
 /// The database's.
-pub async fn end_leftovers(conn: &mut PgConnection, node: &str, now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn end_leftovers(
+    conn: &mut PgConnection,
+    node: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
     let ended = sqlx::query!(
         "WITH ended AS (
              UPDATE sessions SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',

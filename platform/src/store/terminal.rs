@@ -47,7 +47,11 @@ pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
 ///
 /// # Errors
 /// The database's.
-pub async fn find(conn: &mut PgConnection, scope: Scope, id: TerminalId) -> sqlx::Result<Option<Terminal>> {
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: TerminalId,
+) -> sqlx::Result<Option<Terminal>> {
     sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
@@ -62,7 +66,12 @@ pub async fn find(conn: &mut PgConnection, scope: Scope, id: TerminalId) -> sqlx
 ///
 /// # Errors
 /// The database's.
-pub async fn list(conn: &mut PgConnection, scope: Scope, outlet: Option<OutletId>, page: Page) -> sqlx::Result<Vec<Terminal>> {
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    outlet: Option<OutletId>,
+    page: Page,
+) -> sqlx::Result<Vec<Terminal>> {
     sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals
@@ -84,9 +93,12 @@ pub async fn list(conn: &mut PgConnection, scope: Scope, outlet: Option<OutletId
 /// # Errors
 /// The database's.
 pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM terminals WHERE merchant_id = $1"#, merchant_id.as_uuid())
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM terminals WHERE merchant_id = $1"#,
+        merchant_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// The terminal a static payment belongs to: by label, or without one the merchant's sole terminal that takes static payments.

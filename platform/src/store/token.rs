@@ -71,7 +71,11 @@ pub async fn insert(
 ///
 /// # Errors
 /// The database's.
-pub async fn find_live(conn: &mut PgConnection, hash: &[u8], now: DateTime<Utc>) -> sqlx::Result<Option<Token>> {
+pub async fn find_live(
+    conn: &mut PgConnection,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Token>> {
     let row = sqlx::query!(
         r#"SELECT t.id, t.role, t.merchant_id, t.device_id, t.first_used_at IS NOT NULL AS "used!"
            FROM tokens t LEFT JOIN devices d ON d.id = t.device_id
@@ -95,7 +99,11 @@ pub async fn find_live(conn: &mut PgConnection, hash: &[u8], now: DateTime<Utc>)
 ///
 /// # Errors
 /// The database's.
-pub async fn mark_used(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn mark_used(
+    conn: &mut PgConnection,
+    id: TokenId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE tokens SET first_used_at = $2 WHERE id = $1 AND first_used_at IS NULL",
         id.as_uuid(),
@@ -110,7 +118,11 @@ pub async fn mark_used(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>)
 ///
 /// # Errors
 /// The database's.
-pub async fn revoke_device(conn: &mut PgConnection, device_id: DeviceId, now: DateTime<Utc>) -> sqlx::Result<u64> {
+pub async fn revoke_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
         device_id.as_uuid(),

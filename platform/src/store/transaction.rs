@@ -5,7 +5,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::Rupiah;
-use wire::ids::{CallbackId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId};
+use wire::ids::{
+    CallbackId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId,
+};
 
 use super::{Page, Scope};
 
@@ -148,7 +150,11 @@ pub async fn insert(conn: &mut PgConnection, transaction: &Transaction) -> sqlx:
 ///
 /// # Errors
 /// The database's.
-pub async fn find(conn: &mut PgConnection, scope: Scope, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: TransactionId,
+) -> sqlx::Result<Option<Transaction>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT * FROM transactions WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
@@ -164,7 +170,11 @@ pub async fn find(conn: &mut PgConnection, scope: Scope, id: TransactionId) -> s
 ///
 /// # Errors
 /// The database's.
-pub async fn lock_of_partner(conn: &mut PgConnection, partner_id: &str, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
+pub async fn lock_of_partner(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    id: TransactionId,
+) -> sqlx::Result<Option<Transaction>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT * FROM transactions WHERE id = $1 AND partner_id = $2 FOR UPDATE",
@@ -176,20 +186,23 @@ pub async fn lock_of_partner(conn: &mut PgConnection, partner_id: &str, id: Tran
     Ok(row.map(Transaction::from))
 }
 
-/// The transaction that carries a partner's reference, locked.
+/// The id of the transaction that carries a partner's reference.
 ///
 /// # Errors
 /// The database's.
-pub async fn lock_by_reference(conn: &mut PgConnection, partner_id: &str, reference: &str) -> sqlx::Result<Option<Transaction>> {
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT * FROM transactions WHERE partner_id = $1 AND partner_reference = $2 FOR UPDATE",
+pub async fn id_by_reference(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    reference: &str,
+) -> sqlx::Result<Option<TransactionId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM transactions WHERE partner_id = $1 AND partner_reference = $2",
         partner_id,
         reference
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(Transaction::from))
+    Ok(id.map(TransactionId::from_uuid))
 }
 
 /// Takes the lock of a partner's reference until the database transaction ends, so that two first
@@ -197,10 +210,18 @@ pub async fn lock_by_reference(conn: &mut PgConnection, partner_id: &str, refere
 ///
 /// # Errors
 /// The database's.
-pub async fn lock_reference(conn: &mut PgConnection, partner_id: &str, reference: &str) -> sqlx::Result<()> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2, 1))", partner_id, reference)
-        .execute(conn)
-        .await?;
+pub async fn lock_reference(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    reference: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2, 1))",
+        partner_id,
+        reference
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -208,7 +229,11 @@ pub async fn lock_reference(conn: &mut PgConnection, partner_id: &str, reference
 ///
 /// # Errors
 /// The database's.
-pub async fn find_by_request(conn: &mut PgConnection, device_id: DeviceId, request_id: &str) -> sqlx::Result<Option<Transaction>> {
+pub async fn find_by_request(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    request_id: &str,
+) -> sqlx::Result<Option<Transaction>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT * FROM transactions WHERE device_id = $1 AND request_id = $2",
@@ -234,7 +259,12 @@ pub struct Filter {
 ///
 /// # Errors
 /// The database's.
-pub async fn list(conn: &mut PgConnection, scope: Scope, filter: &Filter, page: Page) -> sqlx::Result<Vec<Transaction>> {
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> sqlx::Result<Vec<Transaction>> {
     let rows = sqlx::query_as!(
         Row,
         "SELECT * FROM transactions
@@ -277,11 +307,16 @@ pub struct Payment<'a> {
 ///
 /// # Errors
 /// The database's; `RowNotFound` when the transaction is no longer in `from`.
-pub async fn mark_paid(conn: &mut PgConnection, id: TransactionId, from: &str, payment: &Payment<'_>) -> sqlx::Result<()> {
+pub async fn mark_paid(
+    conn: &mut PgConnection,
+    id: TransactionId,
+    from: &str,
+    payment: &Payment<'_>,
+) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE transactions SET status = 'paid', late = $3, fee = $4, net = $5, fee_profile_id = $6, fee_version = $7,
              partner_reference = $8, rrn = $9, issuer = $10, paid_at = $11, accepted_at = $12
-         WHERE id = $1 AND status = $2 AND status IN ('awaiting_payment', 'expired', 'failed')",
+         WHERE id = $1 AND status = $2 AND status IN ('initiated', 'awaiting_payment', 'expired', 'failed')",
         id.as_uuid(),
         from,
         payment.late,
@@ -304,10 +339,20 @@ pub async fn mark_paid(conn: &mut PgConnection, id: TransactionId, from: &str, p
 ///
 /// # Errors
 /// The database's; `RowNotFound` when the transaction is no longer in `from`.
-pub async fn set_status(conn: &mut PgConnection, id: TransactionId, from: &str, to: &str) -> sqlx::Result<()> {
-    let result = sqlx::query!("UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2", id.as_uuid(), from, to)
-        .execute(conn)
-        .await?;
+pub async fn set_status(
+    conn: &mut PgConnection,
+    id: TransactionId,
+    from: &str,
+    to: &str,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2",
+        id.as_uuid(),
+        from,
+        to
+    )
+    .execute(conn)
+    .await?;
     super::exactly_one(&result)
 }
 
@@ -315,7 +360,11 @@ pub async fn set_status(conn: &mut PgConnection, id: TransactionId, from: &str, 
 ///
 /// # Errors
 /// The database's.
-pub async fn expire_overdue(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<u64> {
+pub async fn expire_overdue(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "WITH overdue AS (
              SELECT id FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1

@@ -1,0 +1,105 @@
+//! The configuration a box should have: pushed when it changes and when the box connects, until acknowledged.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use wire::ids::DeviceId;
+use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
+use wire::{DownlinkMessage, Encoding};
+
+use super::{Context, Result};
+use crate::store;
+
+/// A configuration that is to be pushed now.
+#[derive(Debug)]
+pub struct Push {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which version.
+    pub version: i64,
+    /// The signed bytes.
+    pub payload: Bytes,
+    attempts: i32,
+}
+
+/// What these boxes have not acknowledged, signed and ready. `all`: also what is not due again yet,
+/// because the box has just connected.
+///
+/// # Errors
+/// The database's.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Push>> {
+    let mut conn = context.pool().acquire().await?;
+    let due_by = if all {
+        DateTime::<Utc>::MAX_UTC
+    } else {
+        context.clock().now()
+    };
+    let mut pushes = Vec::new();
+    for due in store::config::due(&mut conn, devices, due_by).await? {
+        let desired = due.desired;
+        let encoding: Encoding = due.payload_encoding.parse().map_err(anyhow::Error::from)?;
+        let message = DownlinkMessage::ConfigPush(ConfigPush {
+            version: desired.version,
+            binding_id: desired.binding_id,
+            config: desired.config,
+        });
+        let payload = context
+            .signer()
+            .seal(&message, desired.device_id, encoding)
+            .map_err(anyhow::Error::from)?;
+        pushes.push(Push {
+            device_id: desired.device_id,
+            version: desired.version,
+            payload: payload.into(),
+            attempts: due.attempts,
+        });
+    }
+    Ok(pushes)
+}
+
+/// Notes that configurations were handed to the wire.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    let now = context.clock().now();
+    for push in pushes {
+        let wait: Duration = context
+            .settings()
+            .resend
+            .wait_after(push.attempts.unsigned_abs() + 1);
+        store::config::mark_sent(&mut conn, push.device_id, push.version, now + wait).await?;
+    }
+    Ok(())
+}
+
+/// Connected boxes to which a configuration is to be pushed again.
+///
+/// # Errors
+/// The database's.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::config::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// Takes a box's answer to a push; `false` for a version that it was never sent.
+///
+/// # Errors
+/// The database's.
+pub async fn acknowledge(context: &Context, device_id: DeviceId, ack: &ConfigAck) -> Result<bool> {
+    let mut conn = context.pool().acquire().await?;
+    let rejected = match ack.status {
+        ConfigAckStatus::Applied => None,
+        ConfigAckStatus::Rejected => Some(ack.reason.as_deref().unwrap_or("no reason given")),
+    };
+    Ok(store::config::acknowledge(
+        &mut conn,
+        device_id,
+        ack.version,
+        rejected,
+        context.clock().now(),
+    )
+    .await?)
+}

@@ -1,0 +1,203 @@
+//! What every use case stands on: the database, the clock, the keys and the settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use certs::authority::IssuingCa;
+use chrono::TimeDelta;
+use domain::announcement::{AnnouncementPolicy, ResendPolicy};
+use domain::partner_signature::PartnerSecret;
+use domain::registration::AcquirerGuid;
+use sqlx::PgPool;
+use wire::{Rupiah, Signer, VerifyingKeys};
+
+use super::signal::Signals;
+use super::unit::{Actor, Begin, IdempotencyKey, Unit};
+use super::{Error, Result};
+use crate::clock::Clock;
+use crate::store;
+
+/// A partner that signs its callbacks.
+#[derive(Debug, Clone)]
+pub struct Partner {
+    /// The secrets that are active now.
+    pub secrets: Vec<PartnerSecret>,
+}
+
+/// The settings that use cases depend on, taken from the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This process among those that share the database.
+    pub node: String,
+    /// How long payments are announced.
+    pub announcement: AnnouncementPolicy,
+    /// How often an announcement is tried again.
+    pub resend: ResendPolicy,
+    /// The largest payment.
+    pub amount_max: Rupiah,
+    /// How long a dynamic code can be paid.
+    pub qr_lifetime: TimeDelta,
+    /// The partner that merchants are registered with and that calls back for codes built here.
+    pub qr_partner: String,
+    /// Tag 26.00 of codes built here.
+    pub acquirer_guid: AcquirerGuid,
+    /// Validity of device certificates.
+    pub certificate_lifetime: TimeDelta,
+    /// Validity of device tokens.
+    pub device_token_lifetime: TimeDelta,
+    /// Validity of activation codes.
+    pub activation_code_lifetime: TimeDelta,
+    /// Wrong activation codes an hour, for each serial number.
+    pub activation_failures_max: i64,
+    /// What a box is told to beat at, seconds.
+    pub heartbeat_interval_s: u32,
+    /// How far a partner's timestamp may be away.
+    pub timestamp_tolerance: TimeDelta,
+    /// The largest part of a rejected callback that is kept, bytes.
+    pub rejected_bytes_max: usize,
+    /// How long an answer is kept for its idempotency key.
+    pub idempotency_lifetime: TimeDelta,
+    /// Where boxes connect by MQTT.
+    pub mqtt_host: String,
+    /// The port for it.
+    pub mqtt_port: u16,
+    /// Whether demonstration data may be made.
+    pub demo: bool,
+}
+
+/// The context; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    clock: Clock,
+    settings: Settings,
+    ca: IssuingCa,
+    signer: Signer,
+    announcement_keys: VerifyingKeys,
+    qris_partners: HashMap<String, Partner>,
+    rejected_budget: super::callback::RejectedBudget,
+    signals: Signals,
+}
+
+/// The parts a context is made of.
+#[expect(missing_docs, reason = "each part says what it is")]
+pub struct Parts {
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub settings: Settings,
+    pub ca: IssuingCa,
+    pub signer: Signer,
+    pub announcement_keys: VerifyingKeys,
+    pub qris_partners: HashMap<String, Partner>,
+    pub rejected_per_minute_max: u32,
+    pub signals: Signals,
+}
+
+impl Context {
+    /// A context of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                pool: parts.pool,
+                clock: parts.clock,
+                settings: parts.settings,
+                ca: parts.ca,
+                signer: parts.signer,
+                announcement_keys: parts.announcement_keys,
+                qris_partners: parts.qris_partners,
+                rejected_budget: super::callback::RejectedBudget::new(
+                    parts.rejected_per_minute_max,
+                ),
+                signals: parts.signals,
+            }),
+        }
+    }
+
+    /// The database.
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The CA that issues device certificates.
+    pub fn ca(&self) -> &IssuingCa {
+        &self.inner.ca
+    }
+
+    /// Signs what is sent to boxes.
+    pub fn signer(&self) -> &Signer {
+        &self.inner.signer
+    }
+
+    /// The keys by which boxes verify what they are sent.
+    pub fn announcement_keys(&self) -> &VerifyingKeys {
+        &self.inner.announcement_keys
+    }
+
+    pub(super) fn qris_partner(&self, id: &str) -> Option<&Partner> {
+        self.inner.qris_partners.get(id)
+    }
+
+    pub(super) fn rejected_budget(&self) -> &super::callback::RejectedBudget {
+        &self.inner.rejected_budget
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
+    }
+
+    /// A unit of work by `actor`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(&self, actor: Actor) -> Result<Unit> {
+        Ok(Unit::new(self.clone(), self.pool().begin().await?, actor))
+    }
+
+    /// A unit of work under an idempotency key, or what was answered to the same request before.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when the key was used for another request or is in use now.
+    pub async fn begin_keyed(&self, actor: Actor, key: Option<IdempotencyKey>) -> Result<Begin> {
+        let mut unit = self.begin(actor).await?;
+        let Some(key) = key else {
+            return Ok(Begin::Fresh(unit));
+        };
+        let now = unit.now();
+        if !store::idempotency::try_lock(unit.conn(), &key.scope, &key.key).await? {
+            return Err(Error::Duplicate {
+                message: "a request with this Idempotency-Key is being worked on".into(),
+                retry_after_s: Some(1),
+            });
+        }
+        match store::idempotency::find(unit.conn(), &key.scope, &key.key, now).await? {
+            None => {
+                unit.keep_reply_under(key);
+                Ok(Begin::Fresh(unit))
+            }
+            Some(stored) if stored.request_hash == key.request_hash => Ok(Begin::Replay(Reply {
+                status: stored.status,
+                body: stored.body.into(),
+            })),
+            Some(_) => Err(Error::Duplicate {
+                message: "this Idempotency-Key was used for another request".into(),
+                retry_after_s: None,
+            }),
+        }
+    }
+}
+
+use super::unit::Reply;

@@ -1,0 +1,122 @@
+//! What can go wrong in a use case, in the words of the API contract.
+
+use domain::validation::FieldError;
+
+/// A noun that was asked for and is not there (or not the asker's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the noun of its name")]
+pub enum Noun {
+    Merchant,
+    Outlet,
+    Terminal,
+    Device,
+    Binding,
+    Transaction,
+    Notification,
+    FeeProfile,
+}
+
+impl Noun {
+    /// The word in `…_NOT_FOUND` and in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Merchant => "merchant",
+            Self::Outlet => "outlet",
+            Self::Terminal => "terminal",
+            Self::Device => "device",
+            Self::Binding => "binding",
+            Self::Transaction => "transaction",
+            Self::Notification => "notification",
+            Self::FeeProfile => "fee profile",
+        }
+    }
+}
+
+/// Why a use case did not happen. Nothing of it is left in the database, unless a variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It does not exist, or not for this caller.
+    #[error("no such {}", .0.as_str())]
+    NotFound(Noun),
+    /// The thing is in a state in which this cannot be done.
+    #[error("{message}")]
+    InvalidState {
+        /// The state it is in.
+        current: String,
+        /// What cannot be done.
+        message: String,
+    },
+    /// Fields that break a rule.
+    #[error("{} fields are wrong", .0.len())]
+    Validation(Vec<FieldError>),
+    /// An amount that cannot be paid.
+    #[error("{0}")]
+    InvalidAmount(String),
+    /// The device stands at no terminal.
+    #[error("the device is not bound to a terminal")]
+    DeviceNotBound,
+    /// The device lacks a capability.
+    #[error("the device does not have the capability {0}")]
+    CapabilityNotSupported(&'static str),
+    /// The key or reference was used before for something else, or is in use now.
+    #[error("{message}")]
+    Duplicate {
+        /// What was used twice.
+        message: String,
+        /// When it may be tried again, seconds: it is being worked on now.
+        retry_after_s: Option<u32>,
+    },
+    /// The caller is known and may not.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The caller is not known.
+    #[error("authentication is required")]
+    Unauthenticated,
+    /// The device is not known, or its code, token or certificate is not valid.
+    #[error("{0}")]
+    DeviceUnauthorized(&'static str),
+    /// Too often.
+    #[error("{message}")]
+    RateLimited {
+        /// What there was too much of.
+        message: &'static str,
+        /// When it may be tried again, seconds.
+        retry_after_s: u32,
+    },
+    /// A partner did not answer in time.
+    #[error("the partner did not answer in time")]
+    PartnerTimeout,
+    /// A partner's signature does not match.
+    #[error("{0}")]
+    InvalidSignature(&'static str),
+    /// A partner's timestamp is too far from ours.
+    #[error("the timestamp is too far from the server's time")]
+    StaleTimestamp,
+    /// Not readable at all.
+    #[error("{0}")]
+    Malformed(String),
+    /// The database's.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A bug or a broken installation; the text is for the log only.
+    #[error(transparent)]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Error {
+    /// One wrong field.
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::Validation(vec![FieldError::new(field, message)])
+    }
+
+    /// Whether the database said that this constraint would be broken.
+    pub(crate) fn breaks(error: &sqlx::Error, constraint: &str) -> bool {
+        error
+            .as_database_error()
+            .and_then(|error| error.constraint())
+            == Some(constraint)
+    }
+}
+
+/// What a use case answers.
+pub type Result<T> = std::result::Result<T, Error>;

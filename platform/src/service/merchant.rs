@@ -1,0 +1,277 @@
+//! Merchants: registration, review, and what a QR code needs of them.
+
+use domain::merchant::{
+    InvalidTransition, MerchantCode, MerchantStatus, PayoutMode, SettlementAccountType,
+};
+use domain::qris::{Mcc, MerchantCriteria, Nmid};
+use domain::registration::{self, MCC_DEFAULT, Registration};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wire::ids::MerchantId;
+
+use super::{Checks, Context, Error, Noun, Result, Unit};
+use crate::store::{self, Page, Scope, merchant::Merchant};
+
+/// What a merchant is created from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct NewMerchant {
+    pub legal_name: String,
+    pub brand_name: String,
+    #[serde(default)]
+    pub settlement_account_reference: Option<String>,
+    #[serde(default)]
+    pub settlement_account_type: Option<String>,
+    #[serde(default)]
+    pub payout_account_reference: Option<String>,
+    #[serde(default)]
+    pub payout_mode: Option<String>,
+    #[serde(default)]
+    pub fee_profile_id: Option<String>,
+    #[serde(default)]
+    pub nmid: Option<String>,
+    #[serde(default)]
+    pub merchant_criteria: Option<String>,
+    #[serde(default)]
+    pub mcc: Option<String>,
+    #[serde(default)]
+    pub city: Option<String>,
+    #[serde(default)]
+    pub postal_code: Option<String>,
+    #[serde(default)]
+    pub contact: Option<Value>,
+}
+
+/// Creates a merchant that waits for its review.
+///
+/// # Errors
+/// Wrong fields; a fee profile that does not exist; an NMID that is another merchant's.
+pub async fn create(unit: &mut Unit, new: NewMerchant) -> Result<Merchant> {
+    create_with_code(
+        unit,
+        new,
+        MerchantCode::from_random(rand::random()).to_string(),
+    )
+    .await
+}
+
+pub(super) async fn create_with_code(
+    unit: &mut Unit,
+    new: NewMerchant,
+    merchant_code: String,
+) -> Result<Merchant> {
+    let mut checks = Checks::default();
+    checks.text("legal_name", &new.legal_name, 100);
+    checks.text("brand_name", &new.brand_name, 100);
+    checks.optional_text(
+        "settlement_account_reference",
+        new.settlement_account_reference.as_deref(),
+        100,
+    );
+    checks.optional_text(
+        "payout_account_reference",
+        new.payout_account_reference.as_deref(),
+        100,
+    );
+    checks.optional_text("city", new.city.as_deref(), 60);
+    checks.optional_text("postal_code", new.postal_code.as_deref(), 10);
+    let payout_mode = match new.payout_mode.as_deref() {
+        None => PayoutMode::default(),
+        Some(text) => checks.parse("payout_mode", text).unwrap_or_default(),
+    };
+    if let Some(text) = &new.settlement_account_type {
+        let _: Option<SettlementAccountType> = checks.parse("settlement_account_type", text);
+    }
+    if let Some(text) = &new.nmid {
+        let _: Option<Nmid> = checks.parse("nmid", text);
+    }
+    let criteria = match new.merchant_criteria.as_deref() {
+        None => MerchantCriteria::Umi,
+        Some(text) => checks
+            .parse("merchant_criteria", text)
+            .unwrap_or(MerchantCriteria::Umi),
+    };
+    let mcc = new.mcc.unwrap_or_else(|| MCC_DEFAULT.to_owned());
+    let _: Option<Mcc> = checks.parse("mcc", &mcc);
+    if new
+        .contact
+        .as_ref()
+        .is_some_and(|contact| !contact.is_object() || contact.to_string().len() > 2000)
+    {
+        checks.refuse("contact", "an object of at most 2,000 bytes");
+    }
+    checks.finish()?;
+
+    let now = unit.now();
+    let merchant = Merchant {
+        id: MerchantId::from_uuid(unit.uuid()),
+        merchant_code,
+        legal_name: new.legal_name,
+        brand_name: new.brand_name,
+        status: MerchantStatus::PendingReview.to_string(),
+        status_reason: None,
+        payout_mode: payout_mode.to_string(),
+        settlement_account_reference: new.settlement_account_reference,
+        settlement_account_type: new.settlement_account_type,
+        payout_account_reference: new.payout_account_reference,
+        fee_profile_id: new
+            .fee_profile_id
+            .unwrap_or_else(|| domain::fee::FEE_BASIC.to_owned()),
+        nmid: new.nmid,
+        merchant_pan: None,
+        qris_partner_id: None,
+        merchant_criteria: criteria.to_string(),
+        mcc,
+        city: new.city.unwrap_or_else(|| "JAKARTA".to_owned()),
+        postal_code: new.postal_code,
+        contact: new.contact,
+        created_at: now,
+        updated_at: now,
+    };
+    store::merchant::insert(unit.conn(), &merchant)
+        .await
+        .map_err(known)?;
+    unit.audit("merchant.create", merchant.id, None, Some(json!(merchant)))
+        .await?;
+    Ok(merchant)
+}
+
+/// One merchant.
+///
+/// # Errors
+/// [`Noun::Merchant`] not found, or not for this scope.
+pub async fn get(context: &Context, scope: Scope, id: MerchantId) -> Result<Merchant> {
+    let mut conn = context.pool().acquire().await?;
+    store::merchant::find(&mut conn, scope, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))
+}
+
+/// Merchants, newest first.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn list(context: &Context, status: Option<&str>, page: Page) -> Result<Vec<Merchant>> {
+    if let Some(status) = status {
+        status
+            .parse::<MerchantStatus>()
+            .map_err(|error| Error::field("status", error.to_string()))?;
+    }
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::merchant::list(&mut conn, status, page).await?)
+}
+
+/// Approves a merchant and registers it with the QR partner, which here issues an NMID and a merchant PAN unless they were given.
+///
+/// # Errors
+/// [`Error::InvalidState`] unless it waits for its review.
+pub async fn approve(unit: &mut Unit, id: MerchantId) -> Result<Merchant> {
+    step(unit, id, "merchant.approve", None, MerchantStatus::approve).await
+}
+
+/// Rejects a merchant, with a reason.
+///
+/// # Errors
+/// [`Error::InvalidState`] unless it waits for its review.
+pub async fn reject(unit: &mut Unit, id: MerchantId, reason: String) -> Result<Merchant> {
+    let mut checks = Checks::default();
+    checks.text("reason", &reason, 500);
+    checks.finish()?;
+    step(
+        unit,
+        id,
+        "merchant.reject",
+        Some(reason),
+        MerchantStatus::reject,
+    )
+    .await
+}
+
+async fn step(
+    unit: &mut Unit,
+    id: MerchantId,
+    action: &'static str,
+    reason: Option<String>,
+    transition: fn(MerchantStatus) -> std::result::Result<MerchantStatus, InvalidTransition>,
+) -> Result<Merchant> {
+    let mut merchant = store::merchant::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let before = json!(merchant);
+    let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
+    let status = transition(status).map_err(|error| Error::InvalidState {
+        current: error.current.to_string(),
+        message: error.to_string(),
+    })?;
+    if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
+        let number = store::merchant::next_registration_number(unit.conn()).await?;
+        let identity = registration::issue(number.unsigned_abs()).map_err(anyhow::Error::from)?;
+        merchant
+            .nmid
+            .get_or_insert_with(|| identity.nmid.to_string());
+        merchant
+            .merchant_pan
+            .get_or_insert_with(|| identity.pan.to_string());
+    }
+    if status.takes_payments() {
+        merchant.qris_partner_id = Some(unit.context().settings().qr_partner.clone());
+    }
+    merchant.status = status.to_string();
+    merchant.status_reason = reason;
+    merchant.updated_at = unit.now();
+    store::merchant::update(unit.conn(), &merchant)
+        .await
+        .map_err(known)?;
+    unit.audit(action, id, Some(before), Some(json!(merchant)))
+        .await?;
+    Ok(merchant)
+}
+
+/// What a QR code says of a merchant.
+///
+/// # Errors
+/// [`Error::InvalidState`] for a merchant that takes no payments.
+pub(super) fn registration(context: &Context, merchant: &Merchant) -> Result<Registration> {
+    let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
+    let (Some(nmid), Some(pan), true) = (
+        &merchant.nmid,
+        &merchant.merchant_pan,
+        status.takes_payments(),
+    ) else {
+        return Err(Error::InvalidState {
+            current: merchant.status.clone(),
+            message: "only an approved merchant takes payments".into(),
+        });
+    };
+    Ok(Registration {
+        acquirer_guid: context.settings().acquirer_guid.clone(),
+        pan: pan.parse().map_err(anyhow::Error::from)?,
+        // The acquirer's own number for a merchant of the local partner is the tail of its PAN.
+        merchant_id: format!("{:0>15}", &pan[8..])
+            .parse()
+            .map_err(anyhow::Error::from)?,
+        criteria: merchant
+            .merchant_criteria
+            .parse()
+            .map_err(anyhow::Error::from)?,
+        nmid: nmid.parse().map_err(anyhow::Error::from)?,
+        mcc: merchant.mcc.parse().map_err(anyhow::Error::from)?,
+        name: merchant.brand_name.clone(),
+        city: merchant.city.clone(),
+        postal_code: merchant.postal_code.clone(),
+    })
+}
+
+fn known(error: sqlx::Error) -> Error {
+    if Error::breaks(&error, "merchants_fee_profile") {
+        Error::field("fee_profile_id", "no such fee profile")
+    } else if Error::breaks(&error, "merchants_nmid_unique") {
+        Error::Duplicate {
+            message: "this NMID is another merchant's".into(),
+            retry_after_s: None,
+        }
+    } else {
+        error.into()
+    }
+}

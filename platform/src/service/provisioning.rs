@@ -1,0 +1,245 @@
+//! Provisioning: a box that knows its activation code gets a certificate for the key it made itself.
+
+use certs::csr::Csr;
+use certs::serial::Serial;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::device::DeviceStatus;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wire::ids::{BindingId, DeviceId};
+use wire::{Channel, Encoding, Topic, VerifyingKeys};
+
+use super::{Actor, Checks, Context, Error, Noun, Result, Unit, device, secret, token};
+use crate::store;
+use crate::store::credential::Credential;
+use crate::store::device::Device;
+
+/// What a box sends to be activated.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Activation {
+    pub serial_number: String,
+    pub activation_code: String,
+    pub csr: String,
+    #[serde(default)]
+    pub firmware_version: Option<String>,
+    #[serde(default)]
+    pub payload_encoding: Option<String>,
+}
+
+/// Where and as whom a box connects by MQTT.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct MqttAccess {
+    pub host: String,
+    pub port: u16,
+    pub client_id: String,
+    pub topics: Topics,
+}
+
+/// The topics of one box.
+#[derive(Debug, Serialize)]
+pub struct Topics {
+    /// Those it publishes to.
+    pub publish: Vec<String>,
+    /// Those it subscribes to.
+    pub subscribe: Vec<String>,
+}
+
+/// Everything a box needs to work.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Activated {
+    pub device_id: DeviceId,
+    pub certificate: String,
+    pub ca_chain: String,
+    pub certificate_expires_at: DateTime<Utc>,
+    pub device_token: String,
+    pub token_expires_at: DateTime<Utc>,
+    pub announcement_keys: VerifyingKeys,
+    pub payload_encoding: String,
+    pub binding_id: Option<BindingId>,
+    pub mqtt: MqttAccess,
+    pub config: Value,
+    pub config_version: i64,
+    pub server_time: DateTime<Utc>,
+}
+
+const WRONG_CODE: Error =
+    Error::DeviceUnauthorized("the serial number and activation code do not belong together");
+
+/// Activates a box. Repeating it with the same code and key is safe until the credential was used.
+///
+/// # Errors
+/// Wrong fields, a CSR that does not verify; [`Error::DeviceUnauthorized`] for a wrong, expired or used
+/// code; [`Error::RateLimited`] after too many wrong ones.
+pub async fn activate(
+    context: &Context,
+    request: Activation,
+    request_id: Option<String>,
+) -> Result<Activated> {
+    let mut checks = Checks::default();
+    device::check_serial_number(&mut checks, &request.serial_number);
+    checks.text("activation_code", &request.activation_code, 64);
+    checks.optional_text("firmware_version", request.firmware_version.as_deref(), 64);
+    let encoding = match request.payload_encoding.as_deref() {
+        None => Encoding::Json,
+        Some("json") => Encoding::Json,
+        Some("msgpack") => Encoding::Msgpack,
+        Some(_) => {
+            checks.refuse("payload_encoding", "json or msgpack");
+            Encoding::Json
+        }
+    };
+    let csr = Csr::parse_verified(&request.csr)
+        .map_err(|error| checks.refuse("csr", error.to_string()))
+        .ok();
+    checks.finish()?;
+    let csr = csr.ok_or_else(|| Error::field("csr", "is required"))?;
+
+    let mut unit = context
+        .begin(Actor {
+            name: request.serial_number.clone(),
+            request_id,
+        })
+        .await?;
+    check_attempts(&mut unit, &request.serial_number).await?;
+    let Some((mut found, code_id)) = authorise(&mut unit, &request, &csr).await? else {
+        drop(unit);
+        return refuse(context, &request.serial_number).await;
+    };
+    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
+    let now = unit.now();
+    found.status = status
+        .activate()
+        .map_err(device::invalid_state)?
+        .to_string();
+    found.payload_encoding = encoding.as_str().to_owned();
+    found.activated_at.get_or_insert(now);
+    found.updated_at = now;
+    store::device::update(unit.conn(), &found).await?;
+    store::activation::mark_used(unit.conn(), code_id, &csr.public_key_sha256(), now).await?;
+    // Whatever was issued before under another key, or for a lost answer, is replaced.
+    store::credential::revoke_all(unit.conn(), found.id, "reactivated", now).await?;
+    store::token::revoke_device(unit.conn(), found.id, now).await?;
+    unit.signal(super::signal::Signal::EndSession(found.id));
+    let activated = issue(&mut unit, &found, &csr).await?;
+    unit.audit(
+        "device.activate",
+        found.id,
+        None,
+        Some(json!({ "payload_encoding": found.payload_encoding })),
+    )
+    .await?;
+    unit.commit().await?;
+    Ok(activated)
+}
+
+async fn check_attempts(unit: &mut Unit, serial_number: &str) -> Result<()> {
+    let since = unit.now() - TimeDelta::hours(1);
+    let failures = store::activation::failures_since(unit.conn(), serial_number, since).await?;
+    if failures >= unit.context().settings().activation_failures_max {
+        return Err(Error::RateLimited {
+            message: "too many wrong activation codes for this serial number",
+            retry_after_s: 3600,
+        });
+    }
+    Ok(())
+}
+
+/// The device and its code's row, if serial number, code and key may be used together now.
+async fn authorise(
+    unit: &mut Unit,
+    request: &Activation,
+    csr: &Csr,
+) -> Result<Option<(Device, uuid::Uuid)>> {
+    let now = unit.now();
+    let Some(found) = store::device::lock_by_serial(unit.conn(), &request.serial_number).await?
+    else {
+        return Ok(None);
+    };
+    let Some(code) = store::activation::find_open(unit.conn(), found.id).await? else {
+        return Ok(None);
+    };
+    let given = secret::hash(&request.activation_code.trim().to_ascii_uppercase());
+    let right: bool =
+        subtle::ConstantTimeEq::ct_eq(given.as_slice(), code.code_hash.as_slice()).into();
+    if !right || code.expires_at <= now {
+        return Ok(None);
+    }
+    if let Some(key) = &code.used_public_key_sha256 {
+        let credential = store::credential::find_newest(unit.conn(), found.id).await?;
+        let untouched = credential.is_some_and(|credential| credential.first_used_at.is_none());
+        if *key != csr.public_key_sha256() || !untouched {
+            return Ok(None);
+        }
+    }
+    Ok(Some((found, code.id)))
+}
+
+/// The failure is counted in a transaction of its own, since the activation's is undone.
+async fn refuse(context: &Context, serial_number: &str) -> Result<Activated> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let now = unit.now();
+    store::activation::record_failure(unit.conn(), serial_number, now).await?;
+    unit.commit().await?;
+    Err(WRONG_CODE)
+}
+
+/// Issues certificate and token for a key.
+async fn issue(unit: &mut Unit, found: &Device, csr: &Csr) -> Result<Activated> {
+    let now = unit.now();
+    let context = unit.context().clone();
+    let settings = context.settings();
+    let issued = context
+        .ca()
+        .issue_device(
+            csr,
+            found.id,
+            now,
+            settings.certificate_lifetime,
+            Serial::random().map_err(anyhow::Error::from)?,
+        )
+        .map_err(anyhow::Error::from)?;
+    let credential = Credential {
+        certificate_serial: issued.serial_hex.clone(),
+        public_key_sha256: csr.public_key_sha256(),
+        certificate_pem: issued.chain_pem.clone(),
+        not_after: issued.not_after,
+        first_used_at: None,
+    };
+    store::credential::insert(unit.conn(), found.id, &credential, now).await?;
+    let token = token::create_for_device(unit, found.id).await?;
+    let desired = store::config::find(unit.conn(), found.id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let topics = |channels: &[Channel]| {
+        channels
+            .iter()
+            .map(|channel| Topic::new(found.id, *channel).to_string())
+            .collect()
+    };
+    Ok(Activated {
+        device_id: found.id,
+        certificate: issued.pem,
+        ca_chain: context.ca().ca_chain_pem(),
+        certificate_expires_at: issued.not_after,
+        device_token: token.token,
+        token_expires_at: token.expires_at,
+        announcement_keys: context.announcement_keys().clone(),
+        payload_encoding: found.payload_encoding.clone(),
+        binding_id: desired.binding_id,
+        mqtt: MqttAccess {
+            host: settings.mqtt_host.clone(),
+            port: settings.mqtt_port,
+            client_id: found.id.to_string(),
+            topics: Topics {
+                publish: topics(&Channel::UPLINKS),
+                subscribe: topics(&Channel::DOWNLINKS),
+            },
+        },
+        config: desired.config,
+        config_version: desired.version,
+        server_time: now,
+    })
+}

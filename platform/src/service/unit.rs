@@ -1,0 +1,183 @@
+//! The unit of work: one database transaction, who asked for it, and what follows its commit.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::context::Context;
+use super::signal::Signal;
+use super::{Error, Result};
+use crate::store;
+
+/// Who asks for something, as the audit log names them.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// `tok_…`, `sbx_…`, a partner's id, or `system`.
+    pub name: String,
+    /// The HTTP request, where there is one.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The platform itself.
+    pub fn system() -> Self {
+        Self {
+            name: "system".into(),
+            request_id: None,
+        }
+    }
+}
+
+/// A client's key for a request that it may repeat.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    /// Whose key for which route.
+    pub scope: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of what was asked.
+    pub request_hash: Vec<u8>,
+}
+
+/// An answer, as bytes, so that a repetition gets the same.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// How work under an idempotency key begins.
+pub enum Begin {
+    /// It was not done before.
+    Fresh(Unit),
+    /// It was; this was the answer.
+    Replay(Reply),
+}
+
+/// One database transaction. Dropped without [`Unit::commit`], it never happened.
+pub struct Unit {
+    context: Context,
+    tx: Transaction<'static, Postgres>,
+    actor: Actor,
+    now: DateTime<Utc>,
+    signals: Vec<Signal>,
+    key: Option<IdempotencyKey>,
+}
+
+impl Unit {
+    pub(super) fn new(context: Context, tx: Transaction<'static, Postgres>, actor: Actor) -> Self {
+        let now = context.clock().now();
+        Self {
+            context,
+            tx,
+            actor,
+            now,
+            signals: Vec::new(),
+            key: None,
+        }
+    }
+
+    pub(super) fn keep_reply_under(&mut self, key: IdempotencyKey) {
+        self.key = Some(key);
+    }
+
+    /// The moment at which all of this happens.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// A new UUID.
+    pub(super) fn uuid(&self) -> Uuid {
+        self.context.clock().uuid()
+    }
+
+    /// The context.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The connection, inside the transaction.
+    pub(crate) fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// To be told after the commit.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.signals.push(signal);
+    }
+
+    /// Writes what changed into the audit log.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn audit(
+        &mut self,
+        action: &'static str,
+        entity: impl ToString,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Result<()> {
+        let change = store::audit::Change {
+            actor: &self.actor.name,
+            action,
+            entity: entity.to_string(),
+            request_id: self.actor.request_id.as_deref(),
+            before,
+            after,
+        };
+        store::audit::record(&mut self.tx, self.now, change).await?;
+        Ok(())
+    }
+
+    /// Makes it so, and tells who must know.
+    ///
+    /// # Errors
+    /// The database's; then nothing happened, or it is not known whether it did.
+    pub async fn commit(self) -> Result<()> {
+        self.tx.commit().await?;
+        for signal in self.signals {
+            self.context.signals().send(signal).await;
+        }
+        Ok(())
+    }
+
+    /// Commits together with the answer, which is kept for the idempotency key if there is one.
+    ///
+    /// # Errors
+    /// As [`Unit::commit`].
+    pub async fn commit_with(mut self, kept: &Reply) -> Result<()> {
+        if let Some(key) = self.key.take() {
+            let expires_at = self
+                .now
+                .checked_add_signed(self.context.settings().idempotency_lifetime)
+                .unwrap_or(self.now + TimeDelta::hours(24));
+            let stored = store::idempotency::Stored {
+                request_hash: key.request_hash,
+                status: kept.status,
+                body: kept.body.to_vec(),
+            };
+            store::idempotency::insert(
+                &mut self.tx,
+                &key.scope,
+                &key.key,
+                &stored,
+                self.now,
+                expires_at,
+            )
+            .await
+            .map_err(|error| match error {
+                sqlx::Error::RowNotFound => Error::Duplicate {
+                    message: "a request with this Idempotency-Key was answered at this moment"
+                        .into(),
+                    retry_after_s: Some(1),
+                },
+                other => other.into(),
+            })?;
+        }
+        self.commit().await
+    }
+}
