@@ -1,1 +1,118 @@
-//! (being built)
+//! The HTTP API.
+//!
+//! A handler is the contract's side of one use case: its signature says who may call it and what
+//! comes in, its body begins a unit of work, calls the service and makes the answer. Everything that
+//! holds for all of them is here and in the modules beside: who asks ([`auth`]), bodies ([`json`]),
+//! ids in paths ([`path`]), lists ([`page`]), repeated requests ([`idempotency`]), the form of
+//! answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
+
+pub mod auth;
+pub mod envelope;
+pub mod error;
+pub mod idempotency;
+pub mod json;
+pub mod listener;
+pub mod metrics;
+pub mod page;
+pub mod path;
+mod request;
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::error::{ApiError, ErrorCode};
+use crate::clock::Clock;
+use crate::service::Context;
+
+/// Limits on requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest body.
+    pub body_bytes_max: usize,
+    /// From the head of a request to its answer.
+    pub request: Duration,
+}
+
+/// The whole API.
+pub fn router(context: Context, limits: Limits) -> Router {
+    let clock = context.clock().clone();
+    finish(routes().with_state(context), clock, limits)
+}
+
+/// One line for each route of the contract.
+fn routes() -> Router<Context> {
+    Router::new()
+}
+
+/// Adds what holds for every request, also for those that no route takes.
+fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
+    // The last layer is the outermost: the id comes first, and holds for what the others answer.
+    routes
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(middleware::from_fn_with_state(limits.request, limit_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(harden))
+        .layer(middleware::from_fn_with_state(clock, request::identify))
+}
+
+async fn no_route() -> ApiError {
+    ApiError::new(ErrorCode::RouteNotFound, "no such path")
+}
+
+async fn no_method() -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, "this path does not have that method")
+}
+
+/// A handler that panicked took nothing else with it; its database transaction is undone.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text");
+    ApiError::internal(anyhow::anyhow!("a handler panicked: {text}")).into_response()
+}
+
+/// Ends what takes too long: the client's sending, our work, or the database's.
+async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::unavailable("the request took too long", None).into_response(),
+    }
+}
+
+/// Headers that keep a browser from making something of our answers that they are not.
+async fn harden(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 6] = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (CACHE_CONTROL, "no-store"),
+        // Browsers heed it over HTTPS alone.
+        (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        // A page that needs less strict ones has set its own.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

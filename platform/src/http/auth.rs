@@ -1,0 +1,191 @@
+//! Who asks, and whether they may: in every handler's signature.
+//!
+//! `Staff<MerchantWrite>` is a caller whose role has that permission, `DeviceCaller` a box. They are
+//! the first extractors of a handler, so that nothing of a request is looked at before its sender is
+//! known. Which role has which permission stands in one table, [`domain::role`].
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use domain::role::Permission;
+use wire::ids::{DeviceId, MerchantId};
+
+use super::error::ApiError;
+use super::listener::Peer;
+use super::request;
+use crate::service::token::{self, Principal};
+use crate::service::{Actor, Context, Error, credential};
+use crate::store::Scope;
+
+/// The longest token that is looked up, in bytes.
+const TOKEN_LEN_MAX: usize = 256;
+
+/// A permission as a type, for [`Staff`].
+pub trait Grant: Send + Sync {
+    /// The permission.
+    const PERMISSION: Permission;
+}
+
+/// Declares the types that stand for permissions.
+macro_rules! grants {
+    ($($name:ident)+) => {
+        /// Permissions as types: one for each [`Permission`] that a route asks for.
+        pub mod grants {
+            $(
+                #[doc = concat!("[`Permission::", stringify!($name), "`](super::Permission).")]
+                #[derive(Debug, Clone, Copy)]
+                pub struct $name;
+
+                impl super::Grant for $name {
+                    const PERMISSION: super::Permission = super::Permission::$name;
+                }
+            )+
+        }
+    };
+}
+
+grants! {
+    MerchantRead MerchantWrite OutletRead OutletWrite TerminalRead TerminalWrite DeviceRead DeviceWrite
+    CommandRead CommandWrite FirmwareRead FirmwareWrite TransactionRead TransactionWrite SettlementRead
+    SettlementWrite LedgerRead LedgerWrite FeeRead FeeWrite IncidentRead IncidentWrite AuditRead UserRead
+    UserWrite SeedWrite PortalRead
+}
+
+/// A person or program with a role that has the permission `P`.
+#[derive(Debug, Clone)]
+pub struct Staff<P> {
+    /// Who it is.
+    pub principal: Principal,
+    /// Whose data it may see.
+    pub scope: Scope,
+    permission: PhantomData<P>,
+}
+
+impl<P> Staff<P> {
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        actor(&self.principal)
+    }
+
+    /// The merchant it belongs to.
+    ///
+    /// # Errors
+    /// FORBIDDEN for those who belong to none.
+    pub fn merchant(&self) -> Result<MerchantId, ApiError> {
+        match self.scope {
+            Scope::Merchant(id) => Ok(id),
+            Scope::All => Err(forbidden()),
+        }
+    }
+}
+
+impl<P: Grant> FromRequestParts<Context> for Staff<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
+        let principal = token::authenticate(context, token).await?;
+        request::set_principal(&principal.name());
+        if !principal.may(P::PERMISSION) {
+            return Err(forbidden());
+        }
+        let scope = principal.scope().ok_or_else(forbidden)?;
+        parts.extensions.insert(principal.clone());
+        Ok(Self { principal, scope, permission: PhantomData })
+    }
+}
+
+/// A box, by its token or by its client certificate on this connection.
+#[derive(Debug, Clone)]
+pub struct DeviceCaller {
+    /// Which one.
+    pub id: DeviceId,
+}
+
+impl DeviceCaller {
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        actor(&Principal::Device(self.id))
+    }
+
+    /// Refuses a request in which a box speaks of another one.
+    ///
+    /// # Errors
+    /// FORBIDDEN.
+    pub fn must_be(&self, named: DeviceId) -> Result<(), ApiError> {
+        if named == self.id { Ok(()) } else { Err(Error::Forbidden("a device may only speak of itself").into()) }
+    }
+}
+
+impl FromRequestParts<Context> for DeviceCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        let certificate = parts.extensions.get::<Peer>().and_then(|peer| peer.certificate.clone());
+        let id = authenticate_device(context, &parts.headers, certificate).await?;
+        let principal = Principal::Device(id);
+        request::set_principal(&principal.name());
+        parts.extensions.insert(principal);
+        Ok(Self { id })
+    }
+}
+
+/// The token counts when there is one; a certificate beside it must be the same box's.
+async fn authenticate_device(
+    context: &Context,
+    headers: &HeaderMap,
+    certificate: Option<Arc<certs::identity::PeerIdentity>>,
+) -> Result<DeviceId, Error> {
+    let refused = Error::DeviceUnauthorized("a device token or a device certificate is required");
+    if !headers.contains_key(AUTHORIZATION) {
+        return match certificate {
+            Some(certificate) => credential::authenticate(context, &certificate).await,
+            None => Err(refused),
+        };
+    }
+    let Some(token) = bearer(headers) else { return Err(refused) };
+    match token::authenticate(context, token).await {
+        Ok(Principal::Device(id)) if certificate.is_none_or(|certificate| certificate.device() == Some(id)) => Ok(id),
+        Ok(_) | Err(Error::Unauthenticated) => Err(refused),
+        Err(other) => Err(other),
+    }
+}
+
+fn actor(principal: &Principal) -> Actor {
+    Actor { name: principal.name(), request_id: Some(request::id()) }
+}
+
+fn forbidden() -> ApiError {
+    Error::Forbidden("your role may not do this").into()
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LEN_MAX).contains(&token.len())).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_a_token() {
+        let token = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(token("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(token("bearer  abc").as_deref(), Some("abc"));
+        for wrong in ["", "Bearer", "Bearer ", "abc", "Basic abc", &format!("Bearer {}", "x".repeat(257))] {
+            assert_eq!(token(wrong), None, "{wrong}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,272 @@
+//! Request bodies: read once, whole, and taken apart into a type, with an error that says what to change.
+//!
+//! Not JSON is 400; JSON of the wrong shape is 422 and names the field; another content type is 415;
+//! too large is 413. Which fields a body may have is its type's affair: writes under `/admin` refuse
+//! unknown ones with `#[serde(deny_unknown_fields)]`, boxes and partners may send more than we know.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use domain::validation::FieldError;
+use serde::de::DeserializeOwned;
+use wire::{AmountError, Rupiah};
+
+use super::error::{ApiError, ErrorCode};
+use crate::service::Error;
+
+/// Something that a body is read into.
+pub trait FromBody: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What the client is to change.
+    fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError>;
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+/// A JSON body of an action that has nothing, or only optional things, to say: may be left out.
+#[derive(Debug)]
+pub struct Action<T>(pub T);
+
+/// An action without any parameters: no body, or `{}`.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl<T: DeserializeOwned> FromBody for Json<T> {
+    fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        require_json(headers)?;
+        parse(body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromBody for Action<T> {
+    fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        if body.is_empty() {
+            return parse(b"{}").map(Self);
+        }
+        Json::from_body(headers, body).map(|Json(value)| Self(value))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        from_request(request, state).await
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Action<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        from_request(request, state).await
+    }
+}
+
+async fn from_request<S: Send + Sync, B: FromBody>(request: Request, state: &S) -> Result<B, ApiError> {
+    let headers = request.headers().clone();
+    let body = read_whole(request, state).await?;
+    B::from_body(&headers, &body)
+}
+
+/// The bytes of the body, up to the limit that the router sets.
+pub(super) async fn read_whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(ErrorCode::PayloadTooLarge, "the body is too large"),
+        _ => ApiError::new(ErrorCode::MalformedRequest, "the body could not be read"),
+    })
+}
+
+/// `application/json` or a type built upon it (`application/merge-patch+json`).
+fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|essence| essence.trim().to_ascii_lowercase());
+    match essence {
+        Some(essence) if essence == "application/json" || is_built_upon_json(&essence) => Ok(()),
+        _ => Err(ApiError::new(ErrorCode::UnsupportedMediaType, "the Content-Type must be application/json")),
+    }
+}
+
+fn is_built_upon_json(essence: &str) -> bool {
+    essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// Takes a body apart.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let malformed = || ApiError::new(ErrorCode::MalformedRequest, "the body is not valid JSON");
+    // serde would fill a struct from an array, in the order of its fields.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Err(ApiError::field("", "expected an object")),
+            Err(_) => Err(malformed()),
+        };
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        match error.into_inner() {
+            error if error.is_data() => wrong_shape(&path, &error),
+            _ => malformed(),
+        }
+    })?;
+    deserializer.end().map_err(|_| malformed())?;
+    Ok(value)
+}
+
+/// The field that an error is about, and what is wrong with it.
+fn wrong_shape(path: &str, error: &serde_json::Error) -> ApiError {
+    let text = error.to_string();
+    // The place in the text means nothing to somebody who made the text with a program.
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let named = |prefix: &str| {
+        let name = reason.strip_prefix(prefix)?.split('`').next()?;
+        let parent = path.strip_suffix(name).unwrap_or(path).trim_end_matches('.');
+        Some(if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") })
+    };
+    let (field, message) = if let Some(field) = named("missing field `") {
+        (field, "is required".to_owned())
+    } else if let Some(field) = named("unknown field `") {
+        (field, "is not a field of this request".to_owned())
+    } else if let Some(field) = named("duplicate field `") {
+        (field, "is there twice".to_owned())
+    } else {
+        (if path == "." { String::new() } else { path.to_owned() }, reason.to_owned())
+    };
+    Error::Validation(vec![FieldError::new(field, message)]).into()
+}
+
+/// An amount as a client wrote it. Reading it never fails, because a wrong amount has an error code of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(Result<Rupiah, AmountError>);
+
+impl Amount {
+    /// The amount, if it is whole rupiah.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAmount`].
+    pub fn rupiah(self) -> Result<Rupiah, Error> {
+        self.0.map_err(|error| Error::InvalidAmount(error.to_string()))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The text of the number, so that `50000.000000000000000001` is not rounded by a float.
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
+        Ok(Self(text.parse()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Strict {
+        name: String,
+        #[serde(default)]
+        contact: Option<Contact>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Contact {
+        email: String,
+        age: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Payment {
+        amount: Amount,
+    }
+
+    fn complaint(body: &str) -> (ErrorCode, String) {
+        let error = parse::<Strict>(body.as_bytes()).unwrap_err();
+        let code = error.code();
+        (code, format!("{error:?}"))
+    }
+
+    #[test]
+    fn the_wrong_field_is_named_by_its_path() {
+        for (body, field) in [
+            (r#"{}"#, "name"),
+            (r#"{"name": 7}"#, "name"),
+            (r#"{"name": "x", "extra": 1}"#, "extra"),
+            (r#"{"name": "x", "name": "y"}"#, "name"),
+            (r#"{"name": "x", "contact": {}}"#, "contact.email"),
+            (r#"{"name": "x", "contact": {"email": "e", "phone": 1}}"#, "contact.phone"),
+            (r#"{"name": "x", "contact": {"email": "e", "age": 300}}"#, "contact.age"),
+            ("[]", ""),
+            ("7", ""),
+            ("null", ""),
+        ] {
+            let (code, text) = complaint(body);
+            assert_eq!(code, ErrorCode::ValidationFailed, "{body}");
+            assert!(text.contains(&format!("\"field\": String({field:?})")), "{body}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for body in ["", "{", "{}x", "nonsense", "[", "{\"name\": \"\u{1}\"}", "{\"name\": \"x\"}{}"] {
+            assert_eq!(complaint(body).0, ErrorCode::MalformedRequest, "{body}");
+        }
+        assert_eq!(parse::<Strict>(b"{\"name\": \"\xff\"}").unwrap_err().code(), ErrorCode::MalformedRequest);
+    }
+
+    #[test]
+    fn amounts_are_read_exactly_or_kept_as_wrong() {
+        let read = |text: &str| parse::<Payment>(format!("{{\"amount\":{text}}}").as_bytes()).unwrap().amount.rupiah();
+        for good in ["50000", "50000.0", "\"50000\"", "\"50000.00\""] {
+            assert_eq!(read(good).unwrap(), Rupiah::from_i64(50_000), "{good}");
+        }
+        for wrong in ["0.5", "50000.000000000000000001", "\"many\"", "null", "true", "[1]", "{}", "1e400"] {
+            assert!(matches!(read(wrong), Err(Error::InvalidAmount(_))), "{wrong}");
+        }
+        assert_eq!(parse::<Payment>(b"{}").unwrap_err().code(), ErrorCode::ValidationFailed);
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        let verdict = |value: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(CONTENT_TYPE, value.parse().unwrap());
+            }
+            require_json(&headers).map_err(|error| error.code())
+        };
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
+            assert_eq!(verdict(Some(good)), Ok(()), "{good}");
+        }
+        for wrong in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("text/json+json")] {
+            assert_eq!(verdict(wrong), Err(ErrorCode::UnsupportedMediaType), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_action_may_come_without_a_body() {
+        let headers = HeaderMap::new();
+        assert!(Action::<Nothing>::from_body(&headers, b"").is_ok());
+        let error = Action::<Strict>::from_body(&headers, b"").unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ValidationFailed);
+        let error = Action::<Nothing>::from_body(&headers, b"{}").unwrap_err();
+        assert_eq!(error.code(), ErrorCode::UnsupportedMediaType);
+        let _ = json!({});
+    }
+}

@@ -1,0 +1,52 @@
+//! Ids in paths. A text that is no id names nothing, so it is not found, like an id that nobody has.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId, TransactionId};
+
+use super::error::ApiError;
+use crate::service::{Error, Noun};
+
+/// An id that can stand in a path.
+pub trait PathId: std::str::FromStr + Send {
+    /// The name of the parameter in routes, as in `/admin/merchants/{merchant_id}`.
+    const PARAMETER: &'static str;
+    /// What is not found.
+    const NOUN: Noun;
+}
+
+macro_rules! path_ids {
+    ($($id:ident, $parameter:literal, $noun:ident;)+) => {
+        $(impl PathId for $id {
+            const PARAMETER: &'static str = $parameter;
+            const NOUN: Noun = Noun::$noun;
+        })+
+    };
+}
+
+path_ids! {
+    MerchantId, "merchant_id", Merchant;
+    OutletId, "outlet_id", Outlet;
+    TerminalId, "terminal_id", Terminal;
+    DeviceId, "device_id", Device;
+    TransactionId, "transaction_id", Transaction;
+}
+
+/// The id in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Id<T>(pub T);
+
+impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let not_found = || ApiError::from(Error::NotFound(T::NOUN));
+        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_found())?;
+        parameters
+            .iter()
+            .find(|(name, _)| *name == T::PARAMETER)
+            .and_then(|(_, value)| value.parse().ok())
+            .map(Self)
+            .ok_or_else(not_found)
+    }
+}

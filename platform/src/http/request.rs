@@ -1,0 +1,112 @@
+//! What is known of the request in hand, wherever in its handling one stands.
+//!
+//! A task-local, because errors are turned into answers in places that see neither the request nor
+//! the state (extractors, fallbacks, the panic handler), and every answer names its request.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+
+/// The header that carries a request's id, in both directions.
+pub(super) const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken from a client.
+const REQUEST_ID_LEN_MAX: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: Arc<Current>;
+}
+
+/// The request in hand.
+#[derive(Debug)]
+struct Current {
+    id: String,
+    clock: Clock,
+    principal: OnceLock<String>,
+}
+
+/// The id of the request in hand; empty outside of any.
+pub(super) fn id() -> String {
+    CURRENT.try_with(|current| current.id.clone()).unwrap_or_default()
+}
+
+/// The present moment, by the clock of the request in hand.
+pub(super) fn now() -> DateTime<Utc> {
+    CURRENT.try_with(|current| current.clock.now()).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// Notes who asks, for the access log.
+pub(super) fn set_principal(name: &str) {
+    let _ = CURRENT.try_with(|current| current.principal.set(name.to_owned()));
+}
+
+/// Runs `work` as the handling of a request with this id.
+async fn handle<F: Future>(current: Arc<Current>, work: F) -> F::Output {
+    CURRENT.scope(current, work).await
+}
+
+/// Middleware, outermost: gives the request its id, returns it, and writes one line to the log when
+/// the answer is ready.
+pub(super) async fn identify(State(clock): State<Clock>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let from_client = request
+        .headers()
+        .get(REQUEST_ID_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_sane(id))
+        .map(str::to_owned);
+    let id = from_client.unwrap_or_else(|| format!("req_{}", clock.uuid().simple()));
+    let header = HeaderValue::from_str(&id).ok();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned());
+    request.headers_mut().remove(REQUEST_ID_HEADER);
+    let current = Arc::new(Current { id, clock, principal: OnceLock::new() });
+    let mut response = handle(Arc::clone(&current), next.run(request)).await;
+    if let Some(header) = header {
+        response.headers_mut().insert(REQUEST_ID_HEADER, header);
+    }
+    let elapsed = started.elapsed();
+    metrics::histogram!("http_request_seconds", "route" => route.clone(), "method" => method.to_string())
+        .record(elapsed);
+    tracing::info!(
+        target: "access",
+        request_id = current.id,
+        principal = current.principal.get().map_or("-", String::as_str),
+        %method,
+        route,
+        status = response.status().as_u16(),
+        latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+    );
+    response
+}
+
+/// Whether an id from outside may stand in our logs and answers.
+fn is_sane(id: &str) -> bool {
+    (1..=REQUEST_ID_LEN_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sane;
+
+    #[test]
+    fn ids_from_outside_are_short_and_plain() {
+        for good in ["a", "req_001", "0190-aa.b", &"x".repeat(64)] {
+            assert!(is_sane(good), "{good}");
+        }
+        for wrong in ["", "a b", "a\"b", "é", "a/b", &"x".repeat(65)] {
+            assert!(!is_sane(wrong), "{wrong}");
+        }
+    }
+}
