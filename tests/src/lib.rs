@@ -1,1 +1,3 @@
-//! End-to-end stories on the real broker, the real database and the real simulator.
+//! What the end-to-end stories share. The stories themselves are in `tests/tests`.
+
+pub mod database;
