@@ -1,3 +1,5 @@
-//! Simulated soundboxes and a simulated acquirer, against any server of the platform's contract.
+//! The `device-sim` executable; everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    device_sim::cli::main()
+}

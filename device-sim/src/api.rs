@@ -1,0 +1,215 @@
+//! The HTTPS side of the contract, as a client sees it: JSON in, `{"data": …}` or `{"code", "message", …}` out. The
+//! server is verified against the given CA and nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::Value;
+
+/// The longest answer that is read, in bytes.
+const ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// Why a request has no result.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The server was not reached, or the answer did not arrive.
+    Transport(String),
+    /// The server refused, in the contract's form.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The contract's code.
+        code: String,
+        /// For people.
+        message: String,
+        /// Per field, where there is any.
+        details: Value,
+        /// To find it in the server's log.
+        request_id: String,
+    },
+    /// An answer that is not in the contract's form.
+    Unexpected {
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl ApiError {
+    /// Whether the same request may succeed later: the server was not reached, is busy or broken, or found the
+    /// request too old.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Refused { code, .. } if code == "STALE_TIMESTAMP" => true,
+            Self::Refused { status, .. } | Self::Unexpected { status, .. } => {
+                *status >= 500 || matches!(status, 408 | 425 | 429)
+            }
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(problem) => write!(f, "no answer from the server: {problem}"),
+            Self::Refused {
+                status,
+                code,
+                message,
+                details,
+                request_id,
+            } => {
+                write!(f, "the server refused: {code} ({status}): {message}")?;
+                let none =
+                    details.is_null() || details.as_object().is_some_and(serde_json::Map::is_empty);
+                if !none {
+                    write!(f, " {details}")?;
+                }
+                write!(f, " [{request_id}]")
+            }
+            Self::Unexpected { status, problem } => {
+                write!(f, "an unexpected answer ({status}): {problem}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// One header of a request.
+pub type Header<'a> = (&'static str, &'a str);
+
+impl Api {
+    /// A client of the server at `base` (`https://host:port`), trusting the CA certificates in `ca_pem` alone.
+    ///
+    /// # Errors
+    /// A URL that is not HTTPS, or a CA that cannot be read.
+    pub fn new(base: &str, ca_pem: &str) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            base.starts_with("https://"),
+            "the server's URL must begin with https://"
+        );
+        let roots =
+            certs::tls::roots_from_pem(ca_pem).context("cannot read the CA certificates")?;
+        let tls = certs::tls::client_config(roots, None, Vec::new())?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(REQUEST_TIMEOUT)
+            .user_agent(concat!("device-sim/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// The server's URL.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Posts JSON, perhaps with a bearer token, and returns the answer's JSON.
+    ///
+    /// # Errors
+    /// Anything but a 2xx with JSON.
+    pub async fn post(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        headers: &[Header<'_>],
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        self.post_bytes(path, token, headers, body.to_string().into_bytes())
+            .await
+    }
+
+    /// [`post`](Self::post) with exactly these bytes, for bodies that are signed.
+    ///
+    /// # Errors
+    /// Anything but a 2xx with JSON.
+    pub async fn post_bytes(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        headers: &[Header<'_>],
+        body: Vec<u8>,
+    ) -> Result<Value, ApiError> {
+        let transport = |error: reqwest::Error| ApiError::Transport(chain(&error));
+        let url = format!("{}{path}", self.base);
+        let mut request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, sensitive(&format!("Bearer {token}"))?);
+        }
+        for (name, value) in headers {
+            request = request.header(HeaderName::from_static(name), sensitive(value)?);
+        }
+        let mut response = request.send().await.map_err(transport)?;
+        let status = response.status().as_u16();
+        let unexpected = |problem: &str| ApiError::Unexpected {
+            status,
+            problem: problem.to_owned(),
+        };
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
+                return Err(unexpected("too long"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| unexpected("not JSON"))?;
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        let text = |field: &str| answer[field].as_str().map(str::to_owned);
+        let Some(code) = text("code") else {
+            return Err(unexpected("an error without a code"));
+        };
+        Err(ApiError::Refused {
+            status,
+            code,
+            message: text("message").unwrap_or_default(),
+            request_id: text("request_id").unwrap_or_default(),
+            details: answer["details"].clone(),
+        })
+    }
+}
+
+/// A header value that no log shows.
+fn sensitive(value: &str) -> Result<HeaderValue, ApiError> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| ApiError::Transport("a header has odd characters".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

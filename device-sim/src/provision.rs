@@ -1,0 +1,163 @@
+//! `provision`: a box makes its key, asks for its certificate, and writes down who it is.
+//!
+//! The key is on the disk before the first request, so that a lost answer can be asked for again with the same key:
+//! the platform accepts that until the credentials are first used, and accepts no other key.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use certs::csr::{KeyAndCsr, KeyKind};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
+
+use crate::api::Api;
+use crate::credentials::{self, Credentials, Device, KEY_FILE};
+use crate::output::Output;
+
+/// What a box needs to be activated. It has no `Debug`: it holds the activation code.
+#[derive(Clone)]
+pub struct Activation {
+    /// What is printed on the box.
+    pub serial_number: String,
+    /// The one-time code.
+    pub activation_code: String,
+    /// How the box will speak.
+    pub payload_encoding: Encoding,
+    /// What it says it runs.
+    pub firmware_version: String,
+    /// The terminal, if whoever provisions knows it.
+    pub terminal_id: Option<TerminalId>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    device_id: DeviceId,
+    certificate: String,
+    ca_chain: String,
+    certificate_expires_at: DateTime<Utc>,
+    device_token: String,
+    announcement_keys: VerifyingKeys,
+    binding_id: Option<BindingId>,
+    mqtt: Mqtt,
+    #[serde(default)]
+    config: Value,
+}
+
+#[derive(Deserialize)]
+struct Mqtt {
+    host: String,
+    port: u16,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Provisioned {
+        device_id: DeviceId,
+        serial_number: &'a str,
+        dir: &'a Path,
+        certificate_expires_at: Option<DateTime<Utc>>,
+        bound: bool,
+        already: bool,
+    },
+}
+
+/// Provisions the box in `dir`, unless it is.
+///
+/// # Errors
+/// A disk, a server or a code that does not do.
+pub async fn provision(
+    api: &Api,
+    ca_pem: &str,
+    dir: &Path,
+    activation: &Activation,
+    output: Output,
+) -> anyhow::Result<Credentials> {
+    let (credentials, certificate_expires_at) = if Credentials::exist(dir) {
+        (Credentials::load(dir)?, None)
+    } else {
+        let (credentials, expires_at) = activate(api, ca_pem, dir, activation).await?;
+        (credentials, Some(expires_at))
+    };
+    let device = &credentials.device;
+    let event = Event::Provisioned {
+        device_id: device.device_id,
+        serial_number: &device.serial_number,
+        dir,
+        certificate_expires_at,
+        bound: device.binding_id.is_some(),
+        already: certificate_expires_at.is_none(),
+    };
+    output.say(&event, || match certificate_expires_at {
+        Some(expires_at) => {
+            format!(
+                "{} is provisioned in {}; its certificate ends {expires_at}",
+                device.device_id,
+                dir.display()
+            )
+        }
+        None => format!(
+            "{} is already provisioned in {}",
+            device.device_id,
+            dir.display()
+        ),
+    });
+    Ok(credentials)
+}
+
+/// Activates the box and writes its credentials directory.
+///
+/// # Errors
+/// A disk, a server or a code that does not do.
+pub async fn activate(
+    api: &Api,
+    ca_pem: &str,
+    dir: &Path,
+    activation: &Activation,
+) -> anyhow::Result<(Credentials, DateTime<Utc>)> {
+    credentials::make_dir(dir)?;
+    let key_path = dir.join(KEY_FILE);
+    let request = if key_path.exists() {
+        let pem = fs::read_to_string(&key_path).with_context(|| key_path.display().to_string())?;
+        KeyAndCsr::from_key_pem(&pem, &activation.serial_number)?
+    } else {
+        let request = KeyAndCsr::generate(KeyKind::P256, &activation.serial_number)?;
+        credentials::write(dir, KEY_FILE, request.key_pem().as_bytes(), 0o600)?;
+        request
+    };
+    let body = json!({
+        "serial_number": activation.serial_number,
+        "activation_code": activation.activation_code,
+        "csr": request.csr_pem(),
+        "firmware_version": activation.firmware_version,
+        "payload_encoding": activation.payload_encoding,
+    });
+    let mut answer = api
+        .post("/device/provision/activate", None, &[], &body)
+        .await?;
+    // serde's errors name fields and kinds, and never show the token.
+    let answer: Answer = serde_json::from_value(answer["data"].take())
+        .context("the answer to the activation is not as agreed")?;
+    let chain = format!("{}\n{}", answer.certificate.trim_end(), answer.ca_chain);
+    certs::tls::chain_from_pem(&chain).context("the certificate that came is none")?;
+    let device = Device {
+        device_id: answer.device_id,
+        serial_number: activation.serial_number.clone(),
+        firmware_version: activation.firmware_version.clone(),
+        device_token: answer.device_token,
+        api_url: api.base().to_owned(),
+        mqtt_host: answer.mqtt.host,
+        mqtt_port: answer.mqtt.port,
+        announcement_keys: answer.announcement_keys,
+        binding_id: answer.binding_id,
+        terminal_id: activation.terminal_id,
+        payload_encoding: activation.payload_encoding,
+        config_version: 0,
+        config: answer.config,
+    };
+    let credentials = Credentials::create(dir, device, &chain, ca_pem)?;
+    Ok((credentials, answer.certificate_expires_at))
+}

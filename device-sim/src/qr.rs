@@ -1,0 +1,204 @@
+//! `qr`: a box asks for a QR with an amount, over HTTPS or MQTT, and draws it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+use wire::message::{DynamicQrRequest, QrOutcome};
+use wire::{Channel, DownlinkMessage, Rupiah, Topic, TransactionId, UplinkMessage};
+
+use crate::api::{Api, ApiError};
+use crate::clock;
+use crate::credentials::Credentials;
+use crate::link::{Link, LinkEvent};
+use crate::output::Output;
+use crate::screen;
+
+/// How long an answer by MQTT may take.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// How long the box waits before it repeats its request: the answer is volatile.
+const REPEAT_AFTER: Duration = Duration::from_secs(5);
+
+/// A QR that came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DynamicQr {
+    /// The box's request.
+    pub request_id: String,
+    /// The payment to be.
+    pub transaction_id: TransactionId,
+    /// The EMVCo payload.
+    pub qr_payload: String,
+    /// Until when it can be paid.
+    pub expires_at: DateTime<Utc>,
+    /// The transaction's state.
+    pub status: String,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "qr")]
+struct Line<'a> {
+    device_id: wire::DeviceId,
+    amount: Rupiah,
+    #[serde(flatten)]
+    qr: &'a DynamicQr,
+}
+
+/// Asks for a QR and draws it.
+///
+/// # Errors
+/// Credentials that cannot be used, or a refusal.
+pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyhow::Result<()> {
+    let credentials = Credentials::load(dir)?;
+    let qr = if mqtt {
+        by_mqtt(&credentials, amount).await?
+    } else {
+        by_http(&credentials.api()?, &credentials, amount).await?
+    };
+    let drawn = screen::qr_lines(&qr.qr_payload)?;
+    let line = Line {
+        device_id: credentials.device.device_id,
+        amount,
+        qr: &qr,
+    };
+    output.say(&line, || {
+        format!(
+            "{drawn}\nRp {amount}  {}  until {}\n{}",
+            qr.transaction_id, qr.expires_at, qr.qr_payload
+        )
+    });
+    Ok(())
+}
+
+/// Asks for a QR as this box over HTTPS.
+///
+/// # Errors
+/// A refusal, or no answer.
+pub async fn by_http(
+    api: &Api,
+    credentials: &Credentials,
+    amount: Rupiah,
+) -> Result<DynamicQr, ApiError> {
+    let device = &credentials.device;
+    let request_id = format!("req_{}", clock::random_uuid().simple());
+    let mut body = json!({
+        "device_id": device.device_id,
+        "amount": amount,
+        "currency": "IDR",
+        "request_id": request_id,
+    });
+    if let Some(terminal_id) = device.terminal_id {
+        body["terminal_id"] = json!(terminal_id);
+    }
+    let key = clock::random_uuid().to_string();
+    let headers = [("idempotency-key", key.as_str())];
+    let answer = api
+        .post(
+            "/device/transactions/dynamic-qr",
+            Some(&device.device_token),
+            &headers,
+            &body,
+        )
+        .await?;
+    serde_json::from_value(answer).map_err(|error| ApiError::Unexpected {
+        status: 200,
+        problem: format!("not a dynamic QR: {error}"),
+    })
+}
+
+/// Asks for a QR as this box over MQTT, in the box's own session: a box that runs elsewhere is taken over for that
+/// moment. What else arrives is left unconfirmed, for the box itself.
+async fn by_mqtt(credentials: &Credentials, amount: Rupiah) -> anyhow::Result<DynamicQr> {
+    let mut link = Link::open(credentials, Duration::from_secs(30))?;
+    let result = ask(&mut link, credentials, amount).await;
+    link.close().await;
+    result
+}
+
+async fn ask(
+    link: &mut Link,
+    credentials: &Credentials,
+    amount: Rupiah,
+) -> anyhow::Result<DynamicQr> {
+    let device = &credentials.device;
+    let request_id = format!("req_{}", clock::random_uuid().simple());
+    let request = UplinkMessage::DynamicQrRequest(DynamicQrRequest {
+        request_id: request_id.clone(),
+        device_id: device.device_id,
+        terminal_id: device.terminal_id,
+        amount: Some(amount),
+        currency: "IDR".to_owned(),
+        created_at: Some(wire::time::format(clock::now())),
+    });
+    let own_topic = Topic::new(device.device_id, Channel::DynamicQrResponse).to_string();
+    let end = Instant::now() + ANSWER_MAX;
+    let mut connected = false;
+    loop {
+        let step = end.min(Instant::now() + REPEAT_AFTER);
+        let event = match timeout_at(step, link.next()).await {
+            Ok(event) => event.context("the connection's task has ended")?,
+            Err(_) if Instant::now() >= end => {
+                anyhow::bail!("no answer within {} s", ANSWER_MAX.as_secs())
+            }
+            Err(_) => {
+                if connected {
+                    link.publish(device.device_id, &request)?;
+                }
+                continue;
+            }
+        };
+        match event {
+            LinkEvent::Connected { session_present } => {
+                connected = true;
+                if !session_present {
+                    link.subscribe();
+                }
+                link.publish(device.device_id, &request)?;
+            }
+            LinkEvent::Message(message) if message.topic() == own_topic => {
+                let opened = device.announcement_keys.open(
+                    device.device_id,
+                    Channel::DynamicQrResponse,
+                    message.payload(),
+                );
+                link.confirm(message);
+                let DownlinkMessage::DynamicQrResponse(response) = opened? else {
+                    continue;
+                };
+                if response.correlation_id != request_id {
+                    continue;
+                }
+                return match response.outcome {
+                    QrOutcome::Ready {
+                        transaction_id,
+                        status,
+                        qr_payload,
+                        expires_at,
+                        ..
+                    } => Ok(DynamicQr {
+                        request_id,
+                        transaction_id,
+                        qr_payload,
+                        expires_at,
+                        status,
+                    }),
+                    QrOutcome::Refused(error) => Err(anyhow::anyhow!(
+                        "refused: {}: {}",
+                        error.code,
+                        error.message
+                    )),
+                };
+            }
+            LinkEvent::Message(_) => {}
+            LinkEvent::SubscriptionRefused => anyhow::bail!("the broker refused the subscription"),
+            LinkEvent::Disconnected { reason, .. } => {
+                connected = false;
+                tracing::warn!(reason, "disconnected");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The loudspeaker: espeak-ng when it is wanted and present, silence otherwise.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+/// The longest a sentence may take.
+const SENTENCE_MAX: Duration = Duration::from_secs(30);
+
+/// How a box sounds.
+#[derive(Debug, Clone)]
+pub enum Voice {
+    /// A sentence is said in no time, and only its line is printed.
+    Silent,
+    /// espeak-ng says it.
+    Espeak(PathBuf),
+}
+
+impl Voice {
+    /// espeak-ng, if it is installed; else silence, with a word about it.
+    pub fn find() -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path)
+            .map(|dir| dir.join("espeak-ng"))
+            .find(|file| Path::is_file(file));
+        found.map_or_else(
+            || {
+                tracing::warn!("espeak-ng is not installed: sentences are only printed");
+                Self::Silent
+            },
+            Self::Espeak,
+        )
+    }
+
+    /// Says it.
+    ///
+    /// # Errors
+    /// A voice that fails or does not end.
+    pub async fn say(&self, text: &str) -> anyhow::Result<()> {
+        let Self::Espeak(program) = self else {
+            return Ok(());
+        };
+        let mut child = Command::new(program)
+            .args(["-v", "id", "--", text])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let status = tokio::time::timeout(SENTENCE_MAX, child.wait()).await??;
+        anyhow::ensure!(status.success(), "espeak-ng ended with {status}");
+        Ok(())
+    }
+}
