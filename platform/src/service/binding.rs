@@ -102,6 +102,6 @@ async fn configure(
 ) -> Result<()> {
     let now = unit.now();
     store::config::set_binding(unit.conn(), device_id, binding_id, now).await?;
-    unit.signal(Signal::Wake(device_id));
+    unit.signal(Signal::Configure(device_id));
     Ok(())
 }

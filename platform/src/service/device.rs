@@ -146,6 +146,16 @@ pub async fn get(context: &Context, scope: Scope, id: DeviceId) -> Result<Device
     find_view(&mut conn, scope, id).await
 }
 
+/// The encoding in which a box reads downlinks.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::Encoding> {
+    let mut conn = context.pool().acquire().await?;
+    let found = store::device::find(&mut conn, id).await?.ok_or(Error::NotFound(Noun::Device))?;
+    Ok(found.payload_encoding.parse().map_err(anyhow::Error::from)?)
+}
+
 /// Devices, newest first.
 ///
 /// # Errors

@@ -30,6 +30,19 @@ impl Noun {
             Self::FeeProfile => "fee profile",
         }
     }
+
+    const fn not_found_code(self) -> &'static str {
+        match self {
+            Self::Merchant => "MERCHANT_NOT_FOUND",
+            Self::Outlet => "OUTLET_NOT_FOUND",
+            Self::Terminal => "TERMINAL_NOT_FOUND",
+            Self::Device => "DEVICE_NOT_FOUND",
+            Self::Binding => "BINDING_NOT_FOUND",
+            Self::Transaction => "TRANSACTION_NOT_FOUND",
+            Self::Notification => "NOTIFICATION_NOT_FOUND",
+            Self::FeeProfile => "FEE_PROFILE_NOT_FOUND",
+        }
+    }
 }
 
 /// Why a use case did not happen. Nothing of it is left in the database, unless a variant says so.
@@ -107,6 +120,28 @@ impl Error {
     /// One wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Self::Validation(vec![FieldError::new(field, message)])
+    }
+
+    /// The error code of the contract.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(noun) => noun.not_found_code(),
+            Self::InvalidState { .. } => "INVALID_STATE",
+            Self::Validation(_) => "VALIDATION_FAILED",
+            Self::InvalidAmount(_) => "INVALID_AMOUNT",
+            Self::DeviceNotBound => "DEVICE_NOT_BOUND",
+            Self::CapabilityNotSupported(_) => "DEVICE_CAPABILITY_NOT_SUPPORTED",
+            Self::Duplicate { .. } => "DUPLICATE_REQUEST",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::DeviceUnauthorized(_) => "DEVICE_UNAUTHORIZED",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::PartnerTimeout => "PARTNER_TIMEOUT",
+            Self::InvalidSignature(_) => "INVALID_SIGNATURE",
+            Self::StaleTimestamp => "STALE_TIMESTAMP",
+            Self::Malformed(_) => "MALFORMED_REQUEST",
+            Self::Database(_) | Self::Internal(_) => "INTERNAL",
+        }
     }
 
     /// Whether the database said that this constraint would be broken.

@@ -68,7 +68,7 @@ pub(super) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Ve
             announce_until: payment.window.announce_until,
         };
         store::notification::insert(unit.conn(), event_id, listener, &announcement).await?;
-        unit.signal(Signal::Wake(listener.device_id));
+        unit.signal(Signal::Announce(listener.device_id));
         events.push(event_id);
     }
     Ok(events)

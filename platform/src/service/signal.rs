@@ -14,8 +14,10 @@ const ENDINGS_MAX: usize = 4_096;
 /// Something that follows from a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The outbox of this box has something new.
-    Wake(DeviceId),
+    /// There is a payment to announce to this box.
+    Announce(DeviceId),
+    /// There is a configuration to push to this box.
+    Configure(DeviceId),
     /// This box may not be connected any longer.
     EndSession(DeviceId),
     /// What waits in this box's session belongs to a binding that is over.
@@ -25,7 +27,8 @@ pub enum Signal {
 /// The sending side, shared by all services.
 #[derive(Debug, Clone)]
 pub struct Signals {
-    wakes: mpsc::Sender<DeviceId>,
+    payments: mpsc::Sender<DeviceId>,
+    configs: mpsc::Sender<DeviceId>,
     endings: mpsc::Sender<Signal>,
 }
 
@@ -33,36 +36,56 @@ pub struct Signals {
 #[derive(Debug)]
 pub struct Receivers {
     /// Boxes whose outbox has something new.
-    pub wakes: mpsc::Receiver<DeviceId>,
+    pub wakes: Wakes,
     /// Sessions to end or to purge.
     pub endings: mpsc::Receiver<Signal>,
 }
 
+/// Boxes that are to be told something.
+#[derive(Debug)]
+pub struct Wakes {
+    /// Of a payment.
+    pub payments: mpsc::Receiver<DeviceId>,
+    /// Of a configuration.
+    pub configs: mpsc::Receiver<DeviceId>,
+}
+
 /// Both sides.
 pub fn channel() -> (Signals, Receivers) {
-    let (wakes, wakes_receiver) = mpsc::channel(WAKES_MAX);
-    let (endings, endings_receiver) = mpsc::channel(ENDINGS_MAX);
-    (
-        Signals { wakes, endings },
-        Receivers {
-            wakes: wakes_receiver,
-            endings: endings_receiver,
-        },
-    )
+    let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
+    let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
+    let (endings, ended) = mpsc::channel(ENDINGS_MAX);
+    let wakes = Wakes {
+        payments: woken_by_payments,
+        configs: woken_by_configs,
+    };
+    let signals = Signals {
+        payments,
+        configs,
+        endings,
+    };
+    let receivers = Receivers {
+        wakes,
+        endings: ended,
+    };
+    (signals, receivers)
 }
 
 impl Signals {
     pub(super) async fn send(&self, signal: Signal) {
         match signal {
-            Signal::Wake(device_id) => {
-                if self.wakes.try_send(device_id).is_err() {
-                    metrics::counter!("outbox_wakes_dropped_total").increment(1);
-                }
-            }
+            Signal::Announce(device_id) => wake(&self.payments, device_id),
+            Signal::Configure(device_id) => wake(&self.configs, device_id),
             // A revocation is never dropped. Without a receiver there are no sessions either.
             Signal::EndSession(_) | Signal::Purge(_) => {
                 let _ = self.endings.send(signal).await;
             }
         }
+    }
+}
+
+fn wake(sender: &mpsc::Sender<DeviceId>, device_id: DeviceId) {
+    if sender.try_send(device_id).is_err() {
+        metrics::counter!("outbox_wakes_dropped_total").increment(1);
     }
 }

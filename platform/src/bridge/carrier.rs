@@ -1,0 +1,34 @@
+//! What the bridge asks of a broker.
+
+use broker::{Downlink, EdgeHandle, EndReason};
+use wire::ids::DeviceId;
+
+/// A way to reach boxes: the embedded edge, or a cluster elsewhere.
+pub trait Carrier: Clone + Send + Sync + 'static {
+    /// Hands over a downlink. Not durable, never blocks: the outbox sends again what was not acknowledged.
+    fn publish(&self, downlink: Downlink);
+    /// Whether a box has a live session here.
+    fn is_live(&self, device_id: DeviceId) -> bool;
+    /// Ends a box's session, because it may not be connected any longer.
+    fn revoke(&self, device_id: DeviceId);
+    /// Forgets what waits for a box.
+    fn purge(&self, device_id: DeviceId);
+}
+
+impl Carrier for EdgeHandle {
+    fn publish(&self, downlink: Downlink) {
+        Self::publish(self, downlink);
+    }
+
+    fn is_live(&self, device_id: DeviceId) -> bool {
+        Self::is_live(self, device_id)
+    }
+
+    fn revoke(&self, device_id: DeviceId) {
+        self.kick(device_id, EndReason::Revoked);
+    }
+
+    fn purge(&self, device_id: DeviceId) {
+        self.drop_queued(device_id);
+    }
+}

@@ -1,0 +1,119 @@
+//! What the edge asks of the platform, answered by services.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Admission, Connecting, Host, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Uplink};
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, mpsc};
+use wire::DownlinkFilter;
+use wire::ids::DeviceId;
+
+use super::carrier::Carrier;
+use super::lane::Lanes;
+use super::uplink;
+use crate::service::{Context, session};
+
+/// How often the end of a session is tried to be recorded while the database is away.
+const END_TRIES: u32 = 5;
+const END_RETRY: Duration = Duration::from_millis(200);
+
+/// The platform, as the edge sees it.
+pub struct PlatformHost<C> {
+    context: Context,
+    lanes: Lanes,
+    carrier: Arc<OnceCell<C>>,
+    listening: mpsc::Sender<DeviceId>,
+}
+
+impl<C: Carrier> PlatformHost<C> {
+    pub(super) fn new(context: Context, lanes: Lanes, carrier: Arc<OnceCell<C>>, listening: mpsc::Sender<DeviceId>) -> Self {
+        Self { context, lanes, carrier, listening }
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<C: Carrier> Host for PlatformHost<C> {
+    async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
+        let device_id = connecting.device_id;
+        let connect = session::Connect {
+            device_id,
+            certificate_serial: &connecting.certificate_serial,
+            clean_start: connecting.clean_session,
+            expiry_s: connecting.session_expiry_s,
+        };
+        match session::admit(&self.context, &connect).await {
+            Ok(Some(admitted)) => Ok(Admission {
+                epoch: admitted.epoch,
+                stored: admitted.kept.map(|kept| read_subscriptions(device_id, &kept)),
+            }),
+            Ok(None) => Err(Refusal::NotAuthorized),
+            Err(error) => {
+                tracing::warn!(%device_id, %error, "a box could not be admitted");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
+    async fn subscriptions_changed(
+        &self,
+        session: SessionKey,
+        persistent: bool,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<(), Unavailable> {
+        if !persistent {
+            return Ok(());
+        }
+        let kept = write_subscriptions(session.device_id, &subscriptions);
+        match session::keep_subscriptions(&self.context, session.device_id, session.epoch, &kept).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unavailable),
+            Err(error) => {
+                tracing::warn!(%session, %error, "subscriptions could not be kept");
+                Err(Unavailable)
+            }
+        }
+    }
+
+    fn listening(&self, session: SessionKey) {
+        if self.listening.try_send(session.device_id).is_err() {
+            metrics::counter!("outbox_replays_deferred_total").increment(1);
+        }
+    }
+
+    async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
+        let carrier = self.carrier.get().ok_or(Unavailable)?;
+        uplink::take(&self.context, &self.lanes, carrier, uplink).await
+    }
+
+    async fn ended(&self, session: SessionKey, end: SessionEnd) {
+        let reason = end.reason.as_str();
+        for _ in 0..END_TRIES {
+            match session::end(&self.context, session.device_id, session.epoch, end.clean, reason).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%session, %error, "the end of a session could not be recorded"),
+            }
+            tokio::time::sleep(END_RETRY).await;
+        }
+    }
+}
+
+fn write_subscriptions(device_id: DeviceId, subscriptions: &[Subscription]) -> Value {
+    subscriptions
+        .iter()
+        .map(|subscription| json!({ "filter": subscription.filter.for_device(device_id), "qos": subscription.qos }))
+        .collect()
+}
+
+/// A filter that does not read, or no longer exists, is left out: the box subscribes again when it misses something.
+fn read_subscriptions(device_id: DeviceId, kept: &Value) -> Vec<Subscription> {
+    let read = |entry: &Value| {
+        let filter = DownlinkFilter::parse(device_id, entry.get("filter")?.as_str()?)?;
+        let qos = u8::try_from(entry.get("qos")?.as_u64()?).ok()?.min(1);
+        Some(Subscription { filter, qos })
+    };
+    kept.as_array().map(|entries| entries.iter().filter_map(read).collect()).unwrap_or_default()
+}

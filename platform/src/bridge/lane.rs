@@ -1,0 +1,123 @@
+//! Lanes: uplinks that are stored in batches, each answered when its batch is durable.
+//!
+//! A lane takes whatever has arrived while the batch before was being committed, so it adds no wait
+//! when there is little to do and commits seldom when there is much. Payment acknowledgements have a
+//! lane of their own and never wait behind heartbeats.
+
+use std::future::Future;
+
+use broker::Unavailable;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::service::{Context, Error, heartbeat, notification};
+use crate::store::heartbeat::Beat;
+use crate::store::notification::Ack;
+
+/// How many uplinks may wait in a lane; beyond it the boxes' PUBACKs are withheld.
+const WAITING_MAX: usize = 8192;
+/// How many are stored at once.
+const BATCH_MAX: usize = 1000;
+
+/// The verdict on one uplink.
+type Answer<R> = Result<R, Unavailable>;
+
+struct Waiting<T, R> {
+    item: T,
+    answer: oneshot::Sender<Answer<R>>,
+}
+
+/// One lane's entrance.
+pub(super) struct Lane<T, R>(mpsc::Sender<Waiting<T, R>>);
+
+impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
+    /// Waits until the item's batch is durable.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when it is not.
+    pub(super) async fn store(&self, item: T) -> Answer<R> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Waiting { item, answer }).await.map_err(|_| Unavailable)?;
+        answered.await.map_err(|_| Unavailable)?
+    }
+
+    fn start<S, F>(name: &'static str, store: S, tasks: &TaskTracker, stop: &CancellationToken) -> Self
+    where
+        S: Fn(Vec<T>) -> F + Send + 'static,
+        F: Future<Output = Result<Vec<R>, Error>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        tasks.spawn(run(name, store, receiver, stop.clone()));
+        Self(sender)
+    }
+}
+
+async fn run<T, R, S, F>(name: &'static str, store: S, mut waiting: mpsc::Receiver<Waiting<T, R>>, stop: CancellationToken)
+where
+    S: Fn(Vec<T>) -> F,
+    F: Future<Output = Result<Vec<R>, Error>>,
+{
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            received = waiting.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
+        }
+        let (items, answers): (Vec<T>, Vec<_>) =
+            batch.drain(..).map(|waiting| (waiting.item, waiting.answer)).unzip();
+        metrics::histogram!("uplink_batch_items", "lane" => name).record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
+        match store(items).await {
+            Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| {
+                let _ = answer.send(Ok(result));
+            }),
+            Err(error) => {
+                tracing::warn!(lane = name, %error, "a batch of uplinks could not be stored");
+                answers.into_iter().for_each(|answer| {
+                    let _ = answer.send(Err(Unavailable));
+                });
+            }
+        }
+    }
+}
+
+/// All lanes.
+pub(super) struct Lanes {
+    /// Heartbeats.
+    pub(super) heartbeats: Lane<Beat, ()>,
+    /// Payment acknowledgements; `false` for an event that is not the box's.
+    pub(super) payment_acks: Lane<Ack, bool>,
+}
+
+impl Lanes {
+    pub(super) fn start(context: &Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let beats = context.clone();
+        let acks = context.clone();
+        Self {
+            heartbeats: Lane::start(
+                "heartbeat",
+                move |batch: Vec<Beat>| {
+                    let context = beats.clone();
+                    async move {
+                        heartbeat::store_batch(&context, &batch).await?;
+                        Ok(vec![(); batch.len()])
+                    }
+                },
+                tasks,
+                stop,
+            ),
+            payment_acks: Lane::start(
+                "payment_ack",
+                move |batch: Vec<Ack>| {
+                    let context = acks.clone();
+                    async move {
+                        let foreign = notification::acknowledge(&context, &batch).await?;
+                        Ok(batch.iter().map(|ack| !foreign.contains(&ack.event_id)).collect())
+                    }
+                },
+                tasks,
+                stop,
+            ),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The MQTT bridge: between the edge's sessions and the services.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `carrier` | what the bridge asks of a broker, so that another can take the edge's place |
+//! | `host` | what the edge asks of us: admission, subscriptions, uplinks, endings |
+//! | `lane` | uplinks that are stored in batches, each answered when its batch is durable |
+//! | `uplink` | one message of a box, from bytes to a use case |
+//! | `outbox` | what boxes are to be told, from the database to the broker |
+//!
+//! Nothing here holds state that a restart would lose: sessions, announcements and configurations
+//! are rows, and the bridge only makes them move.
+
+mod carrier;
+mod host;
+mod lane;
+mod outbox;
+mod uplink;
+
+use std::sync::Arc;
+
+pub use carrier::Carrier;
+pub use host::PlatformHost;
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::ids::DeviceId;
+
+use crate::service::Context;
+use crate::service::signal::{Receivers, Signal};
+
+/// How many sessions that became reachable may wait for their replay; the outbox finds the rest by itself.
+const LISTENING_MAX: usize = 65_536;
+
+/// The bridge before its broker is there: the edge needs the host to start, and the host the edge to answer.
+pub struct Bridge<C> {
+    host: Arc<PlatformHost<C>>,
+    carrier: Arc<OnceCell<C>>,
+    listening: mpsc::Receiver<DeviceId>,
+}
+
+impl<C: Carrier> Bridge<C> {
+    /// Starts the lanes.
+    pub fn new(context: Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let carrier = Arc::new(OnceCell::new());
+        let (listening_sender, listening) = mpsc::channel(LISTENING_MAX);
+        let lanes = lane::Lanes::start(&context, tasks, stop);
+        let host = Arc::new(PlatformHost::new(context, lanes, Arc::clone(&carrier), listening_sender));
+        Self { host, carrier, listening }
+    }
+
+    /// What the edge is started with.
+    pub fn host(&self) -> Arc<PlatformHost<C>> {
+        Arc::clone(&self.host)
+    }
+
+    /// Starts carrying downlinks.
+    pub fn run(self, carrier: C, signals: Receivers, tasks: &TaskTracker, stop: &CancellationToken) {
+        let context = self.host.context().clone();
+        tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
+        // The only other user of the cell is the host, which waits for it.
+        let _ = self.carrier.set(carrier.clone());
+        let outbox = outbox::Outbox::new(context, carrier);
+        tasks.spawn(outbox.run(signals.wakes, self.listening, stop.clone()));
+    }
+}
+
+async fn end_sessions<C: Carrier>(carrier: C, mut endings: mpsc::Receiver<Signal>, stop: CancellationToken) {
+    loop {
+        let signal = tokio::select! {
+            () = stop.cancelled() => return,
+            signal = endings.recv() => signal,
+        };
+        match signal {
+            Some(Signal::EndSession(device_id)) => carrier.revoke(device_id),
+            Some(Signal::Purge(device_id)) => carrier.purge(device_id),
+            Some(Signal::Announce(_) | Signal::Configure(_)) => {}
+            None => return,
+        }
+    }
+}

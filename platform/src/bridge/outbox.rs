@@ -1,0 +1,124 @@
+//! The outbox: what boxes are to be told, from the database to the broker.
+//!
+//! One task, woken by commits and by sessions that became reachable, and by itself often enough
+//! that a lost wake-up costs half a second. It re-reads the rows each time; handing them to the
+//! broker comes first and noting that comes after, so that a crash in between repeats an
+//! announcement (which the box recognises) and never loses one.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use broker::Downlink;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use wire::Channel;
+use wire::ids::DeviceId;
+
+use super::carrier::Carrier;
+use crate::service::signal::Wakes;
+use crate::service::{Context, Result, config, notification};
+
+/// How often the outbox looks by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How many boxes are served at once.
+const DEVICES_MAX: usize = 256;
+/// How many boxes one look may find.
+const FOUND_MAX: i64 = 4096;
+/// How long to wait when the database is away.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) struct Outbox<C> {
+    context: Context,
+    carrier: C,
+}
+
+impl<C: Carrier> Outbox<C> {
+    pub(super) fn new(context: Context, carrier: C) -> Self {
+        Self { context, carrier }
+    }
+
+    pub(super) async fn run(
+        self,
+        mut signals: Wakes,
+        mut listening: mpsc::Receiver<DeviceId>,
+        stop: CancellationToken,
+    ) {
+        let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut paid = Vec::with_capacity(DEVICES_MAX);
+        let mut configured = Vec::with_capacity(DEVICES_MAX);
+        let mut reachable = Vec::with_capacity(DEVICES_MAX);
+        loop {
+            // Whichever is ready, at random: a storm of one kind never starves the others.
+            let worked = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = signals.payments.recv_many(&mut paid, DEVICES_MAX) => self.send_notifications(&mut paid, false).await,
+                _ = signals.configs.recv_many(&mut configured, DEVICES_MAX) => self.push_configs(&mut configured, false).await,
+                _ = listening.recv_many(&mut reachable, DEVICES_MAX) => self.replay(&mut reachable).await,
+                _ = look.tick() => self.look().await,
+            };
+            if let Err(error) = worked {
+                tracing::warn!(%error, "the outbox could not be read");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Everything a box that has just become reachable is to be told, also what is not due again yet.
+    async fn replay(&self, devices: &mut Vec<DeviceId>) -> Result<()> {
+        let mut same = devices.clone();
+        self.send_notifications(devices, true).await?;
+        self.push_configs(&mut same, true).await
+    }
+
+    async fn send_notifications(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
+        let Some(devices) = self.take_live(devices) else { return Ok(()) };
+        let sends = notification::due(&self.context, &devices, all).await?;
+        for send in &sends {
+            self.carrier.publish(Downlink {
+                device_id: send.device_id,
+                channel: Channel::PaymentSuccess,
+                payload: send.payload.clone(),
+                key: Some(send.event_id.as_uuid()),
+                expires_s: Some(send.expires_s),
+            });
+        }
+        notification::mark_sent(&self.context, &sends).await
+    }
+
+    async fn push_configs(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
+        let Some(devices) = self.take_live(devices) else { return Ok(()) };
+        let pushes = config::due(&self.context, &devices, all).await?;
+        for push in &pushes {
+            self.carrier.publish(Downlink {
+                device_id: push.device_id,
+                channel: Channel::ConfigPush,
+                payload: push.payload.clone(),
+                key: None,
+                expires_s: None,
+            });
+        }
+        config::mark_sent(&self.context, &pushes).await
+    }
+
+    /// Those with a live session here, once each. The others are told when they come.
+    fn take_live(&self, devices: &mut Vec<DeviceId>) -> Option<Vec<DeviceId>> {
+        let live: HashSet<DeviceId> = devices.drain(..).filter(|device| self.carrier.is_live(*device)).collect();
+        (!live.is_empty()).then(|| live.into_iter().collect())
+    }
+
+    async fn look(&self) -> Result<()> {
+        let mut found = notification::devices_with_due(&self.context, FOUND_MAX).await?;
+        while !found.is_empty() {
+            let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
+            self.send_notifications(&mut some, false).await?;
+        }
+        let mut found = config::devices_with_due(&self.context, FOUND_MAX).await?;
+        while !found.is_empty() {
+            let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
+            self.push_configs(&mut some, false).await?;
+        }
+        Ok(())
+    }
+}
