@@ -41,7 +41,7 @@ const AMOUNTS: [i64; 12] = [
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Entry {
-    Paid { callback: Callback },
+    Paid { callback: Box<Callback> },
     Settled { partner_reference: String },
 }
 
@@ -68,7 +68,7 @@ impl Pending {
             write_line(
                 &mut file,
                 &Entry::Paid {
-                    callback: callback.clone(),
+                    callback: Box::new(callback.clone()),
                 },
             )?;
         }
@@ -83,7 +83,7 @@ impl Pending {
 
     fn paid(&mut self, callback: &Callback) -> io::Result<()> {
         self.write(&Entry::Paid {
-            callback: callback.clone(),
+            callback: Box::new(callback.clone()),
         })?;
         self.open
             .insert(callback.partner_reference.clone(), callback.clone());
@@ -127,7 +127,7 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Callback>> {
     for (index, bytes) in lines.into_iter().enumerate() {
         match serde_json::from_slice(&bytes) {
             Ok(Entry::Paid { callback }) => {
-                open.insert(callback.partner_reference.clone(), callback);
+                open.insert(callback.partner_reference.clone(), *callback);
             }
             Ok(Entry::Settled { partner_reference }) => {
                 open.remove(&partner_reference);

@@ -71,30 +71,29 @@ pub async fn prepare(
     output: Output,
 ) -> anyhow::Result<Vec<Credentials>> {
     let bar = progress(output, count, "provisioning");
-    let boxes = stream::iter(
-        (0..count).map(|number| (number, dir.join(format!("box-{number:05}")))),
-    )
-    .map(|(number, dir)| {
-        let bar = bar.clone();
-        async move {
-            let credentials = if Credentials::exist(&dir) {
-                Credentials::load(&dir)?
-            } else {
-                let registrar = registrar.with_context(|| {
+    let boxes =
+        stream::iter((0..count).map(|number| (number, dir.join(format!("box-{number:05}")))))
+            .map(|(number, dir)| {
+                let bar = bar.clone();
+                async move {
+                    let credentials = if Credentials::exist(&dir) {
+                        Credentials::load(&dir)?
+                    } else {
+                        let registrar = registrar.with_context(|| {
                     format!(
                         "{} is not provisioned; give --url, --ca and --admin-token to make it",
                         dir.display()
                     )
                 })?;
-                registrar.make(number, &dir).await?
-            };
-            bar.inc(1);
-            anyhow::Ok(credentials)
-        }
-    })
-    .buffered(ACTIVATIONS_AT_ONCE)
-    .try_collect()
-    .await?;
+                        registrar.make(number, &dir).await?
+                    };
+                    bar.inc(1);
+                    anyhow::Ok(credentials)
+                }
+            })
+            .buffered(ACTIVATIONS_AT_ONCE)
+            .try_collect()
+            .await?;
     bar.finish_and_clear();
     Ok(boxes)
 }

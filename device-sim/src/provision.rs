@@ -43,6 +43,8 @@ struct Answer {
     binding_id: Option<BindingId>,
     mqtt: Mqtt,
     #[serde(default)]
+    config_version: i64,
+    #[serde(default)]
     config: Value,
 }
 
@@ -155,7 +157,7 @@ pub async fn activate(
         binding_id: answer.binding_id,
         terminal_id: activation.terminal_id,
         payload_encoding: activation.payload_encoding,
-        config_version: 0,
+        config_version: answer.config_version,
         config: answer.config,
     };
     let credentials = Credentials::create(dir, device, &chain, ca_pem)?;
