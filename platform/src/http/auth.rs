@@ -95,7 +95,11 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
         }
         let scope = principal.scope().ok_or_else(forbidden)?;
         parts.extensions.insert(principal.clone());
-        Ok(Self { principal, scope, permission: PhantomData })
+        Ok(Self {
+            principal,
+            scope,
+            permission: PhantomData,
+        })
     }
 }
 
@@ -117,7 +121,11 @@ impl DeviceCaller {
     /// # Errors
     /// FORBIDDEN.
     pub fn must_be(&self, named: DeviceId) -> Result<(), ApiError> {
-        if named == self.id { Ok(()) } else { Err(Error::Forbidden("a device may only speak of itself").into()) }
+        if named == self.id {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("a device may only speak of itself").into())
+        }
     }
 }
 
@@ -125,7 +133,10 @@ impl FromRequestParts<Context> for DeviceCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
-        let certificate = parts.extensions.get::<Peer>().and_then(|peer| peer.certificate.clone());
+        let certificate = parts
+            .extensions
+            .get::<Peer>()
+            .and_then(|peer| peer.certificate.clone());
         let id = authenticate_device(context, &parts.headers, certificate).await?;
         let principal = Principal::Device(id);
         request::set_principal(&principal.name());
@@ -147,16 +158,25 @@ async fn authenticate_device(
             None => Err(refused),
         };
     }
-    let Some(token) = bearer(headers) else { return Err(refused) };
+    let Some(token) = bearer(headers) else {
+        return Err(refused);
+    };
     match token::authenticate(context, token).await {
-        Ok(Principal::Device(id)) if certificate.is_none_or(|certificate| certificate.device() == Some(id)) => Ok(id),
+        Ok(Principal::Device(id))
+            if certificate.is_none_or(|certificate| certificate.device() == Some(id)) =>
+        {
+            Ok(id)
+        }
         Ok(_) | Err(Error::Unauthenticated) => Err(refused),
         Err(other) => Err(other),
     }
 }
 
 fn actor(principal: &Principal) -> Actor {
-    Actor { name: principal.name(), request_id: Some(request::id()) }
+    Actor {
+        name: principal.name(),
+        request_id: Some(request::id()),
+    }
 }
 
 fn forbidden() -> ApiError {
@@ -167,7 +187,8 @@ fn forbidden() -> ApiError {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LEN_MAX).contains(&token.len())).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_LEN_MAX).contains(&token.len()))
+        .then_some(token)
 }
 
 #[cfg(test)]
@@ -183,7 +204,14 @@ mod tests {
         };
         assert_eq!(token("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(token("bearer  abc").as_deref(), Some("abc"));
-        for wrong in ["", "Bearer", "Bearer ", "abc", "Basic abc", &format!("Bearer {}", "x".repeat(257))] {
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "abc",
+            "Basic abc",
+            &format!("Bearer {}", "x".repeat(257)),
+        ] {
             assert_eq!(token(wrong), None, "{wrong}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);

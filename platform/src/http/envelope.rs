@@ -59,27 +59,48 @@ pub fn accepted<T: Serialize + ?Sized>(data: &T) -> Result<Reply, ApiError> {
 /// As [`ok`].
 pub fn flat<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Result<Reply, ApiError> {
     let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(Reply { status: status.as_u16(), body: body.into() })
+    Ok(Reply {
+        status: status.as_u16(),
+        body: body.into(),
+    })
 }
 
 /// One page of a list; see [`super::page`].
 ///
 /// # Errors
 /// As [`ok`].
-pub(super) fn list<T: Serialize>(data: &[T], next_cursor: Option<String>) -> Result<Reply, ApiError> {
-    let envelope = ListEnvelope { data, next_cursor, request_id: request::id(), timestamp: request::now() };
+pub(super) fn list<T: Serialize>(
+    data: &[T],
+    next_cursor: Option<String>,
+) -> Result<Reply, ApiError> {
+    let envelope = ListEnvelope {
+        data,
+        next_cursor,
+        request_id: request::id(),
+        timestamp: request::now(),
+    };
     flat(StatusCode::OK, &envelope)
 }
 
 fn with_status<T: Serialize + ?Sized>(status: StatusCode, data: &T) -> Result<Reply, ApiError> {
-    flat(status, &Envelope { data, request_id: request::id(), timestamp: request::now() })
+    flat(
+        status,
+        &Envelope {
+            data,
+            request_id: request::id(),
+            timestamp: request::now(),
+        },
+    )
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 }

@@ -142,7 +142,13 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a message for the client's developer.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None, retry_after_s: None, context: None }
+        Self {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after_s: None,
+            context: None,
+        }
     }
 
     /// One field that breaks a rule.
@@ -159,7 +165,8 @@ impl ApiError {
 
     /// Not now; try again soon.
     pub fn unavailable(message: impl Into<String>, context: Option<anyhow::Error>) -> Self {
-        let mut error = Self::new(ErrorCode::Unavailable, message).retry_after(UNAVAILABLE_RETRY_AFTER_S);
+        let mut error =
+            Self::new(ErrorCode::Unavailable, message).retry_after(UNAVAILABLE_RETRY_AFTER_S);
         error.context = context;
         error
     }
@@ -192,8 +199,11 @@ impl From<Error> for ApiError {
             Error::InvalidState { current, .. } => {
                 Self::new(ErrorCode::InvalidState, message).details(json!({ "current": current }))
             }
-            Error::Validation(fields) => Self::new(ErrorCode::ValidationFailed, "some fields are missing or wrong")
-                .details(json!({ "fields": fields })),
+            Error::Validation(fields) => Self::new(
+                ErrorCode::ValidationFailed,
+                "some fields are missing or wrong",
+            )
+            .details(json!({ "fields": fields })),
             Error::InvalidAmount(_) => Self::new(ErrorCode::InvalidAmount, message),
             Error::DeviceNotBound => Self::new(ErrorCode::DeviceNotBound, message),
             Error::CapabilityNotSupported(capability) => {
@@ -223,6 +233,15 @@ impl From<Error> for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        // The store's word for a row that changed between our look and our write.
+        if matches!(error, sqlx::Error::RowNotFound) {
+            let mut changed = Self::new(
+                ErrorCode::InvalidState,
+                "this was changed by another request just now",
+            );
+            changed.context = Some(error.into());
+            return changed;
+        }
         // The pool and the socket fail when the server is away. The rest are bugs, but for what
         // Postgres says of itself: shutting down, starting, full, or two transactions in each
         // other's way.
@@ -234,12 +253,18 @@ impl From<sqlx::Error> for ApiError {
             | sqlx::Error::Tls(_) => true,
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 code.starts_with("08")
-                    || matches!(&*code, "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03")
+                    || matches!(
+                        &*code,
+                        "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03"
+                    )
             }),
             _ => false,
         };
         if away {
-            Self::unavailable("the database cannot be reached at the moment", Some(error.into()))
+            Self::unavailable(
+                "the database cannot be reached at the moment",
+                Some(error.into()),
+            )
         } else {
             Self::internal(error)
         }
@@ -249,7 +274,11 @@ impl From<sqlx::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Some(context) = &self.context {
-            tracing::error!(request_id = request::id(), code = self.code.as_str(), error = format!("{context:#}"));
+            tracing::error!(
+                request_id = request::id(),
+                code = self.code.as_str(),
+                error = format!("{context:#}")
+            );
         }
         let body = json!({
             "code": self.code,
@@ -260,11 +289,15 @@ impl IntoResponse for ApiError {
         });
         let mut response = (self.code.status(), axum::Json(body)).into_response();
         if let Some(seconds) = self.retry_after_s {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == ErrorCode::Unauthenticated || self.code == ErrorCode::DeviceUnauthorized {
             let scheme = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+            response
+                .headers_mut()
+                .insert(axum::http::header::WWW_AUTHENTICATE, scheme);
         }
         response
     }
@@ -277,15 +310,26 @@ mod tests {
     #[test]
     fn a_database_that_is_away_is_told_apart_from_a_bug() {
         let away = ApiError::from(sqlx::Error::PoolTimedOut);
-        assert_eq!((away.code(), away.retry_after_s), (ErrorCode::Unavailable, Some(UNAVAILABLE_RETRY_AFTER_S)));
+        assert_eq!(
+            (away.code(), away.retry_after_s),
+            (ErrorCode::Unavailable, Some(UNAVAILABLE_RETRY_AFTER_S))
+        );
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert_eq!(ApiError::from(sqlx::Error::Io(reset)).code(), ErrorCode::Unavailable);
-        assert_eq!(ApiError::from(sqlx::Error::ColumnNotFound("x".into())).code(), ErrorCode::Internal);
+        assert_eq!(
+            ApiError::from(sqlx::Error::Io(reset)).code(),
+            ErrorCode::Unavailable
+        );
+        assert_eq!(
+            ApiError::from(sqlx::Error::ColumnNotFound("x".into())).code(),
+            ErrorCode::Internal
+        );
     }
 
     #[test]
     fn what_really_happened_is_not_sent() {
-        let error = ApiError::from(Error::Internal(anyhow::anyhow!("password of the vault is hunter2")));
+        let error = ApiError::from(Error::Internal(anyhow::anyhow!(
+            "password of the vault is hunter2"
+        )));
         assert_eq!(error.message, "internal error");
         assert!(error.details.is_none());
     }

@@ -10,11 +10,11 @@
 //! }
 //! ```
 
+use aws_lc_rs::digest;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderValue;
 use axum::http::header::HeaderName;
 use axum::response::{IntoResponse, Response};
-use aws_lc_rs::digest;
 
 use super::error::{ApiError, ErrorCode};
 use super::json::{FromBody, read_whole};
@@ -50,7 +50,9 @@ impl<S: Send + Sync, B: FromBody> FromRequest<S> for Keyed<B> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let key = key_of(&request)?;
-        read(request, state, key).await.map(|(key, body)| Self { key, body })
+        read(request, state, key)
+            .await
+            .map(|(key, body)| Self { key, body })
     }
 }
 
@@ -58,20 +60,32 @@ impl<S: Send + Sync, B: FromBody> FromRequest<S> for MustKey<B> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let missing =
-            || ApiError::new(ErrorCode::IdempotencyKeyRequired, "this request needs an Idempotency-Key header");
+        let missing = || {
+            ApiError::new(
+                ErrorCode::IdempotencyKeyRequired,
+                "this request needs an Idempotency-Key header",
+            )
+        };
         let key = key_of(&request)?.ok_or_else(missing)?;
         let (key, body) = read(request, state, Some(key)).await?;
-        Ok(Self { key: key.ok_or_else(missing)?, body })
+        Ok(Self {
+            key: key.ok_or_else(missing)?,
+            body,
+        })
     }
 }
 
 /// The header's text: 1 to 128 visible ASCII characters.
 fn key_of(request: &Request) -> Result<Option<String>, ApiError> {
-    let Some(value) = request.headers().get(KEY_HEADER) else { return Ok(None) };
+    let Some(value) = request.headers().get(KEY_HEADER) else {
+        return Ok(None);
+    };
     let bytes = value.as_bytes();
     let visible = bytes.iter().all(u8::is_ascii_graphic);
-    if !visible || !(1..=KEY_LEN_MAX).contains(&bytes.len()) || request.headers().get_all(KEY_HEADER).iter().count() > 1 {
+    if !visible
+        || !(1..=KEY_LEN_MAX).contains(&bytes.len())
+        || request.headers().get_all(KEY_HEADER).iter().count() > 1
+    {
         return Err(ApiError::field(
             "Idempotency-Key",
             format!("expected one key of 1 to {KEY_LEN_MAX} visible ASCII characters"),
@@ -90,7 +104,9 @@ async fn read<S: Send + Sync, B: FromBody>(
         .extensions()
         .get::<Principal>()
         .map(Principal::name)
-        .ok_or_else(|| ApiError::internal(anyhow::anyhow!("a keyed request whose asker is not known")))?;
+        .ok_or_else(|| {
+            ApiError::internal(anyhow::anyhow!("a keyed request whose asker is not known"))
+        })?;
     let scope = format!("{principal} {} {}", request.method(), request.uri().path());
     let query = request.uri().query().unwrap_or_default().to_owned();
     let headers = request.headers().clone();
@@ -100,7 +116,11 @@ async fn read<S: Send + Sync, B: FromBody>(
         hash.update(query.as_bytes());
         hash.update(b"\n");
         hash.update(&body);
-        IdempotencyKey { scope, key, request_hash: hash.finish().as_ref().to_vec() }
+        IdempotencyKey {
+            scope,
+            key,
+            request_hash: hash.finish().as_ref().to_vec(),
+        }
     });
     Ok((key, B::from_body(&headers, &body)?))
 }
@@ -129,7 +149,9 @@ impl IntoResponse for Halt {
             Self::Error(error) => error.into_response(),
             Self::Replay(reply) => {
                 let mut response = reply.into_response();
-                response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
+                response
+                    .headers_mut()
+                    .insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
                 response
             }
         }
@@ -141,8 +163,16 @@ impl IntoResponse for Halt {
 /// # Errors
 /// [`Halt::Replay`] with the first answer; [`Error::Duplicate`] when the key belongs to another request, or to
 /// one that is being worked on; the database's.
-pub async fn begin(context: &Context, actor: Actor, key: Option<IdempotencyKey>) -> Result<Unit, Halt> {
-    match context.begin_keyed(actor, key).await.map_err(|error: Error| Halt::Error(error.into()))? {
+pub async fn begin(
+    context: &Context,
+    actor: Actor,
+    key: Option<IdempotencyKey>,
+) -> Result<Unit, Halt> {
+    match context
+        .begin_keyed(actor, key)
+        .await
+        .map_err(|error: Error| Halt::Error(error.into()))?
+    {
         Begin::Fresh(unit) => Ok(unit),
         Begin::Replay(reply) => Err(Halt::Replay(reply)),
     }

@@ -32,8 +32,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// How long a connection that was told to close may take to do so.
-const CLOSING: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests at a time on one HTTP/2 connection.
@@ -68,6 +66,8 @@ pub struct Limits {
     pub head: Duration,
     /// For a connection on which nothing is asked.
     pub idle: Duration,
+    /// For an idle connection that was told to close.
+    pub closing: Duration,
     /// For requests in hand when asked to stop.
     pub shutdown: Duration,
 }
@@ -79,13 +79,20 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
+            closing: Duration::from_secs(5),
             shutdown: Duration::from_secs(10),
         }
     }
 }
 
 /// Serves `router` on `listener` until `stop`, then finishes what is in hand and returns.
-pub async fn serve(listener: TcpListener, transport: Transport, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let abandon = CancellationToken::new();
@@ -107,7 +114,10 @@ pub async fn serve(listener: TcpListener, transport: Transport, router: Router, 
     drop(listener);
     connections.close();
     if timeout(limits.shutdown, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests did not finish in time and are abandoned");
+        tracing::warn!(
+            connections = connections.len(),
+            "requests did not finish in time and are abandoned"
+        );
         abandon.cancel();
         connections.wait().await;
     }
@@ -205,7 +215,10 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
-        let peer = Peer { address, certificate };
+        let peer = Peer {
+            address,
+            certificate,
+        };
         let activity = Activity::new();
         let router = self.router.clone();
         let service = hyper::service::service_fn({
@@ -216,8 +229,14 @@ impl Connection {
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX);
         let builder = match protocol {
             Protocol::Http1 => builder.http1_only(),
             Protocol::Http2 => builder.http2_only(),
@@ -247,7 +266,7 @@ impl Connection {
                     Some(_) => {
                         closing = true;
                         connection.as_mut().graceful_shutdown();
-                        deadline = Instant::now() + CLOSING;
+                        deadline = Instant::now() + self.limits.closing;
                     }
                 },
             }
@@ -264,7 +283,10 @@ struct Activity {
 
 impl Activity {
     fn new() -> Self {
-        Self { in_hand: Arc::default(), last: Arc::new(watch::Sender::new(Instant::now())) }
+        Self {
+            in_hand: Arc::default(),
+            last: Arc::new(watch::Sender::new(Instant::now())),
+        }
     }
 
     /// Runs a request, and counts it as in hand until it ends or is dropped.
@@ -298,9 +320,9 @@ impl Drop for InHand {
 /// # Errors
 /// The system's, with the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }
 
 #[cfg(test)]

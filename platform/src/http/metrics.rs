@@ -47,11 +47,17 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
     let ping = async { operations.pool.acquire().await?.ping().await };
     match timeout(PING, ping).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n"),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+        Ok(Err(_)) | Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer\n",
+        ),
     }
 }
 
 async fn numbers(State(operations): State<Operations>) -> impl IntoResponse {
     operations.prometheus.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], operations.prometheus.render())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        operations.prometheus.render(),
+    )
 }

@@ -3,7 +3,7 @@
 //! A handler is the contract's side of one use case: its signature says who may call it and what
 //! comes in, its body begins a unit of work, calls the service and makes the answer. Everything that
 //! holds for all of them is here and in the modules beside: who asks ([`auth`]), bodies ([`json`]),
-//! ids in paths ([`path`]), lists ([`page`]), repeated requests ([`idempotency`]), the form of
+//! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), the form of
 //! answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 pub mod auth;
@@ -15,6 +15,7 @@ pub mod listener;
 pub mod metrics;
 pub mod page;
 pub mod path;
+pub mod query;
 mod request;
 
 use std::any::Any;
@@ -22,11 +23,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -73,11 +74,17 @@ async fn no_route() -> ApiError {
 }
 
 async fn no_method() -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, "this path does not have that method")
+    ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        "this path does not have that method",
+    )
 }
 
 /// A handler that panicked took nothing else with it; its database transaction is undone.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()
@@ -101,7 +108,10 @@ async fn harden(request: Request, next: Next) -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
         (CACHE_CONTROL, "no-store"),
         // Browsers heed it over HTTPS alone.
         (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
@@ -109,7 +119,10 @@ async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
         // A page that needs less strict ones has set its own.
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -50,7 +50,9 @@ impl Cursor {
         let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let (micros, id) = bytes.split_at(8);
         Some(Self {
-            created_at: DateTime::from_timestamp_micros(i64::from_be_bytes(micros.try_into().ok()?))?,
+            created_at: DateTime::from_timestamp_micros(i64::from_be_bytes(
+                micros.try_into().ok()?,
+            ))?,
             id: Uuid::from_slice(id).ok()?,
         })
     }
@@ -65,14 +67,21 @@ struct Raw {
 impl PageQuery {
     /// What to ask the store for: one row more than the page has, to know whether there is another page.
     pub fn store_page(&self) -> Page {
-        Page { limit: self.limit + 1, after: self.after.map(|cursor| (cursor.created_at, cursor.id)) }
+        Page {
+            limit: self.limit + 1,
+            after: self.after.map(|cursor| (cursor.created_at, cursor.id)),
+        }
     }
 
     /// The answer for `rows`, which [`PageQuery::store_page`] asked for; `place` names a row's place in the list.
     ///
     /// # Errors
     /// When a row cannot be written as JSON, which is a bug.
-    pub fn reply<T: Serialize>(&self, mut rows: Vec<T>, place: impl Fn(&T) -> Cursor) -> Result<Reply, ApiError> {
+    pub fn reply<T: Serialize>(
+        &self,
+        mut rows: Vec<T>,
+        place: impl Fn(&T) -> Cursor,
+    ) -> Result<Reply, ApiError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -86,7 +95,10 @@ impl PageQuery {
             None => LIMIT_DEFAULT,
             Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
             Some(_) => {
-                errors.push(FieldError::new("limit", format!("expected a number from 1 to {LIMIT_MAX}")));
+                errors.push(FieldError::new(
+                    "limit",
+                    format!("expected a number from 1 to {LIMIT_MAX}"),
+                ));
                 LIMIT_DEFAULT
             }
         };
@@ -95,12 +107,19 @@ impl PageQuery {
             Some(text) => {
                 let cursor = Cursor::decode(text);
                 if cursor.is_none() {
-                    errors.push(FieldError::new("cursor", "expected the next_cursor of the page before"));
+                    errors.push(FieldError::new(
+                        "cursor",
+                        "expected the next_cursor of the page before",
+                    ));
                 }
                 cursor
             }
         };
-        if errors.is_empty() { Ok(Self { limit, after }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { limit, after })
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -119,8 +138,12 @@ mod tests {
     use super::*;
 
     fn read(limit: Option<&str>, cursor: Option<&str>) -> Result<PageQuery, Vec<String>> {
-        let raw = Raw { limit: limit.map(str::to_owned), cursor: cursor.map(str::to_owned) };
-        PageQuery::read(&raw).map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+        let raw = Raw {
+            limit: limit.map(str::to_owned),
+            cursor: cursor.map(str::to_owned),
+        };
+        PageQuery::read(&raw)
+            .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }
 
     fn cursor() -> Cursor {
@@ -136,7 +159,11 @@ mod tests {
         assert_eq!(read(Some("1"), None).unwrap().limit, 1);
         assert_eq!(read(Some("200"), None).unwrap().limit, 200);
         for wrong in ["0", "201", "-1", "", "ten", "1.5", "99999999999999999999"] {
-            assert_eq!(read(Some(wrong), None), Err(vec!["limit".to_owned()]), "{wrong}");
+            assert_eq!(
+                read(Some(wrong), None),
+                Err(vec!["limit".to_owned()]),
+                "{wrong}"
+            );
         }
     }
 
@@ -145,9 +172,16 @@ mod tests {
         let text = cursor().encode();
         assert_eq!(read(None, Some(&text)).unwrap().after, Some(cursor()));
         for wrong in ["", "AAAA", "not base64!", &text[1..], &format!("{text}A")] {
-            assert_eq!(read(None, Some(wrong)), Err(vec!["cursor".to_owned()]), "{wrong}");
+            assert_eq!(
+                read(None, Some(wrong)),
+                Err(vec!["cursor".to_owned()]),
+                "{wrong}"
+            );
         }
-        assert_eq!(read(Some("0"), Some("x")), Err(vec!["limit".to_owned(), "cursor".to_owned()]));
+        assert_eq!(
+            read(Some("0"), Some("x")),
+            Err(vec!["limit".to_owned(), "cursor".to_owned()])
+        );
     }
 
     #[test]
@@ -157,7 +191,10 @@ mod tests {
         let next = |rows: Vec<u8>| {
             let reply = page.reply(rows, |_| cursor()).unwrap();
             let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-            (body["data"].as_array().unwrap().len(), body["next_cursor"].clone())
+            (
+                body["data"].as_array().unwrap().len(),
+                body["next_cursor"].clone(),
+            )
         };
         assert_eq!(next(vec![]), (0, serde_json::Value::Null));
         assert_eq!(next(vec![1, 2]), (2, serde_json::Value::Null));

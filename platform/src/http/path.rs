@@ -41,7 +41,9 @@ impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let not_found = || ApiError::from(Error::NotFound(T::NOUN));
-        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_found())?;
+        let parameters = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| not_found())?;
         parameters
             .iter()
             .find(|(name, _)| *name == T::PARAMETER)

@@ -29,20 +29,54 @@ async fn create(Json(body): Json<Body_>) -> Result<Reply, ApiError> {
 }
 
 async fn list(page: PageQuery) -> Result<Reply, ApiError> {
-    let place = |_: &u8| Cursor { created_at: chrono::DateTime::UNIX_EPOCH, id: uuid::Uuid::nil() };
+    let place = |_: &u8| Cursor {
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        id: uuid::Uuid::nil(),
+    };
     page.reply(vec![1, 2, 3], place)
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    device_id: Option<wire::ids::DeviceId>,
 }
 
 fn app() -> Router {
     let routes = Router::new()
+        .route(
+            "/filtered",
+            get(async |query::Query(filter): query::Query<Filter>| envelope::ok(&filter.device_id)),
+        )
         .route("/things", post(create).get(list))
-        .route("/panic", get(async || -> Reply { panic!("the vault's password is hunter2") }))
-        .route("/stuck", get(async || -> Reply { std::future::pending().await }))
-        .route("/busy", get(async || ApiError::from(sqlx::Error::PoolTimedOut)))
-        .route("/state", get(async || {
-            ApiError::from(Error::InvalidState { current: "paid".into(), message: "it is paid".into() })
-        }));
-    finish(routes, Clock::system(), Limits { body_bytes_max: BODY_BYTES_MAX, request: Duration::from_secs(5) })
+        .route(
+            "/panic",
+            get(async || -> Reply { panic!("the vault's password is hunter2") }),
+        )
+        .route(
+            "/stuck",
+            get(async || -> Reply { std::future::pending().await }),
+        )
+        .route(
+            "/busy",
+            get(async || ApiError::from(sqlx::Error::PoolTimedOut)),
+        )
+        .route(
+            "/state",
+            get(async || {
+                ApiError::from(Error::InvalidState {
+                    current: "paid".into(),
+                    message: "it is paid".into(),
+                })
+            }),
+        );
+    finish(
+        routes,
+        Clock::system(),
+        Limits {
+            body_bytes_max: BODY_BYTES_MAX,
+            request: Duration::from_secs(5),
+        },
+    )
 }
 
 struct Seen {
@@ -57,10 +91,18 @@ impl Seen {
         let object = self.body.as_object().expect("an object");
         let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["code", "details", "message", "request_id", "timestamp"]);
-        assert_eq!(self.headers["x-request-id"], *object["request_id"].as_str().unwrap());
+        assert_eq!(
+            keys,
+            ["code", "details", "message", "request_id", "timestamp"]
+        );
+        assert_eq!(
+            self.headers["x-request-id"],
+            *object["request_id"].as_str().unwrap()
+        );
         let timestamp = object["timestamp"].as_str().unwrap();
-        assert!(timestamp.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(timestamp).is_ok());
+        assert!(
+            timestamp.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(timestamp).is_ok()
+        );
         assert!(!object["message"].as_str().unwrap().is_empty());
         (self.status.as_u16(), object["code"].as_str().unwrap())
     }
@@ -70,11 +112,19 @@ async fn send(request: Request<Body>) -> Seen {
     let response = app().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body: Bytes = axum::body::to_bytes(body, 1_000_000).await.unwrap();
-    Seen { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&body).unwrap() }
+    Seen {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_slice(&body).unwrap(),
+    }
 }
 
 fn request(method: Method, path: &str) -> Request<Body> {
-    Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(Body::empty())
+        .unwrap()
 }
 
 fn post_things(body: impl Into<Body>) -> Request<Body> {
@@ -102,10 +152,16 @@ async fn a_success_has_data_request_id_and_timestamp() {
 #[tokio::test]
 async fn a_list_adds_its_next_cursor() {
     let seen = send(request(Method::GET, "/things?limit=2")).await;
-    assert_eq!((seen.status, &seen.body["data"]), (StatusCode::OK, &json!([1, 2])));
+    assert_eq!(
+        (seen.status, &seen.body["data"]),
+        (StatusCode::OK, &json!([1, 2]))
+    );
     let next = seen.body["next_cursor"].as_str().unwrap();
     let seen = send(request(Method::GET, &format!("/things?cursor={next}"))).await;
-    assert_eq!((&seen.body["data"], &seen.body["next_cursor"]), (&json!([1, 2, 3]), &Value::Null));
+    assert_eq!(
+        (&seen.body["data"], &seen.body["next_cursor"]),
+        (&json!([1, 2, 3]), &Value::Null)
+    );
     let seen = send(request(Method::GET, "/things?limit=0&cursor=x")).await;
     assert_eq!(seen.error(), (422, "VALIDATION_FAILED"));
     assert_eq!(seen.body["details"]["fields"][1]["field"], "cursor");
@@ -115,7 +171,9 @@ async fn a_list_adds_its_next_cursor() {
 async fn a_sane_request_id_is_kept_and_another_is_replaced() {
     let with_id = |id: &'static str| {
         let mut request = request(Method::GET, "/nowhere");
-        request.headers_mut().insert("x-request-id", HeaderValue::from_static(id));
+        request
+            .headers_mut()
+            .insert("x-request-id", HeaderValue::from_static(id));
         request
     };
     let seen = send(with_id("req_001")).await;
@@ -123,14 +181,23 @@ async fn a_sane_request_id_is_kept_and_another_is_replaced() {
     assert_eq!(seen.error(), (404, "ROUTE_NOT_FOUND"));
     for strange in ["a b", "\"quoted\"", ""] {
         let seen = send(with_id(strange)).await;
-        assert!(seen.body["request_id"].as_str().unwrap().starts_with("req_"), "{strange:?}");
+        assert!(
+            seen.body["request_id"]
+                .as_str()
+                .unwrap()
+                .starts_with("req_"),
+            "{strange:?}"
+        );
         assert_ne!(seen.body["request_id"], strange);
     }
 }
 
 #[tokio::test]
 async fn what_no_route_takes_is_answered_in_our_form() {
-    assert_eq!(send(request(Method::GET, "/")).await.error(), (404, "ROUTE_NOT_FOUND"));
+    assert_eq!(
+        send(request(Method::GET, "/")).await.error(),
+        (404, "ROUTE_NOT_FOUND")
+    );
     let seen = send(request(Method::DELETE, "/things")).await;
     assert_eq!(seen.error(), (405, "METHOD_NOT_ALLOWED"));
     assert!(seen.headers[ALLOW].to_str().unwrap().contains("POST"));
@@ -138,12 +205,25 @@ async fn what_no_route_takes_is_answered_in_our_form() {
 
 #[tokio::test]
 async fn bodies_that_cannot_be_taken_are_told_why() {
-    let plain = Request::builder().method(Method::POST).uri("/things").body(Body::from("{}")).unwrap();
+    let plain = Request::builder()
+        .method(Method::POST)
+        .uri("/things")
+        .body(Body::from("{}"))
+        .unwrap();
     assert_eq!(send(plain).await.error(), (415, "UNSUPPORTED_MEDIA_TYPE"));
-    assert_eq!(send(post_things("{nonsense")).await.error(), (400, "MALFORMED_REQUEST"));
-    assert_eq!(send(post_things("")).await.error(), (400, "MALFORMED_REQUEST"));
+    assert_eq!(
+        send(post_things("{nonsense")).await.error(),
+        (400, "MALFORMED_REQUEST")
+    );
+    assert_eq!(
+        send(post_things("")).await.error(),
+        (400, "MALFORMED_REQUEST")
+    );
     let large = format!(r#"{{"name": "{}"}}"#, "x".repeat(BODY_BYTES_MAX));
-    assert_eq!(send(post_things(large)).await.error(), (413, "PAYLOAD_TOO_LARGE"));
+    assert_eq!(
+        send(post_things(large)).await.error(),
+        (413, "PAYLOAD_TOO_LARGE")
+    );
     let seen = send(post_things(r#"{"nom": "x"}"#)).await;
     assert_eq!(seen.error(), (422, "VALIDATION_FAILED"));
     assert_eq!(seen.body["details"]["fields"][0]["field"], "nom");
@@ -155,7 +235,10 @@ async fn bodies_that_cannot_be_taken_are_told_why() {
 async fn a_large_body_of_unknown_length_is_refused_too() {
     let chunks = (0..100).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 100])));
     let body = Body::from_stream(futures_util::stream::iter(chunks));
-    assert_eq!(send(post_things(body)).await.error(), (413, "PAYLOAD_TOO_LARGE"));
+    assert_eq!(
+        send(post_things(body)).await.error(),
+        (413, "PAYLOAD_TOO_LARGE")
+    );
 }
 
 #[tokio::test]
@@ -194,4 +277,16 @@ async fn every_answer_has_the_security_headers() {
         assert_eq!(seen.headers["cache-control"], "no-store");
         assert!(seen.headers.contains_key("content-security-policy"));
     }
+}
+
+#[tokio::test]
+async fn a_filter_that_cannot_be_read_is_named() {
+    let seen = send(request(Method::GET, "/filtered?device_id=7")).await;
+    assert_eq!(seen.error(), (422, "VALIDATION_FAILED"));
+    assert_eq!(seen.body["details"]["fields"][0]["field"], "device_id");
+    let seen = send(request(Method::GET, "/filtered?unknown=7")).await;
+    assert_eq!(
+        (seen.status, &seen.body["data"]),
+        (StatusCode::OK, &Value::Null)
+    );
 }

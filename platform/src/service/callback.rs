@@ -131,7 +131,7 @@ fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<
         tolerance,
     )
     .map_err(|error| match error {
-        SignatureError::StaleTimestamp { .. } => Error::StaleTimestamp,
+        SignatureError::StaleTimestamp => Error::StaleTimestamp,
         _ => Error::InvalidSignature("the partner or its signature is not known"),
     })
 }

@@ -39,18 +39,31 @@ impl Fleet {
             issuing_valid: TimeDelta::days(1825),
         };
         FleetCa::init(&path, now, &options).unwrap();
-        Self { ca: IssuingCa::load(&path).unwrap(), now, _dir: dir }
+        Self {
+            ca: IssuingCa::load(&path).unwrap(),
+            now,
+            _dir: dir,
+        }
     }
 
     fn server(&self) -> Arc<ServerConfig> {
         let serial = Serial::random().unwrap();
         let names = ["localhost".to_owned()];
-        let issued = self.ca.issue_server(&names, &[], self.now, TimeDelta::days(30), serial).unwrap();
+        let issued = self
+            .ca
+            .issue_server(&names, &[], self.now, TimeDelta::days(30), serial)
+            .unwrap();
         tls::server_config(
             tls::chain_from_pem(&issued.certificate.chain_pem).unwrap(),
             tls::key_from_pem(&issued.key_pem).unwrap(),
-            ClientAuth::Optional { anchors: self.ca.roots(), expired_grace: Duration::ZERO },
-            ServerOptions { alpn: vec![H2.to_vec(), H1.to_vec()], resumption: false },
+            ClientAuth::Optional {
+                anchors: self.ca.roots(),
+                expired_grace: Duration::ZERO,
+            },
+            ServerOptions {
+                alpn: vec![H2.to_vec(), H1.to_vec()],
+                resumption: false,
+            },
         )
         .unwrap()
     }
@@ -60,8 +73,14 @@ impl Fleet {
             let made = KeyAndCsr::generate(KeyKind::P256, "x").unwrap();
             let csr = Csr::parse_verified(made.csr_pem()).unwrap();
             let serial = Serial::random().unwrap();
-            let issued = self.ca.issue_device(&csr, device, self.now, TimeDelta::days(1), serial).unwrap();
-            (tls::chain_from_pem(&issued.chain_pem).unwrap(), tls::key_from_pem(&made.key_pem()).unwrap())
+            let issued = self
+                .ca
+                .issue_device(&csr, device, self.now, TimeDelta::days(1), serial)
+                .unwrap();
+            (
+                tls::chain_from_pem(&issued.chain_pem).unwrap(),
+                tls::key_from_pem(&made.key_pem()).unwrap(),
+            )
         });
         let roots = tls::roots_from_pem(self.ca.root_pem()).unwrap();
         tls::client_config(roots, identity, vec![alpn.to_vec()]).unwrap()
@@ -79,7 +98,11 @@ async fn start(transport: Transport, router: Router, limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(serve(listener, transport, router, limits, stop.clone()));
-    Server { address, stop, task }
+    Server {
+        address,
+        stop,
+        task,
+    }
 }
 
 fn tls_transport(fleet: &Fleet) -> Transport {
@@ -92,20 +115,31 @@ fn who() -> Router {
         "/who",
         get(async |Extension(peer): Extension<Peer>| {
             assert!(peer.address.ip().is_loopback());
-            peer.certificate.and_then(|identity| identity.device()).map_or("nobody".to_owned(), |id| id.to_string())
+            peer.certificate
+                .and_then(|identity| identity.device())
+                .map_or("nobody".to_owned(), |id| id.to_string())
         }),
     )
 }
 
 async fn get_who(server: &Server, config: Arc<ClientConfig>) -> String {
     let tcp = TcpStream::connect(server.address).await.unwrap();
-    let stream = TlsConnector::from(config).connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+    let stream = TlsConnector::from(config)
+        .connect("localhost".try_into().unwrap(), tcp)
+        .await
+        .unwrap();
     let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     let uri = format!("https://localhost:{}/who", server.address.port());
-    let request = hyper::Request::get(uri).header("host", "localhost").body(Empty::<bytes::Bytes>::new()).unwrap();
+    let request = hyper::Request::get(uri)
+        .header("host", "localhost")
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
     let io = TokioIo::new(stream);
     let response = if protocol.as_deref() == Some(H2) {
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                .await
+                .unwrap();
         tokio::spawn(connection);
         sender.send_request(request).await.unwrap()
     } else {
@@ -127,7 +161,10 @@ async fn a_client_is_known_by_its_certificate_over_both_protocols() {
     let server = start(tls_transport(&fleet), who(), Limits::default()).await;
     for alpn in [H1, H2] {
         assert_eq!(get_who(&server, fleet.client(None, alpn)).await, "nobody");
-        assert_eq!(get_who(&server, fleet.client(Some(device()), alpn)).await, device().to_string());
+        assert_eq!(
+            get_who(&server, fleet.client(Some(device()), alpn)).await,
+            device().to_string()
+        );
     }
 }
 
@@ -139,18 +176,33 @@ async fn a_certificate_of_another_ca_is_refused() {
     let made = KeyAndCsr::generate(KeyKind::P256, "x").unwrap();
     let csr = Csr::parse_verified(made.csr_pem()).unwrap();
     let serial = Serial::random().unwrap();
-    let issued = stranger.ca.issue_device(&csr, device(), stranger.now, TimeDelta::days(1), serial).unwrap();
-    let identity = (tls::chain_from_pem(&issued.chain_pem).unwrap(), tls::key_from_pem(&made.key_pem()).unwrap());
+    let issued = stranger
+        .ca
+        .issue_device(&csr, device(), stranger.now, TimeDelta::days(1), serial)
+        .unwrap();
+    let identity = (
+        tls::chain_from_pem(&issued.chain_pem).unwrap(),
+        tls::key_from_pem(&made.key_pem()).unwrap(),
+    );
     let roots = tls::roots_from_pem(fleet.ca.root_pem()).unwrap();
     let config = tls::client_config(roots, Some(identity), vec![H1.to_vec()]).unwrap();
     let tcp = TcpStream::connect(server.address).await.unwrap();
-    let refused = match TlsConnector::from(config).connect("localhost".try_into().unwrap(), tcp).await {
+    let refused = match TlsConnector::from(config)
+        .connect("localhost".try_into().unwrap(), tcp)
+        .await
+    {
         Err(_) => true,
         // In TLS 1.3 the client hears of it with its first read.
         Ok(stream) => {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .unwrap();
             tokio::spawn(connection);
-            let request = hyper::Request::get("/who").header("host", "x").body(Empty::<bytes::Bytes>::new()).unwrap();
+            let request = hyper::Request::get("/who")
+                .header("host", "x")
+                .body(Empty::<bytes::Bytes>::new())
+                .unwrap();
             sender.send_request(request).await.is_err()
         }
     };
@@ -172,7 +224,13 @@ async fn silent_connections_keep_nobody_waiting() {
 async fn silent_connections_are_closed_before_and_after_the_handshake() {
     let fleet = Fleet::new();
     let short = Duration::from_millis(50);
-    let limits = Limits { handshake: short, idle: short, head: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits {
+        handshake: short,
+        idle: short,
+        closing: short,
+        head: Duration::from_secs(60),
+        ..Limits::default()
+    };
     let server = start(tls_transport(&fleet), who(), limits).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let end = tokio::io::AsyncReadExt::read(&mut silent, &mut [0; 1]).await;
@@ -183,7 +241,10 @@ async fn silent_connections_are_closed_before_and_after_the_handshake() {
     for alpn in [H1, H2] {
         let tcp = TcpStream::connect(server.address).await.unwrap();
         let connector = TlsConnector::from(fleet.client(None, alpn));
-        let mut stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        let mut stream = connector
+            .connect("localhost".try_into().unwrap(), tcp)
+            .await
+            .unwrap();
         // For HTTP/2 the server's own settings come first; then, in both, the end.
         let mut bytes = Vec::new();
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut bytes).await;
@@ -194,7 +255,12 @@ async fn silent_connections_are_closed_before_and_after_the_handshake() {
 async fn a_new_certificate_holds_for_new_connections() {
     let (old, new) = (Fleet::new(), Fleet::new());
     let config = Arc::new(ArcSwap::new(old.server()));
-    let server = start(Transport::Tls(Arc::clone(&config)), who(), Limits::default()).await;
+    let server = start(
+        Transport::Tls(Arc::clone(&config)),
+        who(),
+        Limits::default(),
+    )
+    .await;
     assert_eq!(get_who(&server, old.client(None, H1)).await, "nobody");
     config.store(new.server());
     assert_eq!(get_who(&server, new.client(None, H1)).await, "nobody");
@@ -202,17 +268,28 @@ async fn a_new_certificate_holds_for_new_connections() {
 
 #[tokio::test]
 async fn beyond_the_limit_a_connection_waits_for_a_place() {
-    let limits = Limits { connections_max: 1, ..Limits::default() };
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
     let server = start(Transport::Plain, who(), limits).await;
     let first = TcpStream::connect(server.address).await.unwrap();
     let mut second = TcpStream::connect(server.address).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut second, b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(
+        &mut second,
+        b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    )
+    .await
+    .unwrap();
     drop(first);
     let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut second, &mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("nobody"), "{answer}");
+    tokio::io::AsyncReadExt::read_to_string(&mut second, &mut answer)
+        .await
+        .unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("nobody"),
+        "{answer}"
+    );
 }
 
 /// A route that says when it was reached and answers when it is let go.
@@ -238,7 +315,9 @@ fn gate() -> (Router, oneshot::Receiver<()>, CancellationToken) {
 
 async fn ask_gate(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     let _ = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await;
     answer
@@ -260,7 +339,10 @@ async fn stopping_finishes_the_request_in_hand() {
 #[tokio::test]
 async fn stopping_does_not_wait_for_ever() {
     let (router, when_reached, _never) = gate();
-    let limits = Limits { shutdown: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        shutdown: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let server = start(Transport::Plain, router, limits).await;
     let answer = tokio::spawn(ask_gate(server.address));
     when_reached.await.unwrap();
