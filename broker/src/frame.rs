@@ -245,7 +245,8 @@ mod tests {
                 prop_assert!(taken.is_none());
                 prop_assert_eq!(buffer.len(), cut);
             } else {
-                prop_assert_eq!(taken.unwrap().body(), body);
+                let taken = taken.unwrap();
+                prop_assert_eq!(taken.body(), body);
             }
         }
     }

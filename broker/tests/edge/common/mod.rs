@@ -1,0 +1,128 @@
+//! What the stories of this crate share: a small fleet with its certificates, a host in memory whose answers a story
+//! can hold back, and a client that sends whatever bytes it is told to.
+
+pub(crate) mod client;
+pub(crate) mod fleet;
+pub(crate) mod host;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Downlink, Edge, EdgeConfig, EdgeHandle, Limits};
+use bytes::Bytes;
+use certs::tls::{ClientAuth, ServerOptions};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use wire::{Channel, DeviceId};
+
+use client::Client;
+use fleet::{Credentials, Fleet};
+use host::FakeHost;
+
+/// No story waits longer for anything: far more than anything takes, so that a hang is a failure with a name.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits, but not for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen"),
+    }
+}
+
+/// A running edge with its fleet and its host.
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) host: Arc<FakeHost>,
+    pub(crate) edge: EdgeHandle,
+    pub(crate) stop: CancellationToken,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let fleet = Fleet::new();
+        let host = Arc::new(FakeHost::default());
+        let stop = CancellationToken::new();
+        let edge = start(&fleet, Arc::clone(&host), limits, stop.clone()).await;
+        Self {
+            fleet,
+            host,
+            edge,
+            stop,
+        }
+    }
+
+    pub(crate) fn device(&self, number: u128) -> Credentials {
+        self.fleet.device(device(number))
+    }
+
+    /// A TLS connection that has not said CONNECT.
+    pub(crate) async fn dial(&self, number: u128) -> Client {
+        within(
+            "a handshake",
+            Client::dial(self.edge.local_addr(), &self.device(number)),
+        )
+        .await
+        .unwrap()
+    }
+
+    /// A box with a clean session that listens to all of its downlinks at quality 1.
+    pub(crate) async fn listening_box(&self, number: u128) -> Client {
+        let mut client = self.connected_box(number).await;
+        client.subscribe_all(device(number)).await;
+        client
+    }
+
+    /// A box with a clean session.
+    pub(crate) async fn connected_box(&self, number: u128) -> Client {
+        let mut client = self.dial(number).await;
+        client.connect(device(number), true).await;
+        client
+    }
+
+    pub(crate) fn publish(&self, number: u128, event: u128) {
+        self.edge.publish(payment(number, event));
+    }
+}
+
+pub(crate) async fn start(
+    fleet: &Fleet,
+    host: Arc<FakeHost>,
+    limits: Limits,
+    stop: CancellationToken,
+) -> EdgeHandle {
+    let (chain, key) = fleet.server();
+    let tls = certs::tls::server_config(
+        chain,
+        key,
+        ClientAuth::Required(fleet.roots()),
+        ServerOptions::default(),
+    )
+    .unwrap();
+    let config = EdgeConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls,
+        limits,
+    };
+    Edge::start(config, host, stop).await.unwrap()
+}
+
+pub(crate) fn device(number: u128) -> DeviceId {
+    DeviceId::from_uuid(Uuid::from_u128(number))
+}
+
+/// The announcement of an event: its number, as text.
+pub(crate) fn payment(number: u128, event: u128) -> Downlink {
+    Downlink {
+        device_id: device(number),
+        channel: Channel::PaymentSuccess,
+        payload: Bytes::from(event.to_string()),
+        key: Some(Uuid::from_u128(event)),
+        expires_s: None,
+    }
+}

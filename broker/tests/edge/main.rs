@@ -1,0 +1,9 @@
+//! Stories about the edge, told with real TLS connections against a platform in memory.
+
+mod common;
+mod connecting;
+mod downlinks;
+mod hostile;
+mod real_clients;
+mod uplinks;
+mod version5;

@@ -1,0 +1,118 @@
+//! A client library as it comes.
+
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, TlsConfiguration, Transport,
+};
+use wire::{Channel, Topic};
+
+use crate::common::{World, device, within};
+
+fn options(world: &World, number: u128, client_id: &str) -> MqttOptions {
+    let mut options = MqttOptions::new(client_id, "localhost", world.edge.local_addr().port());
+    options.set_keep_alive(Duration::from_secs(30));
+    let tls = world.device(number).tls;
+    options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
+    options
+}
+
+async fn until<T>(events: &mut EventLoop, pick: impl Fn(Packet) -> Option<T>) -> T {
+    within("a packet", async {
+        loop {
+            if let Event::Incoming(packet) = events.poll().await.unwrap()
+                && let Some(found) = pick(packet)
+            {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn rumqttc_beats_and_hears_a_payment() {
+    let world = World::new().await;
+    let (client, mut events) = AsyncClient::new(options(&world, 1, &device(1).to_string()), 10);
+    let all = format!("devices/{}/downlink/#", device(1));
+    client.subscribe(all, QoS::AtLeastOnce).await.unwrap();
+    until(&mut events, |packet| {
+        matches!(packet, Packet::SubAck(_)).then_some(())
+    })
+    .await;
+    let beat = Topic::new(device(1), Channel::Heartbeat).to_string();
+    client
+        .publish(beat, QoS::AtLeastOnce, false, "beat")
+        .await
+        .unwrap();
+    until(&mut events, |packet| {
+        matches!(packet, Packet::PubAck(_)).then_some(())
+    })
+    .await;
+    world.publish(1, 50_000);
+    let heard = until(&mut events, |packet| match packet {
+        Packet::Publish(publish) => Some(publish),
+        _ => None,
+    })
+    .await;
+    assert_eq!(heard.payload, "50000");
+    assert_eq!(
+        heard.topic,
+        Topic::new(device(1), Channel::PaymentSuccess).to_string()
+    );
+    client.disconnect().await.unwrap();
+    while events.poll().await.is_ok() {}
+    world.host.ended(device(1)).await;
+}
+
+#[tokio::test]
+async fn rumqttc_under_another_boxs_name_is_refused() {
+    let world = World::new().await;
+    let (_client, mut events) = AsyncClient::new(options(&world, 1, &device(2).to_string()), 10);
+    let refused = within("an answer", events.poll()).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            rumqttc::ConnectionError::ConnectionRefused(rumqttc::ConnectReturnCode::NotAuthorized)
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn rumqttc_of_version_5_hears_a_payment_too() {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::Packet;
+    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+
+    let world = World::new().await;
+    let mut options = MqttOptions::new(
+        device(1).to_string(),
+        "localhost",
+        world.edge.local_addr().port(),
+    );
+    let tls = world.device(1).tls;
+    options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls)));
+    let (client, mut events) = AsyncClient::new(options, 10);
+    let all = format!("devices/{}/downlink/#", device(1));
+    client.subscribe(all, QoS::AtLeastOnce).await.unwrap();
+    let beat = Topic::new(device(1), Channel::Heartbeat).to_string();
+    client
+        .publish(beat, QoS::AtLeastOnce, false, "beat")
+        .await
+        .unwrap();
+    let mut acknowledged = false;
+    let payload = within("a payment", async {
+        loop {
+            match events.poll().await.unwrap() {
+                Event::Incoming(Packet::SubAck(_)) => world.publish(1, 7),
+                Event::Incoming(Packet::PubAck(_)) => acknowledged = true,
+                Event::Incoming(Packet::Publish(publish)) => return publish.payload,
+                _ => {}
+            }
+        }
+    })
+    .await;
+    assert_eq!(payload, "7");
+    assert!(acknowledged);
+}

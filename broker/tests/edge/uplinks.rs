@@ -1,0 +1,233 @@
+//! What boxes say.
+
+use broker::{EndReason, Limits};
+use wire::{Channel, Topic};
+
+use crate::common::client::publish;
+use crate::common::{World, device};
+
+const QOS_0: u8 = 0;
+const QOS_1: u8 = 2;
+
+fn topic(number: u128, channel: Channel) -> String {
+    Topic::new(device(number), channel).to_string()
+}
+
+fn small_limits() -> Limits {
+    Limits {
+        uplinks_unacknowledged_max: 3,
+        payment_acks_unacknowledged_max: 2,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn puback_comes_only_after_the_message_is_durable_and_pings_are_answered_meanwhile() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    world.host.uplinks.close();
+    client
+        .send(&publish(
+            QOS_1,
+            &topic(1, Channel::Heartbeat),
+            7,
+            b"{\"beat\":1}",
+        ))
+        .await;
+    let begun = world.host.uplinks_begun(1).await;
+    assert_eq!(
+        begun[0],
+        (Channel::Heartbeat, (&b"{\"beat\":1}"[..]).into())
+    );
+    // If the PUBACK had been sent, it would stand before these answers.
+    client.ping().await;
+    client.ping().await;
+    world.host.uplinks.open();
+    client.expect(0x40, &[0, 7]).await;
+}
+
+#[tokio::test]
+async fn every_uplink_channel_of_the_contract_is_taken() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    for (id, channel) in (1..).zip(Channel::UPLINKS) {
+        client
+            .send(&publish(QOS_1, &topic(1, channel), id, b"x"))
+            .await;
+        client.expect(0x40, &id.to_be_bytes()).await;
+    }
+    let begun = world.host.uplinks_begun(6).await;
+    assert_eq!(
+        begun
+            .into_iter()
+            .map(|(channel, _)| channel)
+            .collect::<Vec<_>>(),
+        Channel::UPLINKS
+    );
+}
+
+#[tokio::test]
+async fn a_payment_ack_does_not_wait_behind_heartbeats_but_pubacks_keep_their_order() {
+    let world = World::with(small_limits()).await;
+    let mut client = world.connected_box(1).await;
+    world.host.heartbeats.close();
+    for id in 1..=3 {
+        client
+            .send(&publish(QOS_1, &topic(1, Channel::Heartbeat), id, b"beat"))
+            .await;
+    }
+    // The heartbeats have used up their allowance, and the payment acknowledgement has its own.
+    client
+        .send(&publish(
+            QOS_1,
+            &topic(1, Channel::PaymentAck),
+            4,
+            b"played",
+        ))
+        .await;
+    let begun = world.host.uplinks_begun(4).await;
+    assert_eq!(begun[3].0, Channel::PaymentAck);
+    client.ping().await;
+    world.host.heartbeats.open();
+    for id in 1..=4 {
+        client.expect(0x40, &[0, id]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_box_with_too_many_messages_unacknowledged_is_ended() {
+    let world = World::with(small_limits()).await;
+    let mut client = world.connected_box(1).await;
+    world.host.uplinks.close();
+    for id in 1..=4 {
+        client
+            .send(&publish(QOS_1, &topic(1, Channel::Status), id, b"x"))
+            .await;
+    }
+    client.expect_closed().await;
+    world.host.uplinks.open();
+    let (reason, ..) = world.host.ended(device(1)).await;
+    assert_eq!(reason, EndReason::TooManyUnacknowledged);
+    assert_eq!(world.host.uplinks_begun(3).await.len(), 3);
+}
+
+#[tokio::test]
+async fn heartbeats_of_quality_0_over_the_limit_are_dropped_and_the_box_stays() {
+    let world = World::with(small_limits()).await;
+    let mut client = world.connected_box(1).await;
+    world.host.uplinks.close();
+    for _ in 0..10 {
+        client
+            .send(&publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"beat"))
+            .await;
+    }
+    client.ping().await;
+    assert_eq!(world.host.uplinks_begun(3).await.len(), 3);
+    world.host.uplinks.open();
+    client.ping().await;
+    client
+        .send(&publish(QOS_1, &topic(1, Channel::Status), 9, b"x"))
+        .await;
+    client.expect(0x40, &[0, 9]).await;
+}
+
+#[tokio::test]
+async fn a_burst_in_one_piece_is_no_overload_when_the_platform_keeps_up() {
+    let world = World::with(small_limits()).await;
+    let mut client = world.connected_box(1).await;
+    let mut burst = Vec::new();
+    for id in 1..=50 {
+        burst.extend(publish(QOS_1, &topic(1, Channel::Status), id, b"x"));
+    }
+    client.send(&burst).await;
+    for id in 1..=50 {
+        client.expect(0x40, &[0, id]).await;
+    }
+}
+
+#[tokio::test]
+async fn when_the_platform_cannot_take_a_message_the_box_is_ended_without_a_puback() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    *world.host.unavailable.lock().unwrap() = true;
+    client
+        .send(&publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"beat"))
+        .await;
+    client.ping().await;
+    client
+        .send(&publish(
+            QOS_1,
+            &topic(1, Channel::PaymentAck),
+            1,
+            b"played",
+        ))
+        .await;
+    client.expect_closed().await;
+    let (reason, ..) = world.host.ended(device(1)).await;
+    assert_eq!(reason, EndReason::Unavailable);
+}
+
+#[tokio::test]
+async fn what_a_box_said_before_its_goodbye_is_taken_before_its_end() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    world.host.uplinks.close();
+    let mut bytes = publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"last words");
+    bytes.extend([0xe0, 0]);
+    client.send(&bytes).await;
+    client.expect_closed().await;
+    world.host.uplinks_begun(1).await;
+    world.host.uplinks.open();
+    let (reason, ..) = world.host.ended(device(1)).await;
+    assert_eq!(reason, EndReason::Disconnected);
+}
+
+#[tokio::test]
+async fn a_publish_to_any_topic_but_the_boxs_own_uplinks_closes_the_connection() {
+    let world = World::new().await;
+    let topics = [
+        topic(2, Channel::Heartbeat),
+        topic(2, Channel::PaymentSuccess),
+        topic(1, Channel::PaymentSuccess),
+        "devices/+/uplink/heartbeat".to_owned(),
+        "#".to_owned(),
+        "$SYS/broker".to_owned(),
+        format!("{}\0", topic(1, Channel::Heartbeat)),
+        format!("{}/", topic(1, Channel::Heartbeat)),
+        format!("/{}", topic(1, Channel::Heartbeat)),
+        topic(1, Channel::Heartbeat).to_uppercase(),
+        String::new(),
+    ];
+    let mut neighbour = world.listening_box(2).await;
+    for topic in topics {
+        for flags in [QOS_0, QOS_1] {
+            let mut client = world.connected_box(1).await;
+            client.send(&publish(flags, &topic, 1, b"x")).await;
+            client.expect_closed().await;
+        }
+    }
+    neighbour.ping().await;
+    assert!(world.host.uplinks_begun(0).await.is_empty());
+    for (_, reason) in world.host.ends(device(1), 22).await {
+        assert_eq!(reason, EndReason::NotAuthorized);
+    }
+}
+
+#[tokio::test]
+async fn quality_2_and_retained_messages_close_the_connection() {
+    let world = World::new().await;
+    for (number, flags, expected) in [
+        (1, 4, EndReason::QosNotSupported),
+        (2, 3, EndReason::RetainNotSupported),
+        (3, 1, EndReason::RetainNotSupported),
+    ] {
+        let mut client = world.connected_box(number).await;
+        client
+            .send(&publish(flags, &topic(number, Channel::Status), 1, b"x"))
+            .await;
+        client.expect_closed().await;
+        let (reason, ..) = world.host.ended(device(number)).await;
+        assert_eq!(reason, expected);
+    }
+    assert!(world.host.uplinks_begun(0).await.is_empty());
+}
