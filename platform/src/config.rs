@@ -96,7 +96,7 @@ pub struct Mqtt {
     pub connect_timeout_ms: u64,
     pub packet_bytes_max: usize,
     pub uplink_unacked_max: usize,
-    pub downlink_inflight_max: u16,
+    pub downlink_inflight_max: usize,
     pub downlink_queue_max: usize,
     pub keepalive_ceiling_s: u64,
     pub write_timeout_ms: u64,

@@ -9,10 +9,12 @@
 //! and never the store. [`app`] builds the whole from a [`config::Config`] and runs it;
 //! [`demo`] is a client of the public API that happens to start the server it talks to.
 
+pub mod app;
 pub mod bridge;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod jobs;
 pub mod postgres;
 pub mod service;
 pub mod store;

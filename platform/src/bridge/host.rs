@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Admission, Connecting, Host, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Uplink};
+use broker::{
+    Admission, Connecting, Host, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
+};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, mpsc};
 use wire::DownlinkFilter;
@@ -27,8 +29,18 @@ pub struct PlatformHost<C> {
 }
 
 impl<C: Carrier> PlatformHost<C> {
-    pub(super) fn new(context: Context, lanes: Lanes, carrier: Arc<OnceCell<C>>, listening: mpsc::Sender<DeviceId>) -> Self {
-        Self { context, lanes, carrier, listening }
+    pub(super) fn new(
+        context: Context,
+        lanes: Lanes,
+        carrier: Arc<OnceCell<C>>,
+        listening: mpsc::Sender<DeviceId>,
+    ) -> Self {
+        Self {
+            context,
+            lanes,
+            carrier,
+            listening,
+        }
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -48,7 +60,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
         match session::admit(&self.context, &connect).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
-                stored: admitted.kept.map(|kept| read_subscriptions(device_id, &kept)),
+                stored: admitted
+                    .kept
+                    .map(|kept| read_subscriptions(device_id, &kept)),
             }),
             Ok(None) => Err(Refusal::NotAuthorized),
             Err(error) => {
@@ -68,7 +82,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
             return Ok(());
         }
         let kept = write_subscriptions(session.device_id, &subscriptions);
-        match session::keep_subscriptions(&self.context, session.device_id, session.epoch, &kept).await {
+        match session::keep_subscriptions(&self.context, session.device_id, session.epoch, &kept)
+            .await
+        {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unavailable),
             Err(error) => {
@@ -92,9 +108,19 @@ impl<C: Carrier> Host for PlatformHost<C> {
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
         let reason = end.reason.as_str();
         for _ in 0..END_TRIES {
-            match session::end(&self.context, session.device_id, session.epoch, end.clean, reason).await {
+            match session::end(
+                &self.context,
+                session.device_id,
+                session.epoch,
+                end.clean,
+                reason,
+            )
+            .await
+            {
                 Ok(()) => return,
-                Err(error) => tracing::warn!(%session, %error, "the end of a session could not be recorded"),
+                Err(error) => {
+                    tracing::warn!(%session, %error, "the end of a session could not be recorded")
+                }
             }
             tokio::time::sleep(END_RETRY).await;
         }
@@ -115,5 +141,7 @@ fn read_subscriptions(device_id: DeviceId, kept: &Value) -> Vec<Subscription> {
         let qos = u8::try_from(entry.get("qos")?.as_u64()?).ok()?.min(1);
         Some(Subscription { filter, qos })
     };
-    kept.as_array().map(|entries| entries.iter().filter_map(read).collect()).unwrap_or_default()
+    kept.as_array()
+        .map(|entries| entries.iter().filter_map(read).collect())
+        .unwrap_or_default()
 }

@@ -38,11 +38,19 @@ impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
     /// [`Unavailable`] when it is not.
     pub(super) async fn store(&self, item: T) -> Answer<R> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Waiting { item, answer }).await.map_err(|_| Unavailable)?;
+        self.0
+            .send(Waiting { item, answer })
+            .await
+            .map_err(|_| Unavailable)?;
         answered.await.map_err(|_| Unavailable)?
     }
 
-    fn start<S, F>(name: &'static str, store: S, tasks: &TaskTracker, stop: &CancellationToken) -> Self
+    fn start<S, F>(
+        name: &'static str,
+        store: S,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self
     where
         S: Fn(Vec<T>) -> F + Send + 'static,
         F: Future<Output = Result<Vec<R>, Error>> + Send + 'static,
@@ -53,8 +61,12 @@ impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
     }
 }
 
-async fn run<T, R, S, F>(name: &'static str, store: S, mut waiting: mpsc::Receiver<Waiting<T, R>>, stop: CancellationToken)
-where
+async fn run<T, R, S, F>(
+    name: &'static str,
+    store: S,
+    mut waiting: mpsc::Receiver<Waiting<T, R>>,
+    stop: CancellationToken,
+) where
     S: Fn(Vec<T>) -> F,
     F: Future<Output = Result<Vec<R>, Error>>,
 {
@@ -64,13 +76,19 @@ where
             () = stop.cancelled() => return,
             received = waiting.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
         }
-        let (items, answers): (Vec<T>, Vec<_>) =
-            batch.drain(..).map(|waiting| (waiting.item, waiting.answer)).unzip();
-        metrics::histogram!("uplink_batch_items", "lane" => name).record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
+        let (items, answers): (Vec<T>, Vec<_>) = batch
+            .drain(..)
+            .map(|waiting| (waiting.item, waiting.answer))
+            .unzip();
+        metrics::histogram!("uplink_batch_items", "lane" => name)
+            .record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
         match store(items).await {
-            Ok(results) => answers.into_iter().zip(results).for_each(|(answer, result)| {
-                let _ = answer.send(Ok(result));
-            }),
+            Ok(results) => answers
+                .into_iter()
+                .zip(results)
+                .for_each(|(answer, result)| {
+                    let _ = answer.send(Ok(result));
+                }),
             Err(error) => {
                 tracing::warn!(lane = name, %error, "a batch of uplinks could not be stored");
                 answers.into_iter().for_each(|answer| {
@@ -112,7 +130,10 @@ impl Lanes {
                     let context = acks.clone();
                     async move {
                         let foreign = notification::acknowledge(&context, &batch).await?;
-                        Ok(batch.iter().map(|ack| !foreign.contains(&ack.event_id)).collect())
+                        Ok(batch
+                            .iter()
+                            .map(|ack| !foreign.contains(&ack.event_id))
+                            .collect())
                     }
                 },
                 tasks,

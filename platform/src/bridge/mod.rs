@@ -45,8 +45,17 @@ impl<C: Carrier> Bridge<C> {
         let carrier = Arc::new(OnceCell::new());
         let (listening_sender, listening) = mpsc::channel(LISTENING_MAX);
         let lanes = lane::Lanes::start(&context, tasks, stop);
-        let host = Arc::new(PlatformHost::new(context, lanes, Arc::clone(&carrier), listening_sender));
-        Self { host, carrier, listening }
+        let host = Arc::new(PlatformHost::new(
+            context,
+            lanes,
+            Arc::clone(&carrier),
+            listening_sender,
+        ));
+        Self {
+            host,
+            carrier,
+            listening,
+        }
     }
 
     /// What the edge is started with.
@@ -55,7 +64,13 @@ impl<C: Carrier> Bridge<C> {
     }
 
     /// Starts carrying downlinks.
-    pub fn run(self, carrier: C, signals: Receivers, tasks: &TaskTracker, stop: &CancellationToken) {
+    pub fn run(
+        self,
+        carrier: C,
+        signals: Receivers,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
         let context = self.host.context().clone();
         tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
         // The only other user of the cell is the host, which waits for it.
@@ -65,7 +80,11 @@ impl<C: Carrier> Bridge<C> {
     }
 }
 
-async fn end_sessions<C: Carrier>(carrier: C, mut endings: mpsc::Receiver<Signal>, stop: CancellationToken) {
+async fn end_sessions<C: Carrier>(
+    carrier: C,
+    mut endings: mpsc::Receiver<Signal>,
+    stop: CancellationToken,
+) {
     loop {
         let signal = tokio::select! {
             () = stop.cancelled() => return,

@@ -73,7 +73,9 @@ impl<C: Carrier> Outbox<C> {
     }
 
     async fn send_notifications(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
-        let Some(devices) = self.take_live(devices) else { return Ok(()) };
+        let Some(devices) = self.take_live(devices) else {
+            return Ok(());
+        };
         let sends = notification::due(&self.context, &devices, all).await?;
         for send in &sends {
             self.carrier.publish(Downlink {
@@ -88,7 +90,9 @@ impl<C: Carrier> Outbox<C> {
     }
 
     async fn push_configs(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
-        let Some(devices) = self.take_live(devices) else { return Ok(()) };
+        let Some(devices) = self.take_live(devices) else {
+            return Ok(());
+        };
         let pushes = config::due(&self.context, &devices, all).await?;
         for push in &pushes {
             self.carrier.publish(Downlink {
@@ -104,7 +108,10 @@ impl<C: Carrier> Outbox<C> {
 
     /// Those with a live session here, once each. The others are told when they come.
     fn take_live(&self, devices: &mut Vec<DeviceId>) -> Option<Vec<DeviceId>> {
-        let live: HashSet<DeviceId> = devices.drain(..).filter(|device| self.carrier.is_live(*device)).collect();
+        let live: HashSet<DeviceId> = devices
+            .drain(..)
+            .filter(|device| self.carrier.is_live(*device))
+            .collect();
         (!live.is_empty()).then(|| live.into_iter().collect())
     }
 

@@ -7,7 +7,10 @@ use broker::{Downlink, Unavailable, Uplink};
 use bytes::Bytes;
 use chrono::DateTime;
 use wire::ids::DeviceId;
-use wire::message::{DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, PaymentAck, QrOutcome, Status, Time};
+use wire::message::{
+    DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, PaymentAck, QrOutcome, Status,
+    Time,
+};
 use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
@@ -16,7 +19,12 @@ use crate::service::dynamic_qr::{self, DynamicQr};
 use crate::service::{Actor, Context, Error, config, device, heartbeat};
 use crate::store::notification::Ack;
 
-pub(super) async fn take<C: Carrier>(context: &Context, lanes: &Lanes, carrier: &C, uplink: Uplink) -> Result<(), Unavailable> {
+pub(super) async fn take<C: Carrier>(
+    context: &Context,
+    lanes: &Lanes,
+    carrier: &C,
+    uplink: Uplink,
+) -> Result<(), Unavailable> {
     let device_id = uplink.session.device_id;
     let message = match UplinkMessage::decode(uplink.channel, &uplink.payload) {
         Ok((message, _)) => message,
@@ -27,29 +35,44 @@ pub(super) async fn take<C: Carrier>(context: &Context, lanes: &Lanes, carrier: 
     }
     match message {
         UplinkMessage::Heartbeat(beat) => {
-            lanes.heartbeats.store(heartbeat::beat(context.clock().now(), device_id, beat)).await
+            lanes
+                .heartbeats
+                .store(heartbeat::beat(context.clock().now(), device_id, beat))
+                .await
         }
         UplinkMessage::PaymentAck(ack) => {
-            if lanes.payment_acks.store(payment_ack(device_id, ack)).await? {
+            if lanes
+                .payment_acks
+                .store(payment_ack(device_id, ack))
+                .await?
+            {
                 Ok(())
             } else {
                 reject(context, &uplink, "no such announcement to this device").await
             }
         }
-        UplinkMessage::Status(status) => tell_time(context, carrier, device_id, status).await.map_err(unavailable),
-        UplinkMessage::DynamicQrRequest(request) => answer_qr(context, carrier, device_id, request).await,
-        UplinkMessage::ConfigAck(ack) => match config::acknowledge(context, device_id, &ack).await {
-            Ok(true) => Ok(()),
-            Ok(false) => reject(context, &uplink, "no such version was pushed").await,
-            Err(error) => Err(unavailable(error)),
-        },
+        UplinkMessage::Status(status) => tell_time(context, carrier, device_id, status)
+            .await
+            .map_err(unavailable),
+        UplinkMessage::DynamicQrRequest(request) => {
+            answer_qr(context, carrier, device_id, request).await
+        }
+        UplinkMessage::ConfigAck(ack) => {
+            match config::acknowledge(context, device_id, &ack).await {
+                Ok(true) => Ok(()),
+                Ok(false) => reject(context, &uplink, "no such version was pushed").await,
+                Err(error) => Err(unavailable(error)),
+            }
+        }
         UplinkMessage::CommandAck(_) => reject(context, &uplink, "no such command was sent").await,
     }
 }
 
 async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), Unavailable> {
     let device_id = uplink.session.device_id;
-    heartbeat::reject(context, device_id, uplink.channel, &uplink.payload, reason).await.map_err(unavailable)
+    heartbeat::reject(context, device_id, uplink.channel, &uplink.payload, reason)
+        .await
+        .map_err(unavailable)
 }
 
 fn unavailable(error: Error) -> Unavailable {
@@ -59,7 +82,10 @@ fn unavailable(error: Error) -> Unavailable {
 
 /// A box's clock is only data: a time that does not read is left out, never a reason to refuse.
 fn payment_ack(device_id: DeviceId, ack: PaymentAck) -> Ack {
-    let played_at = ack.played_at.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let played_at = ack
+        .played_at
+        .as_deref()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     Ack {
         event_id: ack.event_id,
         device_id,
@@ -69,11 +95,21 @@ fn payment_ack(device_id: DeviceId, ack: PaymentAck) -> Ack {
     }
 }
 
-async fn tell_time<C: Carrier>(context: &Context, carrier: &C, device_id: DeviceId, status: Status) -> Result<(), Error> {
-    let (OnlineState::Online, Some(nonce)) = (status.state, status.nonce) else { return Ok(()) };
+async fn tell_time<C: Carrier>(
+    context: &Context,
+    carrier: &C,
+    device_id: DeviceId,
+    status: Status,
+) -> Result<(), Error> {
+    let (OnlineState::Online, Some(nonce)) = (status.state, status.nonce) else {
+        return Ok(());
+    };
     let encoding = device::payload_encoding(context, device_id).await?;
     // Read as late as possible: what the box adds to it is its own monotonic clock.
-    let message = DownlinkMessage::Time(Time { nonce, server_time: context.clock().now() });
+    let message = DownlinkMessage::Time(Time {
+        nonce,
+        server_time: context.clock().now(),
+    });
     publish(context, carrier, device_id, &message, encoding)
 }
 
@@ -92,22 +128,41 @@ async fn answer_qr<C: Carrier>(
             expires_at: code.expires_at,
         },
         Err(error @ (Error::Database(_) | Error::Internal(_))) => return Err(unavailable(error)),
-        Err(error) => QrOutcome::Refused(ErrorBody { code: error.code().to_owned(), message: error.to_string() }),
+        Err(error) => QrOutcome::Refused(ErrorBody {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+        }),
     };
-    let message = DownlinkMessage::DynamicQrResponse(DynamicQrResponse { correlation_id: request.request_id, outcome });
-    let encoding = device::payload_encoding(context, device_id).await.map_err(unavailable)?;
+    let message = DownlinkMessage::DynamicQrResponse(DynamicQrResponse {
+        correlation_id: request.request_id,
+        outcome,
+    });
+    let encoding = device::payload_encoding(context, device_id)
+        .await
+        .map_err(unavailable)?;
     publish(context, carrier, device_id, &message, encoding).map_err(unavailable)
 }
 
-async fn create_qr(context: &Context, device_id: DeviceId, request: &DynamicQrRequest) -> Result<DynamicQr, Error> {
-    let amount = request.amount.ok_or_else(|| Error::InvalidAmount("an amount is whole rupiah".into()))?;
+async fn create_qr(
+    context: &Context,
+    device_id: DeviceId,
+    request: &DynamicQrRequest,
+) -> Result<DynamicQr, Error> {
+    let amount = request
+        .amount
+        .ok_or_else(|| Error::InvalidAmount("an amount is whole rupiah".into()))?;
     let wanted = dynamic_qr::Request {
         request_id: request.request_id.clone(),
         terminal_id: request.terminal_id,
         amount,
         currency: request.currency.clone(),
     };
-    let mut unit = context.begin(Actor { name: device_id.to_string(), request_id: None }).await?;
+    let mut unit = context
+        .begin(Actor {
+            name: device_id.to_string(),
+            request_id: None,
+        })
+        .await?;
     let code = dynamic_qr::create(&mut unit, device_id, &wanted).await?;
     unit.commit().await?;
     Ok(code)
@@ -120,7 +175,10 @@ fn publish<C: Carrier>(
     message: &DownlinkMessage,
     encoding: wire::Encoding,
 ) -> Result<(), Error> {
-    let payload = context.signer().seal(message, device_id, encoding).map_err(anyhow::Error::from)?;
+    let payload = context
+        .signer()
+        .seal(message, device_id, encoding)
+        .map_err(anyhow::Error::from)?;
     carrier.publish(Downlink {
         device_id,
         channel: message.channel(),

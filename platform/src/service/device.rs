@@ -152,8 +152,13 @@ pub async fn get(context: &Context, scope: Scope, id: DeviceId) -> Result<Device
 /// [`Noun::Device`] not found.
 pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::Encoding> {
     let mut conn = context.pool().acquire().await?;
-    let found = store::device::find(&mut conn, id).await?.ok_or(Error::NotFound(Noun::Device))?;
-    Ok(found.payload_encoding.parse().map_err(anyhow::Error::from)?)
+    let found = store::device::find(&mut conn, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(found
+        .payload_encoding
+        .parse()
+        .map_err(anyhow::Error::from)?)
 }
 
 /// Devices, newest first.

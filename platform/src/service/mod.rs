@@ -14,6 +14,7 @@ pub mod dynamic_qr;
 pub mod error;
 pub mod fee;
 pub mod heartbeat;
+pub mod housekeeping;
 pub mod merchant;
 pub mod notification;
 pub mod outlet;

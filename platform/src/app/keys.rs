@@ -1,0 +1,108 @@
+//! The Ed25519 keys that sign what boxes are sent.
+//!
+//! The first key of the configuration signs; all are given to boxes, so that a new key can be made
+//! known before it signs. A key's id is derived from the key itself, so that it cannot be confused.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use aws_lc_rs::digest;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use wire::{Signer, VerifyingKeys};
+
+use crate::config::Config;
+
+/// The key that signs.
+///
+/// # Errors
+/// A file that cannot be read or is not an Ed25519 key.
+pub(super) fn signer(config: &Config) -> anyhow::Result<Signer> {
+    let files = files(config)?;
+    let first = files
+        .first()
+        .context("configuration: announcements.key_files is empty")?;
+    read(first)
+}
+
+/// All keys, as boxes are given them.
+///
+/// # Errors
+/// As [`signer`].
+pub(super) fn verifying_keys(config: &Config) -> anyhow::Result<VerifyingKeys> {
+    let mut all = VerifyingKeys::default();
+    for file in files(config)? {
+        let signer = read(&file)?;
+        let key = signer
+            .public_key()
+            .try_into()
+            .context("an Ed25519 key has 32 bytes")?;
+        all.insert(signer.key_id(), key)?;
+    }
+    Ok(all)
+}
+
+fn files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
+    if !config.announcements.key_files.is_empty() {
+        return Ok(config.announcements.key_files.clone());
+    }
+    let file = config.data_dir().join("keys").join("announcement.pem");
+    if !file.exists() {
+        make(&file)
+            .with_context(|| format!("cannot make the announcement key {}", file.display()))?;
+    }
+    Ok(vec![file])
+}
+
+fn read(file: &Path) -> anyhow::Result<Signer> {
+    let named = || format!("the announcement key {}", file.display());
+    let pem = std::fs::read(file).with_context(named)?;
+    let key = PrivatePkcs8KeyDer::from_pem_slice(&pem)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .with_context(named)?;
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der())
+        .map_err(|error| anyhow::anyhow!("not an Ed25519 key in PKCS #8: {error}"))
+        .with_context(named)?;
+    let id = digest::digest(&digest::SHA256, pair.public_key().as_ref());
+    Signer::from_pkcs8(
+        format!("k_{}", hex::encode(&id.as_ref()[..6])),
+        key.secret_pkcs8_der(),
+    )
+    .with_context(named)
+}
+
+fn make(file: &Path) -> anyhow::Result<()> {
+    let Some(dir) = file.parent() else {
+        bail!("it has no directory")
+    };
+    std::fs::create_dir_all(dir)?;
+    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        .map_err(|_| anyhow::anyhow!("no randomness"))?;
+    let body = STANDARD.encode(document.as_ref());
+    let lines: Vec<&str> = (0..body.len())
+        .step_by(64)
+        .map(|at| &body[at..body.len().min(at + 64)])
+        .collect();
+    // Written whole under another name first: a key cut off in the middle would never sign again.
+    let partial = file.with_extension("partial");
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
+    write!(
+        out,
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    )?;
+    out.sync_all()?;
+    std::fs::rename(&partial, file)?;
+    Ok(())
+}

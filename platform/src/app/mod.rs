@@ -1,0 +1,327 @@
+//! The whole platform: built from a [`Config`], run, and stopped in order.
+//!
+//! ```text
+//! database → migrations → leftovers of an earlier life → bridge → MQTT edge → HTTPS → jobs
+//! ```
+//!
+//! Stopping goes the other way: no new work, then what is in hand is finished, then the database.
+
+mod database;
+mod keys;
+mod partners;
+mod pki;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use broker::{Edge, EdgeConfig, EdgeHandle};
+use certs::authority::IssuingCa;
+use chrono::TimeDelta;
+use domain::announcement::{AnnouncementPolicy, ResendPolicy};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::Rupiah;
+
+use crate::bridge::Bridge;
+use crate::clock::Clock;
+use crate::config::{Config, Switch};
+use crate::http::metrics::Operations;
+use crate::http::{self, listener};
+use crate::jobs;
+use crate::postgres;
+use crate::service::context::Parts;
+use crate::service::{self, Context, Settings};
+
+pub use database::{connect, migrate, open};
+
+/// How long jobs and the bridge may take to end.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a caller may put in the place of the usual.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The clock; the system's unless a test moves it.
+    pub clock: Clock,
+    /// Make a fleet CA when there is none, as a demonstration does. In production that is a person's decision.
+    pub make_ca: bool,
+    /// Where metrics are recorded; made when absent. A process has one recorder.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A running platform.
+pub struct App {
+    context: Context,
+    http: SocketAddr,
+    mqtt: SocketAddr,
+    metrics: SocketAddr,
+    edge: EdgeHandle,
+    pool: PgPool,
+    server: Option<postgres::Server>,
+    root_pem: String,
+    tasks: TaskTracker,
+    /// No new connections; sessions and requests are being ended.
+    soft: CancellationToken,
+    /// Jobs and bridge end, after the last session.
+    hard: CancellationToken,
+}
+
+impl App {
+    /// Starts everything; when this returns, boxes can connect and requests are answered.
+    ///
+    /// # Errors
+    /// Whatever is missing or does not fit, in words for the operator.
+    pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
+        let (soft, hard, tasks) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            TaskTracker::new(),
+        );
+        let metrics_handle = match options.metrics {
+            Some(handle) => handle,
+            None => PrometheusBuilder::new()
+                .install_recorder()
+                .context("cannot record metrics")?,
+        };
+        let pki = pki::load(config, &options.clock, options.make_ca)?;
+        let (server, pool) = database::open(config).await?;
+        database::migrate(&pool).await?;
+
+        // The sockets are bound before the settings are made, because boxes are told the real ports.
+        let http_listener = bind(config.http.listen, "http.listen").await?;
+        let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
+        let (signals, receivers) = service::signal::channel();
+        let mqtt_listen = reserve(config.mqtt.listen)?;
+        let context = Context::new(Parts {
+            pool: pool.clone(),
+            clock: options.clock.clone(),
+            settings: settings(config, mqtt_listen.port())?,
+            ca: IssuingCa::load(&config.pki_dir())?,
+            signer: keys::signer(config)?,
+            announcement_keys: keys::verifying_keys(config)?,
+            qris_partners: partners::qris(config)?,
+            rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
+            signals,
+        });
+        service::fee::ensure_basic(&context)
+            .await
+            .context("cannot make the fee profile fee_basic")?;
+        service::session::end_leftovers(&context)
+            .await
+            .context("cannot end the sessions of an earlier run")?;
+        service::heartbeat::maintain_partitions(&context, config.devices.heartbeat_retention_days)
+            .await
+            .context("cannot make the partitions for heartbeats")?;
+
+        let bridge = Bridge::new(context.clone(), &tasks, &hard);
+        let edge_config = EdgeConfig {
+            listen: mqtt_listen,
+            tls: pki.mqtt,
+            limits: edge_limits(config),
+        };
+        let edge = Edge::start(edge_config, bridge.host(), soft.clone()).await?;
+        bridge.run(edge.clone(), receivers, &tasks, &hard);
+
+        let http = http_listener.local_addr()?;
+        let router = http::router(
+            context.clone(),
+            http::Limits {
+                body_bytes_max: config.http.body_bytes_max,
+                request: Duration::from_millis(config.http.request_timeout_ms),
+            },
+        );
+        let transport = match config.http.tls {
+            Switch::On => listener::Transport::Tls(Arc::new(ArcSwap::new(pki.https))),
+            Switch::Off => listener::Transport::Plain,
+        };
+        let limits = listener::Limits {
+            connections_max: config.http.connections_max,
+            shutdown: Duration::from_millis(config.http.shutdown_timeout_ms),
+            ..listener::Limits::default()
+        };
+        tasks.spawn(listener::serve(
+            http_listener,
+            transport,
+            router,
+            limits,
+            soft.clone(),
+        ));
+        let metrics = metrics_listener.local_addr()?;
+        let operations = Operations {
+            pool: pool.clone(),
+            prometheus: metrics_handle,
+            stop: soft.clone(),
+        };
+        let plain = listener::Transport::Plain;
+        tasks.spawn(listener::serve(
+            metrics_listener,
+            plain,
+            http::metrics::router(operations),
+            limits,
+            hard.clone(),
+        ));
+        jobs::start(&context, config, &tasks, &hard);
+
+        Ok(Self {
+            context,
+            http,
+            mqtt: edge.local_addr(),
+            metrics,
+            edge,
+            pool,
+            server,
+            root_pem: pki.root_pem,
+            tasks,
+            soft,
+            hard,
+        })
+    }
+
+    /// Where HTTPS is answered.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where boxes connect.
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Where health and metrics are answered.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// What use cases stand on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The MQTT edge.
+    pub fn edge(&self) -> &EdgeHandle {
+        &self.edge
+    }
+
+    /// The certificate that verifies HTTPS and MQTT.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The embedded database's URL, when it is ours.
+    pub fn embedded_database_url(&self) -> Option<&str> {
+        self.server.as_ref().map(postgres::Server::database_url)
+    }
+
+    /// Completes when the embedded database ends without being asked to; never, when there is none.
+    pub async fn database_lost(&self) {
+        match &self.server {
+            Some(server) => {
+                server.exited().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Finishes what is in hand and ends.
+    ///
+    /// # Errors
+    /// An embedded database that does not stop.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.soft.cancel();
+        self.edge.stopped().await;
+        self.hard.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(TASKS_END_WITHIN, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(left = self.tasks.len(), "tasks did not end in time");
+        }
+        self.pool.close().await;
+        if let Some(server) = self.server {
+            server
+                .stop()
+                .await
+                .context("the embedded Postgres did not stop")?;
+        }
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({key})"))
+}
+
+/// Port 0 for MQTT: the number must be known before the edge starts, because it is told to boxes.
+fn reserve(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    let probe = std::net::TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address} (mqtt.listen)"))?;
+    Ok(probe.local_addr()?)
+}
+
+fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
+    let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
+    let days = |days: u32| TimeDelta::days(i64::from(days));
+    let mqtt_host = match config.mqtt.public_host.as_str() {
+        "" => config.pki.server_names.first().cloned().unwrap_or_default(),
+        host => host.to_owned(),
+    };
+    Ok(Settings {
+        node: config.node.clone(),
+        announcement: AnnouncementPolicy {
+            plain_for: seconds(config.announcements.delayed_after_s),
+            announce_for: seconds(config.announcements.window_s),
+        },
+        resend: ResendPolicy {
+            first: Duration::from_secs(config.announcements.resend_first_s.into()),
+            longest: Duration::from_secs(config.announcements.resend_max_s.into()),
+        },
+        amount_max: Rupiah::from_i64(config.payments.amount_max),
+        qr_lifetime: seconds(config.payments.qr_lifetime_s),
+        qr_partner: partners::issuing(config)?,
+        acquirer_guid: config
+            .payments
+            .acquirer_guid
+            .parse()
+            .context("configuration: payments.acquirer_guid")?,
+        certificate_lifetime: days(config.pki.device_certificate_days),
+        device_token_lifetime: days(config.devices.token_days),
+        activation_code_lifetime: days(config.devices.activation_code_days),
+        activation_failures_max: i64::from(config.devices.activation_failures_per_hour_max),
+        heartbeat_interval_s: config.devices.heartbeat_interval_s,
+        timestamp_tolerance: seconds(config.callbacks.timestamp_tolerance_s),
+        rejected_bytes_max: config.callbacks.rejected_bytes_max,
+        idempotency_lifetime: TimeDelta::hours(i64::from(config.idempotency.lifetime_h)),
+        mqtt_host,
+        mqtt_port,
+        demo: config.demo.enabled,
+    })
+}
+
+fn edge_limits(config: &Config) -> broker::Limits {
+    let mqtt = &config.mqtt;
+    broker::Limits {
+        connections_max: mqtt.connections_max,
+        unauthenticated_max: mqtt.unauthenticated_max,
+        accepts_per_address_per_s: mqtt.accept_rate_per_address_per_s,
+        handshake_ms_max: mqtt.handshake_timeout_ms,
+        connect_ms_max: mqtt.connect_timeout_ms,
+        packet_bytes_max: mqtt.packet_bytes_max,
+        uplinks_unacknowledged_max: mqtt.uplink_unacked_max,
+        in_flight_max: mqtt.downlink_inflight_max,
+        queue_max: mqtt.downlink_queue_max,
+        silence_s_max: mqtt.keepalive_ceiling_s,
+        write_ms_max: mqtt.write_timeout_ms,
+        ..broker::Limits::default()
+    }
+}

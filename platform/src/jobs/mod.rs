@@ -1,0 +1,75 @@
+//! Background jobs: each takes no input, re-reads what there is to do, and may be run at any time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::service::{Context, Result, heartbeat, housekeeping, notification, transaction};
+
+/// How many rows one step of a job changes.
+const ROWS_MAX: i64 = 1000;
+
+/// Starts all jobs.
+pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &CancellationToken) {
+    let retention_days = config.devices.heartbeat_retention_days;
+    let every = |name, period, context: &Context| Job {
+        name,
+        period,
+        context: context.clone(),
+        stop: stop.clone(),
+    };
+    let second = Duration::from_secs(1);
+    tasks.spawn(
+        every("expire_transactions", second, context).run(|context| async move {
+            transaction::expire_overdue(&context, ROWS_MAX)
+                .await
+                .map(drop)
+        }),
+    );
+    tasks.spawn(
+        every("end_stale_notifications", second, context).run(|context| async move {
+            notification::end_stale(&context, ROWS_MAX).await.map(drop)
+        }),
+    );
+    tasks.spawn(
+        every("forget_expired", 60 * second, context)
+            .run(|context| async move { housekeeping::forget_expired(&context, ROWS_MAX).await }),
+    );
+    tasks.spawn(
+        every("heartbeat_partitions", 3600 * second, context).run(move |context| async move {
+            heartbeat::maintain_partitions(&context, retention_days).await
+        }),
+    );
+}
+
+struct Job {
+    name: &'static str,
+    period: Duration,
+    context: Context,
+    stop: CancellationToken,
+}
+
+impl Job {
+    async fn run<W, F>(self, work: W)
+    where
+        W: Fn(Context) -> F,
+        F: Future<Output = Result<()>>,
+    {
+        let mut ticks = interval(self.period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = work(self.context.clone()).await {
+                metrics::counter!("job_failures_total", "job" => self.name).increment(1);
+                tracing::warn!(job = self.name, %error, "a job failed and will be run again");
+            }
+        }
+    }
+}
