@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by run.sh, test.sh and .ci/run: system packages, and where cargo may write.
 # Sourced. Everything here speaks on standard error, for standard output is the program's.
 
