@@ -168,3 +168,33 @@ impl EdgeHandle {
         self.stopped.cancelled().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    // Told here and not with the other stories because it reaches for the router's thread.
+    use crate::common::World;
+
+    #[tokio::test]
+    async fn boxes_hear_on_after_the_routers_thread_has_ended() {
+        let world = World::new().await;
+        let mut client = world.listening_box(1).await;
+        world.publish(1, 1);
+        assert_eq!(client.hear_and_acknowledge().await, "1");
+        world.edge.router.break_thread();
+        // The session does not notice.
+        client.ping().await;
+        // The outbox sends until it is acknowledged; the key sees to it that the box is sent it once.
+        let mut outbox = tokio::time::interval(Duration::from_millis(5));
+        let hearing = client.hear_and_acknowledge();
+        tokio::pin!(hearing);
+        let heard = loop {
+            tokio::select! {
+                heard = &mut hearing => break heard,
+                _ = outbox.tick() => world.publish(1, 2),
+            }
+        };
+        assert_eq!(heard, "2");
+    }
+}

@@ -35,6 +35,14 @@
 //! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
 //! will delay interval (5.0) is not waited for: that a box is gone is news at once.
 
+// One of the stories of tests/edge is told inside this crate (in `edge`), with what the others are told with.
+#[cfg(test)]
+#[path = "../tests/edge/common/mod.rs"]
+#[expect(dead_code, reason = "the stories use more of it")]
+mod common;
+#[cfg(test)]
+extern crate self as broker;
+
 mod accept_rate;
 mod authorize;
 mod connection;

@@ -250,9 +250,8 @@ async fn a_box_that_trickles_bytes_without_a_packet_is_lost_by_its_keep_alive() 
         0,
         &[b'x'; 2_000],
     );
-    let mut bytes = publish.iter();
     within("the end of the session", async {
-        while let Some(byte) = bytes.next() {
+        for byte in &publish {
             if client.try_send(&[*byte]).await.is_err() {
                 return;
             }

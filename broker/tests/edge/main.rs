@@ -1,5 +1,7 @@
 //! Stories about the edge, told with real TLS connections against a platform in memory.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
 mod common;
 mod connecting;
 mod downlinks;
