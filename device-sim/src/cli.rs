@@ -128,9 +128,9 @@ struct Provision {
 
 #[derive(Args)]
 struct Running {
-    /// The time between signs of life.
-    #[arg(long, default_value = "30s", value_parser = duration::parse)]
-    heartbeat: Duration,
+    /// The time between signs of life; default what the box's configuration says.
+    #[arg(long, value_parser = duration::parse)]
+    heartbeat: Option<Duration>,
     /// MQTT's keepalive.
     #[arg(long, default_value = "60s", value_parser = duration::parse)]
     keep_alive: Duration,
@@ -141,7 +141,10 @@ struct Running {
 
 impl Running {
     fn options(&self, voice: Voice, durability: Durability) -> anyhow::Result<Options> {
-        anyhow::ensure!(!self.heartbeat.is_zero(), "--heartbeat must not be zero");
+        anyhow::ensure!(
+            self.heartbeat.is_none_or(|every| !every.is_zero()),
+            "--heartbeat must not be zero"
+        );
         anyhow::ensure!(
             self.keep_alive >= Duration::from_secs(1),
             "--keep-alive must be a second or more"

@@ -11,6 +11,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -179,13 +180,22 @@ struct Tally {
     connects: u64,
     disconnects: u64,
     online: u64,
-    clocks: u64,
+    /// Boxes that know the time, and when the last of them came to know it.
+    ready: usize,
+    ready_at: Instant,
     received: u64,
     spoken: u64,
     failed: u64,
     refused: u64,
     /// From `sent_at` to received, in milliseconds.
     latency: Histogram<u64>,
+}
+
+/// What the tally knows of one box.
+#[derive(Default)]
+struct BoxState {
+    connected: bool,
+    ready: bool,
 }
 
 /// One line of the tally, with `--json`.
@@ -225,7 +235,8 @@ struct Latency {
 }
 
 impl Tally {
-    fn take(&mut self, report: &Report, connected: &mut bool) {
+    fn take(&mut self, report: &Report, state: &mut BoxState) {
+        let connected = &mut state.connected;
         match &report.event {
             Event::Connected { .. } => {
                 self.connects += 1;
@@ -240,7 +251,11 @@ impl Tally {
                 }
                 *connected = false;
             }
-            Event::ClockSet => self.clocks += 1,
+            Event::ClockSet if !state.ready => {
+                state.ready = true;
+                self.ready += 1;
+                self.ready_at = Instant::now();
+            }
             Event::Received {
                 sent_to_received_ms,
                 ..
@@ -286,11 +301,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let count = boxes.len();
     anyhow::ensure!(count > 0, "there is no box");
+    raise_file_limit();
+    let started = Instant::now();
     let tally = Arc::new(Mutex::new(Tally {
         connects: 0,
         disconnects: 0,
         online: 0,
-        clocks: 0,
+        ready: 0,
+        ready_at: started,
         received: 0,
         spoken: 0,
         failed: 0,
@@ -298,7 +316,6 @@ pub async fn run(
         latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 3)?,
     }));
     let bar = progress(output, count, "online");
-    let started = Instant::now();
     let mut waiting = boxes.into_iter();
     let mut sessions = JoinSet::new();
     let mut starts = interval(Duration::from_secs(1) / connect_rate.max(1));
@@ -330,9 +347,9 @@ pub async fn run(
                         tally.received, tally.spoken, tally.failed, tally.refused,
                         tally.connects.saturating_sub(count as u64),
                     ));
-                    if !all_connected && tally.clocks >= count as u64 {
+                    if !all_connected && tally.ready >= count {
                         all_connected = true;
-                        let connect_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                        let connect_ms = u64::try_from((tally.ready_at - started).as_millis()).unwrap_or(u64::MAX);
                         output.say(&Line::FleetConnected { boxes: count, connect_ms }, || {
                             format!("all {count} boxes are connected and know the time, after {connect_ms} ms")
                         });
@@ -396,11 +413,20 @@ pub async fn run(
     Ok(())
 }
 
+/// Every box holds a socket and a journal: takes as many open files as this process may have.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
 fn listener(tally: Arc<Mutex<Tally>>, output: Output) -> Listener {
-    let connected = Mutex::new(false);
+    let state = Mutex::new(BoxState::default());
     Arc::new(move |report: &Report| {
-        if let (Ok(mut tally), Ok(mut connected)) = (tally.lock(), connected.lock()) {
-            tally.take(report, &mut connected);
+        if let (Ok(mut tally), Ok(mut state)) = (tally.lock(), state.lock()) {
+            tally.take(report, &mut state);
         }
         if output.is_json() && matches!(report.event, Event::Spoken { .. }) {
             output.say(report, String::new);

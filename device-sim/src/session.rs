@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use wire::message::{OnlineState, Status};
 use wire::{DeviceId, EventId, UplinkMessage};
@@ -22,14 +22,17 @@ use crate::voice::Voice;
 /// How often a box looks whether something is overdue.
 const TICK: Duration = Duration::from_millis(250);
 
+/// The time between signs of life when nobody says otherwise.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 /// How soon it tries again to hand over what found no room.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 
 /// How a box runs.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The time between signs of life.
-    pub heartbeat: Duration,
+    /// The time between signs of life, if it is not the configuration that says so.
+    pub heartbeat: Option<Duration>,
     /// MQTT's own.
     pub keep_alive: Duration,
     /// How it sounds.
@@ -50,6 +53,7 @@ struct Session {
     listener: Listener,
     soundbox: Soundbox,
     link: Link,
+    beats: Interval,
     connected: bool,
     /// Statuses without an answer in a row.
     unanswered: u32,
@@ -76,12 +80,14 @@ pub async fn run(
         let link = Link::open(&credentials, options.keep_alive)?;
         // One sentence at a time.
         let (said, ended) = mpsc::channel(1);
+        let beats = beats(&options, &credentials);
         let mut session = Session {
             credentials,
             options: options.clone(),
             listener: listener.clone(),
             soundbox,
             link,
+            beats,
             connected: false,
             unanswered: 0,
             said,
@@ -103,14 +109,27 @@ pub async fn run(
     }
 }
 
+/// When signs of life are due: by the command line, else by the box's configuration. The first one is said on
+/// connecting.
+fn beats(options: &Options, credentials: &Credentials) -> Interval {
+    let configured = credentials.device.config["heartbeat_interval_s"]
+        .as_u64()
+        .filter(|s| (1..=86_400).contains(s));
+    let every = options
+        .heartbeat
+        .or(configured.map(Duration::from_secs))
+        .unwrap_or(HEARTBEAT);
+    let mut beats = interval_at(tokio::time::Instant::now() + every, every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
 impl Session {
     async fn live(
         &mut self,
         mut ended: mpsc::Receiver<Said>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut beats = interval(self.options.heartbeat);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.reboot {
@@ -130,9 +149,8 @@ impl Session {
                     };
                     self.act(actions.context("the journal cannot be written")?)?;
                 }
-                _ = beats.tick() => if self.connected {
-                    let beat = self.soundbox.heartbeat(Instant::now());
-                    self.link.publish(self.device_id(), &beat)?;
+                _ = self.beats.tick() => if self.connected {
+                    self.beat()?;
                 },
                 _ = ticks.tick() => self.ask_again()?,
                 () = tokio::time::sleep(FLUSH_AGAIN), if self.link.is_waiting() => {
@@ -168,7 +186,8 @@ impl Session {
                 if !session_present {
                     self.link.subscribe();
                 }
-                self.ask_time()
+                self.ask_time()?;
+                self.beat()
             }
             LinkEvent::Message(message) => {
                 let now = Instant::now();
@@ -198,6 +217,11 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    fn beat(&mut self) -> anyhow::Result<()> {
+        let beat = self.soundbox.heartbeat(Instant::now());
+        self.link.publish(self.device_id(), &beat)
     }
 
     fn ask_time(&mut self) -> anyhow::Result<()> {
@@ -267,6 +291,7 @@ impl Session {
                     self.credentials.device.config_version = push.version;
                     self.credentials.device.config = push.config;
                     self.credentials.save()?;
+                    self.beats = beats(&self.options, &self.credentials);
                     self.tell(Event::Configured { version, bound });
                 }
                 Action::Obeyed {
