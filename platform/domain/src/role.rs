@@ -168,23 +168,23 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ops_and_finance_share_only_incidents() {
-        let shared: Vec<_> = Permission::ALL
+    /// The words for reading and writing each of these nouns.
+    fn read_and_write(nouns: &[&str]) -> Vec<String> {
+        nouns
             .iter()
-            .copied()
-            .filter(|permission| Role::Ops.may(*permission) && Role::Finance.may(*permission))
-            .collect();
-        assert_eq!(
-            shared,
-            [Permission::IncidentRead, Permission::IncidentWrite]
-        );
-        assert!(
-            Role::Ops.may(Permission::CommandWrite) && !Role::Ops.may(Permission::TransactionRead)
-        );
-        assert!(
-            Role::Finance.may(Permission::SettlementWrite)
-                && !Role::Finance.may(Permission::MerchantWrite)
-        );
+            .flat_map(|noun| [format!("{noun}:read"), format!("{noun}:write")])
+            .collect()
+    }
+
+    #[test]
+    fn ops_run_the_fleet_and_finance_the_money() {
+        let words =
+            |role| -> Vec<String> { all_of(role).iter().map(ToString::to_string).collect() };
+        let fleet = [
+            "merchant", "outlet", "terminal", "device", "command", "firmware", "incident",
+        ];
+        assert_eq!(words(Role::Ops), read_and_write(&fleet));
+        let money = ["transaction", "settlement", "ledger", "fee", "incident"];
+        assert_eq!(words(Role::Finance), read_and_write(&money));
     }
 }
