@@ -65,6 +65,36 @@ pub fn flat<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Result<Reply
     })
 }
 
+/// The same answer with these fields null, wherever they stand: what is kept for a repetition.
+///
+/// # Errors
+/// As [`ok`].
+pub fn without(reply: &Reply, secrets: &[&str]) -> Result<Reply, ApiError> {
+    fn blank(value: &mut serde_json::Value, secrets: &[&str]) {
+        match value {
+            serde_json::Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| {
+                if secrets.contains(&name.as_str()) {
+                    *value = serde_json::Value::Null;
+                } else {
+                    blank(value, secrets);
+                }
+            }),
+            serde_json::Value::Array(items) => {
+                items.iter_mut().for_each(|item| blank(item, secrets))
+            }
+            _ => {}
+        }
+    }
+    let mut body = serde_json::from_slice(&reply.body).map_err(ApiError::internal)?;
+    blank(&mut body, secrets);
+    Ok(Reply {
+        status: reply.status,
+        body: serde_json::to_vec(&body)
+            .map_err(ApiError::internal)?
+            .into(),
+    })
+}
+
 /// One page of a list; see [`super::page`].
 ///
 /// # Errors

@@ -7,16 +7,26 @@
 //! answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 pub mod auth;
+mod callback;
+mod device;
+mod dynamic_qr;
 pub mod envelope;
 pub mod error;
+mod heartbeat;
 pub mod idempotency;
 pub mod json;
 pub mod listener;
+mod merchant;
 pub mod metrics;
+mod outlet;
 pub mod page;
 pub mod path;
+mod provisioning;
 pub mod query;
 mod request;
+mod seed;
+mod terminal;
+mod transaction;
 
 use std::any::Any;
 use std::time::Duration;
@@ -51,9 +61,19 @@ pub fn router(context: Context, limits: Limits) -> Router {
     finish(routes().with_state(context), clock, limits)
 }
 
-/// One line for each route of the contract.
+/// Each noun names its own routes.
 fn routes() -> Router<Context> {
     Router::new()
+        .merge(merchant::routes())
+        .merge(outlet::routes())
+        .merge(terminal::routes())
+        .merge(device::routes())
+        .merge(transaction::routes())
+        .merge(seed::routes())
+        .merge(provisioning::routes())
+        .merge(heartbeat::routes())
+        .merge(dynamic_qr::routes())
+        .merge(callback::routes())
 }
 
 /// Adds what holds for every request, also for those that no route takes.

@@ -1,11 +1,13 @@
 //! Heartbeats, in batches; uplinks that broke a rule; and the partitions they live in.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use wire::Channel;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
+use wire::{Channel, Encoding};
 
-use super::{Context, Result};
+use super::{Context, Result, notification};
 use crate::store::heartbeat::Beat;
 use crate::store::{self};
 
@@ -37,6 +39,45 @@ pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
     store::heartbeat::insert_batch(&mut tx, beats).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What a box on HTTP is answered: what it would have heard by MQTT, in the same signed envelopes.
+#[derive(Debug, Serialize)]
+pub struct Poll {
+    /// By the platform's clock.
+    pub server_time: DateTime<Utc>,
+    /// Commands that wait for it.
+    pub commands: Vec<Box<RawValue>>,
+    /// Payments to announce, in sequence order.
+    pub notifications: Vec<Box<RawValue>>,
+    /// The version of the configuration that it should have.
+    pub config_version: i64,
+}
+
+/// Takes a beat over HTTP and answers with what is due to the box.
+///
+/// # Errors
+/// The database's.
+pub async fn poll(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) -> Result<Poll> {
+    let now = context.clock().now();
+    store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
+    let sends = notification::due_as(context, &[device_id], false, Some(Encoding::Json)).await?;
+    let notifications = sends
+        .iter()
+        .map(|send| serde_json::from_slice(&send.payload))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(anyhow::Error::from)?;
+    notification::mark_sent(context, &sends).await?;
+    let mut conn = context.pool().acquire().await?;
+    let config_version = store::config::find(&mut conn, device_id)
+        .await?
+        .map_or(0, |desired| desired.version);
+    Ok(Poll {
+        server_time: now,
+        commands: Vec::new(),
+        notifications,
+        config_version,
+    })
 }
 
 /// Keeps an uplink that broke a rule, so that somebody can see why it had no effect.

@@ -80,16 +80,39 @@ pub(super) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Ve
 /// # Errors
 /// The database's.
 pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn due_as(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Send>> {
     let now = context.clock().now();
     let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
     let mut conn = context.pool().acquire().await?;
     let due = store::notification::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
     drop(conn);
-    due.iter().map(|due| seal(context, due, now)).collect()
+    due.iter()
+        .map(|due| seal(context, due, encoding, now))
+        .collect()
 }
 
-fn seal(context: &Context, due: &Due, now: DateTime<Utc>) -> Result<Send> {
-    let encoding: Encoding = due.payload_encoding.parse().map_err(anyhow::Error::from)?;
+fn seal(
+    context: &Context,
+    due: &Due,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> Result<Send> {
+    let encoding = match encoding {
+        Some(encoding) => encoding,
+        None => due.payload_encoding.parse().map_err(anyhow::Error::from)?,
+    };
     let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
         event_id: due.event_id,
         sequence: due.sequence,

@@ -1,0 +1,159 @@
+//! `/admin/devices`: registering, changing, binding boxes, and what they were told.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use wire::ids::{DeviceId, TerminalId};
+
+use super::auth::Staff;
+use super::auth::grants::{DeviceRead, DeviceWrite};
+use super::envelope;
+use super::error::ApiError;
+use super::idempotency::{Answer, Keyed, begin};
+use super::json::{Action, Json, Nothing};
+use super::page::{Cursor, PageQuery};
+use super::path::Id;
+use super::query::Query;
+use crate::service::device::{self, DevicePatch, NewDevice, Registered};
+use crate::service::{Context, Reply, Unit, binding, notification};
+use crate::store::device::Filter;
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/admin/devices", post(create).get(list))
+        .route("/admin/devices/{device_id}", get(read).patch(patch))
+        .route(
+            "/admin/devices/{device_id}/activation-code",
+            post(renew_activation_code),
+        )
+        .route("/admin/devices/{device_id}/bind", post(bind))
+        .route("/admin/devices/{device_id}/unbind", post(unbind))
+        .route(
+            "/admin/devices/{device_id}/notifications",
+            get(notifications),
+        )
+}
+
+async fn create(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewDevice>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let registered = device::create(&mut unit, request.body.0).await?;
+    answer_with_code(unit, &registered).await
+}
+
+async fn renew_activation_code(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let registered = device::renew_activation_code(&mut unit, id).await?;
+    answer_with_code(unit, &registered).await
+}
+
+/// The code is in the first answer and null in every repetition.
+async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer {
+    let reply = envelope::created(registered)?;
+    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
+        .await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    status: Option<String>,
+    online: Option<bool>,
+    model: Option<String>,
+    serial_number: Option<String>,
+    terminal_id: Option<TerminalId>,
+}
+
+async fn list(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<Reply, ApiError> {
+    let filter = Filter {
+        status: query.status,
+        online: query.online,
+        model: query.model,
+        serial_number: query.serial_number,
+        terminal_id: query.terminal_id,
+    };
+    let rows = device::list(&context, staff.scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+) -> Result<Reply, ApiError> {
+    envelope::ok(&device::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    Json(change): Json<DevicePatch>,
+) -> Result<Reply, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = device::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bind {
+    terminal_id: TerminalId,
+}
+
+async fn bind(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Json<Bind>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let bound = binding::bind(&mut unit, id, request.body.0.terminal_id).await?;
+    let reply = envelope::ok(&bound)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn unbind(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let unbound = binding::unbind(&mut unit, id).await?;
+    let reply = envelope::ok(&unbound)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn notifications(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    page: PageQuery,
+) -> Result<Reply, ApiError> {
+    let rows = notification::list_of_device(&context, id, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.event_id.as_uuid(),
+    })
+}

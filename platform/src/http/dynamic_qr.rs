@@ -1,0 +1,50 @@
+//! `/device/transactions/dynamic-qr`. Answered without an envelope, as the contract has it.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde::Deserialize;
+use wire::ids::{DeviceId, TerminalId};
+
+use super::auth::DeviceCaller;
+use super::envelope;
+use super::idempotency::{Answer, MustKey, begin};
+use super::json::{Amount, Json};
+use crate::service::Context;
+use crate::service::dynamic_qr::{self, Request};
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new().route("/device/transactions/dynamic-qr", post(create))
+}
+
+#[derive(Deserialize)]
+struct Body {
+    device_id: Option<DeviceId>,
+    terminal_id: Option<TerminalId>,
+    amount: Amount,
+    currency: String,
+    request_id: String,
+}
+
+async fn create(
+    device: DeviceCaller,
+    State(context): State<Context>,
+    request: MustKey<Json<Body>>,
+) -> Answer {
+    let body = request.body.0;
+    if let Some(named) = body.device_id {
+        device.must_be(named)?;
+    }
+    let wanted = Request {
+        request_id: body.request_id,
+        terminal_id: body.terminal_id,
+        amount: body.amount.rupiah()?,
+        currency: body.currency,
+    };
+    let mut unit = begin(&context, device.actor(), Some(request.key)).await?;
+    let code = dynamic_qr::create(&mut unit, device.id, &wanted).await?;
+    let reply = envelope::flat(StatusCode::CREATED, &code)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,67 @@
+//! `/admin/outlets`, and creating one under its merchant.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use wire::ids::{MerchantId, OutletId};
+
+use super::auth::Staff;
+use super::auth::grants::{OutletRead, OutletWrite};
+use super::envelope;
+use super::error::ApiError;
+use super::idempotency::{Answer, Keyed, begin};
+use super::json::Json;
+use super::page::{Cursor, PageQuery};
+use super::path::Id;
+use super::query::Query;
+use crate::service::outlet::{self, NewOutlet};
+use crate::service::{Context, Reply};
+use crate::store::Scope;
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/admin/merchants/{merchant_id}/outlets", post(create))
+        .route("/admin/outlets", get(list))
+        .route("/admin/outlets/{outlet_id}", get(read))
+}
+
+async fn create(
+    staff: Staff<OutletWrite>,
+    State(context): State<Context>,
+    Id(merchant_id): Id<MerchantId>,
+    request: Keyed<Json<NewOutlet>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let created = outlet::create(&mut unit, merchant_id, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    merchant_id: Option<MerchantId>,
+}
+
+async fn list(
+    staff: Staff<OutletRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(filter): Query<Filter>,
+) -> Result<Reply, ApiError> {
+    let scope = filter.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let rows = outlet::list(&context, scope, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<OutletRead>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+) -> Result<Reply, ApiError> {
+    envelope::ok(&outlet::get(&context, staff.scope, id).await?)
+}

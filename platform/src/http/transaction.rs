@@ -1,0 +1,80 @@
+//! `/admin/transactions`.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use wire::ids::{MerchantId, OutletId, TerminalId, TransactionId};
+
+use super::auth::Staff;
+use super::auth::grants::{TransactionRead, TransactionWrite};
+use super::envelope;
+use super::error::ApiError;
+use super::idempotency::{Answer, Keyed, begin};
+use super::json::{Action, Nothing};
+use super::page::{Cursor, PageQuery};
+use super::path::Id;
+use super::query::Query;
+use crate::service::{Context, Reply, notification, transaction};
+use crate::store::Scope;
+use crate::store::transaction::Filter;
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/admin/transactions", get(list))
+        .route("/admin/transactions/{transaction_id}", get(read))
+        .route(
+            "/admin/transactions/{transaction_id}/retry-notification",
+            post(retry_notification),
+        )
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    status: Option<String>,
+    merchant_id: Option<MerchantId>,
+    outlet_id: Option<OutletId>,
+    terminal_id: Option<TerminalId>,
+    partner_reference: Option<String>,
+}
+
+async fn list(
+    staff: Staff<TransactionRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<Reply, ApiError> {
+    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let filter = Filter {
+        status: query.status,
+        terminal_id: query.terminal_id,
+        outlet_id: query.outlet_id,
+        partner_reference: query.partner_reference,
+    };
+    let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<TransactionRead>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+) -> Result<Reply, ApiError> {
+    envelope::ok(&transaction::get(&context, staff.scope, id).await?)
+}
+
+async fn retry_notification(
+    staff: Staff<TransactionWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let events = notification::retry(&mut unit, id).await?;
+    let reply = envelope::accepted(&events)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
