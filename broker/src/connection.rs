@@ -11,11 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use certs::identity::{PeerIdentity, Subject};
+use bytes::Bytes;
+use certs::identity::{IdentityError, PeerIdentity, Subject};
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::DeviceId;
@@ -58,9 +61,43 @@ struct Applicant<S> {
     unauthenticated: OwnedSemaphorePermit,
 }
 
+/// TLS is done, and CONNECT is next.
+struct Greeting<S> {
+    transport: Transport<S>,
+    remote: SocketAddr,
+    identity: Result<PeerIdentity, IdentityError>,
+    open: OwnedSemaphorePermit,
+    unauthenticated: OwnedSemaphorePermit,
+}
+
+/// A session that can begin.
+struct Opened<H, S> {
+    session: Session<H, S>,
+    seat: Seat,
+    will: Option<Bytes>,
+    persistent: bool,
+    open: OwnedSemaphorePermit,
+}
+
 impl<H: Host> Shared<H> {
     /// Serves one connection until it is over.
+    ///
+    /// Each phase is a future of its own, in a box that is gone when the phase is over: a box that has been connected
+    /// for days does not carry the state of its handshake.
     pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let Some(greeting) = Box::pin(self.shake_hands(accepted)).await else {
+            return;
+        };
+        let Some(applicant) = Box::pin(self.read_application(greeting)).await else {
+            return;
+        };
+        let Some(opened) = Box::pin(self.admit(applicant)).await else {
+            return;
+        };
+        Box::pin(self.run(opened)).await;
+    }
+
+    async fn shake_hands(&self, accepted: Accepted) -> Option<Greeting<Box<TlsStream<TcpStream>>>> {
         let Accepted {
             stream,
             remote,
@@ -70,55 +107,70 @@ impl<H: Host> Shared<H> {
         let handshake = self.tls.accept_with(stream, |tls| {
             tls.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX))
         });
-        // Boxed, here and below, so that a session's task does not carry the size of phases that are over.
-        let handshake = tokio::time::timeout(self.limits.handshake(), Box::pin(handshake));
         let stream = tokio::select! {
-            () = self.stop.cancelled() => return,
-            result = handshake => match result {
+            () = self.stop.cancelled() => return None,
+            result = tokio::time::timeout(self.limits.handshake(), handshake) => match result {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {
                     tracing::debug!(%remote, %error, "TLS handshake failed");
-                    return count("handshake_failed");
+                    count("handshake_failed");
+                    return None;
                 }
-                Err(_) => return count("handshake_timeout"),
+                Err(_) => {
+                    count("handshake_timeout");
+                    return None;
+                }
             },
         };
         let certificates = stream.get_ref().1.peer_certificates();
         let Some(certificate) = certificates.and_then(|chain| chain.first()) else {
-            return count("no_certificate");
+            count("no_certificate");
+            return None;
         };
-        let identity = PeerIdentity::from_der(certificate);
-        let transport = Transport::new(stream, self.limits.connect(), self.limits.write());
-        Box::pin(self.greet(transport, remote, identity, open, unauthenticated)).await;
+        Some(Greeting {
+            identity: PeerIdentity::from_der(certificate),
+            transport: Transport::new(stream, self.limits.connect(), self.limits.write()),
+            remote,
+            open,
+            unauthenticated,
+        })
     }
 
     /// Reads CONNECT and holds it against the certificate.
-    async fn greet<S>(
-        self: Arc<Self>,
-        mut transport: Transport<S>,
-        remote: SocketAddr,
-        identity: Result<PeerIdentity, certs::identity::IdentityError>,
-        open: OwnedSemaphorePermit,
-        unauthenticated: OwnedSemaphorePermit,
-    ) where
+    async fn read_application<S>(&self, greeting: Greeting<S>) -> Option<Applicant<S>>
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let Greeting {
+            mut transport,
+            remote,
+            identity,
+            open,
+            unauthenticated,
+        } = greeting;
         let frame = tokio::select! {
-            () = self.stop.cancelled() => return,
+            () = self.stop.cancelled() => return None,
             frame = first_frame(&mut transport, self.limits.packet_bytes_max) => frame,
         };
         let frame = match frame {
             Ok(frame) => frame,
-            Err(why) => return count(why),
+            Err(why) => {
+                count(why);
+                return None;
+            }
         };
         transport.heard();
         let connect = match read_connect(frame) {
             Ok(connect) => connect,
-            Err(ConnectError::Malformed) => return count("malformed_connect"),
+            Err(ConnectError::Malformed) => {
+                count("malformed_connect");
+                return None;
+            }
             Err(ConnectError::Version) => {
                 // Whoever speaks another version is told in the words of the oldest.
                 let (version, why) = (ProtocolVersion::V311, ConnectRefusal::ProtocolVersion);
-                return self.turn_away(transport, version, why, open).await;
+                self.turn_away(transport, version, why, open).await;
+                return None;
             }
         };
         let version = connect.version;
@@ -126,10 +178,11 @@ impl<H: Host> Shared<H> {
             Ok(passed) => passed,
             Err(why) => {
                 tracing::warn!(%remote, reason = why.as_str(), "CONNECT refused");
-                return self.turn_away(transport, version, why, open).await;
+                self.turn_away(transport, version, why, open).await;
+                return None;
             }
         };
-        let applicant = Applicant {
+        Some(Applicant {
             connect,
             device_id,
             certificate_serial,
@@ -137,12 +190,11 @@ impl<H: Host> Shared<H> {
             transport,
             open,
             unauthenticated,
-        };
-        Box::pin(self.admit(applicant)).await;
+        })
     }
 
     /// Takes a seat, waits for the device's turn, and asks the host.
-    async fn admit<S>(self: Arc<Self>, applicant: Applicant<S>)
+    async fn admit<S>(&self, applicant: Applicant<S>) -> Option<Opened<H, S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -167,7 +219,8 @@ impl<H: Host> Shared<H> {
             }
         };
         if let Err(why) = waited {
-            return self.turn_away(transport, version, why, open).await;
+            self.turn_away(transport, version, why, open).await;
+            return None;
         }
 
         let session_expiry_s = match version {
@@ -205,7 +258,7 @@ impl<H: Host> Shared<H> {
                     self.end_unopened(device_id, &admission, reason, session_expiry_s)
                         .await;
                 }
-                return;
+                return None;
             }
         };
         drop(admission);
@@ -216,13 +269,14 @@ impl<H: Host> Shared<H> {
                     Refusal::NotAuthorized => ConnectRefusal::NotAuthorized,
                     Refusal::Unavailable => ConnectRefusal::Unavailable,
                 };
-                return self.turn_away(transport, version, why, open).await;
+                self.turn_away(transport, version, why, open).await;
+                return None;
             }
             Err(_) => {
                 tracing::warn!(device = %device_id, "the platform did not answer a CONNECT in time");
-                return self
-                    .turn_away(transport, version, ConnectRefusal::Unavailable, open)
+                self.turn_away(transport, version, ConnectRefusal::Unavailable, open)
                     .await;
+                return None;
             }
         };
         if let Some(reason) = reason {
@@ -230,7 +284,7 @@ impl<H: Host> Shared<H> {
                 .await;
             self.end_unopened(device_id, &admission, reason, session_expiry_s)
                 .await;
-            return;
+            return None;
         }
         drop(unauthenticated);
         count("admitted");
@@ -239,8 +293,13 @@ impl<H: Host> Shared<H> {
             epoch: admission.epoch,
         };
         let will = connect.will.as_ref().map(|will| will.payload.clone());
-        let session = self.open(connect, key, admission, transport, &seat, session_expiry_s);
-        Box::pin(self.run(session, seat, will, session_expiry_s > 0, open)).await;
+        Some(Opened {
+            session: self.open(connect, key, admission, transport, &seat, session_expiry_s),
+            seat,
+            will,
+            persistent: session_expiry_s > 0,
+            open,
+        })
     }
 
     /// Says CONNACK and puts the session within reach of the router.
@@ -310,16 +369,17 @@ impl<H: Host> Shared<H> {
     }
 
     /// Runs the session and ends it, whatever ends it.
-    async fn run<S>(
-        self: Arc<Self>,
-        mut session: Session<H, S>,
-        seat: Seat,
-        will: Option<bytes::Bytes>,
-        persistent: bool,
-        open: OwnedSemaphorePermit,
-    ) where
+    async fn run<S>(&self, opened: Opened<H, S>)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let Opened {
+            mut session,
+            seat,
+            will,
+            persistent,
+            open,
+        } = opened;
         let key = session.key();
         // A defect in the session must not leave the platform with a session that never ends.
         let running = std::panic::AssertUnwindSafe(session.run()).catch_unwind();
@@ -467,7 +527,7 @@ where
 /// Holds a CONNECT against the certificate that it came with, and against what we offer.
 fn check(
     connect: &Connect,
-    identity: Result<PeerIdentity, certs::identity::IdentityError>,
+    identity: Result<PeerIdentity, IdentityError>,
 ) -> Result<(DeviceId, String), ConnectRefusal> {
     if connect.client_id.is_empty() {
         return Err(ConnectRefusal::ClientId);
