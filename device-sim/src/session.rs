@@ -22,6 +22,9 @@ use crate::voice::Voice;
 /// How often a box looks whether something is overdue.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long a box that is switched off in order goes on with its sentence.
+const SENTENCE_END_MAX: Duration = Duration::from_secs(10);
+
 /// The time between signs of life when nobody says otherwise.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -79,7 +82,7 @@ pub async fn run(
             .context("the journal cannot be written")?;
         let link = Link::open(&credentials, options.keep_alive)?;
         // One sentence at a time.
-        let (said, ended) = mpsc::channel(1);
+        let (said, mut ended) = mpsc::channel(1);
         let beats = beats(&options, &credentials);
         let mut session = Session {
             credentials,
@@ -93,7 +96,10 @@ pub async fn run(
             said,
             reboot: false,
         };
-        let result = session.live(ended, &stop).await;
+        let mut result = session.live(&mut ended, &stop).await;
+        if result.is_ok() {
+            result = session.end_sentence(&mut ended).await;
+        }
         total += session.soundbox.counters();
         let reboot = session.reboot && !stop.is_cancelled();
         session.goodbye(if reboot { "reboot" } else { "shutdown" });
@@ -127,7 +133,7 @@ fn beats(options: &Options, credentials: &Credentials) -> Interval {
 impl Session {
     async fn live(
         &mut self,
-        mut ended: mpsc::Receiver<Said>,
+        ended: &mut mpsc::Receiver<Said>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut ticks = interval(TICK);
@@ -139,16 +145,7 @@ impl Session {
                     Some(event) => self.heard(event)?,
                     None => anyhow::bail!("the connection's task has ended"),
                 },
-                Some(said) = ended.recv() => {
-                    let actions = match said.problem {
-                        None => self.soundbox.spoken(said.event_id, Instant::now()),
-                        Some(problem) => {
-                            tracing::warn!(problem, "a sentence could not be said");
-                            self.soundbox.not_spoken(said.event_id, "speaker_failed", Instant::now())
-                        }
-                    };
-                    self.act(actions.context("the journal cannot be written")?)?;
-                }
+                Some(said) = ended.recv() => self.said(said)?,
                 _ = self.beats.tick() => if self.connected {
                     self.beat()?;
                 },
@@ -159,6 +156,31 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Before the box is switched off in order it says to the end what it has begun.
+    async fn end_sentence(&mut self, ended: &mut mpsc::Receiver<Said>) -> anyhow::Result<()> {
+        self.soundbox.rest();
+        if !self.soundbox.is_speaking() {
+            return Ok(());
+        }
+        // The link goes on by itself meanwhile; what it brings is not confirmed, and so comes again.
+        match tokio::time::timeout(SENTENCE_END_MAX, ended.recv()).await {
+            Ok(Some(said)) => self.said(said),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    fn said(&mut self, said: Said) -> anyhow::Result<()> {
+        let actions = match said.problem {
+            None => self.soundbox.spoken(said.event_id, Instant::now()),
+            Some(problem) => {
+                tracing::warn!(problem, "a sentence could not be said");
+                self.soundbox
+                    .not_spoken(said.event_id, "speaker_failed", Instant::now())
+            }
+        };
+        self.act(actions.context("the journal cannot be written")?)
     }
 
     fn device_id(&self) -> DeviceId {

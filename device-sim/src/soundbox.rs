@@ -118,6 +118,7 @@ pub struct Soundbox {
     journal: Journal,
     waiting: VecDeque<PaymentSuccess>,
     speaking: Option<EventId>,
+    resting: bool,
     commands_waiting: VecDeque<Command>,
     owed_acks: Vec<PaymentAck>,
     last_sequence: Option<i64>,
@@ -156,6 +157,7 @@ impl Soundbox {
             journal,
             waiting,
             speaking: None,
+            resting: false,
             commands_waiting: VecDeque::new(),
             owed_acks,
             last_sequence: None,
@@ -171,6 +173,16 @@ impl Soundbox {
     /// Whether anything waits to be spoken.
     pub fn is_busy(&self) -> bool {
         self.speaking.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Whether a sentence has been begun and not ended.
+    pub fn is_speaking(&self) -> bool {
+        self.speaking.is_some()
+    }
+
+    /// Before it is switched off in order: begins no further sentence. What waits is in the journal.
+    pub fn rest(&mut self) {
+        self.resting = true;
     }
 
     /// The time, if the box knows it.
@@ -370,7 +382,8 @@ impl Soundbox {
     /// Begins the next announcement that may be spoken; ends those that may not.
     fn next(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
-        while self.speaking.is_none()
+        while !self.resting
+            && self.speaking.is_none()
             && let Some(time) = self.clock.now(now)
             && let Some(payment) = self.waiting.front()
         {

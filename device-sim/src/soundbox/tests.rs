@@ -161,6 +161,24 @@ fn what_waited_through_a_power_cut_is_still_spoken() {
 }
 
 #[test]
+fn a_box_that_is_switched_off_in_order_ends_its_sentence_and_begins_no_other() {
+    let mut bench = Bench::at_noon();
+    bench.pay(payment(1), 1);
+    bench.pay(payment(2), 1);
+    bench.soundbox.rest();
+    let actions = bench.spoken(1, 3);
+    assert_eq!(acks(&actions), [(event_id(1), AckStatus::Played, None)]);
+    assert!(spoken_texts(&actions).is_empty());
+    assert!(!bench.soundbox.is_speaking());
+    bench.power_cut();
+    assert_eq!(
+        spoken_texts(&bench.set_clock(5)),
+        [ON_TIME],
+        "the second waits for the next start"
+    );
+}
+
+#[test]
 fn an_interrupted_sentence_is_reported_and_never_repeated() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
