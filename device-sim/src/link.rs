@@ -309,7 +309,8 @@ async fn poll(
             {
                 LinkEvent::SubscriptionRefused
             }
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
+            // After the goodbye it is the broker that closes: to close first, with an answer of its own unread, would reset
+            // the connection and could take the goodbye with it.
             Ok(_) => continue,
             Err(error) => {
                 if stop.is_cancelled() {
