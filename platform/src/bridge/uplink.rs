@@ -129,7 +129,7 @@ async fn answer_qr<C: Carrier>(
         },
         Err(error @ (Error::Database(_) | Error::Internal(_))) => return Err(unavailable(error)),
         Err(error) => QrOutcome::Refused(ErrorBody {
-            code: error.code().to_owned(),
+            code: error.code().as_str().to_owned(),
             message: error.to_string(),
         }),
     };

@@ -158,11 +158,6 @@ async fn keep_rejected(
         .body
         .len()
         .min(context.settings().rejected_bytes_max)];
-    let http_status = match error {
-        Error::InvalidSignature(_) | Error::StaleTimestamp => 401,
-        Error::Malformed(_) => 400,
-        _ => 422,
-    };
     let callback = store::callback::Callback {
         id: CallbackId::from_uuid(context.clock().uuid()),
         route: ROUTE,
@@ -173,7 +168,7 @@ async fn keep_rejected(
         body: kept,
         verdict: "rejected",
         reason: Some(&error.to_string()),
-        http_status,
+        http_status: error.code().status(),
         partner_reference: None,
         transaction_id: None,
     };
@@ -231,7 +226,7 @@ impl Reception<'_> {
                     message: "this partner_reference belongs to another transaction".into(),
                     retry_after_s: None,
                 };
-                self.refuse(unit, "reference_reused", Some(known), error, 409)
+                self.refuse(unit, "reference_reused", Some(known), error)
                     .await
             }
             (CallbackTarget::Transaction { id, .. }, _) => self.judge_known(unit, *id).await,
@@ -251,9 +246,7 @@ impl Reception<'_> {
             store::transaction::lock_of_partner(unit.conn(), self.partner_id, id).await?
         else {
             let error = Error::NotFound(Noun::Transaction);
-            return self
-                .refuse(unit, "unknown_transaction", None, error, 404)
-                .await;
+            return self.refuse(unit, "unknown_transaction", None, error).await;
         };
         let merchant = store::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
             .await?
@@ -368,8 +361,7 @@ impl Reception<'_> {
                     Mismatch::Amount => "amount_mismatch",
                     Mismatch::Merchant => "merchant_mismatch",
                 };
-                self.refuse(unit, kind, Some(transaction.id), error, 409)
-                    .await
+                self.refuse(unit, kind, Some(transaction.id), error).await
             }
         }
     }
@@ -629,8 +621,8 @@ impl Reception<'_> {
         kind: &str,
         transaction_id: Option<TransactionId>,
         error: Error,
-        http_status: u16,
     ) -> Result<Verdict> {
+        let http_status = error.code().status();
         self.keep(unit, "incident", Some(kind), transaction_id, http_status)
             .await?;
         self.incident(unit, kind, transaction_id).await?;

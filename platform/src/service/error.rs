@@ -2,6 +2,8 @@
 
 use domain::validation::FieldError;
 
+use super::code::ErrorCode;
+
 /// A noun that was asked for and is not there (or not the asker's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the noun of its name")]
@@ -28,19 +30,6 @@ impl Noun {
             Self::Transaction => "transaction",
             Self::Notification => "notification",
             Self::FeeProfile => "fee profile",
-        }
-    }
-
-    const fn not_found_code(self) -> &'static str {
-        match self {
-            Self::Merchant => "MERCHANT_NOT_FOUND",
-            Self::Outlet => "OUTLET_NOT_FOUND",
-            Self::Terminal => "TERMINAL_NOT_FOUND",
-            Self::Device => "DEVICE_NOT_FOUND",
-            Self::Binding => "BINDING_NOT_FOUND",
-            Self::Transaction => "TRANSACTION_NOT_FOUND",
-            Self::Notification => "NOTIFICATION_NOT_FOUND",
-            Self::FeeProfile => "FEE_PROFILE_NOT_FOUND",
         }
     }
 }
@@ -123,24 +112,24 @@ impl Error {
     }
 
     /// The error code of the contract.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound(noun) => noun.not_found_code(),
-            Self::InvalidState { .. } => "INVALID_STATE",
-            Self::Validation(_) => "VALIDATION_FAILED",
-            Self::InvalidAmount(_) => "INVALID_AMOUNT",
-            Self::DeviceNotBound => "DEVICE_NOT_BOUND",
-            Self::CapabilityNotSupported(_) => "DEVICE_CAPABILITY_NOT_SUPPORTED",
-            Self::Duplicate { .. } => "DUPLICATE_REQUEST",
-            Self::Forbidden(_) => "FORBIDDEN",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::DeviceUnauthorized(_) => "DEVICE_UNAUTHORIZED",
-            Self::RateLimited { .. } => "RATE_LIMITED",
-            Self::PartnerTimeout => "PARTNER_TIMEOUT",
-            Self::InvalidSignature(_) => "INVALID_SIGNATURE",
-            Self::StaleTimestamp => "STALE_TIMESTAMP",
-            Self::Malformed(_) => "MALFORMED_REQUEST",
-            Self::Database(_) | Self::Internal(_) => "INTERNAL",
+            Self::NotFound(noun) => (*noun).into(),
+            Self::InvalidState { .. } => ErrorCode::InvalidState,
+            Self::Validation(_) => ErrorCode::ValidationFailed,
+            Self::InvalidAmount(_) => ErrorCode::InvalidAmount,
+            Self::DeviceNotBound => ErrorCode::DeviceNotBound,
+            Self::CapabilityNotSupported(_) => ErrorCode::DeviceCapabilityNotSupported,
+            Self::Duplicate { .. } => ErrorCode::DuplicateRequest,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::DeviceUnauthorized(_) => ErrorCode::DeviceUnauthorized,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::PartnerTimeout => ErrorCode::PartnerTimeout,
+            Self::InvalidSignature(_) => ErrorCode::InvalidSignature,
+            Self::StaleTimestamp => ErrorCode::StaleTimestamp,
+            Self::Malformed(_) => ErrorCode::MalformedRequest,
+            Self::Database(_) | Self::Internal(_) => ErrorCode::Internal,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod binding;
 pub mod callback;
+pub mod code;
 pub mod config;
 pub mod context;
 pub mod credential;
@@ -28,6 +29,7 @@ pub mod token;
 pub mod transaction;
 pub mod unit;
 
+pub use code::ErrorCode;
 pub use context::{Context, Partner, Settings};
 pub use error::{Error, Noun, Result};
 pub use unit::{Actor, Begin, IdempotencyKey, Reply, Unit};
