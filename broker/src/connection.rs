@@ -40,6 +40,9 @@ use crate::transport::{Event, Transport};
 /// Bytes that TLS may hold back for a box that does not read.
 const TLS_OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
+/// A connection's bytes, in the clear.
+type TlsSocket = Box<TlsStream<TcpStream>>;
+
 /// What all connections share.
 pub(crate) struct Shared<H> {
     pub(crate) host: Arc<H>,
@@ -85,19 +88,18 @@ impl<H: Host> Shared<H> {
     /// Each phase is a future of its own, in a box that is gone when the phase is over: a box that has been connected
     /// for days does not carry the state of its handshake.
     pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted) {
-        let Some(greeting) = Box::pin(self.shake_hands(accepted)).await else {
-            return;
-        };
-        let Some(applicant) = Box::pin(self.read_application(greeting)).await else {
-            return;
-        };
-        let Some(opened) = Box::pin(self.admit(applicant)).await else {
-            return;
-        };
-        Box::pin(self.run(opened)).await;
+        if let Some(opened) = Box::pin(self.let_in(accepted)).await {
+            self.run(opened).await;
+        }
     }
 
-    async fn shake_hands(&self, accepted: Accepted) -> Option<Greeting<Box<TlsStream<TcpStream>>>> {
+    async fn let_in(&self, accepted: Accepted) -> Option<Box<Opened<H, TlsSocket>>> {
+        let greeting = Box::pin(self.shake_hands(accepted)).await?;
+        let applicant = Box::pin(self.read_application(greeting)).await?;
+        Box::pin(self.admit(applicant)).await.map(Box::new)
+    }
+
+    async fn shake_hands(&self, accepted: Accepted) -> Option<Greeting<TlsSocket>> {
         let Accepted {
             stream,
             remote,
@@ -369,7 +371,7 @@ impl<H: Host> Shared<H> {
     }
 
     /// Runs the session and ends it, whatever ends it.
-    async fn run<S>(&self, opened: Opened<H, S>)
+    async fn run<S>(&self, opened: Box<Opened<H, S>>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -379,7 +381,7 @@ impl<H: Host> Shared<H> {
             will,
             persistent,
             open,
-        } = opened;
+        } = *opened;
         let key = session.key();
         // A defect in the session must not leave the platform with a session that never ends.
         let running = std::panic::AssertUnwindSafe(session.run()).catch_unwind();
