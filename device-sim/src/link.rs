@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
-    Outgoing, Packet, Publish, QoS, SubscribeReasonCode, Transport,
+    Packet, Publish, QoS, SubscribeReasonCode, Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
