@@ -66,10 +66,11 @@ impl<C: Carrier> Outbox<C> {
     }
 
     /// Everything a box that has just become reachable is to be told, also what is not due again yet.
+    /// The configuration first: it names the binding, without which the box refuses a payment.
     async fn replay(&self, devices: &mut Vec<DeviceId>) -> Result<()> {
         let mut same = devices.clone();
-        self.send_notifications(devices, true).await?;
-        self.push_configs(&mut same, true).await
+        self.push_configs(&mut same, true).await?;
+        self.send_notifications(devices, true).await
     }
 
     async fn send_notifications(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
