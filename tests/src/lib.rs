@@ -1,3 +1,37 @@
-//! What the end-to-end stories share. The stories themselves are in `tests/tests`.
+//! What the end-to-end stories share. The stories themselves are in `tests/tests`, one file per noun.
+//!
+//! ```text
+//! world       a platform on a database of its own, with a clock that can be moved, stopped and killed
+//! api         its HTTPS side, as any client sees it
+//! shop        a merchant with its outlet and terminals, made through the API
+//! credentials a box's own key, and what activation gave it for it
+//! line        one MQTT connection, down to the single PUBACK
+//! soundbox    an honest box on such lines: verifies, hears, acknowledges
+//! acquirer    signed callbacks
+//! books       what is in the database: which tables a step changed, and whether money adds up
+//! patience    waiting for something to become so, but not for ever
+//! ```
+#![expect(
+    clippy::unwrap_used,
+    reason = "a story that cannot go on has failed, and the panic says where"
+)]
 
+pub mod acquirer;
+pub mod api;
+pub mod books;
+pub mod credentials;
 pub mod database;
+pub mod line;
+pub mod patience;
+pub mod shop;
+pub mod soundbox;
+pub mod world;
+
+pub use acquirer::{Acquirer, success};
+pub use api::{Answer, Api};
+pub use credentials::Credentials;
+pub use line::Line;
+pub use patience::{eventually, within};
+pub use shop::{Shop, Terminal};
+pub use soundbox::Soundbox;
+pub use world::World;

@@ -1,0 +1,157 @@
+//! The HTTPS side of the platform, as any client sees it.
+
+use bytes::Bytes;
+use certs::tls::{client_config, roots_from_pem};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use rustls::ClientConfig;
+use serde_json::Value;
+
+/// A client with a token, or none.
+#[derive(Debug, Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as it came.
+    pub body: Bytes,
+}
+
+/// Headers of a request.
+pub type Headers<'a> = &'a [(&'a str, &'a str)];
+
+impl Api {
+    /// A client of the server at `base` that trusts `root_pem` alone.
+    pub fn new(base: &str, root_pem: &str) -> Self {
+        let tls = client_config(roots_from_pem(root_pem).unwrap(), None, Vec::new()).unwrap();
+        Self::with_tls(base, ClientConfig::clone(&tls))
+    }
+
+    /// A client that shows what `tls` says.
+    pub fn with_tls(base: &str, tls: ClientConfig) -> Self {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            http,
+            base: base.to_owned(),
+            token: None,
+        }
+    }
+
+    /// The same with this token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// One request; a body is said to be JSON.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: Headers<'_>,
+        body: Option<Vec<u8>>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let response = request.send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap(),
+        }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], None).await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body).await
+    }
+
+    /// POST with headers.
+    pub async fn post_with(&self, path: &str, headers: Headers<'_>, body: &Value) -> Answer {
+        let body = body.to_string().into_bytes();
+        self.call(Method::POST, path, headers, Some(body)).await
+    }
+
+    /// PATCH.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string().into_bytes();
+        self.call(Method::PATCH, path, &[], Some(body)).await
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// What is in a successful answer.
+    pub fn data(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{self}");
+        self.json()["data"].take()
+    }
+
+    /// Expects this status.
+    #[must_use]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// Status and code of an error in the contract's form.
+    pub fn refusal(&self) -> (u16, String) {
+        let body = self.json();
+        for field in ["code", "message", "request_id", "timestamp"] {
+            assert!(body[field].is_string(), "an error without {field}: {self}");
+        }
+        (self.status, body["code"].as_str().unwrap().to_owned())
+    }
+
+    /// Expects this error.
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!(self.refusal(), (status, code.to_owned()), "{self}");
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}

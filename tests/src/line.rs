@@ -1,0 +1,189 @@
+//! One MQTT 3.1.1 connection of a real client, down to the single PUBACK. It never comes back by itself.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnAck, ConnectReturnCode, ConnectionError, Event, MqttOptions, Outgoing, Packet,
+    Publish, QoS, SubscribeReasonCode, TlsConfiguration, Transport,
+};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::patience::within;
+
+/// How a connection is made.
+pub struct Dial<'a> {
+    /// Where to.
+    pub to: SocketAddr,
+    /// As whom.
+    pub client_id: &'a str,
+    /// Whether an earlier session is forgotten, and this one afterwards.
+    pub clean: bool,
+    /// What is shown and trusted.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// A live connection.
+pub struct Line {
+    client: AsyncClient,
+    events: mpsc::UnboundedReceiver<Event>,
+    inbox: VecDeque<Publish>,
+    task: JoinHandle<ConnectionError>,
+    /// Whether the broker still had this client's session.
+    pub session_present: bool,
+}
+
+impl Line {
+    /// Connects.
+    ///
+    /// # Errors
+    /// What the server or TLS has against it.
+    pub async fn dial(dial: Dial<'_>) -> Result<Self, ConnectionError> {
+        // rumqttc resolves the name itself; the certificate names the address too.
+        let mut options =
+            MqttOptions::new(dial.client_id, dial.to.ip().to_string(), dial.to.port());
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
+                dial.tls,
+            )))
+            .set_clean_session(dial.clean)
+            .set_keep_alive(Duration::from_secs(60))
+            .set_manual_acks(true);
+        let (client, mut eventloop) = AsyncClient::new(options, 64);
+        let connack = within("the answer to CONNECT", async {
+            loop {
+                match eventloop.poll().await {
+                    Ok(Event::Incoming(Packet::ConnAck(connack))) => return Ok(connack),
+                    Ok(_) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+        .await?;
+        let ConnAck {
+            session_present,
+            code,
+        } = connack;
+        assert_eq!(code, ConnectReturnCode::Success);
+        let (sender, events) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            loop {
+                match eventloop.poll().await {
+                    Ok(event) => {
+                        let _ = sender.send(event);
+                    }
+                    Err(error) => return error,
+                }
+            }
+        });
+        Ok(Self {
+            client,
+            events,
+            inbox: VecDeque::new(),
+            task,
+            session_present,
+        })
+    }
+
+    /// The next event that is none of the messages for us, which wait in the inbox; `None` at the end.
+    async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            match self.events.recv().await? {
+                Event::Incoming(Packet::Publish(publish)) => self.inbox.push_back(publish),
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// Subscribes; the server's verdict.
+    pub async fn subscribe(&mut self, filter: &str) -> SubscribeReasonCode {
+        self.client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .unwrap();
+        within("SUBACK", async {
+            loop {
+                match self.next_event().await.expect("a connection") {
+                    Event::Incoming(Packet::SubAck(suback)) => return suback.return_codes[0],
+                    _ => {}
+                }
+            }
+        })
+        .await
+    }
+
+    /// Publishes with QoS 1 without waiting for anything.
+    pub async fn send(&mut self, topic: &str, payload: Vec<u8>) {
+        self.client
+            .publish(topic, QoS::AtLeastOnce, false, payload)
+            .await
+            .unwrap();
+    }
+
+    /// Publishes with QoS 1; whether it was acknowledged before the connection ended. Nothing else may be on its way.
+    pub async fn publish(&mut self, topic: &str, payload: Vec<u8>) -> bool {
+        self.send(topic, payload).await;
+        within("PUBACK or the end", async {
+            let mut sent = None;
+            loop {
+                match self.next_event().await {
+                    Some(Event::Outgoing(Outgoing::Publish(id))) => sent = Some(id),
+                    Some(Event::Incoming(Packet::PubAck(ack))) if Some(ack.pkid) == sent => {
+                        return true;
+                    }
+                    Some(_) => {}
+                    None => return false,
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next message, not confirmed.
+    pub async fn hear(&mut self) -> Publish {
+        within("a message", self.hear_if_any())
+            .await
+            .expect("a message before the connection ended")
+    }
+
+    /// The next message, or `None` when the connection ended before one came. Loses nothing when it is dropped.
+    pub async fn hear_if_any(&mut self) -> Option<Publish> {
+        loop {
+            if let Some(publish) = self.inbox.pop_front() {
+                return Some(publish);
+            }
+            match self.events.recv().await? {
+                Event::Incoming(Packet::Publish(publish)) => self.inbox.push_back(publish),
+                _ => {}
+            }
+        }
+    }
+
+    /// Confirms a message: PUBACK.
+    pub async fn confirm(&mut self, publish: &Publish) {
+        self.client.ack(publish).await.unwrap();
+    }
+
+    /// Says goodbye.
+    pub async fn leave(self) {
+        self.client.disconnect().await.unwrap();
+        let _ = within("the end of the connection", self.task).await;
+    }
+
+    /// Is gone, without a word.
+    pub async fn vanish(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// Waits until the server has ended the connection.
+    pub async fn ended(self) -> ConnectionError {
+        within("the end of the connection", self.task)
+            .await
+            .unwrap()
+    }
+}

@@ -1,0 +1,210 @@
+//! A platform on a database of its own, with a clock that can be moved.
+//!
+//! The platform runs in a runtime of its own, so that it can be killed in the middle of whatever it
+//! does: [`World::crash`] drops all its tasks where they stand, as the end of a process would.
+//! What a real `kill -9` does besides is a matter for tests of the process.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use platform::app::{App, Options};
+use platform::clock::Clock;
+use platform::config::{Config, QrisPartner, QrisProfile};
+use platform::service::{Actor, token};
+use sqlx::PgPool;
+use tokio::runtime::{Builder, Runtime};
+use wire::MerchantId;
+
+use crate::acquirer::{self, Acquirer};
+use crate::api::Api;
+use crate::database::TestDatabase;
+
+/// A platform and everything around it.
+pub struct World {
+    /// The platform's clock.
+    pub clock: Clock,
+    /// A look into the database.
+    pub pool: PgPool,
+    config: Config,
+    life: Option<Life>,
+    admin_token: String,
+    _dir: tempfile::TempDir,
+    _database: TestDatabase,
+}
+
+/// One run of the platform.
+struct Life {
+    app: App,
+    runtime: Runtime,
+}
+
+impl World {
+    /// A platform that has just been started for the first time.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = TestDatabase::create().await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::demo().unwrap();
+        config.database.url = database.url().to_owned();
+        config.database.connections_max = 8;
+        config.data_dir = dir.path().to_owned();
+        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = anywhere;
+        config.mqtt.listen = anywhere;
+        config.metrics.listen = anywhere;
+        for partner in [acquirer::OURS, acquirer::ANOTHER] {
+            let file = dir.path().join(format!("{partner}.secret"));
+            std::fs::write(&file, acquirer::secret_of(partner)).unwrap();
+            let partner_config = QrisPartner {
+                profile: QrisProfile::Hmac,
+                secret_files: vec![file],
+                secret_envs: Vec::new(),
+            };
+            config
+                .qris_partners
+                .insert(partner.to_owned(), partner_config);
+        }
+        config.payments.qr_partner = acquirer::OURS.to_owned();
+        change(&mut config);
+        let mut world = Self {
+            clock: Clock::default(),
+            pool: database.pool().await.unwrap(),
+            config,
+            life: None,
+            admin_token: String::new(),
+            _dir: dir,
+            _database: database,
+        };
+        world.start().await;
+        world.admin_token = world.token(Role::Admin).await;
+        world
+    }
+
+    /// Starts the platform on what an earlier run left.
+    pub async fn start(&mut self) {
+        assert!(self.life.is_none(), "it runs already");
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let config = self.config.clone();
+        let options = Options {
+            clock: self.clock.clone(),
+            make_ca: true,
+            metrics: Some(recorder()),
+        };
+        let app = runtime
+            .spawn(async move { App::start(&config, options).await })
+            .await
+            .unwrap()
+            .unwrap();
+        self.life = Some(Life { app, runtime });
+    }
+
+    /// Stops the platform as an operator would.
+    pub async fn stop(&mut self) {
+        let Life { app, runtime } = self.life.take().unwrap();
+        runtime.spawn(app.stop()).await.unwrap().unwrap();
+        runtime.shutdown_background();
+    }
+
+    /// Ends the platform where it stands.
+    pub fn crash(&mut self) {
+        let Life { app, runtime } = self.life.take().unwrap();
+        runtime.shutdown_background();
+        drop(app);
+    }
+
+    /// The running platform.
+    pub fn app(&self) -> &App {
+        &self.life.as_ref().unwrap().app
+    }
+
+    /// Where boxes connect.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.app().mqtt_addr()
+    }
+
+    /// `https://…`, without a path.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.app().http_addr().port())
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self) -> Api {
+        Api::new(&self.url(), self.app().root_pem())
+    }
+
+    /// A client that may do everything.
+    pub fn admin(&self) -> Api {
+        self.anonymous().with_token(&self.admin_token)
+    }
+
+    /// A client with this role.
+    pub async fn staff(&self, role: Role) -> Api {
+        self.anonymous().with_token(&self.token(role).await)
+    }
+
+    /// A fresh token for a role of the platform's own people.
+    pub async fn token(&self, role: Role) -> String {
+        self.token_for(role, None, TimeDelta::hours(12)).await
+    }
+
+    /// A fresh token for any role.
+    pub async fn token_for(
+        &self,
+        role: Role,
+        merchant_id: Option<MerchantId>,
+        lifetime: TimeDelta,
+    ) -> String {
+        let context = self.app().context().clone();
+        let make = async move {
+            let mut unit = context.begin(Actor::system()).await?;
+            let new = token::create(&mut unit, role, merchant_id, "story", lifetime).await?;
+            unit.commit().await?;
+            Ok::<_, platform::service::Error>(new.token)
+        };
+        let runtime = &self.life.as_ref().unwrap().runtime;
+        runtime.spawn(make).await.unwrap().unwrap()
+    }
+
+    /// The acquirer that our merchants are registered with.
+    pub fn acquirer(&self) -> Acquirer {
+        Acquirer::new(self.anonymous(), self.clock.clone(), acquirer::OURS)
+    }
+
+    /// Another acquirer that we know, with no merchants of ours.
+    pub fn another_acquirer(&self) -> Acquirer {
+        Acquirer::new(self.anonymous(), self.clock.clone(), acquirer::ANOTHER)
+    }
+
+    /// Moves the platform's clock ahead.
+    pub fn later(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+}
+
+impl Drop for World {
+    /// A failing story must not wait for anything, and a runtime may not be dropped in another.
+    fn drop(&mut self) {
+        if self.life.is_some() {
+            self.crash();
+        }
+    }
+}
+
+/// A process has one recorder, however many platforms.
+fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER
+        .get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
+        .clone()
+}
