@@ -1,0 +1,362 @@
+//! Boxes that do nothing but listen, take the time, and acknowledge.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use certs::csr::{KeyAndCsr, KeyKind};
+use chrono::Utc;
+use domain::partner_signature::{PartnerSecret, sign};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use rand::seq::IndexedRandom as _;
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use tests::api::Api;
+use tests::line::{Dial, Line};
+use tests::shop::text;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use wire::message::{AckStatus, PaymentAck};
+use wire::{
+    Channel, DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
+    VerifyingKeys,
+};
+
+use crate::figures::Legs;
+use crate::server::Server;
+
+/// How many boxes are provisioned or connected at a time.
+const AT_A_TIME: usize = 16;
+/// How long a payment may take before it counts as lost.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
+
+/// A box that is connected; its task owns the line.
+struct Listener {
+    api: Api,
+    device_id: DeviceId,
+}
+
+/// A payment that reached a box.
+struct Heard {
+    transaction_id: TransactionId,
+    event_id: EventId,
+    at: Instant,
+}
+
+/// Connected boxes.
+pub(crate) struct Fleet {
+    listeners: Vec<Listener>,
+    sender: mpsc::UnboundedSender<Heard>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        let (sender, heard) = mpsc::unbounded_channel();
+        Self {
+            listeners: Vec::new(),
+            sender,
+            heard,
+        }
+    }
+}
+
+impl Fleet {
+    pub(crate) fn len(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Provisions and connects boxes until there are `count`.
+    pub(crate) async fn grow(&mut self, server: &Server, count: usize) -> anyhow::Result<()> {
+        let admin = server.api("admin")?;
+        let outlet = server
+            .demo
+            .merchants
+            .first()
+            .and_then(|merchant| merchant.outlet_ids.first());
+        let outlet = outlet.context("the demo has no outlet")?.clone();
+        let missing = self.listeners.len()..count;
+        let sender = self.sender.clone();
+        let new: Vec<Listener> = stream::iter(missing)
+            .map(|number| switch_on(server, &admin, &outlet, number, sender.clone()))
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        self.listeners.extend(new);
+        Ok(())
+    }
+
+    /// Pays random boxes, one every `period`.
+    pub(crate) async fn pay(
+        &mut self,
+        server: &Server,
+        payments: usize,
+        period: Duration,
+    ) -> anyhow::Result<Legs> {
+        // The codes are asked for beforehand: only the payment is measured.
+        let mut rng = rand::rng();
+        let customers: Vec<&Listener> = (0..payments)
+            .filter_map(|_| self.listeners.choose(&mut rng))
+            .collect();
+        let codes: Vec<TransactionId> = stream::iter(customers)
+            .map(|listener| ask(listener))
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        let client = Api::new(&server.demo.api_url, &server.root_pem);
+        let secret = PartnerSecret::new(server.demo.qris_partner.secret.as_bytes());
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let mut sent = HashMap::new();
+        for transaction_id in &codes {
+            ticks.tick().await;
+            let (client, partner, answers) = (
+                client.clone(),
+                server.demo.qris_partner.id.clone(),
+                answers.clone(),
+            );
+            let body = success(*transaction_id);
+            let (timestamp, signature) = sign(&secret, now(), &body);
+            let start = Instant::now();
+            sent.insert(*transaction_id, start);
+            tokio::spawn(async move {
+                let headers = [
+                    ("x-partner-id", partner.as_str()),
+                    ("x-partner-timestamp", &timestamp),
+                    ("x-partner-signature", &signature),
+                ];
+                let answer = client
+                    .call(
+                        Method::POST,
+                        "/integrations/qris/callback",
+                        &headers,
+                        Some(body),
+                    )
+                    .await;
+                let _ = answers.send((answer.status, start.elapsed()));
+            });
+        }
+        let mut legs = Legs::default();
+        self.collect(&codes, &sent, &mut legs).await?;
+        for _ in &codes {
+            let (status, time) = answered.recv().await.context("an answer is missing")?;
+            if status != 200 {
+                bail!("a callback was answered {status}");
+            }
+            legs.answered.add(time);
+        }
+        played(server, &codes, &mut legs).await?;
+        Ok(legs)
+    }
+
+    async fn collect(
+        &mut self,
+        codes: &[TransactionId],
+        sent: &HashMap<TransactionId, Instant>,
+        legs: &mut Legs,
+    ) -> anyhow::Result<()> {
+        let mut events = HashSet::new();
+        let mut open: HashSet<TransactionId> = codes.iter().copied().collect();
+        while !open.is_empty() {
+            let heard = tokio::time::timeout(HEARD_WITHIN, self.heard.recv())
+                .await
+                .with_context(|| format!("{} payments were not heard", open.len()))?
+                .context("no box is left")?;
+            if !events.insert(heard.event_id) {
+                legs.repeated += 1;
+            } else if let (true, Some(start)) = (
+                open.remove(&heard.transaction_id),
+                sent.get(&heard.transaction_id),
+            ) {
+                legs.heard.add(heard.at.duration_since(*start));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program that measures the present"
+)]
+fn now() -> chrono::DateTime<Utc> {
+    Utc::now()
+}
+
+fn success(transaction_id: TransactionId) -> Vec<u8> {
+    json!({
+        "event_id": format!("bench-{transaction_id}"),
+        "transaction_id": transaction_id,
+        "partner_reference": format!("bench-{transaction_id}"),
+        "amount": 50_000,
+        "currency": "IDR",
+        "status": "success",
+        "paid_at": now(),
+    })
+    .to_string()
+    .into_bytes()
+}
+
+async fn ask(listener: &Listener) -> anyhow::Result<TransactionId> {
+    let key = format!("{:032x}", rand::random::<u128>());
+    let body = json!({ "device_id": listener.device_id, "amount": 50_000, "currency": "IDR", "request_id": key });
+    let headers = [("idempotency-key", key.as_str())];
+    let answer = listener
+        .api
+        .post_with("/device/transactions/dynamic-qr", &headers, &body)
+        .await
+        .expect(201);
+    Ok(text(&answer.json(), "transaction_id").parse()?)
+}
+
+/// A terminal and a box at it, through the public API, connected.
+async fn switch_on(
+    server: &Server,
+    admin: &Api,
+    outlet: &str,
+    number: usize,
+    heard: mpsc::UnboundedSender<Heard>,
+) -> anyhow::Result<Listener> {
+    let terminal =
+        json!({ "name": format!("Bench {number}"), "terminal_label": format!("B{number:05}") });
+    let terminal = admin
+        .post(&format!("/admin/outlets/{outlet}/terminals"), &terminal)
+        .await
+        .expect(201)
+        .data();
+    let device = json!({
+        "serial_number": format!("BENCH-{number:05}"),
+        "model": "bench",
+        "capabilities": ["speaker", "display", "dynamic_qr"],
+    });
+    let device = admin
+        .post("/admin/devices", &device)
+        .await
+        .expect(201)
+        .data();
+    let device_id: DeviceId = text(&device, "id").parse()?;
+    let bind = json!({ "terminal_id": terminal["id"] });
+    let _ = admin
+        .post(&format!("/admin/devices/{device_id}/bind"), &bind)
+        .await
+        .expect(200);
+    let key = KeyAndCsr::generate(KeyKind::P256, "bench")?;
+    let activation = json!({
+        "serial_number": device["serial_number"],
+        "activation_code": device["activation_code"],
+        "csr": key.csr_pem(),
+        "firmware_version": "1.0.0",
+    });
+    let anonymous = Api::new(&server.demo.api_url, &server.root_pem);
+    let activated = anonymous
+        .post("/device/provision/activate", &activation)
+        .await
+        .expect(200)
+        .data();
+    let keys: VerifyingKeys = serde_json::from_value(activated["announcement_keys"].clone())?;
+    let chain = format!(
+        "{}{}",
+        text(&activated, "certificate"),
+        text(&activated, "ca_chain")
+    );
+    let tls = certs::tls::client_config(
+        certs::tls::roots_from_pem(&server.root_pem)?,
+        Some((
+            certs::tls::chain_from_pem(&chain)?,
+            certs::tls::key_from_pem(&key.key_pem())?,
+        )),
+        Vec::new(),
+    )?;
+    let to: SocketAddr =
+        tokio::net::lookup_host((server.demo.mqtt_host.as_str(), server.demo.mqtt_port))
+            .await?
+            .find(SocketAddr::is_ipv4)
+            .context("the MQTT host has no address")?;
+    let client_id = device_id.to_string();
+    let mut line = Line::dial(Dial {
+        to,
+        client_id: &client_id,
+        clean: true,
+        tls,
+    })
+    .await?;
+    line.subscribe(&format!("devices/{device_id}/downlink/#"))
+        .await;
+    tokio::spawn(listen(line, device_id, keys, heard));
+    Ok(Listener {
+        api: anonymous.with_token(&text(&activated, "device_token")),
+        device_id,
+    })
+}
+
+/// Takes the time of each payment, then acknowledges it as a box does.
+async fn listen(
+    mut line: Line,
+    device_id: DeviceId,
+    keys: VerifyingKeys,
+    heard: mpsc::UnboundedSender<Heard>,
+) {
+    let ack_topic = Topic::new(device_id, Channel::PaymentAck).to_string();
+    while let Some(publish) = line.hear_if_any().await {
+        let at = Instant::now();
+        let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
+        let opened = channel
+            .ok()
+            .and_then(|channel| keys.open(device_id, channel, &publish.payload).ok());
+        if let Some(DownlinkMessage::PaymentSuccess(payment)) = opened {
+            let seen = Heard {
+                transaction_id: payment.transaction_id,
+                event_id: payment.event_id,
+                at,
+            };
+            if heard.send(seen).is_err() {
+                return;
+            }
+            line.confirm(&publish).await;
+            let ack = UplinkMessage::PaymentAck(PaymentAck {
+                event_id: payment.event_id,
+                status: AckStatus::Played,
+                played_at: None,
+                reason: None,
+            });
+            if let Ok(bytes) = ack.encode(Encoding::Json) {
+                line.send(&ack_topic, bytes).await;
+            }
+        } else {
+            line.confirm(&publish).await;
+        }
+    }
+}
+
+/// How long it took from the commit of each payment until its `played` was durable, by the platform's own clock.
+async fn played(server: &Server, codes: &[TransactionId], legs: &mut Legs) -> anyhow::Result<()> {
+    let ids: Vec<uuid::Uuid> = codes.iter().map(|id| id.as_uuid()).collect();
+    let mut conn = PgConnection::connect(&server.demo.database_url).await?;
+    let deadline = Instant::now() + HEARD_WITHIN;
+    loop {
+        let times: Vec<i64> = sqlx::query_scalar(
+            "SELECT (extract(epoch FROM acked_at - created_at) * 1000000)::bigint FROM notifications
+             WHERE transaction_id = ANY($1) AND status = 'played'",
+        )
+        .bind(&ids)
+        .fetch_all(&mut conn)
+        .await?;
+        if times.len() == codes.len() {
+            times
+                .iter()
+                .for_each(|time| legs.played.add(Duration::from_micros(time.unsigned_abs())));
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "only {} of {} payments are played in the database",
+                times.len(),
+                codes.len()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
