@@ -33,7 +33,7 @@ use crate::listener::Accepted;
 use crate::protocol::{
     Connect, ConnectError, ConnectRefusal, Protocol, Terms, Will, read_connect, refuse,
 };
-use crate::registry::{Registry, Seat};
+use crate::registry::{Line, Registry, Seat};
 use crate::session::{Ending, Opening, Session};
 use crate::transport::{Event, Transport};
 
@@ -335,10 +335,10 @@ impl<H: Host> Shared<H> {
 
         let line = Arc::clone(seat.line());
         if session_present {
+            let mut outbound = line.outbound();
             let left = self
                 .registry
                 .reattach(key.device_id, key.epoch, Instant::now());
-            let mut outbound = line.outbound();
             outbound.set_subscriptions(subscriptions.clone());
             if let Some(left) = left {
                 outbound.resume(left);
@@ -399,13 +399,7 @@ impl<H: Host> Shared<H> {
         let keep = ending
             .session_expiry_s
             .map_or(persistent, |seconds| seconds > 0);
-        let left = seat.line().outbound().detach();
-        match left.filter(|_| keep) {
-            Some(left) => self
-                .registry
-                .detach(key.device_id, key.epoch, left, Instant::now()),
-            None => self.registry.forget(key.device_id),
-        }
+        self.keep_unacknowledged(key, seat.line(), keep);
 
         let (transport, uplinks) = session.into_parts(ending);
         // The box hears it at once; what it sent before is brought to its end meanwhile.
@@ -435,6 +429,17 @@ impl<H: Host> Shared<H> {
         };
         self.end(key, end).await;
         drop(seat);
+    }
+
+    /// Puts aside what the box has not acknowledged, if its session is kept.
+    fn keep_unacknowledged(&self, key: SessionKey, line: &Line, keep: bool) {
+        let mut outbound = line.outbound();
+        match outbound.detach().filter(|_| keep) {
+            Some(left) => self
+                .registry
+                .detach(key.device_id, key.epoch, left, Instant::now()),
+            None => self.registry.forget(key.device_id),
+        }
     }
 
     /// The end of a session whose box never got its CONNACK.

@@ -33,7 +33,8 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Admission, Refusal>> + Send;
 
     /// The whole set of subscriptions after a SUBSCRIBE or UNSUBSCRIBE. For a persistent session they are durable
-    /// when this answers: SUBACK is sent after it. Never called twice at a time for one session.
+    /// when this answers: SUBACK is sent after it. Never called twice at a time for one session, and not called when a
+    /// SUBSCRIBE repeats what the session already has (a box that subscribes at every connect costs no write).
     fn subscriptions_changed(
         &self,
         session: SessionKey,

@@ -34,6 +34,24 @@
 //!
 //! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
 //! will delay interval (5.0) is not waited for: that a box is gone is news at once.
+//!
+//! # Metrics
+//!
+//! | name | labels | counts |
+//! |---|---|---|
+//! | `mqtt_connections_total` | `outcome` | accepted connections, and those shed at a cap |
+//! | `mqtt_connects_total` | `outcome` | admitted, or why not: from the handshake to the registry |
+//! | `mqtt_sessions_live` | | sessions that can be reached (gauge) |
+//! | `mqtt_sessions_ended_total` | `reason` | ends, by [`EndReason`] |
+//! | `mqtt_ended_timeouts_total` | | ends that the platform did not take note of in time |
+//! | `mqtt_uplinks_total` | `type`, `outcome` | messages of boxes: durable, unavailable, dropped |
+//! | `mqtt_forbidden_total` | `action` | attempts on topics that are not the box's own |
+//! | `mqtt_downlinks_total` | `outcome` | messages for boxes: queued, sent, sent_again, or why not |
+//! | `mqtt_unknown_pubacks_total` | | acknowledgements of packets that were not under way |
+//! | `mqtt_router_publishes_total` | `outcome` | handed to the router, or dropped before it |
+//! | `mqtt_router_overwritten_total` | | messages that the router's ring overwrote unread |
+//! | `mqtt_router_unreadable_total` | | messages in the router that are not ours |
+//! | `mqtt_router_restarts_total` | | times its thread ended |
 
 // One of the stories of tests/edge is told inside this crate (in `edge`), with what the others are told with.
 #[cfg(test)]

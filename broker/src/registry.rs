@@ -187,18 +187,26 @@ impl Registry {
 
     /// Drops what waits for the device, also what was published before `sequence` and has yet to arrive here.
     pub(crate) fn withdraw(&self, device: DeviceId, sequence: u64) {
-        lock(&self.detached).remove(device);
-        if let Some(line) = self.live_line(device) {
+        // Twice, around the lines: a connection moves what was left into its line, and out of it again at its end,
+        // while it holds the line's lock. Whichever way it is moving now, one of these three finds it.
+        self.forget(device);
+        let lines = self
+            .shard(device)
+            .get(&device)
+            .map(|entry| entry.lines.clone());
+        for line in lines.into_iter().flatten() {
             line.outbound().withdraw(sequence);
         }
+        self.forget(device);
     }
 
-    /// Keeps what a session left unacknowledged.
+    /// Keeps what a session left unacknowledged. The caller holds its line's lock.
     pub(crate) fn detach(&self, device: DeviceId, epoch: i64, left: Unacknowledged, now: Instant) {
         lock(&self.detached).put(device, epoch, left, now);
     }
 
-    /// What the device's last session of this process left, if that was the session just before `epoch`.
+    /// What the device's last session of this process left, if that was the session just before `epoch`. The caller
+    /// holds its line's lock.
     pub(crate) fn reattach(
         &self,
         device: DeviceId,
@@ -464,6 +472,15 @@ mod tests {
         leave(5);
         registry.withdraw(device(1), 9);
         assert!(registry.reattach(device(1), 6, now).is_none(), "withdrawn");
+    }
+
+    #[test]
+    fn a_withdrawal_reaches_a_connection_that_is_not_live_yet() {
+        let registry = registry(8);
+        let seat = registry.take_seat(device(1));
+        seat.line().outbound().resume(unacknowledged(2));
+        registry.withdraw(device(1), 9);
+        assert!(seat.line().outbound().detach().is_none());
     }
 
     #[test]

@@ -327,6 +327,8 @@ mod tests {
     use tokio::sync::mpsc;
     use wire::Channel;
 
+    use crate::common::within;
+
     fn downlink(number: u128) -> Downlink {
         Downlink {
             device_id: DeviceId::from_uuid(Uuid::from_u128(number % 50)),
@@ -372,7 +374,8 @@ mod tests {
             running.router.publish(downlink(number));
         }
         for number in 0..COUNT {
-            let (device, message) = running.delivered.recv().await.unwrap();
+            let delivered = within("a delivery", running.delivered.recv());
+            let (device, message) = delivered.await.unwrap();
             assert_eq!(device, downlink(number).device_id);
             assert_eq!(message.key, Some(Uuid::from_u128(number)));
             assert_eq!(message.payload, number.to_string());
@@ -391,12 +394,15 @@ mod tests {
             running.router.break_thread();
             // What is published while it is down is lost; the outbox would send it again, as this loop does.
             let mut again = tokio::time::interval(Duration::from_millis(5));
-            let message = loop {
-                tokio::select! {
-                    delivered = running.delivered.recv() => break delivered.unwrap().1,
-                    _ = again.tick() => running.router.publish(downlink(round)),
+            let carried = within("a delivery", async {
+                loop {
+                    tokio::select! {
+                        delivered = running.delivered.recv() => return delivered.unwrap().1,
+                        _ = again.tick() => running.router.publish(downlink(round)),
+                    }
                 }
-            };
+            });
+            let message = carried.await;
             assert_eq!(message.key, Some(Uuid::from_u128(round)));
         }
         running.stop.cancel();
