@@ -7,7 +7,7 @@
 //! [`store`] is all the SQL there is, as free functions on a connection; [`service`] holds the use
 //! cases and owns each database transaction; [`http`], [`bridge`] (MQTT) and [`jobs`] call services
 //! and never the store. [`app`] builds the whole from a [`config::Config`] and runs it;
-//! [`demo`] is a client of the public API that happens to start the server it talks to.
+//! the executable adds the command line and the demonstration, which nothing here depends on.
 
 pub mod app;
 pub mod bridge;

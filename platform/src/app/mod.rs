@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use broker::{Edge, EdgeConfig, EdgeHandle};
+use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
@@ -36,6 +36,7 @@ use crate::http::{self, listener};
 use crate::jobs;
 use crate::postgres;
 use crate::service::context::Parts;
+use crate::service::signal::Signals;
 use crate::service::{self, Context, Settings};
 
 pub use database::{connect, migrate, open};
@@ -97,17 +98,13 @@ impl App {
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
         let (signals, receivers) = service::signal::channel();
         let mqtt_listen = reserve(config.mqtt.listen)?;
-        let context = Context::new(Parts {
-            pool: pool.clone(),
-            clock: options.clock.clone(),
-            settings: settings(config, mqtt_listen.port())?,
-            ca: IssuingCa::load(&config.pki_dir())?,
-            signer: keys::signer(config)?,
-            announcement_keys: keys::verifying_keys(config)?,
-            qris_partners: partners::qris(config)?,
-            rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
+        let context = context(
+            config,
+            &options.clock,
+            pool.clone(),
+            mqtt_listen.port(),
             signals,
-        });
+        )?;
         service::fee::ensure_basic(&context)
             .await
             .context("cannot make the fee profile fee_basic")?;
@@ -124,7 +121,14 @@ impl App {
             tls: pki.mqtt,
             limits: edge_limits(config),
         };
-        let edge = Edge::start(edge_config, bridge.host(), soft.clone()).await?;
+        let edge = Edge::start(edge_config, bridge.host(), soft.clone())
+            .await
+            .map_err(|error| match error {
+                EdgeError::Listen { address, source } => {
+                    anyhow::Error::new(source).context(cannot_listen(address, "mqtt.listen"))
+                }
+                error => error.into(),
+            })?;
         bridge.run(edge.clone(), receivers, &tasks, &hard);
 
         let http = http_listener.local_addr()?;
@@ -253,10 +257,58 @@ impl App {
     }
 }
 
+/// The database and what use cases stand on, without a server: for a command that does one thing and ends.
+/// The embedded database is the caller's to stop.
+///
+/// # Errors
+/// As [`App::start`].
+pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server>, Context)> {
+    let (server, pool) = database::open(config).await?;
+    if server.is_some() {
+        // Nobody else uses it now; another database is for `platform migrate`.
+        database::migrate(&pool).await?;
+    }
+    let (signals, _nobody) = service::signal::channel();
+    let context = context(
+        config,
+        &Clock::system(),
+        pool,
+        config.mqtt.listen.port(),
+        signals,
+    )?;
+    Ok((server, context))
+}
+
+fn context(
+    config: &Config,
+    clock: &Clock,
+    pool: PgPool,
+    mqtt_port: u16,
+    signals: Signals,
+) -> anyhow::Result<Context> {
+    Ok(Context::new(Parts {
+        pool,
+        clock: clock.clone(),
+        settings: settings(config, mqtt_port)?,
+        ca: IssuingCa::load(&config.pki_dir()).with_context(|| pki::no_ca(&config.pki_dir()))?,
+        signer: keys::signer(config)?,
+        announcement_keys: keys::verifying_keys(config)?,
+        qris_partners: partners::qris(config)?,
+        rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
+        signals,
+    }))
+}
+
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address} ({key})"))
+        .with_context(|| cannot_listen(address, key))
+}
+
+/// Names the key, and the variable that sets it.
+fn cannot_listen(address: SocketAddr, key: &str) -> String {
+    let variable = key.to_uppercase().replace('.', "__");
+    format!("cannot listen on {address} ({key}; SOUNDBOX__{variable} sets another, port 0 any)")
 }
 
 /// Port 0 for MQTT: the number must be known before the edge starts, because it is told to boxes.
@@ -265,7 +317,7 @@ fn reserve(address: SocketAddr) -> anyhow::Result<SocketAddr> {
         return Ok(address);
     }
     let probe = std::net::TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address} (mqtt.listen)"))?;
+        .with_context(|| cannot_listen(address, "mqtt.listen"))?;
     Ok(probe.local_addr()?)
 }
 

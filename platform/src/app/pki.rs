@@ -1,5 +1,6 @@
 //! The server's certificate, and the trust in the fleet's.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,13 +36,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
         FleetCa::init(&dir, clock.now(), &InitOptions::default())
             .with_context(|| format!("cannot make a development CA in {}", dir.display()))?;
     }
-    let ca = IssuingCa::load(&dir).with_context(|| {
-        format!(
-            "no usable fleet CA in {} (pki.dir); `certs init --dir {}` makes one",
-            dir.display(),
-            dir.display()
-        )
-    })?;
+    let ca = IssuingCa::load(&dir).with_context(|| no_ca(&dir))?;
     let (chain_pem, key_pem) = server_certificate(config, &ca, clock)?;
     let server_config = |client_auth: ClientAuth, alpn: &[&str], resumption: bool| {
         let chain = tls::chain_from_pem(&chain_pem)?;
@@ -66,6 +61,14 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
     })
 }
 
+/// What to do about a CA that is missing.
+pub(super) fn no_ca(dir: &Path) -> String {
+    format!(
+        "no usable fleet CA in {0} (pki.dir); `certs init --dir {0}` makes one",
+        dir.display()
+    )
+}
+
 fn server_certificate(
     config: &Config,
     ca: &IssuingCa,
@@ -85,7 +88,7 @@ fn server_certificate(
             .context("cannot issue the server certificate (pki.server_names)")?;
         return Ok((issued.certificate.chain_pem, issued.key_pem));
     }
-    let read = |file: &std::path::Path| {
+    let read = |file: &Path| {
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
     };
     Ok((

@@ -37,6 +37,8 @@ pub fn router(operations: Operations) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(numbers))
+        // For whoever opens the address without a path.
+        .route("/", get(numbers))
         .with_state(operations)
 }
 

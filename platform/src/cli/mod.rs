@@ -1,0 +1,106 @@
+//! The command line. One file for each command; an error is one sentence on standard error.
+
+mod demo;
+mod duration;
+mod logging;
+mod migrate;
+mod serve;
+mod signals;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use platform::config::Config;
+
+/// The QRIS soundbox platform.
+#[derive(Parser)]
+#[command(name = "platform", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the platform until SIGTERM or Ctrl-C.
+    Serve(ConfigArgs),
+    /// Bring the database to the version of this program.
+    Migrate(ConfigArgs),
+    /// API tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Run the platform with demo merchants, simulated boxes and an acquirer that pays them.
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// A configuration file; config/default.toml explains every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> anyhow::Result<Config> {
+        Config::load(self.config.as_deref())
+    }
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = tokio::runtime::Runtime::new()
+        .context("cannot start the asynchronous runtime")
+        // On the main thread, which lives as long as the process: children that are started there can be tied to it.
+        .and_then(|runtime| runtime.block_on(dispatch(cli)));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args.load()?).await,
+        Command::Migrate(args) => migrate::run(&args.load()?).await,
+        Command::Token(command) => token::run(&command).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named() {
+        let refused = |line: &[&str]| {
+            Cli::try_parse_from(line)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
+        let unit = refused(&["platform", "demo", "--pay-every", "5 seconds"]);
+        assert!(unit.contains("--pay-every"), "{unit}");
+        let role = refused(&[
+            "platform", "token", "create", "--role", "boss", "--name", "x",
+        ]);
+        assert!(
+            role.contains("--role") && role.contains("merchant_owner"),
+            "{role}"
+        );
+    }
+}

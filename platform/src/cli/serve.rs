@@ -1,0 +1,40 @@
+//! `platform serve`: the platform, until it is asked to stop.
+
+use std::process::ExitCode;
+
+use platform::app::{App, Options};
+use platform::config::Config;
+
+use super::{logging, signals};
+
+pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    logging::init(&config.log)?;
+    let stop = signals::stop_token()?;
+    let app = tokio::select! {
+        started = App::start(config, Options::default()) => started?,
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
+    println!(
+        "ready: API on {}, MQTT on {}, health and metrics on {}{}",
+        app.http_addr(),
+        app.mqtt_addr(),
+        app.metrics_addr(),
+        app.embedded_database_url()
+            .map(|url| format!(", embedded database {url}"))
+            .unwrap_or_default(),
+    );
+    let lost = tokio::select! {
+        () = stop.cancelled() => false,
+        () = app.database_lost() => true,
+    };
+    tracing::info!("stopping");
+    let stopped = app.stop().await;
+    if lost {
+        anyhow::bail!(
+            "the embedded Postgres has ended by itself; its log is in {}",
+            config.data_dir().display()
+        );
+    }
+    stopped?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! `platform token create`: the first token of an installation, before anybody can log in.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Subcommand};
+use domain::role::Role;
+use platform::app;
+use platform::service::{self, Actor, Context, Noun, token};
+use wire::MerchantId;
+
+use super::{ConfigArgs, duration, logging};
+
+#[derive(Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token; it is printed once and cannot be read again.
+    Create(Create),
+}
+
+#[derive(Args)]
+pub(super) struct Create {
+    /// What the token may do.
+    #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.iter().map(|role| role.as_str()))
+        .try_map(|name| name.parse::<Role>()))]
+    role: Role,
+    /// Whose data it may see; for merchant roles, and only for them.
+    #[arg(long, value_name = "ID")]
+    merchant: Option<MerchantId>,
+    /// What it is for, to recognise it in lists and in the audit log.
+    #[arg(long)]
+    name: String,
+    /// How long it is good.
+    #[arg(long, default_value = "90d", value_parser = duration::parse)]
+    expires: Duration,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
+    let TokenCommand::Create(args) = command;
+    anyhow::ensure!(
+        args.role.is_of_merchant() == args.merchant.is_some(),
+        "--merchant goes with the roles merchant_owner and merchant_cashier, and only with them"
+    );
+    anyhow::ensure!(!args.name.trim().is_empty(), "--name must not be empty");
+    anyhow::ensure!(!args.expires.is_zero(), "--expires must not be zero");
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let created = create(&context, args).await;
+    context.pool().close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    let created = created?;
+    eprintln!(
+        "{} with the role {}, until {}; this is the only time that it is shown:",
+        created.id,
+        args.role.as_str(),
+        wire::time::format(created.expires_at)
+    );
+    println!("{}", created.token);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create(context: &Context, args: &Create) -> anyhow::Result<token::NewToken> {
+    let lifetime = TimeDelta::from_std(args.expires).context("--expires is too long")?;
+    let mut unit = context.begin(Actor::system()).await?;
+    let created = token::create(&mut unit, args.role, args.merchant, &args.name, lifetime)
+        .await
+        .map_err(|error| match error {
+            service::Error::NotFound(Noun::Merchant) => {
+                anyhow::anyhow!("--merchant: there is no such merchant")
+            }
+            error => error.into(),
+        })?;
+    unit.commit().await?;
+    Ok(created)
+}

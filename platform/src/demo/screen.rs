@@ -1,0 +1,261 @@
+//! What the demonstration prints: sentences for people, or one JSON object a line.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Local;
+use serde_json::{Value, json};
+use wire::MerchantId;
+
+use super::book::{Entry, Outcome, Summary, latency_ms, received_ms};
+use super::handout::Handout;
+use super::rupiah;
+
+/// The standard output.
+pub(super) struct Screen {
+    json: bool,
+    merchants: HashMap<MerchantId, String>,
+}
+
+impl Screen {
+    /// Knows merchants by their brands.
+    pub(super) fn new(json: bool, merchants: HashMap<MerchantId, String>) -> Self {
+        Self { json, merchants }
+    }
+
+    fn line(&self, line: &str) {
+        // A reader that has gone away is no reason to stop.
+        let mut stdout = std::io::stdout().lock();
+        let _gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    }
+
+    /// Everything a person needs to join in, or the same for a program.
+    ///
+    /// # Errors
+    /// None that occurs; serialisation could.
+    pub(super) fn ready(
+        &self,
+        handout: &Handout,
+        file: &std::path::Path,
+        after: Duration,
+    ) -> anyhow::Result<()> {
+        let ready_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        if self.json {
+            let mut line = serde_json::to_value(handout).context("demo.json")?;
+            for secret in ["qris_partner", "payout_partner"] {
+                line[secret] = json!({ "id": line[secret]["id"] });
+            }
+            line["event"] = json!("ready");
+            line["ready_ms"] = json!(ready_ms);
+            line["demo_file"] = json!(file);
+            self.line(&line.to_string());
+            return Ok(());
+        }
+        let mut text = format!(
+            "QRIS soundbox platform, a demonstration\n\n  \
+             API         {}   (curl --cacert {})\n  \
+             MQTT        {}:{}, TLS with a client certificate\n  \
+             Metrics     {}/metrics\n  \
+             Database    {}\n",
+            handout.api_url,
+            handout.ca_file.display(),
+            handout.mqtt_host,
+            handout.mqtt_port,
+            handout.metrics_url,
+            handout.database_url,
+        );
+        for merchant in &handout.merchants {
+            text += &format!(
+                "  Merchant    {}  {}\n",
+                merchant.merchant_id,
+                self.name(merchant.merchant_id)
+            );
+        }
+        for device in handout.devices.iter().take(BOXES_SHOWN_MAX) {
+            text += &format!(
+                "  Box         {}  {}\n",
+                device.device_id, device.serial_number
+            );
+        }
+        if handout.devices.len() > BOXES_SHOWN_MAX {
+            text += &format!("  Boxes       {} in all\n", handout.devices.len());
+        }
+        for (role, token) in &handout.tokens {
+            text += &format!("  Token       {role:<16}  {token}\n");
+        }
+        text += &format!(
+            "  All of it   {}\n\nready after {ready_ms} ms; Ctrl-C stops it\n",
+            file.display()
+        );
+        self.line(&text);
+        Ok(())
+    }
+
+    fn name(&self, id: MerchantId) -> String {
+        self.merchants
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
+    }
+
+    /// One payment. Gives its JSON line, whatever is printed.
+    pub(super) fn payment(&self, entry: &Entry<'_>) -> String {
+        let line = payment_json(entry, |id| self.name(id)).to_string();
+        if self.json {
+            self.line(&line);
+        } else {
+            self.line(&self.payment_text(entry));
+        }
+        line
+    }
+
+    fn payment_text(&self, entry: &Entry<'_>) -> String {
+        let figures = Figures::of(entry);
+        let at = entry
+            .announcements
+            .iter()
+            .filter_map(|(announcement, _)| announcement.acked_at)
+            .max()
+            .or(entry.record.and_then(|record| record.paid_at))
+            .map_or_else(
+                || "--:--:--".to_owned(),
+                |at| at.with_timezone(&Local).format("%H:%M:%S").to_string(),
+            );
+        let amount = entry
+            .record
+            .map_or_else(String::new, |record| rupiah::format(record.amount));
+        let merchant = entry.record.map_or_else(
+            || entry.id.to_string(),
+            |record| self.name(record.merchant_id),
+        );
+        let said = entry
+            .text
+            .map_or_else(String::new, |text| format!("\"{text}\"  "));
+        let became = match &entry.outcome {
+            Outcome::Played => {
+                let mut text = "played".to_owned();
+                if let Some(ms) = figures.latency_ms {
+                    text += &format!(" in {ms} ms");
+                }
+                if let Some(ms) = figures.received_ms {
+                    text += &format!(", received after {ms} ms");
+                }
+                if let Some(ms) = entry.callback_ms {
+                    text += &format!(", callback answered in {ms} ms");
+                }
+                text
+            }
+            Outcome::Waiting => "not played yet".to_owned(),
+            Outcome::Repeated => format!("REPEATED: said {} times", figures.plays),
+            Outcome::Unfounded(problem) => format!("UNFOUNDED: {problem}"),
+            Outcome::Lost(problem) => format!("LOST: {problem}"),
+            Outcome::TooLate => "paid too long ago to be announced".to_owned(),
+        };
+        format!("{at}  {amount:<12} {merchant:<18} {said}{became}")
+    }
+
+    /// Something that a person should know and that is no payment.
+    pub(super) fn notice(&self, kind: &str, problem: &str) {
+        if self.json {
+            self.line(&json!({ "event": kind, "problem": problem }).to_string());
+        } else {
+            eprintln!("{problem}");
+        }
+    }
+
+    /// The end.
+    pub(super) fn summary(&self, sum: &Summary) {
+        if self.json {
+            let line = json!({
+                "event": "summary",
+                "payments": sum.payments,
+                "played_once": sum.played_once,
+                "lost": sum.lost,
+                "repeated": sum.repeated,
+                "unfounded": sum.unfounded,
+                "p50_ms": sum.p50_ms,
+                "max_ms": sum.max_ms,
+            });
+            self.line(&line.to_string());
+            return;
+        }
+        let mut text = format!(
+            "\n{} payments: {} played exactly once, {} lost, {} repeated",
+            sum.payments, sum.played_once, sum.lost, sum.repeated
+        );
+        if sum.unfounded > 0 {
+            text += &format!(", {} unfounded", sum.unfounded);
+        }
+        if let (Some(p50), Some(max)) = (sum.p50_ms, sum.max_ms) {
+            text += &format!("; callback to played: p50 {p50} ms, max {max} ms");
+        }
+        self.line(&text);
+    }
+}
+
+/// The boxes a person wants to see by name.
+const BOXES_SHOWN_MAX: usize = 10;
+
+/// A payment's figures over the boxes at its terminal: the slowest, and the one that said it most.
+struct Figures {
+    latency_ms: Option<i64>,
+    received_ms: Option<i64>,
+    plays: u32,
+}
+
+impl Figures {
+    fn of(entry: &Entry<'_>) -> Self {
+        let all = || entry.announcements.iter();
+        Self {
+            latency_ms: all().filter_map(|(one, _)| latency_ms(one)).max(),
+            received_ms: all().filter_map(|(one, _)| received_ms(one)).max(),
+            plays: all().map(|(_, plays)| *plays).max().unwrap_or(0),
+        }
+    }
+}
+
+fn payment_json(entry: &Entry<'_>, name: impl Fn(MerchantId) -> String) -> Value {
+    let figures = Figures::of(entry);
+    let (status, problem) = match &entry.outcome {
+        Outcome::Waiting => ("waiting", None),
+        Outcome::Played => ("played", None),
+        Outcome::Repeated => ("repeated", None),
+        Outcome::Unfounded(problem) => ("unfounded", Some((*problem).to_owned())),
+        Outcome::Lost(problem) => ("lost", Some(problem.clone())),
+        Outcome::TooLate => ("too_late", None),
+    };
+    let first = entry.announcements.first().map(|(one, _)| one);
+    let boxes: Vec<Value> = entry
+        .announcements
+        .iter()
+        .map(|(one, plays)| {
+            json!({
+                "device_id": one.device_id,
+                "event_id": one.event_id,
+                "status": one.status,
+                "plays": plays,
+                "received_ms": received_ms(one),
+                "latency_ms": latency_ms(one),
+            })
+        })
+        .collect();
+    json!({
+        "event": "payment",
+        "status": status,
+        "problem": problem,
+        "transaction_id": entry.id,
+        "device_id": first.map(|one| one.device_id),
+        "event_id": first.map(|one| one.event_id),
+        "merchant_id": entry.record.map(|record| record.merchant_id),
+        "merchant": entry.record.map(|record| name(record.merchant_id)),
+        "amount": entry.record.map(|record| record.amount),
+        "text": entry.text,
+        "callback_ms": entry.callback_ms,
+        "received_ms": figures.received_ms,
+        "latency_ms": figures.latency_ms,
+        "plays": figures.plays,
+        "boxes": boxes,
+    })
+}
