@@ -81,9 +81,9 @@ pub async fn register_with(world: &World, capabilities: &[&str]) -> Registered {
     }
 }
 
-/// Puts a box at a till.
-pub async fn bind(world: &World, device_id: DeviceId, terminal_id: TerminalId) -> Value {
-    world
+/// Puts a box at a till; the binding's id.
+pub async fn bind(world: &World, device_id: DeviceId, terminal_id: TerminalId) -> BindingId {
+    let bound = world
         .admin()
         .post(
             &format!("/admin/devices/{device_id}/bind"),
@@ -91,7 +91,8 @@ pub async fn bind(world: &World, device_id: DeviceId, terminal_id: TerminalId) -
         )
         .await
         .expect(200)
-        .data()
+        .data();
+    text(&bound["binding"], "binding_id").parse().unwrap()
 }
 
 /// A key and the request for its certificate.

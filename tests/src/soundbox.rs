@@ -164,11 +164,13 @@ impl Soundbox {
         }
     }
 
-    /// The next configuration that was pushed, applied.
-    pub async fn configured(&mut self) -> ConfigPush {
+    /// Applies configurations until one says that this is where the box stands.
+    pub async fn stands(&mut self, binding_id: Option<BindingId>) {
         loop {
-            if let DownlinkMessage::ConfigPush(push) = self.next().await {
-                return push;
+            if let DownlinkMessage::ConfigPush(push) = self.next().await
+                && push.binding_id == binding_id
+            {
+                return;
             }
         }
     }

@@ -169,7 +169,9 @@ async fn authorise(
     }
     if let Some(key) = &code.used_public_key_sha256 {
         let credential = store::credential::find_newest(unit.conn(), found.id).await?;
-        let untouched = credential.is_some_and(|credential| credential.first_used_at.is_none());
+        // The credential is certificate and token alike: a box on HTTP may never show the first.
+        let untouched = credential.is_some_and(|credential| credential.first_used_at.is_none())
+            && !store::token::device_has_used_one(unit.conn(), found.id).await?;
         if *key != csr.public_key_sha256() || !untouched {
             return Ok(None);
         }

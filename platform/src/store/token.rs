@@ -114,6 +114,23 @@ pub async fn mark_used(
     Ok(())
 }
 
+/// Whether a box has used any of its live tokens.
+///
+/// # Errors
+/// The database's.
+pub async fn device_has_used_one(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM tokens
+           WHERE device_id = $1 AND revoked_at IS NULL AND first_used_at IS NOT NULL) AS "used!""#,
+        device_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Revokes all live tokens of a box.
 ///
 /// # Errors

@@ -1,0 +1,387 @@
+//! Callbacks that must have no effect, or another one than the acquirer thinks; in any order.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use tests::acquirer::{self, Letter, but_status, success};
+use tests::books::{self, Books};
+use tests::{Answer, Credentials, Shop, Soundbox, World};
+use wire::TransactionId;
+
+use crate::view::state;
+
+/// A box at a till, and a code that waits to be paid.
+async fn a_code(world: &World, amount: i64) -> (Credentials, TransactionId) {
+    let shop = Shop::open(world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(world, shop.till().id).await;
+    let id = credentials.qr(world, amount).await.transaction_id;
+    (credentials, id)
+}
+
+fn verdict(answer: &Answer) -> Value {
+    answer.data()["verdict"].clone()
+}
+
+/// Sends `body` in order, and says what was answered.
+async fn told(world: &World, bodies: &[Value]) -> Vec<Value> {
+    let mut verdicts = Vec::new();
+    for body in bodies {
+        verdicts.push(verdict(&world.acquirer().tell(body).await));
+    }
+    verdicts
+}
+
+#[tokio::test]
+async fn one_changed_byte_anywhere_has_no_effect() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let acquirer = world.acquirer();
+    let body = success(id, 50_000, "ref-1", world.clock.now()).to_string();
+    let good = acquirer.sign(body.as_bytes(), world.clock.now());
+    let before = Books::open(&world.pool).await;
+
+    let mut spoiled: Vec<Letter> = Vec::new();
+    for at in [0, body.find("50000").unwrap(), body.len() - 1] {
+        let mut letter = good.clone();
+        letter.body[at] ^= 1;
+        spoiled.push(letter);
+    }
+    let mut longer = good.clone();
+    longer.body.push(b' ');
+    spoiled.push(longer);
+    let flipped = if good.signature.starts_with('0') {
+        "1"
+    } else {
+        "0"
+    };
+    for signature in [
+        format!("{flipped}{}", &good.signature[1..]),
+        good.signature[..62].to_owned(),
+        String::new(),
+        "nonsense".to_owned(),
+    ] {
+        spoiled.push(Letter {
+            signature,
+            ..good.clone()
+        });
+    }
+    let next_second = (good.timestamp.parse::<i64>().unwrap() + 1).to_string();
+    for timestamp in [next_second, String::new(), "soon".to_owned()] {
+        spoiled.push(Letter {
+            timestamp,
+            ..good.clone()
+        });
+    }
+    for partner in ["rival", "nobody", ""] {
+        spoiled.push(Letter {
+            partner: partner.to_owned(),
+            ..good.clone()
+        });
+    }
+    for letter in &spoiled {
+        acquirer
+            .post(letter)
+            .await
+            .refused(401, "INVALID_SIGNATURE");
+    }
+
+    let rejected = i64::try_from(spoiled.len()).unwrap();
+    before
+        .changed_only(&world.pool, &[("callbacks", rejected)])
+        .await;
+    // What was never proven is not kept as if it were, and credentials not at all.
+    let kept = "SELECT count(*) FROM callbacks WHERE verdict = 'rejected' AND partner_id IS NULL
+                AND NOT headers ? 'x-partner-signature'";
+    assert_eq!(books::count(&world.pool, kept).await, rejected);
+    let _ = acquirer.post(&good).await.expect(200);
+    assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
+}
+
+#[tokio::test]
+async fn a_stale_timestamp_has_no_effect() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let acquirer = world.acquirer();
+    let body = success(id, 50_000, "ref-1", world.clock.now()).to_string();
+    let before = Books::open(&world.pool).await;
+    for seconds in [-310, 310] {
+        let at = world.clock.now() + TimeDelta::seconds(seconds);
+        let letter = acquirer.sign(body.as_bytes(), at);
+        acquirer.post(&letter).await.refused(401, "STALE_TIMESTAMP");
+    }
+    before.changed_only(&world.pool, &[("callbacks", 2)]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_has_no_effect() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let acquirer = world.acquirer();
+    let good = success(id, 50_000, "ref-1", world.clock.now());
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body.to_string()
+    };
+    let before = Books::open(&world.pool).await;
+    let unreadable = [
+        ("not JSON".to_owned(), 400, "MALFORMED_REQUEST"),
+        (String::new(), 400, "MALFORMED_REQUEST"),
+        ("[]".to_owned(), 422, "VALIDATION_FAILED"),
+        ("{}".to_owned(), 422, "VALIDATION_FAILED"),
+        (with("status", json!("maybe")), 422, "VALIDATION_FAILED"),
+        (with("paid_at", json!(null)), 422, "VALIDATION_FAILED"),
+        (
+            with("transaction_id", json!("tx_1")),
+            422,
+            "VALIDATION_FAILED",
+        ),
+        (with("currency", json!("USD")), 422, "VALIDATION_FAILED"),
+        (with("amount", json!(0)), 422, "INVALID_AMOUNT"),
+        (with("amount", json!(-50_000)), 422, "INVALID_AMOUNT"),
+        (with("amount", json!("0.5")), 422, "INVALID_AMOUNT"),
+        (with("amount", json!("many")), 422, "INVALID_AMOUNT"),
+    ];
+    for (body, status, code) in &unreadable {
+        let letter = acquirer.sign(body.as_bytes(), world.clock.now());
+        acquirer.post(&letter).await.refused(*status, code);
+    }
+    let rejected = i64::try_from(unreadable.len()).unwrap();
+    before
+        .changed_only(&world.pool, &[("callbacks", rejected)])
+        .await;
+}
+
+#[tokio::test]
+async fn a_wrong_amount_or_merchant_is_an_incident_and_nothing_else() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    let before = Books::open(&world.pool).await;
+    let now = world.clock.now();
+    for amount in [49_999, 50_001, 5_000_000] {
+        let body = success(id, amount, "ref-1", now);
+        let (status, _) = world.acquirer().tell(&body).await.refusal();
+        assert_eq!(status, 409);
+    }
+    let mut body = success(id, 50_000, "ref-1", now);
+    body["nmid"] = json!(other.nmid);
+    assert_eq!(world.acquirer().tell(&body).await.refusal().0, 409);
+    before
+        .changed_only(&world.pool, &[("callbacks", 4), ("incidents", 4)])
+        .await;
+    assert_eq!(
+        state(&world, id).await,
+        ("awaiting_payment".to_owned(), false)
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_transaction_is_an_incident_and_nothing_else() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let before = Books::open(&world.pool).await;
+    let now = world.clock.now();
+    let unknown = TransactionId::from_uuid(world.clock.uuid());
+    let body = success(unknown, 50_000, "ref-1", now);
+    world
+        .acquirer()
+        .tell(&body)
+        .await
+        .refused(404, "TRANSACTION_NOT_FOUND");
+    // Ours exists, but it is not this partner's to speak of.
+    let body = success(id, 50_000, "ref-2", now);
+    world
+        .another_acquirer()
+        .tell(&body)
+        .await
+        .refused(404, "TRANSACTION_NOT_FOUND");
+    before
+        .changed_only(&world.pool, &[("callbacks", 2), ("incidents", 2)])
+        .await;
+}
+
+#[tokio::test]
+async fn a_partner_does_not_speak_of_anothers_merchants() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let body = json!({
+        "event_id": "e", "nmid": shop.nmid, "terminal_label": shop.till().label, "partner_reference": "stolen",
+        "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
+    });
+    let _ = world.another_acquirer().tell(&body).await;
+    assert_eq!(
+        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
+        0
+    );
+    assert_eq!(
+        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
+        0
+    );
+    let real = soundbox.credentials.sell(&world, 10_000).await;
+    assert_eq!(soundbox.play().await.transaction_id, real);
+}
+
+#[tokio::test]
+async fn the_same_reference_with_another_amount_is_refused() {
+    let world = World::new().await;
+    let (credentials, id) = a_code(&world, 50_000).await;
+    let now = world.clock.now();
+    assert_eq!(
+        told(&world, &[success(id, 50_000, "ref-1", now)]).await,
+        ["accepted"]
+    );
+    let before = Books::open(&world.pool).await;
+    let body = success(id, 60_000, "ref-1", now);
+    world
+        .acquirer()
+        .tell(&body)
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+    before
+        .changed_only(&world.pool, &[("callbacks", 1), ("incidents", 1)])
+        .await;
+    // Nor may the reference be used for another transaction.
+    let other = credentials.qr(&world, 50_000).await.transaction_id;
+    let body = success(other, 50_000, "ref-1", now);
+    world
+        .acquirer()
+        .tell(&body)
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+    assert_eq!(state(&world, other).await.0, "awaiting_payment");
+}
+
+#[tokio::test]
+async fn another_reference_on_a_paid_transaction_is_kept_and_not_announced() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let id = soundbox.credentials.sell(&world, 50_000).await;
+    soundbox.play().await;
+    let before = Books::open(&world.pool).await;
+    let body = success(id, 50_000, "second-money", world.clock.now());
+    assert_eq!(told(&world, &[body.clone()]).await, ["unmatched"]);
+    before
+        .changed_only(&world.pool, &[("callbacks", 1), ("unmatched_payments", 1)])
+        .await;
+    assert_eq!(told(&world, &[body]).await, ["duplicate"]);
+    let next = soundbox.credentials.sell(&world, 10_000).await;
+    assert_eq!(soundbox.play().await.transaction_id, next);
+}
+
+#[tokio::test]
+async fn failed_and_then_paid_is_late_and_announced() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
+    let success = success(id, 50_000, "ref-1", world.clock.now());
+    let failed = but_status(success.clone(), "failed");
+    assert_eq!(told(&world, &[failed.clone()]).await, ["accepted"]);
+    assert_eq!(state(&world, id).await, ("failed".to_owned(), false));
+    assert_eq!(told(&world, &[success]).await, ["accepted"]);
+    assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
+    assert_eq!(soundbox.play().await.transaction_id, id);
+    books::must_balance(&world.pool).await;
+}
+
+#[tokio::test]
+async fn expired_and_then_paid_is_late_and_announced() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let by_callback = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
+    let by_time = soundbox.credentials.qr(&world, 51_000).await.transaction_id;
+    let body = success(by_callback, 50_000, "ref-1", world.clock.now());
+    let expired = but_status(body.clone(), "expired");
+    assert_eq!(told(&world, &[expired]).await, ["accepted"]);
+    assert_eq!(state(&world, by_callback).await.0, "expired");
+    assert_eq!(told(&world, &[body]).await, ["accepted"]);
+    assert_eq!(soundbox.play().await.transaction_id, by_callback);
+
+    world.later(301);
+    tests::eventually("the code running out", || async {
+        (state(&world, by_time).await.0 == "expired").then_some(())
+    })
+    .await;
+    let body = success(by_time, 51_000, "ref-2", world.clock.now());
+    assert_eq!(told(&world, &[body]).await, ["accepted"]);
+    assert_eq!(soundbox.play().await.transaction_id, by_time);
+    for id in [by_callback, by_time] {
+        assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
+    }
+}
+
+#[tokio::test]
+async fn paid_stays_paid() {
+    let world = World::new().await;
+    let (credentials, id) = a_code(&world, 50_000).await;
+    let success = success(id, 50_000, "ref-1", world.clock.now());
+    assert_eq!(told(&world, &[success.clone()]).await, ["accepted"]);
+    let before = Books::open(&world.pool).await;
+    for status in ["failed", "expired"] {
+        let contrary = but_status(success.clone(), status);
+        assert_eq!(told(&world, &[contrary]).await, ["ignored"]);
+    }
+    before
+        .changed_only(&world.pool, &[("callbacks", 2), ("incidents", 2)])
+        .await;
+    world.later(3600);
+    // Another code expires, which shows that the job has looked.
+    let other = credentials.qr(&world, 1_000).await.transaction_id;
+    world.later(301);
+    tests::eventually("the other code running out", || async {
+        (state(&world, other).await.0 == "expired").then_some(())
+    })
+    .await;
+    assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
+}
+
+#[tokio::test]
+async fn a_payment_that_is_taken_back_is_reversed_in_the_books_and_not_announced_again() {
+    let world = World::new().await;
+    let (credentials, id) = a_code(&world, 50_000).await;
+    let success = success(id, 50_000, "ref-1", world.clock.now());
+    let reversed = but_status(success.clone(), "reversed");
+    let verdicts = told(
+        &world,
+        &[success.clone(), reversed.clone(), reversed, success],
+    )
+    .await;
+    assert_eq!(verdicts, ["accepted", "accepted", "duplicate", "duplicate"]);
+    assert_eq!(state(&world, id).await.0, "reversed");
+    books::must_balance(&world.pool).await;
+    let left: i64 = books::ledger_of(&world.pool, id)
+        .await
+        .iter()
+        .map(|(_, account, debit, credit)| {
+            if account == "merchant_payable" {
+                credit - debit
+            } else {
+                0
+            }
+        })
+        .sum();
+    assert_eq!(left, 0, "the merchant is still owed");
+    // The box was away: it never hears of it, and the announcement is closed.
+    let told = credentials.notifications(&world).await;
+    assert_eq!((told.len(), &told[0]["status"]), (1, &json!("failed")));
+    let mut soundbox = Soundbox::switch_on(&world, credentials).await;
+    let next = soundbox.credentials.sell(&world, 10_000).await;
+    assert_eq!(soundbox.play().await.transaction_id, next);
+}
+
+#[tokio::test]
+async fn taken_back_before_it_was_paid_is_held() {
+    let world = World::new().await;
+    let (_, id) = a_code(&world, 50_000).await;
+    let success = success(id, 50_000, &acquirer::reference(), world.clock.now());
+    let reversed = but_status(success.clone(), "reversed");
+    assert_eq!(told(&world, &[reversed, success]).await, ["held", "held"]);
+    assert_eq!(state(&world, id).await.0, "awaiting_payment");
+    assert_eq!(
+        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
+        0
+    );
+}

@@ -1,0 +1,73 @@
+//! Demonstration data.
+
+use serde_json::json;
+use tests::{World, books};
+
+#[tokio::test]
+async fn seeding_again_changes_nothing() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let first = admin
+        .post("/admin/seed", &json!({}))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(first["devices"].as_array().unwrap().len(), 3);
+    for device in first["devices"].as_array().unwrap() {
+        assert!(device["activation_code"].is_string() && device["terminal_id"].is_string());
+    }
+    let counts = "SELECT (SELECT count(*) FROM merchants) * 1000000 + (SELECT count(*) FROM terminals) * 1000
+                  + (SELECT count(*) FROM devices)";
+    let before = books::count(&world.pool, counts).await;
+    let again = admin
+        .post("/admin/seed", &json!({}))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(books::count(&world.pool, counts).await, before);
+    assert_eq!(again["merchants"], first["merchants"]);
+    let ids = |seeded: &serde_json::Value| -> Vec<_> {
+        seeded["devices"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| device["device_id"].clone())
+            .collect()
+    };
+    assert_eq!(ids(&again), ids(&first));
+    let more = admin
+        .post("/admin/seed", &json!({ "devices": 5 }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(ids(&more)[..3], ids(&first)[..]);
+    assert_eq!(ids(&more).len(), 5);
+}
+
+#[tokio::test]
+async fn seeding_at_the_same_time_is_seeding_once() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let body = json!({});
+    let answers =
+        futures_util::future::join_all((0..5).map(|_| admin.post("/admin/seed", &body))).await;
+    let merchants: Vec<_> = answers
+        .into_iter()
+        .map(|answer| answer.expect(200).data()["merchants"].clone())
+        .collect();
+    assert!(merchants.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn outside_of_a_demonstration_nothing_is_seeded() {
+    let world = World::with(|config| config.demo.enabled = false).await;
+    world
+        .admin()
+        .post("/admin/seed", &json!({}))
+        .await
+        .refused(403, "FORBIDDEN");
+    assert_eq!(
+        books::count(&world.pool, "SELECT count(*) FROM merchants").await,
+        0
+    );
+}
