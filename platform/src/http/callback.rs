@@ -1,6 +1,5 @@
 //! `/integrations/qris/callback`: the acquirer tells us of a payment.
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 use super::envelope;
 use super::error::ApiError;
 use super::request;
+use super::routes::Routes;
 use crate::service::callback::{self, Incoming};
 use crate::service::{Context, Reply};
 
@@ -25,8 +25,8 @@ const CREDENTIALS: [&str; 4] = [
 const HEADERS_MAX: usize = 40;
 const VALUE_LEN_MAX: usize = 256;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/integrations/qris/callback", post(receive))
+pub(super) fn routes() -> Routes {
+    Routes::new().route("/integrations/qris/callback", post(receive))
 }
 
 /// The body is taken as bytes: the signature is checked on them before anything is parsed.

@@ -1,6 +1,5 @@
 //! `/admin/devices`: registering, changing, binding boxes, and what they were told.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -15,12 +14,13 @@ use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
+use super::routes::Routes;
 use crate::service::device::{self, DevicePatch, NewDevice, Registered};
 use crate::service::{Context, Reply, Unit, binding, notification};
 use crate::store::device::Filter;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .route("/admin/devices", post(create).get(list))
         .route("/admin/devices/{device_id}", get(read).patch(patch))
         .route(

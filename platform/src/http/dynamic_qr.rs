@@ -1,6 +1,5 @@
 //! `/device/transactions/dynamic-qr`. Answered without an envelope, as the contract has it.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -11,11 +10,12 @@ use super::auth::DeviceCaller;
 use super::envelope;
 use super::idempotency::{Answer, MustKey, begin};
 use super::json::{Amount, Json};
+use super::routes::Routes;
 use crate::service::Context;
 use crate::service::dynamic_qr::{self, Request};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/device/transactions/dynamic-qr", post(create))
+pub(super) fn routes() -> Routes {
+    Routes::new().route("/device/transactions/dynamic-qr", post(create))
 }
 
 #[derive(Deserialize)]

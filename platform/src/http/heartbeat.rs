@@ -1,6 +1,5 @@
 //! `/device/heartbeat`: a box on HTTP says that it is there, and hears what it would hear by MQTT.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use wire::message::Heartbeat;
@@ -9,11 +8,12 @@ use super::auth::DeviceCaller;
 use super::envelope;
 use super::error::ApiError;
 use super::json::Json;
+use super::routes::Routes;
 use crate::service::heartbeat::{self, Poll};
 use crate::service::{Context, Error, Reply};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/device/heartbeat", post(create))
+pub(super) fn routes() -> Routes {
+    Routes::new().route("/device/heartbeat", post(create))
 }
 
 async fn create(

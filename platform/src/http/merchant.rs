@@ -1,6 +1,5 @@
 //! `/admin/merchants`.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -14,12 +13,13 @@ use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
+use super::routes::Routes;
 use crate::service::merchant::{self, NewMerchant};
 use crate::service::{Context, Reply};
 use wire::ids::MerchantId;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .route("/admin/merchants", post(create).get(list))
         .route("/admin/merchants/{merchant_id}", get(read))
         .route("/admin/merchants/{merchant_id}/approve", post(approve))

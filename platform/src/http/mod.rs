@@ -24,6 +24,7 @@ pub mod path;
 mod provisioning;
 pub mod query;
 mod request;
+mod routes;
 mod seed;
 mod terminal;
 mod transaction;
@@ -43,6 +44,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::{ApiError, ErrorCode};
+use self::routes::Routes;
 use crate::clock::Clock;
 use crate::service::Context;
 
@@ -58,12 +60,17 @@ pub struct Limits {
 /// The whole API.
 pub fn router(context: Context, limits: Limits) -> Router {
     let clock = context.clock().clone();
-    finish(routes().with_state(context), clock, limits)
+    finish(routes().into_router().with_state(context), clock, limits)
+}
+
+/// The paths of all routes, as they are written in the contract.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_paths()
 }
 
 /// Each noun names its own routes.
-fn routes() -> Router<Context> {
-    Router::new()
+fn routes() -> Routes {
+    Routes::new()
         .merge(merchant::routes())
         .merge(outlet::routes())
         .merge(terminal::routes())

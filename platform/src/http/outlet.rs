@@ -1,6 +1,5 @@
 //! `/admin/outlets`, and creating one under its merchant.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -15,12 +14,13 @@ use super::json::Json;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
+use super::routes::Routes;
 use crate::service::outlet::{self, NewOutlet};
 use crate::service::{Context, Reply};
 use crate::store::Scope;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .route("/admin/merchants/{merchant_id}/outlets", post(create))
         .route("/admin/outlets", get(list))
         .route("/admin/outlets/{outlet_id}", get(read))

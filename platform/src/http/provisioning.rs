@@ -1,6 +1,5 @@
 //! `/device/provision`: a box without credentials gets them.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 
@@ -8,11 +7,12 @@ use super::envelope;
 use super::error::ApiError;
 use super::json::Json;
 use super::request;
+use super::routes::Routes;
 use crate::service::provisioning::{self, Activation};
 use crate::service::{Context, Reply};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/device/provision/activate", post(activate))
+pub(super) fn routes() -> Routes {
+    Routes::new().route("/device/provision/activate", post(activate))
 }
 
 async fn activate(

@@ -1,6 +1,5 @@
 //! `/admin/seed`: demonstration data.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 
@@ -9,11 +8,12 @@ use super::auth::grants::SeedWrite;
 use super::envelope;
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::Action;
+use super::routes::Routes;
 use crate::service::Context;
 use crate::service::seed::{self, SeedRequest};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/admin/seed", post(create))
+pub(super) fn routes() -> Routes {
+    Routes::new().route("/admin/seed", post(create))
 }
 
 async fn create(

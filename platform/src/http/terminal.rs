@@ -1,6 +1,5 @@
 //! `/admin/terminals`, and creating one under its outlet.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -15,11 +14,12 @@ use super::json::Json;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
+use super::routes::Routes;
 use crate::service::terminal::{self, NewTerminal};
 use crate::service::{Context, Reply};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .route("/admin/outlets/{outlet_id}/terminals", post(create))
         .route("/admin/terminals", get(list))
         .route("/admin/terminals/{terminal_id}", get(read))

@@ -1,6 +1,5 @@
 //! `/admin/transactions`.
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -15,12 +14,13 @@ use super::json::{Action, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
+use super::routes::Routes;
 use crate::service::{Context, Reply, notification, transaction};
 use crate::store::Scope;
 use crate::store::transaction::Filter;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
+pub(super) fn routes() -> Routes {
+    Routes::new()
         .route("/admin/transactions", get(list))
         .route("/admin/transactions/{transaction_id}", get(read))
         .route(
