@@ -171,6 +171,11 @@ impl Book {
         payment.next_look = now + LOOK_MIN;
     }
 
+    /// A payment that an earlier start heard and had no time to show.
+    pub(super) fn told_late(&mut self, id: TransactionId, now: Instant) {
+        self.payment(id, now);
+    }
+
     /// A payment that the platform took from the acquirer.
     pub(super) fn accepted(&mut self, id: TransactionId, callback_ms: u64, now: Instant) {
         self.payment(id, now).callback_ms = Some(callback_ms);

@@ -21,7 +21,7 @@ mod rupiah;
 mod screen;
 mod tokens;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
@@ -404,11 +404,13 @@ impl Witness {
         logs: &Path,
     ) -> anyhow::Result<Self> {
         let (shown, lines) = LogFile::open(logs.join("payments.jsonl"))?;
+        let before = Before::read(&lines);
+        let now = Instant::now();
         let mut book = Book::new(
             stage.handout.devices.iter().map(|device| device.device_id),
             app.context().clock().now(),
             TimeDelta::seconds(i64::from(config.announcements.window_s)),
-            played_before(&lines),
+            before.played.clone(),
         );
         let (acquirer, _) = LogFile::open(logs.join("acquirer.jsonl"))?;
         let mut boxes = Vec::new();
@@ -424,12 +426,14 @@ impl Witness {
             let (file, history) = LogFile::open(logs.join(format!("{name}.jsonl")))?;
             for line in history {
                 if let Line::Spoken(spoken) = Line::parse(&line) {
+                    if before.owes(spoken.transaction_id) {
+                        book.told_late(spoken.transaction_id, now);
+                    }
                     book.heard_before(spoken);
                 }
             }
             boxes.push(file);
         }
-        let now = Instant::now();
         for device in &stage.handout.devices {
             for announcement in stage.api.notifications(device.device_id).await? {
                 book.owed(&announcement, now);
@@ -585,17 +589,74 @@ impl Witness {
     }
 }
 
-/// The payments that an earlier start has shown as played.
-fn played_before(lines: &[Vec<u8>]) -> HashSet<TransactionId> {
-    #[derive(Deserialize)]
-    struct Shown {
-        transaction_id: TransactionId,
-        status: String,
+/// What earlier starts have shown, as far as their lines are kept.
+#[derive(Default)]
+struct Before {
+    /// Ids rise with time: what is older than the first may have been shown in a line that is not kept.
+    shown: BTreeSet<TransactionId>,
+    played: HashSet<TransactionId>,
+}
+
+impl Before {
+    fn read(lines: &[Vec<u8>]) -> Self {
+        #[derive(Deserialize)]
+        struct Shown {
+            transaction_id: TransactionId,
+            status: String,
+        }
+        let mut before = Self::default();
+        for line in lines {
+            let Ok(shown) = serde_json::from_slice::<Shown>(line) else {
+                continue;
+            };
+            before.shown.insert(shown.transaction_id);
+            if shown.status == "played" {
+                before.played.insert(shown.transaction_id);
+            }
+        }
+        before
     }
-    lines
-        .iter()
-        .filter_map(|line| serde_json::from_slice::<Shown>(line).ok())
-        .filter(|shown| shown.status == "played")
-        .map(|shown| shown.transaction_id)
-        .collect()
+
+    /// Whether a payment that was said was not shown, because the start that heard it was killed.
+    fn owes(&self, id: TransactionId) -> bool {
+        !self.shown.contains(&id) && self.shown.first().is_none_or(|oldest| id > *oldest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u128) -> TransactionId {
+        TransactionId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_start_owes_the_lines_that_the_one_before_had_no_time_for() {
+        assert!(
+            Before::read(&[]).owes(id(1)),
+            "killed before its first line"
+        );
+        let line = |number, status| {
+            format!(
+                r#"{{"event":"payment","transaction_id":"{}","status":"{status}"}}"#,
+                id(number)
+            )
+            .into_bytes()
+        };
+        let before = Before::read(&[line(5, "played"), line(7, "lost"), b"{\"torn".to_vec()]);
+        assert!(before.owes(id(6)) && before.owes(id(8)));
+        assert!(!before.owes(id(5)) && !before.owes(id(7)), "shown");
+        assert!(!before.owes(id(4)), "its line may have been put aside");
+        assert!(before.played.contains(&id(5)) && !before.played.contains(&id(7)));
+    }
+
+    #[test]
+    fn clients_are_told_a_name_that_the_certificate_has() {
+        let config = Config::demo().unwrap();
+        let named = |address: &str| reachable(address.parse().unwrap(), &config);
+        assert_eq!(named("127.0.0.1:1"), "127.0.0.1");
+        assert_eq!(named("0.0.0.0:1"), "localhost");
+        assert_eq!(with_port("::1", "[::1]:80".parse().unwrap()), "[::1]:80");
+    }
 }
