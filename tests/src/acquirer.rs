@@ -66,14 +66,21 @@ impl Acquirer {
 
     /// Sends a callback as it is.
     pub async fn post(&self, letter: &Letter) -> Answer {
+        self.try_post(letter).await.unwrap()
+    }
+
+    /// Sends a callback to a platform that may not be there any more.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn try_post(&self, letter: &Letter) -> reqwest::Result<Answer> {
         let headers = [
             ("x-partner-id", letter.partner.as_str()),
             ("x-partner-timestamp", letter.timestamp.as_str()),
             ("x-partner-signature", letter.signature.as_str()),
         ];
-        self.api
-            .call(Method::POST, PATH, &headers, Some(letter.body.clone()))
-            .await
+        let body = Some(letter.body.clone());
+        self.api.try_call(Method::POST, PATH, &headers, body).await
     }
 
     /// Signs and sends.

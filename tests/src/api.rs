@@ -60,13 +60,16 @@ impl Api {
     }
 
     /// One request; a body is said to be JSON.
-    pub async fn call(
+    ///
+    /// # Errors
+    /// The server was not reached, or went away before its answer was complete.
+    pub async fn try_call(
         &self,
         method: Method,
         path: &str,
         headers: Headers<'_>,
         body: Option<Vec<u8>>,
-    ) -> Answer {
+    ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -79,12 +82,23 @@ impl Api {
                 .header("content-type", "application/json")
                 .body(body);
         }
-        let response = request.send().await.unwrap();
-        Answer {
+        let response = request.send().await?;
+        Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: response.bytes().await.unwrap(),
-        }
+            body: response.bytes().await?,
+        })
+    }
+
+    /// [`Self::try_call`], of a server that is there.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: Headers<'_>,
+        body: Option<Vec<u8>>,
+    ) -> Answer {
+        self.try_call(method, path, headers, body).await.unwrap()
     }
 
     /// GET.

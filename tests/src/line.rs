@@ -107,9 +107,9 @@ impl Line {
             .unwrap();
         within("SUBACK", async {
             loop {
-                match self.next_event().await.expect("a connection") {
-                    Event::Incoming(Packet::SubAck(suback)) => return suback.return_codes[0],
-                    _ => {}
+                let event = self.next_event().await.expect("a connection");
+                if let Event::Incoming(Packet::SubAck(suback)) = event {
+                    return suback.return_codes[0];
                 }
             }
         })
@@ -156,9 +156,8 @@ impl Line {
             if let Some(publish) = self.inbox.pop_front() {
                 return Some(publish);
             }
-            match self.events.recv().await? {
-                Event::Incoming(Packet::Publish(publish)) => self.inbox.push_back(publish),
-                _ => {}
+            if let Event::Incoming(Packet::Publish(publish)) = self.events.recv().await? {
+                self.inbox.push_back(publish);
             }
         }
     }

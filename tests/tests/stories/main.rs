@@ -1,9 +1,15 @@
 //! The stories of the platform: each a few real parties, one platform, and what must be true in the end.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a story that cannot go on has failed, and the panic says where"
+)]
 
 mod absence;
 mod activation;
 mod binding;
 mod callback;
+mod clients;
+mod crash;
 mod dynamic_qr;
 mod heartbeat;
 mod identity;
