@@ -12,7 +12,8 @@
 //!
 //! Back-pressure is an acknowledgement that is not sent yet. The reader never waits: a box with more messages under way
 //! than it may have is ended. Payment acknowledgements are counted apart, so that a backlog of heartbeats never costs
-//! one, and every call to the host starts when its message arrives, so none waits behind another.
+//! one, and every call to the host starts when its message arrives, so none waits behind another. Only a SUBSCRIBE is
+//! waited for by what follows it: the platform's answer to that must find the subscription in force.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -25,6 +26,7 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::Notified;
+use tokio::sync::watch;
 use wire::Channel;
 
 use crate::authorize::{Action, Permit, authorize};
@@ -128,6 +130,8 @@ pub(crate) struct Session<H, S> {
     intended: Vec<Subscription>,
     changes: VecDeque<Change>,
     changing: Option<BoxFuture<'static, Result<(), Unavailable>>>,
+    /// Dropped when no change is left, for the messages that arrived behind one.
+    applying: Option<watch::Sender<()>>,
 }
 
 /// What became of a message of the box.
@@ -200,6 +204,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             intended: opening.subscriptions,
             changes: VecDeque::new(),
             changing: None,
+            applying: None,
         }
     }
 
@@ -364,8 +369,16 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             payload: publish.payload,
         };
         let packet_id = publish.packet_id;
+        let applying = (!self.changes.is_empty()).then(|| {
+            let applying = self.applying.get_or_insert_with(|| watch::Sender::new(()));
+            applying.subscribe()
+        });
         self.uplinks.push_back(
             async move {
+                if let Some(mut applying) = applying {
+                    // Nothing is ever sent here. When the session ends first, what it said still counts.
+                    let _dropped = applying.changed().await;
+                }
                 let outcome = match host.uplink(uplink).await {
                     Ok(()) => Outcome::Durable,
                     Err(Unavailable) => Outcome::Unavailable,
@@ -512,6 +525,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             match self.changes.front() {
                 None => {
                     self.changes = VecDeque::new();
+                    self.applying = None;
                     return;
                 }
                 Some(Change {

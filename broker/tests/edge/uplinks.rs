@@ -3,7 +3,8 @@
 use broker::{EndReason, Limits};
 use wire::{Channel, Topic};
 
-use crate::common::client::publish;
+use crate::common::client::{publish, subscribe};
+use crate::common::host::Told;
 use crate::common::{World, device};
 
 const QOS_0: u8 = 0;
@@ -64,6 +65,26 @@ async fn every_uplink_channel_of_the_contract_is_taken() {
             .collect::<Vec<_>>(),
         Channel::UPLINKS
     );
+}
+
+#[tokio::test]
+async fn what_a_box_says_right_behind_a_subscribe_is_taken_when_it_can_hear_the_answer() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    world.host.subscribing.close();
+    let all = format!("devices/{}/downlink/#", device(1));
+    client.send(&subscribe(1, &[(&all, 1)])).await;
+    client
+        .send(&publish(QOS_1, &topic(1, Channel::Status), 2, b"online"))
+        .await;
+    // Both have been read when this is answered.
+    client.ping().await;
+    let taken = |told: &Told| matches!(told, Told::Uplink(..)).then_some(());
+    assert!(!world.host.told().iter().any(|told| taken(told).is_some()));
+    world.host.subscribing.open();
+    client.expect(0x90, &[0, 1, 1]).await;
+    client.expect(0x40, &[0, 2]).await;
+    world.host.was_told("what the box said", taken).await;
 }
 
 #[tokio::test]
