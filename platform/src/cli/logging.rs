@@ -1,5 +1,7 @@
 //! Log lines on standard error, as `log.filter` and `log.format` say.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use platform::config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
@@ -13,6 +15,7 @@ pub(super) fn init(log: &Log) -> anyhow::Result<()> {
         .with_context(|| format!("configuration: log.filter = {:?}", log.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),

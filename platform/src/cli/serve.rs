@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let stopped = app.stop().await;
     if lost {
         anyhow::bail!(
-            "the embedded Postgres has ended by itself; its log is in {}",
+            "the embedded Postgres has ended by itself; see {}/postgres/server.log",
             config.data_dir().display()
         );
     }

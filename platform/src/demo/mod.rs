@@ -110,7 +110,7 @@ pub(crate) async fn run(
     let ended = tokio::select! {
         ended = play(&config, plan, &app, simulator.as_deref(), partners, started, &stop) => ended,
         () = app.database_lost() => Err(anyhow::anyhow!(
-            "the embedded Postgres has ended by itself; its log is in {}",
+            "the embedded Postgres has ended by itself; see {}/postgres/server.log",
             config.data_dir().display()
         )),
     };
