@@ -1,5 +1,7 @@
 //! The HTTPS side of the platform, as any client sees it.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use certs::tls::{client_config, roots_from_pem};
 use reqwest::Method;
@@ -38,8 +40,19 @@ impl Api {
 
     /// A client that shows what `tls` says.
     pub fn with_tls(base: &str, tls: ClientConfig) -> Self {
+        Self::build(base, tls, None)
+    }
+
+    /// A client that calls from an address of its own, as another machine would: any of 127.0.0.0/8 will do.
+    pub fn from_address(base: &str, root_pem: &str, address: IpAddr) -> Self {
+        let tls = client_config(roots_from_pem(root_pem).unwrap(), None, Vec::new()).unwrap();
+        Self::build(base, ClientConfig::clone(&tls), Some(address))
+    }
+
+    fn build(base: &str, tls: ClientConfig, address: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
+            .local_address(address)
             .no_proxy()
             .build()
             .unwrap();

@@ -143,6 +143,11 @@ impl World {
         Api::new(&self.url(), self.app().root_pem())
     }
 
+    /// A client without a token, on another machine.
+    pub fn anonymous_from(&self, address: [u8; 4]) -> Api {
+        Api::from_address(&self.url(), self.app().root_pem(), address.into())
+    }
+
     /// A client that may do everything.
     pub fn admin(&self) -> Api {
         self.anonymous().with_token(&self.admin_token)

@@ -15,6 +15,7 @@ pub mod qris;
 pub mod registration;
 pub mod role;
 pub mod transaction;
+pub mod user;
 pub mod validation;
 
 mod text_enum;

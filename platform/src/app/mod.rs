@@ -12,6 +12,7 @@ mod partners;
 mod pki;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,7 @@ impl App {
             http::Limits {
                 body_bytes_max: config.http.body_bytes_max,
                 request: Duration::from_millis(config.http.request_timeout_ms),
+                rates: rates(config),
             },
         );
         let transport = match config.http.tls {
@@ -358,6 +360,15 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         mqtt_port,
         demo: config.demo.enabled,
     })
+}
+
+/// Zero is no limit. Without TLS we are behind a proxy, whose address all clients share.
+fn rates(config: &Config) -> http::rate::Quotas {
+    let direct = config.http.tls == Switch::On;
+    http::rate::Quotas {
+        per_principal: NonZeroU32::new(config.http.rate_per_principal_per_s),
+        per_address: NonZeroU32::new(config.http.rate_per_address_per_s).filter(|_| direct),
+    }
 }
 
 fn edge_limits(config: &Config) -> broker::Limits {

@@ -7,6 +7,7 @@ mod migrate;
 mod serve;
 mod signals;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use platform::config::Config;
+use platform::service;
 
 /// The QRIS soundbox platform.
 #[derive(Parser)]
@@ -32,6 +34,9 @@ enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// People who log in.
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Run the platform with demo merchants, simulated boxes and an acquirer that pays them.
     Demo(demo::DemoArgs),
 }
@@ -70,7 +75,22 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args.load()?).await,
         Command::Migrate(args) => migrate::run(&args.load()?).await,
         Command::Token(command) => token::run(&command).await,
+        Command::User(command) => user::run(&command).await,
         Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+/// What a use case refused, in a sentence that names each wrong field.
+fn sentence(error: service::Error) -> anyhow::Error {
+    match error {
+        service::Error::Validation(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|wrong| format!("{}: {}", wrong.field, wrong.message))
+                .collect();
+            anyhow::anyhow!("{}", fields.join("; "))
+        }
+        error => error.into(),
     }
 }
 

@@ -1,30 +1,41 @@
-//! `platform token create`: the first token of an installation, before anybody can log in.
+//! `platform token`: the first token of an installation, before anybody can log in, and the end of any.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use domain::role::Role;
 use platform::app;
 use platform::service::{self, Actor, Context, Noun, token};
-use wire::MerchantId;
+use platform::store::token::TokenView;
+use wire::{MerchantId, TokenId};
 
-use super::{ConfigArgs, duration, logging};
+use super::{ConfigArgs, duration, logging, sentence};
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
     /// Make a token; it is printed once and cannot be read again.
     Create(Create),
+    /// Revoke a token, from now on.
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+pub(super) struct Revoke {
+    /// Which one: `tok_…`, as the list of tokens and the audit log name it.
+    #[arg(value_name = "ID")]
+    id: TokenId,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Args)]
 pub(super) struct Create {
     /// What the token may do.
-    #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.iter().map(|role| role.as_str()))
-        .try_map(|name| name.parse::<Role>()))]
+    #[arg(long, value_parser = role_parser())]
     role: Role,
     /// Whose data it may see; for merchant roles, and only for them.
     #[arg(long, value_name = "ID")]
@@ -39,8 +50,44 @@ pub(super) struct Create {
     config: ConfigArgs,
 }
 
+/// Reads a role by its name, and names them all when it is none.
+pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.iter().map(|role| role.as_str()))
+        .try_map(|name| name.parse::<Role>())
+}
+
 pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
-    let TokenCommand::Create(args) = command;
+    match command {
+        TokenCommand::Create(args) => create_one(args).await,
+        TokenCommand::Revoke(args) => revoke_one(args).await,
+    }
+}
+
+async fn revoke_one(args: &Revoke) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let revoked = revoke(&context, args.id).await;
+    context.pool().close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    let revoked = revoked?;
+    eprintln!(
+        "{} ({}, role {}) is revoked",
+        revoked.id, revoked.name, revoked.role
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(context: &Context, id: TokenId) -> anyhow::Result<TokenView> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let revoked = token::revoke(&mut unit, id).await.map_err(sentence)?;
+    unit.commit().await?;
+    Ok(revoked)
+}
+
+async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
         args.role.is_of_merchant() == args.merchant.is_some(),
         "--merchant goes with the roles merchant_owner and merchant_cashier, and only with them"

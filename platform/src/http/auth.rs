@@ -16,7 +16,7 @@ use wire::ids::{DeviceId, MerchantId};
 
 use super::error::ApiError;
 use super::listener::Peer;
-use super::request;
+use super::{rate, request};
 use crate::service::token::{self, Principal};
 use crate::service::{Actor, Context, Error, credential};
 use crate::store::Scope;
@@ -90,6 +90,7 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
         let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
         let principal = token::authenticate(context, token).await?;
         request::set_principal(&principal.name());
+        rate::admit_principal(&parts.extensions, &principal)?;
         if !principal.may(P::PERMISSION) {
             return Err(forbidden());
         }
@@ -140,6 +141,7 @@ impl FromRequestParts<Context> for DeviceCaller {
         let id = authenticate_device(context, &parts.headers, certificate).await?;
         let principal = Principal::Device(id);
         request::set_principal(&principal.name());
+        rate::admit_principal(&parts.extensions, &principal)?;
         parts.extensions.insert(principal);
         Ok(Self { id })
     }

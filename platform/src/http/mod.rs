@@ -3,8 +3,8 @@
 //! A handler is the contract's side of one use case: its signature says who may call it and what
 //! comes in, its body begins a unit of work, calls the service and makes the answer. Everything that
 //! holds for all of them is here and in the modules beside: who asks ([`auth`]), bodies ([`json`]),
-//! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), the form of
-//! answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
+//! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
+//! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 pub mod auth;
 mod callback;
@@ -16,6 +16,7 @@ mod heartbeat;
 pub mod idempotency;
 pub mod json;
 pub mod listener;
+mod login;
 mod merchant;
 pub mod metrics;
 mod outlet;
@@ -23,13 +24,17 @@ pub mod page;
 pub mod path;
 mod provisioning;
 pub mod query;
+pub mod rate;
 mod request;
 mod routes;
 mod seed;
 mod terminal;
+mod token;
 mod transaction;
+mod user;
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -55,6 +60,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// From the head of a request to its answer.
     pub request: Duration,
+    /// How often one may ask.
+    pub rates: rate::Quotas,
 }
 
 /// The whole API.
@@ -77,6 +84,9 @@ fn routes() -> Routes {
         .merge(device::routes())
         .merge(transaction::routes())
         .merge(seed::routes())
+        .merge(login::routes())
+        .merge(user::routes())
+        .merge(token::routes())
         .merge(provisioning::routes())
         .merge(heartbeat::routes())
         .merge(dynamic_qr::routes())
@@ -85,6 +95,7 @@ fn routes() -> Routes {
 
 /// Adds what holds for every request, also for those that no route takes.
 fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
+    let rates = Arc::new(rate::Rates::new(limits.rates));
     // The last layer is the outermost: the id comes first, and holds for what the others answer.
     routes
         .fallback(no_route)
@@ -92,6 +103,7 @@ fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(limits.request, limit_time))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(rates, rate::admit))
         .layer(middleware::from_fn(harden))
         .layer(middleware::from_fn_with_state(clock, request::identify))
 }

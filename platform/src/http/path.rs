@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId, TransactionId};
+use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId, TokenId, TransactionId, UserId};
 
 use super::error::ApiError;
 use crate::service::{Error, Noun};
@@ -30,6 +30,8 @@ path_ids! {
     TerminalId, "terminal_id", Terminal;
     DeviceId, "device_id", Device;
     TransactionId, "transaction_id", Transaction;
+    UserId, "user_id", User;
+    TokenId, "token_id", Token;
 }
 
 /// The id in the path.

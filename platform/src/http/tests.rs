@@ -75,6 +75,7 @@ fn app() -> Router {
         Limits {
             body_bytes_max: BODY_BYTES_MAX,
             request: Duration::from_secs(5),
+            rates: rate::Quotas::default(),
         },
     )
 }

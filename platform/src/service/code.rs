@@ -63,6 +63,10 @@ error_codes! {
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", 404;
     /// No such fee profile.
     FeeProfileNotFound = "FEE_PROFILE_NOT_FOUND", 404;
+    /// No such user.
+    UserNotFound = "USER_NOT_FOUND", 404;
+    /// No such token.
+    TokenNotFound = "TOKEN_NOT_FOUND", 404;
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// The thing is in a state in which this cannot be done; `details.current` names it.
@@ -112,6 +116,8 @@ impl From<Noun> for ErrorCode {
             Noun::Transaction => Self::TransactionNotFound,
             Noun::Notification => Self::NotificationNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
+            Noun::User => Self::UserNotFound,
+            Noun::Token => Self::TokenNotFound,
         }
     }
 }

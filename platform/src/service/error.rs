@@ -16,6 +16,8 @@ pub enum Noun {
     Transaction,
     Notification,
     FeeProfile,
+    User,
+    Token,
 }
 
 impl Noun {
@@ -30,6 +32,8 @@ impl Noun {
             Self::Transaction => "transaction",
             Self::Notification => "notification",
             Self::FeeProfile => "fee profile",
+            Self::User => "user",
+            Self::Token => "token",
         }
     }
 }
@@ -74,6 +78,9 @@ pub enum Error {
     /// The caller is not known.
     #[error("authentication is required")]
     Unauthenticated,
+    /// No active user with this email and password. Which of them is wrong is nobody's to know.
+    #[error("email or password is wrong")]
+    WrongLogin,
     /// The device is not known, or its code, token or certificate is not valid.
     #[error("{0}")]
     DeviceUnauthorized(&'static str),
@@ -122,7 +129,7 @@ impl Error {
             Self::CapabilityNotSupported(_) => ErrorCode::DeviceCapabilityNotSupported,
             Self::Duplicate { .. } => ErrorCode::DuplicateRequest,
             Self::Forbidden(_) => ErrorCode::Forbidden,
-            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::Unauthenticated | Self::WrongLogin => ErrorCode::Unauthenticated,
             Self::DeviceUnauthorized(_) => ErrorCode::DeviceUnauthorized,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::PartnerTimeout => ErrorCode::PartnerTimeout,

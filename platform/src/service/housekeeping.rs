@@ -7,8 +7,10 @@ use crate::store;
 
 /// Wrong activation codes count for an hour.
 const FAILURES_KEPT: TimeDelta = TimeDelta::hours(2);
+/// Failed logins count for a quarter of one.
+const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// Forgets expired answers to idempotency keys and old wrong activation codes.
+/// Forgets expired answers to idempotency keys, old wrong activation codes and failed logins.
 ///
 /// # Errors
 /// The database's.
@@ -17,5 +19,6 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     store::idempotency::delete_expired(&mut conn, now, limit).await?;
     store::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
+    store::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
     Ok(())
 }

@@ -2,11 +2,20 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::{Permission, Role};
-use serde::Serialize;
-use wire::ids::{DeviceId, MerchantId, TokenId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
-use super::{Context, Error, Noun, Result, Unit, secret};
-use crate::store::{self, Scope, token::Holder};
+use super::{Checks, Context, Error, Noun, Result, Unit, secret};
+use crate::store::token::{Filter, Holder, TokenView};
+use crate::store::user::User;
+use crate::store::{self, Page, Scope};
+
+/// How long a login is good.
+const LOGIN_LIFETIME: TimeDelta = TimeDelta::hours(12);
+/// How long a program's token is good, seconds.
+const LIFETIME_DEFAULT_S: i64 = 90 * 86_400;
+const LIFETIME_S: std::ops::RangeInclusive<i64> = 60..=10 * 365 * 86_400;
 
 /// Who a caller turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +24,8 @@ pub enum Principal {
     Role {
         /// The token that proved it.
         token_id: TokenId,
+        /// The person whose login made the token; none for a program's.
+        user_id: Option<UserId>,
         /// Its role.
         role: Role,
         /// For merchant roles: whose data it may see.
@@ -25,9 +36,13 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// How the audit log and rate limits name it.
+    /// How the audit log and rate limits name it: a person by itself, whatever token it holds today.
     pub fn name(&self) -> String {
         match self {
+            Self::Role {
+                user_id: Some(user_id),
+                ..
+            } => user_id.to_string(),
             Self::Role { token_id, .. } => token_id.to_string(),
             Self::Device(device_id) => device_id.to_string(),
         }
@@ -86,38 +101,137 @@ pub async fn create(
             "merchant roles, and only they, belong to a merchant",
         ));
     }
-    let expires_at = unit.now() + lifetime;
-    let new = NewToken {
-        id: TokenId::from_uuid(unit.uuid()),
-        token: secret::token("sbt"),
-        expires_at,
-    };
     let holder = Holder::Role {
         role: role.as_str(),
         merchant_id,
+        user_id: None,
     };
-    let now = unit.now();
-    store::token::insert(
-        unit.conn(),
-        new.id,
-        &secret::hash(&new.token),
-        name,
-        holder,
-        now,
-        expires_at,
-    )
-    .await
-    .map_err(|error| {
-        if Error::breaks(&error, "tokens_merchant") {
-            Error::NotFound(Noun::Merchant)
-        } else {
-            error.into()
-        }
-    })?;
-    let after = serde_json::json!({ "role": role, "merchant_id": merchant_id, "name": name, "expires_at": expires_at });
+    let new = insert(unit, holder, name, lifetime)
+        .await
+        .map_err(|error| {
+            if Error::breaks(&error, "tokens_merchant") {
+                Error::NotFound(Noun::Merchant)
+            } else {
+                error.into()
+            }
+        })?;
+    let after = json!({ "role": role, "merchant_id": merchant_id, "name": name, "expires_at": new.expires_at });
     unit.audit("token.create", new.id, None, Some(after))
         .await?;
     Ok(new)
+}
+
+/// Makes a token for a person who has just proven who it is.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn create_for_user(unit: &mut Unit, user: &User) -> Result<NewToken> {
+    let holder = Holder::Role {
+        role: &user.role,
+        merchant_id: user.merchant_id,
+        user_id: Some(user.id),
+    };
+    Ok(insert(unit, holder, "login", LOGIN_LIFETIME).await?)
+}
+
+async fn insert(
+    unit: &mut Unit,
+    holder: Holder<'_>,
+    name: &str,
+    lifetime: TimeDelta,
+) -> sqlx::Result<NewToken> {
+    let now = unit.now();
+    let new = NewToken {
+        id: TokenId::from_uuid(unit.uuid()),
+        token: secret::token("sbt"),
+        expires_at: now + lifetime,
+    };
+    let hash = secret::hash(&new.token);
+    store::token::insert(
+        unit.conn(),
+        new.id,
+        &hash,
+        name,
+        holder,
+        now,
+        new.expires_at,
+    )
+    .await?;
+    Ok(new)
+}
+
+/// What a program's token is made from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct TokenRequest {
+    pub role: String,
+    #[serde(default)]
+    pub merchant_id: Option<MerchantId>,
+    pub name: String,
+    /// Seconds; 90 days unless said otherwise.
+    #[serde(default)]
+    pub expires_in: Option<i64>,
+}
+
+/// Makes the token that an operator asks for.
+///
+/// # Errors
+/// Wrong fields; a merchant that does not exist.
+pub async fn request(unit: &mut Unit, request: TokenRequest) -> Result<NewToken> {
+    let mut checks = Checks::default();
+    let role: Option<Role> = checks.parse("role", &request.role);
+    checks.text("name", &request.name, 100);
+    let seconds = request.expires_in.unwrap_or(LIFETIME_DEFAULT_S);
+    if !LIFETIME_S.contains(&seconds) {
+        checks.refuse(
+            "expires_in",
+            format!("{} to {} seconds", LIFETIME_S.start(), LIFETIME_S.end()),
+        );
+    }
+    checks.finish()?;
+    let role = role.ok_or_else(|| Error::field("role", "is required"))?;
+    let lifetime = TimeDelta::seconds(seconds);
+    create(unit, role, request.merchant_id, &request.name, lifetime).await
+}
+
+/// Revokes a person's or a program's token, from now on. Revoking it again changes nothing.
+///
+/// # Errors
+/// [`Noun::Token`] not found; boxes' tokens are revoked with their device.
+pub async fn revoke(unit: &mut Unit, id: TokenId) -> Result<TokenView> {
+    let mut token = store::token::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Token))?;
+    if token.revoked_at.is_some() {
+        return Ok(token);
+    }
+    let before = json!(token);
+    let now = unit.now();
+    store::token::revoke(unit.conn(), id, now).await?;
+    token.revoked_at = Some(now);
+    unit.audit("token.revoke", id, Some(before), Some(json!(token)))
+        .await?;
+    Ok(token)
+}
+
+/// People's and programs' tokens, newest first.
+///
+/// # Errors
+/// A role that does not exist.
+pub async fn list(
+    context: &Context,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<TokenView>> {
+    if let Some(role) = &filter.role {
+        let mut checks = Checks::default();
+        let _: Option<Role> = checks.parse("role", role);
+        checks.finish()?;
+    }
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::token::list(&mut conn, scope, filter, page).await?)
 }
 
 /// Makes a token for a box; the ones it has stay valid until this one is first used.
@@ -166,6 +280,7 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Principal> {
                 .map_err(|error| anyhow::anyhow!("the role of {}: {error}", found.id))?;
             Ok(Principal::Role {
                 token_id: found.id,
+                user_id: found.user_id,
                 role,
                 merchant_id: found.merchant_id,
             })

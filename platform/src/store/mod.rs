@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod idempotency;
 pub mod incident;
 pub mod ledger;
+pub mod login;
 pub mod merchant;
 pub mod notification;
 pub mod outlet;
@@ -24,6 +25,7 @@ pub mod session;
 pub mod terminal;
 pub mod token;
 pub mod transaction;
+pub mod user;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

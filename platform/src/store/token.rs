@@ -1,8 +1,12 @@
 //! Bearer tokens: of people, of programs, of boxes. Only hashes.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
-use wire::ids::{DeviceId, MerchantId, TokenId};
+use uuid::Uuid;
+use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
+
+use super::{Page, Scope, exactly_one};
 
 /// A token as it is stored.
 #[derive(Debug, Clone)]
@@ -13,6 +17,8 @@ pub struct Token {
     pub role: Option<String>,
     /// The merchant whose data it may see, for merchant roles.
     pub merchant_id: Option<MerchantId>,
+    /// The user whose login made it.
+    pub user_id: Option<UserId>,
     /// The box it belongs to.
     pub device_id: Option<DeviceId>,
     /// Whether it was used before.
@@ -28,9 +34,64 @@ pub enum Holder<'a> {
         role: &'a str,
         /// For merchant roles.
         merchant_id: Option<MerchantId>,
+        /// The user who logged in.
+        user_id: Option<UserId>,
     },
     /// A box.
     Device(DeviceId),
+}
+
+/// A person's or a program's token, as the API shows it: never the token itself.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct TokenView {
+    pub id: TokenId,
+    pub name: String,
+    pub role: String,
+    pub merchant_id: Option<MerchantId>,
+    pub user_id: Option<UserId>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub first_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The same as Postgres has it.
+struct Row {
+    id: Uuid,
+    name: String,
+    role: String,
+    merchant_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    first_used_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for TokenView {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            role: row.role,
+            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+            user_id: row.user_id.map(UserId::from_uuid),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            first_used_at: row.first_used_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// Which tokens a list is about.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// A role's name.
+    pub role: Option<String>,
+    /// Those that this user's logins made.
+    pub user_id: Option<UserId>,
 }
 
 /// Stores a token.
@@ -46,18 +107,23 @@ pub async fn insert(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (role, merchant_id, device_id) = match holder {
-        Holder::Role { role, merchant_id } => (Some(role), merchant_id, None),
-        Holder::Device(device_id) => (None, None, Some(device_id)),
+    let (role, merchant_id, user_id, device_id) = match holder {
+        Holder::Role {
+            role,
+            merchant_id,
+            user_id,
+        } => (Some(role), merchant_id, user_id, None),
+        Holder::Device(device_id) => (None, None, None, Some(device_id)),
     };
     sqlx::query!(
-        "INSERT INTO tokens (id, token_hash, name, role, merchant_id, device_id, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO tokens (id, token_hash, name, role, merchant_id, user_id, device_id, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         id.as_uuid(),
         hash,
         name,
         role,
         merchant_id.map(MerchantId::as_uuid),
+        user_id.map(UserId::as_uuid),
         device_id.map(DeviceId::as_uuid),
         now,
         expires_at,
@@ -77,7 +143,7 @@ pub async fn find_live(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Token>> {
     let row = sqlx::query!(
-        r#"SELECT t.id, t.role, t.merchant_id, t.device_id, t.first_used_at IS NOT NULL AS "used!"
+        r#"SELECT t.id, t.role, t.merchant_id, t.user_id, t.device_id, t.first_used_at IS NOT NULL AS "used!"
            FROM tokens t LEFT JOIN devices d ON d.id = t.device_id
            WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND t.expires_at > $2
              AND (t.device_id IS NULL OR d.status = 'active')"#,
@@ -90,6 +156,7 @@ pub async fn find_live(
         id: row.id.into(),
         role: row.role,
         merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+        user_id: row.user_id.map(UserId::from_uuid),
         device_id: row.device_id.map(DeviceId::from_uuid),
         used: row.used,
     }))
@@ -143,6 +210,86 @@ pub async fn revoke_device(
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
         device_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// A person's or a program's token, locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: TokenId) -> sqlx::Result<Option<TokenView>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
+           FROM tokens WHERE id = $1 AND role IS NOT NULL FOR UPDATE"#,
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// People's and programs' tokens, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> sqlx::Result<Vec<TokenView>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
+           FROM tokens
+           WHERE role IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
+             AND ($2::text IS NULL OR role = $2) AND ($3::uuid IS NULL OR user_id = $3)
+             AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+           ORDER BY created_at DESC, id DESC LIMIT $6"#,
+        scope.merchant(),
+        filter.role,
+        filter.user_id.map(UserId::as_uuid),
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Revokes a person's or a program's token that is not revoked yet.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND role IS NOT NULL AND revoked_at IS NULL",
+        id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Revokes all live tokens that a user's logins made.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_user(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        user_id.as_uuid(),
         now
     )
     .execute(conn)

@@ -16,4 +16,5 @@ mod identity;
 mod payment;
 mod role;
 mod seed;
+mod user;
 mod view;

@@ -1,0 +1,85 @@
+//! `/admin/users`: who may log in.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use wire::ids::UserId;
+
+use super::auth::Staff;
+use super::auth::grants::{UserRead, UserWrite};
+use super::envelope;
+use super::error::ApiError;
+use super::idempotency::{Answer, Keyed, begin};
+use super::json::Json;
+use super::page::{Cursor, PageQuery};
+use super::path::Id;
+use super::query::Query;
+use super::routes::Routes;
+use crate::service::user::{self, NewUser, UserPatch};
+use crate::service::{Context, Reply};
+use crate::store::user::Filter;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/admin/users", post(create).get(list))
+        .route("/admin/users/{user_id}", get(read).patch(patch))
+}
+
+/// A password that was made for the user is in the first answer and null in every repetition.
+async fn create(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewUser>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let made = user::create(&mut unit, request.body.0).await?;
+    let reply = envelope::created(&made)?;
+    unit.commit_with(&envelope::without(&reply, &["password"])?)
+        .await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    email: Option<String>,
+    role: Option<String>,
+    status: Option<String>,
+}
+
+async fn list(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<Reply, ApiError> {
+    let filter = Filter {
+        email: query.email,
+        role: query.role,
+        status: query.status,
+    };
+    let rows = user::list(&context, staff.scope, filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    Id(id): Id<UserId>,
+) -> Result<Reply, ApiError> {
+    envelope::ok(&user::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    Id(id): Id<UserId>,
+    Json(change): Json<UserPatch>,
+) -> Result<Reply, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = user::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}

@@ -1,0 +1,386 @@
+//! People log in, and programs have tokens.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tests::shop::text;
+use tests::{Answer, Api, Shop, World};
+
+const PASSWORD: &str = "kopi tubruk";
+
+/// A user of this role, made by an administrator.
+async fn hire(world: &World, email: &str, role: Role) -> Value {
+    let user = json!({ "email": email, "role": role, "password": PASSWORD });
+    world
+        .admin()
+        .post("/admin/users", &user)
+        .await
+        .expect(201)
+        .data()
+}
+
+async fn log_in(api: &Api, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    api.post("/admin/login", &body).await
+}
+
+/// Logs in with the right password.
+async fn enter(world: &World, email: &str) -> Api {
+    let given = log_in(&world.anonymous(), email, PASSWORD)
+        .await
+        .expect(200)
+        .data();
+    world.anonymous().with_token(&text(&given, "token"))
+}
+
+#[tokio::test]
+async fn a_login_is_good_for_twelve_hours() {
+    let world = World::new().await;
+    let user = hire(&world, "Sari@Example.id", Role::Ops).await;
+    assert_eq!(user["email"], "sari@example.id");
+    assert!(
+        user["password"].is_null(),
+        "a password that was chosen is not told back"
+    );
+    let given = log_in(&world.anonymous(), "SARI@example.id", PASSWORD)
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        (
+            &given["user"]["id"],
+            &given["user"]["role"],
+            &given["token_type"]
+        ),
+        (&user["id"], &json!("ops"), &json!("Bearer"))
+    );
+    let sari = world.anonymous().with_token(&text(&given, "token"));
+    let _ = sari.get("/admin/devices").await.expect(200);
+    sari.get("/admin/users").await.refused(403, "FORBIDDEN");
+    world.later(12 * 3600 - 60);
+    let _ = sari.get("/admin/devices").await.expect(200);
+    world.later(61);
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn what_was_wrong_with_a_login_is_not_told() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Ops).await;
+    let stranger = world.anonymous();
+    let wrong = log_in(&stranger, "sari@example.id", "kopi susu").await;
+    let unknown = log_in(&stranger, "nobody@example.id", PASSWORD).await;
+    let disabled = {
+        let path = format!("/admin/users/{}", text(&user, "id"));
+        let _ = world
+            .admin()
+            .patch(&path, &json!({ "status": "disabled" }))
+            .await
+            .expect(200);
+        log_in(&stranger, "sari@example.id", PASSWORD).await
+    };
+    for answer in [&wrong, &unknown, &disabled] {
+        answer.refused(401, "UNAUTHENTICATED");
+        assert_eq!(answer.json()["message"], wrong.json()["message"]);
+        assert_eq!(answer.json()["details"], wrong.json()["details"]);
+    }
+    for nonsense in [
+        json!({}),
+        json!({ "email": "sari", "password": "x" }),
+        json!({ "email": "sari@example.id", "password": "" }),
+        json!({ "email": "sari@example.id", "password": "x", "role": "admin" }),
+    ] {
+        stranger
+            .post("/admin/login", &nonsense)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_for_one_email_and_nobody_else() {
+    let world = World::new().await;
+    hire(&world, "sari@example.id", Role::Ops).await;
+    hire(&world, "budi@example.id", Role::Ops).await;
+    let stranger = world.anonymous();
+    // At once, so that none of them has failed before all were asked.
+    let guesses = join_all((0..25).map(|_| log_in(&stranger, "sari@example.id", "a guess"))).await;
+    let refused = |status| {
+        guesses
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    assert_eq!((refused(401), refused(429)), (10, 15));
+    // Now not even the right one is looked at.
+    let throttled = log_in(&stranger, "sari@example.id", PASSWORD).await;
+    throttled.refused(429, "RATE_LIMITED");
+    let wait: i64 = throttled.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=901).contains(&wait), "{wait}");
+    enter(&world, "budi@example.id").await;
+    // What succeeds is not counted.
+    world.later(wait);
+    for _ in 0..12 {
+        enter(&world, "sari@example.id").await;
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_for_one_address_and_no_other() {
+    let world = World::new().await;
+    hire(&world, "sari@example.id", Role::Ops).await;
+    let stranger = world.anonymous_from([127, 0, 0, 2]);
+    let guesses = join_all((0..60).map(|number| {
+        let stranger = stranger.clone();
+        async move { log_in(&stranger, &format!("user{number}@example.id"), "a guess").await }
+    }))
+    .await;
+    let refused = |status| {
+        guesses
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    assert_eq!((refused(401), refused(429)), (50, 10));
+    log_in(&stranger, "sari@example.id", PASSWORD)
+        .await
+        .refused(429, "RATE_LIMITED");
+    let elsewhere = world.anonymous_from([127, 0, 0, 3]);
+    let _ = log_in(&elsewhere, "sari@example.id", PASSWORD)
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_at_once() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Ops).await;
+    let path = format!("/admin/users/{}", text(&user, "id"));
+    let sari = enter(&world, "sari@example.id").await;
+    let disabled = world
+        .admin()
+        .patch(&path, &json!({ "status": "disabled" }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(disabled["status"], "disabled");
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    // Enabled again, the old token stays dead and a new login is needed.
+    let _ = world
+        .admin()
+        .patch(&path, &json!({ "status": "active" }))
+        .await
+        .expect(200);
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let _ = enter(&world, "sari@example.id")
+        .await
+        .get("/admin/devices")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_new_password_ends_what_the_old_one_opened() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Ops).await;
+    let sari = enter(&world, "sari@example.id").await;
+    let path = format!("/admin/users/{}", text(&user, "id"));
+    let _ = world
+        .admin()
+        .patch(&path, &json!({ "password": "teh tarik panas" }))
+        .await
+        .expect(200);
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let stranger = world.anonymous();
+    log_in(&stranger, "sari@example.id", PASSWORD)
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let _ = log_in(&stranger, "sari@example.id", "teh tarik panas")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_merchants_user_belongs_to_its_merchant() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let admin = world.admin();
+    let owner = |merchant: Value| json!({ "email": "sari@example.id", "role": "merchant_owner", "merchant_id": merchant, "password": PASSWORD });
+    admin
+        .post("/admin/users", &owner(Value::Null))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    admin
+        .post(
+            "/admin/users",
+            &owner(json!("m_0190f3a1c0de7abc8def0123456789ab")),
+        )
+        .await
+        .refused(404, "MERCHANT_NOT_FOUND");
+    let _ = admin
+        .post("/admin/users", &owner(json!(shop.merchant_id)))
+        .await
+        .expect(201);
+    admin
+        .post("/admin/users", &owner(json!(shop.merchant_id)))
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+    let given = log_in(&world.anonymous(), "sari@example.id", PASSWORD)
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(given["user"]["merchant_id"], json!(shop.merchant_id));
+    let sari = world.anonymous().with_token(&text(&given, "token"));
+    sari.get("/admin/merchants").await.refused(403, "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn secrets_are_shown_once() {
+    let world = World::new().await;
+    let key = [("idempotency-key", "one")];
+    let admin = world.admin();
+    for (path, body, secret) in [
+        (
+            "/admin/users",
+            json!({ "email": "sari@example.id", "role": "ops" }),
+            "password",
+        ),
+        (
+            "/admin/tokens",
+            json!({ "role": "ops", "name": "till sync" }),
+            "token",
+        ),
+    ] {
+        let first = admin.post_with(path, &key, &body).await.expect(201);
+        let shown = text(&first.data(), secret);
+        assert!(shown.len() >= 20, "{shown}");
+        let again = admin.post_with(path, &key, &body).await.expect(201);
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert!(again.data()[secret].is_null());
+        assert_eq!(again.data()["id"], first.data()["id"]);
+        let list = admin.get(path).await.expect(200);
+        let list = String::from_utf8_lossy(&list.body).into_owned();
+        assert!(!list.contains(&shown) && !list.contains("argon2"), "{list}");
+        let kept: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM users u WHERE position($1 IN u::text) > 0)
+                  + (SELECT count(*) FROM tokens t WHERE position($1 IN t::text) > 0)
+                  + (SELECT count(*) FROM audit_logs a WHERE position($1 IN a::text) > 0)
+                  + (SELECT count(*) FROM idempotency_keys i WHERE position(convert_to($1, 'UTF8') IN i.body) > 0)",
+        )
+        .bind(&shown)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(kept, 0, "{secret} is kept in the clear");
+    }
+    // The password that was made opens the door; so does the token.
+    let made = admin
+        .post(
+            "/admin/users",
+            &json!({ "email": "budi@example.id", "role": "ops" }),
+        )
+        .await
+        .expect(201)
+        .data();
+    let _ = log_in(
+        &world.anonymous(),
+        "budi@example.id",
+        &text(&made, "password"),
+    )
+    .await
+    .expect(200);
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_for_a_program_can_be_revoked() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for wrong in [
+        json!({ "role": "boss", "name": "x" }),
+        json!({ "role": "ops", "name": "" }),
+        json!({ "role": "ops", "name": "x", "expires_in": 0 }),
+        json!({ "role": "merchant_owner", "name": "x" }),
+    ] {
+        admin
+            .post("/admin/tokens", &wrong)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+    let asked = json!({ "role": "support", "name": "dashboard", "expires_in": 3600 });
+    let made = admin.post("/admin/tokens", &asked).await.expect(201).data();
+    let program = world.anonymous().with_token(&text(&made, "token"));
+    let _ = program.get("/admin/devices").await.expect(200);
+    // Support sees tokens and may not end them.
+    let listed = program
+        .get("/admin/tokens?role=support")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        (listed[0]["id"].clone(), listed[0]["name"].clone()),
+        (made["id"].clone(), json!("dashboard"))
+    );
+    assert!(listed[0]["first_used_at"].is_string());
+    let path = format!("/admin/tokens/{}/revoke", text(&made, "id"));
+    program
+        .post(&path, &json!({}))
+        .await
+        .refused(403, "FORBIDDEN");
+    let revoked = admin.post(&path, &json!({})).await.expect(200).data();
+    assert!(revoked["revoked_at"].is_string());
+    program
+        .get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let again = admin.post(&path, &json!({})).await.expect(200).data();
+    assert_eq!(again["revoked_at"], revoked["revoked_at"]);
+    admin
+        .post(
+            "/admin/tokens/tok_0190f3a1c0de7abc8def0123456789ab/revoke",
+            &json!({}),
+        )
+        .await
+        .refused(404, "TOKEN_NOT_FOUND");
+    let short = world
+        .token_for(Role::Ops, None, TimeDelta::seconds(1))
+        .await;
+    world.later(2);
+    world
+        .anonymous()
+        .with_token(&short)
+        .get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn the_audit_log_names_people_not_their_tokens() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Ops).await;
+    let sari = enter(&world, "sari@example.id").await;
+    let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
+    let _ = sari.post("/admin/devices", &device).await.expect(201);
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT action, actor FROM audit_logs WHERE action IN ('user.login', 'device.create') ORDER BY id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let sari = text(&user, "id");
+    assert_eq!(
+        rows,
+        [
+            ("user.login".to_owned(), sari.clone()),
+            ("device.create".to_owned(), sari)
+        ]
+    );
+}
