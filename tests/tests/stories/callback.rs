@@ -261,7 +261,10 @@ async fn another_reference_on_a_paid_transaction_is_kept_and_not_announced() {
     soundbox.play().await;
     let before = Books::open(&world.pool).await;
     let body = success(id, 50_000, "second-money", world.clock.now());
-    assert_eq!(told(&world, &[body.clone()]).await, ["unmatched"]);
+    assert_eq!(
+        told(&world, std::slice::from_ref(&body)).await,
+        ["unmatched"]
+    );
     before
         .changed_only(&world.pool, &[("callbacks", 1), ("unmatched_payments", 1)])
         .await;
@@ -278,7 +281,10 @@ async fn failed_and_then_paid_is_late_and_announced() {
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     let failed = but_status(success.clone(), "failed");
-    assert_eq!(told(&world, &[failed.clone()]).await, ["accepted"]);
+    assert_eq!(
+        told(&world, std::slice::from_ref(&failed)).await,
+        ["accepted"]
+    );
     assert_eq!(state(&world, id).await, ("failed".to_owned(), false));
     assert_eq!(told(&world, &[success]).await, ["accepted"]);
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
@@ -318,7 +324,10 @@ async fn paid_stays_paid() {
     let world = World::new().await;
     let (credentials, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, "ref-1", world.clock.now());
-    assert_eq!(told(&world, &[success.clone()]).await, ["accepted"]);
+    assert_eq!(
+        told(&world, std::slice::from_ref(&success)).await,
+        ["accepted"]
+    );
     let before = Books::open(&world.pool).await;
     for status in ["failed", "expired"] {
         let contrary = but_status(success.clone(), status);

@@ -16,5 +16,4 @@ mod identity;
 mod payment;
 mod role;
 mod seed;
-mod user;
 mod view;
