@@ -76,7 +76,12 @@ impl<C: Carrier> Bridge<C> {
         // The only other user of the cell is the host, which waits for it.
         let _ = self.carrier.set(carrier.clone());
         let outbox = outbox::Outbox::new(context, carrier);
-        tasks.spawn(outbox.run(signals.wakes, self.listening, stop.clone()));
+        tasks.spawn(
+            outbox
+                .clone()
+                .announce(signals.wakes.payments, self.listening, stop.clone()),
+        );
+        tasks.spawn(outbox.configure(signals.wakes.configs, stop.clone()));
     }
 }
 

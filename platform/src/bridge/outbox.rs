@@ -1,7 +1,7 @@
 //! The outbox: what boxes are to be told, from the database to the broker.
 //!
-//! One task, woken by commits and by sessions that became reachable, and by itself often enough
-//! that a lost wake-up costs half a second. It re-reads the rows each time; handing them to the
+//! One task for payments and one for configurations, woken by commits and by sessions that became
+//! reachable, and by themselves often enough that a lost wake-up costs half a second. They re-read the rows each time; handing them to the
 //! broker comes first and noting that comes after, so that a crash in between repeats an
 //! announcement (which the box recognises) and never loses one.
 
@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use broker::Downlink;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use wire::Channel;
 use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
-use crate::service::signal::Wakes;
 use crate::service::{Context, Result, config, notification};
 
 /// How often the outbox looks by itself.
@@ -28,6 +27,7 @@ const FOUND_MAX: i64 = 4096;
 /// How long to wait when the database is away.
 const PAUSE: Duration = Duration::from_millis(250);
 
+#[derive(Clone)]
 pub(super) struct Outbox<C> {
     context: Context,
     carrier: C,
@@ -38,30 +38,43 @@ impl<C: Carrier> Outbox<C> {
         Self { context, carrier }
     }
 
-    pub(super) async fn run(
+    /// Announces payments: fresh ones, those that a box missed while it was away, and those that are to be sent again.
+    pub(super) async fn announce(
         self,
-        mut signals: Wakes,
+        mut paid: mpsc::Receiver<DeviceId>,
         mut listening: mpsc::Receiver<DeviceId>,
         stop: CancellationToken,
     ) {
-        let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut paid = Vec::with_capacity(DEVICES_MAX);
-        let mut configured = Vec::with_capacity(DEVICES_MAX);
+        let mut look = looks();
+        let mut fresh = Vec::with_capacity(DEVICES_MAX);
         let mut reachable = Vec::with_capacity(DEVICES_MAX);
         loop {
             // Whichever is ready, at random: a storm of one kind never starves the others.
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = signals.payments.recv_many(&mut paid, DEVICES_MAX) => self.send_notifications(&mut paid, false).await,
-                _ = signals.configs.recv_many(&mut configured, DEVICES_MAX) => self.push_configs(&mut configured, false).await,
+                _ = paid.recv_many(&mut fresh, DEVICES_MAX) => self.send_notifications(&mut fresh, false).await,
                 _ = listening.recv_many(&mut reachable, DEVICES_MAX) => self.replay(&mut reachable).await,
-                _ = look.tick() => self.look().await,
+                _ = look.tick() => self.resend_notifications().await,
             };
-            if let Err(error) = worked {
-                tracing::warn!(%error, "the outbox could not be read");
-                tokio::time::sleep(PAUSE).await;
-            }
+            pause_after(worked).await;
+        }
+    }
+
+    /// Pushes configurations, in a task of its own: a payment never waits behind them.
+    pub(super) async fn configure(
+        self,
+        mut changed: mpsc::Receiver<DeviceId>,
+        stop: CancellationToken,
+    ) {
+        let mut look = looks();
+        let mut devices = Vec::with_capacity(DEVICES_MAX);
+        loop {
+            let worked = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = changed.recv_many(&mut devices, DEVICES_MAX) => self.push_configs(&mut devices, false).await,
+                _ = look.tick() => self.push_configs_again().await,
+            };
+            pause_after(worked).await;
         }
     }
 
@@ -116,17 +129,34 @@ impl<C: Carrier> Outbox<C> {
         (!live.is_empty()).then(|| live.into_iter().collect())
     }
 
-    async fn look(&self) -> Result<()> {
+    async fn resend_notifications(&self) -> Result<()> {
         let mut found = notification::devices_with_due(&self.context, FOUND_MAX).await?;
         while !found.is_empty() {
             let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
             self.send_notifications(&mut some, false).await?;
         }
+        Ok(())
+    }
+
+    async fn push_configs_again(&self) -> Result<()> {
         let mut found = config::devices_with_due(&self.context, FOUND_MAX).await?;
         while !found.is_empty() {
             let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
             self.push_configs(&mut some, false).await?;
         }
         Ok(())
+    }
+}
+
+fn looks() -> Interval {
+    let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look
+}
+
+async fn pause_after(worked: Result<()>) {
+    if let Err(error) = worked {
+        tracing::warn!(%error, "the outbox could not be read");
+        tokio::time::sleep(PAUSE).await;
     }
 }

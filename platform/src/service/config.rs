@@ -1,7 +1,5 @@
 //! The configuration a box should have: pushed when it changes and when the box connects, until acknowledged.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use wire::ids::DeviceId;
@@ -63,15 +61,24 @@ pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<V
 /// # Errors
 /// The database's.
 pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
-    let mut conn = context.pool().acquire().await?;
-    let now = context.clock().now();
-    for push in pushes {
-        let wait: Duration = context
-            .settings()
-            .resend
-            .wait_after(push.attempts.unsigned_abs() + 1);
-        store::config::mark_sent(&mut conn, push.device_id, push.version, now + wait).await?;
+    if pushes.is_empty() {
+        return Ok(());
     }
+    let now = context.clock().now();
+    let sent: Vec<store::config::Sent> = pushes
+        .iter()
+        .map(|push| store::config::Sent {
+            device_id: push.device_id,
+            version: push.version,
+            next_attempt_at: now
+                + context
+                    .settings()
+                    .resend
+                    .wait_after(push.attempts.unsigned_abs() + 1),
+        })
+        .collect();
+    let mut conn = context.pool().acquire().await?;
+    store::config::mark_sent(&mut conn, &sent).await?;
     Ok(())
 }
 

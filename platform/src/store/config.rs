@@ -176,21 +176,34 @@ pub async fn devices_with_due(
     Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
 }
 
-/// Notes that a configuration was pushed.
+/// A configuration that was handed to the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which version.
+    pub version: i64,
+    /// When it is to be sent again, unless it was acknowledged.
+    pub next_attempt_at: DateTime<Utc>,
+}
+
+/// Notes that configurations were pushed.
 ///
 /// # Errors
 /// The database's.
-pub async fn mark_sent(
-    conn: &mut PgConnection,
-    device_id: DeviceId,
-    version: i64,
-    next_attempt_at: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<()> {
+    let devices: Vec<Uuid> = sent.iter().map(|sent| sent.device_id.as_uuid()).collect();
+    let versions: Vec<i64> = sent.iter().map(|sent| sent.version).collect();
+    let next: Vec<DateTime<Utc>> = sent.iter().map(|sent| sent.next_attempt_at).collect();
+    // In device order, so that two batches never wait for each other crosswise.
     sqlx::query!(
-        "UPDATE device_configs SET attempts = attempts + 1, next_attempt_at = $3 WHERE device_id = $1 AND version = $2",
-        device_id.as_uuid(),
-        version,
-        next_attempt_at
+        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS s (device_id, version, next_attempt_at)),
+         locked AS (SELECT c.device_id FROM device_configs c JOIN sent USING (device_id, version) ORDER BY c.device_id FOR UPDATE OF c)
+         UPDATE device_configs c SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at
+         FROM sent s JOIN locked l USING (device_id) WHERE c.device_id = s.device_id AND c.version = s.version",
+        &devices,
+        &versions,
+        &next
     )
     .execute(conn)
     .await?;

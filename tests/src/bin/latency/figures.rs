@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+/// Longer times count as a minute.
+const MICROSECONDS_MAX: u64 = 60_000_000;
+
 /// Times of one kind.
 pub(crate) struct Figures(Histogram<u64>);
 
 impl Default for Figures {
     fn default() -> Self {
-        Self(Histogram::new(3).expect("three digits are allowed"))
+        Self(
+            Histogram::new_with_bounds(1, MICROSECONDS_MAX, 3)
+                .expect("three digits of a minute are allowed"),
+        )
     }
 }
 
