@@ -12,7 +12,8 @@ use wire::Rupiah;
 use wire::ids::{DeviceId, TerminalId, TransactionId};
 
 use super::{Checks, Error, Noun, Result, Unit, merchant};
-use crate::store::{self, Scope, transaction::Transaction};
+use crate::store::transaction::{Cause, Transaction};
+use crate::store::{self, Scope};
 
 /// What a box asks for.
 #[derive(Debug, Clone)]
@@ -123,7 +124,12 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> 
         accepted_at: None,
         settlement_id: None,
     };
-    store::transaction::insert(unit.conn(), &transaction)
+    let cause = Cause {
+        at: now,
+        cause: "dynamic_qr",
+        callback_id: None,
+    };
+    store::transaction::insert(unit.conn(), &transaction, cause)
         .await
         .map_err(|error| {
             if Error::breaks(&error, "transactions_device_request_unique") {
@@ -135,9 +141,6 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> 
                 error.into()
             }
         })?;
-    let awaiting = TransactionStatus::AwaitingPayment.as_str();
-    store::transaction::record_event(unit.conn(), id, now, None, awaiting, "dynamic_qr", None)
-        .await?;
     answer(transaction)
 }
 

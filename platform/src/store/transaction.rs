@@ -105,16 +105,34 @@ impl From<Row> for Transaction {
     }
 }
 
+/// Why a transaction became what it is. Every statement that changes a status writes its line of history too, so
+/// that neither can be there without the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What did it, in a word.
+    pub cause: &'a str,
+    /// The callback that did it.
+    pub callback_id: Option<CallbackId>,
+}
+
 /// Stores a new transaction.
 ///
 /// # Errors
 /// The database's; `transactions_device_request_unique`, `transactions_partner_reference_unique`.
-pub async fn insert(conn: &mut PgConnection, transaction: &Transaction) -> sqlx::Result<()> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    transaction: &Transaction,
+    cause: Cause<'_>,
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status,
+        "WITH new AS (INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status,
              late, fee, net, fee_profile_id, fee_version, partner_id, partner_reference, rrn, issuer, qr_reference,
              qr_payload, request_id, created_at, expires_at, paid_at, accepted_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+         RETURNING id)
+         INSERT INTO transaction_events (transaction_id, at, to_status, cause, callback_id) SELECT id, $26, $9, $27, $28 FROM new",
         transaction.id.as_uuid(),
         transaction.merchant_id.as_uuid(),
         transaction.outlet_id.as_uuid(),
@@ -140,6 +158,9 @@ pub async fn insert(conn: &mut PgConnection, transaction: &Transaction) -> sqlx:
         transaction.expires_at,
         transaction.paid_at,
         transaction.accepted_at,
+        cause.at,
+        cause.cause,
+        cause.callback_id.map(CallbackId::as_uuid),
     )
     .execute(conn)
     .await?;
@@ -312,11 +333,15 @@ pub async fn mark_paid(
     id: TransactionId,
     from: &str,
     payment: &Payment<'_>,
+    cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE transactions SET status = 'paid', late = $3, fee = $4, net = $5, fee_profile_id = $6, fee_version = $7,
+        "WITH paid AS (UPDATE transactions SET status = 'paid', late = $3, fee = $4, net = $5, fee_profile_id = $6, fee_version = $7,
              partner_reference = $8, rrn = $9, issuer = $10, paid_at = $11, accepted_at = $12
-         WHERE id = $1 AND status = $2 AND status IN ('initiated', 'awaiting_payment', 'expired', 'failed')",
+         WHERE id = $1 AND status = $2 AND status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
+         RETURNING id)
+         INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
+         SELECT id, $13, $2, 'paid', $14, $15 FROM paid",
         id.as_uuid(),
         from,
         payment.late,
@@ -328,7 +353,10 @@ pub async fn mark_paid(
         payment.rrn,
         payment.issuer,
         payment.paid_at,
-        payment.accepted_at
+        payment.accepted_at,
+        cause.at,
+        cause.cause,
+        cause.callback_id.map(CallbackId::as_uuid)
     )
     .execute(conn)
     .await?;
@@ -344,12 +372,18 @@ pub async fn set_status(
     id: TransactionId,
     from: &str,
     to: &str,
+    cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2",
+        "WITH changed AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id)
+         INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
+         SELECT id, $4, $2, $3, $5, $6 FROM changed",
         id.as_uuid(),
         from,
-        to
+        to,
+        cause.at,
+        cause.cause,
+        cause.callback_id.map(CallbackId::as_uuid)
     )
     .execute(conn)
     .await?;
@@ -379,31 +413,4 @@ pub async fn expire_overdue(
     .execute(conn)
     .await?;
     Ok(result.rows_affected())
-}
-
-/// Adds a line to a transaction's history.
-///
-/// # Errors
-/// The database's.
-pub async fn record_event(
-    conn: &mut PgConnection,
-    id: TransactionId,
-    at: DateTime<Utc>,
-    from: Option<&str>,
-    to: &str,
-    cause: &str,
-    callback: Option<CallbackId>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id) VALUES ($1, $2, $3, $4, $5, $6)",
-        id.as_uuid(),
-        at,
-        from,
-        to,
-        cause,
-        callback.map(CallbackId::as_uuid)
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

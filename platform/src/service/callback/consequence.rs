@@ -39,8 +39,8 @@ impl Reception<'_> {
             paid_at,
             accepted_at,
         };
-        store::transaction::mark_paid(unit.conn(), transaction.id, from.as_str(), &payment).await?;
-        self.event(unit, transaction.id, Some(from), TransactionStatus::Paid)
+        let cause = self.cause(unit);
+        store::transaction::mark_paid(unit.conn(), transaction.id, from.as_str(), &payment, cause)
             .await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         self.post(unit, transaction, &posting).await?;
@@ -79,23 +79,29 @@ impl Reception<'_> {
     ) -> Result<Verdict> {
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
-        store::transaction::set_status(unit.conn(), transaction.id, from.as_str(), to.as_str())
-            .await?;
-        self.event(unit, transaction.id, Some(from), to).await?;
+        let cause = self.cause(unit);
+        store::transaction::set_status(
+            unit.conn(),
+            transaction.id,
+            from.as_str(),
+            to.as_str(),
+            cause,
+        )
+        .await?;
         Ok(Verdict::taken("accepted", Some(transaction), Some(to)))
     }
 
     pub(super) async fn reverse(&self, unit: &mut Unit, transaction: &Transaction) -> Result<()> {
         let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
+        let cause = self.cause(unit);
         store::transaction::set_status(
             unit.conn(),
             transaction.id,
             paid.as_str(),
             reversed.as_str(),
+            cause,
         )
         .await?;
-        self.event(unit, transaction.id, Some(paid), reversed)
-            .await?;
         let cost = transaction
             .fee
             .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;
@@ -169,10 +175,9 @@ impl Reception<'_> {
             accepted_at: Some(now),
             settlement_id: None,
         };
-        store::transaction::insert(unit.conn(), &transaction).await?;
+        let cause = self.cause(unit);
+        store::transaction::insert(unit.conn(), &transaction, cause).await?;
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
-            .await?;
-        self.event(unit, transaction.id, None, TransactionStatus::Paid)
             .await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         self.post(unit, &transaction, &posting).await?;

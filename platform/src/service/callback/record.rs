@@ -3,7 +3,6 @@
 use domain::callback::CallbackTarget;
 use domain::ledger::{Posting, Side};
 use domain::qris::{Nmid, TerminalLabel};
-use domain::transaction::TransactionStatus;
 use serde_json::json;
 use wire::ids::{IncidentId, TransactionId};
 
@@ -11,7 +10,7 @@ use super::ROUTE;
 use super::judgement::{Reception, Verdict};
 use crate::service::{Error, Result, Unit};
 use crate::store;
-use crate::store::transaction::Transaction;
+use crate::store::transaction::{Cause, Transaction};
 
 impl Reception<'_> {
     pub(super) async fn keep(
@@ -107,26 +106,13 @@ impl Reception<'_> {
         Ok(Verdict::Refused(error))
     }
 
-    pub(super) async fn event(
-        &self,
-        unit: &mut Unit,
-        id: TransactionId,
-        from: Option<TransactionStatus>,
-        to: TransactionStatus,
-    ) -> Result<()> {
-        let now = unit.now();
-        let from = from.map(TransactionStatus::as_str);
-        store::transaction::record_event(
-            unit.conn(),
-            id,
-            now,
-            from,
-            to.as_str(),
-            "callback",
-            Some(self.id),
-        )
-        .await?;
-        Ok(())
+    /// This callback, as the cause of a change.
+    pub(super) fn cause(&self, unit: &Unit) -> Cause<'static> {
+        Cause {
+            at: unit.now(),
+            cause: "callback",
+            callback_id: Some(self.id),
+        }
     }
 
     pub(super) async fn post(
