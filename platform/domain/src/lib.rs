@@ -5,6 +5,7 @@
 //! may decide on its own what is decided here.
 
 pub mod announcement;
+pub mod audit;
 pub mod callback;
 pub mod device;
 pub mod fee;

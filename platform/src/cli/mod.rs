@@ -1,5 +1,6 @@
 //! The command line. One file for each command; an error is one sentence on standard error.
 
+mod audit;
 mod demo;
 mod duration;
 mod logging;
@@ -34,6 +35,9 @@ enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// People who log in.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -75,6 +79,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args.load()?).await,
         Command::Migrate(args) => migrate::run(&args.load()?).await,
         Command::Token(command) => token::run(&command).await,
+        Command::Audit(command) => audit::run(&command).await,
         Command::User(command) => user::run(&command).await,
         Command::Demo(args) => demo::run(args).await,
     }

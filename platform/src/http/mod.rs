@@ -6,6 +6,7 @@
 //! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
 //! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
+mod audit;
 pub mod auth;
 mod callback;
 mod device;
@@ -87,6 +88,7 @@ fn routes() -> Routes {
         .merge(login::routes())
         .merge(user::routes())
         .merge(token::routes())
+        .merge(audit::routes())
         .merge(provisioning::routes())
         .merge(heartbeat::routes())
         .merge(dynamic_qr::routes())

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::{Context, Result, heartbeat, housekeeping, notification, transaction};
+use crate::service::{Context, Result, audit, heartbeat, housekeeping, notification, transaction};
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;
@@ -34,6 +34,10 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
         every("end_stale_notifications", second, context).run(|context| async move {
             notification::end_stale(&context, ROWS_MAX).await.map(drop)
         }),
+    );
+    tasks.spawn(
+        every("seal_audit", 2 * second, context)
+            .run(|context| async move { audit::seal(&context, ROWS_MAX).await }),
     );
     tasks.spawn(
         every("forget_expired", 60 * second, context)

@@ -1,0 +1,51 @@
+//! `platform audit verify`: whether somebody was at the audit log.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use platform::app;
+use platform::service::audit;
+
+use super::{ConfigArgs, logging};
+
+#[derive(Subcommand)]
+pub(super) enum AuditCommand {
+    /// Read the whole chain and compare it with the log; fails when a row was changed, deleted or inserted.
+    Verify(Verify),
+}
+
+#[derive(Args)]
+pub(super) struct Verify {
+    /// A head that was noted earlier: without it, nobody can tell that the end of the log was cut off.
+    #[arg(long, value_name = "HEX")]
+    head: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) async fn run(command: &AuditCommand) -> anyhow::Result<ExitCode> {
+    let AuditCommand::Verify(args) = command;
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let known = args.head.as_ref().map(|head| head.trim().to_lowercase());
+    let report = audit::verify(&context, known.as_deref()).await;
+    context.pool().close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    let report = report?;
+    println!(
+        "{} rows sealed, {} waiting; head {}",
+        report.head.seq, report.head.waiting, report.head.head
+    );
+    if report.findings.is_empty() {
+        println!("the audit log is whole");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for finding in &report.findings {
+        println!("{finding}");
+    }
+    println!("the audit log is NOT whole");
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,275 @@
+//! The audit log says who did what, and whether somebody was at it.
+
+use std::collections::BTreeSet;
+
+use domain::role::Role;
+use platform::service::audit::{self, Report};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use tests::shop::text;
+use tests::{Shop, World, eventually};
+
+/// Waits until everything so far is sealed.
+async fn sealed(world: &World) -> Value {
+    eventually("the seal of every row", || async {
+        let head = world
+            .admin()
+            .get("/admin/audit-logs/head")
+            .await
+            .expect(200)
+            .data();
+        (head["waiting"] == 0 && head["seq"].as_i64() > Some(0)).then_some(head)
+    })
+    .await
+}
+
+async fn verify(world: &World, known_head: Option<&str>) -> Report {
+    audit::verify(world.app().context(), known_head)
+        .await
+        .unwrap()
+}
+
+/// What somebody does who may do everything in the database.
+async fn tamper(world: &World, statements: &[&str]) {
+    let mut tx = world.pool.begin().await.unwrap();
+    for table in ["audit_logs", "audit_seals"] {
+        let disarm = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
+        sqlx::query(AssertSqlSafe(disarm))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    for statement in statements {
+        let touched = sqlx::query(AssertSqlSafe((*statement).to_owned()))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        assert!(touched.rows_affected() > 0, "{statement} did nothing");
+    }
+    tx.commit().await.unwrap();
+}
+
+/// The only thing that a verification finds.
+async fn finds(world: &World, what: &str) {
+    let report = verify(world, None).await;
+    let [finding] = &report.findings[..] else {
+        panic!("expected one finding, {what}: {:?}", report.findings)
+    };
+    assert!(finding.contains(what), "{finding}");
+}
+
+/// A platform with some history, all of it sealed.
+async fn with_history() -> (World, Value) {
+    let world = World::new().await;
+    Shop::open(&world, "Warung Sari", 3).await;
+    let head = sealed(&world).await;
+    assert!(head["seq"].as_i64() >= Some(6), "{head}");
+    assert_eq!(verify(&world, None).await.findings, [""; 0]);
+    (world, head)
+}
+
+#[tokio::test]
+async fn a_changed_row_is_found() {
+    let (world, _) = with_history().await;
+    for (column, value) in [
+        ("at", "at + interval '1 microsecond'"),
+        ("actor", "'system'"),
+        ("action", "'terminal.patch'"),
+        ("entity", "entity || '0'"),
+        ("request_id", "NULL"),
+        ("before", "'{}'"),
+        ("after", "jsonb_set(after, '{name}', '\"Kasir 9\"')"),
+    ] {
+        let (world, row) = (
+            &world,
+            "id = (SELECT min(id) FROM audit_logs WHERE action LIKE 'terminal.%')",
+        );
+        tamper(
+            world,
+            &[
+                "CREATE TABLE kept AS SELECT * FROM audit_logs WHERE id = (SELECT min(id) FROM audit_logs WHERE action LIKE 'terminal.%')",
+                &format!("UPDATE audit_logs SET {column} = {value} WHERE {row}"),
+            ],
+        )
+        .await;
+        finds(world, "was changed after").await;
+        let restore =
+            format!("UPDATE audit_logs l SET {column} = k.{column} FROM kept k WHERE k.id = l.id");
+        tamper(world, &[&restore]).await;
+        sqlx::query("DROP TABLE kept")
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        assert_eq!(verify(world, None).await.findings, [""; 0], "{column}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_row_is_found() {
+    let (world, _) = with_history().await;
+    tamper(
+        &world,
+        &["DELETE FROM audit_logs WHERE id = (SELECT min(id) + 1 FROM audit_logs)"],
+    )
+    .await;
+    finds(&world, "was deleted").await;
+    // So is one whose seal was taken along.
+    let link = "DELETE FROM audit_seals WHERE audit_id NOT IN (SELECT id FROM audit_logs)";
+    tamper(&world, &[link]).await;
+    finds(&world, "the chain has no link").await;
+}
+
+#[tokio::test]
+async fn an_inserted_row_is_found() {
+    let (world, _) = with_history().await;
+    let forged = "INSERT INTO audit_logs (at, actor, action, entity) VALUES (now(), 'system', 'merchant.approve', 'm_1')";
+    tamper(&world, &[forged]).await;
+    finds(&world, "was inserted past the chain").await;
+}
+
+#[tokio::test]
+async fn a_link_that_was_made_anew_is_found() {
+    let (world, _) = with_history().await;
+    // Row and hash agree again; the head does not, and with another head the next link would not.
+    let link = "UPDATE audit_seals SET row_hash = sha256('x') WHERE seq = 3";
+    tamper(&world, &[link]).await;
+    let report = verify(&world, None).await;
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding == "link 3 was changed"),
+        "{:?}",
+        report.findings
+    );
+    let head = "UPDATE audit_seals SET head = sha256('y') WHERE seq = 3";
+    tamper(&world, &[head]).await;
+    let report = verify(&world, None).await;
+    let told: BTreeSet<&str> = report.findings.iter().map(String::as_str).collect();
+    assert!(told.contains("link 4 does not continue link 3"), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_was_cut_off_is_found_by_a_head_that_was_noted() {
+    let (world, head) = with_history().await;
+    let noted = text(&head, "head");
+    assert_eq!(verify(&world, Some(&noted)).await.findings, [""; 0]);
+    // More comes after it: an old head stays good.
+    let _ = world.token(Role::Ops).await;
+    sealed(&world).await;
+    assert_eq!(verify(&world, Some(&noted)).await.findings, [""; 0]);
+    tamper(
+        &world,
+        &[
+            "DELETE FROM audit_logs WHERE id IN (SELECT audit_id FROM audit_seals WHERE seq >= 5)",
+            "DELETE FROM audit_seals WHERE seq >= 5",
+        ],
+    )
+    .await;
+    assert_eq!(
+        verify(&world, None).await.findings,
+        [""; 0],
+        "nothing in the chain tells"
+    );
+    let report = verify(&world, Some(&noted)).await;
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn the_log_cannot_be_changed_by_accident() {
+    let (world, _) = with_history().await;
+    for statement in [
+        "UPDATE audit_logs SET actor = 'system'",
+        "DELETE FROM audit_logs",
+        "TRUNCATE audit_logs",
+        "UPDATE audit_seals SET seq = seq",
+        "DELETE FROM audit_seals",
+    ] {
+        let error = sqlx::query(statement)
+            .execute(&world.pool)
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("append-only"),
+            "{statement}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_committed_row_is_sealed_once_whatever_the_order_of_commits() {
+    let (world, before) = with_history().await;
+    let insert = "WITH written AS (INSERT INTO audit_logs (at, actor, action, entity) VALUES (now(), 'a', 'x.y', 'z') RETURNING id)
+                  INSERT INTO audit_waiting SELECT id FROM written";
+    // The lower number is committed after the higher one was sealed; a third never is.
+    let mut early = world.pool.begin().await.unwrap();
+    sqlx::query(insert).execute(&mut *early).await.unwrap();
+    let mut never = world.pool.begin().await.unwrap();
+    sqlx::query(insert).execute(&mut *never).await.unwrap();
+    sqlx::query(insert).execute(&world.pool).await.unwrap();
+    let between = sealed(&world).await;
+    early.commit().await.unwrap();
+    never.rollback().await.unwrap();
+    let after = eventually("the seal of the late row", || async {
+        let head = sealed(&world).await;
+        (head["seq"] != between["seq"]).then_some(head)
+    })
+    .await;
+    let seq = |head: &Value| head["seq"].as_i64().unwrap();
+    assert_eq!(
+        (seq(&between), seq(&after)),
+        (seq(&before) + 1, seq(&before) + 2)
+    );
+    assert_eq!(verify(&world, None).await.findings, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_log_is_read_page_by_page_and_by_entity() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 3).await;
+    sealed(&world).await;
+    let support = world.staff(Role::Support).await;
+    let all = support
+        .get("/admin/audit-logs?limit=200")
+        .await
+        .expect(200)
+        .data();
+    let all = all.as_array().unwrap().clone();
+    let mut paged = Vec::new();
+    let mut path = "/admin/audit-logs?limit=2".to_owned();
+    loop {
+        let page = support.get(&path).await.expect(200).json();
+        paged.extend(page["data"].as_array().unwrap().clone());
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/admin/audit-logs?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+    let path = format!("/admin/audit-logs?entity={}", shop.merchant_id);
+    let about: Vec<Value> = support
+        .get(&path)
+        .await
+        .expect(200)
+        .data()
+        .as_array()
+        .unwrap()
+        .clone();
+    let actions: Vec<&str> = about
+        .iter()
+        .map(|row| row["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["merchant.approve", "merchant.create"]);
+    assert_eq!(about[0]["before"]["status"], "pending_review");
+    assert_eq!(about[0]["after"]["status"], "approved");
+    assert!(about[0]["actor"].as_str().unwrap().starts_with("tok_"));
+    assert!(about[0]["request_id"].as_str().unwrap().starts_with("req_"));
+    assert!(about[0]["seal"].as_i64() > Some(0));
+    assert_eq!(about[1]["before"], json!(null));
+    world
+        .staff(Role::Ops)
+        .await
+        .get("/admin/audit-logs")
+        .await
+        .refused(403, "FORBIDDEN");
+}

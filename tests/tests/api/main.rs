@@ -1,0 +1,9 @@
+//! The stories of the HTTP API as such: who gets in, how often, and what is kept of it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a story that cannot go on has failed, and the panic says where"
+)]
+
+mod audit;
+mod route;
+mod user;

@@ -1,0 +1,361 @@
+//! Every route, asked by everybody: one table says who gets in.
+//!
+//! The routes are taken from the platform itself, method by method, so a route that is missing from the table fails
+//! this story, and so does a row without a route.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use domain::role::{Permission, Role};
+use reqwest::Method;
+use serde_json::json;
+use tests::books::Books;
+use tests::shop::text;
+use tests::{Answer, Api, Credentials, Shop, World};
+
+/// Whom a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Whoever asks: what it answers depends on what is in the body.
+    Anyone,
+    /// Whoever signs; here nobody does.
+    Partner,
+    /// Boxes.
+    Box,
+    /// Roles with this permission, and nobody else.
+    May(Permission),
+}
+
+use Permission::{
+    AuditRead, DeviceRead, DeviceWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite,
+    SeedWrite, TerminalRead, TerminalWrite, TransactionRead, TransactionWrite, UserRead, UserWrite,
+};
+use Who::{Anyone, Box, May, Partner};
+
+const TABLE: &[(&str, &str, Who)] = &[
+    ("POST", "/admin/login", Anyone),
+    ("POST", "/admin/seed", May(SeedWrite)),
+    ("GET", "/admin/users", May(UserRead)),
+    ("POST", "/admin/users", May(UserWrite)),
+    ("GET", "/admin/users/{user_id}", May(UserRead)),
+    ("PATCH", "/admin/users/{user_id}", May(UserWrite)),
+    ("GET", "/admin/tokens", May(UserRead)),
+    ("POST", "/admin/tokens", May(UserWrite)),
+    ("POST", "/admin/tokens/{token_id}/revoke", May(UserWrite)),
+    ("GET", "/admin/audit-logs", May(AuditRead)),
+    ("GET", "/admin/audit-logs/head", May(AuditRead)),
+    ("GET", "/admin/merchants", May(MerchantRead)),
+    ("POST", "/admin/merchants", May(MerchantWrite)),
+    ("GET", "/admin/merchants/{merchant_id}", May(MerchantRead)),
+    (
+        "POST",
+        "/admin/merchants/{merchant_id}/approve",
+        May(MerchantWrite),
+    ),
+    (
+        "POST",
+        "/admin/merchants/{merchant_id}/reject",
+        May(MerchantWrite),
+    ),
+    (
+        "POST",
+        "/admin/merchants/{merchant_id}/outlets",
+        May(OutletWrite),
+    ),
+    ("GET", "/admin/outlets", May(OutletRead)),
+    ("GET", "/admin/outlets/{outlet_id}", May(OutletRead)),
+    (
+        "POST",
+        "/admin/outlets/{outlet_id}/terminals",
+        May(TerminalWrite),
+    ),
+    ("GET", "/admin/terminals", May(TerminalRead)),
+    ("GET", "/admin/terminals/{terminal_id}", May(TerminalRead)),
+    ("GET", "/admin/devices", May(DeviceRead)),
+    ("POST", "/admin/devices", May(DeviceWrite)),
+    ("GET", "/admin/devices/{device_id}", May(DeviceRead)),
+    ("PATCH", "/admin/devices/{device_id}", May(DeviceWrite)),
+    (
+        "POST",
+        "/admin/devices/{device_id}/activation-code",
+        May(DeviceWrite),
+    ),
+    ("POST", "/admin/devices/{device_id}/bind", May(DeviceWrite)),
+    (
+        "POST",
+        "/admin/devices/{device_id}/unbind",
+        May(DeviceWrite),
+    ),
+    (
+        "GET",
+        "/admin/devices/{device_id}/notifications",
+        May(DeviceRead),
+    ),
+    ("GET", "/admin/transactions", May(TransactionRead)),
+    (
+        "GET",
+        "/admin/transactions/{transaction_id}",
+        May(TransactionRead),
+    ),
+    (
+        "POST",
+        "/admin/transactions/{transaction_id}/retry-notification",
+        May(TransactionWrite),
+    ),
+    ("POST", "/device/provision/activate", Anyone),
+    ("POST", "/device/heartbeat", Box),
+    ("POST", "/device/transactions/dynamic-qr", Box),
+    ("POST", "/integrations/qris/callback", Partner),
+];
+
+/// Somebody who asks.
+struct Caller {
+    name: String,
+    api: Api,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// No token, or one that is none.
+    Stranger,
+    /// A box at the own merchant, by its token.
+    Box,
+    /// The same by its certificate, which is nothing at all outside of boxes' routes.
+    Certificate,
+    /// Staff, and users of the own merchant.
+    Own(Role),
+    /// Users of another merchant.
+    Other(Role),
+}
+
+/// What a route must do with a caller.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    In,
+    Out(u16, &'static str),
+}
+
+fn verdict(who: Who, kind: Kind) -> Verdict {
+    match (who, kind) {
+        (Anyone, _) => Verdict::In,
+        (Partner, _) => Verdict::Out(401, "INVALID_SIGNATURE"),
+        (Box, Kind::Box | Kind::Certificate) => Verdict::In,
+        (Box, _) => Verdict::Out(401, "DEVICE_UNAUTHORIZED"),
+        (May(_), Kind::Stranger | Kind::Certificate) => Verdict::Out(401, "UNAUTHENTICATED"),
+        (May(permission), Kind::Own(role) | Kind::Other(role)) if role.may(permission) => {
+            Verdict::In
+        }
+        (May(_), _) => Verdict::Out(403, "FORBIDDEN"),
+    }
+}
+
+/// The ids that stand in paths: all of one merchant.
+struct Place {
+    shop: Shop,
+    device_id: String,
+    transaction_id: String,
+    user_id: String,
+    token_id: String,
+}
+
+impl Place {
+    async fn of(world: &World, shop: Shop, credentials: &Credentials) -> Self {
+        let admin = world.admin();
+        let transaction = credentials.sell(world, 10_000).await;
+        let user = json!({
+            "email": format!("owner@{}", shop.nmid), "role": "merchant_owner", "merchant_id": shop.merchant_id,
+        });
+        let user = admin.post("/admin/users", &user).await.expect(201).data();
+        let token =
+            json!({ "role": "merchant_owner", "merchant_id": shop.merchant_id, "name": "till" });
+        let token = admin.post("/admin/tokens", &token).await.expect(201).data();
+        Self {
+            shop,
+            device_id: credentials.device_id.to_string(),
+            transaction_id: transaction.to_string(),
+            user_id: text(&user, "id"),
+            token_id: text(&token, "id"),
+        }
+    }
+
+    /// The parameters that paths have, with this place's ids.
+    fn ids(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("{merchant_id}", self.shop.merchant_id.to_string()),
+            ("{outlet_id}", self.shop.outlet_id.to_string()),
+            ("{terminal_id}", self.shop.till().id.to_string()),
+            ("{device_id}", self.device_id.clone()),
+            ("{transaction_id}", self.transaction_id.clone()),
+            ("{user_id}", self.user_id.clone()),
+            ("{token_id}", self.token_id.clone()),
+        ]
+    }
+
+    fn fill(&self, path: &str) -> String {
+        let filled = self
+            .ids()
+            .iter()
+            .fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
+        assert!(
+            !filled.contains('{'),
+            "which id stands in {path}? Place::ids must say"
+        );
+        filled
+    }
+}
+
+/// Two shops and everybody who might ask.
+struct Town {
+    world: World,
+    own: Place,
+    callers: Vec<Caller>,
+}
+
+impl Town {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let own = Shop::open(&world, "Warung Sari", 1).await;
+        let other = Shop::open(&world, "Kopi Fajar", 1).await;
+        let own_box = Credentials::at(&world, own.till().id).await;
+        let other_box = Credentials::at(&world, other.till().id).await;
+        let own = Place::of(&world, own, &own_box).await;
+        let other = Place::of(&world, other, &other_box).await;
+        let anonymous = world.anonymous();
+        let caller = |name: &str, api: Api, kind| Caller {
+            name: name.to_owned(),
+            api,
+            kind,
+        };
+        let mut callers = vec![
+            caller("nobody", anonymous.clone(), Kind::Stranger),
+            caller(
+                "a wrong token",
+                anonymous.with_token("sbt_nonsense"),
+                Kind::Stranger,
+            ),
+            caller("a box", own_box.api(&world), Kind::Box),
+            caller(
+                "a box by certificate",
+                own_box.api_by_certificate(&world),
+                Kind::Certificate,
+            ),
+        ];
+        for role in Role::ALL.iter().copied() {
+            if !role.is_of_merchant() {
+                callers.push(caller(
+                    role.as_str(),
+                    world.staff(role).await,
+                    Kind::Own(role),
+                ));
+                continue;
+            }
+            for (place, kind) in [(&own, Kind::Own(role)), (&other, Kind::Other(role))] {
+                let hour = TimeDelta::hours(1);
+                let token = world
+                    .token_for(role, Some(place.shop.merchant_id), hour)
+                    .await;
+                let name = format!("{role} of {}", place.shop.nmid);
+                callers.push(caller(&name, anonymous.with_token(&token), kind));
+            }
+        }
+        Self {
+            world,
+            own,
+            callers,
+        }
+    }
+}
+
+/// Asks with a body that nothing can be made of: whoever is let in changes nothing either.
+async fn ask(api: &Api, method: &str, path: &str) -> Answer {
+    let method: Method = method.parse().unwrap();
+    let body = (method != Method::GET).then(|| b"nonsense".to_vec());
+    api.call(method, path, &[], body).await
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_table() {
+    let town = Town::new().await;
+    let stranger = town.world.anonymous();
+    let mut found = BTreeSet::new();
+    for path in platform::http::paths() {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let answer = ask(&stranger, method, &town.own.fill(path)).await;
+            assert_ne!(answer.status, 404, "{method} {path}");
+            if answer.status != 405 {
+                found.insert((method, path));
+            }
+        }
+    }
+    let table: BTreeSet<(&str, &str)> = TABLE
+        .iter()
+        .map(|(method, path, _)| (*method, *path))
+        .collect();
+    let missing: Vec<_> = found.difference(&table).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
+    let gone: Vec<_> = table.difference(&found).collect();
+    assert!(gone.is_empty(), "in the table and not there: {gone:?}");
+    assert_eq!(
+        TABLE.len(),
+        table.len(),
+        "a route stands in the table twice"
+    );
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_it_is_for_and_nobody_else() {
+    let town = Town::new().await;
+    let books = Books::open(&town.world.pool).await;
+    for (method, path, who) in TABLE.iter().copied() {
+        let path = town.own.fill(path);
+        for caller in &town.callers {
+            let answer = ask(&caller.api, method, &path).await;
+            let asked = format!("{method} {path} by {}: {answer}", caller.name);
+            match verdict(who, caller.kind) {
+                Verdict::Out(status, code) => {
+                    assert_eq!(answer.refusal(), (status, code.to_owned()), "{asked}");
+                }
+                Verdict::In => {
+                    assert!(
+                        ![401, 403].contains(&answer.status) && answer.status < 500,
+                        "{asked}"
+                    );
+                }
+            }
+        }
+    }
+    // Tokens and certificates were used, and unsigned callbacks are kept.
+    let changed = books.changes(&town.world.pool).await;
+    let expected = ["callbacks", "device_credentials", "tokens"];
+    let surprising: Vec<_> = changed
+        .keys()
+        .filter(|table| !expected.contains(&table.as_str()))
+        .collect();
+    assert!(surprising.is_empty(), "changed by nonsense: {surprising:?}");
+}
+
+#[tokio::test]
+async fn a_merchant_never_sees_another() {
+    let town = Town::new().await;
+    let secrets: Vec<String> = town.own.ids().into_iter().map(|(_, id)| id).collect();
+    let others: Vec<&Caller> = town
+        .callers
+        .iter()
+        .filter(|caller| matches!(caller.kind, Kind::Other(_)))
+        .collect();
+    assert!(!others.is_empty());
+    for (method, path, _) in TABLE.iter().copied() {
+        let filled = town.own.fill(path);
+        for caller in &others {
+            let answer = ask(&caller.api, method, &filled).await;
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            let told = secrets.iter().any(|id| body.contains(id.as_str()));
+            let asked = format!("{method} {filled} by {}: {answer}", caller.name);
+            assert!(!told, "{asked}");
+            if filled != path {
+                assert!((400..500).contains(&answer.status), "{asked}");
+            }
+        }
+    }
+}
