@@ -7,6 +7,7 @@
 pub mod announcement;
 pub mod audit;
 pub mod callback;
+pub mod command;
 pub mod device;
 pub mod fee;
 pub mod ledger;

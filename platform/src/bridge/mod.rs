@@ -81,7 +81,12 @@ impl<C: Carrier> Bridge<C> {
                 .clone()
                 .announce(signals.wakes.payments, self.listening, stop.clone()),
         );
-        tasks.spawn(outbox.configure(signals.wakes.configs, stop.clone()));
+        tasks.spawn(
+            outbox
+                .clone()
+                .configure(signals.wakes.configs, stop.clone()),
+        );
+        tasks.spawn(outbox.command(signals.wakes.commands, stop.clone()));
     }
 }
 
@@ -98,7 +103,7 @@ async fn end_sessions<C: Carrier>(
         match signal {
             Some(Signal::EndSession(device_id)) => carrier.revoke(device_id),
             Some(Signal::Purge(device_id)) => carrier.purge(device_id),
-            Some(Signal::Announce(_) | Signal::Configure(_)) => {}
+            Some(Signal::Announce(_) | Signal::Configure(_) | Signal::Command(_)) => {}
             None => return,
         }
     }

@@ -16,7 +16,7 @@ use wire::Channel;
 use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
-use crate::service::{Context, Result, config, notification};
+use crate::service::{Context, Result, command, config, notification};
 
 /// How often the outbox looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -78,12 +78,33 @@ impl<C: Carrier> Outbox<C> {
         }
     }
 
+    /// Sends orders, in a task of its own for the same reason.
+    pub(super) async fn command(
+        self,
+        mut ordered: mpsc::Receiver<DeviceId>,
+        stop: CancellationToken,
+    ) {
+        let mut look = looks();
+        let mut devices = Vec::with_capacity(DEVICES_MAX);
+        loop {
+            let worked = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ordered.recv_many(&mut devices, DEVICES_MAX) => self.send_commands(&mut devices, false).await,
+                _ = look.tick() => self.resend_commands().await,
+            };
+            pause_after(worked).await;
+        }
+    }
+
     /// Everything a box that has just become reachable is to be told, also what is not due again yet.
-    /// The configuration first: it names the binding, without which the box refuses a payment.
+    /// The configuration first: it names the binding, without which the box refuses a payment. Then the money, then
+    /// orders.
     async fn replay(&self, devices: &mut Vec<DeviceId>) -> Result<()> {
         let mut same = devices.clone();
         self.push_configs(&mut same, true).await?;
-        self.send_notifications(devices, true).await
+        same.clone_from(devices);
+        self.send_notifications(&mut same, true).await?;
+        self.send_commands(devices, true).await
     }
 
     async fn send_notifications(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
@@ -101,6 +122,23 @@ impl<C: Carrier> Outbox<C> {
             });
         }
         notification::mark_sent(&self.context, &sends).await
+    }
+
+    async fn send_commands(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
+        let Some(devices) = self.take_live(devices) else {
+            return Ok(());
+        };
+        let sends = command::due(&self.context, &devices, all).await?;
+        for send in &sends {
+            self.carrier.publish(Downlink {
+                device_id: send.device_id,
+                channel: Channel::Command,
+                payload: send.payload.clone(),
+                key: Some(send.id.as_uuid()),
+                expires_s: Some(send.expires_s),
+            });
+        }
+        command::mark_sent(&self.context, &sends).await
     }
 
     async fn push_configs(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
@@ -134,6 +172,15 @@ impl<C: Carrier> Outbox<C> {
         while !found.is_empty() {
             let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
             self.send_notifications(&mut some, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn resend_commands(&self) -> Result<()> {
+        let mut found = command::devices_with_due(&self.context, FOUND_MAX).await?;
+        while !found.is_empty() {
+            let mut some = found.split_off(found.len().saturating_sub(DEVICES_MAX));
+            self.send_commands(&mut some, false).await?;
         }
         Ok(())
     }

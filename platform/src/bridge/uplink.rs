@@ -5,19 +5,16 @@
 
 use broker::{Downlink, Unavailable, Uplink};
 use bytes::Bytes;
-use chrono::DateTime;
 use wire::ids::DeviceId;
 use wire::message::{
-    DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, PaymentAck, QrOutcome, Status,
-    Time,
+    DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, QrOutcome, Status, Time,
 };
 use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
 use super::lane::Lanes;
 use crate::service::dynamic_qr::{self, DynamicQr};
-use crate::service::{Actor, Context, Error, config, device, heartbeat};
-use crate::store::notification::Ack;
+use crate::service::{Actor, Context, Error, command, config, device, heartbeat, notification};
 
 pub(super) async fn take<C: Carrier>(
     context: &Context,
@@ -43,7 +40,7 @@ pub(super) async fn take<C: Carrier>(
         UplinkMessage::PaymentAck(ack) => {
             if lanes
                 .payment_acks
-                .store(payment_ack(device_id, ack))
+                .store(notification::ack(device_id, ack))
                 .await?
             {
                 Ok(())
@@ -64,7 +61,13 @@ pub(super) async fn take<C: Carrier>(
                 Err(error) => Err(unavailable(error)),
             }
         }
-        UplinkMessage::CommandAck(_) => reject(context, &uplink, "no such command was sent").await,
+        UplinkMessage::CommandAck(ack) => {
+            match command::acknowledge(context, device_id, &ack).await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => reject(context, &uplink, "no such command was sent").await,
+                Err(error) => Err(unavailable(error)),
+            }
+        }
     }
 }
 
@@ -78,21 +81,6 @@ async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), 
 fn unavailable(error: Error) -> Unavailable {
     tracing::warn!(%error, "an uplink could not be taken");
     Unavailable
-}
-
-/// A box's clock is only data: a time that does not read is left out, never a reason to refuse.
-fn payment_ack(device_id: DeviceId, ack: PaymentAck) -> Ack {
-    let played_at = ack
-        .played_at
-        .as_deref()
-        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    Ack {
-        event_id: ack.event_id,
-        device_id,
-        status: ack.status.as_str().to_owned(),
-        played_at: played_at.map(|time| time.to_utc()),
-        reason: ack.reason,
-    }
 }
 
 async fn tell_time<C: Carrier>(

@@ -134,17 +134,44 @@ impl FromRequestParts<Context> for DeviceCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
-        let certificate = parts
-            .extensions
-            .get::<Peer>()
-            .and_then(|peer| peer.certificate.clone());
-        let id = authenticate_device(context, &parts.headers, certificate).await?;
-        let principal = Principal::Device(id);
-        request::set_principal(&principal.name());
-        rate::admit_principal(&parts.extensions, &principal)?;
-        parts.extensions.insert(principal);
-        Ok(Self { id })
+        device(parts, context, Purpose::Anything).await
     }
+}
+
+/// A box that renews its credentials: its certificate may have expired lately.
+#[derive(Debug, Clone)]
+pub struct RenewingDevice(pub DeviceCaller);
+
+impl FromRequestParts<Context> for RenewingDevice {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        device(parts, context, Purpose::Renewal).await.map(Self)
+    }
+}
+
+/// What a box calls for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Anything,
+    Renewal,
+}
+
+async fn device(
+    parts: &mut Parts,
+    context: &Context,
+    purpose: Purpose,
+) -> Result<DeviceCaller, ApiError> {
+    let certificate = parts
+        .extensions
+        .get::<Peer>()
+        .and_then(|peer| peer.certificate.clone());
+    let id = authenticate_device(context, &parts.headers, certificate, purpose).await?;
+    let principal = Principal::Device(id);
+    request::set_principal(&principal.name());
+    rate::admit_principal(&parts.extensions, &principal)?;
+    parts.extensions.insert(principal);
+    Ok(DeviceCaller { id })
 }
 
 /// The token counts when there is one; a certificate beside it must be the same box's.
@@ -152,12 +179,18 @@ async fn authenticate_device(
     context: &Context,
     headers: &HeaderMap,
     certificate: Option<Arc<certs::identity::PeerIdentity>>,
+    purpose: Purpose,
 ) -> Result<DeviceId, Error> {
     let refused = Error::DeviceUnauthorized("a device token or a device certificate is required");
     if !headers.contains_key(AUTHORIZATION) {
-        return match certificate {
-            Some(certificate) => credential::authenticate(context, &certificate).await,
-            None => Err(refused),
+        return match (certificate, purpose) {
+            (Some(certificate), Purpose::Anything) => {
+                credential::authenticate(context, &certificate).await
+            }
+            (Some(certificate), Purpose::Renewal) => {
+                credential::authenticate_for_renewal(context, &certificate).await
+            }
+            (None, _) => Err(refused),
         };
     }
     let Some(token) = bearer(headers) else {

@@ -14,14 +14,14 @@ use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::merchant::{self, NewMerchant};
+use crate::service::merchant::{self, MerchantPatch, NewMerchant};
 use crate::service::{Context, Reply};
 use wire::ids::MerchantId;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
         .route("/admin/merchants", post(create).get(list))
-        .route("/admin/merchants/{merchant_id}", get(read))
+        .route("/admin/merchants/{merchant_id}", get(read).patch(patch))
         .route("/admin/merchants/{merchant_id}/approve", post(approve))
         .route("/admin/merchants/{merchant_id}/reject", post(reject))
 }
@@ -62,6 +62,18 @@ async fn read(
     Id(id): Id<MerchantId>,
 ) -> Result<Reply, ApiError> {
     envelope::ok(&merchant::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    Json(change): Json<MerchantPatch>,
+) -> Result<Reply, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = merchant::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
 }
 
 async fn approve(

@@ -9,6 +9,8 @@
 mod audit;
 pub mod auth;
 mod callback;
+mod command;
+mod config;
 mod device;
 mod dynamic_qr;
 pub mod envelope;
@@ -20,10 +22,13 @@ pub mod listener;
 mod login;
 mod merchant;
 pub mod metrics;
+mod notification;
 mod outlet;
+mod own;
 pub mod page;
 pub mod path;
 mod provisioning;
+mod qr_image;
 pub mod query;
 pub mod rate;
 mod request;
@@ -91,6 +96,9 @@ fn routes() -> Routes {
         .merge(audit::routes())
         .merge(provisioning::routes())
         .merge(heartbeat::routes())
+        .merge(command::routes())
+        .merge(config::routes())
+        .merge(notification::routes())
         .merge(dynamic_qr::routes())
         .merge(callback::routes())
 }

@@ -15,7 +15,7 @@ use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::outlet::{self, NewOutlet};
+use crate::service::outlet::{self, NewOutlet, OutletPatch};
 use crate::service::{Context, Reply};
 use crate::store::Scope;
 
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .route("/admin/merchants/{merchant_id}/outlets", post(create))
         .route("/admin/outlets", get(list))
-        .route("/admin/outlets/{outlet_id}", get(read))
+        .route("/admin/outlets/{outlet_id}", get(read).patch(patch))
 }
 
 async fn create(
@@ -64,4 +64,16 @@ async fn read(
     Id(id): Id<OutletId>,
 ) -> Result<Reply, ApiError> {
     envelope::ok(&outlet::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<OutletWrite>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+    Json(change): Json<OutletPatch>,
+) -> Result<Reply, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = outlet::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
 }

@@ -2,7 +2,9 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId, TokenId, TransactionId, UserId};
+use wire::ids::{
+    CommandId, DeviceId, MerchantId, OutletId, TerminalId, TokenId, TransactionId, UserId,
+};
 
 use super::error::ApiError;
 use crate::service::{Error, Noun};
@@ -29,6 +31,7 @@ path_ids! {
     OutletId, "outlet_id", Outlet;
     TerminalId, "terminal_id", Terminal;
     DeviceId, "device_id", Device;
+    CommandId, "command_id", Command;
     TransactionId, "transaction_id", Transaction;
     UserId, "user_id", User;
     TokenId, "token_id", Token;

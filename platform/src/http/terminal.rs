@@ -13,16 +13,19 @@ use super::idempotency::{Answer, Keyed, begin};
 use super::json::Json;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
+use super::qr_image::QrImage;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::terminal::{self, NewTerminal};
+use crate::service::terminal::{self, NewTerminal, TerminalPatch};
 use crate::service::{Context, Reply};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
         .route("/admin/outlets/{outlet_id}/terminals", post(create))
         .route("/admin/terminals", get(list))
-        .route("/admin/terminals/{terminal_id}", get(read))
+        .route("/admin/terminals/{terminal_id}", get(read).patch(patch))
+        .route("/admin/terminals/{terminal_id}/qr.svg", get(qr_svg))
+        .route("/admin/terminals/{terminal_id}/qr.png", get(qr_png))
 }
 
 async fn create(
@@ -62,4 +65,34 @@ async fn read(
     Id(id): Id<TerminalId>,
 ) -> Result<Reply, ApiError> {
     envelope::ok(&terminal::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<TerminalWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TerminalId>,
+    Json(change): Json<TerminalPatch>,
+) -> Result<Reply, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = terminal::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+async fn qr_svg(
+    staff: Staff<TerminalRead>,
+    State(context): State<Context>,
+    Id(id): Id<TerminalId>,
+) -> Result<QrImage, ApiError> {
+    let payload = terminal::static_qr_payload(&context, staff.scope, id).await?;
+    QrImage::svg(&payload)
+}
+
+async fn qr_png(
+    staff: Staff<TerminalRead>,
+    State(context): State<Context>,
+    Id(id): Id<TerminalId>,
+) -> Result<QrImage, ApiError> {
+    let payload = terminal::static_qr_payload(&context, staff.scope, id).await?;
+    QrImage::png(&payload)
 }

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::{Context, Result, audit, heartbeat, housekeeping, notification, transaction};
+use crate::service::{
+    Context, Result, audit, command, heartbeat, housekeeping, notification, transaction,
+};
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;
@@ -38,6 +40,10 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("seal_audit", 2 * second, context)
             .run(|context| async move { audit::seal(&context, ROWS_MAX).await }),
+    );
+    tasks.spawn(
+        every("end_overdue_commands", second, context)
+            .run(|context| async move { command::end_overdue(&context, ROWS_MAX).await.map(drop) }),
     );
     tasks.spawn(
         every("forget_expired", 60 * second, context)

@@ -61,6 +61,8 @@ error_codes! {
     TransactionNotFound = "TRANSACTION_NOT_FOUND", 404;
     /// No such notification.
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", 404;
+    /// No such command of this device.
+    CommandNotFound = "COMMAND_NOT_FOUND", 404;
     /// No such fee profile.
     FeeProfileNotFound = "FEE_PROFILE_NOT_FOUND", 404;
     /// No such user.
@@ -115,6 +117,7 @@ impl From<Noun> for ErrorCode {
             Noun::Binding => Self::BindingNotFound,
             Noun::Transaction => Self::TransactionNotFound,
             Noun::Notification => Self::NotificationNotFound,
+            Noun::Command => Self::CommandNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Token => Self::TokenNotFound,

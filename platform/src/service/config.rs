@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use wire::ids::DeviceId;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use wire::ids::{BindingId, DeviceId};
 use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
 use wire::{DownlinkMessage, Encoding};
 
-use super::{Context, Result};
+use super::{Context, Error, Noun, Result};
 use crate::store;
 
 /// A configuration that is to be pushed now.
@@ -109,4 +112,81 @@ pub async fn acknowledge(context: &Context, device_id: DeviceId, ack: &ConfigAck
         context.clock().now(),
     )
     .await?)
+}
+
+/// What a box that asks is told: its configuration, plainly and as the signed message that MQTT would push.
+#[derive(Debug, Serialize)]
+pub struct Current {
+    /// Which version.
+    pub version: i64,
+    /// Where the box stands.
+    pub binding_id: Option<BindingId>,
+    /// The configuration.
+    pub config: Value,
+    /// A `config_push` in its signed envelope.
+    pub envelope: Box<RawValue>,
+}
+
+/// What a box should be set to, and what it said it is set to.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The version that it should have.
+    pub version: i64,
+    /// The newest version that it applied.
+    pub applied_version: Option<i64>,
+    /// The newest version that it will not take.
+    pub rejected_version: Option<i64>,
+    /// Why not.
+    pub rejected_reason: Option<String>,
+}
+
+/// The configuration that a box should have.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn current(context: &Context, device_id: DeviceId) -> Result<Current> {
+    let desired = desired(context, device_id).await?;
+    let message = DownlinkMessage::ConfigPush(ConfigPush {
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config.clone(),
+    });
+    let sealed = context
+        .signer()
+        .seal(&message, device_id, Encoding::Json)
+        .map_err(anyhow::Error::from)?;
+    Ok(Current {
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config,
+        envelope: serde_json::from_slice(&sealed).map_err(anyhow::Error::from)?,
+    })
+}
+
+/// [`acknowledge`], for a box that waits for an answer.
+///
+/// # Errors
+/// A version that it was never sent.
+pub async fn acknowledge_one(
+    context: &Context,
+    device_id: DeviceId,
+    ack: &ConfigAck,
+) -> Result<Status> {
+    if !acknowledge(context, device_id, ack).await? {
+        return Err(Error::field("version", "there is no such version"));
+    }
+    let desired = desired(context, device_id).await?;
+    Ok(Status {
+        version: desired.version,
+        applied_version: desired.applied_version,
+        rejected_version: desired.rejected_version,
+        rejected_reason: desired.rejected_reason,
+    })
+}
+
+async fn desired(context: &Context, device_id: DeviceId) -> Result<store::config::Desired> {
+    let mut conn = context.pool().acquire().await?;
+    store::config::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))
 }

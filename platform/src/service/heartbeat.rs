@@ -1,5 +1,6 @@
 //! Heartbeats, in batches; uplinks that broke a rule; and the partitions they live in.
 
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,9 +8,9 @@ use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 use wire::{Channel, Encoding};
 
-use super::{Context, Result, notification};
+use super::{Context, Error, Noun, Result, command, notification};
 use crate::store::heartbeat::Beat;
-use crate::store::{self};
+use crate::store::{self, Page};
 
 /// Partitions are made this many days ahead.
 const DAYS_AHEAD: i32 = 4;
@@ -62,22 +63,47 @@ pub async fn poll(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) 
     let now = context.clock().now();
     store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
     let sends = notification::due_as(context, &[device_id], false, Some(Encoding::Json)).await?;
-    let notifications = sends
-        .iter()
-        .map(|send| serde_json::from_slice(&send.payload))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(anyhow::Error::from)?;
+    let notifications = raw(sends.iter().map(|send| &send.payload))?;
     notification::mark_sent(context, &sends).await?;
+    let orders = command::due_as(context, &[device_id], false, Some(Encoding::Json)).await?;
+    let commands = raw(orders.iter().map(|order| &order.payload))?;
+    command::mark_sent(context, &orders).await?;
     let mut conn = context.pool().acquire().await?;
     let config_version = store::config::find(&mut conn, device_id)
         .await?
         .map_or(0, |desired| desired.version);
     Ok(Poll {
         server_time: now,
-        commands: Vec::new(),
+        commands,
         notifications,
         config_version,
     })
+}
+
+/// Signed envelopes, as they are.
+fn raw<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Box<RawValue>>> {
+    payloads
+        .map(|payload| serde_json::from_slice(payload))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| anyhow::Error::from(error).into())
+}
+
+/// A box's beats that arrived in `from..to`, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn list_of_device(
+    context: &Context,
+    device_id: DeviceId,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    page: Page,
+) -> Result<Vec<store::heartbeat::Heartbeat>> {
+    let mut conn = context.pool().acquire().await?;
+    store::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::heartbeat::list_of_device(&mut conn, device_id, from, to, page).await?)
 }
 
 /// Keeps an uplink that broke a rule, so that somebody can see why it had no effect.

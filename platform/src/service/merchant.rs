@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::ids::MerchantId;
 
+use super::merge::Field;
 use super::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::{self, Page, Scope, merchant::Merchant};
 
@@ -61,48 +62,6 @@ pub(super) async fn create_with_code(
     new: NewMerchant,
     merchant_code: String,
 ) -> Result<Merchant> {
-    let mut checks = Checks::default();
-    checks.text("legal_name", &new.legal_name, 100);
-    checks.text("brand_name", &new.brand_name, 100);
-    checks.optional_text(
-        "settlement_account_reference",
-        new.settlement_account_reference.as_deref(),
-        100,
-    );
-    checks.optional_text(
-        "payout_account_reference",
-        new.payout_account_reference.as_deref(),
-        100,
-    );
-    checks.optional_text("city", new.city.as_deref(), 60);
-    checks.optional_text("postal_code", new.postal_code.as_deref(), 10);
-    let payout_mode = match new.payout_mode.as_deref() {
-        None => PayoutMode::default(),
-        Some(text) => checks.parse("payout_mode", text).unwrap_or_default(),
-    };
-    if let Some(text) = &new.settlement_account_type {
-        let _: Option<SettlementAccountType> = checks.parse("settlement_account_type", text);
-    }
-    if let Some(text) = &new.nmid {
-        let _: Option<Nmid> = checks.parse("nmid", text);
-    }
-    let criteria = match new.merchant_criteria.as_deref() {
-        None => MerchantCriteria::Umi,
-        Some(text) => checks
-            .parse("merchant_criteria", text)
-            .unwrap_or(MerchantCriteria::Umi),
-    };
-    let mcc = new.mcc.unwrap_or_else(|| MCC_DEFAULT.to_owned());
-    let _: Option<Mcc> = checks.parse("mcc", &mcc);
-    if new
-        .contact
-        .as_ref()
-        .is_some_and(|contact| !contact.is_object() || contact.to_string().len() > 2000)
-    {
-        checks.refuse("contact", "an object of at most 2,000 bytes");
-    }
-    checks.finish()?;
-
     let now = unit.now();
     let merchant = Merchant {
         id: MerchantId::from_uuid(unit.uuid()),
@@ -111,7 +70,9 @@ pub(super) async fn create_with_code(
         brand_name: new.brand_name,
         status: MerchantStatus::PendingReview.to_string(),
         status_reason: None,
-        payout_mode: payout_mode.to_string(),
+        payout_mode: new
+            .payout_mode
+            .unwrap_or_else(|| PayoutMode::default().to_string()),
         settlement_account_reference: new.settlement_account_reference,
         settlement_account_type: new.settlement_account_type,
         payout_account_reference: new.payout_account_reference,
@@ -121,19 +82,172 @@ pub(super) async fn create_with_code(
         nmid: new.nmid,
         merchant_pan: None,
         qris_partner_id: None,
-        merchant_criteria: criteria.to_string(),
-        mcc,
+        merchant_criteria: new
+            .merchant_criteria
+            .unwrap_or_else(|| MerchantCriteria::Umi.to_string()),
+        mcc: new.mcc.unwrap_or_else(|| MCC_DEFAULT.to_owned()),
         city: new.city.unwrap_or_else(|| "JAKARTA".to_owned()),
         postal_code: new.postal_code,
         contact: new.contact,
         created_at: now,
         updated_at: now,
     };
+    let mut checks = Checks::default();
+    check(&mut checks, &merchant);
+    checks.finish()?;
     store::merchant::insert(unit.conn(), &merchant)
         .await
         .map_err(known)?;
     unit.audit("merchant.create", merchant.id, None, Some(json!(merchant)))
         .await?;
+    Ok(merchant)
+}
+
+/// The rules for the fields that people fill in, at the creation and at every change.
+fn check(checks: &mut Checks, merchant: &Merchant) {
+    checks.text("legal_name", &merchant.legal_name, 100);
+    checks.text("brand_name", &merchant.brand_name, 100);
+    checks.optional_text(
+        "settlement_account_reference",
+        merchant.settlement_account_reference.as_deref(),
+        100,
+    );
+    checks.optional_text(
+        "payout_account_reference",
+        merchant.payout_account_reference.as_deref(),
+        100,
+    );
+    checks.text("city", &merchant.city, 60);
+    checks.optional_text("postal_code", merchant.postal_code.as_deref(), 10);
+    let _: Option<PayoutMode> = checks.parse("payout_mode", &merchant.payout_mode);
+    if let Some(text) = &merchant.settlement_account_type {
+        let _: Option<SettlementAccountType> = checks.parse("settlement_account_type", text);
+    }
+    if let Some(text) = &merchant.nmid {
+        let _: Option<Nmid> = checks.parse("nmid", text);
+    }
+    let _: Option<MerchantCriteria> =
+        checks.parse("merchant_criteria", &merchant.merchant_criteria);
+    let _: Option<Mcc> = checks.parse("mcc", &merchant.mcc);
+    if merchant
+        .contact
+        .as_ref()
+        .is_some_and(|contact| !contact.is_object() || contact.to_string().len() > 2000)
+    {
+        checks.refuse("contact", "an object of at most 2,000 bytes");
+    }
+}
+
+/// What an operator changes of a merchant: a merge patch.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct MerchantPatch {
+    pub legal_name: Field<String>,
+    pub brand_name: Field<String>,
+    pub settlement_account_reference: Field<String>,
+    pub settlement_account_type: Field<String>,
+    pub payout_account_reference: Field<String>,
+    pub payout_mode: Field<String>,
+    pub fee_profile_id: Field<String>,
+    pub nmid: Field<String>,
+    pub merchant_criteria: Field<String>,
+    pub mcc: Field<String>,
+    pub city: Field<String>,
+    pub postal_code: Field<String>,
+    pub contact: Field<Value>,
+    /// `suspended`, or `approved` to reinstate a suspended one. The review has actions of its own.
+    pub status: Option<String>,
+    /// Why the status changes.
+    pub reason: Option<String>,
+}
+
+/// Changes a merchant. A fee profile or criteria that change hold for payments from now on.
+///
+/// # Errors
+/// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID once it is
+/// registered; a fee profile that does not exist; an NMID that is another merchant's.
+pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Result<Merchant> {
+    let mut merchant = store::merchant::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let before = merchant.clone();
+    let mut checks = Checks::default();
+    let wanted: Option<MerchantStatus> = patch
+        .status
+        .as_deref()
+        .and_then(|text| checks.parse("status", text));
+    checks.optional_text("reason", patch.reason.as_deref(), 500);
+    if patch.reason.is_some() && patch.status.is_none() {
+        checks.refuse("reason", "goes with a status");
+    }
+    let required = [
+        ("legal_name", patch.legal_name, &mut merchant.legal_name),
+        ("brand_name", patch.brand_name, &mut merchant.brand_name),
+        ("payout_mode", patch.payout_mode, &mut merchant.payout_mode),
+        (
+            "fee_profile_id",
+            patch.fee_profile_id,
+            &mut merchant.fee_profile_id,
+        ),
+        (
+            "merchant_criteria",
+            patch.merchant_criteria,
+            &mut merchant.merchant_criteria,
+        ),
+        ("mcc", patch.mcc, &mut merchant.mcc),
+        ("city", patch.city, &mut merchant.city),
+    ];
+    for (field, change, value) in required {
+        change.apply_required(&mut checks, field, value);
+    }
+    patch
+        .settlement_account_reference
+        .apply(&mut merchant.settlement_account_reference);
+    patch
+        .settlement_account_type
+        .apply(&mut merchant.settlement_account_type);
+    patch
+        .payout_account_reference
+        .apply(&mut merchant.payout_account_reference);
+    patch.nmid.apply(&mut merchant.nmid);
+    patch.postal_code.apply(&mut merchant.postal_code);
+    patch.contact.apply(&mut merchant.contact);
+    check(&mut checks, &merchant);
+    checks.finish()?;
+
+    let status: MerchantStatus = before.status.parse().map_err(anyhow::Error::from)?;
+    if merchant.nmid != before.nmid && status != MerchantStatus::PendingReview {
+        // Codes with the old one are printed and out, and payments of them must find their merchant.
+        return Err(Error::InvalidState {
+            current: before.status,
+            message: "the NMID of a merchant can be changed only before its review".into(),
+        });
+    }
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != status) {
+        merchant.status = match wanted {
+            MerchantStatus::Suspended => status.suspend(),
+            MerchantStatus::Approved => status.reinstate(),
+            MerchantStatus::PendingReview | MerchantStatus::Rejected => Err(InvalidTransition {
+                current: status,
+                wanted,
+            }),
+        }
+        .map_err(invalid_state)?
+        .to_string();
+        merchant.status_reason = patch.reason;
+    }
+    merchant.updated_at = unit.now();
+    store::merchant::update(unit.conn(), &merchant)
+        .await
+        .map_err(known)?;
+    unit.audit(
+        "merchant.patch",
+        id,
+        Some(json!(before)),
+        Some(json!(merchant)),
+    )
+    .await?;
     Ok(merchant)
 }
 
@@ -200,10 +314,7 @@ async fn step(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     let before = json!(merchant);
     let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
-    let status = transition(status).map_err(|error| Error::InvalidState {
-        current: error.current.to_string(),
-        message: error.to_string(),
-    })?;
+    let status = transition(status).map_err(invalid_state)?;
     if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
         let number = store::merchant::next_registration_number(unit.conn()).await?;
         let identity = registration::issue(number.unsigned_abs()).map_err(anyhow::Error::from)?;
@@ -261,6 +372,13 @@ pub(super) fn registration(context: &Context, merchant: &Merchant) -> Result<Reg
         city: merchant.city.clone(),
         postal_code: merchant.postal_code.clone(),
     })
+}
+
+fn invalid_state(error: InvalidTransition) -> Error {
+    Error::InvalidState {
+        current: error.current.to_string(),
+        message: error.to_string(),
+    }
 }
 
 fn known(error: sqlx::Error) -> Error {

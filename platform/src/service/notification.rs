@@ -6,7 +6,7 @@ use domain::announcement::AnnouncementWindow;
 use domain::transaction::TransactionStatus;
 use serde_json::json;
 use wire::ids::{DeviceId, EventId, TransactionId};
-use wire::message::{Currency, PaymentSuccess};
+use wire::message::{Currency, PaymentAck, PaymentSuccess};
 use wire::{DownlinkMessage, Encoding};
 
 use super::signal::Signal;
@@ -173,6 +173,42 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
 pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
     let mut conn = context.pool().acquire().await?;
     Ok(store::notification::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// What a box said, as it is stored. Its clock is only data: a time that does not read is left out, never a reason to
+/// refuse.
+pub fn ack(device_id: DeviceId, said: PaymentAck) -> Ack {
+    let played_at = said
+        .played_at
+        .as_deref()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    Ack {
+        event_id: said.event_id,
+        device_id,
+        status: said.status.as_str().to_owned(),
+        played_at: played_at.map(|time| time.to_utc()),
+        reason: said.reason,
+    }
+}
+
+/// Takes what one box said about one announcement, and answers with what is known of it now.
+///
+/// # Errors
+/// [`Noun::Notification`] not found, or another box's.
+pub async fn acknowledge_one(
+    context: &Context,
+    device_id: DeviceId,
+    said: PaymentAck,
+) -> Result<Notification> {
+    let event_id = said.event_id;
+    let strangers = acknowledge(context, &[ack(device_id, said)]).await?;
+    if !strangers.is_empty() {
+        return Err(Error::NotFound(Noun::Notification));
+    }
+    let mut conn = context.pool().acquire().await?;
+    store::notification::find_of_device(&mut conn, device_id, event_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Notification))
 }
 
 /// Takes what boxes said about announcements. Returns those that were not theirs to speak of.

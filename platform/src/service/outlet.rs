@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use wire::ids::{MerchantId, OutletId};
 
+use super::merge::Field;
 use super::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::{self, Page, Scope, outlet::Outlet};
 
@@ -36,16 +37,6 @@ const TIMEZONES: [&str; 4] = [
 /// # Errors
 /// Wrong fields; no such merchant.
 pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) -> Result<Outlet> {
-    let mut checks = Checks::default();
-    checks.text("name", &new.name, 100);
-    checks.optional_text("address", new.address.as_deref(), 300);
-    checks.optional_text("city", new.city.as_deref(), 60);
-    checks.optional_text("postal_code", new.postal_code.as_deref(), 10);
-    let timezone = new.timezone.unwrap_or_else(|| TIMEZONES[0].to_owned());
-    if !TIMEZONES.contains(&timezone.as_str()) {
-        checks.refuse("timezone", format!("one of {}", TIMEZONES.join(", ")));
-    }
-    checks.finish()?;
     let now = unit.now();
     let outlet = Outlet {
         id: OutletId::from_uuid(unit.uuid()),
@@ -54,10 +45,13 @@ pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) ->
         address: new.address,
         city: new.city,
         postal_code: new.postal_code,
-        timezone,
+        timezone: new.timezone.unwrap_or_else(|| TIMEZONES[0].to_owned()),
         created_at: now,
         updated_at: now,
     };
+    let mut checks = Checks::default();
+    check(&mut checks, &outlet);
+    checks.finish()?;
     store::outlet::insert(unit.conn(), &outlet)
         .await
         .map_err(|error| {
@@ -68,6 +62,56 @@ pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) ->
             }
         })?;
     unit.audit("outlet.create", outlet.id, None, Some(json!(outlet)))
+        .await?;
+    Ok(outlet)
+}
+
+fn check(checks: &mut Checks, outlet: &Outlet) {
+    checks.text("name", &outlet.name, 100);
+    checks.optional_text("address", outlet.address.as_deref(), 300);
+    checks.optional_text("city", outlet.city.as_deref(), 60);
+    checks.optional_text("postal_code", outlet.postal_code.as_deref(), 10);
+    if !TIMEZONES.contains(&outlet.timezone.as_str()) {
+        checks.refuse("timezone", format!("one of {}", TIMEZONES.join(", ")));
+    }
+}
+
+/// What an operator changes of an outlet: a merge patch.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct OutletPatch {
+    pub name: Field<String>,
+    pub address: Field<String>,
+    pub city: Field<String>,
+    pub postal_code: Field<String>,
+    pub timezone: Field<String>,
+}
+
+/// Changes an outlet.
+///
+/// # Errors
+/// Wrong fields; no such outlet.
+pub async fn patch(unit: &mut Unit, id: OutletId, patch: OutletPatch) -> Result<Outlet> {
+    let mut outlet = store::outlet::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Outlet))?;
+    let before = json!(outlet);
+    let mut checks = Checks::default();
+    patch
+        .name
+        .apply_required(&mut checks, "name", &mut outlet.name);
+    patch
+        .timezone
+        .apply_required(&mut checks, "timezone", &mut outlet.timezone);
+    patch.address.apply(&mut outlet.address);
+    patch.city.apply(&mut outlet.city);
+    patch.postal_code.apply(&mut outlet.postal_code);
+    check(&mut checks, &outlet);
+    checks.finish()?;
+    outlet.updated_at = unit.now();
+    store::outlet::update(unit.conn(), &outlet).await?;
+    unit.audit("outlet.patch", id, Some(before), Some(json!(outlet)))
         .await?;
     Ok(outlet)
 }

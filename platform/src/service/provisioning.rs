@@ -1,4 +1,5 @@
-//! Provisioning: a box that knows its activation code gets a certificate for the key it made itself.
+//! Provisioning: a box that knows its activation code gets a certificate for the key it made itself, and later another
+//! in the place of the one it has.
 
 use certs::csr::Csr;
 use certs::serial::Serial;
@@ -26,6 +27,16 @@ pub struct Activation {
     #[serde(default)]
     pub payload_encoding: Option<String>,
 }
+
+/// What a box sends to get new credentials, for the same key or a new one.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Renewal {
+    pub csr: String,
+}
+
+/// How long the credentials that were replaced stay good, unless the new ones are used before.
+const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Where and as whom a box connects by MQTT.
 #[derive(Debug, Serialize)]
@@ -133,6 +144,37 @@ pub async fn activate(
     .await?;
     unit.commit().await?;
     Ok(activated)
+}
+
+/// Gives a box new credentials. The old certificate ends with the first use of the new certificate, the old token with
+/// that of the new token, and both after 24 hours, so that an answer that got lost locks nobody out.
+///
+/// # Errors
+/// A CSR that does not verify; [`Error::DeviceUnauthorized`] for a box that is out of service.
+pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> Result<Activated> {
+    let csr = Csr::parse_verified(&request.csr)
+        .map_err(|error| Error::field("csr", error.to_string()))?;
+    let found = store::device::lock(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
+    if !status.may_connect() {
+        return Err(Error::DeviceUnauthorized("the device is out of service"));
+    }
+    let now = unit.now();
+    store::credential::supersede(unit.conn(), device_id, now + OVERLAP).await?;
+    store::token::supersede_device(unit.conn(), device_id, now + OVERLAP).await?;
+    // Whoever can renew has what its activation gave it: that code has served its time.
+    store::activation::revoke_used(unit.conn(), device_id, now).await?;
+    let renewed = issue(unit, &found, &csr).await?;
+    unit.audit(
+        "device.refresh_credential",
+        device_id,
+        None,
+        Some(json!({ "certificate_expires_at": renewed.certificate_expires_at })),
+    )
+    .await?;
+    Ok(renewed)
 }
 
 async fn check_attempts(unit: &mut Unit, serial_number: &str) -> Result<()> {

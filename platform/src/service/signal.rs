@@ -18,6 +18,8 @@ pub enum Signal {
     Announce(DeviceId),
     /// There is a configuration to push to this box.
     Configure(DeviceId),
+    /// There is an order for this box.
+    Command(DeviceId),
     /// This box may not be connected any longer.
     EndSession(DeviceId),
     /// What waits in this box's session belongs to a binding that is over.
@@ -29,6 +31,7 @@ pub enum Signal {
 pub struct Signals {
     payments: mpsc::Sender<DeviceId>,
     configs: mpsc::Sender<DeviceId>,
+    commands: mpsc::Sender<DeviceId>,
     endings: mpsc::Sender<Signal>,
 }
 
@@ -48,20 +51,25 @@ pub struct Wakes {
     pub payments: mpsc::Receiver<DeviceId>,
     /// Of a configuration.
     pub configs: mpsc::Receiver<DeviceId>,
+    /// Of an order.
+    pub commands: mpsc::Receiver<DeviceId>,
 }
 
 /// Both sides.
 pub fn channel() -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
+    let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
     let (endings, ended) = mpsc::channel(ENDINGS_MAX);
     let wakes = Wakes {
         payments: woken_by_payments,
         configs: woken_by_configs,
+        commands: woken_by_commands,
     };
     let signals = Signals {
         payments,
         configs,
+        commands,
         endings,
     };
     let receivers = Receivers {
@@ -76,6 +84,7 @@ impl Signals {
         match signal {
             Signal::Announce(device_id) => wake(&self.payments, device_id),
             Signal::Configure(device_id) => wake(&self.configs, device_id),
+            Signal::Command(device_id) => wake(&self.commands, device_id),
             // A revocation is never dropped. Without a receiver there are no sessions either.
             Signal::EndSession(_) | Signal::Purge(_) => {
                 let _ = self.endings.send(signal).await;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wire::ids::{OutletId, TerminalId};
 
+use super::merge::Field;
 use super::{Checks, Context, Error, Noun, Result, Unit, merchant};
 use crate::store::{self, Page, Scope, terminal::Terminal};
 
@@ -41,15 +42,14 @@ pub async fn create(
     outlet_id: OutletId,
     new: NewTerminal,
 ) -> Result<TerminalView> {
-    let mut checks = Checks::default();
-    checks.text("name", &new.name, 100);
     let qr_mode = new.qr_mode.unwrap_or_else(|| "both".to_owned());
-    if !QR_MODES.contains(&qr_mode.as_str()) {
-        checks.refuse("qr_mode", format!("one of {}", QR_MODES.join(", ")));
-    }
-    if let Some(label) = &new.terminal_label {
-        let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
-    }
+    let mut checks = Checks::default();
+    check(
+        &mut checks,
+        &new.name,
+        new.terminal_label.as_deref(),
+        &qr_mode,
+    );
     checks.finish()?;
     let outlet = store::outlet::find(unit.conn(), Scope::All, outlet_id)
         .await?
@@ -78,19 +78,101 @@ pub async fn create(
     };
     store::terminal::insert(unit.conn(), &terminal)
         .await
-        .map_err(|error| {
-            if Error::breaks(&error, "terminals_label_unique") {
-                Error::Duplicate {
-                    message: "the merchant has a terminal with this label already".into(),
-                    retry_after_s: None,
-                }
-            } else {
-                error.into()
-            }
-        })?;
+        .map_err(known)?;
     unit.audit("terminal.create", terminal.id, None, Some(json!(terminal)))
         .await?;
     view(unit.context(), terminal, &merchant)
+}
+
+fn check(checks: &mut Checks, name: &str, label: Option<&str>, qr_mode: &str) {
+    checks.text("name", name, 100);
+    if let Some(label) = label {
+        let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
+    }
+    if !QR_MODES.contains(&qr_mode) {
+        checks.refuse("qr_mode", format!("one of {}", QR_MODES.join(", ")));
+    }
+}
+
+fn known(error: sqlx::Error) -> Error {
+    if Error::breaks(&error, "terminals_label_unique") {
+        Error::Duplicate {
+            message: "the merchant has a terminal with this label already".into(),
+            retry_after_s: None,
+        }
+    } else {
+        error.into()
+    }
+}
+
+/// What an operator changes of a terminal: a merge patch. Payments of codes that were printed with an earlier label
+/// are not attributed any more, and wait in the unmatched list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct TerminalPatch {
+    pub name: Field<String>,
+    pub terminal_label: Field<String>,
+    pub qr_mode: Field<String>,
+}
+
+/// Changes a terminal.
+///
+/// # Errors
+/// Wrong fields; no such terminal; a label the merchant uses already.
+pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Result<TerminalView> {
+    let mut terminal = store::terminal::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Terminal))?;
+    let before = json!(terminal);
+    let mut checks = Checks::default();
+    for (field, change, value) in [
+        ("name", patch.name, &mut terminal.name),
+        (
+            "terminal_label",
+            patch.terminal_label,
+            &mut terminal.terminal_label,
+        ),
+        ("qr_mode", patch.qr_mode, &mut terminal.qr_mode),
+    ] {
+        change.apply_required(&mut checks, field, value);
+    }
+    check(
+        &mut checks,
+        &terminal.name,
+        Some(&terminal.terminal_label),
+        &terminal.qr_mode,
+    );
+    checks.finish()?;
+    terminal.updated_at = unit.now();
+    store::terminal::update(unit.conn(), &terminal)
+        .await
+        .map_err(known)?;
+    unit.audit("terminal.patch", id, Some(before), Some(json!(terminal)))
+        .await?;
+    let merchant = store::merchant::find(unit.conn(), Scope::All, terminal.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    view(unit.context(), terminal, &merchant)
+}
+
+/// The payload of the code that is printed for a terminal.
+///
+/// # Errors
+/// [`Noun::Terminal`] not found, or not for this scope; [`Error::InvalidState`] for a terminal that has none.
+pub async fn static_qr_payload(context: &Context, scope: Scope, id: TerminalId) -> Result<String> {
+    let view = get(context, scope, id).await?;
+    view.static_qr_payload
+        .ok_or_else(|| match view.terminal.qr_mode.as_str() {
+            "dynamic" => Error::InvalidState {
+                current: view.terminal.qr_mode,
+                message: "a terminal with dynamic codes alone has none to print".into(),
+            },
+            _ => Error::InvalidState {
+                current: "not_approved".into(),
+                message: "only an approved merchant takes payments".into(),
+            },
+        })
 }
 
 /// One terminal.

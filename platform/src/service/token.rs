@@ -271,6 +271,9 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Principal> {
         .ok_or(Error::Unauthenticated)?;
     if !found.used {
         store::token::mark_used(&mut conn, found.id, now).await?;
+        if let Some(device_id) = found.device_id {
+            store::token::end_predecessors(&mut conn, device_id, found.id, now).await?;
+        }
     }
     match (found.role, found.device_id) {
         (_, Some(device_id)) => Ok(Principal::Device(device_id)),

@@ -95,6 +95,11 @@ impl Unit {
         self.context.clock().uuid()
     }
 
+    /// Who asks for it.
+    pub(super) fn actor_name(&self) -> &str {
+        &self.actor.name
+    }
+
     /// The context.
     pub fn context(&self) -> &Context {
         &self.context

@@ -139,3 +139,22 @@ pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> 
     .await?;
     Ok(result.rows_affected())
 }
+
+/// Revokes the code of a box that has been used.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_used(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND used_at IS NOT NULL AND revoked_at IS NULL",
+        device_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

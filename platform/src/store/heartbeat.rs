@@ -2,10 +2,13 @@
 //! that broke a rule.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::ids::DeviceId;
+
+use super::Page;
 
 /// One beat, as it arrived.
 #[derive(Debug, Clone)]
@@ -77,6 +80,52 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// A beat, as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields of the message; `timestamp` is the box's own clock"
+)]
+pub struct Heartbeat {
+    pub device_id: DeviceId,
+    pub received_at: DateTime<Utc>,
+    pub timestamp: Option<String>,
+    pub firmware_version: Option<String>,
+    pub state: Option<String>,
+    pub network_strength: Option<i16>,
+    pub battery_level: Option<i16>,
+    pub extras: Option<Value>,
+}
+
+/// A box's beats that arrived in `from..to`, newest first. One box does not beat twice in a microsecond, so the time
+/// of arrival alone is a beat's place in the list.
+///
+/// # Errors
+/// The database's.
+pub async fn list_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    page: Page,
+) -> sqlx::Result<Vec<Heartbeat>> {
+    sqlx::query_as!(
+        Heartbeat,
+        r#"SELECT device_id, received_at, device_time AS "timestamp", firmware_version, state, network_strength, battery_level, extras
+         FROM heartbeats
+         WHERE device_id = $1 AND received_at >= coalesce($2, '-infinity'::timestamptz)
+           AND received_at < least(coalesce($3, 'infinity'::timestamptz), coalesce($4, 'infinity'::timestamptz))
+         ORDER BY received_at DESC LIMIT $5"#,
+        device_id.as_uuid(),
+        from,
+        to,
+        page.after_time(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Makes sure that the partitions of `days` days from `first` exist.

@@ -8,6 +8,7 @@ pub mod activation;
 pub mod audit;
 pub mod binding;
 pub mod callback;
+pub mod command;
 pub mod config;
 pub mod credential;
 pub mod device;

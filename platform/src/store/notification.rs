@@ -299,6 +299,27 @@ pub async fn end_stale(
     Ok(result.rows_affected())
 }
 
+/// One announcement, if it is this box's.
+///
+/// # Errors
+/// The database's.
+pub async fn find_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> sqlx::Result<Option<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE event_id = $1 AND device_id = $2",
+        event_id.as_uuid(),
+        device_id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// A box's announcements, newest first.
 ///
 /// # Errors

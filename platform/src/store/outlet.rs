@@ -64,6 +64,40 @@ pub async fn find(
     .await
 }
 
+/// One outlet, its row locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<Outlet>> {
+    sqlx::query_as!(
+        Outlet,
+        "SELECT * FROM outlets WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Writes back what may change of an outlet. The caller holds its row's lock.
+///
+/// # Errors
+/// The database's.
+pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE outlets SET name = $2, address = $3, city = $4, postal_code = $5, timezone = $6, updated_at = $7 WHERE id = $1",
+        outlet.id.as_uuid(),
+        outlet.name,
+        outlet.address,
+        outlet.city,
+        outlet.postal_code,
+        outlet.timezone,
+        outlet.updated_at,
+    )
+    .execute(conn)
+    .await?;
+    super::exactly_one(&result)
+}
+
 /// Outlets, newest first.
 ///
 /// # Errors

@@ -62,6 +62,38 @@ pub async fn find(
     .await
 }
 
+/// One terminal, its row locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Option<Terminal>> {
+    sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Writes back what may change of a terminal. The caller holds its row's lock.
+///
+/// # Errors
+/// The database's; `terminals_label_unique`.
+pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE terminals SET name = $2, terminal_label = $3, qr_mode = $4, updated_at = $5 WHERE id = $1",
+        terminal.id.as_uuid(),
+        terminal.name,
+        terminal.terminal_label,
+        terminal.qr_mode,
+        terminal.updated_at,
+    )
+    .execute(conn)
+    .await?;
+    super::exactly_one(&result)
+}
+
 /// Terminals, newest first, optionally of one outlet.
 ///
 /// # Errors

@@ -198,6 +198,47 @@ pub async fn device_has_used_one(
     .await
 }
 
+/// Lets the present tokens of a box end at `until`, because a successor is about to be made.
+///
+/// # Errors
+/// The database's.
+pub async fn supersede_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET expires_at = $2 WHERE device_id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        device_id.as_uuid(),
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends the tokens of a box that are older than this one, which has just been used for the first time.
+///
+/// # Errors
+/// The database's.
+pub async fn end_predecessors(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    successor: TokenId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET revoked_at = $3 WHERE device_id = $1 AND revoked_at IS NULL
+             AND created_at < (SELECT created_at FROM tokens WHERE id = $2)",
+        device_id.as_uuid(),
+        successor.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Revokes all live tokens of a box.
 ///
 /// # Errors

@@ -1,0 +1,111 @@
+//! `/admin/devices/{device_id}/commands`: orders to boxes; `/device/commands/ack`: how a box on HTTP ended one.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use wire::ids::{CommandId, DeviceId};
+use wire::message::CommandAck;
+
+use super::auth::grants::{CommandRead, CommandWrite};
+use super::auth::{DeviceCaller, Staff};
+use super::envelope;
+use super::error::ApiError;
+use super::idempotency::{Answer, Keyed, MustKey, begin};
+use super::json::{Action, Json, Nothing};
+use super::page::{Cursor, PageQuery};
+use super::path::Id;
+use super::query::Query;
+use super::routes::Routes;
+use crate::service::command::{self, NewCommand};
+use crate::service::{Context, Error, Noun, Reply};
+use crate::store::command::Filter;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route(
+            "/admin/devices/{device_id}/commands",
+            post(create).get(list),
+        )
+        .route(
+            "/admin/devices/{device_id}/commands/{command_id}",
+            get(read),
+        )
+        .route(
+            "/admin/devices/{device_id}/commands/{command_id}/cancel",
+            post(cancel),
+        )
+        .route("/device/commands/ack", post(acknowledge))
+}
+
+async fn create(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: MustKey<Json<NewCommand>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let created = command::create(&mut unit, id, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    status: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+async fn list(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<Reply, ApiError> {
+    let filter = Filter {
+        status: query.status,
+        kind: query.kind,
+    };
+    let rows = command::list_of_device(&context, id, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(device_id): Id<DeviceId>,
+    Id(id): Id<CommandId>,
+) -> Result<Reply, ApiError> {
+    envelope::ok(&command::get(&context, device_id, id).await?)
+}
+
+async fn cancel(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(device_id): Id<DeviceId>,
+    Id(id): Id<CommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let cancelled = command::cancel(&mut unit, device_id, id).await?;
+    let reply = envelope::ok(&cancelled)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn acknowledge(
+    device: DeviceCaller,
+    State(context): State<Context>,
+    Json(ack): Json<CommandAck>,
+) -> Result<Reply, ApiError> {
+    device.must_be(ack.device_id)?;
+    ack.validate()
+        .map_err(|error| Error::field(error.field, error.problem))?;
+    let known = command::acknowledge(&context, device.id, &ack).await?;
+    envelope::ok(&known.ok_or(Error::NotFound(Noun::Command))?)
+}

@@ -1,0 +1,167 @@
+//! A box that speaks HTTP: its configuration, its acknowledgements, its beats as operators see them.
+
+use chrono::{DateTime, Utc};
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::{Credentials, Shop, World};
+use wire::{Channel, DownlinkMessage};
+
+fn beat(credentials: &Credentials, battery_level: i64) -> Value {
+    json!({
+        "device_id": credentials.device_id, "timestamp": "2026-05-23T10:00:00Z", "firmware_version": "1.0.3",
+        "network_strength": 78, "battery_level": battery_level, "state": "idle",
+    })
+}
+
+#[tokio::test]
+async fn beats_are_listed_newest_first_and_by_time() {
+    let world = World::new().await;
+    let credentials = Credentials::unbound(&world).await;
+    let api = credentials.api(&world);
+    for battery_level in 1..=5 {
+        world.later(60);
+        let _ = api
+            .post("/device/heartbeat", &beat(&credentials, battery_level))
+            .await
+            .expect(200);
+    }
+    let admin = world.admin();
+    let path = format!("/admin/devices/{}/heartbeats", credentials.device_id);
+    let levels = |page: &Value| -> Vec<i64> {
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|beat| beat["battery_level"].as_i64().unwrap())
+            .collect()
+    };
+    let first = admin
+        .get(&format!("{path}?limit=2"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(levels(&first), [5, 4]);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = admin
+        .get(&format!("{path}?limit=3&cursor={cursor}"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(levels(&rest), [3, 2, 1]);
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let at = |index: usize| -> String {
+        let time: DateTime<Utc> =
+            serde_json::from_value(rest["data"][index]["received_at"].clone()).unwrap();
+        time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    };
+    // From the second to just before the third.
+    let range = format!("{path}?from={}&to={}", at(1), at(0));
+    assert_eq!(levels(&admin.get(&range).await.expect(200).json()), [2]);
+    assert_eq!(rest["data"][0]["timestamp"], "2026-05-23T10:00:00Z");
+    admin
+        .get(&format!("{path}?from=yesterday"))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    admin
+        .get("/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/heartbeats")
+        .await
+        .refused(404, "DEVICE_NOT_FOUND");
+    let _ = world
+        .staff(Role::Support)
+        .await
+        .get(&path)
+        .await
+        .expect(200);
+    world
+        .staff(Role::Finance)
+        .await
+        .get(&path)
+        .await
+        .refused(403, "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_box_fetches_its_configuration_and_says_what_became_of_it() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let api = credentials.api(&world);
+    let current = api.get("/device/config").await.expect(200).data();
+    assert_eq!(current["binding_id"], json!(credentials.binding_id));
+    let envelope = current["envelope"].to_string();
+    let opened = credentials.keys.open(
+        credentials.device_id,
+        Channel::ConfigPush,
+        envelope.as_bytes(),
+    );
+    match opened.unwrap() {
+        DownlinkMessage::ConfigPush(push) => {
+            assert_eq!(json!(push.version), current["version"]);
+            assert_eq!(push.config, current["config"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let version = current["version"].as_i64().unwrap();
+    let ack =
+        json!({ "device_id": credentials.device_id, "version": version, "status": "applied" });
+    let status = api
+        .post("/device/config/ack", &ack)
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(status["applied_version"], json!(version));
+    for wrong in [
+        json!({ "version": version + 1, "status": "applied" }),
+        json!({ "version": version, "status": "perhaps" }),
+        json!({ "status": "applied" }),
+    ] {
+        api.post("/device/config/ack", &wrong)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+    let foreign = json!({ "device_id": Credentials::unbound(&world).await.device_id, "version": version, "status": "applied" });
+    api.post("/device/config/ack", &foreign)
+        .await
+        .refused(403, "FORBIDDEN");
+    world
+        .admin()
+        .get("/device/config")
+        .await
+        .refused(401, "DEVICE_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn an_acknowledgement_over_http_only_rises_and_is_the_boxs_own() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    credentials.sell(&world, 10_000).await;
+    let event_id = credentials.notifications(&world).await[0]["event_id"].clone();
+    let api = credentials.api(&world);
+    let say =
+        |status: &str| json!({ "event_id": event_id, "status": status, "played_at": "not a time" });
+    for (said, known) in [
+        ("received", "received"),
+        ("received", "received"),
+        ("stale", "stale"),
+        ("failed", "stale"),
+        ("played", "played"),
+        ("failed", "played"),
+    ] {
+        let notification = api
+            .post("/device/notifications/ack", &say(said))
+            .await
+            .expect(200)
+            .data();
+        assert_eq!(notification["status"], known, "after {said}");
+    }
+    let stranger = Credentials::unbound(&world).await.api(&world);
+    stranger
+        .post("/device/notifications/ack", &say("played"))
+        .await
+        .refused(404, "NOTIFICATION_NOT_FOUND");
+    let unknown = json!({ "event_id": "evt_0190f3a1c0de7abc8def0123456789ab", "status": "played" });
+    api.post("/device/notifications/ack", &unknown)
+        .await
+        .refused(404, "NOTIFICATION_NOT_FOUND");
+}

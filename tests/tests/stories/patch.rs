@@ -1,0 +1,216 @@
+//! What operators change of merchants, outlets and terminals.
+
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::{Credentials, Shop, World};
+
+#[tokio::test]
+async fn a_merchant_is_changed_field_by_field() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let admin = world.admin();
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let before = admin.get(&path).await.data();
+    let change = json!({
+        "brand_name": "Warung Sari Baru",
+        "payout_mode": "manual",
+        "payout_account_reference": "bank:111",
+        "settlement_account_type": null,
+        "contact": { "phone": "+62 811" },
+    });
+    let after = admin.patch(&path, &change).await.expect(200).data();
+    assert_eq!(after["brand_name"], "Warung Sari Baru");
+    assert_eq!(after["payout_mode"], "manual");
+    assert_eq!(after["settlement_account_type"], Value::Null);
+    for untouched in [
+        "legal_name",
+        "nmid",
+        "status",
+        "settlement_account_reference",
+        "created_at",
+    ] {
+        assert_eq!(after[untouched], before[untouched], "{untouched}");
+    }
+    assert_eq!(admin.get(&path).await.data(), after);
+    let audited: (Value, Value) =
+        sqlx::query_as("SELECT before, after FROM audit_logs WHERE action = 'merchant.patch'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(audited.0["brand_name"], "Warung Sari");
+    assert_eq!(audited.1["brand_name"], "Warung Sari Baru");
+}
+
+#[tokio::test]
+async fn a_change_that_breaks_a_rule_changes_nothing() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    let admin = world.admin();
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let before = admin.get(&path).await.data();
+    for wrong in [
+        json!({ "legal_name": null }),
+        json!({ "legal_name": " " }),
+        json!({ "brand_name": "X", "colour": "red" }),
+        json!({ "payout_mode": "cash" }),
+        json!({ "mcc": "abc" }),
+        json!({ "fee_profile_id": "fee_of_nobody" }),
+        json!({ "status": "closed" }),
+        json!({ "reason": "because" }),
+        json!({ "id": other.merchant_id }),
+    ] {
+        admin
+            .patch(&path, &wrong)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+    for not_now in [
+        json!({ "nmid": "ID1020304050607" }),
+        json!({ "status": "pending_review" }),
+        json!({ "status": "rejected" }),
+    ] {
+        admin
+            .patch(&path, &not_now)
+            .await
+            .refused(409, "INVALID_STATE");
+    }
+    assert_eq!(admin.get(&path).await.data(), before);
+    admin
+        .patch(
+            "/admin/merchants/m_0190f3a1c0de7abc8def0123456789ab",
+            &json!({}),
+        )
+        .await
+        .refused(404, "MERCHANT_NOT_FOUND");
+    for role in [Role::Finance, Role::Support] {
+        world
+            .staff(role)
+            .await
+            .patch(&path, &json!({}))
+            .await
+            .refused(403, "FORBIDDEN");
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_merchant_takes_no_payments_until_it_is_reinstated() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let soundbox = Credentials::at(&world, shop.till().id).await;
+    let admin = world.admin();
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let suspension = json!({ "status": "suspended", "reason": "complaints" });
+    let suspended = admin.patch(&path, &suspension).await.expect(200).data();
+    assert_eq!(
+        (&suspended["status"], &suspended["status_reason"]),
+        (&json!("suspended"), &json!("complaints"))
+    );
+    let ask = json!({ "device_id": soundbox.device_id, "amount": 1000, "currency": "IDR", "request_id": "r-1" });
+    soundbox
+        .ask_qr(&world, "k-1", &ask)
+        .await
+        .refused(409, "INVALID_STATE");
+    admin
+        .post(&format!("{path}/approve"), &json!({}))
+        .await
+        .refused(409, "INVALID_STATE");
+    let reinstated = admin
+        .patch(&path, &json!({ "status": "approved" }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(reinstated["nmid"], suspended["nmid"]);
+    soundbox.sell(&world, 1000).await;
+}
+
+#[tokio::test]
+async fn an_outlet_and_a_terminal_are_changed() {
+    let world = World::new().await;
+    let mut shop = Shop::open(&world, "Warung Sari", 1).await;
+    shop.add_till(&world, "Kasir 2").await;
+    let admin = world.admin();
+    let outlet = format!("/admin/outlets/{}", shop.outlet_id);
+    let changed = admin
+        .patch(
+            &outlet,
+            &json!({ "name": "Cabang", "address": null, "timezone": "Asia/Makassar" }),
+        )
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(changed["name"], "Cabang");
+    assert_eq!(changed["address"], Value::Null);
+    assert_eq!(changed["city"], "JAKARTA");
+    for wrong in [
+        json!({ "timezone": "Europe/Paris" }),
+        json!({ "name": null }),
+        json!({ "merchant_id": shop.merchant_id }),
+    ] {
+        admin
+            .patch(&outlet, &wrong)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+
+    let terminal = format!("/admin/terminals/{}", shop.till().id);
+    let changed = admin
+        .patch(
+            &terminal,
+            &json!({ "name": "Depan", "terminal_label": "FRONT" }),
+        )
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(changed["terminal_label"], "FRONT");
+    assert!(
+        changed["static_qr_payload"]
+            .as_str()
+            .unwrap()
+            .contains("0705FRONT")
+    );
+    let taken = json!({ "terminal_label": shop.terminals[1].label });
+    admin
+        .patch(&terminal, &taken)
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+    admin
+        .patch(&terminal, &json!({ "qr_mode": "paper" }))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    let dynamic = admin
+        .patch(&terminal, &json!({ "qr_mode": "dynamic" }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(dynamic["static_qr_payload"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_terminals_code_comes_as_a_picture() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let admin = world.admin();
+    let terminal = format!("/admin/terminals/{}", shop.till().id);
+    let svg = admin.get(&format!("{terminal}/qr.svg")).await.expect(200);
+    assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
+    assert!(svg.body.starts_with(b"<svg"));
+    let png = admin.get(&format!("{terminal}/qr.png")).await.expect(200);
+    assert_eq!(png.header("content-type"), Some("image/png"));
+    assert!(png.body.starts_with(b"\x89PNG\r\n\x1a\n"));
+
+    let _ = admin
+        .patch(&terminal, &json!({ "qr_mode": "dynamic" }))
+        .await
+        .expect(200);
+    admin
+        .get(&format!("{terminal}/qr.svg"))
+        .await
+        .refused(409, "INVALID_STATE");
+    world
+        .staff(Role::Finance)
+        .await
+        .get(&format!("{terminal}/qr.png"))
+        .await
+        .refused(403, "FORBIDDEN");
+}
