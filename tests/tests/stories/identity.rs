@@ -1,7 +1,7 @@
 //! A box is who it says it is, and speaks only of itself.
 
 use rumqttc::{ConnectReturnCode, ConnectionError, SubscribeReasonCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::line::{Dial, Line};
 use tests::soundbox::dial;
 use tests::{Credentials, Shop, Soundbox, World, books, eventually};
@@ -15,6 +15,11 @@ async fn status(world: &World, credentials: &Credentials, status: &str) {
         .patch(&path, &json!({ "status": status }))
         .await
         .expect(200);
+}
+
+/// Whether nobody has said what became of it. The box may be quicker than the note that it was told.
+fn is_open(told: &Value) -> bool {
+    ["pending", "sent"].contains(&told["status"].as_str().unwrap())
 }
 
 /// CONNACK 5: not authorized.
@@ -39,7 +44,7 @@ async fn anothers_acknowledgement_has_no_effect() {
     thief.acknowledge(event_id, AckStatus::Played).await;
 
     let told = soundbox.credentials.notifications(&world).await;
-    assert_eq!(told[0]["status"], "sent");
+    assert!(is_open(&told[0]), "{told:?}");
     let kept = "SELECT count(*) FROM rejected_uplinks WHERE channel = 'uplink/payment/ack'";
     assert_eq!(books::count(&world.pool, kept).await, 1);
     // It is still told to the box whose it is.
@@ -103,7 +108,7 @@ async fn a_box_cannot_speak_as_another() {
         );
     }
     let told = victim.credentials.notifications(&world).await;
-    assert_eq!(told[0]["status"], "sent");
+    assert!(is_open(&told[0]), "{told:?}");
     let next = victim.credentials.sell(&world, 11_000).await;
     assert_eq!(victim.play().await.transaction_id, next);
 }
