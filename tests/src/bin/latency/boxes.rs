@@ -18,9 +18,9 @@ use tests::line::{Dial, Line};
 use tests::shop::text;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use wire::message::{AckStatus, PaymentAck};
+use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
 use wire::{
-    Channel, DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
+    DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
     VerifyingKeys,
 };
 
@@ -101,7 +101,7 @@ impl Fleet {
             .filter_map(|_| self.listeners.choose(&mut rng))
             .collect();
         let codes: Vec<TransactionId> = stream::iter(customers)
-            .map(|listener| ask(listener))
+            .map(ask)
             .buffered(AT_A_TIME)
             .try_collect()
             .await?;
@@ -292,41 +292,47 @@ async fn switch_on(
     })
 }
 
-/// Takes the time of each payment, then acknowledges it as a box does.
+/// Takes the time of each payment, then acknowledges what it heard, as a box does.
 async fn listen(
     mut line: Line,
     device_id: DeviceId,
     keys: VerifyingKeys,
     heard: mpsc::UnboundedSender<Heard>,
 ) {
-    let ack_topic = Topic::new(device_id, Channel::PaymentAck).to_string();
     while let Some(publish) = line.hear_if_any().await {
         let at = Instant::now();
         let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
         let opened = channel
             .ok()
             .and_then(|channel| keys.open(device_id, channel, &publish.payload).ok());
-        if let Some(DownlinkMessage::PaymentSuccess(payment)) = opened {
-            let seen = Heard {
-                transaction_id: payment.transaction_id,
-                event_id: payment.event_id,
-                at,
-            };
-            if heard.send(seen).is_err() {
-                return;
+        line.confirm(&publish).await;
+        let ack = match opened {
+            Some(DownlinkMessage::PaymentSuccess(payment)) => {
+                let seen = Heard {
+                    transaction_id: payment.transaction_id,
+                    event_id: payment.event_id,
+                    at,
+                };
+                if heard.send(seen).is_err() {
+                    return;
+                }
+                UplinkMessage::PaymentAck(PaymentAck {
+                    event_id: payment.event_id,
+                    status: AckStatus::Played,
+                    played_at: None,
+                    reason: None,
+                })
             }
-            line.confirm(&publish).await;
-            let ack = UplinkMessage::PaymentAck(PaymentAck {
-                event_id: payment.event_id,
-                status: AckStatus::Played,
-                played_at: None,
+            Some(DownlinkMessage::ConfigPush(push)) => UplinkMessage::ConfigAck(ConfigAck {
+                version: push.version,
+                status: ConfigAckStatus::Applied,
                 reason: None,
-            });
-            if let Ok(bytes) = ack.encode(Encoding::Json) {
-                line.send(&ack_topic, bytes).await;
-            }
-        } else {
-            line.confirm(&publish).await;
+            }),
+            _ => continue,
+        };
+        if let Ok(bytes) = ack.encode(Encoding::Json) {
+            let topic = Topic::new(device_id, ack.channel()).to_string();
+            line.send(&topic, bytes).await;
         }
     }
 }

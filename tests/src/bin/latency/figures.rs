@@ -67,9 +67,10 @@ pub(crate) struct Legs {
 }
 
 impl Legs {
-    /// `floor`: the sum of the peers' medians, milliseconds.
+    /// Beside what the way stands on: a commit and, if it was measured, a hop.
     #[expect(clippy::float_arithmetic, reason = "a ratio for people")]
-    pub(crate) fn print(&self, floor: f64) {
+    pub(crate) fn print(&self, commit: &Figures, hop: Option<&Figures>) {
+        let floor = commit.p50() + hop.map_or(0.0, Figures::p50);
         self.answered.print("  callback sent → answered");
         self.heard.print("  callback sent → in the box's hands");
         self.played.print("  committed → played is durable");
