@@ -27,6 +27,7 @@ mod outlet;
 mod own;
 pub mod page;
 pub mod path;
+mod portal;
 mod provisioning;
 mod qr_image;
 pub mod query;
@@ -97,6 +98,7 @@ fn routes() -> Routes {
         .merge(provisioning::routes())
         .merge(heartbeat::routes())
         .merge(command::routes())
+        .merge(portal::routes())
         .merge(config::routes())
         .merge(notification::routes())
         .merge(dynamic_qr::routes())

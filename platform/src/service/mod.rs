@@ -24,6 +24,7 @@ pub mod merge;
 pub mod notification;
 pub mod outlet;
 pub mod password;
+pub mod portal;
 pub mod provisioning;
 pub mod secret;
 pub mod seed;

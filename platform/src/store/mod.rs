@@ -21,6 +21,7 @@ pub mod login;
 pub mod merchant;
 pub mod notification;
 pub mod outlet;
+pub mod portal;
 pub mod presence;
 pub mod session;
 pub mod terminal;

@@ -27,8 +27,9 @@ enum Who {
 }
 
 use Permission::{
-    AuditRead, DeviceRead, DeviceWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite,
-    SeedWrite, TerminalRead, TerminalWrite, TransactionRead, TransactionWrite, UserRead, UserWrite,
+    AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, MerchantRead, MerchantWrite,
+    OutletRead, OutletWrite, PortalRead, SeedWrite, TerminalRead, TerminalWrite, TransactionRead,
+    TransactionWrite, UserRead, UserWrite,
 };
 use Who::{Anyone, Box, May, Partner};
 
@@ -48,6 +49,11 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/admin/merchants", May(MerchantWrite)),
     ("GET", "/admin/merchants/{merchant_id}", May(MerchantRead)),
     (
+        "PATCH",
+        "/admin/merchants/{merchant_id}",
+        May(MerchantWrite),
+    ),
+    (
         "POST",
         "/admin/merchants/{merchant_id}/approve",
         May(MerchantWrite),
@@ -64,6 +70,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ),
     ("GET", "/admin/outlets", May(OutletRead)),
     ("GET", "/admin/outlets/{outlet_id}", May(OutletRead)),
+    ("PATCH", "/admin/outlets/{outlet_id}", May(OutletWrite)),
     (
         "POST",
         "/admin/outlets/{outlet_id}/terminals",
@@ -71,6 +78,21 @@ const TABLE: &[(&str, &str, Who)] = &[
     ),
     ("GET", "/admin/terminals", May(TerminalRead)),
     ("GET", "/admin/terminals/{terminal_id}", May(TerminalRead)),
+    (
+        "PATCH",
+        "/admin/terminals/{terminal_id}",
+        May(TerminalWrite),
+    ),
+    (
+        "GET",
+        "/admin/terminals/{terminal_id}/qr.svg",
+        May(TerminalRead),
+    ),
+    (
+        "GET",
+        "/admin/terminals/{terminal_id}/qr.png",
+        May(TerminalRead),
+    ),
     ("GET", "/admin/devices", May(DeviceRead)),
     ("POST", "/admin/devices", May(DeviceWrite)),
     ("GET", "/admin/devices/{device_id}", May(DeviceRead)),
@@ -91,6 +113,31 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/devices/{device_id}/notifications",
         May(DeviceRead),
     ),
+    (
+        "GET",
+        "/admin/devices/{device_id}/heartbeats",
+        May(DeviceRead),
+    ),
+    (
+        "GET",
+        "/admin/devices/{device_id}/commands",
+        May(CommandRead),
+    ),
+    (
+        "POST",
+        "/admin/devices/{device_id}/commands",
+        May(CommandWrite),
+    ),
+    (
+        "GET",
+        "/admin/devices/{device_id}/commands/{command_id}",
+        May(CommandRead),
+    ),
+    (
+        "POST",
+        "/admin/devices/{device_id}/commands/{command_id}/cancel",
+        May(CommandWrite),
+    ),
     ("GET", "/admin/transactions", May(TransactionRead)),
     (
         "GET",
@@ -103,8 +150,23 @@ const TABLE: &[(&str, &str, Who)] = &[
         May(TransactionWrite),
     ),
     ("POST", "/device/provision/activate", Anyone),
+    ("POST", "/device/provision/refresh-credential", Box),
     ("POST", "/device/heartbeat", Box),
+    ("GET", "/device/config", Box),
+    ("POST", "/device/config/ack", Box),
+    ("POST", "/device/commands/ack", Box),
+    ("POST", "/device/notifications/ack", Box),
     ("POST", "/device/transactions/dynamic-qr", Box),
+    ("GET", "/merchant/me", May(PortalRead)),
+    ("GET", "/merchant/dashboard/summary", May(PortalRead)),
+    ("GET", "/merchant/transactions", May(PortalRead)),
+    (
+        "GET",
+        "/merchant/transactions/{transaction_id}",
+        May(PortalRead),
+    ),
+    ("GET", "/merchant/devices", May(PortalRead)),
+    ("GET", "/merchant/outlets", May(PortalRead)),
     ("POST", "/integrations/qris/callback", Partner),
 ];
 
@@ -154,6 +216,7 @@ fn verdict(who: Who, kind: Kind) -> Verdict {
 struct Place {
     shop: Shop,
     device_id: String,
+    command_id: String,
     transaction_id: String,
     user_id: String,
     token_id: String,
@@ -170,8 +233,18 @@ impl Place {
         let token =
             json!({ "role": "merchant_owner", "merchant_id": shop.merchant_id, "name": "till" });
         let token = admin.post("/admin/tokens", &token).await.expect(201).data();
+        let command = admin
+            .post_with(
+                &format!("/admin/devices/{}/commands", credentials.device_id),
+                &[("idempotency-key", "reboot")],
+                &json!({ "type": "reboot" }),
+            )
+            .await
+            .expect(201)
+            .data();
         Self {
             shop,
+            command_id: text(&command, "id"),
             device_id: credentials.device_id.to_string(),
             transaction_id: transaction.to_string(),
             user_id: text(&user, "id"),
@@ -186,6 +259,7 @@ impl Place {
             ("{outlet_id}", self.shop.outlet_id.to_string()),
             ("{terminal_id}", self.shop.till().id.to_string()),
             ("{device_id}", self.device_id.clone()),
+            ("{command_id}", self.command_id.clone()),
             ("{transaction_id}", self.transaction_id.clone()),
             ("{user_id}", self.user_id.clone()),
             ("{token_id}", self.token_id.clone()),

@@ -17,6 +17,7 @@ mod http_box;
 mod identity;
 mod patch;
 mod payment;
+mod portal;
 mod renewal;
 mod role;
 mod seed;
