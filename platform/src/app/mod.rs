@@ -10,6 +10,7 @@ mod database;
 mod keys;
 mod partners;
 mod pki;
+mod server_certificate;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::Rupiah;
 
+use self::server_certificate::ServerCertificate;
 use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::config::{Config, Switch};
@@ -66,6 +68,8 @@ pub struct App {
     pool: PgPool,
     server: Option<postgres::Server>,
     root_pem: String,
+    config: Config,
+    certificate: Arc<ServerCertificate>,
     tasks: TaskTracker,
     /// No new connections; sessions and requests are being ended.
     soft: CancellationToken,
@@ -182,6 +186,8 @@ impl App {
             pool,
             server,
             root_pem: pki.root_pem,
+            config: config.clone(),
+            certificate: pki.certificate,
             tasks,
             soft,
             hard,
@@ -216,6 +222,14 @@ impl App {
     /// The certificate that verifies HTTPS and MQTT.
     pub fn root_pem(&self) -> &str {
         &self.root_pem
+    }
+
+    /// Reads the server's certificate again (or issues another, when it is our own), for the connections to come.
+    ///
+    /// # Errors
+    /// Files that do not read or do not go together; then the present certificate stays.
+    pub fn reload_certificate(&self) -> anyhow::Result<()> {
+        self.certificate.reload(&self.config, self.context.clock())
     }
 
     /// The embedded database's URL, when it is ours.

@@ -6,24 +6,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
-use certs::serial::Serial;
 use certs::tls::{self, ClientAuth, ServerOptions};
-use chrono::TimeDelta;
 use rustls::ServerConfig;
 
+use super::server_certificate::{self, ServerCertificate};
 use crate::clock::Clock;
 use crate::config::Config;
 
 /// How long an expired certificate may still be shown over HTTPS, to be renewed.
 const EXPIRED_GRACE: Duration = Duration::from_secs(30 * 86_400);
-/// The certificate is issued anew at every start.
-const SERVER_CERTIFICATE_LIFETIME: TimeDelta = TimeDelta::days(398);
 
 /// TLS for both protocols.
 pub(super) struct Pki {
     pub(super) https: Arc<ServerConfig>,
     pub(super) mqtt: Arc<ServerConfig>,
     pub(super) root_pem: String,
+    pub(super) certificate: Arc<ServerCertificate>,
 }
 
 /// Loads the CA, and issues the server certificate from it unless the configuration names another.
@@ -37,15 +35,18 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
             .with_context(|| format!("cannot make a development CA in {}", dir.display()))?;
     }
     let ca = IssuingCa::load(&dir).with_context(|| no_ca(&dir))?;
-    let (chain_pem, key_pem) = server_certificate(config, &ca, clock)?;
+    let pem = server_certificate::pem(config, clock)?;
+    let certificate = Arc::new(ServerCertificate::of(&pem)?);
     let server_config = |client_auth: ClientAuth, alpn: &[&str], resumption: bool| {
-        let chain = tls::chain_from_pem(&chain_pem)?;
-        let key = tls::key_from_pem(&key_pem)?;
         let alpn = alpn
             .iter()
             .map(|protocol| protocol.as_bytes().to_vec())
             .collect();
-        tls::server_config(chain, key, client_auth, ServerOptions { alpn, resumption })
+        let options = ServerOptions { alpn, resumption };
+        let fixed = tls::server_config(pem.chain()?, pem.key()?, client_auth, options)?;
+        let mut config = ServerConfig::clone(&fixed);
+        config.cert_resolver = Arc::<ServerCertificate>::clone(&certificate);
+        anyhow::Ok(Arc::new(config))
     };
     Ok(Pki {
         https: server_config(
@@ -58,6 +59,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
         )?,
         mqtt: server_config(ClientAuth::Required(ca.roots()), &[], false)?,
         root_pem: ca.root_pem().to_owned(),
+        certificate,
     })
 }
 
@@ -67,32 +69,4 @@ pub(super) fn no_ca(dir: &Path) -> String {
         "no usable fleet CA in {0} (pki.dir); `certs init --dir {0}` makes one",
         dir.display()
     )
-}
-
-fn server_certificate(
-    config: &Config,
-    ca: &IssuingCa,
-    clock: &Clock,
-) -> anyhow::Result<(String, String)> {
-    let pki = &config.pki;
-    if pki.server_certificate_file.as_os_str().is_empty() {
-        let (names, addresses) = config.server_names();
-        let issued = ca
-            .issue_server(
-                &names,
-                &addresses,
-                clock.now(),
-                SERVER_CERTIFICATE_LIFETIME,
-                Serial::random()?,
-            )
-            .context("cannot issue the server certificate (pki.server_names)")?;
-        return Ok((issued.certificate.chain_pem, issued.key_pem));
-    }
-    let read = |file: &Path| {
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-    };
-    Ok((
-        read(&pki.server_certificate_file)?,
-        read(&pki.server_key_file)?,
-    ))
 }

@@ -1,4 +1,4 @@
-//! `platform serve`: the platform, until it is asked to stop.
+//! `platform serve`: the platform, until it is asked to stop. SIGHUP has it read its certificate again.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use super::{logging, signals};
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let stop = signals::stop_token()?;
+    let mut reload = signals::hangup()?;
     let app = tokio::select! {
         started = App::start(config, Options::default()) => started?,
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
@@ -23,9 +24,17 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
             .map(|url| format!(", embedded database {url}"))
             .unwrap_or_default(),
     );
-    let lost = tokio::select! {
-        () = stop.cancelled() => false,
-        () = app.database_lost() => true,
+    let lost = loop {
+        tokio::select! {
+            () = stop.cancelled() => break false,
+            () = app.database_lost() => break true,
+            _ = reload.recv() => match app.reload_certificate() {
+                Ok(()) => tracing::info!("the server certificate was read again"),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "the server certificate stays as it was");
+                }
+            },
+        }
     };
     tracing::info!("stopping");
     let stopped = app.stop().await;

@@ -1,11 +1,19 @@
-//! SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once.
+//! SIGTERM and SIGINT: the first asks for an orderly stop, the second ends the process at once. SIGHUP: reload.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// What shells report for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
+
+/// SIGHUP, from now on a message instead of the end.
+///
+/// # Errors
+/// A system that does not let us listen.
+pub(super) fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen for signals")
+}
 
 /// A token that the first signal cancels.
 ///

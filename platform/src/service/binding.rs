@@ -23,6 +23,7 @@ pub async fn bind(
     terminal_id: TerminalId,
 ) -> Result<DeviceView> {
     lock_serviceable(unit, device_id).await?;
+    unit.catch_up();
     let terminal = store::terminal::find(unit.conn(), Scope::All, terminal_id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
@@ -62,6 +63,7 @@ pub async fn unbind(unit: &mut Unit, device_id: DeviceId) -> Result<DeviceView> 
     store::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
+    unit.catch_up();
     let before = end_current(unit, device_id)
         .await?
         .ok_or(Error::DeviceNotBound)?;

@@ -198,6 +198,7 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
     let mut device = store::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
+    unit.catch_up();
     let before = view(unit, id).await?;
     let current: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {

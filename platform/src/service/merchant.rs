@@ -312,6 +312,7 @@ async fn step(
     let mut merchant = store::merchant::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
+    unit.catch_up();
     let before = json!(merchant);
     let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let status = transition(status).map_err(invalid_state)?;

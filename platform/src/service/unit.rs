@@ -90,6 +90,12 @@ impl Unit {
         self.now
     }
 
+    /// Looks at the clock again after a wait for a lock: what the lock guards may have been written since this unit
+    /// began, and history must not run backwards.
+    pub(super) fn catch_up(&mut self) {
+        self.now = self.context.clock().now();
+    }
+
     /// A new UUID.
     pub(super) fn uuid(&self) -> Uuid {
         self.context.clock().uuid()

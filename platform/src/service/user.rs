@@ -113,6 +113,7 @@ pub async fn patch(unit: &mut Unit, id: UserId, patch: UserPatch) -> Result<User
     let mut user = store::user::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::User))?;
+    unit.catch_up();
     let before = json!(user);
     let now = unit.now();
     if let Some(status) = status {

@@ -5,5 +5,10 @@
 )]
 
 mod audit;
+mod certificate;
+mod idempotency;
+mod log;
+mod race;
+mod rate;
 mod route;
 mod user;

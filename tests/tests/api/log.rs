@@ -1,0 +1,226 @@
+//! What the log says of a request, and what it never says.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde_json::{Value, json};
+use tests::shop::text;
+use tests::{Credentials, Shop, World, acquirer, eventually, success};
+use tracing_subscriber::EnvFilter;
+
+/// Everything of ours, as loud as it gets, and the libraries as in production.
+const FILTER: &str =
+    "info,access=trace,audit=trace,platform=trace,broker=trace,certs=trace,wire=trace,sqlx=debug";
+
+/// What was logged, by whatever runs in this process.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The log from now on.
+    fn open() -> Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let writer = log.clone();
+            tracing_subscriber::fmt()
+                .json()
+                .with_env_filter(EnvFilter::new(FILTER))
+                .with_writer(move || writer.clone())
+                .init();
+            log
+        })
+        .clone()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    /// The line about a request.
+    async fn about(&self, request_id: &str) -> Value {
+        eventually("a line in the access log", || async {
+            self.text()
+                .lines()
+                .filter(|line| line.contains(request_id))
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .find(|line| line["target"] == "access")
+        })
+        .await["fields"]
+            .take()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_request_has_a_line() {
+    let log = Log::open();
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let ops = world
+        .admin()
+        .post("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
+        .await
+        .expect(201)
+        .data();
+    let anonymous = world.anonymous();
+    let ops_api = anonymous.with_token(&text(&ops, "token"));
+    let merchant = format!("/admin/merchants/{}", shop.merchant_id);
+    let strange = "/nowhere/secret-in-a-path";
+    let by_certificate = credentials.api_by_certificate(&world);
+    let asked = [
+        (
+            &ops_api,
+            "GET",
+            &*merchant,
+            text(&ops, "id"),
+            "/admin/merchants/{merchant_id}",
+            200,
+        ),
+        (
+            &ops_api,
+            "POST",
+            "/admin/seed",
+            text(&ops, "id"),
+            "/admin/seed",
+            403,
+        ),
+        (
+            &anonymous,
+            "GET",
+            &*merchant,
+            "-".to_owned(),
+            "/admin/merchants/{merchant_id}",
+            401,
+        ),
+        (&anonymous, "GET", strange, "-".to_owned(), "-", 404),
+        (
+            &anonymous,
+            "DELETE",
+            "/admin/seed",
+            "-".to_owned(),
+            "/admin/seed",
+            405,
+        ),
+        (
+            &by_certificate,
+            "POST",
+            "/device/heartbeat",
+            credentials.device_id.to_string(),
+            "/device/heartbeat",
+            415,
+        ),
+    ];
+    for (number, (api, method, path, principal, route, status)) in asked.into_iter().enumerate() {
+        let request_id = format!("story-{}-{number}", shop.nmid);
+        let headers = [("x-request-id", &*request_id)];
+        let answer = api
+            .call(method.parse().unwrap(), path, &headers, None)
+            .await;
+        assert_eq!(
+            (answer.status, answer.header("x-request-id")),
+            (status, Some(&*request_id))
+        );
+        let line = log.about(&request_id).await;
+        assert_eq!(line["request_id"], json!(request_id));
+        assert_eq!(line["principal"], json!(principal), "{line}");
+        assert_eq!(line["method"], json!(method));
+        assert_eq!(line["route"], json!(route), "{line}");
+        assert_eq!(line["status"], json!(status));
+        assert!(line["latency_us"].as_u64().is_some(), "{line}");
+    }
+    assert!(
+        !log.text().contains("secret-in-a-path"),
+        "paths that nobody knows are not ours to write down"
+    );
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_log() {
+    let log = Log::open();
+    let world = World::new().await;
+    let admin = world.admin();
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut secrets = vec![
+        ("password", "kopi-tubruk-panas".to_owned()),
+        ("wrong password", "teh-tarik-dingin".to_owned()),
+        ("partner secret", acquirer::secret_of(acquirer::OURS)),
+    ];
+    let user = json!({ "email": "sari@example.id", "role": "ops", "password": secrets[0].1 });
+    let _ = admin.post("/admin/users", &user).await.expect(201);
+    let login = |password: &str| json!({ "email": "sari@example.id", "password": password });
+    let stranger = world.anonymous();
+    let given = stranger
+        .post("/admin/login", &login(&secrets[0].1))
+        .await
+        .expect(200)
+        .data();
+    secrets.push(("login token", text(&given, "token")));
+    let refused = stranger.post("/admin/login", &login(&secrets[1].1)).await;
+    refused.refused(401, "UNAUTHENTICATED");
+    let made = admin
+        .post("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
+        .await
+        .expect(201)
+        .data();
+    secrets.push(("token", text(&made, "token")));
+
+    let registered = tests::credentials::register(&world).await;
+    secrets.push(("activation code", registered.activation_code.clone()));
+    let wrong = registered
+        .ask(
+            &world,
+            "WRONG-CODES-ARE-NOT-KEPT",
+            tests::credentials::new_key().csr_pem(),
+            json!({}),
+        )
+        .await;
+    wrong.refused(401, "DEVICE_UNAUTHORIZED");
+    secrets.push((
+        "wrong activation code",
+        "WRONG-CODES-ARE-NOT-KEPT".to_owned(),
+    ));
+    let credentials = registered.activate(&world, wire::Encoding::Json).await;
+    tests::credentials::bind(&world, credentials.device_id, shop.till().id).await;
+    secrets.push(("device token", credentials.token.clone()));
+    let sold = credentials.qr(&world, 10_000).await;
+    let ours = world.acquirer();
+    let now = world.clock.now();
+    let body = success(sold.transaction_id, 10_000, &acquirer::reference(), now)
+        .to_string()
+        .into_bytes();
+    let letter = ours.sign(&body, now);
+    let _ = ours.post(&letter).await.expect(200);
+    secrets.push(("callback signature", letter.signature.clone()));
+
+    let last = stranger
+        .call(
+            "GET".parse().unwrap(),
+            "/nowhere",
+            &[("x-request-id", "story-last")],
+            None,
+        )
+        .await;
+    assert_eq!(last.status, 404);
+    log.about("story-last").await;
+    let text = log.text();
+    assert!(
+        text.contains("INSERT INTO users"),
+        "the log is not as loud as this story needs"
+    );
+    for (what, secret) in &secrets {
+        assert!(secret.len() >= 12, "{what}");
+        assert!(!text.contains(secret.as_str()), "the {what} is in the log");
+    }
+}

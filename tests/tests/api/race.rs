@@ -1,0 +1,211 @@
+//! Two at the same thing at the same time: one after the other, or one of them not at all. Never half.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tests::books::{Books, count};
+use tests::shop::text;
+use tests::{Answer, Credentials, Shop, World};
+
+const AT_ONCE: usize = 20;
+
+/// How many answers have this status.
+fn with(answers: &[Answer], status: u16) -> usize {
+    answers
+        .iter()
+        .filter(|answer| answer.status == status)
+        .count()
+}
+
+/// What the audit log says of an entity: each change begins where the one before it ended.
+async fn must_follow(world: &World, entity: &str, action: &str) -> usize {
+    let changes: Vec<(Option<Value>, Option<Value>)> = sqlx::query_as(
+        "SELECT before, after FROM audit_logs WHERE entity = $1 AND action = $2 ORDER BY id",
+    )
+    .bind(entity)
+    .bind(action)
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    for pair in changes.windows(2) {
+        let (ended, began) = (pair[0].1.as_ref().unwrap(), pair[1].0.as_ref().unwrap());
+        let time = |value: &Value| value["updated_at"].as_str().map(str::to_owned);
+        assert!(time(ended) <= time(began), "time ran backwards");
+        for field in ["status", "model", "communication_mode", "updated_at"] {
+            assert_eq!(
+                ended.get(field),
+                began.get(field),
+                "a change of {field} was lost"
+            );
+        }
+    }
+    changes.len()
+}
+
+#[tokio::test]
+async fn a_merchant_is_decided_once() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari" });
+    let created = admin
+        .post("/admin/merchants", &merchant)
+        .await
+        .expect(201)
+        .data();
+    let id = text(&created, "id");
+    let books = Books::open(&world.pool).await;
+    let answers = join_all((0..AT_ONCE).map(|number| {
+        let (admin, id) = (admin.clone(), id.clone());
+        async move {
+            if number % 2 == 0 {
+                admin
+                    .post(&format!("/admin/merchants/{id}/approve"), &json!({}))
+                    .await
+            } else {
+                let reason = json!({ "reason": "no licence" });
+                admin
+                    .post(&format!("/admin/merchants/{id}/reject"), &reason)
+                    .await
+            }
+        }
+    }))
+    .await;
+    assert_eq!(
+        (with(&answers, 200), with(&answers, 409)),
+        (1, AT_ONCE - 1),
+        "{answers:?}"
+    );
+    let decided = answers
+        .iter()
+        .find(|answer| answer.status == 200)
+        .unwrap()
+        .data();
+    let now = admin
+        .get(&format!("/admin/merchants/{id}"))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(now, decided);
+    assert_eq!(now["status"] == "approved", now["nmid"].is_string());
+    assert_eq!(
+        now["status"] == "rejected",
+        now["status_reason"].is_string()
+    );
+    books
+        .changed_only(&world.pool, &[("audit_logs", 1), ("merchants", 0)])
+        .await;
+}
+
+#[tokio::test]
+async fn a_serial_number_is_registered_once() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let books = Books::open(&world.pool).await;
+    let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
+    let answers = join_all((0..AT_ONCE).map(|_| admin.post("/admin/devices", &device))).await;
+    assert_eq!(
+        (with(&answers, 201), with(&answers, 409)),
+        (1, AT_ONCE - 1),
+        "{answers:?}"
+    );
+    let one = [
+        ("activation_codes", 1),
+        ("audit_logs", 1),
+        ("device_configs", 1),
+        ("device_presence", 1),
+        ("devices", 1),
+        ("notification_sequences", 1),
+        ("tokens", 0),
+    ];
+    books.changed_only(&world.pool, &one).await;
+}
+
+#[tokio::test]
+async fn a_box_stands_in_one_place() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 4).await;
+    let credentials = Credentials::unbound(&world).await;
+    let admin = world.admin();
+    let path = format!("/admin/devices/{}", credentials.device_id);
+    let answers = join_all((0..AT_ONCE).map(|number| {
+        let (admin, path) = (admin.clone(), path.clone());
+        let terminal_id = shop.terminals[number % 4].id;
+        async move {
+            if number % 5 == 4 {
+                admin.post(&format!("{path}/unbind"), &json!({})).await
+            } else {
+                let place = json!({ "terminal_id": terminal_id });
+                admin.post(&format!("{path}/bind"), &place).await
+            }
+        }
+    }))
+    .await;
+    // An unbind may come when there is nothing to unbind; nothing else may fail.
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        answer.refused(409, "DEVICE_NOT_BOUND");
+    }
+    let active = "SELECT count(*) FROM bindings WHERE unbound_at IS NULL";
+    assert!(count(&world.pool, active).await <= 1);
+    // What is pushed to the box is where it stands.
+    let agree = "SELECT count(*) FROM device_configs c LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
+                 WHERE c.binding_id IS NOT DISTINCT FROM b.id";
+    assert_eq!(count(&world.pool, agree).await, 1);
+    // And the log tells the whole way there.
+    let bindings = count(&world.pool, "SELECT count(*) FROM bindings").await;
+    let told = "SELECT count(*) FROM audit_logs WHERE action = 'device.bind'";
+    assert_eq!(count(&world.pool, told).await, bindings);
+    // No two of the places overlap in time.
+    let overlapping = "SELECT count(*) FROM (
+        SELECT bound_at, unbound_at, lag(unbound_at) OVER (ORDER BY bound_at, unbound_at) AS before FROM bindings) b
+        WHERE unbound_at < bound_at OR before > bound_at";
+    assert_eq!(count(&world.pool, overlapping).await, 0);
+}
+
+#[tokio::test]
+async fn no_change_of_a_box_is_lost() {
+    let world = World::new().await;
+    let credentials = Credentials::unbound(&world).await;
+    let admin = world.admin();
+    let path = format!("/admin/devices/{}", credentials.device_id);
+    let answers = join_all((0..AT_ONCE).map(|number| {
+        let (admin, path) = (admin.clone(), path.clone());
+        let change = match number % 4 {
+            0 => json!({ "model": format!("SB-{number}") }),
+            1 => json!({ "communication_mode": "http" }),
+            2 => json!({ "status": "suspended" }),
+            _ => json!({ "status": "active", "model": "SB-1" }),
+        };
+        async move { admin.patch(&path, &change).await }
+    }))
+    .await;
+    assert_eq!(with(&answers, 200), AT_ONCE, "{answers:?}");
+    let entity = credentials.device_id.to_string();
+    assert_eq!(must_follow(&world, &entity, "device.patch").await, AT_ONCE);
+    // Suspended once, its credentials stay revoked, whatever its status is now.
+    let live =
+        "SELECT (SELECT count(*) FROM tokens WHERE device_id IS NOT NULL AND revoked_at IS NULL)
+                     + (SELECT count(*) FROM device_credentials WHERE revoked_at IS NULL)";
+    assert_eq!(count(&world.pool, live).await, 0);
+}
+
+#[tokio::test]
+async fn no_login_slips_past_the_end_of_a_user() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let user = json!({ "email": "sari@example.id", "role": "ops", "password": "kopi tubruk" });
+    let user = admin.post("/admin/users", &user).await.expect(201).data();
+    let path = format!("/admin/users/{}", text(&user, "id"));
+    let stranger = world.anonymous();
+    let login = json!({ "email": "sari@example.id", "password": "kopi tubruk" });
+    let logins = join_all((0..8).map(|_| stranger.post("/admin/login", &login)));
+    let disable = json!({ "status": "disabled" });
+    let (logins, disabled) = tokio::join!(logins, admin.patch(&path, &disable));
+    let _ = disabled.expect(200);
+    for answer in logins.iter().filter(|answer| answer.status == 200) {
+        let sari = world.anonymous().with_token(&text(&answer.data(), "token"));
+        sari.get("/admin/devices")
+            .await
+            .refused(401, "UNAUTHENTICATED");
+    }
+    let live = "SELECT count(*) FROM tokens WHERE user_id IS NOT NULL AND revoked_at IS NULL";
+    assert_eq!(count(&world.pool, live).await, 0);
+}
