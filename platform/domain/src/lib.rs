@@ -16,6 +16,7 @@ pub mod partner_signature;
 pub mod qris;
 pub mod registration;
 pub mod role;
+pub mod settlement;
 pub mod transaction;
 pub mod user;
 pub mod validation;

@@ -35,6 +35,7 @@ pub mod rate;
 mod request;
 mod routes;
 mod seed;
+mod settlement;
 mod terminal;
 mod token;
 mod transaction;
@@ -99,6 +100,7 @@ fn routes() -> Routes {
         .merge(heartbeat::routes())
         .merge(command::routes())
         .merge(portal::routes())
+        .merge(settlement::routes())
         .merge(config::routes())
         .merge(notification::routes())
         .merge(dynamic_qr::routes())

@@ -3,7 +3,8 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use wire::ids::{
-    CommandId, DeviceId, MerchantId, OutletId, TerminalId, TokenId, TransactionId, UserId,
+    CommandId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TokenId, TransactionId,
+    UserId,
 };
 
 use super::error::ApiError;
@@ -33,6 +34,7 @@ path_ids! {
     DeviceId, "device_id", Device;
     CommandId, "command_id", Command;
     TransactionId, "transaction_id", Transaction;
+    SettlementId, "settlement_id", Settlement;
     UserId, "user_id", User;
     TokenId, "token_id", Token;
 }

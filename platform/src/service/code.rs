@@ -63,6 +63,8 @@ error_codes! {
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", 404;
     /// No such command of this device.
     CommandNotFound = "COMMAND_NOT_FOUND", 404;
+    /// No such settlement, or not the caller's.
+    SettlementNotFound = "SETTLEMENT_NOT_FOUND", 404;
     /// No such fee profile.
     FeeProfileNotFound = "FEE_PROFILE_NOT_FOUND", 404;
     /// No such user.
@@ -118,6 +120,7 @@ impl From<Noun> for ErrorCode {
             Noun::Transaction => Self::TransactionNotFound,
             Noun::Notification => Self::NotificationNotFound,
             Noun::Command => Self::CommandNotFound,
+            Noun::Settlement => Self::SettlementNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Token => Self::TokenNotFound,

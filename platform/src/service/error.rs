@@ -16,6 +16,7 @@ pub enum Noun {
     Transaction,
     Notification,
     Command,
+    Settlement,
     FeeProfile,
     User,
     Token,
@@ -33,6 +34,7 @@ impl Noun {
             Self::Transaction => "transaction",
             Self::Notification => "notification",
             Self::Command => "command",
+            Self::Settlement => "settlement",
             Self::FeeProfile => "fee profile",
             Self::User => "user",
             Self::Token => "token",
@@ -94,6 +96,9 @@ pub enum Error {
         /// When it may be tried again, seconds.
         retry_after_s: u32,
     },
+    /// The merchant wants to be paid directly and has not said where.
+    #[error("the merchant has no account to pay out to")]
+    MerchantPayoutNotConfigured,
     /// A partner did not answer in time.
     #[error("the partner did not answer in time")]
     PartnerTimeout,
@@ -134,6 +139,7 @@ impl Error {
             Self::Unauthenticated | Self::WrongLogin => ErrorCode::Unauthenticated,
             Self::DeviceUnauthorized(_) => ErrorCode::DeviceUnauthorized,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::MerchantPayoutNotConfigured => ErrorCode::MerchantPayoutNotConfigured,
             Self::PartnerTimeout => ErrorCode::PartnerTimeout,
             Self::InvalidSignature(_) => ErrorCode::InvalidSignature,
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,

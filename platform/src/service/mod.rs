@@ -29,6 +29,7 @@ pub mod provisioning;
 pub mod secret;
 pub mod seed;
 pub mod session;
+pub mod settlement;
 pub mod signal;
 pub mod terminal;
 pub mod token;

@@ -105,6 +105,24 @@ pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Optio
     .await
 }
 
+/// One merchant, kept from a second settlement and from changes until the transaction ends, but not from payments: their
+/// ledger lines refer to the merchant's row.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_for_settlement(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// The merchant to whom this NMID is assigned, if it is registered with this partner.
 ///
 /// # Errors

@@ -24,6 +24,7 @@ pub mod outlet;
 pub mod portal;
 pub mod presence;
 pub mod session;
+pub mod settlement;
 pub mod terminal;
 pub mod token;
 pub mod transaction;

@@ -28,8 +28,8 @@ enum Who {
 
 use Permission::{
     AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, MerchantRead, MerchantWrite,
-    OutletRead, OutletWrite, PortalRead, SeedWrite, TerminalRead, TerminalWrite, TransactionRead,
-    TransactionWrite, UserRead, UserWrite,
+    OutletRead, OutletWrite, PortalRead, SeedWrite, SettlementRead, SettlementWrite, TerminalRead,
+    TerminalWrite, TransactionRead, TransactionWrite, UserRead, UserWrite,
 };
 use Who::{Anyone, Box, May, Partner};
 
@@ -157,6 +157,19 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/device/commands/ack", Box),
     ("POST", "/device/notifications/ack", Box),
     ("POST", "/device/transactions/dynamic-qr", Box),
+    ("GET", "/admin/settlements", May(SettlementRead)),
+    ("POST", "/admin/settlements/run", May(SettlementWrite)),
+    (
+        "GET",
+        "/admin/settlements/{settlement_id}",
+        May(SettlementRead),
+    ),
+    ("GET", "/merchant/settlements", May(PortalRead)),
+    (
+        "GET",
+        "/merchant/settlements/{settlement_id}",
+        May(PortalRead),
+    ),
     ("GET", "/merchant/me", May(PortalRead)),
     ("GET", "/merchant/dashboard/summary", May(PortalRead)),
     ("GET", "/merchant/transactions", May(PortalRead)),
@@ -218,6 +231,7 @@ struct Place {
     device_id: String,
     command_id: String,
     transaction_id: String,
+    settlement_id: String,
     user_id: String,
     token_id: String,
 }
@@ -233,6 +247,16 @@ impl Place {
         let token =
             json!({ "role": "merchant_owner", "merchant_id": shop.merchant_id, "name": "till" });
         let token = admin.post("/admin/tokens", &token).await.expect(201).data();
+        world.later(1);
+        let settled = admin
+            .post_with(
+                "/admin/settlements/run",
+                &[("idempotency-key", &shop.nmid)],
+                &json!({ "merchant_id": shop.merchant_id }),
+            )
+            .await
+            .expect(200)
+            .data();
         let command = admin
             .post_with(
                 &format!("/admin/devices/{}/commands", credentials.device_id),
@@ -245,6 +269,7 @@ impl Place {
         Self {
             shop,
             command_id: text(&command, "id"),
+            settlement_id: settled["settlements"][0].as_str().unwrap().to_owned(),
             device_id: credentials.device_id.to_string(),
             transaction_id: transaction.to_string(),
             user_id: text(&user, "id"),
@@ -261,6 +286,7 @@ impl Place {
             ("{device_id}", self.device_id.clone()),
             ("{command_id}", self.command_id.clone()),
             ("{transaction_id}", self.transaction_id.clone()),
+            ("{settlement_id}", self.settlement_id.clone()),
             ("{user_id}", self.user_id.clone()),
             ("{token_id}", self.token_id.clone()),
         ]

@@ -21,4 +21,5 @@ mod portal;
 mod renewal;
 mod role;
 mod seed;
+mod settlement;
 mod view;

@@ -1,0 +1,259 @@
+//! What merchants are owed is claimed once.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::acquirer::{but_status, reference};
+use tests::shop::text;
+use tests::{Answer, Api, Credentials, Shop, World, books, success};
+
+async fn run(api: &Api, body: &Value) -> Answer {
+    let key = format!("k-{:016x}", rand::random::<u64>());
+    let keyed = [("idempotency-key", key.as_str())];
+    api.post_with("/admin/settlements/run", &keyed, body).await
+}
+
+fn ids(outcome: &Value) -> Vec<String> {
+    let settlements = outcome["settlements"].as_array().unwrap();
+    settlements
+        .iter()
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_run_settles_what_is_new_and_only_once() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let first = till.sell(&world, 100_000).await;
+    till.sell(&world, 50_000).await;
+    till.qr(&world, 9_000).await;
+    world.later(1);
+    let finance = world.staff(Role::Finance).await;
+    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
+    assert_eq!(made.len(), 1);
+    let path = format!("/admin/settlements/{}", made[0]);
+    let settlement = finance.get(&path).await.expect(200).data();
+    for (field, value) in [
+        ("merchant_id", json!(shop.merchant_id)),
+        ("status", json!("pending")),
+        ("payout_mode", json!("merchant_direct")),
+        ("destination", json!("bank:9876543210")),
+        ("gross", json!(150_000)),
+        ("fee", json!(1_050)),
+        ("refunds", json!(0)),
+        ("net", json!(148_950)),
+        ("transaction_count", json!(2)),
+        ("payouts", json!([])),
+        ("bank_reference", Value::Null),
+    ] {
+        assert_eq!(settlement[field], value, "{field}");
+    }
+    let transaction = finance
+        .get(&format!("/admin/transactions/{first}"))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(transaction["settlement_id"], settlement["id"]);
+
+    // Again: nothing is new. With one more sale: that one.
+    let again = run(&finance, &json!({})).await.expect(200).data();
+    assert_eq!(again, json!({ "settlements": [], "skipped": [] }));
+    till.sell(&world, 10_000).await;
+    world.later(1);
+    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
+    let more = finance
+        .get(&format!("/admin/settlements/{}", made[0]))
+        .await
+        .data();
+    assert_eq!(
+        (&more["gross"], &more["net"]),
+        (&json!(10_000), &json!(9_930))
+    );
+    books::must_balance(&world.pool).await;
+}
+
+#[tokio::test]
+async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let finance = world.staff(Role::Finance).await;
+    let sold = till.qr(&world, 100_000).await.transaction_id;
+    let paid = success(sold, 100_000, &reference(), world.clock.now());
+    let _ = world.acquirer().tell(&paid).await.expect(200);
+    world.later(1);
+    assert_eq!(ids(&run(&finance, &json!({})).await.data()).len(), 1);
+    let _ = world
+        .acquirer()
+        .tell(&but_status(paid, "reversed"))
+        .await
+        .expect(200);
+
+    // 99,300 are to be taken back, and 49,650 came: nothing is paid out, and nothing is forgotten.
+    till.sell(&world, 50_000).await;
+    world.later(1);
+    let waits = run(&finance, &json!({})).await.expect(200).data();
+    assert_eq!(ids(&waits), Vec::<String>::new());
+    assert_eq!(
+        waits["skipped"],
+        json!([{ "merchant_id": shop.merchant_id, "code": "SETTLEMENT_NOT_ELIGIBLE" }])
+    );
+    till.sell(&world, 100_000).await;
+    world.later(1);
+    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
+    let settlement = finance
+        .get(&format!("/admin/settlements/{}", made[0]))
+        .await
+        .data();
+    let money = ["gross", "fee", "refunds", "net"].map(|field| settlement[field].clone());
+    assert_eq!(
+        money,
+        [150_000, 1_050, 99_300, 49_650].map(|amount: i64| json!(amount))
+    );
+    let nothing = run(&finance, &json!({})).await.expect(200).data();
+    assert_eq!(nothing, json!({ "settlements": [], "skipped": [] }));
+
+    // A sale that was reversed before any settlement comes to nothing at all.
+    let sold = till.qr(&world, 70_000).await.transaction_id;
+    let paid = success(sold, 70_000, &reference(), world.clock.now());
+    for body in [paid.clone(), but_status(paid, "reversed")] {
+        let _ = world.acquirer().tell(&body).await.expect(200);
+    }
+    till.sell(&world, 1_000).await;
+    world.later(1);
+    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
+    let settlement = finance
+        .get(&format!("/admin/settlements/{}", made[0]))
+        .await
+        .data();
+    assert_eq!(settlement["net"], json!(993));
+}
+
+#[tokio::test]
+async fn runs_at_the_same_time_claim_each_transaction_once() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    for shop in [&shop, &other] {
+        let till = Credentials::at(&world, shop.till().id).await;
+        for _ in 0..3 {
+            till.sell(&world, 10_000).await;
+        }
+    }
+    let till = Credentials::at(&world, shop.till().id).await;
+    world.later(1);
+    let finance = world.staff(Role::Finance).await;
+    let everything = json!({});
+    let runs = futures_util::future::join_all((0..8).map(|_| run(&finance, &everything)));
+    // Money that comes meanwhile waits for no run.
+    let sale = till.sell(&world, 20_000);
+    let (answers, _) = futures_util::future::join(runs, sale).await;
+    let mut made = 0;
+    for answer in &answers {
+        made += ids(&answer.clone().expect(200).data()).len();
+    }
+    world.later(1);
+    made += ids(&run(&finance, &everything).await.expect(200).data()).len();
+    assert!((2..=3).contains(&made), "{made} settlements");
+    let all = finance.get("/admin/settlements").await.expect(200).data();
+    let gross: i64 = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["gross"].as_i64().unwrap())
+        .sum();
+    assert_eq!(gross, 80_000);
+}
+
+#[tokio::test]
+async fn who_may_not_be_settled_is_told_why() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    till.sell(&world, 10_000).await;
+    world.later(1);
+    let admin = world.admin();
+    let merchant = format!("/admin/merchants/{}", shop.merchant_id);
+    let wallet = json!({ "settlement_account_type": "acquirer_balance" });
+    let _ = admin.patch(&merchant, &wallet).await.expect(200);
+    let only = json!({ "merchant_id": shop.merchant_id });
+    run(&admin, &only)
+        .await
+        .refused(409, "MERCHANT_PAYOUT_NOT_CONFIGURED");
+    let skipped = run(&admin, &json!({})).await.expect(200).data();
+    assert_eq!(
+        skipped,
+        json!({ "settlements": [], "skipped": [{ "merchant_id": shop.merchant_id, "code": "MERCHANT_PAYOUT_NOT_CONFIGURED" }] })
+    );
+    // Before the cutoff nothing was paid; then it is done by hand.
+    let _ = admin
+        .patch(&merchant, &json!({ "payout_mode": "manual" }))
+        .await
+        .expect(200);
+    let early = json!({ "merchant_id": shop.merchant_id, "cutoff": world.clock.now() - TimeDelta::hours(1) });
+    let outcome = run(&admin, &early).await.expect(200).data();
+    assert_eq!(outcome["skipped"][0]["code"], "SETTLEMENT_NOT_ELIGIBLE");
+    let made = run(&admin, &only).await.expect(200).data();
+    let id = ids(&made)[0].clone();
+
+    for wrong in [
+        json!({ "cutoff": world.clock.now() + TimeDelta::hours(1) }),
+        json!({ "merchant_id": "nobody" }),
+        json!({ "colour": "red" }),
+    ] {
+        run(&admin, &wrong).await.refused(422, "VALIDATION_FAILED");
+    }
+    run(
+        &admin,
+        &json!({ "merchant_id": "m_0190f3a1c0de7abc8def0123456789ab" }),
+    )
+    .await
+    .refused(404, "MERCHANT_NOT_FOUND");
+    admin
+        .post("/admin/settlements/run", &json!({}))
+        .await
+        .refused(400, "IDEMPOTENCY_KEY_REQUIRED");
+    for role in [Role::Ops, Role::Support] {
+        run(&world.staff(role).await, &json!({}))
+            .await
+            .refused(403, "FORBIDDEN");
+    }
+
+    // Its own people see it; others' do not.
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    let path = format!("/merchant/settlements/{id}");
+    let hour = TimeDelta::hours(1);
+    let person = |shop: &Shop| {
+        let (world, merchant_id) = (&world, shop.merchant_id);
+        async move {
+            let token = world
+                .token_for(Role::MerchantOwner, Some(merchant_id), hour)
+                .await;
+            world.anonymous().with_token(&token)
+        }
+    };
+    let own = person(&shop).await;
+    let seen = own.get("/merchant/settlements").await.expect(200).data();
+    assert_eq!(text(&seen[0], "id"), id);
+    assert_eq!(seen[0]["destination"], Value::Null);
+    let _ = own.get(&path).await.expect(200);
+    let stranger = person(&other).await;
+    let seen = stranger
+        .get("/merchant/settlements")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(seen, json!([]));
+    stranger
+        .get(&path)
+        .await
+        .refused(404, "SETTLEMENT_NOT_FOUND");
+    let filtered = admin
+        .get("/admin/settlements?status=paid")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(filtered, json!([]));
+}
