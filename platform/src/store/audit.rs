@@ -224,6 +224,17 @@ pub async fn append(conn: &mut PgConnection, seals: &[Seal]) -> sqlx::Result<()>
     Ok(())
 }
 
+/// Lets a transaction that has just begun see one state of everything, and change nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn hold_view(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Up to `limit` links after `seq`, each with its row if that is still there.
 ///
 /// # Errors

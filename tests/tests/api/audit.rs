@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::role::Role;
 use platform::service::audit::{self, Report};
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection};
 use tests::shop::text;
 use tests::{Shop, World, eventually};
 
@@ -31,7 +31,8 @@ async fn verify(world: &World, known_head: Option<&str>) -> Report {
 
 /// What somebody does who may do everything in the database.
 async fn tamper(world: &World, statements: &[&str]) {
-    let mut tx = world.pool.begin().await.unwrap();
+    let mut conn = world.pool.acquire().await.unwrap();
+    let mut tx = conn.begin().await.unwrap();
     for table in ["audit_logs", "audit_seals"] {
         let disarm = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
         sqlx::query(AssertSqlSafe(disarm))
@@ -202,9 +203,11 @@ async fn every_committed_row_is_sealed_once_whatever_the_order_of_commits() {
     let insert = "WITH written AS (INSERT INTO audit_logs (at, actor, action, entity) VALUES (now(), 'a', 'x.y', 'z') RETURNING id)
                   INSERT INTO audit_waiting SELECT id FROM written";
     // The lower number is committed after the higher one was sealed; a third never is.
-    let mut early = world.pool.begin().await.unwrap();
+    let mut early = world.pool.acquire().await.unwrap();
+    let mut early = early.begin().await.unwrap();
     sqlx::query(insert).execute(&mut *early).await.unwrap();
-    let mut never = world.pool.begin().await.unwrap();
+    let mut never = world.pool.acquire().await.unwrap();
+    let mut never = never.begin().await.unwrap();
     sqlx::query(insert).execute(&mut *never).await.unwrap();
     sqlx::query(insert).execute(&world.pool).await.unwrap();
     let between = sealed(&world).await;
