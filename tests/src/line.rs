@@ -54,6 +54,10 @@ impl Line {
             .set_keep_alive(Duration::from_secs(60))
             .set_manual_acks(true);
         let (client, mut eventloop) = AsyncClient::new(options, 64);
+        // A PUBACK and what follows it are two small writes: without this the second waits for the first's TCP ACK.
+        let mut network = eventloop.network_options();
+        network.set_tcp_nodelay(true);
+        eventloop.set_network_options(network);
         let connack = within("the answer to CONNECT", async {
             loop {
                 match eventloop.poll().await {

@@ -12,6 +12,8 @@ use super::{Context, Result};
 use crate::store::audit::{Entry, Filter, Record, Seal};
 use crate::store::{self, Page};
 
+/// How many batches are sealed before others get their turn.
+const SEAL_BATCHES_MAX: usize = 20;
 /// How many links are read at a time when the chain is verified.
 const VERIFY_BATCH: i64 = 1000;
 /// How many findings are told.
@@ -68,16 +70,26 @@ async fn read_head(conn: &mut sqlx::PgConnection) -> Result<Head> {
     })
 }
 
-/// Seals up to `limit` committed rows.
+/// Seals committed rows, batch by batch, until there are none or it has been at it long enough.
 ///
 /// # Errors
 /// The database's; a chain that cannot be continued.
-pub async fn seal(context: &Context, limit: i64) -> Result<()> {
-    let mut tx = context.pool().begin().await?;
+pub async fn seal(context: &Context, batch: i64) -> Result<()> {
+    for _ in 0..SEAL_BATCHES_MAX {
+        if seal_batch(context, batch).await? < batch {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Seals up to `limit` rows in one transaction, and says how many.
+async fn seal_batch(context: &Context, limit: i64) -> Result<i64> {
+    let mut tx = context.transaction().await?;
     store::audit::lock_chain(&mut tx).await?;
     let records = store::audit::take_waiting(&mut tx, limit).await?;
     if records.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let last = store::audit::head(&mut tx).await?;
     let (mut seq, mut previous) = match &last {
@@ -109,7 +121,7 @@ pub async fn seal(context: &Context, limit: i64) -> Result<()> {
     metrics::gauge!("audit_chain_seq").set(seq as f64);
     // Where logs are kept elsewhere, each of these is a head that nobody here can change.
     tracing::info!(target: "audit", seq, head = hex::encode(previous), "audit rows sealed");
-    Ok(())
+    Ok(i64::try_from(seals.len()).unwrap_or(limit))
 }
 
 /// Reads the whole chain and compares it with the log. `known_head`, of an earlier time, must be in it.
@@ -118,10 +130,8 @@ pub async fn seal(context: &Context, limit: i64) -> Result<()> {
 /// The database's.
 pub async fn verify(context: &Context, known_head: Option<&str>) -> Result<Report> {
     // One view of everything, however long it takes and whatever is written meanwhile.
-    let mut tx = context
-        .pool()
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .await?;
+    let mut tx = context.transaction().await?;
+    store::audit::hold_view(&mut tx).await?;
     let head = read_head(&mut tx).await?;
     let mut findings = Findings::default();
     let mut known_seen = known_head.is_none_or(|known| known == hex::encode(GENESIS));

@@ -150,7 +150,7 @@ pub async fn acknowledge(
     ack: &CommandAck,
 ) -> Result<Option<Command>> {
     let now = context.clock().now();
-    let mut tx = context.pool().begin().await?;
+    let mut tx = context.transaction().await?;
     let Some(command) = store::command::lock(&mut tx, device_id, ack.command_id).await? else {
         return Ok(None);
     };

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::partner_signature::PartnerSecret;
 use domain::registration::AcquirerGuid;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use wire::{Rupiah, Signer, VerifyingKeys};
 
 use super::signal::Signals;
@@ -159,12 +159,22 @@ impl Context {
         &self.inner.signals
     }
 
+    /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an
+    /// HTTP client hangs up) would otherwise give the connection back to the pool with the transaction open, because
+    /// sqlx 0.9 rolls back only what it has seen begin.
+    #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
+        let pool = self.pool().clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        Ok(begun.map_err(anyhow::Error::from)??)
+    }
+
     /// A unit of work by `actor`.
     ///
     /// # Errors
     /// The database's.
     pub async fn begin(&self, actor: Actor) -> Result<Unit> {
-        Ok(Unit::new(self.clone(), self.pool().begin().await?, actor))
+        Ok(Unit::new(self.clone(), self.transaction().await?, actor))
     }
 
     /// A unit of work under an idempotency key, or what was answered to the same request before.

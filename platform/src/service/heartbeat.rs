@@ -36,7 +36,7 @@ pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbea
 /// # Errors
 /// The database's; then none of them is stored.
 pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
-    let mut tx = context.pool().begin().await?;
+    let mut tx = context.transaction().await?;
     store::heartbeat::insert_batch(&mut tx, beats).await?;
     tx.commit().await?;
     Ok(())

@@ -216,7 +216,7 @@ pub async fn acknowledge_one(
 /// # Errors
 /// The database's; then none of them is taken.
 pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>> {
-    let mut tx = context.pool().begin().await?;
+    let mut tx = context.transaction().await?;
     let owned = store::notification::acknowledge(&mut tx, acks, context.clock().now()).await?;
     tx.commit().await?;
     Ok(acks

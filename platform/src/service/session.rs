@@ -35,7 +35,7 @@ pub struct Admitted {
 /// The database's. `None`: it may not.
 pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Admitted>> {
     let now = context.clock().now();
-    let mut tx = context.pool().begin().await?;
+    let mut tx = context.transaction().await?;
     let serial = connect.certificate_serial;
     let Some(used) = store::credential::may_use(&mut tx, connect.device_id, serial, now).await?
     else {
@@ -89,7 +89,7 @@ pub async fn end(
     reason: &str,
 ) -> Result<()> {
     let now = context.clock().now();
-    let mut tx = context.pool().begin().await?;
+    let mut tx = context.transaction().await?;
     if store::session::end(&mut tx, device_id, epoch, forget, reason, now).await?
         && store::presence::set_online(&mut tx, device_id, false, now).await?
     {

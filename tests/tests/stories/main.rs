@@ -12,6 +12,7 @@ mod clients;
 mod command;
 mod crash;
 mod dynamic_qr;
+mod hanging_up;
 mod heartbeat;
 mod http_box;
 mod identity;
