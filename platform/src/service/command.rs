@@ -51,6 +51,7 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Re
     let found = store::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
+    unit.catch_up();
     let mut checks = Checks::default();
     let kind: Option<CommandType> = checks.parse("type", &new.kind);
     let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
@@ -113,6 +114,7 @@ pub async fn cancel(unit: &mut Unit, device_id: DeviceId, id: CommandId) -> Resu
     let command = store::command::lock(unit.conn(), device_id, id)
         .await?
         .ok_or(Error::NotFound(Noun::Command))?;
+    unit.catch_up();
     if !is_open(&command)? {
         return Err(Error::InvalidState {
             current: command.status,

@@ -171,6 +171,7 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
     let mut merchant = store::merchant::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
+    unit.catch_up();
     let before = merchant.clone();
     let mut checks = Checks::default();
     let wanted: Option<MerchantStatus> = patch

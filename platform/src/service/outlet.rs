@@ -96,6 +96,7 @@ pub async fn patch(unit: &mut Unit, id: OutletId, patch: OutletPatch) -> Result<
     let mut outlet = store::outlet::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Outlet))?;
+    unit.catch_up();
     let before = json!(outlet);
     let mut checks = Checks::default();
     patch

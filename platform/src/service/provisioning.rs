@@ -167,6 +167,7 @@ pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> 
     if !status.may_connect() {
         return Err(Error::DeviceUnauthorized("the device is out of service"));
     }
+    unit.catch_up();
     let now = unit.now();
     store::credential::supersede(unit.conn(), device_id, now + OVERLAP).await?;
     store::token::supersede_device(unit.conn(), device_id, now + OVERLAP).await?;

@@ -106,6 +106,7 @@ async fn settle(
     let merchant = store::merchant::lock_for_settlement(unit.conn(), merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
+    unit.catch_up();
     let destination = destination(&merchant)?;
     let created_by = unit.actor_name().to_owned();
     let claim = Claim {

@@ -124,6 +124,7 @@ pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Res
     let mut terminal = store::terminal::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
+    unit.catch_up();
     let before = json!(terminal);
     let mut checks = Checks::default();
     for (field, change, value) in [
