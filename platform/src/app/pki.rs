@@ -66,7 +66,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
 /// What to do about a CA that is missing.
 pub(super) fn no_ca(dir: &Path) -> String {
     format!(
-        "no usable fleet CA in {0} (pki.dir); `certs init --dir {0}` makes one",
+        "no usable fleet CA in {0} (pki.dir); `certs init --ca {0}` makes one",
         dir.display()
     )
 }
