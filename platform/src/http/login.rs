@@ -23,5 +23,7 @@ async fn create(
     Json(request): Json<Login>,
 ) -> Result<Reply, ApiError> {
     let address = address.map(|address| address.to_string());
-    envelope::ok(&login::login(&context, request, address, Some(request::id())).await?)
+    let entered = login::login(&context, request, address, Some(request::id())).await?;
+    request::set_principal(&entered.user.id.to_string());
+    envelope::ok(&entered)
 }
