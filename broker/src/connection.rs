@@ -210,7 +210,7 @@ impl<H: Host> Shared<H> {
             unauthenticated,
         } = applicant;
         let version = connect.version;
-        let mut seat = self.registry.take_seat(device_id);
+        let mut seat = self.registry.take_seat(device_id, &certificate_serial);
         let line = Arc::clone(seat.line());
 
         let waited = tokio::select! {

@@ -157,6 +157,12 @@ impl EdgeHandle {
         self.registry.kick(device, reason);
     }
 
+    /// Ends the device's session, also one that is still being admitted, if it uses one of these certificates (serial
+    /// numbers as in [`crate::Connecting`]). A box that came back with a new one is left alone.
+    pub fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
+        self.registry.revoke(device, certificate_serials);
+    }
+
     /// Drops everything that was published to the device before this call and is not on its way to it yet: what waits
     /// in its queue, what is still inside the router, and what an earlier session of it left unacknowledged.
     pub fn drop_queued(&self, device: DeviceId) {

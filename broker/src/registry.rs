@@ -26,6 +26,7 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Line {
     number: u64,
+    certificate_serial: String,
     kicked: OnceLock<EndReason>,
     live: AtomicBool,
     wake: Notify,
@@ -111,9 +112,10 @@ impl Registry {
     }
 
     /// Registers a connection of this device and kicks those it already has.
-    pub(crate) fn take_seat(self: &Arc<Self>, device: DeviceId) -> Seat {
+    pub(crate) fn take_seat(self: &Arc<Self>, device: DeviceId, certificate_serial: &str) -> Seat {
         let line = Arc::new(Line {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            certificate_serial: certificate_serial.to_owned(),
             kicked: OnceLock::new(),
             live: AtomicBool::new(false),
             wake: Notify::new(),
@@ -157,6 +159,17 @@ impl Registry {
         if let Some(entry) = self.shard(device).get(&device) {
             for line in &entry.lines {
                 line.kick(reason);
+            }
+        }
+    }
+
+    /// Kicks the device's connections that use one of these certificates.
+    pub(crate) fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
+        if let Some(entry) = self.shard(device).get(&device) {
+            for line in &entry.lines {
+                if certificate_serials.contains(&line.certificate_serial) {
+                    line.kick(EndReason::Revoked);
+                }
             }
         }
     }
@@ -383,10 +396,10 @@ mod tests {
     #[tokio::test]
     async fn a_newcomer_kicks_the_older_connection_and_waits_until_it_is_over() {
         let registry = registry(8);
-        let mut first = registry.take_seat(device(1));
+        let mut first = registry.take_seat(device(1), "1");
         first.wait_for_turn().await;
         first.go_live();
-        let mut second = registry.take_seat(device(1));
+        let mut second = registry.take_seat(device(1), "1");
         assert_eq!(first.line().kicked(), Some(EndReason::TakenOver));
         assert!(second.wait_for_turn().now_or_never().is_none());
         drop(first);
@@ -401,10 +414,10 @@ mod tests {
     #[tokio::test]
     async fn a_third_waits_for_the_first_although_the_second_gave_up() {
         let registry = registry(8);
-        let mut first = registry.take_seat(device(1));
+        let mut first = registry.take_seat(device(1), "1");
         first.wait_for_turn().await;
-        let second = registry.take_seat(device(1));
-        let mut third = registry.take_seat(device(1));
+        let second = registry.take_seat(device(1), "1");
+        let mut third = registry.take_seat(device(1), "1");
         assert_eq!(second.line().kicked(), Some(EndReason::TakenOver));
         drop(second);
         assert!(third.wait_for_turn().now_or_never().is_none());
@@ -415,8 +428,8 @@ mod tests {
     #[test]
     fn a_kick_finds_a_connection_that_is_not_yet_live() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1));
-        registry.kick(device(1), EndReason::Revoked);
+        let seat = registry.take_seat(device(1), "1");
+        registry.revoke(device(1), &["1".to_owned()]);
         registry.kick(device(1), EndReason::Administrative);
         assert_eq!(
             seat.line().until_kicked().now_or_never(),
@@ -425,11 +438,23 @@ mod tests {
     }
 
     #[test]
+    fn a_revocation_ends_what_uses_a_revoked_certificate_and_nothing_else() {
+        let registry = registry(8);
+        let revoked = ["older".to_owned(), "old".to_owned()];
+        let older = registry.take_seat(device(1), "old");
+        registry.revoke(device(1), &revoked);
+        assert_eq!(older.line().kicked(), Some(EndReason::Revoked));
+        let newer = registry.take_seat(device(1), "new");
+        registry.revoke(device(1), &revoked);
+        assert_eq!(newer.line().kicked(), None);
+    }
+
+    #[test]
     fn whoever_comes_after_the_closing_is_kicked_at_once() {
         let registry = registry(8);
-        let before = registry.take_seat(device(1));
+        let before = registry.take_seat(device(1), "1");
         registry.close();
-        let after = registry.take_seat(device(2));
+        let after = registry.take_seat(device(2), "2");
         for seat in [before, after] {
             assert_eq!(seat.line().kicked(), Some(EndReason::ShuttingDown));
         }
@@ -438,7 +463,7 @@ mod tests {
     #[test]
     fn a_seat_that_is_given_up_leaves_nothing_behind() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1));
+        let seat = registry.take_seat(device(1), "1");
         seat.go_live();
         assert_eq!(
             registry.offer(device(1), message(1)),
@@ -477,7 +502,7 @@ mod tests {
     #[test]
     fn a_withdrawal_reaches_a_connection_that_is_not_live_yet() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1));
+        let seat = registry.take_seat(device(1), "1");
         seat.line().outbound().resume(unacknowledged(2));
         registry.withdraw(device(1), 9);
         assert!(seat.line().outbound().detach().is_none());

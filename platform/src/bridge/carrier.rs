@@ -1,6 +1,6 @@
 //! What the bridge asks of a broker.
 
-use broker::{Downlink, EdgeHandle, EndReason};
+use broker::{Downlink, EdgeHandle};
 use wire::ids::DeviceId;
 
 /// A way to reach boxes: the embedded edge, or a cluster elsewhere.
@@ -9,8 +9,8 @@ pub trait Carrier: Clone + Send + Sync + 'static {
     fn publish(&self, downlink: Downlink);
     /// Whether a box has a live session here.
     fn is_live(&self, device_id: DeviceId) -> bool;
-    /// Ends a box's session, because it may not be connected any longer.
-    fn revoke(&self, device_id: DeviceId);
+    /// Ends a box's session if it uses one of these certificates, which are revoked.
+    fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
     /// Forgets what waits for a box.
     fn purge(&self, device_id: DeviceId);
 }
@@ -24,8 +24,8 @@ impl Carrier for EdgeHandle {
         Self::is_live(self, device_id)
     }
 
-    fn revoke(&self, device_id: DeviceId) {
-        self.kick(device_id, EndReason::Revoked);
+    fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]) {
+        Self::revoke(self, device_id, certificate_serials);
     }
 
     fn purge(&self, device_id: DeviceId) {

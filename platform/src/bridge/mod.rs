@@ -101,7 +101,10 @@ async fn end_sessions<C: Carrier>(
             signal = endings.recv() => signal,
         };
         match signal {
-            Some(Signal::EndSession(device_id)) => carrier.revoke(device_id),
+            Some(Signal::Revoked {
+                device_id,
+                certificate_serials,
+            }) => carrier.revoke(device_id, &certificate_serials),
             Some(Signal::Purge(device_id)) => carrier.purge(device_id),
             Some(Signal::Announce(_) | Signal::Configure(_) | Signal::Command(_)) => {}
             None => return,

@@ -213,9 +213,13 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
         device.status = next.to_string();
         let now = unit.now();
         if !next.may_connect() {
-            store::credential::revoke_all(unit.conn(), id, next.as_str(), now).await?;
+            let certificate_serials =
+                store::credential::revoke_all(unit.conn(), id, next.as_str(), now).await?;
             store::token::revoke_device(unit.conn(), id, now).await?;
-            unit.signal(Signal::EndSession(id));
+            unit.signal(Signal::Revoked {
+                device_id: id,
+                certificate_serials,
+            });
         }
     }
     if let Some(model) = patch.model {

@@ -132,14 +132,13 @@ pub async fn activate(
     store::device::update(unit.conn(), &found).await?;
     store::activation::mark_used(unit.conn(), code_id, &csr.public_key_sha256(), now).await?;
     // Whatever was issued before under another key, or for a lost answer, is replaced.
-    let before = store::credential::find_newest(unit.conn(), found.id).await?;
-    store::credential::revoke_all(unit.conn(), found.id, "reactivated", now).await?;
+    let certificate_serials =
+        store::credential::revoke_all(unit.conn(), found.id, "reactivated", now).await?;
     store::token::revoke_device(unit.conn(), found.id, now).await?;
-    // Only what was used can have a session. A box that is new connects as soon as it has this answer, and must not
-    // be met by an ending that was meant for nobody.
-    if before.is_some_and(|credential| credential.first_used_at.is_some()) {
-        unit.signal(Signal::EndSession(found.id));
-    }
+    unit.signal(Signal::Revoked {
+        device_id: found.id,
+        certificate_serials,
+    });
     let activated = issue(&mut unit, &found, &csr).await?;
     unit.audit(
         "device.activate",

@@ -12,7 +12,7 @@ const WAKES_MAX: usize = 65_536;
 const ENDINGS_MAX: usize = 4_096;
 
 /// Something that follows from a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
     /// There is a payment to announce to this box.
     Announce(DeviceId),
@@ -20,8 +20,13 @@ pub enum Signal {
     Configure(DeviceId),
     /// There is an order for this box.
     Command(DeviceId),
-    /// This box may not be connected any longer.
-    EndSession(DeviceId),
+    /// This box may not be connected with these certificates any longer.
+    Revoked {
+        /// The box.
+        device_id: DeviceId,
+        /// Their serial numbers.
+        certificate_serials: Vec<String>,
+    },
     /// What waits in this box's session belongs to a binding that is over.
     Purge(DeviceId),
 }
@@ -86,7 +91,7 @@ impl Signals {
             Signal::Configure(device_id) => wake(&self.configs, device_id),
             Signal::Command(device_id) => wake(&self.commands, device_id),
             // A revocation is never dropped. Without a receiver there are no sessions either.
-            Signal::EndSession(_) | Signal::Purge(_) => {
+            Signal::Revoked { .. } | Signal::Purge(_) => {
                 let _ = self.endings.send(signal).await;
             }
         }

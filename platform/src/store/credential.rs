@@ -134,7 +134,8 @@ pub async fn supersede(
     Ok(())
 }
 
-/// Revokes all certificates of a device.
+/// Revokes all certificates of a device. The answer: the serial numbers of all that it ever had, also of those revoked
+/// before, because a session may have outlived the use of its own.
 ///
 /// # Errors
 /// The database's.
@@ -143,14 +144,16 @@ pub async fn revoke_all(
     device_id: DeviceId,
     reason: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let result = sqlx::query!(
-        "UPDATE device_credentials SET revoked_at = $2, revoked_reason = $3 WHERE device_id = $1 AND revoked_at IS NULL",
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "UPDATE device_credentials
+         SET revoked_at = coalesce(revoked_at, $2), revoked_reason = coalesce(revoked_reason, $3)
+         WHERE device_id = $1
+         RETURNING certificate_serial",
         device_id.as_uuid(),
         now,
         reason
     )
-    .execute(conn)
-    .await?;
-    Ok(result.rows_affected())
+    .fetch_all(conn)
+    .await
 }
