@@ -60,13 +60,12 @@ pub async fn head(context: &Context) -> Result<Head> {
 }
 
 async fn read_head(conn: &mut sqlx::PgConnection) -> Result<Head> {
-    let last = store::audit::head(conn).await?;
-    let waiting = store::audit::waiting(conn).await?;
+    let progress = store::audit::progress(conn).await?;
     Ok(Head {
-        seq: last.as_ref().map_or(0, |seal| seal.seq),
-        head: hex::encode(last.as_ref().map_or(&GENESIS[..], |seal| &seal.head[..])),
-        sealed_at: last.map(|seal| seal.sealed_at),
-        waiting,
+        seq: progress.seq.unwrap_or(0),
+        head: hex::encode(progress.head.as_deref().unwrap_or(&GENESIS)),
+        sealed_at: progress.sealed_at,
+        waiting: progress.waiting,
     })
 }
 

@@ -165,14 +165,32 @@ pub async fn head(conn: &mut PgConnection) -> sqlx::Result<Option<Seal>> {
     .await
 }
 
-/// How many rows wait for their seal.
+/// How far the chain goes, and how much is still to come.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The number of the last link; absent: there is none yet.
+    pub seq: Option<i64>,
+    /// Its hash over all before.
+    pub head: Option<Vec<u8>>,
+    /// When it was made.
+    pub sealed_at: Option<DateTime<Utc>>,
+    /// How many rows wait for their seal.
+    pub waiting: i64,
+}
+
+/// How far the chain goes: in one statement, so that what is sealed meanwhile is seen on both sides or on neither.
 ///
 /// # Errors
 /// The database's.
-pub async fn waiting(conn: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM audit_waiting"#)
-        .fetch_one(conn)
-        .await
+pub async fn progress(conn: &mut PgConnection) -> sqlx::Result<Progress> {
+    sqlx::query_as!(
+        Progress,
+        r#"SELECT last.seq AS "seq?", last.head AS "head?", last.sealed_at AS "sealed_at?", queue.waiting AS "waiting!"
+           FROM (SELECT count(*) AS waiting FROM audit_waiting) queue
+           LEFT JOIN (SELECT seq, head, sealed_at FROM audit_seals ORDER BY seq DESC LIMIT 1) last ON true"#
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Takes up to `limit` committed rows from those that wait. One that was deleted goes on waiting, as a trace.
