@@ -9,6 +9,8 @@ use reqwest::header::HeaderMap;
 use rustls::ClientConfig;
 use serde_json::Value;
 
+use crate::conformance;
+
 /// A client with a token, or none.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -72,7 +74,7 @@ impl Api {
         }
     }
 
-    /// One request; a body is said to be JSON.
+    /// One request; a body is said to be JSON. The answer must be one that the OpenAPI document tells of.
     ///
     /// # Errors
     /// The server was not reached, or went away before its answer was complete.
@@ -83,7 +85,9 @@ impl Api {
         headers: Headers<'_>,
         body: Option<Vec<u8>>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -96,11 +100,13 @@ impl Api {
                 .body(body);
         }
         let response = request.send().await?;
-        Ok(Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.bytes().await?,
-        })
+        };
+        conformance::check(&method, path, &answer);
+        Ok(answer)
     }
 
     /// [`Self::try_call`], of a server that is there.

@@ -3,6 +3,7 @@
 //! ```text
 //! world       a platform on a database of its own, with a clock that can be moved, stopped and killed
 //! api         its HTTPS side, as any client sees it
+//! conformance every answer held against the OpenAPI document
 //! shop        a merchant with its outlet and terminals, made through the API
 //! credentials a box's own key, and what activation gave it for it
 //! line        one MQTT connection, down to the single PUBACK
@@ -19,6 +20,7 @@
 pub mod acquirer;
 pub mod api;
 pub mod books;
+pub mod conformance;
 pub mod credentials;
 pub mod database;
 pub mod line;

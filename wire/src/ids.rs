@@ -38,9 +38,22 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, ParseIdError> {
     Uuid::try_parse(digits).map_err(|_| err)
 }
 
+/// The schema of ids with this prefix.
+#[cfg(feature = "openapi")]
+fn schema(prefix: &str, noun: &str) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(noun.trim()))
+        .pattern(Some(format!("^{prefix}_[0-9a-f]{{{HEX_LEN}}}$")))
+        .examples([format!("{prefix}_0190f3a1c0de7abc8def0123456789ab")])
+        .into()
+}
+
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
-        $(#[$doc])*
+    ($(#[doc = $doc:literal] $name:ident = $prefix:literal;)*) => {$(
+        #[doc = $doc]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
 
@@ -58,6 +71,16 @@ macro_rules! ids {
                 self.0
             }
         }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                schema(Self::PREFIX, $doc)
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
 
         impl From<Uuid> for $name {
             fn from(uuid: Uuid) -> Self {

@@ -58,6 +58,21 @@ macro_rules! text_enum {
             }
         }
 
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .enum_values(Some([$( $text, )+]))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
+
         impl From<$name> for &'static str {
             fn from(value: $name) -> Self {
                 value.as_str()

@@ -5,6 +5,7 @@ mod demo;
 mod duration;
 mod logging;
 mod migrate;
+mod openapi;
 mod serve;
 mod signals;
 mod token;
@@ -41,6 +42,8 @@ enum Command {
     /// People who log in.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Write the OpenAPI document that the platform serves.
+    Openapi(openapi::OpenapiArgs),
     /// Run the platform with demo merchants, simulated boxes and an acquirer that pays them.
     Demo(demo::DemoArgs),
 }
@@ -81,6 +84,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::User(command) => user::run(&command).await,
+        Command::Openapi(args) => openapi::run(&args),
         Command::Demo(args) => demo::run(args).await,
     }
 }

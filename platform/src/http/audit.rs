@@ -1,27 +1,38 @@
 //! `/admin/audit-logs`: who changed what.
 
 use axum::extract::State;
-use axum::routing::get;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::auth::Staff;
 use super::auth::grants::AuditRead;
-use super::envelope;
+use super::envelope::{self, Data, List};
 use super::error::ApiError;
 use super::page::{Cursor, PageQuery};
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::{Context, Reply, audit};
-use crate::store::audit::Filter;
+use crate::service::Context;
+use crate::service::audit::{self, Head};
+use crate::store::audit::{Entry, Filter};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/audit-logs", get(list))
-        .route("/admin/audit-logs/head", get(head))
+    Routes::of("Audit log")
+        .get(
+            "/admin/audit-logs",
+            list,
+            "Who changed what, newest first",
+            &[],
+        )
+        .get(
+            "/admin/audit-logs/head",
+            head,
+            "The end of the chain of hashes",
+            &[],
+        )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     entity: Option<String>,
     actor: Option<String>,
@@ -32,7 +43,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Entry>, ApiError> {
     let filter = Filter {
         entity: query.entity,
         actor: query.actor,
@@ -45,6 +56,6 @@ async fn list(
     })
 }
 
-async fn head(_: Staff<AuditRead>, State(context): State<Context>) -> Result<Reply, ApiError> {
+async fn head(_: Staff<AuditRead>, State(context): State<Context>) -> Result<Data<Head>, ApiError> {
     envelope::ok(&audit::head(&context).await?)
 }

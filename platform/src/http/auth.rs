@@ -14,8 +14,9 @@ use axum::http::request::Parts;
 use domain::role::Permission;
 use wire::ids::{DeviceId, MerchantId};
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorCode};
 use super::listener::Peer;
+use super::operation::{Callers, Describe, Operation};
 use super::{rate, request};
 use crate::service::token::{self, Principal};
 use crate::service::{Actor, Context, Error, credential};
@@ -104,6 +105,13 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
     }
 }
 
+impl<P: Grant> Describe for Staff<P> {
+    fn describe(operation: &mut Operation) {
+        operation.callers = Callers::Roles(P::PERMISSION.roles());
+        operation.fails(&[ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
+    }
+}
+
 /// A box, by its token or by its client certificate on this connection.
 #[derive(Debug, Clone)]
 pub struct DeviceCaller {
@@ -147,6 +155,19 @@ impl FromRequestParts<Context> for RenewingDevice {
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
         device(parts, context, Purpose::Renewal).await.map(Self)
+    }
+}
+
+impl Describe for DeviceCaller {
+    fn describe(operation: &mut Operation) {
+        operation.callers = Callers::Devices;
+        operation.fails(&[ErrorCode::DeviceUnauthorized, ErrorCode::Forbidden]);
+    }
+}
+
+impl Describe for RenewingDevice {
+    fn describe(operation: &mut Operation) {
+        DeviceCaller::describe(operation);
     }
 }
 

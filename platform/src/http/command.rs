@@ -1,15 +1,15 @@
 //! `/admin/devices/{device_id}/commands`: orders to boxes; `/device/commands/ack`: how a box on HTTP ended one.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{CommandId, DeviceId};
 use wire::message::CommandAck;
 
 use super::auth::grants::{CommandRead, CommandWrite};
 use super::auth::{DeviceCaller, Staff};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, MustKey, begin};
 use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
@@ -17,24 +17,43 @@ use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
 use crate::service::command::{self, NewCommand};
-use crate::service::{Context, Error, Noun, Reply};
-use crate::store::command::Filter;
+use crate::service::{Context, Error, Noun};
+use crate::store::command::{Command, Filter};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route(
+    use ErrorCode::{CommandNotFound, DeviceCapabilityNotSupported, InvalidState};
+
+    Routes::of("Commands")
+        .post(
             "/admin/devices/{device_id}/commands",
-            post(create).get(list),
+            create,
+            "Gives a box an order",
+            &[InvalidState, DeviceCapabilityNotSupported],
         )
-        .route(
+        .get(
+            "/admin/devices/{device_id}/commands",
+            list,
+            "Orders to a box, newest first",
+            &[],
+        )
+        .get(
             "/admin/devices/{device_id}/commands/{command_id}",
-            get(read),
+            read,
+            "One order",
+            &[],
         )
-        .route(
+        .post(
             "/admin/devices/{device_id}/commands/{command_id}/cancel",
-            post(cancel),
+            cancel,
+            "Takes an order back, if it has not ended",
+            &[InvalidState],
         )
-        .route("/device/commands/ack", post(acknowledge))
+        .post(
+            "/device/commands/ack",
+            acknowledge,
+            "A box says how an order ended",
+            &[CommandNotFound],
+        )
 }
 
 async fn create(
@@ -42,7 +61,7 @@ async fn create(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: MustKey<Json<NewCommand>>,
-) -> Answer {
+) -> Answer<Created<Command>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
     let created = command::create(&mut unit, id, request.body.0).await?;
     let reply = envelope::created(&created)?;
@@ -50,7 +69,7 @@ async fn create(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     status: Option<String>,
     #[serde(rename = "type")]
@@ -63,7 +82,7 @@ async fn list(
     Id(id): Id<DeviceId>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Command>, ApiError> {
     let filter = Filter {
         status: query.status,
         kind: query.kind,
@@ -80,7 +99,7 @@ async fn read(
     State(context): State<Context>,
     Id(device_id): Id<DeviceId>,
     Id(id): Id<CommandId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Command>, ApiError> {
     envelope::ok(&command::get(&context, device_id, id).await?)
 }
 
@@ -90,7 +109,7 @@ async fn cancel(
     Id(device_id): Id<DeviceId>,
     Id(id): Id<CommandId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Data<Command>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let cancelled = command::cancel(&mut unit, device_id, id).await?;
     let reply = envelope::ok(&cancelled)?;
@@ -102,7 +121,7 @@ async fn acknowledge(
     device: DeviceCaller,
     State(context): State<Context>,
     Json(ack): Json<CommandAck>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Command>, ApiError> {
     device.must_be(ack.device_id)?;
     ack.validate()
         .map_err(|error| Error::field(error.field, error.problem))?;

@@ -1,24 +1,37 @@
 //! `/device/config`: a box on HTTP asks for its configuration, and says what became of it.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use wire::message::ConfigAck;
 
 use super::auth::DeviceCaller;
-use super::envelope;
+use super::envelope::{self, Data};
 use super::error::ApiError;
 use super::json::Json;
 use super::own::Own;
 use super::routes::Routes;
-use crate::service::{Context, Reply, config};
+use crate::service::Context;
+use crate::service::config::{self, Current, Status};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/device/config", get(read))
-        .route("/device/config/ack", post(acknowledge))
+    Routes::of("Configuration")
+        .get(
+            "/device/config",
+            read,
+            "The configuration that a box should have",
+            &[],
+        )
+        .post(
+            "/device/config/ack",
+            acknowledge,
+            "A box says what became of a configuration",
+            &[],
+        )
 }
 
-async fn read(device: DeviceCaller, State(context): State<Context>) -> Result<Reply, ApiError> {
+async fn read(
+    device: DeviceCaller,
+    State(context): State<Context>,
+) -> Result<Data<Current>, ApiError> {
     envelope::ok(&config::current(&context, device.id).await?)
 }
 
@@ -26,7 +39,7 @@ async fn acknowledge(
     device: DeviceCaller,
     State(context): State<Context>,
     Json(body): Json<Own<ConfigAck>>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Status>, ApiError> {
     let ack = body.of(&device, ConfigAck::validate)?;
     envelope::ok(&config::acknowledge_one(&context, device.id, &ack).await?)
 }

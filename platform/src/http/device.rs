@@ -1,14 +1,14 @@
 //! `/admin/devices`: registering, changing, binding boxes, and what they were told.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use wire::ids::{DeviceId, TerminalId};
 
 use super::auth::Staff;
 use super::auth::grants::{DeviceRead, DeviceWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
@@ -16,22 +16,56 @@ use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
 use crate::service::device::{self, DevicePatch, NewDevice, Registered};
-use crate::service::{Context, Reply, Unit, binding, notification};
-use crate::store::device::Filter;
+use crate::service::{Context, Unit, binding, notification};
+use crate::store::device::{DeviceView, Filter};
+use crate::store::notification::Notification;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/devices", post(create).get(list))
-        .route("/admin/devices/{device_id}", get(read).patch(patch))
-        .route(
-            "/admin/devices/{device_id}/activation-code",
-            post(renew_activation_code),
+    use ErrorCode::{DeviceNotBound, InvalidState, TerminalNotFound};
+
+    Routes::of("Devices")
+        .post(
+            "/admin/devices",
+            create,
+            "Registers a box; its activation code is in this answer only",
+            &[],
         )
-        .route("/admin/devices/{device_id}/bind", post(bind))
-        .route("/admin/devices/{device_id}/unbind", post(unbind))
-        .route(
+        .get("/admin/devices", list, "Boxes, newest first", &[])
+        .get(
+            "/admin/devices/{device_id}",
+            read,
+            "One box, with its binding, presence and certificate",
+            &[],
+        )
+        .patch(
+            "/admin/devices/{device_id}",
+            patch,
+            "Changes a box; suspended and retired end its session and credentials",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/devices/{device_id}/activation-code",
+            renew_activation_code,
+            "Revokes the credentials of a box and gives a new activation code",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/devices/{device_id}/bind",
+            bind,
+            "Puts a box at a terminal",
+            &[InvalidState, TerminalNotFound],
+        )
+        .post(
+            "/admin/devices/{device_id}/unbind",
+            unbind,
+            "Takes a box from its terminal",
+            &[InvalidState, DeviceNotBound],
+        )
+        .get(
             "/admin/devices/{device_id}/notifications",
-            get(notifications),
+            notifications,
+            "What a box was told of payments, newest first",
+            &[],
         )
 }
 
@@ -39,7 +73,7 @@ async fn create(
     staff: Staff<DeviceWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewDevice>>,
-) -> Answer {
+) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::create(&mut unit, request.body.0).await?;
     answer_with_code(unit, &registered).await
@@ -50,21 +84,21 @@ async fn renew_activation_code(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::renew_activation_code(&mut unit, id).await?;
     answer_with_code(unit, &registered).await
 }
 
 /// The code is in the first answer and null in every repetition.
-async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer {
+async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer<Created<Registered>> {
     let reply = envelope::created(registered)?;
     unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
         .await?;
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     status: Option<String>,
     online: Option<bool>,
@@ -78,7 +112,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<DeviceView>, ApiError> {
     let filter = Filter {
         status: query.status,
         online: query.online,
@@ -97,7 +131,7 @@ async fn read(
     staff: Staff<DeviceRead>,
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<DeviceView>, ApiError> {
     envelope::ok(&device::get(&context, staff.scope, id).await?)
 }
 
@@ -106,14 +140,14 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     Json(change): Json<DevicePatch>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<DeviceView>, ApiError> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = device::patch(&mut unit, id, change).await?;
     unit.commit().await?;
     envelope::ok(&changed)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Bind {
     terminal_id: TerminalId,
@@ -124,7 +158,7 @@ async fn bind(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: Keyed<Json<Bind>>,
-) -> Answer {
+) -> Answer<Data<DeviceView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let bound = binding::bind(&mut unit, id, request.body.0.terminal_id).await?;
     let reply = envelope::ok(&bound)?;
@@ -137,7 +171,7 @@ async fn unbind(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Data<DeviceView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let unbound = binding::unbind(&mut unit, id).await?;
     let reply = envelope::ok(&unbound)?;
@@ -150,7 +184,7 @@ async fn notifications(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     page: PageQuery,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Notification>, ApiError> {
     let rows = notification::list_of_device(&context, id, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,

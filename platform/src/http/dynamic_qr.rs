@@ -1,24 +1,40 @@
 //! `/device/transactions/dynamic-qr`. Answered without an envelope, as the contract has it.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use wire::ids::{DeviceId, TerminalId};
 
 use super::auth::DeviceCaller;
-use super::envelope;
+use super::envelope::{self, Bare};
+use super::error::ErrorCode;
 use super::idempotency::{Answer, MustKey, begin};
 use super::json::{Amount, Json};
 use super::routes::Routes;
 use crate::service::Context;
-use crate::service::dynamic_qr::{self, Request};
+use crate::service::dynamic_qr::{self, DynamicQr, Request};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().route("/device/transactions/dynamic-qr", post(create))
+    use ErrorCode::{
+        DeviceCapabilityNotSupported, DeviceNotBound, InvalidAmount, InvalidState, PartnerTimeout,
+    };
+
+    Routes::of("Dynamic QR").post(
+        "/device/transactions/dynamic-qr",
+        create,
+        "A box asks for a QR with an amount",
+        &[
+            DeviceNotBound,
+            DeviceCapabilityNotSupported,
+            InvalidAmount,
+            InvalidState,
+            PartnerTimeout,
+        ],
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DynamicQrRequest)]
 struct Body {
     device_id: Option<DeviceId>,
     terminal_id: Option<TerminalId>,
@@ -31,7 +47,7 @@ async fn create(
     device: DeviceCaller,
     State(context): State<Context>,
     request: MustKey<Json<Body>>,
-) -> Answer {
+) -> Answer<Bare<DynamicQr>> {
     let body = request.body.0;
     if let Some(named) = body.device_id {
         device.must_be(named)?;
@@ -44,7 +60,7 @@ async fn create(
     };
     let mut unit = begin(&context, device.actor(), Some(request.key)).await?;
     let code = dynamic_qr::create(&mut unit, device.id, &wanted).await?;
-    let reply = envelope::flat(StatusCode::CREATED, &code)?;
+    let reply = envelope::bare(&code)?;
     unit.commit_with(&reply).await?;
     Ok(reply)
 }

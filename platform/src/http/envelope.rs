@@ -3,14 +3,21 @@
 //! An answer is made as bytes before its database transaction commits, because the same bytes are
 //! kept for a repetition under the same idempotency key.
 
+use std::marker::PhantomData;
+use std::ops::Deref;
+
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder, Schema};
 
 use super::error::ApiError;
+use super::operation::{Describe, Operation};
 use super::request;
 use crate::service::Reply;
 
@@ -29,39 +36,88 @@ struct ListEnvelope<'a, T> {
     timestamp: DateTime<Utc>,
 }
 
+/// An answer whose type says what it is: its form `F`, with a `T` inside.
+#[derive(Debug)]
+pub struct Said<F, T> {
+    reply: Reply,
+    content: PhantomData<fn() -> (F, T)>,
+}
+
+/// 200: it is so, or it was changed.
+pub type Data<T> = Said<form::Data, T>;
+/// 201: it was created.
+pub type Created<T> = Said<form::Created, T>;
+/// 202: it was taken on, and goes on.
+pub type Accepted<T> = Said<form::Accepted, T>;
+/// 200: one page of a list.
+pub type List<T> = Said<form::List, T>;
+/// 201 without the envelope, where the contract has none.
+pub type Bare<T> = Said<form::Bare, T>;
+
 /// 200: it is so, or it was changed.
 ///
 /// # Errors
 /// When `data` cannot be written as JSON, which is a bug.
-pub fn ok<T: Serialize + ?Sized>(data: &T) -> Result<Reply, ApiError> {
-    with_status(StatusCode::OK, data)
+pub fn ok<T: Serialize>(data: &T) -> Result<Data<T>, ApiError> {
+    enveloped(data)
 }
 
 /// 201: it was created.
 ///
 /// # Errors
 /// As [`ok`].
-pub fn created<T: Serialize + ?Sized>(data: &T) -> Result<Reply, ApiError> {
-    with_status(StatusCode::CREATED, data)
+pub fn created<T: Serialize>(data: &T) -> Result<Created<T>, ApiError> {
+    enveloped(data)
 }
 
 /// 202: it was taken on, and goes on.
 ///
 /// # Errors
 /// As [`ok`].
-pub fn accepted<T: Serialize + ?Sized>(data: &T) -> Result<Reply, ApiError> {
-    with_status(StatusCode::ACCEPTED, data)
+pub fn accepted<T: Serialize>(data: &T) -> Result<Accepted<T>, ApiError> {
+    enveloped(data)
 }
 
-/// An answer without the envelope, where the contract has none.
+/// 201, created, without the envelope.
 ///
 /// # Errors
 /// As [`ok`].
-pub fn flat<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Result<Reply, ApiError> {
+pub fn bare<T: Serialize>(body: &T) -> Result<Bare<T>, ApiError> {
+    said(body)
+}
+
+/// One page of a list; see [`super::page`].
+///
+/// # Errors
+/// As [`ok`].
+pub(super) fn list<T: Serialize>(
+    data: &[T],
+    next_cursor: Option<String>,
+) -> Result<List<T>, ApiError> {
+    said(&ListEnvelope {
+        data,
+        next_cursor,
+        request_id: request::id(),
+        timestamp: request::now(),
+    })
+}
+
+fn enveloped<F: Form, T: Serialize>(data: &T) -> Result<Said<F, T>, ApiError> {
+    said(&Envelope {
+        data,
+        request_id: request::id(),
+        timestamp: request::now(),
+    })
+}
+
+fn said<F: Form, T>(body: &impl Serialize) -> Result<Said<F, T>, ApiError> {
     let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(Reply {
-        status: status.as_u16(),
-        body: body.into(),
+    Ok(Said {
+        reply: Reply {
+            status: F::STATUS.as_u16(),
+            body: body.into(),
+        },
+        content: PhantomData,
     })
 }
 
@@ -95,32 +151,121 @@ pub fn without(reply: &Reply, secrets: &[&str]) -> Result<Reply, ApiError> {
     })
 }
 
-/// One page of a list; see [`super::page`].
-///
-/// # Errors
-/// As [`ok`].
-pub(super) fn list<T: Serialize>(
-    data: &[T],
-    next_cursor: Option<String>,
-) -> Result<Reply, ApiError> {
-    let envelope = ListEnvelope {
-        data,
-        next_cursor,
-        request_id: request::id(),
-        timestamp: request::now(),
-    };
-    flat(StatusCode::OK, &envelope)
+impl<F, T> Deref for Said<F, T> {
+    type Target = Reply;
+
+    fn deref(&self) -> &Reply {
+        &self.reply
+    }
 }
 
-fn with_status<T: Serialize + ?Sized>(status: StatusCode, data: &T) -> Result<Reply, ApiError> {
-    flat(
-        status,
-        &Envelope {
-            data,
-            request_id: request::id(),
-            timestamp: request::now(),
-        },
-    )
+impl<F, T> IntoResponse for Said<F, T> {
+    fn into_response(self) -> Response {
+        self.reply.into_response()
+    }
+}
+
+impl<F: Form, T: ToSchema> Describe for Said<F, T> {
+    fn describe(operation: &mut Operation) {
+        let data = operation.writes::<T>();
+        let answer = ResponseBuilder::new()
+            .description(F::DESCRIPTION)
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(F::schema(data))).build(),
+            )
+            .build();
+        operation.answer = Some((F::STATUS.as_u16(), answer));
+    }
+}
+
+/// What an answer looks like around its content.
+pub trait Form {
+    /// Its status.
+    const STATUS: StatusCode;
+    /// What the status means here.
+    const DESCRIPTION: &'static str;
+
+    /// The schema of the whole, for a content with this schema.
+    fn schema(data: RefOr<Schema>) -> RefOr<Schema> {
+        envelope_schema(data).into()
+    }
+}
+
+/// The forms that there are.
+#[expect(missing_docs, reason = "each is told of at the type of its answers")]
+pub mod form {
+    use axum::http::StatusCode;
+    use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+    use utoipa::openapi::{RefOr, Schema};
+
+    use super::{Form, envelope_schema};
+
+    #[derive(Debug)]
+    pub struct Data;
+    #[derive(Debug)]
+    pub struct Created;
+    #[derive(Debug)]
+    pub struct Accepted;
+    #[derive(Debug)]
+    pub struct List;
+    #[derive(Debug)]
+    pub struct Bare;
+
+    impl Form for Data {
+        const STATUS: StatusCode = StatusCode::OK;
+        const DESCRIPTION: &'static str = "So it is now";
+    }
+
+    impl Form for Created {
+        const STATUS: StatusCode = StatusCode::CREATED;
+        const DESCRIPTION: &'static str = "Created";
+    }
+
+    impl Form for Accepted {
+        const STATUS: StatusCode = StatusCode::ACCEPTED;
+        const DESCRIPTION: &'static str = "Taken on; the work goes on";
+    }
+
+    impl Form for List {
+        const STATUS: StatusCode = StatusCode::OK;
+        const DESCRIPTION: &'static str = "One page, newest first";
+
+        fn schema(data: RefOr<Schema>) -> RefOr<Schema> {
+            let cursor = ObjectBuilder::new()
+                .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+                .description(Some("For the next page; null on the last"));
+            envelope_schema(ArrayBuilder::new().items(data))
+                .property("next_cursor", cursor)
+                .required("next_cursor")
+                .into()
+        }
+    }
+
+    impl Form for Bare {
+        const STATUS: StatusCode = StatusCode::CREATED;
+        const DESCRIPTION: &'static str = "Created";
+
+        fn schema(data: RefOr<Schema>) -> RefOr<Schema> {
+            data
+        }
+    }
+}
+
+fn envelope_schema(data: impl Into<RefOr<Schema>>) -> ObjectBuilder {
+    let text = |description: &str| {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(description))
+    };
+    let time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    ObjectBuilder::new()
+        .property("data", data)
+        .property("request_id", text("Names the request in our logs"))
+        .property("timestamp", text("When it was answered").format(Some(time)))
+        .required("data")
+        .required("request_id")
+        .required("timestamp")
 }
 
 impl IntoResponse for Reply {

@@ -2,15 +2,15 @@
 //! `/admin/devices/{device_id}/heartbeats`: what arrived, by either way.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 
 use super::auth::grants::DeviceRead;
 use super::auth::{DeviceCaller, Staff};
-use super::envelope;
+use super::envelope::{self, Data, List};
 use super::error::ApiError;
 use super::json::Json;
 use super::page::{Cursor, PageQuery};
@@ -18,19 +18,30 @@ use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
 use crate::service::heartbeat::{self, Poll};
-use crate::service::{Context, Error, Reply};
+use crate::service::{Context, Error};
+use crate::store::heartbeat::Heartbeat as Kept;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/device/heartbeat", post(create))
-        .route("/admin/devices/{device_id}/heartbeats", get(list))
+    Routes::of("Heartbeats")
+        .post(
+            "/device/heartbeat",
+            create,
+            "A box says that it is there, and hears what it would hear by MQTT",
+            &[],
+        )
+        .get(
+            "/admin/devices/{device_id}/heartbeats",
+            list,
+            "Heartbeats of a box, newest first",
+            &[],
+        )
 }
 
 async fn create(
     device: DeviceCaller,
     State(context): State<Context>,
     Json(beat): Json<Heartbeat>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Poll>, ApiError> {
     device.must_be(beat.device_id)?;
     beat.validate()
         .map_err(|error| Error::field(error.field, error.problem))?;
@@ -38,7 +49,7 @@ async fn create(
     envelope::ok(&poll)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Range {
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
@@ -50,7 +61,7 @@ async fn list(
     Id(id): Id<DeviceId>,
     page: PageQuery,
     Query(range): Query<Range>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Kept>, ApiError> {
     let rows =
         heartbeat::list_of_device(&context, id, range.from, range.to, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

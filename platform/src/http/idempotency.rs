@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a client may repeat a request, and gets the first answer again.
 //!
 //! ```ignore
-//! async fn create(staff: Staff<MerchantWrite>, State(context): State<Context>, request: Keyed<Json<Create>>) -> Answer {
+//! async fn create(staff: Staff<MerchantWrite>, State(context): State<Context>, request: Keyed<Json<Create>>) -> Answer<Created<Merchant>> {
 //!     let mut unit = begin(&context, staff.actor(), request.key).await?;
 //!     let merchant = service::merchant::create(&mut unit, request.body.0).await?;
 //!     let reply = envelope::created(&merchant)?;
@@ -15,9 +15,12 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderValue;
 use axum::http::header::HeaderName;
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::Required;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::error::{ApiError, ErrorCode};
 use super::json::{FromBody, read_whole};
+use super::operation::{Describe, Idempotency, Operation};
 use crate::service::token::Principal;
 use crate::service::{Actor, Begin, Context, Error, IdempotencyKey, Reply, Unit};
 
@@ -75,6 +78,36 @@ impl<S: Send + Sync, B: FromBody> FromRequest<S> for MustKey<B> {
     }
 }
 
+impl<B: Describe> Describe for Keyed<B> {
+    fn describe(operation: &mut Operation) {
+        describe(operation, Idempotency::Honoured, Required::False);
+        B::describe(operation);
+    }
+}
+
+impl<B: Describe> Describe for MustKey<B> {
+    fn describe(operation: &mut Operation) {
+        describe(operation, Idempotency::Required, Required::True);
+        operation.fails(&[ErrorCode::IdempotencyKeyRequired]);
+        B::describe(operation);
+    }
+}
+
+fn describe(operation: &mut Operation, idempotency: Idempotency, required: Required) {
+    operation.idempotency = idempotency;
+    operation.takes_header(
+        "Idempotency-Key",
+        required,
+        "Names this request, so that it can be repeated; best a UUID",
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(KEY_LEN_MAX))
+            .pattern(Some("^[!-~]+$")),
+    );
+    operation.fails(&[ErrorCode::DuplicateRequest, ErrorCode::ValidationFailed]);
+}
+
 /// The header's text: 1 to 128 visible ASCII characters.
 fn key_of(request: &Request) -> Result<Option<String>, ApiError> {
     let Some(value) = request.headers().get(KEY_HEADER) else {
@@ -126,7 +159,7 @@ async fn read<S: Send + Sync, B: FromBody>(
 }
 
 /// A handler's answer, where it may be a repetition.
-pub type Answer = Result<Reply, Halt>;
+pub type Answer<T> = Result<T, Halt>;
 
 /// Why a handler ends before its work is done.
 #[derive(Debug)]

@@ -10,9 +10,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use domain::validation::FieldError;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Required, Schema};
 use wire::{AmountError, Rupiah};
 
 use super::error::{ApiError, ErrorCode};
+use super::operation::{Describe, Operation};
 use crate::service::Error;
 
 /// Something that a body is read into.
@@ -33,7 +37,7 @@ pub struct Json<T>(pub T);
 pub struct Action<T>(pub T);
 
 /// An action without any parameters: no body, or `{}`.
-#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
@@ -67,6 +71,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Action<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         from_request(request, state).await
     }
+}
+
+impl<T: ToSchema> Describe for Json<T> {
+    fn describe(operation: &mut Operation) {
+        describe::<T>(operation, Required::True);
+    }
+}
+
+impl<T: ToSchema> Describe for Action<T> {
+    fn describe(operation: &mut Operation) {
+        describe::<T>(operation, Required::False);
+    }
+}
+
+fn describe<T: ToSchema>(operation: &mut Operation, required: Required) {
+    operation.takes_body::<T>(required);
+    operation.fails(&[
+        ErrorCode::MalformedRequest,
+        ErrorCode::PayloadTooLarge,
+        ErrorCode::UnsupportedMediaType,
+        ErrorCode::ValidationFailed,
+    ]);
 }
 
 async fn from_request<S: Send + Sync, B: FromBody>(
@@ -186,6 +212,26 @@ impl Amount {
             .map_err(|error| Error::InvalidAmount(error.to_string()))
     }
 }
+
+impl utoipa::PartialSchema for Amount {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r"^[0-9]+(\.0+)?$"));
+        OneOfBuilder::new()
+            .description(Some("Whole rupiah, best as an integer"))
+            .item(
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .minimum(Some(1)),
+            )
+            .item(text)
+            .examples([50_000])
+            .into()
+    }
+}
+
+impl ToSchema for Amount {}
 
 impl<'de> serde::Deserialize<'de> for Amount {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,36 +1,61 @@
 //! `/admin/merchants`.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Staff;
 use super::auth::grants::{MerchantRead, MerchantWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
+use crate::service::Context;
 use crate::service::merchant::{self, MerchantPatch, NewMerchant};
-use crate::service::{Context, Reply};
+use crate::store::merchant::Merchant;
 use wire::ids::MerchantId;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/merchants", post(create).get(list))
-        .route("/admin/merchants/{merchant_id}", get(read).patch(patch))
-        .route("/admin/merchants/{merchant_id}/approve", post(approve))
-        .route("/admin/merchants/{merchant_id}/reject", post(reject))
+    use ErrorCode::{DuplicateRequest, FeeProfileNotFound, InvalidState};
+
+    Routes::of("Merchants")
+        .post(
+            "/admin/merchants",
+            create,
+            "Registers a merchant, which then waits for its review",
+            &[FeeProfileNotFound],
+        )
+        .get("/admin/merchants", list, "Merchants, newest first", &[])
+        .get("/admin/merchants/{merchant_id}", read, "One merchant", &[])
+        .patch(
+            "/admin/merchants/{merchant_id}",
+            patch,
+            "Changes a merchant (merge patch), suspends it or takes it back",
+            &[InvalidState, FeeProfileNotFound, DuplicateRequest],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/approve",
+            approve,
+            "Approves a merchant and registers it with the QR partner: it may take payments",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/reject",
+            reject,
+            "Rejects a merchant, with the reason",
+            &[InvalidState],
+        )
 }
 
 async fn create(
     staff: Staff<MerchantWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewMerchant>>,
-) -> Answer {
+) -> Answer<Created<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let created = merchant::create(&mut unit, request.body.0).await?;
     let reply = envelope::created(&created)?;
@@ -38,7 +63,7 @@ async fn create(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Filter {
     status: Option<String>,
 }
@@ -48,7 +73,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(filter): Query<Filter>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Merchant>, ApiError> {
     let rows = merchant::list(&context, filter.status.as_deref(), page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,
@@ -60,7 +85,7 @@ async fn read(
     staff: Staff<MerchantRead>,
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Merchant>, ApiError> {
     envelope::ok(&merchant::get(&context, staff.scope, id).await?)
 }
 
@@ -69,7 +94,7 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     Json(change): Json<MerchantPatch>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Merchant>, ApiError> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = merchant::patch(&mut unit, id, change).await?;
     unit.commit().await?;
@@ -81,7 +106,7 @@ async fn approve(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let approved = merchant::approve(&mut unit, id).await?;
     let reply = envelope::ok(&approved)?;
@@ -89,7 +114,7 @@ async fn approve(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rejection {
     reason: String,
@@ -100,7 +125,7 @@ async fn reject(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     request: Keyed<Json<Rejection>>,
-) -> Answer {
+) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let rejected = merchant::reject(&mut unit, id, request.body.0.reason).await?;
     let reply = envelope::ok(&rejected)?;

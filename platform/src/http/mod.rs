@@ -23,6 +23,8 @@ mod login;
 mod merchant;
 pub mod metrics;
 mod notification;
+pub mod openapi;
+pub mod operation;
 mod outlet;
 mod own;
 pub mod page;
@@ -33,7 +35,7 @@ mod qr_image;
 pub mod query;
 pub mod rate;
 mod request;
-mod routes;
+pub mod routes;
 mod seed;
 mod settlement;
 mod terminal;
@@ -57,7 +59,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::{ApiError, ErrorCode};
-use self::routes::Routes;
+use self::routes::{Endpoint, Routes};
 use crate::clock::Clock;
 use crate::service::Context;
 
@@ -75,18 +77,18 @@ pub struct Limits {
 /// The whole API.
 pub fn router(context: Context, limits: Limits) -> Router {
     let clock = context.clock().clone();
-    finish(routes().into_router().with_state(context), clock, limits)
+    let routes = routes().into_router().merge(openapi::router());
+    finish(routes.with_state(context), clock, limits)
 }
 
-/// The paths of all routes, as they are written in the contract.
-pub fn paths() -> Vec<&'static str> {
-    routes().into_paths()
+/// All methods of all paths of the contract, with what is known of them.
+pub fn endpoints() -> Vec<Endpoint> {
+    routes().into_endpoints()
 }
 
 /// Each noun names its own routes.
 fn routes() -> Routes {
-    Routes::new()
-        .merge(merchant::routes())
+    merchant::routes()
         .merge(outlet::routes())
         .merge(terminal::routes())
         .merge(device::routes())

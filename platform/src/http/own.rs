@@ -1,6 +1,11 @@
 //! What a box says of itself: the message that it would publish by MQTT, where it may also name itself.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use wire::ids::DeviceId;
 use wire::message::FieldError;
 
@@ -14,6 +19,29 @@ pub(super) struct Own<T> {
     device_id: Option<DeviceId>,
     #[serde(flatten)]
     message: T,
+}
+
+impl<T: ToSchema> PartialSchema for Own<T> {
+    fn schema() -> RefOr<Schema> {
+        AllOfBuilder::new()
+            .item(Ref::from_schema_name(T::name()))
+            .item(
+                ObjectBuilder::new().property("device_id", Ref::from_schema_name(DeviceId::name())),
+            )
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Own<T> {
+    fn name() -> Cow<'static, str> {
+        format!("Own{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+        schemas.push((DeviceId::name().into_owned(), DeviceId::schema()));
+    }
 }
 
 impl<T> Own<T> {

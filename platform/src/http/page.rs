@@ -10,11 +10,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use domain::validation::FieldError;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use uuid::Uuid;
 
-use super::envelope;
-use super::error::ApiError;
-use crate::service::{Error, Reply};
+use super::envelope::{self, List};
+use super::error::{ApiError, ErrorCode};
+use super::operation::{Describe, Operation};
+use crate::service::Error;
 use crate::store::Page;
 
 /// Rows on a page, unless the client says otherwise.
@@ -81,7 +85,7 @@ impl PageQuery {
         &self,
         mut rows: Vec<T>,
         place: impl Fn(&T) -> Cursor,
-    ) -> Result<Reply, ApiError> {
+    ) -> Result<List<T>, ApiError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -130,6 +134,35 @@ impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
         let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri)
             .map_err(|rejection| ApiError::field("limit", rejection.body_text()))?;
         Self::read(&raw).map_err(|errors| Error::Validation(errors).into())
+    }
+}
+
+impl Describe for PageQuery {
+    fn describe(operation: &mut Operation) {
+        let query = |name: &str, description: &str, schema: ObjectBuilder| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .description(Some(description))
+                .schema(Some(schema))
+                .build()
+        };
+        operation.takes(query(
+            "limit",
+            "How many rows the page has at most",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(1))
+                .maximum(Some(LIMIT_MAX))
+                .default(Some(LIMIT_DEFAULT.into())),
+        ));
+        operation.takes(query(
+            "cursor",
+            "The next_cursor of the page before",
+            ObjectBuilder::new().schema_type(Type::String),
+        ));
+        operation.fails(&[ErrorCode::ValidationFailed]);
     }
 }
 

@@ -2,16 +2,20 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use utoipa::ToSchema;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use wire::ids::{
     CommandId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TokenId, TransactionId,
     UserId,
 };
 
 use super::error::ApiError;
+use super::operation::{Describe, Operation};
 use crate::service::{Error, Noun};
 
 /// An id that can stand in a path.
-pub trait PathId: std::str::FromStr + Send {
+pub trait PathId: std::str::FromStr + ToSchema + Send {
     /// The name of the parameter in routes, as in `/admin/merchants/{merchant_id}`.
     const PARAMETER: &'static str;
     /// What is not found.
@@ -57,5 +61,19 @@ impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
             .and_then(|(_, value)| value.parse().ok())
             .map(Self)
             .ok_or_else(not_found)
+    }
+}
+
+impl<T: PathId> Describe for Id<T> {
+    fn describe(operation: &mut Operation) {
+        operation.takes(
+            ParameterBuilder::new()
+                .name(T::PARAMETER)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(T::schema()))
+                .build(),
+        );
+        operation.fails(&[T::NOUN.into()]);
     }
 }

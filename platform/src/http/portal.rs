@@ -1,32 +1,65 @@
 //! `/merchant`: the portal of a merchant's own people. Whatever is asked, only the caller's merchant answers.
 
 use axum::extract::State;
-use axum::routing::get;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{OutletId, TerminalId, TransactionId};
 
 use super::auth::Staff;
 use super::auth::grants::PortalRead;
-use super::envelope;
+use super::envelope::{self, Data, List};
 use super::error::ApiError;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::{Context, Reply, device, outlet, portal, transaction};
+use crate::service::portal::{Me, Summary};
+use crate::service::transaction::TransactionView;
+use crate::service::{Context, device, outlet, portal, transaction};
+use crate::store::device::DeviceView;
+use crate::store::outlet::Outlet;
+use crate::store::transaction::Transaction;
 use crate::store::{self, Scope};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/merchant/me", get(me))
-        .route("/merchant/dashboard/summary", get(summary))
-        .route("/merchant/transactions", get(transactions))
-        .route("/merchant/transactions/{transaction_id}", get(transaction))
-        .route("/merchant/devices", get(devices))
-        .route("/merchant/outlets", get(outlets))
+    Routes::of("Merchant portal")
+        .get("/merchant/me", me, "Whose portal this is", &[])
+        .get(
+            "/merchant/dashboard/summary",
+            summary,
+            "Today, yesterday, the last seven days, by outlet, and the boxes",
+            &[],
+        )
+        .get(
+            "/merchant/transactions",
+            transactions,
+            "One's own payments, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/transactions/{transaction_id}",
+            transaction,
+            "One of one's own payments",
+            &[],
+        )
+        .get(
+            "/merchant/devices",
+            devices,
+            "One's own boxes, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/outlets",
+            outlets,
+            "One's own outlets, newest first",
+            &[],
+        )
 }
 
-async fn me(staff: Staff<PortalRead>, State(context): State<Context>) -> Result<Reply, ApiError> {
+async fn me(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+) -> Result<Data<Me>, ApiError> {
     let merchant = staff.merchant()?;
     envelope::ok(&portal::me(&context, &staff.principal, merchant).await?)
 }
@@ -34,11 +67,11 @@ async fn me(staff: Staff<PortalRead>, State(context): State<Context>) -> Result<
 async fn summary(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Summary>, ApiError> {
     envelope::ok(&portal::summary(&context, staff.merchant()?).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct TransactionQuery {
     status: Option<String>,
     outlet_id: Option<OutletId>,
@@ -50,7 +83,7 @@ async fn transactions(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<TransactionQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Transaction>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let filter = store::transaction::Filter {
         status: query.status,
@@ -69,12 +102,12 @@ async fn transaction(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     Id(id): Id<TransactionId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<TransactionView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     envelope::ok(&transaction::get(&context, scope, id).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct DeviceQuery {
     online: Option<bool>,
     terminal_id: Option<TerminalId>,
@@ -85,7 +118,7 @@ async fn devices(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<DeviceQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<DeviceView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let filter = store::device::Filter {
         online: query.online,
@@ -103,7 +136,7 @@ async fn outlets(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     page: PageQuery,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Outlet>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let rows = outlet::list(&context, scope, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

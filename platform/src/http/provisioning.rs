@@ -1,28 +1,39 @@
 //! `/device/provision`: a box without credentials gets them, and one that has some gets new ones.
 
 use axum::extract::State;
-use axum::routing::post;
 
 use super::auth::RenewingDevice;
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Data};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::Json;
 use super::request;
 use super::routes::Routes;
-use crate::service::provisioning::{self, Activation, Renewal};
-use crate::service::{Context, Reply};
+use crate::service::Context;
+use crate::service::provisioning::{self, Activated, Activation, Renewal};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/device/provision/activate", post(activate))
-        .route("/device/provision/refresh-credential", post(refresh))
+    use ErrorCode::{DeviceUnauthorized, InvalidState};
+
+    Routes::of("Provisioning")
+        .post(
+            "/device/provision/activate",
+            activate,
+            "A box shows its activation code and a CSR, and gets its credentials",
+            &[DeviceUnauthorized, InvalidState],
+        )
+        .post(
+            "/device/provision/refresh-credential",
+            refresh,
+            "A box renews its certificate and token",
+            &[InvalidState],
+        )
 }
 
 async fn activate(
     State(context): State<Context>,
     Json(activation): Json<Activation>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<Activated>, ApiError> {
     envelope::ok(&provisioning::activate(&context, activation, Some(request::id())).await?)
 }
 
@@ -31,7 +42,7 @@ async fn refresh(
     RenewingDevice(device): RenewingDevice,
     State(context): State<Context>,
     request: Keyed<Json<Renewal>>,
-) -> Answer {
+) -> Answer<Data<Activated>> {
     let mut unit = begin(&context, device.actor(), request.key).await?;
     let renewed = provisioning::refresh(&mut unit, device.id, request.body.0).await?;
     let reply = envelope::ok(&renewed)?;

@@ -7,44 +7,45 @@ use axum::response::{IntoResponse, Response};
 use fast_qr::convert::Builder;
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::{ECL, QRBuilder, QRCode};
+use utoipa::openapi::{ContentBuilder, ResponseBuilder};
 
 use super::error::ApiError;
+use super::operation::{Describe, Operation};
 
 /// The light border that ISO/IEC 18004 asks for, in modules.
 const QUIET_ZONE: usize = 4;
 /// Pixels along one module of a PNG: about 4 cm at 300 dpi for the codes of QRIS.
 const MODULE_PIXELS: usize = 8;
 
-/// A picture.
-pub(super) struct QrImage {
-    content_type: &'static str,
-    bytes: Vec<u8>,
-}
+/// Lines, for any size.
+pub(super) struct Svg(String);
 
-impl QrImage {
-    /// As lines, for any size.
+/// Pixels, black and white.
+pub(super) struct Png(Vec<u8>);
+
+impl Svg {
+    const CONTENT_TYPE: &'static str = "image/svg+xml";
+
+    /// The code with this payload.
     ///
     /// # Errors
     /// A payload that no QR code can hold, which is a bug.
-    pub(super) fn svg(payload: &str) -> Result<Self, ApiError> {
+    pub(super) fn of(payload: &str) -> Result<Self, ApiError> {
         let code = encode(payload)?;
-        let svg = SvgBuilder::default().margin(QUIET_ZONE).to_str(&code);
-        Ok(Self {
-            content_type: "image/svg+xml",
-            bytes: svg.into_bytes(),
-        })
+        Ok(Self(SvgBuilder::default().margin(QUIET_ZONE).to_str(&code)))
     }
+}
 
-    /// As pixels, black and white.
+impl Png {
+    const CONTENT_TYPE: &'static str = "image/png";
+
+    /// The code with this payload.
     ///
     /// # Errors
-    /// As [`QrImage::svg`].
-    pub(super) fn png(payload: &str) -> Result<Self, ApiError> {
+    /// As [`Svg::of`].
+    pub(super) fn of(payload: &str) -> Result<Self, ApiError> {
         let code = encode(payload)?;
-        Ok(Self {
-            content_type: "image/png",
-            bytes: draw(&code).map_err(ApiError::internal)?,
-        })
+        draw(&code).map(Self).map_err(ApiError::internal)
     }
 }
 
@@ -90,14 +91,45 @@ fn draw(code: &QRCode) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-impl IntoResponse for QrImage {
+impl IntoResponse for Svg {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.bytes));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        response
+        image(Self::CONTENT_TYPE, self.0)
     }
+}
+
+impl IntoResponse for Png {
+    fn into_response(self) -> Response {
+        image(Self::CONTENT_TYPE, self.0)
+    }
+}
+
+fn image(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+impl Describe for Svg {
+    fn describe(operation: &mut Operation) {
+        describe(operation, Self::CONTENT_TYPE);
+    }
+}
+
+impl Describe for Png {
+    fn describe(operation: &mut Operation) {
+        describe(operation, Self::CONTENT_TYPE);
+    }
+}
+
+fn describe(operation: &mut Operation, content_type: &str) {
+    // A body that is no JSON has no schema in OpenAPI 3.1.
+    let answer = ResponseBuilder::new()
+        .description("The image")
+        .content(content_type, ContentBuilder::new().build())
+        .build();
+    operation.answer = Some((200, answer));
 }
 
 #[cfg(test)]
@@ -109,7 +141,7 @@ mod tests {
     #[test]
     fn a_png_has_the_modules_of_the_code() {
         let code = encode(PAYLOAD).unwrap();
-        let bytes = QrImage::png(PAYLOAD).unwrap().bytes;
+        let bytes = Png::of(PAYLOAD).unwrap().0;
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
             .read_info()
             .unwrap();
@@ -138,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_svg_is_one() {
-        let svg = String::from_utf8(QrImage::svg(PAYLOAD).unwrap().bytes).unwrap();
+        let svg = Svg::of(PAYLOAD).unwrap().0;
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
     }
 }

@@ -4,8 +4,11 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use utoipa::openapi::path::ParameterIn;
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorCode};
+use super::operation::{Describe, Operation};
 
 /// The query string as a `T`.
 #[derive(Debug, Clone, Copy)]
@@ -26,5 +29,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
                 }
             })?;
         Ok(Self(value))
+    }
+}
+
+impl<T: IntoParams> Describe for Query<T> {
+    fn describe(operation: &mut Operation) {
+        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+            operation.takes(parameter);
+        }
+        operation.fails(&[ErrorCode::ValidationFailed]);
     }
 }

@@ -1,36 +1,121 @@
-//! The routes by their paths, so that no route can be forgotten where all of them are looked at.
+//! The routes: path, method, handler, and what the OpenAPI document tells besides.
 //!
-//! axum's router does not tell what it has. Each noun therefore names its routes to a [`Routes`], which keeps the
-//! paths beside the router that it builds; [`super::paths`] is what the test of every route × role starts from.
+//! axum's router does not tell what it has. Each noun therefore names its routes to a [`Routes`], which keeps what is
+//! known of them beside the router that it builds: the document and the tests start from there.
 
 use axum::Router;
-use axum::routing::MethodRouter;
+use axum::handler::Handler as AxumHandler;
+use axum::routing::{MethodRouter, get, patch, post};
+use utoipa::openapi::HttpMethod;
 
+use super::error::ErrorCode;
+use super::operation::{Handler, Operation};
 use crate::service::Context;
 
-/// Routes, and the paths they have.
-#[derive(Default)]
+/// A method of a path.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The path, as the contract writes it.
+    pub path: &'static str,
+    /// The method.
+    pub method: HttpMethod,
+    /// What it belongs to.
+    pub tag: &'static str,
+    /// Its name among all operations.
+    pub id: String,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// What its handler's signature says, and the errors of its use case.
+    pub operation: Operation,
+}
+
+/// Routes, and what is known of them.
 pub(super) struct Routes {
+    tag: &'static str,
     router: Router<Context>,
-    paths: Vec<&'static str>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl Routes {
-    /// None.
-    pub(super) fn new() -> Self {
-        Self::default()
+    /// None yet, of this noun.
+    pub(super) fn of(tag: &'static str) -> Self {
+        Self {
+            tag,
+            router: Router::new(),
+            endpoints: Vec::new(),
+        }
     }
 
-    /// These and one more.
-    pub(super) fn route(mut self, path: &'static str, methods: MethodRouter<Context>) -> Self {
-        self.paths.push(path);
+    /// These, and GET.
+    pub(super) fn get<H, T, A>(
+        self,
+        path: &'static str,
+        handler: H,
+        summary: &'static str,
+        errors: &[ErrorCode],
+    ) -> Self
+    where
+        H: AxumHandler<T, Context> + Handler<A>,
+        T: 'static,
+    {
+        self.add::<H, A>(HttpMethod::Get, path, get(handler), summary, errors)
+    }
+
+    /// These, and POST. `errors` are those of the use case: what the signature tells is known.
+    pub(super) fn post<H, T, A>(
+        self,
+        path: &'static str,
+        handler: H,
+        summary: &'static str,
+        errors: &[ErrorCode],
+    ) -> Self
+    where
+        H: AxumHandler<T, Context> + Handler<A>,
+        T: 'static,
+    {
+        self.add::<H, A>(HttpMethod::Post, path, post(handler), summary, errors)
+    }
+
+    /// These, and PATCH.
+    pub(super) fn patch<H, T, A>(
+        self,
+        path: &'static str,
+        handler: H,
+        summary: &'static str,
+        errors: &[ErrorCode],
+    ) -> Self
+    where
+        H: AxumHandler<T, Context> + Handler<A>,
+        T: 'static,
+    {
+        self.add::<H, A>(HttpMethod::Patch, path, patch(handler), summary, errors)
+    }
+
+    fn add<H: Handler<A>, A>(
+        mut self,
+        method: HttpMethod,
+        path: &'static str,
+        methods: MethodRouter<Context>,
+        summary: &'static str,
+        errors: &[ErrorCode],
+    ) -> Self {
+        let mut operation = H::operation();
+        operation.fails(errors);
+        self.endpoints.push(Endpoint {
+            path,
+            method,
+            tag: self.tag,
+            id: id_of(std::any::type_name::<H>()),
+            summary,
+            operation,
+        });
         self.router = self.router.route(path, methods);
         self
     }
 
     /// These and those.
     pub(super) fn merge(mut self, other: Self) -> Self {
-        self.paths.extend(other.paths);
+        self.endpoints.extend(other.endpoints);
         self.router = self.router.merge(other.router);
         self
     }
@@ -40,8 +125,15 @@ impl Routes {
         self.router
     }
 
-    /// Their paths, as they were written.
-    pub(super) fn into_paths(self) -> Vec<&'static str> {
-        self.paths
+    /// What is known of them.
+    pub(super) fn into_endpoints(self) -> Vec<Endpoint> {
+        self.endpoints
     }
+}
+
+/// `merchant_create` for the handler `platform::http::merchant::create`.
+fn id_of(handler: &str) -> String {
+    let mut names = handler.rsplit("::");
+    let (name, noun) = (names.next().unwrap_or_default(), names.next());
+    noun.map_or_else(|| name.to_owned(), |noun| format!("{noun}_{name}"))
 }

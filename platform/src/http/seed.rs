@@ -1,26 +1,30 @@
 //! `/admin/seed`: demonstration data.
 
 use axum::extract::State;
-use axum::routing::post;
 
 use super::auth::Staff;
 use super::auth::grants::SeedWrite;
-use super::envelope;
+use super::envelope::{self, Data};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::Action;
 use super::routes::Routes;
 use crate::service::Context;
-use crate::service::seed::{self, SeedRequest};
+use crate::service::seed::{self, SeedRequest, Seeded};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().route("/admin/seed", post(create))
+    Routes::of("Demonstration").post(
+        "/admin/seed",
+        create,
+        "Makes the demonstration's merchants and boxes, where demo.enabled",
+        &[],
+    )
 }
 
 async fn create(
     staff: Staff<SeedWrite>,
     State(context): State<Context>,
     request: Keyed<Action<SeedRequest>>,
-) -> Answer {
+) -> Answer<Data<Seeded>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let seeded = seed::seed(&mut unit, &request.body.0).await?;
     let reply = envelope::ok(&seeded)?;

@@ -1,38 +1,64 @@
 //! `/admin/settlements`, and a merchant's own under `/merchant/settlements`.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{MerchantId, SettlementId};
 
 use super::auth::Staff;
 use super::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, MustKey, begin};
 use super::json::Action;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::settlement::{self, Run, SettlementView};
-use crate::service::{Context, Reply};
+use crate::service::Context;
+use crate::service::settlement::{self, Outcome, Run, SettlementView};
 use crate::store::Scope;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/settlements", get(list))
-        .route("/admin/settlements/run", post(run))
-        .route("/admin/settlements/{settlement_id}", get(read))
-        .route("/merchant/settlements", get(list_own))
-        .route("/merchant/settlements/{settlement_id}", get(read_own))
+    use ErrorCode::{MerchantNotFound, MerchantPayoutNotConfigured, SettlementNotEligible};
+
+    Routes::of("Settlements")
+        .post(
+            "/admin/settlements/run",
+            run,
+            "Settles what was paid before the cutoff and is not settled yet",
+            &[
+                MerchantNotFound,
+                SettlementNotEligible,
+                MerchantPayoutNotConfigured,
+            ],
+        )
+        .get("/admin/settlements", list, "Settlements, newest first", &[])
+        .get(
+            "/admin/settlements/{settlement_id}",
+            read,
+            "One settlement",
+            &[],
+        )
+        .get(
+            "/merchant/settlements",
+            list_own,
+            "One's own settlements, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/settlements/{settlement_id}",
+            read_own,
+            "One of one's own settlements",
+            &[],
+        )
 }
 
 async fn run(
     staff: Staff<SettlementWrite>,
     State(context): State<Context>,
     request: MustKey<Action<Run>>,
-) -> Answer {
+) -> Answer<Data<Outcome>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
     let outcome = settlement::run(&mut unit, request.body.0).await?;
     let reply = envelope::ok(&outcome)?;
@@ -40,7 +66,7 @@ async fn run(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     status: Option<String>,
     merchant_id: Option<MerchantId>,
@@ -51,7 +77,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<SettlementView>, ApiError> {
     let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
     let rows =
         settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
@@ -62,11 +88,11 @@ async fn read(
     staff: Staff<SettlementRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<SettlementView>, ApiError> {
     envelope::ok(&settlement::get(&context, staff.scope, id).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct OwnQuery {
     status: Option<String>,
 }
@@ -76,7 +102,7 @@ async fn list_own(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<OwnQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<SettlementView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let rows =
         settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
@@ -87,7 +113,7 @@ async fn read_own(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<SettlementView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     envelope::ok(&settlement::get(&context, scope, id).await?)
 }

@@ -1,31 +1,60 @@
 //! `/admin/terminals`, and creating one under its outlet.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{OutletId, TerminalId};
 
 use super::auth::Staff;
 use super::auth::grants::{TerminalRead, TerminalWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::Json;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
-use super::qr_image::QrImage;
+use super::qr_image::{Png, Svg};
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::terminal::{self, NewTerminal, TerminalPatch};
-use crate::service::{Context, Reply};
+use crate::service::Context;
+use crate::service::terminal::{self, NewTerminal, TerminalPatch, TerminalView};
+use crate::store::terminal::Terminal;
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/outlets/{outlet_id}/terminals", post(create))
-        .route("/admin/terminals", get(list))
-        .route("/admin/terminals/{terminal_id}", get(read).patch(patch))
-        .route("/admin/terminals/{terminal_id}/qr.svg", get(qr_svg))
-        .route("/admin/terminals/{terminal_id}/qr.png", get(qr_png))
+    use ErrorCode::{DuplicateRequest, InvalidState};
+
+    Routes::of("Terminals")
+        .post(
+            "/admin/outlets/{outlet_id}/terminals",
+            create,
+            "Sets up a terminal in an outlet",
+            &[],
+        )
+        .get("/admin/terminals", list, "Terminals, newest first", &[])
+        .get(
+            "/admin/terminals/{terminal_id}",
+            read,
+            "One terminal, with the payload of its static QR",
+            &[],
+        )
+        .patch(
+            "/admin/terminals/{terminal_id}",
+            patch,
+            "Changes a terminal (merge patch)",
+            &[InvalidState, DuplicateRequest],
+        )
+        .get(
+            "/admin/terminals/{terminal_id}/qr.svg",
+            qr_svg,
+            "The static QR as a drawing",
+            &[InvalidState],
+        )
+        .get(
+            "/admin/terminals/{terminal_id}/qr.png",
+            qr_png,
+            "The static QR as a picture",
+            &[InvalidState],
+        )
 }
 
 async fn create(
@@ -33,7 +62,7 @@ async fn create(
     State(context): State<Context>,
     Id(outlet_id): Id<OutletId>,
     request: Keyed<Json<NewTerminal>>,
-) -> Answer {
+) -> Answer<Created<TerminalView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let created = terminal::create(&mut unit, outlet_id, request.body.0).await?;
     let reply = envelope::created(&created)?;
@@ -41,7 +70,7 @@ async fn create(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Filter {
     outlet_id: Option<OutletId>,
 }
@@ -51,7 +80,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(filter): Query<Filter>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Terminal>, ApiError> {
     let rows = terminal::list(&context, staff.scope, filter.outlet_id, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,
@@ -63,7 +92,7 @@ async fn read(
     staff: Staff<TerminalRead>,
     State(context): State<Context>,
     Id(id): Id<TerminalId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<TerminalView>, ApiError> {
     envelope::ok(&terminal::get(&context, staff.scope, id).await?)
 }
 
@@ -72,7 +101,7 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<TerminalId>,
     Json(change): Json<TerminalPatch>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<TerminalView>, ApiError> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = terminal::patch(&mut unit, id, change).await?;
     unit.commit().await?;
@@ -83,16 +112,16 @@ async fn qr_svg(
     staff: Staff<TerminalRead>,
     State(context): State<Context>,
     Id(id): Id<TerminalId>,
-) -> Result<QrImage, ApiError> {
+) -> Result<Svg, ApiError> {
     let payload = terminal::static_qr_payload(&context, staff.scope, id).await?;
-    QrImage::svg(&payload)
+    Svg::of(&payload)
 }
 
 async fn qr_png(
     staff: Staff<TerminalRead>,
     State(context): State<Context>,
     Id(id): Id<TerminalId>,
-) -> Result<QrImage, ApiError> {
+) -> Result<Png, ApiError> {
     let payload = terminal::static_qr_payload(&context, staff.scope, id).await?;
-    QrImage::png(&payload)
+    Png::of(&payload)
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use super::envelope::{Created, List};
 use super::json::{Amount, Json};
 use super::page::{Cursor, PageQuery};
 use super::*;
@@ -23,12 +24,12 @@ struct Body_ {
     amount: Option<Amount>,
 }
 
-async fn create(Json(body): Json<Body_>) -> Result<Reply, ApiError> {
+async fn create(Json(body): Json<Body_>) -> Result<Created<Value>, ApiError> {
     let amount = body.amount.map(Amount::rupiah).transpose()?;
     envelope::created(&json!({ "name": body.name, "amount": amount }))
 }
 
-async fn list(page: PageQuery) -> Result<Reply, ApiError> {
+async fn list(page: PageQuery) -> Result<List<u8>, ApiError> {
     let place = |_: &u8| Cursor {
         created_at: chrono::DateTime::UNIX_EPOCH,
         id: uuid::Uuid::nil(),

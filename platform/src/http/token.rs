@@ -1,28 +1,46 @@
 //! `/admin/tokens`: what programs show instead of a login, and what logins gave.
 
 use axum::extract::State;
-use axum::routing::post;
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{TokenId, UserId};
 
 use super::auth::Staff;
 use super::auth::grants::{UserRead, UserWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::{Action, Json, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::token::{self, TokenRequest};
-use crate::service::{Context, Reply};
-use crate::store::token::Filter;
+use crate::service::Context;
+use crate::service::token::{self, NewToken, TokenRequest};
+use crate::store::token::{Filter, TokenView};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/tokens", post(create).get(list))
-        .route("/admin/tokens/{token_id}/revoke", post(revoke))
+    use ErrorCode::MerchantNotFound;
+
+    Routes::of("Tokens")
+        .post(
+            "/admin/tokens",
+            create,
+            "Makes a token for a program; it is in this answer only",
+            &[MerchantNotFound],
+        )
+        .get(
+            "/admin/tokens",
+            list,
+            "Tokens without their secrets, newest first",
+            &[],
+        )
+        .post(
+            "/admin/tokens/{token_id}/revoke",
+            revoke,
+            "Ends a token",
+            &[],
+        )
 }
 
 /// The token is in the first answer and null in every repetition.
@@ -30,7 +48,7 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<TokenRequest>>,
-) -> Answer {
+) -> Answer<Created<NewToken>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let new = token::request(&mut unit, request.body.0).await?;
     let reply = envelope::created(&new)?;
@@ -39,7 +57,7 @@ async fn create(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     role: Option<String>,
     user_id: Option<UserId>,
@@ -50,7 +68,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<TokenView>, ApiError> {
     let filter = Filter {
         role: query.role,
         user_id: query.user_id,
@@ -67,7 +85,7 @@ async fn revoke(
     State(context): State<Context>,
     Id(id): Id<TokenId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Data<TokenView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let revoked = token::revoke(&mut unit, id).await?;
     let reply = envelope::ok(&revoked)?;

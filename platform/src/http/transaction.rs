@@ -1,35 +1,46 @@
 //! `/admin/transactions`.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::{MerchantId, OutletId, TerminalId, TransactionId};
 
 use super::auth::Staff;
 use super::auth::grants::{TransactionRead, TransactionWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Accepted, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::{Action, Nothing};
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::{Context, Reply, notification, transaction};
+use crate::service::transaction::{self, TransactionView};
+use crate::service::{Context, notification};
 use crate::store::Scope;
-use crate::store::transaction::Filter;
+use crate::store::notification::Notification;
+use crate::store::transaction::{Filter, Transaction};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/transactions", get(list))
-        .route("/admin/transactions/{transaction_id}", get(read))
-        .route(
+    use ErrorCode::{DeviceNotBound, InvalidState};
+
+    Routes::of("Transactions")
+        .get("/admin/transactions", list, "Payments, newest first", &[])
+        .get(
+            "/admin/transactions/{transaction_id}",
+            read,
+            "One payment, with its announcements",
+            &[],
+        )
+        .post(
             "/admin/transactions/{transaction_id}/retry-notification",
-            post(retry_notification),
+            retry_notification,
+            "Announces a payment again, as a replay",
+            &[InvalidState, DeviceNotBound],
         )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     status: Option<String>,
     merchant_id: Option<MerchantId>,
@@ -43,7 +54,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<Transaction>, ApiError> {
     let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
     let filter = Filter {
         status: query.status,
@@ -62,7 +73,7 @@ async fn read(
     staff: Staff<TransactionRead>,
     State(context): State<Context>,
     Id(id): Id<TransactionId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<TransactionView>, ApiError> {
     envelope::ok(&transaction::get(&context, staff.scope, id).await?)
 }
 
@@ -71,7 +82,7 @@ async fn retry_notification(
     State(context): State<Context>,
     Id(id): Id<TransactionId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer {
+) -> Answer<Accepted<Vec<Notification>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let events = notification::retry(&mut unit, id).await?;
     let reply = envelope::accepted(&events)?;

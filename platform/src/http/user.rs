@@ -1,28 +1,42 @@
 //! `/admin/users`: who may log in.
 
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use wire::ids::UserId;
 
 use super::auth::Staff;
 use super::auth::grants::{UserRead, UserWrite};
-use super::envelope;
-use super::error::ApiError;
+use super::envelope::{self, Created, Data, List};
+use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Answer, Keyed, begin};
 use super::json::Json;
 use super::page::{Cursor, PageQuery};
 use super::path::Id;
 use super::query::Query;
 use super::routes::Routes;
-use crate::service::user::{self, NewUser, UserPatch};
-use crate::service::{Context, Reply};
-use crate::store::user::Filter;
+use crate::service::Context;
+use crate::service::user::{self, Made, NewUser, UserPatch};
+use crate::store::user::{Filter, User};
 
 pub(super) fn routes() -> Routes {
-    Routes::new()
-        .route("/admin/users", post(create).get(list))
-        .route("/admin/users/{user_id}", get(read).patch(patch))
+    use ErrorCode::{InvalidState, MerchantNotFound};
+
+    Routes::of("Users")
+        .post(
+            "/admin/users",
+            create,
+            "Makes a user; a password that was made is in this answer only",
+            &[MerchantNotFound],
+        )
+        .get("/admin/users", list, "Users, newest first", &[])
+        .get("/admin/users/{user_id}", read, "One user", &[])
+        .patch(
+            "/admin/users/{user_id}",
+            patch,
+            "Disables or enables a user, or sets the password",
+            &[InvalidState],
+        )
 }
 
 /// A password that was made for the user is in the first answer and null in every repetition.
@@ -30,7 +44,7 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewUser>>,
-) -> Answer {
+) -> Answer<Created<Made>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let made = user::create(&mut unit, request.body.0).await?;
     let reply = envelope::created(&made)?;
@@ -39,7 +53,7 @@ async fn create(
     Ok(reply)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ListQuery {
     email: Option<String>,
     role: Option<String>,
@@ -51,7 +65,7 @@ async fn list(
     State(context): State<Context>,
     page: PageQuery,
     Query(query): Query<ListQuery>,
-) -> Result<Reply, ApiError> {
+) -> Result<List<User>, ApiError> {
     let filter = Filter {
         email: query.email,
         role: query.role,
@@ -68,7 +82,7 @@ async fn read(
     staff: Staff<UserRead>,
     State(context): State<Context>,
     Id(id): Id<UserId>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<User>, ApiError> {
     envelope::ok(&user::get(&context, staff.scope, id).await?)
 }
 
@@ -77,7 +91,7 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<UserId>,
     Json(change): Json<UserPatch>,
-) -> Result<Reply, ApiError> {
+) -> Result<Data<User>, ApiError> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = user::patch(&mut unit, id, change).await?;
     unit.commit().await?;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Context, Result};
 use crate::store::audit::{Entry, Filter, Record, Seal};
 use crate::store::{self, Page};
+use utoipa::ToSchema;
 
 /// How many batches are sealed before others get their turn.
 const SEAL_BATCHES_MAX: usize = 20;
@@ -20,7 +21,8 @@ const VERIFY_BATCH: i64 = 1000;
 const FINDINGS_MAX: usize = 100;
 
 /// The end of the chain.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
 pub struct Head {
     /// How many rows are sealed.
     pub seq: i64,

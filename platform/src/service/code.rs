@@ -1,6 +1,7 @@
 //! The error codes of the contract, each with its HTTP status.
 
 use serde::Serialize;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::error::Noun;
 
@@ -8,7 +9,7 @@ use super::error::Noun;
 macro_rules! error_codes {
     ($($(#[$meta:meta])* $name:ident = $text:literal, $status:literal;)+) => {
         /// The error codes of the contract.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ErrorCode {
             $($(#[$meta])* $name,)+
         }
@@ -102,6 +103,17 @@ error_codes! {
     /// The partner did not answer in time.
     PartnerTimeout = "PARTNER_TIMEOUT", 504;
 }
+
+impl utoipa::PartialSchema for ErrorCode {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for ErrorCode {}
 
 impl Serialize for ErrorCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,6 +9,7 @@ use domain::command::{CommandStatus, CommandType};
 use domain::device::DeviceStatus;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use wire::ids::{CommandId, DeviceId};
 use wire::message::{self, CommandAck};
 use wire::{DownlinkMessage, Encoding};
@@ -29,15 +30,19 @@ const BATCH_MAX: i64 = 1000;
 const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
 
 /// An order as an operator gives it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "type": "set_volume", "payload": { "volume": 7 } }))]
 pub struct NewCommand {
     #[serde(rename = "type")]
+    #[schema(value_type = domain::command::CommandType)]
     pub kind: String,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub payload: Option<Map<String, Value>>,
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 86400)]
     pub expires_in: Option<u32>,
 }
 

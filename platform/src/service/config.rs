@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId};
 use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
 use wire::{DownlinkMessage, Encoding};
@@ -115,20 +116,24 @@ pub async fn acknowledge(context: &Context, device_id: DeviceId, ack: &ConfigAck
 }
 
 /// What a box that asks is told: its configuration, plainly and as the signed message that MQTT would push.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DesiredConfig)]
 pub struct Current {
     /// Which version.
     pub version: i64,
     /// Where the box stands.
     pub binding_id: Option<BindingId>,
     /// The configuration.
+    #[schema(value_type = Object)]
     pub config: Value,
     /// A `config_push` in its signed envelope.
+    #[schema(value_type = Object)]
     pub envelope: Box<RawValue>,
 }
 
 /// What a box should be set to, and what it said it is set to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigStatus)]
 pub struct Status {
     /// The version that it should have.
     pub version: i64,

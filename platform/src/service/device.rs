@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
 use super::signal::Signal;
@@ -14,41 +15,51 @@ use crate::store::device::{Device, DeviceView, Filter};
 use crate::store::{self, Page, Scope};
 
 /// What a device is registered from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "serial_number": "SN-0001", "model": "SB-1", "capabilities": ["speaker"] }))]
 pub struct NewDevice {
+    #[schema(min_length = 1, max_length = 64)]
     pub serial_number: String,
+    #[schema(min_length = 1, max_length = 60)]
     pub model: String,
+    #[schema(value_type = Vec<domain::device::Capability>)]
     pub capabilities: Vec<String>,
     #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
     pub communication_mode: Option<String>,
 }
 
 /// A device at the only moment at which its activation code can be read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Registered {
     /// The device.
     #[serde(flatten)]
     pub device: DeviceView,
     /// The one-time code that activates it.
+    #[schema(value_type = Option<String>)]
     pub activation_code: String,
     /// Until when the code is good.
     pub activation_code_expires_at: DateTime<Utc>,
 }
 
 /// What an operator changes of a device.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct DevicePatch {
     #[serde(default)]
+    #[schema(value_type = Option<domain::device::DeviceStatus>)]
     pub status: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
     pub model: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<domain::device::Capability>>)]
     pub capabilities: Option<Vec<String>>,
     #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
     pub communication_mode: Option<String>,
 }
 

@@ -8,6 +8,7 @@ use domain::device::Capability;
 use domain::qris::{QrisCode, Reference, TerminalLabel};
 use domain::transaction::{QrType, TransactionStatus};
 use serde::Serialize;
+use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{DeviceId, TerminalId, TransactionId};
 
@@ -29,7 +30,7 @@ pub struct Request {
 }
 
 /// The code, or what was answered before.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct DynamicQr {
     pub request_id: String,
@@ -38,6 +39,7 @@ pub struct DynamicQr {
     pub qr_payload: String,
     pub amount: Rupiah,
     pub expires_at: DateTime<Utc>,
+    #[schema(value_type = domain::transaction::TransactionStatus)]
     pub status: String,
 }
 

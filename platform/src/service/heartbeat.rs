@@ -4,6 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 use wire::{Channel, Encoding};
@@ -43,13 +44,16 @@ pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
 }
 
 /// What a box on HTTP is answered: what it would have heard by MQTT, in the same signed envelopes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatAnswer)]
 pub struct Poll {
     /// By the platform's clock.
     pub server_time: DateTime<Utc>,
     /// Commands that wait for it.
+    #[schema(value_type = Vec<Object>)]
     pub commands: Vec<Box<RawValue>>,
     /// Payments to announce, in sequence order.
+    #[schema(value_type = Vec<Object>)]
     pub notifications: Vec<Box<RawValue>>,
     /// The version of the configuration that it should have.
     pub config_version: i64,

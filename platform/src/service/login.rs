@@ -14,6 +14,7 @@ use super::{Actor, Checks, Context, Error, Result, password, token};
 use crate::store;
 use crate::store::login::Attempt;
 use crate::store::user::User;
+use utoipa::ToSchema;
 
 /// How long a failed attempt counts.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
@@ -25,16 +26,18 @@ const PER_ADDRESS_MAX: i64 = 50;
 const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// What a person sends to log in.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Login {
+    #[schema(min_length = 1)]
     pub email: String,
+    #[schema(min_length = 1)]
     pub password: String,
 }
 
 /// What a person gets for it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct LoggedIn {
     pub token: String,

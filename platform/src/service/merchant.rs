@@ -7,6 +7,7 @@ use domain::qris::{Mcc, MerchantCriteria, Nmid};
 use domain::registration::{self, MCC_DEFAULT, Registration};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
 use super::merge::Field;
@@ -14,33 +15,53 @@ use super::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::{self, Page, Scope, merchant::Merchant};
 
 /// What a merchant is created from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({
+    "legal_name": "Toko Indo",
+    "brand_name": "Toko Indo",
+    "settlement_account_reference": "bank:9876543210",
+    "settlement_account_type": "merchant_bank_account",
+    "payout_mode": "merchant_direct",
+    "fee_profile_id": "fee_basic"
+}))]
 pub struct NewMerchant {
+    #[schema(min_length = 1, max_length = 100)]
     pub legal_name: String,
+    #[schema(min_length = 1, max_length = 100)]
     pub brand_name: String,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     pub settlement_account_reference: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<domain::merchant::SettlementAccountType>)]
     pub settlement_account_type: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     pub payout_account_reference: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<domain::merchant::PayoutMode>)]
     pub payout_mode: Option<String>,
     #[serde(default)]
     pub fee_profile_id: Option<String>,
     #[serde(default)]
+    #[schema(pattern = "^ID[0-9]{13}$")]
     pub nmid: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Option<String>,
     #[serde(default)]
+    #[schema(pattern = "^[0-9]{4}$")]
     pub mcc: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
     pub city: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 10)]
     pub postal_code: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub contact: Option<Value>,
 }
 
@@ -139,26 +160,56 @@ fn check(checks: &mut Checks, merchant: &Merchant) {
 }
 
 /// What an operator changes of a merchant: a merge patch.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct MerchantPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub legal_name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub brand_name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub settlement_account_reference: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::merchant::SettlementAccountType>)]
     pub settlement_account_type: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub payout_account_reference: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::merchant::PayoutMode>)]
     pub payout_mode: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub fee_profile_id: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^ID[0-9]{13}$")]
     pub nmid: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{4}$")]
     pub mcc: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 60)]
     pub city: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 10)]
     pub postal_code: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub contact: Field<Value>,
     /// `suspended`, or `approved` to reinstate a suspended one. The review has actions of its own.
+    #[serde(default)]
+    #[schema(value_type = Option<domain::merchant::MerchantStatus>)]
     pub status: Option<String>,
     /// Why the status changes.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 500)]
     pub reason: Option<String>,
 }
 

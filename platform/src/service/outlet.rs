@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::{MerchantId, OutletId};
 
 use super::merge::Field;
@@ -9,18 +10,23 @@ use super::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::{self, Page, Scope, outlet::Outlet};
 
 /// What an outlet is created from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct NewOutlet {
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 300)]
     pub address: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
     pub city: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 10)]
     pub postal_code: Option<String>,
     #[serde(default)]
+    #[schema(example = "Asia/Jakarta")]
     pub timezone: Option<String>,
 }
 
@@ -77,14 +83,24 @@ fn check(checks: &mut Checks, outlet: &Outlet) {
 }
 
 /// What an operator changes of an outlet: a merge patch.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct OutletPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 300)]
     pub address: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 60)]
     pub city: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 10)]
     pub postal_code: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "Asia/Jakarta")]
     pub timezone: Field<String>,
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
 use domain::role::Role;
 use serde::Serialize;
+use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, OutletId};
 
@@ -18,7 +19,8 @@ const JAKARTA_S: i32 = 7 * 3600;
 const WEEK_DAYS: u64 = 7;
 
 /// Who asks, and for which merchant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PortalMerchant)]
 pub struct Me {
     /// The merchant.
     #[serde(flatten)]
@@ -43,7 +45,7 @@ pub async fn me(context: &Context, principal: &Principal, id: MerchantId) -> Res
 }
 
 /// What was taken in a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "gross = fee + net, of so many transactions")]
 pub struct Sum {
     pub count: i64,
@@ -53,7 +55,7 @@ pub struct Sum {
 }
 
 /// The times that a dashboard shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each is what its name says")]
 pub struct Sums {
     pub today: Sum,
@@ -62,7 +64,7 @@ pub struct Sums {
 }
 
 /// The sums of one outlet.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct OutletSums {
     /// Which outlet.
     pub outlet_id: OutletId,
@@ -74,7 +76,8 @@ pub struct OutletSums {
 }
 
 /// A merchant's day in numbers. Days are Jakarta's; a transaction belongs to the day on which it was paid.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DashboardSummary)]
 pub struct Summary {
     /// The zone of its days.
     pub timezone: &'static str,

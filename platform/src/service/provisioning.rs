@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::DeviceStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId};
 use wire::{Channel, Encoding, Topic, VerifyingKeys};
 
@@ -17,20 +18,24 @@ use crate::store::credential::Credential;
 use crate::store::device::Device;
 
 /// What a box sends to be activated.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Activation {
+    #[schema(min_length = 1, max_length = 64)]
     pub serial_number: String,
+    #[schema(min_length = 1, max_length = 64)]
     pub activation_code: String,
     pub csr: String,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
     pub firmware_version: Option<String>,
     #[serde(default)]
+    #[schema(pattern = "^(json|msgpack)$")]
     pub payload_encoding: Option<String>,
 }
 
 /// What a box sends to get new credentials, for the same key or a new one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Renewal {
     pub csr: String,
@@ -40,7 +45,7 @@ pub struct Renewal {
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Where and as whom a box connects by MQTT.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct MqttAccess {
     pub host: String,
@@ -50,7 +55,7 @@ pub struct MqttAccess {
 }
 
 /// The topics of one box.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Topics {
     /// Those it publishes to.
     pub publish: Vec<String>,
@@ -59,19 +64,22 @@ pub struct Topics {
 }
 
 /// Everything a box needs to work.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Activated {
     pub device_id: DeviceId,
     pub certificate: String,
     pub ca_chain: String,
     pub certificate_expires_at: DateTime<Utc>,
+    #[schema(value_type = Option<String>)]
     pub device_token: String,
     pub token_expires_at: DateTime<Utc>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub announcement_keys: VerifyingKeys,
     pub payload_encoding: String,
     pub binding_id: Option<BindingId>,
     pub mqtt: MqttAccess,
+    #[schema(value_type = Object)]
     pub config: Value,
     pub config_version: i64,
     pub server_time: DateTime<Utc>,

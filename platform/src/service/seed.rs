@@ -2,6 +2,7 @@
 
 use domain::device::DeviceStatus;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId};
 
 use super::device::NewDevice;
@@ -16,16 +17,17 @@ const DEVICES_MAX: u32 = 1000;
 const DEVICES_DEFAULT: u32 = 3;
 
 /// How much demonstration data is wanted.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeedRequest {
     /// How many boxes; 3 unless said otherwise.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
     pub devices: Option<u32>,
 }
 
 /// The demonstration data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Seeded {
     pub merchants: Vec<SeededMerchant>,
@@ -33,7 +35,7 @@ pub struct Seeded {
 }
 
 /// One merchant of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct SeededMerchant {
     pub merchant_id: MerchantId,
@@ -43,7 +45,7 @@ pub struct SeededMerchant {
 }
 
 /// One box of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct SeededDevice {
     pub device_id: DeviceId,

@@ -7,6 +7,7 @@ use domain::merchant::SettlementAccountType;
 use domain::settlement::{Accounts, SettlementStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::{MerchantId, PayoutId, SettlementId};
 
 use super::{Context, Error, ErrorCode, Noun, Result, Unit};
@@ -15,17 +16,21 @@ use crate::store::settlement::{Claim, Settlement};
 use crate::store::{self, Page, Scope};
 
 /// What is to be settled.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SettlementRun)]
 pub struct Run {
     /// What was paid before this; now, unless it says otherwise.
+    #[serde(default)]
     pub cutoff: Option<DateTime<Utc>>,
     /// Only this merchant's.
+    #[serde(default)]
     pub merchant_id: Option<MerchantId>,
 }
 
 /// What a run did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SettlementOutcome)]
 pub struct Outcome {
     /// The settlements that it made.
     pub settlements: Vec<SettlementId>,
@@ -34,7 +39,8 @@ pub struct Outcome {
 }
 
 /// A merchant without a settlement.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SkippedMerchant)]
 pub struct Skipped {
     /// Which merchant.
     pub merchant_id: MerchantId,
@@ -43,7 +49,7 @@ pub struct Skipped {
 }
 
 /// A settlement with the payouts that were instructed for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SettlementView {
     /// The settlement.
     #[serde(flatten)]

@@ -3,6 +3,7 @@
 use domain::qris::{QrisCode, TerminalLabel};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::{OutletId, TerminalId};
 
 use super::merge::Field;
@@ -10,19 +11,22 @@ use super::{Checks, Context, Error, Noun, Result, Unit, merchant};
 use crate::store::{self, Page, Scope, terminal::Terminal};
 
 /// What a terminal is created from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct NewTerminal {
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 25)]
     pub terminal_label: Option<String>,
     #[serde(default)]
+    #[schema(pattern = "^(static|dynamic|both)$")]
     pub qr_mode: Option<String>,
 }
 
 /// A terminal with the payload of its printed code, where it has one.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TerminalView {
     /// The terminal.
     #[serde(flatten)]
@@ -107,12 +111,18 @@ fn known(error: sqlx::Error) -> Error {
 
 /// What an operator changes of a terminal: a merge patch. Payments of codes that were printed with an earlier label
 /// are not attributed any more, and wait in the unmatched list.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct TerminalPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 25)]
     pub terminal_label: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(static|dynamic|both)$")]
     pub qr_mode: Field<String>,
 }
 

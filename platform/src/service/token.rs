@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::{Permission, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
 use super::{Checks, Context, Error, Noun, Result, Unit, secret};
@@ -74,11 +75,12 @@ impl Principal {
 }
 
 /// A token at the only moment at which it can be read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NewToken {
     /// Its id.
     pub id: TokenId,
     /// What the caller sends as `Authorization: Bearer …`.
+    #[schema(value_type = Option<String>)]
     pub token: String,
     /// Until when it is good.
     pub expires_at: DateTime<Utc>,
@@ -161,16 +163,19 @@ async fn insert(
 }
 
 /// What a program's token is made from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct TokenRequest {
+    #[schema(value_type = domain::role::Role)]
     pub role: String,
     #[serde(default)]
     pub merchant_id: Option<MerchantId>,
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// Seconds; 90 days unless said otherwise.
     #[serde(default)]
+    #[schema(minimum = 1)]
     pub expires_in: Option<i64>,
 }
 

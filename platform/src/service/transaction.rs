@@ -2,6 +2,7 @@
 
 use domain::transaction::TransactionStatus;
 use serde::Serialize;
+use utoipa::ToSchema;
 use wire::ids::TransactionId;
 
 use super::{Context, Error, Noun, Result};
@@ -10,7 +11,7 @@ use crate::store::transaction::{Filter, Transaction};
 use crate::store::{self, Page, Scope};
 
 /// A transaction with what was announced of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TransactionView {
     /// The transaction.
     #[serde(flatten)]

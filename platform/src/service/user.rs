@@ -4,6 +4,7 @@ use domain::role::Role;
 use domain::user::{Email, UserStatus, check_password};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 use wire::ids::{MerchantId, UserId};
 
 use super::{Checks, Context, Error, Noun, Result, Unit, password};
@@ -11,21 +12,25 @@ use crate::store::user::{Filter, User};
 use crate::store::{self, Page, Scope};
 
 /// What a user is made from.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct NewUser {
+    #[schema(max_length = 254, example = "ani@example.id")]
     pub email: String,
+    #[schema(value_type = domain::role::Role)]
     pub role: String,
     #[serde(default)]
     pub merchant_id: Option<MerchantId>,
     /// Made for the user when absent.
     #[serde(default)]
+    #[schema(min_length = 12, max_length = 128)]
     pub password: Option<String>,
 }
 
 /// A user at the only moment at which a password that was made for it can be read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewUserAnswer)]
 pub struct Made {
     /// The user.
     #[serde(flatten)]
@@ -35,13 +40,15 @@ pub struct Made {
 }
 
 /// What changes of a user.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct UserPatch {
     #[serde(default)]
+    #[schema(value_type = Option<domain::user::UserStatus>)]
     pub status: Option<String>,
     #[serde(default)]
+    #[schema(min_length = 12, max_length = 128)]
     pub password: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::Page;
+use utoipa::ToSchema;
 
 /// One change.
 #[derive(Debug)]
@@ -25,8 +26,9 @@ pub struct Change<'a> {
 }
 
 /// A row of the log, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     pub id: i64,
     pub at: DateTime<Utc>,

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
 
 /// One period in which a box belonged to a terminal.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Binding {
     pub id: BindingId,

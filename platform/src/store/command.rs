@@ -4,20 +4,24 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{CommandId, DeviceId};
 
 use super::Page;
 
 /// An order, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Command {
     pub id: CommandId,
     pub device_id: DeviceId,
     #[serde(rename = "type")]
+    #[schema(value_type = domain::command::CommandType)]
     pub kind: String,
+    #[schema(value_type = Object)]
     pub payload: Value,
+    #[schema(value_type = domain::command::CommandStatus)]
     pub status: String,
     pub reason: Option<String>,
     pub result_payload: Option<Value>,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId};
 
 use super::{Page, Scope};
@@ -24,7 +25,7 @@ pub struct Device {
 }
 
 /// Where a device stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct BindingView {
     pub binding_id: wire::ids::BindingId,
@@ -35,7 +36,7 @@ pub struct BindingView {
 }
 
 /// The certificate a device was last given.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct CertificateView {
     pub serial: String,
@@ -43,15 +44,18 @@ pub struct CertificateView {
 }
 
 /// A device with all that is known of it, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct DeviceView {
     pub id: DeviceId,
     pub serial_number: String,
     pub model: String,
+    #[schema(value_type = Vec<domain::device::Capability>)]
     pub capabilities: Vec<String>,
+    #[schema(value_type = domain::device::CommunicationMode)]
     pub communication_mode: String,
     pub payload_encoding: String,
+    #[schema(value_type = domain::device::DeviceStatus)]
     pub status: String,
     pub binding: Option<BindingView>,
     pub online: bool,

@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::DeviceId;
 
@@ -83,11 +84,12 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
 }
 
 /// A beat, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(
     missing_docs,
     reason = "the fields of the message; `timestamp` is the box's own clock"
 )]
+#[schema(as = HeartbeatRecord)]
 pub struct Heartbeat {
     pub device_id: DeviceId,
     pub received_at: DateTime<Utc>,
@@ -96,6 +98,7 @@ pub struct Heartbeat {
     pub state: Option<String>,
     pub network_strength: Option<i16>,
     pub battery_level: Option<i16>,
+    #[schema(value_type = Option<Object>)]
     pub extras: Option<Value>,
 }
 

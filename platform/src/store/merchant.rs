@@ -4,32 +4,38 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
 use super::{Page, Scope};
 
 /// A merchant, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Merchant {
     pub id: MerchantId,
     pub merchant_code: String,
     pub legal_name: String,
     pub brand_name: String,
+    #[schema(value_type = domain::merchant::MerchantStatus)]
     pub status: String,
     pub status_reason: Option<String>,
+    #[schema(value_type = domain::merchant::PayoutMode)]
     pub payout_mode: String,
     pub settlement_account_reference: Option<String>,
+    #[schema(value_type = Option<domain::merchant::SettlementAccountType>)]
     pub settlement_account_type: Option<String>,
     pub payout_account_reference: Option<String>,
     pub fee_profile_id: String,
     pub nmid: Option<String>,
     pub merchant_pan: Option<String>,
     pub qris_partner_id: Option<String>,
+    #[schema(value_type = domain::qris::MerchantCriteria)]
     pub merchant_criteria: String,
     pub mcc: String,
     pub city: String,
     pub postal_code: Option<String>,
+    #[schema(value_type = Option<Object>)]
     pub contact: Option<Value>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

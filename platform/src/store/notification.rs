@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
@@ -13,7 +14,7 @@ use super::Page;
 use super::binding::Listener;
 
 /// An announcement, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Notification {
     pub event_id: EventId,
@@ -21,6 +22,7 @@ pub struct Notification {
     pub transaction_id: TransactionId,
     pub device_id: DeviceId,
     pub amount: Rupiah,
+    #[schema(value_type = domain::announcement::NotificationStatus)]
     pub status: String,
     pub reason: Option<String>,
     pub attempts: i32,

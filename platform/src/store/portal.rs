@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, OutletId};
 
@@ -70,7 +71,7 @@ pub async fn outlet_names(
 }
 
 /// How many boxes a merchant has, and how many of them are there.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Clone, Copy, serde::Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each is what its name says")]
 pub struct Boxes {
     pub online: i64,

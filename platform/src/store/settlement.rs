@@ -3,18 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, SettlementId};
 
 use super::{Page, Scope};
 
 /// A settlement, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Settlement {
     pub id: SettlementId,
     pub merchant_id: MerchantId,
+    #[schema(value_type = domain::settlement::SettlementStatus)]
     pub status: String,
+    #[schema(value_type = domain::merchant::PayoutMode)]
     pub payout_mode: String,
     pub destination: Option<String>,
     pub cutoff: DateTime<Utc>,

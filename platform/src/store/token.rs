@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
@@ -42,11 +43,12 @@ pub enum Holder<'a> {
 }
 
 /// A person's or a program's token, as the API shows it: never the token itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct TokenView {
     pub id: TokenId,
     pub name: String,
+    #[schema(value_type = domain::role::Role)]
     pub role: String,
     pub merchant_id: Option<MerchantId>,
     pub user_id: Option<UserId>,

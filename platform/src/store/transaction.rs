@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{
@@ -12,7 +13,7 @@ use wire::ids::{
 use super::{Page, Scope};
 
 /// A transaction, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Transaction {
     pub id: TransactionId,
@@ -20,9 +21,11 @@ pub struct Transaction {
     pub outlet_id: OutletId,
     pub terminal_id: TerminalId,
     pub device_id: Option<DeviceId>,
+    #[schema(value_type = domain::transaction::QrType)]
     pub qr_type: String,
     pub amount: Rupiah,
     pub currency: String,
+    #[schema(value_type = domain::transaction::TransactionStatus)]
     pub status: String,
     pub late: bool,
     pub fee: Option<Rupiah>,

@@ -3,19 +3,22 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{MerchantId, UserId};
 
 use super::{Page, Scope, exactly_one};
 
 /// A user, as the API shows it: never with its password.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct User {
     pub id: UserId,
     pub email: String,
+    #[schema(value_type = domain::role::Role)]
     pub role: String,
     pub merchant_id: Option<MerchantId>,
+    #[schema(value_type = domain::user::UserStatus)]
     pub status: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -8,6 +8,7 @@ mod audit;
 mod certificate;
 mod idempotency;
 mod log;
+mod openapi;
 mod race;
 mod rate;
 mod route;

@@ -28,6 +28,7 @@ const REQUEST_ID_LEN_MAX: usize = 64;
 
 /// A sign of life.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "message_type", rename = "heartbeat")]
 pub struct Heartbeat {
     /// The box that speaks; it must be the one of the topic.
@@ -45,12 +46,15 @@ pub struct Heartbeat {
     pub state: String,
     /// 0–100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub network_strength: Option<u8>,
     /// 0–100; a box on mains has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub battery_level: Option<u8>,
     /// Whatever else it reports.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Value>))]
     pub extras: Extras,
 }
 
@@ -161,6 +165,7 @@ impl DynamicQrRequest {
 
 /// What became of an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AckStatus {
     /// The box has it.
@@ -196,6 +201,7 @@ impl AckStatus {
 
 /// The acknowledgement of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "message_type", rename = "payment_ack")]
 pub struct PaymentAck {
     /// Which announcement.
@@ -226,6 +232,7 @@ impl PaymentAck {
 
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CommandAckStatus {
     /// Done.
@@ -249,6 +256,7 @@ impl CommandAckStatus {
 
 /// The acknowledgement of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "message_type", rename = "command_ack")]
 pub struct CommandAck {
     /// The box that speaks; it must be the one of the topic.
@@ -280,6 +288,7 @@ impl CommandAck {
 
 /// What became of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigAckStatus {
     /// It is in force.
@@ -300,6 +309,7 @@ impl ConfigAckStatus {
 
 /// The acknowledgement of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "message_type", rename = "config_ack")]
 pub struct ConfigAck {
     /// Which version.

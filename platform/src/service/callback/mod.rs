@@ -19,6 +19,7 @@ use domain::transaction::TransactionStatus;
 use governor::{DefaultDirectRateLimiter, Quota};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
 use self::judgement::{Reception, Verdict};
@@ -62,7 +63,8 @@ pub struct Incoming {
 }
 
 /// What became of a callback that was taken.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CallbackReceipt)]
 pub struct Receipt {
     /// accepted, duplicate, unmatched, held or ignored.
     pub verdict: &'static str,

@@ -1,0 +1,82 @@
+//! Every answer that a story gets is held against the OpenAPI document: its status, its error code, its fields.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::Answer;
+
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(platform::http::openapi::json()).unwrap());
+
+/// Compiled when an answer of the kind first comes.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Validator>>> = LazyLock::new(Mutex::default);
+
+/// Fails the story when `answer` is none that the document knows of. Paths that it does not have are left alone.
+pub fn check(method: &Method, path: &str, answer: &Answer) {
+    let path = path.split('?').next().unwrap_or_default();
+    let Some((template, item)) = item(path) else {
+        return;
+    };
+    let method = method.as_str().to_lowercase();
+    let Some(operation) = item.get(&method) else {
+        assert_eq!(answer.status, 405, "{method} {template}: {answer}");
+        return;
+    };
+    let status = answer.status.to_string();
+    let Some(response) = operation["responses"].get(&status).map(resolve) else {
+        panic!("{method} {template} answered {answer}, which the document does not tell of");
+    };
+    let content_type = answer.header("content-type").unwrap_or_default();
+    let Some(content) = response["content"].get(content_type) else {
+        panic!("{method} {template} answered {content_type}: {answer}");
+    };
+    let Some(schema) = content.get("schema") else {
+        return;
+    };
+    let body = answer.json();
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let validator = validators
+        .entry(format!("{method} {template} {status}"))
+        .or_insert_with(|| {
+            let whole = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
+            jsonschema::draft202012::new(&whole).unwrap()
+        });
+    let wrong: Vec<String> = validator
+        .iter_errors(&body)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{method} {template} {status} breaks its schema: {wrong:?}\n{body:#}"
+    );
+}
+
+/// What a reference leads to.
+fn resolve(value: &'static Value) -> &'static Value {
+    match value.get("$ref").and_then(Value::as_str) {
+        Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+/// The path of the document that a request's path is an instance of: the one with the fewest parameters.
+fn item(path: &str) -> Option<(&'static str, &'static Value)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    DOCUMENT["paths"]
+        .as_object()?
+        .iter()
+        .filter(|(template, _)| {
+            let names: Vec<&str> = template.split('/').collect();
+            names.len() == parts.len()
+                && names
+                    .iter()
+                    .zip(&parts)
+                    .all(|(name, part)| name.starts_with('{') || name == part)
+        })
+        .min_by_key(|(template, _)| template.matches('{').count())
+        .map(|(template, item)| (template.as_str(), item))
+}

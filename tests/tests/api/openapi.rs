@@ -1,0 +1,102 @@
+//! The OpenAPI document says what the platform does, and its committed copies are the document.
+
+use std::collections::BTreeSet;
+
+use platform::http::openapi;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::World;
+
+/// A file of the repository.
+fn committed(path: &str) -> String {
+    let file = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    assert!(
+        committed("docs/openapi.json") == openapi::json(),
+        "write it anew: cargo run -p platform -- openapi > docs/openapi.json"
+    );
+}
+
+#[test]
+fn the_committed_table_is_that_of_the_routes() {
+    assert!(
+        committed("docs/endpoints.md") == openapi::table(),
+        "write it anew: cargo run -p platform -- openapi --table > docs/endpoints.md"
+    );
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own_and_says_what_it_does() {
+    let endpoints = platform::http::endpoints();
+    let names: BTreeSet<&str> = endpoints
+        .iter()
+        .map(|endpoint| endpoint.id.as_str())
+        .collect();
+    assert_eq!(names.len(), endpoints.len());
+    for endpoint in &endpoints {
+        assert!(!endpoint.summary.is_empty(), "{}", endpoint.path);
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn visit(value: &Value, document: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    let pointer = reference.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{reference}");
+                }
+                fields.values().for_each(|value| visit(value, document));
+            }
+            Value::Array(items) => items.iter().for_each(|value| visit(value, document)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(openapi::json()).unwrap();
+    assert_eq!(document["openapi"], json!("3.1.0"));
+    visit(&document, &document);
+}
+
+#[tokio::test]
+async fn anyone_may_read_the_document_and_its_page() {
+    let world = World::new().await;
+    let stranger = world.anonymous();
+    let answer = stranger.get("/openapi.json").await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, openapi::json().as_bytes());
+
+    let page = stranger.get("/docs").await.expect(200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self'"), "{policy}");
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    // All that the page loads is here.
+    let loaded: Vec<&str> = text
+        .split("src=\"")
+        .chain(text.split("href=\""))
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|target| !target.starts_with("<!doctype"))
+        .collect();
+    assert!(loaded.len() >= 5, "{loaded:?}");
+    for target in loaded {
+        assert!(target.starts_with('/'), "{target} is on another host");
+        let _ = stranger.get(target).await.expect(200);
+    }
+    stranger
+        .get("/docs/nothing.js")
+        .await
+        .refused(404, "ROUTE_NOT_FOUND");
+    stranger
+        .call(Method::POST, "/docs", &[], None)
+        .await
+        .refused(405, "METHOD_NOT_ALLOWED");
+}
