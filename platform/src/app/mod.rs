@@ -110,15 +110,18 @@ impl App {
             mqtt_listen.port(),
             signals,
         )?;
-        service::fee::ensure_basic(&context)
+        service::money::fee::ensure_basic(&context)
             .await
             .context("cannot make the fee profile fee_basic")?;
-        service::session::end_leftovers(&context)
+        service::fleet::session::end_leftovers(&context)
             .await
             .context("cannot end the sessions of an earlier run")?;
-        service::heartbeat::maintain_partitions(&context, config.devices.heartbeat_retention_days)
-            .await
-            .context("cannot make the partitions for heartbeats")?;
+        service::fleet::heartbeat::maintain_partitions(
+            &context,
+            config.devices.heartbeat_retention_days,
+        )
+        .await
+        .context("cannot make the partitions for heartbeats")?;
 
         let bridge = Bridge::new(context.clone(), &tasks, &hard);
         let edge_config = EdgeConfig {

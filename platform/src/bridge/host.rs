@@ -14,7 +14,8 @@ use wire::ids::DeviceId;
 use super::carrier::Carrier;
 use super::lane::Lanes;
 use super::uplink;
-use crate::service::{Context, session};
+use crate::service::Context;
+use crate::service::fleet::session;
 
 /// How often the end of a session is tried to be recorded while the database is away.
 const END_TRIES: u32 = 5;

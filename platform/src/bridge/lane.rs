@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::service::{Context, Error, heartbeat, notification};
-use crate::store::heartbeat::Beat;
-use crate::store::notification::Ack;
+use crate::service::fleet::heartbeat;
+use crate::service::payment::notification;
+use crate::service::{Context, Error};
+use crate::store::fleet::heartbeat::Beat;
+use crate::store::payment::notification::Ack;
 
 /// How many uplinks may wait in a lane; beyond it the boxes' PUBACKs are withheld.
 const WAITING_MAX: usize = 8192;

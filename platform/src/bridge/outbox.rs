@@ -16,7 +16,9 @@ use wire::Channel;
 use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
-use crate::service::{Context, Result, command, config, notification};
+use crate::service::fleet::{command, config};
+use crate::service::payment::notification;
+use crate::service::{Context, Result};
 
 /// How often the outbox looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

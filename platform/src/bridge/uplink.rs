@@ -13,8 +13,10 @@ use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
 use super::lane::Lanes;
-use crate::service::dynamic_qr::{self, DynamicQr};
-use crate::service::{Actor, Context, Error, command, config, device, heartbeat, notification};
+use crate::service::fleet::{command, config, device, heartbeat};
+use crate::service::payment::dynamic_qr::{self, DynamicQr};
+use crate::service::payment::notification;
+use crate::service::{Actor, Context, Error};
 
 pub(super) async fn take<C: Carrier>(
     context: &Context,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use platform::app;
-use platform::service::audit;
+use platform::service::people::audit;
 
 use super::{ConfigArgs, logging};
 

@@ -9,8 +9,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use domain::role::Role;
 use platform::app;
-use platform::service::{self, Actor, Context, Noun, token};
-use platform::store::token::TokenView;
+use platform::service::people::token;
+use platform::service::{self, Actor, Context, Noun};
+use platform::store::people::token::TokenView;
 use wire::{MerchantId, TokenId};
 
 use super::{ConfigArgs, duration, logging, sentence};

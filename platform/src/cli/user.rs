@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::role::Role;
 use platform::app;
-use platform::service::user::{self, Made, NewUser};
+use platform::service::people::user::{self, Made, NewUser};
 use platform::service::{Actor, Context};
 use wire::MerchantId;
 

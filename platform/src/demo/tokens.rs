@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use domain::role::Role;
-use platform::service::token::{self, Principal};
+use platform::service::people::token::{self, Principal};
 use platform::service::{self, Actor, Context};
 use wire::MerchantId;
 

@@ -18,8 +18,9 @@ use super::error::{ApiError, ErrorCode};
 use super::listener::Peer;
 use super::operation::{Callers, Describe, Operation};
 use super::{rate, request};
-use crate::service::token::{self, Principal};
-use crate::service::{Actor, Context, Error, credential};
+use crate::service::fleet::credential;
+use crate::service::people::token::{self, Principal};
+use crate::service::{Actor, Context, Error};
 use crate::store::Scope;
 
 /// The longest token that is looked up, in bytes.

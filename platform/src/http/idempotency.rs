@@ -3,7 +3,7 @@
 //! ```ignore
 //! async fn create(staff: Staff<MerchantWrite>, State(context): State<Context>, request: Keyed<Json<Create>>) -> Answer<Created<Merchant>> {
 //!     let mut unit = begin(&context, staff.actor(), request.key).await?;
-//!     let merchant = service::merchant::create(&mut unit, request.body.0).await?;
+//!     let merchant = service::shop::merchant::create(&mut unit, request.body.0).await?;
 //!     let reply = envelope::created(&merchant)?;
 //!     unit.commit_with(&reply).await?;
 //!     Ok(reply)
@@ -21,7 +21,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use super::error::{ApiError, ErrorCode};
 use super::json::{FromBody, read_whole};
 use super::operation::{Describe, Idempotency, Operation};
-use crate::service::token::Principal;
+use crate::service::people::token::Principal;
 use crate::service::{Actor, Begin, Context, Error, IdempotencyKey, Reply, Unit};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");

@@ -6,42 +6,29 @@
 //! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
 //! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
-mod audit;
 pub mod auth;
-mod callback;
-mod command;
-mod config;
-mod device;
-mod dynamic_qr;
 pub mod envelope;
 pub mod error;
-mod heartbeat;
+mod fleet;
 pub mod idempotency;
 pub mod json;
 pub mod listener;
-mod login;
-mod merchant;
 pub mod metrics;
-mod notification;
+mod money;
 pub mod openapi;
 pub mod operation;
-mod outlet;
 mod own;
 pub mod page;
 pub mod path;
-mod portal;
-mod provisioning;
+mod payment;
+mod people;
 mod qr_image;
 pub mod query;
 pub mod rate;
 mod request;
 pub mod routes;
 mod seed;
-mod settlement;
-mod terminal;
-mod token;
-mod transaction;
-mod user;
+mod shop;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -88,25 +75,12 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 /// Each noun names its own routes.
 fn routes() -> Routes {
-    merchant::routes()
-        .merge(outlet::routes())
-        .merge(terminal::routes())
-        .merge(device::routes())
-        .merge(transaction::routes())
+    shop::routes()
+        .merge(fleet::routes())
+        .merge(payment::routes())
+        .merge(money::routes())
+        .merge(people::routes())
         .merge(seed::routes())
-        .merge(login::routes())
-        .merge(user::routes())
-        .merge(token::routes())
-        .merge(audit::routes())
-        .merge(provisioning::routes())
-        .merge(heartbeat::routes())
-        .merge(command::routes())
-        .merge(portal::routes())
-        .merge(settlement::routes())
-        .merge(config::routes())
-        .merge(notification::routes())
-        .merge(dynamic_qr::routes())
-        .merge(callback::routes())
 }
 
 /// Adds what holds for every request, also for those that no route takes.

@@ -9,8 +9,8 @@ use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::{ECL, QRBuilder, QRCode};
 use utoipa::openapi::{ContentBuilder, ResponseBuilder};
 
-use super::error::ApiError;
-use super::operation::{Describe, Operation};
+use crate::http::error::ApiError;
+use crate::http::operation::{Describe, Operation};
 
 /// The light border that ISO/IEC 18004 asks for, in modules.
 const QUIET_ZONE: usize = 4;

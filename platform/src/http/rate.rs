@@ -24,7 +24,7 @@ use governor::{Quota, RateLimiter};
 use super::error::ApiError;
 use super::listener::Peer;
 use crate::service::Error;
-use crate::service::token::Principal;
+use crate::service::people::token::Principal;
 
 /// After how many requests full buckets are looked for and forgotten.
 const SWEEP_EVERY: u32 = 4096;

@@ -131,7 +131,7 @@ impl Routes {
     }
 }
 
-/// `merchant_create` for the handler `platform::http::merchant::create`.
+/// `merchant_create` for the handler `platform::http::shop::merchant::create`.
 fn id_of(handler: &str) -> String {
     let mut names = handler.rsplit("::");
     let (name, noun) = (names.next().unwrap_or_default(), names.next());

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::{
-    Context, Result, audit, command, heartbeat, housekeeping, notification, transaction,
-};
+use crate::service::fleet::{command, heartbeat};
+use crate::service::payment::{notification, transaction};
+use crate::service::people::audit;
+use crate::service::{Context, Result, housekeeping};
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;

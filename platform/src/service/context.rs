@@ -79,7 +79,7 @@ struct Inner {
     signer: Signer,
     announcement_keys: VerifyingKeys,
     qris_partners: HashMap<String, Partner>,
-    rejected_budget: super::callback::RejectedBudget,
+    rejected_budget: super::payment::callback::RejectedBudget,
     signals: Signals,
 }
 
@@ -109,7 +109,7 @@ impl Context {
                 signer: parts.signer,
                 announcement_keys: parts.announcement_keys,
                 qris_partners: parts.qris_partners,
-                rejected_budget: super::callback::RejectedBudget::new(
+                rejected_budget: super::payment::callback::RejectedBudget::new(
                     parts.rejected_per_minute_max,
                 ),
                 signals: parts.signals,
@@ -151,7 +151,7 @@ impl Context {
         self.inner.qris_partners.get(id)
     }
 
-    pub(super) fn rejected_budget(&self) -> &super::callback::RejectedBudget {
+    pub(super) fn rejected_budget(&self) -> &super::payment::callback::RejectedBudget {
         &self.inner.rejected_budget
     }
 

@@ -18,7 +18,7 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
     store::idempotency::delete_expired(&mut conn, now, limit).await?;
-    store::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
-    store::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
+    store::fleet::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
+    store::people::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
     Ok(())
 }

@@ -4,38 +4,20 @@
 //! cases and commits it; dropping it undoes everything. What must happen after the commit (waking
 //! the outbox, ending a session) is collected in the unit and signalled only then.
 
-pub mod audit;
-pub mod binding;
-pub mod callback;
 pub mod code;
-pub mod command;
-pub mod config;
 pub mod context;
-pub mod credential;
-pub mod device;
-pub mod dynamic_qr;
 pub mod error;
-pub mod fee;
-pub mod heartbeat;
+pub mod fleet;
 pub mod housekeeping;
-pub mod login;
-pub mod merchant;
 pub mod merge;
-pub mod notification;
-pub mod outlet;
-pub mod password;
-pub mod portal;
-pub mod provisioning;
+pub mod money;
+pub mod payment;
+pub mod people;
 pub mod secret;
 pub mod seed;
-pub mod session;
-pub mod settlement;
+pub mod shop;
 pub mod signal;
-pub mod terminal;
-pub mod token;
-pub mod transaction;
 pub mod unit;
-pub mod user;
 
 pub use code::ErrorCode;
 pub use context::{Context, Partner, Settings};

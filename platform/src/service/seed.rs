@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId};
 
-use super::device::NewDevice;
-use super::merchant::NewMerchant;
-use super::outlet::NewOutlet;
-use super::terminal::NewTerminal;
-use super::{Error, Result, Unit, binding, device, merchant, outlet, terminal};
+use super::fleet::device::NewDevice;
+use super::fleet::{binding, device};
+use super::shop::merchant::NewMerchant;
+use super::shop::outlet::NewOutlet;
+use super::shop::terminal::NewTerminal;
+use super::shop::{merchant, outlet, terminal};
+use super::{Error, Result, Unit};
 use crate::store::{self, Page, Scope};
 
 /// How many boxes may be asked for.
@@ -112,14 +114,14 @@ pub async fn seed(unit: &mut Unit, request: &SeedRequest) -> Result<Seeded> {
 }
 
 async fn ensure_shop(unit: &mut Unit, shop: &Shop) -> Result<SeededMerchant> {
-    if let Some(found) = store::merchant::find_by_code(unit.conn(), shop.code).await? {
+    if let Some(found) = store::shop::merchant::find_by_code(unit.conn(), shop.code).await? {
         let all = Page {
             limit: 200,
             after: None,
         };
         let scope = Scope::Merchant(found.id);
-        let outlets = store::outlet::list(unit.conn(), scope, all).await?;
-        let mut terminals = store::terminal::list(unit.conn(), scope, None, all).await?;
+        let outlets = store::shop::outlet::list(unit.conn(), scope, all).await?;
+        let mut terminals = store::shop::terminal::list(unit.conn(), scope, None, all).await?;
         terminals.reverse();
         return Ok(SeededMerchant {
             merchant_id: found.id,
@@ -177,7 +179,7 @@ async fn ensure_device(
 ) -> Result<SeededDevice> {
     let serial_number = format!("DEMO-{number:04}");
     let (device_id, activation_code) =
-        match store::device::id_by_serial(unit.conn(), &serial_number).await? {
+        match store::fleet::device::id_by_serial(unit.conn(), &serial_number).await? {
             None => {
                 let capabilities = ["speaker", "display", "dynamic_qr"]
                     .map(str::to_owned)
@@ -207,7 +209,7 @@ async fn ensure_device(
                 (device_id, code)
             }
         };
-    let bound = store::binding::find_active(unit.conn(), device_id).await?;
+    let bound = store::fleet::binding::find_active(unit.conn(), device_id).await?;
     Ok(SeededDevice {
         device_id,
         serial_number,

@@ -132,7 +132,7 @@ impl Unit {
         before: Option<Value>,
         after: Option<Value>,
     ) -> Result<()> {
-        let change = store::audit::Change {
+        let change = store::people::audit::Change {
             actor: &self.actor.name,
             action,
             entity: entity.to_string(),
@@ -140,7 +140,7 @@ impl Unit {
             before,
             after,
         };
-        store::audit::record(&mut self.tx, self.now, change).await?;
+        store::people::audit::record(&mut self.tx, self.now, change).await?;
         Ok(())
     }
 

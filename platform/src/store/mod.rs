@@ -4,31 +4,12 @@
 //! into one. Not found is `None` or an empty list; a wrong row count is an error. Whatever reads a
 //! tenant's data takes the [`Scope`] it may see as an argument.
 
-pub mod activation;
-pub mod audit;
-pub mod binding;
-pub mod callback;
-pub mod command;
-pub mod config;
-pub mod credential;
-pub mod device;
-pub mod fee;
-pub mod heartbeat;
+pub mod fleet;
 pub mod idempotency;
-pub mod incident;
-pub mod ledger;
-pub mod login;
-pub mod merchant;
-pub mod notification;
-pub mod outlet;
-pub mod portal;
-pub mod presence;
-pub mod session;
-pub mod settlement;
-pub mod terminal;
-pub mod token;
-pub mod transaction;
-pub mod user;
+pub mod money;
+pub mod payment;
+pub mod people;
+pub mod shop;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

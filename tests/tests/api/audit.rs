@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::role::Role;
-use platform::service::audit::{self, Report};
+use platform::service::people::audit::{self, Report};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection};
 use tests::shop::text;

@@ -1,0 +1,130 @@
+//! `/admin/devices/{device_id}/commands`: orders to boxes; `/device/commands/ack`: how a box on HTTP ended one.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{CommandId, DeviceId};
+use wire::message::CommandAck;
+
+use crate::http::auth::grants::{CommandRead, CommandWrite};
+use crate::http::auth::{DeviceCaller, Staff};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::fleet::command::{self, NewCommand};
+use crate::service::{Context, Error, Noun};
+use crate::store::fleet::command::{Command, Filter};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{CommandNotFound, DeviceCapabilityNotSupported, InvalidState};
+
+    Routes::of("Commands")
+        .post(
+            "/admin/devices/{device_id}/commands",
+            create,
+            "Gives a box an order",
+            &[InvalidState, DeviceCapabilityNotSupported],
+        )
+        .get(
+            "/admin/devices/{device_id}/commands",
+            list,
+            "Orders to a box, newest first",
+            &[],
+        )
+        .get(
+            "/admin/devices/{device_id}/commands/{command_id}",
+            read,
+            "One order",
+            &[],
+        )
+        .post(
+            "/admin/devices/{device_id}/commands/{command_id}/cancel",
+            cancel,
+            "Takes an order back, if it has not ended",
+            &[InvalidState],
+        )
+        .post(
+            "/device/commands/ack",
+            acknowledge,
+            "A box says how an order ended",
+            &[CommandNotFound],
+        )
+}
+
+async fn create(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: MustKey<Json<NewCommand>>,
+) -> Answer<Created<Command>> {
+    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let created = command::create(&mut unit, id, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+async fn list(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Command>, ApiError> {
+    let filter = Filter {
+        status: query.status,
+        kind: query.kind,
+    };
+    let rows = command::list_of_device(&context, id, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(device_id): Id<DeviceId>,
+    Id(id): Id<CommandId>,
+) -> Result<Data<Command>, ApiError> {
+    envelope::ok(&command::get(&context, device_id, id).await?)
+}
+
+async fn cancel(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(device_id): Id<DeviceId>,
+    Id(id): Id<CommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<Command>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let cancelled = command::cancel(&mut unit, device_id, id).await?;
+    let reply = envelope::ok(&cancelled)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn acknowledge(
+    device: DeviceCaller,
+    State(context): State<Context>,
+    Json(ack): Json<CommandAck>,
+) -> Result<Data<Command>, ApiError> {
+    device.must_be(ack.device_id)?;
+    ack.validate()
+        .map_err(|error| Error::field(error.field, error.problem))?;
+    let known = command::acknowledge(&context, device.id, &ack).await?;
+    envelope::ok(&known.ok_or(Error::NotFound(Noun::Command))?)
+}

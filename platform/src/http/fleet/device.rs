@@ -1,0 +1,195 @@
+//! `/admin/devices`: registering, changing, binding boxes, and what they were told.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use wire::ids::{DeviceId, TerminalId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{DeviceRead, DeviceWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::fleet::binding;
+use crate::service::fleet::device::{self, DevicePatch, NewDevice, Registered};
+use crate::service::payment::notification;
+use crate::service::{Context, Unit};
+use crate::store::fleet::device::{DeviceView, Filter};
+use crate::store::payment::notification::Notification;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DeviceNotBound, InvalidState, TerminalNotFound};
+
+    Routes::of("Devices")
+        .post(
+            "/admin/devices",
+            create,
+            "Registers a box; its activation code is in this answer only",
+            &[],
+        )
+        .get("/admin/devices", list, "Boxes, newest first", &[])
+        .get(
+            "/admin/devices/{device_id}",
+            read,
+            "One box, with its binding, presence and certificate",
+            &[],
+        )
+        .patch(
+            "/admin/devices/{device_id}",
+            patch,
+            "Changes a box; suspended and retired end its session and credentials",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/devices/{device_id}/activation-code",
+            renew_activation_code,
+            "Revokes the credentials of a box and gives a new activation code",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/devices/{device_id}/bind",
+            bind,
+            "Puts a box at a terminal",
+            &[InvalidState, TerminalNotFound],
+        )
+        .post(
+            "/admin/devices/{device_id}/unbind",
+            unbind,
+            "Takes a box from its terminal",
+            &[InvalidState, DeviceNotBound],
+        )
+        .get(
+            "/admin/devices/{device_id}/notifications",
+            notifications,
+            "What a box was told of payments, newest first",
+            &[],
+        )
+}
+
+async fn create(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewDevice>>,
+) -> Answer<Created<Registered>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let registered = device::create(&mut unit, request.body.0).await?;
+    answer_with_code(unit, &registered).await
+}
+
+async fn renew_activation_code(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Created<Registered>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let registered = device::renew_activation_code(&mut unit, id).await?;
+    answer_with_code(unit, &registered).await
+}
+
+/// The code is in the first answer and null in every repetition.
+async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer<Created<Registered>> {
+    let reply = envelope::created(registered)?;
+    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
+        .await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    online: Option<bool>,
+    model: Option<String>,
+    serial_number: Option<String>,
+    terminal_id: Option<TerminalId>,
+}
+
+async fn list(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<DeviceView>, ApiError> {
+    let filter = Filter {
+        status: query.status,
+        online: query.online,
+        model: query.model,
+        serial_number: query.serial_number,
+        terminal_id: query.terminal_id,
+    };
+    let rows = device::list(&context, staff.scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+) -> Result<Data<DeviceView>, ApiError> {
+    envelope::ok(&device::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    Json(change): Json<DevicePatch>,
+) -> Result<Data<DeviceView>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = device::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Bind {
+    terminal_id: TerminalId,
+}
+
+async fn bind(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Json<Bind>>,
+) -> Answer<Data<DeviceView>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let bound = binding::bind(&mut unit, id, request.body.0.terminal_id).await?;
+    let reply = envelope::ok(&bound)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn unbind(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<DeviceView>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let unbound = binding::unbind(&mut unit, id).await?;
+    let reply = envelope::ok(&unbound)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn notifications(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    page: PageQuery,
+) -> Result<List<Notification>, ApiError> {
+    let rows = notification::list_of_device(&context, id, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.event_id.as_uuid(),
+    })
+}

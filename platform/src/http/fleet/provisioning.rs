@@ -1,0 +1,52 @@
+//! `/device/provision`: a box without credentials gets them, and one that has some gets new ones.
+
+use axum::extract::State;
+
+use crate::http::auth::RenewingDevice;
+use crate::http::envelope::{self, Data};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::request;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::fleet::provisioning::{self, Activated, Activation, Renewal};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DeviceUnauthorized, InvalidState};
+
+    Routes::of("Provisioning")
+        .post(
+            "/device/provision/activate",
+            activate,
+            "A box shows its activation code and a CSR, and gets its credentials",
+            &[DeviceUnauthorized, InvalidState],
+        )
+        .post(
+            "/device/provision/refresh-credential",
+            refresh,
+            "A box renews its certificate and token",
+            &[InvalidState],
+        )
+}
+
+async fn activate(
+    State(context): State<Context>,
+    Json(activation): Json<Activation>,
+) -> Result<Data<Activated>, ApiError> {
+    envelope::ok(&provisioning::activate(&context, activation, Some(request::id())).await?)
+}
+
+/// The token is in the first answer and null in every repetition.
+async fn refresh(
+    RenewingDevice(device): RenewingDevice,
+    State(context): State<Context>,
+    request: Keyed<Json<Renewal>>,
+) -> Answer<Data<Activated>> {
+    let mut unit = begin(&context, device.actor(), request.key).await?;
+    let renewed = provisioning::refresh(&mut unit, device.id, request.body.0).await?;
+    let reply = envelope::ok(&renewed)?;
+    unit.commit_with(&envelope::without(&reply, &["device_token"])?)
+        .await?;
+    Ok(reply)
+}

@@ -1,0 +1,126 @@
+//! `/admin/settlements`, and a merchant's own under `/merchant/settlements`.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{MerchantId, SettlementId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, MustKey, begin};
+use crate::http::json::Action;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::money::settlement::{self, Outcome, Run, SettlementView};
+use crate::store::Scope;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{MerchantNotFound, MerchantPayoutNotConfigured, SettlementNotEligible};
+
+    Routes::of("Settlements")
+        .post(
+            "/admin/settlements/run",
+            run,
+            "Settles what was paid before the cutoff and is not settled yet",
+            &[
+                MerchantNotFound,
+                SettlementNotEligible,
+                MerchantPayoutNotConfigured,
+            ],
+        )
+        .get("/admin/settlements", list, "Settlements, newest first", &[])
+        .get(
+            "/admin/settlements/{settlement_id}",
+            read,
+            "One settlement",
+            &[],
+        )
+        .get(
+            "/merchant/settlements",
+            list_own,
+            "One's own settlements, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/settlements/{settlement_id}",
+            read_own,
+            "One of one's own settlements",
+            &[],
+        )
+}
+
+async fn run(
+    staff: Staff<SettlementWrite>,
+    State(context): State<Context>,
+    request: MustKey<Action<Run>>,
+) -> Answer<Data<Outcome>> {
+    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let outcome = settlement::run(&mut unit, request.body.0).await?;
+    let reply = envelope::ok(&outcome)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    merchant_id: Option<MerchantId>,
+}
+
+async fn list(
+    staff: Staff<SettlementRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<SettlementView>, ApiError> {
+    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let rows =
+        settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
+    page.reply(rows, place)
+}
+
+async fn read(
+    staff: Staff<SettlementRead>,
+    State(context): State<Context>,
+    Id(id): Id<SettlementId>,
+) -> Result<Data<SettlementView>, ApiError> {
+    envelope::ok(&settlement::get(&context, staff.scope, id).await?)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct OwnQuery {
+    status: Option<String>,
+}
+
+async fn list_own(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<OwnQuery>,
+) -> Result<List<SettlementView>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    let rows =
+        settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
+    page.reply(rows, place)
+}
+
+async fn read_own(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    Id(id): Id<SettlementId>,
+) -> Result<Data<SettlementView>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    envelope::ok(&settlement::get(&context, scope, id).await?)
+}
+
+fn place(row: &SettlementView) -> Cursor {
+    Cursor {
+        created_at: row.settlement.created_at,
+        id: row.settlement.id.as_uuid(),
+    }
+}

@@ -1,0 +1,150 @@
+//! `/integrations/qris/callback`: the acquirer tells us of a payment.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequest, Request, State};
+use axum::http::HeaderMap;
+use chrono::{DateTime, Utc};
+use domain::callback::CallbackStatus;
+use domain::partner_signature::{PARTNER_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::Required;
+use wire::ids::TransactionId;
+
+use crate::http::envelope::{self, Data};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::json::{Amount, read_whole};
+use crate::http::operation::{Callers, Describe, Operation};
+use crate::http::request;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::callback::{self, Incoming, Receipt};
+
+/// Headers that prove who calls, or might: never kept.
+const CREDENTIALS: [&str; 4] = [
+    SIGNATURE_HEADER,
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+];
+/// The most headers, and the longest value, that are kept.
+const HEADERS_MAX: usize = 40;
+const VALUE_LEN_MAX: usize = 256;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DuplicateRequest, InvalidState, TransactionNotFound};
+
+    Routes::of("Webhooks").post(
+        "/integrations/qris/callback",
+        receive,
+        "The acquirer tells us what became of a payment",
+        &[TransactionNotFound, DuplicateRequest, InvalidState],
+    )
+}
+
+/// The body of profile `hmac`: the payment is named by `transaction_id`, or by `nmid` and `terminal_label` when the
+/// customer paid a static code.
+#[derive(ToSchema)]
+#[schema(as = QrisCallback)]
+#[expect(
+    dead_code,
+    reason = "the form of what domain::callback reads, for the document alone"
+)]
+struct CallbackBody {
+    /// The partner's name for this message.
+    #[schema(min_length = 1, max_length = 128)]
+    event_id: String,
+    transaction_id: Option<TransactionId>,
+    /// The merchant that the partner credits.
+    #[schema(pattern = "^ID[0-9]{13}$")]
+    nmid: Option<String>,
+    terminal_label: Option<String>,
+    /// The partner's name for the money.
+    #[schema(min_length = 1, max_length = 128)]
+    partner_reference: String,
+    amount: Amount,
+    #[schema(pattern = "^IDR$")]
+    currency: String,
+    status: CallbackStatus,
+    /// When the customer paid; required for a success.
+    paid_at: Option<DateTime<Utc>>,
+    /// Retrieval reference number of the switch.
+    #[schema(min_length = 1, max_length = 128)]
+    rrn: Option<String>,
+    /// Who issued the customer's account.
+    #[schema(min_length = 1, max_length = 128)]
+    issuer: Option<String>,
+}
+
+async fn receive(
+    State(context): State<Context>,
+    call: Signed<CallbackBody>,
+) -> Result<Data<Receipt>, ApiError> {
+    envelope::ok(&callback::receive(&context, call.incoming).await?)
+}
+
+/// What a partner sends and signs: a `T`, which is taken as bytes, because the signature is checked on them before
+/// anything is parsed.
+struct Signed<T> {
+    incoming: Incoming,
+    body: PhantomData<fn() -> T>,
+}
+
+impl<S: Send + Sync, T> FromRequest<S> for Signed<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let headers = request.headers().clone();
+        let text = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        let incoming = Incoming {
+            partner_id: text(PARTNER_ID_HEADER),
+            timestamp: text(TIMESTAMP_HEADER),
+            signature: text(SIGNATURE_HEADER),
+            headers: kept(&headers),
+            body: read_whole(request, state).await?,
+            request_id: Some(request::id()),
+        };
+        Ok(Self {
+            incoming,
+            body: PhantomData,
+        })
+    }
+}
+
+impl<T: ToSchema> Describe for Signed<T> {
+    fn describe(operation: &mut Operation) {
+        operation.callers = Callers::Partners;
+        operation.takes_body::<T>(Required::True);
+        operation.fails(&[
+            ErrorCode::InvalidSignature,
+            ErrorCode::StaleTimestamp,
+            ErrorCode::MalformedRequest,
+            ErrorCode::PayloadTooLarge,
+            ErrorCode::ValidationFailed,
+            ErrorCode::InvalidAmount,
+        ]);
+    }
+}
+
+fn kept(headers: &HeaderMap) -> Value {
+    let mut all = Map::new();
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
+        .take(HEADERS_MAX)
+    {
+        let text: String = String::from_utf8_lossy(value.as_bytes())
+            .chars()
+            .filter(|c| *c != '\0')
+            .take(VALUE_LEN_MAX)
+            .collect();
+        all.insert(name.as_str().to_owned(), Value::String(text));
+    }
+    Value::Object(all)
+}

@@ -1,0 +1,66 @@
+//! `/device/transactions/dynamic-qr`. Answered without an envelope, as the contract has it.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use wire::ids::{DeviceId, TerminalId};
+
+use crate::http::auth::DeviceCaller;
+use crate::http::envelope::{self, Bare};
+use crate::http::error::ErrorCode;
+use crate::http::idempotency::{Answer, MustKey, begin};
+use crate::http::json::{Amount, Json};
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::dynamic_qr::{self, DynamicQr, Request};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{
+        DeviceCapabilityNotSupported, DeviceNotBound, InvalidAmount, InvalidState, PartnerTimeout,
+    };
+
+    Routes::of("Dynamic QR").post(
+        "/device/transactions/dynamic-qr",
+        create,
+        "A box asks for a QR with an amount",
+        &[
+            DeviceNotBound,
+            DeviceCapabilityNotSupported,
+            InvalidAmount,
+            InvalidState,
+            PartnerTimeout,
+        ],
+    )
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DynamicQrRequest)]
+struct Body {
+    device_id: Option<DeviceId>,
+    terminal_id: Option<TerminalId>,
+    amount: Amount,
+    currency: String,
+    request_id: String,
+}
+
+async fn create(
+    device: DeviceCaller,
+    State(context): State<Context>,
+    request: MustKey<Json<Body>>,
+) -> Answer<Bare<DynamicQr>> {
+    let body = request.body.0;
+    if let Some(named) = body.device_id {
+        device.must_be(named)?;
+    }
+    let wanted = Request {
+        request_id: body.request_id,
+        terminal_id: body.terminal_id,
+        amount: body.amount.rupiah()?,
+        currency: body.currency,
+    };
+    let mut unit = begin(&context, device.actor(), Some(request.key)).await?;
+    let code = dynamic_qr::create(&mut unit, device.id, &wanted).await?;
+    let reply = envelope::bare(&code)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

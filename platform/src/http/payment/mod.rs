@@ -1,0 +1,16 @@
+//! From a code that is shown to an announcement that is heard.
+
+mod callback;
+mod dynamic_qr;
+mod notification;
+mod transaction;
+
+use super::routes::Routes;
+
+/// The routes of these nouns.
+pub(super) fn routes() -> Routes {
+    transaction::routes()
+        .merge(notification::routes())
+        .merge(dynamic_qr::routes())
+        .merge(callback::routes())
+}

@@ -1,0 +1,34 @@
+//! `/device/notifications`: a box on HTTP says what became of an announcement.
+
+use axum::extract::State;
+use wire::message::PaymentAck;
+
+use crate::http::auth::DeviceCaller;
+use crate::http::envelope::{self, Data};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::json::Json;
+use crate::http::own::Own;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::notification;
+use crate::store::payment::notification::Notification;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::NotificationNotFound;
+
+    Routes::of("Announcements").post(
+        "/device/notifications/ack",
+        acknowledge,
+        "A box says what became of an announcement",
+        &[NotificationNotFound],
+    )
+}
+
+async fn acknowledge(
+    device: DeviceCaller,
+    State(context): State<Context>,
+    Json(body): Json<Own<PaymentAck>>,
+) -> Result<Data<Notification>, ApiError> {
+    let said = body.of(&device, PaymentAck::validate)?;
+    envelope::ok(&notification::acknowledge_one(&context, device.id, said).await?)
+}

@@ -1,0 +1,92 @@
+//! `/admin/transactions`.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{MerchantId, OutletId, TerminalId, TransactionId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{TransactionRead, TransactionWrite};
+use crate::http::envelope::{self, Accepted, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::notification;
+use crate::service::payment::transaction::{self, TransactionView};
+use crate::store::Scope;
+use crate::store::payment::notification::Notification;
+use crate::store::payment::transaction::{Filter, Transaction};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DeviceNotBound, InvalidState};
+
+    Routes::of("Transactions")
+        .get("/admin/transactions", list, "Payments, newest first", &[])
+        .get(
+            "/admin/transactions/{transaction_id}",
+            read,
+            "One payment, with its announcements",
+            &[],
+        )
+        .post(
+            "/admin/transactions/{transaction_id}/retry-notification",
+            retry_notification,
+            "Announces a payment again, as a replay",
+            &[InvalidState, DeviceNotBound],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    merchant_id: Option<MerchantId>,
+    outlet_id: Option<OutletId>,
+    terminal_id: Option<TerminalId>,
+    partner_reference: Option<String>,
+}
+
+async fn list(
+    staff: Staff<TransactionRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Transaction>, ApiError> {
+    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let filter = Filter {
+        status: query.status,
+        terminal_id: query.terminal_id,
+        outlet_id: query.outlet_id,
+        partner_reference: query.partner_reference,
+    };
+    let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<TransactionRead>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+) -> Result<Data<TransactionView>, ApiError> {
+    envelope::ok(&transaction::get(&context, staff.scope, id).await?)
+}
+
+async fn retry_notification(
+    staff: Staff<TransactionWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Accepted<Vec<Notification>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let events = notification::retry(&mut unit, id).await?;
+    let reply = envelope::accepted(&events)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,16 @@
+//! Who may come in, and the record of what they did.
+
+mod audit;
+mod login;
+mod token;
+mod user;
+
+use super::routes::Routes;
+
+/// The routes of these nouns.
+pub(super) fn routes() -> Routes {
+    login::routes()
+        .merge(user::routes())
+        .merge(token::routes())
+        .merge(audit::routes())
+}

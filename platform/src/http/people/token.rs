@@ -1,0 +1,94 @@
+//! `/admin/tokens`: what programs show instead of a login, and what logins gave.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{TokenId, UserId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{UserRead, UserWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::people::token::{self, NewToken, TokenRequest};
+use crate::store::people::token::{Filter, TokenView};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::MerchantNotFound;
+
+    Routes::of("Tokens")
+        .post(
+            "/admin/tokens",
+            create,
+            "Makes a token for a program; it is in this answer only",
+            &[MerchantNotFound],
+        )
+        .get(
+            "/admin/tokens",
+            list,
+            "Tokens without their secrets, newest first",
+            &[],
+        )
+        .post(
+            "/admin/tokens/{token_id}/revoke",
+            revoke,
+            "Ends a token",
+            &[],
+        )
+}
+
+/// The token is in the first answer and null in every repetition.
+async fn create(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<TokenRequest>>,
+) -> Answer<Created<NewToken>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let new = token::request(&mut unit, request.body.0).await?;
+    let reply = envelope::created(&new)?;
+    unit.commit_with(&envelope::without(&reply, &["token"])?)
+        .await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    role: Option<String>,
+    user_id: Option<UserId>,
+}
+
+async fn list(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<TokenView>, ApiError> {
+    let filter = Filter {
+        role: query.role,
+        user_id: query.user_id,
+    };
+    let rows = token::list(&context, staff.scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn revoke(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TokenId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<TokenView>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let revoked = token::revoke(&mut unit, id).await?;
+    let reply = envelope::ok(&revoked)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,99 @@
+//! `/admin/users`: who may log in.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::UserId;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{UserRead, UserWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::people::user::{self, Made, NewUser, UserPatch};
+use crate::store::people::user::{Filter, User};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{InvalidState, MerchantNotFound};
+
+    Routes::of("Users")
+        .post(
+            "/admin/users",
+            create,
+            "Makes a user; a password that was made is in this answer only",
+            &[MerchantNotFound],
+        )
+        .get("/admin/users", list, "Users, newest first", &[])
+        .get("/admin/users/{user_id}", read, "One user", &[])
+        .patch(
+            "/admin/users/{user_id}",
+            patch,
+            "Disables or enables a user, or sets the password",
+            &[InvalidState],
+        )
+}
+
+/// A password that was made for the user is in the first answer and null in every repetition.
+async fn create(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewUser>>,
+) -> Answer<Created<Made>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let made = user::create(&mut unit, request.body.0).await?;
+    let reply = envelope::created(&made)?;
+    unit.commit_with(&envelope::without(&reply, &["password"])?)
+        .await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    email: Option<String>,
+    role: Option<String>,
+    status: Option<String>,
+}
+
+async fn list(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<User>, ApiError> {
+    let filter = Filter {
+        email: query.email,
+        role: query.role,
+        status: query.status,
+    };
+    let rows = user::list(&context, staff.scope, filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    Id(id): Id<UserId>,
+) -> Result<Data<User>, ApiError> {
+    envelope::ok(&user::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    Id(id): Id<UserId>,
+    Json(change): Json<UserPatch>,
+) -> Result<Data<User>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = user::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}

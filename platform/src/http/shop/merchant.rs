@@ -1,0 +1,134 @@
+//! `/admin/merchants`.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{MerchantRead, MerchantWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::shop::merchant::{self, MerchantPatch, NewMerchant};
+use crate::store::shop::merchant::Merchant;
+use wire::ids::MerchantId;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DuplicateRequest, FeeProfileNotFound, InvalidState};
+
+    Routes::of("Merchants")
+        .post(
+            "/admin/merchants",
+            create,
+            "Registers a merchant, which then waits for its review",
+            &[FeeProfileNotFound],
+        )
+        .get("/admin/merchants", list, "Merchants, newest first", &[])
+        .get("/admin/merchants/{merchant_id}", read, "One merchant", &[])
+        .patch(
+            "/admin/merchants/{merchant_id}",
+            patch,
+            "Changes a merchant (merge patch), suspends it or takes it back",
+            &[InvalidState, FeeProfileNotFound, DuplicateRequest],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/approve",
+            approve,
+            "Approves a merchant and registers it with the QR partner: it may take payments",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/reject",
+            reject,
+            "Rejects a merchant, with the reason",
+            &[InvalidState],
+        )
+}
+
+async fn create(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewMerchant>>,
+) -> Answer<Created<Merchant>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let created = merchant::create(&mut unit, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct Filter {
+    status: Option<String>,
+}
+
+async fn list(
+    _: Staff<MerchantRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(filter): Query<Filter>,
+) -> Result<List<Merchant>, ApiError> {
+    let rows = merchant::list(&context, filter.status.as_deref(), page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<MerchantRead>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+) -> Result<Data<Merchant>, ApiError> {
+    envelope::ok(&merchant::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    Json(change): Json<MerchantPatch>,
+) -> Result<Data<Merchant>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = merchant::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+async fn approve(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<Merchant>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let approved = merchant::approve(&mut unit, id).await?;
+    let reply = envelope::ok(&approved)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rejection {
+    reason: String,
+}
+
+async fn reject(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    request: Keyed<Json<Rejection>>,
+) -> Answer<Data<Merchant>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let rejected = merchant::reject(&mut unit, id, request.body.0.reason).await?;
+    let reply = envelope::ok(&rejected)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,16 @@
+//! Merchants, their outlets and terminals, and what a merchant sees of its own.
+
+mod merchant;
+mod outlet;
+mod portal;
+mod terminal;
+
+use super::routes::Routes;
+
+/// The routes of these nouns.
+pub(super) fn routes() -> Routes {
+    merchant::routes()
+        .merge(outlet::routes())
+        .merge(terminal::routes())
+        .merge(portal::routes())
+}

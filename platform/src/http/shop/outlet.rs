@@ -1,0 +1,93 @@
+//! `/admin/outlets`, and creating one under its merchant.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{MerchantId, OutletId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{OutletRead, OutletWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::shop::outlet::{self, NewOutlet, OutletPatch};
+use crate::store::Scope;
+use crate::store::shop::outlet::Outlet;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::InvalidState;
+
+    Routes::of("Outlets")
+        .post(
+            "/admin/merchants/{merchant_id}/outlets",
+            create,
+            "Opens an outlet of a merchant",
+            &[],
+        )
+        .get("/admin/outlets", list, "Outlets, newest first", &[])
+        .get("/admin/outlets/{outlet_id}", read, "One outlet", &[])
+        .patch(
+            "/admin/outlets/{outlet_id}",
+            patch,
+            "Changes an outlet (merge patch)",
+            &[InvalidState],
+        )
+}
+
+async fn create(
+    staff: Staff<OutletWrite>,
+    State(context): State<Context>,
+    Id(merchant_id): Id<MerchantId>,
+    request: Keyed<Json<NewOutlet>>,
+) -> Answer<Created<Outlet>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let created = outlet::create(&mut unit, merchant_id, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct Filter {
+    merchant_id: Option<MerchantId>,
+}
+
+async fn list(
+    staff: Staff<OutletRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(filter): Query<Filter>,
+) -> Result<List<Outlet>, ApiError> {
+    let scope = filter.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let rows = outlet::list(&context, scope, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    staff: Staff<OutletRead>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+) -> Result<Data<Outlet>, ApiError> {
+    envelope::ok(&outlet::get(&context, staff.scope, id).await?)
+}
+
+async fn patch(
+    staff: Staff<OutletWrite>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+    Json(change): Json<OutletPatch>,
+) -> Result<Data<Outlet>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = outlet::patch(&mut unit, id, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}

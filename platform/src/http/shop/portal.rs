@@ -1,0 +1,149 @@
+//! `/merchant`: the portal of a merchant's own people. Whatever is asked, only the caller's merchant answers.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{OutletId, TerminalId, TransactionId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::PortalRead;
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::ApiError;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::fleet::device;
+use crate::service::payment::transaction;
+use crate::service::payment::transaction::TransactionView;
+use crate::service::shop::portal::{Me, Summary};
+use crate::service::shop::{outlet, portal};
+use crate::store::fleet::device::DeviceView;
+use crate::store::payment::transaction::Transaction;
+use crate::store::shop::outlet::Outlet;
+use crate::store::{self, Scope};
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Merchant portal")
+        .get("/merchant/me", me, "Whose portal this is", &[])
+        .get(
+            "/merchant/dashboard/summary",
+            summary,
+            "Today, yesterday, the last seven days, by outlet, and the boxes",
+            &[],
+        )
+        .get(
+            "/merchant/transactions",
+            transactions,
+            "One's own payments, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/transactions/{transaction_id}",
+            transaction,
+            "One of one's own payments",
+            &[],
+        )
+        .get(
+            "/merchant/devices",
+            devices,
+            "One's own boxes, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/outlets",
+            outlets,
+            "One's own outlets, newest first",
+            &[],
+        )
+}
+
+async fn me(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+) -> Result<Data<Me>, ApiError> {
+    let merchant = staff.merchant()?;
+    envelope::ok(&portal::me(&context, &staff.principal, merchant).await?)
+}
+
+async fn summary(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+) -> Result<Data<Summary>, ApiError> {
+    envelope::ok(&portal::summary(&context, staff.merchant()?).await?)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct TransactionQuery {
+    status: Option<String>,
+    outlet_id: Option<OutletId>,
+    terminal_id: Option<TerminalId>,
+}
+
+async fn transactions(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<TransactionQuery>,
+) -> Result<List<Transaction>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    let filter = store::payment::transaction::Filter {
+        status: query.status,
+        terminal_id: query.terminal_id,
+        outlet_id: query.outlet_id,
+        partner_reference: None,
+    };
+    let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn transaction(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+) -> Result<Data<TransactionView>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    envelope::ok(&transaction::get(&context, scope, id).await?)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct DeviceQuery {
+    online: Option<bool>,
+    terminal_id: Option<TerminalId>,
+}
+
+async fn devices(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<DeviceQuery>,
+) -> Result<List<DeviceView>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    let filter = store::fleet::device::Filter {
+        online: query.online,
+        terminal_id: query.terminal_id,
+        ..store::fleet::device::Filter::default()
+    };
+    let rows = device::list(&context, scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn outlets(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+) -> Result<List<Outlet>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    let rows = outlet::list(&context, scope, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}

@@ -1,0 +1,341 @@
+//! Commands: what operators order boxes to do, from the order to its end.
+//!
+//! An order is a row that the outbox sends until the box says how it ended, an operator takes it back or its time is
+//! over. Whatever comes first is its end; what a box says afterwards is kept beside it and changes nothing.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::command::{CommandStatus, CommandType};
+use domain::device::DeviceStatus;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use wire::ids::{CommandId, DeviceId};
+use wire::message::{self, CommandAck};
+use wire::{DownlinkMessage, Encoding};
+
+use crate::service::fleet::device;
+use crate::service::signal::Signal;
+use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::store::fleet::command::{Command, Due, End, Filter};
+use crate::store::{self, Page};
+
+/// How long an order is good for, unless it says otherwise, and at most; seconds.
+const EXPIRES_IN_S_DEFAULT: u32 = 300;
+const EXPIRES_IN_S_MAX: u32 = 7 * 86_400;
+/// How many orders may wait for one box.
+const OPEN_MAX: i64 = 100;
+/// How many orders are read from the outbox at once.
+const BATCH_MAX: i64 = 1000;
+/// How long after its end an order waits for an acknowledgement that is on its way.
+const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
+
+/// An order as an operator gives it.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "type": "set_volume", "payload": { "volume": 7 } }))]
+pub struct NewCommand {
+    #[serde(rename = "type")]
+    #[schema(value_type = domain::command::CommandType)]
+    pub kind: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Map<String, Value>>,
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 86400)]
+    pub expires_in: Option<u32>,
+}
+
+/// Puts an order into the outbox of a box.
+///
+/// # Errors
+/// No such device, or one that is out of service; a type that does not exist; a capability that the box lacks, which
+/// comes before wrong parameters; too many orders that wait.
+pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Result<Command> {
+    // Its lock lets orders to one box be counted one at a time.
+    let found = store::fleet::device::lock(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.catch_up();
+    let mut checks = Checks::default();
+    let kind: Option<CommandType> = checks.parse("type", &new.kind);
+    let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
+    if !(1..=EXPIRES_IN_S_MAX).contains(&expires_in) {
+        checks.refuse(
+            "expires_in",
+            format!("from 1 to {EXPIRES_IN_S_MAX} seconds"),
+        );
+    }
+    checks.finish()?;
+    let kind = kind.ok_or_else(|| Error::field("type", "is required"))?;
+    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
+    status.activate().map_err(device::invalid_state)?;
+    if let Some(capability) = kind.capability()
+        && !found
+            .capabilities
+            .iter()
+            .any(|has| has == capability.as_str())
+    {
+        return Err(Error::CapabilityNotSupported(capability.as_str()));
+    }
+    let payload = new.payload.unwrap_or_default();
+    kind.check(&payload).map_err(Error::Validation)?;
+    if store::fleet::command::count_open(unit.conn(), device_id).await? >= OPEN_MAX {
+        return Err(Error::RateLimited {
+            message: "too many commands wait for this device",
+            retry_after_s: EXPIRES_IN_S_DEFAULT,
+        });
+    }
+    let now = unit.now();
+    let command = Command {
+        id: CommandId::from_uuid(unit.uuid()),
+        device_id,
+        kind: kind.to_string(),
+        payload: Value::Object(payload),
+        status: CommandStatus::Queued.to_string(),
+        reason: None,
+        result_payload: None,
+        attempts: 0,
+        created_by: unit.actor_name().to_owned(),
+        created_at: now,
+        expires_at: now + TimeDelta::seconds(i64::from(expires_in)),
+        sent_at: None,
+        acked_at: None,
+        ended_at: None,
+        late_ack: None,
+    };
+    store::fleet::command::insert(unit.conn(), &command).await?;
+    unit.audit("command.create", command.id, None, Some(json!(command)))
+        .await?;
+    unit.signal(Signal::Command(device_id));
+    Ok(command)
+}
+
+/// Takes an order back. A box that has it already may carry it out all the same; what it says then is kept.
+///
+/// # Errors
+/// No such order of this box; [`Error::InvalidState`] when it has ended.
+pub async fn cancel(unit: &mut Unit, device_id: DeviceId, id: CommandId) -> Result<Command> {
+    let command = store::fleet::command::lock(unit.conn(), device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))?;
+    unit.catch_up();
+    if !is_open(&command)? {
+        return Err(Error::InvalidState {
+            current: command.status,
+            message: "the command has ended already".into(),
+        });
+    }
+    let end = End {
+        status: CommandStatus::Cancelled.as_str(),
+        reason: Some("cancelled by an operator"),
+        result_payload: None,
+        acked_at: None,
+        ended_at: unit.now(),
+    };
+    store::fleet::command::end(unit.conn(), id, &end).await?;
+    let cancelled = store::fleet::command::find(unit.conn(), device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))?;
+    unit.audit(
+        "command.cancel",
+        id,
+        Some(json!(command)),
+        Some(json!(cancelled)),
+    )
+    .await?;
+    Ok(cancelled)
+}
+
+/// Takes what a box said of an order. `None`: it is none of this box's.
+///
+/// # Errors
+/// The database's.
+pub async fn acknowledge(
+    context: &Context,
+    device_id: DeviceId,
+    ack: &CommandAck,
+) -> Result<Option<Command>> {
+    let now = context.clock().now();
+    let mut tx = context.transaction().await?;
+    let Some(command) = store::fleet::command::lock(&mut tx, device_id, ack.command_id).await?
+    else {
+        return Ok(None);
+    };
+    if is_open(&command)? {
+        let end = End {
+            status: ack.status.as_str(),
+            reason: ack.reason.as_deref(),
+            result_payload: ack.result_payload.as_ref(),
+            acked_at: Some(now),
+            ended_at: now,
+        };
+        store::fleet::command::end(&mut tx, command.id, &end).await?;
+    } else if command.acked_at.is_none() || command.status != ack.status.as_str() {
+        let late_ack = json!({
+            "status": ack.status,
+            "reason": ack.reason,
+            "result_payload": ack.result_payload,
+            "acked_at": now,
+        });
+        store::fleet::command::keep_late_ack(&mut tx, command.id, &late_ack, now).await?;
+    }
+    let known = store::fleet::command::find(&mut tx, device_id, ack.command_id).await?;
+    tx.commit().await?;
+    Ok(known)
+}
+
+fn is_open(command: &Command) -> Result<bool> {
+    let status: CommandStatus = command.status.parse().map_err(anyhow::Error::from)?;
+    Ok(status.is_open())
+}
+
+/// One order of a box.
+///
+/// # Errors
+/// [`Noun::Command`] not found, or another box's.
+pub async fn get(context: &Context, device_id: DeviceId, id: CommandId) -> Result<Command> {
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::command::find(&mut conn, device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))
+}
+
+/// A box's orders, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found; a status or type that does not exist.
+pub async fn list_of_device(
+    context: &Context,
+    device_id: DeviceId,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Command>> {
+    let mut checks = Checks::default();
+    if let Some(status) = &filter.status {
+        let _: Option<CommandStatus> = checks.parse("status", status);
+    }
+    if let Some(kind) = &filter.kind {
+        let _: Option<CommandType> = checks.parse("type", kind);
+    }
+    checks.finish()?;
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::fleet::command::list_of_device(&mut conn, device_id, filter, page).await?)
+}
+
+/// An order that is to be sent now.
+#[derive(Debug)]
+pub struct Send {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which order.
+    pub id: CommandId,
+    /// The signed bytes.
+    pub payload: Bytes,
+    /// For how long it is of use, seconds.
+    pub expires_s: u32,
+    attempts: i32,
+}
+
+/// What these boxes are ordered now, oldest first for each, signed and ready. `all`: also what is not due again yet,
+/// because the box has just become reachable.
+///
+/// # Errors
+/// The database's.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn due_as(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Send>> {
+    let now = context.clock().now();
+    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
+    let mut conn = context.pool().acquire().await?;
+    let due = store::fleet::command::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
+    drop(conn);
+    due.into_iter()
+        .map(|due| seal(context, due, encoding, now))
+        .collect()
+}
+
+fn seal(
+    context: &Context,
+    due: Due,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> Result<Send> {
+    let encoding = match encoding {
+        Some(encoding) => encoding,
+        None => due.payload_encoding.parse().map_err(anyhow::Error::from)?,
+    };
+    let message = DownlinkMessage::Command(message::Command {
+        command_id: due.id,
+        kind: due.kind,
+        payload: due.payload,
+        issued_at: due.created_at,
+        expires_at: due.expires_at,
+    });
+    let payload = context
+        .signer()
+        .seal(&message, due.device_id, encoding)
+        .map_err(anyhow::Error::from)?;
+    let left = (due.expires_at - now).num_seconds().max(1);
+    Ok(Send {
+        device_id: due.device_id,
+        id: due.id,
+        payload: payload.into(),
+        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
+        attempts: due.attempts,
+    })
+}
+
+/// Notes that orders were handed to the wire, and when each is tried again.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let ids: Vec<CommandId> = sends.iter().map(|send| send.id).collect();
+    let resend = context.settings().resend;
+    let next: Vec<DateTime<Utc>> = sends
+        .iter()
+        .map(|send| now + resend.wait_after(send.attempts.unsigned_abs() + 1))
+        .collect();
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::command::mark_sent(&mut conn, &ids, &next, now).await?;
+    Ok(())
+}
+
+/// Connected boxes to which an order is to be sent again.
+///
+/// # Errors
+/// The database's.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::command::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// Ends orders whose time is over.
+///
+/// # Errors
+/// The database's.
+pub async fn end_overdue(context: &Context, limit: i64) -> Result<u64> {
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::command::end_overdue(&mut conn, now - LATE_ACK, now, limit).await?)
+}

@@ -1,0 +1,298 @@
+//! Devices: registering boxes, and taking them out of service.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use wire::ids::DeviceId;
+
+use crate::service::signal::Signal;
+use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
+use crate::store::fleet::device::{Device, DeviceView, Filter};
+use crate::store::{self, Page, Scope};
+
+/// What a device is registered from.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "serial_number": "SN-0001", "model": "SB-1", "capabilities": ["speaker"] }))]
+pub struct NewDevice {
+    #[schema(min_length = 1, max_length = 64)]
+    pub serial_number: String,
+    #[schema(min_length = 1, max_length = 60)]
+    pub model: String,
+    #[schema(value_type = Vec<domain::device::Capability>)]
+    pub capabilities: Vec<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
+    pub communication_mode: Option<String>,
+}
+
+/// A device at the only moment at which its activation code can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Registered {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceView,
+    /// The one-time code that activates it.
+    #[schema(value_type = Option<String>)]
+    pub activation_code: String,
+    /// Until when the code is good.
+    pub activation_code_expires_at: DateTime<Utc>,
+}
+
+/// What an operator changes of a device.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct DevicePatch {
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::DeviceStatus>)]
+    pub status: Option<String>,
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
+    pub model: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<domain::device::Capability>>)]
+    pub capabilities: Option<Vec<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
+    pub communication_mode: Option<String>,
+}
+
+/// Registers a box that is about to be shipped.
+///
+/// # Errors
+/// Wrong fields; a serial number that is registered already.
+pub async fn create(unit: &mut Unit, new: NewDevice) -> Result<Registered> {
+    let mut checks = Checks::default();
+    check_serial_number(&mut checks, &new.serial_number);
+    checks.text("model", &new.model, 60);
+    let capabilities = check_capabilities(&mut checks, &new.capabilities);
+    let mode = match new.communication_mode.as_deref() {
+        None => CommunicationMode::Mqtt,
+        Some(text) => checks
+            .parse("communication_mode", text)
+            .unwrap_or(CommunicationMode::Mqtt),
+    };
+    checks.finish()?;
+    let now = unit.now();
+    let device = Device {
+        id: DeviceId::from_uuid(unit.uuid()),
+        serial_number: new.serial_number,
+        model: new.model,
+        capabilities,
+        communication_mode: mode.to_string(),
+        status: DeviceStatus::Registered.to_string(),
+        payload_encoding: wire::Encoding::Json.as_str().to_owned(),
+        created_at: now,
+        updated_at: now,
+        activated_at: None,
+    };
+    store::fleet::device::insert(unit.conn(), &device)
+        .await
+        .map_err(|error| {
+            if Error::breaks(&error, "devices_serial_number_unique") {
+                Error::Duplicate {
+                    message: "this serial number is registered already".into(),
+                    retry_after_s: None,
+                }
+            } else {
+                error.into()
+            }
+        })?;
+    let config = json!({ "heartbeat_interval_s": unit.context().settings().heartbeat_interval_s, "language": "id", "volume": 8 });
+    store::fleet::config::insert(unit.conn(), device.id, &config, now).await?;
+    let view = view(unit, device.id).await?;
+    unit.audit("device.create", device.id, None, Some(json!(view)))
+        .await?;
+    issue_code(unit, view).await
+}
+
+/// Revokes the activation code that is out and issues another: the box lost its key, or was never activated in time.
+///
+/// # Errors
+/// [`Error::InvalidState`] for a box that is out of service.
+pub async fn renew_activation_code(unit: &mut Unit, id: DeviceId) -> Result<Registered> {
+    let device = store::fleet::device::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let status: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
+    status.activate().map_err(invalid_state)?;
+    let view = view(unit, id).await?;
+    unit.audit("device.activation_code", id, None, None).await?;
+    issue_code(unit, view).await
+}
+
+async fn issue_code(unit: &mut Unit, device: DeviceView) -> Result<Registered> {
+    let code = secret::activation_code();
+    let now = unit.now();
+    let expires_at = now + unit.context().settings().activation_code_lifetime;
+    let row_id = unit.uuid();
+    store::fleet::activation::replace(
+        unit.conn(),
+        row_id,
+        device.id,
+        &secret::hash(&code),
+        now,
+        expires_at,
+    )
+    .await?;
+    Ok(Registered {
+        device,
+        activation_code: code,
+        activation_code_expires_at: expires_at,
+    })
+}
+
+/// One device with what is known of it.
+///
+/// # Errors
+/// [`Noun::Device`] not found, or not for this scope.
+pub async fn get(context: &Context, scope: Scope, id: DeviceId) -> Result<DeviceView> {
+    let mut conn = context.pool().acquire().await?;
+    find_view(&mut conn, scope, id).await
+}
+
+/// The encoding in which a box reads downlinks.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::Encoding> {
+    let mut conn = context.pool().acquire().await?;
+    let found = store::fleet::device::find(&mut conn, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(found
+        .payload_encoding
+        .parse()
+        .map_err(anyhow::Error::from)?)
+}
+
+/// Devices, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    context: &Context,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<DeviceView>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::device::views(&mut conn, scope, None, filter, page).await?)
+}
+
+/// Changes a device. Suspending or retiring it revokes its credentials and ends its session.
+///
+/// # Errors
+/// Wrong fields; [`Error::InvalidState`] for a step its life does not have.
+pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<DeviceView> {
+    let mut checks = Checks::default();
+    let wanted: Option<DeviceStatus> = patch
+        .status
+        .as_deref()
+        .and_then(|text| checks.parse("status", text));
+    checks.optional_text("model", patch.model.as_deref(), 60);
+    let capabilities = patch
+        .capabilities
+        .as_deref()
+        .map(|given| check_capabilities(&mut checks, given));
+    let mode: Option<CommunicationMode> = patch
+        .communication_mode
+        .as_deref()
+        .and_then(|text| checks.parse("communication_mode", text));
+    checks.finish()?;
+    let mut device = store::fleet::device::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.catch_up();
+    let before = view(unit, id).await?;
+    let current: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {
+        let next = match wanted {
+            DeviceStatus::Suspended => current.suspend(),
+            DeviceStatus::Retired => current.retire(),
+            // Its credentials stay revoked: it needs a new activation code to come back.
+            DeviceStatus::Active => current.reinstate(),
+            DeviceStatus::Registered => Err(InvalidTransition { current, wanted }),
+        }
+        .map_err(invalid_state)?;
+        device.status = next.to_string();
+        let now = unit.now();
+        if !next.may_connect() {
+            let certificate_serials =
+                store::fleet::credential::revoke_all(unit.conn(), id, next.as_str(), now).await?;
+            store::people::token::revoke_device(unit.conn(), id, now).await?;
+            unit.signal(Signal::Revoked {
+                device_id: id,
+                certificate_serials,
+            });
+        }
+    }
+    if let Some(model) = patch.model {
+        device.model = model;
+    }
+    if let Some(capabilities) = capabilities {
+        device.capabilities = capabilities;
+    }
+    if let Some(mode) = mode {
+        device.communication_mode = mode.to_string();
+    }
+    device.updated_at = unit.now();
+    store::fleet::device::update(unit.conn(), &device).await?;
+    let after = view(unit, id).await?;
+    unit.audit("device.patch", id, Some(json!(before)), Some(json!(after)))
+        .await?;
+    Ok(after)
+}
+
+pub(crate) async fn view(unit: &mut Unit, id: DeviceId) -> Result<DeviceView> {
+    find_view(unit.conn(), Scope::All, id).await
+}
+
+async fn find_view(
+    conn: &mut sqlx::PgConnection,
+    scope: Scope,
+    id: DeviceId,
+) -> Result<DeviceView> {
+    let one = Page {
+        limit: 1,
+        after: None,
+    };
+    let mut found =
+        store::fleet::device::views(conn, scope, Some(id), &Filter::default(), one).await?;
+    found.pop().ok_or(Error::NotFound(Noun::Device))
+}
+
+pub(crate) fn check_serial_number(checks: &mut Checks, serial_number: &str) {
+    let plain = serial_number
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if !plain || !(1..=64).contains(&serial_number.len()) {
+        checks.refuse(
+            "serial_number",
+            "1 to 64 letters, digits, hyphens, underscores or points",
+        );
+    }
+}
+
+fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    for capability in given {
+        if let Some(capability) = checks.parse::<Capability>("capabilities", capability) {
+            known.insert(capability.to_string());
+        }
+    }
+    known.into_iter().collect()
+}
+
+pub(crate) fn invalid_state(error: InvalidTransition) -> Error {
+    Error::InvalidState {
+        current: error.current.to_string(),
+        message: error.to_string(),
+    }
+}

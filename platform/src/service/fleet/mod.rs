@@ -1,0 +1,10 @@
+//! The boxes: identity, presence, orders and configuration.
+
+pub mod binding;
+pub mod command;
+pub mod config;
+pub mod credential;
+pub mod device;
+pub mod heartbeat;
+pub mod provisioning;
+pub mod session;

@@ -1,0 +1,127 @@
+//! MQTT sessions: who may connect, what is remembered, and presence.
+
+use serde_json::{Value, json};
+use wire::ids::DeviceId;
+
+use crate::service::{Context, Result};
+use crate::store;
+use crate::store::fleet::session::Opening;
+
+/// A CONNECT that asks to be admitted.
+#[derive(Debug)]
+pub struct Connect<'a> {
+    /// The box.
+    pub device_id: DeviceId,
+    /// The serial number of its certificate.
+    pub certificate_serial: &'a str,
+    /// Whether an earlier session is to be forgotten.
+    pub clean_start: bool,
+    /// How long the session is kept after its end, seconds; 0: not at all.
+    pub expiry_s: u32,
+}
+
+/// An admitted session.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its epoch.
+    pub epoch: i64,
+    /// The subscriptions that were kept; absent when there was no session to continue.
+    pub kept: Option<Value>,
+}
+
+/// Admits a box if its certificate may be used now, and shows it as online.
+///
+/// # Errors
+/// The database's. `None`: it may not.
+pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Admitted>> {
+    let now = context.clock().now();
+    let mut tx = context.transaction().await?;
+    let serial = connect.certificate_serial;
+    let Some(used) =
+        store::fleet::credential::may_use(&mut tx, connect.device_id, serial, now).await?
+    else {
+        return Ok(None);
+    };
+    if !used {
+        store::fleet::credential::mark_used(&mut tx, connect.device_id, serial, now).await?;
+    }
+    let opening = Opening {
+        device_id: connect.device_id,
+        node: &context.settings().node,
+        persistent: connect.expiry_s > 0,
+        clean_start: connect.clean_start,
+        certificate_serial: serial,
+        expiry_s: i64::from(connect.expiry_s),
+    };
+    let opened = store::fleet::session::open(&mut tx, &opening, now).await?;
+    if store::fleet::presence::set_online(&mut tx, connect.device_id, true, now).await? {
+        store::fleet::presence::record_event(&mut tx, connect.device_id, now, "online", None)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(Some(Admitted {
+        epoch: opened.epoch,
+        kept: opened.kept,
+    }))
+}
+
+/// Keeps a session's subscriptions; `false` when it is no longer the current one.
+///
+/// # Errors
+/// The database's.
+pub async fn keep_subscriptions(
+    context: &Context,
+    device_id: DeviceId,
+    epoch: i64,
+    subscriptions: &Value,
+) -> Result<bool> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(
+        store::fleet::session::set_subscriptions(&mut conn, device_id, epoch, subscriptions)
+            .await?,
+    )
+}
+
+/// Ends a session's connection and shows the box as offline, unless it has connected again since.
+///
+/// # Errors
+/// The database's.
+pub async fn end(
+    context: &Context,
+    device_id: DeviceId,
+    epoch: i64,
+    forget: bool,
+    reason: &str,
+) -> Result<()> {
+    let now = context.clock().now();
+    let mut tx = context.transaction().await?;
+    if store::fleet::session::end(&mut tx, device_id, epoch, forget, reason, now).await?
+        && store::fleet::presence::set_online(&mut tx, device_id, false, now).await?
+    {
+        store::fleet::presence::record_event(
+            &mut tx,
+            device_id,
+            now,
+            "offline",
+            Some(json!({ "reason": reason })),
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// At start: ends what an earlier life of this node left connected.
+///
+/// # Errors
+/// The database's.
+pub async fn end_leftovers(context: &Context) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::session::end_leftovers(
+        &mut conn,
+        &context.settings().node,
+        context.clock().now(),
+    )
+    .await?;
+    Ok(())
+}

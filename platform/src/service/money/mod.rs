@@ -1,0 +1,4 @@
+//! What a payment costs, and how the rest reaches its merchant.
+
+pub mod fee;
+pub mod settlement;

@@ -1,0 +1,206 @@
+//! What a verified callback means, and how it is answered.
+
+use chrono::{DateTime, Utc};
+use domain::callback::{Callback, CallbackStatus, CallbackTarget};
+use domain::qris::Nmid;
+use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
+use wire::ids::{CallbackId, TransactionId};
+
+use super::{Incoming, Receipt};
+use crate::service::{Error, Noun, Result, Unit};
+use crate::store::payment::transaction::Transaction;
+use crate::store::shop::merchant::Merchant;
+use crate::store::{self, Scope};
+
+/// How a callback is answered.
+pub(super) enum Verdict {
+    Taken(Receipt),
+    Refused(Error),
+}
+
+impl Verdict {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Taken(receipt) => receipt.verdict,
+            Self::Refused(_) => "incident",
+        }
+    }
+
+    pub(super) fn taken(
+        verdict: &'static str,
+        transaction: Option<&Transaction>,
+        status: Option<TransactionStatus>,
+    ) -> Self {
+        Self::Taken(Receipt {
+            verdict,
+            transaction_id: transaction.map(|transaction| transaction.id),
+            status,
+        })
+    }
+}
+
+/// A verified callback on its way through the transaction.
+pub(super) struct Reception<'a> {
+    pub(super) id: CallbackId,
+    pub(super) partner_id: &'a str,
+    pub(super) incoming: &'a Incoming,
+    pub(super) callback: &'a Callback,
+    pub(super) received_at: DateTime<Utc>,
+}
+
+impl Reception<'_> {
+    pub(super) async fn judge(&self, unit: &mut Unit) -> Result<Verdict> {
+        let known = store::payment::transaction::id_by_reference(
+            unit.conn(),
+            self.partner_id,
+            &self.callback.partner_reference,
+        )
+        .await?;
+        match (&self.callback.target, known) {
+            (CallbackTarget::Transaction { id, .. }, Some(known)) if known != *id => {
+                let error = Error::Duplicate {
+                    message: "this partner_reference belongs to another transaction".into(),
+                    retry_after_s: None,
+                };
+                self.refuse(unit, "reference_reused", Some(known), error)
+                    .await
+            }
+            (CallbackTarget::Transaction { id, .. }, _) => self.judge_known(unit, *id).await,
+            (CallbackTarget::Static { .. }, Some(known)) => self.judge_known(unit, known).await,
+            (
+                CallbackTarget::Static {
+                    nmid,
+                    terminal_label,
+                },
+                None,
+            ) => self.judge_static(unit, nmid, terminal_label.as_ref()).await,
+        }
+    }
+
+    async fn judge_known(&self, unit: &mut Unit, id: TransactionId) -> Result<Verdict> {
+        let Some(transaction) =
+            store::payment::transaction::lock_of_partner(unit.conn(), self.partner_id, id).await?
+        else {
+            let error = Error::NotFound(Noun::Transaction);
+            return self.refuse(unit, "unknown_transaction", None, error).await;
+        };
+        let merchant =
+            store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
+                .await?
+                .ok_or_else(|| anyhow::anyhow!("{id} has no merchant"))?;
+        let reference = &self.callback.partner_reference;
+        let kept =
+            store::payment::incident::kept_of(unit.conn(), self.partner_id, id, reference).await?;
+        let nmid: Option<Nmid> = merchant
+            .nmid
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(anyhow::Error::from)?;
+        let status: TransactionStatus = transaction.status.parse().map_err(anyhow::Error::from)?;
+        let view = TransactionView {
+            status,
+            amount: transaction.amount,
+            nmid: nmid.as_ref(),
+            partner_reference: transaction.partner_reference.as_deref(),
+            reference_is_unmatched: kept.reference_is_unmatched,
+            reversal_is_held: kept.reversal_is_held,
+        };
+        let decision = decide(&view, self.callback);
+        self.carry_out(unit, &transaction, &merchant, status, decision)
+            .await
+    }
+
+    async fn carry_out(
+        &self,
+        unit: &mut Unit,
+        transaction: &Transaction,
+        merchant: &Merchant,
+        status: TransactionStatus,
+        decision: Decision,
+    ) -> Result<Verdict> {
+        let taken = |verdict, status| Ok(Verdict::taken(verdict, Some(transaction), Some(status)));
+        match decision {
+            Decision::Paid { late } => {
+                self.keep(unit, "accepted", None, Some(transaction.id), 200)
+                    .await?;
+                self.pay(unit, transaction, merchant, status, late).await?;
+                taken("accepted", TransactionStatus::Paid)
+            }
+            Decision::Failed => {
+                self.end(unit, transaction, status, TransactionStatus::Failed)
+                    .await
+            }
+            Decision::Expired => {
+                self.end(unit, transaction, status, TransactionStatus::Expired)
+                    .await
+            }
+            Decision::Reversed => {
+                self.keep(unit, "accepted", None, Some(transaction.id), 200)
+                    .await?;
+                self.reverse(unit, transaction).await?;
+                taken("accepted", TransactionStatus::Reversed)
+            }
+            Decision::Duplicate => {
+                self.keep(unit, "duplicate", None, Some(transaction.id), 200)
+                    .await?;
+                taken("duplicate", status)
+            }
+            Decision::OtherReference => {
+                self.keep(
+                    unit,
+                    "unmatched",
+                    Some("paid_already"),
+                    Some(transaction.id),
+                    200,
+                )
+                .await?;
+                self.keep_money(unit, Some(transaction.id), "paid_already")
+                    .await?;
+                taken("unmatched", status)
+            }
+            Decision::Held => {
+                self.keep(unit, "held", None, Some(transaction.id), 200)
+                    .await?;
+                let kind = match self.callback.status {
+                    CallbackStatus::Reversed => "reversal_before_success",
+                    _ => "success_after_reversal",
+                };
+                self.incident(unit, kind, Some(transaction.id)).await?;
+                taken("held", status)
+            }
+            Decision::Ignored { contradictory } => {
+                self.keep(unit, "ignored", None, Some(transaction.id), 200)
+                    .await?;
+                if contradictory {
+                    self.incident(unit, "contradicts_payment", Some(transaction.id))
+                        .await?;
+                }
+                taken("ignored", status)
+            }
+            Decision::Mismatch(mismatch) => {
+                let error = if transaction.partner_reference.as_ref()
+                    == Some(&self.callback.partner_reference)
+                {
+                    Error::Duplicate {
+                        message: format!(
+                            "this partner_reference was used for another {}",
+                            mismatch.as_str()
+                        ),
+                        retry_after_s: None,
+                    }
+                } else {
+                    Error::InvalidState {
+                        current: status.to_string(),
+                        message: format!("the {} is not the transaction's", mismatch.as_str()),
+                    }
+                };
+                let kind = match mismatch {
+                    Mismatch::Amount => "amount_mismatch",
+                    Mismatch::Merchant => "merchant_mismatch",
+                };
+                self.refuse(unit, kind, Some(transaction.id), error).await
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Notifications: what boxes are told of payments, from the outbox to the acknowledgement.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::announcement::AnnouncementWindow;
+use domain::transaction::TransactionStatus;
+use serde_json::json;
+use wire::ids::{DeviceId, EventId, TransactionId};
+use wire::message::{Currency, PaymentAck, PaymentSuccess};
+use wire::{DownlinkMessage, Encoding};
+
+use crate::service::signal::Signal;
+use crate::service::{Context, Error, Noun, Result, Unit};
+use crate::store::payment::notification::{Ack, Announcement, Due, Notification};
+use crate::store::{self, Page, Scope};
+
+/// How many announcements are read from the outbox at once.
+const BATCH_MAX: i64 = 1000;
+/// How long after its end an announcement waits for a late acknowledgement before it is called stale.
+const LATE_ACK: TimeDelta = TimeDelta::seconds(10);
+
+/// An announcement that is to be sent now.
+#[derive(Debug)]
+pub struct Send {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which announcement.
+    pub event_id: EventId,
+    /// The signed bytes.
+    pub payload: Bytes,
+    /// For how long it is of use, seconds.
+    pub expires_s: u32,
+    attempts: i32,
+}
+
+/// A payment that is to be announced.
+#[derive(Debug)]
+pub(crate) struct Payment<'a> {
+    pub(crate) transaction: &'a store::payment::transaction::Transaction,
+    pub(crate) merchant_name: &'a str,
+    pub(crate) paid_at: DateTime<Utc>,
+    pub(crate) window: AnnouncementWindow,
+    pub(crate) replay: bool,
+}
+
+/// Puts a payment into the outbox of every box at its terminal. Nothing for one whose time is over already.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Vec<EventId>> {
+    let now = unit.now();
+    if payment.window.is_over(now) {
+        return Ok(Vec::new());
+    }
+    let mut events = Vec::new();
+    for listener in
+        store::fleet::binding::listeners_for_share(unit.conn(), payment.transaction.terminal_id)
+            .await?
+    {
+        let event_id = EventId::from_uuid(unit.uuid());
+        let announcement = Announcement {
+            transaction_id: payment.transaction.id,
+            merchant_name: payment.merchant_name,
+            amount: payment.transaction.amount,
+            paid_at: payment.paid_at,
+            replay: payment.replay,
+            created_at: now,
+            delayed_after: payment.window.delayed_after,
+            announce_until: payment.window.announce_until,
+        };
+        store::payment::notification::insert(unit.conn(), event_id, listener, &announcement)
+            .await?;
+        unit.signal(Signal::Announce(listener.device_id));
+        events.push(event_id);
+    }
+    Ok(events)
+}
+
+/// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
+/// is not due again yet, because the box has just become reachable.
+///
+/// # Errors
+/// The database's.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn due_as(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Send>> {
+    let now = context.clock().now();
+    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
+    let mut conn = context.pool().acquire().await?;
+    let due = store::payment::notification::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
+    drop(conn);
+    due.iter()
+        .map(|due| seal(context, due, encoding, now))
+        .collect()
+}
+
+fn seal(
+    context: &Context,
+    due: &Due,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> Result<Send> {
+    let encoding = match encoding {
+        Some(encoding) => encoding,
+        None => due.payload_encoding.parse().map_err(anyhow::Error::from)?,
+    };
+    let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
+        event_id: due.event_id,
+        sequence: due.sequence,
+        binding_id: due.binding_id,
+        transaction_id: due.transaction_id,
+        merchant_name: due.merchant_name.clone(),
+        amount: due.amount,
+        currency: Currency::Idr,
+        paid_at: due.paid_at,
+        sent_at: now,
+        delayed_after: due.delayed_after,
+        announce_until: due.announce_until,
+        replay: due.replay,
+        speech: wire::speech::payment(due.amount).map_err(anyhow::Error::from)?,
+    });
+    let payload = context
+        .signer()
+        .seal(&message, due.device_id, encoding)
+        .map_err(anyhow::Error::from)?;
+    let left = (due.announce_until - now).num_seconds().max(1);
+    Ok(Send {
+        device_id: due.device_id,
+        event_id: due.event_id,
+        payload: payload.into(),
+        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
+        attempts: due.attempts,
+    })
+}
+
+/// Notes that announcements were handed to the wire, and when each is tried again.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
+    let next: Vec<DateTime<Utc>> = sends
+        .iter()
+        .map(|send| {
+            now + context
+                .settings()
+                .resend
+                .wait_after(send.attempts.unsigned_abs() + 1)
+        })
+        .collect();
+    let mut conn = context.pool().acquire().await?;
+    store::payment::notification::mark_sent(&mut conn, &events, &next, now).await?;
+    Ok(())
+}
+
+/// Connected boxes to which something is to be sent again.
+///
+/// # Errors
+/// The database's.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(
+        store::payment::notification::devices_with_due(&mut conn, context.clock().now(), limit)
+            .await?,
+    )
+}
+
+/// What a box said, as it is stored. Its clock is only data: a time that does not read is left out, never a reason to
+/// refuse.
+pub fn ack(device_id: DeviceId, said: PaymentAck) -> Ack {
+    let played_at = said
+        .played_at
+        .as_deref()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    Ack {
+        event_id: said.event_id,
+        device_id,
+        status: said.status.as_str().to_owned(),
+        played_at: played_at.map(|time| time.to_utc()),
+        reason: said.reason,
+    }
+}
+
+/// Takes what one box said about one announcement, and answers with what is known of it now.
+///
+/// # Errors
+/// [`Noun::Notification`] not found, or another box's.
+pub async fn acknowledge_one(
+    context: &Context,
+    device_id: DeviceId,
+    said: PaymentAck,
+) -> Result<Notification> {
+    let event_id = said.event_id;
+    let strangers = acknowledge(context, &[ack(device_id, said)]).await?;
+    if !strangers.is_empty() {
+        return Err(Error::NotFound(Noun::Notification));
+    }
+    let mut conn = context.pool().acquire().await?;
+    store::payment::notification::find_of_device(&mut conn, device_id, event_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Notification))
+}
+
+/// Takes what boxes said about announcements. Returns those that were not theirs to speak of.
+///
+/// # Errors
+/// The database's; then none of them is taken.
+pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>> {
+    let mut tx = context.transaction().await?;
+    let owned =
+        store::payment::notification::acknowledge(&mut tx, acks, context.clock().now()).await?;
+    tx.commit().await?;
+    Ok(acks
+        .iter()
+        .map(|ack| ack.event_id)
+        .filter(|event_id| !owned.contains(event_id))
+        .collect())
+}
+
+/// Ends announcements that nobody heard in time.
+///
+/// # Errors
+/// The database's.
+pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(
+        store::payment::notification::end_stale(&mut conn, context.clock().now() - LATE_ACK, limit)
+            .await?,
+    )
+}
+
+/// A box's announcements, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn list_of_device(
+    context: &Context,
+    device_id: DeviceId,
+    page: Page,
+) -> Result<Vec<Notification>> {
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::payment::notification::list_of_device(&mut conn, device_id, page).await?)
+}
+
+/// Announces a payment again to every box at its terminal: new events, always spoken as delayed.
+///
+/// # Errors
+/// [`Error::InvalidState`] unless the transaction is paid; [`Error::DeviceNotBound`] when no box stands there.
+pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notification>> {
+    let transaction = store::payment::transaction::find(unit.conn(), Scope::All, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))?;
+    let (TransactionStatus::Paid, Some(paid_at)) = (
+        transaction.status.parse().map_err(anyhow::Error::from)?,
+        transaction.paid_at,
+    ) else {
+        return Err(Error::InvalidState {
+            current: transaction.status,
+            message: "only a paid transaction is announced".into(),
+        });
+    };
+    let merchant = store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let window = unit
+        .context()
+        .settings()
+        .announcement
+        .replay_window(unit.now());
+    let payment = Payment {
+        transaction: &transaction,
+        merchant_name: &merchant.brand_name,
+        paid_at,
+        window,
+        replay: true,
+    };
+    let events = enqueue(unit, &payment).await?;
+    if events.is_empty() {
+        return Err(Error::DeviceNotBound);
+    }
+    unit.audit(
+        "transaction.retry_notification",
+        id,
+        None,
+        Some(json!({ "event_ids": events })),
+    )
+    .await?;
+    let all = store::payment::notification::list_of_transaction(unit.conn(), id).await?;
+    Ok(all
+        .into_iter()
+        .filter(|notification| events.contains(&notification.event_id))
+        .collect())
+}

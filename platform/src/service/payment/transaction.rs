@@ -1,0 +1,68 @@
+//! Transactions: reading them, and ending those that nobody paid.
+
+use domain::transaction::TransactionStatus;
+use serde::Serialize;
+use utoipa::ToSchema;
+use wire::ids::TransactionId;
+
+use crate::service::{Context, Error, Noun, Result};
+use crate::store::payment::notification::Notification;
+use crate::store::payment::transaction::{Filter, Transaction};
+use crate::store::{self, Page, Scope};
+
+/// A transaction with what was announced of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransactionView {
+    /// The transaction.
+    #[serde(flatten)]
+    pub transaction: Transaction,
+    /// Its announcements.
+    pub notifications: Vec<Notification>,
+}
+
+/// One transaction.
+///
+/// # Errors
+/// [`Noun::Transaction`] not found, or not for this scope.
+pub async fn get(context: &Context, scope: Scope, id: TransactionId) -> Result<TransactionView> {
+    let mut conn = context.pool().acquire().await?;
+    let transaction = store::payment::transaction::find(&mut conn, scope, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))?;
+    let notifications = store::payment::notification::list_of_transaction(&mut conn, id).await?;
+    Ok(TransactionView {
+        transaction,
+        notifications,
+    })
+}
+
+/// Transactions, newest first.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn list(
+    context: &Context,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Transaction>> {
+    if let Some(status) = &filter.status {
+        status
+            .parse::<TransactionStatus>()
+            .map_err(|error| Error::field("status", error.to_string()))?;
+    }
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::payment::transaction::list(&mut conn, scope, filter, page).await?)
+}
+
+/// Expires transactions whose time is over.
+///
+/// # Errors
+/// The database's.
+pub async fn expire_overdue(context: &Context, limit: i64) -> Result<u64> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(
+        store::payment::transaction::expire_overdue(&mut conn, context.clock().now(), limit)
+            .await?,
+    )
+}

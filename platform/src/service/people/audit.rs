@@ -1,0 +1,226 @@
+//! The audit log: reading it, sealing it, and finding out whether somebody was at it.
+//!
+//! Changes write their rows in their own transactions, many at a time. One sealer at a time takes what has been
+//! committed and appends it to a chain of hashes ([`domain::audit`]). Its head is in the metrics, in the log and in
+//! the API: whoever keeps one elsewhere can prove later that nothing before it was touched.
+
+use chrono::{DateTime, Utc};
+use domain::audit::{self, GENESIS, Hash};
+use serde::Serialize;
+
+use crate::service::{Context, Result};
+use crate::store::people::audit::{Entry, Filter, Record, Seal};
+use crate::store::{self, Page};
+use utoipa::ToSchema;
+
+/// How many batches are sealed before others get their turn.
+const SEAL_BATCHES_MAX: usize = 20;
+/// How many links are read at a time when the chain is verified.
+const VERIFY_BATCH: i64 = 1000;
+/// How many findings are told.
+const FINDINGS_MAX: usize = 100;
+
+/// The end of the chain.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = AuditHead)]
+pub struct Head {
+    /// How many rows are sealed.
+    pub seq: i64,
+    /// The hash over all of them, lower-case hex.
+    pub head: String,
+    /// When the last one was sealed.
+    pub sealed_at: Option<DateTime<Utc>>,
+    /// How many committed rows wait for their seal.
+    pub waiting: i64,
+}
+
+/// What came out of a verification.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The end of the chain.
+    pub head: Head,
+    /// What is wrong, each in a sentence; the first hundred.
+    pub findings: Vec<String>,
+}
+
+/// The log, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Entry>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::people::audit::list(&mut conn, filter, page).await?)
+}
+
+/// The end of the chain.
+///
+/// # Errors
+/// The database's.
+pub async fn head(context: &Context) -> Result<Head> {
+    let mut conn = context.pool().acquire().await?;
+    read_head(&mut conn).await
+}
+
+async fn read_head(conn: &mut sqlx::PgConnection) -> Result<Head> {
+    let progress = store::people::audit::progress(conn).await?;
+    Ok(Head {
+        seq: progress.seq.unwrap_or(0),
+        head: hex::encode(progress.head.as_deref().unwrap_or(&GENESIS)),
+        sealed_at: progress.sealed_at,
+        waiting: progress.waiting,
+    })
+}
+
+/// Seals committed rows, batch by batch, until there are none or it has been at it long enough.
+///
+/// # Errors
+/// The database's; a chain that cannot be continued.
+pub async fn seal(context: &Context, batch: i64) -> Result<()> {
+    for _ in 0..SEAL_BATCHES_MAX {
+        if seal_batch(context, batch).await? < batch {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Seals up to `limit` rows in one transaction, and says how many.
+async fn seal_batch(context: &Context, limit: i64) -> Result<i64> {
+    let mut tx = context.transaction().await?;
+    store::people::audit::lock_chain(&mut tx).await?;
+    let records = store::people::audit::take_waiting(&mut tx, limit).await?;
+    if records.is_empty() {
+        return Ok(0);
+    }
+    let last = store::people::audit::head(&mut tx).await?;
+    let (mut seq, mut previous) = match &last {
+        None => (0, GENESIS),
+        Some(seal) => (seal.seq, hash(&seal.head)?),
+    };
+    let now = context.clock().now();
+    let mut seals = Vec::with_capacity(records.len());
+    for record in &records {
+        seq += 1;
+        let row_hash = audit::row_hash(row(record));
+        let head = audit::head(&previous, seq, record.id, &row_hash, now.timestamp_micros());
+        seals.push(Seal {
+            seq,
+            audit_id: record.id,
+            row_hash: row_hash.to_vec(),
+            previous_head: previous.to_vec(),
+            head: head.to_vec(),
+            sealed_at: now,
+        });
+        previous = head;
+    }
+    store::people::audit::append(&mut tx, &seals).await?;
+    tx.commit().await?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floats; exact up to 2^53 rows"
+    )]
+    metrics::gauge!("audit_chain_seq").set(seq as f64);
+    // Where logs are kept elsewhere, each of these is a head that nobody here can change.
+    tracing::info!(target: "audit", seq, head = hex::encode(previous), "audit rows sealed");
+    Ok(i64::try_from(seals.len()).unwrap_or(limit))
+}
+
+/// Reads the whole chain and compares it with the log. `known_head`, of an earlier time, must be in it.
+///
+/// # Errors
+/// The database's.
+pub async fn verify(context: &Context, known_head: Option<&str>) -> Result<Report> {
+    // One view of everything, however long it takes and whatever is written meanwhile.
+    let mut tx = context.transaction().await?;
+    store::people::audit::hold_view(&mut tx).await?;
+    let head = read_head(&mut tx).await?;
+    let mut findings = Findings::default();
+    let mut known_seen = known_head.is_none_or(|known| known == hex::encode(GENESIS));
+    let (mut seq, mut previous) = (0, GENESIS);
+    loop {
+        let links = store::people::audit::chain_after(&mut tx, seq, VERIFY_BATCH).await?;
+        if links.is_empty() {
+            break;
+        }
+        for (seal, record) in &links {
+            findings.check_link(seq, &previous, seal, record.as_ref());
+            known_seen |= known_head.is_some_and(|known| known == hex::encode(&seal.head));
+            seq = seal.seq;
+            previous = hash(&seal.head)?;
+        }
+    }
+    if !known_seen {
+        findings
+            .add("the head that you named is not in the chain: links were cut off or made anew");
+    }
+    for id in store::people::audit::strangers(&mut tx, VERIFY_BATCH).await? {
+        findings.add(format!(
+            "row {id} was inserted past the chain: it is neither sealed nor waiting"
+        ));
+    }
+    for id in store::people::audit::lost(&mut tx, VERIFY_BATCH).await? {
+        findings.add(format!("row {id} was deleted before it was sealed"));
+    }
+    Ok(Report {
+        head,
+        findings: findings.0,
+    })
+}
+
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn add(&mut self, finding: impl Into<String>) {
+        if self.0.len() < FINDINGS_MAX {
+            self.0.push(finding.into());
+        }
+    }
+
+    fn check_link(&mut self, last_seq: i64, previous: &Hash, seal: &Seal, record: Option<&Record>) {
+        let (seq, id) = (seal.seq, seal.audit_id);
+        if seq != last_seq + 1 {
+            self.add(format!("the chain has no link {}", last_seq + 1));
+        } else if seal.previous_head != previous {
+            self.add(format!("link {seq} does not continue link {last_seq}"));
+        }
+        match record {
+            None => self.add(format!(
+                "row {id} was deleted: link {seq} seals a row that is not there"
+            )),
+            Some(record) if audit::row_hash(row(record))[..] != seal.row_hash[..] => {
+                self.add(format!("row {id} was changed after link {seq} sealed it"));
+            }
+            Some(_) => {}
+        }
+        let whole = match (hash(&seal.previous_head), hash(&seal.row_hash)) {
+            (Ok(previous), Ok(row_hash)) => {
+                let at = seal.sealed_at.timestamp_micros();
+                audit::head(&previous, seq, id, &row_hash, at)[..] == seal.head[..]
+            }
+            _ => false,
+        };
+        if !whole {
+            self.add(format!("link {seq} was changed"));
+        }
+    }
+}
+
+fn row(record: &Record) -> audit::Row<'_> {
+    audit::Row {
+        id: record.id,
+        at_us: record.at.timestamp_micros(),
+        actor: &record.actor,
+        action: &record.action,
+        entity: &record.entity,
+        request_id: record.request_id.as_deref(),
+        before: record.before.as_deref(),
+        after: record.after.as_deref(),
+    }
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash> {
+    Ok(bytes
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("a hash of {} bytes in the audit chain", bytes.len()))?)
+}

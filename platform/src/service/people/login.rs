@@ -1,0 +1,135 @@
+//! Logging in: an email and a password for a token.
+//!
+//! An attempt is counted before its password is looked at, in a transaction of its own, and taken back when it
+//! succeeds. So a thousand guesses at once are no better than one after another, whichever processes they reach. An
+//! email that nobody has is counted, worked on and answered like any other.
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::user::Email;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::service::people::{password, token};
+use crate::service::{Actor, Checks, Context, Error, Result};
+use crate::store;
+use crate::store::people::login::Attempt;
+use crate::store::people::user::User;
+use utoipa::ToSchema;
+
+/// How long a failed attempt counts.
+const WINDOW: TimeDelta = TimeDelta::minutes(15);
+/// Failed attempts in that time for one email: enough for a person who tries all its passwords.
+const PER_EMAIL_MAX: i64 = 10;
+/// And from one address, behind which may be a whole office.
+const PER_ADDRESS_MAX: i64 = 50;
+/// Whatever is longer than the longest password was not typed by a person.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// What a person sends to log in.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Login {
+    #[schema(min_length = 1)]
+    pub email: String,
+    #[schema(min_length = 1)]
+    pub password: String,
+}
+
+/// What a person gets for it.
+#[derive(Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct LoggedIn {
+    pub token: String,
+    pub token_type: &'static str,
+    pub expires_at: DateTime<Utc>,
+    pub user: User,
+}
+
+/// Logs a person in. `address` is where the request came from, as far as throttling is concerned.
+///
+/// # Errors
+/// [`Error::WrongLogin`], whatever was wrong; [`Error::RateLimited`] after too many of those.
+pub async fn login(
+    context: &Context,
+    login: Login,
+    address: Option<String>,
+    request_id: Option<String>,
+) -> Result<LoggedIn> {
+    let mut checks = Checks::default();
+    let email: Option<Email> = checks.parse("email", &login.email);
+    if login.password.is_empty() || login.password.len() > PASSWORD_BYTES_MAX {
+        checks.refuse("password", "is required");
+    }
+    checks.finish()?;
+    let email = email.ok_or_else(|| Error::field("email", "is required"))?;
+
+    let attempt = count(context, &email, address).await?;
+    let mut conn = context.pool().acquire().await?;
+    let known = store::people::user::credentials(&mut conn, email.as_str()).await?;
+    // Nothing of the database is held while the password is worked on.
+    drop(conn);
+    let hash = known.as_ref().map(|known| known.password_hash.clone());
+    let right = password::verify(login.password, hash).await?;
+    let Some(proven) = known.filter(|_| right) else {
+        metrics::counter!("logins_total", "result" => "refused").increment(1);
+        return Err(Error::WrongLogin);
+    };
+
+    let mut unit = context
+        .begin(Actor {
+            name: proven.id.to_string(),
+            request_id,
+        })
+        .await?;
+    // It may have been disabled, or given a new password, while we were hashing.
+    let Some(user) = store::people::user::hold_active(unit.conn(), &proven).await? else {
+        metrics::counter!("logins_total", "result" => "refused").increment(1);
+        return Err(Error::WrongLogin);
+    };
+    store::people::login::delete(unit.conn(), attempt.id).await?;
+    let new = token::create_for_user(&mut unit, &user).await?;
+    let after = json!({ "token_id": new.id, "expires_at": new.expires_at });
+    unit.audit("user.login", user.id, None, Some(after)).await?;
+    unit.commit().await?;
+    metrics::counter!("logins_total", "result" => "accepted").increment(1);
+    Ok(LoggedIn {
+        token: new.token,
+        token_type: "Bearer",
+        expires_at: new.expires_at,
+        user,
+    })
+}
+
+/// Counts an attempt, unless there were too many.
+async fn count(context: &Context, email: &Email, address: Option<String>) -> Result<Attempt> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let now = unit.now();
+    let attempt = Attempt {
+        id: unit.uuid(),
+        email_sha256: digest::digest(&digest::SHA256, email.as_str().as_bytes())
+            .as_ref()
+            .to_vec(),
+        address,
+        attempted_at: now,
+    };
+    let since = now - WINDOW;
+    let conn = unit.conn();
+    store::people::login::serialise(conn, &attempt).await?;
+    let of_email = store::people::login::nth_of_email(conn, &attempt, since, PER_EMAIL_MAX).await?;
+    let of_address =
+        store::people::login::nth_of_address(conn, &attempt, since, PER_ADDRESS_MAX).await?;
+    // The oldest that counts must have left the window.
+    if let Some(oldest) = of_email.max(of_address) {
+        metrics::counter!("logins_total", "result" => "throttled").increment(1);
+        let wait = (oldest - since).num_seconds() + 1;
+        return Err(Error::RateLimited {
+            message: "too many failed logins",
+            retry_after_s: u32::try_from(wait).unwrap_or(1),
+        });
+    }
+    store::people::login::insert(conn, &attempt).await?;
+    unit.commit().await?;
+    Ok(attempt)
+}

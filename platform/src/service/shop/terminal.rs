@@ -1,0 +1,240 @@
+//! Terminals, and the code that is printed for one.
+
+use domain::qris::{QrisCode, TerminalLabel};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use wire::ids::{OutletId, TerminalId};
+
+use crate::service::merge::Field;
+use crate::service::shop::merchant;
+use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::store::shop::terminal::Terminal;
+use crate::store::{self, Page, Scope};
+
+/// What a terminal is created from.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct NewTerminal {
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 25)]
+    pub terminal_label: Option<String>,
+    #[serde(default)]
+    #[schema(pattern = "^(static|dynamic|both)$")]
+    pub qr_mode: Option<String>,
+}
+
+/// A terminal with the payload of its printed code, where it has one.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TerminalView {
+    /// The terminal.
+    #[serde(flatten)]
+    pub terminal: Terminal,
+    /// The static QRIS payload; null for a dynamic-only terminal or a merchant that takes no payments.
+    pub static_qr_payload: Option<String>,
+}
+
+const QR_MODES: [&str; 3] = ["static", "dynamic", "both"];
+
+/// Creates a terminal of an outlet. Without a label it gets the merchant's next number.
+///
+/// # Errors
+/// Wrong fields; no such outlet; a label the merchant uses already.
+pub async fn create(
+    unit: &mut Unit,
+    outlet_id: OutletId,
+    new: NewTerminal,
+) -> Result<TerminalView> {
+    let qr_mode = new.qr_mode.unwrap_or_else(|| "both".to_owned());
+    let mut checks = Checks::default();
+    check(
+        &mut checks,
+        &new.name,
+        new.terminal_label.as_deref(),
+        &qr_mode,
+    );
+    checks.finish()?;
+    let outlet = store::shop::outlet::find(unit.conn(), Scope::All, outlet_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Outlet))?;
+    // The merchant's lock keeps two terminals from taking the same next number.
+    let merchant = store::shop::merchant::lock(unit.conn(), outlet.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let terminal_label = match new.terminal_label {
+        Some(label) => label,
+        None => format!(
+            "T{:03}",
+            store::shop::terminal::count(unit.conn(), outlet.merchant_id).await? + 1
+        ),
+    };
+    let now = unit.now();
+    let terminal = Terminal {
+        id: TerminalId::from_uuid(unit.uuid()),
+        merchant_id: outlet.merchant_id,
+        outlet_id,
+        name: new.name,
+        terminal_label,
+        qr_mode,
+        created_at: now,
+        updated_at: now,
+    };
+    store::shop::terminal::insert(unit.conn(), &terminal)
+        .await
+        .map_err(known)?;
+    unit.audit("terminal.create", terminal.id, None, Some(json!(terminal)))
+        .await?;
+    view(unit.context(), terminal, &merchant)
+}
+
+fn check(checks: &mut Checks, name: &str, label: Option<&str>, qr_mode: &str) {
+    checks.text("name", name, 100);
+    if let Some(label) = label {
+        let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
+    }
+    if !QR_MODES.contains(&qr_mode) {
+        checks.refuse("qr_mode", format!("one of {}", QR_MODES.join(", ")));
+    }
+}
+
+fn known(error: sqlx::Error) -> Error {
+    if Error::breaks(&error, "terminals_label_unique") {
+        Error::Duplicate {
+            message: "the merchant has a terminal with this label already".into(),
+            retry_after_s: None,
+        }
+    } else {
+        error.into()
+    }
+}
+
+/// What an operator changes of a terminal: a merge patch. Payments of codes that were printed with an earlier label
+/// are not attributed any more, and wait in the unmatched list.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct TerminalPatch {
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    pub name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 25)]
+    pub terminal_label: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(static|dynamic|both)$")]
+    pub qr_mode: Field<String>,
+}
+
+/// Changes a terminal.
+///
+/// # Errors
+/// Wrong fields; no such terminal; a label the merchant uses already.
+pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Result<TerminalView> {
+    let mut terminal = store::shop::terminal::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Terminal))?;
+    unit.catch_up();
+    let before = json!(terminal);
+    let mut checks = Checks::default();
+    for (field, change, value) in [
+        ("name", patch.name, &mut terminal.name),
+        (
+            "terminal_label",
+            patch.terminal_label,
+            &mut terminal.terminal_label,
+        ),
+        ("qr_mode", patch.qr_mode, &mut terminal.qr_mode),
+    ] {
+        change.apply_required(&mut checks, field, value);
+    }
+    check(
+        &mut checks,
+        &terminal.name,
+        Some(&terminal.terminal_label),
+        &terminal.qr_mode,
+    );
+    checks.finish()?;
+    terminal.updated_at = unit.now();
+    store::shop::terminal::update(unit.conn(), &terminal)
+        .await
+        .map_err(known)?;
+    unit.audit("terminal.patch", id, Some(before), Some(json!(terminal)))
+        .await?;
+    let merchant = store::shop::merchant::find(unit.conn(), Scope::All, terminal.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    view(unit.context(), terminal, &merchant)
+}
+
+/// The payload of the code that is printed for a terminal.
+///
+/// # Errors
+/// [`Noun::Terminal`] not found, or not for this scope; [`Error::InvalidState`] for a terminal that has none.
+pub async fn static_qr_payload(context: &Context, scope: Scope, id: TerminalId) -> Result<String> {
+    let view = get(context, scope, id).await?;
+    view.static_qr_payload
+        .ok_or_else(|| match view.terminal.qr_mode.as_str() {
+            "dynamic" => Error::InvalidState {
+                current: view.terminal.qr_mode,
+                message: "a terminal with dynamic codes alone has none to print".into(),
+            },
+            _ => Error::InvalidState {
+                current: "not_approved".into(),
+                message: "only an approved merchant takes payments".into(),
+            },
+        })
+}
+
+/// One terminal.
+///
+/// # Errors
+/// [`Noun::Terminal`] not found, or not for this scope.
+pub async fn get(context: &Context, scope: Scope, id: TerminalId) -> Result<TerminalView> {
+    let mut conn = context.pool().acquire().await?;
+    let terminal = store::shop::terminal::find(&mut conn, scope, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Terminal))?;
+    let merchant = store::shop::merchant::find(&mut conn, scope, terminal.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    view(context, terminal, &merchant)
+}
+
+/// Terminals, newest first, optionally of one outlet.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    context: &Context,
+    scope: Scope,
+    outlet: Option<OutletId>,
+    page: Page,
+) -> Result<Vec<Terminal>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::shop::terminal::list(&mut conn, scope, outlet, page).await?)
+}
+
+fn view(
+    context: &Context,
+    terminal: Terminal,
+    owner: &store::shop::merchant::Merchant,
+) -> Result<TerminalView> {
+    let static_qr_payload = match merchant::registration(context, owner) {
+        Ok(registration) if terminal.qr_mode != "dynamic" => {
+            let label: TerminalLabel = terminal
+                .terminal_label
+                .parse()
+                .map_err(anyhow::Error::from)?;
+            Some(QrisCode::static_(&registration, Some(&label)).to_string())
+        }
+        Ok(_) | Err(Error::InvalidState { .. }) => None,
+        Err(other) => return Err(other),
+    };
+    Ok(TerminalView {
+        terminal,
+        static_qr_payload,
+    })
+}

@@ -1,0 +1,160 @@
+//! Activation codes, and the count of wrong ones.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wire::ids::DeviceId;
+
+/// The code of a device that is neither revoked nor replaced.
+#[derive(Debug, Clone)]
+pub struct Code {
+    /// The row's id.
+    pub id: Uuid,
+    /// SHA-256 of the code.
+    pub code_hash: Vec<u8>,
+    /// Until when it may be used.
+    pub expires_at: DateTime<Utc>,
+    /// When it was used first.
+    pub used_at: Option<DateTime<Utc>>,
+    /// The key it was used for.
+    pub used_public_key_sha256: Option<String>,
+}
+
+/// Revokes whatever code is out and stores a new one.
+///
+/// # Errors
+/// The database's.
+pub async fn replace(
+    conn: &mut PgConnection,
+    id: Uuid,
+    device_id: DeviceId,
+    code_hash: &[u8],
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
+        device_id.as_uuid(),
+        now
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO activation_codes (id, device_id, code_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        id,
+        device_id.as_uuid(),
+        code_hash,
+        now,
+        expires_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The open code of a device.
+///
+/// # Errors
+/// The database's.
+pub async fn find_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Code>> {
+    sqlx::query_as!(
+        Code,
+        "SELECT id, code_hash, expires_at, used_at, used_public_key_sha256 FROM activation_codes
+         WHERE device_id = $1 AND revoked_at IS NULL",
+        device_id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Notes for which key a code was used.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_used(
+    conn: &mut PgConnection,
+    id: Uuid,
+    public_key_sha256: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE activation_codes SET used_at = coalesce(used_at, $2), used_public_key_sha256 = $3
+         WHERE id = $1 AND (used_public_key_sha256 IS NULL OR used_public_key_sha256 = $3)",
+        id,
+        now,
+        public_key_sha256
+    )
+    .execute(conn)
+    .await?;
+    crate::store::exactly_one(&result)
+}
+
+/// How often a wrong code was tried for a serial number since a time.
+///
+/// # Errors
+/// The database's.
+pub async fn failures_since(
+    conn: &mut PgConnection,
+    serial_number: &str,
+    since: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM activation_failures WHERE serial_number = $1 AND failed_at > $2"#,
+        serial_number,
+        since
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Counts one wrong try.
+///
+/// # Errors
+/// The database's.
+pub async fn record_failure(
+    conn: &mut PgConnection,
+    serial_number: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO activation_failures (serial_number, failed_at) VALUES ($1, $2)",
+        serial_number,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets wrong tries from before a time.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "DELETE FROM activation_failures WHERE failed_at < $1",
+        before
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Revokes the code of a box that has been used.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_used(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND used_at IS NOT NULL AND revoked_at IS NULL",
+        device_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

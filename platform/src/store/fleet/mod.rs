@@ -1,0 +1,11 @@
+//! The boxes: identity, presence, orders and configuration.
+
+pub mod activation;
+pub mod binding;
+pub mod command;
+pub mod config;
+pub mod credential;
+pub mod device;
+pub mod heartbeat;
+pub mod presence;
+pub mod session;

@@ -1,0 +1,166 @@
+//! Settlements: what was claimed for a payout, and of which transactions.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::Rupiah;
+use wire::ids::{MerchantId, SettlementId};
+
+use crate::store::{Page, Scope};
+
+/// A settlement, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Settlement {
+    pub id: SettlementId,
+    pub merchant_id: MerchantId,
+    #[schema(value_type = domain::settlement::SettlementStatus)]
+    pub status: String,
+    #[schema(value_type = domain::merchant::PayoutMode)]
+    pub payout_mode: String,
+    pub destination: Option<String>,
+    pub cutoff: DateTime<Utc>,
+    pub gross: Rupiah,
+    pub fee: Rupiah,
+    pub refunds: Rupiah,
+    pub net: Rupiah,
+    pub transaction_count: i64,
+    pub bank_reference: Option<String>,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a settlement is made from.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Claim<'a> {
+    pub id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub payout_mode: &'a str,
+    pub destination: Option<&'a str>,
+    pub cutoff: DateTime<Utc>,
+    pub created_by: &'a str,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Merchants with something that was not settled yet, in the order in which they are locked.
+///
+/// # Errors
+/// The database's.
+pub async fn merchants_with_unsettled(
+    conn: &mut PgConnection,
+    cutoff: DateTime<Utc>,
+) -> sqlx::Result<Vec<MerchantId>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT m.id FROM merchants m
+         WHERE EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
+                       AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
+            OR EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1 AND t.status = 'reversed'
+                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund'))
+         ORDER BY m.id",
+        cutoff
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(MerchantId::from_uuid).collect())
+}
+
+/// Makes a merchant's settlement of everything that was paid before the cutoff and is in none yet: sales, and the refunds
+/// of what was reversed. One statement finds, locks, adds up and claims, so that what is added up is what is claimed.
+/// The caller holds the merchant's lock. `None` and no effect when there is nothing, or nothing is left after refunds:
+/// that is carried to a later run.
+///
+/// # Errors
+/// The database's.
+pub async fn claim(
+    conn: &mut PgConnection,
+    claim: &Claim<'_>,
+) -> sqlx::Result<Option<SettlementId>> {
+    let id = sqlx::query_scalar!(
+        r#"WITH eligible AS (
+             SELECT t.id, t.amount, t.fee, t.net, t.settlement_id IS NULL AS is_unsettled, t.status = 'reversed' AS is_reversed
+             FROM transactions t
+             WHERE t.merchant_id = $2 AND t.paid_at < $5 AND t.status IN ('paid', 'reversed')
+               AND (t.settlement_id IS NULL OR (t.status = 'reversed' AND NOT EXISTS (
+                    SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
+             FOR NO KEY UPDATE OF t),
+         lines AS (
+             SELECT id, 'sale' AS kind, amount, fee, net FROM eligible WHERE is_unsettled
+             UNION ALL
+             SELECT id, 'refund', amount, fee, net FROM eligible WHERE is_reversed),
+         totals AS (
+             SELECT coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0)::bigint AS gross,
+                    coalesce(sum(fee) FILTER (WHERE kind = 'sale'), 0)::bigint AS fee,
+                    coalesce(sum(net) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunds,
+                    count(DISTINCT id) AS transaction_count
+             FROM lines),
+         settlement AS (
+             INSERT INTO settlements (id, merchant_id, status, payout_mode, destination, cutoff, gross, fee, refunds, net,
+                 transaction_count, created_by, created_at)
+             SELECT $1, $2, 'pending', $3, $4, $5, gross, fee, refunds, gross - fee - refunds, transaction_count, $6, $7
+             FROM totals WHERE gross - fee - refunds > 0
+             RETURNING id),
+         items AS (
+             INSERT INTO settlement_items (transaction_id, kind, settlement_id, amount, fee, net)
+             SELECT l.id, l.kind, s.id, l.amount, l.fee, l.net FROM lines l, settlement s),
+         claimed AS (
+             UPDATE transactions t SET settlement_id = s.id FROM eligible e, settlement s WHERE t.id = e.id AND e.is_unsettled)
+         SELECT id AS "id!" FROM settlement"#,
+        claim.id.as_uuid(),
+        claim.merchant_id.as_uuid(),
+        claim.payout_mode,
+        claim.destination,
+        claim.cutoff,
+        claim.created_by,
+        claim.created_at
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(SettlementId::from_uuid))
+}
+
+/// One settlement.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: SettlementId,
+) -> sqlx::Result<Option<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT * FROM settlements WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
+        id.as_uuid(),
+        scope.merchant()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Settlements, newest first, optionally of one status.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    status: Option<&str>,
+    page: Page,
+) -> sqlx::Result<Vec<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT * FROM settlements
+         WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        scope.merchant(),
+        status,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}

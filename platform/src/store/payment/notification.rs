@@ -1,0 +1,366 @@
+//! Notifications: the outbox of announcements.
+//!
+//! A row is open (pending, sent, received) until the box said how it ended or its time is over.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::Rupiah;
+use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
+
+use crate::store::Page;
+use crate::store::fleet::binding::Listener;
+
+/// An announcement, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Notification {
+    pub event_id: EventId,
+    pub sequence: i64,
+    pub transaction_id: TransactionId,
+    pub device_id: DeviceId,
+    pub amount: Rupiah,
+    #[schema(value_type = domain::announcement::NotificationStatus)]
+    pub status: String,
+    pub reason: Option<String>,
+    pub attempts: i32,
+    pub replay: bool,
+    pub created_at: DateTime<Utc>,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub received_at: Option<DateTime<Utc>>,
+    pub played_at: Option<DateTime<Utc>>,
+    pub acked_at: Option<DateTime<Utc>>,
+    pub announce_until: DateTime<Utc>,
+}
+
+/// What is announced, the same for every box at the terminal.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Announcement<'a> {
+    pub transaction_id: TransactionId,
+    pub merchant_name: &'a str,
+    pub amount: Rupiah,
+    pub paid_at: DateTime<Utc>,
+    pub replay: bool,
+    pub created_at: DateTime<Utc>,
+    pub delayed_after: DateTime<Utc>,
+    pub announce_until: DateTime<Utc>,
+}
+
+/// Puts an announcement into the outbox of a box, with the box's next sequence number.
+///
+/// # Errors
+/// The database's; `notifications_once`.
+pub async fn insert(
+    conn: &mut PgConnection,
+    event_id: EventId,
+    listener: Listener,
+    announcement: &Announcement<'_>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "WITH next AS (
+             UPDATE notification_sequences SET last_sequence = last_sequence + 1 WHERE device_id = $2 RETURNING last_sequence)
+         INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
+             replay, status, created_at, next_attempt_at, delayed_after, announce_until)
+         SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, 'pending', $9, $9, $10, $11 FROM next",
+        event_id.as_uuid(),
+        listener.device_id.as_uuid(),
+        listener.binding_id.as_uuid(),
+        announcement.transaction_id.as_uuid(),
+        announcement.merchant_name,
+        announcement.amount.to_i64(),
+        announcement.paid_at,
+        announcement.replay,
+        announcement.created_at,
+        announcement.delayed_after,
+        announcement.announce_until
+    )
+    .execute(conn)
+    .await?;
+    crate::store::exactly_one(&result)
+}
+
+/// An announcement that is to be sent now.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Due {
+    pub event_id: EventId,
+    pub device_id: DeviceId,
+    pub sequence: i64,
+    pub binding_id: BindingId,
+    pub transaction_id: TransactionId,
+    pub merchant_name: String,
+    pub amount: Rupiah,
+    pub paid_at: DateTime<Utc>,
+    pub replay: bool,
+    pub attempts: i32,
+    pub delayed_after: DateTime<Utc>,
+    pub announce_until: DateTime<Utc>,
+    pub payload_encoding: String,
+}
+
+/// What these boxes still have to be told, in sequence order for each: whatever is due by `due_by`.
+/// A box that said `received` has it already and is not told again.
+///
+/// # Errors
+/// The database's.
+pub async fn due(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    due_by: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Due>> {
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query_as!(
+        Due,
+        "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
+                n.replay, n.attempts, n.delayed_after, n.announce_until, d.payload_encoding
+         FROM notifications n JOIN devices d ON d.id = n.device_id
+         WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+           AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
+         ORDER BY n.device_id, n.sequence LIMIT $4",
+        &devices,
+        due_by,
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Boxes with something due by `now`, so that they can be asked about one by one.
+///
+/// # Errors
+/// The database's.
+pub async fn devices_with_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeviceId>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
+         WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+           AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+}
+
+/// Notes that announcements were handed to the wire, and when each is to be tried again.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_sent(
+    conn: &mut PgConnection,
+    events: &[EventId],
+    next_attempts: &[DateTime<Utc>],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let events: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
+         locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
+         UPDATE notifications n SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
+             sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
+         FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
+        &events,
+        next_attempts,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a box said about an announcement.
+#[derive(Debug, Clone)]
+pub struct Ack {
+    /// The announcement.
+    pub event_id: EventId,
+    /// The box that said it: an acknowledgement counts only for its own.
+    pub device_id: DeviceId,
+    /// received, failed, stale or played.
+    pub status: String,
+    /// When it was played, by the box's clock.
+    pub played_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// Takes acknowledgements: the rank only rises (received < failed, stale < played). Returns the events
+/// that belong to the box that spoke of them; the others are not this box's to acknowledge.
+///
+/// # Errors
+/// The database's.
+pub async fn acknowledge(
+    conn: &mut PgConnection,
+    acks: &[Ack],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<EventId>> {
+    let events: Vec<Uuid> = acks.iter().map(|ack| ack.event_id.as_uuid()).collect();
+    let devices: Vec<Uuid> = acks.iter().map(|ack| ack.device_id.as_uuid()).collect();
+    let statuses: Vec<String> = acks.iter().map(|ack| ack.status.clone()).collect();
+    let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
+    let reasons: Vec<Option<String>> = acks.iter().map(|ack| ack.reason.clone()).collect();
+    let rows = sqlx::query_scalar!(
+        r#"WITH said AS (
+             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
+                 AS a (event_id, device_id, status, played_at, reason)),
+         owned AS (
+             SELECT n.event_id, n.status AS old_status FROM notifications n
+             WHERE EXISTS (SELECT 1 FROM said WHERE said.event_id = n.event_id AND said.device_id = n.device_id)
+             ORDER BY n.event_id FOR UPDATE OF n),
+         ranked AS (
+             SELECT DISTINCT ON (said.event_id) said.*, rank.new FROM said JOIN owned USING (event_id),
+                 LATERAL (SELECT CASE said.status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS new,
+                     CASE owned.old_status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS old) rank
+             WHERE rank.new > rank.old ORDER BY said.event_id, rank.new DESC),
+         risen AS (
+             UPDATE notifications n SET status = r.status, reason = r.reason,
+                 received_at = coalesce(n.received_at, $6),
+                 played_at = CASE r.status WHEN 'played' THEN coalesce(r.played_at, $6) ELSE n.played_at END,
+                 acked_at = CASE WHEN r.new >= 2 THEN $6 ELSE n.acked_at END
+             FROM ranked r WHERE n.event_id = r.event_id)
+         SELECT event_id FROM owned"#,
+        &events,
+        &devices,
+        &statuses,
+        &played as &[Option<DateTime<Utc>>],
+        &reasons as &[Option<String>],
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(EventId::from_uuid).collect())
+}
+
+/// Closes the outbox of an ended binding: nothing of it is announced any more.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_binding(
+    conn: &mut PgConnection,
+    binding_id: BindingId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'failed', reason = 'unbound', acked_at = $2
+         WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')",
+        binding_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Closes the outbox for a transaction that was taken back.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'failed', reason = 'reversed', acked_at = $2
+         WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')",
+        transaction_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Ends up to `limit` announcements whose time was over by `before`.
+///
+/// # Errors
+/// The database's.
+pub async fn end_stale(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
+             SELECT event_id FROM notifications
+             WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        before,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// One announcement, if it is this box's.
+///
+/// # Errors
+/// The database's.
+pub async fn find_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> sqlx::Result<Option<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE event_id = $1 AND device_id = $2",
+        event_id.as_uuid(),
+        device_id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A box's announcements, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    page: Page,
+) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE device_id = $1 AND ($2::timestamptz IS NULL OR (created_at, event_id) < ($2, $3::uuid))
+         ORDER BY created_at DESC, event_id DESC LIMIT $4",
+        device_id.as_uuid(),
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The announcements of a transaction.
+///
+/// # Errors
+/// The database's.
+pub async fn list_of_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE transaction_id = $1 ORDER BY created_at, event_id",
+        transaction_id.as_uuid()
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,122 @@
+//! Logins that failed or are in hand, by email and by address: what throttling counts.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// One attempt to log in.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Its row.
+    pub id: Uuid,
+    /// SHA-256 of the email that was typed, in lower case.
+    pub email_sha256: Vec<u8>,
+    /// The network it came from, where that is known.
+    pub address: Option<String>,
+    /// When.
+    pub attempted_at: DateTime<Utc>,
+}
+
+/// Lets no other attempt for the same email or from the same address be counted until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn serialise(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+    // Always in this order, so that two attempts never wait for each other.
+    let email = format!("login email {}", hex::encode(&attempt.email_sha256));
+    crate::store::serialise(conn, &email).await?;
+    if let Some(address) = &attempt.address {
+        crate::store::serialise(conn, &format!("login address {address}")).await?;
+    }
+    Ok(())
+}
+
+/// When the attempt was made that is `count` attempts back for this email, if that was after `since`.
+///
+/// # Errors
+/// The database's.
+pub async fn nth_of_email(
+    conn: &mut PgConnection,
+    attempt: &Attempt,
+    since: DateTime<Utc>,
+    count: i64,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "SELECT attempted_at FROM login_attempts WHERE email_sha256 = $1 AND attempted_at > $2
+         ORDER BY attempted_at DESC OFFSET $3::bigint - 1 LIMIT 1",
+        attempt.email_sha256,
+        since,
+        count
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The same for its address.
+///
+/// # Errors
+/// The database's.
+pub async fn nth_of_address(
+    conn: &mut PgConnection,
+    attempt: &Attempt,
+    since: DateTime<Utc>,
+    count: i64,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "SELECT attempted_at FROM login_attempts WHERE address = $1 AND attempted_at > $2
+         ORDER BY attempted_at DESC OFFSET $3::bigint - 1 LIMIT 1",
+        attempt.address,
+        since,
+        count
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Counts an attempt.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO login_attempts (id, email_sha256, address, attempted_at) VALUES ($1, $2, $3, $4)",
+        attempt.id,
+        attempt.email_sha256,
+        attempt.address,
+        attempt.attempted_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes an attempt back: it succeeded.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM login_attempts WHERE id = $1", id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Forgets up to `limit` attempts before a moment.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "DELETE FROM login_attempts WHERE id IN
+         (SELECT id FROM login_attempts WHERE attempted_at <= $1 ORDER BY attempted_at LIMIT $2)",
+        before,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}

@@ -1,0 +1,341 @@
+//! Bearer tokens: of people, of programs, of boxes. Only hashes.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
+
+use crate::store::{Page, Scope, exactly_one};
+
+/// A token as it is stored.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// The role, of a person's or a program's token.
+    pub role: Option<String>,
+    /// The merchant whose data it may see, for merchant roles.
+    pub merchant_id: Option<MerchantId>,
+    /// The user whose login made it.
+    pub user_id: Option<UserId>,
+    /// The box it belongs to.
+    pub device_id: Option<DeviceId>,
+    /// Whether it was used before.
+    pub used: bool,
+}
+
+/// What a new token is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder<'a> {
+    /// Staff or merchant users.
+    Role {
+        /// The role's name.
+        role: &'a str,
+        /// For merchant roles.
+        merchant_id: Option<MerchantId>,
+        /// The user who logged in.
+        user_id: Option<UserId>,
+    },
+    /// A box.
+    Device(DeviceId),
+}
+
+/// A person's or a program's token, as the API shows it: never the token itself.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct TokenView {
+    pub id: TokenId,
+    pub name: String,
+    #[schema(value_type = domain::role::Role)]
+    pub role: String,
+    pub merchant_id: Option<MerchantId>,
+    pub user_id: Option<UserId>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub first_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The same as Postgres has it.
+struct Row {
+    id: Uuid,
+    name: String,
+    role: String,
+    merchant_id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    first_used_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for TokenView {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            role: row.role,
+            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+            user_id: row.user_id.map(UserId::from_uuid),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            first_used_at: row.first_used_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// Which tokens a list is about.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// A role's name.
+    pub role: Option<String>,
+    /// Those that this user's logins made.
+    pub user_id: Option<UserId>,
+}
+
+/// Stores a token.
+///
+/// # Errors
+/// The database's; `tokens_merchant` when the merchant does not exist.
+pub async fn insert(
+    conn: &mut PgConnection,
+    id: TokenId,
+    hash: &[u8],
+    name: &str,
+    holder: Holder<'_>,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (role, merchant_id, user_id, device_id) = match holder {
+        Holder::Role {
+            role,
+            merchant_id,
+            user_id,
+        } => (Some(role), merchant_id, user_id, None),
+        Holder::Device(device_id) => (None, None, None, Some(device_id)),
+    };
+    sqlx::query!(
+        "INSERT INTO tokens (id, token_hash, name, role, merchant_id, user_id, device_id, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        id.as_uuid(),
+        hash,
+        name,
+        role,
+        merchant_id.map(MerchantId::as_uuid),
+        user_id.map(UserId::as_uuid),
+        device_id.map(DeviceId::as_uuid),
+        now,
+        expires_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The live token with this hash. A token of a suspended or retired box is not live.
+///
+/// # Errors
+/// The database's.
+pub async fn find_live(
+    conn: &mut PgConnection,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<Token>> {
+    let row = sqlx::query!(
+        r#"SELECT t.id, t.role, t.merchant_id, t.user_id, t.device_id, t.first_used_at IS NOT NULL AS "used!"
+           FROM tokens t LEFT JOIN devices d ON d.id = t.device_id
+           WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND t.expires_at > $2
+             AND (t.device_id IS NULL OR d.status = 'active')"#,
+        hash,
+        now
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Token {
+        id: row.id.into(),
+        role: row.role,
+        merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+        user_id: row.user_id.map(UserId::from_uuid),
+        device_id: row.device_id.map(DeviceId::from_uuid),
+        used: row.used,
+    }))
+}
+
+/// Notes the first use of a token.
+///
+/// # Errors
+/// The database's.
+pub async fn mark_used(
+    conn: &mut PgConnection,
+    id: TokenId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET first_used_at = $2 WHERE id = $1 AND first_used_at IS NULL",
+        id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether a box has used any of its live tokens.
+///
+/// # Errors
+/// The database's.
+pub async fn device_has_used_one(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM tokens
+           WHERE device_id = $1 AND revoked_at IS NULL AND first_used_at IS NOT NULL) AS "used!""#,
+        device_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Lets the present tokens of a box end at `until`, because a successor is about to be made.
+///
+/// # Errors
+/// The database's.
+pub async fn supersede_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET expires_at = $2 WHERE device_id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        device_id.as_uuid(),
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends the tokens of a box that are older than this one, which has just been used for the first time.
+///
+/// # Errors
+/// The database's.
+pub async fn end_predecessors(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    successor: TokenId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET revoked_at = $3 WHERE device_id = $1 AND revoked_at IS NULL
+             AND created_at < (SELECT created_at FROM tokens WHERE id = $2)",
+        device_id.as_uuid(),
+        successor.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Revokes all live tokens of a box.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE tokens SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
+        device_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// A person's or a program's token, locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: TokenId) -> sqlx::Result<Option<TokenView>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
+           FROM tokens WHERE id = $1 AND role IS NOT NULL FOR UPDATE"#,
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// People's and programs' tokens, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> sqlx::Result<Vec<TokenView>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
+           FROM tokens
+           WHERE role IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
+             AND ($2::text IS NULL OR role = $2) AND ($3::uuid IS NULL OR user_id = $3)
+             AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+           ORDER BY created_at DESC, id DESC LIMIT $6"#,
+        scope.merchant(),
+        filter.role,
+        filter.user_id.map(UserId::as_uuid),
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Revokes a person's or a program's token that is not revoked yet.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND role IS NOT NULL AND revoked_at IS NULL",
+        id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Revokes all live tokens that a user's logins made.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_user(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        user_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}

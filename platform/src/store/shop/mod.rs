@@ -1,0 +1,6 @@
+//! Merchants, their outlets and terminals, and what a merchant sees of its own.
+
+pub mod merchant;
+pub mod outlet;
+pub mod portal;
+pub mod terminal;

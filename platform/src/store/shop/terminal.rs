@@ -1,0 +1,156 @@
+//! Terminals: a point of sale in an outlet, with its label in QR codes.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::ids::{MerchantId, OutletId, TerminalId};
+
+use crate::store::{Page, Scope};
+
+/// A terminal, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Terminal {
+    pub id: TerminalId,
+    pub merchant_id: MerchantId,
+    pub outlet_id: OutletId,
+    pub name: String,
+    pub terminal_label: String,
+    pub qr_mode: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stores a new terminal.
+///
+/// # Errors
+/// The database's; `terminals_label_unique`.
+pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO terminals (id, merchant_id, outlet_id, name, terminal_label, qr_mode, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        terminal.id.as_uuid(),
+        terminal.merchant_id.as_uuid(),
+        terminal.outlet_id.as_uuid(),
+        terminal.name,
+        terminal.terminal_label,
+        terminal.qr_mode,
+        terminal.created_at,
+        terminal.updated_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One terminal.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: TerminalId,
+) -> sqlx::Result<Option<Terminal>> {
+    sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
+        id.as_uuid(),
+        scope.merchant()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One terminal, its row locked until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Option<Terminal>> {
+    sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Writes back what may change of a terminal. The caller holds its row's lock.
+///
+/// # Errors
+/// The database's; `terminals_label_unique`.
+pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE terminals SET name = $2, terminal_label = $3, qr_mode = $4, updated_at = $5 WHERE id = $1",
+        terminal.id.as_uuid(),
+        terminal.name,
+        terminal.terminal_label,
+        terminal.qr_mode,
+        terminal.updated_at,
+    )
+    .execute(conn)
+    .await?;
+    crate::store::exactly_one(&result)
+}
+
+/// Terminals, newest first, optionally of one outlet.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    outlet: Option<OutletId>,
+    page: Page,
+) -> sqlx::Result<Vec<Terminal>> {
+    sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals
+         WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::uuid IS NULL OR outlet_id = $2)
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        scope.merchant(),
+        outlet.map(OutletId::as_uuid),
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many terminals a merchant has: the number from which the next label is made.
+///
+/// # Errors
+/// The database's.
+pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM terminals WHERE merchant_id = $1"#,
+        merchant_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The terminal a static payment belongs to: by label, or without one the merchant's sole terminal that takes static payments.
+///
+/// # Errors
+/// The database's.
+pub async fn find_for_static(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    label: Option<&str>,
+) -> sqlx::Result<Option<Terminal>> {
+    let mut found = sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals
+         WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') AND ($2::text IS NULL OR terminal_label = $2) LIMIT 2",
+        merchant_id.as_uuid(),
+        label
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(if found.len() == 1 { found.pop() } else { None })
+}
