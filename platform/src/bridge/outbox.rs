@@ -1,15 +1,16 @@
 //! The outbox: what boxes are to be told, from the database to the broker.
 //!
-//! One task for payments and one for configurations, woken by commits and by sessions that became
-//! reachable, and by themselves often enough that a lost wake-up costs half a second. They re-read the rows each time; handing them to the
-//! broker comes first and noting that comes after, so that a crash in between repeats an
+//! One task for payments, one for configurations and one for orders, woken by commits and by sessions that became
+//! reachable, and by themselves often enough that a lost wake-up costs half a second. They re-read the rows each time;
+//! handing them to the broker comes first and noting that comes after, so that a crash in between repeats an
 //! announcement (which the box recognises) and never loses one.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Downlink;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use wire::Channel;
@@ -33,11 +34,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Outbox<C> {
     context: Context,
     carrier: C,
+    /// Held from reading configurations to publishing them: a replay and a change would else pass each other, and the
+    /// older configuration would be the last that a box hears.
+    configs: Arc<Mutex<()>>,
 }
 
 impl<C: Carrier> Outbox<C> {
     pub(super) fn new(context: Context, carrier: C) -> Self {
-        Self { context, carrier }
+        Self {
+            context,
+            carrier,
+            configs: Arc::default(),
+        }
     }
 
     /// Announces payments: fresh ones, those that a box missed while it was away, and those that are to be sent again.
@@ -147,6 +155,7 @@ impl<C: Carrier> Outbox<C> {
         let Some(devices) = self.take_live(devices) else {
             return Ok(());
         };
+        let ordered = self.configs.lock().await;
         let pushes = config::due(&self.context, &devices, all).await?;
         for push in &pushes {
             self.carrier.publish(Downlink {
@@ -157,6 +166,7 @@ impl<C: Carrier> Outbox<C> {
                 expires_s: None,
             });
         }
+        drop(ordered);
         config::mark_sent(&self.context, &pushes).await
     }
 
