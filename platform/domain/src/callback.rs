@@ -273,7 +273,7 @@ fn is_absent(raw: Option<&RawValue>) -> bool {
 }
 
 /// A name of somebody else's choosing: visible characters, not too many.
-fn bounded(text: &str) -> Result<String, String> {
+pub(crate) fn bounded(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.len() > TEXT_LEN_MAX || text.chars().any(char::is_control) {
         return Err(format!(
             "expected 1 to {TEXT_LEN_MAX} bytes without control characters"

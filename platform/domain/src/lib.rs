@@ -17,6 +17,7 @@ pub mod qris;
 pub mod registration;
 pub mod role;
 pub mod settlement;
+pub mod snap;
 pub mod transaction;
 pub mod user;
 pub mod validation;
