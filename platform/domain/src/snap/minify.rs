@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn whitespace_goes_and_strings_stay() {
         let pretty = " { \"a b\" :\t[ 1 ,\r\n -2.50e+3 , \"x \\\" y\" , \"\\\\\" , null ] } ";
-        assert_eq!(minified(pretty), r#"{"a b":[1,-2.50e+3,"x \" y","\\",null]}"#);
+        assert_eq!(
+            minified(pretty),
+            r#"{"a b":[1,-2.50e+3,"x \" y","\\",null]}"#
+        );
         // Other blanks are not JSON's: they stay, and the body will not read.
         assert_eq!(minified("{\u{a0}}"), "{\u{a0}}");
         assert_eq!(minified(""), "");

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn a_day_begins_at_midnight_in_jakarta() {
         let at = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc();
-        assert_eq!(timestamp(at("2024-05-02T07:43:08Z")), "2024-05-02T14:43:08+07:00");
+        assert_eq!(
+            timestamp(at("2024-05-02T07:43:08Z")),
+            "2024-05-02T14:43:08+07:00"
+        );
         assert_eq!(day(at("2024-05-02T16:59:59Z")).to_string(), "2024-05-02");
         assert_eq!(day(at("2024-05-02T17:00:00Z")).to_string(), "2024-05-03");
     }

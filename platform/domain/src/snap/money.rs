@@ -83,13 +83,18 @@ mod tests {
         for value in ["10000.01", "0.50", "10000.5"] {
             assert_eq!(read(value), Err(MoneyError::Sen), "{value}");
         }
-        for value in ["", ".", ".00", "1.", "1.000", "-1.00", "+1.00", "1e4", " 1.00", "1,000.00", "1.00.00"] {
+        for value in [
+            "", ".", ".00", "1.", "1.000", "-1.00", "+1.00", "1e4", " 1.00", "1,000.00", "1.00.00",
+        ] {
             assert_eq!(read(value), Err(MoneyError::Form), "{value}");
         }
         for value in ["0.00", "0", "9223372036854775808.00"] {
             assert_eq!(read(value), Err(MoneyError::Range), "{value}");
         }
-        let dollars = Money { value: "1.00".to_owned(), currency: "USD".to_owned() };
+        let dollars = Money {
+            value: "1.00".to_owned(),
+            currency: "USD".to_owned(),
+        };
         assert_eq!(dollars.rupiah(), Err(MoneyError::Currency));
     }
 

@@ -112,12 +112,21 @@ impl Notification {
             .transpose()?;
         let terminal_label: Option<TerminalLabel> =
             text(info.terminal_label, "additionalInfo.terminalLabel")?
-                .map(|text| text.parse().map_err(|_| Format("additionalInfo.terminalLabel")))
+                .map(|text| {
+                    text.parse()
+                        .map_err(|_| Format("additionalInfo.terminalLabel"))
+                })
                 .transpose()?;
-        let ours = text(body.original_partner_reference_no, "originalPartnerReferenceNo")?;
+        let ours = text(
+            body.original_partner_reference_no,
+            "originalPartnerReferenceNo",
+        )?;
         let target = match (ours.as_deref().map(str::parse::<TransactionId>), nmid) {
             (Some(Ok(id)), nmid) => Some(CallbackTarget::Transaction { id, nmid }),
-            (_, Some(nmid)) => Some(CallbackTarget::Static { nmid, terminal_label }),
+            (_, Some(nmid)) => Some(CallbackTarget::Static {
+                nmid,
+                terminal_label,
+            }),
             (Some(Err(_)), None) => return Err(Format("originalPartnerReferenceNo")),
             (None, None) => None,
         };
@@ -157,7 +166,10 @@ impl Notification {
 
         Ok(Callback {
             event_id: event_id.to_owned(),
-            target: self.target.clone().ok_or(Missing("originalPartnerReferenceNo"))?,
+            target: self
+                .target
+                .clone()
+                .ok_or(Missing("originalPartnerReferenceNo"))?,
             partner_reference: self
                 .partner_reference
                 .clone()
@@ -227,11 +239,17 @@ mod tests {
         assert_eq!(callback.event_id, "77");
         assert_eq!(
             callback.target,
-            CallbackTarget::Transaction { id: OURS.parse().unwrap(), nmid: None }
+            CallbackTarget::Transaction {
+                id: OURS.parse().unwrap(),
+                nmid: None
+            }
         );
         assert_eq!(callback.partner_reference, "2020102977770000000009");
         assert_eq!(callback.amount, Rupiah::from_i64(50_000));
-        assert_eq!(callback.paid_at.unwrap().to_rfc3339(), "2024-06-07T03:03:54+00:00");
+        assert_eq!(
+            callback.paid_at.unwrap().to_rfc3339(),
+            "2024-06-07T03:03:54+00:00"
+        );
         assert_eq!(callback.rrn.as_deref(), Some("000019001390"));
         assert_eq!(callback.issuer.as_deref(), Some("BCA"));
     }
@@ -244,7 +262,11 @@ mod tests {
             body["additionalInfo"]["nmid"] = json!("ID1020021181745");
             body["additionalInfo"]["terminalLabel"] = json!("T01");
             let read = Notification::parse(body.to_string().as_bytes()).unwrap();
-            let Some(CallbackTarget::Static { nmid, terminal_label: Some(label) }) = read.target else {
+            let Some(CallbackTarget::Static {
+                nmid,
+                terminal_label: Some(label),
+            }) = read.target
+            else {
                 panic!("{:?}", read.target)
             };
             assert_eq!((nmid.as_str(), label.as_str()), ("ID1020021181745", "T01"));
@@ -254,23 +276,65 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (pointer, value, error) in [
-            ("/latestTransactionStatus", json!(null), Missing("latestTransactionStatus")),
-            ("/latestTransactionStatus", json!(0), Format("latestTransactionStatus")),
-            ("/latestTransactionStatus", json!("00000000000000000"), Format("latestTransactionStatus")),
+            (
+                "/latestTransactionStatus",
+                json!(null),
+                Missing("latestTransactionStatus"),
+            ),
+            (
+                "/latestTransactionStatus",
+                json!(0),
+                Format("latestTransactionStatus"),
+            ),
+            (
+                "/latestTransactionStatus",
+                json!("00000000000000000"),
+                Format("latestTransactionStatus"),
+            ),
             ("/amount", json!("50000.00"), Format("amount")),
             ("/amount/value", json!(50_000), Format("amount")),
             ("/amount/value", json!("50000.01"), Format("amount.value")),
             ("/amount/currency", json!("USD"), Format("amount.value")),
-            ("/originalPartnerReferenceNo", json!("INV-7"), Format("originalPartnerReferenceNo")),
-            ("/originalReferenceNo", json!("a\nb"), Format("originalReferenceNo")),
+            (
+                "/originalPartnerReferenceNo",
+                json!("INV-7"),
+                Format("originalPartnerReferenceNo"),
+            ),
+            (
+                "/originalReferenceNo",
+                json!("a\nb"),
+                Format("originalReferenceNo"),
+            ),
             ("/additionalInfo", json!([]), Format("additionalInfo")),
-            ("/additionalInfo/rrn", json!(1), Format("additionalInfo.rrn")),
-            ("/additionalInfo/paidTime", json!("today"), Format("additionalInfo.paidTime")),
+            (
+                "/additionalInfo/rrn",
+                json!(1),
+                Format("additionalInfo.rrn"),
+            ),
+            (
+                "/additionalInfo/paidTime",
+                json!("today"),
+                Format("additionalInfo.paidTime"),
+            ),
         ] {
-            assert_eq!(with(pointer, value.clone()), Err(error), "{pointer} {value}");
+            assert_eq!(
+                with(pointer, value.clone()),
+                Err(error),
+                "{pointer} {value}"
+            );
         }
-        for text in ["", "[]", "nonsense", "{\"amount\": 1 2}", "{\"amount\":null,\"amount\":null}"] {
-            assert_eq!(Notification::parse(text.as_bytes()), Err(Malformed), "{text}");
+        for text in [
+            "",
+            "[]",
+            "nonsense",
+            "{\"amount\": 1 2}",
+            "{\"amount\":null,\"amount\":null}",
+        ] {
+            assert_eq!(
+                Notification::parse(text.as_bytes()),
+                Err(Malformed),
+                "{text}"
+            );
         }
         for (pointer, field) in [
             ("/originalReferenceNo", "originalReferenceNo"),
@@ -278,7 +342,10 @@ mod tests {
             ("/amount", "amount"),
         ] {
             let read = with(pointer, Value::Null).unwrap();
-            assert_eq!(read.callback("1", CallbackStatus::Success), Err(Missing(field)));
+            assert_eq!(
+                read.callback("1", CallbackStatus::Success),
+                Err(Missing(field))
+            );
         }
     }
 }

@@ -83,7 +83,12 @@ impl PrivateKey {
         let mut signature = vec![0; self.0.public_modulus_len()];
         // PKCS#1 v1.5 takes no randomness; it fails only for a buffer of another size.
         self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                text,
+                &mut signature,
+            )
             .expect("the buffer has the size of the modulus");
         STANDARD.encode(signature)
     }
@@ -194,14 +199,22 @@ pub fn verify_token_request(
     timestamp: &str,
     signature: Option<&str>,
 ) -> Result<(), SignatureError> {
-    verify(keys, format!("{client_id}|{timestamp}").as_bytes(), signature)
+    verify(
+        keys,
+        format!("{client_id}|{timestamp}").as_bytes(),
+        signature,
+    )
 }
 
 /// Whether a timestamp (whose signature was checked) is of now.
 ///
 /// # Errors
 /// [`SignatureError::MalformedHeader`] for what is no RFC 3339, [`SignatureError::StaleTimestamp`].
-pub fn verify_time(timestamp: &str, now: DateTime<Utc>, tolerance: TimeDelta) -> Result<(), SignatureError> {
+pub fn verify_time(
+    timestamp: &str,
+    now: DateTime<Utc>,
+    tolerance: TimeDelta,
+) -> Result<(), SignatureError> {
     let signed_at = DateTime::parse_from_rfc3339(timestamp)
         .map_err(|_| SignatureError::MalformedHeader(TIMESTAMP_HEADER))?;
     let distance = now.timestamp().abs_diff(signed_at.timestamp());
@@ -259,37 +272,60 @@ mod tests {
         let check = |request: Signed<'_>, secrets: &[ClientSecret], token| {
             request.verify_symmetric(secrets, token, Some(&signature))
         };
-        assert_eq!(check(request(), &[new.clone(), old.clone()], "token"), Ok(()));
+        assert_eq!(
+            check(request(), &[new.clone(), old.clone()], "token"),
+            Ok(())
+        );
         let refused = Err(SignatureError::InvalidSignature);
         assert_eq!(check(request(), &[new], "token"), refused);
         assert_eq!(check(request(), &[], "token"), refused);
         let secrets = std::slice::from_ref(&old);
         assert_eq!(check(request(), secrets, "other"), refused);
         for changed in [
-            Signed { method: "PUT", ..request() },
-            Signed { path: "/v1.0/qr/qr-mpm-notify2", ..request() },
-            Signed { timestamp: "2024-05-02T14:43:09+07:00", ..request() },
-            Signed { body: br#"{"latestTransactionStatus": "04"}"#, ..request() },
-            Signed { body: br#"{"latestTransactionStatus": "00 "}"#, ..request() },
+            Signed {
+                method: "PUT",
+                ..request()
+            },
+            Signed {
+                path: "/v1.0/qr/qr-mpm-notify2",
+                ..request()
+            },
+            Signed {
+                timestamp: "2024-05-02T14:43:09+07:00",
+                ..request()
+            },
+            Signed {
+                body: br#"{"latestTransactionStatus": "04"}"#,
+                ..request()
+            },
+            Signed {
+                body: br#"{"latestTransactionStatus": "00 "}"#,
+                ..request()
+            },
         ] {
             assert_eq!(check(changed, secrets, "token"), refused, "{changed:?}");
         }
         // Layout is not signed, as the standard has it.
-        let other_layout = Signed { body: br#"{ "latestTransactionStatus":"00" }"#, ..request() };
+        let other_layout = Signed {
+            body: br#"{ "latestTransactionStatus":"00" }"#,
+            ..request()
+        };
         assert_eq!(check(other_layout, secrets, "token"), Ok(()));
         for signature in [None, Some(""), Some("%%"), Some("é")] {
             let verdict = request().verify_symmetric(secrets, "token", signature);
-            assert_eq!(verdict, Err(SignatureError::MalformedHeader(SIGNATURE_HEADER)));
+            assert_eq!(
+                verdict,
+                Err(SignatureError::MalformedHeader(SIGNATURE_HEADER))
+            );
         }
     }
 
     #[test]
     fn a_key_of_our_own_signs_what_its_public_half_verifies() {
-        let pkcs8 = aws_lc_rs::encoding::AsDer::as_der(
-            &RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap(),
-        )
-        .unwrap();
-        let key = PrivateKey::from_pkcs8(aws_lc_rs::encoding::Pkcs8V1Der::as_ref(&pkcs8)).unwrap();
+        let made = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
+            aws_lc_rs::encoding::AsDer::as_der(&made).unwrap();
+        let key = PrivateKey::from_pkcs8((*pkcs8).as_ref()).unwrap();
         let keys = [key.public_key()];
         let signature = request().sign_asymmetric(&key);
         assert_eq!(request().verify_asymmetric(&keys, Some(&signature)), Ok(()));
@@ -308,16 +344,33 @@ mod tests {
 
     #[test]
     fn five_minutes_either_way_are_tolerated_and_no_more() {
-        let now = DateTime::parse_from_rfc3339("2024-05-02T07:43:08Z").unwrap().to_utc();
+        let now = DateTime::parse_from_rfc3339("2024-05-02T07:43:08Z")
+            .unwrap()
+            .to_utc();
         let check = |text: &str| verify_time(text, now, TimeDelta::seconds(300));
-        for timestamp in ["2024-05-02T14:43:08+07:00", "2024-05-02T07:48:08.999Z", "2024-05-02T07:38:08Z"] {
+        for timestamp in [
+            "2024-05-02T14:43:08+07:00",
+            "2024-05-02T07:48:08.999Z",
+            "2024-05-02T07:38:08Z",
+        ] {
             assert_eq!(check(timestamp), Ok(()), "{timestamp}");
         }
-        for timestamp in ["2024-05-02T07:48:09Z", "2024-05-02T07:38:07Z", "2024-05-02T14:43:08Z"] {
-            assert_eq!(check(timestamp), Err(SignatureError::StaleTimestamp), "{timestamp}");
+        for timestamp in [
+            "2024-05-02T07:48:09Z",
+            "2024-05-02T07:38:07Z",
+            "2024-05-02T14:43:08Z",
+        ] {
+            assert_eq!(
+                check(timestamp),
+                Err(SignatureError::StaleTimestamp),
+                "{timestamp}"
+            );
         }
         for timestamp in ["1714635788", "2024-05-02 07:43", "soon"] {
-            assert_eq!(check(timestamp), Err(SignatureError::MalformedHeader(TIMESTAMP_HEADER)));
+            assert_eq!(
+                check(timestamp),
+                Err(SignatureError::MalformedHeader(TIMESTAMP_HEADER))
+            );
         }
         assert!(timestamp_of(None).is_err() && timestamp_of(Some("")).is_err());
     }

@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn a_partner_may_bend_the_standard() {
-        let codes = StatusCodes::default().with([("08".to_owned(), Meaning::Expired), ("03".to_owned(), Meaning::Failed)]);
+        let codes = StatusCodes::default().with([
+            ("08".to_owned(), Meaning::Expired),
+            ("03".to_owned(), Meaning::Failed),
+        ]);
         assert_eq!(codes.meaning("00"), Some(Meaning::Success));
         assert_eq!(codes.meaning("03"), Some(Meaning::Failed));
         assert_eq!(codes.meaning("08"), Some(Meaning::Expired));
