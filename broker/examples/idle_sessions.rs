@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use broker::{
-    Admission, Connecting, Downlink, Edge, EdgeConfig, Host, Limits, Refusal, SessionEnd,
-    SessionKey, Subscription, Unavailable, Uplink,
+    Admission, Connecting, Downlink, Edge, EdgeConfig, Host, Limits, ObserverConnecting, Refusal,
+    SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
 };
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::csr::{Csr, KeyAndCsr, KeyKind};
@@ -60,6 +60,10 @@ impl Host for OpenHouse {
     }
 
     async fn ended(&self, _: SessionKey, _: SessionEnd) {}
+
+    async fn admit_observer(&self, _: ObserverConnecting) -> Result<(), Refusal> {
+        Err(Refusal::NotAuthorized)
+    }
 }
 
 fn main() -> Outcome<()> {

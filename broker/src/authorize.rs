@@ -1,14 +1,16 @@
 //! Who may do what: one pure function, and the whole access policy.
 //!
 //! A box publishes to its own uplink topics and subscribes to its own downlink topics, one by one or all at once
-//! (`devices/{own}/downlink/#`). Its will goes to its own `uplink/status`. A service does nothing yet: observers,
-//! which will read `devices/+/uplink/#` and `devices/+/downlink/#`, get their row in this table when they come.
+//! (`devices/{own}/downlink/#`). Its will goes to its own `uplink/status`. A service observes: it subscribes to
+//! `devices/+/uplink/#` and `devices/+/downlink/#` or exactly to parts of them, and publishes nothing.
 //!
 //! Topics are compared as parsed values ([`wire::Topic`] has one spelling for each), so there is no prefix, case,
 //! encoding or look-alike to slip through.
 
 use certs::identity::Subject;
 use wire::{Channel, DeviceId, Direction, DownlinkFilter, Topic};
+
+use crate::fleet_filter::FleetFilter;
 
 /// What it wants to do with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Permit {
     Publish(Channel),
     /// To subscribe to these of its own downlinks.
     Subscribe(DownlinkFilter),
+    /// To get copies of what the fleet says and is told.
+    Observe(FleetFilter),
 }
 
 /// It may not.
@@ -37,9 +41,14 @@ pub struct Forbidden;
 
 /// Decides whether `identity` may do `action` with `topic` (for a subscription: with this topic filter).
 pub fn authorize(identity: &Subject, action: Action, topic: &str) -> Result<Permit, Forbidden> {
-    let own = match identity {
-        Subject::Device(own) => *own,
-        Subject::Service(_) => return Err(Forbidden),
+    let own = match (identity, action) {
+        (Subject::Device(own), _) => *own,
+        (Subject::Service(_), Action::Subscribe) => {
+            return FleetFilter::parse(topic)
+                .map(Permit::Observe)
+                .ok_or(Forbidden);
+        }
+        (Subject::Service(_), Action::Publish | Action::LeaveWill) => return Err(Forbidden),
     };
     match action {
         Action::Publish => own_uplink(own, topic).map(Permit::Publish),
@@ -99,11 +108,37 @@ mod tests {
         assert_eq!(allowed(own).len(), 6 + 5 + 2);
     }
 
+    fn service() -> Subject {
+        Subject::Service("analytics".to_owned())
+    }
+
+    /// Every filter that an observer may use, for the whole fleet and for one device.
+    fn observable(device: DeviceId) -> Vec<String> {
+        let parts = Channel::ALL.map(|channel| channel.path().to_owned());
+        let all = ["uplink/#".to_owned(), "downlink/#".to_owned()];
+        let paths: Vec<String> = parts.into_iter().chain(all).collect();
+        ["+".to_owned(), device.to_string()]
+            .iter()
+            .flat_map(|whose| {
+                paths
+                    .iter()
+                    .map(move |path| format!("devices/{whose}/{path}"))
+            })
+            .collect()
+    }
+
     #[test]
-    fn a_service_may_do_nothing_yet() {
-        for (action, topic) in allowed(device(7)) {
-            let service = Subject::Service("analytics".to_owned());
-            assert_eq!(authorize(&service, action, &topic), Err(Forbidden));
+    fn a_service_observes_what_the_contract_lists_and_publishes_nothing() {
+        let filters = observable(device(7));
+        assert_eq!(filters.len(), 2 * (11 + 2));
+        for filter in filters {
+            assert!(
+                authorize(&service(), Action::Subscribe, &filter).is_ok(),
+                "{filter}"
+            );
+            for action in [Action::Publish, Action::LeaveWill] {
+                assert_eq!(authorize(&service(), action, &filter), Err(Forbidden));
+            }
         }
     }
 
@@ -157,6 +192,18 @@ mod tests {
                 let granted = authorize(&Subject::Device(own), action, &topic).is_ok();
                 prop_assert_eq!(granted, listed, "{:?} {:?}", action, topic);
             }
+        }
+
+        #[test]
+        fn nothing_else_can_be_observed(filter in prop_oneof![near_miss(), any::<String>()]) {
+            let devices = [device(7), device(8)];
+            // Another device of the right form is observable too.
+            let id = filter.split('/').nth(1).and_then(|id| id.parse().ok());
+            let listed = devices.into_iter().chain(id).any(|one| observable(one).contains(&filter));
+            let granted = authorize(&service(), Action::Subscribe, &filter).is_ok();
+            prop_assert_eq!(granted, listed, "{:?}", filter);
+            prop_assert!(authorize(&service(), Action::Publish, &filter).is_err());
+            prop_assert!(authorize(&service(), Action::LeaveWill, &filter).is_err());
         }
 
         #[test]

@@ -201,7 +201,7 @@ impl Outbound {
                 // An idle session holds no buffers.
                 self.queue = VecDeque::new();
             }
-            let Ok(expires_s) = seconds_left(&message, now) else {
+            let Ok(expires_s) = seconds_until(message.expires_at, now) else {
                 *expired += 1;
                 continue;
             };
@@ -230,7 +230,7 @@ impl Outbound {
             }
             let packet = &mut self.in_flight[index];
             let Some((message, expires_s)) = packet.message.as_ref().and_then(|message| {
-                let left = seconds_left(message, now).ok()?;
+                let left = seconds_until(message.expires_at, now).ok()?;
                 Some((message.clone(), left))
             }) else {
                 *expired += 1;
@@ -296,9 +296,12 @@ impl Outbound {
     }
 }
 
-/// Whole seconds until the message expires, at least one; `Err` when it has.
-fn seconds_left(message: &Message, now: Instant) -> Result<Option<u32>, Expired> {
-    let Some(expires_at) = message.expires_at else {
+/// Whole seconds until then, at least one; `Err` when it has come.
+pub(crate) fn seconds_until(
+    expires_at: Option<Instant>,
+    now: Instant,
+) -> Result<Option<u32>, Expired> {
+    let Some(expires_at) = expires_at else {
         return Ok(None);
     };
     let left = expires_at.checked_duration_since(now).ok_or(Expired)?;
@@ -309,7 +312,9 @@ fn seconds_left(message: &Message, now: Instant) -> Result<Option<u32>, Expired>
     Ok(Some(u32::try_from(seconds).unwrap_or(u32::MAX)))
 }
 
-struct Expired;
+/// It is of no use any more.
+#[derive(Debug)]
+pub(crate) struct Expired;
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,12 @@ use tokio_util::task::TaskTracker;
 use wire::DeviceId;
 
 use crate::connection::Shared;
+use crate::copies::Copies;
 use crate::host::{Downlink, EndReason, Host};
 use crate::limits::Limits;
 use crate::listener::Listener;
+use crate::observers::Observers;
+use crate::pace::Pace;
 use crate::registry::Registry;
 use crate::router::{Router, RouterError};
 use crate::session::count_downlinks;
@@ -67,31 +70,41 @@ impl<H: Host> Edge<H> {
         let listen = |source| EdgeError::Listen { address, source };
         let listener = Listener::bind(address, &limits).map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
-        let (router, receiver) = Router::start(&limits).await?;
+        let (router, receivers) = Router::start(&limits).await?;
         let registry = Arc::new(Registry::new(
             limits.queue_max,
             limits.detached_max,
             limits.detached(),
+        ));
+        let observers = Arc::new(Observers::new(
+            limits.observers_max,
+            limits.observer_queue_bytes_max,
         ));
         let tasks = TaskTracker::new();
         let shared = Arc::new(Shared {
             host,
             limits: Arc::clone(&limits),
             registry: Arc::clone(&registry),
+            copies: Copies {
+                observers: Arc::clone(&observers),
+                router: Arc::clone(&router),
+            },
+            pace: Pace::new(),
             tls: TlsAcceptor::from(config.tls),
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
 
-        let boxes = Arc::clone(&registry);
+        let (boxes, watching) = (Arc::clone(&registry), Arc::clone(&observers));
         let router_stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&router).pump(
-            receiver,
+            receivers,
             router_stop.clone(),
             move |device_id, message| match boxes.offer(device_id, message) {
                 Some(offered) => count_downlinks(offered.as_str(), 1),
                 None => count_downlinks("not_connected", 1),
             },
+            move |copy| watching.offer(&copy),
         ));
 
         let stopped = CancellationToken::new();
@@ -99,6 +112,7 @@ impl<H: Host> Edge<H> {
             local_addr,
             router,
             registry: Arc::clone(&registry),
+            observers: Arc::clone(&observers),
             stopped: stopped.clone(),
         };
         tokio::spawn(async move {
@@ -108,6 +122,7 @@ impl<H: Host> Edge<H> {
                 })
                 .await;
             registry.close();
+            observers.close();
             tasks.close();
             let within = limits.end_of_session() + limits.admit() + STOP_SLACK;
             if tokio::time::timeout(within, tasks.wait()).await.is_err() {
@@ -126,6 +141,7 @@ pub struct EdgeHandle {
     local_addr: SocketAddr,
     router: Arc<Router>,
     registry: Arc<Registry>,
+    observers: Arc<Observers>,
     stopped: CancellationToken,
 }
 
@@ -161,6 +177,16 @@ impl EdgeHandle {
     /// numbers as in [`crate::Connecting`]). A box that came back with a new one is left alone.
     pub fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
         self.registry.revoke(device, certificate_serials);
+    }
+
+    /// The serial numbers of the certificates with which services observe at present.
+    pub fn observer_certificates(&self) -> Vec<String> {
+        self.observers.certificate_serials()
+    }
+
+    /// Ends the observers that use one of these certificates.
+    pub fn revoke_observers(&self, certificate_serials: &[String]) {
+        self.observers.revoke(certificate_serials);
     }
 
     /// Drops everything that was published to the device before this call and is not on its way to it yet: what waits

@@ -56,6 +56,13 @@ pub trait Host: Send + Sync + 'static {
 
     /// The session's connection is over, and nothing more will come from it.
     fn ended(&self, session: SessionKey, end: SessionEnd) -> impl Future<Output = ()> + Send;
+
+    /// Whether a service may observe the fleet. Its certificate is of our CA; whether it is still welcome is asked
+    /// here, after its connection can be kicked. The same time limit holds as for [`Host::admit`].
+    fn admit_observer(
+        &self,
+        observer: ObserverConnecting,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
 /// A box that has proven its key and asks to be let in.
@@ -71,9 +78,20 @@ pub struct Connecting {
     pub remote: SocketAddr,
     /// The MQTT version it speaks.
     pub protocol: ProtocolVersion,
-    /// For how many seconds after its end the session is to be kept. 0: not at all. MQTT 3.1.1 has no such number:
-    /// it is 0 for a clean session and [`u32::MAX`] for one that is to be kept.
+    /// For how many seconds after its end the session is to be kept, at most `Limits::session_expiry_s_max`. 0: not at
+    /// all. MQTT 3.1.1 has no such number: it is 0 for a clean session and the limit for one that is to be kept.
     pub session_expiry_s: u32,
+}
+
+/// A service that has proven its key and asks to observe.
+#[derive(Debug, Clone)]
+pub struct ObserverConnecting {
+    /// The common name of its certificate.
+    pub name: String,
+    /// The serial number of the certificate.
+    pub certificate_serial: String,
+    /// Where it connects from.
+    pub remote: SocketAddr,
 }
 
 /// The registry lets a box in.
@@ -162,6 +180,8 @@ pub struct SessionEnd {
     pub will: Option<Bytes>,
     /// The session's state is to be dropped: it was a clean session, or the box asked for no more.
     pub clean: bool,
+    /// For how many seconds the session is to be kept, if a v5 box changed that with its DISCONNECT.
+    pub session_expiry_s: Option<u32>,
 }
 
 /// Which MQTT a box speaks.

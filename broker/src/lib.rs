@@ -1,19 +1,30 @@
 //! The MQTT edge: mTLS, sessions and access rules in front of an embedded rumqttd router.
 //!
 //! Boxes are MQTT clients (3.1.1 and 5.0) that prove themselves with a certificate whose common name is their device
-//! id. The edge knows what MQTT is and who may use which topic; whether a box is welcome, where its messages go and
-//! what it is to be told is asked of a [`Host`], the platform.
+//! id. Observers are services with a certificate of their own kind, who get copies of what the fleet says and is told,
+//! and can do nothing else. The edge knows what MQTT is and who may use which topic; whether a box is welcome, where its
+//! messages go and what it is to be told is asked of a [`Host`], the platform.
+//!
+//! # As a library
+//!
+//! Implement [`Host`], and give it to [`Edge::start`] with an address, a TLS configuration that requires client
+//! certificates (`certs::tls::server_config`) and [`Limits`]. The [`EdgeHandle`] that comes back publishes downlinks,
+//! ends sessions and tells who is there; the token that was given with it stops everything. [`authorize`] is the whole
+//! access policy. `examples/idle_sessions.rs` is such a program in one file.
+//!
+//! # Where things are
 //!
 //! | file | what lives there |
 //! |---|---|
 //! | `edge` | starting, publishing, kicking, stopping: the public face |
 //! | `host` | what the edge asks of the platform |
-//! | `listener`, `accept_rate` | the accept loop and its caps |
+//! | `listener`, `accept_rate`, `crowd`, `pace` | the accept loop, its caps, and the handshakes' turns |
 //! | `connection` | one connection: TLS, CONNECT, admission, its end |
-//! | `session` | an admitted box: the loop |
+//! | `session`, `publish_rate` | an admitted box: the loop |
+//! | `watch`, `observers`, `copies` | an admitted observer: the loop; who observes; how copies get there |
 //! | `transport` | a connection's bytes and clocks |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
-//! | `authorize` | who may do what: one pure function |
+//! | `authorize`, `fleet_filter` | who may do what: one pure function |
 //! | `registry` | who is connected; kicks and takeovers |
 //! | `downlink` | what waits for one box: queue and window |
 //! | `router` | the embedded router and its watchdog |
@@ -26,11 +37,24 @@
 //! | a topic that is not the box's own | connection closed | PUBACK 0x87 (quality 0: ignored) |
 //! | a subscription to one | SUBACK 0x80 | SUBACK 0x87 |
 //! | a will on anything but its own `uplink/status` | CONNACK 5 | CONNACK 0x87 |
+//! | a will of more than [`Limits::will_bytes_max`] | CONNACK 5 | CONNACK 0x95 |
 //! | another client id than the certificate's / none | CONNACK 5 / 2 | CONNACK 0x87 / 0x85 |
 //! | quality of service 2 (subscribing: 1 is granted) | connection closed | DISCONNECT 0x9B |
 //! | retained messages | connection closed | DISCONNECT 0x9A |
+//! | more subscriptions than [`Limits::subscriptions_max`] | SUBACK 0x80 | SUBACK 0x97 |
+//! | a packet of more than [`Limits::packet_bytes_max`] | connection closed | DISCONNECT 0x95 |
+//! | an empty topic, a topic that is not UTF-8 | connection closed | DISCONNECT 0x82, 0x81 |
+//! | anything published by an observer | connection closed | PUBACK 0x87 (quality 0: ignored) |
 //! | topic aliases, subscription identifiers, AUTH | n/a | DISCONNECT 0x94, 0xA1; CONNACK 0x8C |
 //! | more messages unacknowledged than allowed | connection closed | DISCONNECT 0x93 |
+//!
+//! CONNACK (5.0) says so beforehand: Maximum QoS 1, Retain Available 0, no topic aliases, no subscription identifiers,
+//! no shared subscriptions, Receive Maximum, Maximum Packet Size. User properties of a box's message are carried to
+//! observers of version 5.
+//!
+//! A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its messages are taken later, and their
+//! PUBACKs are withheld until then. Beyond the limit of unacknowledged messages quality 0 is dropped and counted, and
+//! quality 1 ends the session: nothing that was acknowledged is ever dropped.
 //!
 //! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
 //! will delay interval (5.0) is not waited for: that a box is gone is news at once.
@@ -39,11 +63,16 @@
 //!
 //! | name | labels | counts |
 //! |---|---|---|
-//! | `mqtt_connections_total` | `outcome` | accepted connections, and those shed at a cap |
-//! | `mqtt_connects_total` | `outcome` | admitted, or why not: from the handshake to the registry |
+//! | `mqtt_connections_total` | `outcome` | accepted, or the cap at which they were shed |
+//! | `mqtt_connects_total` | `outcome` | admitted, or why not: from the handshake (`displaced`: made room for another address) to the registry |
 //! | `mqtt_sessions_live` | | sessions that can be reached (gauge) |
 //! | `mqtt_sessions_ended_total` | `reason` | ends, by [`EndReason`] |
 //! | `mqtt_ended_timeouts_total` | | ends that the platform did not take note of in time |
+//! | `mqtt_observers_live` | | observers that are connected (gauge) |
+//! | `mqtt_observers_ended_total` | `reason` | the same for observers |
+//! | `mqtt_observer_messages_total` | `outcome` | copies for observers: sent, or why not: `queue_full`, … |
+//! | `mqtt_uplinks_slowed_total` | | messages of boxes that came faster than they may |
+//! | `mqtt_subscriptions_over_limit_total` | | SUBSCRIBEs that asked for more than a session may have |
 //! | `mqtt_uplinks_total` | `type`, `outcome` | messages of boxes: durable, unavailable, dropped |
 //! | `mqtt_forbidden_total` | `action` | attempts on topics that are not the box's own |
 //! | `mqtt_downlinks_total` | `outcome` | messages for boxes: queued, sent, sent_again, or why not |
@@ -64,23 +93,31 @@ extern crate self as broker;
 mod accept_rate;
 mod authorize;
 mod connection;
+mod copies;
+mod crowd;
 mod downlink;
 mod edge;
+mod fleet_filter;
 mod frame;
 mod host;
 mod limits;
 mod listener;
+mod observers;
+mod pace;
 mod protocol;
+mod publish_rate;
 mod registry;
 mod router;
 mod session;
 mod transport;
+mod watch;
 
 pub use authorize::{Action, Forbidden, Permit, authorize};
 pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
+pub use fleet_filter::FleetFilter;
 pub use host::{
-    Admission, Connecting, Downlink, EndReason, Host, ProtocolVersion, Refusal, SessionEnd,
-    SessionKey, Subscription, Unavailable, Uplink,
+    Admission, Connecting, Downlink, EndReason, Host, ObserverConnecting, ProtocolVersion, Refusal,
+    SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
 };
 pub use limits::Limits;
 pub use router::RouterError;

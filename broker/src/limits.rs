@@ -11,8 +11,12 @@ pub struct Limits {
     /// Connections in all, whatever their state. Further ones are closed as they arrive. Default 65,536: at about
     /// 20 KiB each that is 1.3 GiB, and more than the descriptors most systems grant.
     pub connections_max: usize,
+    /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers hide whole fleets behind one
+    /// address, and still one address cannot take every place.
+    pub connections_per_address_max: usize,
     /// Connections that have not yet been admitted. Further ones are closed as they arrive, so that silent ones cost
-    /// a bounded number of tasks, and for no longer than the timeouts below. Default 4,096.
+    /// a bounded number of tasks, and for no longer than the timeouts below; an address that has fewer of them than
+    /// another takes a place from it. Default 4,096.
     pub unauthenticated_max: usize,
     /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: whole
     /// fleets sit behind one carrier's NAT address.
@@ -34,6 +38,8 @@ pub struct Limits {
     /// Bytes of a packet from a box, after its fixed header. Default 65,536: the largest message of the contract is a
     /// command's result.
     pub packet_bytes_max: usize,
+    /// Bytes of a will, which is kept as long as its session lasts. Default 4,096: a status is a few hundred.
+    pub will_bytes_max: usize,
     /// Silence after which a box is taken for lost, whatever keep-alive it asked for (also none). Default 1,200 s; a
     /// v5 box is told. Carriers forget a silent connection sooner.
     pub silence_s_max: u64,
@@ -42,6 +48,10 @@ pub struct Limits {
     /// Bytes waiting for a box to read them. Default 131,072: acknowledgements of what it sends while it reads
     /// nothing.
     pub output_bytes_max: usize,
+    /// Publishes per second of one client, with a burst of one second's worth; payment acknowledgements are counted
+    /// apart. What comes faster is taken later, and its PUBACK waits with it, so that it meets the next limit. Default
+    /// 1,000, hundreds of times what an honest box sends.
+    pub publishes_per_s_max: u32,
     /// Publishes of one box that wait for the platform, heartbeats and all. Default 64. A box with more is ended
     /// (v5: Receive Maximum, which it was told); heartbeats of quality 0 are dropped instead.
     pub uplinks_unacknowledged_max: usize,
@@ -49,6 +59,9 @@ pub struct Limits {
     pub payment_acks_unacknowledged_max: usize,
     /// Subscription changes of one box that wait for the platform. Default 16.
     pub subscription_changes_max: usize,
+    /// Subscriptions of one session; further ones are refused in the SUBACK. Default 32: a box has six topics to
+    /// subscribe to.
+    pub subscriptions_max: usize,
     /// Messages waiting for one box. Default 128: the newest are dropped then, and the outbox sends them again.
     pub queue_max: usize,
     /// Messages sent to one box and not yet acknowledged by it. Default 16; less if a v5 box asks for less.
@@ -58,8 +71,13 @@ pub struct Limits {
     pub detached_max: usize,
     /// For how long. Default 3,600 s.
     pub detached_s_max: u64,
-    /// Sessions are kept no longer than this, whatever a v5 box asks for. Default 604,800 s (7 days).
+    /// Sessions are kept no longer than this after their connection, whatever a v5 box asks for; a session of MQTT
+    /// 3.1.1, which cannot say how long, is kept as long as this. Default 604,800 s (7 days).
     pub session_expiry_s_max: u32,
+    /// Services that observe the fleet at a time. Default 16: each costs a copy of every message it asks for.
+    pub observers_max: usize,
+    /// Bytes waiting for one observer to read them; what comes on top is dropped and counted. Default 4 MiB.
+    pub observer_queue_bytes_max: usize,
     /// The router's ring, segments of it. Default 8.
     pub router_segments_max: usize,
     /// Bytes of one segment. Default 1 MiB: with 8 of them a burst of 10,000 announcements fits.
@@ -72,6 +90,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 65_536,
+            connections_per_address_max: 50_000,
             unauthenticated_max: 4_096,
             accepts_per_address_per_s: 5_000,
             handshake_ms_max: 10_000,
@@ -82,17 +101,22 @@ impl Default for Limits {
             ended_ms_max: 5_000,
             goodbye_ms_max: 500,
             packet_bytes_max: 64 * 1024,
+            will_bytes_max: 4 * 1024,
             silence_s_max: 1_200,
             write_ms_max: 10_000,
             output_bytes_max: 128 * 1024,
+            publishes_per_s_max: 1_000,
             uplinks_unacknowledged_max: 64,
             payment_acks_unacknowledged_max: 64,
             subscription_changes_max: 16,
+            subscriptions_max: 32,
             queue_max: 128,
             in_flight_max: 16,
             detached_max: 32_768,
             detached_s_max: 3_600,
             session_expiry_s_max: 7 * 24 * 3_600,
+            observers_max: 16,
+            observer_queue_bytes_max: 4 * 1024 * 1024,
             router_segments_max: 8,
             router_segment_bytes_max: 1024 * 1024,
             router_backlog_max: 16_384,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept_rate::AcceptRate;
+use crate::crowd::{Crowd, Place, Stranger, address};
 use crate::limits::Limits;
 
 /// Connections that the system completes while we are not looking; it may allow fewer.
@@ -26,16 +26,15 @@ pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
     /// Held as long as the connection is open.
-    pub(crate) open: OwnedSemaphorePermit,
+    pub(crate) place: Place,
     /// Held until it is admitted.
-    pub(crate) unauthenticated: OwnedSemaphorePermit,
+    pub(crate) stranger: Stranger,
 }
 
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    open: Arc<Semaphore>,
-    unauthenticated: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     rate: AcceptRate,
 }
 
@@ -50,8 +49,7 @@ impl Listener {
         socket.bind(address)?;
         Ok(Self {
             socket: socket.listen(BACKLOG)?,
-            open: Arc::new(Semaphore::new(limits.connections_max)),
-            unauthenticated: Arc::new(Semaphore::new(limits.unauthenticated_max)),
+            crowd: Arc::new(Crowd::new(limits)),
             rate: AcceptRate::new(limits.accepts_per_address_per_s),
         })
     }
@@ -94,19 +92,18 @@ impl Listener {
     }
 
     fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted, &'static str> {
-        if !self.rate.allow(remote.ip().to_canonical(), Instant::now()) {
+        let address = address(remote.ip());
+        if !self.rate.allow(address, Instant::now()) {
             return Err("over_address_rate");
         }
-        let permit = |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_owned();
-        let open = permit(&self.open).map_err(|_| "over_connections")?;
-        let unauthenticated = permit(&self.unauthenticated).map_err(|_| "over_unauthenticated")?;
+        let (place, stranger) = self.crowd.enter(address)?;
         // Announcements are small and must not wait for more bytes to fill a segment.
         stream.set_nodelay(true).map_err(|_| "error")?;
         Ok(Accepted {
             stream,
             remote,
-            open,
-            unauthenticated,
+            place,
+            stranger,
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The wire between the bridge and the boxes: an embedded rumqttd router, and its watchdog.
 //!
 //! ```text
-//! EdgeHandle::publish → link → [router thread: one bounded ring] → link → pump → session, by device id
+//! EdgeHandle::publish → link → [router thread: bounded rings] → link → pump → session, by device id
+//! uplinks' copies ────▶ link → [                            ] → link → pump → observers, by their filters
 //! ```
 //!
 //! One in-process link publishes every downlink and subscribes to `devices/+/downlink/#`, so the router's cost does
-//! not grow with the number of boxes, and it never sees a socket. It is a wire and not a store: beyond its ring it
+//! not grow with the number of boxes, and it never sees a socket. A second link carries the copies for observers, so
+//! that a flood of those fills buffers of its own; it subscribes to both directions when the first observer comes. It is a wire and not a store: beyond its ring it
 //! overwrites (which the pump notices by the gap in the cursors, and counts), and what is in it when it dies is gone.
 //! The outbox sends again what a box did not acknowledge.
 //!
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
+use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
 use rumqttd::protocol::{Packet, Publish, PublishProperties};
 use rumqttd::{Forward, Notification, RouterConfig};
 use tokio_util::sync::CancellationToken;
@@ -29,10 +31,14 @@ use wire::{DeviceId, Topic};
 use crate::downlink::Message;
 use crate::host::Downlink;
 use crate::limits::Limits;
+use crate::observers::Observed;
+use crate::protocol::UserProperties;
 
-/// What the edge's link receives: every downlink of every box.
+/// Every downlink of every box.
 const DOWNLINKS: &str = "devices/+/downlink/#";
-/// Our links; observers get some when they come.
+/// Every uplink of every box.
+const UPLINKS: &str = "devices/+/uplink/#";
+/// More than our two links.
 const LINKS_MAX: usize = 8;
 /// Messages that the router hands over at a time.
 const BATCH_MAX: u64 = 128;
@@ -60,6 +66,10 @@ pub(crate) struct Router {
 
 struct Sender {
     link: Option<LinkTx>,
+    /// The observers' link.
+    copies: Option<LinkTx>,
+    /// The observers' link is subscribed, and so will be that of the next router.
+    observed: bool,
     /// The number of the next publish, so that a withdrawal can tell what came before it.
     sequence: u64,
 }
@@ -74,8 +84,8 @@ impl std::fmt::Debug for Sender {
 }
 
 impl Router {
-    /// Starts a router thread. The receiving end is driven by [`Router::pump`].
-    pub(crate) async fn start(limits: &Limits) -> Result<(Arc<Self>, Receiver), RouterError> {
+    /// Starts a router thread. The receiving ends are driven by [`Router::pump`].
+    pub(crate) async fn start(limits: &Limits) -> Result<(Arc<Self>, Receivers), RouterError> {
         let router = Arc::new(Self {
             config: RouterConfig {
                 max_connections: LINKS_MAX,
@@ -87,30 +97,41 @@ impl Router {
             backlog_max: limits.router_backlog_max,
             sender: Mutex::new(Sender {
                 link: None,
+                copies: None,
+                observed: false,
                 sequence: 1,
             }),
         });
-        let receiver = router.connect().await?;
-        Ok((router, receiver))
+        let receivers = router.connect().await?;
+        Ok((router, receivers))
     }
 
-    async fn connect(&self) -> Result<Receiver, RouterError> {
+    async fn connect(&self) -> Result<Receivers, RouterError> {
         let config = self.config.clone();
         // Building a link waits for the router's thread.
-        let (mut link, receiver) = tokio::task::spawn_blocking(move || {
+        let links = tokio::task::spawn_blocking(move || {
             let events = rumqttd::Router::new(0, config).spawn();
-            LinkBuilder::new("edge", events)
-                .build()
-                .map(|(sender, receiver, _)| (sender, receiver))
-                .map_err(|error| RouterError::Link(error.to_string()))
+            let build = |name| {
+                LinkBuilder::new(name, events.clone())
+                    .build()
+                    .map(|(sender, receiver, _)| (sender, receiver))
+                    .map_err(link_error)
+            };
+            Ok::<_, RouterError>((build("edge")?, build("observers")?))
         })
-        .await??;
-        link.subscribe(DOWNLINKS)
-            .map_err(|error| RouterError::Link(error.to_string()))?;
-        self.sender().link = Some(link);
-        Ok(Receiver {
-            link: receiver,
-            expected: None,
+        .await?;
+        let ((mut link, downlinks), (mut copies, observed)) = links?;
+        link.subscribe(DOWNLINKS).map_err(link_error)?;
+        let mut sender = self.sender();
+        if sender.observed {
+            subscribe_copies(&mut copies)?;
+        }
+        sender.link = Some(link);
+        sender.copies = Some(copies);
+        drop(sender);
+        Ok(Receivers {
+            downlinks: Receiver::new(downlinks),
+            observed: Receiver::new(observed),
         })
     }
 
@@ -136,9 +157,55 @@ impl Router {
             ),
             ..PublishProperties::default()
         };
-        let outcome = sender.send(Packet::Publish(publish, Some(properties)), self.backlog_max);
+        let packet = Packet::Publish(publish, Some(properties));
+        let outcome = match sender.link.as_mut() {
+            Some(link) => send(link, packet, self.backlog_max),
+            None => "router_down",
+        };
         drop(sender);
         metrics::counter!("mqtt_router_publishes_total", "outcome" => outcome).increment(1);
+    }
+
+    /// Lets copies flow on the observers' link, from now on. Before, nothing may be published there: the router ends a
+    /// link that publishes what nobody has ever subscribed to.
+    pub(crate) fn observe(&self) {
+        let mut sender = self.sender();
+        if std::mem::replace(&mut sender.observed, true) {
+            return;
+        }
+        if let Some(copies) = sender.copies.as_mut()
+            && let Err(error) = subscribe_copies(copies)
+        {
+            // The router has ended; its successor subscribes.
+            tracing::warn!(%error, "the observers' link could not subscribe");
+        }
+    }
+
+    /// Hands the copy of an uplink to the router. Never blocks; a copy that finds no room is dropped.
+    pub(crate) fn publish_uplink(
+        &self,
+        topic: Topic,
+        payload: Bytes,
+        user_properties: UserProperties,
+    ) {
+        let publish = Publish::new(Bytes::from(topic.to_string()), payload, false);
+        let properties = PublishProperties {
+            user_properties,
+            ..PublishProperties::default()
+        };
+        let packet = Packet::Publish(publish, Some(properties));
+        let mut sender = self.sender();
+        if !sender.observed {
+            return;
+        }
+        let outcome = match sender.copies.as_mut() {
+            Some(link) => send(link, packet, self.backlog_max),
+            None => "router_down",
+        };
+        drop(sender);
+        if outcome != "sent" {
+            crate::observers::count(outcome, 1);
+        }
     }
 
     /// Everything published so far has a lower sequence than this.
@@ -146,28 +213,56 @@ impl Router {
         self.sender().sequence
     }
 
-    /// Carries what comes out of the router to `deliver`, and restarts the router when it ends, until `stop`.
+    /// Carries downlinks to `deliver` and observers' copies to `observe`, and restarts the router when it ends, until
+    /// `stop`.
     pub(crate) async fn pump(
         self: Arc<Self>,
-        mut receiver: Receiver,
+        mut receivers: Receivers,
         stop: CancellationToken,
         deliver: impl Fn(DeviceId, Message),
+        observe: impl Fn(Observed) + Clone + Send + Sync + 'static,
     ) {
         loop {
+            let Receivers {
+                mut downlinks,
+                mut observed,
+            } = receivers;
+            // In a task of its own, which ends with its router: a flood of copies does not delay a downlink.
+            let observe = observe.clone();
+            let copies = tokio::spawn(async move {
+                observed
+                    .run(|forward| {
+                        if let Some(copy) = read_observed(forward) {
+                            observe(copy);
+                        }
+                    })
+                    .await;
+            });
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = receiver.run(&deliver) => {}
+                () = stop.cancelled() => {
+                    copies.abort();
+                    return;
+                }
+                () = downlinks.run(|forward| match read(forward) {
+                    Some((device_id, message)) => deliver(device_id, message),
+                    None => metrics::counter!("mqtt_router_unreadable_total").increment(1),
+                }) => {}
             }
             tracing::error!("the router's thread has ended; starting another");
             metrics::counter!("mqtt_router_restarts_total").increment(1);
-            self.sender().link = None;
-            receiver = loop {
+            copies.abort();
+            {
+                let mut sender = self.sender();
+                sender.link = None;
+                sender.copies = None;
+            }
+            receivers = loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(RESTART_PAUSE) => {}
                 }
                 match self.connect().await {
-                    Ok(receiver) => break receiver,
+                    Ok(receivers) => break receivers,
                     Err(error) => tracing::error!(%error, "the router could not be restarted"),
                 }
             };
@@ -194,52 +289,67 @@ impl Router {
     }
 }
 
-impl Sender {
-    /// Puts a packet before the router and says what became of it.
-    ///
-    /// A link is a buffer and an event that tells the router to empty it. One pending event is enough, and it is
-    /// pending as long as the buffer is not empty, so the channel of events can never fill up and block us.
-    fn send(&mut self, packet: Packet, backlog_max: usize) -> &'static str {
-        let Some(link) = self.link.as_mut() else {
-            return "router_down";
-        };
-        {
-            let mut buffer = link.buffer();
-            if buffer.len() >= backlog_max {
-                return "backlog_full";
-            }
-            if !buffer.is_empty() {
-                buffer.push_back(packet);
-                return "sent";
-            }
+/// Puts a packet before the router and says what became of it.
+///
+/// A link is a buffer and an event that tells the router to empty it. One pending event is enough, and it is pending
+/// as long as the buffer is not empty, so the channel of events can never fill up and block us.
+fn send(link: &mut LinkTx, packet: Packet, backlog_max: usize) -> &'static str {
+    {
+        let mut buffer = link.buffer();
+        if buffer.len() >= backlog_max {
+            return "backlog_full";
         }
-        match link.send(packet).now_or_never() {
-            Some(Ok(_)) => "sent",
-            Some(Err(_)) => "router_down",
-            None => unreachable!("sending on a link has nothing to wait for"),
+        if !buffer.is_empty() {
+            buffer.push_back(packet);
+            return "sent";
         }
+    }
+    match link.send(packet).now_or_never() {
+        Some(Ok(_)) => "sent",
+        Some(Err(_)) => "router_down",
+        None => unreachable!("sending on a link has nothing to wait for"),
     }
 }
 
-/// The receiving end.
+fn subscribe_copies(link: &mut LinkTx) -> Result<(), RouterError> {
+    link.subscribe(UPLINKS).map_err(link_error)?;
+    link.subscribe(DOWNLINKS).map_err(link_error)?;
+    Ok(())
+}
+
+fn link_error(error: LinkError) -> RouterError {
+    RouterError::Link(error.to_string())
+}
+
+/// The receiving ends of one router.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub(crate) struct Receivers {
+    downlinks: Receiver,
+    observed: Receiver,
+}
+
+#[derive(Debug)]
+struct Receiver {
     link: LinkRx,
-    /// The offset that the next message should have.
-    expected: Option<u64>,
+    /// The offset that the next message of each ring should have. There is one ring for each direction.
+    expected: [Option<u64>; 2],
 }
 
 impl Receiver {
-    /// Delivers until the router ends.
-    async fn run(&mut self, deliver: &impl Fn(DeviceId, Message)) {
+    fn new(link: LinkRx) -> Self {
+        Self {
+            link,
+            expected: [None; 2],
+        }
+    }
+
+    /// Hands over what is forwarded until the router ends.
+    async fn run(&mut self, take: impl Fn(Forward)) {
         loop {
             match self.link.next().await {
                 Ok(Some(Notification::Forward(forward))) => {
                     self.count_overwritten(&forward);
-                    match read(forward) {
-                        Some((device_id, message)) => deliver(device_id, message),
-                        None => metrics::counter!("mqtt_router_unreadable_total").increment(1),
-                    }
+                    take(forward);
                 }
                 // We were not reading fast enough, and the router has stopped sending until we say that we have
                 // caught up. Everything before this notification has been delivered.
@@ -259,12 +369,18 @@ impl Receiver {
         let Some((_, offset)) = forward.cursor else {
             return;
         };
-        if let Some(expected) = self.expected
+        let is_uplink = forward
+            .publish
+            .topic
+            .windows(8)
+            .any(|part| part == b"/uplink/");
+        let expected = &mut self.expected[usize::from(is_uplink)];
+        if let Some(expected) = *expected
             && offset > expected
         {
             metrics::counter!("mqtt_router_overwritten_total").increment(offset - expected);
         }
-        self.expected = Some(offset + 1);
+        *expected = Some(offset + 1);
     }
 }
 
@@ -277,18 +393,45 @@ fn read(forward: Forward) -> Option<(DeviceId, Message)> {
     let topic: Topic = std::str::from_utf8(&publish.topic).ok()?.parse().ok()?;
     let properties = properties?;
     let label = Label::from_bytes(properties.correlation_data?)?;
-    let expires_at = properties
-        .message_expiry_interval
-        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())));
     let message = Message {
         topic: publish.topic,
         channel: topic.channel,
         payload: publish.payload,
         key: label.key,
-        expires_at,
+        expires_at: expires_at(properties.message_expiry_interval),
         sequence: label.sequence,
     };
     Some((topic.device_id, message))
+}
+
+/// A copy for observers. A downlink's label is ours and stays here.
+fn read_observed(forward: Forward) -> Option<Observed> {
+    let Forward {
+        publish,
+        properties,
+        ..
+    } = forward;
+    let topic: Topic = std::str::from_utf8(&publish.topic).ok()?.parse().ok()?;
+    let (expiry_s, user_properties) = properties
+        .map(|properties| {
+            (
+                properties.message_expiry_interval,
+                properties.user_properties,
+            )
+        })
+        .unwrap_or_default();
+    Some(Observed {
+        device_id: topic.device_id,
+        channel: topic.channel,
+        topic: publish.topic,
+        payload: publish.payload,
+        expires_at: expires_at(expiry_s),
+        user_properties,
+    })
+}
+
+fn expires_at(expiry_s: Option<u32>) -> Option<Instant> {
+    expiry_s.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())))
 }
 
 /// What travels with a publish through the router as its correlation data, and goes no further.
@@ -342,24 +485,30 @@ mod tests {
     struct Running {
         router: Arc<Router>,
         delivered: mpsc::UnboundedReceiver<(DeviceId, Message)>,
+        observed: mpsc::UnboundedReceiver<Observed>,
         stop: CancellationToken,
         pump: tokio::task::JoinHandle<()>,
     }
 
     async fn running(limits: &Limits) -> Running {
-        let (router, receiver) = Router::start(limits).await.unwrap();
+        let (router, receivers) = Router::start(limits).await.unwrap();
         let (deliver, delivered) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
+        let (observe, observed) = mpsc::unbounded_channel();
         let pump = tokio::spawn(Arc::clone(&router).pump(
-            receiver,
+            receivers,
             stop.clone(),
             move |device, message| {
                 let _ = deliver.send((device, message));
+            },
+            move |copy| {
+                let _ = observe.send(copy);
             },
         ));
         Running {
             router,
             delivered,
+            observed,
             stop,
             pump,
         }
@@ -380,6 +529,57 @@ mod tests {
             assert_eq!(message.key, Some(Uuid::from_u128(number)));
             assert_eq!(message.payload, number.to_string());
             assert_eq!(message.channel, Channel::PaymentSuccess);
+        }
+        running.stop.cancel();
+        running.pump.await.unwrap();
+    }
+
+    fn uplink(number: u128) -> (Topic, Bytes, UserProperties) {
+        let device_id = DeviceId::from_uuid(Uuid::from_u128(number));
+        (
+            Topic::new(device_id, Channel::Heartbeat),
+            Bytes::from(number.to_string()),
+            vec![("number".to_owned(), number.to_string())],
+        )
+    }
+
+    #[tokio::test]
+    async fn observers_get_copies_of_both_directions_also_after_the_routers_thread_has_ended() {
+        let mut running = running(&Limits::default()).await;
+        let (topic, payload, user) = uplink(0);
+        // Before anybody observes, this goes nowhere and harms nothing.
+        running.router.publish_uplink(topic, payload, user);
+        running.router.observe();
+        for round in 1..3 {
+            let mut again = tokio::time::interval(Duration::from_millis(5));
+            let mut heard = [false; 2];
+            within("copies of this round", async {
+                while heard != [true; 2] {
+                    tokio::select! {
+                        copy = running.observed.recv() => {
+                            let copy = copy.unwrap();
+                            if copy.payload != round.to_string() {
+                                continue;
+                            }
+                            if copy.channel == Channel::Heartbeat {
+                                let expected = [("number".to_owned(), round.to_string())];
+                                assert_eq!(copy.user_properties, expected);
+                                heard[0] = true;
+                            } else {
+                                assert!(copy.user_properties.is_empty());
+                                heard[1] = true;
+                            }
+                        }
+                        _ = again.tick() => {
+                            let (topic, payload, user) = uplink(round);
+                            running.router.publish_uplink(topic, payload, user);
+                            running.router.publish(downlink(round));
+                        }
+                    }
+                }
+            })
+            .await;
+            running.router.break_thread();
         }
         running.stop.cancel();
         running.pump.await.unwrap();

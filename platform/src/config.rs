@@ -90,16 +90,23 @@ pub struct Mqtt {
     pub listen: SocketAddr,
     pub public_host: String,
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
     pub unauthenticated_max: usize,
     pub accept_rate_per_address_per_s: u32,
     pub handshake_timeout_ms: u64,
     pub connect_timeout_ms: u64,
     pub packet_bytes_max: usize,
+    pub will_bytes_max: usize,
+    pub publishes_per_s_max: u32,
     pub uplink_unacked_max: usize,
+    pub subscriptions_max: usize,
     pub downlink_inflight_max: usize,
     pub downlink_queue_max: usize,
     pub keepalive_ceiling_s: u64,
     pub write_timeout_ms: u64,
+    pub session_expiry_max_s: u32,
+    pub observers_max: usize,
+    pub observer_queue_bytes_max: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]

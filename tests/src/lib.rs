@@ -8,6 +8,7 @@
 //! credentials a box's own key, and what activation gave it for it
 //! line        one MQTT connection, down to the single PUBACK
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
+//! observer    a service that watches the fleet
 //! acquirer    signed callbacks
 //! books       what is in the database: which tables a step changed, and whether money adds up
 //! patience    waiting for something to become so, but not for ever
@@ -24,6 +25,7 @@ pub mod conformance;
 pub mod credentials;
 pub mod database;
 pub mod line;
+pub mod observer;
 pub mod patience;
 pub mod shop;
 pub mod soundbox;

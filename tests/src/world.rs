@@ -4,6 +4,7 @@
 //! does: [`World::crash`] drops all its tasks where they stand, as the end of a process would.
 //! What a real `kill -9` does besides is a matter for tests of the process.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -13,8 +14,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use platform::app::{App, Options};
 use platform::clock::Clock;
 use platform::config::{Config, QrisPartner, QrisProfile};
-use platform::service::Actor;
 use platform::service::people::token;
+use platform::service::{Actor, Context};
 use sqlx::PgPool;
 use tokio::runtime::{Builder, Runtime};
 use wire::MerchantId;
@@ -180,6 +181,17 @@ impl World {
         };
         let runtime = &self.life.as_ref().unwrap().runtime;
         runtime.spawn(make).await.unwrap().unwrap()
+    }
+
+    /// Runs a use case inside the platform.
+    pub async fn within<T, F>(&self, work: impl FnOnce(Context) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let work = work(self.app().context().clone());
+        let runtime = &self.life.as_ref().unwrap().runtime;
+        runtime.spawn(work).await.unwrap()
     }
 
     /// The acquirer that our merchants are registered with.

@@ -86,17 +86,6 @@ async fn without_a_certificate_of_this_fleet_nobody_connects() {
 }
 
 #[tokio::test]
-async fn a_service_is_not_let_in_yet() {
-    let world = World::new().await;
-    let credentials = world.fleet.service("analytics");
-    let mut client = Client::dial(world.edge.local_addr(), &credentials)
-        .await
-        .unwrap();
-    client.send(&connect("analytics", true, 60, None)).await;
-    client.expect(0x20, &NOT_AUTHORIZED).await;
-}
-
-#[tokio::test]
 async fn a_box_that_the_registry_does_not_welcome_is_refused() {
     let world = World::new().await;
     world.host.refused.lock().unwrap().insert(device(1));

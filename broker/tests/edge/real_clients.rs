@@ -7,6 +7,7 @@ use rumqttc::{
 };
 use wire::{Channel, Topic};
 
+use crate::common::client::publish;
 use crate::common::{World, device, within};
 
 fn options(world: &World, number: u128, client_id: &str) -> MqttOptions {
@@ -115,4 +116,65 @@ async fn rumqttc_of_version_5_hears_a_payment_too() {
     .await;
     assert_eq!(payload, "7");
     assert!(acknowledged);
+}
+
+/// Watches until it has heard one message, and returns what it printed; `None` when it is not installed.
+fn mosquitto_sub(world: &World, version: &str) -> Option<tokio::task::JoinHandle<String>> {
+    let credentials = world.fleet.service("analytics");
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut command = std::process::Command::new("mosquitto_sub");
+    command
+        .args(["-h", "localhost", "-V", version, "-C", "1", "-F", "%t %p"])
+        .args(["-p", &world.edge.local_addr().port().to_string()])
+        .args(["-i", "analytics", "-q", "1", "-t", "devices/+/uplink/#"])
+        .arg("--cafile")
+        .arg(file("ca.pem", world.fleet.root_pem()))
+        .arg("--cert")
+        .arg(file("cert.pem", &credentials.chain_pem))
+        .arg("--key")
+        .arg(file("key.pem", &credentials.key_pem))
+        .stdout(std::process::Stdio::piped());
+    let child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("mosquitto_sub is not installed: nothing was tried");
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    Some(tokio::task::spawn_blocking(move || {
+        let output = child.wait_with_output().unwrap();
+        drop(dir);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }))
+}
+
+#[tokio::test]
+async fn mosquitto_sub_observes_the_fleet_in_both_versions() {
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    let topic = Topic::new(device(1), Channel::Heartbeat).to_string();
+    for version in ["311", "5"] {
+        let Some(printed) = mosquitto_sub(&world, version) else {
+            return;
+        };
+        let mut id = 0;
+        let beating = async {
+            // Until it has subscribed and heard one.
+            while !printed.is_finished() {
+                id += 1;
+                client.send(&publish(2, &topic, id, b"beat")).await;
+                client.expect(0x40, &id.to_be_bytes()).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("a copy", beating).await;
+        assert_eq!(printed.await.unwrap(), format!("{topic} beat\n"));
+    }
 }

@@ -233,10 +233,16 @@ async fn a_session_is_kept_as_long_as_the_box_asks() {
         has(&properties, &expiry(1_000)),
         "no longer than we keep it"
     );
-    // It changes its mind with its DISCONNECT.
-    client.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]).await;
+    // It changes its mind with its DISCONNECT, twice.
+    client.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 9]).await;
     client.expect_closed().await;
     world.host.ends(device(1), 2).await;
+    assert_eq!(*world.host.changed_expiries.lock().unwrap(), [9]);
+    let (mut client, flags, _) = connect(&world, 1, false, &expiry(600)).await;
+    assert_eq!(flags, 1);
+    client.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0]).await;
+    client.expect_closed().await;
+    world.host.ends(device(1), 3).await;
     let (_client, flags, _) = connect(&world, 1, false, &expiry(600)).await;
     assert_eq!(flags, 0);
 }

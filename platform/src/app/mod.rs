@@ -392,16 +392,24 @@ fn edge_limits(config: &Config) -> broker::Limits {
     let mqtt = &config.mqtt;
     broker::Limits {
         connections_max: mqtt.connections_max,
+        connections_per_address_max: mqtt.connections_per_address_max,
         unauthenticated_max: mqtt.unauthenticated_max,
         accepts_per_address_per_s: mqtt.accept_rate_per_address_per_s,
         handshake_ms_max: mqtt.handshake_timeout_ms,
         connect_ms_max: mqtt.connect_timeout_ms,
         packet_bytes_max: mqtt.packet_bytes_max,
+        will_bytes_max: mqtt.will_bytes_max,
+        publishes_per_s_max: mqtt.publishes_per_s_max,
         uplinks_unacknowledged_max: mqtt.uplink_unacked_max,
+        payment_acks_unacknowledged_max: mqtt.uplink_unacked_max,
+        subscriptions_max: mqtt.subscriptions_max,
         in_flight_max: mqtt.downlink_inflight_max,
         queue_max: mqtt.downlink_queue_max,
         silence_s_max: mqtt.keepalive_ceiling_s,
         write_ms_max: mqtt.write_timeout_ms,
+        session_expiry_s_max: mqtt.session_expiry_max_s,
+        observers_max: mqtt.observers_max,
+        observer_queue_bytes_max: mqtt.observer_queue_bytes_max,
         ..broker::Limits::default()
     }
 }

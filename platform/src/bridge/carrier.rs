@@ -13,6 +13,10 @@ pub trait Carrier: Clone + Send + Sync + 'static {
     fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
     /// Forgets what waits for a box.
     fn purge(&self, device_id: DeviceId);
+    /// The certificates with which services observe here.
+    fn observer_certificates(&self) -> Vec<String>;
+    /// Ends the observers that use one of these certificates, which are revoked.
+    fn revoke_observers(&self, certificate_serials: &[String]);
 }
 
 impl Carrier for EdgeHandle {
@@ -30,5 +34,13 @@ impl Carrier for EdgeHandle {
 
     fn purge(&self, device_id: DeviceId) {
         self.drop_queued(device_id);
+    }
+
+    fn observer_certificates(&self) -> Vec<String> {
+        Self::observer_certificates(self)
+    }
+
+    fn revoke_observers(&self, certificate_serials: &[String]) {
+        Self::revoke_observers(self, certificate_serials);
     }
 }

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    Admission, Connecting, Host, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
+    Admission, Connecting, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey, Subscription,
+    Unavailable, Uplink,
 };
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, mpsc};
-use wire::DownlinkFilter;
 use wire::ids::DeviceId;
+use wire::{Channel, DownlinkFilter};
 
 use super::carrier::Carrier;
 use super::lane::Lanes;
+use super::share::Shares;
 use super::uplink;
 use crate::service::Context;
-use crate::service::fleet::session;
+use crate::service::fleet::{observer, session};
 
 /// How often the end of a session is tried to be recorded while the database is away.
 const END_TRIES: u32 = 5;
@@ -27,6 +29,7 @@ pub struct PlatformHost<C> {
     lanes: Lanes,
     carrier: Arc<OnceCell<C>>,
     listening: mpsc::Sender<DeviceId>,
+    shares: Shares,
 }
 
 impl<C: Carrier> PlatformHost<C> {
@@ -36,11 +39,13 @@ impl<C: Carrier> PlatformHost<C> {
         carrier: Arc<OnceCell<C>>,
         listening: mpsc::Sender<DeviceId>,
     ) -> Self {
+        let shares = Shares::of(context.pool().options().get_max_connections());
         Self {
             context,
             lanes,
             carrier,
             listening,
+            shares,
         }
     }
 
@@ -58,6 +63,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
             clean_start: connecting.clean_session,
             expiry_s: connecting.session_expiry_s,
         };
+        let _share = self.shares.sessions.take().await;
         match session::admit(&self.context, &connect).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
@@ -103,27 +109,45 @@ impl<C: Carrier> Host for PlatformHost<C> {
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
         let carrier = self.carrier.get().ok_or(Unavailable)?;
+        // Heartbeats and payment acknowledgements wait in their lanes, which hold one connection each.
+        let _share = match uplink.channel {
+            Channel::Heartbeat | Channel::PaymentAck => None,
+            _ => self.shares.uplinks.take().await,
+        };
         uplink::take(&self.context, &self.lanes, carrier, uplink).await
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
-        let reason = end.reason.as_str();
+        let ending = session::Ending {
+            device_id: session.device_id,
+            epoch: session.epoch,
+            forget: end.clean,
+            expiry_s: end.session_expiry_s,
+            reason: end.reason.as_str(),
+        };
         for _ in 0..END_TRIES {
-            match session::end(
-                &self.context,
-                session.device_id,
-                session.epoch,
-                end.clean,
-                reason,
-            )
-            .await
-            {
+            let share = self.shares.sessions.take().await;
+            let ended = session::end(&self.context, &ending).await;
+            drop(share);
+            match ended {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(%session, %error, "the end of a session could not be recorded")
                 }
             }
             tokio::time::sleep(END_RETRY).await;
+        }
+    }
+
+    async fn admit_observer(&self, observer: ObserverConnecting) -> Result<(), Refusal> {
+        let serial = &observer.certificate_serial;
+        match observer::admit(&self.context, serial, &observer.name).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::NotAuthorized),
+            Err(error) => {
+                tracing::warn!(name = observer.name, %error, "an observer could not be admitted");
+                Err(Refusal::Unavailable)
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 //! | `host` | what the edge asks of us: admission, subscriptions, uplinks, endings |
 //! | `lane` | uplinks that are stored in batches, each answered when its batch is durable |
 //! | `uplink` | one message of a box, from bytes to a use case |
+//! | `share` | how much of the database sessions and other uplinks may hold at a time |
+//! | `watch` | ends observers whose certificate has been revoked |
 //! | `outbox` | what boxes are to be told, from the database to the broker |
 //!
 //! Nothing here holds state that a restart would lose: sessions, announcements and configurations
@@ -15,7 +17,9 @@ mod carrier;
 mod host;
 mod lane;
 mod outbox;
+mod share;
 mod uplink;
+mod watch;
 
 use std::sync::Arc;
 
@@ -73,6 +77,11 @@ impl<C: Carrier> Bridge<C> {
     ) {
         let context = self.host.context().clone();
         tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
+        tasks.spawn(watch::end_revoked_observers(
+            context.clone(),
+            carrier.clone(),
+            stop.clone(),
+        ));
         // The only other user of the cell is the host, which waits for it.
         let _ = self.carrier.set(carrier.clone());
         let outbox = outbox::Outbox::new(context, carrier);

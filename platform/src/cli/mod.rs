@@ -5,6 +5,7 @@ mod demo;
 mod duration;
 mod logging;
 mod migrate;
+mod observer;
 mod openapi;
 mod serve;
 mod signals;
@@ -42,6 +43,9 @@ enum Command {
     /// People who log in.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Services that watch the fleet over MQTT.
+    #[command(subcommand)]
+    Observer(observer::ObserverCommand),
     /// Write the OpenAPI document that the platform serves.
     Openapi(openapi::OpenapiArgs),
     /// Run the platform with demo merchants, simulated boxes and an acquirer that pays them.
@@ -84,6 +88,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::User(command) => user::run(&command).await,
+        Command::Observer(command) => observer::run(&command).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Demo(args) => demo::run(args).await,
     }

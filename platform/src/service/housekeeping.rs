@@ -10,7 +10,8 @@ const FAILURES_KEPT: TimeDelta = TimeDelta::hours(2);
 /// Failed logins count for a quarter of one.
 const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// Forgets expired answers to idempotency keys, old wrong activation codes and failed logins.
+/// Forgets expired answers to idempotency keys, kept sessions whose box did not come back in time, old wrong activation
+/// codes and failed logins.
 ///
 /// # Errors
 /// The database's.
@@ -18,6 +19,7 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
     store::idempotency::delete_expired(&mut conn, now, limit).await?;
+    store::fleet::session::forget_expired(&mut conn, now, limit).await?;
     store::fleet::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
     store::people::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
     Ok(())

@@ -117,21 +117,18 @@ impl Client {
 
     /// Expects a PUBLISH of version 3.1.1.
     pub(crate) async fn hear(&mut self) -> Heard {
-        let packet = self.next().await.expect("a PUBLISH");
-        assert_eq!(packet.first >> 4, 3, "{packet:?}");
-        let qos = packet.first >> 1 & 3;
-        let topic_len = usize::from(u16::from_be_bytes([packet.body[0], packet.body[1]]));
-        let (topic, rest) = packet.body[2..].split_at(topic_len);
-        let (id, payload) = match qos {
-            0 => (None, rest),
-            _ => (Some(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-        };
-        Heard {
-            topic: String::from_utf8(topic.to_vec()).unwrap(),
-            text: String::from_utf8(payload.to_vec()).unwrap(),
-            dup: packet.first & 8 != 0,
-            id,
-        }
+        Heard::read(&self.next().await.expect("a PUBLISH"))
+    }
+
+    /// Waits for a PUBLISH of version 3.1.1 as long as it takes; `None` when the connection is over.
+    pub(crate) async fn listen(&mut self) -> Option<Heard> {
+        let packet = self.read().await.ok()?;
+        Some(Heard::read(&packet))
+    }
+
+    /// Reads one byte, and nothing more.
+    pub(crate) async fn read_a_byte(&mut self) -> io::Result<u8> {
+        self.stream.read_u8().await
     }
 
     /// Hears a message and acknowledges it.
@@ -149,6 +146,25 @@ impl Client {
     /// Closes the socket without a DISCONNECT.
     pub(crate) fn vanish(self) {
         drop(self);
+    }
+}
+
+impl Heard {
+    fn read(packet: &Packet) -> Self {
+        assert_eq!(packet.first >> 4, 3, "{packet:?}");
+        let qos = packet.first >> 1 & 3;
+        let topic_len = usize::from(u16::from_be_bytes([packet.body[0], packet.body[1]]));
+        let (topic, rest) = packet.body[2..].split_at(topic_len);
+        let (id, payload) = match qos {
+            0 => (None, rest),
+            _ => (Some(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+        };
+        Self {
+            topic: String::from_utf8(topic.to_vec()).unwrap(),
+            text: String::from_utf8(payload.to_vec()).unwrap(),
+            dup: packet.first & 8 != 0,
+            id,
+        }
     }
 }
 
@@ -241,7 +257,11 @@ pub(crate) fn unsubscribe(id: u16, filters: &[&str]) -> Vec<u8> {
 
 /// Inserts an empty set of properties after the packet identifier: SUBSCRIBE and UNSUBSCRIBE of version 5.
 pub(crate) fn v5(packet_v311: &[u8]) -> Vec<u8> {
-    let mut body = packet_v311[2..].to_vec();
+    let length_len = 1 + packet_v311[1..]
+        .iter()
+        .position(|byte| byte & 0x80 == 0)
+        .expect("a length");
+    let mut body = packet_v311[1 + length_len..].to_vec();
     body.insert(2, 0);
     packet(packet_v311[0], &body)
 }

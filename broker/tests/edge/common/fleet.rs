@@ -23,6 +23,9 @@ pub(crate) struct Fleet {
 pub(crate) struct Credentials {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) serial: String,
+    /// The same as files have it; empty for nobody.
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
 }
 
 fn now() -> DateTime<Utc> {
@@ -42,6 +45,10 @@ impl Fleet {
 
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         self.ca.roots()
+    }
+
+    pub(crate) fn root_pem(&self) -> &str {
+        self.ca.root_pem()
     }
 
     pub(crate) fn server(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
@@ -86,6 +93,8 @@ impl Fleet {
         Credentials {
             tls: client_config(self.trusted(), None, Vec::new()).unwrap(),
             serial: String::new(),
+            chain_pem: String::new(),
+            key_pem: String::new(),
         }
     }
 
@@ -112,6 +121,8 @@ impl Fleet {
         Credentials {
             tls: client_config(self.trusted(), Some(identity), Vec::new()).unwrap(),
             serial,
+            chain_pem: chain_pem.to_owned(),
+            key_pem: key.key_pem(),
         }
     }
 }

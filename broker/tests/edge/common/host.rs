@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use broker::{
-    Admission, Connecting, EndReason, Host, Refusal, SessionEnd, SessionKey, Subscription,
-    Unavailable, Uplink,
+    Admission, Connecting, EndReason, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey,
+    Subscription, Unavailable, Uplink,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -63,11 +64,17 @@ pub(crate) struct FakeHost {
     pub(crate) subscribing: Gate,
     pub(crate) ending: Gate,
     pub(crate) refused: Mutex<HashSet<DeviceId>>,
+    /// Certificates of services that may not observe.
+    pub(crate) refused_observers: Mutex<HashSet<String>>,
     /// Uplinks and subscriptions cannot be taken.
     pub(crate) unavailable: Mutex<bool>,
     pub(crate) connecting: Mutex<Vec<Connecting>>,
     kept: Mutex<HashMap<DeviceId, Kept>>,
     told: watch::Sender<Vec<Told>>,
+    /// Uplinks are not recorded: there will be very many.
+    pub(crate) forgetful: AtomicBool,
+    /// What boxes changed their session's expiry to with their last words.
+    pub(crate) changed_expiries: Mutex<Vec<u32>>,
 }
 
 impl FakeHost {
@@ -181,7 +188,9 @@ impl Host for FakeHost {
     }
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
-        self.tell(Told::Uplink(uplink.session, uplink.channel, uplink.payload));
+        if !self.forgetful.load(Ordering::Relaxed) {
+            self.tell(Told::Uplink(uplink.session, uplink.channel, uplink.payload));
+        }
         self.uplinks.pass().await;
         if uplink.channel == Channel::Heartbeat {
             self.heartbeats.pass().await;
@@ -194,10 +203,23 @@ impl Host for FakeHost {
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
         self.ending.pass().await;
+        self.changed_expiries
+            .lock()
+            .unwrap()
+            .extend(end.session_expiry_s);
         if end.clean {
             let mut kept = self.kept.lock().unwrap();
             kept.entry(session.device_id).or_default().subscriptions = None;
         }
         self.tell(Told::Ended(session, end.reason, end.will, end.clean));
+    }
+
+    async fn admit_observer(&self, observer: ObserverConnecting) -> Result<(), Refusal> {
+        self.admitting.pass().await;
+        let refused = self.refused_observers.lock().unwrap();
+        if refused.contains(&observer.certificate_serial) {
+            return Err(Refusal::NotAuthorized);
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod client;
 pub(crate) mod fleet;
 pub(crate) mod host;
+pub(crate) mod hostility;
+pub(crate) mod neighbours;
 
 use std::future::Future;
 use std::sync::Arc;

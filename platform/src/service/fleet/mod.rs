@@ -6,5 +6,6 @@ pub mod config;
 pub mod credential;
 pub mod device;
 pub mod heartbeat;
+pub mod observer;
 pub mod provisioning;
 pub mod session;

@@ -5,6 +5,7 @@ use wire::ids::DeviceId;
 
 use crate::service::{Context, Result};
 use crate::store;
+pub use crate::store::fleet::session::Ending;
 use crate::store::fleet::session::Opening;
 
 /// A CONNECT that asks to be admitted.
@@ -86,16 +87,13 @@ pub async fn keep_subscriptions(
 ///
 /// # Errors
 /// The database's.
-pub async fn end(
-    context: &Context,
-    device_id: DeviceId,
-    epoch: i64,
-    forget: bool,
-    reason: &str,
-) -> Result<()> {
+pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
+    let Ending {
+        device_id, reason, ..
+    } = *ending;
     let now = context.clock().now();
     let mut tx = context.transaction().await?;
-    if store::fleet::session::end(&mut tx, device_id, epoch, forget, reason, now).await?
+    if store::fleet::session::end(&mut tx, ending, now).await?
         && store::fleet::presence::set_online(&mut tx, device_id, false, now).await?
     {
         store::fleet::presence::record_event(

@@ -7,5 +7,6 @@ pub mod config;
 pub mod credential;
 pub mod device;
 pub mod heartbeat;
+pub mod observer;
 pub mod presence;
 pub mod session;

@@ -95,32 +95,67 @@ pub async fn set_subscriptions(
     Ok(result.rows_affected() == 1)
 }
 
+/// How the connection of a session ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// The box.
+    pub device_id: DeviceId,
+    /// Which of its sessions.
+    pub epoch: i64,
+    /// Nothing of the session is to be kept.
+    pub forget: bool,
+    /// For how many seconds it is to be kept, if the box changed its mind with its last word.
+    pub expiry_s: Option<u32>,
+    /// Why, in one word.
+    pub reason: &'a str,
+}
+
 /// Ends the connection of a session; `false` when a newer connection has taken its place.
 ///
 /// # Errors
 /// The database's.
 pub async fn end(
     conn: &mut PgConnection,
-    device_id: DeviceId,
-    epoch: i64,
-    forget: bool,
-    reason: &str,
+    ending: &Ending<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE sessions SET connected = false, ended_at = $3::timestamptz, end_reason = $4, persistent = persistent AND NOT $5,
              subscriptions = CASE WHEN persistent AND NOT $5 THEN subscriptions ELSE '[]'::jsonb END,
-             expires_at = $3::timestamptz + make_interval(secs => least(session_expiry_s, 10 * 365 * 86400)::double precision)
+             session_expiry_s = coalesce($6, session_expiry_s),
+             expires_at = $3::timestamptz + make_interval(secs => coalesce($6, session_expiry_s)::double precision)
          WHERE device_id = $1 AND epoch = $2 AND connected",
-        device_id.as_uuid(),
-        epoch,
+        ending.device_id.as_uuid(),
+        ending.epoch,
         now,
-        reason,
-        forget
+        ending.reason,
+        ending.forget,
+        ending.expiry_s.map(i64::from)
     )
     .execute(conn)
     .await?;
     Ok(result.rows_affected() == 1)
+}
+
+/// Forgets up to `limit` sessions that were kept as long as they were to be. Their rows stay, for the epochs in them.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_expired(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE sessions SET persistent = false, subscriptions = '[]'::jsonb
+         WHERE device_id IN (SELECT device_id FROM sessions WHERE persistent AND NOT connected AND expires_at <= $1 LIMIT $2)
+           AND NOT connected",
+        now,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }
 
 /// Ends what an earlier life of this node left connected, and shows those boxes as offline.
@@ -135,7 +170,7 @@ pub async fn end_leftovers(
     let ended = sqlx::query!(
         "WITH ended AS (
              UPDATE sessions SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',
-                 expires_at = $2::timestamptz + make_interval(secs => least(session_expiry_s, 10 * 365 * 86400)::double precision)
+                 expires_at = $2::timestamptz + make_interval(secs => session_expiry_s::double precision)
              WHERE node = $1 AND connected RETURNING device_id),
          offline AS (
              UPDATE device_presence p SET online = false FROM ended e WHERE p.device_id = e.device_id AND p.online

@@ -1,0 +1,56 @@
+//! The way of a copy from a box's session to the observers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::{Channel, Topic};
+
+use crate::host::{SessionKey, Uplink};
+use crate::observers::Observers;
+use crate::protocol::UserProperties;
+use crate::router::Router;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Copies {
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) router: Arc<Router>,
+}
+
+/// A copy that is published when the platform has taken the original.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    topic: Topic,
+    payload: Bytes,
+    user_properties: UserProperties,
+}
+
+impl Copies {
+    /// A copy of an uplink, if anybody watches.
+    pub(crate) fn of(&self, uplink: &Uplink, user_properties: UserProperties) -> Option<Prepared> {
+        self.observers.any().then(|| Prepared {
+            topic: Topic::new(uplink.session.device_id, uplink.channel),
+            payload: uplink.payload.clone(),
+            user_properties,
+        })
+    }
+
+    pub(crate) fn publish(&self, copy: Option<Prepared>) {
+        if let Some(copy) = copy {
+            self.router
+                .publish_uplink(copy.topic, copy.payload, copy.user_properties);
+        }
+    }
+
+    /// The will of a box that was lost, which stands for a status that it did not send.
+    pub(crate) fn publish_will(
+        &self,
+        session: SessionKey,
+        payload: Bytes,
+        user_properties: UserProperties,
+    ) {
+        if self.observers.any() {
+            let topic = Topic::new(session.device_id, Channel::Status);
+            self.router.publish_uplink(topic, payload, user_properties);
+        }
+    }
+}

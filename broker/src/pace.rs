@@ -1,0 +1,78 @@
+//! Handshakes take turns, so that a storm of them leaves the processors to the sessions that are there already.
+//!
+//! A TLS handshake costs the better part of a millisecond of computing, and a fleet that comes back at once makes
+//! thousands of them ready at the same time. Left to themselves they would all stand in the executor's queue before
+//! the next payment. So each may compute only while it holds one of a few turns, handed on in the order of arrival, and
+//! holds none while it waits for its client: neither a storm nor a client that stops halfway keeps others waiting.
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::sync::Semaphore;
+
+#[derive(Debug)]
+pub(crate) struct Pace(Semaphore);
+
+impl Pace {
+    /// As many turns as there are processors.
+    pub(crate) fn new() -> Self {
+        let turns = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self(Semaphore::new(turns))
+    }
+
+    /// Completes `future`, which computes only in its turns.
+    pub(crate) async fn keep<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            // Never closed, and if it were, unpaced is better than never.
+            let turn = self.0.acquire().await;
+            let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+            drop(turn);
+            if let Poll::Ready(output) = polled {
+                return output;
+            }
+            until_woken().await;
+        }
+    }
+}
+
+/// Completes at the next wake-up of this task, whoever caused it: the poll before has left its waker everywhere that
+/// matters.
+async fn until_woken() {
+    let mut woken = false;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut woken, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn who_waits_for_a_client_holds_up_nobody() {
+        let pace = Arc::new(Pace(Semaphore::new(1)));
+        let mut answers = Vec::new();
+        let mut waiting = Vec::new();
+        for _ in 0..3 {
+            let (answer, answered) = oneshot::channel::<()>();
+            let pace = Arc::clone(&pace);
+            answers.push(answer);
+            waiting.push(tokio::spawn(async move { pace.keep(answered).await }));
+        }
+        // The last to come is answered first, while the others hold no turn.
+        for _ in 0..3 {
+            answers.pop().unwrap().send(()).unwrap();
+            waiting.pop().unwrap().await.unwrap().unwrap();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! CONNECT and its answer.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rumqttd::protocol::v5::V5;
+use rumqttd::protocol::{
+    ConnAck, ConnAckProperties, ConnectReturnCode, Packet as Decoded, Protocol as Codec,
+};
+
+use super::{Protocol, UserProperties, decode, utf8};
+use crate::frame::{Frame, Kind};
+use crate::host::ProtocolVersion;
+
+/// The first packet of a connection.
+#[derive(Debug)]
+pub(crate) struct Connect {
+    pub(crate) version: ProtocolVersion,
+    pub(crate) client_id: String,
+    /// v5: Clean Start.
+    pub(crate) clean_session: bool,
+    pub(crate) keep_alive_s: u16,
+    pub(crate) will: Option<Will>,
+    /// As asked for; for v3.1.1 0 or [`u32::MAX`].
+    pub(crate) session_expiry_s: u32,
+    /// How many unacknowledged PUBLISH the box takes at a time.
+    pub(crate) receive_maximum: u16,
+    /// The largest packet that the box takes.
+    pub(crate) packet_bytes_max: usize,
+    /// It wants an authentication exchange (v5), and none is offered.
+    pub(crate) authentication_method: bool,
+}
+
+/// What a box leaves to be said when it is lost.
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) topic: String,
+    pub(crate) payload: Bytes,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) user_properties: UserProperties,
+}
+
+/// Why a CONNECT is answered with a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectRefusal {
+    ProtocolVersion,
+    ClientId,
+    NotAuthorized,
+    Unavailable,
+    QosNotSupported,
+    RetainNotSupported,
+    AuthenticationMethod,
+    WillTooLarge,
+}
+
+impl ConnectRefusal {
+    /// For metrics and logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProtocolVersion => "protocol_version",
+            Self::ClientId => "client_id",
+            Self::NotAuthorized => "not_authorized",
+            Self::Unavailable => "unavailable",
+            Self::QosNotSupported => "will_qos",
+            Self::RetainNotSupported => "will_retain",
+            Self::AuthenticationMethod => "authentication_method",
+            Self::WillTooLarge => "will_too_large",
+        }
+    }
+
+    /// The return code of v3.1.1 (section 3.2.2.3) and the reason code of v5 (section 3.2.2.2).
+    const fn code(self, version: ProtocolVersion) -> u8 {
+        let (v311, v5) = match self {
+            Self::ProtocolVersion => (1, 0x84),
+            Self::ClientId => (2, 0x85),
+            Self::NotAuthorized => (5, 0x87),
+            Self::Unavailable => (3, 0x88),
+            Self::QosNotSupported => (5, 0x9b),
+            Self::RetainNotSupported => (5, 0x9a),
+            Self::AuthenticationMethod => (5, 0x8c),
+            Self::WillTooLarge => (5, 0x95),
+        };
+        match version {
+            ProtocolVersion::V311 => v311,
+            ProtocolVersion::V5 => v5,
+        }
+    }
+}
+
+/// What a v5 client is told about this server in CONNACK.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) session_expiry_s: Option<u32>,
+    pub(crate) receive_maximum: u16,
+    pub(crate) packet_bytes_max: u32,
+    pub(crate) keep_alive_s: Option<u16>,
+    /// The client id that was made up for a client without one.
+    pub(crate) assigned_client_id: Option<String>,
+}
+
+/// A CONNECT that cannot be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectError {
+    /// Another protocol or another version of it: answered with a refusal.
+    Version,
+    /// Not a CONNECT: the connection is closed.
+    Malformed,
+}
+
+/// Reads the first packet of a connection.
+pub(crate) fn read_connect(frame: Frame) -> Result<Connect, ConnectError> {
+    if frame.kind != Kind::Connect {
+        return Err(ConnectError::Malformed);
+    }
+    // Protocol name, level and flags stand at fixed places in every version that we speak.
+    let version = match frame.body() {
+        [0, 4, b'M', b'Q', b'T', b'T', 4, ..] => ProtocolVersion::V311,
+        [0, 4, b'M', b'Q', b'T', b'T', 5, ..] => ProtocolVersion::V5,
+        [0, 4, b'M', b'Q', b'T', b'T', ..] | [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => {
+            return Err(ConnectError::Version);
+        }
+        _ => return Err(ConnectError::Malformed),
+    };
+    let reserved = frame.body().get(7).is_none_or(|flags| flags & 1 != 0);
+    if reserved {
+        return Err(ConnectError::Malformed);
+    }
+    let Ok(Decoded::Connect(connect, properties, will, will_properties, _)) =
+        decode(version, frame)
+    else {
+        return Err(ConnectError::Malformed);
+    };
+    let will = match will {
+        None => None,
+        Some(will) => Some(Will {
+            topic: utf8(&will.topic).map_err(|_| ConnectError::Malformed)?,
+            payload: will.message,
+            qos: will.qos as u8,
+            retain: will.retain,
+            user_properties: will_properties
+                .map(|properties| properties.user_properties)
+                .unwrap_or_default(),
+        }),
+    };
+    let properties = properties.as_ref();
+    let asked_expiry_s = match version {
+        ProtocolVersion::V311 if connect.clean_session => 0,
+        ProtocolVersion::V311 => u32::MAX,
+        ProtocolVersion::V5 => properties
+            .and_then(|p| p.session_expiry_interval)
+            .unwrap_or(0),
+    };
+    let receive_maximum = properties
+        .and_then(|p| p.receive_maximum)
+        .unwrap_or(u16::MAX);
+    let packet_bytes_max = properties
+        .and_then(|p| p.max_packet_size)
+        .unwrap_or(u32::MAX);
+    if receive_maximum == 0 || packet_bytes_max == 0 {
+        return Err(ConnectError::Malformed);
+    }
+    Ok(Connect {
+        version,
+        client_id: connect.client_id,
+        clean_session: connect.clean_session,
+        keep_alive_s: connect.keep_alive,
+        will,
+        session_expiry_s: asked_expiry_s,
+        receive_maximum,
+        packet_bytes_max: usize::try_from(packet_bytes_max).unwrap_or(usize::MAX),
+        authentication_method: properties.is_some_and(|p| p.authentication_method.is_some()),
+    })
+}
+
+/// Says no to a CONNECT.
+pub(crate) fn refuse(version: ProtocolVersion, refusal: ConnectRefusal, out: &mut BytesMut) {
+    let code = refusal.code(version);
+    match version {
+        ProtocolVersion::V311 => out.put_slice(&[0x20, 2, 0, code]),
+        ProtocolVersion::V5 => out.put_slice(&[0x20, 3, 0, code, 0]),
+    }
+}
+
+impl Protocol {
+    /// CONNACK that lets a client in.
+    pub(crate) fn write_welcome(self, out: &mut BytesMut, session_present: bool, terms: Terms) {
+        if !self.v5() {
+            out.put_slice(&[0x20, 2, u8::from(session_present), 0]);
+            return;
+        }
+        let connack = ConnAck {
+            session_present,
+            code: ConnectReturnCode::Success,
+        };
+        let properties = ConnAckProperties {
+            session_expiry_interval: terms.session_expiry_s,
+            receive_max: Some(terms.receive_maximum),
+            max_qos: Some(1),
+            retain_available: Some(0),
+            max_packet_size: Some(terms.packet_bytes_max),
+            subscription_identifiers_available: Some(0),
+            shared_subscription_available: Some(0),
+            server_keep_alive: terms.keep_alive_s,
+            assigned_client_identifier: terms.assigned_client_id,
+            ..ConnAckProperties::default()
+        };
+        V5.write(Decoded::ConnAck(connack, Some(properties)), out)
+            .expect("a CONNACK of a few numbers and an id is never too long");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::tests::frame;
+
+    #[test]
+    fn connect_is_read_in_both_versions_and_others_are_named() {
+        let connect = |rest: &[u8]| {
+            let mut bytes = vec![0x10, rest.len() as u8];
+            bytes.extend(rest);
+            read_connect(frame(&bytes))
+        };
+        let v311 = connect(b"\x00\x04MQTT\x04\x00\x00\x3c\x00\x01a").unwrap();
+        assert_eq!(v311.version, ProtocolVersion::V311);
+        assert_eq!((v311.client_id.as_str(), v311.keep_alive_s), ("a", 60));
+        assert_eq!(v311.session_expiry_s, u32::MAX);
+        let clean = connect(b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a").unwrap();
+        assert_eq!((clean.clean_session, clean.session_expiry_s), (true, 0));
+        let v5 =
+            connect(b"\x00\x04MQTT\x05\x02\x00\x3c\x08\x11\x00\x00\x00\x0a\x21\x00\x05\x00\x01a")
+                .unwrap();
+        assert_eq!(v5.version, ProtocolVersion::V5);
+        assert_eq!((v5.session_expiry_s, v5.receive_maximum), (10, 5));
+        for other in [
+            &b"\x00\x04MQTT\x03\x02\x00\x3c\x00\x01a"[..],
+            b"\x00\x04MQTT\x06\x02\x00\x3c\x00\x01a",
+            b"\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01a",
+        ] {
+            assert_eq!(connect(other).unwrap_err(), ConnectError::Version);
+        }
+        for bad in [
+            &b"\x00\x04MQTT\x04\x03\x00\x3c\x00\x01a"[..],
+            b"\x00\x04HTTP\x04\x02\x00\x3c\x00\x01a",
+            b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x09a",
+            b"\x00\x04MQTT\x05\x02\x00\x3c\x03\x21\x00\x00\x00\x01a",
+        ] {
+            assert_eq!(connect(bad).unwrap_err(), ConnectError::Malformed);
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Clients that mean harm, or are broken: each does its worst once, and is ended or held within bounds.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use broker::{EndReason, Limits};
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use wire::{Channel, Topic};
+
+use super::client::{
+    Client, WILL_QOS_1, connect, connect_raw, connect_v5, packet, puback, publish, publish_raw,
+    publish_v5, subscribe, v5,
+};
+use super::{World, device, within};
+
+/// Connections and sessions that stay open until this is dropped.
+pub(crate) type Held = Vec<Box<dyn Any + Send>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hostility {
+    SilentTcp,
+    HalfHandshakes,
+    OddClientIds,
+    OversizedPackets,
+    EmptyTopics,
+    WrongUtf8,
+    PubacksOutOfOrder,
+    NeverReading,
+    ByteByByte,
+    Reconnecting,
+    LargeWills,
+    ThousandFilters,
+    ServerOnlyPackets,
+    PublishFlood,
+    PingFlood,
+    HandshakeStorm,
+    SharedAndSystemTopics,
+}
+
+/// The number of the next hostile client: neighbours have low ones.
+static NEXT: AtomicU64 = AtomicU64::new(1_000_000);
+
+fn number() -> u128 {
+    NEXT.fetch_add(1, Ordering::Relaxed).into()
+}
+
+fn topic(number: u128, channel: Channel) -> String {
+    Topic::new(device(number), channel).to_string()
+}
+
+/// A session of version 5.
+async fn connected_v5(world: &World, number: u128) -> Client {
+    let mut client = world.dial(number).await;
+    let id = device(number).to_string();
+    client.send(&connect_v5(&id, true, &[])).await;
+    let connack = client.next().await.unwrap();
+    assert_eq!((connack.first, connack.body[1]), (0x20, 0));
+    client
+}
+
+/// Version 3.1.1 is closed without a word, and version 5 with a reason.
+async fn ends_both(world: &World, bytes: [&[u8]; 2], reason: EndReason, code: u8) {
+    let number = number();
+    let mut client = world.connected_box(number).await;
+    let _ = client.try_send(bytes[0]).await;
+    client.expect_closed().await;
+    assert_eq!(world.host.ended(device(number)).await.0, reason);
+    let mut client = connected_v5(world, number).await;
+    let _ = client.try_send(bytes[1]).await;
+    client.expect(0xe0, &[code]).await;
+    client.expect_closed().await;
+}
+
+impl Hostility {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::SilentTcp,
+        Self::HalfHandshakes,
+        Self::OddClientIds,
+        Self::OversizedPackets,
+        Self::EmptyTopics,
+        Self::WrongUtf8,
+        Self::PubacksOutOfOrder,
+        Self::NeverReading,
+        Self::ByteByByte,
+        Self::Reconnecting,
+        Self::LargeWills,
+        Self::ThousandFilters,
+        Self::ServerOnlyPackets,
+        Self::PublishFlood,
+        Self::PingFlood,
+        Self::HandshakeStorm,
+        Self::SharedAndSystemTopics,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::SilentTcp => "1,000 silent TCP connections",
+            Self::HalfHandshakes => "200 half handshakes and half CONNECTs",
+            Self::OddClientIds => "CONNECTs with odd client ids",
+            Self::OversizedPackets => "packets over the limit",
+            Self::EmptyTopics => "empty topics and filters",
+            Self::WrongUtf8 => "topics that are not UTF-8",
+            Self::PubacksOutOfOrder => "PUBACKs out of order and of nothing",
+            Self::NeverReading => "a box that never reads",
+            Self::ByteByByte => "a box that reads byte by byte",
+            Self::Reconnecting => "a box that reconnects 100 times a second",
+            Self::LargeWills => "wills of 5 KB and 200 KB",
+            Self::ThousandFilters => "SUBSCRIBE with 1,000 filters",
+            Self::ServerOnlyPackets => "packets that only servers send",
+            Self::PublishFlood => "a flood of heartbeats",
+            Self::PingFlood => "a flood of PINGREQs",
+            Self::HandshakeStorm => "100 handshakes at once",
+            Self::SharedAndSystemTopics => "$share, $SYS and wildcards",
+        }
+    }
+
+    /// Limits that let a misdeed be over soon; the others are the defaults.
+    pub(crate) fn limits() -> Limits {
+        Limits {
+            write_ms_max: 500,
+            ..Limits::default()
+        }
+    }
+
+    /// Does its worst, and sees what the edge makes of it.
+    pub(crate) async fn act(self, world: &World) -> Held {
+        match self {
+            Self::SilentTcp => return silent(world, 1_000).await,
+            Self::HalfHandshakes => return half_handshakes(world, 200).await,
+            Self::OddClientIds => odd_client_ids(world).await,
+            Self::OversizedPackets => {
+                // Only the header of 200 KB: nothing has to be read to know that it is too much.
+                let bytes = [0x30, 0xc0, 0x9a, 0x0c];
+                ends_both(world, [&bytes; 2], EndReason::PacketTooLarge, 0x95).await;
+            }
+            Self::EmptyTopics => {
+                let bytes = [&publish(2, "", 1, b"x")[..], &publish_v5(2, "", 1, b"x")];
+                ends_both(world, bytes, EndReason::NotAuthorized, 0x82).await;
+                let mut client = connected_v5(world, number()).await;
+                client.send(&v5(&subscribe(1, &[("", 1)]))).await;
+                client.expect(0x90, &[0, 1, 0, 0x87]).await;
+            }
+            Self::WrongUtf8 => {
+                let v311 = publish_raw(0, &[0xff, 0xfe], 0, None, b"x");
+                let of_v5 = publish_raw(0, &[0xff, 0xfe], 0, Some(&[]), b"x");
+                ends_both(world, [&v311, &of_v5], EndReason::ProtocolError, 0x81).await;
+            }
+            Self::PubacksOutOfOrder => pubacks_out_of_order(world).await,
+            Self::NeverReading => never_reading(world).await,
+            Self::ByteByByte => byte_by_byte(world).await,
+            Self::Reconnecting => reconnecting(world).await,
+            Self::LargeWills => large_wills(world).await,
+            Self::ThousandFilters => thousand_filters(world).await,
+            Self::ServerOnlyPackets => server_only_packets(world).await,
+            Self::PublishFlood => publish_flood(world).await,
+            Self::PingFlood => {
+                let mut client = world.connected_box(number()).await;
+                for _ in 0..20 {
+                    client.send(&[0xc0, 0].repeat(1_000)).await;
+                    for _ in 0..1_000 {
+                        client.expect(0xd0, &[]).await;
+                    }
+                }
+            }
+            Self::HandshakeStorm => {
+                let boxes = join_all((0..100).map(|_| world.connected_box(number()))).await;
+                for client in boxes {
+                    client.vanish();
+                }
+            }
+            Self::SharedAndSystemTopics => shared_and_system_topics(world).await,
+        }
+        Held::new()
+    }
+}
+
+async fn silent(world: &World, count: usize) -> Held {
+    let mut held = Held::new();
+    for _ in 0..count {
+        let connecting = TcpStream::connect(world.edge.local_addr());
+        held.push(Box::new(within("TCP", connecting).await.unwrap()));
+    }
+    held
+}
+
+async fn half_handshakes(world: &World, count: usize) -> Held {
+    let mut held = Held::new();
+    for _ in 0..count {
+        let connecting = TcpStream::connect(world.edge.local_addr());
+        let mut stream = within("TCP", connecting).await.unwrap();
+        // The beginning of a ClientHello, and nothing more.
+        stream.write_all(&[0x16, 3, 1, 0x02, 0, 1]).await.unwrap();
+        held.push(Box::new(stream));
+    }
+    for _ in 0..10 {
+        let number = number();
+        let mut client = world.dial(number).await;
+        let hello = connect(&device(number).to_string(), true, 60, None);
+        client.send(&hello[..9]).await;
+        held.push(Box::new(client));
+    }
+    held
+}
+
+async fn odd_client_ids(world: &World) {
+    let (number, other) = (number(), device(1).to_string());
+    for id in [
+        "+",
+        "#",
+        "$share/g/x",
+        "$SYS",
+        "a/b",
+        "devices/+/downlink/#",
+        &other,
+        &"x".repeat(60_000),
+    ] {
+        let mut client = world.dial(number).await;
+        client.send(&connect(id, true, 60, None)).await;
+        client.expect(0x20, &[0, 5]).await;
+        client.expect_closed().await;
+    }
+    let mut client = world.dial(number).await;
+    let not_utf8 = connect_raw(4, &[0xff, 0xfe], true, 60, None, None);
+    client.send(&not_utf8).await;
+    client.expect_closed().await;
+}
+
+async fn pubacks_out_of_order(world: &World) {
+    let number = number();
+    let mut client = world.listening_box(number).await;
+    let mut ids = Vec::new();
+    for event in 1..=3 {
+        world.publish(number, u128::MAX - event);
+        ids.push(client.hear().await.id.unwrap());
+    }
+    // Backwards, one twice, and some that were never sent.
+    ids.reverse();
+    for id in ids.iter().chain(&ids[..1]).chain(&[500, u16::MAX]) {
+        client.send(&puback(*id)).await;
+    }
+    // What comes next is not confused by it.
+    world.publish(number, u128::MAX - 4);
+    client.hear_and_acknowledge().await;
+    client.ping().await;
+    client.send(&puback(0)).await;
+    client.expect_closed().await;
+}
+
+async fn never_reading(world: &World) {
+    let number = number();
+    let mut client = world.connected_box(number).await;
+    let pings = [0xc0, 0].repeat(4_000);
+    within("the end of the session", async {
+        while client.try_send(&pings).await.is_ok() {}
+    })
+    .await;
+    let (reason, ..) = world.host.ended(device(number)).await;
+    assert_eq!(reason, EndReason::WriteStalled);
+}
+
+/// As slow as it may be without being ended: its queue fills, and what does not fit is the outbox's again.
+async fn byte_by_byte(world: &World) {
+    let number = number();
+    let mut client = world.listening_box(number).await;
+    for event in 1..=300 {
+        world.publish(number, u128::MAX - event);
+    }
+    for _ in 0..20 {
+        client.read_a_byte().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn reconnecting(world: &World) {
+    let number = number();
+    for _ in 0..50 {
+        world.connected_box(number).await.vanish();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn large_wills(world: &World) {
+    let number = number();
+    let (id, status) = (device(number).to_string(), topic(number, Channel::Status));
+    let (some, much) = (vec![b'x'; 5_000], vec![b'x'; 60_000]);
+    for will in [&some, &much] {
+        let will = Some((status.as_str(), &will[..], WILL_QOS_1));
+        let mut client = world.dial(number).await;
+        client.send(&connect(&id, true, 60, will)).await;
+        client.expect(0x20, &[0, 5]).await;
+        let mut client = world.dial(number).await;
+        let hello = connect_raw(5, id.as_bytes(), true, 60, Some(&[]), will);
+        client.send(&hello).await;
+        client.expect(0x20, &[0, 0x95, 0]).await;
+    }
+    // 200 KB of CONNECT are refused from its header.
+    let mut client = world.dial(number).await;
+    let mut hello = connect(&id, true, 60, None);
+    hello.splice(1..2, [0xc0, 0x9a, 0x0c]);
+    client.send(&hello).await;
+    client.expect_closed().await;
+}
+
+async fn thousand_filters(world: &World) {
+    let mut client = world.connected_box(number()).await;
+    let filters: Vec<String> = (0..1_000).map(|n| format!("a/{n}")).collect();
+    let filters: Vec<(&str, u8)> = filters.iter().map(|f| (f.as_str(), 1)).collect();
+    for _ in 0..10 {
+        client.send(&subscribe(1, &filters)).await;
+        let suback = client.next().await.unwrap();
+        assert_eq!(suback.body.len(), 2 + 1_000);
+        assert!(suback.body[2..].iter().all(|code| *code == 0x80));
+    }
+}
+
+async fn server_only_packets(world: &World) {
+    for bytes in [
+        packet(0x20, &[0, 0]),
+        packet(0x50, &[0, 1]),
+        packet(0x62, &[0, 1]),
+        packet(0x70, &[0, 1]),
+        packet(0x90, &[0, 1, 0]),
+        packet(0xb0, &[0, 1]),
+        packet(0xd0, &[]),
+        packet(0xf0, &[]),
+    ] {
+        ends_both(world, [&bytes; 2], EndReason::ProtocolError, 0x82).await;
+    }
+}
+
+/// Quality 0 as fast as it goes, and then more of quality 1 than may be under way.
+async fn publish_flood(world: &World) {
+    world.host.forgetful.store(true, Ordering::Relaxed);
+    let number = number();
+    let beat = topic(number, Channel::Heartbeat);
+    let mut client = world.connected_box(number).await;
+    let burst = publish(0, &beat, 0, b"beat").repeat(500);
+    for _ in 0..20 {
+        client.send(&burst).await;
+    }
+    // It has used up its burst, so these are slowed, and beyond the window it is ended.
+    let mut burst = Vec::new();
+    for id in 1..=1_000 {
+        burst.extend(publish(2, &beat, id, b"beat"));
+    }
+    let _ = client.try_send(&burst).await;
+    let (reason, ..) = world.host.ended(device(number)).await;
+    assert_eq!(reason, EndReason::TooManyUnacknowledged);
+}
+
+async fn shared_and_system_topics(world: &World) {
+    let number = number();
+    let mut client = connected_v5(world, number).await;
+    let own = format!("devices/{}/downlink/#", device(number));
+    let shared = format!("$share/g/{own}");
+    let filters = [shared.as_str(), "$SYS/#", "#", "devices/+/downlink/#"];
+    for filter in filters {
+        client.send(&v5(&subscribe(1, &[(filter, 1)]))).await;
+        client.expect(0x90, &[0, 1, 0, 0x87]).await;
+        client.send(&publish_v5(2, filter, 2, b"x")).await;
+        client.expect(0x40, &[0, 2, 0x87]).await;
+    }
+    client.ping().await;
+}
