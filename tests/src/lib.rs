@@ -11,6 +11,8 @@
 //! observer    a service that watches the fleet
 //! acquirer    signed callbacks
 //! books       what is in the database: which tables a step changed, and whether money adds up
+//! server      the platform's executable as a process, for the programs that measure
+//! figures     collected times, and how they are printed
 //! patience    waiting for something to become so, but not for ever
 //! ```
 #![expect(
@@ -24,9 +26,11 @@ pub mod books;
 pub mod conformance;
 pub mod credentials;
 pub mod database;
+pub mod figures;
 pub mod line;
 pub mod observer;
 pub mod patience;
+pub mod server;
 pub mod shop;
 pub mod soundbox;
 pub mod world;

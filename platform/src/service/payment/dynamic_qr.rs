@@ -38,6 +38,9 @@ pub struct DynamicQr {
     pub transaction_id: TransactionId,
     pub qr_type: &'static str,
     pub qr_payload: String,
+    /// For the answer by MQTT: over HTTP a box gets the fields of the contract and no others.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
     pub amount: Rupiah,
     pub expires_at: DateTime<Utc>,
     #[schema(value_type = domain::transaction::TransactionStatus)]

@@ -15,6 +15,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tests::api::Api;
 use tests::line::{Dial, Line};
+use tests::server::Server;
 use tests::shop::text;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -24,8 +25,7 @@ use wire::{
     VerifyingKeys,
 };
 
-use crate::figures::Legs;
-use crate::server::Server;
+use crate::legs::Legs;
 
 /// How many boxes are provisioned or connected at a time.
 const AT_A_TIME: usize = 16;

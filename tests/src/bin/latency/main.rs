@@ -11,17 +11,17 @@
 //! the same certificates.
 
 mod boxes;
-mod figures;
+mod legs;
 mod peers;
-mod server;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 
+use tests::server::Server;
+
 use self::boxes::Fleet;
-use self::server::Server;
 
 #[derive(Parser)]
 struct Args {

@@ -12,14 +12,13 @@ use certs::serial::Serial;
 use certs::tls;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
+use tests::figures::Figures;
 use tests::line::{Dial, Line};
+use tests::server::Server;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::Instant;
 use wire::DeviceId;
-
-use crate::figures::Figures;
-use crate::server::Server;
 
 /// One row a commit, on the platform's own server.
 pub(crate) async fn commit(server: &Server, times: usize) -> anyhow::Result<Figures> {

@@ -1,4 +1,4 @@
-//! The platform under measurement: the executable beside this one.
+//! The platform as a process of its own, for measurements: the executable beside this one, with an embedded Postgres.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,46 +8,68 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
-use tests::api::Api;
+
 use tokio::process::{Child, Command};
+
+use crate::api::Api;
 
 /// How long the first start, with a new database and a new CA, may take.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What `demo.json` says, as far as it is used here.
 #[derive(Deserialize)]
-pub(crate) struct Demo {
-    pub(crate) api_url: String,
-    pub(crate) mqtt_host: String,
-    pub(crate) mqtt_port: u16,
-    pub(crate) ca_file: PathBuf,
-    pub(crate) database_url: String,
-    pub(crate) tokens: std::collections::BTreeMap<String, String>,
-    pub(crate) qris_partner: Partner,
-    pub(crate) merchants: Vec<Merchant>,
+pub struct Demo {
+    /// `https://…`
+    pub api_url: String,
+    /// Where boxes connect.
+    pub mqtt_host: String,
+    /// Where boxes connect.
+    pub mqtt_port: u16,
+    /// What verifies both.
+    pub ca_file: PathBuf,
+    /// Its database.
+    pub database_url: String,
+    /// By role.
+    pub tokens: std::collections::BTreeMap<String, String>,
+    /// The acquirer that it knows.
+    pub qris_partner: Partner,
+    /// The demonstration's merchants.
+    pub merchants: Vec<Merchant>,
 }
 
+/// A partner, with what it signs with.
 #[derive(Deserialize)]
-pub(crate) struct Partner {
-    pub(crate) id: String,
-    pub(crate) secret: String,
+pub struct Partner {
+    /// `X-Partner-Id`.
+    pub id: String,
+    /// What it signs with.
+    pub secret: String,
 }
 
+/// A merchant of the demonstration.
 #[derive(Deserialize)]
-pub(crate) struct Merchant {
-    pub(crate) outlet_ids: Vec<String>,
+pub struct Merchant {
+    /// Their outlets.
+    pub outlet_ids: Vec<String>,
 }
 
 /// A running platform.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
-    pub(crate) demo: Demo,
-    pub(crate) data_dir: PathBuf,
-    pub(crate) root_pem: String,
+    /// What it wrote for clients.
+    pub demo: Demo,
+    /// Where it keeps everything.
+    pub data_dir: PathBuf,
+    /// The root of its CA.
+    pub root_pem: String,
 }
 
 impl Server {
-    pub(crate) async fn start(dir: &Path) -> anyhow::Result<Self> {
+    /// Starts it with no boxes and no acquirer, its data in `dir`.
+    ///
+    /// # Errors
+    /// It is not built, or was not ready in time.
+    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
         let executable = std::env::current_exe()?.with_file_name("platform");
         if !executable.exists() {
             bail!(
@@ -99,17 +121,26 @@ impl Server {
         })
     }
 
-    /// A client with this role's token.
-    pub(crate) fn api(&self, role: &str) -> anyhow::Result<Api> {
+    /// A client with this role's token, whose answers are not checked against the document: that would be measured too.
+    ///
+    /// # Errors
+    /// There is no token of this role.
+    pub fn api(&self, role: &str) -> anyhow::Result<Api> {
         let token = self
             .demo
             .tokens
             .get(role)
             .with_context(|| format!("no token for {role}"))?;
-        Ok(Api::new(&self.demo.api_url, &self.root_pem).with_token(token))
+        Ok(Api::new(&self.demo.api_url, &self.root_pem)
+            .unchecked()
+            .with_token(token))
     }
 
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    /// Stops it in order.
+    ///
+    /// # Errors
+    /// It could not be told, or waited for.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
         }

@@ -1,0 +1,33 @@
+//! The simulator's processes, of which each is started once and told to end.
+
+use std::time::Duration;
+
+use super::child::Child;
+use super::screen::Screen;
+
+const BOX_STOPS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The simulator's processes.
+#[derive(Default)]
+pub(super) struct Children {
+    pub(super) boxes: Vec<Child>,
+    pub(super) acquirer: Option<Child>,
+}
+
+impl Children {
+    pub(super) fn tend(&mut self, screen: &Screen) {
+        for child in self.boxes.iter_mut().chain(&mut self.acquirer) {
+            if let Some(problem) = child.tend() {
+                screen.notice("problem", &problem);
+            }
+        }
+    }
+
+    pub(super) async fn stop_boxes(&mut self) {
+        let stops = self
+            .boxes
+            .drain(..)
+            .map(|child| child.stop(BOX_STOPS_WITHIN));
+        futures_util::future::join_all(stops).await;
+    }
+}

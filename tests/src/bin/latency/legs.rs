@@ -1,0 +1,33 @@
+//! The way of a payment in legs, and how they are printed.
+
+use tests::figures::Figures;
+
+/// The legs of one payment's way.
+#[derive(Default)]
+pub(crate) struct Legs {
+    /// Callback sent → 200 received.
+    pub(crate) answered: Figures,
+    /// Callback sent → PUBLISH in the box's hands.
+    pub(crate) heard: Figures,
+    /// Callback committed → `played` durable, by the platform's clock.
+    pub(crate) played: Figures,
+    /// Deliveries beyond the first of an event.
+    pub(crate) repeated: usize,
+}
+
+impl Legs {
+    /// Beside what the way stands on: a commit and, if it was measured, a hop.
+    #[expect(clippy::float_arithmetic, reason = "a ratio for people")]
+    pub(crate) fn print(&self, commit: &Figures, hop: Option<&Figures>) {
+        let floor = commit.p50() + hop.map_or(0.0, Figures::p50);
+        self.answered.print("  callback sent → answered");
+        self.heard.print("  callback sent → in the box's hands");
+        self.played.print("  committed → played is durable");
+        println!(
+            "  p50 to the box's hands is {:.2} × (commit + hop); {} heard, {} delivered twice",
+            self.heard.p50() / floor,
+            self.heard.len(),
+            self.repeated
+        );
+    }
+}
