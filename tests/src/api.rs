@@ -85,7 +85,7 @@ impl Api {
         }
     }
 
-    /// One request; a body is said to be JSON. The answer must be one that the OpenAPI document tells of.
+    /// One request; a body is said to be JSON unless a header says otherwise. The answer must be one that the OpenAPI document tells of.
     ///
     /// # Errors
     /// The server was not reached, or went away before its answer was complete.
@@ -106,9 +106,11 @@ impl Api {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body);
+            let typed = headers.iter().any(|(name, _)| *name == "content-type");
+            if !typed {
+                request = request.header("content-type", "application/json");
+            }
+            request = request.body(body);
         }
         let response = request.send().await?;
         let answer = Answer {
@@ -147,6 +149,14 @@ impl Api {
     pub async fn post_with(&self, path: &str, headers: Headers<'_>, body: &Value) -> Answer {
         let body = body.to_string().into_bytes();
         self.call(Method::POST, path, headers, Some(body)).await
+    }
+
+    /// POST of a CSV file.
+    pub async fn post_csv(&self, path: &str, headers: Headers<'_>, file: &str) -> Answer {
+        let mut all = vec![("content-type", "text/csv")];
+        all.extend_from_slice(headers);
+        self.call(Method::POST, path, &all, Some(file.as_bytes().to_vec()))
+            .await
     }
 
     /// PATCH.

@@ -131,21 +131,26 @@ impl Registered {
 
     /// What a box keeps of the answer.
     pub fn keep(&self, world: &World, key: &KeyAndCsr, data: &Value) -> Credentials {
-        Credentials {
+        Credentials::of(&self.serial_number, key, data, world.app().root_pem())
+    }
+}
+
+impl Credentials {
+    /// What a box keeps of the answer to its activation.
+    pub fn of(serial_number: &str, key: &KeyAndCsr, data: &Value, root_pem: &str) -> Self {
+        Self {
             device_id: text(data, "device_id").parse().unwrap(),
-            serial_number: self.serial_number.clone(),
+            serial_number: serial_number.to_owned(),
             token: text(data, "device_token"),
             key_pem: key.key_pem(),
             chain_pem: format!("{}{}", text(data, "certificate"), text(data, "ca_chain")),
             keys: serde_json::from_value(data["announcement_keys"].clone()).unwrap(),
             binding_id: serde_json::from_value(data["binding_id"].clone()).unwrap(),
             encoding: text(data, "payload_encoding").parse().unwrap(),
-            root_pem: world.app().root_pem().to_owned(),
+            root_pem: root_pem.to_owned(),
         }
     }
-}
 
-impl Credentials {
     /// A new box at a till, activated.
     pub async fn at(world: &World, terminal_id: TerminalId) -> Self {
         Self::at_in(world, terminal_id, Encoding::Json).await

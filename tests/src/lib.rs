@@ -6,6 +6,7 @@
 //! conformance every answer held against the OpenAPI document
 //! shop        a merchant with its outlet and terminals, made through the API
 //! credentials a box's own key, and what activation gave it for it
+//! crowd       many boxes that do what they are ordered
 //! line        one MQTT connection, down to the single PUBACK
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
 //! observer    a service that watches the fleet
@@ -25,6 +26,7 @@ pub mod api;
 pub mod books;
 pub mod conformance;
 pub mod credentials;
+pub mod crowd;
 pub mod database;
 pub mod figures;
 pub mod line;
@@ -38,6 +40,7 @@ pub mod world;
 pub use acquirer::{Acquirer, success};
 pub use api::{Answer, Api};
 pub use credentials::Credentials;
+pub use crowd::Crowd;
 pub use line::Line;
 pub use patience::{eventually, within};
 pub use shop::{Shop, Terminal};

@@ -171,6 +171,17 @@ impl Line {
         self.client.ack(publish).await.unwrap();
     }
 
+    /// Confirms a message and answers it with QoS 1; `false`: the connection has ended.
+    pub async fn answer(&mut self, publish: &Publish, topic: &str, payload: Vec<u8>) -> bool {
+        let at_least_once = QoS::AtLeastOnce;
+        self.client.ack(publish).await.is_ok()
+            && self
+                .client
+                .publish(topic, at_least_once, false, payload)
+                .await
+                .is_ok()
+    }
+
     /// Says goodbye.
     pub async fn leave(self) {
         self.client.disconnect().await.unwrap();

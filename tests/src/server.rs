@@ -1,5 +1,6 @@
 //! The platform as a process of its own, for measurements: the executable beside this one, with an embedded Postgres.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
-
 use tokio::process::{Child, Command};
 
 use crate::api::Api;
@@ -78,6 +78,12 @@ impl Server {
             );
         }
         let data_dir = dir.join("data");
+        let file = data_dir.join("demo.json");
+        // What an earlier life of it left says nothing about this one.
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         let child = Command::new(&executable)
             .args([
                 "demo",
@@ -98,7 +104,6 @@ impl Server {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", executable.display()))?;
-        let file = data_dir.join("demo.json");
         let demo: Demo = tokio::time::timeout(READY_WITHIN, async {
             loop {
                 if let Some(demo) = std::fs::read(&file)
@@ -134,6 +139,27 @@ impl Server {
         Ok(Api::new(&self.demo.api_url, &self.root_pem)
             .unchecked()
             .with_token(token))
+    }
+
+    /// Where boxes connect.
+    ///
+    /// # Errors
+    /// A host that has no address.
+    pub async fn mqtt(&self) -> anyhow::Result<SocketAddr> {
+        let host = (self.demo.mqtt_host.as_str(), self.demo.mqtt_port);
+        tokio::net::lookup_host(host)
+            .await?
+            .find(SocketAddr::is_ipv4)
+            .context("the MQTT host has no address")
+    }
+
+    /// Ends it where it stands: SIGKILL.
+    ///
+    /// # Errors
+    /// It could not be killed.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        Ok(())
     }
 
     /// Stops it in order.

@@ -153,6 +153,10 @@ ids! {
     EventId = "evt";
     /// An order to one device.
     CommandId = "cmd";
+    /// The same order to many devices.
+    BulkCommandId = "bulk";
+    /// A firmware in the catalogue.
+    FirmwareId = "fw";
     /// A batch of transactions paid out together.
     SettlementId = "set";
     /// One instruction to pay a settlement out.

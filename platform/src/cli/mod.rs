@@ -2,6 +2,7 @@
 
 mod audit;
 mod demo;
+mod device;
 mod duration;
 mod logging;
 mod migrate;
@@ -34,6 +35,9 @@ enum Command {
     Serve(ConfigArgs),
     /// Bring the database to the version of this program.
     Migrate(ConfigArgs),
+    /// Boxes.
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -85,6 +89,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(&args.load()?).await,
         Command::Migrate(args) => migrate::run(&args.load()?).await,
+        Command::Device(command) => device::run(&command).await,
         Command::Token(command) => token::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::User(command) => user::run(&command).await,

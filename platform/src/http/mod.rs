@@ -7,6 +7,7 @@
 //! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 pub mod auth;
+pub mod csv;
 pub mod envelope;
 pub mod error;
 mod fleet;

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use wire::ids::{
-    CommandId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TokenId, TransactionId,
-    UserId,
+    BulkCommandId, CommandId, DeviceId, FirmwareId, MerchantId, OutletId, SettlementId, TerminalId,
+    TokenId, TransactionId, UserId,
 };
 
 use super::error::ApiError;
@@ -37,6 +37,8 @@ path_ids! {
     TerminalId, "terminal_id", Terminal;
     DeviceId, "device_id", Device;
     CommandId, "command_id", Command;
+    BulkCommandId, "bulk_command_id", BulkCommand;
+    FirmwareId, "firmware_id", Firmware;
     TransactionId, "transaction_id", Transaction;
     SettlementId, "settlement_id", Settlement;
     UserId, "user_id", User;

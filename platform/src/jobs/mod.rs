@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::fleet::{command, heartbeat};
+use crate::service::fleet::{bulk_command, command, config_layer, heartbeat};
 use crate::service::payment::{notification, transaction};
 use crate::service::people::audit;
 use crate::service::{Context, Result, housekeeping};
@@ -45,6 +45,14 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("end_overdue_commands", second, context)
             .run(|context| async move { command::end_overdue(&context, ROWS_MAX).await.map(drop) }),
+    );
+    tasks.spawn(
+        every("advance_bulk_commands", second, context)
+            .run(|context| async move { bulk_command::advance(&context).await }),
+    );
+    tasks.spawn(
+        every("spread_config_layers", second, context)
+            .run(|context| async move { config_layer::spread(&context).await }),
     );
     tasks.spawn(
         every("forget_expired", 60 * second, context)

@@ -64,6 +64,10 @@ error_codes! {
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", 404;
     /// No such command of this device.
     CommandNotFound = "COMMAND_NOT_FOUND", 404;
+    /// No such bulk command.
+    BulkCommandNotFound = "BULK_COMMAND_NOT_FOUND", 404;
+    /// No such firmware.
+    FirmwareNotFound = "FIRMWARE_NOT_FOUND", 404;
     /// No such settlement, or not the caller's.
     SettlementNotFound = "SETTLEMENT_NOT_FOUND", 404;
     /// No such fee profile.
@@ -132,6 +136,8 @@ impl From<Noun> for ErrorCode {
             Noun::Transaction => Self::TransactionNotFound,
             Noun::Notification => Self::NotificationNotFound,
             Noun::Command => Self::CommandNotFound,
+            Noun::BulkCommand => Self::BulkCommandNotFound,
+            Noun::Firmware => Self::FirmwareNotFound,
             Noun::Settlement => Self::SettlementNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
             Noun::User => Self::UserNotFound,

@@ -61,6 +61,11 @@ impl Checks {
             .ok()
     }
 
+    /// What a rule of the domain said.
+    pub(crate) fn extend(&mut self, outcome: std::result::Result<(), Vec<FieldError>>) {
+        self.0.extend(outcome.err().unwrap_or_default());
+    }
+
     pub(crate) fn refuse(&mut self, field: &str, message: impl Into<String>) {
         self.0.push(FieldError::new(field, message));
     }

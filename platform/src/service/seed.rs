@@ -185,6 +185,7 @@ async fn ensure_device(
                     .map(str::to_owned)
                     .to_vec();
                 let new = NewDevice {
+                    tags: Vec::new(),
                     serial_number: serial_number.clone(),
                     model: "SB-1".into(),
                     capabilities,

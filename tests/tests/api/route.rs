@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use tests::books::Books;
 use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, World};
+use tests::{Answer, Api, Credentials, Shop, World, eventually};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +27,10 @@ enum Who {
 }
 
 use Permission::{
-    AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, MerchantRead, MerchantWrite,
-    OutletRead, OutletWrite, PortalRead, SeedWrite, SettlementRead, SettlementWrite, TerminalRead,
-    TerminalWrite, TransactionRead, TransactionWrite, UserRead, UserWrite,
+    AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, FirmwareRead, FirmwareWrite,
+    MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead, SeedWrite, SettlementRead,
+    SettlementWrite, TerminalRead, TerminalWrite, TransactionRead, TransactionWrite, UserRead,
+    UserWrite,
 };
 use Who::{Anyone, Box, May, Partner};
 
@@ -138,6 +139,83 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/devices/{device_id}/commands/{command_id}/cancel",
         May(CommandWrite),
     ),
+    ("POST", "/admin/devices/import", May(DeviceWrite)),
+    ("GET", "/admin/devices/export.csv", May(DeviceRead)),
+    ("GET", "/admin/devices/{device_id}/config", May(DeviceRead)),
+    (
+        "PATCH",
+        "/admin/devices/{device_id}/config",
+        May(DeviceWrite),
+    ),
+    (
+        "GET",
+        "/admin/devices/{device_id}/config/status",
+        May(DeviceRead),
+    ),
+    (
+        "POST",
+        "/admin/devices/{device_id}/config/retry-push",
+        May(DeviceWrite),
+    ),
+    ("GET", "/admin/config/fleet", May(DeviceRead)),
+    ("PATCH", "/admin/config/fleet", May(DeviceWrite)),
+    ("GET", "/admin/config/drift", May(DeviceRead)),
+    (
+        "GET",
+        "/admin/merchants/{merchant_id}/config",
+        May(DeviceRead),
+    ),
+    (
+        "PATCH",
+        "/admin/merchants/{merchant_id}/config",
+        May(DeviceWrite),
+    ),
+    ("GET", "/admin/outlets/{outlet_id}/config", May(DeviceRead)),
+    (
+        "PATCH",
+        "/admin/outlets/{outlet_id}/config",
+        May(DeviceWrite),
+    ),
+    ("GET", "/admin/bulk-commands", May(CommandRead)),
+    ("POST", "/admin/bulk-commands", May(CommandWrite)),
+    (
+        "GET",
+        "/admin/bulk-commands/{bulk_command_id}",
+        May(CommandRead),
+    ),
+    (
+        "GET",
+        "/admin/bulk-commands/{bulk_command_id}/devices",
+        May(CommandRead),
+    ),
+    (
+        "POST",
+        "/admin/bulk-commands/{bulk_command_id}/pause",
+        May(CommandWrite),
+    ),
+    (
+        "POST",
+        "/admin/bulk-commands/{bulk_command_id}/resume",
+        May(CommandWrite),
+    ),
+    (
+        "POST",
+        "/admin/bulk-commands/{bulk_command_id}/cancel",
+        May(CommandWrite),
+    ),
+    ("GET", "/admin/firmware", May(FirmwareRead)),
+    ("POST", "/admin/firmware", May(FirmwareWrite)),
+    ("GET", "/admin/firmware/{firmware_id}", May(FirmwareRead)),
+    (
+        "GET",
+        "/admin/firmware/{firmware_id}/rollouts",
+        May(FirmwareRead),
+    ),
+    (
+        "POST",
+        "/admin/firmware/{firmware_id}/rollouts",
+        May(FirmwareWrite),
+    ),
     ("GET", "/admin/transactions", May(TransactionRead)),
     (
         "GET",
@@ -230,6 +308,8 @@ struct Place {
     shop: Shop,
     device_id: String,
     command_id: String,
+    bulk_command_id: String,
+    firmware_id: String,
     transaction_id: String,
     settlement_id: String,
     user_id: String,
@@ -266,9 +346,19 @@ impl Place {
             .await
             .expect(201)
             .data();
+        let firmware = json!({
+            "version": shop.nmid, "model": "SB-1", "url": "https://firmware.example/1.bin", "sha256": "ab".repeat(32),
+        });
+        let firmware = admin
+            .post("/admin/firmware", &firmware)
+            .await
+            .expect(201)
+            .data();
         Self {
             shop,
             command_id: text(&command, "id"),
+            bulk_command_id: ended_bulk_command(world, credentials).await,
+            firmware_id: text(&firmware, "id"),
             settlement_id: settled["settlements"][0].as_str().unwrap().to_owned(),
             device_id: credentials.device_id.to_string(),
             transaction_id: transaction.to_string(),
@@ -285,6 +375,8 @@ impl Place {
             ("{terminal_id}", self.shop.till().id.to_string()),
             ("{device_id}", self.device_id.clone()),
             ("{command_id}", self.command_id.clone()),
+            ("{bulk_command_id}", self.bulk_command_id.clone()),
+            ("{firmware_id}", self.firmware_id.clone()),
             ("{transaction_id}", self.transaction_id.clone()),
             ("{settlement_id}", self.settlement_id.clone()),
             ("{user_id}", self.user_id.clone()),
@@ -303,6 +395,32 @@ impl Place {
         );
         filled
     }
+}
+
+/// A bulk command in which nothing goes on any more.
+async fn ended_bulk_command(world: &World, credentials: &Credentials) -> String {
+    let admin = world.admin();
+    let body = json!({
+        "type": "reboot", "query": { "device_ids": [credentials.device_id] },
+        "rollout": { "rate_per_minute": 60, "abort_threshold_percent": 50, "min_sample": 1 },
+    });
+    let key = credentials.device_id.to_string();
+    let made = admin
+        .post_with("/admin/bulk-commands", &[("idempotency-key", &key)], &body)
+        .await
+        .expect(201)
+        .data();
+    let path = format!("/admin/bulk-commands/{}", text(&made, "id"));
+    let _ = admin
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await
+        .expect(200);
+    eventually("the end of a bulk command", || async {
+        let now = admin.get(&path).await.data();
+        (!now["ended_at"].is_null()).then_some(())
+    })
+    .await;
+    text(&made, "id")
 }
 
 /// Two shops and everybody who might ask.

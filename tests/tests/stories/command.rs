@@ -4,7 +4,7 @@ use domain::role::Role;
 use serde_json::{Value, json};
 use tests::credentials::register_with;
 use tests::shop::text;
-use tests::{Api, Credentials, Soundbox, World, eventually};
+use tests::{Api, Credentials, Shop, Soundbox, World, eventually};
 use wire::message::{Command, CommandAck, CommandAckStatus};
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, UplinkMessage};
 
@@ -281,4 +281,33 @@ async fn what_a_box_cannot_do_is_not_ordered() {
     order(&admin, speaker, &body)
         .await
         .refused(409, "INVALID_STATE");
+}
+
+#[tokio::test]
+async fn what_a_box_was_to_say_or_show_for_its_old_merchant_is_taken_back() {
+    let world = World::new().await;
+    let old = Shop::open(&world, "Warung Sari", 1).await;
+    let new = Shop::open(&world, "Kopi Fajar", 1).await;
+    let credentials = Credentials::at(&world, old.till().id).await;
+    let device_id = credentials.device_id;
+    let admin = world.admin();
+    let mut orders = Vec::new();
+    for body in [
+        json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
+        json!({ "type": "display_qr", "payload": { "qr_payload": "000201" } }),
+        json!({ "type": "reboot" }),
+    ] {
+        orders.push(order(&admin, device_id, &body).await.expect(201).data());
+    }
+    let _ = tests::credentials::bind(&world, device_id, new.till().id).await;
+    for (command, status) in orders.iter().zip(["cancelled", "cancelled", "queued"]) {
+        assert_eq!(view(&world, command).await["status"], status, "{command}");
+    }
+    // What the new one says is heard.
+    let body = json!({ "type": "announce_text", "payload": { "text": "Selamat datang" } });
+    let _ = order(&admin, device_id, &body).await.expect(201);
+    let mut soundbox = Soundbox::switch_on(&world, credentials).await;
+    assert_eq!(next_order(&mut soundbox).await.kind, "reboot");
+    let heard = next_order(&mut soundbox).await;
+    assert_eq!(heard.payload["text"], "Selamat datang");
 }

@@ -7,11 +7,15 @@
 mod absence;
 mod activation;
 mod binding;
+mod bulk_command;
 mod callback;
 mod clients;
 mod command;
+mod config_layer;
 mod crash;
 mod dynamic_qr;
+mod firmware;
+mod fleet_file;
 mod hanging_up;
 mod heartbeat;
 mod http_box;

@@ -1,16 +1,28 @@
-//! `/device/config`: a box on HTTP asks for its configuration, and says what became of it.
+//! `/device/config`: a box on HTTP asks for its configuration, and says what became of it. `/admin/…/config`: what
+//! operators set, box by box and in layers above.
 
 use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{DeviceId, MerchantId, OutletId};
 use wire::message::ConfigAck;
 
-use crate::http::auth::DeviceCaller;
-use crate::http::envelope::{self, Data};
+use crate::http::auth::grants::{DeviceRead, DeviceWrite};
+use crate::http::auth::{DeviceCaller, Staff};
+use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::ApiError;
-use crate::http::json::Json;
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Json, Nothing};
 use crate::http::own::Own;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::fleet::config::{self, Current, Status};
+use crate::service::fleet::config::{self, Current, Patch, Status, View};
+use crate::service::fleet::config_layer::{self, Owner, View as LayerView};
+use crate::store::Scope;
+use crate::store::fleet::config::Drift;
 
 pub(super) fn routes() -> Routes {
     Routes::of("Configuration")
@@ -24,6 +36,72 @@ pub(super) fn routes() -> Routes {
             "/device/config/ack",
             acknowledge,
             "A box says what became of a configuration",
+            &[],
+        )
+        .get(
+            "/admin/devices/{device_id}/config",
+            read_device,
+            "What a box should be set to and why, what it reported, and where they differ",
+            &[],
+        )
+        .patch(
+            "/admin/devices/{device_id}/config",
+            patch_device,
+            "Changes a box's own layer (merge patch; null removes a key)",
+            &[],
+        )
+        .get(
+            "/admin/devices/{device_id}/config/status",
+            status,
+            "Which version a box should have, has applied, has rejected",
+            &[],
+        )
+        .post(
+            "/admin/devices/{device_id}/config/retry-push",
+            retry_push,
+            "Pushes a box's configuration again",
+            &[],
+        )
+        .get(
+            "/admin/config/fleet",
+            read_fleet,
+            "The layer of every box",
+            &[],
+        )
+        .patch(
+            "/admin/config/fleet",
+            patch_fleet,
+            "Changes the layer of every box; they follow in batches",
+            &[],
+        )
+        .get(
+            "/admin/merchants/{merchant_id}/config",
+            read_merchant,
+            "The layer of a merchant's boxes",
+            &[],
+        )
+        .patch(
+            "/admin/merchants/{merchant_id}/config",
+            patch_merchant,
+            "Changes the layer of a merchant's boxes; they follow in batches",
+            &[],
+        )
+        .get(
+            "/admin/outlets/{outlet_id}/config",
+            read_outlet,
+            "The layer of an outlet's boxes",
+            &[],
+        )
+        .patch(
+            "/admin/outlets/{outlet_id}/config",
+            patch_outlet,
+            "Changes the layer of an outlet's boxes; they follow in batches",
+            &[],
+        )
+        .get(
+            "/admin/config/drift",
+            drift,
+            "Active boxes that are not set to what they should be",
             &[],
         )
 }
@@ -42,4 +120,126 @@ async fn acknowledge(
 ) -> Result<Data<Status>, ApiError> {
     let ack = body.of(&device, ConfigAck::validate)?;
     envelope::ok(&config::acknowledge_one(&context, device.id, &ack).await?)
+}
+
+async fn read_device(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+) -> Result<Data<View>, ApiError> {
+    envelope::ok(&config::view(&context, id).await?)
+}
+
+async fn patch_device(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    Json(change): Json<Patch>,
+) -> Result<Data<View>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = config::patch(&mut unit, id, &change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+async fn status(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+) -> Result<Data<Status>, ApiError> {
+    envelope::ok(&config::status(&context, id).await?)
+}
+
+async fn retry_push(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Accepted<Status>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::accepted(&config::retry_push(&mut unit, id).await?)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn read_fleet(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+) -> Result<Data<LayerView>, ApiError> {
+    envelope::ok(&config_layer::get(&context, Owner::Fleet).await?)
+}
+
+async fn read_merchant(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+) -> Result<Data<LayerView>, ApiError> {
+    envelope::ok(&config_layer::get(&context, Owner::Merchant(id)).await?)
+}
+
+async fn read_outlet(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+) -> Result<Data<LayerView>, ApiError> {
+    envelope::ok(&config_layer::get(&context, Owner::Outlet(id)).await?)
+}
+
+async fn patch_fleet(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Json(change): Json<Patch>,
+) -> Result<Data<LayerView>, ApiError> {
+    patch_layer(&staff, &context, Owner::Fleet, &change).await
+}
+
+async fn patch_merchant(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    Json(change): Json<Patch>,
+) -> Result<Data<LayerView>, ApiError> {
+    patch_layer(&staff, &context, Owner::Merchant(id), &change).await
+}
+
+async fn patch_outlet(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<OutletId>,
+    Json(change): Json<Patch>,
+) -> Result<Data<LayerView>, ApiError> {
+    patch_layer(&staff, &context, Owner::Outlet(id), &change).await
+}
+
+async fn patch_layer(
+    staff: &Staff<DeviceWrite>,
+    context: &Context,
+    owner: Owner,
+    change: &Patch,
+) -> Result<Data<LayerView>, ApiError> {
+    let mut unit = context.begin(staff.actor()).await?;
+    let changed = config_layer::patch(&mut unit, owner, change).await?;
+    unit.commit().await?;
+    envelope::ok(&changed)
+}
+
+#[derive(Deserialize, IntoParams)]
+struct DriftQuery {
+    /// `pending` or `rejected`.
+    status: Option<String>,
+    merchant_id: Option<MerchantId>,
+}
+
+async fn drift(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<DriftQuery>,
+) -> Result<List<Drift>, ApiError> {
+    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let rows = config::drift(&context, scope, query.status.as_deref(), page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.updated_at,
+        id: row.device_id.as_uuid(),
+    })
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use wire::ids::{DeviceId, TerminalId};
+use wire::ids::{DeviceId, MerchantId, TerminalId};
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{DeviceRead, DeviceWrite};
@@ -101,12 +101,33 @@ async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer<Created
 }
 
 #[derive(Deserialize, IntoParams)]
-struct ListQuery {
+pub(super) struct ListQuery {
+    /// A part of the serial number, or the id.
+    q: Option<String>,
     status: Option<String>,
     online: Option<bool>,
     model: Option<String>,
     serial_number: Option<String>,
+    firmware_version: Option<String>,
+    tag: Option<String>,
     terminal_id: Option<TerminalId>,
+    merchant_id: Option<MerchantId>,
+}
+
+impl From<ListQuery> for Filter {
+    fn from(query: ListQuery) -> Self {
+        Self {
+            status: query.status,
+            online: query.online,
+            model: query.model,
+            serial_number: query.serial_number,
+            terminal_id: query.terminal_id,
+            merchant_id: query.merchant_id,
+            firmware_version: query.firmware_version,
+            tag: query.tag,
+            q: query.q,
+        }
+    }
 }
 
 async fn list(
@@ -115,13 +136,7 @@ async fn list(
     page: PageQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<DeviceView>, ApiError> {
-    let filter = Filter {
-        status: query.status,
-        online: query.online,
-        model: query.model,
-        serial_number: query.serial_number,
-        terminal_id: query.terminal_id,
-    };
+    let filter = query.into();
     let rows = device::list(&context, staff.scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,

@@ -1,9 +1,12 @@
 //! The boxes: identity, presence, orders and configuration.
 
+mod bulk_command;
 mod command;
 mod config;
 mod device;
+mod firmware;
 mod heartbeat;
+mod import;
 mod provisioning;
 
 use super::routes::Routes;
@@ -13,6 +16,9 @@ pub(super) fn routes() -> Routes {
     device::routes()
         .merge(provisioning::routes())
         .merge(heartbeat::routes())
+        .merge(import::routes())
         .merge(command::routes())
+        .merge(bulk_command::routes())
+        .merge(firmware::routes())
         .merge(config::routes())
 }

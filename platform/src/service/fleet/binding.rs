@@ -7,7 +7,7 @@
 use serde_json::json;
 use wire::ids::{BindingId, DeviceId, TerminalId};
 
-use crate::service::fleet::device;
+use crate::service::fleet::{config, device};
 use crate::service::signal::Signal;
 use crate::service::{Error, Noun, Result, Unit};
 use crate::store::fleet::binding::Binding;
@@ -93,6 +93,7 @@ async fn end_current(unit: &mut Unit, device_id: DeviceId) -> Result<Option<Bind
     let ended = store::fleet::binding::end_active(unit.conn(), device_id, now).await?;
     if let Some(binding_id) = ended {
         store::payment::notification::cancel_binding(unit.conn(), binding_id, now).await?;
+        store::fleet::command::cancel_of_binding(unit.conn(), device_id, now).await?;
         unit.signal(Signal::Purge(device_id));
     }
     Ok(ended)
@@ -105,6 +106,8 @@ async fn configure(
 ) -> Result<()> {
     let now = unit.now();
     store::fleet::config::set_binding(unit.conn(), device_id, binding_id, now).await?;
+    // The layers of another merchant and outlet hold from now on. The binding's row keeps theirs from changing meanwhile.
+    config::refresh(unit, &[device_id]).await?;
     unit.signal(Signal::Configure(device_id));
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::store::{self, Page};
 const EXPIRES_IN_S_DEFAULT: u32 = 300;
 const EXPIRES_IN_S_MAX: u32 = 7 * 86_400;
 /// How many orders may wait for one box.
-const OPEN_MAX: i64 = 100;
+pub(super) const OPEN_MAX: i64 = 100;
 /// How many orders are read from the outbox at once.
 const BATCH_MAX: i64 = 1000;
 /// How long after its end an order waits for an acknowledgement that is on its way.
@@ -43,7 +43,7 @@ pub struct NewCommand {
     #[schema(value_type = Option<Object>)]
     pub payload: Option<Map<String, Value>>,
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 86400)]
+    #[schema(minimum = 1, maximum = 604_800)]
     pub expires_in: Option<u32>,
 }
 
@@ -60,14 +60,9 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Re
     unit.catch_up();
     let mut checks = Checks::default();
     let kind: Option<CommandType> = checks.parse("type", &new.kind);
-    let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
-    if !(1..=EXPIRES_IN_S_MAX).contains(&expires_in) {
-        checks.refuse(
-            "expires_in",
-            format!("from 1 to {EXPIRES_IN_S_MAX} seconds"),
-        );
-    }
+    check_expires_in(&mut checks, new.expires_in);
     checks.finish()?;
+    let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
     let kind = kind.ok_or_else(|| Error::field("type", "is required"))?;
     let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
     status.activate().map_err(device::invalid_state)?;
@@ -108,8 +103,22 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Re
     store::fleet::command::insert(unit.conn(), &command).await?;
     unit.audit("command.create", command.id, None, Some(json!(command)))
         .await?;
+    if kind == CommandType::SyncConfig {
+        // A box on MQTT cannot ask for its configuration: it is told again, with the order.
+        store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
+        unit.signal(Signal::Configure(device_id));
+    }
     unit.signal(Signal::Command(device_id));
     Ok(command)
+}
+
+pub(super) fn check_expires_in(checks: &mut Checks, expires_in: Option<u32>) {
+    if expires_in.is_some_and(|seconds| !(1..=EXPIRES_IN_S_MAX).contains(&seconds)) {
+        checks.refuse(
+            "expires_in",
+            format!("from 1 to {EXPIRES_IN_S_MAX} seconds"),
+        );
+    }
 }
 
 /// Takes an order back. A box that has it already may carry it out all the same; what it says then is kept.

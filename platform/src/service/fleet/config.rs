@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
+use domain::config::{Difference, Settings};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId};
 use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
 use wire::{DownlinkMessage, Encoding};
 
-use crate::service::{Context, Error, Noun, Result};
-use crate::store;
+use crate::service::signal::Signal;
+use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::store::fleet::config::Drift;
+use crate::store::{self, Page, Scope};
 
 /// A configuration that is to be pushed now.
 #[derive(Debug)]
@@ -180,13 +183,18 @@ pub async fn acknowledge_one(
     if !acknowledge(context, device_id, ack).await? {
         return Err(Error::field("version", "there is no such version"));
     }
-    let desired = desired(context, device_id).await?;
-    Ok(Status {
-        version: desired.version,
-        applied_version: desired.applied_version,
-        rejected_version: desired.rejected_version,
-        rejected_reason: desired.rejected_reason,
-    })
+    status(context, device_id).await
+}
+
+impl From<store::fleet::config::Desired> for Status {
+    fn from(desired: store::fleet::config::Desired) -> Self {
+        Self {
+            version: desired.version,
+            applied_version: desired.applied_version,
+            rejected_version: desired.rejected_version,
+            rejected_reason: desired.rejected_reason,
+        }
+    }
 }
 
 async fn desired(context: &Context, device_id: DeviceId) -> Result<store::fleet::config::Desired> {
@@ -194,4 +202,272 @@ async fn desired(context: &Context, device_id: DeviceId) -> Result<store::fleet:
     store::fleet::config::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))
+}
+
+/// What is changed of a layer: a merge patch (RFC 7396), in which null removes a key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Patch(pub Settings);
+
+impl utoipa::PartialSchema for Patch {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType, Type};
+
+        let nullable =
+            |kind| ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null]));
+        let number = |low: i32, high: i32| {
+            nullable(Type::Integer)
+                .minimum(Some(low))
+                .maximum(Some(high))
+        };
+        let time = || {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^[0-9]{2}:[0-9]{2}$"))
+        };
+        ObjectBuilder::new()
+            .property("volume", number(0, 10))
+            .property(
+                "language",
+                nullable(Type::String).description(Some("Like id or id-ID")),
+            )
+            .property("heartbeat_interval_s", number(1, 86_400))
+            .property(
+                "quiet_hours",
+                nullable(Type::Object)
+                    .property("start", time())
+                    .property("end", time())
+                    .property("volume", number(0, 10)),
+            )
+            .property("reconnect_jitter_s", number(0, 3600))
+            .property("display_brightness", number(0, 100))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([json!({ "volume": 7, "language": null })])
+            .into()
+    }
+}
+
+impl ToSchema for Patch {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ConfigPatch".into()
+    }
+}
+
+impl Patch {
+    /// The layer as it is after this; the complaints go to `checks`.
+    pub(super) fn apply(&self, checks: &mut Checks, layer: Value) -> Value {
+        let mut settings = settings(layer);
+        checks.extend(domain::config::patch(&mut settings, &self.0));
+        Value::Object(settings)
+    }
+}
+
+/// What is kept of a layer; only objects are.
+fn settings(layer: Value) -> Settings {
+    match layer {
+        Value::Object(settings) => settings,
+        _ => Settings::new(),
+    }
+}
+
+/// What a box is set to when no layer says otherwise.
+pub(super) fn defaults(context: &Context) -> Value {
+    let heartbeat_interval_s = context.settings().heartbeat_interval_s;
+    json!({ "heartbeat_interval_s": heartbeat_interval_s, "language": "id", "volume": 8 })
+}
+
+/// Puts the layers of boxes together again, and has those pushed for which that makes something else.
+pub(super) async fn refresh(unit: &mut Unit, devices: &[DeviceId]) -> Result<()> {
+    let (defaults, now) = (defaults(unit.context()), unit.now());
+    store::fleet::config::lock(unit.conn(), devices).await?;
+    for changed in store::fleet::config::refresh(unit.conn(), devices, &defaults, now).await? {
+        unit.signal(Signal::Configure(changed));
+    }
+    Ok(())
+}
+
+/// The layers that make a box's configuration, each over the one before it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigLayers)]
+#[expect(missing_docs, reason = "the layers of the same names")]
+pub struct Layers {
+    #[schema(value_type = Object)]
+    pub defaults: Value,
+    #[schema(value_type = Object)]
+    pub fleet: Value,
+    #[schema(value_type = Object)]
+    pub merchant: Value,
+    #[schema(value_type = Object)]
+    pub outlet: Value,
+    #[schema(value_type = Object)]
+    pub device: Value,
+}
+
+/// What a box said it applied.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReportedConfig)]
+pub struct Reported {
+    /// Which version.
+    pub version: i64,
+    /// What that was.
+    #[schema(value_type = Object)]
+    pub config: Value,
+}
+
+/// What a box should be set to and why, and what it said it is set to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeviceConfig)]
+pub struct View {
+    /// The box.
+    pub device_id: DeviceId,
+    /// The version that it should have.
+    pub version: i64,
+    /// Where it stands.
+    pub binding_id: Option<BindingId>,
+    /// What it should be set to: all layers together.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// Where that comes from.
+    pub layers: Layers,
+    /// `applied`, `pending`, or `rejected` by the box.
+    pub status: &'static str,
+    /// What it last said it applied.
+    pub reported: Option<Reported>,
+    /// Where the two differ.
+    pub diff: Vec<Difference>,
+    /// The newest version that it will not take.
+    pub rejected_version: Option<i64>,
+    /// Why not.
+    pub rejected_reason: Option<String>,
+    /// When it last became something else.
+    pub updated_at: DateTime<Utc>,
+    /// When the box last answered to a version.
+    pub acked_at: Option<DateTime<Utc>>,
+}
+
+/// What a box should be set to and why, and what it said it is set to.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn view(context: &Context, device_id: DeviceId) -> Result<View> {
+    let mut conn = context.pool().acquire().await?;
+    view_on(context, &mut conn, device_id).await
+}
+
+async fn view_on(
+    context: &Context,
+    conn: &mut sqlx::PgConnection,
+    device_id: DeviceId,
+) -> Result<View> {
+    let desired = store::fleet::config::find(&mut *conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let above = store::fleet::config::above(conn, device_id).await?;
+    let or_empty = |layer: Option<Value>| layer.unwrap_or_else(|| json!({}));
+    let reported = desired
+        .reported_version
+        .zip(desired.reported)
+        .map(|(version, config)| Reported { version, config });
+    let diff = domain::config::difference(
+        &settings(desired.config.clone()),
+        &settings(or_empty(
+            reported.as_ref().map(|reported| reported.config.clone()),
+        )),
+    );
+    let status = if desired.applied_version == Some(desired.version) {
+        "applied"
+    } else if desired.rejected_version == Some(desired.version) {
+        "rejected"
+    } else {
+        "pending"
+    };
+    Ok(View {
+        device_id,
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config,
+        layers: Layers {
+            defaults: defaults(context),
+            fleet: or_empty(above.fleet),
+            merchant: or_empty(above.merchant),
+            outlet: or_empty(above.outlet),
+            device: desired.layer,
+        },
+        status,
+        reported,
+        diff,
+        rejected_version: desired.rejected_version,
+        rejected_reason: desired.rejected_reason,
+        updated_at: desired.updated_at,
+        acked_at: desired.acked_at,
+    })
+}
+
+/// Changes a box's own layer.
+///
+/// # Errors
+/// [`Noun::Device`] not found; keys that do not exist, values that they cannot have.
+pub async fn patch(unit: &mut Unit, device_id: DeviceId, patch: &Patch) -> Result<View> {
+    store::fleet::config::lock(unit.conn(), &[device_id]).await?;
+    unit.catch_up();
+    let before = store::fleet::config::find(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let mut checks = Checks::default();
+    let layer = patch.apply(&mut checks, before.layer.clone());
+    checks.finish()?;
+    if layer != before.layer {
+        store::fleet::config::set_layer(unit.conn(), device_id, &layer).await?;
+        refresh(unit, &[device_id]).await?;
+        unit.audit("config.patch", device_id, Some(before.layer), Some(layer))
+            .await?;
+    }
+    let context = unit.context().clone();
+    view_on(&context, unit.conn(), device_id).await
+}
+
+/// Where a box stands with the versions of its configuration.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn status(context: &Context, device_id: DeviceId) -> Result<Status> {
+    desired(context, device_id).await.map(Status::from)
+}
+
+/// Pushes a box's configuration again, also when it applied or rejected this version before.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn retry_push(unit: &mut Unit, device_id: DeviceId) -> Result<Status> {
+    let now = unit.now();
+    store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
+    let desired = store::fleet::config::find(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.audit(
+        "config.retry_push",
+        device_id,
+        None,
+        Some(json!({ "version": desired.version })),
+    )
+    .await?;
+    unit.signal(Signal::Configure(device_id));
+    Ok(desired.into())
+}
+
+/// Active boxes that are not set to what they should be.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn drift(
+    context: &Context,
+    scope: Scope,
+    status: Option<&str>,
+    page: Page,
+) -> Result<Vec<Drift>> {
+    if status.is_some_and(|status| !matches!(status, "pending" | "rejected")) {
+        return Err(Error::field("status", "expected pending or rejected"));
+    }
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::config::drift(&mut conn, scope, status, page).await?)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
+use crate::service::fleet::config;
 use crate::service::signal::Signal;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
 use crate::store::fleet::device::{Device, DeviceView, Filter};
@@ -29,6 +30,9 @@ pub struct NewDevice {
     #[serde(default)]
     #[schema(value_type = Option<domain::device::CommunicationMode>)]
     pub communication_mode: Option<String>,
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub tags: Vec<String>,
 }
 
 /// A device at the only moment at which its activation code can be read.
@@ -61,6 +65,10 @@ pub struct DevicePatch {
     #[serde(default)]
     #[schema(value_type = Option<domain::device::CommunicationMode>)]
     pub communication_mode: Option<String>,
+    /// All of its tags, instead of those that it has.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub tags: Option<Vec<String>>,
 }
 
 /// Registers a box that is about to be shipped.
@@ -69,25 +77,51 @@ pub struct DevicePatch {
 /// Wrong fields; a serial number that is registered already.
 pub async fn create(unit: &mut Unit, new: NewDevice) -> Result<Registered> {
     let mut checks = Checks::default();
-    check_serial_number(&mut checks, &new.serial_number);
-    checks.text("model", &new.model, 60);
-    let capabilities = check_capabilities(&mut checks, &new.capabilities);
-    let mode = match new.communication_mode.as_deref() {
-        None => CommunicationMode::Mqtt,
-        Some(text) => checks
-            .parse("communication_mode", text)
-            .unwrap_or(CommunicationMode::Mqtt),
-    };
+    let new = check_new(&mut checks, new);
     checks.finish()?;
+    register(unit, new).await
+}
+
+/// A new box, checked.
+pub(super) struct Checked {
+    pub(super) serial_number: String,
+    model: String,
+    capabilities: Vec<String>,
+    mode: CommunicationMode,
+    tags: Vec<String>,
+}
+
+/// The rules for a new box; what breaks one is left out and told to `checks`.
+pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
+    check_serial_number(checks, &new.serial_number);
+    checks.text("model", &new.model, 60);
+    let capabilities = check_capabilities(checks, &new.capabilities);
+    let mode = new
+        .communication_mode
+        .as_deref()
+        .and_then(|text| checks.parse("communication_mode", text))
+        .unwrap_or(CommunicationMode::Mqtt);
+    Checked {
+        serial_number: new.serial_number,
+        model: new.model,
+        capabilities,
+        mode,
+        tags: check_tags(checks, &new.tags),
+    }
+}
+
+/// Stores a new box and makes its first activation code.
+pub(super) async fn register(unit: &mut Unit, new: Checked) -> Result<Registered> {
     let now = unit.now();
     let device = Device {
         id: DeviceId::from_uuid(unit.uuid()),
         serial_number: new.serial_number,
         model: new.model,
-        capabilities,
-        communication_mode: mode.to_string(),
+        capabilities: new.capabilities,
+        communication_mode: new.mode.to_string(),
         status: DeviceStatus::Registered.to_string(),
         payload_encoding: wire::Encoding::Json.as_str().to_owned(),
+        tags: new.tags,
         created_at: now,
         updated_at: now,
         activated_at: None,
@@ -104,8 +138,10 @@ pub async fn create(unit: &mut Unit, new: NewDevice) -> Result<Registered> {
                 error.into()
             }
         })?;
-    let config = json!({ "heartbeat_interval_s": unit.context().settings().heartbeat_interval_s, "language": "id", "volume": 8 });
+    store::fleet::config_layer::hold_fleet(unit.conn()).await?;
+    let config = config::defaults(unit.context());
     store::fleet::config::insert(unit.conn(), device.id, &config, now).await?;
+    config::refresh(unit, &[device.id]).await?;
     let view = view(unit, device.id).await?;
     unit.audit("device.create", device.id, None, Some(json!(view)))
         .await?;
@@ -183,7 +219,12 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<DeviceView>> {
     let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::device::views(&mut conn, scope, None, filter, page).await?)
+    let mut found = store::fleet::device::views(&mut conn, scope, None, filter, page).await?;
+    if scope != Scope::All {
+        // Tags are operators' words for one another.
+        found.iter_mut().for_each(|device| device.tags.clear());
+    }
+    Ok(found)
 }
 
 /// Changes a device. Suspending or retiring it revokes its credentials and ends its session.
@@ -201,6 +242,10 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
         .capabilities
         .as_deref()
         .map(|given| check_capabilities(&mut checks, given));
+    let tags = patch
+        .tags
+        .as_deref()
+        .map(|given| check_tags(&mut checks, given));
     let mode: Option<CommunicationMode> = patch
         .communication_mode
         .as_deref()
@@ -238,6 +283,9 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
     }
     if let Some(capabilities) = capabilities {
         device.capabilities = capabilities;
+    }
+    if let Some(tags) = tags {
+        device.tags = tags;
     }
     if let Some(mode) = mode {
         device.communication_mode = mode.to_string();
@@ -278,6 +326,13 @@ pub(crate) fn check_serial_number(checks: &mut Checks, serial_number: &str) {
             "1 to 64 letters, digits, hyphens, underscores or points",
         );
     }
+}
+
+fn check_tags(checks: &mut Checks, given: &[String]) -> Vec<String> {
+    domain::tag::check(given).unwrap_or_else(|error| {
+        checks.refuse(&error.field, error.message);
+        Vec::new()
+    })
 }
 
 fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<String> {

@@ -1,11 +1,15 @@
 //! The boxes: identity, presence, orders and configuration.
 
 pub mod binding;
+pub mod bulk_command;
 pub mod command;
 pub mod config;
+pub mod config_layer;
 pub mod credential;
 pub mod device;
+pub mod firmware;
 pub mod heartbeat;
+pub mod import;
 pub mod observer;
 pub mod provisioning;
 pub mod session;

@@ -270,6 +270,26 @@ pub async fn end(conn: &mut PgConnection, id: CommandId, end: &End<'_>) -> sqlx:
     crate::store::exactly_one(&result)
 }
 
+/// Takes back what a box was still to say or show for a binding that is over.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_of_binding(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE commands SET status = 'cancelled', reason = 'unbound', ended_at = $2
+         WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'display_qr')",
+        device_id.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Keeps what a box said of an order that had ended, if it is the first that it said.
 ///
 /// # Errors

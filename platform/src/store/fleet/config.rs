@@ -1,10 +1,14 @@
 //! What each box should be set to, and what it last said it is set to.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{BindingId, DeviceId};
+
+use crate::store::{Page, Scope};
 
 /// The desired configuration of a box.
 #[derive(Debug, Clone)]
@@ -18,6 +22,11 @@ pub struct Desired {
     pub rejected_version: Option<i64>,
     pub rejected_reason: Option<String>,
     pub updated_at: DateTime<Utc>,
+    /// The box's own layer.
+    pub layer: Value,
+    pub reported_version: Option<i64>,
+    pub reported: Option<Value>,
+    pub acked_at: Option<DateTime<Utc>>,
 }
 
 struct Row {
@@ -29,6 +38,10 @@ struct Row {
     rejected_version: Option<i64>,
     rejected_reason: Option<String>,
     updated_at: DateTime<Utc>,
+    layer: Value,
+    reported_version: Option<i64>,
+    reported: Option<Value>,
+    acked_at: Option<DateTime<Utc>>,
 }
 
 impl From<Row> for Desired {
@@ -42,6 +55,10 @@ impl From<Row> for Desired {
             rejected_version: row.rejected_version,
             rejected_reason: row.rejected_reason,
             updated_at: row.updated_at,
+            layer: row.layer,
+            reported_version: row.reported_version,
+            reported: row.reported,
+            acked_at: row.acked_at,
         }
     }
 }
@@ -74,13 +91,185 @@ pub async fn insert(
 pub async fn find(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Desired>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT device_id, version, config, binding_id, applied_version, rejected_version, rejected_reason, updated_at
+        "SELECT device_id, version, config, binding_id, applied_version, rejected_version, rejected_reason, updated_at, layer,
+                reported_version, reported, acked_at
          FROM device_configs WHERE device_id = $1",
         device_id.as_uuid()
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(Desired::from))
+}
+
+/// Locks the configurations of boxes until the transaction ends, in the order of their ids.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, devices: &[DeviceId]) -> sqlx::Result<()> {
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE",
+        &devices
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes a box's own layer. The caller holds the lock of its configuration.
+///
+/// # Errors
+/// The database's.
+pub async fn set_layer(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    layer: &Value,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE device_configs SET layer = $2 WHERE device_id = $1",
+        device_id.as_uuid(),
+        layer
+    )
+    .execute(conn)
+    .await?;
+    crate::store::exactly_one(&result)
+}
+
+/// Puts the layers of these boxes together again; those for which that makes something else get a new version. The
+/// caller holds the locks of their configurations: what is read here was committed before, or is carried here later.
+///
+/// # Errors
+/// The database's.
+pub async fn refresh(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    defaults: &Value,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<DeviceId>> {
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    let changed = sqlx::query_scalar!(
+        "UPDATE device_configs c SET version = c.version + 1, previous = c.config, config = e.config, updated_at = $3,
+             attempts = 0, next_attempt_at = $3
+         FROM (SELECT c.device_id, $2::jsonb || coalesce(f.config, '{}') || coalesce(m.config, '{}')
+                                   || coalesce(o.config, '{}') || c.layer AS config
+               FROM device_configs c
+               LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
+               LEFT JOIN config_layers f ON f.kind = 'fleet'
+               LEFT JOIN config_layers m ON m.kind = 'merchant' AND m.owner_id = b.merchant_id
+               LEFT JOIN config_layers o ON o.kind = 'outlet' AND o.owner_id = b.outlet_id
+               WHERE c.device_id = ANY($1)) e
+         WHERE c.device_id = e.device_id AND c.config <> e.config
+         RETURNING c.device_id",
+        &devices,
+        defaults,
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(changed.into_iter().map(DeviceId::from_uuid).collect())
+}
+
+/// The layers above a box's own.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the layers of the same names")]
+pub struct Above {
+    pub fleet: Option<Value>,
+    pub merchant: Option<Value>,
+    pub outlet: Option<Value>,
+}
+
+/// The layers above a box's own, as they are now.
+///
+/// # Errors
+/// The database's.
+pub async fn above(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Above> {
+    sqlx::query_as!(
+        Above,
+        r#"SELECT f.config AS "fleet?", m.config AS "merchant?", o.config AS "outlet?"
+           FROM device_configs c
+           LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
+           LEFT JOIN config_layers f ON f.kind = 'fleet'
+           LEFT JOIN config_layers m ON m.kind = 'merchant' AND m.owner_id = b.merchant_id
+           LEFT JOIN config_layers o ON o.kind = 'outlet' AND o.owner_id = b.outlet_id
+           WHERE c.device_id = $1"#,
+        device_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Has configurations pushed (again), also where the box answered to this version before.
+///
+/// # Errors
+/// The database's.
+pub async fn request_push(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    lock(&mut *conn, devices).await?;
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "UPDATE device_configs SET push_requested = true, attempts = 0, next_attempt_at = $2 WHERE device_id = ANY($1)",
+        &devices,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A box whose configuration is not the one that it should have.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ConfigDrift)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Drift {
+    pub device_id: DeviceId,
+    pub serial_number: String,
+    /// `pending`, or `rejected` by the box.
+    pub status: String,
+    pub version: i64,
+    pub applied_version: Option<i64>,
+    pub rejected_version: Option<i64>,
+    pub rejected_reason: Option<String>,
+    pub attempts: i32,
+    pub online: bool,
+    /// Since when.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Active boxes that are not what they should be, the last to become so first.
+///
+/// # Errors
+/// The database's.
+pub async fn drift(
+    conn: &mut PgConnection,
+    scope: Scope,
+    status: Option<&str>,
+    page: Page,
+) -> sqlx::Result<Vec<Drift>> {
+    sqlx::query_as!(
+        Drift,
+        r#"SELECT c.device_id, d.serial_number,
+                  CASE WHEN c.rejected_version = c.version THEN 'rejected' ELSE 'pending' END AS "status!",
+                  c.version, c.applied_version, c.rejected_version, c.rejected_reason, c.attempts, p.online, c.updated_at
+           FROM device_configs c
+           JOIN devices d ON d.id = c.device_id
+           JOIN device_presence p ON p.device_id = c.device_id
+           LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
+           WHERE c.applied_version IS DISTINCT FROM c.version AND d.status = 'active'
+             AND ($1::uuid IS NULL OR b.merchant_id = $1)
+             AND ($2::text IS NULL OR ($2 = 'rejected') = (c.rejected_version IS NOT DISTINCT FROM c.version))
+             AND ($3::timestamptz IS NULL OR (c.updated_at, c.device_id) < ($3, $4::uuid))
+           ORDER BY c.updated_at DESC, c.device_id DESC LIMIT $5"#,
+        scope.merchant(),
+        status,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// A new version with another binding.
@@ -94,7 +283,8 @@ pub async fn set_binding(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE device_configs SET version = version + 1, binding_id = $2, updated_at = $3, attempts = 0, next_attempt_at = $3
+        "UPDATE device_configs SET version = version + 1, previous = config, binding_id = $2, updated_at = $3, attempts = 0,
+             next_attempt_at = $3
          WHERE device_id = $1",
         device_id.as_uuid(),
         binding_id.map(BindingId::as_uuid),
@@ -126,10 +316,11 @@ pub async fn due(
     let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         "SELECT c.device_id, c.version, c.config, c.binding_id, c.applied_version, c.rejected_version, c.rejected_reason,
-                c.updated_at, c.attempts, d.payload_encoding
+                c.updated_at, c.layer, c.reported_version, c.reported, c.acked_at, c.attempts, d.payload_encoding
          FROM device_configs c JOIN devices d ON d.id = c.device_id
          WHERE c.device_id = ANY($1) AND c.next_attempt_at <= $2 AND d.status = 'active'
-           AND c.applied_version IS DISTINCT FROM c.version AND c.rejected_version IS DISTINCT FROM c.version",
+           AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
+                                     AND c.rejected_version IS DISTINCT FROM c.version))",
         &devices,
         due_by
     )
@@ -149,6 +340,10 @@ pub async fn due(
                 rejected_version: row.rejected_version,
                 rejected_reason: row.rejected_reason,
                 updated_at: row.updated_at,
+                layer: row.layer,
+                reported_version: row.reported_version,
+                reported: row.reported,
+                acked_at: row.acked_at,
             }
             .into(),
         })
@@ -166,8 +361,9 @@ pub async fn devices_with_due(
 ) -> sqlx::Result<Vec<DeviceId>> {
     let rows = sqlx::query_scalar!(
         "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
-         WHERE c.next_attempt_at <= $1 AND c.applied_version IS DISTINCT FROM c.version
-           AND c.rejected_version IS DISTINCT FROM c.version LIMIT $2",
+         WHERE c.next_attempt_at <= $1
+           AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
+                                     AND c.rejected_version IS DISTINCT FROM c.version)) LIMIT $2",
         now,
         limit
     )
@@ -210,7 +406,8 @@ pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<(
     Ok(())
 }
 
-/// Takes a box's answer to a version; an answer to an older version is recorded as what it is.
+/// Takes a box's answer to a version; an answer to an older version is recorded as what it is. What the box applied is
+/// known while it is the present version or the one before.
 ///
 /// # Errors
 /// The database's.
@@ -224,7 +421,15 @@ pub async fn acknowledge(
     let result = match rejected {
         None => {
             sqlx::query!(
-                "UPDATE device_configs SET applied_version = greatest(applied_version, $2), acked_at = $3
+                "UPDATE device_configs SET
+                     reported = CASE WHEN $2 < applied_version THEN reported WHEN $2 = version THEN config
+                                     WHEN $2 = version - 1 THEN previous ELSE reported END,
+                     reported_version = CASE WHEN $2 < applied_version THEN reported_version
+                                             WHEN $2 >= version - 1 THEN $2 ELSE reported_version END,
+                     applied_version = greatest(applied_version, $2),
+                     rejected_version = nullif(rejected_version, $2),
+                     rejected_reason = CASE WHEN rejected_version = $2 THEN NULL ELSE rejected_reason END,
+                     push_requested = push_requested AND $2 <> version, acked_at = $3
                  WHERE device_id = $1 AND version >= $2",
                 device_id.as_uuid(),
                 version,
@@ -235,7 +440,8 @@ pub async fn acknowledge(
         }
         Some(reason) => {
             sqlx::query!(
-                "UPDATE device_configs SET rejected_version = greatest(rejected_version, $2), rejected_reason = $4, acked_at = $3
+                "UPDATE device_configs SET rejected_version = greatest(rejected_version, $2), rejected_reason = $4,
+                     push_requested = push_requested AND $2 <> version, acked_at = $3
                  WHERE device_id = $1 AND version >= $2",
                 device_id.as_uuid(),
                 version,

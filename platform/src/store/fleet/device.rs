@@ -19,6 +19,7 @@ pub struct Device {
     pub communication_mode: String,
     pub status: String,
     pub payload_encoding: String,
+    pub tags: Vec<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub activated_at: Option<DateTime<Utc>>,
@@ -57,6 +58,7 @@ pub struct DeviceView {
     pub payload_encoding: String,
     #[schema(value_type = domain::device::DeviceStatus)]
     pub status: String,
+    pub tags: Vec<String>,
     pub binding: Option<BindingView>,
     pub online: bool,
     pub last_seen_at: Option<DateTime<Utc>>,
@@ -76,8 +78,9 @@ pub struct DeviceView {
 /// The database's; `devices_serial_number_unique`.
 pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at,
+             tags)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         device.id.as_uuid(),
         device.serial_number,
         device.model,
@@ -87,6 +90,7 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
         device.payload_encoding,
         device.created_at,
         device.updated_at,
+        &device.tags,
     )
     .execute(&mut *conn)
     .await?;
@@ -163,6 +167,22 @@ pub async fn id_by_serial(
     Ok(id.map(DeviceId::from_uuid))
 }
 
+/// Those of these serial numbers that are registered already.
+///
+/// # Errors
+/// The database's.
+pub async fn known_serials(
+    conn: &mut PgConnection,
+    serial_numbers: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT serial_number FROM devices WHERE serial_number = ANY($1)",
+        serial_numbers
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Writes back what may change of a device. The caller holds its row's lock.
 ///
 /// # Errors
@@ -170,7 +190,7 @@ pub async fn id_by_serial(
 pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE devices SET model = $2, capabilities = $3, communication_mode = $4, status = $5, payload_encoding = $6,
-             updated_at = $7, activated_at = $8 WHERE id = $1",
+             updated_at = $7, activated_at = $8, tags = $9 WHERE id = $1",
         device.id.as_uuid(),
         device.model,
         &device.capabilities,
@@ -179,6 +199,7 @@ pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
         device.payload_encoding,
         device.updated_at,
         device.activated_at,
+        &device.tags,
     )
     .execute(conn)
     .await?;
@@ -194,6 +215,11 @@ pub struct Filter {
     pub model: Option<String>,
     pub serial_number: Option<String>,
     pub terminal_id: Option<TerminalId>,
+    pub merchant_id: Option<MerchantId>,
+    pub firmware_version: Option<String>,
+    pub tag: Option<String>,
+    /// A part of the serial number, or the id.
+    pub q: Option<String>,
 }
 
 struct ViewRow {
@@ -204,6 +230,7 @@ struct ViewRow {
     communication_mode: String,
     payload_encoding: String,
     status: String,
+    tags: Vec<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     activated_at: Option<DateTime<Utc>>,
@@ -254,6 +281,7 @@ impl From<ViewRow> for DeviceView {
             communication_mode: row.communication_mode,
             payload_encoding: row.payload_encoding,
             status: row.status,
+            tags: row.tags,
             binding,
             online: row.online,
             last_seen_at: row.last_seen_at,
@@ -282,7 +310,7 @@ pub async fn views(
 ) -> sqlx::Result<Vec<DeviceView>> {
     let rows = sqlx::query_as!(
         ViewRow,
-        r#"SELECT d.id, d.serial_number, d.model, d.capabilities, d.communication_mode, d.payload_encoding, d.status,
+        r#"SELECT d.id, d.serial_number, d.model, d.capabilities, d.communication_mode, d.payload_encoding, d.status, d.tags,
                   d.created_at, d.updated_at, d.activated_at,
                   p.online, p.last_seen_at, p.state, p.firmware_version, p.battery_level, p.network_strength,
                   b.id AS "binding_id?", b.terminal_id AS "terminal_id?", b.outlet_id AS "outlet_id?",
@@ -297,6 +325,9 @@ pub async fn views(
              AND ($3::text IS NULL OR d.status = $3) AND ($4::boolean IS NULL OR p.online = $4)
              AND ($5::text IS NULL OR d.model = $5) AND ($6::text IS NULL OR d.serial_number = $6)
              AND ($7::uuid IS NULL OR b.terminal_id = $7)
+             AND ($11::uuid IS NULL OR b.merchant_id = $11) AND ($12::text IS NULL OR p.firmware_version = $12)
+             AND ($13::text IS NULL OR d.tags @> ARRAY[$13])
+             AND ($14::text IS NULL OR strpos(lower(d.serial_number), $14) > 0 OR $14 = 'sbx_' || replace(d.id::text, '-', ''))
              AND ($8::timestamptz IS NULL OR (d.created_at, d.id) < ($8, $9::uuid))
            ORDER BY d.created_at DESC, d.id DESC LIMIT $10"#,
         scope.merchant(),
@@ -308,7 +339,11 @@ pub async fn views(
         filter.terminal_id.map(TerminalId::as_uuid),
         page.after_time(),
         page.after_id(),
-        page.limit
+        page.limit,
+        filter.merchant_id.map(MerchantId::as_uuid),
+        filter.firmware_version,
+        filter.tag,
+        filter.q.as_ref().map(|part| part.to_lowercase())
     )
     .fetch_all(conn)
     .await?;

@@ -2,10 +2,13 @@
 
 pub mod activation;
 pub mod binding;
+pub mod bulk_command;
 pub mod command;
 pub mod config;
+pub mod config_layer;
 pub mod credential;
 pub mod device;
+pub mod firmware;
 pub mod heartbeat;
 pub mod observer;
 pub mod presence;

@@ -1,0 +1,91 @@
+//! `platform device import`: boxes of a delivery, from the maker's list.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Subcommand};
+use platform::app;
+use platform::service::fleet::import::{self, Import};
+use platform::service::{Actor, Context};
+
+use super::{ConfigArgs, logging, sentence};
+
+/// How many boxes one file has at most, and how large it is.
+const ROWS_MAX: usize = 10_000;
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+#[derive(Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Register the boxes of a CSV file, all or none, and print their activation codes once, as CSV.
+    Import(ImportArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// With the header serial_number,model,capabilities,communication_mode,tags; words within a cell are separated by
+    /// semicolons.
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) async fn run(command: &DeviceCommand) -> anyhow::Result<ExitCode> {
+    let DeviceCommand::Import(args) = command;
+    let file = read(&args.file)?;
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let imported = import(&context, &file).await;
+    context.pool().close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    print(&imported?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let cannot = || format!("cannot read {}", file.display());
+    let size = std::fs::metadata(file).with_context(cannot)?.len();
+    ensure!(
+        size <= FILE_BYTES_MAX,
+        "{} has more than {FILE_BYTES_MAX} bytes",
+        file.display()
+    );
+    std::fs::read_to_string(file).with_context(cannot)
+}
+
+async fn import(context: &Context, file: &str) -> anyhow::Result<Import> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let imported = import::import(&mut unit, file, ROWS_MAX)
+        .await
+        .map_err(sentence)?;
+    unit.commit().await?;
+    Ok(imported)
+}
+
+fn print(import: &Import) -> anyhow::Result<()> {
+    eprintln!(
+        "{} devices; this is the only time that their activation codes are shown:",
+        import.imported
+    );
+    let mut writer = csv::Writer::from_writer(std::io::stdout().lock());
+    writer.write_record([
+        "serial_number",
+        "device_id",
+        "activation_code",
+        "activation_code_expires_at",
+    ])?;
+    for device in &import.devices {
+        writer.write_record([
+            &device.serial_number,
+            &device.id.to_string(),
+            &device.activation_code,
+            &device.activation_code_expires_at.to_rfc3339(),
+        ])?;
+    }
+    writer.flush()?;
+    Ok(())
+}

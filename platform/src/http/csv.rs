@@ -1,0 +1,134 @@
+//! CSV (RFC 4180) in bodies and answers.
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStream;
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Required, ResponseBuilder};
+
+use super::error::{ApiError, ErrorCode};
+use super::json::FromBody;
+use super::operation::{Describe, Operation};
+
+const CSV: &str = "text/csv";
+
+/// A body that is a CSV file.
+#[derive(Debug)]
+pub struct Csv(pub String);
+
+impl FromBody for Csv {
+    fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        let essence = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next());
+        if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CSV)) {
+            return Err(ApiError::new(
+                ErrorCode::UnsupportedMediaType,
+                "the Content-Type must be text/csv",
+            ));
+        }
+        String::from_utf8(body.to_vec())
+            .map(Self)
+            .map_err(|_| ApiError::new(ErrorCode::MalformedRequest, "the file is not UTF-8"))
+    }
+}
+
+impl Describe for Csv {
+    fn describe(operation: &mut Operation) {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        operation.body = Some(
+            RequestBodyBuilder::new()
+                .required(Some(Required::True))
+                .content(CSV, ContentBuilder::new().schema(Some(text)).build())
+                .build(),
+        );
+        operation.fails(&[
+            ErrorCode::MalformedRequest,
+            ErrorCode::PayloadTooLarge,
+            ErrorCode::UnsupportedMediaType,
+            ErrorCode::ValidationFailed,
+        ]);
+    }
+}
+
+/// An answer that is a CSV file, sent while it is made.
+pub struct CsvFile {
+    body: Body,
+    disposition: &'static str,
+}
+
+impl CsvFile {
+    /// A file that browsers save as `disposition` says.
+    pub fn of<S>(disposition: &'static str, parts: S) -> Self
+    where
+        S: TryStream<Ok = Bytes, Error = anyhow::Error> + Send + 'static,
+    {
+        Self {
+            body: Body::from_stream(parts),
+            disposition,
+        }
+    }
+}
+
+impl IntoResponse for CsvFile {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CSV));
+        headers.insert(
+            CONTENT_DISPOSITION,
+            HeaderValue::from_static(self.disposition),
+        );
+        response
+    }
+}
+
+impl Describe for CsvFile {
+    fn describe(operation: &mut Operation) {
+        // A body that is no JSON has no schema in OpenAPI 3.1.
+        let answer = ResponseBuilder::new()
+            .description("The file")
+            .content(CSV, ContentBuilder::new().build())
+            .build();
+        operation.answer = Some((200, answer));
+    }
+}
+
+/// A cell that a spreadsheet takes for text: what boxes and people wrote must not run as a formula.
+pub fn plain(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_formula_is_text() {
+        assert_eq!(plain("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
+        assert_eq!(plain("1.0.3"), "1.0.3");
+        assert_eq!(plain(""), "");
+    }
+
+    #[test]
+    fn another_content_type_is_refused() {
+        let of = |content_type: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            Csv::from_body(&headers, b"a,b\n")
+                .map(|csv| csv.0)
+                .map_err(|error| error.code())
+        };
+        assert_eq!(of("text/csv"), Ok("a,b\n".to_owned()));
+        assert_eq!(of("Text/CSV; charset=utf-8"), Ok("a,b\n".to_owned()));
+        assert_eq!(of("application/json"), Err(ErrorCode::UnsupportedMediaType));
+    }
+}

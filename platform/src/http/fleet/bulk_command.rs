@@ -1,0 +1,163 @@
+//! `/admin/bulk-commands`: one order to many boxes.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::BulkCommandId;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{CommandRead, CommandWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::fleet::bulk_command::{self, NewBulkCommand, View};
+use crate::store::fleet::bulk_command::Target;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DeviceCapabilityNotSupported, InvalidState};
+
+    Routes::of("Bulk commands")
+        .post(
+            "/admin/bulk-commands",
+            create,
+            "Gives many boxes an order, at a rate, in steps, until too much goes wrong",
+            &[DeviceCapabilityNotSupported],
+        )
+        .get(
+            "/admin/bulk-commands",
+            list,
+            "Bulk commands with their progress, newest first",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands/{bulk_command_id}",
+            read,
+            "One bulk command with its progress",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands/{bulk_command_id}/devices",
+            devices,
+            "Its boxes, and what became of the order of each",
+            &[],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/pause",
+            pause,
+            "No further order goes out",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/resume",
+            resume,
+            "A paused or aborted one goes on; what failed so far is not held against it again",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/cancel",
+            cancel,
+            "Ends it; orders that have not ended are taken back",
+            &[InvalidState],
+        )
+}
+
+async fn create(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    request: MustKey<Json<NewBulkCommand>>,
+) -> Answer<Created<View>> {
+    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let created = bulk_command::create(&mut unit, request.body.0).await?;
+    let reply = envelope::created(&created)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct StatusQuery {
+    pub(super) status: Option<String>,
+}
+
+async fn list(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<StatusQuery>,
+) -> Result<List<View>, ApiError> {
+    let status = query.status.as_deref();
+    let rows = bulk_command::list(&context, status, None, page.store_page()).await?;
+    page.reply(rows, place)
+}
+
+pub(super) fn place(row: &View) -> Cursor {
+    Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    }
+}
+
+async fn read(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+) -> Result<Data<View>, ApiError> {
+    envelope::ok(&bulk_command::get(&context, id).await?)
+}
+
+async fn devices(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    page: PageQuery,
+    Query(query): Query<StatusQuery>,
+) -> Result<List<Target>, ApiError> {
+    let status = query.status.as_deref();
+    let (created_at, rows) = bulk_command::devices(&context, id, status, page.store_page()).await?;
+    // All of them were chosen at the same moment.
+    page.reply(rows, |row| Cursor {
+        created_at,
+        id: row.device_id.as_uuid(),
+    })
+}
+
+async fn pause(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::pause(&mut unit, id).await?)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn resume(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::resume(&mut unit, id).await?)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn cancel(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::cancel(&mut unit, id).await?)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

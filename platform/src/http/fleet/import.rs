@@ -1,0 +1,164 @@
+//! `/admin/devices/import` and `/admin/devices/export.csv`: boxes as files.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use uuid::Uuid;
+use wire::ids::{MerchantId, OutletId, TerminalId};
+
+use super::device::ListQuery;
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{DeviceRead, DeviceWrite};
+use crate::http::csv::{Csv, CsvFile, plain};
+use crate::http::envelope::{self, Created};
+use crate::http::error::ApiError;
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::fleet::device;
+use crate::service::fleet::import::{self, Import};
+use crate::store::fleet::device::{DeviceView, Filter};
+use crate::store::{Page, Scope};
+
+/// How many boxes of an export are read at once.
+const EXPORT_PAGE: i64 = 1_000;
+const EXPORT_COLUMNS: [&str; 17] = [
+    "id",
+    "serial_number",
+    "model",
+    "capabilities",
+    "communication_mode",
+    "status",
+    "tags",
+    "merchant_id",
+    "outlet_id",
+    "terminal_id",
+    "online",
+    "last_seen_at",
+    "firmware_version",
+    "battery_level",
+    "network_strength",
+    "created_at",
+    "activated_at",
+];
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Devices")
+        .post(
+            "/admin/devices/import",
+            from_file,
+            "Registers up to 1,000 boxes from a CSV file, all or none; their activation codes are in this answer only",
+            &[],
+        )
+        .get(
+            "/admin/devices/export.csv",
+            to_file,
+            "All boxes that a list with these filters has, as a CSV file, newest first",
+            &[],
+        )
+}
+
+async fn from_file(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    request: Keyed<Csv>,
+) -> Answer<Created<Import>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let imported = import::import(&mut unit, &request.body.0, import::ROWS_MAX).await?;
+    let reply = envelope::created(&imported)?;
+    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
+        .await?;
+    Ok(reply)
+}
+
+async fn to_file(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Query(query): Query<ListQuery>,
+) -> Result<CsvFile, ApiError> {
+    let start = Export {
+        context,
+        scope: staff.scope,
+        filter: query.into(),
+        place: Place::Head,
+    };
+    let parts = futures_util::stream::try_unfold(start, Export::next);
+    Ok(CsvFile::of("attachment; filename=\"devices.csv\"", parts))
+}
+
+/// Where an export is.
+enum Place {
+    Head,
+    After(Option<(chrono::DateTime<chrono::Utc>, Uuid)>),
+    End,
+}
+
+/// An export under way. It holds no connection while its reader is slow.
+struct Export {
+    context: Context,
+    scope: Scope,
+    filter: Filter,
+    place: Place,
+}
+
+impl Export {
+    async fn next(mut self) -> anyhow::Result<Option<(Bytes, Self)>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        match self.place {
+            Place::End => return Ok(None),
+            Place::Head => {
+                writer.write_record(EXPORT_COLUMNS)?;
+                self.place = Place::After(None);
+            }
+            Place::After(after) => {
+                let page = Page {
+                    limit: EXPORT_PAGE,
+                    after,
+                };
+                let rows = device::list(&self.context, self.scope, &self.filter, page).await?;
+                for row in &rows {
+                    writer.write_record(cells(row))?;
+                }
+                let full = i64::try_from(rows.len())? == EXPORT_PAGE;
+                self.place = match rows.last().filter(|_| full) {
+                    Some(last) => Place::After(Some((last.created_at, last.id.as_uuid()))),
+                    None => Place::End,
+                };
+            }
+        }
+        let part = writer.into_inner().map_err(|error| error.into_error())?;
+        Ok(Some((part.into(), self)))
+    }
+}
+
+fn cells(device: &DeviceView) -> [String; 17] {
+    fn or_empty(value: Option<impl ToString>) -> String {
+        value.map(|value| value.to_string()).unwrap_or_default()
+    }
+    let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
+        or_empty(time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
+    };
+    let binding = device.binding.as_ref();
+    let merchant: Option<MerchantId> = binding.map(|binding| binding.merchant_id);
+    let outlet: Option<OutletId> = binding.map(|binding| binding.outlet_id);
+    let terminal: Option<TerminalId> = binding.map(|binding| binding.terminal_id);
+    [
+        device.id.to_string(),
+        plain(&device.serial_number),
+        plain(&device.model),
+        device.capabilities.join(";"),
+        device.communication_mode.clone(),
+        device.status.clone(),
+        plain(&device.tags.join(";")),
+        or_empty(merchant),
+        or_empty(outlet),
+        or_empty(terminal),
+        device.online.to_string(),
+        time(device.last_seen_at),
+        plain(device.firmware_version.as_deref().unwrap_or_default()),
+        or_empty(device.battery_level),
+        or_empty(device.network_strength),
+        time(Some(device.created_at)),
+        time(device.activated_at),
+    ]
+}

@@ -1,0 +1,270 @@
+//! The firmware catalogue, and boxes that are updated step by step.
+
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::shop::text;
+use tests::{Credentials, Shop, Soundbox, World, eventually};
+use wire::message::{AckStatus, Command, CommandAck, CommandAckStatus};
+use wire::{DownlinkMessage, UplinkMessage};
+
+fn firmware(model: &str, version: &str) -> Value {
+    json!({
+        "version": version, "model": model, "url": format!("https://firmware.example/{model}/{version}.bin"),
+        "sha256": "AB".repeat(32), "notes": "Louder",
+    })
+}
+
+async fn publish(world: &World, model: &str, version: &str) -> String {
+    let body = firmware(model, version);
+    let made = world.admin().post("/admin/firmware", &body).await;
+    text(&made.expect(201).data(), "id")
+}
+
+async fn roll_out(world: &World, firmware: &str, body: &Value) -> tests::Answer {
+    let key = format!("k-{:016x}", rand::random::<u64>());
+    let path = format!("/admin/firmware/{firmware}/rollouts");
+    let keyed = [("idempotency-key", key.as_str())];
+    world.admin().post_with(&path, &keyed, body).await
+}
+
+async fn view(world: &World, id: &str) -> Value {
+    let path = format!("/admin/bulk-commands/{id}");
+    world.admin().get(&path).await.expect(200).data()
+}
+
+async fn stands(world: &World, id: &str, status: &str) -> Value {
+    eventually(&format!("{status} of a roll-out"), || async {
+        let now = view(world, id).await;
+        (now["status"] == status).then_some(now)
+    })
+    .await
+}
+
+/// Takes the update, and says that it did.
+async fn take_update(soundbox: &mut Soundbox) -> Command {
+    loop {
+        if let DownlinkMessage::Command(command) = soundbox.next().await {
+            let taken = UplinkMessage::CommandAck(CommandAck {
+                device_id: soundbox.credentials.device_id,
+                command_id: command.command_id,
+                status: CommandAckStatus::Delivered,
+                reason: None,
+                result_payload: None,
+            });
+            soundbox.say(taken).await;
+            return command;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_catalogue_has_each_version_of_a_model_once_and_never_changes_it() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let id = publish(&world, "SB-1", "1.1.0").await;
+    let path = format!("/admin/firmware/{id}");
+    let found = world
+        .staff(Role::Support)
+        .await
+        .get(&path)
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(found["sha256"], "ab".repeat(32));
+    admin
+        .post("/admin/firmware", &firmware("SB-1", "1.1.0"))
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+    let _ = publish(&world, "SB-2", "1.1.0").await;
+    for (field, wrong) in [
+        ("url", json!("http://firmware.example/1.bin")),
+        ("sha256", json!("ab")),
+        ("version", json!("")),
+        ("model", json!(" ")),
+        ("colour", json!("red")),
+    ] {
+        let mut body = firmware("SB-1", "1.2.0");
+        body[field] = wrong;
+        let answer = admin.post("/admin/firmware", &body).await;
+        answer.refused(422, "VALIDATION_FAILED");
+        assert!(
+            answer.json()["details"].to_string().contains(field),
+            "{answer}"
+        );
+    }
+    let list = admin
+        .get("/admin/firmware?model=SB-1")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    admin
+        .patch(&path, &json!({}))
+        .await
+        .refused(405, "METHOD_NOT_ALLOWED");
+    admin
+        .get("/admin/firmware/fw_0190f3a1c0de7abc8def0123456789ab")
+        .await
+        .refused(404, "FIRMWARE_NOT_FOUND");
+    let finance = world.staff(Role::Finance).await;
+    finance.get(&path).await.refused(403, "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_rollout_updates_boxes_of_its_model_that_do_not_run_it_yet() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let device_id = soundbox.credentials.device_id;
+    let updated = Credentials::unbound(&world).await;
+    let beat =
+        json!({ "device_id": updated.device_id, "firmware_version": "1.1.0", "state": "idle" });
+    let _ = updated
+        .api(&world)
+        .post("/device/heartbeat", &beat)
+        .await
+        .expect(200);
+    let other = Credentials::unbound(&world).await;
+    let path = format!("/admin/devices/{}", other.device_id);
+    let _ = admin
+        .patch(&path, &json!({ "model": "SB-2" }))
+        .await
+        .expect(200);
+
+    let id = publish(&world, "SB-1", "1.1.0").await;
+    let rollout =
+        json!({ "rate_per_minute": 60_000, "abort_threshold_percent": 10, "min_sample": 1 });
+    let wrong = json!({ "query": { "model": "SB-2" }, "rollout": rollout });
+    roll_out(&world, &id, &wrong)
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    let wrong = json!({ "rollout": rollout, "guard": { "unheard_rise_percent": 0 } });
+    roll_out(&world, &id, &wrong)
+        .await
+        .refused(422, "VALIDATION_FAILED");
+
+    let made = roll_out(&world, &id, &json!({ "rollout": rollout }))
+        .await
+        .expect(201)
+        .data();
+    assert_eq!(
+        (&made["type"], &made["firmware_id"]),
+        (&json!("update_firmware"), &json!(id))
+    );
+    assert_eq!(made["progress"]["total"], 1, "{made}");
+    let order = take_update(&mut soundbox).await;
+    let payload = json!({ "url": "https://firmware.example/SB-1/1.1.0.bin", "sha256": "ab".repeat(32), "version": "1.1.0" });
+    assert_eq!(
+        (order.kind.as_str(), &order.payload),
+        ("update_firmware", &payload)
+    );
+    let done = stands(&world, &text(&made, "id"), "completed").await;
+    assert_eq!(done["progress"]["delivered"], 1);
+    let path = format!("/admin/firmware/{id}/rollouts");
+    let list = admin.get(&path).await.expect(200).data();
+    assert_eq!(list[0]["id"], made["id"]);
+    let targets = format!("/admin/bulk-commands/{}/devices", text(&made, "id"));
+    assert_eq!(
+        admin.get(&targets).await.data()[0]["device_id"],
+        json!(device_id)
+    );
+}
+
+/// Two boxes, the first of which gets the update a minute before the other.
+async fn updated_and_waiting(world: &World) -> (String, Soundbox, Soundbox) {
+    let mut boxes = Vec::new();
+    for name in ["Warung Sari", "Kopi Fajar"] {
+        let shop = Shop::open(world, name, 1).await;
+        boxes.push(Soundbox::at(world, shop.till().id).await);
+    }
+    let id = publish(world, "SB-1", "1.1.0").await;
+    let body = json!({
+        "rollout": { "rate_per_minute": 1, "abort_threshold_percent": 100, "min_sample": 20 },
+        "guard": { "unheard_rise_percent": 50, "unheard_min_sample": 2, "confirm_within_s": 3600 },
+    });
+    let id = text(&roll_out(world, &id, &body).await.expect(201).data(), "id");
+    let path = format!("/admin/bulk-commands/{id}/devices");
+    let first = eventually("the first update", || async {
+        let rows = world.admin().get(&path).await.data();
+        let rows = rows.as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["status"] != "pending")
+    })
+    .await;
+    let index = boxes
+        .iter()
+        .position(|soundbox| json!(soundbox.credentials.device_id) == first["device_id"])
+        .unwrap();
+    let mut updated = boxes.remove(index);
+    take_update(&mut updated).await;
+    (id, updated, boxes.remove(0))
+}
+
+#[tokio::test]
+async fn a_rollout_goes_on_while_updated_boxes_are_heard() {
+    let world = World::new().await;
+    let (id, mut updated, mut waiting) = updated_and_waiting(&world).await;
+    for _ in 0..2 {
+        updated.credentials.sell(&world, 10_000).await;
+        let payment = updated.hear().await;
+        updated
+            .acknowledge(payment.event_id, AckStatus::Played)
+            .await;
+    }
+    // Nobody hears the other one, which says nothing against the update.
+    waiting.credentials.sell(&world, 10_000).await;
+    world.later(45);
+    let seen = eventually("a look at what was heard", || async {
+        let seen = view(&world, &id).await["guard_seen"].clone();
+        (seen["updated"]["payments"] == 2).then_some(seen)
+    })
+    .await;
+    assert_eq!(seen["updated"]["unheard"], 0, "{seen}");
+    assert_eq!(seen["rest"], json!({ "payments": 1, "unheard": 1 }));
+    world.later(60);
+    take_update(&mut waiting).await;
+    stands(&world, &id, "completed").await;
+}
+
+#[tokio::test]
+async fn a_rollout_aborts_when_updated_boxes_are_heard_less_than_the_rest() {
+    let world = World::new().await;
+    let (id, updated, waiting) = updated_and_waiting(&world).await;
+    for _ in 0..2 {
+        updated.credentials.sell(&world, 10_000).await;
+    }
+    world.later(45);
+    let aborted = stands(&world, &id, "aborted").await;
+    let reason = "2 of 2 payments were not heard on updated boxes, 0 of 0 on the rest";
+    assert_eq!(aborted["reason"], reason);
+    assert_eq!(aborted["progress"]["pending"], 1, "{aborted}");
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn a_box_that_takes_an_update_and_never_runs_it_counts_as_failed() {
+    let world = World::new().await;
+    let mut boxes = Vec::new();
+    for _ in 0..2 {
+        boxes.push(Soundbox::switch_on(&world, Credentials::unbound(&world).await).await);
+    }
+    let id = publish(&world, "SB-1", "1.1.0").await;
+    let body = json!({
+        "rollout": { "rate_per_minute": 60_000, "abort_threshold_percent": 50, "min_sample": 1 },
+        "guard": { "confirm_within_s": 60 },
+    });
+    let id = text(&roll_out(&world, &id, &body).await.expect(201).data(), "id");
+    // The other box never answers, so that the roll-out is not over.
+    let mut silent = boxes.pop().unwrap();
+    let mut brick = boxes.pop().unwrap();
+    take_update(&mut brick).await;
+    loop {
+        if let DownlinkMessage::Command(_) = silent.next().await {
+            break;
+        }
+    }
+    brick.beat("2026-05-23T10:00:00Z").await;
+    world.later(90);
+    let aborted = stands(&world, &id, "aborted").await;
+    assert_eq!(aborted["guard_seen"]["unconfirmed"], 1, "{aborted}");
+    assert_eq!(aborted["progress"]["failed"], 0, "{aborted}");
+}

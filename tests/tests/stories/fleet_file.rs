@@ -1,0 +1,250 @@
+//! Boxes in files: registered from a maker's list, found by tags and words, written out for a spreadsheet.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::credentials::register;
+use tests::shop::text;
+use tests::{Credentials, Shop, World, books};
+
+const HEADER: &str = "serial_number,model,capabilities,communication_mode,tags\n";
+
+async fn found(world: &World, filter: &str) -> BTreeSet<String> {
+    let path = format!("/admin/devices?{filter}");
+    let list = world.admin().get(&path).await.expect(200).data();
+    let serials = list.as_array().unwrap().iter();
+    serials.map(|row| text(row, "serial_number")).collect()
+}
+
+fn set(serials: &[&str]) -> BTreeSet<String> {
+    serials.iter().map(|serial| (*serial).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_delivery_is_registered_from_a_file() {
+    let world = World::new().await;
+    let ops = world.staff(Role::Ops).await;
+    let file = format!(
+        "{HEADER}A-1,SB-1,speaker;display,mqtt,batch:7;pilot\nA-2,SB-2,speaker,http,batch:7\n"
+    );
+    let keyed = [("idempotency-key", "delivery-7")];
+    let import = ops
+        .post_csv("/admin/devices/import", &keyed, &file)
+        .await
+        .expect(201);
+    let first = import.data();
+    assert_eq!(
+        (&first["imported"], &first["devices"][1]["row"]),
+        (&json!(2), &json!(3))
+    );
+    let code = text(&first["devices"][0], "activation_code");
+    // Repeated, it says the same without the codes.
+    let again = ops
+        .post_csv("/admin/devices/import", &keyed, &file)
+        .await
+        .expect(201);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let again = again.data();
+    assert_eq!(again["devices"][0]["id"], first["devices"][0]["id"]);
+    assert_eq!(again["devices"][0]["activation_code"], Value::Null);
+    // The code activates the box.
+    let activation = json!({
+        "serial_number": "A-1", "activation_code": code, "csr": tests::credentials::new_key().csr_pem(), "firmware_version": "1.0.0",
+    });
+    let activated = world
+        .anonymous()
+        .post("/device/provision/activate", &activation)
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(activated["device_id"], first["devices"][0]["id"]);
+    let path = format!("/admin/devices/{}", text(&first["devices"][1], "id"));
+    let second = world.admin().get(&path).await.data();
+    assert_eq!(
+        (&second["communication_mode"], &second["tags"]),
+        (&json!("http"), &json!(["batch:7"]))
+    );
+    let audited = "SELECT count(*) FROM audit_logs WHERE action = 'device.create'";
+    assert_eq!(books::count(&world.pool, audited).await, 2);
+}
+
+#[tokio::test]
+async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let known = register(&world).await.serial_number;
+    let before = books::count(&world.pool, "SELECT count(*) FROM devices").await;
+    let mistakes = [
+        (
+            format!("{HEADER}A-1,SB-1,speaker,,\nA-2,SB-1,telepathy,,\n"),
+            "row 3.capabilities",
+        ),
+        (
+            format!("{HEADER}A-1,SB-1,speaker,,\nA-1,SB-1,speaker,,\n"),
+            "row 3.serial_number",
+        ),
+        (
+            format!("{HEADER}A-1,SB-1,speaker,,\n{known},SB-1,speaker,,\n"),
+            "row 3.serial_number",
+        ),
+        (
+            format!("{HEADER}A-1,SB-1,speaker,,Two Words!\n"),
+            "row 2.tags",
+        ),
+        (format!("{HEADER}A-1,SB-1\n"), "row 2."),
+        ("serial_number,colour\nA-1,red\n".to_owned(), "row 1.colour"),
+        (HEADER.to_owned(), ""),
+    ];
+    for (file, field) in mistakes {
+        let answer = admin.post_csv("/admin/devices/import", &[], &file).await;
+        answer.refused(422, "VALIDATION_FAILED");
+        let fields: Vec<Value> = answer.json()["details"]["fields"]
+            .as_array()
+            .unwrap()
+            .clone();
+        assert!(
+            fields.iter().any(|wrong| wrong["field"] == field),
+            "{field}: {answer}"
+        );
+    }
+    let mut many = HEADER.to_owned();
+    for number in 0..=1_000 {
+        writeln!(many, "N-{number},SB-1,speaker,,").unwrap();
+    }
+    admin
+        .post_csv("/admin/devices/import", &[], &many)
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    admin
+        .post("/admin/devices/import", &json!({}))
+        .await
+        .refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    let after = books::count(&world.pool, "SELECT count(*) FROM devices").await;
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn boxes_are_found_by_what_is_known_of_them() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let bound = Credentials::at(&world, shop.till().id).await;
+    let beat =
+        json!({ "device_id": bound.device_id, "firmware_version": "2.0.0", "state": "idle" });
+    let _ = bound
+        .api(&world)
+        .post("/device/heartbeat", &beat)
+        .await
+        .expect(200);
+    let file = format!(
+        "{HEADER}Jkt_001,SB-1,speaker,,area:jakarta;pilot\nBDG-001,SB-2,speaker,,area:bandung\n"
+    );
+    let _ = admin
+        .post_csv("/admin/devices/import", &[], &file)
+        .await
+        .expect(201);
+    let own = bound.serial_number.as_str();
+    for (filter, expected) in [
+        ("tag=pilot", set(&["Jkt_001"])),
+        ("tag=area:bandung", set(&["BDG-001"])),
+        ("q=g-00", set(&["BDG-001"])),
+        ("q=JKT_", set(&["Jkt_001"])),
+        ("q=t%25", set(&[])),
+        ("model=SB-2", set(&["BDG-001"])),
+        ("firmware_version=2.0.0", set(&[own])),
+        (&format!("merchant_id={}", shop.merchant_id), set(&[own])),
+        (&format!("q={}", bound.device_id), set(&[own])),
+        ("tag=pilot&model=SB-2", set(&[])),
+        ("online=true", set(&[])),
+    ] {
+        assert_eq!(found(&world, filter).await, expected, "{filter}");
+    }
+    let path = format!("/admin/devices/{}", bound.device_id);
+    let tagged = admin
+        .patch(&path, &json!({ "tags": ["pilot", "b", "pilot"] }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(tagged["tags"], json!(["b", "pilot"]));
+    assert_eq!(found(&world, "tag=pilot").await, set(&["Jkt_001", own]));
+    // A merchant sees its box, and not what operators call it.
+    let day = chrono::TimeDelta::days(1);
+    let owner = world
+        .token_for(Role::MerchantOwner, Some(shop.merchant_id), day)
+        .await;
+    let portal = world.anonymous().with_token(&owner);
+    let own_boxes = portal.get("/merchant/devices").await.expect(200).data();
+    assert_eq!(
+        (&own_boxes[0]["serial_number"], &own_boxes[0]["tags"]),
+        (&json!(own), &json!([]))
+    );
+    for wrong in [
+        json!(["Two words"]),
+        json!([""]),
+        json!(vec!["x"; 21]),
+        json!("pilot"),
+    ] {
+        admin
+            .patch(&path, &json!({ "tags": wrong }))
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+    let untouched = admin
+        .patch(&path, &json!({ "model": "SB-1" }))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(untouched["tags"], json!(["b", "pilot"]));
+    let _ = admin.patch(&path, &json!({ "tags": [] })).await.expect(200);
+    assert_eq!(found(&world, "tag=pilot").await, set(&["Jkt_001"]));
+}
+
+#[tokio::test]
+async fn an_export_has_every_box_and_no_formula() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let mut file = "serial_number,model,capabilities,tags\n".to_owned();
+    for number in 0..1_000 {
+        writeln!(file, "E-{number:04},SB-1,speaker,bulk").unwrap();
+    }
+    let _ = admin
+        .post_csv("/admin/devices/import", &[], &file)
+        .await
+        .expect(201);
+    let odd =
+        json!({ "serial_number": "ODD-1", "model": "=1+1, \"new\"", "capabilities": ["speaker"] });
+    let _ = admin.post("/admin/devices", &odd).await.expect(201);
+    let support = world.staff(Role::Support).await;
+    let answer = support.get("/admin/devices/export.csv").await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("text/csv"));
+    let export = String::from_utf8(answer.body.to_vec()).unwrap();
+    let lines: Vec<&str> = export.lines().collect();
+    assert!(
+        lines[0].starts_with("id,serial_number,model,capabilities,"),
+        "{}",
+        lines[0]
+    );
+    assert_eq!(lines.len(), 1_002);
+    assert!(
+        lines[1].contains("ODD-1,\"'=1+1, \"\"new\"\"\",speaker,mqtt,registered,"),
+        "{}",
+        lines[1]
+    );
+    let serials: BTreeSet<&str> = lines[1..]
+        .iter()
+        .map(|line| line.split(',').nth(1).unwrap())
+        .collect();
+    assert_eq!(serials.len(), 1_001);
+    let some = support
+        .get("/admin/devices/export.csv?q=E-000")
+        .await
+        .expect(200);
+    assert_eq!(String::from_utf8_lossy(&some.body).lines().count(), 11);
+    let finance = world.staff(Role::Finance).await;
+    finance
+        .get("/admin/devices/export.csv")
+        .await
+        .refused(403, "FORBIDDEN");
+}
