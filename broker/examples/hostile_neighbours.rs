@@ -10,7 +10,8 @@
     reason = "a measurement that cannot go on has failed"
 )]
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 // The stories of tests/edge are told with the same boxes and the same hostile clients.
 #[path = "../tests/edge/common/mod.rs"]
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 mod common;
 
 use common::World;
-use common::hostility::{Held, Hostility};
+use common::hostility::Hostility;
 use common::neighbours::Neighbours;
 
 const BOXES: u128 = 100;
@@ -75,29 +76,27 @@ fn decimal(value: u128, unit: u128) -> String {
 }
 
 async fn measure(hostility: Option<Hostility>, seconds: u64) -> Took {
-    let world = World::with(Hostility::limits()).await;
+    let world = Arc::new(World::with(Hostility::limits()).await);
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
     let messages = u128::from(seconds) * 1_000 / SPACING.as_millis();
     // Warm.
     neighbours.hear_all(&world, BOXES, SPACING).await;
-    let hostile = async {
-        let Some(hostility) = hostility else {
-            return std::future::pending::<()>().await;
-        };
-        // What it holds open stays open until it is at it again.
-        let mut held: Held;
-        loop {
-            let began = Instant::now();
-            held = hostility.act(&world).await;
-            // What is held open is held; all else is done again at once.
-            if !held.is_empty() {
-                tokio::time::sleep(Duration::from_secs(1).saturating_sub(began.elapsed())).await;
+    let hostile = hostility.map(|hostility| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            loop {
+                let held = hostility.act(&world).await;
+                // Who holds something open is at it again when that has been held for a while; all else is done again
+                // at once.
+                if !held.is_empty() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
-        }
-    };
-    let hearing = neighbours.hear_all(&world, messages, SPACING);
-    tokio::select! {
-        () = hostile => unreachable!("it never has enough"),
-        took = hearing => Took(took),
+        })
+    });
+    let took = neighbours.hear_all(&world, messages, SPACING).await;
+    if let Some(hostile) = hostile {
+        hostile.abort();
     }
+    Took(took)
 }

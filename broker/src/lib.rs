@@ -25,7 +25,7 @@
 //! | `transport` | a connection's bytes and clocks |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
 //! | `authorize`, `fleet_filter` | who may do what: one pure function |
-//! | `registry` | who is connected; kicks and takeovers |
+//! | `registry`, `detached` | who is connected; kicks and takeovers; what is kept for who comes back |
 //! | `downlink` | what waits for one box: queue and window |
 //! | `router` | the embedded router and its watchdog |
 //! | `limits` | every bound |
@@ -95,6 +95,7 @@ mod authorize;
 mod connection;
 mod copies;
 mod crowd;
+mod detached;
 mod downlink;
 mod edge;
 mod fleet_filter;

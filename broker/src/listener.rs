@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept_rate::AcceptRate;
 use crate::crowd::{Crowd, Place, Stranger, address};
 use crate::limits::Limits;
+use crate::pace::Turns;
 
 /// Connections that the system completes while we are not looking; it may allow fewer.
 const BACKLOG: u32 = 4_096;
@@ -60,12 +61,21 @@ impl Listener {
 
     /// Accepts until `stop`, then closes the listening socket.
     pub(crate) async fn run(mut self, stop: CancellationToken, mut serve: impl FnMut(Accepted)) {
+        let mut turns = Turns::default();
         loop {
+            let mut waited = false;
+            let accept = std::future::poll_fn(|cx| {
+                let accepted = self.socket.poll_accept(cx);
+                waited |= accepted.is_pending();
+                accepted
+            });
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = accept => accepted,
             };
+            // A thousand connections at once are accepted between the turns of the sessions that are there already.
+            turns.taken(waited).await;
             let outcome = match accepted {
                 Ok((stream, remote)) => match self.admit(stream, remote) {
                     Ok(accepted) => {

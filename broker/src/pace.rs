@@ -38,6 +38,25 @@ impl Pace {
     }
 }
 
+/// Turns that a session may take in a row while there is always more to do.
+const TURNS_MAX: u8 = 4;
+
+/// Counts the turns that a session takes without waiting for anything, so that a client that sends without end lets the
+/// others go first every few KiB, and not only when the executor's own patience is at its end (30 times as many).
+#[derive(Debug, Default)]
+pub(crate) struct Turns(u8);
+
+impl Turns {
+    /// A turn is over, for which the session `waited` or not.
+    pub(crate) async fn taken(&mut self, waited: bool) {
+        self.0 = if waited { 0 } else { self.0 + 1 };
+        if self.0 >= TURNS_MAX {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Completes at the next wake-up of this task, whoever caused it: the poll before has left its waker everywhere that
 /// matters.
 async fn until_woken() {
@@ -55,8 +74,23 @@ async fn until_woken() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use std::sync::Arc;
     use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn who_always_has_more_to_do_lets_others_go_first() {
+        let mut turns = Turns::default();
+        for _ in 0..3 {
+            for _ in 1..TURNS_MAX {
+                assert!(turns.taken(false).now_or_never().is_some());
+            }
+            assert!(turns.taken(false).now_or_never().is_none());
+        }
+        for _ in 0..3 * TURNS_MAX {
+            assert!(turns.taken(true).now_or_never().is_some());
+        }
+    }
 
     #[tokio::test]
     async fn who_waits_for_a_client_holds_up_nobody() {

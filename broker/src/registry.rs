@@ -7,7 +7,7 @@
 //!
 //! The registry also keeps, for a while, what a session left unacknowledged, for its box's return to this process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +17,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use wire::DeviceId;
 
+use crate::detached::Detached;
 use crate::downlink::{Message, Offered, Outbound, Unacknowledged};
 use crate::host::EndReason;
 
@@ -96,13 +97,7 @@ impl Registry {
             numbers: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             queue_max,
-            detached: Mutex::new(Detached {
-                sessions: HashMap::new(),
-                order: VecDeque::new(),
-                packets: 0,
-                packets_max: detached_max,
-                kept_for: detached_for,
-            }),
+            detached: Mutex::new(Detached::new(detached_max, detached_for)),
         }
     }
 
@@ -231,7 +226,7 @@ impl Registry {
 
     /// Forgets what the device's last session left.
     pub(crate) fn forget(&self, device: DeviceId) {
-        lock(&self.detached).remove(device);
+        lock(&self.detached).forget(device);
     }
 }
 
@@ -282,67 +277,6 @@ impl Drop for Seat {
                 shard.remove(&self.device);
             }
         }
-    }
-}
-
-/// Unacknowledged packets of sessions that are not connected, bounded in number and age; the oldest go first.
-#[derive(Debug)]
-struct Detached {
-    sessions: HashMap<DeviceId, Left>,
-    /// In the order in which they came. Entries whose session is gone or newer are skipped.
-    order: VecDeque<(Instant, DeviceId)>,
-    packets: usize,
-    packets_max: usize,
-    kept_for: Duration,
-}
-
-#[derive(Debug)]
-struct Left {
-    epoch: i64,
-    since: Instant,
-    packets: Unacknowledged,
-}
-
-impl Detached {
-    fn put(&mut self, device: DeviceId, epoch: i64, packets: Unacknowledged, now: Instant) {
-        self.remove(device);
-        self.packets += packets.len();
-        self.order.push_back((now, device));
-        let left = Left {
-            epoch,
-            since: now,
-            packets,
-        };
-        self.sessions.insert(device, left);
-        while let Some(&(since, device)) = self.order.front() {
-            let current = self
-                .sessions
-                .get(&device)
-                .is_some_and(|left| left.since == since);
-            let old = now.duration_since(since) > self.kept_for;
-            if current && !old && self.packets <= self.packets_max {
-                break;
-            }
-            self.order.pop_front();
-            if current {
-                self.remove(device);
-            }
-        }
-    }
-
-    fn take(&mut self, device: DeviceId, epoch: i64, now: Instant) -> Option<Unacknowledged> {
-        let left = self.remove(device)?;
-        let fresh = now.duration_since(left.since) <= self.kept_for;
-        (fresh && left.epoch.checked_add(1) == Some(epoch)).then_some(left.packets)
-    }
-
-    fn remove(&mut self, device: DeviceId) -> Option<Left> {
-        let left = self.sessions.remove(&device)?;
-        self.packets -= left.packets.len();
-        if self.sessions.is_empty() {
-            self.order.clear();
-        }
-        Some(left)
     }
 }
 
@@ -519,7 +453,6 @@ mod tests {
         assert!(registry.reattach(device(1), 2, now).is_none());
         assert!(registry.reattach(device(2), 2, now).is_some());
         assert!(registry.reattach(device(3), 2, now).is_some());
-        assert_eq!(lock(&registry.detached).packets, 0);
-        assert!(lock(&registry.detached).order.is_empty());
+        assert!(lock(&registry.detached).is_empty());
     }
 }

@@ -19,6 +19,7 @@ use crate::frame::Frame;
 use crate::host::{EndReason, ProtocolVersion};
 use crate::limits::Limits;
 use crate::observers::{ObserverLine, count};
+use crate::pace::Turns;
 use crate::protocol::{Granted, Outgoing, Packet, Protocol, Publish};
 use crate::session::{Ending, OUTPUT_FILL_BYTES};
 use crate::transport::{Event, Transport};
@@ -65,12 +66,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         let mut woken = std::pin::pin!(line.notified());
         // A client may send before it has read its CONNACK, so there may be packets already.
         let mut event = Some(Event::Received);
+        let mut turns = Turns::default();
         loop {
             if let Err(ending) = self.act(event) {
                 return ending;
             }
-            let (was_woken, next) =
-                std::future::poll_fn(|cx| self.poll_turn(cx, woken.as_mut())).await;
+            let mut waited = false;
+            let (was_woken, next) = std::future::poll_fn(|cx| {
+                let turn = self.poll_turn(cx, woken.as_mut());
+                waited |= turn.is_pending();
+                turn
+            })
+            .await;
+            turns.taken(waited).await;
             event = next;
             if was_woken {
                 woken.set(line.notified());

@@ -42,6 +42,7 @@ use crate::copies::Copies;
 use crate::frame::{Frame, FrameError};
 use crate::host::{EndReason, Host, SessionKey, Subscription, Unavailable};
 use crate::limits::Limits;
+use crate::pace::Turns;
 use crate::protocol::{Packet, Protocol, Violation, goodbye_code};
 use crate::publish_rate::PublishRate;
 use crate::registry::Line;
@@ -204,11 +205,19 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             event: Some(Event::Received),
             ..Turn::default()
         };
+        let mut turns = Turns::default();
         loop {
             if let Err(ending) = self.act(turn) {
                 return ending;
             }
-            turn = std::future::poll_fn(|cx| self.poll_turn(cx, woken.as_mut())).await;
+            let mut waited = false;
+            turn = std::future::poll_fn(|cx| {
+                let turn = self.poll_turn(cx, woken.as_mut());
+                waited |= turn.is_pending();
+                turn
+            })
+            .await;
+            turns.taken(waited).await;
             if turn.woken {
                 woken.set(line.notified());
             }

@@ -29,4 +29,5 @@ mod role;
 mod seed;
 mod session;
 mod settlement;
+mod storm;
 mod view;

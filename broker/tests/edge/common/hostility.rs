@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::{EndReason, Limits};
-use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use wire::{Channel, Topic};
 
 use super::client::{
@@ -166,9 +166,9 @@ impl Hostility {
                 }
             }
             Self::HandshakeStorm => {
-                let boxes = join_all((0..100).map(|_| world.connected_box(number()))).await;
-                for client in boxes {
-                    client.vanish();
+                let storm: Vec<_> = (0..100).map(|_| coming(world, number())).collect();
+                for one in storm {
+                    within("a connection", one).await.unwrap();
                 }
             }
             Self::SharedAndSystemTopics => shared_and_system_topics(world).await,
@@ -203,6 +203,16 @@ async fn half_handshakes(world: &World, count: usize) -> Held {
         held.push(Box::new(client));
     }
     held
+}
+
+/// A box of a fleet that comes back at once.
+fn coming(world: &World, number: u128) -> JoinHandle<()> {
+    let (address, credentials) = (world.edge.local_addr(), world.device(number));
+    tokio::spawn(async move {
+        let mut client = Client::dial(address, &credentials).await.unwrap();
+        client.connect(device(number), true).await;
+        client.vanish();
+    })
 }
 
 async fn odd_client_ids(world: &World) {

@@ -14,18 +14,25 @@
 //! The router thread is a foreign body, so it is watched: when it ends, the link reports it, and the pump starts a new
 //! router with a new link. Publishes in between are dropped and counted.
 //!
+//! | file | what lives there |
+//! |---|---|
+//! | `receive` | what comes out: reading it, and noticing what was overwritten |
+//! | `label` | what travels with a downlink and goes no further |
+//!
 //! An idle router thread costs nothing and has no stop of its own; at shutdown it is left parked on its channel.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod label;
+mod receive;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::RouterConfig;
+use rumqttd::local::{LinkBuilder, LinkError, LinkTx};
 use rumqttd::protocol::{Packet, Publish, PublishProperties};
-use rumqttd::{Forward, Notification, RouterConfig};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use wire::{DeviceId, Topic};
 
 use crate::downlink::Message;
@@ -33,6 +40,9 @@ use crate::host::Downlink;
 use crate::limits::Limits;
 use crate::observers::Observed;
 use crate::protocol::UserProperties;
+use label::Label;
+pub(crate) use receive::Receivers;
+use receive::{Receiver, read, read_observed};
 
 /// Every downlink of every box.
 const DOWNLINKS: &str = "devices/+/downlink/#";
@@ -321,153 +331,11 @@ fn link_error(error: LinkError) -> RouterError {
     RouterError::Link(error.to_string())
 }
 
-/// The receiving ends of one router.
-#[derive(Debug)]
-pub(crate) struct Receivers {
-    downlinks: Receiver,
-    observed: Receiver,
-}
-
-#[derive(Debug)]
-struct Receiver {
-    link: LinkRx,
-    /// The offset that the next message of each ring should have. There is one ring for each direction.
-    expected: [Option<u64>; 2],
-}
-
-impl Receiver {
-    fn new(link: LinkRx) -> Self {
-        Self {
-            link,
-            expected: [None; 2],
-        }
-    }
-
-    /// Hands over what is forwarded until the router ends.
-    async fn run(&mut self, take: impl Fn(Forward)) {
-        loop {
-            match self.link.next().await {
-                Ok(Some(Notification::Forward(forward))) => {
-                    self.count_overwritten(&forward);
-                    take(forward);
-                }
-                // We were not reading fast enough, and the router has stopped sending until we say that we have
-                // caught up. Everything before this notification has been delivered.
-                Ok(Some(Notification::Unschedule)) => {
-                    if self.link.wake().await.is_err() {
-                        return;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                Ok(Some(Notification::Disconnect(..))) | Err(_) => return,
-                Ok(Some(_) | None) => {}
-            }
-        }
-    }
-
-    fn count_overwritten(&mut self, forward: &Forward) {
-        let Some((_, offset)) = forward.cursor else {
-            return;
-        };
-        let is_uplink = forward
-            .publish
-            .topic
-            .windows(8)
-            .any(|part| part == b"/uplink/");
-        let expected = &mut self.expected[usize::from(is_uplink)];
-        if let Some(expected) = *expected
-            && offset > expected
-        {
-            metrics::counter!("mqtt_router_overwritten_total").increment(offset - expected);
-        }
-        *expected = Some(offset + 1);
-    }
-}
-
-fn read(forward: Forward) -> Option<(DeviceId, Message)> {
-    let Forward {
-        publish,
-        properties,
-        ..
-    } = forward;
-    let topic: Topic = std::str::from_utf8(&publish.topic).ok()?.parse().ok()?;
-    let properties = properties?;
-    let label = Label::from_bytes(properties.correlation_data?)?;
-    let message = Message {
-        topic: publish.topic,
-        channel: topic.channel,
-        payload: publish.payload,
-        key: label.key,
-        expires_at: expires_at(properties.message_expiry_interval),
-        sequence: label.sequence,
-    };
-    Some((topic.device_id, message))
-}
-
-/// A copy for observers. A downlink's label is ours and stays here.
-fn read_observed(forward: Forward) -> Option<Observed> {
-    let Forward {
-        publish,
-        properties,
-        ..
-    } = forward;
-    let topic: Topic = std::str::from_utf8(&publish.topic).ok()?.parse().ok()?;
-    let (expiry_s, user_properties) = properties
-        .map(|properties| {
-            (
-                properties.message_expiry_interval,
-                properties.user_properties,
-            )
-        })
-        .unwrap_or_default();
-    Some(Observed {
-        device_id: topic.device_id,
-        channel: topic.channel,
-        topic: publish.topic,
-        payload: publish.payload,
-        expires_at: expires_at(expiry_s),
-        user_properties,
-    })
-}
-
-fn expires_at(expiry_s: Option<u32>) -> Option<Instant> {
-    expiry_s.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())))
-}
-
-/// What travels with a publish through the router as its correlation data, and goes no further.
-#[derive(Debug, PartialEq, Eq)]
-struct Label {
-    sequence: u64,
-    key: Option<Uuid>,
-}
-
-impl Label {
-    fn to_bytes(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(24);
-        bytes.put_u64(self.sequence);
-        if let Some(key) = self.key {
-            bytes.put_slice(key.as_bytes());
-        }
-        bytes.freeze()
-    }
-
-    fn from_bytes(mut bytes: Bytes) -> Option<Self> {
-        if bytes.len() < 8 {
-            return None;
-        }
-        let sequence = bytes.get_u64();
-        let key = match bytes.len() {
-            0 => None,
-            _ => Some(Uuid::from_slice(&bytes).ok()?),
-        };
-        Some(Self { sequence, key })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::sync::mpsc;
+    use uuid::Uuid;
     use wire::Channel;
 
     use crate::common::within;
@@ -620,16 +488,5 @@ mod tests {
         router.publish(downlink(1));
         assert_eq!(router.sequence(), 2);
         drop(receiver);
-    }
-
-    #[test]
-    fn a_label_reads_back_as_itself() {
-        for key in [None, Some(Uuid::from_u128(7))] {
-            let label = Label { sequence: 9, key };
-            assert_eq!(Label::from_bytes(label.to_bytes()), Some(label));
-        }
-        for bytes in [&b""[..], b"1234567", b"123456781234567"] {
-            assert_eq!(Label::from_bytes(Bytes::copy_from_slice(bytes)), None);
-        }
     }
 }
