@@ -21,6 +21,7 @@ use wire::{Rupiah, TransactionId};
 use crate::api::Api;
 use crate::clock;
 use crate::credentials::Credentials;
+use crate::faults::Faults;
 use crate::output::Output;
 use crate::partner::{Callback, Partner, Target};
 use crate::qr;
@@ -183,6 +184,8 @@ pub struct Acquirer {
     pub boxes: Vec<Credentials>,
     /// Time between payments.
     pub every: Duration,
+    /// What goes wrong on the way to the server.
+    pub faults: Faults,
     /// Which box and which amount come next; the same seed makes the same choices.
     pub seed: u64,
     /// Where payments are remembered.
@@ -205,6 +208,8 @@ impl Acquirer {
             }
         }
         let mut random = StdRng::seed_from_u64(self.seed);
+        let mut held: Vec<(Instant, Callback)> = Vec::new();
+        let mut number = 0;
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -237,11 +242,25 @@ impl Acquirer {
                 "success",
                 clock::now(),
             );
-            pending
-                .paid(&callback)
-                .context("the journal cannot be written")?;
-            if self.report(&callback, &mut pending, &stop).await? == End::Unfinished {
-                return Ok(());
+            number += 1;
+            for notice in self.faults.plan(self.seed, number) {
+                let amount = Rupiah::from_i64(amount.to_i64() + notice.amount_off_by);
+                let told = Callback {
+                    amount,
+                    ..callback.clone()
+                };
+                held.push((Instant::now() + notice.after, told));
+            }
+            let now = Instant::now();
+            held.sort_by_key(|(due, _)| *due);
+            let later = held.split_off(held.partition_point(|(due, _)| *due <= now));
+            for (_, callback) in std::mem::replace(&mut held, later) {
+                pending
+                    .paid(&callback)
+                    .context("the journal cannot be written")?;
+                if self.report(&callback, &mut pending, &stop).await? == End::Unfinished {
+                    return Ok(());
+                }
             }
         }
     }

@@ -181,13 +181,16 @@ impl Api {
             return Ok(answer);
         }
         let text = |field: &str| answer[field].as_str().map(str::to_owned);
-        let Some(code) = text("code") else {
+        // A SNAP partner is refused in SNAP's own form.
+        let Some(code) = text("code").or_else(|| text("responseCode")) else {
             return Err(unexpected("an error without a code"));
         };
         Err(ApiError::Refused {
             status,
             code,
-            message: text("message").unwrap_or_default(),
+            message: text("message")
+                .or_else(|| text("responseMessage"))
+                .unwrap_or_default(),
             request_id: text("request_id").unwrap_or_default(),
             details: answer["details"].clone(),
         })

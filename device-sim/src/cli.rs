@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,11 +15,14 @@ use wire::{Encoding, Rupiah, TerminalId, TransactionId};
 
 use crate::acquirer::Acquirer;
 use crate::api::Api;
+use crate::bank::{self, Bank};
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::duration;
+use crate::faults::Faults;
 use crate::fleet::{self, Registrar};
 use crate::output::Output;
+use crate::partner::snap::{self, PublicKey, Snap};
 use crate::partner::{Callback, Partner, Target};
 use crate::pay;
 use crate::provision::{self, Activation};
@@ -86,19 +90,48 @@ struct PartnerArgs {
     /// A file with the shared secret.
     #[arg(long, value_name = "FILE", conflicts_with = "partner_secret")]
     partner_secret_file: Option<PathBuf>,
+    /// How the acquirer signs.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
+    profile: ProfileArg,
+    /// The acquirer's RSA key (PKCS#8 PEM), with which it asks for tokens; for profile snap.
+    #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
+    partner_key_file: Option<PathBuf>,
+}
+
+/// How an acquirer signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ProfileArg {
+    /// HMAC-SHA256 over time and body.
+    Hmac,
+    /// SNAP BI.
+    Snap,
 }
 
 impl PartnerArgs {
-    fn partner(self, api: Api) -> anyhow::Result<Partner> {
-        let secret = match (self.partner_secret, self.partner_secret_file) {
-            (_, Some(file)) => std::fs::read_to_string(&file)
+    fn partner(&self, api: Api) -> anyhow::Result<Partner> {
+        let secret = self.secret()?;
+        let id = self.partner_id.clone();
+        let Some(file) = self
+            .partner_key_file
+            .as_ref()
+            .filter(|_| self.profile == ProfileArg::Snap)
+        else {
+            return Ok(Partner::new(api, id, &secret));
+        };
+        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Ok(Partner::snap(api, id, Snap::new(&secret, &pem)?))
+    }
+
+    fn secret(&self) -> anyhow::Result<String> {
+        let secret = match (&self.partner_secret, &self.partner_secret_file) {
+            (_, Some(file)) => std::fs::read_to_string(file)
                 .with_context(|| file.display().to_string())?
                 .trim_end()
                 .to_owned(),
-            (Some(secret), None) => secret,
+            (Some(secret), None) => secret.clone(),
             (None, None) => anyhow::bail!("give --partner-secret-file or --partner-secret"),
         };
-        Ok(Partner::new(api, self.partner_id, &secret))
+        Ok(secret)
     }
 }
 
@@ -268,9 +301,20 @@ struct AcquirerArgs {
     server: Server,
     #[command(flatten)]
     partner: PartnerArgs,
-    /// A directory whose subdirectories are credentials directories.
-    #[arg(long, value_name = "DIR")]
-    boxes: PathBuf,
+    /// A directory whose subdirectories are credentials directories: their boxes ask for codes.
+    #[arg(long, value_name = "DIR", required_unless_present = "listen")]
+    boxes: Option<PathBuf>,
+    /// Be the partner that the platform asks for codes (profile snap), here.
+    #[arg(long, value_name = "ADDRESS", requires = "platform_key_file")]
+    listen: Option<SocketAddr>,
+    /// The platform's RSA key (PEM), with which it asks for tokens.
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    platform_key_file: Option<PathBuf>,
+    /// How long customers take to pay the codes that were asked for here; 0: they do not.
+    #[arg(long, default_value = "2s", value_parser = duration::parse, requires = "listen")]
+    pay_after: Duration,
+    #[command(flatten)]
+    faults: Faults,
     /// The time between payments.
     #[arg(long, default_value = "5s", value_parser = duration::parse)]
     every: Duration,
@@ -371,19 +415,56 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Acquirer(args) => {
             anyhow::ensure!(!args.every.is_zero(), "--every must not be zero");
-            let api = args.server.api()?;
-            let acquirer = Acquirer {
-                partner: args.partner.partner(api.clone())?,
-                api,
-                boxes: Credentials::load_all(&args.boxes)?,
-                every: args.every,
-                seed: args.seed,
-                journal: args.journal,
-                output,
-            };
-            acquirer.run(stop).await
+            acquirer(args, output, stop).await
         }
     }
+}
+
+/// The acquirer that pays boxes' codes, the one that issues codes, or both.
+async fn acquirer(
+    args: AcquirerArgs,
+    output: Output,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let api = args.server.api()?;
+    let issues = async {
+        let (Some(listen), Some(file)) = (args.listen, &args.platform_key_file) else {
+            return Ok(());
+        };
+        anyhow::ensure!(
+            args.partner.profile == ProfileArg::Snap,
+            "--listen is for --profile snap"
+        );
+        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let bank = Bank {
+            partner: args.partner.partner(api.clone())?,
+            secret: snap::key(&args.partner.secret()?),
+            platform_key: PublicKey::from_pem(&pem)?,
+            pay_after: (!args.pay_after.is_zero()).then_some(args.pay_after),
+            faults: args.faults,
+            seed: args.seed,
+            output,
+        };
+        bank::run(bank, listen, stop.clone()).await
+    };
+    let pays = async {
+        let Some(boxes) = &args.boxes else {
+            return Ok(());
+        };
+        let acquirer = Acquirer {
+            partner: args.partner.partner(api.clone())?,
+            api: api.clone(),
+            boxes: Credentials::load_all(boxes)?,
+            every: args.every,
+            faults: args.faults,
+            seed: args.seed,
+            journal: args.journal.clone(),
+            output,
+        };
+        acquirer.run(stop.clone()).await
+    };
+    let (issued, paid) = futures_util::future::join(issues, pays).await;
+    issued.and(paid)
 }
 
 async fn fleet_boxes(args: Fleet, output: Output) -> anyhow::Result<Vec<Credentials>> {

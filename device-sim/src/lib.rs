@@ -6,10 +6,13 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod bank;
 pub mod cli;
 pub mod clock;
+mod code;
 pub mod credentials;
 pub mod duration;
+pub mod faults;
 pub mod fleet;
 pub mod link;
 pub mod output;

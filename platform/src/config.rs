@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use domain::snap::status::Meaning;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use secrecy::SecretString;
@@ -135,6 +136,11 @@ pub struct Payments {
     pub qr_lifetime_s: u32,
     pub qr_partner: String,
     pub acquirer_guid: String,
+    pub partner_timeout_ms: u64,
+    pub partner_attempts_max: u32,
+    pub partner_failures_max: u32,
+    pub partner_pause_ms: u64,
+    pub query_before_expiry_s: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -148,23 +154,54 @@ pub struct Devices {
     pub heartbeat_retention_days: u32,
 }
 
-/// How a QRIS partner signs its callbacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// How a QRIS partner speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QrisProfile {
     /// HMAC-SHA256 over timestamp and raw body.
+    #[default]
     Hmac,
+    /// SNAP BI.
+    Snap,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which of SNAP's two signatures a partner's notifications have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifySignature {
+    /// HMAC-SHA512 with an access token of ours.
+    #[default]
+    Symmetric,
+    /// SHA256withRSA.
+    Asymmetric,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct QrisPartner {
     pub profile: QrisProfile,
+    pub secret_files: Vec<PathBuf>,
+    pub secret_envs: Vec<String>,
+    pub public_key_files: Vec<PathBuf>,
+    pub notify_signature: NotifySignature,
+    pub statuses: BTreeMap<String, Meaning>,
+    pub api: Option<QrisPartnerApi>,
+}
+
+/// Where we call a SNAP partner.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct QrisPartnerApi {
+    pub url: String,
+    pub client_id: String,
+    pub private_key_file: PathBuf,
     #[serde(default)]
     pub secret_files: Vec<PathBuf>,
     #[serde(default)]
     pub secret_envs: Vec<String>,
+    pub channel_id: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,7 +6,7 @@
 //!
 //! [`store`] is all the SQL there is, as free functions on a connection; [`service`] holds the use
 //! cases and owns each database transaction; [`http`], [`bridge`] (MQTT) and [`jobs`] call services
-//! and never the store. [`app`] builds the whole from a [`config::Config`] and runs it;
+//! and never the store. [`partner`] calls the partners that a service asks for. [`app`] builds the whole from a [`config::Config`] and runs it;
 //! the executable adds the command line and the demonstration, which nothing here depends on.
 
 pub mod app;
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod jobs;
+pub mod partner;
 pub mod postgres;
 pub mod service;
 pub mod store;

@@ -11,6 +11,8 @@
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
 //! observer    a service that watches the fleet
 //! acquirer    signed callbacks
+//! snap        a bank that speaks SNAP BI
+//! bank_api    the bank's own API, which the platform calls for codes
 //! books       what is in the database: which tables a step changed, and whether money adds up
 //! server      the platform's executable as a process, for the programs that measure
 //! figures     collected times, and how they are printed
@@ -23,6 +25,7 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod bank_api;
 pub mod books;
 pub mod conformance;
 pub mod credentials;
@@ -34,6 +37,7 @@ pub mod observer;
 pub mod patience;
 pub mod server;
 pub mod shop;
+pub mod snap;
 pub mod soundbox;
 pub mod world;
 

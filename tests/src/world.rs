@@ -67,7 +67,7 @@ impl World {
             let partner_config = QrisPartner {
                 profile: QrisProfile::Hmac,
                 secret_files: vec![file],
-                secret_envs: Vec::new(),
+                ..QrisPartner::default()
             };
             config
                 .qris_partners

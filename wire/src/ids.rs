@@ -163,6 +163,8 @@ ids! {
     PayoutId = "pay";
     /// Something that an operator has to look at.
     IncidentId = "inc";
+    /// Money that came and could not be attributed.
+    UnmatchedPaymentId = "ump";
     /// A person who can log in.
     UserId = "usr";
     /// A bearer token (the record of it, never its secret).

@@ -112,14 +112,16 @@ impl Permission {
             | Self::DeviceWrite
             | Self::CommandWrite
             | Self::FirmwareWrite => &[Admin, Ops],
-            Self::TransactionRead | Self::SettlementRead | Self::LedgerRead | Self::FeeRead => {
-                &[Admin, Finance, Support]
-            }
-            Self::TransactionWrite | Self::SettlementWrite | Self::LedgerWrite | Self::FeeWrite => {
-                &[Admin, Finance]
-            }
-            Self::IncidentRead => &[Admin, Ops, Finance, Support],
-            Self::IncidentWrite => &[Admin, Ops, Finance],
+            Self::TransactionRead
+            | Self::SettlementRead
+            | Self::LedgerRead
+            | Self::FeeRead
+            | Self::IncidentRead => &[Admin, Finance, Support],
+            Self::TransactionWrite
+            | Self::SettlementWrite
+            | Self::LedgerWrite
+            | Self::FeeWrite
+            | Self::IncidentWrite => &[Admin, Finance],
             Self::AuditRead | Self::UserRead => &[Admin, Support],
             Self::UserWrite | Self::SeedWrite => &[Admin],
             Self::PortalRead => &[MerchantOwner, MerchantCashier],
@@ -181,7 +183,7 @@ mod tests {
         let words =
             |role| -> Vec<String> { all_of(role).iter().map(ToString::to_string).collect() };
         let fleet = [
-            "merchant", "outlet", "terminal", "device", "command", "firmware", "incident",
+            "merchant", "outlet", "terminal", "device", "command", "firmware",
         ];
         assert_eq!(words(Role::Ops), read_and_write(&fleet));
         let money = ["transaction", "settlement", "ledger", "fee", "incident"];

@@ -37,6 +37,7 @@ use crate::config::{Config, Switch};
 use crate::http::metrics::Operations;
 use crate::http::{self, listener};
 use crate::jobs;
+use crate::partner::local::Local;
 use crate::postgres;
 use crate::service::context::Parts;
 use crate::service::signal::Signals;
@@ -313,6 +314,8 @@ fn context(
         signer: keys::signer(config)?,
         announcement_keys: keys::verifying_keys(config)?,
         qris_partners: partners::qris(config)?,
+        qr_partners: partners::issuers(config, clock)?,
+        local: Arc::new(Local),
         rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
         signals,
     }))
@@ -359,6 +362,11 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         },
         amount_max: Rupiah::from_i64(config.payments.amount_max),
         qr_lifetime: seconds(config.payments.qr_lifetime_s),
+        query_before_expiry: seconds(config.payments.query_before_expiry_s),
+        // Twice what the call itself may take: whoever waits for it is then surely gone.
+        partner_lease: TimeDelta::milliseconds(
+            i64::try_from(config.payments.partner_timeout_ms.saturating_mul(4)).unwrap_or(60_000),
+        ),
         qr_partner: partners::issuing(config)?,
         acquirer_guid: config
             .payments

@@ -1,33 +1,153 @@
-//! The partners of the configuration, with their secrets read.
+//! The partners of the configuration, with their secrets and keys read.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use domain::partner_signature::PartnerSecret;
+use domain::snap::signature::{ClientSecret, PrivateKey, PublicKey};
+use domain::snap::status::StatusCodes;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use secrecy::ExposeSecret;
 
-use crate::config::{Config, QrisProfile, read_secrets};
-use crate::service::Partner;
+use crate::clock::Clock;
+use crate::config::{
+    Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
+};
+use crate::partner::snap::{Settings, SnapClient};
+use crate::service::payment::qr_partner::QrPartner;
+use crate::service::{Partner, SnapPartner};
 
-/// The partners that may call `/integrations/qris/callback`.
+/// The partners that may call us about payments.
 ///
 /// # Errors
-/// A secret that cannot be read.
+/// A secret or key that cannot be read, or is missing.
 pub(super) fn qris(config: &Config) -> anyhow::Result<HashMap<String, Partner>> {
     config
         .qris_partners
         .iter()
         .map(|(id, partner)| {
-            let secrets = read_secrets(id, &partner.secret_files, &partner.secret_envs)?;
-            let secrets = match partner.profile {
-                QrisProfile::Hmac => secrets
-                    .iter()
-                    .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
-                    .collect(),
+            let read = match partner.profile {
+                QrisProfile::Hmac => hmac(id, partner)?,
+                QrisProfile::Snap => Partner::Snap(snap(id, partner)?),
             };
-            Ok((id.clone(), Partner { secrets }))
+            Ok((id.clone(), read))
         })
         .collect()
+}
+
+fn hmac(id: &str, partner: &QrisPartner) -> anyhow::Result<Partner> {
+    if !partner.public_key_files.is_empty() || !partner.statuses.is_empty() || partner.api.is_some()
+    {
+        bail!(
+            "configuration: qris_partners.{id}: public_key_files, statuses and api are for profile \"snap\""
+        );
+    }
+    let secrets = read_secrets(id, &partner.secret_files, &partner.secret_envs)?;
+    Ok(Partner::Hmac {
+        secrets: secrets
+            .iter()
+            .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
+            .collect(),
+    })
+}
+
+fn snap(id: &str, partner: &QrisPartner) -> anyhow::Result<SnapPartner> {
+    let asymmetric = partner.notify_signature == NotifySignature::Asymmetric;
+    if partner.public_key_files.is_empty() {
+        bail!("configuration: qris_partners.{id}.public_key_files names no key");
+    }
+    Ok(SnapPartner {
+        asymmetric,
+        secrets: if asymmetric {
+            Vec::new()
+        } else {
+            client_secrets(id, &partner.secret_files, &partner.secret_envs)?
+        },
+        keys: partner
+            .public_key_files
+            .iter()
+            .map(|file| public_key(file))
+            .collect::<anyhow::Result<_>>()?,
+        statuses: StatusCodes::default().with(partner.statuses.clone()),
+    })
+}
+
+/// The partners that we ask for codes.
+///
+/// # Errors
+/// A secret or key that cannot be read, a URL that is none.
+pub(super) fn issuers(
+    config: &Config,
+    clock: &Clock,
+) -> anyhow::Result<HashMap<String, Arc<dyn QrPartner>>> {
+    let mut issuers: HashMap<String, Arc<dyn QrPartner>> = HashMap::new();
+    for (id, partner) in &config.qris_partners {
+        if let Some(api) = &partner.api {
+            let client = client(config, id, api, clock)
+                .with_context(|| format!("configuration: qris_partners.{id}.api"))?;
+            issuers.insert(id.clone(), Arc::new(client));
+        }
+    }
+    Ok(issuers)
+}
+
+fn client(
+    config: &Config,
+    id: &str,
+    api: &QrisPartnerApi,
+    clock: &Clock,
+) -> anyhow::Result<SnapClient> {
+    let url: reqwest::Url = api.url.parse().context("url")?;
+    let loopback = match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        bail!("url must be https, or http on a loopback address");
+    }
+    let key = PrivatePkcs8KeyDer::from_pem_file(&api.private_key_file)
+        .with_context(|| format!("cannot read the key in {}", api.private_key_file.display()))?;
+    let mut secrets = client_secrets(id, &api.secret_files, &api.secret_envs)?;
+    let payments = &config.payments;
+    let settings = Settings {
+        url,
+        client_id: api.client_id.clone(),
+        key: PrivateKey::from_pkcs8(key.secret_pkcs8_der()).context("private_key_file")?,
+        // The newest first: it is the one that we sign with.
+        secret: secrets.swap_remove(0),
+        channel_id: api.channel_id.clone(),
+        timeout: Duration::from_millis(payments.partner_timeout_ms),
+        attempts_max: payments.partner_attempts_max,
+        failures_max: payments.partner_failures_max,
+        pause: Duration::from_millis(payments.partner_pause_ms),
+    };
+    SnapClient::new(settings, clock.clone())
+}
+
+fn client_secrets(
+    id: &str,
+    files: &[PathBuf],
+    variables: &[String],
+) -> anyhow::Result<Vec<ClientSecret>> {
+    let secrets = read_secrets(id, files, variables)?;
+    Ok(secrets
+        .iter()
+        .map(|secret| ClientSecret::new(secret.expose_secret().as_bytes()))
+        .collect())
+}
+
+fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
+    let key = SubjectPublicKeyInfoDer::from_pem_file(file)
+        .with_context(|| format!("cannot read the public key in {}", file.display()))?;
+    Ok(PublicKey::from_der(&key))
 }
 
 /// The partner that merchants are registered with.

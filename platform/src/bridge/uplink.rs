@@ -14,7 +14,7 @@ use wire::{DownlinkMessage, UplinkMessage};
 use super::carrier::Carrier;
 use super::lane::Lanes;
 use crate::service::fleet::{command, config, device, heartbeat};
-use crate::service::payment::dynamic_qr::{self, DynamicQr};
+use crate::service::payment::dynamic_qr::{self, Created, DynamicQr};
 use crate::service::payment::notification;
 use crate::service::{Actor, Context, Error};
 
@@ -153,7 +153,14 @@ async fn create_qr(
             request_id: None,
         })
         .await?;
-    let code = dynamic_qr::create(&mut unit, device_id, &wanted).await?;
+    let code = match dynamic_qr::create(&mut unit, device_id, &wanted).await? {
+        Created::Ready(code) => code,
+        Created::Ask(asking) => {
+            let (resumed, code) = asking.ask(unit).await?;
+            unit = resumed;
+            code
+        }
+    };
     unit.commit().await?;
     Ok(code)
 }

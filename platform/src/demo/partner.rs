@@ -53,7 +53,7 @@ pub(super) fn configure(config: &mut Config) -> anyhow::Result<Partners> {
         QrisPartner {
             profile: QrisProfile::Hmac,
             secret_files: vec![acquirer_file],
-            secret_envs: Vec::new(),
+            ..QrisPartner::default()
         },
     );
     if config.payments.qr_partner.is_empty() {

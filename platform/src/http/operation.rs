@@ -26,6 +26,8 @@ pub enum Callers {
     Devices,
     /// Partners, who sign.
     Partners,
+    /// Partners, who sign as SNAP BI has it.
+    SnapPartners,
 }
 
 /// What an `Idempotency-Key` is to an operation.
@@ -54,6 +56,8 @@ pub struct Operation {
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<RequestBody>,
     pub(super) answer: Option<(u16, Response)>,
+    /// What it answers in another form than everybody's: a standard of its callers.
+    pub(super) foreign: BTreeMap<u16, RefOr<Schema>>,
     pub(super) schemas: Schemas,
 }
 
@@ -72,6 +76,7 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             answer: None,
+            foreign: BTreeMap::new(),
             schemas: Schemas::new(),
         }
     }
@@ -79,6 +84,14 @@ impl Operation {
     /// It may answer with these errors.
     pub(super) fn fails(&mut self, codes: &[ErrorCode]) {
         self.errors.extend(codes);
+    }
+
+    /// With these statuses it may answer a `T` as it is, without our envelope.
+    pub(super) fn answers_plainly<T: ToSchema>(&mut self, statuses: &[u16]) {
+        let schema = self.writes::<T>();
+        for status in statuses {
+            self.foreign.insert(*status, schema.clone());
+        }
     }
 
     /// It takes this parameter.

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use wire::ids::{
-    BulkCommandId, CommandId, DeviceId, FirmwareId, MerchantId, OutletId, SettlementId, TerminalId,
-    TokenId, TransactionId, UserId,
+    BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId, OutletId, SettlementId,
+    TerminalId, TokenId, TransactionId, UnmatchedPaymentId, UserId,
 };
 
 use super::error::ApiError;
@@ -40,6 +40,8 @@ path_ids! {
     BulkCommandId, "bulk_command_id", BulkCommand;
     FirmwareId, "firmware_id", Firmware;
     TransactionId, "transaction_id", Transaction;
+    IncidentId, "incident_id", Incident;
+    UnmatchedPaymentId, "unmatched_payment_id", UnmatchedPayment;
     SettlementId, "settlement_id", Settlement;
     UserId, "user_id", User;
     TokenId, "token_id", Token;

@@ -9,12 +9,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::service::fleet::{bulk_command, command, config_layer, heartbeat};
-use crate::service::payment::{notification, transaction};
+use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
 use crate::service::{Context, Result, housekeeping};
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;
+
+/// How many transactions one step asks partners about.
+const QUERIES_MAX: i64 = 32;
 
 /// Starts all jobs.
 pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -29,6 +32,13 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("expire_transactions", second, context).run(|context| async move {
             transaction::expire_overdue(&context, ROWS_MAX)
+                .await
+                .map(drop)
+        }),
+    );
+    tasks.spawn(
+        every("query_partner_orders", second, context).run(|context| async move {
+            partner_order::query_due(&context, QUERIES_MAX)
                 .await
                 .map(drop)
         }),

@@ -60,6 +60,10 @@ error_codes! {
     BindingNotFound = "BINDING_NOT_FOUND", 404;
     /// No such transaction, or not the caller's.
     TransactionNotFound = "TRANSACTION_NOT_FOUND", 404;
+    /// No such incident.
+    IncidentNotFound = "INCIDENT_NOT_FOUND", 404;
+    /// No such unmatched payment.
+    UnmatchedPaymentNotFound = "UNMATCHED_PAYMENT_NOT_FOUND", 404;
     /// No such notification.
     NotificationNotFound = "NOTIFICATION_NOT_FOUND", 404;
     /// No such command of this device.
@@ -134,6 +138,8 @@ impl From<Noun> for ErrorCode {
             Noun::Device => Self::DeviceNotFound,
             Noun::Binding => Self::BindingNotFound,
             Noun::Transaction => Self::TransactionNotFound,
+            Noun::Incident => Self::IncidentNotFound,
+            Noun::UnmatchedPayment => Self::UnmatchedPaymentNotFound,
             Noun::Notification => Self::NotificationNotFound,
             Noun::Command => Self::CommandNotFound,
             Noun::BulkCommand => Self::BulkCommandNotFound,

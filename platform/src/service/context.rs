@@ -8,20 +8,41 @@ use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::partner_signature::PartnerSecret;
 use domain::registration::AcquirerGuid;
+use domain::snap::signature::{ClientSecret, PublicKey};
+use domain::snap::status::StatusCodes;
 use sqlx::{PgPool, Postgres, Transaction};
 use wire::{Rupiah, Signer, VerifyingKeys};
 
+use super::payment::qr_partner::QrPartner;
 use super::signal::Signals;
 use super::unit::{Actor, Begin, IdempotencyKey, Unit};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store;
 
-/// A partner that signs its callbacks.
+/// A partner that signs its callbacks, and how.
 #[derive(Debug, Clone)]
-pub struct Partner {
-    /// The secrets that are active now.
-    pub secrets: Vec<PartnerSecret>,
+pub enum Partner {
+    /// HMAC-SHA256 over timestamp and raw body.
+    Hmac {
+        /// The secrets that are active now.
+        secrets: Vec<PartnerSecret>,
+    },
+    /// SNAP BI.
+    Snap(SnapPartner),
+}
+
+/// What is agreed with a SNAP partner.
+#[derive(Debug, Clone)]
+pub struct SnapPartner {
+    /// Its notifications are signed by its RSA key, without a token.
+    pub asymmetric: bool,
+    /// The client secrets that are active now.
+    pub secrets: Vec<ClientSecret>,
+    /// Its RSA keys that are active now.
+    pub keys: Vec<PublicKey>,
+    /// What its status codes mean.
+    pub statuses: StatusCodes,
 }
 
 /// The settings that use cases depend on, taken from the configuration.
@@ -37,6 +58,10 @@ pub struct Settings {
     pub amount_max: Rupiah,
     /// How long a dynamic code can be paid.
     pub qr_lifetime: TimeDelta,
+    /// How long before its end a partner's code is asked about.
+    pub query_before_expiry: TimeDelta,
+    /// How long somebody may wait for a partner's code before somebody else may ask for it.
+    pub partner_lease: TimeDelta,
     /// The partner that merchants are registered with and that calls back for codes built here.
     pub qr_partner: String,
     /// Tag 26.00 of codes built here.
@@ -79,6 +104,8 @@ struct Inner {
     signer: Signer,
     announcement_keys: VerifyingKeys,
     qris_partners: HashMap<String, Partner>,
+    qr_partners: HashMap<String, Arc<dyn QrPartner>>,
+    local: Arc<dyn QrPartner>,
     rejected_budget: super::payment::callback::RejectedBudget,
     signals: Signals,
 }
@@ -93,6 +120,8 @@ pub struct Parts {
     pub signer: Signer,
     pub announcement_keys: VerifyingKeys,
     pub qris_partners: HashMap<String, Partner>,
+    pub qr_partners: HashMap<String, Arc<dyn QrPartner>>,
+    pub local: Arc<dyn QrPartner>,
     pub rejected_per_minute_max: u32,
     pub signals: Signals,
 }
@@ -109,6 +138,8 @@ impl Context {
                 signer: parts.signer,
                 announcement_keys: parts.announcement_keys,
                 qris_partners: parts.qris_partners,
+                qr_partners: parts.qr_partners,
+                local: parts.local,
                 rejected_budget: super::payment::callback::RejectedBudget::new(
                     parts.rejected_per_minute_max,
                 ),
@@ -145,6 +176,11 @@ impl Context {
     /// The keys by which boxes verify what they are sent.
     pub fn announcement_keys(&self) -> &VerifyingKeys {
         &self.inner.announcement_keys
+    }
+
+    /// Who issues the codes of merchants that are registered with this partner: whoever we do not call, we do it for.
+    pub(super) fn qr_partner(&self, id: &str) -> &Arc<dyn QrPartner> {
+        self.inner.qr_partners.get(id).unwrap_or(&self.inner.local)
     }
 
     pub(super) fn qris_partner(&self, id: &str) -> Option<&Partner> {
@@ -197,6 +233,12 @@ impl Context {
             None => {
                 unit.keep_reply_under(key);
                 Ok(Begin::Fresh(unit))
+            }
+            Some(stored) if stored.request_hash == key.request_hash && stored.status == 0 => {
+                Err(Error::Duplicate {
+                    message: "a request with this Idempotency-Key waits for a partner".into(),
+                    retry_after_s: Some(1),
+                })
             }
             Some(stored) if stored.request_hash == key.request_hash => Ok(Begin::Replay(Reply {
                 status: stored.status,

@@ -10,8 +10,11 @@ const FAILURES_KEPT: TimeDelta = TimeDelta::hours(2);
 /// Failed logins count for a quarter of one.
 const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 
+/// An external id counts for the day of its message.
+const EXTERNAL_IDS_KEPT: TimeDelta = TimeDelta::days(2);
+
 /// Forgets expired answers to idempotency keys, kept sessions whose box did not come back in time, old wrong activation
-/// codes and failed logins.
+/// codes, failed logins, partners' access tokens and external ids.
 ///
 /// # Errors
 /// The database's.
@@ -22,5 +25,8 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     store::fleet::session::forget_expired(&mut conn, now, limit).await?;
     store::fleet::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
     store::people::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
+    store::payment::partner_token::delete_expired(&mut conn, now, limit).await?;
+    let day = domain::snap::day(now - EXTERNAL_IDS_KEPT);
+    store::payment::external_id::delete_before(&mut conn, day, limit).await?;
     Ok(())
 }

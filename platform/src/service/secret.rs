@@ -29,7 +29,10 @@ pub fn activation_code() -> String {
 
 /// The SHA-256 under which a secret is kept. It needs no salt or stretching: it has more than 100 random bits.
 pub fn hash(secret: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, secret.as_bytes())
-        .as_ref()
-        .to_vec()
+    hash_bytes(secret.as_bytes())
+}
+
+/// SHA-256.
+pub fn hash_bytes(bytes: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, bytes).as_ref().to_vec()
 }

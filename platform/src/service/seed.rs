@@ -139,6 +139,7 @@ async fn ensure_shop(unit: &mut Unit, shop: &Shop) -> Result<SeededMerchant> {
         payout_mode: None,
         fee_profile_id: None,
         nmid: None,
+        merchant_pan: None,
         merchant_criteria: None,
         mcc: None,
         city: Some(shop.city.into()),

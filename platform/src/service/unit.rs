@@ -156,6 +156,42 @@ impl Unit {
         Ok(())
     }
 
+    /// Commits what there is so far, because a partner is asked next. The idempotency key stays reserved until `until`.
+    ///
+    /// # Errors
+    /// As [`Unit::commit`].
+    pub(super) async fn pause(mut self, until: DateTime<Utc>) -> Result<Paused> {
+        let key = self.key.take();
+        if let Some(key) = &key {
+            let (scope, name) = (&key.scope, &key.key);
+            store::idempotency::reserve(
+                &mut self.tx,
+                scope,
+                name,
+                &key.request_hash,
+                self.now,
+                until,
+            )
+            .await?;
+        }
+        let paused = Paused {
+            context: self.context.clone(),
+            actor: self.actor.clone(),
+            key,
+        };
+        self.commit().await?;
+        Ok(paused)
+    }
+
+    /// Gives the idempotency key back: the request was not answered, and may be tried again.
+    pub(super) async fn release_key(&mut self) -> Result<()> {
+        if let Some(key) = self.key.take() {
+            store::idempotency::release(&mut self.tx, &key.scope, &key.key, &key.request_hash)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Commits together with the answer, which is kept for the idempotency key if there is one.
     ///
     /// # Errors
@@ -190,5 +226,21 @@ impl Unit {
             })?;
         }
         self.commit().await
+    }
+}
+
+/// Work that waits for a partner, outside of any database transaction.
+pub(super) struct Paused {
+    context: Context,
+    actor: Actor,
+    key: Option<IdempotencyKey>,
+}
+
+impl Paused {
+    /// Goes on, in a database transaction of its own.
+    pub(super) async fn resume(self) -> Result<Unit> {
+        let mut unit = self.context.begin(self.actor).await?;
+        unit.key = self.key;
+        Ok(unit)
     }
 }

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 pub struct Stored {
     /// SHA-256 of the request it answered.
     pub request_hash: Vec<u8>,
-    /// Its HTTP status.
+    /// Its HTTP status; 0 while the key is reserved.
     pub status: u16,
     /// Its body, secrets replaced by null.
     pub body: Vec<u8>,
@@ -53,7 +53,58 @@ pub async fn find(
     }))
 }
 
-/// Stores an answer, over an expired one if there is one.
+/// Reserves a key whose answer takes longer than one database transaction, because a partner is asked in between. When
+/// `until` has passed, somebody else may have it.
+///
+/// # Errors
+/// The database's.
+pub async fn reserve(
+    conn: &mut PgConnection,
+    scope: &str,
+    key: &str,
+    request_hash: &[u8],
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "INSERT INTO idempotency_keys (scope, key, request_hash, status, body, created_at, expires_at)
+         VALUES ($1, $2, $3, 0, '', $4, $5)
+         ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE
+         SET request_hash = $3, status = 0, body = '', created_at = $4, expires_at = $5
+         WHERE idempotency_keys.expires_at <= $4",
+        scope,
+        key,
+        request_hash,
+        now,
+        until
+    )
+    .execute(conn)
+    .await?;
+    super::exactly_one(&result)
+}
+
+/// Gives a reserved key back.
+///
+/// # Errors
+/// The database's.
+pub async fn release(
+    conn: &mut PgConnection,
+    scope: &str,
+    key: &str,
+    request_hash: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE scope = $1 AND key = $2 AND request_hash = $3 AND status = 0",
+        scope,
+        key,
+        request_hash
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores an answer, over an expired one or over the key's own reservation if there is one.
 ///
 /// # Errors
 /// The database's.
@@ -71,7 +122,8 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE
          SET request_hash = $3, status = $4, body = $5, created_at = $6, expires_at = $7
-         WHERE idempotency_keys.expires_at <= $6",
+         WHERE idempotency_keys.expires_at <= $6
+            OR (idempotency_keys.status = 0 AND idempotency_keys.request_hash = $3)",
         scope,
         key,
         stored.request_hash,

@@ -12,6 +12,7 @@ use serde_json::json;
 use tests::books::Books;
 use tests::shop::text;
 use tests::{Answer, Api, Credentials, Shop, World, eventually};
+use wire::ids::{IncidentId, UnmatchedPaymentId};
 
 /// Whom a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ enum Who {
     Anyone,
     /// Whoever signs; here nobody does.
     Partner,
+    /// The same, answered in the form of SNAP BI.
+    SnapPartner,
     /// Boxes.
     Box,
     /// Roles with this permission, and nobody else.
@@ -28,11 +31,11 @@ enum Who {
 
 use Permission::{
     AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, FirmwareRead, FirmwareWrite,
-    MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead, SeedWrite, SettlementRead,
-    SettlementWrite, TerminalRead, TerminalWrite, TransactionRead, TransactionWrite, UserRead,
-    UserWrite,
+    IncidentRead, IncidentWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead,
+    SeedWrite, SettlementRead, SettlementWrite, TerminalRead, TerminalWrite, TransactionRead,
+    TransactionWrite, UserRead, UserWrite,
 };
-use Who::{Anyone, Box, May, Partner};
+use Who::{Anyone, Box, May, Partner, SnapPartner};
 
 const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/admin/login", Anyone),
@@ -223,8 +226,23 @@ const TABLE: &[(&str, &str, Who)] = &[
         May(TransactionRead),
     ),
     (
+        "GET",
+        "/admin/transactions/{transaction_id}/events",
+        May(TransactionRead),
+    ),
+    (
         "POST",
         "/admin/transactions/{transaction_id}/retry-notification",
+        May(TransactionWrite),
+    ),
+    (
+        "POST",
+        "/admin/transactions/{transaction_id}/refund",
+        May(TransactionWrite),
+    ),
+    (
+        "POST",
+        "/admin/transactions/{transaction_id}/cancel",
         May(TransactionWrite),
     ),
     ("POST", "/device/provision/activate", Anyone),
@@ -259,6 +277,20 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/merchant/devices", May(PortalRead)),
     ("GET", "/merchant/outlets", May(PortalRead)),
     ("POST", "/integrations/qris/callback", Partner),
+    ("POST", "/v1.0/access-token/b2b", SnapPartner),
+    ("POST", "/v1.0/qr/qr-mpm-notify", SnapPartner),
+    ("GET", "/admin/incidents", May(IncidentRead)),
+    (
+        "POST",
+        "/admin/incidents/{incident_id}/resolve",
+        May(IncidentWrite),
+    ),
+    ("GET", "/admin/unmatched-payments", May(IncidentRead)),
+    (
+        "POST",
+        "/admin/unmatched-payments/{unmatched_payment_id}/assign",
+        May(TransactionWrite),
+    ),
 ];
 
 /// Somebody who asks.
@@ -287,12 +319,15 @@ enum Kind {
 enum Verdict {
     In,
     Out(u16, &'static str),
+    /// Refused, in the form of SNAP BI.
+    OutBySnap,
 }
 
 fn verdict(who: Who, kind: Kind) -> Verdict {
     match (who, kind) {
         (Anyone, _) => Verdict::In,
         (Partner, _) => Verdict::Out(401, "INVALID_SIGNATURE"),
+        (SnapPartner, _) => Verdict::OutBySnap,
         (Box, Kind::Box | Kind::Certificate) => Verdict::In,
         (Box, _) => Verdict::Out(401, "DEVICE_UNAUTHORIZED"),
         (May(_), Kind::Stranger | Kind::Certificate) => Verdict::Out(401, "UNAUTHENTICATED"),
@@ -311,6 +346,8 @@ struct Place {
     bulk_command_id: String,
     firmware_id: String,
     transaction_id: String,
+    incident_id: String,
+    unmatched_payment_id: String,
     settlement_id: String,
     user_id: String,
     token_id: String,
@@ -362,6 +399,8 @@ impl Place {
             settlement_id: settled["settlements"][0].as_str().unwrap().to_owned(),
             device_id: credentials.device_id.to_string(),
             transaction_id: transaction.to_string(),
+            incident_id: IncidentId::from_uuid(world.clock.uuid()).to_string(),
+            unmatched_payment_id: UnmatchedPaymentId::from_uuid(world.clock.uuid()).to_string(),
             user_id: text(&user, "id"),
             token_id: text(&token, "id"),
         }
@@ -379,6 +418,8 @@ impl Place {
             ("{firmware_id}", self.firmware_id.clone()),
             ("{transaction_id}", self.transaction_id.clone()),
             ("{settlement_id}", self.settlement_id.clone()),
+            ("{incident_id}", self.incident_id.clone()),
+            ("{unmatched_payment_id}", self.unmatched_payment_id.clone()),
             ("{user_id}", self.user_id.clone()),
             ("{token_id}", self.token_id.clone()),
         ]
@@ -537,6 +578,10 @@ async fn every_route_lets_in_whom_it_is_for_and_nobody_else() {
             match verdict(who, caller.kind) {
                 Verdict::Out(status, code) => {
                     assert_eq!(answer.refusal(), (status, code.to_owned()), "{asked}");
+                }
+                Verdict::OutBySnap => {
+                    let code = text(&answer.json(), "responseCode");
+                    assert!(["4015200", "4007302"].contains(&code.as_str()), "{asked}");
                 }
                 Verdict::In => {
                     assert!(

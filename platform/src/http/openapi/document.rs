@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{OperationBuilder, PathsBuilder};
-use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -117,6 +117,17 @@ fn responses_of(operation: &Operation) -> Responses {
     let mut responses = ResponsesBuilder::new();
     if let Some((status, answer)) = &operation.answer {
         let mut answer = answer.clone();
+        if let (Some(foreign), Some(RefOr::T(content))) = (
+            operation.foreign.get(status),
+            answer.content.get_mut("application/json"),
+        ) {
+            let ours = content.schema.take();
+            let either = ours.into_iter().fold(
+                OneOfBuilder::new().item(foreign.clone()),
+                OneOfBuilder::item,
+            );
+            content.schema = Some(RefOr::T(Schema::OneOf(either.build())));
+        }
         if operation.idempotency != Idempotency::Ignored {
             answer.headers.insert(
                 "Idempotent-Replayed".to_owned(),
@@ -125,13 +136,40 @@ fn responses_of(operation: &Operation) -> Responses {
         }
         responses = responses.response(status.to_string(), answer);
     }
-    for (status, codes) in refusals_of(operation) {
-        responses = responses.response(
-            status.to_string(),
-            Ref::from_response_name(refusal_name(&codes)),
-        );
+    let refusals = refusals_of(operation);
+    for (status, codes) in &refusals {
+        let name = refusal_name(codes);
+        responses = match operation.foreign.get(status) {
+            None => responses.response(status.to_string(), Ref::from_response_name(name)),
+            Some(foreign) => {
+                let either = OneOfBuilder::new()
+                    .item(refusal_schema(codes))
+                    .item(foreign.clone());
+                responses.response(status.to_string(), plain(&name, either))
+            }
+        };
+    }
+    for (status, foreign) in &operation.foreign {
+        let answered = operation.answer.as_ref().map(|(status, _)| status);
+        if !refusals.contains_key(status) && answered != Some(status) {
+            let answer = OneOfBuilder::new().item(foreign.clone());
+            responses =
+                responses.response(status.to_string(), plain("In the form of SNAP BI", answer));
+        }
     }
     responses.build()
+}
+
+/// An answer of one of these forms.
+fn plain(description: &str, forms: OneOfBuilder) -> Response {
+    let schema = RefOr::T(Schema::OneOf(forms.build()));
+    ResponseBuilder::new()
+        .description(description)
+        .content(
+            "application/json",
+            ContentBuilder::new().schema(Some(schema)).build(),
+        )
+        .build()
 }
 
 /// The errors of an operation by their statuses.
@@ -152,20 +190,12 @@ fn refusal_name(codes: &[ErrorCode]) -> String {
 /// An error with one of these codes.
 fn refusal(status: u16, codes: &[ErrorCode]) -> Response {
     let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-    let schema = AllOfBuilder::new().item(Ref::from_schema_name(ERROR)).item(
-        ObjectBuilder::new().property(
-            "code",
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(words.clone())),
-        ),
-    );
     let mut response = ResponseBuilder::new()
         .description(words.join(", "))
         .content(
             "application/json",
             ContentBuilder::new()
-                .schema(Some(RefOr::T(Schema::AllOf(schema.build()))))
+                .schema(Some(refusal_schema(codes)))
                 .build(),
         );
     if matches!(status, 429 | 503) {
@@ -175,6 +205,17 @@ fn refusal(status: u16, codes: &[ErrorCode]) -> Response {
         );
     }
     response.build()
+}
+
+fn refusal_schema(codes: &[ErrorCode]) -> RefOr<Schema> {
+    let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let code = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words));
+    let schema = AllOfBuilder::new()
+        .item(Ref::from_schema_name(ERROR))
+        .item(ObjectBuilder::new().property("code", code));
+    RefOr::T(Schema::AllOf(schema.build()))
 }
 
 fn header(kind: Type, description: &str) -> Header {
@@ -232,6 +273,7 @@ const DEVICE_CERTIFICATE: &str = "device_certificate";
 const PARTNER_ID: &str = "partner_id";
 const PARTNER_TIMESTAMP: &str = "partner_timestamp";
 const PARTNER_SIGNATURE: &str = "partner_signature";
+const SNAP_SIGNATURE: &str = "snap_signature";
 
 /// Each requirement is a way in; several schemes in one are needed together.
 fn security_of(callers: Callers) -> Vec<SecurityRequirement> {
@@ -244,11 +286,13 @@ fn security_of(callers: Callers) -> Vec<SecurityRequirement> {
             alone(PARTNER_ID)
                 .add::<_, [&str; 0], &str>(PARTNER_TIMESTAMP, [])
                 .add::<_, [&str; 0], &str>(PARTNER_SIGNATURE, []),
+            alone(SNAP_SIGNATURE),
         ],
+        Callers::SnapPartners => vec![alone(SNAP_SIGNATURE)],
     }
 }
 
-fn security_schemes() -> [(&'static str, SecurityScheme); 6] {
+fn security_schemes() -> [(&'static str, SecurityScheme); 7] {
     let bearer = |description| {
         SecurityScheme::Http(
             HttpBuilder::new()
@@ -297,6 +341,13 @@ fn security_schemes() -> [(&'static str, SecurityScheme); 6] {
             header(
                 "X-Partner-Signature",
                 "Lower-case hex of HMAC-SHA256(secret, timestamp + \".\" + raw body)",
+            ),
+        ),
+        (
+            SNAP_SIGNATURE,
+            header(
+                "X-SIGNATURE",
+                "SNAP BI, with X-TIMESTAMP: symmetric (with a token) or asymmetric, as agreed with the partner",
             ),
         ),
     ]

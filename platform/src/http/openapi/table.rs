@@ -43,7 +43,7 @@ fn row(endpoint: &Endpoint) -> String {
     let who = match operation.callers {
         Callers::Anyone => "anyone".to_owned(),
         Callers::Devices => "the box itself".to_owned(),
-        Callers::Partners => "the partner, signed".to_owned(),
+        Callers::Partners | Callers::SnapPartners => "the partner, signed".to_owned(),
         Callers::Roles(roles) => roles
             .iter()
             .map(|role| role.as_str())

@@ -4,14 +4,19 @@ use std::marker::PhantomData;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::callback::CallbackStatus;
 use domain::partner_signature::{PARTNER_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+use domain::snap::answer::Answer;
+use domain::snap::signature as snap;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa::openapi::Required;
 use wire::ids::TransactionId;
 
+use super::snap::header;
+use crate::http::auth::bearer;
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::json::{Amount, read_whole};
@@ -19,11 +24,13 @@ use crate::http::operation::{Callers, Describe, Operation};
 use crate::http::request;
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::payment::callback::{self, Incoming, Receipt};
+use crate::service::payment::callback::snap::SnapReply;
+use crate::service::payment::callback::{self, Incoming, Receipt, SnapProof};
 
 /// Headers that prove who calls, or might: never kept.
-const CREDENTIALS: [&str; 4] = [
+const CREDENTIALS: [&str; 5] = [
     SIGNATURE_HEADER,
+    snap::SIGNATURE_HEADER,
     "authorization",
     "cookie",
     "proxy-authorization",
@@ -80,14 +87,41 @@ struct CallbackBody {
 async fn receive(
     State(context): State<Context>,
     call: Signed<CallbackBody>,
-) -> Result<Data<Receipt>, ApiError> {
-    envelope::ok(&callback::receive(&context, call.incoming).await?)
+) -> Result<Told, ApiError> {
+    if callback::speaks_snap(&context, call.incoming.partner_id.as_deref()) {
+        let reply = callback::snap::receive(&context, call.incoming).await;
+        return Ok(Told::Snap(reply));
+    }
+    let receipt = callback::receive(&context, call.incoming).await?;
+    envelope::ok(&receipt).map(Told::Ours)
+}
+
+/// An answer in the words of who asks.
+enum Told {
+    Ours(Data<Receipt>),
+    Snap(SnapReply),
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Ours(receipt) => receipt.into_response(),
+            Self::Snap(reply) => reply.into_response(),
+        }
+    }
+}
+
+impl Describe for Told {
+    fn describe(operation: &mut Operation) {
+        Data::<Receipt>::describe(operation);
+        operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500]);
+    }
 }
 
 /// What a partner sends and signs: a `T`, which is taken as bytes, because the signature is checked on them before
 /// anything is parsed.
-struct Signed<T> {
-    incoming: Incoming,
+pub(super) struct Signed<T> {
+    pub(super) incoming: Incoming,
     body: PhantomData<fn() -> T>,
 }
 
@@ -96,16 +130,22 @@ impl<S: Send + Sync, T> FromRequest<S> for Signed<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let headers = request.headers().clone();
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string);
+        let text = |name: &str| header(&headers, name);
         let incoming = Incoming {
+            path,
             partner_id: text(PARTNER_ID_HEADER),
             timestamp: text(TIMESTAMP_HEADER),
             signature: text(SIGNATURE_HEADER),
+            snap: SnapProof {
+                timestamp: text(snap::TIMESTAMP_HEADER),
+                signature: text(snap::SIGNATURE_HEADER),
+                token: bearer(&headers).map(str::to_owned),
+                external_id: text(snap::EXTERNAL_ID_HEADER),
+            },
             headers: kept(&headers),
             body: read_whole(request, state).await?,
             request_id: Some(request::id()),

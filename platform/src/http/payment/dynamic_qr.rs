@@ -12,7 +12,7 @@ use crate::http::idempotency::{Answer, MustKey, begin};
 use crate::http::json::{Amount, Json};
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::payment::dynamic_qr::{self, DynamicQr, Request};
+use crate::service::payment::dynamic_qr::{self, Created, DynamicQr, Request};
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{
@@ -59,7 +59,14 @@ async fn create(
         currency: body.currency,
     };
     let mut unit = begin(&context, device.actor(), Some(request.key)).await?;
-    let code = dynamic_qr::create(&mut unit, device.id, &wanted).await?;
+    let code = match dynamic_qr::create(&mut unit, device.id, &wanted).await? {
+        Created::Ready(code) => code,
+        Created::Ask(asking) => {
+            let (resumed, code) = asking.ask(unit).await?;
+            unit = resumed;
+            code
+        }
+    };
     let reply = envelope::bare(&code)?;
     unit.commit_with(&reply).await?;
     Ok(reply)

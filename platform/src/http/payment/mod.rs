@@ -2,8 +2,11 @@
 
 mod callback;
 mod dynamic_qr;
+mod incident;
 mod notification;
+mod snap;
 mod transaction;
+mod unmatched_payment;
 
 use super::routes::Routes;
 
@@ -13,4 +16,7 @@ pub(super) fn routes() -> Routes {
         .merge(notification::routes())
         .merge(dynamic_qr::routes())
         .merge(callback::routes())
+        .merge(snap::routes())
+        .merge(incident::routes())
+        .merge(unmatched_payment::routes())
 }

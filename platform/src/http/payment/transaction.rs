@@ -10,20 +10,21 @@ use crate::http::auth::grants::{TransactionRead, TransactionWrite};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
-use crate::http::json::{Action, Nothing};
+use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::payment::notification;
+use crate::service::payment::reversal::{self, Reason};
 use crate::service::payment::transaction::{self, TransactionView};
 use crate::store::Scope;
 use crate::store::payment::notification::Notification;
-use crate::store::payment::transaction::{Filter, Transaction};
+use crate::store::payment::transaction::{Filter, Transaction, TransactionEvent};
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{DeviceNotBound, InvalidState};
+    use ErrorCode::{DeviceNotBound, InvalidState, PartnerTimeout};
 
     Routes::of("Transactions")
         .get("/admin/transactions", list, "Payments, newest first", &[])
@@ -33,11 +34,29 @@ pub(super) fn routes() -> Routes {
             "One payment, with its announcements",
             &[],
         )
+        .get(
+            "/admin/transactions/{transaction_id}/events",
+            events,
+            "The life of one payment, from its beginning",
+            &[],
+        )
         .post(
             "/admin/transactions/{transaction_id}/retry-notification",
             retry_notification,
             "Announces a payment again, as a replay",
             &[InvalidState, DeviceNotBound],
+        )
+        .post(
+            "/admin/transactions/{transaction_id}/refund",
+            refund,
+            "Has the partner take a payment back",
+            &[InvalidState, PartnerTimeout],
+        )
+        .post(
+            "/admin/transactions/{transaction_id}/cancel",
+            cancel,
+            "Withdraws a code that is not paid",
+            &[InvalidState, PartnerTimeout],
         )
 }
 
@@ -78,6 +97,15 @@ async fn read(
     envelope::ok(&transaction::get(&context, staff.scope, id).await?)
 }
 
+async fn events(
+    staff: Staff<TransactionRead>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+) -> Result<List<TransactionEvent>, ApiError> {
+    let rows = transaction::events(&context, staff.scope, id).await?;
+    envelope::list(&rows, None)
+}
+
 async fn retry_notification(
     staff: Staff<TransactionWrite>,
     State(context): State<Context>,
@@ -87,6 +115,32 @@ async fn retry_notification(
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let events = notification::retry(&mut unit, id).await?;
     let reply = envelope::accepted(&events)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn refund(
+    staff: Staff<TransactionWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+    request: Keyed<Json<Reason>>,
+) -> Answer<Data<Transaction>> {
+    let unit = begin(&context, staff.actor(), request.key).await?;
+    let (unit, refunded) = reversal::refund(unit, id, &request.body.0).await?;
+    let reply = envelope::ok(&refunded)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn cancel(
+    staff: Staff<TransactionWrite>,
+    State(context): State<Context>,
+    Id(id): Id<TransactionId>,
+    request: Keyed<Json<Reason>>,
+) -> Answer<Data<Transaction>> {
+    let unit = begin(&context, staff.actor(), request.key).await?;
+    let (unit, cancelled) = reversal::cancel(unit, id, &request.body.0).await?;
+    let reply = envelope::ok(&cancelled)?;
     unit.commit_with(&reply).await?;
     Ok(reply)
 }

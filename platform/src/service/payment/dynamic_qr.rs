@@ -1,20 +1,29 @@
 //! Dynamic QR: a box asks for a code for one amount.
 //!
+//! A code that is built here comes in one database transaction. One that a partner issues takes three steps: the
+//! transaction is noted (initiated, the idempotency key and the order reserved with a lease), the partner is asked outside
+//! of any database transaction, and the code is noted with the answer. Whoever dies in between is followed by the box's
+//! repetition, which asks the partner for the same order again.
+//!
 //! The box's own request id is a key: asking again with the same amount answers with the same code,
 //! over HTTP and MQTT alike, so that a lost answer costs nothing.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use domain::device::Capability;
-use domain::qris::{QrisCode, Reference, TerminalLabel};
+use domain::qris::{QrisCode, TerminalLabel};
 use domain::transaction::{QrType, TransactionStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{DeviceId, TerminalId, TransactionId};
 
+use super::qr_partner::{Issued, Order, PartnerError};
 use crate::service::shop::merchant;
 use crate::service::{Checks, Error, Noun, Result, Unit};
 use crate::store::payment::transaction::{Cause, Transaction};
+use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Scope};
 
 /// What a box asks for.
@@ -47,18 +56,32 @@ pub struct DynamicQr {
     pub status: String,
 }
 
-/// Makes a transaction that awaits payment, with its code.
+/// How a request goes on.
+pub enum Created {
+    /// This is the code.
+    Ready(DynamicQr),
+    /// A partner is to be asked for it.
+    Ask(Box<Asking>),
+}
+
+/// A transaction whose code a partner is to be asked for.
+pub struct Asking {
+    transaction: Transaction,
+    order: Order,
+}
+
+/// Makes a transaction, with its code when that is built here.
 ///
 /// # Errors
 /// Wrong fields or amount; [`Error::DeviceNotBound`]; [`Error::CapabilityNotSupported`]; a merchant that takes
-/// no payments; [`Error::Duplicate`] when the request id was used for another amount.
-pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> Result<DynamicQr> {
+/// no payments; [`Error::Duplicate`] when the request id was used for another amount, or is being worked on.
+pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> Result<Created> {
     check(unit, request)?;
     let device = store::fleet::device::find(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
     if let Some(before) = find_before(unit, device_id, request).await? {
-        return Ok(before);
+        return go_on(unit, before).await;
     }
     let can = [Capability::DynamicQr, Capability::Display];
     if !device
@@ -91,19 +114,17 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> 
     let owner = store::shop::merchant::find(unit.conn(), Scope::All, binding.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
-    let registration = merchant::registration(unit.context(), &owner)?;
-    let id = TransactionId::from_uuid(unit.uuid());
-    let reference = Reference::from_u128(id.as_uuid().as_u128());
-    let label: TerminalLabel = terminal
-        .terminal_label
-        .parse()
-        .map_err(anyhow::Error::from)?;
-    let code = QrisCode::dynamic(&registration, request.amount, &reference, Some(&label))
-        .map_err(|error| Error::InvalidAmount(error.to_string()))?;
+    let partner_id = owner.qris_partner_id.clone().unwrap_or_default();
     let now = unit.now();
-    let expires_at = now + unit.context().settings().qr_lifetime;
-    let transaction = Transaction {
-        id,
+    let order = Order {
+        id: TransactionId::from_uuid(unit.uuid()),
+        amount: request.amount,
+        registration: merchant::registration(unit.context(), &owner)?,
+        terminal_label: label(&terminal)?,
+        expires_at: now + unit.context().settings().qr_lifetime,
+    };
+    let mut transaction = Transaction {
+        id: order.id,
         merchant_id: binding.merchant_id,
         outlet_id: binding.outlet_id,
         terminal_id: binding.terminal_id,
@@ -111,43 +132,197 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> 
         qr_type: QrType::Dynamic.to_string(),
         amount: request.amount,
         currency: "IDR".into(),
-        status: TransactionStatus::AwaitingPayment.to_string(),
+        status: TransactionStatus::Initiated.to_string(),
         late: false,
         fee: None,
         net: None,
         fee_profile_id: None,
         fee_version: None,
-        partner_id: owner.qris_partner_id.clone().unwrap_or_default(),
+        partner_id,
         partner_reference: None,
         rrn: None,
         issuer: None,
-        qr_reference: Some(reference.to_string()),
-        qr_payload: Some(code.to_string()),
+        qr_reference: None,
+        qr_payload: None,
         request_id: Some(request.request_id.clone()),
         created_at: now,
-        expires_at: Some(expires_at),
+        expires_at: Some(order.expires_at),
         paid_at: None,
         accepted_at: None,
         settlement_id: None,
     };
+    let partner = Arc::clone(unit.context().qr_partner(&transaction.partner_id));
+    if partner.is_local() {
+        let issued = partner
+            .generate(&order)
+            .await
+            .map_err(|error| Error::InvalidAmount(error.to_string()))?;
+        transaction.status = TransactionStatus::AwaitingPayment.to_string();
+        transaction.qr_payload = Some(issued.qr_payload);
+        transaction.qr_reference = issued.qr_reference;
+        insert(unit, &transaction).await?;
+        return answer(transaction).map(Created::Ready);
+    }
+    insert(unit, &transaction).await?;
+    let leased_until = now + unit.context().settings().partner_lease;
+    store::payment::partner_order::insert(
+        unit.conn(),
+        transaction.id,
+        &transaction.partner_id,
+        leased_until,
+    )
+    .await?;
+    Ok(Created::Ask(Box::new(Asking { transaction, order })))
+}
+
+fn label(terminal: &Terminal) -> Result<TerminalLabel> {
+    Ok(terminal
+        .terminal_label
+        .parse()
+        .map_err(anyhow::Error::from)?)
+}
+
+async fn insert(unit: &mut Unit, transaction: &Transaction) -> Result<()> {
     let cause = Cause {
-        at: now,
+        at: unit.now(),
         cause: "dynamic_qr",
         callback_id: None,
     };
-    store::payment::transaction::insert(unit.conn(), &transaction, cause)
+    store::payment::transaction::insert(unit.conn(), transaction, cause)
         .await
         .map_err(|error| {
             if Error::breaks(&error, "transactions_device_request_unique") {
-                Error::Duplicate {
-                    message: "this request_id is being worked on".into(),
-                    retry_after_s: Some(1),
-                }
+                working_on_it()
             } else {
                 error.into()
             }
-        })?;
-    answer(transaction)
+        })
+}
+
+fn working_on_it() -> Error {
+    Error::Duplicate {
+        message: "this request_id is being worked on".into(),
+        retry_after_s: Some(1),
+    }
+}
+
+/// The box asks again: for a code that was given, or for one that the partner did not give in time.
+async fn go_on(unit: &mut Unit, before: Transaction) -> Result<Created> {
+    if before.qr_payload.is_some() {
+        return answer(before).map(Created::Ready);
+    }
+    if before.status != TransactionStatus::Initiated.as_str() {
+        return Err(Error::InvalidState {
+            current: before.status,
+            message: "the partner gave no code for this request".into(),
+        });
+    }
+    let now = unit.now();
+    let leased_until = now + unit.context().settings().partner_lease;
+    if !store::payment::partner_order::lease(unit.conn(), before.id, now, leased_until).await? {
+        return Err(working_on_it());
+    }
+    let terminal = store::shop::terminal::find(unit.conn(), Scope::All, before.terminal_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Terminal))?;
+    let owner = store::shop::merchant::find(unit.conn(), Scope::All, before.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let order = Order {
+        id: before.id,
+        amount: before.amount,
+        registration: merchant::registration(unit.context(), &owner)?,
+        terminal_label: label(&terminal)?,
+        expires_at: before.expires_at.unwrap_or(now),
+    };
+    Ok(Created::Ask(Box::new(Asking {
+        transaction: before,
+        order,
+    })))
+}
+
+impl Asking {
+    /// Commits what there is, asks the partner, and goes on in another unit of work, which holds the code and is the
+    /// caller's to commit.
+    ///
+    /// # Errors
+    /// [`Error::PartnerTimeout`]: the box may ask again, under the same key; [`Error::InvalidState`] when the partner
+    /// refuses, or gives a code that asks for something else.
+    pub async fn ask(self, unit: Unit) -> Result<(Unit, DynamicQr)> {
+        let Self { transaction, order } = self;
+        let context = unit.context().clone();
+        let leased_until = unit.now() + context.settings().partner_lease;
+        let paused = unit.pause(leased_until).await?;
+        let partner = Arc::clone(context.qr_partner(&transaction.partner_id));
+        let issued = partner.generate(&order).await.and_then(|issued| {
+            vouch(&order, &issued)?;
+            Ok(issued)
+        });
+        let mut unit = paused.resume().await?;
+        let cause = |at| Cause {
+            at,
+            cause: "partner",
+            callback_id: None,
+        };
+        let now = unit.now();
+        let id = transaction.id;
+        match issued {
+            Ok(issued) => {
+                let reference = issued.qr_reference.as_deref();
+                let payload = &issued.qr_payload;
+                store::payment::transaction::show(unit.conn(), id, payload, reference, cause(now))
+                    .await?;
+                let query_at = order.expires_at - context.settings().query_before_expiry;
+                let name = issued.reference_no.as_deref();
+                store::payment::partner_order::issued(unit.conn(), id, name, query_at).await?;
+                let shown = store::payment::transaction::find(unit.conn(), Scope::All, id)
+                    .await?
+                    .ok_or(Error::NotFound(Noun::Transaction))?;
+                Ok((unit, answer(shown)?))
+            }
+            Err(error) => {
+                tracing::warn!(transaction_id = %id, partner_id = transaction.partner_id, %error, "a partner gave no code");
+                store::payment::partner_order::release(unit.conn(), id).await?;
+                if !matches!(error, PartnerError::Away(_)) {
+                    let (from, to) = (TransactionStatus::Initiated, TransactionStatus::Failed);
+                    let ended = store::payment::transaction::set_status(
+                        unit.conn(),
+                        id,
+                        from.as_str(),
+                        to.as_str(),
+                        cause(now),
+                    )
+                    .await;
+                    // It may have run out meanwhile, which is an end too.
+                    match ended {
+                        Ok(()) | Err(sqlx::Error::RowNotFound) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                unit.release_key().await?;
+                unit.commit().await?;
+                Err(error.told(TransactionStatus::Failed.as_str()))
+            }
+        }
+    }
+}
+
+/// What a box shows must be a code, and must ask for what was asked for.
+fn vouch(order: &Order, issued: &Issued) -> std::result::Result<(), PartnerError> {
+    let wrong = |what: &str| Err(PartnerError::Unreadable(format!("its code {what}")));
+    let Ok(code) = issued.qr_payload.parse::<QrisCode>() else {
+        return wrong("is none");
+    };
+    if code.amount() != Some(order.amount.as_decimal()) {
+        return wrong("asks for another amount");
+    }
+    if code
+        .nmid()
+        .is_some_and(|nmid| *nmid != order.registration.nmid)
+    {
+        return wrong("is another merchant's");
+    }
+    Ok(())
 }
 
 fn check(unit: &Unit, request: &Request) -> Result<()> {
@@ -168,13 +343,13 @@ async fn find_before(
     unit: &mut Unit,
     device_id: DeviceId,
     request: &Request,
-) -> Result<Option<DynamicQr>> {
+) -> Result<Option<Transaction>> {
     let before =
         store::payment::transaction::find_by_request(unit.conn(), device_id, &request.request_id)
             .await?;
     match before {
         None => Ok(None),
-        Some(before) if before.amount == request.amount => answer(before).map(Some),
+        Some(before) if before.amount == request.amount => Ok(Some(before)),
         Some(_) => Err(Error::Duplicate {
             message: "this request_id was used for another amount".into(),
             retry_after_s: None,

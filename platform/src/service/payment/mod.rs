@@ -1,6 +1,13 @@
 //! From a code that is shown to an announcement that is heard.
 
+mod booking;
 pub mod callback;
 pub mod dynamic_qr;
+pub mod incident;
 pub mod notification;
+pub mod partner_order;
+pub mod partner_token;
+pub mod qr_partner;
+pub mod reversal;
 pub mod transaction;
+pub mod unmatched_payment;

@@ -7,7 +7,7 @@ use wire::ids::TransactionId;
 
 use crate::service::{Context, Error, Noun, Result};
 use crate::store::payment::notification::Notification;
-use crate::store::payment::transaction::{Filter, Transaction};
+use crate::store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use crate::store::{self, Page, Scope};
 
 /// A transaction with what was announced of it.
@@ -53,6 +53,22 @@ pub async fn list(
     }
     let mut conn = context.pool().acquire().await?;
     Ok(store::payment::transaction::list(&mut conn, scope, filter, page).await?)
+}
+
+/// The life of one transaction, from its beginning.
+///
+/// # Errors
+/// [`Noun::Transaction`] not found, or not for this scope.
+pub async fn events(
+    context: &Context,
+    scope: Scope,
+    id: TransactionId,
+) -> Result<Vec<TransactionEvent>> {
+    let mut conn = context.pool().acquire().await?;
+    store::payment::transaction::find(&mut conn, scope, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))?;
+    Ok(store::payment::transaction::events(&mut conn, id).await?)
 }
 
 /// Expires transactions whose time is over.

@@ -3,7 +3,7 @@
 use domain::merchant::{
     InvalidTransition, MerchantCode, MerchantStatus, PayoutMode, SettlementAccountType,
 };
-use domain::qris::{Mcc, MerchantCriteria, Nmid};
+use domain::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
 use domain::registration::{self, MCC_DEFAULT, Registration};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,6 +49,10 @@ pub struct NewMerchant {
     #[serde(default)]
     #[schema(pattern = "^ID[0-9]{13}$")]
     pub nmid: Option<String>,
+    /// 18 digits, where the partner has issued one.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9]{18}$")]
+    pub merchant_pan: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Option<String>,
@@ -102,7 +106,7 @@ pub(crate) async fn create_with_code(
             .fee_profile_id
             .unwrap_or_else(|| domain::fee::FEE_BASIC.to_owned()),
         nmid: new.nmid,
-        merchant_pan: None,
+        merchant_pan: new.merchant_pan,
         qris_partner_id: None,
         merchant_criteria: new
             .merchant_criteria
@@ -147,6 +151,9 @@ fn check(checks: &mut Checks, merchant: &Merchant) {
     }
     if let Some(text) = &merchant.nmid {
         let _: Option<Nmid> = checks.parse("nmid", text);
+    }
+    if let Some(text) = &merchant.merchant_pan {
+        let _: Option<MerchantPan> = checks.parse("merchant_pan", text);
     }
     let _: Option<MerchantCriteria> =
         checks.parse("merchant_criteria", &merchant.merchant_criteria);
@@ -369,7 +376,14 @@ async fn step(
     let before = json!(merchant);
     let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let status = transition(status).map_err(invalid_state)?;
+    let qr_partner = unit.context().settings().qr_partner.clone();
     if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
+        if !unit.context().qr_partner(&qr_partner).is_local() {
+            return Err(Error::field(
+                "nmid",
+                "the partner who issues its codes needs its nmid and merchant_pan",
+            ));
+        }
         let number = store::shop::merchant::next_registration_number(unit.conn()).await?;
         let identity = registration::issue(number.unsigned_abs()).map_err(anyhow::Error::from)?;
         merchant
@@ -380,7 +394,7 @@ async fn step(
             .get_or_insert_with(|| identity.pan.to_string());
     }
     if status.takes_payments() {
-        merchant.qris_partner_id = Some(unit.context().settings().qr_partner.clone());
+        merchant.qris_partner_id = Some(qr_partner);
     }
     merchant.status = status.to_string();
     merchant.status_reason = reason;

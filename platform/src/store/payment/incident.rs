@@ -1,14 +1,19 @@
 //! Incidents: signed messages that contradict what we know.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
-/// One contradiction.
+use crate::store::{Page, exactly_one};
+
+/// One contradiction, on its way in.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Incident<'a> {
+pub struct NewIncident<'a> {
     pub id: IncidentId,
     pub kind: &'a str,
     pub partner_id: &'a str,
@@ -22,7 +27,7 @@ pub struct Incident<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(conn: &mut PgConnection, incident: &Incident<'_>) -> sqlx::Result<()> {
+pub async fn insert(conn: &mut PgConnection, incident: &NewIncident<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO incidents (id, kind, partner_id, transaction_id, callback_id, details, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         incident.id.as_uuid(),
@@ -41,7 +46,7 @@ pub async fn insert(conn: &mut PgConnection, incident: &Incident<'_>) -> sqlx::R
 /// What was kept of a transaction beside its own history.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    /// Money with this reference is kept as unmatched.
+    /// Money with this reference is kept as unmatched, and is not assigned to a transaction.
     pub reference_is_unmatched: bool,
     /// A reversal came before any success.
     pub reversal_is_held: bool,
@@ -59,7 +64,7 @@ pub async fn kept_of(
 ) -> sqlx::Result<Kept> {
     sqlx::query_as!(
         Kept,
-        r#"SELECT EXISTS (SELECT 1 FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2) AS "reference_is_unmatched!",
+        r#"SELECT EXISTS (SELECT 1 FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2 AND status <> 'assigned') AS "reference_is_unmatched!",
                   EXISTS (SELECT 1 FROM incidents WHERE transaction_id = $3 AND kind = 'reversal_before_success') AS "reversal_is_held!""#,
         partner_id,
         reference,
@@ -67,4 +72,138 @@ pub async fn kept_of(
     )
     .fetch_one(conn)
     .await
+}
+
+/// An incident, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// What contradicts what, in a word.
+    pub kind: String,
+    /// Who said it.
+    pub partner_id: String,
+    /// The transaction it is about.
+    pub transaction_id: Option<TransactionId>,
+    /// The message, in the archive.
+    pub callback_id: CallbackId,
+    /// What it said.
+    pub details: Value,
+    /// When it came.
+    pub created_at: DateTime<Utc>,
+    /// When a person closed it.
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// Who.
+    pub resolved_by: Option<String>,
+    /// With which words.
+    pub resolution: Option<String>,
+}
+
+struct Row {
+    id: Uuid,
+    kind: String,
+    partner_id: String,
+    transaction_id: Option<Uuid>,
+    callback_id: Uuid,
+    details: Value,
+    created_at: DateTime<Utc>,
+    resolved_at: Option<DateTime<Utc>>,
+    resolved_by: Option<String>,
+    resolution: Option<String>,
+}
+
+impl From<Row> for Incident {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            kind: row.kind,
+            partner_id: row.partner_id,
+            transaction_id: row.transaction_id.map(TransactionId::from_uuid),
+            callback_id: row.callback_id.into(),
+            details: row.details,
+            created_at: row.created_at,
+            resolved_at: row.resolved_at,
+            resolved_by: row.resolved_by,
+            resolution: row.resolution,
+        }
+    }
+}
+
+/// Which incidents a list shows.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each is a filter of the same name")]
+pub struct Filter {
+    pub resolved: Option<bool>,
+    pub kind: Option<String>,
+    pub partner_id: Option<String>,
+    pub transaction_id: Option<TransactionId>,
+}
+
+/// Incidents, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    page: Page,
+) -> sqlx::Result<Vec<Incident>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, kind, partner_id, transaction_id, callback_id, details, created_at, resolved_at, resolved_by, resolution
+         FROM incidents
+         WHERE ($1::bool IS NULL OR (resolved_at IS NOT NULL) = $1) AND ($2::text IS NULL OR kind = $2)
+           AND ($3::text IS NULL OR partner_id = $3) AND ($4::uuid IS NULL OR transaction_id = $4)
+           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $7",
+        filter.resolved,
+        filter.kind,
+        filter.partner_id,
+        filter.transaction_id.map(TransactionId::as_uuid),
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Incident::from).collect())
+}
+
+/// One incident, its row locked until the database transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Option<Incident>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, kind, partner_id, transaction_id, callback_id, details, created_at, resolved_at, resolved_by, resolution
+         FROM incidents WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Incident::from))
+}
+
+/// Closes an incident.
+///
+/// # Errors
+/// The database's; `RowNotFound` when it is closed already.
+pub async fn resolve(
+    conn: &mut PgConnection,
+    id: IncidentId,
+    at: DateTime<Utc>,
+    by: &str,
+    resolution: &str,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE incidents SET resolved_at = $2, resolved_by = $3, resolution = $4 WHERE id = $1 AND resolved_at IS NULL",
+        id.as_uuid(),
+        at,
+        by,
+        resolution
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
 }

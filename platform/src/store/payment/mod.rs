@@ -1,6 +1,10 @@
 //! From a code that is shown to an announcement that is heard.
 
 pub mod callback;
+pub mod external_id;
 pub mod incident;
 pub mod notification;
+pub mod partner_order;
+pub mod partner_token;
 pub mod transaction;
+pub mod unmatched_payment;

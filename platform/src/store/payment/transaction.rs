@@ -393,6 +393,83 @@ pub async fn set_status(
     crate::store::exactly_one(&result)
 }
 
+/// Shows the code that a partner gave; initiated → awaiting payment, unless it went on meanwhile.
+///
+/// # Errors
+/// The database's; `RowNotFound` when there is no such transaction.
+pub async fn show(
+    conn: &mut PgConnection,
+    id: TransactionId,
+    qr_payload: &str,
+    qr_reference: Option<&str>,
+    cause: Cause<'_>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE transactions SET qr_payload = $2, qr_reference = $3 WHERE id = $1",
+        id.as_uuid(),
+        qr_payload,
+        qr_reference
+    )
+    .execute(&mut *conn)
+    .await?;
+    super::super::exactly_one(&result)?;
+    sqlx::query!(
+        "WITH shown AS (UPDATE transactions SET status = 'awaiting_payment' WHERE id = $1 AND status = 'initiated' RETURNING id)
+         INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
+         SELECT id, $2, 'initiated', 'awaiting_payment', $3, $4 FROM shown",
+        id.as_uuid(),
+        cause.at,
+        cause.cause,
+        cause.callback_id.map(CallbackId::as_uuid)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One step in the life of a transaction.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TransactionEvent {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Where it stood; null at its beginning.
+    #[schema(value_type = Option<domain::transaction::TransactionStatus>)]
+    pub from_status: Option<String>,
+    /// Where it stands from here on.
+    #[schema(value_type = domain::transaction::TransactionStatus)]
+    pub to_status: String,
+    /// What did it, in a word.
+    pub cause: String,
+    /// The partner's message that did it.
+    pub callback_id: Option<CallbackId>,
+}
+
+/// The life of a transaction, from its beginning. It has few steps: states consume themselves.
+///
+/// # Errors
+/// The database's.
+pub async fn events(
+    conn: &mut PgConnection,
+    id: TransactionId,
+) -> sqlx::Result<Vec<TransactionEvent>> {
+    let rows = sqlx::query!(
+        "SELECT at, from_status, to_status, cause, callback_id FROM transaction_events WHERE transaction_id = $1 ORDER BY id",
+        id.as_uuid()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| TransactionEvent {
+            at: row.at,
+            from_status: row.from_status,
+            to_status: row.to_status,
+            cause: row.cause,
+            callback_id: row.callback_id.map(CallbackId::from_uuid),
+        })
+        .collect())
+}
+
 /// Expires up to `limit` transactions whose time is over, with their events.
 ///
 /// # Errors
@@ -403,13 +480,18 @@ pub async fn expire_overdue(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "WITH overdue AS (
-             SELECT id FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1
+        "WITH shown AS (
+             SELECT id, status FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1
              ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+         never_shown AS (
+             SELECT id, status FROM transactions WHERE status = 'initiated' AND expires_at <= $1
+             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+         overdue AS (SELECT * FROM shown UNION ALL SELECT * FROM never_shown),
          expired AS (
-             UPDATE transactions t SET status = 'expired' FROM overdue o WHERE t.id = o.id RETURNING t.id)
+             UPDATE transactions t SET status = 'expired' FROM overdue o
+             WHERE t.id = o.id AND t.status = o.status RETURNING t.id, o.status AS from_status)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause)
-         SELECT id, $1, 'awaiting_payment', 'expired', 'time' FROM expired",
+         SELECT id, $1, from_status, 'expired', 'time' FROM expired",
         now,
         limit
     )

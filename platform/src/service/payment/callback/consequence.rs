@@ -1,21 +1,27 @@
 //! What follows from a callback: transitions, ledger lines, announcements.
 
 use chrono::{DateTime, Utc};
+use domain::announcement::AnnouncementWindow;
 use domain::callback::CallbackStatus;
 use domain::ledger::Posting;
 use domain::qris::{Nmid, TerminalLabel};
-use domain::transaction::{QrType, TransactionStatus};
-use wire::ids::TransactionId;
+use domain::transaction::TransactionStatus;
 
 use super::judgement::{Reception, Verdict};
 use crate::service::money::fee;
+use crate::service::payment::booking::{self, Sale};
 use crate::service::payment::notification::{self, Payment};
 use crate::service::{Result, Unit};
 use crate::store;
 use crate::store::payment::transaction::Transaction;
+use crate::store::payment::unmatched_payment::Closing;
 use crate::store::shop::merchant::Merchant;
 
 impl Reception<'_> {
+    fn paid_at(&self) -> DateTime<Utc> {
+        self.callback.paid_at.unwrap_or(self.received_at)
+    }
+
     /// paid: the transition, the ledger lines and the outbox rows.
     pub(super) async fn pay(
         &self,
@@ -25,7 +31,7 @@ impl Reception<'_> {
         from: TransactionStatus,
         late: bool,
     ) -> Result<()> {
-        let paid_at = self.callback.paid_at.unwrap_or(self.received_at);
+        let paid_at = self.paid_at();
         let accepted_at = unit.now();
         let cost = fee::of_payment(unit, merchant, transaction.amount, paid_at).await?;
         let payment = store::payment::transaction::Payment {
@@ -50,31 +56,14 @@ impl Reception<'_> {
         )
         .await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
-        self.post(unit, transaction, &posting).await?;
-        self.announce(unit, transaction, merchant, paid_at).await
+        booking::post(unit, transaction, &posting).await?;
+        let window = self.window(unit);
+        announce(unit, transaction, merchant, paid_at, window).await
     }
 
-    async fn announce(
-        &self,
-        unit: &mut Unit,
-        transaction: &Transaction,
-        merchant: &Merchant,
-        paid_at: DateTime<Utc>,
-    ) -> Result<()> {
-        let window = unit
-            .context()
-            .settings()
-            .announcement
-            .window(paid_at, unit.now());
-        let payment = Payment {
-            transaction,
-            merchant_name: &merchant.brand_name,
-            paid_at,
-            window,
-            replay: false,
-        };
-        notification::enqueue(unit, &payment).await?;
-        Ok(())
+    fn window(&self, unit: &Unit) -> AnnouncementWindow {
+        let policy = unit.context().settings().announcement;
+        policy.window(self.paid_at(), unit.now())
     }
 
     pub(super) async fn end(
@@ -98,28 +87,6 @@ impl Reception<'_> {
         Ok(Verdict::taken("accepted", Some(transaction), Some(to)))
     }
 
-    pub(super) async fn reverse(&self, unit: &mut Unit, transaction: &Transaction) -> Result<()> {
-        let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
-        let cause = self.cause(unit);
-        store::payment::transaction::set_status(
-            unit.conn(),
-            transaction.id,
-            paid.as_str(),
-            reversed.as_str(),
-            cause,
-        )
-        .await?;
-        let cost = transaction
-            .fee
-            .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;
-        let posting = Posting::refund(transaction.amount, cost).map_err(anyhow::Error::from)?;
-        self.post(unit, transaction, &posting).await?;
-        // What was taken back before it was heard is not announced any more.
-        let now = unit.now();
-        store::payment::notification::cancel_transaction(unit.conn(), transaction.id, now).await?;
-        Ok(())
-    }
-
     /// A payment of a printed code makes its own transaction.
     pub(super) async fn judge_static(
         &self,
@@ -127,6 +94,11 @@ impl Reception<'_> {
         nmid: &Nmid,
         label: Option<&TerminalLabel>,
     ) -> Result<Verdict> {
+        if self.callback.status == CallbackStatus::Reversed && self.take_back_kept(unit).await? {
+            self.keep(unit, "accepted", Some("unmatched_reversed"), None, 200)
+                .await?;
+            return Ok(Verdict::taken("accepted", None, None));
+        }
         if self.callback.status != CallbackStatus::Success {
             self.keep(unit, "ignored", Some("no_such_payment"), None, 200)
                 .await?;
@@ -146,55 +118,79 @@ impl Reception<'_> {
             }
             None => None,
         };
-        let (Some(merchant), Some(terminal)) = (merchant, terminal) else {
+        let reference = &self.callback.partner_reference;
+        let kept = store::payment::unmatched_payment::find_by_reference(
+            unit.conn(),
+            self.partner_id,
+            reference,
+        )
+        .await?;
+        let (Some(merchant), Some(terminal), None) = (merchant, terminal, &kept) else {
             self.keep(unit, "unmatched", Some("no_such_terminal"), None, 200)
                 .await?;
             self.keep_money(unit, None, "no_such_terminal").await?;
             return Ok(Verdict::taken("unmatched", None, None));
         };
-        let paid_at = self.callback.paid_at.unwrap_or(self.received_at);
-        let now = unit.now();
-        let cost = fee::of_payment(unit, &merchant, self.callback.amount, paid_at).await?;
-        let transaction = Transaction {
-            id: TransactionId::from_uuid(unit.uuid()),
-            merchant_id: merchant.id,
+        let sale = Sale {
+            merchant: &merchant,
             outlet_id: terminal.outlet_id,
             terminal_id: terminal.id,
-            device_id: None,
-            qr_type: QrType::Static.to_string(),
+            partner_id: self.partner_id,
+            partner_reference: reference,
             amount: self.callback.amount,
-            currency: "IDR".into(),
-            status: TransactionStatus::Paid.to_string(),
-            late: false,
-            fee: Some(cost.fee),
-            net: Some(cost.net),
-            fee_profile_id: Some(merchant.fee_profile_id.clone()),
-            fee_version: Some(cost.version),
-            partner_id: self.partner_id.to_owned(),
-            partner_reference: Some(self.callback.partner_reference.clone()),
-            rrn: self.callback.rrn.clone(),
-            issuer: self.callback.issuer.clone(),
-            qr_reference: None,
-            qr_payload: None,
-            request_id: None,
-            created_at: now,
-            expires_at: None,
-            paid_at: Some(paid_at),
-            accepted_at: Some(now),
-            settlement_id: None,
+            paid_at: self.paid_at(),
+            rrn: self.callback.rrn.as_deref(),
+            issuer: self.callback.issuer.as_deref(),
+            cause: self.cause(unit),
         };
-        let cause = self.cause(unit);
-        store::payment::transaction::insert(unit.conn(), &transaction, cause).await?;
+        let transaction = sale.book(unit).await?;
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
-        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
-        self.post(unit, &transaction, &posting).await?;
-        self.announce(unit, &transaction, &merchant, paid_at)
-            .await?;
+        let window = self.window(unit);
+        announce(unit, &transaction, &merchant, self.paid_at(), window).await?;
         Ok(Verdict::taken(
             "accepted",
             Some(&transaction),
             Some(TransactionStatus::Paid),
         ))
     }
+
+    /// A reversal of money that was kept as unmatched: nobody may assign it any more. False when none is open.
+    pub(super) async fn take_back_kept(&self, unit: &mut Unit) -> Result<bool> {
+        let kept = store::payment::unmatched_payment::find_by_reference(
+            unit.conn(),
+            self.partner_id,
+            &self.callback.partner_reference,
+        )
+        .await?;
+        let Some(open) = kept.filter(|kept| kept.status == "open") else {
+            return Ok(false);
+        };
+        let closing = Closing {
+            assigned_to: None,
+            closed_at: unit.now(),
+            closed_by: self.partner_id,
+        };
+        store::payment::unmatched_payment::close(unit.conn(), open.id, closing).await?;
+        Ok(true)
+    }
+}
+
+/// The outbox rows of a payment.
+pub(in crate::service::payment) async fn announce(
+    unit: &mut Unit,
+    transaction: &Transaction,
+    merchant: &Merchant,
+    paid_at: DateTime<Utc>,
+    window: AnnouncementWindow,
+) -> Result<()> {
+    let payment = Payment {
+        transaction,
+        merchant_name: &merchant.brand_name,
+        paid_at,
+        window,
+        replay: false,
+    };
+    notification::enqueue(unit, &payment).await?;
+    Ok(())
 }

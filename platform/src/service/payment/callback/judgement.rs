@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::qris::Nmid;
 use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
+use serde_json::Value;
 use wire::ids::{CallbackId, TransactionId};
 
 use super::{Incoming, Receipt};
+use crate::service::payment::booking;
 use crate::service::{Error, Noun, Result, Unit};
 use crate::store::payment::transaction::Transaction;
 use crate::store::shop::merchant::Merchant;
@@ -39,17 +41,44 @@ impl Verdict {
     }
 }
 
+/// A message as it is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Message<'a> {
+    /// What the archive calls where it came from.
+    pub(super) route: &'a str,
+    /// Without credentials.
+    pub(super) headers: &'a Value,
+    /// The raw bytes.
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn of(incoming: &'a Incoming) -> Self {
+        Self {
+            route: incoming.route(),
+            headers: &incoming.headers,
+            body: &incoming.body,
+        }
+    }
+}
+
 /// A verified callback on its way through the transaction.
 pub(super) struct Reception<'a> {
     pub(super) id: CallbackId,
     pub(super) partner_id: &'a str,
-    pub(super) incoming: &'a Incoming,
+    pub(super) message: Message<'a>,
     pub(super) callback: &'a Callback,
     pub(super) received_at: DateTime<Utc>,
 }
 
 impl Reception<'_> {
     pub(super) async fn judge(&self, unit: &mut Unit) -> Result<Verdict> {
+        store::payment::transaction::lock_reference(
+            unit.conn(),
+            self.partner_id,
+            &self.callback.partner_reference,
+        )
+        .await?;
         let known = store::payment::transaction::id_by_reference(
             unit.conn(),
             self.partner_id,
@@ -138,7 +167,8 @@ impl Reception<'_> {
             Decision::Reversed => {
                 self.keep(unit, "accepted", None, Some(transaction.id), 200)
                     .await?;
-                self.reverse(unit, transaction).await?;
+                let cause = self.cause(unit);
+                booking::reverse(unit, transaction, cause).await?;
                 taken("accepted", TransactionStatus::Reversed)
             }
             Decision::Duplicate => {
@@ -146,17 +176,23 @@ impl Reception<'_> {
                     .await?;
                 taken("duplicate", status)
             }
-            Decision::OtherReference => {
-                self.keep(
-                    unit,
-                    "unmatched",
-                    Some("paid_already"),
-                    Some(transaction.id),
-                    200,
-                )
-                .await?;
-                self.keep_money(unit, Some(transaction.id), "paid_already")
+            // The reversal of other money than the one that made it paid.
+            Decision::OtherReference if self.callback.status == CallbackStatus::Reversed => {
+                let open = self.take_back_kept(unit).await?;
+                let (verdict, reason) = if open {
+                    ("accepted", Some("unmatched_reversed"))
+                } else {
+                    ("duplicate", None)
+                };
+                self.keep(unit, verdict, reason, Some(transaction.id), 200)
                     .await?;
+                taken(verdict, status)
+            }
+            Decision::OtherReference => {
+                let reason = "paid_already";
+                self.keep(unit, "unmatched", Some(reason), Some(transaction.id), 200)
+                    .await?;
+                self.keep_money(unit, Some(transaction.id), reason).await?;
                 taken("unmatched", status)
             }
             Decision::Held => {
@@ -167,6 +203,8 @@ impl Reception<'_> {
                     _ => "success_after_reversal",
                 };
                 self.incident(unit, kind, Some(transaction.id)).await?;
+                let now = unit.now();
+                store::payment::partner_order::query_soon(unit.conn(), transaction.id, now).await?;
                 taken("held", status)
             }
             Decision::Ignored { contradictory } => {

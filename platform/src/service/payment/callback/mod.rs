@@ -3,11 +3,18 @@
 //! The order is fixed. The signature is checked on the raw bytes before anything is parsed; what fails
 //! is kept as a rejected callback and has no effect. A verified callback is kept, judged by
 //! [`domain::transaction::decide`], and its consequences (transition, ledger lines, outbox rows) are
-//! written in the same transaction as the callback itself; only after that commit is it answered 2xx.
+//! written in the same transaction as the callback itself; only after that commit is it answered 2xx. When they
+//! cannot be written through a fault of ours, the callback is kept by itself, and the partner is told to repeat it.
+//!
+//! Two profiles come to the same judgement: `hmac` here, [`snap`] beside; and so does what a partner answers when it
+//! is asked ([`query`]).
 
-mod consequence;
+pub(super) mod consequence;
 mod judgement;
+pub mod query;
 mod record;
+mod rejected;
+pub mod snap;
 
 use std::num::NonZeroU32;
 
@@ -22,12 +29,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
-use self::judgement::{Reception, Verdict};
-use crate::service::{Actor, Context, Error, Result};
-use crate::store;
-
-/// The route of QRIS callbacks.
-const ROUTE: &str = "qris/callback";
+use self::judgement::{Message, Reception, Verdict};
+use self::rejected::{keep_failed, keep_rejected};
+use crate::service::{Actor, Context, Error, Partner, Result};
 
 /// How many rejected callbacks are kept: whoever sends rubbish must not fill the database.
 pub struct RejectedBudget(DefaultDirectRateLimiter);
@@ -46,20 +50,46 @@ impl RejectedBudget {
 }
 
 /// A callback as it came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Incoming {
+    /// The path it came on, with its query, as a SNAP partner signs it.
+    pub path: String,
     /// `X-Partner-Id`.
     pub partner_id: Option<String>,
     /// `X-Partner-Timestamp`.
     pub timestamp: Option<String>,
     /// `X-Partner-Signature`.
     pub signature: Option<String>,
+    /// What a SNAP partner proves itself with.
+    pub snap: SnapProof,
     /// The headers worth keeping, without credentials.
     pub headers: Value,
     /// The raw body.
     pub body: Bytes,
     /// The HTTP request's id.
     pub request_id: Option<String>,
+}
+
+impl Incoming {
+    /// What the archive calls the path: without the query.
+    fn route(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.trim_start_matches("/integrations/")
+            .trim_start_matches('/')
+    }
+}
+
+/// The headers of a SNAP notification.
+#[derive(Debug, Default)]
+pub struct SnapProof {
+    /// `X-TIMESTAMP`.
+    pub timestamp: Option<String>,
+    /// `X-SIGNATURE`.
+    pub signature: Option<String>,
+    /// `Authorization: Bearer …`, without the word.
+    pub token: Option<String>,
+    /// `X-EXTERNAL-ID`.
+    pub external_id: Option<String>,
 }
 
 /// What became of a callback that was taken.
@@ -74,48 +104,71 @@ pub struct Receipt {
     pub status: Option<TransactionStatus>,
 }
 
-/// Takes one callback.
+/// Whether this partner speaks SNAP, and is to be answered so.
+pub fn speaks_snap(context: &Context, partner_id: Option<&str>) -> bool {
+    matches!(
+        partner_id.and_then(|id| context.qris_partner(id)),
+        Some(Partner::Snap(_))
+    )
+}
+
+/// Takes one callback of profile `hmac`.
 ///
 /// # Errors
 /// [`Error::InvalidSignature`], [`Error::StaleTimestamp`], a body that does not read: kept as rejected, no effect.
 /// A transaction that does not exist, another amount or merchant: kept with an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let received_at = context.clock().now();
-    let verified = verify(context, &incoming, received_at);
-    let callback = match verified.and_then(|()| parse(&incoming.body)) {
+    if let Err(error) = verify(context, &incoming, received_at) {
+        keep_rejected(context, &incoming, None, received_at, &error).await?;
+        return Err(error);
+    }
+    let partner_id = incoming.partner_id.clone().unwrap_or_default();
+    let callback = match parse(&incoming.body) {
         Ok(callback) => callback,
         Err(error) => {
-            keep_rejected(context, &incoming, received_at, &error).await?;
+            keep_rejected(context, &incoming, Some(&partner_id), received_at, &error).await?;
             return Err(error);
         }
     };
-    let partner_id = incoming.partner_id.clone().unwrap_or_default();
+    match take(context, &partner_id, &incoming, &callback, received_at).await {
+        Ok(Verdict::Taken(receipt)) => Ok(receipt),
+        Ok(Verdict::Refused(error)) => Err(error),
+        Err(error) => {
+            keep_failed(context, &incoming, &partner_id, received_at, &error).await;
+            Err(error)
+        }
+    }
+}
+
+async fn take(
+    context: &Context,
+    partner_id: &str,
+    incoming: &Incoming,
+    callback: &Callback,
+    received_at: DateTime<Utc>,
+) -> Result<Verdict> {
     let actor = Actor {
-        name: partner_id.clone(),
+        name: partner_id.to_owned(),
         request_id: incoming.request_id.clone(),
     };
     let mut unit = context.begin(actor).await?;
     let id = CallbackId::from_uuid(unit.uuid());
     let reception = Reception {
         id,
-        partner_id: &partner_id,
-        incoming: &incoming,
-        callback: &callback,
+        partner_id,
+        message: Message::of(incoming),
+        callback,
         received_at,
     };
-    store::payment::transaction::lock_reference(
-        unit.conn(),
-        &partner_id,
-        &callback.partner_reference,
-    )
-    .await?;
     let verdict = reception.judge(&mut unit).await?;
     unit.commit().await?;
-    metrics::counter!("callbacks_total", "verdict" => verdict.name()).increment(1);
-    match verdict {
-        Verdict::Taken(receipt) => Ok(receipt),
-        Verdict::Refused(error) => Err(error),
-    }
+    count(verdict.name());
+    Ok(verdict)
+}
+
+fn count(verdict: &'static str) {
+    metrics::counter!("callbacks_total", "verdict" => verdict).increment(1);
 }
 
 fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
@@ -123,9 +176,10 @@ fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<
         .partner_id
         .as_deref()
         .and_then(|id| context.qris_partner(id));
-    let secrets = partner
-        .map(|partner| partner.secrets.as_slice())
-        .unwrap_or_default();
+    let secrets = match partner {
+        Some(Partner::Hmac { secrets }) => secrets.as_slice(),
+        Some(Partner::Snap(_)) | None => &[],
+    };
     let timestamp = incoming.timestamp.as_deref();
     let tolerance = context.settings().timestamp_tolerance;
     partner_signature::verify(
@@ -136,10 +190,14 @@ fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<
         now,
         tolerance,
     )
-    .map_err(|error| match error {
+    .map_err(untrusted)
+}
+
+fn untrusted(error: SignatureError) -> Error {
+    match error {
         SignatureError::StaleTimestamp => Error::StaleTimestamp,
         _ => Error::InvalidSignature("the partner or its signature is not known"),
-    })
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Callback> {
@@ -148,37 +206,4 @@ fn parse(body: &[u8]) -> Result<Callback> {
         CallbackError::Invalid(fields) => Error::Validation(fields),
         CallbackError::Amount(message) => Error::InvalidAmount(message),
     })
-}
-
-async fn keep_rejected(
-    context: &Context,
-    incoming: &Incoming,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) -> Result<()> {
-    metrics::counter!("callbacks_total", "verdict" => "rejected").increment(1);
-    if !context.rejected_budget().allows() {
-        return Ok(());
-    }
-    let kept = &incoming.body[..incoming
-        .body
-        .len()
-        .min(context.settings().rejected_bytes_max)];
-    let callback = store::payment::callback::Callback {
-        id: CallbackId::from_uuid(context.clock().uuid()),
-        route: ROUTE,
-        // An id that was not proven is a claim, and stays among the headers.
-        partner_id: None,
-        received_at,
-        headers: &incoming.headers,
-        body: kept,
-        verdict: "rejected",
-        reason: Some(&error.to_string()),
-        http_status: error.code().status(),
-        partner_reference: None,
-        transaction_id: None,
-    };
-    let mut conn = context.pool().acquire().await?;
-    store::payment::callback::insert(&mut conn, &callback).await?;
-    Ok(())
 }

@@ -1,16 +1,14 @@
-//! What is kept of a callback: the callback itself, incidents, unmatched money, history, ledger lines.
+//! What is kept of a callback: the callback itself, incidents, unmatched money, history.
 
 use domain::callback::CallbackTarget;
-use domain::ledger::{Posting, Side};
 use domain::qris::{Nmid, TerminalLabel};
 use serde_json::json;
-use wire::ids::{IncidentId, TransactionId};
+use wire::ids::{IncidentId, TransactionId, UnmatchedPaymentId};
 
-use super::ROUTE;
 use super::judgement::{Reception, Verdict};
 use crate::service::{Error, Result, Unit};
 use crate::store;
-use crate::store::payment::transaction::{Cause, Transaction};
+use crate::store::payment::transaction::Cause;
 
 impl Reception<'_> {
     pub(super) async fn keep(
@@ -23,11 +21,11 @@ impl Reception<'_> {
     ) -> Result<()> {
         let callback = store::payment::callback::Callback {
             id: self.id,
-            route: ROUTE,
+            route: self.message.route,
             partner_id: Some(self.partner_id),
             received_at: self.received_at,
-            headers: &self.incoming.headers,
-            body: &self.incoming.body,
+            headers: self.message.headers,
+            body: self.message.body,
             verdict,
             reason,
             http_status,
@@ -51,8 +49,8 @@ impl Reception<'_> {
                 terminal_label,
             } => (Some(nmid), terminal_label.as_ref()),
         };
-        let unmatched = store::payment::callback::Unmatched {
-            id: unit.uuid(),
+        let unmatched = store::payment::unmatched_payment::NewUnmatched {
+            id: UnmatchedPaymentId::from_uuid(unit.uuid()),
             callback_id: self.id,
             partner_id: self.partner_id,
             partner_reference: &self.callback.partner_reference,
@@ -61,10 +59,12 @@ impl Reception<'_> {
             terminal_label: terminal_label.map(TerminalLabel::as_str),
             amount: self.callback.amount,
             paid_at: self.callback.paid_at.unwrap_or(self.received_at),
+            rrn: self.callback.rrn.as_deref(),
+            issuer: self.callback.issuer.as_deref(),
             reason,
             created_at: unit.now(),
         };
-        store::payment::callback::insert_unmatched(unit.conn(), &unmatched).await?;
+        store::payment::unmatched_payment::insert(unit.conn(), &unmatched).await?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Reception<'_> {
         kind: &str,
         transaction_id: Option<TransactionId>,
     ) -> Result<()> {
-        let incident = store::payment::incident::Incident {
+        let incident = store::payment::incident::NewIncident {
             id: IncidentId::from_uuid(unit.uuid()),
             kind,
             partner_id: self.partner_id,
@@ -113,40 +113,5 @@ impl Reception<'_> {
             cause: "callback",
             callback_id: Some(self.id),
         }
-    }
-
-    pub(super) async fn post(
-        &self,
-        unit: &mut Unit,
-        transaction: &Transaction,
-        posting: &Posting,
-    ) -> Result<()> {
-        let subject = store::money::ledger::Subject {
-            posting_id: unit.uuid(),
-            kind: posting.kind().as_str(),
-            merchant_id: transaction.merchant_id,
-            partner_id: self.partner_id,
-            transaction_id: transaction.id,
-            at: unit.now(),
-        };
-        let lines: Vec<store::money::ledger::Line> = posting
-            .lines()
-            .iter()
-            .map(|line| store::money::ledger::Line {
-                account: line.account.as_str(),
-                debit: if line.side == Side::Debit {
-                    line.amount
-                } else {
-                    wire::Rupiah::ZERO
-                },
-                credit: if line.side == Side::Credit {
-                    line.amount
-                } else {
-                    wire::Rupiah::ZERO
-                },
-            })
-            .collect();
-        store::money::ledger::insert(unit.conn(), subject, &lines).await?;
-        Ok(())
     }
 }

@@ -1,4 +1,6 @@
-//! The acquirer's side of the callback contract (profile `hmac`): the body and its signature.
+//! The acquirer's side of the callback contract: bodies and their signatures, in profile `hmac` or `snap`.
+
+pub mod snap;
 
 use std::time::Instant;
 
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{Rupiah, TransactionId};
 
+use self::snap::Snap;
 use crate::api::{Api, ApiError};
 use crate::clock;
 
@@ -89,7 +92,13 @@ impl Callback {
 pub struct Partner {
     api: Api,
     id: String,
-    key: hmac::Key,
+    profile: Profile,
+}
+
+/// How it signs.
+enum Profile {
+    Hmac(Box<hmac::Key>),
+    Snap(Box<Snap>),
 }
 
 /// An accepted callback.
@@ -109,17 +118,20 @@ impl Partner {
         Self {
             api,
             id,
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+            profile: Profile::Hmac(Box::new(hmac::Key::new(
+                hmac::HMAC_SHA256,
+                secret.as_bytes(),
+            ))),
         }
     }
 
-    /// The signature of a body at a time: lower-case hex HMAC-SHA256 over `timestamp.body`.
-    fn signature(&self, timestamp: &str, body: &[u8]) -> String {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(timestamp.as_bytes());
-        context.update(b".");
-        context.update(body);
-        hex::encode(context.sign())
+    /// A partner of the server that speaks SNAP BI.
+    pub fn snap(api: Api, id: String, snap: Snap) -> Self {
+        Self {
+            api,
+            id,
+            profile: Profile::Snap(Box::new(snap)),
+        }
     }
 
     /// Posts a callback, signed now.
@@ -127,17 +139,11 @@ impl Partner {
     /// # Errors
     /// A refusal, or no answer.
     pub async fn post(&self, callback: &Callback) -> Result<Accepted, ApiError> {
-        let body =
-            serde_json::to_vec(callback).map_err(|error| ApiError::Transport(error.to_string()))?;
-        let timestamp = clock::now().timestamp().to_string();
-        let signature = self.signature(&timestamp, &body);
-        let headers = [
-            ("x-partner-id", self.id.as_str()),
-            ("x-partner-timestamp", timestamp.as_str()),
-            ("x-partner-signature", signature.as_str()),
-        ];
         let started = Instant::now();
-        let answer = self.api.post_bytes(PATH, None, &headers, body).await?;
+        let answer = match &self.profile {
+            Profile::Snap(snap) => snap.post(&self.api, &self.id, callback).await?,
+            Profile::Hmac(key) => self.post_hmac(key, callback).await?,
+        };
         let callback_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Accepted {
             answer,
@@ -147,21 +153,40 @@ impl Partner {
     }
 }
 
+impl Partner {
+    async fn post_hmac(&self, key: &hmac::Key, callback: &Callback) -> Result<Value, ApiError> {
+        let body =
+            serde_json::to_vec(callback).map_err(|error| ApiError::Transport(error.to_string()))?;
+        let timestamp = clock::now().timestamp().to_string();
+        let signature = signature(key, &timestamp, &body);
+        let headers = [
+            ("x-partner-id", self.id.as_str()),
+            ("x-partner-timestamp", timestamp.as_str()),
+            ("x-partner-signature", signature.as_str()),
+        ];
+        self.api.post_bytes(PATH, None, &headers, body).await
+    }
+}
+
+/// The signature of a body at a time: lower-case hex HMAC-SHA256 over `timestamp.body`.
+fn signature(key: &hmac::Key, timestamp: &str, body: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(key);
+    context.update(timestamp.as_bytes());
+    context.update(b".");
+    context.update(body);
+    hex::encode(context.sign())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_body_is_signed_with_its_time() {
-        let ca = certs_for_tests();
-        let partner = Partner::new(
-            Api::new("https://localhost:1", &ca).unwrap(),
-            "p".to_owned(),
-            "secret",
-        );
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret
         let expected = "49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686";
-        assert_eq!(partner.signature("1700000000", br#"{"a":1}"#), expected);
+        assert_eq!(signature(&key, "1700000000", br#"{"a":1}"#), expected);
     }
 
     #[test]
@@ -176,19 +201,5 @@ mod tests {
         assert_eq!(body["nmid"], "ID1020000000001");
         assert_eq!(body["amount"], 1_000);
         assert_eq!(body["rrn"].as_str().unwrap().len(), 12);
-    }
-
-    fn certs_for_tests() -> String {
-        let dir = tempfile::tempdir().unwrap();
-        certs::authority::FleetCa::init(
-            dir.path(),
-            clock::now(),
-            &certs::authority::InitOptions::default(),
-        )
-        .unwrap();
-        certs::authority::IssuingCa::load(dir.path())
-            .unwrap()
-            .root_pem()
-            .to_owned()
     }
 }

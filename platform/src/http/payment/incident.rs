@@ -1,0 +1,77 @@
+//! `/admin/incidents`.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{IncidentId, TransactionId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{IncidentRead, IncidentWrite};
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::incident::{self, Resolution};
+use crate::store::payment::incident::{Filter, Incident};
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Incidents")
+        .get(
+            "/admin/incidents",
+            list,
+            "Messages that contradict what we know, newest first",
+            &[],
+        )
+        .post(
+            "/admin/incidents/{incident_id}/resolve",
+            resolve,
+            "Closes an incident, with what was found out",
+            &[ErrorCode::InvalidState],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    /// Only closed ones, or only open ones.
+    resolved: Option<bool>,
+    kind: Option<String>,
+    partner_id: Option<String>,
+    transaction_id: Option<TransactionId>,
+}
+
+async fn list(
+    _staff: Staff<IncidentRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Incident>, ApiError> {
+    let filter = Filter {
+        resolved: query.resolved,
+        kind: query.kind,
+        partner_id: query.partner_id,
+        transaction_id: query.transaction_id,
+    };
+    let rows = incident::list(&context, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn resolve(
+    staff: Staff<IncidentWrite>,
+    State(context): State<Context>,
+    Id(id): Id<IncidentId>,
+    request: Keyed<Json<Resolution>>,
+) -> Answer<Data<Incident>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let closed = incident::resolve(&mut unit, id, &request.body.0).await?;
+    let reply = envelope::ok(&closed)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

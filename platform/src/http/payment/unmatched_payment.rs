@@ -1,0 +1,72 @@
+//! `/admin/unmatched-payments`.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::UnmatchedPaymentId;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{IncidentRead, TransactionWrite};
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::unmatched_payment::{self, Assignment};
+use crate::store::payment::unmatched_payment::UnmatchedPayment;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{InvalidState, TerminalNotFound};
+
+    Routes::of("Unmatched payments")
+        .get(
+            "/admin/unmatched-payments",
+            list,
+            "Money that came and could not be attributed, newest first",
+            &[],
+        )
+        .post(
+            "/admin/unmatched-payments/{unmatched_payment_id}/assign",
+            assign,
+            "Says at which till it was paid: it becomes a transaction",
+            &[InvalidState, TerminalNotFound],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    /// `open`, `assigned` or `reversed`.
+    status: Option<String>,
+    partner_id: Option<String>,
+}
+
+async fn list(
+    _staff: Staff<IncidentRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<UnmatchedPayment>, ApiError> {
+    let (status, partner_id) = (query.status.as_deref(), query.partner_id.as_deref());
+    let rows = unmatched_payment::list(&context, status, partner_id, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn assign(
+    staff: Staff<TransactionWrite>,
+    State(context): State<Context>,
+    Id(id): Id<UnmatchedPaymentId>,
+    request: Keyed<Json<Assignment>>,
+) -> Answer<Data<UnmatchedPayment>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let assigned = unmatched_payment::assign(&mut unit, id, request.body.0).await?;
+    let reply = envelope::ok(&assigned)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,350 @@
+//! A SNAP BI partner over HTTP: access token, qr-mpm-generate, query, refund, cancel.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::snap::answer::{Answer, Service};
+use domain::snap::money::Money;
+use domain::snap::order::{
+    CLIENT_CREDENTIALS, CancelRequest, GenerateAnswer, GenerateRequest, QueryRequest,
+    RefundRequest, TokenAnswer, TokenRequest,
+};
+use domain::snap::signature::{
+    CLIENT_KEY_HEADER, ClientSecret, EXTERNAL_ID_HEADER, PrivateKey, SIGNATURE_HEADER, Signed,
+    TIMESTAMP_HEADER, sign_token_request,
+};
+use domain::snap::{TOKEN_LIFETIME_S, timestamp};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Client, Url};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::breaker::Breaker;
+use crate::clock::Clock;
+use crate::service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
+
+const TOKEN_PATH: &str = "/v1.0/access-token/b2b";
+/// The longest answer that is read, bytes.
+const ANSWER_LEN_MAX: usize = 64 * 1024;
+/// The pause after the first failure; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// A token is renewed this long before it is over.
+const TOKEN_SPARE: TimeDelta = TimeDelta::seconds(30);
+
+/// What is agreed with the partner, and how patient we are.
+pub struct Settings {
+    /// Before `/v1.0/…`.
+    pub url: Url,
+    /// Who we are to it.
+    pub client_id: String,
+    /// Signs our requests for tokens.
+    pub key: PrivateKey,
+    /// Signs everything else.
+    pub secret: ClientSecret,
+    /// CHANNEL-ID.
+    pub channel_id: String,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// Of a question that may be repeated.
+    pub attempts_max: u32,
+    /// In a row, until the partner is left alone.
+    pub failures_max: u32,
+    /// For how long it is.
+    pub pause: Duration,
+}
+
+/// A client of one partner.
+pub struct SnapClient {
+    http: Client,
+    settings: Settings,
+    clock: Clock,
+    token: Mutex<Option<Token>>,
+    breaker: Breaker,
+}
+
+#[derive(Clone)]
+struct Token {
+    text: String,
+    good_until: DateTime<Utc>,
+}
+
+/// How one attempt ended without an answer that is of use.
+enum Failure {
+    /// Nothing came, or a fault of the partner's: to be tried again.
+    Away(String),
+    /// Our token is over: to be tried again with another.
+    Token,
+    /// Its last word.
+    Refused(PartnerError),
+}
+
+impl SnapClient {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A TLS library that cannot be set up.
+    pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let mut http = Client::builder()
+            .timeout(settings.timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("qris-soundbox/", env!("CARGO_PKG_VERSION")));
+        if settings.url.scheme() == "http" {
+            // A loopback address: no proxy is asked for it.
+            http = http.no_proxy();
+        }
+        Ok(Self {
+            http: http.build().context("cannot make an HTTP client")?,
+            breaker: Breaker::new(settings.failures_max, settings.pause),
+            settings,
+            clock,
+            token: Mutex::new(None),
+        })
+    }
+
+    /// Asks until there is an answer, at most `attempts_max` times.
+    async fn ask(
+        &self,
+        service: Service,
+        path: &str,
+        body: &impl Serialize,
+        attempts_max: u32,
+    ) -> Result<Vec<u8>, PartnerError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| PartnerError::Unreadable(error.to_string()))?;
+        let mut pause = PAUSE_FIRST;
+        let mut renewed = false;
+        let mut attempt = 1;
+        loop {
+            if !self.breaker.admits(Instant::now()) {
+                return Err(PartnerError::Away("it is left alone for a while".into()));
+            }
+            let problem = match self.attempt(path, &body).await {
+                Ok(answer) => {
+                    self.breaker.succeeded();
+                    return Ok(answer);
+                }
+                Err(Failure::Refused(error)) => {
+                    self.breaker.succeeded();
+                    return Err(error);
+                }
+                Err(Failure::Token) if !renewed => {
+                    self.breaker.succeeded();
+                    renewed = true;
+                    *self.token.lock().await = None;
+                    continue;
+                }
+                Err(Failure::Token) => {
+                    self.breaker.succeeded();
+                    return Err(PartnerError::Refused {
+                        code: "401".into(),
+                        message: "it does not take its own token".into(),
+                    });
+                }
+                Err(Failure::Away(problem)) => problem,
+            };
+            self.breaker.failed(Instant::now());
+            metrics::counter!("partner_failures_total", "service" => service.code()).increment(1);
+            if attempt >= attempts_max {
+                return Err(PartnerError::Away(problem));
+            }
+            attempt += 1;
+            tokio::time::sleep(rand::random_range(pause / 2..=pause)).await;
+            pause *= 2;
+        }
+    }
+
+    async fn attempt(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let token = self.token().await?;
+        let url = self.url(path)?;
+        let now = timestamp(self.clock.now());
+        let signed = Signed {
+            method: "POST",
+            path: url.path(),
+            body,
+            timestamp: &now,
+        };
+        let request = self
+            .http
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, format!("Bearer {token}"))
+            .header(TIMESTAMP_HEADER, &now)
+            .header(
+                SIGNATURE_HEADER,
+                signed.sign_symmetric(&self.settings.secret, &token),
+            )
+            .header("x-partner-id", &self.settings.client_id)
+            .header(EXTERNAL_ID_HEADER, self.external_id())
+            .header("channel-id", &self.settings.channel_id)
+            .body(body.to_vec());
+        send(request).await
+    }
+
+    /// The token in hand, or a new one. One request at a time asks for it.
+    async fn token(&self) -> Result<String, Failure> {
+        let mut held = self.token.lock().await;
+        let now = self.clock.now();
+        if let Some(token) = held.as_ref().filter(|token| now < token.good_until) {
+            return Ok(token.text.clone());
+        }
+        let time = timestamp(now);
+        let settings = &self.settings;
+        let grant = TokenRequest {
+            grant_type: CLIENT_CREDENTIALS.to_owned(),
+        };
+        let request = self
+            .http
+            .post(self.url(TOKEN_PATH)?)
+            .header(CLIENT_KEY_HEADER, &settings.client_id)
+            .header(
+                SIGNATURE_HEADER,
+                sign_token_request(&settings.key, &settings.client_id, &time),
+            )
+            .header(TIMESTAMP_HEADER, time)
+            .json(&grant);
+        let answer = send(request).await?;
+        let answer: TokenAnswer = serde_json::from_slice(&answer)
+            .map_err(|_| Failure::Refused(PartnerError::Unreadable("its token".into())))?;
+        let lifetime = answer
+            .expires_in
+            .parse()
+            .unwrap_or(i64::from(TOKEN_LIFETIME_S));
+        *held = Some(Token {
+            text: answer.access_token.clone(),
+            good_until: now + TimeDelta::seconds(lifetime.clamp(0, 86_400)) - TOKEN_SPARE,
+        });
+        Ok(answer.access_token)
+    }
+
+    /// The partner's URL may have a path of its own, which is signed too.
+    fn url(&self, path: &str) -> Result<Url, Failure> {
+        let mut url = self.settings.url.clone();
+        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&whole);
+        Ok(url)
+    }
+
+    /// A number that no request of the day has: SNAP's is numeric and has at most 36 digits.
+    fn external_id(&self) -> String {
+        let uuid = self.clock.uuid().as_u128();
+        format!("{:036}", uuid % 10_u128.pow(36))
+    }
+}
+
+/// Sends a request; an answer of the 2xx kind whose code says so too is one.
+async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+    let away = |error: reqwest::Error| Failure::Away(error.without_url().to_string());
+    let mut response = request.send().await.map_err(away)?;
+    let status = response.status();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(away)? {
+        if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
+            let error = PartnerError::Unreadable("its answer is too long".into());
+            return Err(Failure::Refused(error));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if status.is_server_error() {
+        return Err(Failure::Away(format!("it answered {status}")));
+    }
+    let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| {
+        Failure::Refused(PartnerError::Unreadable(format!("its answer ({status})")))
+    })?;
+    let code = answer.response_code.as_str();
+    if status.is_success() && code.starts_with('2') {
+        return Ok(bytes);
+    }
+    if status.as_u16() == 401 && code.ends_with("01") {
+        return Err(Failure::Token);
+    }
+    Err(Failure::Refused(PartnerError::Refused {
+        code: code.chars().take(16).collect(),
+        message: answer.response_message.chars().take(200).collect(),
+    }))
+}
+
+impl QrPartner for SnapClient {
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Asked once: the box repeats its request, and then the partner knows the order by our transaction.
+    fn generate<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Issued, PartnerError>> {
+        async move {
+            let body = GenerateRequest {
+                partner_reference_no: order.id,
+                amount: Money::of(order.amount),
+                merchant_id: order.registration.nmid.to_string(),
+                terminal_id: order.terminal_label.to_string(),
+                validity_period: timestamp(order.expires_at),
+            };
+            let path = "/v1.0/qr/qr-mpm-generate";
+            let answer = self.ask(Service::Generate, path, &body, 1).await?;
+            let answer: GenerateAnswer = serde_json::from_slice(&answer)
+                .map_err(|_| PartnerError::Unreadable("its code".into()))?;
+            Ok(Issued {
+                qr_payload: answer.qr_content,
+                qr_reference: None,
+                reference_no: answer.reference_no,
+            })
+        }
+        .boxed()
+    }
+
+    fn query<'a>(&'a self, named: &'a Named) -> BoxFuture<'a, Result<Vec<u8>, PartnerError>> {
+        async move {
+            let body = QueryRequest {
+                original_reference_no: named.reference_no.clone(),
+                original_partner_reference_no: named.id,
+                service_code: Service::Generate.code().to_owned(),
+                merchant_id: named.nmid.clone(),
+            };
+            let attempts = self.settings.attempts_max;
+            self.ask(Service::Query, "/v1.0/qr/qr-mpm-query", &body, attempts)
+                .await
+        }
+        .boxed()
+    }
+
+    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>> {
+        async move {
+            let body = RefundRequest {
+                original_reference_no: refund.partner_reference.clone(),
+                original_partner_reference_no: refund.id,
+                partner_refund_no: refund.id.to_string(),
+                refund_amount: Money::of(refund.amount),
+                merchant_id: refund.nmid.clone(),
+                reason: refund.reason.clone(),
+            };
+            let attempts = self.settings.attempts_max;
+            self.ask(Service::Refund, "/v1.0/qr/qr-mpm-refund", &body, attempts)
+                .await
+                .map(drop)
+        }
+        .boxed()
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        named: &'a Named,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), PartnerError>> {
+        async move {
+            let body = CancelRequest {
+                original_reference_no: named.reference_no.clone(),
+                original_partner_reference_no: named.id,
+                merchant_id: named.nmid.clone(),
+                reason: reason.to_owned(),
+            };
+            let attempts = self.settings.attempts_max;
+            self.ask(Service::Cancel, "/v1.0/qr/qr-mpm-cancel", &body, attempts)
+                .await
+                .map(drop)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,128 @@
+//! What money writes: a sale of its own, ledger lines, a reversal. All of it inside the caller's database transaction.
+
+use chrono::{DateTime, Utc};
+use domain::ledger::{Posting, Side};
+use domain::transaction::{QrType, TransactionStatus};
+use wire::ids::TransactionId;
+use wire::{Rupiah, ids::OutletId, ids::TerminalId};
+
+use crate::service::money::fee;
+use crate::service::{Result, Unit};
+use crate::store;
+use crate::store::payment::transaction::{Cause, Transaction};
+use crate::store::shop::merchant::Merchant;
+
+/// A payment that makes its own transaction: one on a printed code, or one that an operator attributes.
+pub(super) struct Sale<'a> {
+    pub(super) merchant: &'a Merchant,
+    pub(super) outlet_id: OutletId,
+    pub(super) terminal_id: TerminalId,
+    pub(super) partner_id: &'a str,
+    pub(super) partner_reference: &'a str,
+    pub(super) amount: Rupiah,
+    pub(super) paid_at: DateTime<Utc>,
+    pub(super) rrn: Option<&'a str>,
+    pub(super) issuer: Option<&'a str>,
+    pub(super) cause: Cause<'a>,
+}
+
+impl Sale<'_> {
+    /// The transaction, paid from its beginning, and its ledger lines.
+    pub(super) async fn book(self, unit: &mut Unit) -> Result<Transaction> {
+        let now = unit.now();
+        let cost = fee::of_payment(unit, self.merchant, self.amount, self.paid_at).await?;
+        let transaction = Transaction {
+            id: TransactionId::from_uuid(unit.uuid()),
+            merchant_id: self.merchant.id,
+            outlet_id: self.outlet_id,
+            terminal_id: self.terminal_id,
+            device_id: None,
+            qr_type: QrType::Static.to_string(),
+            amount: self.amount,
+            currency: "IDR".into(),
+            status: TransactionStatus::Paid.to_string(),
+            late: false,
+            fee: Some(cost.fee),
+            net: Some(cost.net),
+            fee_profile_id: Some(self.merchant.fee_profile_id.clone()),
+            fee_version: Some(cost.version),
+            partner_id: self.partner_id.to_owned(),
+            partner_reference: Some(self.partner_reference.to_owned()),
+            rrn: self.rrn.map(str::to_owned),
+            issuer: self.issuer.map(str::to_owned),
+            qr_reference: None,
+            qr_payload: None,
+            request_id: None,
+            created_at: now,
+            expires_at: None,
+            paid_at: Some(self.paid_at),
+            accepted_at: Some(now),
+            settlement_id: None,
+        };
+        store::payment::transaction::insert(unit.conn(), &transaction, self.cause).await?;
+        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
+        post(unit, &transaction, &posting).await?;
+        Ok(transaction)
+    }
+}
+
+/// The ledger lines of an event of `transaction`.
+pub(super) async fn post(
+    unit: &mut Unit,
+    transaction: &Transaction,
+    posting: &Posting,
+) -> Result<()> {
+    let subject = store::money::ledger::Subject {
+        posting_id: unit.uuid(),
+        kind: posting.kind().as_str(),
+        merchant_id: transaction.merchant_id,
+        partner_id: &transaction.partner_id,
+        transaction_id: transaction.id,
+        at: unit.now(),
+    };
+    let on = |side, line: &domain::ledger::Line| {
+        if line.side == side {
+            line.amount
+        } else {
+            Rupiah::ZERO
+        }
+    };
+    let lines: Vec<store::money::ledger::Line> = posting
+        .lines()
+        .iter()
+        .map(|line| store::money::ledger::Line {
+            account: line.account.as_str(),
+            debit: on(Side::Debit, line),
+            credit: on(Side::Credit, line),
+        })
+        .collect();
+    store::money::ledger::insert(unit.conn(), subject, &lines).await?;
+    Ok(())
+}
+
+/// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is
+/// settled already, the next settlement of its merchant takes the refund along.
+pub(super) async fn reverse(
+    unit: &mut Unit,
+    transaction: &Transaction,
+    cause: Cause<'_>,
+) -> Result<()> {
+    let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
+    store::payment::transaction::set_status(
+        unit.conn(),
+        transaction.id,
+        paid.as_str(),
+        reversed.as_str(),
+        cause,
+    )
+    .await?;
+    let cost = transaction
+        .fee
+        .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;
+    let posting = Posting::refund(transaction.amount, cost).map_err(anyhow::Error::from)?;
+    post(unit, transaction, &posting).await?;
+    // What was taken back before it was heard is not announced any more.
+    let now = unit.now();
+    store::payment::notification::cancel_transaction(unit.conn(), transaction.id, now).await?;
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Money that came and could not be attributed.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::Rupiah;
+use wire::ids::{CallbackId, TransactionId, UnmatchedPaymentId};
+
+use crate::store::{Page, exactly_one};
+
+/// Money on its way into the list.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct NewUnmatched<'a> {
+    pub id: UnmatchedPaymentId,
+    pub callback_id: CallbackId,
+    pub partner_id: &'a str,
+    pub partner_reference: &'a str,
+    pub transaction_id: Option<TransactionId>,
+    pub nmid: Option<&'a str>,
+    pub terminal_label: Option<&'a str>,
+    pub amount: Rupiah,
+    pub paid_at: DateTime<Utc>,
+    pub rrn: Option<&'a str>,
+    pub issuer: Option<&'a str>,
+    pub reason: &'a str,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Unmatched money, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct UnmatchedPayment {
+    /// Its id.
+    pub id: UnmatchedPaymentId,
+    /// `open`, `assigned` or `reversed`.
+    pub status: String,
+    /// Who told us of it.
+    pub partner_id: String,
+    /// The partner's name for the money.
+    pub partner_reference: String,
+    /// How much.
+    pub amount: Rupiah,
+    /// When the customer paid.
+    pub paid_at: DateTime<Utc>,
+    /// The merchant that the partner named.
+    pub nmid: Option<String>,
+    /// The till that the partner named.
+    pub terminal_label: Option<String>,
+    /// Retrieval reference number of the switch.
+    pub rrn: Option<String>,
+    /// Who issued the customer's account.
+    pub issuer: Option<String>,
+    /// Why it could not be attributed: `no_such_terminal` or `paid_already`.
+    pub reason: String,
+    /// The transaction that the partner named, which was paid by other money.
+    pub claimed_transaction_id: Option<TransactionId>,
+    /// The transaction that it became.
+    pub transaction_id: Option<TransactionId>,
+    /// When we were told of it.
+    pub created_at: DateTime<Utc>,
+    /// When it was assigned, or reversed.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// By whom.
+    pub closed_by: Option<String>,
+}
+
+struct Row {
+    id: Uuid,
+    status: String,
+    partner_id: String,
+    partner_reference: String,
+    amount: i64,
+    paid_at: DateTime<Utc>,
+    nmid: Option<String>,
+    terminal_label: Option<String>,
+    rrn: Option<String>,
+    issuer: Option<String>,
+    reason: String,
+    transaction_id: Option<Uuid>,
+    assigned_to: Option<Uuid>,
+    created_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    closed_by: Option<String>,
+}
+
+impl From<Row> for UnmatchedPayment {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            status: row.status,
+            partner_id: row.partner_id,
+            partner_reference: row.partner_reference,
+            amount: row.amount.into(),
+            paid_at: row.paid_at,
+            nmid: row.nmid,
+            terminal_label: row.terminal_label,
+            rrn: row.rrn,
+            issuer: row.issuer,
+            reason: row.reason,
+            claimed_transaction_id: row.transaction_id.map(TransactionId::from_uuid),
+            transaction_id: row.assigned_to.map(TransactionId::from_uuid),
+            created_at: row.created_at,
+            closed_at: row.closed_at,
+            closed_by: row.closed_by,
+        }
+    }
+}
+
+/// Keeps money that could not be attributed; once for each reference.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO unmatched_payments (id, callback_id, partner_id, partner_reference, transaction_id, nmid, terminal_label,
+             amount, paid_at, rrn, issuer, reason, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT ON CONSTRAINT unmatched_payments_reference_unique DO NOTHING",
+        unmatched.id.as_uuid(),
+        unmatched.callback_id.as_uuid(),
+        unmatched.partner_id,
+        unmatched.partner_reference,
+        unmatched.transaction_id.map(TransactionId::as_uuid),
+        unmatched.nmid,
+        unmatched.terminal_label,
+        unmatched.amount.to_i64(),
+        unmatched.paid_at,
+        unmatched.rrn,
+        unmatched.issuer,
+        unmatched.reason,
+        unmatched.created_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One of them.
+///
+/// # Errors
+/// The database's.
+pub async fn find(
+    conn: &mut PgConnection,
+    id: UnmatchedPaymentId,
+) -> sqlx::Result<Option<UnmatchedPayment>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
+             transaction_id, assigned_to, created_at, closed_at, closed_by
+         FROM unmatched_payments WHERE id = $1",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(UnmatchedPayment::from))
+}
+
+/// The money of a partner that has this reference. Whoever asks holds the reference's lock.
+///
+/// # Errors
+/// The database's.
+pub async fn find_by_reference(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    partner_reference: &str,
+) -> sqlx::Result<Option<UnmatchedPayment>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
+             transaction_id, assigned_to, created_at, closed_at, closed_by
+         FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2",
+        partner_id,
+        partner_reference
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(UnmatchedPayment::from))
+}
+
+/// Them, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    status: Option<&str>,
+    partner_id: Option<&str>,
+    page: Page,
+) -> sqlx::Result<Vec<UnmatchedPayment>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
+             transaction_id, assigned_to, created_at, closed_at, closed_by
+         FROM unmatched_payments
+         WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        status,
+        partner_id,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(UnmatchedPayment::from).collect())
+}
+
+/// What open money became, and by whom.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Closing<'a> {
+    pub assigned_to: Option<TransactionId>,
+    pub closed_at: DateTime<Utc>,
+    pub closed_by: &'a str,
+}
+
+/// open → assigned (with a transaction) or reversed (without one).
+///
+/// # Errors
+/// The database's; `RowNotFound` when it is no longer open.
+pub async fn close(
+    conn: &mut PgConnection,
+    id: UnmatchedPaymentId,
+    closing: Closing<'_>,
+) -> sqlx::Result<()> {
+    let status = if closing.assigned_to.is_some() {
+        "assigned"
+    } else {
+        "reversed"
+    };
+    let result = sqlx::query!(
+        "UPDATE unmatched_payments SET status = $2, assigned_to = $3, closed_at = $4, closed_by = $5
+         WHERE id = $1 AND status = 'open'",
+        id.as_uuid(),
+        status,
+        closing.assigned_to.map(TransactionId::as_uuid),
+        closing.closed_at,
+        closing.closed_by
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}

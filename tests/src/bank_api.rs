@@ -1,0 +1,295 @@
+//! The bank's own API: codes on demand, over real HTTP. It believes only what is signed, and does as it is told to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+use aws_lc_rs::{digest, hmac};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::qris::{QrisCode, Reference};
+use domain::registration::Registration;
+use platform::config::{Config, QrisPartnerApi};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use wire::Rupiah;
+
+use crate::shop::text as field;
+use crate::snap::{self, BANK};
+use crate::world::World;
+
+/// Who we are to the bank.
+const CLIENT: &str = "soundbox";
+/// The secret of what we sign.
+const SECRET: &str = "the secret that the bank gave us";
+/// What its merchants are called.
+pub const NMID: &str = "ID1020021181745";
+/// The merchant's number at the bank.
+pub const PAN: &str = "936008980255996627";
+
+/// What the bank does when it is asked for a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// Gives it.
+    Good,
+    /// Says nothing.
+    Silent,
+    /// Is broken.
+    Broken,
+    /// Refuses.
+    Refusing,
+    /// Gives one that asks for another amount.
+    Wrong,
+}
+
+struct Inner {
+    key: RsaKeyPair,
+    mood: watch::Sender<Mood>,
+    /// Every request that was believed: path and body.
+    heard: Mutex<Vec<(String, Value)>>,
+    /// `latestTransactionStatus` by transaction.
+    statuses: Mutex<HashMap<String, String>>,
+}
+
+/// The bank's API.
+#[derive(Clone)]
+pub struct BankApi {
+    address: SocketAddr,
+    inner: Arc<Inner>,
+}
+
+impl BankApi {
+    /// Opens it.
+    pub async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (key, _) = snap::new_key();
+        let inner = Arc::new(Inner {
+            key,
+            mood: watch::channel(Mood::Good).0,
+            heard: Mutex::default(),
+            statuses: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/api/v1.0/access-token/b2b", post(token))
+            .route("/api/v1.0/qr/qr-mpm-generate", post(generate))
+            .route("/api/v1.0/qr/qr-mpm-query", post(query))
+            .route("/api/v1.0/qr/qr-mpm-refund", post(done))
+            .route("/api/v1.0/qr/qr-mpm-cancel", post(done))
+            .with_state(inner.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, inner }
+    }
+
+    /// Makes it the API of the bank among the partners.
+    pub fn configure(&self, config: &mut Config) {
+        let write = |name: &str, text: &str| {
+            let file = config.data_dir.join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let api = QrisPartnerApi {
+            url: format!("http://{}/api", self.address),
+            client_id: CLIENT.to_owned(),
+            private_key_file: write("our.pem", &snap::private_pem(&self.inner.key)),
+            secret_files: vec![write("our.secret", SECRET)],
+            secret_envs: Vec::new(),
+            channel_id: "95221".to_owned(),
+        };
+        config.qris_partners.get_mut(BANK).unwrap().api = Some(api);
+    }
+
+    /// From now on.
+    pub fn be(&self, mood: Mood) {
+        self.inner.mood.send_replace(mood);
+    }
+
+    /// What it says of a payment when it is asked.
+    pub fn knows(&self, id: wire::TransactionId, status: &str) {
+        let mut statuses = self.inner.statuses.lock().unwrap();
+        statuses.insert(id.to_string(), status.to_owned());
+    }
+
+    /// What it was asked at a path that ends so.
+    pub fn heard(&self, path: &str) -> Vec<Value> {
+        let heard = self.inner.heard.lock().unwrap();
+        heard
+            .iter()
+            .filter(|(at, _)| at.ends_with(path))
+            .map(|(_, body)| body.clone())
+            .collect()
+    }
+}
+
+/// A till of a merchant that the bank knows.
+pub async fn till(world: &World) -> wire::TerminalId {
+    let admin = world.admin();
+    let merchant = json!({
+        "legal_name": "PT Warung Sari", "brand_name": "Warung Sari", "merchant_criteria": "UME",
+        "nmid": NMID, "merchant_pan": PAN,
+    });
+    let merchant = admin
+        .post("/admin/merchants", &merchant)
+        .await
+        .expect(201)
+        .data();
+    let id = field(&merchant, "id");
+    let approve = format!("/admin/merchants/{id}/approve");
+    let _ = admin.post(&approve, &json!({})).await.expect(200);
+    let outlet = json!({ "name": "Pusat", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110" });
+    let path = format!("/admin/merchants/{id}/outlets");
+    let outlet = admin.post(&path, &outlet).await.expect(201).data();
+    let path = format!("/admin/outlets/{}/terminals", field(&outlet, "id"));
+    let terminal = admin
+        .post(&path, &json!({ "name": "Kasir" }))
+        .await
+        .expect(201)
+        .data();
+    field(&terminal, "id").parse().unwrap()
+}
+
+type Reply = (StatusCode, axum::Json<Value>);
+
+fn reply(code: &str, more: Value) -> Reply {
+    let mut body = json!({ "responseCode": code, "responseMessage": "as it is" });
+    let fields = more.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(fields);
+    let status = StatusCode::from_u16(code[..3].parse().unwrap()).unwrap();
+    (status, axum::Json(body))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Reply {
+    let signed = format!(
+        "{}|{}",
+        text(&headers, "x-client-key"),
+        text(&headers, "x-timestamp")
+    );
+    let signature = STANDARD
+        .decode(text(&headers, "x-signature"))
+        .unwrap_or_default();
+    let good = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, bank.key.public_key().as_ref())
+        .verify(signed.as_bytes(), &signature)
+        .is_ok();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    if !good
+        || text(&headers, "x-client-key") != CLIENT
+        || body["grantType"] != "client_credentials"
+    {
+        return reply("4017300", json!({}));
+    }
+    let token = json!({ "accessToken": "the-token", "tokenType": "Bearer", "expiresIn": "900" });
+    reply("2007300", token)
+}
+
+/// What a request says, if it is signed as it must be.
+fn believe(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+    let hash = hex::encode(digest::digest(&digest::SHA256, body));
+    let (path, time) = (uri.path(), text(headers, "x-timestamp"));
+    let signed = format!("POST:{path}:the-token:{hash}:{time}");
+    let key = hmac::Key::new(hmac::HMAC_SHA512, SECRET.as_bytes());
+    let signature = STANDARD.decode(text(headers, "x-signature")).ok()?;
+    hmac::verify(&key, signed.as_bytes(), &signature).ok()?;
+    let numeric = text(headers, "x-external-id")
+        .bytes()
+        .all(|byte| byte.is_ascii_digit());
+    if text(headers, "x-partner-id") != CLIENT || !numeric {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let entry = (path.to_owned(), body.clone());
+    bank.heard.lock().unwrap().push(entry);
+    Some(body)
+}
+
+async fn generate(
+    State(bank): State<Arc<Inner>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let Some(body) = believe(&bank, &uri, &headers, &body) else {
+        return reply("4014700", json!({}));
+    };
+    let mut mood = bank.mood.subscribe();
+    let now = *mood.borrow_and_update();
+    match now {
+        Mood::Silent => {
+            // Until it is in another mood; the platform does not wait so long.
+            let _ = mood.changed().await;
+        }
+        Mood::Broken => return reply("5004700", json!({})),
+        Mood::Refusing => return reply("4034714", json!({})),
+        Mood::Good | Mood::Wrong => {}
+    }
+    let amount = body["amount"]["value"].as_str().unwrap();
+    let mut amount: i64 = amount.strip_suffix(".00").unwrap().parse().unwrap();
+    if now == Mood::Wrong {
+        amount += 1;
+    }
+    let registration = Registration {
+        acquirer_guid: "ID.CO.BANK.WWW".parse().unwrap(),
+        pan: PAN.parse().unwrap(),
+        merchant_id: "000000000000001".parse().unwrap(),
+        criteria: domain::qris::MerchantCriteria::Ume,
+        nmid: body["merchantId"].as_str().unwrap().parse().unwrap(),
+        mcc: "5812".parse().unwrap(),
+        name: "Warung Sari".to_owned(),
+        city: "JAKARTA".to_owned(),
+        postal_code: None,
+    };
+    let code = QrisCode::dynamic(
+        &registration,
+        Rupiah::from_i64(amount),
+        &Reference::from_u128(7),
+        None,
+    );
+    let code = json!({
+        "referenceNo": "ORDER-1",
+        "partnerReferenceNo": body["partnerReferenceNo"],
+        "qrContent": code.unwrap().to_string(),
+    });
+    reply("2004700", code)
+}
+
+async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
+    let Some(body) = believe(&bank, &uri, &headers, &body) else {
+        return reply("4015100", json!({}));
+    };
+    let id = body["originalPartnerReferenceNo"].as_str().unwrap();
+    let statuses = bank.statuses.lock().unwrap();
+    let status = statuses.get(id).map_or("03", String::as_str);
+    let known = json!({
+        "originalReferenceNo": body["originalReferenceNo"],
+        "originalPartnerReferenceNo": id,
+        "serviceCode": "47",
+        "latestTransactionStatus": status,
+        "amount": { "value": "50000.00", "currency": "IDR" },
+    });
+    reply("2005100", known)
+}
+
+async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
+    let service = if uri.path().ends_with("refund") {
+        "78"
+    } else {
+        "77"
+    };
+    match believe(&bank, &uri, &headers, &body) {
+        Some(_) => reply(&format!("200{service}00"), json!({})),
+        None => reply(&format!("401{service}00"), json!({})),
+    }
+}

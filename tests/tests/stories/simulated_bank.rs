@@ -1,0 +1,115 @@
+//! The simulator's bank against the platform: neither knows the other's code, and everything goes wrong on the way.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use device_sim::api::Api;
+use device_sim::bank::{self, Bank};
+use device_sim::faults::Faults;
+use device_sim::output::Output;
+use device_sim::partner::Partner;
+use device_sim::partner::snap::{PublicKey, Snap, key};
+use platform::config::NotifySignature::Symmetric;
+use platform::config::QrisPartnerApi;
+use serde_json::json;
+use tests::bank_api::till;
+use tests::snap::{self, BANK, SECRET};
+use tests::{Credentials, World, books, eventually};
+use tokio_util::sync::CancellationToken;
+
+const PAYMENTS: u64 = 24;
+const SEED: u64 = 11;
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+async fn paid(world: &World) -> i64 {
+    let query = "SELECT count(*) FROM transactions WHERE status = 'paid'";
+    books::count(&world.pool, query).await
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_once() {
+    let address = free_address();
+    let (bank_key, bank_pem) = snap::new_key();
+    let (our_key, our_pem) = snap::new_key();
+    let world = World::with(|config| {
+        snap::configure(config, &bank_pem, Symmetric);
+        let write = |name: &str, text: &str| {
+            let file = config.data_dir.join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let api = QrisPartnerApi {
+            url: format!("http://{address}"),
+            client_id: "soundbox".to_owned(),
+            private_key_file: write("our.pem", &snap::private_pem(&our_key)),
+            secret_files: vec![write("our.secret", SECRET)],
+            secret_envs: Vec::new(),
+            channel_id: "95221".to_owned(),
+        };
+        config.qris_partners.get_mut(BANK).unwrap().api = Some(api);
+        config.payments.partner_timeout_ms = 20_000;
+    })
+    .await;
+    let faults = Faults {
+        lost: 25,
+        duplicated: 40,
+        wrong_amount: 25,
+        reordered: 25,
+        delay_s_max: 1,
+    };
+    let api = Api::new(&world.url(), world.app().root_pem()).unwrap();
+    let voice = Snap::new(SECRET, &snap::private_pem(&bank_key)).unwrap();
+    let bank = Bank {
+        partner: Partner::snap(api, BANK.to_owned(), voice),
+        secret: key(SECRET),
+        platform_key: PublicKey::from_pem(&our_pem).unwrap(),
+        pay_after: Some(Duration::from_millis(20)),
+        faults,
+        seed: SEED,
+        output: Output::new(true),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(bank::run(bank, address, stop.clone()));
+
+    let terminal = till(&world).await;
+    let credentials = Credentials::at(&world, terminal).await;
+    for number in 0..PAYMENTS {
+        let request = format!("r{number}");
+        let wanted = json!({ "amount": 1_000 + number, "currency": "IDR", "request_id": request });
+        let _ = credentials
+            .ask_qr(&world, &request, &wanted)
+            .await
+            .expect(201);
+    }
+    let told = (0..PAYMENTS)
+        .filter(|number| !faults.plan(SEED, *number).is_empty())
+        .count();
+    let told = i64::try_from(told).unwrap();
+    let all = i64::try_from(PAYMENTS).unwrap();
+    assert!(told < all, "some callbacks are lost");
+    eventually("all that is told of", || async {
+        (paid(&world).await == told).then_some(())
+    })
+    .await;
+    // The rest is asked for before the codes run out.
+    world.later(275);
+    eventually("all that was paid", || async {
+        (paid(&world).await == all).then_some(())
+    })
+    .await;
+    books::must_balance(&world.pool).await;
+    let count = async |query| books::count(&world.pool, query).await;
+    let announced = "SELECT count(DISTINCT transaction_id) FROM notifications";
+    assert_eq!(count(announced).await, all);
+    assert_eq!(count("SELECT count(*) FROM notifications").await, all);
+    let sales = "SELECT count(DISTINCT posting_id) FROM ledger_entries WHERE kind = 'sale'";
+    assert_eq!(count(sales).await, all);
+    let wrong = "SELECT count(*) FROM incidents WHERE kind = 'amount_mismatch'";
+    assert!(count(wrong).await > 0);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
