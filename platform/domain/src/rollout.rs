@@ -299,12 +299,18 @@ impl Guard {
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
-    /// Whether updated boxes are heard so much less than the rest that the rollout aborts. A rest without payments is
-    /// taken for one that is always heard: to hold a rollout costs little.
+    /// Whether updated boxes are heard so much less than the rest that the rollout aborts. A rest that is too small a
+    /// sample is taken for one that is always heard: to hold a rollout costs little.
     pub fn aborts(&self, updated: Heard, rest: Heard) -> bool {
-        if updated.payments < u64::from(self.unheard_min_sample) {
+        let sample = u64::from(self.unheard_min_sample);
+        if updated.payments < sample {
             return false;
         }
+        let rest = if rest.payments < sample {
+            Heard::default()
+        } else {
+            rest
+        };
         // updated.unheard / updated.payments ≥ rest.unheard / rest.payments + rise / 100, without fractions.
         let rest_payments = u128::from(rest.payments.max(1));
         let rise = u128::from(self.unheard_rise_percent);
@@ -418,6 +424,7 @@ mod tests {
         );
         assert!(aborts((100, 15), (1000, 100)));
         assert!(aborts((20, 1), (0, 0)));
+        assert!(aborts((100, 5), (19, 19)), "the rest says nothing yet");
         assert!(!aborts((1000, 0), (0, 0)));
     }
 

@@ -156,10 +156,17 @@ async fn a_step_waits_for_its_last_order_and_one_that_times_out_counts_as_failed
         (progress["queued"] == 1).then_some(())
     })
     .await;
-    // Time passes, and nothing more goes out: the canary has not answered.
+    // Time passes, and nothing more goes out: the canary has not answered. Another bulk command, which is looked at
+    // after this one, shows that somebody looked.
     world.later(20);
-    let waiting = books::count(&world.pool, "SELECT count(*) FROM commands").await;
-    assert_eq!(waiting, 1);
+    let witness = json!({ "type": "play_test", "query": {}, "rollout": quick() });
+    let witness = order(&world.admin(), &witness).await.expect(201).data();
+    eventually("a look at the one behind it", || async {
+        let progress = &view(&world, &text(&witness, "id")).await["progress"];
+        (progress["pending"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(view(&world, &id).await["progress"]["pending"], 2);
     world.later(60);
     let aborted = stands(&world, &id, "aborted").await;
     assert_eq!(aborted["progress"]["timeout"], 1, "{aborted}");

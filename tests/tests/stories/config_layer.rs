@@ -301,7 +301,7 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
 /// More boxes than one batch has, and the platform dies on the way.
 #[tokio::test]
 async fn a_change_of_the_fleet_reaches_every_box_through_a_crash() {
-    const BOXES: usize = 700;
+    const BOXES: usize = 600;
     let mut world = World::new().await;
     let mut file = "serial_number,model,capabilities\n".to_owned();
     for number in 0..BOXES {

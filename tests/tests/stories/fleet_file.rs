@@ -206,7 +206,7 @@ async fn an_export_has_every_box_and_no_formula() {
     let world = World::new().await;
     let admin = world.admin();
     let mut file = "serial_number,model,capabilities,tags\n".to_owned();
-    for number in 0..1_000 {
+    for number in 0..600 {
         writeln!(file, "E-{number:04},SB-1,speaker,bulk").unwrap();
     }
     let _ = admin
@@ -226,7 +226,7 @@ async fn an_export_has_every_box_and_no_formula() {
         "{}",
         lines[0]
     );
-    assert_eq!(lines.len(), 1_002);
+    assert_eq!(lines.len(), 602);
     assert!(
         lines[1].contains("ODD-1,\"'=1+1, \"\"new\"\"\",speaker,mqtt,registered,"),
         "{}",
@@ -236,7 +236,7 @@ async fn an_export_has_every_box_and_no_formula() {
         .iter()
         .map(|line| line.split(',').nth(1).unwrap())
         .collect();
-    assert_eq!(serials.len(), 1_001);
+    assert_eq!(serials.len(), 601);
     let some = support
         .get("/admin/devices/export.csv?q=E-000")
         .await

@@ -21,7 +21,7 @@ use crate::store::fleet::device::{DeviceView, Filter};
 use crate::store::{Page, Scope};
 
 /// How many boxes of an export are read at once.
-const EXPORT_PAGE: i64 = 1_000;
+const EXPORT_PAGE: i64 = 500;
 const EXPORT_COLUMNS: [&str; 17] = [
     "id",
     "serial_number",

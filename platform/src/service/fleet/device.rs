@@ -79,7 +79,10 @@ pub async fn create(unit: &mut Unit, new: NewDevice) -> Result<Registered> {
     let mut checks = Checks::default();
     let new = check_new(&mut checks, new);
     checks.finish()?;
-    register(unit, new).await
+    store::fleet::config_layer::hold_fleet(unit.conn()).await?;
+    let registered = register(unit, new).await?;
+    config::refresh(unit, &[registered.device.id]).await?;
+    Ok(registered)
 }
 
 /// A new box, checked.
@@ -110,7 +113,8 @@ pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
     }
 }
 
-/// Stores a new box and makes its first activation code.
+/// Stores a new box and makes its first activation code. The caller holds the fleet's layer of configuration, and puts
+/// the layers together.
 pub(super) async fn register(unit: &mut Unit, new: Checked) -> Result<Registered> {
     let now = unit.now();
     let device = Device {
@@ -138,12 +142,10 @@ pub(super) async fn register(unit: &mut Unit, new: Checked) -> Result<Registered
                 error.into()
             }
         })?;
-    store::fleet::config_layer::hold_fleet(unit.conn()).await?;
     let config = config::defaults(unit.context());
     store::fleet::config::insert(unit.conn(), device.id, &config, now).await?;
-    config::refresh(unit, &[device.id]).await?;
-    let view = view(unit, device.id).await?;
-    unit.audit("device.create", device.id, None, Some(json!(view)))
+    let view = DeviceView::from(device);
+    unit.audit("device.create", view.id, None, Some(json!(view)))
         .await?;
     issue_code(unit, view).await
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
+use crate::service::fleet::config;
 use crate::service::fleet::device::{self, Checked, NewDevice};
 use crate::service::{Checks, Error, Result, Unit};
 use crate::store;
@@ -102,6 +103,7 @@ pub async fn import(unit: &mut Unit, file: &str, rows_max: usize) -> Result<Impo
     if !mistakes.is_empty() {
         return Err(Error::Validation(mistakes));
     }
+    store::fleet::config_layer::hold_fleet(unit.conn()).await?;
     let mut devices = Vec::with_capacity(rows.len());
     for (row, new) in rows {
         let registered = device::register(unit, new).await?;
@@ -113,6 +115,8 @@ pub async fn import(unit: &mut Unit, file: &str, rows_max: usize) -> Result<Impo
             activation_code_expires_at: registered.activation_code_expires_at,
         });
     }
+    let ids: Vec<DeviceId> = devices.iter().map(|device| device.id).collect();
+    config::refresh(unit, &ids).await?;
     Ok(Import {
         imported: devices.len(),
         devices,

@@ -72,6 +72,33 @@ pub struct DeviceView {
     pub activated_at: Option<DateTime<Utc>>,
 }
 
+impl From<Device> for DeviceView {
+    /// A device of which nothing is known yet but what was written down.
+    fn from(device: Device) -> Self {
+        Self {
+            id: device.id,
+            serial_number: device.serial_number,
+            model: device.model,
+            capabilities: device.capabilities,
+            communication_mode: device.communication_mode,
+            payload_encoding: device.payload_encoding,
+            status: device.status,
+            tags: device.tags,
+            binding: None,
+            online: false,
+            last_seen_at: None,
+            state: None,
+            firmware_version: None,
+            battery_level: None,
+            network_strength: None,
+            certificate: None,
+            created_at: device.created_at,
+            updated_at: device.updated_at,
+            activated_at: device.activated_at,
+        }
+    }
+}
+
 /// Stores a new device and its rows of presence and sequence numbers.
 ///
 /// # Errors
