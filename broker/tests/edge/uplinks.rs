@@ -252,3 +252,51 @@ async fn quality_2_and_retained_messages_close_the_connection() {
     }
     assert!(world.host.uplinks_begun(0).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_box_that_publishes_too_fast_is_slowed_and_its_payment_acks_are_not() {
+    let world = World::with(Limits {
+        publishes_per_s_max: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = world.connected_box(1).await;
+    let beat = topic(1, Channel::Heartbeat);
+    client.send(&publish(QOS_1, &beat, 1, b"1")).await;
+    client.expect(0x40, &[0, 1]).await;
+    client.send(&publish(QOS_1, &beat, 2, b"2")).await;
+    let ack = topic(1, Channel::PaymentAck);
+    client.send(&publish(QOS_1, &ack, 3, b"3")).await;
+    // Nothing is acknowledged before this is answered, and the payment ack has gone ahead.
+    client.ping().await;
+    let begun = world.host.uplinks_begun(2).await;
+    assert_eq!(begun[1].0, Channel::PaymentAck);
+    // PUBACKs leave in the order in which the messages came.
+    client.expect(0x40, &[0, 2]).await;
+    client.expect(0x40, &[0, 3]).await;
+    assert_eq!(world.host.uplinks_begun(3).await[2].1, &b"2"[..]);
+}
+
+#[tokio::test]
+async fn what_is_slowed_counts_as_unacknowledged() {
+    let world = World::with(Limits {
+        publishes_per_s_max: 1,
+        uplinks_unacknowledged_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let mut client = world.connected_box(1).await;
+    let beat = topic(1, Channel::Heartbeat);
+    client.send(&publish(QOS_1, &beat, 1, b"1")).await;
+    client.expect(0x40, &[0, 1]).await;
+    // Two wait for their turn, quality 0 is dropped behind them, and more of quality 1 is too much.
+    let mut rest = publish(QOS_1, &beat, 2, b"2");
+    rest.extend(publish(QOS_1, &beat, 3, b"3"));
+    rest.extend(publish(QOS_0, &beat, 0, b"dropped"));
+    client.send(&rest).await;
+    client.ping().await;
+    client.send(&publish(QOS_1, &beat, 4, b"4")).await;
+    client.expect_closed().await;
+    let (reason, ..) = world.host.ended(device(1)).await;
+    assert_eq!(reason, EndReason::TooManyUnacknowledged);
+}
