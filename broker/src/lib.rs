@@ -100,6 +100,8 @@ mod downlink;
 mod edge;
 mod fleet_filter;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod host;
 mod limits;
 mod listener;

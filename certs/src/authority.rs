@@ -231,7 +231,7 @@ impl IssuingCa {
             not_before: moment(issuing_x509.validity().not_before)?,
             not_after: moment(issuing_x509.validity().not_after)?,
         };
-        let encode = |der: &CertificateDer<'_>| pem_certificate(der);
+        let encode = |der: &CertificateDer<'_>| to_pem("CERTIFICATE", der);
         Ok(Self {
             validity,
             root_pem: encode(&root),
@@ -436,16 +436,17 @@ fn invalid(file: &Path, reason: &'static str) -> CaError {
     }
 }
 
-fn pem_certificate(der: &CertificateDer<'_>) -> String {
+/// DER as PEM text (RFC 7468) under this label.
+pub(crate) fn to_pem(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut pem = format!("-----BEGIN {label}-----\n");
     // RFC 7468 §2: lines of 64 characters.
     for line in encoded.as_bytes().chunks(64) {
         pem.extend(line.iter().copied().map(char::from));
         pem.push('\n');
     }
-    pem.push_str("-----END CERTIFICATE-----\n");
+    pem.push_str(&format!("-----END {label}-----\n"));
     pem
 }
 

@@ -67,8 +67,13 @@ impl Csr {
             (Some(Ok(der)), None) => der,
             _ => return Err(CsrError::NotPem),
         };
+        Self::from_der_verified(&der)
+    }
+
+    /// [`Csr::parse_verified`] of what stands inside the PEM.
+    pub fn from_der_verified(der: &[u8]) -> Result<Self, CsrError> {
         let (rest, request) =
-            X509CertificationRequest::from_der(&der).map_err(|_| CsrError::Malformed)?;
+            X509CertificationRequest::from_der(der).map_err(|_| CsrError::Malformed)?;
         if !rest.is_empty() {
             return Err(CsrError::Malformed);
         }

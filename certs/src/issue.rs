@@ -236,12 +236,14 @@ impl Validity {
     /// Writes the dates into rcgen's parameters, whose dates are of another library.
     pub(crate) fn apply(self, params: &mut CertificateParams) {
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let since_epoch = |time: DateTime<Utc>| {
-            std::time::Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
-        };
-        params.not_before = epoch + since_epoch(self.not_before);
-        params.not_after = epoch + since_epoch(self.not_after);
+        params.not_before = epoch + whole_seconds(self.not_before);
+        params.not_after = epoch + whole_seconds(self.not_after);
     }
+}
+
+/// The time since 1970, which rcgen's dates can be reached by; what was before is 1970.
+pub(crate) fn whole_seconds(time: DateTime<Utc>) -> std::time::Duration {
+    std::time::Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 fn leaf(subject: DistinguishedName, purpose: ExtendedKeyUsagePurpose) -> CertificateParams {

@@ -5,6 +5,7 @@
 //! here, so that the broker, the HTTPS listener and the simulator cannot disagree about it:
 //!
 //! - [`authority`]: the two-level CA (an offline root, an issuing CA at run time) and its files,
+//! - [`crl`]: signed lists of revoked certificates, for brokers that cannot ask the registry,
 //! - [`csr`]: a certificate signing request, believed only for its public key,
 //! - [`issue`]: the certificates that the issuing CA signs for devices, services and our servers,
 //! - [`identity`]: who a verified peer certificate stands for,
@@ -15,6 +16,7 @@
 //! devices does, and asks by serial number.
 
 pub mod authority;
+pub mod crl;
 pub mod csr;
 pub mod identity;
 pub mod issue;

@@ -59,6 +59,9 @@ pub struct Pki {
     pub server_certificate_file: PathBuf,
     pub server_key_file: PathBuf,
     pub device_certificate_days: u32,
+    pub crl_file: PathBuf,
+    pub crl_refresh_s: u32,
+    pub crl_valid_h: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -312,6 +315,16 @@ impl Config {
             != self.pki.server_key_file.as_os_str().is_empty()
         {
             bail!("configuration: pki.server_certificate_file and pki.server_key_file go together");
+        }
+        // A list is signed anew in the middle of its time, by a job that must have run twice until then.
+        let (refresh_s, valid_s) = (
+            self.pki.crl_refresh_s,
+            u64::from(self.pki.crl_valid_h) * 3600,
+        );
+        if refresh_s == 0 || u64::from(refresh_s) * 4 > valid_s {
+            bail!(
+                "configuration: pki.crl_refresh_s must be at least 1 and at most a quarter of pki.crl_valid_h"
+            );
         }
         if self.payments.amount_max < 1 {
             bail!("configuration: payments.amount_max must be at least 1");

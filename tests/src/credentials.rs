@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use certs::csr::{KeyAndCsr, KeyKind};
+use certs::identity::PeerIdentity;
 use certs::tls::{chain_from_pem, client_config, key_from_pem, roots_from_pem};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -180,6 +181,32 @@ impl Credentials {
             Vec::new(),
         )
         .unwrap()
+    }
+
+    /// Its certificate's serial number, hex.
+    pub fn certificate_serial(&self) -> String {
+        let chain = chain_from_pem(&self.chain_pem).unwrap();
+        PeerIdentity::from_der(&chain[0]).unwrap().serial
+    }
+
+    /// Gets new credentials in the place of these, for a new key.
+    pub async fn renew(&self, world: &World, api: &Api) -> Self {
+        let key = new_key();
+        let answer = api
+            .post(
+                "/device/provision/refresh-credential",
+                &json!({ "csr": key.csr_pem() }),
+            )
+            .await
+            .expect(200)
+            .data();
+        assert_eq!(answer["device_id"], json!(self.device_id));
+        let registered = Registered {
+            device_id: self.device_id,
+            serial_number: self.serial_number.clone(),
+            activation_code: String::new(),
+        };
+        registered.keep(world, &key, &answer)
     }
 
     /// HTTPS as this box, by its token.

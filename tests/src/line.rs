@@ -128,6 +128,15 @@ impl Line {
             .unwrap();
     }
 
+    /// Publishes with QoS 1 without waiting for anything; whether there was a connection to publish on.
+    pub async fn try_send(&mut self, topic: &str, payload: Vec<u8>) -> bool {
+        let sent = self
+            .client
+            .publish(topic, QoS::AtLeastOnce, false, payload)
+            .await;
+        sent.is_ok()
+    }
+
     /// Publishes with QoS 1; whether it was acknowledged before the connection ended. Nothing else may be on its way.
     pub async fn publish(&mut self, topic: &str, payload: Vec<u8>) -> bool {
         self.send(topic, payload).await;

@@ -49,6 +49,8 @@ pub struct Partner {
 /// A merchant of the demonstration.
 #[derive(Deserialize)]
 pub struct Merchant {
+    /// Who they are.
+    pub merchant_id: String,
     /// Their outlets.
     pub outlet_ids: Vec<String>,
 }

@@ -85,30 +85,24 @@ impl World {
             _database: database,
         };
         world.start().await;
-        world.admin_token = world.token(Role::Admin).await;
+        // Good for stories that go on for months.
+        world.admin_token = world
+            .token_for(Role::Admin, None, TimeDelta::days(400))
+            .await;
         world
     }
 
     /// Starts the platform on what an earlier run left.
     pub async fn start(&mut self) {
         assert!(self.life.is_none(), "it runs already");
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let config = self.config.clone();
-        let options = Options {
-            clock: self.clock.clone(),
-            make_ca: true,
-            metrics: Some(recorder()),
-        };
-        let app = runtime
-            .spawn(async move { App::start(&config, options).await })
-            .await
-            .unwrap()
-            .unwrap();
-        self.life = Some(Life { app, runtime });
+        self.life = Some(Life::start(self.config.clone(), self.clock.clone()).await);
+    }
+
+    /// Another process beside this one, of the same CA and on the same database.
+    pub async fn neighbour(&self, node: &str) -> Neighbour {
+        let mut config = self.config.clone();
+        node.clone_into(&mut config.node);
+        Neighbour(Some(Life::start(config, self.clock.clone()).await))
     }
 
     /// Stops the platform as an operator would.
@@ -207,6 +201,46 @@ impl World {
     /// Moves the platform's clock ahead.
     pub fn later(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
+    }
+}
+
+impl Life {
+    async fn start(config: Config, clock: Clock) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let options = Options {
+            clock,
+            make_ca: true,
+            metrics: Some(recorder()),
+        };
+        let app = runtime
+            .spawn(async move { App::start(&config, options).await })
+            .await
+            .unwrap()
+            .unwrap();
+        Self { app, runtime }
+    }
+}
+
+/// A platform process that shares another's database.
+pub struct Neighbour(Option<Life>);
+
+impl Neighbour {
+    /// Where boxes connect.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.0.as_ref().unwrap().app.mqtt_addr()
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        if let Some(Life { app, runtime }) = self.0.take() {
+            runtime.shutdown_background();
+            drop(app);
+        }
     }
 }
 

@@ -8,17 +8,21 @@ use certs::csr::{Csr, KeyKind};
 use certs::identity::{PeerIdentity, Subject};
 use certs::tls;
 use chrono::DateTime;
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
     OID_SIG_ED25519,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::time::ASN1Time;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 #[derive(clap::Args)]
 pub(crate) struct Show {
-    /// Certificates or one signing request, in PEM.
+    /// Certificates, one signing request or one revocation list, in PEM.
     file: PathBuf,
 }
 
@@ -29,8 +33,11 @@ impl Show {
         if text.contains("BEGIN CERTIFICATE REQUEST") {
             return show_request(&text).context(name);
         }
+        if text.contains("BEGIN X509 CRL") {
+            return show_crl(&text).context(name);
+        }
         if !text.contains("BEGIN CERTIFICATE") {
-            bail!("{name}: neither a certificate nor a signing request in PEM");
+            bail!("{name}: no certificate, signing request or revocation list in PEM");
         }
         let chain = tls::chain_from_pem(&text).with_context(|| name.clone())?;
         for (index, der) in chain.iter().enumerate() {
@@ -55,13 +62,41 @@ fn show_request(pem: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Shown, not verified: `openssl crl -verify` does that.
+fn show_crl(pem: &str) -> anyhow::Result<()> {
+    let der = CertificateRevocationListDer::from_pem_slice(pem.as_bytes())?;
+    let (_, list) = CertificateRevocationList::from_der(&der)
+        .map_err(|_| anyhow::anyhow!("not an X.509 revocation list"))?;
+    println!("Revocation list");
+    println!("  issuer      {}", list.issuer());
+    if let Some(number) = list.crl_number() {
+        println!("  number      {number}");
+    }
+    println!("  made        {}", moment(list.last_update()));
+    if let Some(next) = list.next_update() {
+        println!("  next        {}", moment(next));
+    }
+    for entry in list.iter_revoked_certificates() {
+        let reason = entry
+            .reason_code()
+            .map_or_else(String::new, |(_, reason)| format!("  {reason}"));
+        println!(
+            "  revoked     {}  {}{reason}",
+            hex::encode(entry.raw_serial()),
+            moment(entry.revocation_date)
+        );
+    }
+    Ok(())
+}
+
+fn moment(time: ASN1Time) -> String {
+    DateTime::from_timestamp(time.timestamp(), 0)
+        .map_or_else(|| time.to_string(), |time| time.to_string())
+}
+
 fn show_certificate(der: &[u8]) -> anyhow::Result<()> {
     let (_, certificate) =
         X509Certificate::from_der(der).map_err(|_| anyhow::anyhow!("not an X.509 certificate"))?;
-    let moment = |time: x509_parser::time::ASN1Time| {
-        DateTime::from_timestamp(time.timestamp(), 0)
-            .map_or_else(|| time.to_string(), |time| time.to_string())
-    };
     let validity = certificate.validity();
     println!("Certificate");
     println!("  subject     {}", certificate.subject());

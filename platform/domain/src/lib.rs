@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callback;
 pub mod command;
 pub mod config;
+pub mod credential;
 pub mod device;
 pub mod fee;
 pub mod ledger;

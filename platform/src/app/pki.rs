@@ -2,19 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::tls::{self, ClientAuth, ServerOptions};
+use domain::credential::RENEWAL_GRACE;
 use rustls::ServerConfig;
 
 use super::server_certificate::{self, ServerCertificate};
 use crate::clock::Clock;
 use crate::config::Config;
-
-/// How long an expired certificate may still be shown over HTTPS, to be renewed.
-const EXPIRED_GRACE: Duration = Duration::from_secs(30 * 86_400);
 
 /// TLS for both protocols.
 pub(super) struct Pki {
@@ -52,7 +49,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
         https: server_config(
             ClientAuth::Optional {
                 anchors: ca.roots(),
-                expired_grace: EXPIRED_GRACE,
+                expired_grace: RENEWAL_GRACE.to_std().unwrap_or_default(),
             },
             &["h2", "http/1.1"],
             true,

@@ -9,6 +9,7 @@
 //! | `share` | how much of the database sessions and other uplinks may hold at a time |
 //! | `watch` | ends observers whose certificate has been revoked |
 //! | `outbox` | what boxes are to be told, from the database to the broker |
+//! | `revocation` | sessions whose certificates were ended, by whichever process |
 //!
 //! Nothing here holds state that a restart would lose: sessions, announcements and configurations
 //! are rows, and the bridge only makes them move.
@@ -17,6 +18,7 @@ mod carrier;
 mod host;
 mod lane;
 mod outbox;
+mod revocation;
 mod share;
 mod uplink;
 mod watch;
@@ -78,6 +80,11 @@ impl<C: Carrier> Bridge<C> {
         let context = self.host.context().clone();
         tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
         tasks.spawn(watch::end_revoked_observers(
+            context.clone(),
+            carrier.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(revocation::watch(
             context.clone(),
             carrier.clone(),
             stop.clone(),

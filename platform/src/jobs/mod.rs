@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::fleet::{bulk_command, command, config_layer, heartbeat};
+use crate::service::fleet::{bulk_command, command, config_layer, crl, heartbeat};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
 use crate::service::{Context, Result, housekeeping};
@@ -67,6 +67,20 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("forget_expired", 60 * second, context)
             .run(|context| async move { housekeeping::forget_expired(&context, ROWS_MAX).await }),
+    );
+    let crl_file = config.pki.crl_file.clone();
+    let crl_period = Duration::from_secs(config.pki.crl_refresh_s.into());
+    tasks.spawn(
+        every("publish_crl", crl_period, context).run(move |context| {
+            let file = crl_file.clone();
+            async move {
+                if file.as_os_str().is_empty() {
+                    crl::refresh(&context).await.map(drop)
+                } else {
+                    crl::publish(&context, &file).await
+                }
+            }
+        }),
     );
     tasks.spawn(
         every("heartbeat_partitions", 3600 * second, context).run(move |context| async move {

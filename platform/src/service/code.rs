@@ -80,6 +80,8 @@ error_codes! {
     UserNotFound = "USER_NOT_FOUND", 404;
     /// No such token.
     TokenNotFound = "TOKEN_NOT_FOUND", 404;
+    /// No such certificate of this device.
+    CredentialNotFound = "CREDENTIAL_NOT_FOUND", 404;
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// The thing is in a state in which this cannot be done; `details.current` names it.
@@ -148,6 +150,7 @@ impl From<Noun> for ErrorCode {
             Noun::FeeProfile => Self::FeeProfileNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Token => Self::TokenNotFound,
+            Noun::Credential => Self::CredentialNotFound,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
@@ -13,6 +14,7 @@ use domain::snap::status::StatusCodes;
 use sqlx::{PgPool, Postgres, Transaction};
 use wire::{Rupiah, Signer, VerifyingKeys};
 
+use super::fleet::crl::Published;
 use super::payment::qr_partner::QrPartner;
 use super::signal::Signals;
 use super::unit::{Actor, Begin, IdempotencyKey, Unit};
@@ -68,6 +70,8 @@ pub struct Settings {
     pub acquirer_guid: AcquirerGuid,
     /// Validity of device certificates.
     pub certificate_lifetime: TimeDelta,
+    /// Validity of a certificate revocation list.
+    pub crl_lifetime: TimeDelta,
     /// Validity of device tokens.
     pub device_token_lifetime: TimeDelta,
     /// Validity of activation codes.
@@ -108,6 +112,7 @@ struct Inner {
     local: Arc<dyn QrPartner>,
     rejected_budget: super::payment::callback::RejectedBudget,
     signals: Signals,
+    crl: ArcSwapOption<Published>,
 }
 
 /// The parts a context is made of.
@@ -144,6 +149,7 @@ impl Context {
                     parts.rejected_per_minute_max,
                 ),
                 signals: parts.signals,
+                crl: ArcSwapOption::empty(),
             }),
         }
     }
@@ -193,6 +199,16 @@ impl Context {
 
     pub(super) fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// The certificate revocation list at hand.
+    pub(super) fn crl(&self) -> Option<Arc<Published>> {
+        self.inner.crl.load_full()
+    }
+
+    /// Puts a certificate revocation list at hand.
+    pub(super) fn publish_crl(&self, crl: Arc<Published>) {
+        self.inner.crl.store(Some(crl));
     }
 
     /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an

@@ -24,6 +24,7 @@ pub enum Noun {
     FeeProfile,
     User,
     Token,
+    Credential,
 }
 
 impl Noun {
@@ -46,6 +47,7 @@ impl Noun {
             Self::FeeProfile => "fee profile",
             Self::User => "user",
             Self::Token => "token",
+            Self::Credential => "credential",
         }
     }
 }

@@ -124,6 +124,18 @@ const TABLE: &[(&str, &str, Who)] = &[
     ),
     (
         "GET",
+        "/admin/devices/{device_id}/credentials",
+        May(DeviceRead),
+    ),
+    (
+        "POST",
+        "/admin/devices/{device_id}/credentials/revoke",
+        May(DeviceWrite),
+    ),
+    ("GET", "/admin/certificates/expiry", May(DeviceRead)),
+    ("GET", "/pki/crl", Anyone),
+    (
+        "GET",
         "/admin/devices/{device_id}/commands",
         May(CommandRead),
     ),

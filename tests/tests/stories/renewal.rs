@@ -2,39 +2,16 @@
 
 use serde_json::{Value, json};
 use tests::credentials::new_key;
-use tests::shop::text;
-use tests::{Api, Credentials, World, books};
+use tests::{Credentials, World, books};
 
 const PATH: &str = "/device/provision/refresh-credential";
 const DAY_S: i64 = 86_400;
-
-/// What a box has after its renewal; the answer's token and certificate with a new key.
-async fn renew(world: &World, credentials: &Credentials, api: &Api) -> Credentials {
-    let key = new_key();
-    let answer = api
-        .post(PATH, &json!({ "csr": key.csr_pem() }))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(answer["device_id"], json!(credentials.device_id));
-    Credentials {
-        token: text(&answer, "device_token"),
-        key_pem: key.key_pem(),
-        chain_pem: format!(
-            "{}{}",
-            text(&answer, "certificate"),
-            text(&answer, "ca_chain")
-        ),
-        root_pem: world.app().root_pem().to_owned(),
-        ..credentials.clone()
-    }
-}
 
 #[tokio::test]
 async fn the_old_credentials_end_when_the_new_are_used() {
     let world = World::new().await;
     let old = Credentials::unbound(&world).await;
-    let new = renew(&world, &old, &old.api(&world)).await;
+    let new = old.renew(&world, &old.api(&world)).await;
     // Nothing of the new was used yet.
     let _ = old.api(&world).get("/device/config").await.expect(200);
     let _ = old
@@ -70,7 +47,7 @@ async fn the_old_credentials_end_when_the_new_are_used() {
 async fn the_old_credentials_end_after_a_day_at_the_latest() {
     let world = World::new().await;
     let old = Credentials::unbound(&world).await;
-    let new = renew(&world, &old, &old.api_by_certificate(&world)).await;
+    let new = old.renew(&world, &old.api_by_certificate(&world)).await;
     world.later(DAY_S + 1);
     for api in [old.api(&world), old.api_by_certificate(&world)] {
         api.get("/device/config")
@@ -91,7 +68,7 @@ async fn an_expired_certificate_is_good_for_its_renewal_alone() {
         .get("/device/config")
         .await
         .refused(401, "DEVICE_UNAUTHORIZED");
-    let new = renew(&world, &credentials, &expired).await;
+    let new = credentials.renew(&world, &expired).await;
     // TLS looks at the real clock, to which the new certificate is not valid yet.
     let _ = new.api(&world).get("/device/config").await.expect(200);
 

@@ -3,6 +3,8 @@
 mod bulk_command;
 mod command;
 mod config;
+mod credential;
+mod crl;
 mod device;
 mod firmware;
 mod heartbeat;
@@ -15,6 +17,8 @@ use super::routes::Routes;
 pub(super) fn routes() -> Routes {
     device::routes()
         .merge(provisioning::routes())
+        .merge(credential::routes())
+        .merge(crl::routes())
         .merge(heartbeat::routes())
         .merge(import::routes())
         .merge(command::routes())

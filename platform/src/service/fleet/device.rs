@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use domain::credential::RevocationReason;
 use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
-use crate::service::fleet::config;
-use crate::service::signal::Signal;
+use crate::service::fleet::{config, credential};
 use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
 use crate::store::fleet::device::{Device, DeviceView, Filter};
 use crate::store::{self, Page, Scope};
@@ -269,15 +269,13 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
         }
         .map_err(invalid_state)?;
         device.status = next.to_string();
-        let now = unit.now();
-        if !next.may_connect() {
-            let certificate_serials =
-                store::fleet::credential::revoke_all(unit.conn(), id, next.as_str(), now).await?;
-            store::people::token::revoke_device(unit.conn(), id, now).await?;
-            unit.signal(Signal::Revoked {
-                device_id: id,
-                certificate_serials,
-            });
+        let reason = match next {
+            DeviceStatus::Suspended => Some(RevocationReason::PrivilegeWithdrawn),
+            DeviceStatus::Retired => Some(RevocationReason::CessationOfOperation),
+            DeviceStatus::Registered | DeviceStatus::Active => None,
+        };
+        if let Some(reason) = reason {
+            credential::revoke_all(unit, id, reason).await?;
         }
     }
     if let Some(model) = patch.model {

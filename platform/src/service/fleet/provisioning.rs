@@ -4,6 +4,7 @@
 use certs::csr::Csr;
 use certs::serial::Serial;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::credential::{OVERLAP, RevocationReason};
 use domain::device::DeviceStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,9 +12,8 @@ use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId};
 use wire::{Channel, Encoding, Topic, VerifyingKeys};
 
-use crate::service::fleet::device;
+use crate::service::fleet::{credential, device};
 use crate::service::people::token;
-use crate::service::signal::Signal;
 use crate::service::{Actor, Checks, Context, Error, Noun, Result, Unit, secret};
 use crate::store;
 use crate::store::fleet::credential::Credential;
@@ -42,9 +42,6 @@ pub struct Activation {
 pub struct Renewal {
     pub csr: String,
 }
-
-/// How long the credentials that were replaced stay good, unless the new ones are used before.
-const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Where and as whom a box connects by MQTT.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,13 +140,7 @@ pub async fn activate(
     store::fleet::activation::mark_used(unit.conn(), code_id, &csr.public_key_sha256(), now)
         .await?;
     // Whatever was issued before under another key, or for a lost answer, is replaced.
-    let certificate_serials =
-        store::fleet::credential::revoke_all(unit.conn(), found.id, "reactivated", now).await?;
-    store::people::token::revoke_device(unit.conn(), found.id, now).await?;
-    unit.signal(Signal::Revoked {
-        device_id: found.id,
-        certificate_serials,
-    });
+    credential::revoke_all(&mut unit, found.id, RevocationReason::Superseded).await?;
     let activated = issue(&mut unit, &found, &csr).await?;
     unit.audit(
         "device.activate",
@@ -272,7 +263,7 @@ async fn issue(unit: &mut Unit, found: &Device, csr: &Csr) -> Result<Activated> 
         first_used_at: None,
     };
     store::fleet::credential::insert(unit.conn(), found.id, &credential, now).await?;
-    let token = token::create_for_device(unit, found.id).await?;
+    let token = token::create_for_device(unit, found.id, &credential.certificate_serial).await?;
     let desired = store::fleet::config::find(unit.conn(), found.id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wire::ids::DeviceId;
 
+use crate::service::fleet::credential;
 use crate::service::{Context, Result};
 use crate::store;
 pub use crate::store::fleet::session::Ending;
@@ -43,9 +44,10 @@ pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Ad
     else {
         return Ok(None);
     };
-    if !used {
-        store::fleet::credential::mark_used(&mut tx, connect.device_id, serial, now).await?;
-    }
+    let ended = match used {
+        true => None,
+        false => credential::use_first(&mut tx, connect.device_id, serial, now).await?,
+    };
     let opening = Opening {
         device_id: connect.device_id,
         node: &context.settings().node,
@@ -60,6 +62,9 @@ pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Ad
             .await?;
     }
     tx.commit().await?;
+    if let Some(signal) = ended {
+        context.signals().send(signal).await;
+    }
     Ok(Some(Admitted {
         epoch: opened.epoch,
         kept: opened.kept,

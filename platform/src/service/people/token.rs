@@ -239,11 +239,15 @@ pub async fn list(
     Ok(store::people::token::list(&mut conn, scope, filter, page).await?)
 }
 
-/// Makes a token for a box; the ones it has stay valid until this one is first used.
+/// Makes the token that goes with a certificate of a box; the ones it has stay valid until this one is first used.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn create_for_device(unit: &mut Unit, device_id: DeviceId) -> Result<NewToken> {
+pub(crate) async fn create_for_device(
+    unit: &mut Unit,
+    device_id: DeviceId,
+    certificate_serial: &str,
+) -> Result<NewToken> {
     let expires_at = unit.now() + unit.context().settings().device_token_lifetime;
     let new = NewToken {
         id: TokenId::from_uuid(unit.uuid()),
@@ -256,7 +260,10 @@ pub(crate) async fn create_for_device(unit: &mut Unit, device_id: DeviceId) -> R
         new.id,
         &secret::hash(&new.token),
         "device",
-        Holder::Device(device_id),
+        Holder::Device {
+            device_id,
+            certificate_serial,
+        },
         now,
         expires_at,
     )

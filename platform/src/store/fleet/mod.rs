@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod config_layer;
 pub mod credential;
+pub mod crl;
 pub mod device;
 pub mod firmware;
 pub mod heartbeat;

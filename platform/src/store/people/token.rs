@@ -38,8 +38,13 @@ pub enum Holder<'a> {
         /// The user who logged in.
         user_id: Option<UserId>,
     },
-    /// A box.
-    Device(DeviceId),
+    /// A box, and the certificate that was issued with it.
+    Device {
+        /// Which box.
+        device_id: DeviceId,
+        /// The certificate's serial number.
+        certificate_serial: &'a str,
+    },
 }
 
 /// A person's or a program's token, as the API shows it: never the token itself.
@@ -109,26 +114,31 @@ pub async fn insert(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (role, merchant_id, user_id, device_id) = match holder {
+    let (role, merchant_id, user_id, device) = match holder {
         Holder::Role {
             role,
             merchant_id,
             user_id,
         } => (Some(role), merchant_id, user_id, None),
-        Holder::Device(device_id) => (None, None, None, Some(device_id)),
+        Holder::Device {
+            device_id,
+            certificate_serial,
+        } => (None, None, None, Some((device_id, certificate_serial))),
     };
     sqlx::query!(
-        "INSERT INTO tokens (id, token_hash, name, role, merchant_id, user_id, device_id, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO tokens (id, token_hash, name, role, merchant_id, user_id, device_id, created_at, expires_at,
+             certificate_serial)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         id.as_uuid(),
         hash,
         name,
         role,
         merchant_id.map(MerchantId::as_uuid),
         user_id.map(UserId::as_uuid),
-        device_id.map(DeviceId::as_uuid),
+        device.map(|(device_id, _)| device_id.as_uuid()),
         now,
         expires_at,
+        device.map(|(_, certificate_serial)| certificate_serial),
     )
     .execute(conn)
     .await?;
@@ -234,6 +244,27 @@ pub async fn end_predecessors(
              AND created_at < (SELECT created_at FROM tokens WHERE id = $2)",
         device_id.as_uuid(),
         successor.as_uuid(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Revokes the live token that was issued with a certificate.
+///
+/// # Errors
+/// The database's.
+pub async fn revoke_with_certificate(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    certificate_serial: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE tokens SET revoked_at = $3 WHERE device_id = $1 AND certificate_serial = $2 AND revoked_at IS NULL",
+        device_id.as_uuid(),
+        certificate_serial,
         now
     )
     .execute(conn)

@@ -1,0 +1,123 @@
+//! What is done with bytes that anybody may have sent. Nothing here may panic, and what is accepted must hold.
+
+use certs::csr::Csr;
+use certs::identity::PeerIdentity;
+use domain::callback::Callback;
+use domain::qris::QrisCode;
+use domain::snap::minify::minify;
+use domain::snap::notification::Notification;
+use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Signer, UplinkMessage};
+
+/// What is done with bytes.
+pub(crate) type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its corpus.
+pub(crate) const ALL: &[(&str, Target)] = &[
+    ("packet", packet),
+    ("uplink", uplink),
+    ("envelope", envelope),
+    ("qris", qris),
+    ("callback", callback),
+    ("snap", snap),
+    ("csr", csr),
+];
+
+/// Does what the target of this name does.
+pub(crate) fn run(name: &str, data: &[u8]) {
+    let (_, target) = ALL.iter().find(|(known, _)| *known == name).unwrap();
+    target(data);
+}
+
+/// The box that the golden envelopes are addressed to.
+const OWN: &str = "sbx_0190f3a1c0de7abc8def0123456789ab";
+
+/// The signer of the golden envelopes, whose key is no secret.
+fn signer() -> Signer {
+    Signer::from_seed("k1", &std::array::from_fn(|i| u8::try_from(i).unwrap())).unwrap()
+}
+
+/// A connection's bytes after TLS.
+fn packet(data: &[u8]) {
+    broker::fuzzing::read_packets(data);
+}
+
+/// What a box publishes, on every channel. The first byte says which.
+fn uplink(data: &[u8]) {
+    let Some((first, payload)) = data.split_first() else {
+        return;
+    };
+    let channel = Channel::UPLINKS[usize::from(*first) % Channel::UPLINKS.len()];
+    let Ok((message, _)) = UplinkMessage::decode(channel, payload) else {
+        return;
+    };
+    assert_eq!(message.channel(), channel);
+    for encoding in [Encoding::Json, Encoding::Msgpack] {
+        let Ok(written) = message.encode(encoding) else {
+            // What was read in one encoding may be too long in the other.
+            continue;
+        };
+        let (again, found) = UplinkMessage::decode(channel, &written).unwrap();
+        assert_eq!((again, found), (message.clone(), encoding));
+    }
+}
+
+/// What a box is sent: the signed envelope, and the body inside it.
+fn envelope(data: &[u8]) {
+    let Some((first, payload)) = data.split_first() else {
+        return;
+    };
+    let channel = Channel::DOWNLINKS[usize::from(*first) % Channel::DOWNLINKS.len()];
+    let signer = signer();
+    let own: DeviceId = OWN.parse().unwrap();
+    if let Ok(message) = signer.verifying_keys().open(own, channel, payload) {
+        assert_eq!(message.channel(), channel);
+    }
+    for encoding in [Encoding::Json, Encoding::Msgpack] {
+        let Ok(message) = DownlinkMessage::decode_body(channel, encoding, payload) else {
+            continue;
+        };
+        let Ok(sealed) = signer.seal(&message, own, encoding) else {
+            continue;
+        };
+        let opened = signer.verifying_keys().open(own, channel, &sealed);
+        assert_eq!(opened.unwrap(), message);
+    }
+}
+
+/// A QR code's text.
+fn qris(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(code) = text.parse::<QrisCode>() {
+        let written = code.to_string();
+        assert_eq!(written.parse::<QrisCode>().unwrap(), code, "{written}");
+    }
+}
+
+/// An acquirer's callback, its signature verified.
+fn callback(data: &[u8]) {
+    let _ = Callback::parse(data);
+}
+
+/// A SNAP BI notification, its signature verified over the minified body.
+fn snap(data: &[u8]) {
+    let minified = minify(data);
+    assert_eq!(minify(&minified), minified);
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) {
+        let again: serde_json::Value = serde_json::from_slice(&minified).unwrap();
+        assert_eq!(again, value);
+        assert_eq!(Notification::parse(data), Notification::parse(&minified));
+    } else {
+        let _ = Notification::parse(data);
+    }
+}
+
+/// A signing request as PEM, or the DER inside one; and a certificate.
+fn csr(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = Csr::parse_verified(text);
+    }
+    let _ = Csr::from_der_verified(data);
+    let _ = PeerIdentity::from_der(data);
+}

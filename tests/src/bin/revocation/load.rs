@@ -1,0 +1,149 @@
+//! The load: beats of random boxes, and payments at the terminals of random boxes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::partner_signature::{PartnerSecret, sign};
+use rand::seq::IndexedRandom as _;
+use reqwest::Method;
+use serde_json::json;
+use tests::api::Api;
+use tests::server::Server;
+use tests::shop::text;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::boxes::{Live, now};
+use crate::provision::anonymous;
+
+/// How many callbacks may be unanswered.
+const CALLBACKS_MAX: usize = 64;
+
+/// How much was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) beats: u64,
+    pub(crate) payments: u64,
+}
+
+/// The running load.
+pub(crate) struct Load {
+    beats: Arc<AtomicU64>,
+    payments: Arc<AtomicU64>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub(crate) async fn start(
+        server: &Server,
+        boxes: &[Live],
+        rate: u32,
+        payments: u32,
+    ) -> anyhow::Result<Self> {
+        let mut load = Self {
+            beats: Arc::default(),
+            payments: Arc::default(),
+            tasks: Vec::new(),
+        };
+        if rate > payments {
+            let beaters: Vec<_> = boxes.iter().map(Live::beater).collect();
+            let count = Arc::clone(&load.beats);
+            load.tasks
+                .push(tokio::spawn(beat(beaters, rate - payments, count)));
+        }
+        if payments > 0 {
+            let merchant = server.demo.merchants.first().context("no merchant")?;
+            let path = format!("/admin/merchants/{}", merchant.merchant_id);
+            let merchant = server.api("admin")?.get(&path).await.expect(200).data();
+            let till = Till {
+                api: anonymous(server),
+                partner: server.demo.qris_partner.id.clone(),
+                secret: PartnerSecret::new(server.demo.qris_partner.secret.as_bytes()),
+                nmid: text(&merchant, "nmid"),
+                labels: boxes.iter().map(|one| one.terminal_label.clone()).collect(),
+            };
+            let count = Arc::clone(&load.payments);
+            load.tasks.push(tokio::spawn(pay(till, payments, count)));
+        }
+        Ok(load)
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<Sent> {
+        for task in self.tasks {
+            if task.is_finished() {
+                task.await.context("the load ended before its time")?;
+            } else {
+                task.abort();
+            }
+        }
+        Ok(Sent {
+            beats: self.beats.load(Ordering::Relaxed),
+            payments: self.payments.load(Ordering::Relaxed),
+        })
+    }
+}
+
+async fn beat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    loop {
+        ticks.tick().await;
+        let chosen = beaters.choose(&mut rand::rng());
+        if chosen.is_some_and(|beater| beater.try_send(()).is_ok()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where payments come from: static codes, so that nobody has to ask for one first.
+struct Till {
+    api: Api,
+    partner: String,
+    secret: PartnerSecret,
+    nmid: String,
+    labels: Vec<String>,
+}
+
+async fn pay(till: Till, rate: u32, count: Arc<AtomicU64>) {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let slots = Arc::new(tokio::sync::Semaphore::new(CALLBACKS_MAX));
+    loop {
+        ticks.tick().await;
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let Some(label) = till.labels.choose(&mut rand::rng()) else {
+            return;
+        };
+        let reference = format!("bench-{:032x}", rand::random::<u128>());
+        let body = json!({
+            "event_id": reference,
+            "nmid": till.nmid,
+            "terminal_label": label,
+            "partner_reference": reference,
+            "amount": 50_000,
+            "currency": "IDR",
+            "status": "success",
+            "paid_at": now(),
+        })
+        .to_string()
+        .into_bytes();
+        let (timestamp, signature) = sign(&till.secret, now(), &body);
+        let (api, partner, count) = (till.api.clone(), till.partner.clone(), Arc::clone(&count));
+        tokio::spawn(async move {
+            let headers = [
+                ("x-partner-id", partner.as_str()),
+                ("x-partner-timestamp", &timestamp),
+                ("x-partner-signature", &signature),
+            ];
+            let path = "/integrations/qris/callback";
+            let answer = api.call(Method::POST, path, &headers, Some(body)).await;
+            count.fetch_add(u64::from(answer.status == 200), Ordering::Relaxed);
+            drop(slot);
+        });
+    }
+}

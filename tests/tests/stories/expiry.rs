@@ -1,0 +1,79 @@
+//! When the fleet's certificates expire.
+
+use serde_json::{Value, json};
+use tests::{Credentials, World, credentials};
+
+const PATH: &str = "/admin/certificates/expiry";
+const DAY_S: i64 = 86_400;
+
+async fn forecast(world: &World, query: &str) -> Value {
+    let path = format!("{PATH}{query}");
+    world.admin().get(&path).await.expect(200).data()
+}
+
+/// How many certificates the buckets hold in all, and the first bucket with one.
+fn bars(forecast: &Value) -> (i64, Option<usize>) {
+    let counts: Vec<i64> = forecast["buckets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bucket| bucket["count"].as_i64().unwrap())
+        .collect();
+    let first = counts.iter().position(|count| *count > 0);
+    (counts.iter().sum(), first)
+}
+
+#[tokio::test]
+async fn every_active_box_is_counted_once_where_its_certificate_ends() {
+    let world = World::with(|config| config.pki.device_certificate_days = 40).await;
+    // Noon, so that no midnight passes while the boxes are activated.
+    let second_of_day = world.clock.now().timestamp().rem_euclid(DAY_S);
+    world.later(DAY_S + DAY_S / 2 - second_of_day);
+    let early = Credentials::unbound(&world).await;
+    let retired = Credentials::unbound(&world).await;
+    let revoked = Credentials::unbound(&world).await;
+    let _ = credentials::register(&world).await;
+    world.later(20 * DAY_S);
+    let late = Credentials::unbound(&world).await;
+    let path = format!("/admin/devices/{}", retired.device_id);
+    let change = json!({ "status": "retired" });
+    let _ = world.admin().patch(&path, &change).await.expect(200);
+    let path = format!("/admin/devices/{}/credentials/revoke", revoked.device_id);
+    let _ = world.admin().post(&path, &json!({})).await.expect(200);
+
+    let days = forecast(&world, "?by=day").await;
+    // Neither the retired nor the one that was never activated is an active box.
+    assert_eq!(days["devices"], 3);
+    assert_eq!(days["without_certificate"], 1);
+    assert_eq!(
+        (&days["expired"], &days["in_grace"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(bars(&days), (2, Some(20)));
+    assert_eq!(days["buckets"][40]["count"], 1);
+    let weeks = forecast(&world, "").await;
+    assert_eq!(weeks["by"], "week");
+    assert_eq!(bars(&weeks), (2, Some(2)));
+
+    // A renewed box is counted where its new certificate ends.
+    let _renewed = early.renew(&world, &early.api(&world)).await;
+    assert_eq!(bars(&forecast(&world, "?by=day").await), (2, Some(40)));
+
+    world.later(41 * DAY_S);
+    let graced = forecast(&world, "").await;
+    assert_eq!(
+        (&graced["expired"], &graced["in_grace"]),
+        (&json!(0), &json!(2))
+    );
+    world.later(30 * DAY_S);
+    let over = forecast(&world, "").await;
+    assert_eq!(
+        (&over["expired"], &over["in_grace"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(bars(&over), (0, None));
+    let _ = late;
+
+    let wrong = world.admin().get(&format!("{PATH}?by=year")).await;
+    wrong.refused(422, "VALIDATION_FAILED");
+}

@@ -1,0 +1,265 @@
+//! What was revoked is gone and comes back by no way.
+
+use rumqttc::{ConnectReturnCode, ConnectionError};
+use serde_json::{Value, json};
+use tests::credentials::{Registered, new_key};
+use tests::line::{Dial, Line};
+use tests::shop::text;
+use tests::soundbox::dial;
+use tests::{Api, Credentials, Shop, Soundbox, World};
+use wire::Encoding;
+
+const RENEW: &str = "/device/provision/refresh-credential";
+
+/// Ends credentials as an operator does; the serial numbers of what was ended.
+async fn revoke(world: &World, credentials: &Credentials, what: &Value) -> Vec<String> {
+    let path = format!(
+        "/admin/devices/{}/credentials/revoke",
+        credentials.device_id
+    );
+    let data = world.admin().post(&path, what).await.expect(200).data();
+    serde_json::from_value(data["revoked"].clone()).unwrap()
+}
+
+/// What the API says of a box's certificates, newest first.
+async fn issued(world: &World, credentials: &Credentials) -> Vec<Value> {
+    let path = format!("/admin/devices/{}/credentials", credentials.device_id);
+    let data = world.admin().get(&path).await.expect(200).data();
+    data.as_array().unwrap().clone()
+}
+
+async fn set_status(world: &World, credentials: &Credentials, status: &str) {
+    let path = format!("/admin/devices/{}", credentials.device_id);
+    let change = json!({ "status": status });
+    let _ = world.admin().patch(&path, &change).await.expect(200);
+}
+
+/// Another activation of the same box, with another key.
+async fn activate_again(world: &World, credentials: &Credentials) -> Credentials {
+    let path = format!("/admin/devices/{}/activation-code", credentials.device_id);
+    let renewed = world
+        .admin()
+        .post(&path, &json!({}))
+        .await
+        .expect(201)
+        .data();
+    let registered = Registered {
+        device_id: credentials.device_id,
+        serial_number: credentials.serial_number.clone(),
+        activation_code: text(&renewed, "activation_code"),
+    };
+    registered.activate(world, Encoding::Json).await
+}
+
+fn assert_not_authorized(refused: Result<Line, ConnectionError>) {
+    match refused {
+        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) => {}
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("it was let in"),
+    }
+}
+
+async fn assert_refused_over_https(api: &Api) {
+    let config = api.get("/device/config").await;
+    config.refused(401, "DEVICE_UNAUTHORIZED");
+    let renewal = api
+        .post(RENEW, &json!({ "csr": new_key().csr_pem() }))
+        .await;
+    renewal.refused(401, "DEVICE_UNAUTHORIZED");
+}
+
+/// By MQTT, by certificate and by token.
+async fn assert_shut_out(world: &World, credentials: &Credentials) {
+    for clean in [true, false] {
+        assert_not_authorized(dial(world, credentials, clean).await);
+    }
+    assert_refused_over_https(&credentials.api(world)).await;
+    assert_refused_over_https(&credentials.api_by_certificate(world)).await;
+}
+
+async fn assert_at_home(world: &World, credentials: &Credentials) {
+    dial(world, credentials, true).await.unwrap().leave().await;
+    for api in [
+        credentials.api(world),
+        credentials.api_by_certificate(world),
+    ] {
+        let _ = api.get("/device/config").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_box_comes_back_by_no_way_but_a_new_activation() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let credentials = soundbox.credentials.clone();
+    let serial = credentials.certificate_serial();
+    // It has a connection open by which it could go on.
+    let by_certificate = credentials.api_by_certificate(&world);
+    let _ = by_certificate.get("/device/config").await.expect(200);
+
+    let revoked = revoke(&world, &credentials, &json!({ "reason": "key_compromise" })).await;
+
+    assert_eq!(revoked, [serial.as_str()]);
+    soundbox.ended().await;
+    assert_refused_over_https(&by_certificate).await;
+    assert_shut_out(&world, &credentials).await;
+    let known = &issued(&world, &credentials).await[0];
+    assert_eq!(known["serial"], serial);
+    assert_eq!(known["status"], "revoked");
+    assert_eq!(known["revoked_reason"], "key_compromise");
+    // Again it changes nothing.
+    assert!(revoke(&world, &credentials, &json!({})).await.is_empty());
+    assert_eq!(
+        issued(&world, &credentials).await[0]["revoked_reason"],
+        "key_compromise"
+    );
+
+    let new = activate_again(&world, &credentials).await;
+    assert_at_home(&world, &new).await;
+    assert_shut_out(&world, &credentials).await;
+}
+
+#[tokio::test]
+async fn a_suspended_and_reinstated_box_needs_a_new_activation() {
+    let world = World::new().await;
+    let old = Credentials::unbound(&world).await;
+    set_status(&world, &old, "suspended").await;
+    assert_shut_out(&world, &old).await;
+    let path = format!("/admin/devices/{}/activation-code", old.device_id);
+    let renewed = world.admin().post(&path, &json!({})).await;
+    renewed.refused(409, "INVALID_STATE");
+    set_status(&world, &old, "active").await;
+    assert_shut_out(&world, &old).await;
+
+    let new = activate_again(&world, &old).await;
+
+    assert_at_home(&world, &new).await;
+    assert_shut_out(&world, &old).await;
+    let reasons: Vec<Value> = issued(&world, &old)
+        .await
+        .iter()
+        .map(|known| known["revoked_reason"].clone())
+        .collect();
+    assert_eq!(reasons, [Value::Null, json!("privilege_withdrawn")]);
+}
+
+#[tokio::test]
+async fn a_rotated_boxs_old_certificate_ends_with_the_first_use_of_the_new() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let old = soundbox.credentials.clone();
+    let new = old.renew(&world, &old.api(&world)).await;
+    let statuses = |known: Vec<Value>| -> Vec<Value> {
+        known.iter().map(|known| known["status"].clone()).collect()
+    };
+    let now = statuses(issued(&world, &old).await);
+    assert_eq!(now, ["active", "overlapping"]);
+    dial(&world, &old, false).await.unwrap().vanish().await;
+    let soundbox = Soundbox::switch_on(&world, soundbox.credentials).await;
+
+    // The first use is over HTTPS; the session by the old certificate ends all the same.
+    let api = new.api_by_certificate(&world);
+    let _ = api.get("/device/config").await.expect(200);
+
+    soundbox.ended().await;
+    assert_not_authorized(dial(&world, &old, false).await);
+    assert_refused_over_https(&old.api_by_certificate(&world)).await;
+    dial(&world, &new, false).await.unwrap().leave().await;
+    let now = statuses(issued(&world, &old).await);
+    assert_eq!(now, ["active", "superseded"]);
+}
+
+#[tokio::test]
+async fn one_certificate_is_revoked_and_the_others_are_left() {
+    let world = World::new().await;
+    let old = Credentials::unbound(&world).await;
+    let new = old.renew(&world, &old.api(&world)).await;
+    let path = format!("/admin/devices/{}/credentials/revoke", old.device_id);
+    let admin = world.admin();
+    let other = Credentials::unbound(&world).await;
+    for serial in [other.certificate_serial(), "00".to_owned()] {
+        let refused = admin.post(&path, &json!({ "serial": serial })).await;
+        refused.refused(404, "CREDENTIAL_NOT_FOUND");
+    }
+    for wrong in [json!({ "reason": "boredom" }), json!({ "serial": "" })] {
+        admin
+            .post(&path, &wrong)
+            .await
+            .refused(422, "VALIDATION_FAILED");
+    }
+    assert_at_home(&world, &other).await;
+
+    let serial = new.certificate_serial();
+    let what = json!({ "serial": serial.to_uppercase(), "reason": "superseded" });
+    assert_eq!(revoke(&world, &old, &what).await, [serial]);
+
+    assert_shut_out(&world, &new).await;
+    assert_at_home(&world, &old).await;
+    assert!(revoke(&world, &old, &what).await.is_empty());
+    let audited = admin
+        .get(&format!("/admin/audit-logs?entity={}", old.device_id))
+        .await
+        .expect(200)
+        .data();
+    let revocations = audited
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["action"] == "device.revoke_credentials");
+    assert_eq!(revocations.count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_at_another_process_ends_too() {
+    let world = World::new().await;
+    let neighbour = world.neighbour("node-2").await;
+    let credentials = Credentials::unbound(&world).await;
+    let connect = || async {
+        Line::dial(Dial {
+            to: neighbour.mqtt(),
+            client_id: &credentials.device_id.to_string(),
+            clean: false,
+            tls: credentials.tls(),
+        })
+        .await
+    };
+    let line = connect().await.unwrap();
+
+    let revoked = revoke(&world, &credentials, &json!({})).await;
+
+    assert_eq!(revoked.len(), 1);
+    line.ended().await;
+    assert_not_authorized(connect().await);
+}
+
+/// What is done every half a minute, for words that were lost with a connection to the database.
+#[tokio::test]
+async fn a_session_whose_certificate_ended_unheard_is_found() {
+    use platform::service::fleet::credential::ended_sessions;
+
+    let world = World::new().await;
+    let sound = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let lost = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let context = world.app().context();
+    assert!(ended_sessions(context).await.unwrap().is_empty());
+    let serial = lost.credentials.certificate_serial();
+    sqlx::query("UPDATE device_credentials SET revoked_at = now() WHERE certificate_serial = $1")
+        .bind(&serial)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let found = ended_sessions(context).await.unwrap();
+    assert_eq!(found, [(lost.credentials.device_id, serial)]);
+    // And so is one whose certificate has expired since.
+    world.later(366 * 86_400);
+    let mut found = ended_sessions(context).await.unwrap();
+    found.sort_unstable();
+    let mut both = [&sound, &lost].map(|soundbox| {
+        let credentials = &soundbox.credentials;
+        (credentials.device_id, credentials.certificate_serial())
+    });
+    both.sort_unstable();
+    assert_eq!(found, both);
+}
