@@ -1,9 +1,9 @@
 //! What a well-behaved box feels of a hostile one: a table of how long an announcement takes from the edge to a box, for
 //! 100 boxes left alone and for the same boxes beside each kind of hostile client.
 //!
-//! `cargo run --release -p broker --example hostile_neighbours -- [SECONDS]` (for each row; default 3). The edge, the
-//! boxes and the hostile client share this machine's processors, so the computing that the hostile client itself costs
-//! (the other half of every TLS handshake) is in the figures too.
+//! `cargo run --release -p broker --example hostile_neighbours -- [SECONDS]` (for each figure; default 2). Each
+//! row first leaves its boxes alone for as long. The edge, the boxes and the hostile client share this machine's
+//! processors, so what the hostile client itself computes (the other half of every TLS handshake) is in the figures too.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
 
 // The stories of tests/edge are told with the same boxes and the same hostile clients.
 #[path = "../tests/edge/common/mod.rs"]
@@ -29,43 +31,45 @@ const SPACING: Duration = Duration::from_millis(2);
 fn main() {
     let seconds = std::env::args()
         .nth(1)
-        .map_or(3, |text| text.parse().expect("a number of seconds"));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+        .map_or(2, |text| text.parse().expect("a number of seconds"));
+    let runtime = Runtime::new().unwrap();
+    // The hostile client's own computing has threads of its own, as it would have a machine of its own.
+    let elsewhere = Runtime::new().unwrap();
+    println!("milliseconds: p50 / p99 / max");
     println!(
-        "{:<44} {:>9} {:>9} {:>9} {:>7}",
-        "", "p50 ms", "p99 ms", "max ms", "p99 ×"
+        "{:<40} {:>22} {:>22} {:>7}",
+        "", "left alone", "beside it", "p99 ×"
     );
-    let quiet = runtime
-        .block_on(measure(None, seconds))
-        .row("left alone", None);
-    for hostility in Hostility::ALL {
-        let took = runtime.block_on(measure(Some(hostility), seconds));
-        took.row(hostility.name(), Some(quiet));
+    for hostility in [None].into_iter().chain(Hostility::ALL.map(Some)) {
+        let (quiet, beside) = runtime.block_on(measure(hostility, seconds, elsewhere.handle()));
+        let times = beside.at(990).as_micros() * 100 / quiet.at(990).as_micros().max(1);
+        let name = hostility.map_or("nobody (what two measurements differ by)", Hostility::name);
+        println!(
+            "{name:<40} {:>22} {:>22} {:>7}",
+            quiet.row(),
+            beside.row(),
+            decimal(times, 100)
+        );
     }
-    runtime
-        .block_on(measure(None, seconds))
-        .row("left alone again", Some(quiet));
 }
 
+/// How long the announcements took, sorted.
 struct Took(Vec<Duration>);
 
 impl Took {
-    /// Prints a row and returns its p99.
-    fn row(mut self, name: &str, quiet_p99: Option<Duration>) -> Duration {
-        self.0.sort_unstable();
-        let at = |permille: usize| self.0[(self.0.len() - 1) * permille / 1_000];
-        let ms = |took: Duration| decimal(took.as_micros(), 1_000);
-        let p99 = at(990);
-        let times = quiet_p99.map_or(String::new(), |quiet| {
-            decimal(p99.as_micros() * 100 / quiet.as_micros().max(1), 100)
-        });
-        println!(
-            "{name:<44} {:>9} {:>9} {:>9} {times:>7}",
-            ms(at(500)),
-            ms(p99),
-            ms(at(1_000))
-        );
-        p99
+    fn new(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        Self(took)
+    }
+
+    fn at(&self, permille: usize) -> Duration {
+        self.0[(self.0.len() - 1) * permille / 1_000]
+    }
+
+    fn row(&self) -> String {
+        let [p50, p99, max] =
+            [500, 990, 1_000].map(|permille| decimal(self.at(permille).as_micros(), 1_000));
+        format!("{p50} / {p99} / {max}")
     }
 }
 
@@ -75,28 +79,30 @@ fn decimal(value: u128, unit: u128) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-async fn measure(hostility: Option<Hostility>, seconds: u64) -> Took {
+/// The same boxes, first left alone and then beside the hostile client: what else the machine does changes from minute
+/// to minute.
+async fn measure(hostility: Option<Hostility>, seconds: u64, elsewhere: &Handle) -> (Took, Took) {
     let world = Arc::new(World::with(Hostility::limits()).await);
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
     let messages = u128::from(seconds) * 1_000 / SPACING.as_millis();
     // Warm.
     neighbours.hear_all(&world, BOXES, SPACING).await;
+    let quiet = neighbours.hear_all(&world, messages, SPACING).await;
     let hostile = hostility.map(|hostility| {
         let world = Arc::clone(&world);
-        tokio::spawn(async move {
+        elsewhere.spawn(async move {
             loop {
                 let held = hostility.act(&world).await;
-                // Who holds something open is at it again when that has been held for a while; all else is done again
-                // at once.
+                // Whoever holds something open holds it; all else is done again at once.
                 if !held.is_empty() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    std::future::pending::<()>().await;
                 }
             }
         })
     });
-    let took = neighbours.hear_all(&world, messages, SPACING).await;
+    let beside = neighbours.hear_all(&world, messages, SPACING).await;
     if let Some(hostile) = hostile {
         hostile.abort();
     }
-    Took(took)
+    (Took::new(quiet), Took::new(beside))
 }
