@@ -1,5 +1,7 @@
 //! The merchant portal: what a merchant's people see of their own shop.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
 use domain::role::Role;
 use serde::Serialize;
@@ -110,15 +112,19 @@ pub async fn summary(context: &Context, id: MerchantId) -> Result<Summary> {
     let takings = store::shop::portal::takings(&mut conn, id, from, to).await?;
     let outlets = store::shop::portal::outlet_names(&mut conn, id).await?;
     let devices = store::shop::portal::boxes(&mut conn, id).await?;
+    let mut taken: HashMap<OutletId, Vec<&Takings>> = HashMap::new();
+    for one in &takings {
+        taken.entry(one.outlet_id).or_default().push(one);
+    }
     let by_outlet = outlets
         .into_iter()
-        .map(|outlet| OutletSums {
-            outlet_id: outlet.id,
-            name: outlet.name,
-            sums: Sums::of(
-                date,
-                takings.iter().filter(|one| one.outlet_id == outlet.id),
-            ),
+        .map(|outlet| {
+            let takings = taken.get(&outlet.id).map_or(&[][..], Vec::as_slice);
+            OutletSums {
+                outlet_id: outlet.id,
+                name: outlet.name,
+                sums: Sums::of(date, takings.iter().copied()),
+            }
         })
         .collect();
     Ok(Summary {

@@ -92,6 +92,8 @@ pub(crate) async fn owner(server: &Server, admin: &Api, known: &Known) -> anyhow
 pub(crate) async fn explain(server: &Server, limit_ms: u32) -> anyhow::Result<()> {
     let mut conn = PgConnection::connect(&server.demo.database_url).await?;
     for statement in [
+        // Its settings are unknown before.
+        "LOAD 'auto_explain'".to_owned(),
         "ALTER SYSTEM SET session_preload_libraries = 'auto_explain'".to_owned(),
         format!("ALTER SYSTEM SET auto_explain.log_min_duration = {limit_ms}"),
         "ALTER SYSTEM SET auto_explain.log_analyze = on".to_owned(),

@@ -31,6 +31,10 @@ pub(crate) fn all(known: &Known) -> anyhow::Result<Vec<String>> {
             continue;
         }
         let path = template.replace("{device_id}", &known.device_id.to_string());
+        // A list inside something of which nothing was filled in.
+        if path.contains('{') {
+            continue;
+        }
         questions.push(format!("{path}?limit=50"));
         questions.push(format!("{path}?limit=200"));
         questions.push(format!("{path}?limit=50&cursor="));
