@@ -62,6 +62,17 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The contract's code, or what stands for it.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Transport(_) => "NO_ANSWER".to_owned(),
+            Self::Refused { code, .. } => code.clone(),
+            Self::Unexpected { .. } => "UNEXPECTED_ANSWER".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,18 +110,24 @@ impl Api {
     /// # Errors
     /// A URL that is not HTTPS, or a CA that cannot be read.
     pub fn new(base: &str, ca_pem: &str) -> anyhow::Result<Self> {
+        let roots =
+            certs::tls::roots_from_pem(ca_pem).context("cannot read the CA certificates")?;
+        Self::with_tls(base, &*certs::tls::client_config(roots, None, Vec::new())?)
+    }
+
+    /// The same as whoever this TLS configuration stands for.
+    ///
+    /// # Errors
+    /// A URL that is not HTTPS.
+    pub fn with_tls(base: &str, tls: &rustls::ClientConfig) -> anyhow::Result<Self> {
         anyhow::ensure!(
             base.starts_with("https://"),
             "the server's URL must begin with https://"
         );
-        let roots =
-            certs::tls::roots_from_pem(ca_pem).context("cannot read the CA certificates")?;
-        let tls = certs::tls::client_config(roots, None, Vec::new())?;
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+            .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("device-sim/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self {
@@ -150,51 +167,100 @@ impl Api {
         headers: &[Header<'_>],
         body: Vec<u8>,
     ) -> Result<Value, ApiError> {
-        let transport = |error: reqwest::Error| ApiError::Transport(chain(&error));
-        let url = format!("{}{path}", self.base);
+        let answer = self
+            .post_bytes_within(path, token, headers, body, REQUEST_TIMEOUT)
+            .await?;
+        json(&answer)
+    }
+
+    /// Posts these bytes, waits for the answer no longer than `within`, and gives it as it came.
+    ///
+    /// # Errors
+    /// Anything but a 2xx.
+    pub async fn post_bytes_within(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        headers: &[Header<'_>],
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Vec<u8>, ApiError> {
         let mut request = self
             .http
-            .post(url)
+            .post(format!("{}{path}", self.base))
+            .timeout(within)
             .header(CONTENT_TYPE, "application/json")
             .body(body);
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, sensitive(&format!("Bearer {token}"))?);
-        }
         for (name, value) in headers {
             request = request.header(HeaderName::from_static(name), sensitive(value)?);
         }
-        let mut response = request.send().await.map_err(transport)?;
-        let status = response.status().as_u16();
-        let unexpected = |problem: &str| ApiError::Unexpected {
-            status,
-            problem: problem.to_owned(),
-        };
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
-                return Err(unexpected("too long"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| unexpected("not JSON"))?;
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        let text = |field: &str| answer[field].as_str().map(str::to_owned);
-        // A SNAP partner is refused in SNAP's own form.
-        let Some(code) = text("code").or_else(|| text("responseCode")) else {
-            return Err(unexpected("an error without a code"));
-        };
-        Err(ApiError::Refused {
-            status,
-            code,
-            message: text("message")
-                .or_else(|| text("responseMessage"))
-                .unwrap_or_default(),
-            request_id: text("request_id").unwrap_or_default(),
-            details: answer["details"].clone(),
-        })
+        send(request, token).await
     }
+
+    /// Gets JSON.
+    ///
+    /// # Errors
+    /// Anything but a 2xx with JSON.
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Result<Value, ApiError> {
+        json(&self.get_bytes(path, token).await?)
+    }
+
+    /// Gets an answer as it came.
+    ///
+    /// # Errors
+    /// Anything but a 2xx.
+    pub async fn get_bytes(&self, path: &str, token: Option<&str>) -> Result<Vec<u8>, ApiError> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        send(request.timeout(REQUEST_TIMEOUT), token).await
+    }
+}
+
+async fn send(
+    mut request: reqwest::RequestBuilder,
+    token: Option<&str>,
+) -> Result<Vec<u8>, ApiError> {
+    let transport = |error: reqwest::Error| ApiError::Transport(chain(&error));
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, sensitive(&format!("Bearer {token}"))?);
+    }
+    let mut response = request.send().await.map_err(transport)?;
+    let status = response.status().as_u16();
+    let unexpected = |problem: &str| ApiError::Unexpected {
+        status,
+        problem: problem.to_owned(),
+    };
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
+            return Err(unexpected("too long"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if (200..300).contains(&status) {
+        return Ok(bytes);
+    }
+    let answer: Value = serde_json::from_slice(&bytes).map_err(|_| unexpected("not JSON"))?;
+    let text = |field: &str| answer[field].as_str().map(str::to_owned);
+    // A SNAP partner is refused in SNAP's own form.
+    let Some(code) = text("code").or_else(|| text("responseCode")) else {
+        return Err(unexpected("an error without a code"));
+    };
+    Err(ApiError::Refused {
+        status,
+        code,
+        message: text("message")
+            .or_else(|| text("responseMessage"))
+            .unwrap_or_default(),
+        request_id: text("request_id").unwrap_or_default(),
+        details: answer["details"].clone(),
+    })
+}
+
+fn json(answer: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(answer).map_err(|_| ApiError::Unexpected {
+        status: 200,
+        problem: "not JSON".to_owned(),
+    })
 }
 
 /// A header value that no log shows.

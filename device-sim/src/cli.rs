@@ -1,36 +1,37 @@
 //! The command line.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+mod args;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use wire::{Encoding, Rupiah, TerminalId, TransactionId};
 
 use crate::acquirer::Acquirer;
-use crate::api::Api;
 use crate::bank::{self, Bank};
 use crate::clock;
 use crate::credentials::Credentials;
-use crate::duration;
-use crate::faults::Faults;
-use crate::fleet::{self, Registrar};
+use crate::fleet;
+use crate::fleet::registrar::{self, Registrar};
+use crate::link::Transport;
 use crate::output::Output;
-use crate::partner::snap::{self, PublicKey, Snap};
-use crate::partner::{Callback, Partner, Target};
+use crate::partner::snap::{self, PublicKey};
+use crate::partner::{Callback, Target};
 use crate::pay;
 use crate::provision::{self, Activation};
 use crate::qr;
 use crate::run;
+use crate::scenario::plan::Plan;
+use crate::scenario::{self, Place};
 use crate::session::Options;
 use crate::soundbox::journal::Durability;
 use crate::voice::Voice;
+use args::{ProfileArg, Server};
 
 /// Simulated soundboxes, and an acquirer to pay them.
 #[derive(Parser)]
@@ -46,294 +47,47 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make a box: its key, its certificate, its credentials directory.
-    Provision(Provision),
-    /// Run one box.
-    Run(Run),
+    Provision(args::Provision),
+    /// Run one box by MQTT.
+    Run(args::Run),
+    /// Run one box by HTTPS, as a box does where MQTT is blocked.
+    Http(args::Run),
     /// Run many boxes.
-    Fleet(Fleet),
+    Fleet(args::Fleet),
+    /// Play a scenario: boxes, payments, trouble, and a verdict that makes it end with an error.
+    Scenario(args::Scenario),
+    /// A fleet with faults: lost connections, late and doubled acknowledgements, wrong clocks, reboot storms.
+    Chaos(args::Chaos),
     /// Ask for a QR with an amount, as a box, and draw it.
-    Qr(Qr),
+    Qr(args::Qr),
     /// Send one payment callback, as the acquirer.
-    Pay(Pay),
+    Pay(args::Pay),
     /// Pay again and again: boxes ask for QRs, customers pay them.
-    Acquirer(AcquirerArgs),
+    Acquirer(args::AcquirerArgs),
 }
 
-#[derive(Args)]
-struct Server {
-    /// The HTTPS API, for example https://localhost:8443.
-    #[arg(long)]
-    url: String,
-    /// The CA certificates that verify the server; no others are trusted.
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-}
-
-impl Server {
-    fn ca_pem(&self) -> anyhow::Result<String> {
-        std::fs::read_to_string(&self.ca).with_context(|| self.ca.display().to_string())
-    }
-
-    fn api(&self) -> anyhow::Result<Api> {
-        Api::new(&self.url, &self.ca_pem()?)
-    }
-}
-
-#[derive(Args)]
-struct PartnerArgs {
-    /// Who the acquirer is to the platform.
-    #[arg(long)]
-    partner_id: String,
-    /// The shared secret; better in a file or in the environment, where other users do not see it.
-    #[arg(long, env = "PARTNER_SECRET", hide_env_values = true)]
-    partner_secret: Option<String>,
-    /// A file with the shared secret.
-    #[arg(long, value_name = "FILE", conflicts_with = "partner_secret")]
-    partner_secret_file: Option<PathBuf>,
-    /// How the acquirer signs.
-    #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
-    profile: ProfileArg,
-    /// The acquirer's RSA key (PKCS#8 PEM), with which it asks for tokens; for profile snap.
-    #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
-    partner_key_file: Option<PathBuf>,
-}
-
-/// How an acquirer signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ProfileArg {
-    /// HMAC-SHA256 over time and body.
-    Hmac,
-    /// SNAP BI.
-    Snap,
-}
-
-impl PartnerArgs {
-    fn partner(&self, api: Api) -> anyhow::Result<Partner> {
-        let secret = self.secret()?;
-        let id = self.partner_id.clone();
-        let Some(file) = self
-            .partner_key_file
-            .as_ref()
-            .filter(|_| self.profile == ProfileArg::Snap)
-        else {
-            return Ok(Partner::new(api, id, &secret));
-        };
-        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        Ok(Partner::snap(api, id, Snap::new(&secret, &pem)?))
-    }
-
-    fn secret(&self) -> anyhow::Result<String> {
-        let secret = match (&self.partner_secret, &self.partner_secret_file) {
-            (_, Some(file)) => std::fs::read_to_string(file)
-                .with_context(|| file.display().to_string())?
-                .trim_end()
-                .to_owned(),
-            (Some(secret), None) => secret.clone(),
-            (None, None) => anyhow::bail!("give --partner-secret-file or --partner-secret"),
-        };
-        Ok(secret)
-    }
-}
-
-#[derive(Args)]
-struct Provision {
-    #[command(flatten)]
-    server: Server,
-    /// What is printed on the box.
-    #[arg(long)]
-    serial: String,
-    /// The one-time code.
-    #[arg(long, env = "ACTIVATION_CODE", hide_env_values = true)]
-    activation_code: String,
-    /// The credentials directory to make.
-    #[arg(long)]
-    dir: PathBuf,
-    /// json or msgpack.
-    #[arg(long, default_value = "json")]
-    encoding: Encoding,
-    /// What the box says it runs.
-    #[arg(long, default_value = "1.0.3")]
-    firmware: String,
-    /// The terminal it will be bound to, if that is known.
-    #[arg(long, value_name = "ID")]
-    terminal: Option<TerminalId>,
-}
-
-#[derive(Args)]
-struct Running {
-    /// The time between signs of life; default what the box's configuration says.
-    #[arg(long, value_parser = duration::parse)]
-    heartbeat: Option<Duration>,
-    /// MQTT's keepalive.
-    #[arg(long, default_value = "60s", value_parser = duration::parse)]
-    keep_alive: Duration,
-    /// End after this long.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
-    end_after: Option<Duration>,
-}
-
-impl Running {
-    fn options(&self, voice: Voice, durability: Durability) -> anyhow::Result<Options> {
-        anyhow::ensure!(
-            self.heartbeat.is_none_or(|every| !every.is_zero()),
-            "--heartbeat must not be zero"
-        );
-        anyhow::ensure!(
-            self.keep_alive >= Duration::from_secs(1),
-            "--keep-alive must be a second or more"
-        );
-        Ok(Options {
-            heartbeat: self.heartbeat,
-            keep_alive: self.keep_alive,
-            voice,
-            durability,
-        })
-    }
-}
-
-#[derive(Args)]
-struct Run {
-    /// The credentials directory.
-    #[arg(long)]
-    dir: PathBuf,
-    #[command(flatten)]
-    common: Running,
-    /// Say it aloud, with espeak-ng where that is installed.
-    #[arg(long)]
-    speak: bool,
-    /// Draw the box in the terminal.
-    #[arg(long, conflicts_with = "json")]
-    screen: bool,
-}
-
-#[derive(Args)]
-struct Fleet {
-    /// Where the boxes of this fleet live; missing ones are made when there is an admin token.
-    #[arg(long, required_unless_present = "boxes")]
-    dir: Option<PathBuf>,
-    /// How many boxes.
-    #[arg(long, required_unless_present = "boxes")]
-    count: Option<usize>,
-    /// Run the boxes in the subdirectories of this directory instead.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "count", "url"])]
-    boxes: Option<PathBuf>,
-    #[command(flatten)]
-    common: Running,
-    /// The HTTPS API, to make missing boxes.
-    #[arg(long, requires = "ca", requires = "admin_token")]
-    url: Option<String>,
-    /// The CA certificates that verify the server.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// An administrator's token.
-    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
-    admin_token: Option<String>,
-    /// Bind new boxes to these terminals, in turn.
-    #[arg(long, value_name = "ID")]
-    terminal: Vec<TerminalId>,
-    /// json or msgpack, for new boxes.
-    #[arg(long, default_value = "json")]
-    encoding: Encoding,
-    /// What new boxes say they run.
-    #[arg(long, default_value = "1.0.3")]
-    firmware: String,
-    /// How many boxes begin to connect each second.
-    #[arg(long, default_value_t = 200, value_name = "PER_SECOND")]
-    connect_rate: u32,
-}
-
-#[derive(Args)]
-struct Qr {
-    /// The credentials directory of the box that asks.
-    #[arg(long)]
-    dir: PathBuf,
-    /// How much, in rupiah.
-    #[arg(long)]
-    amount: Rupiah,
-    /// Ask by MQTT.
-    #[arg(long)]
-    mqtt: bool,
-}
-
-#[derive(Args)]
-struct Pay {
-    #[command(flatten)]
-    server: Server,
-    #[command(flatten)]
-    partner: PartnerArgs,
-    /// The payment of a dynamic QR.
-    #[arg(
-        long,
-        value_name = "ID",
-        required_unless_present = "static_qr",
-        conflicts_with = "static_qr"
-    )]
-    transaction: Option<TransactionId>,
-    /// The payment of a static QR.
-    #[arg(long = "static", requires = "nmid")]
-    static_qr: bool,
-    /// The merchant of a static QR.
-    #[arg(long, requires = "static_qr")]
-    nmid: Option<String>,
-    /// The terminal of a static QR.
-    #[arg(long, requires = "static_qr")]
-    terminal_label: Option<String>,
-    /// How much, in rupiah.
-    #[arg(long)]
-    amount: Rupiah,
-    /// success, failed, expired or reversed.
-    #[arg(long, default_value = "success")]
-    status: String,
-    /// The acquirer's reference, instead of a new one.
-    #[arg(long)]
-    reference: Option<String>,
-    /// The callback's event id, instead of a new one.
-    #[arg(long)]
-    event_id: Option<String>,
-    /// When the customer paid (RFC 3339); default now.
-    #[arg(long, value_name = "TIME")]
-    paid_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Args)]
-struct AcquirerArgs {
-    #[command(flatten)]
-    server: Server,
-    #[command(flatten)]
-    partner: PartnerArgs,
-    /// A directory whose subdirectories are credentials directories: their boxes ask for codes.
-    #[arg(long, value_name = "DIR", required_unless_present = "listen")]
-    boxes: Option<PathBuf>,
-    /// Be the partner that the platform asks for codes (profile snap), here.
-    #[arg(long, value_name = "ADDRESS", requires = "platform_key_file")]
-    listen: Option<SocketAddr>,
-    /// The platform's RSA key (PEM), with which it asks for tokens.
-    #[arg(long, value_name = "FILE", requires = "listen")]
-    platform_key_file: Option<PathBuf>,
-    /// How long customers take to pay the codes that were asked for here; 0: they do not.
-    #[arg(long, default_value = "2s", value_parser = duration::parse, requires = "listen")]
-    pay_after: Duration,
-    #[command(flatten)]
-    faults: Faults,
-    /// The time between payments.
-    #[arg(long, default_value = "5s", value_parser = duration::parse)]
-    every: Duration,
-    /// Remember payments here until they are accepted.
-    #[arg(long, value_name = "FILE")]
-    journal: Option<PathBuf>,
-    /// Repeats the choice of boxes and amounts.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-/// Runs the program.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    execute(Cli::parse())
+}
+
+/// Runs the program with these arguments, of which the first is its name.
+///
+/// # Errors
+/// Arguments that it does not understand.
+pub fn run_with<T: Into<OsString> + Clone>(
+    args: impl IntoIterator<Item = T>,
+) -> Result<ExitCode, clap::Error> {
+    Ok(execute(Cli::try_parse_from(args)?))
+}
+
+fn execute(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+    // A process that runs it twice has its log already.
+    let _first = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .init();
+        .try_init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -374,23 +128,34 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             .await?;
             Ok(())
         }
-        Command::Run(args) => {
-            let voice = if args.speak {
-                Voice::find()
-            } else {
-                Voice::Silent
-            };
-            let options = args.common.options(voice, Durability::Synced)?;
-            stop_after(args.common.end_after, &stop);
-            run::run(&args.dir, options, args.screen, output, stop).await
-        }
+        Command::Run(args) => run_one(args, Transport::Mqtt, output, stop).await,
+        Command::Http(args) => run_one(args, Transport::Http, output, stop).await,
         Command::Fleet(args) => {
-            let options = args.common.options(Voice::Silent, Durability::Buffered)?;
+            let transport = if args.http {
+                Transport::Http
+            } else {
+                Transport::Mqtt
+            };
+            let options = args
+                .common
+                .options(transport, Voice::Silent, Durability::Buffered)?;
             let end_after = args.common.end_after;
             let connect_rate = args.connect_rate;
             let boxes = until(&stop, fleet_boxes(args, output)).await?;
             stop_after(end_after, &stop);
             fleet::run(boxes, options, connect_rate, output, stop).await
+        }
+        Command::Scenario(args) => {
+            let text = std::fs::read_to_string(&args.file)
+                .with_context(|| args.file.display().to_string())?;
+            let mut plan = Plan::read(&text).with_context(|| args.file.display().to_string())?;
+            plan.seed = args.seed.unwrap_or(plan.seed);
+            play(&plan, args.playing.place()?, output, stop).await
+        }
+        Command::Chaos(args) => {
+            let plan = args.plan();
+            plan.check()?;
+            play(&plan, args.playing.place()?, output, stop).await
         }
         Command::Qr(args) => until(&stop, qr::run(&args.dir, args.amount, args.mqtt, output)).await,
         Command::Pay(args) => {
@@ -422,7 +187,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
 
 /// The acquirer that pays boxes' codes, the one that issues codes, or both.
 async fn acquirer(
-    args: AcquirerArgs,
+    args: args::AcquirerArgs,
     output: Output,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -467,28 +232,63 @@ async fn acquirer(
     issued.and(paid)
 }
 
-async fn fleet_boxes(args: Fleet, output: Output) -> anyhow::Result<Vec<Credentials>> {
+/// Plays a scenario; what was not expected is an error.
+async fn play(
+    plan: &Plan,
+    place: Place,
+    output: Output,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let report = scenario::run(plan, place, Options::default(), output, stop).await?;
+    anyhow::ensure!(
+        report.passed,
+        "the scenario did not come out as expected; seed {} repeats it",
+        report.seed
+    );
+    Ok(())
+}
+
+async fn run_one(
+    args: args::Run,
+    transport: Transport,
+    output: Output,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let voice = if args.speak {
+        Voice::find()
+    } else {
+        Voice::Silent
+    };
+    let options = args.common.options(transport, voice, Durability::Synced)?;
+    stop_after(args.common.end_after, &stop);
+    run::run(&args.dir, options, args.screen, output, stop).await
+}
+
+async fn fleet_boxes(args: args::Fleet, output: Output) -> anyhow::Result<Vec<Credentials>> {
     if let Some(dir) = &args.boxes {
         return Credentials::load_all(dir);
     }
     let (Some(dir), Some(count)) = (args.dir, args.count) else {
         anyhow::bail!("give --dir and --count, or --boxes");
     };
-    let registrar = match (args.url, args.ca, args.admin_token) {
-        (Some(url), Some(ca), Some(admin_token)) => {
+    let http = if args.http { count } else { 0 };
+    let registrar = match (args.url, args.ca) {
+        (Some(url), Some(ca)) => {
+            let admin_token = args.admin.token()?;
             let server = Server { url, ca };
             Some(Registrar {
                 api: server.api()?,
                 ca_pem: server.ca_pem()?,
                 admin_token,
                 terminals: args.terminal,
+                http,
                 encoding: args.encoding,
                 firmware_version: args.firmware,
             })
         }
         _ => None,
     };
-    fleet::prepare(&dir, count, registrar.as_ref(), output).await
+    registrar::prepare(&dir, count, registrar.as_ref(), output).await
 }
 
 /// What `work` yields, unless a signal comes first.

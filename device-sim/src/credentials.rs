@@ -10,12 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
 
 use crate::api::Api;
+use crate::link::Transport;
+use crate::provision::Renewed;
 use crate::soundbox::Identity;
+use crate::soundbox::identity::{Vitals, WallClock};
+use crate::soundbox::settings::Settings;
 
 /// The private key (PKCS#8 PEM).
 pub const KEY_FILE: &str = "key.pem";
@@ -54,6 +59,9 @@ pub struct Device {
     pub config_version: i64,
     /// The configuration.
     pub config: Value,
+    /// From then on the credentials are to be renewed; absent in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_after: Option<DateTime<Utc>>,
 }
 
 /// A provisioned box on the disk.
@@ -144,8 +152,49 @@ impl Credentials {
             keys: self.device.announcement_keys.clone(),
             binding_id: self.device.binding_id,
             config_version: self.device.config_version,
+            settings: self.settings(),
             firmware_version: self.device.firmware_version.clone(),
+            transport: Transport::default().as_str(),
+            vitals: Vitals::default(),
+            wall_clock: WallClock::default(),
         }
+    }
+
+    /// What the box is set to. A configuration that it was activated with and does not know leaves it as it was made.
+    pub fn settings(&self) -> Settings {
+        Settings::read(&self.device.config).unwrap_or_else(|reason| {
+            tracing::warn!(reason, "the stored configuration is not used");
+            Settings::default()
+        })
+    }
+
+    /// Takes renewed credentials for the same key. The certificate is written first: with it and the old token the
+    /// box is as good as before, and asks again.
+    ///
+    /// # Errors
+    /// A disk that does not take them.
+    pub fn renew(&mut self, renewed: Renewed) -> anyhow::Result<()> {
+        write(&self.dir, CERT_FILE, renewed.chain_pem.as_bytes(), 0o644)?;
+        self.device.device_token = renewed.device_token;
+        self.device.announcement_keys = renewed.announcement_keys;
+        self.device.renew_after = Some(renewed.renew_after);
+        self.save()
+    }
+
+    /// Who this box is, from the private key on its disk.
+    ///
+    /// # Errors
+    /// A key that cannot be read.
+    pub fn key_pem(&self) -> anyhow::Result<String> {
+        self.read(KEY_FILE)
+    }
+
+    /// The HTTPS API as this box sees it, with its certificate shown: for a box whose token is no longer taken.
+    ///
+    /// # Errors
+    /// Credentials that cannot be used.
+    pub fn api_by_certificate(&self) -> anyhow::Result<Api> {
+        Api::with_tls(&self.device.api_url, &*self.tls()?)
     }
 
     /// The HTTPS API as this box sees it.

@@ -1,6 +1,9 @@
 //! Durations on the command line: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+use serde::Deserialize;
 
 /// Reads a duration.
 ///
@@ -23,6 +26,39 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .checked_mul(unit_ms)
         .map(Duration::from_millis)
         .ok_or_else(|| "too long".to_owned())
+}
+
+/// A duration as people write it, in a scenario file or on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Written(Duration);
+
+impl Written {
+    /// This duration.
+    pub const fn new(duration: Duration) -> Self {
+        Self(duration)
+    }
+
+    /// The duration.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Written {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text).map(Self)
+    }
+}
+
+impl TryFrom<String> for Written {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 #[cfg(test)]

@@ -1,57 +1,40 @@
-//! A box's MQTT connection: mutual TLS, a persistent session, manual acknowledgements, and a patient way back.
-//!
-//! The connection is polled in a task of its own, so that nothing the box does can hold up its keepalive. What comes
-//! in goes through a bounded channel; what goes out is taken when there is room. A message is confirmed (PUBACK)
-//! only when the box says so, and only on the connection it came by.
+//! A box's way to the platform: MQTT, or HTTPS where that is all there is. Both tell the same events and take the
+//! same messages, so that the box above them is one and the same.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod http;
+mod mqtt;
+pub mod pace;
 
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
-    Packet, Publish, QoS, SubscribeReasonCode, Transport,
-};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use wire::message::{OnlineState, Status};
-use wire::{Channel, DownlinkFilter, Topic, UplinkMessage};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+use serde::Serialize;
+use wire::{DeviceId, UplinkMessage};
 
 use crate::credentials::Credentials;
+use crate::soundbox::settings::Settings;
 
-/// Requests that rumqttc takes at once.
-const REQUESTS_MAX: usize = 64;
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// A persistent MQTT session.
+    #[default]
+    Mqtt,
+    /// Beats over HTTPS, whose answers bring what MQTT would.
+    Http,
+}
 
-/// Messages that may wait for the box.
-const EVENTS_MAX: usize = 64;
-
-/// Messages that may wait to be published.
-const OUTGOING_MAX: usize = 1024;
-
-/// The longest MQTT packet, in bytes.
-const PACKET_LEN_MAX: usize = 128 * 1024;
-
-/// How long a connect may take, in seconds.
-const CONNECT_TIMEOUT_S: u64 = 10;
-
-/// How long a goodbye may take.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
-
-/// A connection that lasted so long was a good one: the next attempt is not delayed by earlier failures.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
-
-const BACKOFF_MIN: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(8);
-
-/// The wait before the next attempt: doubled each time up to eight seconds, and then anywhere between half of that and
-/// all of it, so that a fleet does not come back in step.
-fn backoff(failures: u32) -> Duration {
-    let whole = BACKOFF_MIN
-        .saturating_mul(1 << failures.min(6))
-        .min(BACKOFF_MAX);
-    rand::random_range(whole / 2..=whole)
+impl Transport {
+    /// `mqtt` or `http`, as in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// What the connection tells the box.
@@ -64,6 +47,10 @@ pub enum LinkEvent {
     },
     /// A message.
     Message(Message),
+    /// The platform's time, from an answer that TLS has proven and that did not take long. HTTPS only.
+    Time(DateTime<Utc>),
+    /// The next beat is due now. HTTPS only: its beats are what brings the rest.
+    BeatWanted,
     /// The broker will not have the subscription.
     SubscriptionRefused,
     /// The connection is gone, or could not be made.
@@ -75,40 +62,33 @@ pub enum LinkEvent {
     },
 }
 
-/// A message, and the connection it came by.
+/// A message of the platform.
 #[derive(Debug)]
 pub struct Message {
-    publish: Publish,
-    connection: u64,
+    topic: String,
+    payload: Bytes,
+    receipt: Option<mqtt::Receipt>,
 }
 
 impl Message {
     /// Where it was published.
     pub fn topic(&self) -> &str {
-        &self.publish.topic
+        &self.topic
     }
 
     /// What it says.
     pub fn payload(&self) -> &[u8] {
-        &self.publish.payload
+        &self.payload
     }
 }
 
-enum Request {
-    Publish { topic: Topic, payload: Vec<u8> },
-    Confirm(Message),
-}
-
 /// One box's connection.
-pub struct Link {
-    client: AsyncClient,
-    events: mpsc::Receiver<LinkEvent>,
-    outgoing: VecDeque<Request>,
-    connection: Arc<AtomicU64>,
-    filter: String,
-    encoding: wire::Encoding,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+#[derive(Debug)]
+pub enum Link {
+    /// By MQTT.
+    Mqtt(Box<mqtt::MqttLink>),
+    /// By HTTPS.
+    Http(http::HttpLink),
 }
 
 impl Link {
@@ -116,257 +96,95 @@ impl Link {
     ///
     /// # Errors
     /// Credentials that cannot be used.
-    pub fn open(credentials: &Credentials, keep_alive: Duration) -> anyhow::Result<Self> {
-        let device = &credentials.device;
-        let id = device.device_id;
-        let encoding = device.payload_encoding;
-        let gone = Status {
-            state: OnlineState::Offline,
-            firmware_version: Some(device.firmware_version.clone()),
-            reason: Some("connection_lost".to_owned()),
-            nonce: None,
-        };
-        let will = UplinkMessage::Status(gone).encode(encoding)?;
-        let will_topic = Topic::new(id, Channel::Status).to_string();
-        let mut options = MqttOptions::new(id.to_string(), &device.mqtt_host, device.mqtt_port);
-        options
-            .set_transport(Transport::tls_with_config(
-                rumqttc::TlsConfiguration::Rustls(credentials.tls()?),
-            ))
-            .set_clean_session(false)
-            .set_keep_alive(keep_alive)
-            .set_manual_acks(true)
-            .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX)
-            .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
-        let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_MAX);
-        let mut network = eventloop.network_options();
-        network.set_connection_timeout(CONNECT_TIMEOUT_S);
-        network.set_tcp_nodelay(true);
-        eventloop.set_network_options(network);
-
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let connection = Arc::new(AtomicU64::new(0));
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(poll(
-            eventloop,
-            sender,
-            Arc::clone(&connection),
-            stop.clone(),
-        ));
-        Ok(Self {
-            client,
-            events,
-            outgoing: VecDeque::new(),
-            connection,
-            filter: DownlinkFilter::All.for_device(id),
-            encoding,
-            stop,
-            task,
+    pub fn open(
+        transport: Transport,
+        credentials: &Credentials,
+        keep_alive: Duration,
+    ) -> anyhow::Result<Self> {
+        Ok(match transport {
+            Transport::Mqtt => Self::Mqtt(Box::new(mqtt::MqttLink::open(credentials, keep_alive)?)),
+            Transport::Http => Self::Http(http::HttpLink::open(credentials)?),
         })
     }
 
     /// The next thing that happens; `None` when the connection's task has ended. Loses nothing when it is dropped.
     pub async fn next(&mut self) -> Option<LinkEvent> {
-        let event = self.events.recv().await;
-        if matches!(event, Some(LinkEvent::Disconnected { .. })) {
-            // The broker delivers again what was not confirmed; a late PUBACK would confuse it.
-            self.outgoing
-                .retain(|request| matches!(request, Request::Publish { .. }));
+        match self {
+            Self::Mqtt(link) => link.next().await,
+            Self::Http(link) => link.next().await,
         }
-        event
+    }
+
+    /// Whether the box has to say when it beats; otherwise the link asks for beats.
+    pub fn is_mqtt(&self) -> bool {
+        matches!(self, Self::Mqtt(_))
     }
 
     /// Asks for everything that is for this box.
     pub fn subscribe(&self) {
-        if self
-            .client
-            .try_subscribe(&self.filter, QoS::AtLeastOnce)
-            .is_err()
-        {
-            tracing::warn!("no room for a subscription; it will be repeated");
+        if let Self::Mqtt(link) = self {
+            link.subscribe();
         }
     }
 
-    /// Publishes with QoS 1, when there is room.
+    /// Takes a message to the platform, when there is room.
     ///
     /// # Errors
     /// A message that breaks a limit.
-    pub fn publish(
-        &mut self,
-        device_id: wire::DeviceId,
-        message: &UplinkMessage,
-    ) -> anyhow::Result<()> {
-        let payload = message.encode(self.encoding)?;
-        let topic = Topic::new(device_id, message.channel());
-        self.push(Request::Publish { topic, payload });
-        Ok(())
-    }
-
-    /// Confirms a message to the broker: it will not come again.
-    pub fn confirm(&mut self, message: Message) {
-        self.push(Request::Confirm(message));
-    }
-
-    fn push(&mut self, request: Request) {
-        if self.outgoing.len() >= OUTGOING_MAX {
-            // Nothing is lost for good: what the platform needs to hear it asks for again.
-            tracing::warn!("too much waits to be sent; the oldest is dropped");
-            self.outgoing.pop_front();
+    pub fn publish(&mut self, device_id: DeviceId, message: &UplinkMessage) -> anyhow::Result<()> {
+        match self {
+            Self::Mqtt(link) => link.publish(device_id, message),
+            Self::Http(link) => link.publish(message),
         }
-        self.outgoing.push_back(request);
-        self.flush();
+    }
+
+    /// Confirms a message: it will not come again. By HTTPS the acknowledgement itself does that.
+    pub fn confirm(&mut self, message: Message) {
+        if let (Self::Mqtt(link), Some(receipt)) = (self, message.receipt) {
+            link.confirm(receipt);
+        }
     }
 
     /// Hands over what there is room for; `true` when nothing waits any more.
     pub fn flush(&mut self) -> bool {
-        while let Some(request) = self.outgoing.front() {
-            let sent = match request {
-                Request::Publish { topic, payload } => self.client.try_publish(
-                    topic.to_string(),
-                    QoS::AtLeastOnce,
-                    false,
-                    payload.clone(),
-                ),
-                Request::Confirm(message)
-                    if message.connection == self.connection.load(Ordering::Acquire) =>
-                {
-                    self.client.try_ack(&message.publish)
-                }
-                Request::Confirm(_) => Ok(()),
-            };
-            if sent.is_err() {
-                return false;
-            }
-            self.outgoing.pop_front();
+        match self {
+            Self::Mqtt(link) => link.flush(),
+            Self::Http(_) => true,
         }
-        true
     }
 
     /// Whether something waits for room.
     pub fn is_waiting(&self) -> bool {
-        !self.outgoing.is_empty()
-    }
-
-    /// Says goodbye (so that the will stays unsaid) and ends, within two seconds.
-    pub async fn close(mut self) {
-        self.flush();
-        self.stop.cancel();
-        let said = self.client.try_disconnect().is_ok();
-        // Nobody listens any more: the task must not wait for room in the channel.
-        self.events.close();
-        if !said
-            || tokio::time::timeout(GOODBYE_MAX, &mut self.task)
-                .await
-                .is_err()
-        {
-            self.task.abort();
+        match self {
+            Self::Mqtt(link) => link.is_waiting(),
+            Self::Http(_) => false,
         }
     }
-}
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// The life of the connection.
-async fn poll(
-    mut eventloop: EventLoop,
-    events: mpsc::Sender<LinkEvent>,
-    connection: Arc<AtomicU64>,
-    stop: CancellationToken,
-) {
-    let mut connected: Option<Instant> = None;
-    let mut failures = 0;
-    loop {
-        // Once connected, the end comes with the goodbye, which has to be polled out.
-        let polled = if connected.is_some() {
-            eventloop.poll().await
-        } else {
-            tokio::select! {
-                polled = eventloop.poll() => polled,
-                () = stop.cancelled() => return,
-            }
+    /// Follows the box's settings.
+    pub fn set_pace(&self, beat: Duration, settings: &Settings) {
+        let pace = match self {
+            Self::Mqtt(link) => link.pace(),
+            Self::Http(link) => link.pace(),
         };
-        let event = match polled {
-            Ok(Event::Incoming(Packet::ConnAck(ack))) => {
-                connected = Some(Instant::now());
-                connection.fetch_add(1, Ordering::AcqRel);
-                LinkEvent::Connected {
-                    session_present: ack.session_present,
-                }
-            }
-            Ok(Event::Incoming(Packet::Publish(publish))) => {
-                let connection = connection.load(Ordering::Acquire);
-                LinkEvent::Message(Message {
-                    publish,
-                    connection,
-                })
-            }
-            Ok(Event::Incoming(Packet::SubAck(ack)))
-                if ack.return_codes.contains(&SubscribeReasonCode::Failure) =>
-            {
-                LinkEvent::SubscriptionRefused
-            }
-            // After the goodbye it is the broker that closes: to close first, with an answer of its own unread, would reset
-            // the connection and could take the goodbye with it.
-            Ok(_) => continue,
-            Err(error) => {
-                if stop.is_cancelled() {
-                    return;
-                }
-                if connected
-                    .take()
-                    .is_some_and(|at| at.elapsed() >= STABLE_AFTER)
-                {
-                    failures = 0;
-                }
-                let retry_in = backoff(failures);
-                failures = failures.saturating_add(1);
-                let lost = LinkEvent::Disconnected {
-                    reason: reason(&error),
-                    retry_in,
-                };
-                // A listener that is gone is noticed at the next event.
-                let _closed = events.send(lost).await;
-                tokio::select! {
-                    () = tokio::time::sleep(retry_in) => continue,
-                    () = stop.cancelled() => return,
-                }
-            }
+        pace.set(beat, settings.reconnect_jitter());
+    }
+
+    /// Loses the connection without a word, as when a cable is pulled, and stays away for so long at least.
+    pub fn cut(&self, away: Duration) {
+        let cuts = match self {
+            Self::Mqtt(link) => link.cuts(),
+            Self::Http(link) => link.cuts(),
         };
-        // While the goodbye is on its way nobody listens, and that is no reason to stop polling.
-        if events.send(event).await.is_err() && !stop.is_cancelled() {
-            return;
-        }
+        // One cut at a time is enough.
+        let _full = cuts.try_send(away);
     }
-}
 
-/// Why there is no connection, in a few words.
-fn reason(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
-            "not_authorized".to_owned()
+    /// Ends in order, within two seconds.
+    pub async fn close(self) {
+        match self {
+            Self::Mqtt(link) => link.close().await,
+            Self::Http(link) => link.close().await,
         }
-        ConnectionError::ConnectionRefused(code) => format!("refused: {code:?}"),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_back_is_patient_and_bounded() {
-        for failures in [0, 1, 2, 3, 4, 5, 6, 7, 100, u32::MAX] {
-            let wait = backoff(failures);
-            assert!(
-                wait >= BACKOFF_MIN / 2 && wait <= BACKOFF_MAX,
-                "{failures}: {wait:?}"
-            );
-        }
-        assert!(backoff(100) >= BACKOFF_MAX / 2);
     }
 }

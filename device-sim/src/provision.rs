@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
 
-use crate::api::Api;
+use crate::api::{Api, ApiError};
+use crate::clock;
 use crate::credentials::{self, Credentials, Device, KEY_FILE};
 use crate::output::Output;
+
+const REFRESH_PATH: &str = "/device/provision/refresh-credential";
 
 /// What a box needs to be activated. It has no `Debug`: it holds the activation code.
 #[derive(Clone)]
@@ -39,6 +42,10 @@ struct Answer {
     ca_chain: String,
     certificate_expires_at: DateTime<Utc>,
     device_token: String,
+    #[serde(default)]
+    token_expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    server_time: Option<DateTime<Utc>>,
     announcement_keys: VerifyingKeys,
     binding_id: Option<BindingId>,
     mqtt: Mqtt,
@@ -46,6 +53,30 @@ struct Answer {
     config_version: i64,
     #[serde(default)]
     config: Value,
+}
+
+impl Answer {
+    fn read(mut answer: Value) -> anyhow::Result<Self> {
+        // serde's errors name fields and kinds, and never show the token.
+        serde_json::from_value(answer["data"].take())
+            .context("the answer with the credentials is not as agreed")
+    }
+
+    fn chain(&self) -> anyhow::Result<String> {
+        let chain = format!("{}\n{}", self.certificate.trim_end(), self.ca_chain);
+        certs::tls::chain_from_pem(&chain).context("the certificate that came is none")?;
+        Ok(chain)
+    }
+
+    /// When a third is left of what lasts shorter: certificate or token.
+    fn renew_after(&self) -> DateTime<Utc> {
+        let ends = match self.token_expires_at {
+            Some(token) => token.min(self.certificate_expires_at),
+            None => self.certificate_expires_at,
+        };
+        let begins = self.server_time.unwrap_or_else(clock::now);
+        begins + (ends - begins) / 3 * 2
+    }
 }
 
 #[derive(Deserialize)]
@@ -137,14 +168,12 @@ pub async fn activate(
         "firmware_version": activation.firmware_version,
         "payload_encoding": activation.payload_encoding,
     });
-    let mut answer = api
+    let answer = api
         .post("/device/provision/activate", None, &[], &body)
         .await?;
-    // serde's errors name fields and kinds, and never show the token.
-    let answer: Answer = serde_json::from_value(answer["data"].take())
-        .context("the answer to the activation is not as agreed")?;
-    let chain = format!("{}\n{}", answer.certificate.trim_end(), answer.ca_chain);
-    certs::tls::chain_from_pem(&chain).context("the certificate that came is none")?;
+    let answer = Answer::read(answer)?;
+    let chain = answer.chain()?;
+    let renew_after = answer.renew_after();
     let device = Device {
         device_id: answer.device_id,
         serial_number: activation.serial_number.clone(),
@@ -159,7 +188,55 @@ pub async fn activate(
         payload_encoding: activation.payload_encoding,
         config_version: answer.config_version,
         config: answer.config,
+        renew_after: Some(renew_after),
     };
     let credentials = Credentials::create(dir, device, &chain, ca_pem)?;
     Ok((credentials, answer.certificate_expires_at))
+}
+
+/// New credentials for the key that a box has. It has no `Debug`: it holds a token.
+pub struct Renewed {
+    /// Leaf and chain.
+    pub chain_pem: String,
+    /// For the HTTPS API.
+    pub device_token: String,
+    /// The platform's keys by now.
+    pub announcement_keys: VerifyingKeys,
+    /// When the certificate ends.
+    pub certificate_expires_at: DateTime<Utc>,
+    /// When they are to be renewed in their turn.
+    pub renew_after: DateTime<Utc>,
+}
+
+/// Asks for new credentials: by the token, or by the certificate where the token is no longer taken.
+///
+/// # Errors
+/// Credentials that cannot be used, a refusal, or no answer. Then the old ones are as good as before.
+pub async fn renew(credentials: &Credentials) -> anyhow::Result<Renewed> {
+    let device = &credentials.device;
+    let request = KeyAndCsr::from_key_pem(&credentials.key_pem()?, &device.serial_number)?;
+    let body = json!({ "csr": request.csr_pem() });
+    let by_token = credentials
+        .api()?
+        .post(REFRESH_PATH, Some(&device.device_token), &[], &body)
+        .await;
+    let answer = match by_token {
+        Err(ApiError::Refused { status: 401, .. }) => {
+            let api = credentials.api_by_certificate()?;
+            api.post(REFRESH_PATH, None, &[], &body).await?
+        }
+        answer => answer?,
+    };
+    let answer = Answer::read(answer)?;
+    anyhow::ensure!(
+        answer.device_id == device.device_id,
+        "the credentials that came are another box's"
+    );
+    Ok(Renewed {
+        chain_pem: answer.chain()?,
+        renew_after: answer.renew_after(),
+        device_token: answer.device_token,
+        announcement_keys: answer.announcement_keys,
+        certificate_expires_at: answer.certificate_expires_at,
+    })
 }

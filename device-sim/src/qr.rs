@@ -13,10 +13,11 @@ use wire::{Channel, DownlinkMessage, Rupiah, Topic, TransactionId, UplinkMessage
 
 use crate::api::{Api, ApiError};
 use crate::clock;
-use crate::credentials::Credentials;
-use crate::link::{Link, LinkEvent};
+use crate::credentials::{Credentials, Device};
+use crate::link::{Link, LinkEvent, Transport};
 use crate::output::Output;
-use crate::screen;
+use crate::qr_code::Code;
+use crate::report::Event;
 
 /// How long an answer by MQTT may take.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -59,7 +60,7 @@ pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyh
     } else {
         by_http(&credentials.api()?, &credentials, amount).await?
     };
-    let drawn = screen::qr_lines(&qr.qr_payload)?;
+    let drawn = Code::of(&qr.qr_payload)?.painted();
     let line = Line {
         device_id: credentials.device.device_id,
         amount,
@@ -110,10 +111,36 @@ pub async fn by_http(
     })
 }
 
+/// A request for a QR by MQTT, with an id of its own.
+pub fn request(device: &Device, amount: Rupiah) -> DynamicQrRequest {
+    DynamicQrRequest {
+        request_id: format!("req_{}", clock::random_uuid().simple()),
+        device_id: device.device_id,
+        terminal_id: device.terminal_id,
+        amount: Some(amount),
+        currency: "IDR".to_owned(),
+        created_at: Some(wire::time::format(clock::now())),
+    }
+}
+
+impl DynamicQr {
+    /// As something that happened to a box.
+    pub fn event(self, amount: Rupiah) -> Event {
+        Event::Qr {
+            correlation_id: self.request_id,
+            transaction_id: Some(self.transaction_id),
+            qr_payload: Some(self.qr_payload),
+            amount: Some(amount),
+            expires_at: Some(self.expires_at),
+            code: None,
+        }
+    }
+}
+
 /// Asks for a QR as this box over MQTT, in the box's own session: a box that runs elsewhere is taken over for that
 /// moment. What else arrives is left unconfirmed, for the box itself.
 async fn by_mqtt(credentials: &Credentials, amount: Rupiah) -> anyhow::Result<DynamicQr> {
-    let mut link = Link::open(credentials, Duration::from_secs(30))?;
+    let mut link = Link::open(Transport::Mqtt, credentials, Duration::from_secs(30))?;
     let result = ask(&mut link, credentials, amount).await;
     link.close().await;
     result
@@ -125,15 +152,9 @@ async fn ask(
     amount: Rupiah,
 ) -> anyhow::Result<DynamicQr> {
     let device = &credentials.device;
-    let request_id = format!("req_{}", clock::random_uuid().simple());
-    let request = UplinkMessage::DynamicQrRequest(DynamicQrRequest {
-        request_id: request_id.clone(),
-        device_id: device.device_id,
-        terminal_id: device.terminal_id,
-        amount: Some(amount),
-        currency: "IDR".to_owned(),
-        created_at: Some(wire::time::format(clock::now())),
-    });
+    let request = request(device, amount);
+    let request_id = request.request_id.clone();
+    let request = UplinkMessage::DynamicQrRequest(request);
     let own_topic = Topic::new(device.device_id, Channel::DynamicQrResponse).to_string();
     let end = Instant::now() + ANSWER_MAX;
     let mut connected = false;
@@ -193,7 +214,7 @@ async fn ask(
                     )),
                 };
             }
-            LinkEvent::Message(_) => {}
+            LinkEvent::Message(_) | LinkEvent::Time(_) | LinkEvent::BeatWanted => {}
             LinkEvent::SubscriptionRefused => anyhow::bail!("the broker refused the subscription"),
             LinkEvent::Disconnected { reason, .. } => {
                 connected = false;

@@ -1,20 +1,21 @@
-//! `run`: one box, until it is told to stop.
+//! `run` and `http`: one box.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials::Credentials;
 use crate::output::Output;
 use crate::report::Listener;
 use crate::screen::Screen;
-use crate::session::{self, Options};
+use crate::session::{self, CONTROLS_MAX, Options};
 
-/// Runs the box in `dir`, printing what happens to it.
+/// Runs the box in `dir` until `stop`.
 ///
 /// # Errors
-/// Credentials or a journal that cannot be used.
+/// Credentials or a journal that cannot be used; no terminal for the screen.
 pub async fn run(
     dir: &Path,
     options: Options,
@@ -23,12 +24,16 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let credentials = Credentials::load(dir)?;
-    let listener: Listener = if screen {
-        let screen = Screen::default();
-        Arc::new(move |report| screen.show(report))
-    } else {
-        Arc::new(move |report| output.say(report, || report.sentence()))
-    };
-    session::run(credentials, options, listener, stop).await?;
-    Ok(())
+    let (controls, taken) = mpsc::channel(CONTROLS_MAX);
+    if !screen {
+        let listener: Listener = Arc::new(move |report| output.say(report, || report.sentence()));
+        session::run(credentials, options, listener, taken, stop).await?;
+        return Ok(());
+    }
+    let screen = Screen::open(controls, stop.clone())?;
+    let listener: Listener = Arc::new(screen.listener());
+    let lived = session::run(credentials, options, listener, taken, stop.clone()).await;
+    stop.cancel();
+    screen.close()?;
+    lived.map(|_| ())
 }

@@ -1,110 +1,166 @@
-//! `run --screen`: the front of a box, drawn in the terminal: its state, its last sentence, and the QR it shows.
+//! `run --screen`: the front of a box, drawn in the terminal: its state, its last payments, and the code it shows. Its
+//! keypad is the keyboard: an amount and Enter ask for a dynamic QR.
+//!
+//! A thread of its own draws and reads keys, so that a slow terminal never holds up the box.
 
-use std::io::{self, Write};
-use std::sync::Mutex;
+mod draw;
+mod face;
 
-use wire::message::CommandAckStatus;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use crate::report::{Event, Report};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wire::Rupiah;
 
-/// Clears the terminal and goes to its upper left corner (ECMA-48).
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+use crate::clock;
+use crate::report::Report;
+use crate::session::Control;
+use face::Face;
 
-/// The sentences that stay on the screen.
-const LINES_MAX: usize = 5;
+/// How often it looks for keys and for what happened.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// It is drawn anew at least this often: seconds pass.
+const DRAW_EVERY: Duration = Duration::from_millis(500);
+
+/// The longest amount on the keypad, in digits.
+const DIGITS_MAX: usize = 8;
+
+/// The face, and whether it has changed since it was drawn.
 #[derive(Default)]
-struct Face {
-    online: bool,
-    qr: Option<String>,
-    lines: Vec<String>,
+struct Shared {
+    face: Face,
+    changed: bool,
 }
 
 /// The screen of one box.
-#[derive(Default)]
 pub struct Screen {
-    face: Mutex<Face>,
-}
-
-/// A QR code as lines of half blocks.
-///
-/// # Errors
-/// A payload that is too long for a QR code.
-pub fn qr_lines(payload: &str) -> anyhow::Result<String> {
-    let code = fast_qr::QRBuilder::new(payload)
-        .ecl(fast_qr::ECL::M)
-        .build()
-        .map_err(|error| anyhow::anyhow!("no QR code for this payload: {error}"))?;
-    Ok(code.to_str())
+    shared: Arc<Mutex<Shared>>,
+    thread: std::thread::JoinHandle<std::io::Result<()>>,
 }
 
 impl Screen {
-    /// Takes in what happened, and draws the box anew.
-    pub fn show(&self, report: &Report) {
-        let Ok(mut face) = self.face.lock() else {
-            return;
+    /// Takes the terminal. Switching the box off at its keypad cancels `stop`.
+    ///
+    /// # Errors
+    /// No terminal.
+    pub fn open(controls: mpsc::Sender<Control>, stop: CancellationToken) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            std::io::stdout().is_terminal(),
+            "--screen needs a terminal; without one, --json tells what happens"
+        );
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let keypad = Keypad {
+            shared: Arc::clone(&shared),
+            controls,
+            stop,
         };
-        match &report.event {
-            Event::Connected { .. } => face.online = true,
-            Event::Disconnected { .. } | Event::Stopped { .. } => face.online = false,
-            Event::Qr {
-                qr_payload: Some(payload),
-                ..
-            } => face.qr = Some(payload.clone()),
-            Event::Command {
-                kind,
-                payload,
-                status: CommandAckStatus::Delivered,
-                ..
-            } => match kind.as_str() {
-                "display_qr" => face.qr = payload["qr_payload"].as_str().map(str::to_owned),
-                "clear_display" => face.qr = None,
-                _ => {}
-            },
-            Event::Spoken { .. } => face.qr = None,
-            _ => {}
+        let terminal = ratatui::try_init()?;
+        let thread = std::thread::Builder::new()
+            .name("screen".to_owned())
+            .spawn(move || {
+                let result = keypad.run(terminal);
+                ratatui::restore();
+                keypad.stop.cancel();
+                result
+            })?;
+        Ok(Self { shared, thread })
+    }
+
+    /// Whoever tells the screen what happens.
+    pub fn listener(&self) -> impl Fn(&Report) + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move |report| {
+            if let Ok(mut shared) = shared.lock() {
+                shared.face.take(report);
+                shared.changed = true;
+            }
         }
-        if matches!(
-            report.event,
-            Event::Spoken { .. } | Event::Command { .. } | Event::Refused { .. }
-        ) {
-            face.lines.push(report.sentence());
-            let excess = face.lines.len().saturating_sub(LINES_MAX);
-            face.lines.drain(..excess);
+    }
+
+    /// Gives the terminal back; `stop` must have been cancelled.
+    ///
+    /// # Errors
+    /// A terminal that could not be drawn on.
+    pub fn close(self) -> anyhow::Result<()> {
+        match self.thread.join() {
+            Ok(result) => Ok(result?),
+            Err(_) => anyhow::bail!("the screen has panicked"),
         }
-        let mut text = format!("{CLEAR}  SOUNDBOX {}\n", report.device_id);
-        text.push_str(if face.online {
-            "  ● online\n\n"
-        } else {
-            "  ○ offline\n\n"
-        });
-        if let Some(payload) = &face.qr
-            && let Ok(lines) = qr_lines(payload)
-        {
-            text.push_str(&lines);
-            text.push_str("\n\n");
-        }
-        for line in &face.lines {
-            text.push_str("  ");
-            text.push_str(line);
-            text.push('\n');
-        }
-        let mut stdout = io::stdout().lock();
-        let _gone = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+struct Keypad {
+    shared: Arc<Mutex<Shared>>,
+    controls: mpsc::Sender<Control>,
+    stop: CancellationToken,
+}
 
-    #[test]
-    fn a_payload_becomes_a_square_of_blocks() {
-        let lines = qr_lines("00020101021226610014ID.CO.EXAMPLE.WWW").unwrap();
-        let widths: Vec<usize> = lines.lines().map(|line| line.chars().count()).collect();
-        assert!(widths.len() > 10 && widths.iter().all(|width| *width == widths[0]));
-        assert!(qr_lines(&"x".repeat(5_000)).is_err());
+impl Keypad {
+    fn run(&self, mut terminal: DefaultTerminal) -> std::io::Result<()> {
+        let mut drawn = Instant::now();
+        let mut first = true;
+        while !self.stop.is_cancelled() {
+            if event::poll(LOOK_EVERY)? {
+                match event::read()? {
+                    event::Event::Key(key) if key.kind == KeyEventKind::Press => self.press(key),
+                    _ => self.touch(),
+                }
+            }
+            let Ok(mut shared) = self.shared.lock() else {
+                return Ok(());
+            };
+            if first || shared.changed || drawn.elapsed() >= DRAW_EVERY {
+                let now = clock::now();
+                shared.face.expire(now);
+                terminal.draw(|frame| draw::draw(frame, &shared.face, now))?;
+                shared.changed = false;
+                drawn = Instant::now();
+                first = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&self) {
+        if let Ok(mut shared) = self.shared.lock() {
+            shared.changed = true;
+        }
+    }
+
+    fn press(&self, key: KeyEvent) {
+        self.touch();
+        let Ok(mut shared) = self.shared.lock() else {
+            return;
+        };
+        let face = &mut shared.face;
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                self.stop.cancel();
+            }
+            KeyCode::Char('q') => self.stop.cancel(),
+            KeyCode::Char(digit) if digit.is_ascii_digit() && face.keyed.len() < DIGITS_MAX => {
+                face.shown = None;
+                face.keyed.push(digit);
+            }
+            KeyCode::Backspace => {
+                face.keyed.pop();
+            }
+            KeyCode::Esc => {
+                face.keyed.clear();
+                face.shown = None;
+            }
+            KeyCode::Enter => {
+                if let Ok(amount) = std::mem::take(&mut face.keyed).parse::<Rupiah>() {
+                    // A box that is busy with earlier keys is asked again by the next one.
+                    let _sent = self.controls.try_send(Control::AskQr { amount });
+                }
+            }
+            _ => {}
+        }
     }
 }

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::soundbox::Sentence;
+
 /// The longest a sentence may take.
 const SENTENCE_MAX: Duration = Duration::from_secs(30);
+
+/// espeak-ng's amplitude goes from 0 to 200, a box's volume from 0 to 10.
+const AMPLITUDE_STEP: u32 = 20;
 
 /// How a box sounds.
 #[derive(Debug, Clone)]
@@ -38,12 +43,18 @@ impl Voice {
     ///
     /// # Errors
     /// A voice that fails or does not end.
-    pub async fn say(&self, text: &str) -> anyhow::Result<()> {
+    pub async fn say(&self, sentence: &Sentence) -> anyhow::Result<()> {
         let Self::Espeak(program) = self else {
             return Ok(());
         };
+        let language = sentence.language.split('-').next().unwrap_or("id");
         let mut child = Command::new(program)
-            .args(["-v", "id", "--", text])
+            .args(["-v", language])
+            .args([
+                "-a",
+                &(AMPLITUDE_STEP * u32::from(sentence.volume)).to_string(),
+            ])
+            .args(["--", &sentence.text])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

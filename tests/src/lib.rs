@@ -8,6 +8,7 @@
 //! credentials a box's own key, and what activation gave it for it
 //! crowd       many boxes that do what they are ordered
 //! line        one MQTT connection, down to the single PUBACK
+//! simulator   boxes of the simulator that runs against any server
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
 //! observer    a service that watches the fleet
 //! acquirer    signed callbacks
@@ -37,6 +38,7 @@ pub mod observer;
 pub mod patience;
 pub mod server;
 pub mod shop;
+pub mod simulator;
 pub mod snap;
 pub mod soundbox;
 pub mod world;

@@ -31,6 +31,12 @@ impl TrustedClock {
         true
     }
 
+    /// Takes the time without a question, from an answer that is proven otherwise.
+    pub fn tell(&mut self, server_time: DateTime<Utc>, now: Instant) {
+        self.asked = None;
+        self.known = Some((server_time, now));
+    }
+
     /// The time, once it is known.
     pub fn now(&self, now: Instant) -> Option<DateTime<Utc>> {
         let (server_time, at) = self.known?;

@@ -55,6 +55,9 @@ pub struct CommandOutcome {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it yielded, so that a repeated command is answered with it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
 }
 
 /// How far an announcement has come.
@@ -240,6 +243,22 @@ impl Journal {
             .open
             .iter()
             .filter_map(|event_id| Some((*event_id, self.state.events.get(event_id)?)))
+    }
+
+    /// The announcements that ended last, oldest first, at most so many.
+    pub fn ended_last(&self, count: usize) -> impl Iterator<Item = (EventId, &Outcome)> {
+        let skipped = self.state.done.len().saturating_sub(count);
+        self.state.done.iter().skip(skipped).filter_map(|event_id| {
+            match self.state.events.get(event_id)? {
+                Progress::Done(outcome) => Some((*event_id, outcome)),
+                _ => None,
+            }
+        })
+    }
+
+    /// How many ended announcements it remembers.
+    pub fn remembered(&self) -> usize {
+        self.state.done.len()
     }
 
     /// What became of a command, if it was seen.

@@ -3,12 +3,16 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tempfile::TempDir;
-use wire::message::Time;
-use wire::{Channel, Encoding, Signer};
+use wire::message::{AckStatus, Time};
+use wire::{Channel, Encoding, EventId, Signer};
 
 use super::fixtures::{binding_id, device_id, event_id, noon, payment};
+use super::identity::{Vitals, WallClock};
 use super::journal::Durability;
 use super::*;
+
+mod order;
+mod setting;
 
 /// A box on a bench: its disk, its platform, and the stopwatch of the test.
 struct Bench {
@@ -27,9 +31,14 @@ fn switch_on(dir: &Path) -> Soundbox {
         keys: signer().verifying_keys(),
         binding_id: Some(binding_id(1)),
         config_version: 0,
+        settings: Settings::default(),
         firmware_version: "1.0.3".to_owned(),
+        transport: "mqtt",
+        vitals: Vitals::default(),
+        wall_clock: WallClock::Right,
     };
-    Soundbox::start(identity, Journal::open(dir, Durability::Synced).unwrap()).unwrap()
+    let journal = Journal::open(dir, Durability::Synced).unwrap();
+    Soundbox::start(identity, journal, Instant::now()).unwrap()
 }
 
 impl Bench {
@@ -57,7 +66,8 @@ impl Bench {
     /// Connects and gets the time `seconds` after noon.
     fn set_clock(&mut self, seconds: u64) -> Vec<Action> {
         let now = self.after(seconds);
-        let mut actions = self.soundbox.connected("n1".to_owned(), now);
+        let mut actions = self.soundbox.connected(true);
+        actions.push(self.soundbox.ask_time("n1".to_owned(), now));
         let server_time = noon() + TimeDelta::seconds(i64::try_from(seconds).unwrap());
         let time = DownlinkMessage::Time(Time {
             nonce: "n1".to_owned(),
@@ -202,8 +212,34 @@ fn an_interrupted_sentence_is_reported_and_never_repeated() {
         acks(&again),
         [(event_id(1), AckStatus::Failed, Some("interrupted"))]
     );
+}
+
+#[test]
+fn what_became_of_the_last_announcements_is_said_again_after_a_start() {
+    let mut bench = Bench::at_noon();
+    for number in 1..=40 {
+        bench.pay(payment(number), 1);
+        bench.spoken(number, 1);
+    }
+    assert!(
+        acks(&bench.soundbox.connected(true)).is_empty(),
+        "a session that was kept has them"
+    );
+    let again = |actions: &[Action]| {
+        assert!(spoken_texts(actions).is_empty(), "nothing is said again");
+        let acks = acks(actions);
+        assert!(
+            acks.iter()
+                .all(|(_, status, _)| *status == AckStatus::Played)
+        );
+        let first = acks.first().map(|(event_id, ..)| *event_id);
+        (acks.len(), first)
+    };
+    let last_32 = (32, Some(event_id(9)));
+    assert_eq!(again(&bench.soundbox.connected(false)), last_32);
     bench.power_cut();
-    assert!(acks(&bench.set_clock(8)).is_empty(), "reported once");
+    assert_eq!(again(&bench.set_clock(8)), last_32);
+    assert!(acks(&bench.soundbox.connected(true)).is_empty(), "once");
 }
 
 #[test]
@@ -259,7 +295,10 @@ fn a_rebind_ends_what_waited_for_the_old_binding() {
     let actions = bench.receive(&DownlinkMessage::ConfigPush(push.clone()), 2);
     assert_eq!(
         actions[0],
-        Action::Configure(push),
+        Action::Configure {
+            push,
+            refused: None
+        },
         "written down before it is acknowledged"
     );
     assert_eq!(actions[1], config_ack(1, ConfigAckStatus::Applied, None));
@@ -292,7 +331,11 @@ fn an_older_configuration_does_not_return() {
     let actions = bench.receive(&push(4, 1), 1);
     assert_eq!(
         actions,
-        [config_ack(4, ConfigAckStatus::Rejected, Some("superseded"))]
+        [config_ack(
+            4,
+            ConfigAckStatus::Rejected,
+            Some("superseded".to_owned())
+        )]
     );
     assert_eq!(
         acks(&bench.pay(payment(1), 2))[0].2,
@@ -411,8 +454,8 @@ fn what_is_not_signed_by_the_platform_is_refused() {
 fn an_old_answer_cannot_set_the_clock() {
     let mut bench = Bench::new();
     let now = bench.after(0);
-    bench.soundbox.connected("n1".to_owned(), now);
-    bench.soundbox.connected("n2".to_owned(), now);
+    bench.soundbox.ask_time("n1".to_owned(), now);
+    bench.soundbox.ask_time("n2".to_owned(), now);
     let old = DownlinkMessage::Time(Time {
         nonce: "n1".to_owned(),
         server_time: noon(),
@@ -434,60 +477,5 @@ fn more_than_can_wait_is_answered_and_not_kept() {
     assert_eq!(
         acks(&actions),
         [(event_id(9_999), AckStatus::Failed, Some("queue_full"))]
-    );
-}
-
-#[test]
-fn a_command_is_carried_out_once_and_not_after_it_expired() {
-    let command = |number, kind: &str| Command {
-        command_id: CommandId::from_uuid(uuid::Uuid::from_u128(number)),
-        kind: kind.to_owned(),
-        payload: json!({}),
-        issued_at: noon(),
-        expires_at: noon() + TimeDelta::seconds(60),
-    };
-    let statuses = |actions: &[Action]| -> (usize, Vec<CommandAckStatus>) {
-        let obeyed = actions
-            .iter()
-            .filter(|action| matches!(action, Action::Obeyed { .. }))
-            .count();
-        let acks = actions.iter().filter_map(|action| match action {
-            Action::Send(UplinkMessage::CommandAck(ack)) => Some(ack.status),
-            _ => None,
-        });
-        (obeyed, acks.collect())
-    };
-    let mut bench = Bench::new();
-    let play = DownlinkMessage::Command(command(1, "play_test"));
-    assert!(
-        bench.receive(&play, 0).is_empty(),
-        "without a clock it waits"
-    );
-    assert!(bench.receive(&play, 0).is_empty());
-    assert_eq!(
-        statuses(&bench.set_clock(1)),
-        (1, vec![CommandAckStatus::Delivered])
-    );
-    bench.power_cut();
-    bench.set_clock(2);
-    assert_eq!(
-        statuses(&bench.receive(&play, 3)),
-        (0, vec![CommandAckStatus::Delivered])
-    );
-    let late = DownlinkMessage::Command(command(2, "play_test"));
-    assert_eq!(
-        statuses(&bench.receive(&late, 60)).1,
-        [CommandAckStatus::Timeout]
-    );
-    let strange = DownlinkMessage::Command(command(3, "dance"));
-    assert_eq!(
-        statuses(&bench.receive(&strange, 4)).1,
-        [CommandAckStatus::Failed]
-    );
-    let reboot = DownlinkMessage::Command(command(4, "reboot"));
-    assert_eq!(
-        bench.receive(&reboot, 5).last(),
-        Some(&Action::Reboot),
-        "after it was acknowledged"
     );
 }

@@ -36,6 +36,7 @@ mod seed;
 mod session;
 mod settlement;
 mod simulated_bank;
+mod simulator;
 mod snap;
 mod storm;
 mod unmatched;

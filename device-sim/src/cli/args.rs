@@ -1,0 +1,450 @@
+//! What each subcommand takes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use wire::{Encoding, Rupiah, TerminalId, TransactionId};
+
+use crate::api::Api;
+use crate::duration::{self, Written};
+use crate::faults::Faults;
+use crate::link::Transport;
+use crate::luck::Rates;
+use crate::partner::Partner;
+use crate::partner::snap::Snap;
+use crate::rate::Rate;
+use crate::scenario::Place;
+use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, WrittenEncoding};
+use crate::scenario::shop::Admin;
+use crate::session::Options;
+use crate::soundbox::identity::Vitals;
+use crate::soundbox::journal::Durability;
+use crate::voice::Voice;
+
+#[derive(Args)]
+pub(super) struct Server {
+    /// The HTTPS API, for example https://localhost:8443.
+    #[arg(long)]
+    pub(super) url: String,
+    /// The CA certificates that verify the server; no others are trusted.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: PathBuf,
+}
+
+impl Server {
+    pub(super) fn ca_pem(&self) -> anyhow::Result<String> {
+        std::fs::read_to_string(&self.ca).with_context(|| self.ca.display().to_string())
+    }
+
+    pub(super) fn api(&self) -> anyhow::Result<Api> {
+        Api::new(&self.url, &self.ca_pem()?)
+    }
+}
+
+#[derive(Args)]
+pub(super) struct PartnerArgs {
+    /// Who the acquirer is to the platform.
+    #[arg(long)]
+    pub(super) partner_id: String,
+    /// The shared secret; better in a file or in the environment, where other users do not see it.
+    #[arg(long, env = "PARTNER_SECRET", hide_env_values = true)]
+    pub(super) partner_secret: Option<String>,
+    /// A file with the shared secret.
+    #[arg(long, value_name = "FILE", conflicts_with = "partner_secret")]
+    pub(super) partner_secret_file: Option<PathBuf>,
+    /// How the acquirer signs.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
+    pub(super) profile: ProfileArg,
+    /// The acquirer's RSA key (PKCS#8 PEM), with which it asks for tokens; for profile snap.
+    #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
+    pub(super) partner_key_file: Option<PathBuf>,
+}
+
+/// How an acquirer signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ProfileArg {
+    /// HMAC-SHA256 over time and body.
+    Hmac,
+    /// SNAP BI.
+    Snap,
+}
+
+impl PartnerArgs {
+    pub(super) fn partner(&self, api: Api) -> anyhow::Result<Partner> {
+        let secret = self.secret()?;
+        let id = self.partner_id.clone();
+        let Some(file) = self
+            .partner_key_file
+            .as_ref()
+            .filter(|_| self.profile == ProfileArg::Snap)
+        else {
+            return Ok(Partner::new(api, id, &secret));
+        };
+        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Ok(Partner::snap(api, id, Snap::new(&secret, &pem)?))
+    }
+
+    pub(super) fn secret(&self) -> anyhow::Result<String> {
+        let secret = match (&self.partner_secret, &self.partner_secret_file) {
+            (_, Some(file)) => secret(file)?,
+            (Some(secret), None) => secret.clone(),
+            (None, None) => anyhow::bail!("give --partner-secret-file or --partner-secret"),
+        };
+        Ok(secret)
+    }
+}
+
+#[derive(Args)]
+pub(super) struct AdminArgs {
+    /// An administrator's token; better in a file or in the environment, where other users do not see it.
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
+    pub(super) admin_token: Option<String>,
+    /// A file with an administrator's token.
+    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
+    pub(super) admin_token_file: Option<PathBuf>,
+}
+
+impl AdminArgs {
+    pub(super) fn token(self) -> anyhow::Result<String> {
+        match (self.admin_token, self.admin_token_file) {
+            (_, Some(file)) => secret(&file),
+            (Some(token), None) => Ok(token),
+            (None, None) => anyhow::bail!("give --admin-token-file or --admin-token"),
+        }
+    }
+}
+
+/// The content of a file with a secret.
+fn secret(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.trim_end().to_owned())
+}
+
+#[derive(Args)]
+pub(super) struct Provision {
+    #[command(flatten)]
+    pub(super) server: Server,
+    /// What is printed on the box.
+    #[arg(long)]
+    pub(super) serial: String,
+    /// The one-time code.
+    #[arg(long, env = "ACTIVATION_CODE", hide_env_values = true)]
+    pub(super) activation_code: String,
+    /// The credentials directory to make.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// json or msgpack.
+    #[arg(long, default_value = "json")]
+    pub(super) encoding: Encoding,
+    /// What the box says it runs.
+    #[arg(long, default_value = "1.0.3")]
+    pub(super) firmware: String,
+    /// The terminal it will be bound to, if that is known.
+    #[arg(long, value_name = "ID")]
+    pub(super) terminal: Option<TerminalId>,
+}
+
+#[derive(Args)]
+pub(super) struct Running {
+    /// The time between signs of life; default what the box's configuration says.
+    #[arg(long, value_parser = duration::parse)]
+    pub(super) heartbeat: Option<Duration>,
+    /// MQTT's keepalive.
+    #[arg(long, default_value = "60s", value_parser = duration::parse)]
+    pub(super) keep_alive: Duration,
+    /// End after this long.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(super) end_after: Option<Duration>,
+    /// How many firmware updates fail: 5% or 0.05.
+    #[arg(long, default_value = "0", value_name = "SHARE")]
+    pub(super) firmware_failure_rate: Rate,
+    /// Repeats what is left to chance.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// The battery level that the box reports, 0 to 100.
+    #[arg(long, default_value_t = Vitals::default().battery_level, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) battery: u8,
+    /// The network strength that the box reports, 0 to 100.
+    #[arg(long, default_value_t = Vitals::default().network_strength, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) signal: u8,
+}
+
+impl Running {
+    pub(super) fn options(
+        &self,
+        transport: Transport,
+        voice: Voice,
+        durability: Durability,
+    ) -> anyhow::Result<Options> {
+        anyhow::ensure!(
+            self.heartbeat.is_none_or(|every| !every.is_zero()),
+            "--heartbeat must not be zero"
+        );
+        anyhow::ensure!(
+            self.keep_alive >= Duration::from_secs(1),
+            "--keep-alive must be a second or more"
+        );
+        Ok(Options {
+            number: 0,
+            transport,
+            heartbeat: self.heartbeat,
+            keep_alive: self.keep_alive,
+            voice,
+            durability,
+            vitals: Vitals {
+                network_strength: self.signal,
+                battery_level: self.battery,
+            },
+            firmware_failures: self.firmware_failure_rate,
+            seed: self.seed,
+            faults: None,
+        })
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Run {
+    /// The credentials directory.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Running,
+    /// Say it aloud, with espeak-ng where that is installed.
+    #[arg(long)]
+    pub(super) speak: bool,
+    /// Draw the box in the terminal.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) screen: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Fleet {
+    /// Where the boxes of this fleet live; missing ones are made when there is an admin token.
+    #[arg(long, required_unless_present = "boxes")]
+    pub(super) dir: Option<PathBuf>,
+    /// How many boxes.
+    #[arg(long, required_unless_present = "boxes")]
+    pub(super) count: Option<usize>,
+    /// Run the boxes in the subdirectories of this directory instead.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "count", "url"])]
+    pub(super) boxes: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: Running,
+    /// The boxes speak HTTPS instead of MQTT.
+    #[arg(long)]
+    pub(super) http: bool,
+    /// The HTTPS API, to make missing boxes.
+    #[arg(long, requires = "ca")]
+    pub(super) url: Option<String>,
+    /// The CA certificates that verify the server.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+    /// Bind new boxes to these terminals, in turn.
+    #[arg(long, value_name = "ID")]
+    pub(super) terminal: Vec<TerminalId>,
+    /// json or msgpack, for new boxes.
+    #[arg(long, default_value = "json")]
+    pub(super) encoding: Encoding,
+    /// What new boxes say they run.
+    #[arg(long, default_value = "1.0.3")]
+    pub(super) firmware: String,
+    /// How many boxes begin to connect each second.
+    #[arg(long, default_value_t = 200, value_name = "PER_SECOND")]
+    pub(super) connect_rate: u32,
+}
+
+/// Where a scenario is played, and how.
+#[derive(Args)]
+pub(super) struct Playing {
+    #[command(flatten)]
+    pub(super) server: Server,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+    #[command(flatten)]
+    pub(super) partner: Option<PartnerArgs>,
+    /// Where the boxes live, for the next time; without it they are gone afterwards.
+    #[arg(long)]
+    pub(super) dir: Option<PathBuf>,
+}
+
+impl Playing {
+    pub(super) fn place(self) -> anyhow::Result<Place> {
+        let api = self.server.api()?;
+        Ok(Place {
+            ca_pem: self.server.ca_pem()?,
+            partner: self
+                .partner
+                .map(|partner| partner.partner(api.clone()))
+                .transpose()?,
+            admin: Admin {
+                api,
+                token: self.admin.token()?,
+            },
+            dir: self.dir,
+        })
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Scenario {
+    /// The scenario (TOML).
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) playing: Playing,
+    /// Another seed than the scenario's.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct Chaos {
+    #[command(flatten)]
+    pub(super) playing: Playing,
+    /// How many boxes.
+    #[arg(long, default_value_t = 20)]
+    pub(super) count: usize,
+    /// How many of them speak HTTPS.
+    #[arg(long, default_value_t = 2)]
+    pub(super) http: usize,
+    /// How long the faults are loose.
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
+    pub(super) lasting: Written,
+    /// Payments a second meanwhile, when there is an acquirer.
+    #[arg(long, default_value_t = 5)]
+    pub(super) pay_rate: u32,
+    /// All boxes lose their power at once, this often.
+    #[arg(long, default_value = "12s", value_name = "DURATION")]
+    pub(super) reboot_storm_every: Written,
+    #[command(flatten)]
+    pub(super) rates: Rates,
+    /// Repeats what is left to chance; default one that is drawn and printed.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+}
+
+impl Chaos {
+    /// The scenario that these arguments describe.
+    pub(super) fn plan(&self) -> Plan {
+        let lasting_s = u32::try_from(self.lasting.get().as_secs()).unwrap_or(u32::MAX);
+        let payments = self.pay_rate.saturating_mul(lasting_s);
+        let mut phases = vec![Phase::connect()];
+        if self.playing.partner.is_some() && payments > 0 {
+            phases.push(Phase::Pay {
+                payments,
+                rate: self.pay_rate,
+                qr: Kind::Dynamic,
+                beside: true,
+            });
+        }
+        phases.push(Phase::Faults {
+            lasting: self.lasting,
+            reboot_storm_every: Some(self.reboot_storm_every),
+            beside: false,
+        });
+        Plan {
+            name: "chaos".to_owned(),
+            seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+            boxes: Boxes {
+                count: self.count,
+                http: self.http,
+                per_terminal: 1,
+                encoding: WrittenEncoding::Json,
+                heartbeat: None,
+            },
+            faults: self.rates.clone(),
+            phases,
+            expect: Expectations::default(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Qr {
+    /// The credentials directory of the box that asks.
+    #[arg(long)]
+    pub(super) dir: PathBuf,
+    /// How much, in rupiah.
+    #[arg(long)]
+    pub(super) amount: Rupiah,
+    /// Ask by MQTT.
+    #[arg(long)]
+    pub(super) mqtt: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Pay {
+    #[command(flatten)]
+    pub(super) server: Server,
+    #[command(flatten)]
+    pub(super) partner: PartnerArgs,
+    /// The payment of a dynamic QR.
+    #[arg(
+        long,
+        value_name = "ID",
+        required_unless_present = "static_qr",
+        conflicts_with = "static_qr"
+    )]
+    pub(super) transaction: Option<TransactionId>,
+    /// The payment of a static QR.
+    #[arg(long = "static", requires = "nmid")]
+    pub(super) static_qr: bool,
+    /// The merchant of a static QR.
+    #[arg(long, requires = "static_qr")]
+    pub(super) nmid: Option<String>,
+    /// The terminal of a static QR.
+    #[arg(long, requires = "static_qr")]
+    pub(super) terminal_label: Option<String>,
+    /// How much, in rupiah.
+    #[arg(long)]
+    pub(super) amount: Rupiah,
+    /// success, failed, expired or reversed.
+    #[arg(long, default_value = "success")]
+    pub(super) status: String,
+    /// The acquirer's reference, instead of a new one.
+    #[arg(long)]
+    pub(super) reference: Option<String>,
+    /// The callback's event id, instead of a new one.
+    #[arg(long)]
+    pub(super) event_id: Option<String>,
+    /// When the customer paid (RFC 3339); default now.
+    #[arg(long, value_name = "TIME")]
+    pub(super) paid_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Args)]
+pub(super) struct AcquirerArgs {
+    #[command(flatten)]
+    pub(super) server: Server,
+    #[command(flatten)]
+    pub(super) partner: PartnerArgs,
+    /// A directory whose subdirectories are credentials directories: their boxes ask for codes.
+    #[arg(long, value_name = "DIR", required_unless_present = "listen")]
+    pub(super) boxes: Option<PathBuf>,
+    /// Be the partner that the platform asks for codes (profile snap), here.
+    #[arg(long, value_name = "ADDRESS", requires = "platform_key_file")]
+    pub(super) listen: Option<SocketAddr>,
+    /// The platform's RSA key (PEM), with which it asks for tokens.
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(super) platform_key_file: Option<PathBuf>,
+    /// How long customers take to pay the codes that were asked for here; 0: they do not.
+    #[arg(long, default_value = "2s", value_parser = duration::parse, requires = "listen")]
+    pub(super) pay_after: Duration,
+    #[command(flatten)]
+    pub(super) faults: Faults,
+    /// The time between payments.
+    #[arg(long, default_value = "5s", value_parser = duration::parse)]
+    pub(super) every: Duration,
+    /// Remember payments here until they are accepted.
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+    /// Repeats the choice of boxes and amounts.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}

@@ -1,0 +1,172 @@
+//! How the boxes of a fleet are made: registered and bound by an administrator, activated by themselves.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wire::{DeviceId, Encoding, TerminalId};
+
+use super::progress;
+use crate::api::Api;
+use crate::clock;
+use crate::credentials::{self, Credentials};
+use crate::link::Transport;
+use crate::output::Output;
+use crate::provision::{self, Activation};
+
+/// Activations at a time.
+const ACTIVATIONS_AT_ONCE: usize = 8;
+
+const REGISTRATION_FILE: &str = "registration.json";
+
+/// How missing boxes are made. It has no `Debug`: it holds a token.
+pub struct Registrar {
+    /// The server.
+    pub api: Api,
+    /// What the boxes will trust.
+    pub ca_pem: String,
+    /// An administrator's.
+    pub admin_token: String,
+    /// Where the boxes are bound, in turn; none leaves them unbound.
+    pub terminals: Vec<TerminalId>,
+    /// How many of them, the first ones, are registered as boxes on HTTP; the others are on MQTT.
+    pub http: usize,
+    /// How the boxes speak.
+    pub encoding: Encoding,
+    /// What they say they run.
+    pub firmware_version: String,
+}
+
+/// A box that is registered and not yet activated, remembered so that a new start finishes it.
+#[derive(Serialize, Deserialize)]
+struct Registration {
+    serial_number: String,
+    activation_code: String,
+    terminal_id: Option<TerminalId>,
+}
+
+/// The credentials of `count` boxes in `dir`, made where they are missing.
+///
+/// # Errors
+/// A box that is missing when there is no registrar, or cannot be made.
+pub async fn prepare(
+    dir: &Path,
+    count: usize,
+    registrar: Option<&Registrar>,
+    output: Output,
+) -> anyhow::Result<Vec<Credentials>> {
+    let bar = progress(output, count, "provisioning");
+    let boxes =
+        stream::iter((0..count).map(|number| (number, dir.join(format!("box-{number:05}")))))
+            .map(|(number, dir)| {
+                let bar = bar.clone();
+                async move {
+                    let credentials = if Credentials::exist(&dir) {
+                        Credentials::load(&dir)?
+                    } else {
+                        let registrar = registrar.with_context(|| {
+                    format!(
+                        "{} is not provisioned; give --url, --ca and --admin-token to make it",
+                        dir.display()
+                    )
+                })?;
+                        registrar.make(number, &dir).await?
+                    };
+                    bar.inc(1);
+                    anyhow::Ok(credentials)
+                }
+            })
+            .buffered(ACTIVATIONS_AT_ONCE)
+            .try_collect()
+            .await?;
+    bar.finish_and_clear();
+    Ok(boxes)
+}
+
+impl Registrar {
+    /// How the box with this number is connected.
+    pub fn transport(&self, number: usize) -> Transport {
+        if number < self.http {
+            Transport::Http
+        } else {
+            Transport::Mqtt
+        }
+    }
+
+    async fn make(&self, number: usize, dir: &Path) -> anyhow::Result<Credentials> {
+        credentials::make_dir(dir)?;
+        let file: PathBuf = dir.join(REGISTRATION_FILE);
+        let registration = match std::fs::read(&file) {
+            Ok(text) => {
+                serde_json::from_slice(&text).with_context(|| file.display().to_string())?
+            }
+            Err(_) => {
+                let registration = self.register(number).await?;
+                credentials::write(
+                    dir,
+                    REGISTRATION_FILE,
+                    &serde_json::to_vec(&registration)?,
+                    0o600,
+                )?;
+                registration
+            }
+        };
+        let activation = Activation {
+            serial_number: registration.serial_number,
+            activation_code: registration.activation_code,
+            payload_encoding: self.encoding,
+            firmware_version: self.firmware_version.clone(),
+            terminal_id: registration.terminal_id,
+        };
+        let (credentials, _) =
+            provision::activate(&self.api, &self.ca_pem, dir, &activation).await?;
+        std::fs::remove_file(&file)?;
+        Ok(credentials)
+    }
+
+    async fn register(&self, number: usize) -> anyhow::Result<Registration> {
+        let token = Some(self.admin_token.as_str());
+        let transport = self.transport(number);
+        let serial_number = format!("SIM-{}", clock::random_uuid().simple());
+        let key = clock::random_uuid().to_string();
+        let body = json!({
+            "serial_number": serial_number,
+            "model": "device-sim",
+            "capabilities": ["speaker", "display", "dynamic_qr"],
+            "communication_mode": transport.as_str(),
+        });
+        let answer = self
+            .api
+            .post("/admin/devices", token, &[("idempotency-key", &key)], &body)
+            .await?;
+        let data = &answer["data"];
+        let device_id: DeviceId = data["id"]
+            .as_str()
+            .or_else(|| data["device"]["id"].as_str())
+            .context("the new device has no id")?
+            .parse()?;
+        let activation_code = data["activation_code"]
+            .as_str()
+            .context("the new device has no activation_code")?
+            .to_owned();
+        let terminal_id = match self.terminals.len() {
+            0 => None,
+            count => self.terminals.get(number % count).copied(),
+        };
+        if let Some(terminal_id) = terminal_id {
+            let path = format!("/admin/devices/{device_id}/bind");
+            let key = clock::random_uuid().to_string();
+            let body = json!({ "terminal_id": terminal_id });
+            self.api
+                .post(&path, token, &[("idempotency-key", &key)], &body)
+                .await?;
+        }
+        Ok(Registration {
+            serial_number,
+            activation_code,
+            terminal_id,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a scenario happens: a merchant of its own with a terminal for each box, made by an administrator.
+
+use std::path::Path;
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wire::{DeviceId, MerchantId, OutletId, TerminalId, TransactionId};
+
+use crate::api::{Api, ApiError};
+use crate::clock;
+use crate::credentials;
+
+/// Requests at a time.
+const AT_ONCE: usize = 8;
+
+/// Pages of notifications that are read of one box.
+const PAGES_MAX: usize = 100;
+
+const FILE: &str = "shop.json";
+
+/// Whoever sets up the scenario. It has no `Debug`: it holds a token.
+pub struct Admin {
+    /// The server.
+    pub api: Api,
+    /// An administrator's.
+    pub token: String,
+}
+
+/// The merchant of a scenario.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shop {
+    /// Which server it is at.
+    api_url: String,
+    merchant_id: MerchantId,
+    outlet_id: OutletId,
+    /// Whom static QRs name.
+    pub nmid: String,
+    /// Its terminals.
+    pub terminals: Vec<Terminal>,
+}
+
+/// One terminal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Terminal {
+    /// Its id.
+    pub id: TerminalId,
+    /// What static QRs name it.
+    pub label: String,
+}
+
+impl Admin {
+    /// Posts with an idempotency key of its own, and gives the answer's `data`.
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let key = clock::random_uuid().to_string();
+        let headers = [("idempotency-key", key.as_str())];
+        let token = Some(self.token.as_str());
+        let mut answer = self.api.post(path, token, &headers, body).await?;
+        Ok(answer["data"].take())
+    }
+
+    /// The shop in `dir`, opened if there is none, with at least so many terminals.
+    ///
+    /// # Errors
+    /// A shop of another server; a server that refuses.
+    pub async fn shop(&self, dir: &Path, name: &str, terminals: usize) -> anyhow::Result<Shop> {
+        let file = dir.join(FILE);
+        let mut shop: Shop = match std::fs::read(&file) {
+            Ok(text) => {
+                serde_json::from_slice(&text).with_context(|| file.display().to_string())?
+            }
+            Err(_) => self.open(name).await.context("cannot open a shop")?,
+        };
+        anyhow::ensure!(
+            shop.api_url == self.api.base(),
+            "the boxes in {} belong to {}; give another --dir",
+            dir.display(),
+            shop.api_url
+        );
+        let missing = shop.terminals.len()..terminals.max(shop.terminals.len());
+        let path = format!("/admin/outlets/{}/terminals", shop.outlet_id);
+        let more: Vec<Terminal> = stream::iter(missing)
+            .map(|number| {
+                let path = &path;
+                async move {
+                    let body = json!({ "name": format!("Till {}", number + 1) });
+                    let made = self.post(path, &body).await?;
+                    anyhow::Ok(Terminal {
+                        id: text(&made, "id")?.parse()?,
+                        label: text(&made, "terminal_label")?.to_owned(),
+                    })
+                }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .context("cannot set up the terminals")?;
+        shop.terminals.extend(more);
+        credentials::write(dir, FILE, &serde_json::to_vec_pretty(&shop)?, 0o600)?;
+        Ok(shop)
+    }
+
+    async fn open(&self, name: &str) -> anyhow::Result<Shop> {
+        let merchant = json!({
+            "legal_name": format!("Simulator {name}"),
+            "brand_name": "Simulator",
+            "settlement_account_reference": "bank:0000000000",
+            "settlement_account_type": "merchant_bank_account",
+            "payout_mode": "manual",
+            "fee_profile_id": "fee_basic",
+        });
+        let made = self.post("/admin/merchants", &merchant).await?;
+        let merchant_id: MerchantId = text(&made, "id")?.parse()?;
+        let approve = format!("/admin/merchants/{merchant_id}/approve");
+        let approved = self.post(&approve, &json!({})).await?;
+        let outlet = json!({
+            "name": "Simulator", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110",
+        });
+        let outlets = format!("/admin/merchants/{merchant_id}/outlets");
+        let outlet = self.post(&outlets, &outlet).await?;
+        Ok(Shop {
+            api_url: self.api.base().to_owned(),
+            merchant_id,
+            outlet_id: text(&outlet, "id")?.parse()?,
+            nmid: text(&approved, "nmid")?.to_owned(),
+            terminals: Vec::new(),
+        })
+    }
+
+    /// What the platform knows of the announcements of a box: payment and status, newest first, back to where
+    /// `enough` says so.
+    ///
+    /// # Errors
+    /// A refusal, or no answer.
+    pub async fn notifications(
+        &self,
+        device_id: DeviceId,
+        mut enough: impl FnMut(TransactionId, &str) -> bool,
+    ) -> anyhow::Result<()> {
+        let mut cursor = String::new();
+        for _ in 0..PAGES_MAX {
+            let path = format!("/admin/devices/{device_id}/notifications?limit=200{cursor}");
+            let page = self.api.get(&path, Some(&self.token)).await?;
+            for one in page["data"].as_array().into_iter().flatten() {
+                let transaction_id = text(one, "transaction_id")?.parse()?;
+                if enough(transaction_id, text(one, "status")?) {
+                    return Ok(());
+                }
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    value[field]
+        .as_str()
+        .with_context(|| format!("the answer has no {field}"))
+}

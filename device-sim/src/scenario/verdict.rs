@@ -1,0 +1,284 @@
+//! Whether what was expected has come about.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::book::Figures;
+use super::plan::Expectations;
+use crate::report::Fault;
+use crate::soundbox::counters::Counters;
+
+/// One expectation, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// As it is called in the file.
+    pub expectation: &'static str,
+    /// What was wanted.
+    pub wanted: String,
+    /// What was got.
+    pub got: String,
+    /// Whether it is met.
+    pub met: bool,
+}
+
+/// What is known when a scenario has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What became of the payments.
+    pub figures: Figures,
+    /// The longest that a box was away.
+    pub longest_away: Duration,
+    /// Announcements that the platform does not know as played; `None` when nobody asked.
+    pub unheard: Option<u64>,
+}
+
+/// A phase that was played.
+#[derive(Debug, Clone, Serialize)]
+pub struct Played {
+    /// Its place in the file, from one on.
+    pub number: usize,
+    /// What it does.
+    #[serde(rename = "do")]
+    pub name: &'static str,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// The whole of it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "scenario_report")]
+pub struct Report {
+    /// Which scenario.
+    pub scenario: String,
+    /// What repeats it.
+    pub seed: u64,
+    /// How many boxes.
+    pub boxes: usize,
+    /// How many of them by HTTPS.
+    pub http_boxes: usize,
+    /// How long all took.
+    pub took_ms: u64,
+    /// Phase by phase.
+    pub phases: Vec<Played>,
+    /// What became of the payments.
+    pub payments: Figures,
+    /// Announcements that the platform does not know as played.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<u64>,
+    /// What went wrong on purpose.
+    pub faults: BTreeMap<String, u64>,
+    /// What the boxes saw.
+    pub counters: Counters,
+    /// What was expected.
+    pub expectations: Vec<Checked>,
+    /// Whether all of that has come about.
+    pub passed: bool,
+}
+
+/// Holds what came about against what was expected.
+pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
+    let Outcome {
+        figures,
+        longest_away,
+        unheard,
+    } = outcome;
+    let mut checks = Vec::new();
+    if expect.played_exactly_once {
+        let bad = figures.lost + figures.repeated + figures.foreign + figures.not_accepted;
+        checks.push(Checked {
+            expectation: "played_exactly_once",
+            wanted: format!("{} announcements said once", figures.due),
+            got: format!(
+                "{} once, {} lost, {} repeated, {} foreign, {} payments not accepted",
+                figures.once, figures.lost, figures.repeated, figures.foreign, figures.not_accepted
+            ),
+            met: bad == 0 && figures.once == figures.due,
+        });
+    }
+    if let (true, Some(unheard)) = (expect.none_unheard, unheard) {
+        checks.push(Checked {
+            expectation: "none_unheard",
+            wanted: "the platform knows all of them as played".to_owned(),
+            got: format!("{unheard} it does not"),
+            met: *unheard == 0,
+        });
+    }
+    let mut within = |expectation, limit: Option<Duration>, got_ms: u64| {
+        if let Some(limit) = limit {
+            let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            checks.push(Checked {
+                expectation,
+                wanted: format!("at most {limit_ms} ms"),
+                got: format!("{got_ms} ms"),
+                met: got_ms <= limit_ms,
+            });
+        }
+    };
+    let limit = |written: Option<crate::duration::Written>| written.map(|written| written.get());
+    within("heard_p99", limit(expect.heard_p99), figures.heard.p99_ms);
+    within(
+        "callback_p99",
+        limit(expect.callback_p99),
+        figures.callback.p99_ms,
+    );
+    within(
+        "reconnect_within",
+        limit(expect.reconnect_within),
+        u64::try_from(longest_away.as_millis()).unwrap_or(u64::MAX),
+    );
+    checks
+}
+
+/// The faults by their names.
+pub fn faults_by_name(faults: &BTreeMap<Fault, u64>) -> BTreeMap<String, u64> {
+    faults
+        .iter()
+        .map(|(fault, count)| (fault.as_str().to_owned(), *count))
+        .collect()
+}
+
+impl Report {
+    /// For people.
+    pub fn people(&self) -> String {
+        let mut text = format!(
+            "{}: {} boxes ({} by HTTPS), {} ms, seed {}\n",
+            self.scenario, self.boxes, self.http_boxes, self.took_ms, self.seed
+        );
+        let figures = &self.payments;
+        let mut line = |words: String| {
+            // Writing into a String does not fail.
+            let _written = writeln!(text, "{words}");
+        };
+        for phase in &self.phases {
+            line(format!(
+                "  {:>2} {:<16} {:>7} ms",
+                phase.number, phase.name, phase.took_ms
+            ));
+        }
+        if figures.due > 0 {
+            line(format!(
+                "{} payments, {} announcements: {} said once, {} lost, {} repeated, {} foreign",
+                figures.accepted,
+                figures.due,
+                figures.once,
+                figures.lost,
+                figures.repeated,
+                figures.foreign
+            ));
+            line(format!("callback sent to sentence: {}", figures.heard));
+            line(format!("callback sent to answer:   {}", figures.callback));
+        }
+        if figures.reconnect.count > 0 {
+            line(format!(
+                "{} reconnects:              {}",
+                figures.reconnect.count, figures.reconnect
+            ));
+        }
+        if !self.faults.is_empty() {
+            let faults: Vec<String> = self
+                .faults
+                .iter()
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect();
+            line(format!("faults: {}", faults.join(", ")));
+        }
+        for checked in &self.expectations {
+            line(format!(
+                "{} {}: {} (wanted: {})",
+                if checked.met { "✔" } else { "✘" },
+                checked.expectation,
+                checked.got,
+                checked.wanted
+            ));
+        }
+        text.push_str(if self.passed { "passed" } else { "FAILED" });
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latency::Percentiles;
+
+    fn good() -> Outcome {
+        Outcome {
+            figures: Figures {
+                accepted: 10,
+                due: 20,
+                once: 20,
+                heard: Percentiles {
+                    count: 20,
+                    p99_ms: 40,
+                    ..Percentiles::default()
+                },
+                ..Figures::default()
+            },
+            longest_away: Duration::from_secs(3),
+            unheard: Some(0),
+        }
+    }
+
+    fn expect() -> Expectations {
+        Expectations {
+            heard_p99: Some("50ms".parse().unwrap()),
+            reconnect_within: Some("3s".parse().unwrap()),
+            ..Expectations::default()
+        }
+    }
+
+    fn failing(outcome: &Outcome) -> Vec<&'static str> {
+        check(&expect(), outcome)
+            .into_iter()
+            .filter(|checked| !checked.met)
+            .map(|checked| checked.expectation)
+            .collect()
+    }
+
+    #[test]
+    fn what_was_expected_is_met() {
+        let checks = check(&expect(), &good());
+        assert_eq!(checks.len(), 4);
+        assert!(failing(&good()).is_empty());
+    }
+
+    #[test]
+    fn each_expectation_can_fail() {
+        let with = |change: fn(&mut Outcome)| {
+            let mut outcome = good();
+            change(&mut outcome);
+            failing(&outcome)
+        };
+        assert_eq!(
+            with(|outcome| {
+                outcome.figures.once -= 1;
+                outcome.figures.lost += 1;
+            }),
+            ["played_exactly_once"]
+        );
+        assert_eq!(
+            with(|outcome| outcome.figures.repeated += 1),
+            ["played_exactly_once"]
+        );
+        assert_eq!(
+            with(|outcome| outcome.figures.foreign += 1),
+            ["played_exactly_once"]
+        );
+        assert_eq!(
+            with(|outcome| outcome.figures.not_accepted += 1),
+            ["played_exactly_once"]
+        );
+        assert_eq!(with(|outcome| outcome.unheard = Some(1)), ["none_unheard"]);
+        assert_eq!(
+            with(|outcome| outcome.figures.heard.p99_ms = 51),
+            ["heard_p99"]
+        );
+        assert_eq!(
+            with(|outcome| outcome.longest_away = Duration::from_millis(3_001)),
+            ["reconnect_within"]
+        );
+    }
+}

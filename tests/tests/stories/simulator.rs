@@ -1,0 +1,318 @@
+//! The simulator that firmware developers reach for, against the real platform.
+
+use device_sim::cli;
+use device_sim::link::Transport;
+use device_sim::output::Output;
+use device_sim::report::Event;
+use device_sim::scenario::plan::Plan;
+use device_sim::scenario::{self, verdict};
+use device_sim::session::{Control, Options};
+use domain::role::Role;
+use serde_json::{Value, json};
+use tests::{Shop, World, eventually, simulator};
+use tokio_util::sync::CancellationToken;
+use wire::{DeviceId, TransactionId};
+
+/// Plays a scenario against this platform.
+async fn play(world: &World, text: &str) -> verdict::Report {
+    let plan = Plan::read(text).unwrap();
+    let place = simulator::place(world).await;
+    let stop = CancellationToken::new();
+    scenario::run(&plan, place, Options::default(), Output::new(true), stop)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_quick_scenario_passes() {
+    let world = World::new().await;
+    let report = play(
+        &world,
+        include_str!("../../../device-sim/scenarios/quick.toml"),
+    )
+    .await;
+    assert!(report.passed, "{}", report.people());
+    // 25 payments, each heard by the two boxes of its terminal.
+    assert_eq!((report.payments.due, report.payments.once), (50, 50));
+    assert_eq!(report.unheard, Some(0));
+    assert!(report.payments.reconnect.count >= 6, "{}", report.people());
+}
+
+#[tokio::test]
+async fn chaos_with_a_fixed_seed_loses_nothing_and_repeats_nothing() {
+    let world = World::new().await;
+    let report = play(
+        &world,
+        r#"
+        name = "chaos"
+        seed = 20260524
+        boxes = { count = 6, http = 2 }
+        faults = { drop_every = "2s", lost_messages = "15%", duplicate_acks = "40%", late_acks = "40%", late_max = "3s", wrong_clocks = "60%" }
+        phase = [
+            { do = "connect" },
+            { do = "pay", payments = 40, rate = 8, beside = true },
+            { do = "faults", for = "6s", reboot_storm_every = "2500ms" },
+        ]
+        "#,
+    )
+    .await;
+    assert!(report.passed, "{}", report.people());
+    assert_eq!((report.payments.due, report.payments.once), (40, 40));
+    for fault in ["drop", "lost_message", "duplicate_ack", "late_ack"] {
+        assert!(report.faults.contains_key(fault), "{}", report.people());
+    }
+}
+
+#[tokio::test]
+async fn a_scenario_that_does_not_come_out_as_expected_ends_with_an_error() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    // One of the two boxes stays off, so half of the payments are not heard.
+    let scenario = |heard: bool| {
+        format!(
+            r#"
+            name = "deaf"
+            boxes = {{ count = 2 }}
+            phase = [ {{ do = "connect", boxes = 1 }}, {{ do = "pay", payments = 8, rate = 100 }} ]
+            expect = {{ played_exactly_once = {heard}, none_unheard = false, settle_within = "1s" }}
+            "#
+        )
+    };
+    let (strict, lax) = (
+        write("strict.toml", &scenario(true)),
+        write("lax.toml", &scenario(false)),
+    );
+    let mut args: Vec<String> = ["device-sim", "--json", "scenario", "--url"]
+        .map(str::to_owned)
+        .to_vec();
+    args.push(world.url());
+    for (flag, file) in [
+        ("--ca", write("ca.pem", world.app().root_pem())),
+        (
+            "--admin-token-file",
+            write("token", &world.token(Role::Admin).await),
+        ),
+        (
+            "--partner-secret-file",
+            write("secret", &tests::acquirer::secret_of(tests::acquirer::OURS)),
+        ),
+        ("--partner-id", tests::acquirer::OURS.to_owned()),
+    ] {
+        args.extend([flag.to_owned(), file]);
+    }
+    for (file, code) in [
+        (lax, std::process::ExitCode::SUCCESS),
+        (strict, std::process::ExitCode::FAILURE),
+    ] {
+        let mut args = args.clone();
+        args.push(file);
+        let ended = tokio::task::spawn_blocking(|| cli::run_with(args).unwrap());
+        assert_eq!(ended.await.unwrap(), code);
+    }
+}
+
+/// The payment that a box begins to say.
+fn spoken(event: &Event) -> Option<TransactionId> {
+    match event {
+        Event::Spoken { transaction_id, .. } => Some(*transaction_id),
+        _ => None,
+    }
+}
+
+/// Whether the platform knows that this box has played all of these.
+async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
+    let path = format!("/admin/devices/{device_id}/notifications");
+    eventually("all notifications to be played", async || {
+        let list = world.admin().get(&path).await.expect(200).data();
+        let list = list.as_array().unwrap().clone();
+        (list.len() == payments && list.iter().all(|one| one["status"] == "played")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let seller = tests::Credentials::at(&world, shop.till().id).await;
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut boxes = Vec::new();
+    for (dir, transport) in dirs.iter().zip([Transport::Http, Transport::Mqtt]) {
+        let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+        let options = Options {
+            transport,
+            heartbeat: Some(std::time::Duration::from_millis(200)),
+            ..Options::default()
+        };
+        boxes.push((
+            id,
+            simulator::switch_on(dir.path(), options.clone()),
+            options,
+        ));
+    }
+    let mut paid = Vec::new();
+    for amount in [10_000, 10_000, 25_000] {
+        paid.push(seller.sell(&world, amount).await);
+    }
+    let mut after = Vec::new();
+    for (id, mut running, options) in boxes {
+        let mut heard = Vec::new();
+        for _ in 0..paid.len() {
+            heard.push(running.until(spoken).await);
+        }
+        assert_eq!(heard, paid, "{:?}", options.transport);
+        all_played(&world, id, paid.len()).await;
+        // Without power for a moment it neither forgets nor repeats.
+        running.controls.send(Control::PowerCut).await.unwrap();
+        running
+            .until(|event| matches!(event, Event::Started { .. }).then_some(()))
+            .await;
+        running
+            .until(|event| matches!(event, Event::ClockSet).then_some(()))
+            .await;
+        after.push((id, running));
+    }
+    let last = seller.sell(&world, 5_000).await;
+    for (id, mut running) in after {
+        assert_eq!(running.until(spoken).await, last);
+        all_played(&world, id, paid.len() + 1).await;
+        let rest = running.switch_off().await;
+        assert_eq!(rest.iter().find_map(spoken), None, "said again");
+    }
+}
+
+/// Gives a box an order, and waits until it has ended.
+async fn order(world: &World, device_id: DeviceId, body: Value) -> Value {
+    let path = format!("/admin/devices/{device_id}/commands");
+    let key = format!("order-{:016x}", rand::random::<u64>());
+    let admin = world.admin();
+    let given = admin
+        .post_with(&path, &[("idempotency-key", &key)], &body)
+        .await
+        .expect(201)
+        .data();
+    let path = format!("{path}/{}", given["id"].as_str().unwrap());
+    eventually("the order to end", async || {
+        let command = admin.get(&path).await.expect(200).data();
+        let ended = !matches!(command["status"].as_str(), Some("queued" | "sent"));
+        ended.then_some(command)
+    })
+    .await
+}
+
+fn install(version: &str) -> Value {
+    json!({
+        "type": "update_firmware",
+        "payload": { "url": "https://firmware.example/2.bin", "sha256": "ab".repeat(32), "version": version },
+    })
+}
+
+#[tokio::test]
+async fn a_box_carries_out_orders_and_starts_with_new_firmware() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+    let mut running = simulator::switch_on(dir.path(), Options::default());
+    running
+        .until(|event| matches!(event, Event::ClockSet).then_some(()))
+        .await;
+
+    let said = order(
+        &world,
+        id,
+        json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
+    )
+    .await;
+    assert_eq!(said["status"], "delivered");
+    let text = running
+        .until(|event| match event {
+            Event::Said { text, .. } => Some(text.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(text, "Selamat pagi");
+    let louder = order(
+        &world,
+        id,
+        json!({ "type": "set_volume", "payload": { "volume": 3 } }),
+    )
+    .await;
+    assert_eq!(louder["status"], "delivered");
+    let diagnosed = order(
+        &world,
+        id,
+        json!({ "type": "collect_diagnostics", "payload": {} }),
+    )
+    .await;
+    assert_eq!(diagnosed["result_payload"]["settings"]["volume"], 3);
+    assert_eq!(diagnosed["result_payload"]["counters"]["refused"], 0);
+    let synced = order(&world, id, json!({ "type": "sync_config", "payload": {} })).await;
+    assert_eq!(synced["status"], "delivered", "{synced}");
+
+    let updated = order(&world, id, install("2.0.0")).await;
+    assert_eq!(updated["status"], "delivered");
+    eventually("the new firmware to be seen", async || {
+        let path = format!("/admin/devices/{id}");
+        let device = world.admin().get(&path).await.expect(200).data();
+        (device["firmware_version"] == "2.0.0").then_some(())
+    })
+    .await;
+    running.switch_off().await;
+
+    let unlucky = Options {
+        firmware_failures: "100%".parse().unwrap(),
+        ..Options::default()
+    };
+    let running = simulator::switch_on(dir.path(), unlucky);
+    let failed = order(&world, id, install("3.0.0")).await;
+    assert_eq!(
+        (&failed["status"], &failed["reason"]),
+        (&json!("failed"), &json!("checksum_mismatch"))
+    );
+    running.switch_off().await;
+}
+
+#[tokio::test]
+async fn a_box_renews_its_credentials_before_they_end() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let seller = tests::Credentials::at(&world, shop.till().id).await;
+    let dir = tempfile::tempdir().unwrap();
+    let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+    let serial = async || {
+        let path = format!("/admin/devices/{id}");
+        world.admin().get(&path).await.expect(200).data()["certificate"]["serial"].clone()
+    };
+    let file = dir.path().join("device.json");
+    let mut device: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let due: chrono::DateTime<chrono::Utc> =
+        serde_json::from_value(device["renew_after"].clone()).unwrap();
+    assert!(due > world.clock.now(), "not due as it was made");
+    device["renew_after"] = json!("2020-01-01T00:00:00Z");
+    std::fs::write(&file, device.to_string()).unwrap();
+
+    let old = serial().await;
+    let mut running = simulator::switch_on(dir.path(), Options::default());
+    running
+        .until(|event| matches!(event, Event::Renewed { .. }).then_some(()))
+        .await;
+    running
+        .until(|event| matches!(event, Event::ClockSet).then_some(()))
+        .await;
+    assert_ne!(serial().await, old);
+    let paid = seller.sell(&world, 12_000).await;
+    assert_eq!(running.until(spoken).await, paid);
+    let rest = running.switch_off().await;
+    assert!(
+        !rest
+            .iter()
+            .any(|event| matches!(event, Event::Renewed { .. })),
+        "once is enough"
+    );
+}
