@@ -126,6 +126,11 @@ async fn while_the_partner_is_asked_key_and_request_are_taken() {
         (same_key, other_key)
     };
     let (first, (same_key, other_key)) = futures_util::future::join(first, meanwhile).await;
+    let why = text(&same_key.json(), "message");
+    assert!(
+        why.contains("waits for a partner"),
+        "the key is taken: {why}"
+    );
     for busy in [same_key, other_key] {
         busy.refused(409, "DUPLICATE_REQUEST");
         assert_eq!(busy.header("retry-after"), Some("1"));
