@@ -21,8 +21,9 @@ use crate::fleet::registrar::{self, Registrar};
 use crate::link::Transport;
 use crate::output::Output;
 use crate::partner::snap::{self, PublicKey};
-use crate::partner::{Callback, Target};
+use crate::partner::{Callback, Partner, Target};
 use crate::pay;
+use crate::payout_bank::PayoutBank;
 use crate::provision::{self, Activation};
 use crate::qr;
 use crate::run;
@@ -62,6 +63,8 @@ enum Command {
     Qr(args::Qr),
     /// Send one payment callback, as the acquirer.
     Pay(args::Pay),
+    /// Be the payout partner: take payouts, and call back what became of them.
+    Bank(args::BankArgs),
     /// Pay again and again: boxes ask for QRs, customers pay them.
     Acquirer(args::AcquirerArgs),
 }
@@ -177,6 +180,21 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 callback.event_id = event_id;
             }
             until(&stop, pay::run(&partner, &callback, output)).await
+        }
+        Command::Bank(args) => {
+            let (id, secret) = (args.partner.partner_id.clone(), args.partner.secret()?);
+            let bank = PayoutBank {
+                partner: Partner::new(args.server.api()?, id.clone(), &secret),
+                id,
+                secret,
+                listen: args.listen,
+                after: args.after,
+                fail_percent: args.fail,
+                seed: args.seed,
+                journal: args.journal,
+                output,
+            };
+            bank.run(stop).await
         }
         Command::Acquirer(args) => {
             anyhow::ensure!(!args.every.is_zero(), "--every must not be zero");

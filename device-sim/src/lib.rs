@@ -21,6 +21,7 @@ pub mod luck;
 pub mod output;
 pub mod partner;
 pub mod pay;
+pub mod payout_bank;
 pub mod provision;
 pub mod qr;
 pub mod qr_code;

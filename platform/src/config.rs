@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chrono::NaiveTime;
 use domain::snap::status::Meaning;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -35,6 +36,8 @@ pub struct Config {
     pub devices: Devices,
     pub qris_partners: BTreeMap<String, QrisPartner>,
     pub payout_partners: BTreeMap<String, PayoutPartner>,
+    pub money: Money,
+    pub reconciliation: Reconciliation,
     pub callbacks: Callbacks,
     pub idempotency: Idempotency,
     pub demo: Demo,
@@ -212,9 +215,57 @@ pub struct QrisPartnerApi {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct PayoutPartner {
     #[serde(default)]
+    pub url: String,
+    #[serde(default)]
+    pub ca_file: PathBuf,
+    #[serde(default)]
     pub secret_files: Vec<PathBuf>,
     #[serde(default)]
     pub secret_envs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Money {
+    pub payout_partner: String,
+    pub payout_timeout_ms: u64,
+    pub payout_ask_after_s: u32,
+    pub payout_wait_min_s: u32,
+    pub payout_wait_max_s: u32,
+    pub maker_checker: Switch,
+    pub daily_run: Switch,
+    pub business_day_ends: String,
+    pub daily_run_after_min: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Reconciliation {
+    pub bytes_max: usize,
+    pub formats: BTreeMap<String, FileFormat>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct FileFormat {
+    pub reference_column: String,
+    pub amount_column: String,
+    pub delimiter: String,
+    pub decimal_comma: bool,
+}
+
+impl Money {
+    /// When a business day ends, WIB.
+    ///
+    /// # Errors
+    /// A text that is no time of day.
+    pub fn business_day_ends_at(&self) -> anyhow::Result<NaiveTime> {
+        NaiveTime::parse_from_str(&self.business_day_ends, "%H:%M")
+            .context("configuration: money.business_day_ends must be a time of day like 23:30")
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -331,6 +382,16 @@ impl Config {
         }
         if self.announcements.delayed_after_s > self.announcements.window_s {
             bail!("configuration: announcements.delayed_after_s is beyond announcements.window_s");
+        }
+        self.money.business_day_ends_at()?;
+        if self.money.payout_timeout_ms == 0
+            || u64::from(self.money.payout_wait_min_s) * 1000 <= self.money.payout_timeout_ms
+            || self.money.payout_wait_max_s < self.money.payout_wait_min_s
+        {
+            bail!(
+                "configuration: money.payout_wait_min_s must be longer than money.payout_timeout_ms, and money.payout_wait_max_s \
+                 no shorter"
+            );
         }
         if self.database.connections_max < 4 {
             bail!("configuration: database.connections_max must be at least 4");

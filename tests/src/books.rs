@@ -83,3 +83,14 @@ pub async fn must_balance(pool: &PgPool) {
     .unwrap();
     assert_eq!(unbalanced, 0, "postings that do not balance");
 }
+
+/// Debits minus credits of an account, over all merchants.
+pub async fn balance(pool: &PgPool, account: &str) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(debit - credit), 0)::bigint FROM ledger_entries WHERE account = $1",
+    )
+    .bind(account)
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}

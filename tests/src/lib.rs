@@ -12,6 +12,7 @@
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
 //! observer    a service that watches the fleet
 //! acquirer    signed callbacks
+//! bank        a payout partner that is told and asked over HTTP, and calls back
 //! snap        a bank that speaks SNAP BI
 //! bank_api    the bank's own API, which the platform calls for codes
 //! books       what is in the database: which tables a step changed, and whether money adds up
@@ -26,6 +27,7 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod bank;
 pub mod bank_api;
 pub mod books;
 pub mod conformance;
@@ -45,6 +47,7 @@ pub mod world;
 
 pub use acquirer::{Acquirer, success};
 pub use api::{Answer, Api};
+pub use bank::Bank;
 pub use credentials::Credentials;
 pub use crowd::Crowd;
 pub use line::Line;

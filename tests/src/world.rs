@@ -16,6 +16,7 @@ use platform::clock::Clock;
 use platform::config::{Config, QrisPartner, QrisProfile};
 use platform::service::people::token;
 use platform::service::{Actor, Context};
+use serde_json::json;
 use sqlx::PgPool;
 use tokio::runtime::{Builder, Runtime};
 use wire::MerchantId;
@@ -112,6 +113,12 @@ impl World {
         runtime.shutdown_background();
     }
 
+    /// Changes what the next start is configured with.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
+        assert!(self.life.is_none(), "it runs");
+        change(&mut self.config);
+    }
+
     /// Ends the platform where it stands.
     pub fn crash(&mut self) {
         let Life { app, runtime } = self.life.take().unwrap();
@@ -152,6 +159,17 @@ impl World {
     /// A client with this role.
     pub async fn staff(&self, role: Role) -> Api {
         self.anonymous().with_token(&self.token(role).await)
+    }
+
+    /// A client of somebody who works here with this role and has logged in.
+    pub async fn person(&self, role: Role) -> Api {
+        let email = format!("{role}-{:08x}@example.id", rand::random::<u32>());
+        let user = json!({ "email": email, "role": role, "password": "kopi tubruk" });
+        let _ = self.admin().post("/admin/users", &user).await.expect(201);
+        let login = json!({ "email": email, "password": "kopi tubruk" });
+        let given = self.anonymous().post("/admin/login", &login).await;
+        self.anonymous()
+            .with_token(given.expect(200).data()["token"].as_str().unwrap())
     }
 
     /// A fresh token for a role of the platform's own people.

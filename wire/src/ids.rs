@@ -169,6 +169,10 @@ ids! {
     UserId = "usr";
     /// A bearer token (the record of it, never its secret).
     TokenId = "tok";
+    /// A change that waits for a second person.
+    ApprovalId = "apr";
+    /// A comparison of an acquirer's file with ours.
+    ReconciliationId = "rec";
     /// One callback of a partner, as it was received.
     CallbackId = "cb";
 }

@@ -448,3 +448,26 @@ pub(super) struct AcquirerArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }
+
+#[derive(Args)]
+pub(super) struct BankArgs {
+    #[command(flatten)]
+    pub(super) server: Server,
+    #[command(flatten)]
+    pub(super) partner: PartnerArgs,
+    /// Where payouts are taken; port 0 is any.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(super) listen: SocketAddr,
+    /// How long it takes to decide about a payout.
+    #[arg(long, default_value = "5s", value_parser = duration::parse)]
+    pub(super) after: Duration,
+    /// How many of a hundred payouts fail.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) fail: u8,
+    /// Remember payouts here.
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+    /// Repeats which payouts fail.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}

@@ -142,7 +142,7 @@ impl Partner {
         let started = Instant::now();
         let answer = match &self.profile {
             Profile::Snap(snap) => snap.post(&self.api, &self.id, callback).await?,
-            Profile::Hmac(key) => self.post_hmac(key, callback).await?,
+            Profile::Hmac(key) => self.post_hmac(key, PATH, callback).await?,
         };
         let callback_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Accepted {
@@ -154,9 +154,27 @@ impl Partner {
 }
 
 impl Partner {
-    async fn post_hmac(&self, key: &hmac::Key, callback: &Callback) -> Result<Value, ApiError> {
+    /// Posts anything to one of our routes, signed now as profile `hmac`.
+    ///
+    /// # Errors
+    /// A refusal, no answer, or a partner of another profile.
+    pub async fn post_to(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
+        match &self.profile {
+            Profile::Hmac(key) => self.post_hmac(key, path, body).await,
+            Profile::Snap(_) => Err(ApiError::Transport(
+                "this partner does not sign as profile hmac".to_owned(),
+            )),
+        }
+    }
+
+    async fn post_hmac(
+        &self,
+        key: &hmac::Key,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Value, ApiError> {
         let body =
-            serde_json::to_vec(callback).map_err(|error| ApiError::Transport(error.to_string()))?;
+            serde_json::to_vec(body).map_err(|error| ApiError::Transport(error.to_string()))?;
         let timestamp = clock::now().timestamp().to_string();
         let signature = signature(key, &timestamp, &body);
         let headers = [
@@ -164,7 +182,7 @@ impl Partner {
             ("x-partner-timestamp", timestamp.as_str()),
             ("x-partner-signature", signature.as_str()),
         ];
-        self.api.post_bytes(PATH, None, &headers, body).await
+        self.api.post_bytes(path, None, &headers, body).await
     }
 }
 

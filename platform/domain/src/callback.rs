@@ -118,7 +118,7 @@ impl Callback {
     /// [`CallbackError::Malformed`] when it is no JSON; [`CallbackError::Invalid`] when it is no object, names a
     /// field twice, or with every field that is missing or wrong; [`CallbackError::Amount`] when the amount alone is.
     pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
-        let body = read_object(body)?;
+        let body: Body<'_> = read_object(body)?;
         let mut fields = Fields::default();
         let event_id = fields.required("event_id", body.event_id, bounded);
         let transaction_id = fields.optional("transaction_id", body.transaction_id, |text| {
@@ -216,10 +216,10 @@ impl Callback {
 }
 
 /// Takes the object apart. An array would do for serde, field by field in order; it will not do here.
-fn read_object(bytes: &[u8]) -> Result<Body<'_>, CallbackError> {
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CallbackError> {
     let wrong_shape =
         |message: String| CallbackError::Invalid(vec![FieldError::new("body", message)]);
-    match serde_json::from_slice::<Body<'_>>(bytes) {
+    match serde_json::from_slice::<T>(bytes) {
         Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
             Err(wrong_shape("expected an object".to_owned()))
         }
@@ -231,16 +231,24 @@ fn read_object(bytes: &[u8]) -> Result<Body<'_>, CallbackError> {
 
 /// Collects what is wrong, field by field.
 #[derive(Default)]
-struct Fields {
+pub(crate) struct Fields {
     errors: Vec<FieldError>,
 }
 
 impl Fields {
-    fn refuse(&mut self, field: &str, message: impl Into<String>) {
+    pub(crate) fn refuse(&mut self, field: &str, message: impl Into<String>) {
         self.errors.push(FieldError::new(field, message));
     }
 
-    fn required<T>(
+    pub(crate) fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    pub(crate) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
+    pub(crate) fn required<T>(
         &mut self,
         field: &str,
         raw: Option<&RawValue>,
@@ -253,7 +261,7 @@ impl Fields {
     }
 
     /// `null` counts as absent.
-    fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         field: &str,
         raw: Option<&RawValue>,
@@ -283,7 +291,7 @@ pub(crate) fn bounded(text: &str) -> Result<String, String> {
 }
 
 /// An amount from the text of its JSON, so that it never passes through a binary float.
-fn amount(raw: &RawValue) -> Result<Rupiah, String> {
+pub(crate) fn amount(raw: &RawValue) -> Result<Rupiah, String> {
     let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
     let amount: Rupiah = text
         .parse()

@@ -55,6 +55,7 @@ impl MerchantCategory {
 
 /// One rate and whom it is for. What is absent does not restrict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FeeRule {
     /// Only merchants of this size and kind.

@@ -3,6 +3,14 @@
 //! The company never holds the merchants' money: the accounts say what the acquirer holds for merchants, what
 //! merchants are owed, what is kept as MDR, and what has been instructed to be paid out. A [`Posting`] can only
 //! be made balanced, and only by naming the event; so an unbalanced one cannot reach the database.
+//!
+//! ```text
+//! sale              acquirer_held    → merchant_payable, mdr       refund: the mirror of it
+//! settlement        merchant_payable → merchant_payable, of the settlement
+//! payout_sent       merchant_payable → payout_in_transit           payout_failed: back again
+//! payout_paid       payout_in_transit → acquirer_held
+//! payout_returned   acquirer_held    → merchant_payable            payout_paid_late: out again
+//! ```
 
 use wire::rupiah::Rupiah;
 
@@ -39,12 +47,18 @@ text_enum! {
         Sale = "sale",
         /// A payment was reversed.
         Refund = "refund",
+        /// What a merchant is owed was claimed by a settlement.
+        Settlement = "settlement",
         /// A payout was instructed.
         PayoutSent = "payout_sent",
         /// The payout partner confirmed.
         PayoutPaid = "payout_paid",
-        /// The payout failed, or came back.
+        /// The payout partner did not pay.
+        PayoutFailed = "payout_failed",
+        /// A payout that was paid came back.
         PayoutReturned = "payout_returned",
+        /// A payout that had failed turned out to be paid.
+        PayoutPaidLate = "payout_paid_late",
     }
 }
 
@@ -57,6 +71,9 @@ pub struct Line {
     pub side: Side,
     /// How much; always more than zero.
     pub amount: Rupiah,
+    /// Whether it belongs to the part of the account that a settlement has claimed. What is owed to a merchant
+    /// outside of any settlement is what a next run may claim.
+    pub of_settlement: bool,
 }
 
 /// Why an event cannot be posted.
@@ -110,6 +127,23 @@ impl Posting {
         ))
     }
 
+    /// A settlement claimed `amount` of what the merchant is owed: it is no longer there for another.
+    ///
+    /// # Errors
+    /// When the amount is not positive.
+    pub fn settlement(amount: Rupiah) -> Result<Self, PostingError> {
+        let mut posting = Self::transfer(
+            PostingKind::Settlement,
+            Account::MerchantPayable,
+            Account::MerchantPayable,
+            amount,
+        )?;
+        for line in &mut posting.lines {
+            line.of_settlement = line.side == Side::Credit;
+        }
+        Ok(posting)
+    }
+
     /// A payout of `amount` was instructed: it is no longer free to be paid out.
     ///
     /// # Errors
@@ -142,9 +176,22 @@ impl Posting {
     /// When the amount is not positive.
     pub fn payout_failed(amount: Rupiah) -> Result<Self, PostingError> {
         Self::transfer(
-            PostingKind::PayoutReturned,
+            PostingKind::PayoutFailed,
             Account::PayoutInTransit,
             Account::MerchantPayable,
+            amount,
+        )
+    }
+
+    /// A payout of `amount` that had failed was paid after all.
+    ///
+    /// # Errors
+    /// When the amount is not positive.
+    pub fn payout_paid_late(amount: Rupiah) -> Result<Self, PostingError> {
+        Self::transfer(
+            PostingKind::PayoutPaidLate,
+            Account::MerchantPayable,
+            Account::AcquirerHeld,
             amount,
         )
     }
@@ -197,6 +244,7 @@ impl Posting {
                 account,
                 side,
                 amount,
+                of_settlement: !matches!(kind, PostingKind::Sale | PostingKind::Refund),
             })
             .collect();
         Self { kind, lines }
@@ -231,6 +279,7 @@ mod tests {
             account,
             side,
             amount: rupiah(amount),
+            of_settlement: false,
         }
     }
 
@@ -298,6 +347,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_settlement_moves_what_is_owed_from_the_open_part_into_its_own() {
+        let posting = Posting::settlement(rupiah(99_300)).unwrap();
+        let own: Vec<_> = posting
+            .lines()
+            .iter()
+            .map(|line| (line.side, line.of_settlement))
+            .collect();
+        assert_eq!(own, [(Side::Debit, false), (Side::Credit, true)]);
+        let sent = Posting::payout_sent(rupiah(1)).unwrap();
+        assert!(sent.lines().iter().all(|line| line.of_settlement));
+    }
+
     proptest! {
         #[test]
         fn every_posting_balances(amount in 1..=i64::MAX, part in 0_i64..=10_000) {
@@ -306,10 +368,12 @@ mod tests {
             let postings = [
                 Posting::sale(amount, fee).unwrap(),
                 Posting::refund(amount, fee).unwrap(),
+                Posting::settlement(amount).unwrap(),
                 Posting::payout_sent(amount).unwrap(),
                 Posting::payout_paid(amount).unwrap(),
                 Posting::payout_failed(amount).unwrap(),
                 Posting::payout_returned(amount).unwrap(),
+                Posting::payout_paid_late(amount).unwrap(),
             ];
             for posting in postings {
                 prop_assert!(posting.lines().iter().all(|line| line.amount.to_i64() > 0));
@@ -323,8 +387,11 @@ mod tests {
             let net = rupiah(amount - fee);
             let circle = [
                 Posting::sale(rupiah(amount), rupiah(fee)).unwrap(),
+                Posting::settlement(net).unwrap(),
                 Posting::payout_sent(net).unwrap(),
                 Posting::payout_failed(net).unwrap(),
+                Posting::payout_paid_late(net).unwrap(),
+                Posting::payout_returned(net).unwrap(),
                 Posting::payout_sent(net).unwrap(),
                 Posting::payout_paid(net).unwrap(),
                 Posting::payout_returned(net).unwrap(),

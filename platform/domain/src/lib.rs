@@ -5,7 +5,9 @@
 //! may decide on its own what is decided here.
 
 pub mod announcement;
+pub mod approval;
 pub mod audit;
+pub mod business_day;
 pub mod callback;
 pub mod command;
 pub mod config;
@@ -15,7 +17,9 @@ pub mod fee;
 pub mod ledger;
 pub mod merchant;
 pub mod partner_signature;
+pub mod payout;
 pub mod qris;
+pub mod reconciliation;
 pub mod registration;
 pub mod role;
 pub mod rollout;

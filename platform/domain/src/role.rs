@@ -78,6 +78,10 @@ text_enum! {
         FeeRead = "fee:read",
         /// Propose and confirm fee profiles.
         FeeWrite = "fee:write",
+        /// See what waits for a second person.
+        ApprovalRead = "approval:read",
+        /// Confirm or turn down what another person has proposed.
+        ApprovalWrite = "approval:write",
         /// See incidents and unmatched payments.
         IncidentRead = "incident:read",
         /// Close incidents.
@@ -121,7 +125,9 @@ impl Permission {
             | Self::SettlementWrite
             | Self::LedgerWrite
             | Self::FeeWrite
+            | Self::ApprovalWrite
             | Self::IncidentWrite => &[Admin, Finance],
+            Self::ApprovalRead => &[Admin, Ops, Finance, Support],
             Self::AuditRead | Self::UserRead => &[Admin, Support],
             Self::UserWrite | Self::SeedWrite => &[Admin],
             Self::PortalRead => &[MerchantOwner, MerchantCashier],
@@ -185,8 +191,18 @@ mod tests {
         let fleet = [
             "merchant", "outlet", "terminal", "device", "command", "firmware",
         ];
-        assert_eq!(words(Role::Ops), read_and_write(&fleet));
-        let money = ["transaction", "settlement", "ledger", "fee", "incident"];
+        // They see what became of a change that they have proposed.
+        let mut ops = read_and_write(&fleet);
+        ops.push("approval:read".to_owned());
+        assert_eq!(words(Role::Ops), ops);
+        let money = [
+            "transaction",
+            "settlement",
+            "ledger",
+            "fee",
+            "approval",
+            "incident",
+        ];
         assert_eq!(words(Role::Finance), read_and_write(&money));
     }
 }

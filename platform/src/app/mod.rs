@@ -40,6 +40,8 @@ use crate::jobs;
 use crate::partner::local::Local;
 use crate::postgres;
 use crate::service::context::Parts;
+use crate::service::money::payout::Patience;
+use crate::service::money::settlement_run::Daily;
 use crate::service::signal::Signals;
 use crate::service::{self, Context, Settings};
 
@@ -316,6 +318,7 @@ fn context(
         qris_partners: partners::qris(config)?,
         qr_partners: partners::issuers(config, clock)?,
         local: Arc::new(Local),
+        payout_partners: partners::payout(config, clock)?,
         rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
         signals,
     }))
@@ -385,6 +388,22 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         mqtt_host,
         mqtt_port,
         demo: config.demo.enabled,
+        payout_partner: partners::paying(config)?,
+        file_formats: partners::file_formats(config)?,
+        reconciliation_bytes_max: config.reconciliation.bytes_max,
+        maker_checker: config.money.maker_checker == Switch::On,
+        payouts: Patience {
+            ask_after: seconds(config.money.payout_ask_after_s),
+            wait_min: seconds(config.money.payout_wait_min_s),
+            wait_max: seconds(config.money.payout_wait_max_s),
+        },
+        daily_run: match config.money.daily_run {
+            Switch::Off => None,
+            Switch::On => Some(Daily {
+                ends_at: config.money.business_day_ends_at()?,
+                grace: TimeDelta::minutes(i64::from(config.money.daily_run_after_min)),
+            }),
+        },
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::partner_signature::PartnerSecret;
+use domain::reconciliation::Format;
 use domain::snap::signature::{ClientSecret, PrivateKey, PublicKey};
 use domain::snap::status::StatusCodes;
 use rustls::pki_types::pem::PemObject;
@@ -17,9 +18,11 @@ use crate::clock::Clock;
 use crate::config::{
     Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
 };
+use crate::partner::bank;
 use crate::partner::snap::{Settings, SnapClient};
+use crate::service::money::payout_partner::PayoutPartner;
 use crate::service::payment::qr_partner::QrPartner;
-use crate::service::{Partner, SnapPartner};
+use crate::service::{Partner, PayoutChannel, SnapPartner};
 
 /// The partners that may call us about payments.
 ///
@@ -148,6 +151,91 @@ fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
     let key = SubjectPublicKeyInfoDer::from_pem_file(file)
         .with_context(|| format!("cannot read the public key in {}", file.display()))?;
     Ok(PublicKey::from_der(&key))
+}
+
+/// The partners that carry out payouts.
+///
+/// # Errors
+/// A secret, a URL or a CA that does not read.
+pub(super) fn payout(
+    config: &Config,
+    clock: &Clock,
+) -> anyhow::Result<HashMap<String, PayoutChannel>> {
+    let timeout = Duration::from_millis(config.money.payout_timeout_ms);
+    config
+        .payout_partners
+        .iter()
+        .map(|(id, partner)| {
+            let secrets: Vec<_> = read_secrets(id, &partner.secret_files, &partner.secret_envs)?
+                .iter()
+                .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
+                .collect();
+            let connection: Option<Arc<dyn PayoutPartner>> = match (&*partner.url, secrets.first())
+            {
+                (url, Some(secret)) if !url.is_empty() => {
+                    let settings = bank::Settings {
+                        id: id.clone(),
+                        url: url.to_owned(),
+                        ca_file: partner.ca_file.clone(),
+                        secret: secret.clone(),
+                        timeout,
+                    };
+                    let bank = bank::Bank::new(settings, clock.clone())
+                        .with_context(|| format!("configuration: payout_partners.{id}"))?;
+                    Some(Arc::new(bank))
+                }
+                _ => None,
+            };
+            let channel = PayoutChannel {
+                secrets,
+                connection,
+            };
+            Ok((id.clone(), channel))
+        })
+        .collect()
+}
+
+/// How acquirers write their files.
+///
+/// # Errors
+/// A format of nobody's, a delimiter that is not one ASCII character.
+pub(super) fn file_formats(config: &Config) -> anyhow::Result<HashMap<String, Format>> {
+    config
+        .reconciliation
+        .formats
+        .iter()
+        .map(|(id, format)| {
+            if !config.qris_partners.contains_key(id) {
+                bail!("configuration: reconciliation.formats.{id}: there is no [qris_partners.{id}]");
+            }
+            let [delimiter @ 0..=127] = *format.delimiter.as_bytes() else {
+                bail!("configuration: reconciliation.formats.{id}.delimiter must be one ASCII character");
+            };
+            let format = Format {
+                reference_column: format.reference_column.clone(),
+                amount_column: format.amount_column.clone(),
+                delimiter,
+                decimal_comma: format.decimal_comma,
+            };
+            Ok((id.clone(), format))
+        })
+        .collect()
+}
+
+/// The partner that is told of payouts.
+///
+/// # Errors
+/// None is named and there are several, or the named one is not configured.
+pub(super) fn paying(config: &Config) -> anyhow::Result<Option<String>> {
+    let named = &config.money.payout_partner;
+    match (named.as_str(), config.payout_partners.len()) {
+        ("", 0 | 1) => Ok(config.payout_partners.keys().next().cloned()),
+        ("", _) => bail!("configuration: money.payout_partner must name one of [payout_partners]"),
+        (named, _) if config.payout_partners.contains_key(named) => Ok(Some(named.to_owned())),
+        (named, _) => {
+            bail!("configuration: money.payout_partner: there is no [payout_partners.{named}]")
+        }
+    }
 }
 
 /// The partner that merchants are registered with.

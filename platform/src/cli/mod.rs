@@ -4,6 +4,7 @@ mod audit;
 mod demo;
 mod device;
 mod duration;
+mod ledger;
 mod logging;
 mod migrate;
 mod observer;
@@ -41,6 +42,9 @@ enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The ledger.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -91,6 +95,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(&args.load()?).await,
         Command::Device(command) => device::run(&command).await,
         Command::Token(command) => token::run(&command).await,
+        Command::Ledger(command) => ledger::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::User(command) => user::run(&command).await,
         Command::Observer(command) => observer::run(&command).await,

@@ -12,21 +12,25 @@ const BOX_STOPS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Children {
     pub(super) boxes: Vec<Child>,
     pub(super) acquirer: Option<Child>,
+    pub(super) bank: Option<Child>,
 }
 
 impl Children {
     pub(super) fn tend(&mut self, screen: &Screen) {
-        for child in self.boxes.iter_mut().chain(&mut self.acquirer) {
+        let others = self.acquirer.iter_mut().chain(&mut self.bank);
+        for child in self.boxes.iter_mut().chain(others) {
             if let Some(problem) = child.tend() {
                 screen.notice("problem", &problem);
             }
         }
     }
 
+    /// Boxes, and the bank.
     pub(super) async fn stop_boxes(&mut self) {
         let stops = self
             .boxes
             .drain(..)
+            .chain(self.bank.take())
             .map(|child| child.stop(BOX_STOPS_WITHIN));
         futures_util::future::join_all(stops).await;
     }

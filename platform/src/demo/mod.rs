@@ -80,7 +80,11 @@ pub(crate) async fn run(
         0 => None,
         _ => Some(child::simulator()?),
     };
-    let partners = partner::configure(&mut config)?;
+    let bank = match (plan.pay_every, &simulator) {
+        (Some(_), Some(_)) => Some(partner::free_address()?),
+        _ => None,
+    };
+    let partners = partner::configure(&mut config, bank)?;
     let options = Options {
         make_ca: true,
         ..Options::default()
@@ -141,6 +145,9 @@ async fn play(
     let mut children = Children::default();
     if let Some(simulator) = simulator {
         witness.start_boxes(&mut children, simulator)?;
+        if let Some(bank) = partner::bank_address(config) {
+            children.bank = Some(witness.start_bank(simulator, bank)?);
+        }
     }
     let acquirer = plan.pay_every.zip(simulator);
     let end = plan.end_after.map(|after| ready + after);

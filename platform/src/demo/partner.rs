@@ -1,5 +1,6 @@
 //! The partners of the demonstration and their secrets, made once and kept.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -29,11 +30,12 @@ pub(super) struct Partners {
     pub(super) payout: Partner,
 }
 
-/// Makes the secrets that are missing and puts the partners into the configuration.
+/// Makes the secrets that are missing and puts the partners into the configuration; `bank` is where the simulated
+/// bank will be, if there is one.
 ///
 /// # Errors
 /// A data directory that cannot be written.
-pub(super) fn configure(config: &mut Config) -> anyhow::Result<Partners> {
+pub(super) fn configure(config: &mut Config, bank: Option<SocketAddr>) -> anyhow::Result<Partners> {
     let dir = config.data_dir().join("secrets");
     private_file::make_dir(&dir)?;
     let acquirer_file = dir.join(ACQUIRER);
@@ -62,6 +64,9 @@ pub(super) fn configure(config: &mut Config) -> anyhow::Result<Partners> {
     config.payout_partners.insert(
         BANK.to_owned(),
         PayoutPartner {
+            // Without a simulated bank, whoever has the secret is the bank: it answers by callbacks alone.
+            url: bank.map_or_else(String::new, |address| format!("http://{address}")),
+            ca_file: PathBuf::new(),
             secret_files: vec![bank_file],
             secret_envs: Vec::new(),
         },
@@ -69,15 +74,36 @@ pub(super) fn configure(config: &mut Config) -> anyhow::Result<Partners> {
     Ok(partners)
 }
 
+/// A port that nobody listens on now, for the simulated bank.
+///
+/// # Errors
+/// There is none.
+pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(probe.local_addr()?)
+}
+
+/// Where the simulated bank is to listen, if there is to be one.
+pub(super) fn bank_address(config: &Config) -> Option<SocketAddr> {
+    let url = &config.payout_partners.get(BANK)?.url;
+    url.strip_prefix("http://")?.parse().ok()
+}
+
 /// Where the secret of a partner is.
 ///
 /// # Errors
 /// There is no such partner.
 pub(super) fn secret_file(config: &Config, id: &str) -> anyhow::Result<PathBuf> {
-    config
+    let qris = config
         .qris_partners
         .get(id)
-        .and_then(|partner| partner.secret_files.first().cloned())
+        .map(|partner| &partner.secret_files);
+    let payout = config
+        .payout_partners
+        .get(id)
+        .map(|partner| &partner.secret_files);
+    qris.or(payout)
+        .and_then(|files| files.first().cloned())
         .with_context(|| format!("there is no partner {id}"))
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Stage {
     pub(super) api: Api,
     pub(super) ca_file: PathBuf,
     pub(super) partner_secret_file: PathBuf,
+    pub(super) bank_secret_file: PathBuf,
     /// Held while boxes may run.
     pub(super) lock: File,
 }
@@ -122,12 +123,14 @@ pub(super) async fn set_up(
         payout_partner: partners.payout,
     };
     let partner_secret_file = partner::secret_file(config, handout.qris_partner.id)?;
+    let bank_secret_file = partner::secret_file(config, handout.payout_partner.id)?;
     Ok(Stage {
         handout,
         seeded,
         api,
         ca_file,
         partner_secret_file,
+        bank_secret_file,
         lock,
     })
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use super::log_file::LogFile;
 use super::screen::Screen;
 use super::stage::Stage;
 
+/// The bank lets others with its secret speak first: a client that plays the bank itself is not interrupted.
+const BANK_TAKES: Duration = Duration::from_secs(20);
 /// Payments whose record is looked at in one tick.
 const LOOKS_MAX: usize = 32;
 /// Beyond every look that is planned.
@@ -238,6 +241,29 @@ impl Witness {
             data_dir.join("acquirer.json").into(),
         ];
         let program = self.program("acquirer", simulator, args, Signal::SIGKILL);
+        Child::start(program, &self.stage.lock)
+    }
+
+    pub(super) fn start_bank(&self, simulator: &Path, listen: SocketAddr) -> anyhow::Result<Child> {
+        let handout = &self.stage.handout;
+        let args: Vec<OsString> = vec![
+            "bank".into(),
+            "--url".into(),
+            handout.api_url.clone().into(),
+            "--ca".into(),
+            self.stage.ca_file.clone().into(),
+            "--partner-id".into(),
+            handout.payout_partner.id.into(),
+            "--partner-secret-file".into(),
+            self.stage.bank_secret_file.clone().into(),
+            "--listen".into(),
+            listen.to_string().into(),
+            "--after".into(),
+            format!("{}ms", BANK_TAKES.as_millis()).into(),
+            "--journal".into(),
+            self.data_dir().join("bank.jsonl").into(),
+        ];
+        let program = self.program("bank", simulator, args, Signal::SIGKILL);
         Child::start(program, &self.stage.lock)
     }
 

@@ -53,7 +53,7 @@ macro_rules! grants {
 grants! {
     MerchantRead MerchantWrite OutletRead OutletWrite TerminalRead TerminalWrite DeviceRead DeviceWrite
     CommandRead CommandWrite FirmwareRead FirmwareWrite TransactionRead TransactionWrite SettlementRead
-    SettlementWrite LedgerRead LedgerWrite FeeRead FeeWrite IncidentRead IncidentWrite AuditRead UserRead
+    SettlementWrite LedgerRead LedgerWrite FeeRead FeeWrite ApprovalRead ApprovalWrite IncidentRead IncidentWrite AuditRead UserRead
     UserWrite SeedWrite PortalRead
 }
 

@@ -93,7 +93,7 @@ impl<B: Describe> Describe for MustKey<B> {
     }
 }
 
-fn describe(operation: &mut Operation, idempotency: Idempotency, required: Required) {
+pub(super) fn describe(operation: &mut Operation, idempotency: Idempotency, required: Required) {
     operation.idempotency = idempotency;
     operation.takes_header(
         "Idempotency-Key",
@@ -127,19 +127,60 @@ fn key_of(request: &Request) -> Result<Option<String>, ApiError> {
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
 }
 
+/// A key whose request is known but for its bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Scoped {
+    scope: String,
+    query: String,
+    key: String,
+}
+
+impl Scoped {
+    /// Binds it to the bytes of the request, by their SHA-256.
+    pub(super) fn bind(self, sha256: &[u8]) -> IdempotencyKey {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(self.query.as_bytes());
+        hash.update(b"\n");
+        hash.update(sha256);
+        IdempotencyKey {
+            scope: self.scope,
+            key: self.key,
+            request_hash: hash.finish().as_ref().to_vec(),
+        }
+    }
+}
+
+/// The key of a request whose body is too large to be read first. Comes after the extractor of who asks.
+///
+/// # Errors
+/// A key that is none.
+pub(super) fn scope_of(request: &Request) -> Result<Option<Scoped>, ApiError> {
+    let key = key_of(request)?;
+    let principal = principal_of(request)?;
+    Ok(key.map(|key| Scoped {
+        scope: format!("{principal} {} {}", request.method(), request.uri().path()),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        key,
+    }))
+}
+
+fn principal_of(request: &Request) -> Result<String, ApiError> {
+    request
+        .extensions()
+        .get::<Principal>()
+        .map(Principal::name)
+        .ok_or_else(|| {
+            ApiError::internal(anyhow::anyhow!("a keyed request whose asker is not known"))
+        })
+}
+
 /// Reads the body and binds the key to who asks, for what, and with which bytes.
 async fn read<S: Send + Sync, B: FromBody>(
     request: Request,
     state: &S,
     key: Option<String>,
 ) -> Result<(Option<IdempotencyKey>, B), ApiError> {
-    let principal = request
-        .extensions()
-        .get::<Principal>()
-        .map(Principal::name)
-        .ok_or_else(|| {
-            ApiError::internal(anyhow::anyhow!("a keyed request whose asker is not known"))
-        })?;
+    let principal = principal_of(&request)?;
     let scope = format!("{principal} {} {}", request.method(), request.uri().path());
     let query = request.uri().query().unwrap_or_default().to_owned();
     let headers = request.headers().clone();

@@ -30,6 +30,8 @@ mod request;
 pub mod routes;
 mod seed;
 mod shop;
+mod upload;
+mod waits;
 
 use std::any::Any;
 use std::sync::Arc;

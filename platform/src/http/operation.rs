@@ -58,6 +58,8 @@ pub struct Operation {
     pub(super) answer: Option<(u16, Response)>,
     /// What it answers in another form than everybody's: a standard of its callers.
     pub(super) foreign: BTreeMap<u16, RefOr<Schema>>,
+    /// Another success that it may answer with instead.
+    pub(super) other_answer: Option<(u16, Response)>,
     pub(super) schemas: Schemas,
 }
 
@@ -77,6 +79,7 @@ impl Operation {
             body: None,
             answer: None,
             foreign: BTreeMap::new(),
+            other_answer: None,
             schemas: Schemas::new(),
         }
     }

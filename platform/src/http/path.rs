@@ -2,12 +2,12 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use utoipa::ToSchema;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::{PartialSchema as _, ToSchema};
 use wire::ids::{
-    BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId, OutletId, SettlementId,
-    TerminalId, TokenId, TransactionId, UnmatchedPaymentId, UserId,
+    ApprovalId, BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId, OutletId,
+    ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId, UnmatchedPaymentId, UserId,
 };
 
 use super::error::ApiError;
@@ -43,6 +43,8 @@ path_ids! {
     IncidentId, "incident_id", Incident;
     UnmatchedPaymentId, "unmatched_payment_id", UnmatchedPayment;
     SettlementId, "settlement_id", Settlement;
+    ApprovalId, "approval_id", Approval;
+    ReconciliationId, "reconciliation_id", Reconciliation;
     UserId, "user_id", User;
     TokenId, "token_id", Token;
 }
@@ -79,5 +81,43 @@ impl<T: PathId> Describe for Id<T> {
                 .build(),
         );
         operation.fails(&[T::NOUN.into()]);
+    }
+}
+
+/// The name of a fee profile in the path; one that no profile can have is not found either.
+#[derive(Debug, Clone)]
+pub struct FeeProfileId(pub String);
+
+impl FeeProfileId {
+    const PARAMETER: &'static str = "fee_profile_id";
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FeeProfileId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let not_found = || ApiError::from(Error::NotFound(Noun::FeeProfile));
+        let parameters = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| not_found())?;
+        parameters
+            .iter()
+            .find(|(name, value)| *name == Self::PARAMETER && !value.contains('\0'))
+            .map(|(_, value)| Self(value.to_owned()))
+            .ok_or_else(not_found)
+    }
+}
+
+impl Describe for FeeProfileId {
+    fn describe(operation: &mut Operation) {
+        operation.takes(
+            ParameterBuilder::new()
+                .name(Self::PARAMETER)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(String::schema()))
+                .build(),
+        );
+        operation.fails(&[Noun::FeeProfile.into()]);
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::service::fleet::{bulk_command, command, config_layer, crl, heartbeat};
+use crate::service::money::{payout, settlement_run};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
 use crate::service::{Context, Result, housekeeping};
@@ -55,6 +56,14 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("end_overdue_commands", second, context)
             .run(|context| async move { command::end_overdue(&context, ROWS_MAX).await.map(drop) }),
+    );
+    tasks.spawn(every("payouts", second, context).run(|context| async move {
+        payout::catch_up(&context, ROWS_MAX).await?;
+        payout::work(&context, ROWS_MAX).await
+    }));
+    tasks.spawn(
+        every("daily_settlement", 30 * second, context)
+            .run(|context| async move { settlement_run::daily(&context).await }),
     );
     tasks.spawn(
         every("advance_bulk_commands", second, context)

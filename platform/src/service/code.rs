@@ -76,6 +76,10 @@ error_codes! {
     SettlementNotFound = "SETTLEMENT_NOT_FOUND", 404;
     /// No such fee profile.
     FeeProfileNotFound = "FEE_PROFILE_NOT_FOUND", 404;
+    /// No such proposal.
+    ApprovalNotFound = "APPROVAL_NOT_FOUND", 404;
+    /// No such comparison.
+    ReconciliationNotFound = "RECONCILIATION_NOT_FOUND", 404;
     /// No such user.
     UserNotFound = "USER_NOT_FOUND", 404;
     /// No such token.
@@ -148,6 +152,8 @@ impl From<Noun> for ErrorCode {
             Noun::Firmware => Self::FirmwareNotFound,
             Noun::Settlement => Self::SettlementNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
+            Noun::Approval => Self::ApprovalNotFound,
+            Noun::Reconciliation => Self::ReconciliationNotFound,
             Noun::User => Self::UserNotFound,
             Noun::Token => Self::TokenNotFound,
             Noun::Credential => Self::CredentialNotFound,

@@ -8,6 +8,7 @@ use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::partner_signature::PartnerSecret;
+use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
 use domain::snap::signature::{ClientSecret, PublicKey};
 use domain::snap::status::StatusCodes;
@@ -15,6 +16,9 @@ use sqlx::{PgPool, Postgres, Transaction};
 use wire::{Rupiah, Signer, VerifyingKeys};
 
 use super::fleet::crl::Published;
+use super::money::payout::Patience;
+use super::money::payout_partner::PayoutPartner;
+use super::money::settlement_run::Daily;
 use super::payment::qr_partner::QrPartner;
 use super::signal::Signals;
 use super::unit::{Actor, Begin, IdempotencyKey, Unit};
@@ -45,6 +49,15 @@ pub struct SnapPartner {
     pub keys: Vec<PublicKey>,
     /// What its status codes mean.
     pub statuses: StatusCodes,
+}
+
+/// Whoever carries out payouts.
+#[derive(Clone)]
+pub struct PayoutChannel {
+    /// What signs its callbacks.
+    pub secrets: Vec<PartnerSecret>,
+    /// How it is told and asked; without it, it reads its instructions elsewhere and answers by callbacks alone.
+    pub connection: Option<Arc<dyn PayoutPartner>>,
 }
 
 /// The settings that use cases depend on, taken from the configuration.
@@ -92,6 +105,34 @@ pub struct Settings {
     pub mqtt_port: u16,
     /// Whether demonstration data may be made.
     pub demo: bool,
+    /// Who is told of payouts; nobody when there is no payout partner.
+    pub payout_partner: Option<String>,
+    /// How acquirers write their files, by partner; the others write them in the usual way.
+    pub file_formats: HashMap<String, Format>,
+    /// The largest file, bytes.
+    pub reconciliation_bytes_max: usize,
+    /// Whether changes of money need a second person.
+    pub maker_checker: bool,
+    /// How patient the payout worker is.
+    pub payouts: Patience,
+    /// When the daily settlement run is; none without it.
+    pub daily_run: Option<Daily>,
+}
+
+impl Settings {
+    /// How this acquirer writes its files.
+    pub(super) fn file_format(&self, partner_id: &str) -> Format {
+        let usual = || Format {
+            reference_column: "partner_reference".into(),
+            amount_column: "amount".into(),
+            delimiter: b',',
+            decimal_comma: false,
+        };
+        self.file_formats
+            .get(partner_id)
+            .cloned()
+            .unwrap_or_else(usual)
+    }
 }
 
 /// The context; cheap to clone.
@@ -110,6 +151,7 @@ struct Inner {
     qris_partners: HashMap<String, Partner>,
     qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     local: Arc<dyn QrPartner>,
+    payout_partners: HashMap<String, PayoutChannel>,
     rejected_budget: super::payment::callback::RejectedBudget,
     signals: Signals,
     crl: ArcSwapOption<Published>,
@@ -127,6 +169,7 @@ pub struct Parts {
     pub qris_partners: HashMap<String, Partner>,
     pub qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     pub local: Arc<dyn QrPartner>,
+    pub payout_partners: HashMap<String, PayoutChannel>,
     pub rejected_per_minute_max: u32,
     pub signals: Signals,
 }
@@ -145,6 +188,7 @@ impl Context {
                 qris_partners: parts.qris_partners,
                 qr_partners: parts.qr_partners,
                 local: parts.local,
+                payout_partners: parts.payout_partners,
                 rejected_budget: super::payment::callback::RejectedBudget::new(
                     parts.rejected_per_minute_max,
                 ),
@@ -191,6 +235,10 @@ impl Context {
 
     pub(super) fn qris_partner(&self, id: &str) -> Option<&Partner> {
         self.inner.qris_partners.get(id)
+    }
+
+    pub(super) fn payout_partner(&self, id: &str) -> Option<&PayoutChannel> {
+        self.inner.payout_partners.get(id)
     }
 
     pub(super) fn rejected_budget(&self) -> &super::payment::callback::RejectedBudget {

@@ -22,6 +22,8 @@ pub enum Noun {
     Firmware,
     Settlement,
     FeeProfile,
+    Approval,
+    Reconciliation,
     User,
     Token,
     Credential,
@@ -45,6 +47,8 @@ impl Noun {
             Self::Firmware => "firmware",
             Self::Settlement => "settlement",
             Self::FeeProfile => "fee profile",
+            Self::Approval => "approval",
+            Self::Reconciliation => "reconciliation",
             Self::User => "user",
             Self::Token => "token",
             Self::Credential => "credential",
@@ -109,6 +113,9 @@ pub enum Error {
     /// The merchant wants to be paid directly and has not said where.
     #[error("the merchant has no account to pay out to")]
     MerchantPayoutNotConfigured,
+    /// Nothing to settle, or not in this state.
+    #[error("{0}")]
+    SettlementNotEligible(String),
     /// A partner did not answer in time.
     #[error("the partner did not answer in time")]
     PartnerTimeout,
@@ -118,6 +125,9 @@ pub enum Error {
     /// A partner's timestamp is too far from ours.
     #[error("the timestamp is too far from the server's time")]
     StaleTimestamp,
+    /// More than may be sent.
+    #[error("the file is too large")]
+    TooLarge,
     /// Not readable at all.
     #[error("{0}")]
     Malformed(String),
@@ -150,9 +160,11 @@ impl Error {
             Self::DeviceUnauthorized(_) => ErrorCode::DeviceUnauthorized,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::MerchantPayoutNotConfigured => ErrorCode::MerchantPayoutNotConfigured,
+            Self::SettlementNotEligible(_) => ErrorCode::SettlementNotEligible,
             Self::PartnerTimeout => ErrorCode::PartnerTimeout,
             Self::InvalidSignature(_) => ErrorCode::InvalidSignature,
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,
+            Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::Malformed(_) => ErrorCode::MalformedRequest,
             Self::Database(_) | Self::Internal(_) => ErrorCode::Internal,
         }

@@ -28,5 +28,6 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     store::payment::partner_token::delete_expired(&mut conn, now, limit).await?;
     let day = domain::snap::day(now - EXTERNAL_IDS_KEPT);
     store::payment::external_id::delete_before(&mut conn, day, limit).await?;
+    super::money::reconciliation::forget_unfinished(context).await?;
     Ok(())
 }

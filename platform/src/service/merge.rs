@@ -1,6 +1,6 @@
 //! Fields of a merge patch (RFC 7396): absent, null, or a value.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Checks;
 
@@ -17,6 +17,11 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// Whether it is not in the patch.
+    pub(super) fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
     /// Changes a value that may be absent.
     pub(super) fn apply(self, value: &mut Option<T>) {
         match self {
@@ -32,6 +37,16 @@ impl<T> Field<T> {
             Self::Keep => {}
             Self::Clear => checks.refuse(field, "is required and cannot be removed"),
             Self::Set(new) => *value = new,
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Field<T> {
+    /// A field that is kept must be left out by `#[serde(skip_serializing_if = "Field::is_keep")]`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Keep | Self::Clear => serializer.serialize_none(),
+            Self::Set(value) => serializer.serialize_some(value),
         }
     }
 }

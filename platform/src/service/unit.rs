@@ -58,6 +58,11 @@ pub enum Begin {
     Replay(Reply),
 }
 
+/// A place in a unit of work that one can go back to.
+pub(super) struct Trial {
+    signals: usize,
+}
+
 /// One database transaction. Dropped without [`Unit::commit`], it never happened.
 pub struct Unit {
     context: Context,
@@ -141,6 +146,21 @@ impl Unit {
             after,
         };
         store::people::audit::record(&mut self.tx, self.now, change).await?;
+        Ok(())
+    }
+
+    /// Marks a place that [`Unit::undo`] goes back to: for finding out whether something could be done.
+    pub(super) async fn savepoint(&mut self) -> Result<Trial> {
+        store::savepoint(&mut self.tx).await?;
+        Ok(Trial {
+            signals: self.signals.len(),
+        })
+    }
+
+    /// Undoes everything since the place was marked.
+    pub(super) async fn undo(&mut self, trial: Trial) -> Result<()> {
+        store::undo(&mut self.tx).await?;
+        self.signals.truncate(trial.signals);
         Ok(())
     }
 

@@ -71,3 +71,17 @@ pub(crate) async fn serialise(conn: &mut sqlx::PgConnection, name: &str) -> sqlx
     .await?;
     Ok(())
 }
+
+/// Marks a place in the transaction, of which there is one.
+pub(crate) async fn savepoint(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SAVEPOINT trial").execute(conn).await?;
+    Ok(())
+}
+
+/// Goes back to the place that was marked.
+pub(crate) async fn undo(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("ROLLBACK TO SAVEPOINT trial")
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -30,9 +30,10 @@ enum Who {
 }
 
 use Permission::{
-    AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite, FirmwareRead, FirmwareWrite,
-    IncidentRead, IncidentWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead,
-    SeedWrite, SettlementRead, SettlementWrite, TerminalRead, TerminalWrite, TransactionRead,
+    ApprovalRead, ApprovalWrite, AuditRead, CommandRead, CommandWrite, DeviceRead, DeviceWrite,
+    FeeRead, FeeWrite, FirmwareRead, FirmwareWrite, IncidentRead, IncidentWrite, LedgerRead,
+    LedgerWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead, SeedWrite,
+    SettlementRead, SettlementWrite, TerminalRead, TerminalWrite, TransactionRead,
     TransactionWrite, UserRead, UserWrite,
 };
 use Who::{Anyone, Box, May, Partner, SnapPartner};
@@ -272,6 +273,76 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/settlements/{settlement_id}",
         May(SettlementRead),
     ),
+    (
+        "POST",
+        "/admin/settlements/{settlement_id}/retry-payout",
+        May(SettlementWrite),
+    ),
+    (
+        "POST",
+        "/admin/settlements/{settlement_id}/mark-paid",
+        May(SettlementWrite),
+    ),
+    ("POST", "/integrations/bank/payout-callback", Partner),
+    ("GET", "/admin/fee-profiles", May(FeeRead)),
+    ("POST", "/admin/fee-profiles", May(FeeWrite)),
+    ("GET", "/admin/fee-profiles/{fee_profile_id}", May(FeeRead)),
+    (
+        "POST",
+        "/admin/fee-profiles/{fee_profile_id}/versions",
+        May(FeeWrite),
+    ),
+    ("GET", "/admin/approvals", May(ApprovalRead)),
+    ("GET", "/admin/approvals/{approval_id}", May(ApprovalRead)),
+    (
+        "POST",
+        "/admin/approvals/{approval_id}/approve",
+        May(ApprovalWrite),
+    ),
+    (
+        "POST",
+        "/admin/approvals/{approval_id}/reject",
+        May(ApprovalWrite),
+    ),
+    ("GET", "/admin/reconciliations", May(LedgerRead)),
+    ("POST", "/admin/reconciliations", May(LedgerWrite)),
+    (
+        "GET",
+        "/admin/reconciliations/{reconciliation_id}",
+        May(LedgerRead),
+    ),
+    (
+        "GET",
+        "/admin/reconciliations/{reconciliation_id}/lines",
+        May(LedgerRead),
+    ),
+    (
+        "GET",
+        "/admin/reconciliations/{reconciliation_id}/lines.csv",
+        May(LedgerRead),
+    ),
+    ("GET", "/admin/ledger-entries", May(LedgerRead)),
+    ("GET", "/admin/ledger/trial-balance", May(LedgerRead)),
+    (
+        "GET",
+        "/admin/settlements/{settlement_id}/statement.csv",
+        May(SettlementRead),
+    ),
+    (
+        "GET",
+        "/admin/settlements/{settlement_id}/statement.html",
+        May(SettlementRead),
+    ),
+    (
+        "GET",
+        "/merchant/settlements/{settlement_id}/statement.csv",
+        May(PortalRead),
+    ),
+    (
+        "GET",
+        "/merchant/settlements/{settlement_id}/statement.html",
+        May(PortalRead),
+    ),
     ("GET", "/merchant/settlements", May(PortalRead)),
     (
         "GET",
@@ -441,7 +512,14 @@ impl Place {
         let filled = self
             .ids()
             .iter()
-            .fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
+            .fold(path.to_owned(), |path, (name, id)| path.replace(name, id))
+            // Nobody's: all merchants have this one, and there is no such other one.
+            .replace("{fee_profile_id}", "fee_basic")
+            .replace(
+                "{reconciliation_id}",
+                "rec_0190f3a1c0de7abc8def0123456789ab",
+            )
+            .replace("{approval_id}", "apr_0190f3a1c0de7abc8def0123456789ab");
         assert!(
             !filled.contains('{'),
             "which id stands in {path}? Place::ids must say"

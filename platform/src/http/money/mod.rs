@@ -1,10 +1,22 @@
 //! What a payment costs, and how the rest reaches its merchant.
 
+mod approval;
+mod fee;
+mod ledger;
+mod payout_callback;
+mod reconciliation;
 mod settlement;
+mod statement;
 
 use super::routes::Routes;
 
 /// The routes of these nouns.
 pub(super) fn routes() -> Routes {
     settlement::routes()
+        .merge(statement::routes())
+        .merge(fee::routes())
+        .merge(approval::routes())
+        .merge(ledger::routes())
+        .merge(reconciliation::routes())
+        .merge(payout_callback::routes())
 }

@@ -2,25 +2,29 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use wire::ids::{MerchantId, SettlementId};
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
-use crate::http::envelope::{self, Data, List};
+use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, MustKey, begin};
-use crate::http::json::Action;
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
+use crate::service::money::approval;
 use crate::service::money::settlement::{self, Outcome, Run, SettlementView};
 use crate::store::Scope;
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{MerchantNotFound, MerchantPayoutNotConfigured, SettlementNotEligible};
+    use ErrorCode::{
+        InvalidState, MerchantNotFound, MerchantPayoutNotConfigured, SettlementNotEligible,
+    };
 
     Routes::of("Settlements")
         .post(
@@ -32,6 +36,18 @@ pub(super) fn routes() -> Routes {
                 SettlementNotEligible,
                 MerchantPayoutNotConfigured,
             ],
+        )
+        .post(
+            "/admin/settlements/{settlement_id}/retry-payout",
+            retry_payout,
+            "Pays a settlement out once more, after its payout failed or came back",
+            &[SettlementNotEligible, MerchantPayoutNotConfigured],
+        )
+        .post(
+            "/admin/settlements/{settlement_id}/mark-paid",
+            mark_paid,
+            "Notes that people have paid a settlement by hand, with the bank's reference; 202 when another person must confirm it",
+            &[SettlementNotEligible, InvalidState],
         )
         .get("/admin/settlements", list, "Settlements, newest first", &[])
         .get(
@@ -64,6 +80,38 @@ async fn run(
     let reply = envelope::ok(&outcome)?;
     unit.commit_with(&reply).await?;
     Ok(reply)
+}
+
+async fn retry_payout(
+    staff: Staff<SettlementWrite>,
+    State(context): State<Context>,
+    Id(id): Id<SettlementId>,
+    request: MustKey<Action<Nothing>>,
+) -> Answer<Accepted<SettlementView>> {
+    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let retried = settlement::retry_payout(&mut unit, id).await?;
+    let reply = envelope::accepted(&retried)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PaidByHand {
+    /// The bank's name for the transfer.
+    #[schema(min_length = 1, max_length = 128)]
+    bank_reference: String,
+}
+
+async fn mark_paid(
+    staff: Staff<SettlementWrite>,
+    State(context): State<Context>,
+    Id(id): Id<SettlementId>,
+    request: Keyed<Json<PaidByHand>>,
+) -> Answer<Waits<Data<SettlementView>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let outcome = approval::mark_paid(&mut unit, id, request.body.0.bank_reference).await?;
+    settle(unit, outcome, envelope::ok).await
 }
 
 #[derive(Deserialize, IntoParams)]

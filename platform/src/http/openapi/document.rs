@@ -115,7 +115,7 @@ fn operation_of(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
 
 fn responses_of(operation: &Operation) -> Responses {
     let mut responses = ResponsesBuilder::new();
-    if let Some((status, answer)) = &operation.answer {
+    for (status, answer) in operation.answer.iter().chain(&operation.other_answer) {
         let mut answer = answer.clone();
         if let (Some(foreign), Some(RefOr::T(content))) = (
             operation.foreign.get(status),

@@ -120,8 +120,8 @@ impl Describe for Told {
 
 /// What a partner sends and signs: a `T`, which is taken as bytes, because the signature is checked on them before
 /// anything is parsed.
-pub(super) struct Signed<T> {
-    pub(super) incoming: Incoming,
+pub(in crate::http) struct Signed<T> {
+    pub(in crate::http) incoming: Incoming,
     body: PhantomData<fn() -> T>,
 }
 

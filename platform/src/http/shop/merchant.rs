@@ -14,7 +14,9 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
+use crate::service::money::approval;
 use crate::service::shop::merchant::{self, MerchantPatch, NewMerchant};
 use crate::store::shop::merchant::Merchant;
 use wire::ids::MerchantId;
@@ -34,7 +36,7 @@ pub(super) fn routes() -> Routes {
         .patch(
             "/admin/merchants/{merchant_id}",
             patch,
-            "Changes a merchant (merge patch), suspends it or takes it back",
+            "Changes a merchant (merge patch), suspends it or takes it back; 202 when another person must confirm it",
             &[InvalidState, FeeProfileNotFound, DuplicateRequest],
         )
         .post(
@@ -94,11 +96,10 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     Json(change): Json<MerchantPatch>,
-) -> Result<Data<Merchant>, ApiError> {
+) -> Answer<Waits<Data<Merchant>>> {
     let mut unit = context.begin(staff.actor()).await?;
-    let changed = merchant::patch(&mut unit, id, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    let outcome = approval::patch_merchant(&mut unit, id, change).await?;
+    settle(unit, outcome, envelope::ok).await
 }
 
 async fn approve(

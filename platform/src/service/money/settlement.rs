@@ -1,17 +1,22 @@
 //! Settlements: what a merchant is owed, claimed once for a payout.
 //!
-//! A run claims and moves no money: it makes settlements that are `pending`. Paying them out is a step of its own.
+//! A run claims, books the claim, and puts a payout into the outbox where the merchant is paid by the payout partner;
+//! [`super::payout`] does the rest. Where people pay by hand, they say so, with the bank's reference.
 
 use chrono::{DateTime, Utc};
-use domain::merchant::SettlementAccountType;
+use domain::ledger::Posting;
+use domain::merchant::{PayoutMode, SettlementAccountType};
 use domain::settlement::{Accounts, SettlementStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use wire::ids::{MerchantId, PayoutId, SettlementId};
+use wire::ids::{MerchantId, SettlementId};
 
-use crate::service::{Context, Error, ErrorCode, Noun, Result, Unit};
-use crate::store::money::settlement::{Claim, Settlement};
+use super::ledger::{self, Subject};
+use super::payout;
+use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, Unit};
+use crate::store::money::payout::Payout;
+use crate::store::money::settlement::{Claim, Settlement, Shown};
 use crate::store::shop::merchant::Merchant;
 use crate::store::{self, Page, Scope};
 
@@ -54,17 +59,8 @@ pub struct SettlementView {
     /// The settlement.
     #[serde(flatten)]
     pub settlement: Settlement,
-    /// None as long as it is pending.
-    pub payouts: Vec<PayoutId>,
-}
-
-impl From<Settlement> for SettlementView {
-    fn from(settlement: Settlement) -> Self {
-        Self {
-            settlement,
-            payouts: Vec::new(),
-        }
-    }
+    /// Each try to pay it out, the oldest first.
+    pub payouts: Vec<Payout>,
 }
 
 /// Settles what was paid before the cutoff and is in no settlement yet. Run again, it settles only what is new.
@@ -104,7 +100,7 @@ pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
     Ok(outcome)
 }
 
-async fn settle(
+pub(super) async fn settle(
     unit: &mut Unit,
     merchant_id: MerchantId,
     cutoff: DateTime<Utc>,
@@ -127,10 +123,139 @@ async fn settle(
     let Some(id) = store::money::settlement::claim(unit.conn(), &claim).await? else {
         return Ok(None);
     };
-    let made = store::money::settlement::find(unit.conn(), Scope::All, id).await?;
+    let made = store::money::settlement::lock(unit.conn(), id)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("{id} was not made"))?;
+    let claimed = Posting::settlement(made.net).map_err(anyhow::Error::from)?;
+    let subject = Subject {
+        settlement_id: Some(id),
+        ..Subject::of(merchant_id)
+    };
+    ledger::post(unit, subject, &claimed).await?;
     unit.audit("settlement.create", id, None, Some(json!(made)))
         .await?;
+    if destination.is_some() {
+        match unit.context().settings().payout_partner.clone() {
+            Some(partner_id) => {
+                payout::enqueue(unit, &made, &partner_id, "run").await?;
+            }
+            None => {
+                let shown = Shown {
+                    status: SettlementStatus::Pending.as_str(),
+                    bank_reference: None,
+                    status_reason: Some("no payout partner is configured"),
+                    at: unit.now(),
+                };
+                store::money::settlement::show(unit.conn(), id, shown).await?;
+            }
+        }
+    }
     Ok(Some(id))
+}
+
+/// Pays a settlement out once more, after its payout failed or came back. The partner is asked about the ones before
+/// by the worker, before it is told of this one.
+///
+/// # Errors
+/// No such settlement; [`Error::SettlementNotEligible`] unless it failed or was returned;
+/// [`Error::MerchantPayoutNotConfigured`] when its merchant has no account any more.
+pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<SettlementView> {
+    let before = hold(unit, id).await?;
+    let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
+    if !matches!(
+        status,
+        SettlementStatus::Failed | SettlementStatus::Returned
+    ) {
+        return Err(Error::SettlementNotEligible(format!(
+            "a payout is tried again after it failed or was returned; this settlement is {status}"
+        )));
+    }
+    let partner_id = unit
+        .context()
+        .settings()
+        .payout_partner
+        .clone()
+        .ok_or_else(|| Error::SettlementNotEligible("no payout partner is configured".into()))?;
+    let merchant = store::shop::merchant::find(unit.conn(), Scope::All, before.merchant_id)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("{id} has no merchant"))?;
+    // The account may have been the reason, and may be another by now.
+    if let Some(destination) = destination(&merchant)? {
+        store::money::settlement::redirect(unit.conn(), id, destination).await?;
+    }
+    let settlement = hold(unit, id).await?;
+    payout::enqueue(unit, &settlement, &partner_id, "retry").await?;
+    let shown = Shown {
+        status: SettlementStatus::Pending.as_str(),
+        bank_reference: None,
+        status_reason: None,
+        at: unit.now(),
+    };
+    store::money::settlement::show(unit.conn(), id, shown).await?;
+    changed(unit, "settlement.retry_payout", &before).await
+}
+
+/// Notes that people have paid a settlement by hand.
+///
+/// # Errors
+/// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it
+/// is paid already.
+pub async fn mark_paid(
+    unit: &mut Unit,
+    id: SettlementId,
+    bank_reference: &str,
+) -> Result<SettlementView> {
+    let mut checks = Checks::default();
+    checks.text("bank_reference", bank_reference, 128);
+    checks.finish()?;
+    let before = hold(unit, id).await?;
+    if before.payout_mode.parse() != Ok(PayoutMode::Manual) {
+        return Err(Error::SettlementNotEligible(
+            "this settlement is paid out by the payout partner".into(),
+        ));
+    }
+    if before.status.parse() != Ok(SettlementStatus::Pending) {
+        return Err(Error::InvalidState {
+            message: format!(
+                "a settlement that is {} cannot be marked as paid",
+                before.status
+            ),
+            current: before.status,
+        });
+    }
+    payout::paid_by_hand(unit, &before, bank_reference).await?;
+    let shown = Shown {
+        status: SettlementStatus::Paid.as_str(),
+        bank_reference: Some(bank_reference),
+        status_reason: None,
+        at: unit.now(),
+    };
+    store::money::settlement::show(unit.conn(), id, shown).await?;
+    changed(unit, "settlement.mark_paid", &before).await
+}
+
+/// The settlement, locked, at the time at which that succeeded.
+async fn hold(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
+    let settlement = store::money::settlement::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Settlement))?;
+    unit.catch_up();
+    Ok(settlement)
+}
+
+async fn changed(
+    unit: &mut Unit,
+    action: &'static str,
+    before: &Settlement,
+) -> Result<SettlementView> {
+    let after = hold(unit, before.id).await?;
+    unit.audit(action, before.id, Some(json!(before)), Some(json!(after)))
+        .await?;
+    let payouts = store::money::payout::of_settlements(unit.conn(), &[before.id]).await?;
+    Ok(SettlementView {
+        settlement: after,
+        payouts,
+    })
 }
 
 fn destination(merchant: &Merchant) -> Result<Option<&str>> {
@@ -160,7 +285,11 @@ pub async fn get(context: &Context, scope: Scope, id: SettlementId) -> Result<Se
     let settlement = store::money::settlement::find(&mut conn, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
-    Ok(settlement.into())
+    let payouts = store::money::payout::of_settlements(&mut conn, &[id]).await?;
+    Ok(SettlementView {
+        settlement,
+        payouts,
+    })
 }
 
 /// Settlements, newest first.
@@ -180,5 +309,15 @@ pub async fn list(
     }
     let mut conn = context.pool().acquire().await?;
     let rows = store::money::settlement::list(&mut conn, scope, status, page).await?;
-    Ok(rows.into_iter().map(SettlementView::from).collect())
+    let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
+    let mut payouts = store::money::payout::of_settlements(&mut conn, &ids).await?;
+    let views = rows.into_iter().map(|settlement| {
+        let own = payouts.extract_if(.., |payout| payout.settlement_id == settlement.id);
+        let payouts = own.collect();
+        SettlementView {
+            settlement,
+            payouts,
+        }
+    });
+    Ok(views.collect())
 }

@@ -1,12 +1,13 @@
 //! What money writes: a sale of its own, ledger lines, a reversal. All of it inside the caller's database transaction.
 
 use chrono::{DateTime, Utc};
-use domain::ledger::{Posting, Side};
+use domain::ledger::Posting;
 use domain::transaction::{QrType, TransactionStatus};
 use wire::ids::TransactionId;
 use wire::{Rupiah, ids::OutletId, ids::TerminalId};
 
 use crate::service::money::fee;
+use crate::service::money::ledger::{self, Subject};
 use crate::service::{Result, Unit};
 use crate::store;
 use crate::store::payment::transaction::{Cause, Transaction};
@@ -72,32 +73,12 @@ pub(super) async fn post(
     transaction: &Transaction,
     posting: &Posting,
 ) -> Result<()> {
-    let subject = store::money::ledger::Subject {
-        posting_id: unit.uuid(),
-        kind: posting.kind().as_str(),
-        merchant_id: transaction.merchant_id,
-        partner_id: &transaction.partner_id,
-        transaction_id: transaction.id,
-        at: unit.now(),
+    let subject = Subject {
+        partner_id: Some(&transaction.partner_id),
+        transaction_id: Some(transaction.id),
+        ..Subject::of(transaction.merchant_id)
     };
-    let on = |side, line: &domain::ledger::Line| {
-        if line.side == side {
-            line.amount
-        } else {
-            Rupiah::ZERO
-        }
-    };
-    let lines: Vec<store::money::ledger::Line> = posting
-        .lines()
-        .iter()
-        .map(|line| store::money::ledger::Line {
-            account: line.account.as_str(),
-            debit: on(Side::Debit, line),
-            credit: on(Side::Credit, line),
-        })
-        .collect();
-    store::money::ledger::insert(unit.conn(), subject, &lines).await?;
-    Ok(())
+    ledger::post(unit, subject, posting).await
 }
 
 /// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is

@@ -5,7 +5,7 @@ use domain::merchant::{
 };
 use domain::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
 use domain::registration::{self, MCC_DEFAULT, Registration};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wire::ids::MerchantId;
@@ -168,57 +168,69 @@ fn check(checks: &mut Checks, merchant: &Merchant) {
 }
 
 /// What an operator changes of a merchant: a merge patch.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct MerchantPatch {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub legal_name: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub brand_name: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub settlement_account_reference: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<domain::merchant::SettlementAccountType>)]
     pub settlement_account_type: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     pub payout_account_reference: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<domain::merchant::PayoutMode>)]
     pub payout_mode: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>)]
     pub fee_profile_id: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, pattern = "^ID[0-9]{13}$")]
     pub nmid: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, pattern = "^[0-9]{4}$")]
     pub mcc: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 60)]
     pub city: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 10)]
     pub postal_code: Field<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<Object>)]
     pub contact: Field<Value>,
     /// `suspended`, or `approved` to reinstate a suspended one. The review has actions of its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<domain::merchant::MerchantStatus>)]
     pub status: Option<String>,
     /// Why the status changes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 500)]
     pub reason: Option<String>,
+}
+
+impl MerchantPatch {
+    /// Whether it says where the merchant's money goes, or what its payments cost.
+    pub(in crate::service) fn touches_money(&self) -> bool {
+        !(self.settlement_account_reference.is_keep()
+            && self.settlement_account_type.is_keep()
+            && self.payout_account_reference.is_keep()
+            && self.payout_mode.is_keep()
+            && self.fee_profile_id.is_keep()
+            && self.merchant_criteria.is_keep())
+    }
 }
 
 /// Changes a merchant. A fee profile or criteria that change hold for payments from now on.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, SettlementId};
 
-use crate::store::{Page, Scope};
+use crate::store::{Page, Scope, exactly_one};
 
 /// A settlement, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -27,8 +27,11 @@ pub struct Settlement {
     pub net: Rupiah,
     pub transaction_count: i64,
     pub bank_reference: Option<String>,
+    /// What the payout partner said, or why it was not told.
+    pub status_reason: Option<String>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 /// What a settlement is made from.
@@ -97,8 +100,8 @@ pub async fn claim(
              FROM lines),
          settlement AS (
              INSERT INTO settlements (id, merchant_id, status, payout_mode, destination, cutoff, gross, fee, refunds, net,
-                 transaction_count, created_by, created_at)
-             SELECT $1, $2, 'pending', $3, $4, $5, gross, fee, refunds, gross - fee - refunds, transaction_count, $6, $7
+                 transaction_count, created_by, created_at, updated_at)
+             SELECT $1, $2, 'pending', $3, $4, $5, gross, fee, refunds, gross - fee - refunds, transaction_count, $6, $7, $7
              FROM totals WHERE gross - fee - refunds > 0
              RETURNING id),
          items AS (
@@ -137,6 +140,89 @@ pub async fn find(
     )
     .fetch_optional(conn)
     .await
+}
+
+/// One settlement, kept from every other step until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Option<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT * FROM settlements WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// What a settlement shows of its newest payout.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Shown<'a> {
+    pub status: &'a str,
+    /// Kept as it was when absent.
+    pub bank_reference: Option<&'a str>,
+    pub status_reason: Option<&'a str>,
+    pub at: DateTime<Utc>,
+}
+
+/// Shows what became of a payout. The caller holds the settlement's lock.
+///
+/// # Errors
+/// The database's.
+pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE settlements SET status = $2, bank_reference = coalesce($3, bank_reference), status_reason = $4, updated_at = $5
+         WHERE id = $1",
+        id.as_uuid(),
+        shown.status,
+        shown.bank_reference,
+        shown.status_reason,
+        shown.at
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Names another account for the next payout. The caller holds the settlement's lock.
+///
+/// # Errors
+/// The database's.
+pub async fn redirect(
+    conn: &mut PgConnection,
+    id: SettlementId,
+    destination: &str,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE settlements SET destination = $2 WHERE id = $1",
+        id.as_uuid(),
+        destination
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Settlements that are to be paid out by a partner and were made when there was none.
+///
+/// # Errors
+/// The database's.
+pub async fn without_payout(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> sqlx::Result<Vec<SettlementId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT s.id FROM settlements s
+         WHERE s.status = 'pending' AND s.payout_mode = 'merchant_direct'
+           AND NOT EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id)
+         ORDER BY s.created_at LIMIT $1",
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(SettlementId::from_uuid).collect())
 }
 
 /// Settlements, newest first, optionally of one status.

@@ -44,7 +44,7 @@ impl RejectedBudget {
         )))
     }
 
-    fn allows(&self) -> bool {
+    pub(in crate::service) fn allows(&self) -> bool {
         self.0.check().is_ok()
     }
 }

@@ -1,0 +1,38 @@
+//! `platform ledger verify`: whether money adds up.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use platform::app;
+use platform::service::money::ledger;
+
+use super::{ConfigArgs, logging};
+
+#[derive(Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Hold the ledger against payments, settlements, payouts and merchants; fails when something does not add up.
+    Verify(ConfigArgs),
+}
+
+pub(super) async fn run(command: &LedgerCommand) -> anyhow::Result<ExitCode> {
+    let LedgerCommand::Verify(args) = command;
+    let config = args.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let report = ledger::verify(&context).await;
+    context.pool().close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    let report = report?;
+    println!("{} lines in {} postings", report.entries, report.postings);
+    if report.findings.is_empty() {
+        println!("the ledger adds up");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for finding in &report.findings {
+        println!("{finding}");
+    }
+    println!("the ledger does NOT add up");
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,113 @@
+//! `/admin/approvals`: changes of money that one person proposed and another decides about.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use wire::ids::ApprovalId;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{ApprovalRead, ApprovalWrite};
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Json, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::money::approval;
+use crate::store::money::approval::Approval;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{
+        DuplicateRequest, FeeProfileNotFound, InvalidState, MerchantNotFound,
+        SettlementNotEligible, SettlementNotFound,
+    };
+
+    Routes::of("Approvals")
+        .get("/admin/approvals", list, "Proposals, newest first", &[])
+        .get("/admin/approvals/{approval_id}", read, "One proposal", &[])
+        .post(
+            "/admin/approvals/{approval_id}/approve",
+            approve,
+            "Confirms what another person has proposed, and does it",
+            &[
+                InvalidState,
+                DuplicateRequest,
+                FeeProfileNotFound,
+                MerchantNotFound,
+                SettlementNotFound,
+                SettlementNotEligible,
+                ErrorCode::ValidationFailed,
+            ],
+        )
+        .post(
+            "/admin/approvals/{approval_id}/reject",
+            reject,
+            "Turns a proposal down, or takes it back",
+            &[InvalidState],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    kind: Option<String>,
+}
+
+async fn list(
+    _: Staff<ApprovalRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Approval>, ApiError> {
+    let (status, kind) = (query.status.as_deref(), query.kind.as_deref());
+    let rows = approval::list(&context, status, kind, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn read(
+    _: Staff<ApprovalRead>,
+    State(context): State<Context>,
+    Id(id): Id<ApprovalId>,
+) -> Result<Data<Approval>, ApiError> {
+    envelope::ok(&approval::get(&context, id).await?)
+}
+
+async fn approve(
+    staff: Staff<ApprovalWrite>,
+    State(context): State<Context>,
+    Id(id): Id<ApprovalId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<Approval>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let approved = approval::approve(&mut unit, id).await?;
+    let reply = envelope::ok(&approved)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ProposalRejection)]
+#[serde(deny_unknown_fields)]
+struct Rejection {
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+async fn reject(
+    staff: Staff<ApprovalWrite>,
+    State(context): State<Context>,
+    Id(id): Id<ApprovalId>,
+    request: Keyed<Json<Rejection>>,
+) -> Answer<Data<Approval>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let rejected = approval::reject(&mut unit, id, &request.body.0.reason).await?;
+    let reply = envelope::ok(&rejected)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,79 @@
+//! `/admin/fee-profiles`: what payments cost, as data with dates.
+
+use axum::extract::State;
+use uuid::Uuid;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{FeeRead, FeeWrite};
+use crate::http::envelope::{self, Created, Data, List};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::Json;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::FeeProfileId;
+use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
+use crate::service::Context;
+use crate::service::money::approval;
+use crate::service::money::fee::{self, FeeProfileView, NewFeeProfile, NewFeeVersion};
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::DuplicateRequest;
+
+    Routes::of("Fees")
+        .get("/admin/fee-profiles", list, "Fee profiles with all their versions, newest first", &[])
+        .post(
+            "/admin/fee-profiles",
+            create,
+            "Makes a fee profile; 202 when another person must confirm it",
+            &[DuplicateRequest],
+        )
+        .get("/admin/fee-profiles/{fee_profile_id}", read, "One fee profile with all its versions", &[])
+        .post(
+            "/admin/fee-profiles/{fee_profile_id}/versions",
+            add_version,
+            "Gives a fee profile new rates from an instant on; 202 when another person must confirm them",
+            &[],
+        )
+}
+
+async fn list(
+    _: Staff<FeeRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+) -> Result<List<FeeProfileView>, ApiError> {
+    let rows = fee::list(&context, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        id: Uuid::nil(),
+    })
+}
+
+async fn read(
+    _: Staff<FeeRead>,
+    State(context): State<Context>,
+    FeeProfileId(id): FeeProfileId,
+) -> Result<Data<FeeProfileView>, ApiError> {
+    envelope::ok(&fee::get(&context, &id).await?)
+}
+
+async fn create(
+    staff: Staff<FeeWrite>,
+    State(context): State<Context>,
+    request: Keyed<Json<NewFeeProfile>>,
+) -> Answer<Waits<Created<FeeProfileView>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let outcome = approval::create_fee_profile(&mut unit, request.body.0).await?;
+    settle(unit, outcome, envelope::created).await
+}
+
+async fn add_version(
+    staff: Staff<FeeWrite>,
+    State(context): State<Context>,
+    FeeProfileId(id): FeeProfileId,
+    request: Keyed<Json<NewFeeVersion>>,
+) -> Answer<Waits<Created<FeeProfileView>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let outcome = approval::add_fee_version(&mut unit, &id, request.body.0).await?;
+    settle(unit, outcome, envelope::created).await
+}

@@ -1,0 +1,90 @@
+//! `/admin/ledger-entries` and `/admin/ledger/trial-balance`.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::LedgerRead;
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::ApiError;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::money::ledger::{self, TrialBalance};
+use crate::store::Scope;
+use crate::store::money::ledger::{Entry, Filter};
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Ledger")
+        .get(
+            "/admin/ledger-entries",
+            list,
+            "Lines of the double-entry ledger, newest first",
+            &[],
+        )
+        .get(
+            "/admin/ledger/trial-balance",
+            trial_balance,
+            "The sums of all accounts, now or at an earlier moment",
+            &[],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    account: Option<String>,
+    kind: Option<String>,
+    merchant_id: Option<MerchantId>,
+    transaction_id: Option<TransactionId>,
+    /// Whole postings that touch this settlement.
+    settlement_id: Option<SettlementId>,
+    payout_id: Option<PayoutId>,
+    /// Booked at this moment or later.
+    from: Option<DateTime<Utc>>,
+    /// Booked before this moment.
+    to: Option<DateTime<Utc>>,
+}
+
+async fn list(
+    staff: Staff<LedgerRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Entry>, ApiError> {
+    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let filter = Filter {
+        account: query.account,
+        kind: query.kind,
+        transaction_id: query.transaction_id,
+        settlement_id: query.settlement_id,
+        payout_id: query.payout_id,
+        from: query.from,
+        to: query.to,
+    };
+    let rows = ledger::list(&context, scope, &filter, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.created_at,
+        // Lines are numbered; the cursor carries the number as a UUID.
+        id: Uuid::from_u128(row.id.unsigned_abs().into()),
+    })
+}
+
+#[derive(Deserialize, IntoParams)]
+struct BalanceQuery {
+    merchant_id: Option<MerchantId>,
+    /// Up to and including this moment; now, unless it says otherwise.
+    at: Option<DateTime<Utc>>,
+}
+
+async fn trial_balance(
+    _: Staff<LedgerRead>,
+    State(context): State<Context>,
+    Query(query): Query<BalanceQuery>,
+) -> Result<Data<TrialBalance>, ApiError> {
+    envelope::ok(&ledger::trial_balance(&context, query.merchant_id, query.at).await?)
+}

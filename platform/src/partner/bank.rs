@@ -1,0 +1,297 @@
+//! The payout partner over HTTP.
+//!
+//! ```text
+//! POST {url}/payouts        {payout_id, settlement_id, merchant_id, amount, currency, destination}
+//! POST {url}/payouts/query  {payout_id}
+//!   ◀── {status: processing | paid | failed | returned, bank_reference?, reason?}; 404 to a query: never heard of it
+//! ```
+//!
+//! Both are signed as profile `hmac` is, by us this time, with the partner's newest secret. `Idempotency-Key` is the
+//! payout's id: told twice, it pays once. Only an answer that says what happened is an answer; whatever else comes
+//! back (a timeout, a 5xx, something unreadable) leaves the payout to be asked about.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use domain::partner_signature::{
+    PARTNER_ID_HEADER, PartnerSecret, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign,
+};
+use domain::payout::PayoutOutcome;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wire::ids::PayoutId;
+
+use crate::clock::Clock;
+use crate::service::money::payout_partner::{Answer, Instruction, NoAnswer, PayoutPartner};
+
+/// The largest answer that is read, bytes.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The longest reference and reason that are taken, bytes.
+const TEXT_LEN_MAX: usize = 128;
+
+/// How to reach a partner.
+pub struct Settings {
+    /// Its id, which is also ours towards it.
+    pub id: String,
+    /// Where it listens.
+    pub url: String,
+    /// The CA of its server; those that this machine trusts when it is empty.
+    pub ca_file: PathBuf,
+    /// What signs our requests.
+    pub secret: PartnerSecret,
+    /// For a whole call.
+    pub timeout: Duration,
+}
+
+/// A payout partner.
+pub struct Bank {
+    http: reqwest::Client,
+    id: String,
+    instruct_url: Url,
+    query_url: Url,
+    secret: PartnerSecret,
+    clock: Clock,
+}
+
+/// What it answers; whatever else it says is left alone.
+#[derive(Deserialize)]
+struct Body {
+    status: String,
+    #[serde(default)]
+    bank_reference: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl Bank {
+    /// A client of it.
+    ///
+    /// # Errors
+    /// A URL that is not HTTPS (on this machine HTTP will do), a CA that does not read.
+    pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let base: Url = settings.url.parse().context("url")?;
+        let host = base.host_str().unwrap_or_default();
+        let local = host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+        if base.scheme() != "https" && !(base.scheme() == "http" && local) {
+            bail!("url: must be https, or http on this machine");
+        }
+        let mut http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(settings.timeout);
+        if !settings.ca_file.as_os_str().is_empty() {
+            let pem = std::fs::read_to_string(&settings.ca_file)
+                .with_context(|| format!("ca_file: {}", settings.ca_file.display()))?;
+            let roots = certs::tls::roots_from_pem(&pem).context("ca_file")?;
+            let tls = certs::tls::client_config(roots, None, Vec::new())?;
+            http = http.tls_backend_preconfigured(rustls::ClientConfig::clone(&tls));
+        }
+        let base = settings.url.trim_end_matches('/');
+        Ok(Self {
+            http: http.build()?,
+            id: settings.id,
+            instruct_url: format!("{base}/payouts").parse()?,
+            query_url: format!("{base}/payouts/query").parse()?,
+            secret: settings.secret,
+            clock,
+        })
+    }
+
+    async fn call(
+        &self,
+        url: &Url,
+        payout_id: PayoutId,
+        body: &Value,
+    ) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
+        let body = body.to_string().into_bytes();
+        let (timestamp, signature) = sign(&self.secret, self.clock.now(), &body);
+        let failed = |error: reqwest::Error| {
+            NoAnswer(if error.is_timeout() {
+                "the payout partner did not answer in time".into()
+            } else {
+                format!(
+                    "the payout partner could not be reached: {}",
+                    error.without_url()
+                )
+            })
+        };
+        let mut response = self
+            .http
+            .post(url.clone())
+            .header("content-type", "application/json")
+            .header("idempotency-key", payout_id.to_string())
+            .header(PARTNER_ID_HEADER, &self.id)
+            .header(TIMESTAMP_HEADER, timestamp)
+            .header(SIGNATURE_HEADER, signature)
+            .body(body)
+            .send()
+            .await
+            .map_err(failed)?;
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if answer.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(NoAnswer("the payout partner's answer is too long".into()));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((response.status(), answer))
+    }
+}
+
+impl PayoutPartner for Bank {
+    fn instruct<'a>(
+        &'a self,
+        instruction: &'a Instruction,
+    ) -> BoxFuture<'a, Result<Answer, NoAnswer>> {
+        async move {
+            let body = json!({
+                "payout_id": instruction.payout_id,
+                "settlement_id": instruction.settlement_id,
+                "merchant_id": instruction.merchant_id,
+                "amount": instruction.amount,
+                "currency": "IDR",
+                "destination": instruction.destination,
+            });
+            let (status, answer) = self
+                .call(&self.instruct_url, instruction.payout_id, &body)
+                .await?;
+            read(status, &answer)
+        }
+        .boxed()
+    }
+
+    fn ask(&self, payout_id: PayoutId) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        async move {
+            let body = json!({ "payout_id": payout_id });
+            let (status, answer) = self.call(&self.query_url, payout_id, &body).await?;
+            if status == StatusCode::NOT_FOUND && is_about_payout(&answer) {
+                return Ok(Answer::Unknown);
+            }
+            read(status, &answer)
+        }
+        .boxed()
+    }
+}
+
+/// A 404 of the partner's own, and not of something in between that does not know the path.
+fn is_about_payout(answer: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(answer)
+        .is_ok_and(|answer| answer["code"].as_str() == Some("PAYOUT_NOT_FOUND"))
+}
+
+/// What an answer says. A refusal counts as one only when it says that the payout has failed.
+fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
+    let unclear = || {
+        NoAnswer(format!(
+            "the payout partner answered {status}, which says nothing"
+        ))
+    };
+    if status.is_server_error() {
+        return Err(unclear());
+    }
+    let body: Body = serde_json::from_slice(answer).map_err(|_| unclear())?;
+    let bounded =
+        |text: Option<String>| text.filter(|text| !text.is_empty() && text.len() <= TEXT_LEN_MAX);
+    let bank_reference = bounded(body.bank_reference);
+    if body.status == "processing" {
+        return if status.is_success() {
+            Ok(Answer::Processing)
+        } else {
+            Err(unclear())
+        };
+    }
+    let outcome: PayoutOutcome = body.status.parse().map_err(|_| unclear())?;
+    let says_nothing = match outcome {
+        PayoutOutcome::Paid => bank_reference.is_none() || !status.is_success(),
+        PayoutOutcome::Returned => !status.is_success(),
+        PayoutOutcome::Failed => false,
+    };
+    if says_nothing {
+        return Err(unclear());
+    }
+    Ok(Answer::Outcome {
+        outcome,
+        bank_reference,
+        reason: bounded(body.reason),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, body: &str) -> Result<Answer, NoAnswer> {
+        read(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    }
+
+    fn outcome(
+        outcome: PayoutOutcome,
+        bank_reference: Option<&str>,
+        reason: Option<&str>,
+    ) -> Answer {
+        Answer::Outcome {
+            outcome,
+            bank_reference: bank_reference.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn only_what_says_something_is_an_answer() {
+        assert_eq!(
+            said(202, r#"{"status":"processing"}"#),
+            Ok(Answer::Processing)
+        );
+        assert_eq!(
+            said(200, r#"{"status":"paid","bank_reference":"B1","more":1}"#),
+            Ok(outcome(PayoutOutcome::Paid, Some("B1"), None))
+        );
+        assert_eq!(
+            said(422, r#"{"status":"failed","reason":"no such account"}"#),
+            Ok(outcome(
+                PayoutOutcome::Failed,
+                None,
+                Some("no such account")
+            ))
+        );
+        for (status, body) in [
+            (500, r#"{"status":"failed"}"#),
+            (200, r#"{"status":"paid"}"#),
+            (409, r#"{"status":"paid","bank_reference":"B1"}"#),
+            (409, r#"{"status":"processing"}"#),
+            (200, r#"{"status":"lost"}"#),
+            (200, ""),
+            (404, "<html>"),
+            (401, r#"{"code":"INVALID_SIGNATURE"}"#),
+        ] {
+            assert!(said(status, body).is_err(), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_partner_is_reached_by_https_or_on_this_machine() {
+        let made = |url: &str| {
+            let settings = Settings {
+                id: "bank".into(),
+                url: url.into(),
+                ca_file: PathBuf::new(),
+                secret: PartnerSecret::new(b"a secret of sixteen"),
+                timeout: Duration::from_secs(1),
+            };
+            Bank::new(settings, Clock::default()).is_ok()
+        };
+        assert!(made("https://bank.example/api/"));
+        assert!(made("http://127.0.0.1:1"));
+        assert!(!made("http://bank.example"));
+        assert!(!made("bank"));
+    }
+}

@@ -1,0 +1,585 @@
+//! Payouts: the worker that tells the partner and asks it, and what follows from each answer.
+//!
+//! ```text
+//! run, retry ──▶ pending ──▶ processing ──▶ paid ──▶ returned
+//!   (outbox row)   │  told, or may have been  └──▶ failed
+//!                  └──▶ cancelled: an earlier one turned out to be paid
+//! ```
+//!
+//! A step is: take the lease and note that the partner may hear of it (one transaction), speak to the partner with no
+//! transaction open, book what it said (another). A crash in between leaves a payout that is `processing` with a lease
+//! that runs out: then the partner is asked, and told again under the same id only when it never heard of it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ledger::Posting;
+use domain::payout::{Decision, PayoutOutcome, PayoutStatus, decide, postings};
+use futures_util::StreamExt as _;
+use serde_json::json;
+use wire::ids::{PayoutId, SettlementId};
+
+use super::ledger::{self, Subject};
+use super::payout_partner::{Answer, Instruction, NoAnswer};
+use crate::service::{Actor, Context, Result, Unit};
+use crate::store;
+use crate::store::money::payout::{Cause, Message, NewPayout, Payout, Step};
+use crate::store::money::settlement::Settlement;
+
+/// Payouts that are spoken about at the same time.
+const AT_ONCE: usize = 8;
+/// The longest reason that is kept, characters.
+const REASON_LEN_MAX: usize = 200;
+
+/// Puts the first or the next payout of a settlement into the outbox. The caller holds the settlement's lock.
+///
+/// # Errors
+/// The database's; `payouts_one_in_force` when another may still pay.
+pub(super) async fn enqueue(
+    unit: &mut Unit,
+    settlement: &Settlement,
+    partner_id: &str,
+    cause: &str,
+) -> Result<PayoutId> {
+    let id = PayoutId::from_uuid(unit.uuid());
+    let (now, created_by) = (unit.now(), unit.actor_name().to_owned());
+    let new = NewPayout {
+        id,
+        settlement_id: settlement.id,
+        merchant_id: settlement.merchant_id,
+        partner_id: Some(partner_id),
+        destination: settlement.destination.as_deref(),
+        amount: settlement.net,
+        status: PayoutStatus::Pending.as_str(),
+        bank_reference: None,
+        due_at: Some(now),
+        created_by: &created_by,
+    };
+    let cause = Cause {
+        at: now,
+        cause,
+        message: None,
+    };
+    store::money::payout::insert(unit.conn(), &new, cause).await?;
+    Ok(id)
+}
+
+/// Books a payout that people made by hand. The caller holds the settlement's lock.
+///
+/// # Errors
+/// The database's; `payouts_one_in_force` when another may still pay.
+pub(super) async fn paid_by_hand(
+    unit: &mut Unit,
+    settlement: &Settlement,
+    bank_reference: &str,
+) -> Result<()> {
+    let id = PayoutId::from_uuid(unit.uuid());
+    let (now, created_by) = (unit.now(), unit.actor_name().to_owned());
+    let new = NewPayout {
+        id,
+        settlement_id: settlement.id,
+        merchant_id: settlement.merchant_id,
+        partner_id: None,
+        destination: settlement.destination.as_deref(),
+        amount: settlement.net,
+        status: PayoutStatus::Paid.as_str(),
+        bank_reference: Some(bank_reference),
+        due_at: None,
+        created_by: &created_by,
+    };
+    let cause = Cause {
+        at: now,
+        cause: "manual",
+        message: None,
+    };
+    store::money::payout::insert(unit.conn(), &new, cause).await?;
+    let subject = Subject {
+        settlement_id: Some(settlement.id),
+        payout_id: Some(id),
+        ..Subject::of(settlement.merchant_id)
+    };
+    for posting in [
+        Posting::payout_sent(settlement.net),
+        Posting::payout_paid(settlement.net),
+    ] {
+        ledger::post(unit, subject, &posting.map_err(anyhow::Error::from)?).await?;
+    }
+    Ok(())
+}
+
+/// A settlement and one of its payouts, both locked.
+pub(super) struct Held {
+    pub(super) settlement: Settlement,
+    pub(super) payout: Payout,
+}
+
+impl Held {
+    /// Locks the settlement, then reads the payout, which changes only under that lock.
+    pub(super) async fn take(unit: &mut Unit, id: PayoutId) -> Result<Option<Self>> {
+        let Some(payout) = store::money::payout::find(unit.conn(), id).await? else {
+            return Ok(None);
+        };
+        let settlement = store::money::settlement::lock(unit.conn(), payout.settlement_id)
+            .await?
+            .ok_or_else(|| anyhow::anyhow!("{id} has no settlement"))?;
+        let payout = store::money::payout::find(unit.conn(), id)
+            .await?
+            .ok_or_else(|| anyhow::anyhow!("{id} went away"))?;
+        unit.catch_up();
+        Ok(Some(Self { settlement, payout }))
+    }
+
+    fn status(&self) -> Result<PayoutStatus> {
+        Ok(self.payout.status.parse().map_err(anyhow::Error::from)?)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            partner_id: self.payout.partner_id.as_deref(),
+            settlement_id: Some(self.settlement.id),
+            payout_id: Some(self.payout.id),
+            ..Subject::of(self.settlement.merchant_id)
+        }
+    }
+
+    async fn step(
+        &mut self,
+        unit: &mut Unit,
+        to: PayoutStatus,
+        postings: &[Posting],
+        step: Step<'_>,
+        cause: Cause<'_>,
+    ) -> Result<()> {
+        store::money::payout::set_status(unit.conn(), self.payout.id, step, cause).await?;
+        for posting in postings {
+            ledger::post(unit, self.subject(), posting).await?;
+        }
+        let before = json!({ "status": self.payout.status, "settlement_id": self.settlement.id });
+        let after = json!({ "status": to, "cause": cause.cause, "bank_reference": step.bank_reference, "reason": step.reason });
+        unit.audit("payout.step", self.payout.id, Some(before), Some(after))
+            .await?;
+        self.payout.status = to.to_string();
+        let shown = store::money::settlement::Shown {
+            status: to.settlement().as_str(),
+            bank_reference: step.bank_reference,
+            status_reason: step.reason,
+            at: unit.now(),
+        };
+        store::money::settlement::show(unit.conn(), self.settlement.id, shown).await?;
+        Ok(())
+    }
+
+    /// pending → processing: from here on the partner may have been told.
+    async fn told(&mut self, unit: &mut Unit, due_at: Option<DateTime<Utc>>) -> Result<()> {
+        let sent = Posting::payout_sent(self.payout.amount).map_err(anyhow::Error::from)?;
+        let step = Step {
+            from: PayoutStatus::Pending.as_str(),
+            to: PayoutStatus::Processing.as_str(),
+            bank_reference: None,
+            reason: None,
+            due_at,
+        };
+        let cause = Cause {
+            at: unit.now(),
+            cause: "told",
+            message: None,
+        };
+        self.step(unit, PayoutStatus::Processing, &[sent], step, cause)
+            .await
+    }
+
+    /// What the partner said, by an answer or a callback.
+    pub(super) async fn said(
+        &mut self,
+        unit: &mut Unit,
+        outcome: PayoutOutcome,
+        bank_reference: Option<&str>,
+        reason: Option<&str>,
+        cause: &str,
+        message: Option<Message<'_>>,
+    ) -> Result<Decision> {
+        let status = self.status()?;
+        let known = self.payout.bank_reference.as_deref();
+        let decision = decide(status, known, outcome, bank_reference);
+        if decision != Decision::Becomes(outcome) {
+            return Ok(decision);
+        }
+        let postings =
+            postings(status, outcome, self.payout.amount).map_err(anyhow::Error::from)?;
+        let step = Step {
+            from: status.as_str(),
+            to: outcome.status().as_str(),
+            bank_reference,
+            reason,
+            due_at: None,
+        };
+        let cause = Cause {
+            at: unit.now(),
+            cause,
+            message,
+        };
+        self.step(unit, outcome.status(), &postings, step, cause)
+            .await?;
+        Ok(decision)
+    }
+}
+
+/// What is to be spoken about with the partner.
+enum Talk {
+    /// Tell it of this payout.
+    Tell(Instruction),
+    /// Ask it about this payout, which it was told of before.
+    Ask(Instruction),
+    /// Ask it about these first: they failed or came back, as it said.
+    AskEarlier(Vec<Payout>),
+}
+
+/// Tells and asks about up to `limit` payouts whose time has come.
+///
+/// # Errors
+/// The database's. What one payout runs into is noted at that payout.
+pub async fn work(context: &Context, limit: i64) -> Result<()> {
+    let now = context.clock().now();
+    let due = {
+        let mut conn = context.pool().acquire().await?;
+        store::money::payout::due(&mut conn, now, limit).await?
+    };
+    futures_util::stream::iter(due)
+        .for_each_concurrent(AT_ONCE, |id| async move {
+            if let Err(error) = work_on(context, id).await {
+                metrics::counter!("payout_failures_total").increment(1);
+                tracing::warn!(payout_id = %id, %error, "a payout could not be worked on and will be again");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
+    let Some(talk) = begin(context, id).await? else {
+        return Ok(());
+    };
+    let partner = |payout_partner: Option<&str>| {
+        payout_partner
+            .and_then(|id| context.payout_partner(id))
+            .and_then(|partner| partner.connection.clone())
+            .ok_or_else(|| NoAnswer("the payout partner is not configured any more".into()))
+    };
+    match talk {
+        Talk::Tell(instruction) => tell(context, id, &instruction).await,
+        Talk::Ask(instruction) => {
+            let partner = partner(partner_of(context, id).await?.as_deref());
+            let answer = match partner {
+                Ok(partner) => partner.ask(id).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(Answer::Unknown) => tell(context, id, &instruction).await,
+                answer => conclude(context, id, "asked", answer).await,
+            }
+        }
+        Talk::AskEarlier(earlier) => {
+            for payout in earlier {
+                // A partner that cannot be asked has said its last word by its callback.
+                let Ok(partner) = partner(payout.partner_id.as_deref()) else {
+                    continue;
+                };
+                match partner.ask(payout.id).await {
+                    Ok(Answer::Unknown) => {}
+                    Ok(Answer::Outcome {
+                        outcome: PayoutOutcome::Failed | PayoutOutcome::Returned,
+                        ..
+                    }) => {}
+                    Ok(Answer::Outcome {
+                        bank_reference: Some(reference),
+                        ..
+                    }) => return was_paid(context, id, payout.id, &reference).await,
+                    Ok(_) => {
+                        return wait(context, id, "an earlier payout is still under way").await;
+                    }
+                    Err(NoAnswer(reason)) => return wait(context, id, &reason).await,
+                }
+            }
+            let Some(instruction) = may_tell(context, id).await? else {
+                return Ok(());
+            };
+            tell(context, id, &instruction).await
+        }
+    }
+}
+
+/// Takes the payout's lease, and decides what to say.
+async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let Some(mut held) = Held::take(&mut unit, id).await? else {
+        return Ok(None);
+    };
+    let now = unit.now();
+    if held.payout.due_at.is_none_or(|due| due > now) {
+        return Ok(None);
+    }
+    let partner_id = held.payout.partner_id.clone().unwrap_or_default();
+    let reachable = match context.payout_partner(&partner_id) {
+        None => {
+            let reason = format!("the payout partner {partner_id} is not configured any more");
+            return postpone(unit, &held, &reason).await.map(|()| None);
+        }
+        Some(partner) => partner.connection.is_some(),
+    };
+    let lease = Some(now + context.settings().payouts.wait(held.payout.tries));
+    store::money::payout::schedule(
+        unit.conn(),
+        id,
+        held.payout.tries + 1,
+        held.payout.reason.as_deref(),
+        lease,
+    )
+    .await?;
+    let talk = match held.status()? {
+        PayoutStatus::Pending if !reachable => {
+            // It reads its instructions elsewhere, and answers by callbacks alone.
+            held.told(&mut unit, None).await?;
+            None
+        }
+        PayoutStatus::Pending => {
+            let settlement = [held.settlement.id];
+            let mut earlier =
+                store::money::payout::of_settlements(unit.conn(), &settlement).await?;
+            earlier.retain(|payout| {
+                payout.attempt < held.payout.attempt && payout.partner_id.is_some()
+            });
+            if earlier.is_empty() {
+                held.told(&mut unit, lease).await?;
+                Some(Talk::Tell(instruction(&held)?))
+            } else {
+                Some(Talk::AskEarlier(earlier))
+            }
+        }
+        PayoutStatus::Processing => Some(Talk::Ask(instruction(&held)?)),
+        _ => {
+            store::money::payout::schedule(unit.conn(), id, held.payout.tries, None, None).await?;
+            None
+        }
+    };
+    unit.commit().await?;
+    Ok(talk)
+}
+
+/// pending → processing, after the partner was asked about the ones before.
+async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let Some(mut held) = Held::take(&mut unit, id).await? else {
+        return Ok(None);
+    };
+    if held.status()? != PayoutStatus::Pending {
+        return Ok(None);
+    }
+    let due_at = held.payout.due_at;
+    held.told(&mut unit, due_at).await?;
+    let instruction = instruction(&held)?;
+    unit.commit().await?;
+    Ok(Some(instruction))
+}
+
+async fn tell(context: &Context, id: PayoutId, instruction: &Instruction) -> Result<()> {
+    let partner = partner_of(context, id).await?.and_then(|id| {
+        context
+            .payout_partner(&id)
+            .and_then(|partner| partner.connection.clone())
+    });
+    let answer = match partner {
+        Some(partner) => partner.instruct(instruction).await,
+        None => Err(NoAnswer(
+            "the payout partner is not configured any more".into(),
+        )),
+    };
+    conclude(context, id, "answer", answer).await
+}
+
+async fn partner_of(context: &Context, id: PayoutId) -> Result<Option<String>> {
+    let mut conn = context.pool().acquire().await?;
+    let payout = store::money::payout::find(&mut conn, id).await?;
+    Ok(payout.and_then(|payout| payout.partner_id))
+}
+
+/// Books an answer. Without one, the lease runs out and the partner is asked.
+async fn conclude(
+    context: &Context,
+    id: PayoutId,
+    cause: &str,
+    answer: std::result::Result<Answer, NoAnswer>,
+) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let Some(mut held) = Held::take(&mut unit, id).await? else {
+        return Ok(());
+    };
+    if held.status()? != PayoutStatus::Processing {
+        // A callback was quicker.
+        return Ok(());
+    }
+    match answer {
+        Ok(Answer::Outcome {
+            outcome,
+            bank_reference,
+            reason,
+        }) => {
+            let reason = reason.map(|text| short(&text));
+            held.said(
+                &mut unit,
+                outcome,
+                bank_reference.as_deref(),
+                reason.as_deref(),
+                cause,
+                None,
+            )
+            .await?;
+        }
+        Ok(Answer::Processing | Answer::Unknown) => {
+            let due_at = Some(unit.now() + context.settings().payouts.ask_after);
+            store::money::payout::schedule(unit.conn(), id, held.payout.tries, None, due_at)
+                .await?;
+        }
+        Err(NoAnswer(reason)) => {
+            metrics::counter!("payout_unanswered_total").increment(1);
+            return postpone(unit, &held, &short(&reason)).await;
+        }
+    }
+    unit.commit().await
+}
+
+/// Keeps the lease as it is, with the reason.
+async fn postpone(mut unit: Unit, held: &Held, reason: &str) -> Result<()> {
+    let payouts = &unit.context().settings().payouts;
+    let due_at = Some(unit.now() + payouts.wait(held.payout.tries));
+    let (id, tries) = (held.payout.id, held.payout.tries.saturating_add(1));
+    store::money::payout::schedule(unit.conn(), id, tries, Some(reason), due_at).await?;
+    unit.commit().await
+}
+
+async fn wait(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    match Held::take(&mut unit, id).await? {
+        Some(held) if held.status()? == PayoutStatus::Pending => {
+            postpone(unit, &held, &short(reason)).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An earlier payout that was said to have failed was paid: the one that waits is taken back.
+async fn was_paid(
+    context: &Context,
+    waiting: PayoutId,
+    earlier: PayoutId,
+    bank_reference: &str,
+) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let Some(mut held) = Held::take(&mut unit, waiting).await? else {
+        return Ok(());
+    };
+    if held.status()? != PayoutStatus::Pending {
+        return Ok(());
+    }
+    let Some(mut found) = Held::take(&mut unit, earlier).await? else {
+        return Ok(());
+    };
+    let from = found.status()?;
+    if from != PayoutStatus::Failed {
+        // It came back, as the partner had said and signed: two words of the partner's against each other.
+        let reason = "the partner says that an earlier payout, which it had returned, is paid";
+        return postpone(unit, &held, reason).await;
+    }
+    tracing::warn!(payout_id = %earlier, settlement_id = %held.settlement.id, "a payout that had failed was paid after all");
+    metrics::counter!("payout_paid_late_total").increment(1);
+    let cause = Cause {
+        at: unit.now(),
+        cause: "asked",
+        message: None,
+    };
+    let cancelled = Step {
+        from: PayoutStatus::Pending.as_str(),
+        to: PayoutStatus::Cancelled.as_str(),
+        bank_reference: None,
+        reason: Some("an earlier payout was paid after all"),
+        due_at: None,
+    };
+    held.step(&mut unit, PayoutStatus::Cancelled, &[], cancelled, cause)
+        .await?;
+    let late = Posting::payout_paid_late(found.payout.amount).map_err(anyhow::Error::from)?;
+    let paid = Step {
+        from: from.as_str(),
+        to: PayoutStatus::Paid.as_str(),
+        bank_reference: Some(bank_reference),
+        reason: Some("said to have failed, and found to be paid"),
+        due_at: None,
+    };
+    found
+        .step(&mut unit, PayoutStatus::Paid, &[late], paid, cause)
+        .await?;
+    unit.commit().await
+}
+
+fn instruction(held: &Held) -> Result<Instruction> {
+    let destination = held.payout.destination.clone();
+    Ok(Instruction {
+        payout_id: held.payout.id,
+        settlement_id: held.settlement.id,
+        merchant_id: held.settlement.merchant_id,
+        amount: held.payout.amount,
+        destination: destination
+            .ok_or_else(|| anyhow::anyhow!("{} has no destination", held.payout.id))?,
+    })
+}
+
+fn short(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(REASON_LEN_MAX)
+        .collect()
+}
+
+/// How patient the worker is.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From a word of the partner's that it is processing, to the next question.
+    pub ask_after: TimeDelta,
+    /// From a try without an answer to the next; doubled with each try. Longer than a call to the partner may take.
+    pub wait_min: TimeDelta,
+    /// The longest wait.
+    pub wait_max: TimeDelta,
+}
+
+impl Patience {
+    /// The wait after this many tries.
+    fn wait(&self, tries: i32) -> TimeDelta {
+        let doublings = tries.clamp(0, 16);
+        self.wait_min
+            .checked_mul(1 << doublings)
+            .unwrap_or(self.wait_max)
+            .min(self.wait_max)
+    }
+}
+
+/// Gives their first payout to settlements that were made when there was no partner to tell.
+///
+/// # Errors
+/// The database's.
+pub async fn catch_up(context: &Context, limit: i64) -> Result<()> {
+    let Some(partner_id) = context.settings().payout_partner.clone() else {
+        return Ok(());
+    };
+    let waiting: Vec<SettlementId> = {
+        let mut conn = context.pool().acquire().await?;
+        store::money::settlement::without_payout(&mut conn, limit).await?
+    };
+    for id in waiting {
+        let mut unit = context.begin(Actor::system()).await?;
+        let Some(settlement) = store::money::settlement::lock(unit.conn(), id).await? else {
+            continue;
+        };
+        let payouts = store::money::payout::of_settlements(unit.conn(), &[id]).await?;
+        if payouts.is_empty() {
+            enqueue(&mut unit, &settlement, &partner_id, "run").await?;
+            unit.commit().await?;
+        }
+    }
+    Ok(())
+}

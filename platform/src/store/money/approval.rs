@@ -1,0 +1,131 @@
+//! Changes that wait for a second person.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::ids::ApprovalId;
+
+use crate::store::{Page, exactly_one};
+
+/// A change that was proposed, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Approval {
+    pub id: ApprovalId,
+    #[schema(value_type = domain::approval::ApprovalKind)]
+    pub kind: String,
+    /// What is to be changed.
+    pub entity: String,
+    /// The change, as it was asked for.
+    #[schema(value_type = Object)]
+    pub request: Value,
+    #[schema(value_type = domain::approval::ApprovalStatus)]
+    pub status: String,
+    pub requested_by: String,
+    pub created_at: DateTime<Utc>,
+    pub decided_by: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
+    /// Why it was rejected.
+    pub reason: Option<String>,
+}
+
+/// Keeps a proposal.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(conn: &mut PgConnection, approval: &Approval) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO approvals (id, kind, entity, request, status, requested_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        approval.id.as_uuid(),
+        approval.kind,
+        approval.entity,
+        approval.request,
+        approval.status,
+        approval.requested_by,
+        approval.created_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One proposal.
+///
+/// # Errors
+/// The database's.
+pub async fn find(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Approval>> {
+    sqlx::query_as!(
+        Approval,
+        "SELECT * FROM approvals WHERE id = $1",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One proposal, kept from every other decision until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Approval>> {
+    sqlx::query_as!(
+        Approval,
+        "SELECT * FROM approvals WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Proposals, newest first, optionally of one status and kind.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    status: Option<&str>,
+    kind: Option<&str>,
+    page: Page,
+) -> sqlx::Result<Vec<Approval>> {
+    sqlx::query_as!(
+        Approval,
+        "SELECT * FROM approvals
+         WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR kind = $2)
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
+        status,
+        kind,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Decides about a proposal that nobody has decided about.
+///
+/// # Errors
+/// The database's; `RowNotFound` when it was decided; `approvals_two_people`.
+pub async fn decide(
+    conn: &mut PgConnection,
+    id: ApprovalId,
+    status: &str,
+    decided_by: &str,
+    reason: Option<&str>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE approvals SET status = $2, decided_by = $3, reason = $4, decided_at = $5 WHERE id = $1 AND status = 'pending'",
+        id.as_uuid(),
+        status,
+        decided_by,
+        reason,
+        now
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}

@@ -1,0 +1,249 @@
+//! Payouts: the outbox of what the payout partner is to be told, and the history of what it said.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::Rupiah;
+use wire::ids::{CallbackId, MerchantId, PayoutId, SettlementId};
+
+use crate::store::exactly_one;
+
+/// A payout, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Payout {
+    pub id: PayoutId,
+    #[serde(skip)]
+    pub settlement_id: SettlementId,
+    #[serde(skip)]
+    pub merchant_id: MerchantId,
+    /// The first is 1; another follows only what failed or came back.
+    pub attempt: i32,
+    /// Null when people paid by hand.
+    pub partner_id: Option<String>,
+    pub destination: Option<String>,
+    pub amount: Rupiah,
+    #[schema(value_type = domain::payout::PayoutStatus)]
+    pub status: String,
+    pub bank_reference: Option<String>,
+    /// What the partner said, or why it was not told.
+    pub reason: Option<String>,
+    /// How often the partner was told or asked.
+    pub tries: i32,
+    #[serde(skip)]
+    pub due_at: Option<DateTime<Utc>>,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why a payout became what it is.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Cause<'a> {
+    pub at: DateTime<Utc>,
+    pub cause: &'a str,
+    /// The partner's message that did it.
+    pub message: Option<Message<'a>>,
+}
+
+/// A message of the partner's.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Message<'a> {
+    pub callback_id: CallbackId,
+    pub partner_id: &'a str,
+    pub event_id: &'a str,
+    pub said: &'a Value,
+}
+
+/// A new payout.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct NewPayout<'a> {
+    pub id: PayoutId,
+    pub settlement_id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub partner_id: Option<&'a str>,
+    pub destination: Option<&'a str>,
+    pub amount: Rupiah,
+    pub status: &'a str,
+    pub bank_reference: Option<&'a str>,
+    pub due_at: Option<DateTime<Utc>>,
+    pub created_by: &'a str,
+}
+
+/// Puts a payout into the outbox, with its line of history.
+///
+/// # Errors
+/// The database's; `payouts_one_in_force` when another may still pay.
+pub async fn insert(
+    conn: &mut PgConnection,
+    new: &NewPayout<'_>,
+    cause: Cause<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH new AS (
+             INSERT INTO payouts (id, settlement_id, merchant_id, attempt, partner_id, destination, amount, status,
+                 bank_reference, due_at, created_by, created_at, updated_at)
+             SELECT $1, $2, $3, coalesce(max(p.attempt), 0) + 1, $4, $5, $6, $7, $8, $9, $10, $11, $11
+             FROM payouts p WHERE p.settlement_id = $2
+             RETURNING id)
+         INSERT INTO payout_events (payout_id, at, to_status, cause) SELECT id, $11, $7, $12 FROM new",
+        new.id.as_uuid(),
+        new.settlement_id.as_uuid(),
+        new.merchant_id.as_uuid(),
+        new.partner_id,
+        new.destination,
+        new.amount.to_i64(),
+        new.status,
+        new.bank_reference,
+        new.due_at,
+        new.created_by,
+        cause.at,
+        cause.cause,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The payouts of these settlements, in the order in which they were made.
+///
+/// # Errors
+/// The database's.
+pub async fn of_settlements(
+    conn: &mut PgConnection,
+    settlements: &[SettlementId],
+) -> sqlx::Result<Vec<Payout>> {
+    let ids: Vec<Uuid> = settlements.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query_as!(
+        Payout,
+        "SELECT * FROM payouts WHERE settlement_id = ANY($1) ORDER BY settlement_id, attempt",
+        &ids
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// One payout.
+///
+/// # Errors
+/// The database's.
+pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<Payout>> {
+    sqlx::query_as!(Payout, "SELECT * FROM payouts WHERE id = $1", id.as_uuid())
+        .fetch_optional(conn)
+        .await
+}
+
+/// Payouts whose time to be told or asked about has come, the longest due first.
+///
+/// # Errors
+/// The database's.
+pub async fn due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<PayoutId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM payouts WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(PayoutId::from_uuid).collect())
+}
+
+/// Notes a try, why the last one ended as it did, and when the next one is.
+///
+/// # Errors
+/// The database's.
+pub async fn schedule(
+    conn: &mut PgConnection,
+    id: PayoutId,
+    tries: i32,
+    reason: Option<&str>,
+    due_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE payouts SET tries = $2, reason = $3, due_at = $4 WHERE id = $1",
+        id.as_uuid(),
+        tries,
+        reason,
+        due_at
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// A step of a payout.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Step<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+    /// Kept as it was when absent.
+    pub bank_reference: Option<&'a str>,
+    pub reason: Option<&'a str>,
+    pub due_at: Option<DateTime<Utc>>,
+}
+
+/// Takes a step, with its line of history.
+///
+/// # Errors
+/// The database's; `RowNotFound` when the payout is no longer in `from`; `payouts_one_in_force`;
+/// `payout_events_partner_event_unique`.
+pub async fn set_status(
+    conn: &mut PgConnection,
+    id: PayoutId,
+    step: Step<'_>,
+    cause: Cause<'_>,
+) -> sqlx::Result<()> {
+    let message = cause.message;
+    let result = sqlx::query!(
+        "WITH changed AS (
+             UPDATE payouts SET status = $3, bank_reference = coalesce($4, bank_reference), reason = $5, due_at = $6, updated_at = $7
+             WHERE id = $1 AND status = $2 RETURNING id)
+         INSERT INTO payout_events (payout_id, at, from_status, to_status, cause, callback_id, partner_id, partner_event_id, said)
+         SELECT id, $7, $2, $3, $8, $9, $10, $11, $12 FROM changed",
+        id.as_uuid(),
+        step.from,
+        step.to,
+        step.bank_reference,
+        step.reason,
+        step.due_at,
+        cause.at,
+        cause.cause,
+        message.map(|message| message.callback_id.as_uuid()),
+        message.map(|message| message.partner_id),
+        message.map(|message| message.event_id),
+        message.map(|message| message.said),
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// What a partner said under this name of a message, if it changed anything then.
+///
+/// # Errors
+/// The database's.
+pub async fn said(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    event_id: &str,
+) -> sqlx::Result<Option<Value>> {
+    let said = sqlx::query_scalar!(
+        "SELECT said FROM payout_events WHERE partner_id = $1 AND partner_event_id = $2",
+        partner_id,
+        event_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(said.flatten())
+}

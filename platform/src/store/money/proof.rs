@@ -1,0 +1,182 @@
+//! Whether money adds up: each question finds what does not, and finds nothing when all is well.
+//!
+//! The questions are asked of one snapshot, and answered with at most as many rows as a person can look at.
+
+use sqlx::PgConnection;
+
+/// Something that does not add up.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The id of what it is about.
+    pub subject: String,
+    /// How it does not.
+    pub problem: String,
+}
+
+/// Makes the database transaction that was just begun a look at one moment, which changes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn look_at_one_moment(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many lines and postings there are.
+///
+/// # Errors
+/// The database's.
+pub async fn size(conn: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "entries!", count(DISTINCT posting_id) AS "postings!" FROM ledger_entries"#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.entries, row.postings))
+}
+
+/// Postings whose debits are not their credits.
+///
+/// # Errors
+/// The database's.
+pub async fn unbalanced_postings(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"SELECT posting_id::text AS "subject!", format('debits %s, credits %s', sum(debit), sum(credit)) AS "problem!"
+           FROM ledger_entries GROUP BY posting_id HAVING sum(debit) <> sum(credit) LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Payments whose lines are not what they were: paid and not booked, booked and not paid, or with other amounts.
+///
+/// # Errors
+/// The database's.
+pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"WITH booked AS (
+             SELECT transaction_id, kind,
+                    coalesce(sum(debit - credit) FILTER (WHERE account = 'acquirer_held'), 0) AS held,
+                    coalesce(sum(credit - debit) FILTER (WHERE account = 'merchant_payable'), 0) AS net,
+                    coalesce(sum(credit - debit) FILTER (WHERE account = 'mdr'), 0) AS fee
+             FROM ledger_entries WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind),
+           expected AS (
+             SELECT id, 'sale' AS kind, amount, fee, net FROM transactions WHERE status IN ('paid', 'reversed')
+             UNION ALL
+             SELECT id, 'refund', -amount, -fee, -net FROM transactions WHERE status = 'reversed')
+           SELECT 'tx_' || replace(coalesce(e.id, b.transaction_id)::text, '-', '') AS "subject!",
+                  format('%s: expected %s = %s + %s, booked %s = %s + %s', coalesce(e.kind, b.kind), e.amount, e.fee, e.net,
+                         b.held, b.fee, b.net) AS "problem!"
+           FROM expected e FULL JOIN booked b ON b.transaction_id = e.id AND b.kind = e.kind
+           WHERE (e.amount, e.fee, e.net) IS DISTINCT FROM (b.held, b.fee, b.net) LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Settlements that are not the sum of their items, and items that are not what their transactions are.
+///
+/// # Errors
+/// The database's.
+pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"WITH items AS (
+             SELECT i.settlement_id,
+                    coalesce(sum(i.amount) FILTER (WHERE i.kind = 'sale'), 0) AS gross,
+                    coalesce(sum(i.fee) FILTER (WHERE i.kind = 'sale'), 0) AS fee,
+                    coalesce(sum(i.net) FILTER (WHERE i.kind = 'refund'), 0) AS refunds,
+                    count(DISTINCT i.transaction_id) AS transaction_count,
+                    count(*) FILTER (WHERE (i.amount, i.fee, i.net) IS DISTINCT FROM (t.amount, t.fee, t.net)
+                        OR t.merchant_id <> s.merchant_id
+                        OR (i.kind = 'sale' AND t.settlement_id IS DISTINCT FROM i.settlement_id)
+                        OR (i.kind = 'refund' AND t.status <> 'reversed')) AS strangers
+             FROM settlement_items i JOIN transactions t ON t.id = i.transaction_id JOIN settlements s ON s.id = i.settlement_id
+             GROUP BY i.settlement_id)
+           SELECT 'set_' || replace(s.id::text, '-', '') AS "subject!",
+                  format('is %s - %s - %s of %s, its items are %s - %s - %s of %s, %s of them wrong', s.gross, s.fee, s.refunds,
+                         s.transaction_count, i.gross, i.fee, i.refunds, i.transaction_count, i.strangers) AS "problem!"
+           FROM settlements s LEFT JOIN items i ON i.settlement_id = s.id
+           WHERE (s.gross, s.fee, s.refunds, s.transaction_count, 0) IS DISTINCT FROM
+                 (i.gross, i.fee, i.refunds, i.transaction_count, i.strangers)
+           UNION ALL
+           SELECT 'tx_' || replace(t.id::text, '-', ''), 'says that it is settled, and is no item of that settlement'
+           FROM transactions t WHERE t.settlement_id IS NOT NULL AND NOT EXISTS (
+             SELECT 1 FROM settlement_items i
+             WHERE i.transaction_id = t.id AND i.kind = 'sale' AND i.settlement_id = t.settlement_id)
+           LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Settlements whose part of the accounts is not what their payouts say, and payouts that are not of their settlement.
+///
+/// # Errors
+/// The database's.
+pub async fn wrong_payouts(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"WITH booked AS (
+             SELECT settlement_id,
+                    coalesce(sum(credit - debit) FILTER (WHERE account = 'merchant_payable'), 0) AS owed,
+                    coalesce(sum(credit - debit) FILTER (WHERE account = 'payout_in_transit'), 0) AS in_transit
+             FROM ledger_entries WHERE settlement_id IS NOT NULL GROUP BY settlement_id),
+           stands AS (
+             SELECT s.id, s.status, s.net,
+                    count(*) FILTER (WHERE p.status IN ('processing')) AS processing,
+                    count(*) FILTER (WHERE p.status IN ('paid')) AS paid,
+                    count(*) FILTER (WHERE p.amount <> s.net OR p.merchant_id <> s.merchant_id) AS strangers
+             FROM settlements s LEFT JOIN payouts p ON p.settlement_id = s.id GROUP BY s.id)
+           SELECT 'set_' || replace(s.id::text, '-', '') AS "subject!",
+                  format('is %s over %s with %s payouts under way, %s paid and %s wrong; owed %s, in transit %s', s.status, s.net,
+                         s.processing, s.paid, s.strangers, b.owed, b.in_transit) AS "problem!"
+           FROM stands s LEFT JOIN booked b ON b.settlement_id = s.id
+           WHERE s.strangers > 0 OR s.processing + s.paid > 1 OR (s.paid = 1) <> (s.status = 'paid')
+              OR b.owed IS DISTINCT FROM CASE WHEN s.processing + s.paid = 0 THEN s.net ELSE 0 END
+              OR b.in_transit IS DISTINCT FROM CASE WHEN s.processing = 1 THEN s.net ELSE 0 END
+           LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Merchants whose open part of `merchant_payable` is not what a next run would find.
+///
+/// # Errors
+/// The database's.
+pub async fn wrong_merchants(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"WITH booked AS (
+             SELECT merchant_id, sum(credit - debit) AS owed FROM ledger_entries
+             WHERE account = 'merchant_payable' AND settlement_id IS NULL GROUP BY merchant_id),
+           open AS (
+             SELECT merchant_id, sum(net) AS owed FROM (
+               SELECT t.merchant_id, t.net FROM transactions t
+               WHERE t.status IN ('paid', 'reversed') AND t.settlement_id IS NULL
+               UNION ALL
+               SELECT t.merchant_id, -t.net FROM transactions t
+               WHERE t.status = 'reversed' AND NOT EXISTS (
+                 SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')) lines
+             GROUP BY merchant_id)
+           SELECT 'm_' || replace(coalesce(b.merchant_id, o.merchant_id)::text, '-', '') AS "subject!",
+                  format('is owed %s by its transactions, %s by the ledger', coalesce(o.owed, 0), coalesce(b.owed, 0)) AS "problem!"
+           FROM booked b FULL JOIN open o ON o.merchant_id = b.merchant_id
+           WHERE coalesce(b.owed, 0) <> coalesce(o.owed, 0) LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}

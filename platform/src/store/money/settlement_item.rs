@@ -1,0 +1,57 @@
+//! What a settlement is made of: sales, and refunds of sales that an earlier one paid out.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::Rupiah;
+use wire::ids::{SettlementId, TerminalId, TransactionId};
+
+/// One item, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Item {
+    pub transaction_id: TransactionId,
+    /// `sale`, or `refund`, which is taken off.
+    pub kind: String,
+    pub amount: Rupiah,
+    pub fee: Rupiah,
+    pub net: Rupiah,
+    pub terminal_id: TerminalId,
+    pub paid_at: Option<DateTime<Utc>>,
+    pub partner_reference: Option<String>,
+    pub rrn: Option<String>,
+}
+
+/// A place among the items, which are in the order of their transactions.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct After {
+    pub transaction_id: TransactionId,
+    pub kind: String,
+}
+
+/// Items after a place, the oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    settlement_id: SettlementId,
+    after: Option<&After>,
+    limit: i64,
+) -> sqlx::Result<Vec<Item>> {
+    sqlx::query_as!(
+        Item,
+        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, t.paid_at, t.partner_reference, t.rrn
+         FROM settlement_items i JOIN transactions t ON t.id = i.transaction_id
+         WHERE i.settlement_id = $1 AND ($2::uuid IS NULL OR (i.transaction_id, i.kind) > ($2, $3))
+         ORDER BY i.transaction_id, i.kind LIMIT $4",
+        settlement_id.as_uuid(),
+        after.map(|after| after.transaction_id.as_uuid()),
+        after.map(|after| after.kind.as_str()),
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}

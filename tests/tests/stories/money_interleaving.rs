@@ -1,0 +1,164 @@
+//! Anything that can happen to money, in any order: in the end, and all the way there, it adds up.
+
+use domain::role::Role;
+use platform::service::money::{ledger, payout};
+use platform::service::payment::transaction;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tests::acquirer::{but_status, reference};
+use tests::bank::{Mood, word};
+use tests::{Answer, Api, Bank, Credentials, Shop, World, success};
+
+const CASES: u64 = 6;
+const STEPS: usize = 60;
+
+/// A shop in the middle of whatever happens.
+struct Fate<'a> {
+    world: &'a World,
+    finance: &'a Api,
+    till: Credentials,
+    random: StdRng,
+    /// What the acquirer may say: one success of each payment.
+    payments: Vec<Value>,
+    /// What it has said.
+    told: Vec<Value>,
+    settlements: Vec<(String, i64)>,
+    /// What the bank has said.
+    words: Vec<Value>,
+}
+
+impl Fate<'_> {
+    fn one_of<T: Clone>(&mut self, things: &[T]) -> Option<T> {
+        (!things.is_empty()).then(|| things[self.random.random_range(0..things.len())].clone())
+    }
+
+    async fn callback(&mut self, status: &str) {
+        let payments = self.payments.clone();
+        if let Some(body) = self.one_of(&payments) {
+            let body = but_status(body, status);
+            may(&self.world.acquirer().tell(&body).await, &[200]);
+            self.told.push(body);
+        }
+    }
+
+    async fn step(&mut self) {
+        let context = self.world.app().context();
+        match self.random.random_range(0..16) {
+            0..4 => {
+                let amount = [
+                    1,
+                    71,
+                    500_000,
+                    500_001,
+                    self.random.random_range(1..=10_000_000),
+                ];
+                let amount = self.one_of(&amount).unwrap();
+                let id = self.till.qr(self.world, amount).await.transaction_id;
+                self.payments
+                    .push(success(id, amount, &reference(), self.world.clock.now()));
+            }
+            4..7 => self.callback("success").await,
+            7 => {
+                let told = self.told.clone();
+                if let Some(body) = self.one_of(&told) {
+                    may(&self.world.acquirer().tell(&body).await, &[200]);
+                }
+            }
+            8 => self.callback("failed").await,
+            9 => self.callback("reversed").await,
+            10 => {
+                // Every code that waits runs out, and what comes then is late.
+                self.world.later(301);
+                transaction::expire_overdue(context, 1_000).await.unwrap();
+            }
+            11 | 12 => {
+                self.world.later(1);
+                let answer = keyed(self.finance, "/admin/settlements/run").await;
+                may(&answer, &[200]);
+                for id in answer.data()["settlements"].as_array().unwrap() {
+                    let path = format!("/admin/settlements/{}", id.as_str().unwrap());
+                    let settlement = self.finance.get(&path).await.expect(200).data();
+                    let net = settlement["net"].as_i64().unwrap();
+                    self.settlements
+                        .push((id.as_str().unwrap().to_owned(), net));
+                }
+            }
+            13 => {
+                self.world.later(1);
+                payout::work(context, 1_000).await.unwrap();
+            }
+            14 => {
+                let settlements = self.settlements.clone();
+                if let Some((id, net)) = self.one_of(&settlements) {
+                    let status = self
+                        .one_of(&["paid", "paid", "failed", "returned"])
+                        .unwrap();
+                    let name = self.one_of(&["B-1", "B-2"]).unwrap();
+                    let body = word(&id, status, net, name);
+                    may(&Bank::tell(self.world, &body).await, &[200]);
+                    self.words.push(body);
+                }
+                let words = self.words.clone();
+                if let Some(body) = self.one_of(&words) {
+                    may(&Bank::tell(self.world, &body).await, &[200]);
+                }
+            }
+            _ => {
+                let settlements = self.settlements.clone();
+                if let Some((id, _)) = self.one_of(&settlements) {
+                    let path = format!("/admin/settlements/{id}/retry-payout");
+                    may(&keyed(self.finance, &path).await, &[202, 409]);
+                }
+            }
+        }
+    }
+}
+
+async fn keyed(api: &Api, path: &str) -> Answer {
+    let key = format!("k-{:016x}", rand::random::<u64>());
+    api.post_with(path, &[("idempotency-key", &key)], &json!({}))
+        .await
+}
+
+fn may(answer: &Answer, statuses: &[u16]) {
+    assert!(statuses.contains(&answer.status), "{answer}");
+}
+
+#[tokio::test]
+async fn whatever_happens_in_whatever_order_money_adds_up() {
+    let bank = Bank::open(Mood::Busy).await;
+    let world = World::with(|config| bank.configure_deaf(config)).await;
+    let finance = world.staff(Role::Finance).await;
+    let first: u64 = rand::random();
+    for seed in (0..CASES).map(|case| first.wrapping_add(case)) {
+        // Shown when it fails; put it in the place of `first` to see the same again.
+        println!("seed {seed}");
+        let shop = Shop::open(&world, "Warung Sari", 1).await;
+        let mut fate = Fate {
+            world: &world,
+            finance: &finance,
+            till: Credentials::at(&world, shop.till().id).await,
+            random: StdRng::seed_from_u64(seed),
+            payments: Vec::new(),
+            told: Vec::new(),
+            settlements: Vec::new(),
+            words: Vec::new(),
+        };
+        for step in 0..STEPS {
+            fate.step().await;
+            if step % 20 == 19 {
+                let report = ledger::verify(world.app().context()).await.unwrap();
+                assert_eq!(
+                    report.findings,
+                    Vec::<String>::new(),
+                    "seed {seed}, step {step}"
+                );
+            }
+        }
+    }
+    let twice = "SELECT count(*) FROM (SELECT transaction_id FROM settlement_items GROUP BY transaction_id, kind HAVING count(*) > 1) t";
+    assert_eq!(tests::books::count(&world.pool, twice).await, 0);
+    let wrong = "SELECT count(*) FROM transactions WHERE amount <> fee + net";
+    assert_eq!(tests::books::count(&world.pool, wrong).await, 0);
+}
