@@ -34,6 +34,7 @@ pub struct Config {
     pub announcements: Announcements,
     pub payments: Payments,
     pub devices: Devices,
+    pub health: Health,
     pub qris_partners: BTreeMap<String, QrisPartner>,
     pub payout_partners: BTreeMap<String, PayoutPartner>,
     pub money: Money,
@@ -85,6 +86,7 @@ pub struct Http {
     pub body_bytes_max: usize,
     pub request_timeout_ms: u64,
     pub connections_max: usize,
+    pub long_polls_max: usize,
     pub rate_per_principal_per_s: u32,
     pub rate_per_address_per_s: u32,
     pub shutdown_timeout_ms: u64,
@@ -158,6 +160,24 @@ pub struct Devices {
     pub activation_failures_per_hour_max: u32,
     pub token_days: u32,
     pub heartbeat_retention_days: u32,
+    pub heartbeat_hours_retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Health {
+    pub look_every_s: u32,
+    pub trading_hours: String,
+    pub offline_after_s: u32,
+    pub unheard_after_s: u32,
+    pub certificate_expires_within_days: u32,
+    pub battery_low_percent: u8,
+    pub signal_weak_percent: u8,
+    pub flips_max: u32,
+    pub flips_within_min: u32,
+    pub clock_skew_max_s: u32,
+    pub retention_days: u32,
 }
 
 /// How a QRIS partner speaks.
@@ -379,6 +399,14 @@ impl Config {
         }
         if self.payments.amount_max < 1 {
             bail!("configuration: payments.amount_max must be at least 1");
+        }
+        if self.http.long_polls_max >= self.http.connections_max {
+            bail!(
+                "configuration: http.long_polls_max must be below http.connections_max, so that others are served too"
+            );
+        }
+        if self.health.look_every_s == 0 {
+            bail!("configuration: health.look_every_s must be at least 1");
         }
         if self.announcements.delayed_after_s > self.announcements.window_s {
             bail!("configuration: announcements.delayed_after_s is beyond announcements.window_s");

@@ -9,6 +9,7 @@
 //! crowd       many boxes that do what they are ordered
 //! line        one MQTT connection, down to the single PUBACK
 //! simulator   boxes of the simulator that runs against any server
+//! http_box    a box that speaks HTTP
 //! soundbox    an honest box on such lines: verifies, hears, acknowledges
 //! observer    a service that watches the fleet
 //! acquirer    signed callbacks
@@ -18,6 +19,7 @@
 //! books       what is in the database: which tables a step changed, and whether money adds up
 //! server      the platform's executable as a process, for the programs that measure
 //! figures     collected times, and how they are printed
+//! provision   boxes for the programs that measure
 //! patience    waiting for something to become so, but not for ever
 //! ```
 #![expect(
@@ -35,9 +37,11 @@ pub mod credentials;
 pub mod crowd;
 pub mod database;
 pub mod figures;
+pub mod http_box;
 pub mod line;
 pub mod observer;
 pub mod patience;
+pub mod provision;
 pub mod server;
 pub mod shop;
 pub mod simulator;

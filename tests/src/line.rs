@@ -156,6 +156,20 @@ impl Line {
         .await
     }
 
+    /// Waits for one acknowledgement of what was sent; `false` when the connection ended before.
+    pub async fn acknowledged(&mut self) -> bool {
+        within("PUBACK or the end", async {
+            loop {
+                match self.next_event().await {
+                    Some(Event::Incoming(Packet::PubAck(_))) => return true,
+                    Some(_) => {}
+                    None => return false,
+                }
+            }
+        })
+        .await
+    }
+
     /// The next message, not confirmed.
     pub async fn hear(&mut self) -> Publish {
         within("a message", self.hear_if_any())

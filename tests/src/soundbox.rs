@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use chrono::{DateTime, Utc};
 use rumqttc::{ConnectionError, SubscribeReasonCode};
 use wire::message::{
     AckStatus, ConfigAck, ConfigAckStatus, ConfigPush, Heartbeat, OnlineState, PaymentAck,
@@ -11,6 +12,7 @@ use wire::{BindingId, Channel, DownlinkFilter, DownlinkMessage, EventId, Topic, 
 
 use crate::credentials::Credentials;
 use crate::line::{Dial, Line};
+use crate::patience::eventually;
 use crate::world::World;
 
 /// A box that is switched on.
@@ -23,6 +25,8 @@ pub struct Soundbox {
     pub spoken: Vec<PaymentSuccess>,
     /// What it was told again.
     pub repeated: Vec<EventId>,
+    /// The time that it was told when it connected: the only one that it believes.
+    pub server_time: DateTime<Utc>,
     line: Line,
     waiting: VecDeque<DownlinkMessage>,
 }
@@ -47,6 +51,7 @@ impl Soundbox {
             credentials,
             spoken: Vec::new(),
             repeated: Vec::new(),
+            server_time: DateTime::UNIX_EPOCH,
             line,
             waiting: VecDeque::new(),
         };
@@ -104,7 +109,13 @@ impl Soundbox {
         self.say(UplinkMessage::Status(status)).await;
         loop {
             match self.listen().await {
-                DownlinkMessage::Time(Time { nonce: back, .. }) if back == nonce => return,
+                DownlinkMessage::Time(Time {
+                    nonce: back,
+                    server_time,
+                }) if back == nonce => {
+                    self.server_time = server_time;
+                    return;
+                }
                 DownlinkMessage::Time(_) => {}
                 message => self.waiting.push_back(message),
             }
@@ -175,6 +186,17 @@ impl Soundbox {
         }
     }
 
+    /// What this box says of an announcement at the time that it was told when it connected.
+    pub fn words(&self, payment: &PaymentSuccess) -> Words {
+        if self.server_time >= payment.announce_until {
+            Words::Nothing
+        } else if self.server_time >= payment.delayed_after {
+            Words::Delayed
+        } else {
+            Words::Plain
+        }
+    }
+
     /// Says what became of an announcement; returns when the platform has it.
     pub async fn acknowledge(&mut self, event_id: EventId, status: AckStatus) {
         let ack = PaymentAck {
@@ -201,9 +223,14 @@ impl Soundbox {
 
     /// Beats once.
     pub async fn beat(&mut self, timestamp: &str) {
+        self.beat_at(Some(timestamp)).await;
+    }
+
+    /// Beats once, with a timestamp or without one.
+    pub async fn beat_at(&mut self, timestamp: Option<&str>) {
         let beat = Heartbeat {
             device_id: self.credentials.device_id,
-            timestamp: Some(timestamp.to_owned()),
+            timestamp: timestamp.map(str::to_owned),
             firmware_version: "1.0.3".to_owned(),
             state: "idle".to_owned(),
             network_strength: Some(78),
@@ -224,6 +251,17 @@ impl Soundbox {
     }
 }
 
+/// Which words a payment is spoken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// As new.
+    Plain,
+    /// As delayed.
+    Delayed,
+    /// Not at all.
+    Nothing,
+}
+
 /// A box that is switched off.
 pub struct Away {
     /// Who it is.
@@ -234,6 +272,15 @@ pub struct Away {
 }
 
 impl Away {
+    /// Waits until the platform has noticed.
+    pub async fn is_missed(&self, world: &World) {
+        eventually("the platform sees that the box is away", || async {
+            let seen = self.credentials.view(world).await;
+            (seen["online"] == false).then_some(())
+        })
+        .await;
+    }
+
     /// Is switched on again, and does not subscribe: its session was kept.
     pub async fn come_back(self, world: &World) -> Soundbox {
         let line = dial(world, &self.credentials, false).await.unwrap();
@@ -243,6 +290,7 @@ impl Away {
             binding_id: self.binding_id,
             spoken: self.spoken,
             repeated: self.repeated,
+            server_time: DateTime::UNIX_EPOCH,
             line,
             waiting: VecDeque::new(),
         };

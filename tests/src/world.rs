@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use chrono::TimeDelta;
 use domain::role::Role;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Options};
 use platform::clock::Clock;
 use platform::config::{Config, QrisPartner, QrisProfile};
@@ -275,6 +275,6 @@ impl Drop for World {
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER
-        .get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
+        .get_or_init(|| platform::http::metrics::record().unwrap())
         .clone()
 }

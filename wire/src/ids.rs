@@ -175,6 +175,8 @@ ids! {
     ReconciliationId = "rec";
     /// One callback of a partner, as it was received.
     CallbackId = "cb";
+    /// Something wrong with a box.
+    AlertId = "alr";
 }
 
 #[cfg(test)]
@@ -237,6 +239,7 @@ mod tests {
             UserId::PREFIX,
             TokenId::PREFIX,
             CallbackId::PREFIX,
+            AlertId::PREFIX,
         ];
         let distinct: std::collections::BTreeSet<_> = prefixes.iter().collect();
         assert_eq!(distinct.len(), prefixes.len());

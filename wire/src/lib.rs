@@ -17,7 +17,7 @@ pub mod words;
 pub use codec::{DecodeError, EncodeError, Encoding};
 pub use envelope::{OpenError, Signer, VerifyingKeys};
 pub use ids::{
-    BindingId, CallbackId, CommandId, DeviceId, EventId, IncidentId, MerchantId, OutletId,
+    AlertId, BindingId, CallbackId, CommandId, DeviceId, EventId, IncidentId, MerchantId, OutletId,
     ParseIdError, PayoutId, SettlementId, TerminalId, TokenId, TransactionId, UserId,
 };
 pub use message::{DownlinkMessage, UplinkMessage};

@@ -4,6 +4,7 @@
 //! answer is a value. The rooms above (`store`, `service`, `http`) carry the answers out; none of them
 //! may decide on its own what is decided here.
 
+pub mod alert;
 pub mod announcement;
 pub mod approval;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod credential;
 pub mod device;
 pub mod fee;
+pub mod health;
 pub mod ledger;
 pub mod merchant;
 pub mod partner_signature;

@@ -23,7 +23,8 @@ use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use domain::health::HealthPolicy;
+use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ use crate::jobs;
 use crate::partner::local::Local;
 use crate::postgres;
 use crate::service::context::Parts;
+use crate::service::fleet::waiting::Waiting;
 use crate::service::money::payout::Patience;
 use crate::service::money::settlement_run::Daily;
 use crate::service::signal::Signals;
@@ -49,6 +51,11 @@ pub use database::{connect, migrate, open};
 
 /// How long jobs and the bridge may take to end.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// The longest that a box on HTTP may have its answer held back.
+const LONG_POLL_MAX: Duration = Duration::from_secs(25);
+/// What is left of a request's time for the answer itself.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a caller may put in the place of the usual.
 #[derive(Debug, Default)]
@@ -93,9 +100,7 @@ impl App {
         );
         let metrics_handle = match options.metrics {
             Some(handle) => handle,
-            None => PrometheusBuilder::new()
-                .install_recorder()
-                .context("cannot record metrics")?,
+            None => http::metrics::record().context("cannot record metrics")?,
         };
         let pki = pki::load(config, &options.clock, options.make_ca)?;
         let (server, pool) = database::open(config).await?;
@@ -104,7 +109,8 @@ impl App {
         // The sockets are bound before the settings are made, because boxes are told the real ports.
         let http_listener = bind(config.http.listen, "http.listen").await?;
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
-        let (signals, receivers) = service::signal::channel();
+        let (signals, receivers) =
+            service::signal::channel(Waiting::new(config.http.long_polls_max, soft.clone()));
         let mqtt_listen = reserve(config.mqtt.listen)?;
         let context = context(
             config,
@@ -290,7 +296,7 @@ pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server
         // Nobody else uses it now; another database is for `platform migrate`.
         database::migrate(&pool).await?;
     }
-    let (signals, _nobody) = service::signal::channel();
+    let (signals, _nobody) = service::signal::channel(Waiting::new(0, CancellationToken::new()));
     let context = context(
         config,
         &Clock::system(),
@@ -382,6 +388,10 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         activation_code_lifetime: days(config.devices.activation_code_days),
         activation_failures_max: i64::from(config.devices.activation_failures_per_hour_max),
         heartbeat_interval_s: config.devices.heartbeat_interval_s,
+        long_poll_max: LONG_POLL_MAX.min(
+            Duration::from_millis(config.http.request_timeout_ms).saturating_sub(ANSWER_WITHIN),
+        ),
+        health: health(config)?,
         timestamp_tolerance: seconds(config.callbacks.timestamp_tolerance_s),
         rejected_bytes_max: config.callbacks.rejected_bytes_max,
         idempotency_lifetime: TimeDelta::hours(i64::from(config.idempotency.lifetime_h)),
@@ -404,6 +414,27 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
                 grace: TimeDelta::minutes(i64::from(config.money.daily_run_after_min)),
             }),
         },
+    })
+}
+
+fn health(config: &Config) -> anyhow::Result<HealthPolicy> {
+    let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
+    let health = &config.health;
+    Ok(HealthPolicy {
+        trading_hours: health
+            .trading_hours
+            .parse()
+            .context("configuration: health.trading_hours")?,
+        offline_after: seconds(health.offline_after_s),
+        unheard_after: seconds(health.unheard_after_s),
+        certificate_expires_within: TimeDelta::days(i64::from(
+            health.certificate_expires_within_days,
+        )),
+        battery_low_percent: health.battery_low_percent.into(),
+        signal_weak_percent: health.signal_weak_percent.into(),
+        flips_max: health.flips_max.into(),
+        flips_within: TimeDelta::minutes(i64::from(health.flips_within_min)),
+        clock_skew_max: seconds(health.clock_skew_max_s),
     })
 }
 

@@ -11,7 +11,9 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use certs::identity::PeerIdentity;
 use domain::role::Permission;
+use secrecy::{ExposeSecret, SecretString};
 use wire::ids::{DeviceId, MerchantId};
 
 use super::error::{ApiError, ErrorCode};
@@ -118,12 +120,38 @@ impl<P: Grant> Describe for Staff<P> {
 pub struct DeviceCaller {
     /// Which one.
     pub id: DeviceId,
+    proof: Proof,
+}
+
+/// By what a box showed who it is.
+#[derive(Debug, Clone)]
+enum Proof {
+    Token(SecretString),
+    Certificate(Arc<PeerIdentity>),
 }
 
 impl DeviceCaller {
     /// As the audit log names it.
     pub fn actor(&self) -> Actor {
         actor(&Principal::Device(self.id))
+    }
+
+    /// Whether what it showed is still good: for a request that has waited.
+    ///
+    /// # Errors
+    /// DEVICE_UNAUTHORIZED.
+    pub async fn still_may(&self, context: &Context) -> Result<(), Error> {
+        let id = match &self.proof {
+            Proof::Token(token) => authenticate_token(context, token.expose_secret()).await?,
+            Proof::Certificate(certificate) => {
+                credential::authenticate(context, certificate).await?
+            }
+        };
+        if id == self.id {
+            Ok(())
+        } else {
+            Err(UNKNOWN_DEVICE)
+        }
     }
 
     /// Refuses a request in which a box speaks of another one.
@@ -188,43 +216,44 @@ async fn device(
         .extensions
         .get::<Peer>()
         .and_then(|peer| peer.certificate.clone());
-    let id = authenticate_device(context, &parts.headers, certificate, purpose).await?;
+    let (id, proof) = authenticate_device(context, &parts.headers, certificate, purpose).await?;
     let principal = Principal::Device(id);
     request::set_principal(&principal.name());
     rate::admit_principal(&parts.extensions, &principal)?;
     parts.extensions.insert(principal);
-    Ok(DeviceCaller { id })
+    Ok(DeviceCaller { id, proof })
 }
+
+const UNKNOWN_DEVICE: Error =
+    Error::DeviceUnauthorized("a device token or a device certificate is required");
 
 /// The token counts when there is one; a certificate beside it must be the same box's.
 async fn authenticate_device(
     context: &Context,
     headers: &HeaderMap,
-    certificate: Option<Arc<certs::identity::PeerIdentity>>,
+    certificate: Option<Arc<PeerIdentity>>,
     purpose: Purpose,
-) -> Result<DeviceId, Error> {
-    let refused = Error::DeviceUnauthorized("a device token or a device certificate is required");
+) -> Result<(DeviceId, Proof), Error> {
     if !headers.contains_key(AUTHORIZATION) {
-        return match (certificate, purpose) {
-            (Some(certificate), Purpose::Anything) => {
-                credential::authenticate(context, &certificate).await
-            }
-            (Some(certificate), Purpose::Renewal) => {
-                credential::authenticate_for_renewal(context, &certificate).await
-            }
-            (None, _) => Err(refused),
+        let certificate = certificate.ok_or(UNKNOWN_DEVICE)?;
+        let id = match purpose {
+            Purpose::Anything => credential::authenticate(context, &certificate).await?,
+            Purpose::Renewal => credential::authenticate_for_renewal(context, &certificate).await?,
         };
+        return Ok((id, Proof::Certificate(certificate)));
     }
-    let Some(token) = bearer(headers) else {
-        return Err(refused);
-    };
+    let token = bearer(headers).ok_or(UNKNOWN_DEVICE)?;
+    let id = authenticate_token(context, token).await?;
+    if certificate.is_some_and(|certificate| certificate.device() != Some(id)) {
+        return Err(UNKNOWN_DEVICE);
+    }
+    Ok((id, Proof::Token(token.into())))
+}
+
+async fn authenticate_token(context: &Context, token: &str) -> Result<DeviceId, Error> {
     match token::authenticate(context, token).await {
-        Ok(Principal::Device(id))
-            if certificate.is_none_or(|certificate| certificate.device() == Some(id)) =>
-        {
-            Ok(id)
-        }
-        Ok(_) | Err(Error::Unauthenticated) => Err(refused),
+        Ok(Principal::Device(id)) => Ok(id),
+        Ok(_) | Err(Error::Unauthenticated) => Err(UNKNOWN_DEVICE),
         Err(other) => Err(other),
     }
 }

@@ -12,10 +12,23 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::{Connection, PgPool};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::service::payment::stats;
+
+/// Records from here on, for this whole process.
+///
+/// # Errors
+/// Something records already.
+pub fn record() -> Result<PrometheusHandle, BuildError> {
+    let announcements = Matcher::Prefix(stats::HISTOGRAMS.to_owned());
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(announcements, &stats::BUCKETS_S)?
+        .install_recorder()
+}
 
 /// How long the database may take to say that it is there.
 const PING: Duration = Duration::from_secs(2);

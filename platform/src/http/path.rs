@@ -6,8 +6,9 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::{PartialSchema as _, ToSchema};
 use wire::ids::{
-    ApprovalId, BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId, OutletId,
-    ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId, UnmatchedPaymentId, UserId,
+    AlertId, ApprovalId, BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId,
+    OutletId, ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId,
+    UnmatchedPaymentId, UserId,
 };
 
 use super::error::ApiError;
@@ -39,6 +40,7 @@ path_ids! {
     CommandId, "command_id", Command;
     BulkCommandId, "bulk_command_id", BulkCommand;
     FirmwareId, "firmware_id", Firmware;
+    AlertId, "alert_id", Alert;
     TransactionId, "transaction_id", Transaction;
     IncidentId, "incident_id", Incident;
     UnmatchedPaymentId, "unmatched_payment_id", UnmatchedPayment;

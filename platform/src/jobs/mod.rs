@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::service::fleet::{bulk_command, command, config_layer, crl, heartbeat};
+use crate::service::fleet::{
+    alert, bulk_command, command, config_layer, crl, heartbeat, heartbeat_hour, poll, presence,
+};
 use crate::service::money::{payout, settlement_run};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
@@ -20,9 +22,16 @@ const ROWS_MAX: i64 = 1000;
 /// How many transactions one step asks partners about.
 const QUERIES_MAX: i64 = 32;
 
+/// How many hours of heartbeats one step rolls up: more than one only after a time of standing still.
+const HOURS_MAX: u32 = 24;
+
 /// Starts all jobs.
 pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &CancellationToken) {
     let retention_days = config.devices.heartbeat_retention_days;
+    let kept = housekeeping::Kept {
+        health_days: config.health.retention_days,
+        heartbeat_hours_days: config.devices.heartbeat_hours_retention_days,
+    };
     let every = |name, period, context: &Context| Job {
         name,
         period,
@@ -74,6 +83,24 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
             .run(|context| async move { config_layer::spread(&context).await }),
     );
     tasks.spawn(
+        every("wake_long_polls", 2 * second, context)
+            .run(|context| async move { poll::wake_due(&context).await }),
+    );
+    tasks.spawn(
+        every("end_silent_boxes", 5 * second, context)
+            .run(|context| async move { presence::end_silent(&context, ROWS_MAX).await.map(drop) }),
+    );
+    let look = Duration::from_secs(config.health.look_every_s.into());
+    tasks.spawn(
+        every("look_for_alerts", look, context)
+            .run(|context| async move { alert::look(&context, ROWS_MAX).await }),
+    );
+    tasks.spawn(
+        every("roll_up_heartbeats", 5 * second, context).run(move |context| async move {
+            heartbeat_hour::roll_up(&context, retention_days, HOURS_MAX).await
+        }),
+    );
+    tasks.spawn(
         every("forget_expired", 60 * second, context)
             .run(|context| async move { housekeeping::forget_expired(&context, ROWS_MAX).await }),
     );
@@ -89,6 +116,11 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
                     crl::publish(&context, &file).await
                 }
             }
+        }),
+    );
+    tasks.spawn(
+        every("forget_history", 60 * second, context).run(move |context| async move {
+            housekeeping::forget_history(&context, kept, ROWS_MAX).await
         }),
     );
     tasks.spawn(
@@ -118,7 +150,12 @@ impl Job {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = work(self.context.clone()).await {
+            // Whatever is cut off here is undone by the database and done again at the next start.
+            let worked = tokio::select! {
+                () = self.stop.cancelled() => return,
+                worked = work(self.context.clone()) => worked,
+            };
+            if let Err(error) = worked {
                 metrics::counter!("job_failures_total", "job" => self.name).increment(1);
                 tracing::warn!(job = self.name, %error, "a job failed and will be run again");
             }

@@ -72,6 +72,8 @@ error_codes! {
     BulkCommandNotFound = "BULK_COMMAND_NOT_FOUND", 404;
     /// No such firmware.
     FirmwareNotFound = "FIRMWARE_NOT_FOUND", 404;
+    /// No such alert.
+    AlertNotFound = "ALERT_NOT_FOUND", 404;
     /// No such settlement, or not the caller's.
     SettlementNotFound = "SETTLEMENT_NOT_FOUND", 404;
     /// No such fee profile.
@@ -150,6 +152,7 @@ impl From<Noun> for ErrorCode {
             Noun::Command => Self::CommandNotFound,
             Noun::BulkCommand => Self::BulkCommandNotFound,
             Noun::Firmware => Self::FirmwareNotFound,
+            Noun::Alert => Self::AlertNotFound,
             Noun::Settlement => Self::SettlementNotFound,
             Noun::FeeProfile => Self::FeeProfileNotFound,
             Noun::Approval => Self::ApprovalNotFound,

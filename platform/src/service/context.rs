@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
+use domain::health::HealthPolicy;
 use domain::partner_signature::PartnerSecret;
 use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
@@ -93,6 +95,10 @@ pub struct Settings {
     pub activation_failures_max: i64,
     /// What a box is told to beat at, seconds.
     pub heartbeat_interval_s: u32,
+    /// The longest that an answer to a beat over HTTP is held back.
+    pub long_poll_max: Duration,
+    /// When a box is unwell.
+    pub health: HealthPolicy,
     /// How far a partner's timestamp may be away.
     pub timestamp_tolerance: TimeDelta,
     /// The largest part of a rejected callback that is kept, bytes.
@@ -132,6 +138,13 @@ impl Settings {
             .get(partner_id)
             .cloned()
             .unwrap_or_else(usual)
+    }
+}
+
+impl Settings {
+    /// [`Settings::heartbeat_interval_s`], as the database counts.
+    pub(super) fn beat_interval_s(&self) -> i32 {
+        i32::try_from(self.heartbeat_interval_s).unwrap_or(i32::MAX)
     }
 }
 

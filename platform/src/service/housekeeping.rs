@@ -13,6 +13,18 @@ const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 /// An external id counts for the day of its message.
 const EXTERNAL_IDS_KEPT: TimeDelta = TimeDelta::days(2);
 
+/// Hours of beats come by the hundred thousand, and go as fast.
+const HOURS_TIMES: i64 = 20;
+
+/// For how long what may be looked up later is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// Closed alerts and the history of comings and goings, days.
+    pub health_days: u32,
+    /// What hours of beats amounted to, days.
+    pub heartbeat_hours_days: u32,
+}
+
 /// Forgets expired answers to idempotency keys, kept sessions whose box did not come back in time, old wrong activation
 /// codes, failed logins, partners' access tokens and external ids.
 ///
@@ -29,5 +41,20 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let day = domain::snap::day(now - EXTERNAL_IDS_KEPT);
     store::payment::external_id::delete_before(&mut conn, day, limit).await?;
     super::money::reconciliation::forget_unfinished(context).await?;
+    Ok(())
+}
+
+/// Forgets what was kept to be looked up for a while.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result<()> {
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    let days = |days: u32| now - TimeDelta::days(i64::from(days));
+    store::fleet::presence::forget_events(&mut conn, days(kept.health_days), limit).await?;
+    store::fleet::alert::forget(&mut conn, days(kept.health_days), limit).await?;
+    let hours = days(kept.heartbeat_hours_days);
+    store::fleet::heartbeat_hour::forget(&mut conn, hours, HOURS_TIMES * limit).await?;
     Ok(())
 }

@@ -6,6 +6,8 @@
 use tokio::sync::mpsc;
 use wire::ids::DeviceId;
 
+use super::fleet::waiting::Waiting;
+
 /// How many wake-ups may wait; beyond it they are dropped, because the outbox looks by itself.
 const WAKES_MAX: usize = 65_536;
 /// How many sessions may wait to be ended; beyond it the sender waits.
@@ -31,6 +33,19 @@ pub enum Signal {
     Purge(DeviceId),
 }
 
+impl Signal {
+    /// The box that it concerns.
+    fn device_id(&self) -> DeviceId {
+        match self {
+            Self::Announce(device_id)
+            | Self::Configure(device_id)
+            | Self::Command(device_id)
+            | Self::Revoked { device_id, .. }
+            | Self::Purge(device_id) => *device_id,
+        }
+    }
+}
+
 /// The sending side, shared by all services.
 #[derive(Debug, Clone)]
 pub struct Signals {
@@ -38,6 +53,7 @@ pub struct Signals {
     configs: mpsc::Sender<DeviceId>,
     commands: mpsc::Sender<DeviceId>,
     endings: mpsc::Sender<Signal>,
+    waiting: Waiting,
 }
 
 /// The receiving side, of which there is one: the MQTT bridge.
@@ -60,8 +76,8 @@ pub struct Wakes {
     pub commands: mpsc::Receiver<DeviceId>,
 }
 
-/// Both sides.
-pub fn channel() -> (Signals, Receivers) {
+/// Both sides. Boxes that wait on HTTP are woken in `waiting` by the same signals.
+pub fn channel(waiting: Waiting) -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
     let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
@@ -76,6 +92,7 @@ pub fn channel() -> (Signals, Receivers) {
         configs,
         commands,
         endings,
+        waiting,
     };
     let receivers = Receivers {
         wakes,
@@ -85,7 +102,13 @@ pub fn channel() -> (Signals, Receivers) {
 }
 
 impl Signals {
+    /// Boxes that wait on HTTP.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     pub(super) async fn send(&self, signal: Signal) {
+        self.waiting.wake(signal.device_id());
         match signal {
             Signal::Announce(device_id) => wake(&self.payments, device_id),
             Signal::Configure(device_id) => wake(&self.configs, device_id),
@@ -101,5 +124,41 @@ impl Signals {
 fn wake(sender: &mpsc::Sender<DeviceId>, device_id: DeviceId) {
     if sender.try_send(device_id).is_err() {
         metrics::counter!("outbox_wakes_dropped_total").increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
+
+    use super::super::fleet::waiting::Waited;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_signal_wakes_the_box_that_waits_for_it_on_http() {
+        let waiting = Waiting::new(1, CancellationToken::new());
+        let (signals, _receivers) = channel(waiting.clone());
+        let device_id = DeviceId::from_uuid(Uuid::from_u128(1));
+        let certificate_serials = Vec::new();
+        for signal in [
+            Signal::Announce(device_id),
+            Signal::Configure(device_id),
+            Signal::Command(device_id),
+            Signal::Purge(device_id),
+            Signal::Revoked {
+                device_id,
+                certificate_serials,
+            },
+        ] {
+            let place = waiting.enter(device_id).unwrap();
+            let told = format!("{signal:?}");
+            signals.send(signal).await;
+            let deadline = Instant::now() + Duration::from_secs(25);
+            assert_eq!(place.wait(deadline).await, Waited::Woken, "{told}");
+        }
     }
 }

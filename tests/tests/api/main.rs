@@ -6,6 +6,7 @@
 
 mod audit;
 mod certificate;
+mod contract;
 mod idempotency;
 mod log;
 mod openapi;

@@ -118,6 +118,7 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/devices/{device_id}/notifications",
         May(DeviceRead),
     ),
+    ("GET", "/admin/devices/{device_id}/events", May(DeviceRead)),
     (
         "GET",
         "/admin/devices/{device_id}/heartbeats",
@@ -232,6 +233,14 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/firmware/{firmware_id}/rollouts",
         May(FirmwareWrite),
     ),
+    ("GET", "/admin/devices/summary", May(DeviceRead)),
+    ("GET", "/admin/alerts", May(DeviceRead)),
+    (
+        "POST",
+        "/admin/alerts/{alert_id}/acknowledge",
+        May(DeviceWrite),
+    ),
+    ("GET", "/admin/stats", May(DeviceRead)),
     ("GET", "/admin/transactions", May(TransactionRead)),
     (
         "GET",
@@ -499,6 +508,7 @@ impl Place {
             ("{command_id}", self.command_id.clone()),
             ("{bulk_command_id}", self.bulk_command_id.clone()),
             ("{firmware_id}", self.firmware_id.clone()),
+            ("{alert_id}", format!("alr_{}", uuid::Uuid::nil().simple())),
             ("{transaction_id}", self.transaction_id.clone()),
             ("{settlement_id}", self.settlement_id.clone()),
             ("{incident_id}", self.incident_id.clone()),

@@ -223,6 +223,12 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
     let _ = stage.retry(&id).await.expect(202);
     let paid = stage.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"].as_array().unwrap().len(), 3);
+    // The word of it comes again, and is still about the payout that it was about.
+    let answer = Bank::tell(&stage.world, &back).await.expect(200).data();
+    assert_eq!(
+        (&answer["verdict"], &answer["payout_id"], &answer["status"]),
+        (&json!("duplicate"), &json!(newest), &json!("paid"))
+    );
     assert_eq!(stage.bank.paid(), NET);
     assert_eq!(stage.balances().await, [1_050, 0, -1_050, 0]);
 }

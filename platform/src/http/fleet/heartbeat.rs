@@ -1,10 +1,13 @@
 //! `/device/heartbeat`: a box on HTTP says that it is there, and hears what it would hear by MQTT.
 //! `/admin/devices/{device_id}/heartbeats`: what arrived, by either way.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 
@@ -17,42 +20,90 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::service::fleet::heartbeat::{self, Poll};
+use crate::service::fleet::poll::{self, Poll};
+use crate::service::fleet::{heartbeat, heartbeat_hour};
 use crate::service::{Context, Error};
 use crate::store::fleet::heartbeat::Heartbeat as Kept;
+use crate::store::fleet::heartbeat_hour::HeartbeatHour;
 
 pub(super) fn routes() -> Routes {
     Routes::of("Heartbeats")
         .post(
             "/device/heartbeat",
             create,
-            "A box says that it is there, and hears what it would hear by MQTT",
+            "A box says that it is there, and hears what it would hear by MQTT; with `wait`, as soon as there is something",
             &[],
         )
         .get(
             "/admin/devices/{device_id}/heartbeats",
             list,
-            "Heartbeats of a box, newest first",
+            "Heartbeats of a box, newest first, one by one or by the hour",
             &[],
         )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct Wait {
+    /// For how many seconds the answer may be held back while there is nothing to tell: 0 to 25, and never more.
+    wait: Option<u32>,
 }
 
 async fn create(
     device: DeviceCaller,
     State(context): State<Context>,
+    Query(query): Query<Wait>,
     Json(beat): Json<Heartbeat>,
 ) -> Result<Data<Poll>, ApiError> {
     device.must_be(beat.device_id)?;
     beat.validate()
         .map_err(|error| Error::field(error.field, error.problem))?;
-    let poll: Poll = heartbeat::poll(&context, device.id, beat).await?;
-    envelope::ok(&poll)
+    let longest = context.settings().long_poll_max;
+    let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(longest);
+    let deadline = Instant::now() + wait;
+    let place = poll::enter(&context, device.id, wait);
+    poll::take(&context, device.id, beat).await?;
+    let told = poll::tell(&context, device.id, place, deadline, || {
+        device.still_may(&context)
+    });
+    envelope::ok(&told.await?)
 }
 
 #[derive(Deserialize, IntoParams)]
 struct Range {
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
+    /// `raw` (each beat, for as long as they are kept) or `hour` (what an hour of them amounts to, for longer).
+    #[param(inline)]
+    resolution: Option<Resolution>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Resolution {
+    #[default]
+    Raw,
+    Hour,
+}
+
+/// A line of the list, by its resolution.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum HeartbeatRow {
+    Beat(Kept),
+    Hour(HeartbeatHour),
+}
+
+impl HeartbeatRow {
+    fn place(&self) -> Cursor {
+        let (created_at, device_id) = match self {
+            Self::Beat(beat) => (beat.received_at, beat.device_id),
+            Self::Hour(hour) => (hour.hour, hour.device_id),
+        };
+        Cursor {
+            created_at,
+            id: device_id.as_uuid(),
+        }
+    }
 }
 
 async fn list(
@@ -60,12 +111,26 @@ async fn list(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     page: PageQuery,
-    Query(range): Query<Range>,
-) -> Result<List<Kept>, ApiError> {
-    let rows =
-        heartbeat::list_of_device(&context, id, range.from, range.to, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.received_at,
-        id: row.device_id.as_uuid(),
-    })
+    Query(query): Query<Range>,
+) -> Result<List<HeartbeatRow>, ApiError> {
+    let wanted = page.store_page();
+    let rows: Vec<HeartbeatRow> = match query.resolution.unwrap_or_default() {
+        Resolution::Raw => heartbeat::list_of_device(&context, id, query.from, query.to, wanted)
+            .await?
+            .into_iter()
+            .map(HeartbeatRow::Beat)
+            .collect(),
+        Resolution::Hour => {
+            let range = heartbeat_hour::Range {
+                from: query.from,
+                to: query.to,
+            };
+            heartbeat_hour::list_of_device(&context, id, range, wanted)
+                .await?
+                .into_iter()
+                .map(HeartbeatRow::Hour)
+                .collect()
+        }
+    };
+    page.reply(rows, HeartbeatRow::place)
 }

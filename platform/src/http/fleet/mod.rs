@@ -1,5 +1,6 @@
 //! The boxes: identity, presence, orders and configuration.
 
+mod alert;
 mod bulk_command;
 mod command;
 mod config;
@@ -9,7 +10,9 @@ mod device;
 mod firmware;
 mod heartbeat;
 mod import;
+mod presence;
 mod provisioning;
+mod summary;
 
 use super::routes::Routes;
 
@@ -19,6 +22,9 @@ pub(super) fn routes() -> Routes {
         .merge(provisioning::routes())
         .merge(credential::routes())
         .merge(crl::routes())
+        .merge(presence::routes())
+        .merge(summary::routes())
+        .merge(alert::routes())
         .merge(heartbeat::routes())
         .merge(import::routes())
         .merge(command::routes())

@@ -5,6 +5,7 @@ mod dynamic_qr;
 mod incident;
 mod notification;
 mod snap;
+mod stats;
 mod transaction;
 mod unmatched_payment;
 
@@ -14,6 +15,7 @@ use super::routes::Routes;
 pub(super) fn routes() -> Routes {
     transaction::routes()
         .merge(notification::routes())
+        .merge(stats::routes())
         .merge(dynamic_qr::routes())
         .merge(callback::routes())
         .merge(snap::routes())

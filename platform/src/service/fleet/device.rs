@@ -292,6 +292,9 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
     }
     device.updated_at = unit.now();
     store::fleet::device::update(unit.conn(), &device).await?;
+    let interval_s = unit.context().settings().beat_interval_s();
+    let now = unit.now();
+    store::fleet::presence::judge(unit.conn(), id, interval_s, now).await?;
     let after = view(unit, id).await?;
     unit.audit("device.patch", id, Some(json!(before)), Some(json!(after)))
         .await?;

@@ -1,16 +1,11 @@
 //! Heartbeats, in batches; uplinks that broke a rule; and the partitions they live in.
 
-use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use domain::health::clock_skew_ms;
+use wire::Channel;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
-use wire::{Channel, Encoding};
 
-use crate::service::fleet::command;
-use crate::service::payment::notification;
 use crate::service::{Context, Error, Noun, Result};
 use crate::store::fleet::heartbeat::Beat;
 use crate::store::{self, Page};
@@ -25,6 +20,7 @@ pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbea
     Beat {
         device_id,
         received_at,
+        clock_skew_ms: clock_skew_ms(heartbeat.timestamp.as_deref(), received_at),
         device_time: heartbeat.timestamp,
         firmware_version: Some(heartbeat.firmware_version),
         state: Some(heartbeat.state),
@@ -43,55 +39,6 @@ pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
     store::fleet::heartbeat::insert_batch(&mut tx, beats).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// What a box on HTTP is answered: what it would have heard by MQTT, in the same signed envelopes.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HeartbeatAnswer)]
-pub struct Poll {
-    /// By the platform's clock.
-    pub server_time: DateTime<Utc>,
-    /// Commands that wait for it.
-    #[schema(value_type = Vec<Object>)]
-    pub commands: Vec<Box<RawValue>>,
-    /// Payments to announce, in sequence order.
-    #[schema(value_type = Vec<Object>)]
-    pub notifications: Vec<Box<RawValue>>,
-    /// The version of the configuration that it should have.
-    pub config_version: i64,
-}
-
-/// Takes a beat over HTTP and answers with what is due to the box.
-///
-/// # Errors
-/// The database's.
-pub async fn poll(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) -> Result<Poll> {
-    let now = context.clock().now();
-    store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
-    let sends = notification::due_as(context, &[device_id], false, Some(Encoding::Json)).await?;
-    let notifications = raw(sends.iter().map(|send| &send.payload))?;
-    notification::mark_sent(context, &sends).await?;
-    let orders = command::due_as(context, &[device_id], false, Some(Encoding::Json)).await?;
-    let commands = raw(orders.iter().map(|order| &order.payload))?;
-    command::mark_sent(context, &orders).await?;
-    let mut conn = context.pool().acquire().await?;
-    let config_version = store::fleet::config::find(&mut conn, device_id)
-        .await?
-        .map_or(0, |desired| desired.version);
-    Ok(Poll {
-        server_time: now,
-        commands,
-        notifications,
-        config_version,
-    })
-}
-
-/// Signed envelopes, as they are.
-fn raw<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Box<RawValue>>> {
-    payloads
-        .map(|payload| serde_json::from_slice(payload))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| anyhow::Error::from(error).into())
 }
 
 /// A box's beats that arrived in `from..to`, newest first.

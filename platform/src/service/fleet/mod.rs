@@ -1,5 +1,6 @@
 //! The boxes: identity, presence, orders and configuration.
 
+pub mod alert;
 pub mod binding;
 pub mod bulk_command;
 pub mod command;
@@ -11,7 +12,12 @@ pub mod device;
 pub mod expiry;
 pub mod firmware;
 pub mod heartbeat;
+pub mod heartbeat_hour;
 pub mod import;
 pub mod observer;
+pub mod poll;
+pub mod presence;
 pub mod provisioning;
 pub mod session;
+pub mod summary;
+pub mod waiting;

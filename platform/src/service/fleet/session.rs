@@ -1,6 +1,6 @@
 //! MQTT sessions: who may connect, what is remembered, and presence.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use wire::ids::DeviceId;
 
 use crate::service::fleet::credential;
@@ -57,10 +57,7 @@ pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Ad
         expiry_s: i64::from(connect.expiry_s),
     };
     let opened = store::fleet::session::open(&mut tx, &opening, now).await?;
-    if store::fleet::presence::set_online(&mut tx, connect.device_id, true, now).await? {
-        store::fleet::presence::record_event(&mut tx, connect.device_id, now, "online", None)
-            .await?;
-    }
+    store::fleet::presence::session_opened(&mut tx, connect.device_id, now).await?;
     tx.commit().await?;
     if let Some(signal) = ended {
         context.signals().send(signal).await;
@@ -88,7 +85,7 @@ pub async fn keep_subscriptions(
     )
 }
 
-/// Ends a session's connection and shows the box as offline, unless it has connected again since.
+/// Ends a session's connection and shows a box on MQTT as offline, unless it has connected again since.
 ///
 /// # Errors
 /// The database's.
@@ -98,17 +95,8 @@ pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
     } = *ending;
     let now = context.clock().now();
     let mut tx = context.transaction().await?;
-    if store::fleet::session::end(&mut tx, ending, now).await?
-        && store::fleet::presence::set_online(&mut tx, device_id, false, now).await?
-    {
-        store::fleet::presence::record_event(
-            &mut tx,
-            device_id,
-            now,
-            "offline",
-            Some(json!({ "reason": reason })),
-        )
-        .await?;
+    if store::fleet::session::end(&mut tx, ending, now).await? {
+        store::fleet::presence::session_ended(&mut tx, device_id, reason, now).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -155,20 +155,26 @@ impl Reception<'_> {
             return self.refuse(unit, "unknown_settlement", error).await;
         };
         let (settlement_id, payout_id) = (held.settlement.id, held.payout.id);
-        let said = self.said(payout_id);
         if let Some(before) =
             store::money::payout::said(unit.conn(), self.partner_id, &self.callback.event_id)
                 .await?
         {
-            if before != said {
+            // Without a payout's id it is about the payout that it was first about, whatever was made since.
+            let first: PayoutId =
+                serde_json::from_value(before["payout_id"].clone()).map_err(anyhow::Error::from)?;
+            if before != self.said(first) || self.callback.payout_id.is_some_and(|id| id != first) {
                 let error = Error::Duplicate {
                     message: "this event_id was used for something else".into(),
                     retry_after_s: None,
                 };
                 return self.refuse(unit, "payout_event_reused", error).await;
             }
-            return self.take(unit, &held, "duplicate").await.map(Ok);
+            return self
+                .take(unit, settlement_id, first, "duplicate")
+                .await
+                .map(Ok);
         }
+        let said = self.said(payout_id);
         if self.callback.amount != held.payout.amount {
             let error = Error::InvalidState {
                 current: held.settlement.status,
@@ -205,7 +211,9 @@ impl Reception<'_> {
                     .map(Ok);
             }
         };
-        self.take(unit, &held, verdict).await.map(Ok)
+        self.take(unit, settlement_id, payout_id, verdict)
+            .await
+            .map(Ok)
     }
 
     /// The payout that is spoken of, if it is this partner's.
@@ -235,10 +243,15 @@ impl Reception<'_> {
         })
     }
 
-    async fn take(&self, unit: &mut Unit, held: &Held, verdict: &'static str) -> Result<Receipt> {
+    async fn take(
+        &self,
+        unit: &mut Unit,
+        settlement_id: SettlementId,
+        payout_id: PayoutId,
+        verdict: &'static str,
+    ) -> Result<Receipt> {
         self.keep(unit, verdict, None, 200).await?;
-        self.receipt(unit, held.settlement.id, held.payout.id, verdict)
-            .await
+        self.receipt(unit, settlement_id, payout_id, verdict).await
     }
 
     async fn receipt(

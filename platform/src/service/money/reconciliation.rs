@@ -180,6 +180,8 @@ fn parse(
 ) -> std::result::Result<(), Cut> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(format.delimiter)
+        // A carriage return before it is trimmed. With CRLF as one terminator the reader counts lines one behind.
+        .terminator(csv::Terminator::Any(b'\n'))
         .trim(csv::Trim::All)
         .from_reader(file);
     let wrong = |line: u64, message: &str| Cut::Wrong {

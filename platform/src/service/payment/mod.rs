@@ -9,5 +9,6 @@ pub mod partner_order;
 pub mod partner_token;
 pub mod qr_partner;
 pub mod reversal;
+pub mod stats;
 pub mod transaction;
 pub mod unmatched_payment;

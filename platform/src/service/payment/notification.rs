@@ -1,17 +1,21 @@
 //! Notifications: what boxes are told of payments, from the outbox to the acknowledgement.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::announcement::AnnouncementWindow;
+use domain::announcement::{AnnouncementWindow, NotificationStatus};
 use domain::transaction::TransactionStatus;
 use serde_json::json;
 use wire::ids::{DeviceId, EventId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
 use wire::{DownlinkMessage, Encoding};
 
+use super::stats::{self, Step};
 use crate::service::signal::Signal;
 use crate::service::{Context, Error, Noun, Result, Unit};
-use crate::store::payment::notification::{Ack, Announcement, Due, Notification};
+use crate::store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
 use crate::store::{self, Page, Scope};
 
 /// How many announcements are read from the outbox at once.
@@ -31,6 +35,8 @@ pub struct Send {
     /// For how long it is of use, seconds.
     pub expires_s: u32,
     attempts: i32,
+    created_at: DateTime<Utc>,
+    replay: bool,
 }
 
 /// A payment that is to be announced.
@@ -141,14 +147,35 @@ fn seal(
         payload: payload.into(),
         expires_s: u32::try_from(left).unwrap_or(u32::MAX),
         attempts: due.attempts,
+        created_at: due.created_at,
+        replay: due.replay,
     })
 }
 
-/// Notes that announcements were handed to the wire, and when each is tried again.
+/// Notes that announcements were handed to the wire, and when each is tried again: later each time, because nobody
+/// knows whether the box is there.
 ///
 /// # Errors
 /// The database's.
 pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
+    let resend = context.settings().resend;
+    mark(context, sends, |attempts| resend.wait_after(attempts)).await
+}
+
+/// Notes that announcements were put into an answer to a box, which came for it and will come again.
+///
+/// # Errors
+/// The database's.
+pub(in crate::service) async fn mark_told(context: &Context, sends: &[Send]) -> Result<()> {
+    let first = context.settings().resend.first;
+    mark(context, sends, |_| first).await
+}
+
+async fn mark(
+    context: &Context,
+    sends: &[Send],
+    wait_after: impl Fn(u32) -> Duration,
+) -> Result<()> {
     if sends.is_empty() {
         return Ok(());
     }
@@ -156,15 +183,16 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
     let next: Vec<DateTime<Utc>> = sends
         .iter()
-        .map(|send| {
-            now + context
-                .settings()
-                .resend
-                .wait_after(send.attempts.unsigned_abs() + 1)
-        })
+        .map(|send| now + wait_after(send.attempts.unsigned_abs() + 1))
         .collect();
     let mut conn = context.pool().acquire().await?;
     store::payment::notification::mark_sent(&mut conn, &events, &next, now).await?;
+    for send in sends
+        .iter()
+        .filter(|send| send.attempts == 0 && !send.replay)
+    {
+        stats::observe(Step::Sent, send.created_at, now);
+    }
     Ok(())
 }
 
@@ -221,10 +249,15 @@ pub async fn acknowledge_one(
 /// # Errors
 /// The database's; then none of them is taken.
 pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>> {
+    let now = context.clock().now();
     let mut tx = context.transaction().await?;
-    let owned =
-        store::payment::notification::acknowledge(&mut tx, acks, context.clock().now()).await?;
+    let taken = store::payment::notification::acknowledge(&mut tx, acks, now).await?;
     tx.commit().await?;
+    let owned: HashSet<EventId> = taken.iter().map(|one| one.event_id).collect();
+    taken
+        .into_iter()
+        .filter_map(|one| one.risen_to)
+        .for_each(|risen| observe(&risen, now));
     Ok(acks
         .iter()
         .map(|ack| ack.event_id)
@@ -232,16 +265,31 @@ pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>
         .collect())
 }
 
+/// Counts what a box said of an announcement. A replay is an operator's doing, and no measure of speed.
+fn observe(risen: &Risen, now: DateTime<Utc>) {
+    if risen.replay {
+        return;
+    }
+    if risen.first {
+        stats::observe(Step::Received, risen.created_at, now);
+    }
+    match risen.status.parse() {
+        Ok(NotificationStatus::Played) => stats::observe(Step::Played, risen.created_at, now),
+        Ok(NotificationStatus::Failed | NotificationStatus::Stale) => stats::count_unheard(1),
+        Ok(_) | Err(_) => {}
+    }
+}
+
 /// Ends announcements that nobody heard in time.
 ///
 /// # Errors
 /// The database's.
 pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
+    let before = context.clock().now() - LATE_ACK;
     let mut conn = context.pool().acquire().await?;
-    Ok(
-        store::payment::notification::end_stale(&mut conn, context.clock().now() - LATE_ACK, limit)
-            .await?,
-    )
+    let ended = store::payment::notification::end_stale(&mut conn, before, limit).await?;
+    stats::count_unheard(ended);
+    Ok(ended)
 }
 
 /// A box's announcements, newest first.

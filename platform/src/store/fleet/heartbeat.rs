@@ -26,6 +26,8 @@ pub struct Beat {
     pub network_strength: Option<i16>,
     pub battery_level: Option<i16>,
     pub extras: Option<Value>,
+    /// How far its clock was ahead of ours, milliseconds.
+    pub clock_skew_ms: Option<i64>,
 }
 
 /// Stores a batch of beats and what the last of each box says of it.
@@ -43,6 +45,7 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
     let states: Vec<Option<String>> = beats.iter().map(|beat| beat.state.clone()).collect();
     let network: Vec<Option<i16>> = beats.iter().map(|beat| beat.network_strength).collect();
     let battery: Vec<Option<i16>> = beats.iter().map(|beat| beat.battery_level).collect();
+    let skews: Vec<Option<i64>> = beats.iter().map(|beat| beat.clock_skew_ms).collect();
     let extras: Vec<Option<Value>> = beats.iter().map(|beat| beat.extras.clone()).collect();
     sqlx::query!(
         "INSERT INTO heartbeats (device_id, received_at, device_time, firmware_version, state, network_strength, battery_level, extras)
@@ -61,15 +64,15 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
     // In device order, so that two batches never wait for each other crosswise.
     sqlx::query!(
         "WITH beats AS (
-             SELECT DISTINCT ON (device_id) * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int2[], $6::int2[])
-                 AS b (device_id, received_at, firmware_version, state, network_strength, battery_level)
+             SELECT DISTINCT ON (device_id) * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int2[], $6::int2[], $7::int8[])
+                 AS b (device_id, received_at, firmware_version, state, network_strength, battery_level, clock_skew_ms)
              ORDER BY device_id, received_at DESC),
          locked AS (
              SELECT p.device_id FROM device_presence p JOIN beats USING (device_id) ORDER BY p.device_id FOR UPDATE OF p)
          UPDATE device_presence p SET last_seen_at = b.received_at,
              firmware_version = coalesce(b.firmware_version, p.firmware_version), state = coalesce(b.state, p.state),
              network_strength = coalesce(b.network_strength, p.network_strength),
-             battery_level = coalesce(b.battery_level, p.battery_level)
+             battery_level = coalesce(b.battery_level, p.battery_level), clock_skew_ms = b.clock_skew_ms
          FROM beats b JOIN locked l USING (device_id) WHERE p.device_id = b.device_id",
         &devices,
         &received,
@@ -77,6 +80,7 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
         &states as &[Option<String>],
         &network as &[Option<i16>],
         &battery as &[Option<i16>],
+        &skews as &[Option<i64>],
     )
     .execute(conn)
     .await?;

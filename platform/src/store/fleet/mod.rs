@@ -1,6 +1,7 @@
 //! The boxes: identity, presence, orders and configuration.
 
 pub mod activation;
+pub mod alert;
 pub mod binding;
 pub mod bulk_command;
 pub mod command;
@@ -10,7 +11,11 @@ pub mod credential;
 pub mod crl;
 pub mod device;
 pub mod firmware;
+pub mod health;
 pub mod heartbeat;
+pub mod heartbeat_hour;
 pub mod observer;
 pub mod presence;
 pub mod session;
+pub mod summary;
+pub mod waiting;

@@ -173,7 +173,8 @@ pub async fn end_leftovers(
                  expires_at = $2::timestamptz + make_interval(secs => session_expiry_s::double precision)
              WHERE node = $1 AND connected RETURNING device_id),
          offline AS (
-             UPDATE device_presence p SET online = false FROM ended e WHERE p.device_id = e.device_id AND p.online
+             UPDATE device_presence p SET online = false FROM ended e JOIN devices d ON d.id = e.device_id
+             WHERE p.device_id = e.device_id AND p.online AND d.communication_mode = 'mqtt'
              RETURNING p.device_id)
          INSERT INTO device_events (device_id, at, kind, details)
          SELECT device_id, $2::timestamptz, 'offline', '{\"reason\": \"platform_restart\"}'::jsonb FROM offline",

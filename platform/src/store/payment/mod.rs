@@ -6,5 +6,6 @@ pub mod incident;
 pub mod notification;
 pub mod partner_order;
 pub mod partner_token;
+pub mod stats;
 pub mod transaction;
 pub mod unmatched_payment;

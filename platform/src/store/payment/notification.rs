@@ -96,6 +96,7 @@ pub struct Due {
     pub paid_at: DateTime<Utc>,
     pub replay: bool,
     pub attempts: i32,
+    pub created_at: DateTime<Utc>,
     pub delayed_after: DateTime<Utc>,
     pub announce_until: DateTime<Utc>,
     pub payload_encoding: String,
@@ -117,7 +118,7 @@ pub async fn due(
     sqlx::query_as!(
         Due,
         "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
-                n.replay, n.attempts, n.delayed_after, n.announce_until, d.payload_encoding
+                n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
          FROM notifications n JOIN devices d ON d.id = n.device_id
          WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
            AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
@@ -193,8 +194,30 @@ pub struct Ack {
     pub reason: Option<String>,
 }
 
-/// Takes acknowledgements: the rank only rises (received < failed, stale < played). Returns the events
-/// that belong to the box that spoke of them; the others are not this box's to acknowledge.
+/// What became of an announcement by an acknowledgement.
+#[derive(Debug, Clone)]
+pub struct Acknowledged {
+    /// The announcement, which is the box's that spoke of it.
+    pub event_id: EventId,
+    /// What is known of it now, when that is more than before.
+    pub risen_to: Option<Risen>,
+}
+
+/// A step on an announcement's way.
+#[derive(Debug, Clone)]
+pub struct Risen {
+    /// received, failed, stale or played.
+    pub status: String,
+    /// Whether this is the first that the box said of it.
+    pub first: bool,
+    /// Whether it is a replay.
+    pub replay: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Takes acknowledgements: the rank only rises (received < failed, stale < played). Returns those of events that belong
+/// to the box that spoke of them; the others are not this box's to acknowledge.
 ///
 /// # Errors
 /// The database's.
@@ -202,13 +225,13 @@ pub async fn acknowledge(
     conn: &mut PgConnection,
     acks: &[Ack],
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<EventId>> {
+) -> sqlx::Result<Vec<Acknowledged>> {
     let events: Vec<Uuid> = acks.iter().map(|ack| ack.event_id.as_uuid()).collect();
     let devices: Vec<Uuid> = acks.iter().map(|ack| ack.device_id.as_uuid()).collect();
     let statuses: Vec<String> = acks.iter().map(|ack| ack.status.clone()).collect();
     let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
     let reasons: Vec<Option<String>> = acks.iter().map(|ack| ack.reason.clone()).collect();
-    let rows = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"WITH said AS (
              SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
                  AS a (event_id, device_id, status, played_at, reason)),
@@ -226,8 +249,11 @@ pub async fn acknowledge(
                  received_at = coalesce(n.received_at, $6),
                  played_at = CASE r.status WHEN 'played' THEN coalesce(r.played_at, $6) ELSE n.played_at END,
                  acked_at = CASE WHEN r.new >= 2 THEN $6 ELSE n.acked_at END
-             FROM ranked r WHERE n.event_id = r.event_id)
-         SELECT event_id FROM owned"#,
+             FROM ranked r WHERE n.event_id = r.event_id
+             RETURNING n.event_id, n.status, n.received_at = $6 AS first, n.replay, n.created_at)
+         SELECT o.event_id AS "event_id!", r.status AS "status?", r.first AS "first?", r.replay AS "replay?",
+                r.created_at AS "created_at?"
+         FROM owned o LEFT JOIN risen r USING (event_id)"#,
         &events,
         &devices,
         &statuses,
@@ -237,7 +263,21 @@ pub async fn acknowledge(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(EventId::from_uuid).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Acknowledged {
+            event_id: row.event_id.into(),
+            risen_to: row
+                .status
+                .zip(row.created_at)
+                .map(|(status, created_at)| Risen {
+                    status,
+                    first: row.first.unwrap_or(false),
+                    replay: row.replay.unwrap_or(false),
+                    created_at,
+                }),
+        })
+        .collect())
 }
 
 /// Closes the outbox of an ended binding: nothing of it is announced any more.

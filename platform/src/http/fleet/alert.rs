@@ -1,0 +1,80 @@
+//! `/admin/alerts`: what somebody has to look at.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::{AlertId, DeviceId, MerchantId};
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::{DeviceRead, DeviceWrite};
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::ApiError;
+use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::json::{Action, Nothing};
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::fleet::alert::{self, Wanted};
+use crate::store::fleet::alert::Alert;
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Alerts")
+        .get(
+            "/admin/alerts",
+            list,
+            "What is wrong with boxes, newest first",
+            &[],
+        )
+        .post(
+            "/admin/alerts/{alert_id}/acknowledge",
+            acknowledge,
+            "Says that somebody knows of it; it is closed when it is over",
+            &[],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    /// `open` or `closed`.
+    state: Option<String>,
+    /// `offline`, `unheard_payment`, `certificate_expiring`, `battery_low` or `flapping`.
+    kind: Option<String>,
+    device_id: Option<DeviceId>,
+    merchant_id: Option<MerchantId>,
+    acknowledged: Option<bool>,
+}
+
+async fn list(
+    _: Staff<DeviceRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Alert>, ApiError> {
+    let wanted = Wanted {
+        state: query.state,
+        kind: query.kind,
+        device_id: query.device_id,
+        merchant_id: query.merchant_id,
+        acknowledged: query.acknowledged,
+    };
+    let rows = alert::list(&context, wanted, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.opened_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn acknowledge(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<AlertId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<Alert>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let known = alert::acknowledge(&mut unit, id).await?;
+    let reply = envelope::ok(&known)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}

@@ -1,0 +1,90 @@
+//! Alerts: looked for by a job, closed by it too, acknowledged by people.
+
+use domain::alert::{AlertKind, AlertState};
+use serde_json::json;
+use uuid::Uuid;
+use wire::ids::{AlertId, DeviceId, MerchantId};
+
+use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::store::fleet::alert::{Alert, Filter};
+use crate::store::{self, Page};
+
+/// Looks at the fleet once: closes what is over, opens up to `limit` alerts of each kind. It can be run at any time, by
+/// several processes at once; a box has one open alert of a kind at most.
+///
+/// # Errors
+/// The database's; the next look goes on.
+pub async fn look(context: &Context, limit: i64) -> Result<()> {
+    let policy = context.settings().health;
+    for kind in AlertKind::ALL.iter().copied() {
+        let now = context.clock().now();
+        let mut conn = context.pool().acquire().await?;
+        let closed = store::fleet::health::close(&mut conn, kind, &policy, now).await?;
+        let findings = store::fleet::health::find(&mut conn, kind, &policy, now, limit).await?;
+        let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
+        let opened =
+            store::fleet::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
+        metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
+        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(closed);
+    }
+    Ok(())
+}
+
+/// Which alerts are wanted, as a client says it.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each is a filter of the same name")]
+pub struct Wanted {
+    pub state: Option<String>,
+    pub kind: Option<String>,
+    pub device_id: Option<DeviceId>,
+    pub merchant_id: Option<MerchantId>,
+    pub acknowledged: Option<bool>,
+}
+
+/// Alerts, newest first.
+///
+/// # Errors
+/// A state or kind that does not exist.
+pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<Alert>> {
+    let mut checks = Checks::default();
+    let state: Option<AlertState> = wanted
+        .state
+        .as_deref()
+        .and_then(|text| checks.parse("state", text));
+    let kind: Option<AlertKind> = wanted
+        .kind
+        .as_deref()
+        .and_then(|text| checks.parse("kind", text));
+    checks.finish()?;
+    let filter = Filter {
+        open: state.map(|state| state == AlertState::Open),
+        kind: kind.map(|kind| kind.to_string()),
+        device_id: wanted.device_id,
+        merchant_id: wanted.merchant_id,
+        acknowledged: wanted.acknowledged,
+    };
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::alert::list(&mut conn, None, &filter, page).await?)
+}
+
+/// Notes that somebody knows of an alert. Saying it again changes nothing: the first one stays.
+///
+/// # Errors
+/// [`Noun::Alert`] not found.
+pub async fn acknowledge(unit: &mut Unit, id: AlertId) -> Result<Alert> {
+    let now = unit.now();
+    let by = unit.actor_name().to_owned();
+    let first = store::fleet::alert::acknowledge(unit.conn(), id, &by, now).await?;
+    let one = Page {
+        limit: 1,
+        after: None,
+    };
+    let mut found =
+        store::fleet::alert::list(unit.conn(), Some(id), &Filter::default(), one).await?;
+    let alert = found.pop().ok_or(Error::NotFound(Noun::Alert))?;
+    if first {
+        unit.audit("alert.acknowledge", id, None, Some(json!(alert)))
+            .await?;
+    }
+    Ok(alert)
+}

@@ -1,0 +1,159 @@
+//! What a box on HTTP is told: what it would have heard by MQTT, in the same signed envelopes, in the answer to its beat.
+//!
+//! Whether an answer arrived is not known here. What is not acknowledged is told again, payments with each beat that
+//! comes later than [`ResendPolicy::first`] after the last: the box is there, and it does not have it yet. So a box
+//! that beats misses no payment that it could still announce, however many answers are lost on the way.
+//!
+//! [`ResendPolicy::first`]: domain::announcement::ResendPolicy::first
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use wire::Encoding;
+use wire::ids::DeviceId;
+use wire::message::Heartbeat;
+
+use super::heartbeat::{beat, store_batch};
+use super::waiting::{Place, Waited};
+use super::{command, config};
+use crate::service::payment::notification;
+use crate::service::{Context, Result};
+use crate::store;
+
+/// How many boxes are looked at in one statement.
+const LOOK_MAX: usize = 4096;
+
+/// What a box on HTTP is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatAnswer)]
+pub struct Poll {
+    /// By the platform's clock.
+    pub server_time: DateTime<Utc>,
+    /// Commands that wait for it.
+    #[schema(value_type = Vec<Object>)]
+    pub commands: Vec<Box<RawValue>>,
+    /// Payments to announce, in sequence order.
+    #[schema(value_type = Vec<Object>)]
+    pub notifications: Vec<Box<RawValue>>,
+    /// The version of the configuration that it should have.
+    pub config_version: i64,
+    /// Whether that is news to the box, as far as it has said.
+    #[serde(skip)]
+    config_is_due: bool,
+}
+
+impl Poll {
+    fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.notifications.is_empty() && !self.config_is_due
+    }
+}
+
+/// A box's place among those that wait for up to `wait`; none when it does not want to, or cannot. It is taken before
+/// the first look, so that nothing that is committed in between is slept through.
+pub fn enter(context: &Context, device_id: DeviceId, wait: Duration) -> Option<Place> {
+    if wait.is_zero() {
+        return None;
+    }
+    context.signals().waiting().enter(device_id)
+}
+
+/// Takes a beat over HTTP, and shows a box on HTTP as online.
+///
+/// # Errors
+/// The database's.
+pub async fn take(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) -> Result<()> {
+    let now = context.clock().now();
+    store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::presence::has_beaten(&mut conn, device_id, now).await?;
+    Ok(())
+}
+
+/// What is due to a box now; at once when there is something, otherwise when there is, or at `deadline`. While it
+/// waits it holds no connection to the database. `still_may` says whether the box may be told anything yet after a
+/// wait.
+///
+/// # Errors
+/// The database's, and what `still_may` says.
+pub async fn tell<F, A>(
+    context: &Context,
+    device_id: DeviceId,
+    place: Option<Place>,
+    deadline: Instant,
+    still_may: F,
+) -> Result<Poll>
+where
+    F: Fn() -> A,
+    A: Future<Output = Result<()>>,
+{
+    loop {
+        let told = look(context, device_id).await?;
+        let Some(place) = place.as_ref().filter(|_| told.is_empty()) else {
+            return Ok(told);
+        };
+        let waited = place.wait(deadline).await;
+        still_may().await?;
+        if waited == Waited::Over {
+            let server_time = context.clock().now();
+            return Ok(Poll {
+                server_time,
+                ..told
+            });
+        }
+    }
+}
+
+async fn look(context: &Context, device_id: DeviceId) -> Result<Poll> {
+    let devices = [device_id];
+    let sends = notification::due_as(context, &devices, false, Some(Encoding::Json)).await?;
+    let notifications = raw(sends.iter().map(|send| &send.payload))?;
+    notification::mark_told(context, &sends).await?;
+    let orders = command::due_as(context, &devices, false, Some(Encoding::Json)).await?;
+    let commands = raw(orders.iter().map(|order| &order.payload))?;
+    command::mark_sent(context, &orders).await?;
+    let pushes = config::due(context, &devices, false).await?;
+    config::mark_sent(context, &pushes).await?;
+    let mut conn = context.pool().acquire().await?;
+    let config_version = store::fleet::config::find(&mut conn, device_id)
+        .await?
+        .map_or(0, |desired| desired.version);
+    Ok(Poll {
+        server_time: context.clock().now(),
+        commands,
+        notifications,
+        config_version,
+        config_is_due: !pushes.is_empty(),
+    })
+}
+
+/// Signed envelopes, as they are.
+fn raw<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Box<RawValue>>> {
+    payloads
+        .map(|payload| serde_json::from_slice(payload))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| anyhow::Error::from(error).into())
+}
+
+/// Wakes the boxes that wait and have something due: what is told again, what another process committed, and what a
+/// lost signal would have told.
+///
+/// # Errors
+/// The database's.
+pub async fn wake_due(context: &Context) -> Result<()> {
+    let waiting = context.signals().waiting();
+    let devices = waiting.devices();
+    metrics::gauge!("long_polls_waiting").set(u32::try_from(devices.len()).unwrap_or(u32::MAX));
+    for some in devices.chunks(LOOK_MAX) {
+        let now = context.clock().now();
+        let mut conn = context.pool().acquire().await?;
+        for device_id in store::fleet::waiting::with_something_due(&mut conn, some, now).await? {
+            waiting.wake(device_id);
+        }
+    }
+    Ok(())
+}

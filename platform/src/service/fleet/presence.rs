@@ -1,0 +1,43 @@
+//! Presence: who is there, and the history of comings and goings.
+
+use domain::validation::FieldError;
+use wire::ids::DeviceId;
+
+use crate::service::{Context, Error, Noun, Result};
+use crate::store::fleet::presence::DeviceEvent;
+use crate::store::{self, Page};
+
+/// The longest name of a kind of event, bytes.
+const KIND_LEN_MAX: usize = 40;
+
+/// Shows as offline up to `limit` boxes on HTTP that have missed three beats.
+///
+/// # Errors
+/// The database's.
+pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
+    let interval_s = context.settings().beat_interval_s();
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::presence::end_silent(&mut conn, interval_s, now, limit).await?)
+}
+
+/// A box's history, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found; a kind that cannot be one.
+pub async fn events(
+    context: &Context,
+    device_id: DeviceId,
+    kind: Option<&str>,
+    page: Page,
+) -> Result<Vec<DeviceEvent>> {
+    if kind.is_some_and(|kind| kind.is_empty() || kind.len() > KIND_LEN_MAX) {
+        let problem = format!("1 to {KIND_LEN_MAX} bytes");
+        return Err(Error::Validation(vec![FieldError::new("kind", problem)]));
+    }
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::fleet::presence::events(&mut conn, device_id, kind, page).await?)
+}

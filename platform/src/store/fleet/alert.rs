@@ -1,0 +1,241 @@
+//! Alerts: opened once for each box and kind, listed, acknowledged. What opens and closes them is in
+//! [`super::health`].
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::ids::{AlertId, DeviceId, MerchantId, OutletId, TerminalId};
+
+use crate::store::Page;
+
+/// An alert, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Alert {
+    pub id: AlertId,
+    #[schema(value_type = domain::alert::AlertKind)]
+    pub kind: String,
+    #[schema(value_type = domain::alert::AlertState)]
+    pub state: String,
+    pub device_id: DeviceId,
+    pub serial_number: String,
+    /// Where the box stands now.
+    pub merchant_id: Option<MerchantId>,
+    pub outlet_id: Option<OutletId>,
+    pub terminal_id: Option<TerminalId>,
+    /// When what it tells of began.
+    pub since: DateTime<Utc>,
+    #[schema(value_type = Object)]
+    pub details: Value,
+    pub opened_at: DateTime<Utc>,
+    pub closed_at: Option<DateTime<Utc>>,
+    pub acknowledged_at: Option<DateTime<Utc>>,
+    pub acknowledged_by: Option<String>,
+}
+
+struct Row {
+    id: Uuid,
+    kind: String,
+    state: String,
+    device_id: Uuid,
+    serial_number: String,
+    merchant_id: Option<Uuid>,
+    outlet_id: Option<Uuid>,
+    terminal_id: Option<Uuid>,
+    since: DateTime<Utc>,
+    details: Value,
+    opened_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    acknowledged_at: Option<DateTime<Utc>>,
+    acknowledged_by: Option<String>,
+}
+
+impl From<Row> for Alert {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            kind: row.kind,
+            state: row.state,
+            device_id: row.device_id.into(),
+            serial_number: row.serial_number,
+            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+            outlet_id: row.outlet_id.map(OutletId::from_uuid),
+            terminal_id: row.terminal_id.map(TerminalId::from_uuid),
+            since: row.since,
+            details: row.details,
+            opened_at: row.opened_at,
+            closed_at: row.closed_at,
+            acknowledged_at: row.acknowledged_at,
+            acknowledged_by: row.acknowledged_by,
+        }
+    }
+}
+
+/// Something wrong with a box.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Which box.
+    pub device_id: DeviceId,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What is known of it.
+    pub details: Value,
+}
+
+/// Opens an alert for each finding whose box has no open one of this kind; says how many. `ids` are as many as
+/// `findings`.
+///
+/// # Errors
+/// The database's.
+pub async fn open(
+    conn: &mut PgConnection,
+    kind: &str,
+    ids: &[Uuid],
+    findings: &[Finding],
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let devices: Vec<Uuid> = findings.iter().map(|one| one.device_id.as_uuid()).collect();
+    let since: Vec<DateTime<Utc>> = findings.iter().map(|one| one.since).collect();
+    let details: Vec<Value> = findings.iter().map(|one| one.details.clone()).collect();
+    let result = sqlx::query!(
+        "INSERT INTO alerts (id, device_id, kind, since, details, opened_at)
+         SELECT id, device_id, $5, since, details, $6
+         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::jsonb[]) AS f (id, device_id, since, details)
+         ON CONFLICT (device_id, kind) WHERE closed_at IS NULL DO NOTHING",
+        ids,
+        &devices,
+        &since,
+        &details,
+        kind,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Which alerts a list shows.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each is a filter of the same name")]
+pub struct Filter {
+    pub open: Option<bool>,
+    pub kind: Option<String>,
+    pub device_id: Option<DeviceId>,
+    pub merchant_id: Option<MerchantId>,
+    pub acknowledged: Option<bool>,
+}
+
+/// Alerts, newest first, or only the one with `id`.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    conn: &mut PgConnection,
+    id: Option<AlertId>,
+    filter: &Filter,
+    page: Page,
+) -> sqlx::Result<Vec<Alert>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!", a.device_id,
+                  d.serial_number, b.merchant_id AS "merchant_id?", b.outlet_id AS "outlet_id?",
+                  b.terminal_id AS "terminal_id?", a.since, a.details, a.opened_at, a.closed_at,
+                  a.acknowledged_at, a.acknowledged_by
+           FROM alerts a
+           JOIN devices d ON d.id = a.device_id
+           LEFT JOIN bindings b ON b.device_id = a.device_id AND b.unbound_at IS NULL
+           WHERE ($1::uuid IS NULL OR a.id = $1)
+             AND ($2::boolean IS NULL OR (a.closed_at IS NULL) = $2)
+             AND ($3::text IS NULL OR a.kind = $3)
+             AND ($4::uuid IS NULL OR a.device_id = $4)
+             AND ($5::uuid IS NULL OR b.merchant_id = $5)
+             AND ($6::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $6)
+             AND ($7::timestamptz IS NULL OR (a.opened_at, a.id) < ($7, $8::uuid))
+           ORDER BY a.opened_at DESC, a.id DESC LIMIT $9"#,
+        id.map(AlertId::as_uuid),
+        filter.open,
+        filter.kind,
+        filter.device_id.map(DeviceId::as_uuid),
+        filter.merchant_id.map(MerchantId::as_uuid),
+        filter.acknowledged,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Alert::from).collect())
+}
+
+/// Notes who knows of an alert; the first one stays. `false` when somebody did before, or there is no such alert.
+///
+/// # Errors
+/// The database's.
+pub async fn acknowledge(
+    conn: &mut PgConnection,
+    id: AlertId,
+    by: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE alerts SET acknowledged_at = $3, acknowledged_by = $2 WHERE id = $1 AND acknowledged_at IS NULL",
+        id.as_uuid(),
+        by,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// How many alerts of one kind are open.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OpenAlerts {
+    /// The kind.
+    #[schema(value_type = domain::alert::AlertKind)]
+    pub kind: String,
+    /// How many.
+    pub open: i64,
+}
+
+/// The open alerts by kind, of all boxes or of a merchant's.
+///
+/// # Errors
+/// The database's.
+pub async fn count_open(
+    conn: &mut PgConnection,
+    merchant_id: Option<MerchantId>,
+) -> sqlx::Result<Vec<OpenAlerts>> {
+    sqlx::query_as!(
+        OpenAlerts,
+        r#"SELECT a.kind, count(*) AS "open!" FROM alerts a
+           WHERE a.closed_at IS NULL AND ($1::uuid IS NULL OR EXISTS (
+               SELECT 1 FROM bindings b WHERE b.device_id = a.device_id AND b.unbound_at IS NULL AND b.merchant_id = $1))
+           GROUP BY a.kind ORDER BY a.kind"#,
+        merchant_id.map(MerchantId::as_uuid)
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Forgets up to `limit` alerts that were closed before `before`.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE closed_at < $1 LIMIT $2)",
+        before,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}

@@ -1,0 +1,37 @@
+//! What boxes that wait on HTTP are to be told.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wire::ids::DeviceId;
+
+/// Those among `devices` for which there is something due by `now`: a payment, an order, a configuration.
+///
+/// # Errors
+/// The database's.
+pub async fn with_something_due(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<DeviceId>> {
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query_scalar!(
+        r#"SELECT due.device_id AS "device_id!" FROM (
+               SELECT device_id FROM notifications
+               WHERE status IN ('pending', 'sent', 'received') AND status <> 'received'
+                 AND next_attempt_at <= $2 AND announce_until > $2 AND device_id = ANY($1)
+               UNION
+               SELECT device_id FROM commands
+               WHERE status IN ('queued', 'sent') AND next_attempt_at <= $2 AND expires_at > $2 AND device_id = ANY($1)
+               UNION
+               SELECT device_id FROM device_configs
+               WHERE next_attempt_at <= $2 AND applied_version IS DISTINCT FROM version
+                 AND rejected_version IS DISTINCT FROM version AND device_id = ANY($1)
+           ) due JOIN devices d ON d.id = due.device_id WHERE d.status = 'active'"#,
+        &devices,
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+}

@@ -1,0 +1,219 @@
+//! Boxes that beat, and say what they hear.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use rumqttc::Publish;
+use tests::api::Api;
+use tests::line::Line;
+use tests::provision::Provisioned;
+use tests::server::Server;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, Extras, Heartbeat, PaymentAck};
+use wire::{
+    DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
+    VerifyingKeys,
+};
+
+use crate::report::{Counters, Measured, Report};
+
+/// How many boxes are made or connected at a time.
+const AT_A_TIME: usize = 16;
+
+/// When callbacks were sent.
+pub(crate) type Sent = Arc<Mutex<HashMap<TransactionId, Instant>>>;
+
+/// A box that is paid.
+#[derive(Clone)]
+pub(crate) struct Customer {
+    pub(crate) api: Api,
+    pub(crate) device_id: DeviceId,
+}
+
+/// Connected boxes, each in a task of its own.
+pub(crate) struct Fleet {
+    pub(crate) customers: Vec<Customer>,
+    pub(crate) sent: Sent,
+    period: watch::Sender<Option<Duration>>,
+}
+
+impl Fleet {
+    /// Makes and connects them; the first `paid` stand at tills.
+    pub(crate) async fn switch_on(
+        server: &Server,
+        boxes: usize,
+        paid: usize,
+        report: &Report,
+    ) -> anyhow::Result<Self> {
+        let admin = server.api("admin")?;
+        let outlet = server
+            .demo
+            .merchants
+            .first()
+            .and_then(|merchant| merchant.outlet_ids.first());
+        let outlet = outlet.context("the demo has no outlet")?.as_str();
+        let (period, _) = watch::channel(None);
+        let sent = Sent::default();
+        let customers: Vec<Option<Customer>> = stream::iter(0..boxes)
+            .map(|number| {
+                let (admin, sent, period) = (admin.clone(), Arc::clone(&sent), period.subscribe());
+                let (counters, times) = (Arc::clone(&report.counters), report.sender.clone());
+                async move {
+                    let place = (number < paid).then_some(outlet);
+                    let made = Provisioned::new(server, &admin, number, place).await?;
+                    let line = made.connect(server).await?;
+                    let soundbox = Soundbox {
+                        line,
+                        device_id: made.device_id,
+                        keys: made.keys,
+                        counters,
+                        times,
+                        sent,
+                        heard: HashSet::new(),
+                    };
+                    tokio::spawn(soundbox.live(period));
+                    anyhow::Ok(place.map(|_| Customer {
+                        api: made.api,
+                        device_id: made.device_id,
+                    }))
+                }
+            })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(Self {
+            customers: customers.into_iter().flatten().collect(),
+            sent,
+            period,
+        })
+    }
+
+    /// From now on each beats with this period, at a moment of its own.
+    pub(crate) fn beat_every(&self, period: Duration) {
+        self.period.send_replace(Some(period));
+    }
+
+    /// From now on none does; what is paid is still heard.
+    pub(crate) fn stop_beating(&self) {
+        self.period.send_replace(None);
+    }
+}
+
+struct Soundbox {
+    line: Line,
+    device_id: DeviceId,
+    keys: VerifyingKeys,
+    counters: Arc<Counters>,
+    times: mpsc::UnboundedSender<Measured>,
+    sent: Sent,
+    heard: HashSet<EventId>,
+}
+
+impl Soundbox {
+    /// Until the fleet is gone.
+    async fn live(mut self, mut period: watch::Receiver<Option<Duration>>) {
+        let mut next: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                changed = period.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    next = period.borrow_and_update().map(|period| Instant::now() + period.mul_f64(rand::random()));
+                }
+                () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {
+                    let length = *period.borrow();
+                    next = next.zip(length).map(|(last, length)| last + length);
+                    if !self.beat().await {
+                        self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                }
+                publish = self.line.hear_if_any() => match publish {
+                    Some(publish) => self.hear(&publish).await,
+                    None => {
+                        self.counters.broken.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn beat(&mut self) -> bool {
+        let Some((topic, payload)) = beat(self.device_id) else {
+            return false;
+        };
+        let start = Instant::now();
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+        let acknowledged = self.line.publish(&topic, payload).await;
+        if acknowledged {
+            self.counters.acknowledged.fetch_add(1, Ordering::Relaxed);
+            let _ = self.times.send(Measured::Beat(start.elapsed()));
+        }
+        acknowledged
+    }
+
+    /// Acknowledges what it heard, as a box does.
+    async fn hear(&mut self, publish: &Publish) {
+        let at = Instant::now();
+        let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
+        let opened = channel.ok().and_then(|channel| {
+            self.keys
+                .open(self.device_id, channel, &publish.payload)
+                .ok()
+        });
+        self.line.confirm(publish).await;
+        let ack = match opened {
+            Some(DownlinkMessage::PaymentSuccess(payment)) => {
+                if self.heard.insert(payment.event_id) {
+                    let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(start) = sent.get(&payment.transaction_id) {
+                        let _ = self
+                            .times
+                            .send(Measured::Payment(at.duration_since(*start)));
+                    }
+                    self.counters.heard.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+                }
+                UplinkMessage::PaymentAck(PaymentAck {
+                    event_id: payment.event_id,
+                    status: AckStatus::Played,
+                    played_at: None,
+                    reason: None,
+                })
+            }
+            Some(DownlinkMessage::ConfigPush(push)) => UplinkMessage::ConfigAck(ConfigAck {
+                version: push.version,
+                status: ConfigAckStatus::Applied,
+                reason: None,
+            }),
+            _ => return,
+        };
+        if let Ok(bytes) = ack.encode(Encoding::Json) {
+            let topic = Topic::new(self.device_id, ack.channel()).to_string();
+            self.line.publish(&topic, bytes).await;
+        }
+    }
+}
+
+/// A beat's topic and payload.
+pub(crate) fn beat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
+    let beat = UplinkMessage::Heartbeat(Heartbeat {
+        device_id,
+        timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
+        firmware_version: "1.0.3".to_owned(),
+        state: "idle".to_owned(),
+        network_strength: Some(78),
+        battery_level: Some(92),
+        extras: Extras::default(),
+    });
+    let topic = Topic::new(device_id, beat.channel()).to_string();
+    Some((topic, beat.encode(Encoding::Json).ok()?))
+}

@@ -1,0 +1,150 @@
+//! Beats as fast as they go, each acknowledged after its commit, beside the same rows written one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sqlx::{Connection as _, PgConnection};
+use tests::line::Line;
+use tests::provision::Provisioned;
+use tests::server::Server;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wire::DeviceId;
+
+use crate::fleet::beat;
+
+/// How many boxes flood, and how many beats each has on its way: below the platform's limit of 64.
+const BOXES: usize = 200;
+const ON_THE_WAY: usize = 40;
+/// Boxes of this kind are numbered from here.
+const FIRST: usize = 900_000;
+/// Writers of one row a commit, beside each other.
+const WRITERS: usize = 16;
+
+/// Measures both; what is not well.
+pub(crate) async fn run(
+    server: &Server,
+    database: &mut PgConnection,
+    time: Duration,
+) -> anyhow::Result<Vec<String>> {
+    let admin = server.api("admin")?;
+    let lines: Vec<(DeviceId, Line)> = stream::iter(FIRST..FIRST + BOXES)
+        .map(|number| {
+            let admin = admin.clone();
+            async move {
+                let made = Provisioned::new(server, &admin, number, None).await?;
+                anyhow::Ok((made.device_id, made.connect(server).await?))
+            }
+        })
+        .buffer_unordered(16)
+        .try_collect()
+        .await?;
+    let before: i64 = count(database).await?;
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let start = Instant::now();
+    let end = start + time;
+    let mut boxes = JoinSet::new();
+    for (device_id, line) in lines {
+        boxes.spawn(flood(line, device_id, end, Arc::clone(&acknowledged)));
+    }
+    let mut broken = 0_u64;
+    while let Some(ended) = boxes.join_next().await {
+        broken += u64::from(!matches!(ended, Ok(true)));
+    }
+    let beats = acknowledged.load(Ordering::Relaxed);
+    let per_s = rate(beats, start.elapsed());
+    let stored = count(database).await? - before;
+    let one = one_by_one(server, 1, time).await?;
+    let many = one_by_one(server, WRITERS, time).await?;
+    println!(
+        "beats over MQTT/TLS, each PUBACKed after its commit        {per_s:>8}/s  ({BOXES} boxes)"
+    );
+    println!("one row a commit, one connection                           {one:>8}/s");
+    println!("one row a commit, {WRITERS} connections                           {many:>8}/s");
+    let mut problems = Vec::new();
+    if broken > 0 {
+        problems.push(format!("{broken} connections ended in the flood"));
+    }
+    if stored < i64::try_from(beats)? {
+        problems.push(format!(
+            "{beats} beats of the flood were acknowledged, and {stored} are in Postgres"
+        ));
+    }
+    Ok(problems)
+}
+
+async fn count(database: &mut PgConnection) -> anyhow::Result<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM heartbeats")
+        .fetch_one(database)
+        .await?)
+}
+
+/// Whole ones a second.
+fn rate(number: u64, time: Duration) -> u128 {
+    u128::from(number) * 1_000 / time.as_millis().max(1)
+}
+
+/// Whether all that was sent was acknowledged.
+async fn flood(
+    mut line: Line,
+    device_id: DeviceId,
+    end: Instant,
+    acknowledged: Arc<AtomicU64>,
+) -> bool {
+    let Some((topic, payload)) = beat(device_id) else {
+        return false;
+    };
+    let mut on_the_way = 0;
+    loop {
+        while on_the_way < ON_THE_WAY && Instant::now() < end {
+            line.send(&topic, payload.clone()).await;
+            on_the_way += 1;
+        }
+        if on_the_way == 0 {
+            return true;
+        }
+        if !line.acknowledged().await {
+            return false;
+        }
+        on_the_way -= 1;
+        acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Rows like a beat's, a commit for each, on this many connections.
+async fn one_by_one(server: &Server, writers: usize, time: Duration) -> anyhow::Result<u128> {
+    let mut database = PgConnection::connect(&server.demo.database_url).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bench_beats (LIKE heartbeats INCLUDING ALL)")
+        .execute(&mut database)
+        .await?;
+    let start = Instant::now();
+    let end = start + time;
+    let mut tasks = JoinSet::new();
+    for _ in 0..writers {
+        let mut connection = PgConnection::connect(&server.demo.database_url).await?;
+        tasks.spawn(async move {
+            let mut rows = 0_u64;
+            while Instant::now() < end {
+                sqlx::query(
+                    "INSERT INTO bench_beats (device_id, received_at, device_time, firmware_version, state, network_strength, battery_level)
+                     VALUES (gen_random_uuid(), clock_timestamp(), '2026-05-23T10:00:00Z', '1.0.3', 'idle', 78, 92)",
+                )
+                .execute(&mut connection)
+                .await?;
+                rows += 1;
+            }
+            anyhow::Ok(rows)
+        });
+    }
+    let mut rows = 0;
+    while let Some(written) = tasks.join_next().await {
+        rows += written??;
+    }
+    let per_s = rate(rows, start.elapsed());
+    sqlx::query("DROP TABLE bench_beats")
+        .execute(&mut database)
+        .await?;
+    Ok(per_s)
+}

@@ -1,0 +1,185 @@
+//! What is counted, and whether it is well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tests::figures::Figures;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long beats and payments may take to arrive after the last was sent.
+const REST_WITHIN: Duration = Duration::from_secs(15);
+
+/// What the boxes and the payer count.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Beats sent.
+    pub(crate) sent: AtomicI64,
+    /// Beats acknowledged.
+    pub(crate) acknowledged: AtomicI64,
+    /// Connections that ended.
+    pub(crate) broken: AtomicU64,
+    /// Payments answered 200.
+    pub(crate) paid: AtomicI64,
+    /// Requests or callbacks that were not.
+    pub(crate) refused: AtomicU64,
+    /// Payments that reached their box, once each.
+    pub(crate) heard: AtomicI64,
+    /// Payments that reached it again.
+    pub(crate) repeated: AtomicU64,
+}
+
+/// A time that was measured.
+pub(crate) enum Measured {
+    /// From a beat to its PUBACK.
+    Beat(Duration),
+    /// From a callback to the box.
+    Payment(Duration),
+}
+
+/// All of it.
+pub(crate) struct Report {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) sender: mpsc::UnboundedSender<Measured>,
+    measured: mpsc::UnboundedReceiver<Measured>,
+    beats: Figures,
+    payments: Figures,
+    started: Instant,
+    waiting_max: i64,
+    lag_max_ms: i64,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let (sender, measured) = mpsc::unbounded_channel();
+        Self {
+            counters: Arc::default(),
+            sender,
+            measured,
+            beats: Figures::default(),
+            payments: Figures::default(),
+            started: Instant::now(),
+            waiting_max: 0,
+            lag_max_ms: 0,
+        }
+    }
+}
+
+impl Report {
+    /// Takes the times that have come.
+    pub(crate) fn collect(&mut self) {
+        while let Ok(measured) = self.measured.try_recv() {
+            match measured {
+                Measured::Beat(time) => self.beats.add(time),
+                Measured::Payment(time) => self.payments.add(time),
+            }
+        }
+    }
+
+    fn waiting(&self) -> i64 {
+        self.counters.sent.load(Ordering::Relaxed)
+            - self.counters.acknowledged.load(Ordering::Relaxed)
+    }
+
+    fn unheard(&self) -> i64 {
+        self.counters.paid.load(Ordering::Relaxed) - self.counters.heard.load(Ordering::Relaxed)
+    }
+
+    /// A line of how it is now. The database's lag is how old the newest beat in it is.
+    pub(crate) async fn line(&mut self, database: &mut PgConnection) -> anyhow::Result<()> {
+        let lag: Option<i64> = sqlx::query_scalar(
+            "SELECT (extract(epoch FROM clock_timestamp() - max(received_at)) * 1000)::bigint FROM heartbeats
+             WHERE received_at > now() - interval '2 minutes'",
+        )
+        .fetch_one(database)
+        .await?;
+        let lag_ms = lag.unwrap_or_default();
+        self.waiting_max = self.waiting_max.max(self.waiting());
+        self.lag_max_ms = self.lag_max_ms.max(lag_ms);
+        let counters = &self.counters;
+        println!(
+            "{:>5} s  {:>9} beats, {:>5} waiting, lag {:>4} ms  {:>7} paid, {:>4} not heard yet",
+            self.started.elapsed().as_secs(),
+            counters.acknowledged.load(Ordering::Relaxed),
+            self.waiting(),
+            lag_ms,
+            counters.paid.load(Ordering::Relaxed),
+            self.unheard(),
+        );
+        Ok(())
+    }
+
+    /// Waits until everything that was sent has arrived, but not for ever.
+    pub(crate) async fn wait_for_the_rest(&mut self) {
+        let deadline = Instant::now() + REST_WITHIN;
+        while (self.waiting() > 0 || self.unheard() > 0) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.collect();
+    }
+
+    pub(crate) fn print(&self) {
+        println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
+        self.beats.print("beat → PUBACK (it is in Postgres)");
+        self.payments.print("callback sent → in the box's hands");
+        println!(
+            "beats waiting at most {}, database behind at most {} ms, {} payments repeated",
+            self.waiting_max,
+            self.lag_max_ms,
+            self.counters.repeated.load(Ordering::Relaxed)
+        );
+    }
+
+    /// What is not well.
+    pub(crate) async fn problems(
+        &self,
+        database: &mut PgConnection,
+        late_ms: u32,
+    ) -> anyhow::Result<Vec<String>> {
+        let counters = &self.counters;
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM heartbeats")
+            .fetch_one(&mut *database)
+            .await?;
+        let unplayed: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM notifications WHERE status <> 'played'")
+                .fetch_one(database)
+                .await?;
+        let acknowledged = counters.acknowledged.load(Ordering::Relaxed);
+        let mut problems = Vec::new();
+        let mut complain = |bad: bool, text: String| {
+            if bad {
+                problems.push(text);
+            }
+        };
+        complain(
+            self.waiting() > 0,
+            format!("{} beats were not acknowledged", self.waiting()),
+        );
+        complain(
+            stored < acknowledged,
+            format!("{acknowledged} beats were acknowledged, and {stored} are in Postgres"),
+        );
+        complain(
+            self.beats.quantile(0.99) > f64::from(late_ms),
+            format!(
+                "a backlog: beats waited {} ms (p99)",
+                self.beats.quantile(0.99)
+            ),
+        );
+        let broken = counters.broken.load(Ordering::Relaxed);
+        complain(broken > 0, format!("{broken} connections ended"));
+        let refused = counters.refused.load(Ordering::Relaxed);
+        complain(refused > 0, format!("{refused} requests were refused"));
+        complain(
+            self.unheard() > 0,
+            format!("{} payments were not heard", self.unheard()),
+        );
+        complain(
+            unplayed > 0,
+            format!("{unplayed} payments are not played in Postgres"),
+        );
+        Ok(problems)
+    }
+}

@@ -1,0 +1,122 @@
+//! Beats by the hour, and beats that are forgotten.
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use platform::service::fleet::heartbeat::maintain_partitions;
+use serde_json::{Value, json};
+use tests::http_box::HttpBox;
+use tests::{Credentials, World, books, eventually};
+
+async fn beat(world: &World, soundbox: &HttpBox, battery_level: u8, network_strength: u8) {
+    let mut beat = soundbox.sign_of_life();
+    beat["battery_level"] = json!(battery_level);
+    beat["network_strength"] = json!(network_strength);
+    let api = soundbox.credentials.api(world);
+    let _ = api.post("/device/heartbeat", &beat).await.expect(200);
+}
+
+async fn hours(world: &World, soundbox: &HttpBox, query: &str) -> Vec<Value> {
+    let path = format!(
+        "/admin/devices/{}/heartbeats?resolution=hour{query}",
+        soundbox.credentials.device_id
+    );
+    let data = world.admin().get(&path).await.expect(200).data();
+    data.as_array().unwrap().clone()
+}
+
+/// What an hour says, but for the seconds that the story itself took.
+fn figures(hour: &Value) -> (i64, i64, i64, i64, i64, i64) {
+    let number = |name: &str| hour[name].as_i64().unwrap();
+    (
+        number("beats"),
+        number("battery_min"),
+        number("battery_avg"),
+        number("signal_min"),
+        number("signal_avg"),
+        number("longest_gap_s") / 60,
+    )
+}
+
+#[tokio::test]
+async fn an_hour_of_beats_is_rolled_up_when_it_is_over_and_outlives_them() {
+    let world = World::new().await;
+    let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
+    let now = world.clock.now();
+    let hour: DateTime<Utc> =
+        now.duration_trunc(TimeDelta::hours(1)).unwrap() + TimeDelta::hours(1);
+    world.later((hour - now).num_seconds() + 2);
+    beat(&world, &soundbox, 90, 40).await;
+    world.later(600);
+    beat(&world, &soundbox, 80, 50).await;
+    world.later(1_200);
+    beat(&world, &soundbox, 70, 90).await;
+    // The hour is not over: what is there of it.
+    let present = hours(&world, &soundbox, "").await;
+    assert_eq!(figures(&present[0]), (3, 70, 80, 40, 60, 20));
+    assert_eq!(present[0]["hour"], json!(hour));
+    world.later(1_800 + 62);
+    let rolled = || async {
+        let last: Option<DateTime<Utc>> =
+            sqlx::query_scalar("SELECT max(hour) FROM heartbeat_rollups")
+                .fetch_one(&world.pool)
+                .await
+                .unwrap();
+        (last == Some(hour)).then_some(())
+    };
+    eventually("the roll-up", rolled).await;
+    // Done again, it says the same.
+    sqlx::query("DELETE FROM heartbeat_rollups WHERE hour = $1")
+        .bind(hour)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    eventually("the roll-up, again", rolled).await;
+    sqlx::query("DELETE FROM heartbeats")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let kept = hours(&world, &soundbox, "").await;
+    assert_eq!(kept.len(), 1);
+    // The last half of the hour was silent.
+    assert_eq!(figures(&kept[0]), (3, 70, 80, 40, 60, 29));
+    let at = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let none = format!("&from={}", at(hour + TimeDelta::seconds(1)));
+    assert_eq!(hours(&world, &soundbox, &none).await, [] as [Value; 0]);
+    let all = format!("&from={}&to={}", at(hour), at(hour + TimeDelta::hours(1)));
+    assert_eq!(hours(&world, &soundbox, &all).await.len(), 1);
+    let path = format!(
+        "/admin/devices/{}/heartbeats?resolution=year",
+        soundbox.credentials.device_id
+    );
+    world
+        .admin()
+        .get(&path)
+        .await
+        .refused(422, "VALIDATION_FAILED");
+}
+
+#[tokio::test]
+async fn days_of_beats_are_made_ahead_and_forgotten_when_their_time_is_over() {
+    const DAYS: &str = "SELECT count(*) FROM pg_inherits JOIN pg_class parent ON parent.oid = inhparent \
+                        WHERE parent.relname = 'heartbeats'";
+    const BEATS: &str = "SELECT count(*) FROM heartbeats";
+    let world = World::new().await;
+    let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
+    beat(&world, &soundbox, 90, 40).await;
+    assert_eq!(books::count(&world.pool, DAYS).await, 5);
+    // In the days that were made ahead.
+    world.later(2 * 86_400);
+    beat(&world, &soundbox, 90, 40).await;
+    assert_eq!(books::count(&world.pool, BEATS).await, 2);
+    world.later(29 * 86_400);
+    // As the job does once an hour, and the platform when it starts.
+    world
+        .within(|context| async move { maintain_partitions(&context, 30).await })
+        .await
+        .unwrap();
+    beat(&world, &soundbox, 90, 40).await;
+    assert_eq!(
+        books::count(&world.pool, BEATS).await,
+        2,
+        "the first is forgotten"
+    );
+}
