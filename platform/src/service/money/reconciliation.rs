@@ -357,7 +357,10 @@ mod tests {
         }
     }
 
-    fn parsed(text: &str) -> std::result::Result<Vec<(i64, String, i64)>, (u64, String)> {
+    /// Line, reference and amount.
+    type Parsed = Vec<(i64, String, i64)>;
+
+    fn parsed(text: &str) -> std::result::Result<Parsed, (u64, String)> {
         let (batches, mut parsed) = mpsc::channel(16);
         match parse(&format(), text.as_bytes(), &batches) {
             Ok(()) => {}
