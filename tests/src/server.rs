@@ -72,13 +72,7 @@ impl Server {
     /// # Errors
     /// It is not built, or was not ready in time.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let executable = std::env::current_exe()?.with_file_name("platform");
-        if !executable.exists() {
-            bail!(
-                "{} is not there: cargo build --release -p platform -p device-sim",
-                executable.display()
-            );
-        }
+        let executable = executable()?;
         let data_dir = dir.join("data");
         let file = data_dir.join("demo.json");
         // What an earlier life of it left says nothing about this one.
@@ -155,6 +149,38 @@ impl Server {
             .context("the MQTT host has no address")
     }
 
+    /// The most memory that it ever had, as Linux counts it, in KiB.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        let pid = self.child.id().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// What `platform ledger verify` says of its database.
+    ///
+    /// # Errors
+    /// Money does not add up.
+    pub async fn verify_ledger(&self) -> anyhow::Result<String> {
+        let output = Command::new(executable()?)
+            .args(["ledger", "verify"])
+            .env("DATABASE_URL", &self.demo.database_url)
+            .env("SOUNDBOX__DATA_DIR", &self.data_dir)
+            .output()
+            .await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            bail!("{text}{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(text.trim_end().replace('\n', "; "))
+    }
+
     /// Ends it where it stands: SIGKILL.
     ///
     /// # Errors
@@ -175,4 +201,16 @@ impl Server {
         self.child.wait().await?;
         Ok(())
     }
+}
+
+/// The executable beside this one.
+fn executable() -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?.with_file_name("platform");
+    if !executable.exists() {
+        bail!(
+            "{} is not there: cargo build --release -p platform -p device-sim",
+            executable.display()
+        );
+    }
+    Ok(executable)
 }

@@ -10,17 +10,15 @@
 //! each merchant says; `platform ledger verify` has the last word.
 
 mod book;
-mod server;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tests::api::Api;
-
-use self::server::Server;
+use tests::server::Server;
 
 #[derive(Parser)]
 struct Args {
@@ -43,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
     let idle = server.peak_memory_kib()?;
 
     let began = Instant::now();
-    let settled = run(&server.api()?, "undisturbed").await?;
+    let settled = run(&server.api("finance")?, "undisturbed").await?;
     let took = began.elapsed();
     ensure!(settled == args.merchants, "{settled} settlements were made");
     ensure!(
@@ -69,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     let before = book::settlements(&pool).await?;
     pool.close().await;
     let half = took / 2;
-    let api = server.api()?;
+    let api = server.api("finance")?;
     let cut_off = tokio::spawn(async move { run(&api, "cut off").await });
     tokio::time::sleep(half).await;
     server.kill().await?;
@@ -77,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     let server = Server::start(dir.path()).await?;
     let pool = PgPool::connect(&server.demo.database_url).await?;
     let left = book::settlements(&pool).await? - before;
-    let settled = run(&server.api()?, "after").await?;
+    let settled = run(&server.api("finance")?, "after").await?;
     ensure!(
         left + settled == args.merchants,
         "{left} and {settled} settlements"
@@ -96,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
         },
     );
     pool.close().await;
-    let verdict = server.verify().await?;
+    let verdict = server.verify_ledger().await?;
     println!("platform ledger verify: {verdict}");
     server.stop().await
 }
@@ -116,6 +114,3 @@ async fn run(api: &Api, key: &str) -> anyhow::Result<i64> {
     let settlements = made["settlements"].as_array().context("no settlements")?;
     Ok(i64::try_from(settlements.len())?)
 }
-
-/// How long the first start, with a new database and a new CA, may take.
-const READY_WITHIN: Duration = Duration::from_secs(60);
