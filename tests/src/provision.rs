@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use certs::csr::{KeyAndCsr, KeyKind};
 use certs::tls;
+use rumqttc::ConnectionError;
 use rustls::ClientConfig;
 use serde_json::json;
 use wire::{DeviceId, VerifyingKeys};
@@ -16,15 +16,19 @@ use crate::server::Server;
 use crate::shop::text;
 
 /// A box that can connect.
+#[derive(Debug, Clone)]
 pub struct Provisioned {
     /// Who it is.
     pub device_id: DeviceId,
+    /// The label of its till, tag 62.07; none when it stands nowhere.
+    pub terminal_label: Option<String>,
     /// Who signs what it is told.
     pub keys: VerifyingKeys,
     /// HTTPS, with its token.
     pub api: Api,
     /// TLS, with its certificate.
     pub tls: Arc<ClientConfig>,
+    to: SocketAddr,
 }
 
 impl Provisioned {
@@ -49,10 +53,11 @@ impl Provisioned {
             .expect(201)
             .data();
         let device_id: DeviceId = text(&device, "id").parse()?;
+        let terminal_label = outlet.map(|_| format!("B{number:06}"));
         if let Some(outlet) = outlet {
             let terminal = json!({
                 "name": format!("Bench {number}"),
-                "terminal_label": format!("B{number:06}"),
+                "terminal_label": terminal_label,
             });
             let terminal = admin
                 .post(&format!("/admin/outlets/{outlet}/terminals"), &terminal)
@@ -92,31 +97,35 @@ impl Provisioned {
         )?;
         Ok(Self {
             device_id,
+            terminal_label,
             keys: serde_json::from_value(activated["announcement_keys"].clone())?,
             api: admin.with_token(&text(&activated, "device_token")),
             tls,
+            to: server.mqtt().await?,
         })
     }
 
-    /// Connects and listens.
+    /// Connects.
     ///
     /// # Errors
     /// What the platform or TLS has against it.
-    pub async fn connect(&self, server: &Server) -> anyhow::Result<Line> {
-        let to: SocketAddr =
-            tokio::net::lookup_host((server.demo.mqtt_host.as_str(), server.demo.mqtt_port))
-                .await?
-                .find(SocketAddr::is_ipv4)
-                .context("the MQTT host has no address")?;
-        let client_id = self.device_id.to_string();
-        let mut line = Line::dial(Dial {
-            to,
-            client_id: &client_id,
+    pub async fn dial(&self) -> Result<Line, ConnectionError> {
+        Line::dial(Dial {
+            to: self.to,
+            client_id: &self.device_id.to_string(),
             clean: true,
             tls: Arc::clone(&self.tls),
         })
-        .await?;
-        line.subscribe(&format!("devices/{client_id}/downlink/#"))
+        .await
+    }
+
+    /// Connects and subscribes to all that it is told.
+    ///
+    /// # Errors
+    /// What the platform or TLS has against it.
+    pub async fn listen(&self) -> Result<Line, ConnectionError> {
+        let mut line = self.dial().await?;
+        line.subscribe(&format!("devices/{}/downlink/#", self.device_id))
             .await;
         Ok(line)
     }

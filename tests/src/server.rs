@@ -137,6 +137,24 @@ impl Server {
             .with_token(token))
     }
 
+    /// The first outlet of the demonstration's first merchant.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn outlet(&self) -> anyhow::Result<&str> {
+        self.demo
+            .merchants
+            .first()
+            .and_then(|merchant| merchant.outlet_ids.first())
+            .map(String::as_str)
+            .context("the demo has no outlet")
+    }
+
+    /// A client without a token, whose answers are not checked either.
+    pub fn anonymous(&self) -> Api {
+        Api::new(&self.demo.api_url, &self.root_pem).unchecked()
+    }
+
     /// Where boxes connect.
     ///
     /// # Errors

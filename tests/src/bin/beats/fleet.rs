@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
 use tests::api::Api;
@@ -51,12 +50,7 @@ impl Fleet {
         report: &Report,
     ) -> anyhow::Result<Self> {
         let admin = server.api("admin")?;
-        let outlet = server
-            .demo
-            .merchants
-            .first()
-            .and_then(|merchant| merchant.outlet_ids.first());
-        let outlet = outlet.context("the demo has no outlet")?.as_str();
+        let outlet = server.outlet()?;
         let (period, _) = watch::channel(None);
         let sent = Sent::default();
         let customers: Vec<Option<Customer>> = stream::iter(0..boxes)
@@ -66,7 +60,7 @@ impl Fleet {
                 async move {
                     let place = (number < paid).then_some(outlet);
                     let made = Provisioned::new(server, &admin, number, place).await?;
-                    let line = made.connect(server).await?;
+                    let line = made.listen().await?;
                     let soundbox = Soundbox {
                         line,
                         device_id: made.device_id,

@@ -35,7 +35,7 @@ pub(crate) async fn run(
             let admin = admin.clone();
             async move {
                 let made = Provisioned::new(server, &admin, number, None).await?;
-                anyhow::Ok((made.device_id, made.connect(server).await?))
+                anyhow::Ok((made.device_id, made.listen().await?))
             }
         })
         .buffer_unordered(16)

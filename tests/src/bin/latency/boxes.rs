@@ -1,11 +1,9 @@
 //! Boxes that do nothing but listen, take the time, and acknowledge.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use certs::csr::{KeyAndCsr, KeyKind};
 use chrono::Utc;
 use domain::partner_signature::{PartnerSecret, sign};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,7 +12,8 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tests::api::Api;
-use tests::line::{Dial, Line};
+use tests::line::Line;
+use tests::provision::Provisioned;
 use tests::server::Server;
 use tests::shop::text;
 use tokio::sync::mpsc;
@@ -71,16 +70,11 @@ impl Fleet {
     /// Provisions and connects boxes until there are `count`.
     pub(crate) async fn grow(&mut self, server: &Server, count: usize) -> anyhow::Result<()> {
         let admin = server.api("admin")?;
-        let outlet = server
-            .demo
-            .merchants
-            .first()
-            .and_then(|merchant| merchant.outlet_ids.first());
-        let outlet = outlet.context("the demo has no outlet")?.clone();
+        let outlet = server.outlet()?;
         let missing = self.listeners.len()..count;
         let sender = self.sender.clone();
         let new: Vec<Listener> = stream::iter(missing)
-            .map(|number| switch_on(server, &admin, &outlet, number, sender.clone()))
+            .map(|number| switch_on(server, &admin, outlet, number, sender.clone()))
             .buffer_unordered(AT_A_TIME)
             .try_collect()
             .await?;
@@ -220,75 +214,12 @@ async fn switch_on(
     number: usize,
     heard: mpsc::UnboundedSender<Heard>,
 ) -> anyhow::Result<Listener> {
-    let terminal =
-        json!({ "name": format!("Bench {number}"), "terminal_label": format!("B{number:05}") });
-    let terminal = admin
-        .post(&format!("/admin/outlets/{outlet}/terminals"), &terminal)
-        .await
-        .expect(201)
-        .data();
-    let device = json!({
-        "serial_number": format!("BENCH-{number:05}"),
-        "model": "bench",
-        "capabilities": ["speaker", "display", "dynamic_qr"],
-    });
-    let device = admin
-        .post("/admin/devices", &device)
-        .await
-        .expect(201)
-        .data();
-    let device_id: DeviceId = text(&device, "id").parse()?;
-    let bind = json!({ "terminal_id": terminal["id"] });
-    let _ = admin
-        .post(&format!("/admin/devices/{device_id}/bind"), &bind)
-        .await
-        .expect(200);
-    let key = KeyAndCsr::generate(KeyKind::P256, "bench")?;
-    let activation = json!({
-        "serial_number": device["serial_number"],
-        "activation_code": device["activation_code"],
-        "csr": key.csr_pem(),
-        "firmware_version": "1.0.0",
-    });
-    let anonymous = Api::new(&server.demo.api_url, &server.root_pem);
-    let activated = anonymous
-        .post("/device/provision/activate", &activation)
-        .await
-        .expect(200)
-        .data();
-    let keys: VerifyingKeys = serde_json::from_value(activated["announcement_keys"].clone())?;
-    let chain = format!(
-        "{}{}",
-        text(&activated, "certificate"),
-        text(&activated, "ca_chain")
-    );
-    let tls = certs::tls::client_config(
-        certs::tls::roots_from_pem(&server.root_pem)?,
-        Some((
-            certs::tls::chain_from_pem(&chain)?,
-            certs::tls::key_from_pem(&key.key_pem())?,
-        )),
-        Vec::new(),
-    )?;
-    let to: SocketAddr =
-        tokio::net::lookup_host((server.demo.mqtt_host.as_str(), server.demo.mqtt_port))
-            .await?
-            .find(SocketAddr::is_ipv4)
-            .context("the MQTT host has no address")?;
-    let client_id = device_id.to_string();
-    let mut line = Line::dial(Dial {
-        to,
-        client_id: &client_id,
-        clean: true,
-        tls,
-    })
-    .await?;
-    line.subscribe(&format!("devices/{device_id}/downlink/#"))
-        .await;
-    tokio::spawn(listen(line, device_id, keys, heard));
+    let made = Provisioned::new(server, admin, number, Some(outlet)).await?;
+    let line = made.listen().await?;
+    tokio::spawn(listen(line, made.device_id, made.keys, heard));
     Ok(Listener {
-        api: anonymous.with_token(&text(&activated, "device_token")),
-        device_id,
+        api: made.api,
+        device_id: made.device_id,
     })
 }
 

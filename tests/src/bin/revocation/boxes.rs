@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tests::line::Line;
+use tests::provision::Provisioned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::message::{AckStatus, Extras, Heartbeat, PaymentAck};
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Topic, UplinkMessage};
-
-use crate::provision::Provisioned;
 
 /// How many beats may wait for a box.
 const BEATS_MAX: usize = 8;
@@ -38,7 +37,7 @@ pub(crate) struct Seen {
 /// A box that is switched on.
 pub(crate) struct Live {
     pub(crate) device_id: DeviceId,
-    pub(crate) terminal_label: String,
+    pub(crate) terminal_label: Option<String>,
     beats: mpsc::Sender<()>,
 }
 

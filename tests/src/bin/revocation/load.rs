@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::boxes::{Live, now};
-use crate::provision::anonymous;
 
 /// How many callbacks may be unanswered.
 const CALLBACKS_MAX: usize = 64;
@@ -59,11 +58,14 @@ impl Load {
             let path = format!("/admin/merchants/{}", merchant.merchant_id);
             let merchant = server.api("admin")?.get(&path).await.expect(200).data();
             let till = Till {
-                api: anonymous(server),
+                api: server.anonymous(),
                 partner: server.demo.qris_partner.id.clone(),
                 secret: PartnerSecret::new(server.demo.qris_partner.secret.as_bytes()),
                 nmid: text(&merchant, "nmid"),
-                labels: boxes.iter().map(|one| one.terminal_label.clone()).collect(),
+                labels: boxes
+                    .iter()
+                    .filter_map(|one| one.terminal_label.clone())
+                    .collect(),
             };
             let count = Arc::clone(&load.payments);
             load.tasks.push(tokio::spawn(pay(till, payments, count)));

@@ -13,7 +13,6 @@
 mod boxes;
 mod crossed;
 mod load;
-mod provision;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ use wire::DeviceId;
 
 use self::boxes::{Live, Seen, What};
 use self::load::Load;
-use self::provision::Provisioned;
+use tests::provision::Provisioned;
 
 /// The longest that a session may live on.
 const SESSION_MAX: Duration = Duration::from_secs(1);
@@ -86,13 +85,14 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(server: &Server, args: &Args) -> anyhow::Result<bool> {
     let admin = server.api("admin")?;
+    let outlet = server.outlet()?;
     let (sender, mut seen) = mpsc::unbounded_channel();
     let start = Instant::now();
     let boxes: Vec<Live> = stream::iter(0..args.boxes)
         .map(|number| {
             let (admin, sender) = (admin.clone(), sender.clone());
             async move {
-                let made = Provisioned::make(server, &admin, number).await?;
+                let made = Provisioned::new(server, &admin, number, Some(outlet)).await?;
                 Live::switch_on(made, sender).await
             }
         })
