@@ -96,6 +96,23 @@ async fn a_merchant_is_decided_once() {
 }
 
 #[tokio::test]
+async fn what_an_acquirer_calls_a_merchant_is_one_merchants() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for (field, value) in [
+        ("nmid", "ID1020000000001"),
+        ("merchant_pan", "936000000000000001"),
+    ] {
+        let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari", field: value });
+        let answers = join_all((0..4).map(|_| admin.post("/admin/merchants", &merchant))).await;
+        assert_eq!(with(&answers, 201), 1, "{answers:?}");
+        for answer in answers.iter().filter(|answer| answer.status != 201) {
+            answer.refused(409, "DUPLICATE_REQUEST");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_serial_number_is_registered_once() {
     let world = World::new().await;
     let admin = world.admin();

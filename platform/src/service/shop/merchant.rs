@@ -469,6 +469,11 @@ fn known(error: sqlx::Error) -> Error {
             message: "this NMID is another merchant's".into(),
             retry_after_s: None,
         }
+    } else if Error::breaks(&error, "merchants_pan_unique") {
+        Error::Duplicate {
+            message: "this merchant PAN is another merchant's".into(),
+            retry_after_s: None,
+        }
     } else {
         error.into()
     }

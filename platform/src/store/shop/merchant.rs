@@ -44,7 +44,7 @@ pub struct Merchant {
 /// Stores a new merchant.
 ///
 /// # Errors
-/// The database's; `merchants_code_unique`, `merchants_nmid_unique`, `merchants_fee_profile`.
+/// The database's; `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
 pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, status_reason, payout_mode,
@@ -191,7 +191,7 @@ pub async fn list(
 /// Writes back everything of a merchant that may change. The caller holds its row's lock.
 ///
 /// # Errors
-/// The database's; `merchants_nmid_unique`, `merchants_fee_profile`.
+/// The database's; `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
 pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE merchants SET legal_name = $2, brand_name = $3, status = $4, status_reason = $5, payout_mode = $6,
