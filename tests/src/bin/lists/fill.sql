@@ -68,9 +68,9 @@ FROM generate_series(1, pg_temp.size('transactions')) n,
      LATERAL (SELECT status IN ('paid', 'reversed') AS paid) p;
 
 INSERT INTO settlements (id, merchant_id, status, payout_mode, cutoff, gross, fee, refunds, net, transaction_count,
-                         created_by, created_at)
+                         created_by, created_at, updated_at)
 SELECT pg_temp.id('settlement', n), pg_temp.id('merchant', pg_temp.owner(n)), 'pending', 'manual', now(), 1000, 0, 0, 1000, 1,
-       'fill', pg_temp.moment(n, pg_temp.size('transactions') / 10, 90)
+       'fill', pg_temp.moment(n, pg_temp.size('transactions') / 10, 90), now()
 FROM generate_series(1, pg_temp.size('transactions') / 10) n;
 
 -- One box with a long life: every list of a single box is as long as it can get.
