@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release -p broker --example hostile_neighbours -- [SECONDS]` (for each figure; default 2). Each
 //! row first leaves its boxes alone for as long. The edge, the boxes and the hostile client share this machine's
-//! processors, so what the hostile client itself computes (the other half of every TLS handshake) is in the figures too.
+//! processors; what the hostile client itself computes (the other half of every TLS handshake) gives way to the rest, for
+//! elsewhere it would be another machine's work.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 // The stories of tests/edge are told with the same boxes and the same hostile clients.
 #[path = "../tests/edge/common/mod.rs"]
@@ -33,8 +34,14 @@ fn main() {
         .nth(1)
         .map_or(2, |text| text.parse().expect("a number of seconds"));
     let runtime = Runtime::new().unwrap();
-    // The hostile client's own computing has threads of its own, as it would have a machine of its own.
-    let elsewhere = Runtime::new().unwrap();
+    let elsewhere = Builder::new_multi_thread()
+        .enable_all()
+        // On Linux a thread is as nice as it says itself.
+        .on_thread_start(|| {
+            let _ = rustix::process::nice(19);
+        })
+        .build()
+        .unwrap();
     println!("milliseconds: p50 / p99 / max");
     println!(
         "{:<40} {:>22} {:>22} {:>7}",

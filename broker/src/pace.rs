@@ -16,10 +16,10 @@ use tokio::sync::Semaphore;
 pub(crate) struct Pace(Semaphore);
 
 impl Pace {
-    /// As many turns as there are processors.
+    /// Turns for half of the processors: the others are there for who is connected already.
     pub(crate) fn new() -> Self {
-        let turns = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self(Semaphore::new(turns))
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self(Semaphore::new((processors / 2).max(1)))
     }
 
     /// Completes `future`, which computes only in its turns.

@@ -51,6 +51,7 @@ pub struct Config {
 pub struct Database {
     pub url: String,
     pub connections_max: u32,
+    pub list_connections_max: u32,
     pub acquire_timeout_ms: u64,
 }
 
@@ -423,6 +424,9 @@ impl Config {
         }
         if self.database.connections_max < 4 {
             bail!("configuration: database.connections_max must be at least 4");
+        }
+        if self.database.list_connections_max == 0 {
+            bail!("configuration: database.list_connections_max must be at least 1");
         }
         Ok(())
     }

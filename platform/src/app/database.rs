@@ -43,6 +43,20 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
         .context("cannot connect to the database")
 }
 
+/// A pool of its own for lists, on the same database: whoever pages through a year does not take the connections that
+/// payments need. It only reads, and plans every question anew, because the best way to "all of this merchant's boxes
+/// that are away" is not the best way to "all boxes", though the statement is the same.
+pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone().options([
+        ("plan_cache_mode", "force_custom_plan"),
+        ("default_transaction_read_only", "on"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(config.database.list_connections_max)
+        .acquire_timeout(config.database.acquire_timeout())
+        .connect_lazy_with(options)
+}
+
 /// Brings the database to the version of this program.
 ///
 /// # Errors

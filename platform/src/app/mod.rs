@@ -75,7 +75,6 @@ pub struct App {
     mqtt: SocketAddr,
     metrics: SocketAddr,
     edge: EdgeHandle,
-    pool: PgPool,
     server: Option<postgres::Server>,
     root_pem: String,
     config: Config,
@@ -195,7 +194,6 @@ impl App {
             mqtt: edge.local_addr(),
             metrics,
             edge,
-            pool,
             server,
             root_pem: pki.root_pem,
             config: config.clone(),
@@ -274,7 +272,7 @@ impl App {
         {
             tracing::warn!(left = self.tasks.len(), "tasks did not end in time");
         }
-        self.pool.close().await;
+        self.context.close().await;
         if let Some(server) = self.server {
             server
                 .stop()
@@ -315,6 +313,7 @@ fn context(
     signals: Signals,
 ) -> anyhow::Result<Context> {
     Ok(Context::new(Parts {
+        list_pool: database::for_lists(config, &pool),
         pool,
         clock: clock.clone(),
         settings: settings(config, mqtt_port)?,

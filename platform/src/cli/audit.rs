@@ -30,7 +30,7 @@ pub(super) async fn run(command: &AuditCommand) -> anyhow::Result<ExitCode> {
     let (server, context) = app::offline(&config).await?;
     let known = args.head.as_ref().map(|head| head.trim().to_lowercase());
     let report = audit::verify(&context, known.as_deref()).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

@@ -38,7 +38,7 @@ pub(super) async fn run(command: &DeviceCommand) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let (server, context) = app::offline(&config).await?;
     let imported = import(&context, &file).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

@@ -20,7 +20,7 @@ pub(super) async fn run(command: &LedgerCommand) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let (server, context) = app::offline(&config).await?;
     let report = ledger::verify(&context).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

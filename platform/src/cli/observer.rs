@@ -38,7 +38,7 @@ pub(super) async fn run(command: &ObserverCommand) -> anyhow::Result<ExitCode> {
         ObserverCommand::List(_) => observer::list(&context).await.map_err(sentence),
         ObserverCommand::Revoke(args) => revoke(&context, &args.certificate_serial).await,
     };
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

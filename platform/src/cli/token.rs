@@ -69,7 +69,7 @@ async fn revoke_one(args: &Revoke) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let (server, context) = app::offline(&config).await?;
     let revoked = revoke(&context, args.id).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }
@@ -99,7 +99,7 @@ async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let (server, context) = app::offline(&config).await?;
     let created = create(&context, args).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

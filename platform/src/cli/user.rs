@@ -50,7 +50,7 @@ pub(super) async fn run(command: &UserCommand) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let (server, context) = app::offline(&config).await?;
     let made = create(&context, new).await;
-    context.pool().close().await;
+    context.close().await;
     if let Some(server) = server {
         server.stop().await?;
     }

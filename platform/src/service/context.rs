@@ -156,6 +156,7 @@ pub struct Context {
 
 struct Inner {
     pool: PgPool,
+    list_pool: PgPool,
     clock: Clock,
     settings: Settings,
     ca: IssuingCa,
@@ -174,6 +175,8 @@ struct Inner {
 #[expect(missing_docs, reason = "each part says what it is")]
 pub struct Parts {
     pub pool: PgPool,
+    /// On the same database, for [`Context::lists`].
+    pub list_pool: PgPool,
     pub clock: Clock,
     pub settings: Settings,
     pub ca: IssuingCa,
@@ -193,6 +196,7 @@ impl Context {
         Self {
             inner: Arc::new(Inner {
                 pool: parts.pool,
+                list_pool: parts.list_pool,
                 clock: parts.clock,
                 settings: parts.settings,
                 ca: parts.ca,
@@ -214,6 +218,18 @@ impl Context {
     /// The database.
     pub fn pool(&self) -> &PgPool {
         &self.inner.pool
+    }
+
+    /// The database, to read lists from: connections that payments do not wait for, and on which a statement is planned
+    /// for the filters that are set.
+    pub fn lists(&self) -> &PgPool {
+        &self.inner.list_pool
+    }
+
+    /// Gives the connections back. Who asks for one afterwards gets an error.
+    pub async fn close(&self) {
+        self.inner.list_pool.close().await;
+        self.inner.pool.close().await;
     }
 
     /// The clock.

@@ -67,6 +67,7 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
     }
     for not_now in [
         json!({ "nmid": "ID1020304050607" }),
+        json!({ "merchant_pan": "936000000000000001" }),
         json!({ "status": "pending_review" }),
         json!({ "status": "rejected" }),
     ] {
@@ -91,6 +92,31 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
             .await
             .refused(403, "FORBIDDEN");
     }
+}
+
+#[tokio::test]
+async fn what_an_acquirer_calls_a_merchant_may_be_told_until_its_review() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari" });
+    let merchant = admin.post("/admin/merchants", &merchant).await.expect(201);
+    let path = format!(
+        "/admin/merchants/{}",
+        merchant.data()["id"].as_str().unwrap()
+    );
+    admin
+        .patch(&path, &json!({ "merchant_pan": "9360" }))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    let told = json!({ "nmid": "ID1020304050607", "merchant_pan": "936000000000000001" });
+    let _ = admin.patch(&path, &told).await.expect(200);
+    let approved = admin
+        .post(&format!("{path}/approve"), &json!({}))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(approved["nmid"], told["nmid"]);
+    assert_eq!(approved["merchant_pan"], told["merchant_pan"]);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::service::fleet::binding;
 use crate::service::fleet::device::{self, DevicePatch, NewDevice, Registered};
 use crate::service::payment::notification;
 use crate::service::{Context, Unit};
-use crate::store::fleet::device::{DeviceView, Filter};
+use crate::store::fleet::device_view::{DeviceView, Filter};
 use crate::store::payment::notification::Notification;
 
 pub(super) fn routes() -> Routes {

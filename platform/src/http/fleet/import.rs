@@ -17,7 +17,7 @@ use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::fleet::device;
 use crate::service::fleet::import::{self, Import};
-use crate::store::fleet::device::{DeviceView, Filter};
+use crate::store::fleet::device_view::{DeviceView, Filter};
 use crate::store::{Page, Scope};
 
 /// How many boxes of an export are read at once.

@@ -19,7 +19,7 @@ use crate::service::payment::transaction;
 use crate::service::payment::transaction::TransactionView;
 use crate::service::shop::portal::{Me, Summary};
 use crate::service::shop::{outlet, portal};
-use crate::store::fleet::device::DeviceView;
+use crate::store::fleet::device_view::DeviceView;
 use crate::store::payment::transaction::Transaction;
 use crate::store::shop::outlet::Outlet;
 use crate::store::{self, Scope};
@@ -123,10 +123,10 @@ async fn devices(
     Query(query): Query<DeviceQuery>,
 ) -> Result<List<DeviceView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let filter = store::fleet::device::Filter {
+    let filter = store::fleet::device_view::Filter {
         online: query.online,
         terminal_id: query.terminal_id,
-        ..store::fleet::device::Filter::default()
+        ..store::fleet::device_view::Filter::default()
     };
     let rows = device::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

@@ -63,7 +63,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
         merchant_id: wanted.merchant_id,
         acknowledged: wanted.acknowledged,
     };
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::alert::list(&mut conn, None, &filter, page).await?)
 }
 

@@ -11,7 +11,7 @@ use crate::service::fleet::{config, device};
 use crate::service::signal::Signal;
 use crate::service::{Error, Noun, Result, Unit};
 use crate::store::fleet::binding::Binding;
-use crate::store::fleet::device::DeviceView;
+use crate::store::fleet::device_view::DeviceView;
 use crate::store::{self, Scope};
 
 /// Puts a box at a terminal; wherever it stood before, it stands there no longer.

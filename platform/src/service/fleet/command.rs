@@ -229,7 +229,7 @@ pub async fn list_of_device(
         let _: Option<CommandType> = checks.parse("type", kind);
     }
     checks.finish()?;
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

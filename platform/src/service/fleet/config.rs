@@ -468,6 +468,6 @@ pub async fn drift(
     if status.is_some_and(|status| !matches!(status, "pending" | "rejected")) {
         return Err(Error::field("status", "expected pending or rejected"));
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::config::drift(&mut conn, scope, status, page).await?)
 }

@@ -154,7 +154,7 @@ pub(super) async fn use_first(
 /// [`Noun::Device`] not found.
 pub async fn list(context: &Context, id: DeviceId, page: Page) -> Result<Vec<CredentialView>> {
     let now = context.clock().now();
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

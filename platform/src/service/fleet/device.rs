@@ -12,7 +12,8 @@ use wire::ids::DeviceId;
 
 use crate::service::fleet::{config, credential};
 use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
-use crate::store::fleet::device::{Device, DeviceView, Filter};
+use crate::store::fleet::device::Device;
+use crate::store::fleet::device_view::{self, DeviceView, Filter};
 use crate::store::{self, Page, Scope};
 
 /// What a device is registered from.
@@ -220,8 +221,9 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<DeviceView>> {
-    let mut conn = context.pool().acquire().await?;
-    let mut found = store::fleet::device::views(&mut conn, scope, None, filter, page).await?;
+    let mut conn = context.lists().acquire().await?;
+    let chosen = device_view::choose(&mut conn, scope, filter, page).await?;
+    let mut found = device_view::views(&mut conn, scope, &chosen).await?;
     if scope != Scope::All {
         // Tags are operators' words for one another.
         found.iter_mut().for_each(|device| device.tags.clear());
@@ -310,12 +312,7 @@ async fn find_view(
     scope: Scope,
     id: DeviceId,
 ) -> Result<DeviceView> {
-    let one = Page {
-        limit: 1,
-        after: None,
-    };
-    let mut found =
-        store::fleet::device::views(conn, scope, Some(id), &Filter::default(), one).await?;
+    let mut found = device_view::views(conn, scope, &[id]).await?;
     found.pop().ok_or(Error::NotFound(Noun::Device))
 }
 

@@ -52,7 +52,7 @@ pub struct Bucket {
 pub async fn forecast(context: &Context, by: BucketWidth) -> Result<Forecast> {
     let now = context.clock().now();
     let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let expiry = store::fleet::credential::expiry(&mut conn, today, RENEWAL_GRACE, now).await?;
     let counted: i64 = expiry.days.iter().map(|(_, count)| count).sum();
     let days: Vec<(u32, i64)> = expiry

@@ -146,7 +146,7 @@ pub async fn list(
     version: Option<&str>,
     page: Page,
 ) -> Result<Vec<Firmware>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::firmware::list(&mut conn, model, version, page).await?)
 }
 

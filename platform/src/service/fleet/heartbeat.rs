@@ -52,7 +52,7 @@ pub async fn list_of_device(
     to: Option<DateTime<Utc>>,
     page: Page,
 ) -> Result<Vec<store::fleet::heartbeat::Heartbeat>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

@@ -70,7 +70,7 @@ pub async fn list_of_device(
     page: Page,
 ) -> Result<Vec<HeartbeatHour>> {
     let now = context.clock().now();
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

@@ -64,6 +64,6 @@ pub async fn revoked_among(
 /// # Errors
 /// The database's.
 pub async fn list(context: &Context) -> Result<Vec<Observer>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::observer::list(&mut conn, LISTED_MAX).await?)
 }

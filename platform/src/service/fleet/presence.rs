@@ -35,7 +35,7 @@ pub async fn events(
         let problem = format!("1 to {KIND_LEN_MAX} bytes");
         return Err(Error::Validation(vec![FieldError::new("kind", problem)]));
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

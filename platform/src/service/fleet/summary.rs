@@ -33,7 +33,7 @@ pub async fn summary(context: &Context, merchant_id: Option<MerchantId>) -> Resu
         signal_weak_percent: health.signal_weak_percent,
         clock_skew_max: health.clock_skew_max,
     };
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(Summary {
         counts: store::fleet::summary::count(&mut conn, merchant_id, thresholds).await?,
         firmware: store::fleet::summary::versions(&mut conn, merchant_id).await?,

@@ -302,6 +302,6 @@ pub async fn list(
         let _: Option<ApprovalKind> = checks.parse("kind", kind);
     }
     checks.finish()?;
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::money::approval::list(&mut conn, status, kind, page).await?)
 }

@@ -263,7 +263,7 @@ pub async fn get(context: &Context, id: &str) -> Result<FeeProfileView> {
 /// # Errors
 /// The database's.
 pub async fn list(context: &Context, page: Page) -> Result<Vec<FeeProfileView>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let profiles = store::money::fee::list(&mut conn, page).await?;
     let ids: Vec<String> = profiles.iter().map(|profile| profile.id.clone()).collect();
     let mut versions = store::money::fee::versions(&mut conn, &ids).await?;

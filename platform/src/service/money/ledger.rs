@@ -103,7 +103,7 @@ pub async fn list(
         let _: Option<PostingKind> = checks.parse("kind", kind);
     }
     checks.finish()?;
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::money::ledger::list(&mut conn, scope, filter, page).await?)
 }
 
@@ -135,7 +135,7 @@ pub async fn trial_balance(
 ) -> Result<TrialBalance> {
     let at = at.unwrap_or_else(|| context.clock().now());
     let scope = merchant_id.map_or(Scope::All, Scope::Merchant);
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let booked = store::money::ledger::balances(&mut conn, scope, at).await?;
     let accounts: Vec<Balance> = Account::ALL
         .iter()

@@ -320,7 +320,7 @@ pub async fn list(
     partner_id: Option<&str>,
     page: Page,
 ) -> Result<Vec<Reconciliation>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::money::reconciliation::list(&mut conn, partner_id, page).await?)
 }
 
@@ -340,7 +340,7 @@ pub async fn lines(
             .parse::<Class>()
             .map_err(|error| Error::field("class", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::money::reconciliation::lines(&mut conn, id, class, after, limit).await?)
 }
 

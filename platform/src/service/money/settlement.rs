@@ -307,7 +307,7 @@ pub async fn list(
             .parse::<SettlementStatus>()
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let rows = store::money::settlement::list(&mut conn, scope, status, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
     let mut payouts = store::money::payout::of_settlements(&mut conn, &ids).await?;

@@ -26,7 +26,7 @@ pub struct Statement {
 /// [`Noun::Settlement`] not found, or not for this scope.
 pub async fn open(context: &Context, scope: Scope, id: SettlementId) -> Result<Statement> {
     let view = settlement::get(context, scope, id).await?;
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let merchant = store::shop::merchant::find(&mut conn, scope, view.settlement.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
@@ -42,6 +42,6 @@ pub async fn items(
     id: SettlementId,
     after: Option<&After>,
 ) -> Result<Vec<Item>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::money::settlement_item::list(&mut conn, id, after, ITEMS_MAX).await?)
 }

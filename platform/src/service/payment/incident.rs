@@ -14,7 +14,7 @@ use crate::store::{self, Page};
 /// # Errors
 /// The database's.
 pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Incident>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::payment::incident::list(&mut conn, filter, page).await?)
 }
 

@@ -301,7 +301,7 @@ pub async fn list_of_device(
     device_id: DeviceId,
     page: Page,
 ) -> Result<Vec<Notification>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;

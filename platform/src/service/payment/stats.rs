@@ -84,7 +84,7 @@ pub async fn read(
         );
     }
     checks.finish()?;
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let figures = store::payment::stats::figures(&mut conn, merchant_id, from, to).await?;
     Ok(Stats {
         from,

@@ -51,7 +51,7 @@ pub async fn list(
             .parse::<TransactionStatus>()
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::payment::transaction::list(&mut conn, scope, filter, page).await?)
 }
 
@@ -64,7 +64,7 @@ pub async fn events(
     scope: Scope,
     id: TransactionId,
 ) -> Result<Vec<TransactionEvent>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     store::payment::transaction::find(&mut conn, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;

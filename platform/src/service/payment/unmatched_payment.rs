@@ -33,7 +33,7 @@ pub async fn list(
             format!("expected one of {}", STATUSES.join(", ")),
         ));
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::payment::unmatched_payment::list(&mut conn, status, partner_id, page).await?)
 }
 

@@ -48,7 +48,7 @@ pub struct Report {
 /// # Errors
 /// The database's.
 pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Entry>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::people::audit::list(&mut conn, filter, page).await?)
 }
 

@@ -235,7 +235,7 @@ pub async fn list(
         let _: Option<Role> = checks.parse("role", role);
         checks.finish()?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::people::token::list(&mut conn, scope, filter, page).await?)
 }
 

@@ -169,7 +169,7 @@ pub async fn list(
     }
     checks.finish()?;
     filter.email = filter.email.map(|email| email.to_ascii_lowercase());
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::people::user::list(&mut conn, scope, &filter, page).await?)
 }
 

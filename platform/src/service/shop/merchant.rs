@@ -197,6 +197,9 @@ pub struct MerchantPatch {
     #[schema(value_type = Option<String>, pattern = "^ID[0-9]{13}$")]
     pub nmid: Field<String>,
     #[serde(default, skip_serializing_if = "Field::is_keep")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9]{18}$")]
+    pub merchant_pan: Field<String>,
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Field<String>,
     #[serde(default, skip_serializing_if = "Field::is_keep")]
@@ -236,8 +239,8 @@ impl MerchantPatch {
 /// Changes a merchant. A fee profile or criteria that change hold for payments from now on.
 ///
 /// # Errors
-/// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID once it is
-/// registered; a fee profile that does not exist; an NMID that is another merchant's.
+/// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID or PAN once it
+/// is registered; a fee profile that does not exist; an NMID or a PAN that is another merchant's.
 pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Result<Merchant> {
     let mut merchant = store::shop::merchant::lock(unit.conn(), id)
         .await?
@@ -283,17 +286,20 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
         .payout_account_reference
         .apply(&mut merchant.payout_account_reference);
     patch.nmid.apply(&mut merchant.nmid);
+    patch.merchant_pan.apply(&mut merchant.merchant_pan);
     patch.postal_code.apply(&mut merchant.postal_code);
     patch.contact.apply(&mut merchant.contact);
     check(&mut checks, &merchant);
     checks.finish()?;
 
     let status: MerchantStatus = before.status.parse().map_err(anyhow::Error::from)?;
-    if merchant.nmid != before.nmid && status != MerchantStatus::PendingReview {
+    let identity = |of: &Merchant| (of.nmid.clone(), of.merchant_pan.clone());
+    if identity(&merchant) != identity(&before) && status != MerchantStatus::PendingReview {
         // Codes with the old one are printed and out, and payments of them must find their merchant.
         return Err(Error::InvalidState {
             current: before.status,
-            message: "the NMID of a merchant can be changed only before its review".into(),
+            message: "the NMID and the PAN of a merchant can be changed only before its review"
+                .into(),
         });
     }
     if let Some(wanted) = wanted.filter(|wanted| *wanted != status) {
@@ -344,7 +350,7 @@ pub async fn list(context: &Context, status: Option<&str>, page: Page) -> Result
             .parse::<MerchantStatus>()
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::shop::merchant::list(&mut conn, status, page).await?)
 }
 

@@ -150,6 +150,6 @@ pub async fn get(context: &Context, scope: Scope, id: OutletId) -> Result<Outlet
 /// # Errors
 /// The database's.
 pub async fn list(context: &Context, scope: Scope, page: Page) -> Result<Vec<Outlet>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::shop::outlet::list(&mut conn, scope, page).await?)
 }

@@ -108,7 +108,7 @@ pub async fn summary(context: &Context, id: MerchantId) -> Result<Summary> {
     };
     let from = midnight(date - Days::new(WEEK_DAYS - 1));
     let to = midnight(date + Days::new(1));
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let takings = store::shop::portal::takings(&mut conn, id, from, to).await?;
     let outlets = store::shop::portal::outlet_names(&mut conn, id).await?;
     let devices = store::shop::portal::boxes(&mut conn, id).await?;

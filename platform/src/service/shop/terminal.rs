@@ -213,7 +213,7 @@ pub async fn list(
     outlet: Option<OutletId>,
     page: Page,
 ) -> Result<Vec<Terminal>> {
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     Ok(store::shop::terminal::list(&mut conn, scope, outlet, page).await?)
 }
 

@@ -10,6 +10,7 @@ pub mod config_layer;
 pub mod credential;
 pub mod crl;
 pub mod device;
+pub mod device_view;
 pub mod firmware;
 pub mod health;
 pub mod heartbeat;

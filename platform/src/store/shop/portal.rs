@@ -85,8 +85,8 @@ pub struct Boxes {
 pub async fn boxes(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Boxes> {
     sqlx::query_as!(
         Boxes,
-        r#"SELECT count(*) FILTER (WHERE p.online) AS "online!", count(*) AS "total!"
-           FROM bindings b JOIN device_presence p ON p.device_id = b.device_id
+        r#"SELECT count(*) - count(away.device_id) AS "online!", count(*) AS "total!"
+           FROM bindings b LEFT JOIN device_presence away ON away.device_id = b.device_id AND NOT away.online
            WHERE b.merchant_id = $1 AND b.unbound_at IS NULL"#,
         merchant_id.as_uuid()
     )

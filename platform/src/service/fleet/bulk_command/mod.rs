@@ -363,7 +363,7 @@ pub async fn list(
             .parse::<RolloutStatus>()
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let found = store::fleet::bulk_command::list(&mut conn, status, firmware_id, page).await?;
     let ids: Vec<BulkCommandId> = found.iter().map(|bulk| bulk.id).collect();
     let mut counts: HashMap<BulkCommandId, Vec<Count>> = HashMap::new();
@@ -396,7 +396,7 @@ pub async fn devices(
             .parse::<CommandStatus>()
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
-    let mut conn = context.pool().acquire().await?;
+    let mut conn = context.lists().acquire().await?;
     let bulk = store::fleet::bulk_command::find(&mut conn, id)
         .await?
         .ok_or(Error::NotFound(Noun::BulkCommand))?;
