@@ -13,5 +13,5 @@ choose_target_dir "$checkout"
 export SQLX_OFFLINE=true
 [[ -x "$CARGO_TARGET_DIR/release/platform" ]] ||
   echo "Building; the first time this takes some minutes …" >&2
-cargo build --release --quiet --locked --manifest-path "$checkout/Cargo.toml" -p platform -p device-sim
+cargo build --release --quiet --locked --manifest-path "$checkout/Cargo.toml" -p platform -p device-sim -p certs
 exec "$CARGO_TARGET_DIR/release/platform" demo "$@"

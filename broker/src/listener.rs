@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept_rate::AcceptRate;
 use crate::crowd::{Crowd, Place, Stranger, address};
 use crate::limits::Limits;
-use crate::pace::Turns;
+use crate::pace::turn_taken;
 
 /// Connections that the system completes while we are not looking; it may allow fewer.
 const BACKLOG: u32 = 4_096;
@@ -61,7 +61,6 @@ impl Listener {
 
     /// Accepts until `stop`, then closes the listening socket.
     pub(crate) async fn run(mut self, stop: CancellationToken, mut serve: impl FnMut(Accepted)) {
-        let mut turns = Turns::default();
         loop {
             let mut waited = false;
             let accept = std::future::poll_fn(|cx| {
@@ -75,7 +74,7 @@ impl Listener {
                 accepted = accept => accepted,
             };
             // A thousand connections at once are accepted between the turns of the sessions that are there already.
-            turns.taken(waited).await;
+            turn_taken(waited).await;
             let outcome = match accepted {
                 Ok((stream, remote)) => match self.admit(stream, remote) {
                     Ok(accepted) => {

@@ -1,16 +1,18 @@
-//! Handshakes take turns, so that a storm of them leaves the processors to the sessions that are there already.
+//! Handshakes take turns beside the sessions, so that a storm of them leaves the processors to those that are there already.
 //!
 //! A TLS handshake costs the better part of a millisecond of computing, and a fleet that comes back at once makes
 //! thousands of them ready at the same time. Left to themselves they would all stand in the executor's queue before
-//! the next payment. So each may compute only while it holds one of a few turns, handed on in the order of arrival, and
-//! holds none while it waits for its client: neither a storm nor a client that stops halfway keeps others waiting.
+//! the next payment, and even one of them would hold up what its thread was to do next. So each computes on a thread of
+//! its own kind, while it holds one of a few turns, handed on in the order of arrival; it holds none while it waits for
+//! its client: neither a storm nor a client that stops halfway keeps others waiting.
 
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::spawn_blocking;
 
 #[derive(Debug)]
 pub(crate) struct Pace(Semaphore);
@@ -23,73 +25,67 @@ impl Pace {
     }
 
     /// Completes `future`, which computes only in its turns.
-    pub(crate) async fn keep<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
+    pub(crate) async fn keep<F>(&self, future: F) -> F::Output
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
+        let woken = Arc::new(Woken::default());
+        let mut future = Box::pin(future);
         loop {
             // Never closed, and if it were, unpaced is better than never.
             let turn = self.0.acquire().await;
-            let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+            let waker = Waker::from(Arc::clone(&woken));
+            let computed = spawn_blocking(move || {
+                let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+                (future, polled)
+            });
+            let (unfinished, polled) = match computed.await {
+                Ok(computed) => computed,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The executor is being shut down, and this task with it.
+                    Err(_) => std::future::pending().await,
+                },
+            };
             drop(turn);
             if let Poll::Ready(output) = polled {
                 return output;
             }
-            until_woken().await;
+            future = unfinished;
+            woken.0.notified().await;
         }
     }
 }
 
-/// Turns that a session may take in a row while there is always more to do.
-const TURNS_MAX: u8 = 4;
-
-/// Counts the turns that a session takes without waiting for anything, so that a client that sends without end lets the
-/// others go first every few KiB, and not only when the executor's own patience is at its end (30 times as many).
+/// Remembers a wake-up until somebody waits for it.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(u8);
+struct Woken(Notify);
 
-impl Turns {
-    /// A turn is over, for which the session `waited` or not.
-    pub(crate) async fn taken(&mut self, waited: bool) {
-        self.0 = if waited { 0 } else { self.0 + 1 };
-        if self.0 >= TURNS_MAX {
-            self.0 = 0;
-            tokio::task::yield_now().await;
-        }
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
     }
 }
 
-/// Completes at the next wake-up of this task, whoever caused it: the poll before has left its waker everywhere that
-/// matters.
-async fn until_woken() {
-    let mut woken = false;
-    std::future::poll_fn(|_| {
-        if std::mem::replace(&mut woken, true) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
+/// A turn of a session is over. One that did not wait for anything lets the others go first, so that a client that
+/// sends without end costs them a few KiB's worth of time, and not what the executor's own patience allows.
+pub(crate) async fn turn_taken(waited: bool) {
+    if !waited {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
-    use std::sync::Arc;
     use tokio::sync::oneshot;
 
     #[tokio::test]
     async fn who_always_has_more_to_do_lets_others_go_first() {
-        let mut turns = Turns::default();
-        for _ in 0..3 {
-            for _ in 1..TURNS_MAX {
-                assert!(turns.taken(false).now_or_never().is_some());
-            }
-            assert!(turns.taken(false).now_or_never().is_none());
-        }
-        for _ in 0..3 * TURNS_MAX {
-            assert!(turns.taken(true).now_or_never().is_some());
-        }
+        assert!(turn_taken(false).now_or_never().is_none());
+        assert!(turn_taken(true).now_or_never().is_some());
     }
 
     #[tokio::test]

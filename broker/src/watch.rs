@@ -19,7 +19,7 @@ use crate::frame::Frame;
 use crate::host::{EndReason, ProtocolVersion};
 use crate::limits::Limits;
 use crate::observers::{ObserverLine, count};
-use crate::pace::Turns;
+use crate::pace::turn_taken;
 use crate::protocol::{Granted, Outgoing, Packet, Protocol, Publish};
 use crate::session::{Ending, OUTPUT_FILL_BYTES};
 use crate::transport::{Event, Transport};
@@ -66,7 +66,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         let mut woken = std::pin::pin!(line.notified());
         // A client may send before it has read its CONNACK, so there may be packets already.
         let mut event = Some(Event::Received);
-        let mut turns = Turns::default();
         loop {
             if let Err(ending) = self.act(event) {
                 return ending;
@@ -78,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
                 turn
             })
             .await;
-            turns.taken(waited).await;
+            turn_taken(waited).await;
             event = next;
             if was_woken {
                 woken.set(line.notified());

@@ -42,7 +42,7 @@ use crate::copies::Copies;
 use crate::frame::{Frame, FrameError};
 use crate::host::{EndReason, Host, SessionKey, Subscription, Unavailable};
 use crate::limits::Limits;
-use crate::pace::Turns;
+use crate::pace::turn_taken;
 use crate::protocol::{Packet, Protocol, Violation, goodbye_code};
 use crate::publish_rate::PublishRate;
 use crate::registry::Line;
@@ -205,7 +205,6 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             event: Some(Event::Received),
             ..Turn::default()
         };
-        let mut turns = Turns::default();
         loop {
             if let Err(ending) = self.act(turn) {
                 return ending;
@@ -217,7 +216,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
                 turn
             })
             .await;
-            turns.taken(waited).await;
+            turn_taken(waited).await;
             if turn.woken {
                 woken.set(line.notified());
             }

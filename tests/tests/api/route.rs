@@ -292,6 +292,11 @@ const TABLE: &[(&str, &str, Who)] = &[
         "/admin/settlements/{settlement_id}/mark-paid",
         May(SettlementWrite),
     ),
+    (
+        "POST",
+        "/admin/settlements/{settlement_id}/mark-returned",
+        May(SettlementWrite),
+    ),
     ("POST", "/integrations/bank/payout-callback", Partner),
     ("GET", "/admin/fee-profiles", May(FeeRead)),
     ("POST", "/admin/fee-profiles", May(FeeWrite)),

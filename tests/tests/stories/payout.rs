@@ -458,3 +458,45 @@ async fn what_people_pay_by_hand_they_mark_once() {
         .await
         .refused(404, "SETTLEMENT_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
+    let stage = Stage::new(Mood::Prompt).await;
+    let path = format!("/admin/merchants/{}", stage.shop.merchant_id);
+    let manual = json!({ "payout_mode": "manual" });
+    let _ = stage.world.admin().patch(&path, &manual).await.expect(200);
+    let id = stage.run().await;
+    let (paid, returned, retry) = (
+        format!("/admin/settlements/{id}/mark-paid"),
+        format!("/admin/settlements/{id}/mark-returned"),
+        format!("/admin/settlements/{id}/retry-payout"),
+    );
+    let reason = json!({ "reason": "account closed" });
+    keyed(&stage.finance, &returned, &reason)
+        .await
+        .refused(409, "INVALID_STATE");
+    let first = json!({ "bank_reference": "TRX-9" });
+    let _ = keyed(&stage.finance, &paid, &first).await.expect(200);
+    let marks =
+        futures_util::future::join_all((0..4).map(|_| keyed(&stage.finance, &returned, &reason)))
+            .await;
+    assert_eq!(
+        marks.iter().filter(|answer| answer.status == 200).count(),
+        1
+    );
+    let back = stage.read(&id).await;
+    assert_eq!(
+        (&back["status"], &back["status_reason"]),
+        (&json!("returned"), &json!("account closed"))
+    );
+    // The acquirer holds it again, and it is the merchant's.
+    assert_eq!(stage.balances().await, [150_000, -NET, -1_050, 0]);
+    keyed(&stage.finance, &retry, &json!({}))
+        .await
+        .refused(409, "SETTLEMENT_NOT_ELIGIBLE");
+    let second = json!({ "bank_reference": "TRX-10" });
+    let _ = keyed(&stage.finance, &paid, &second).await.expect(200);
+    assert_eq!(stage.read(&id).await["bank_reference"], "TRX-10");
+    assert_eq!(stage.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(stage.bank.transfers().len(), 0);
+}

@@ -49,6 +49,12 @@ pub(super) fn routes() -> Routes {
             "Notes that people have paid a settlement by hand, with the bank's reference; 202 when another person must confirm it",
             &[SettlementNotEligible, InvalidState],
         )
+        .post(
+            "/admin/settlements/{settlement_id}/mark-returned",
+            mark_returned,
+            "Notes that what people had paid by hand came back from the merchant's bank",
+            &[SettlementNotEligible, InvalidState],
+        )
         .get("/admin/settlements", list, "Settlements, newest first", &[])
         .get(
             "/admin/settlements/{settlement_id}",
@@ -112,6 +118,27 @@ async fn mark_paid(
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::mark_paid(&mut unit, id, request.body.0.bank_reference).await?;
     settle(unit, outcome, envelope::ok).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReturnedByHand {
+    /// Why, as the bank says.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+async fn mark_returned(
+    staff: Staff<SettlementWrite>,
+    State(context): State<Context>,
+    Id(id): Id<SettlementId>,
+    request: Keyed<Json<ReturnedByHand>>,
+) -> Answer<Data<SettlementView>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let returned = settlement::mark_returned(&mut unit, id, &request.body.0.reason).await?;
+    let reply = envelope::ok(&returned)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -105,6 +105,28 @@ pub(super) async fn paid_by_hand(
     Ok(())
 }
 
+/// Books that a payout that people made by hand came back. The caller holds the settlement's lock.
+///
+/// # Errors
+/// The database's; a settlement without a payout that is paid.
+pub(super) async fn returned_by_hand(
+    unit: &mut Unit,
+    settlement: SettlementId,
+    reason: &str,
+) -> Result<()> {
+    let payouts = store::money::payout::of_settlements(unit.conn(), &[settlement]).await?;
+    let paid = payouts
+        .iter()
+        .find(|payout| payout.status.parse() == Ok(PayoutStatus::Paid))
+        .ok_or_else(|| anyhow::anyhow!("{settlement} is paid without a payout"))?;
+    if let Some(mut held) = Held::take(unit, paid.id).await? {
+        let outcome = PayoutOutcome::Returned;
+        held.said(unit, outcome, None, Some(reason), "manual", None)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A settlement and one of its payouts, both locked.
 pub(super) struct Held {
     pub(super) settlement: Settlement,

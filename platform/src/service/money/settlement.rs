@@ -157,10 +157,15 @@ pub(super) async fn settle(
 /// by the worker, before it is told of this one.
 ///
 /// # Errors
-/// No such settlement; [`Error::SettlementNotEligible`] unless it failed or was returned;
+/// No such settlement; [`Error::SettlementNotEligible`] unless the partner pays it and it failed or was returned;
 /// [`Error::MerchantPayoutNotConfigured`] when its merchant has no account any more.
 pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<SettlementView> {
     let before = hold(unit, id).await?;
+    if before.payout_mode.parse() == Ok(PayoutMode::Manual) {
+        return Err(Error::SettlementNotEligible(
+            "this settlement is paid by hand: pay it and mark it as paid".into(),
+        ));
+    }
     let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
     if !matches!(
         status,
@@ -208,13 +213,12 @@ pub async fn mark_paid(
     let mut checks = Checks::default();
     checks.text("bank_reference", bank_reference, 128);
     checks.finish()?;
-    let before = hold(unit, id).await?;
-    if before.payout_mode.parse() != Ok(PayoutMode::Manual) {
-        return Err(Error::SettlementNotEligible(
-            "this settlement is paid out by the payout partner".into(),
-        ));
-    }
-    if before.status.parse() != Ok(SettlementStatus::Pending) {
+    let before = hold_manual(unit, id).await?;
+    let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
+    if !matches!(
+        status,
+        SettlementStatus::Pending | SettlementStatus::Returned
+    ) {
         return Err(Error::InvalidState {
             message: format!(
                 "a settlement that is {} cannot be marked as paid",
@@ -232,6 +236,45 @@ pub async fn mark_paid(
     };
     store::money::settlement::show(unit.conn(), id, shown).await?;
     changed(unit, "settlement.mark_paid", &before).await
+}
+
+/// Notes that what people had paid by hand came back from the merchant's bank. They pay it again and say so, as they did
+/// the first time: this alone moves no money.
+///
+/// # Errors
+/// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it
+/// is not paid.
+pub async fn mark_returned(
+    unit: &mut Unit,
+    id: SettlementId,
+    reason: &str,
+) -> Result<SettlementView> {
+    let mut checks = Checks::default();
+    checks.text("reason", reason, 500);
+    checks.finish()?;
+    let before = hold_manual(unit, id).await?;
+    if before.status.parse() != Ok(SettlementStatus::Paid) {
+        return Err(Error::InvalidState {
+            message: format!(
+                "nothing comes back of a settlement that is {}",
+                before.status
+            ),
+            current: before.status,
+        });
+    }
+    payout::returned_by_hand(unit, id, reason).await?;
+    changed(unit, "settlement.mark_returned", &before).await
+}
+
+/// A settlement that people pay by hand, locked.
+async fn hold_manual(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
+    let settlement = hold(unit, id).await?;
+    if settlement.payout_mode.parse() != Ok(PayoutMode::Manual) {
+        return Err(Error::SettlementNotEligible(
+            "this settlement is paid out by the payout partner".into(),
+        ));
+    }
+    Ok(settlement)
 }
 
 /// The settlement, locked, at the time at which that succeeded.

@@ -1,7 +1,5 @@
 //! The merchant portal: what a merchant's people see of their own shop.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
 use domain::role::Role;
 use serde::Serialize;
@@ -13,7 +11,7 @@ use crate::service::people::token::Principal;
 use crate::service::shop::merchant;
 use crate::service::{Context, Result};
 use crate::store::shop::merchant::Merchant;
-use crate::store::shop::portal::{Boxes, Takings};
+use crate::store::shop::portal::{Boxes, Takings, Times};
 use crate::store::{self, Scope};
 
 /// Jakarta's time: UTC+7, without daylight saving since 1964.
@@ -106,61 +104,80 @@ pub async fn summary(context: &Context, id: MerchantId) -> Result<Summary> {
     let midnight = |date: NaiveDate| -> DateTime<Utc> {
         date.and_time(chrono::NaiveTime::MIN).and_utc() - TimeDelta::seconds(i64::from(JAKARTA_S))
     };
-    let from = midnight(date - Days::new(WEEK_DAYS - 1));
-    let to = midnight(date + Days::new(1));
+    let times = Times {
+        from: midnight(date - Days::new(WEEK_DAYS - 1)),
+        yesterday: midnight(date - Days::new(1)),
+        today: midnight(date),
+        to: midnight(date + Days::new(1)),
+    };
     let mut conn = context.lists().acquire().await?;
-    let takings = store::shop::portal::takings(&mut conn, id, from, to).await?;
-    let outlets = store::shop::portal::outlet_names(&mut conn, id).await?;
+    let takings = store::shop::portal::takings(&mut conn, id, times).await?;
     let devices = store::shop::portal::boxes(&mut conn, id).await?;
-    let mut taken: HashMap<OutletId, Vec<&Takings>> = HashMap::new();
-    for one in &takings {
-        taken.entry(one.outlet_id).or_default().push(one);
-    }
-    let by_outlet = outlets
+    let sums = takings.iter().map(Sums::of).sum();
+    let by_outlet = takings
         .into_iter()
-        .map(|outlet| {
-            let takings = taken.get(&outlet.id).map_or(&[][..], Vec::as_slice);
-            OutletSums {
-                outlet_id: outlet.id,
-                name: outlet.name,
-                sums: Sums::of(date, takings.iter().copied()),
-            }
+        .map(|one| OutletSums {
+            outlet_id: one.outlet_id,
+            sums: Sums::of(&one),
+            name: one.name,
         })
         .collect();
     Ok(Summary {
         timezone: "Asia/Jakarta",
         date,
-        sums: Sums::of(date, takings.iter()),
+        sums,
         by_outlet,
         devices,
     })
 }
 
 impl Sums {
-    fn of<'a>(today: NaiveDate, takings: impl Iterator<Item = &'a Takings> + Clone) -> Self {
-        let yesterday = today - Days::new(1);
+    fn of(takings: &Takings) -> Self {
         Self {
-            today: Sum::of(takings.clone().filter(|one| one.day == today)),
-            yesterday: Sum::of(takings.clone().filter(|one| one.day == yesterday)),
-            last_7_days: Sum::of(takings),
+            today: Sum::of(takings.today_count, takings.today_gross, takings.today_fee),
+            yesterday: Sum::of(
+                takings.yesterday_count,
+                takings.yesterday_gross,
+                takings.yesterday_fee,
+            ),
+            last_7_days: Sum::of(takings.all_count, takings.all_gross, takings.all_fee),
         }
     }
 }
 
+impl std::iter::Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let nothing = Sum::of(0, Rupiah::ZERO, Rupiah::ZERO);
+        let nothing = Self {
+            today: nothing,
+            yesterday: nothing,
+            last_7_days: nothing,
+        };
+        all.fold(nothing, |sums, one| Self {
+            today: sums.today.and(one.today),
+            yesterday: sums.yesterday.and(one.yesterday),
+            last_7_days: sums.last_7_days.and(one.last_7_days),
+        })
+    }
+}
+
 impl Sum {
-    fn of<'a>(takings: impl Iterator<Item = &'a Takings>) -> Self {
-        let (mut count, mut gross, mut fee, mut net) = (0, 0, 0, 0);
-        for one in takings {
-            count += one.count;
-            gross += one.gross.to_i64();
-            fee += one.fee.to_i64();
-            net += one.net.to_i64();
-        }
+    /// What is left after the fee is the net, of each transaction and so of many.
+    fn of(count: i64, gross: Rupiah, fee: Rupiah) -> Self {
         Self {
             count,
-            gross: Rupiah::from_i64(gross),
-            fee: Rupiah::from_i64(fee),
-            net: Rupiah::from_i64(net),
+            gross,
+            fee,
+            net: Rupiah::from_i64(gross.to_i64() - fee.to_i64()),
         }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let add = |a: Rupiah, b: Rupiah| Rupiah::from_i64(a.to_i64() + b.to_i64());
+        Self::of(
+            self.count + other.count,
+            add(self.gross, other.gross),
+            add(self.fee, other.fee),
+        )
     }
 }

@@ -1,70 +1,81 @@
 //! What merchants see added up.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, OutletId};
 
-/// One outlet's paid transactions of one day.
+/// What an outlet took.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "sums of the columns of the same names")]
+#[expect(
+    missing_docs,
+    reason = "counts, and sums of the columns of the same names"
+)]
 pub struct Takings {
     pub outlet_id: OutletId,
-    /// By the calendar of Jakarta.
-    pub day: NaiveDate,
-    pub count: i64,
-    pub gross: Rupiah,
-    pub fee: Rupiah,
-    pub net: Rupiah,
+    pub name: String,
+    pub today_count: i64,
+    pub today_gross: Rupiah,
+    pub today_fee: Rupiah,
+    pub yesterday_count: i64,
+    pub yesterday_gross: Rupiah,
+    pub yesterday_fee: Rupiah,
+    pub all_count: i64,
+    pub all_gross: Rupiah,
+    pub all_fee: Rupiah,
 }
 
-/// A merchant's takings in `from..to`, by outlet and day. What was reversed since is not among them.
+/// The beginnings and the end of the times that takings are added up for.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "each begins where the one before ends")]
+pub struct Times {
+    pub from: DateTime<Utc>,
+    pub yesterday: DateTime<Utc>,
+    pub today: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+/// A merchant's outlets, by name, with their takings in `from..to`, today's and yesterday's among them. What was reversed
+/// since is not in them.
 ///
 /// # Errors
 /// The database's.
 pub async fn takings(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
+    times: Times,
 ) -> sqlx::Result<Vec<Takings>> {
     sqlx::query_as!(
         Takings,
-        r#"SELECT outlet_id, (paid_at AT TIME ZONE 'Asia/Jakarta')::date AS "day!", count(*) AS "count!",
-                  sum(amount)::bigint AS "gross!", sum(fee)::bigint AS "fee!", sum(net)::bigint AS "net!"
-           FROM transactions
-           WHERE merchant_id = $1 AND status = 'paid' AND paid_at >= $2 AND paid_at < $3
-           GROUP BY 1, 2"#,
+        r#"SELECT o.id AS outlet_id, o.name,
+                  coalesce(t.today_count, 0) AS "today_count!", coalesce(t.today_gross, 0)::bigint AS "today_gross!",
+                  coalesce(t.today_fee, 0)::bigint AS "today_fee!",
+                  coalesce(t.yesterday_count, 0) AS "yesterday_count!",
+                  coalesce(t.yesterday_gross, 0)::bigint AS "yesterday_gross!",
+                  coalesce(t.yesterday_fee, 0)::bigint AS "yesterday_fee!",
+                  coalesce(t.all_count, 0) AS "all_count!", coalesce(t.all_gross, 0)::bigint AS "all_gross!",
+                  coalesce(t.all_fee, 0)::bigint AS "all_fee!"
+           FROM outlets o
+           LEFT JOIN (
+               SELECT outlet_id,
+                      count(*) FILTER (WHERE paid_at >= $4) AS today_count,
+                      sum(amount) FILTER (WHERE paid_at >= $4) AS today_gross,
+                      sum(fee) FILTER (WHERE paid_at >= $4) AS today_fee,
+                      count(*) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_count,
+                      sum(amount) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_gross,
+                      sum(fee) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_fee,
+                      count(*) AS all_count, sum(amount) AS all_gross, sum(fee) AS all_fee
+               FROM transactions
+               WHERE merchant_id = $1 AND status = 'paid' AND paid_at >= $2 AND paid_at < $5
+               GROUP BY outlet_id) t ON t.outlet_id = o.id
+           WHERE o.merchant_id = $1
+           ORDER BY o.name, o.id"#,
         merchant_id.as_uuid(),
-        from,
-        to
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// An outlet's name.
-#[derive(Debug, Clone)]
-pub struct OutletName {
-    /// Which outlet.
-    pub id: OutletId,
-    /// Its name.
-    pub name: String,
-}
-
-/// A merchant's outlets, by name.
-///
-/// # Errors
-/// The database's.
-pub async fn outlet_names(
-    conn: &mut PgConnection,
-    merchant_id: MerchantId,
-) -> sqlx::Result<Vec<OutletName>> {
-    sqlx::query_as!(
-        OutletName,
-        "SELECT id, name FROM outlets WHERE merchant_id = $1 ORDER BY name, id",
-        merchant_id.as_uuid()
+        times.from,
+        times.yesterday,
+        times.today,
+        times.to
     )
     .fetch_all(conn)
     .await
