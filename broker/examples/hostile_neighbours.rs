@@ -1,10 +1,10 @@
 //! What a well-behaved box feels of a hostile one: a table of how long an announcement takes from the edge to a box, for
-//! 100 boxes left alone and for the same boxes beside each kind of hostile client.
+//! 100 boxes left alone, beside each kind of hostile client, and, to tell the edge from the machine, beside the same
+//! client at another edge on the same processors.
 //!
-//! `cargo run --release -p broker --example hostile_neighbours -- [SECONDS]` (for each figure; default 2). Each
-//! row first leaves its boxes alone for as long. The edge, the boxes and the hostile client share this machine's
-//! processors; what the hostile client itself computes (the other half of every TLS handshake) gives way to the rest, for
-//! elsewhere it would be another machine's work.
+//! `cargo run --release -p broker --example hostile_neighbours -- [SECONDS]` (for each figure; default 2). What the hostile
+//! client itself computes (the other half of every TLS handshake) gives way to the rest, for elsewhere it would be another
+//! machine's work.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,20 +42,25 @@ fn main() {
         })
         .build()
         .unwrap();
-    println!("milliseconds: p50 / p99 / max");
+    let other_edge = Runtime::new().unwrap();
     println!(
-        "{:<40} {:>22} {:>22} {:>7}",
-        "", "left alone", "beside it", "p99 ×"
+        "milliseconds: p50 / p99 / max; then by how much the 99th percentile is longer beside it"
+    );
+    println!(
+        "{:<40} {:>20} {:>20} {:>20} {:>11} {:>12}",
+        "", "left alone", "at another edge", "beside it", "than alone", "than at that"
     );
     for hostility in [None].into_iter().chain(Hostility::ALL.map(Some)) {
-        let (quiet, beside) = runtime.block_on(measure(hostility, seconds, elsewhere.handle()));
-        let times = beside.at(990).as_micros() * 100 / quiet.at(990).as_micros().max(1);
-        let name = hostility.map_or("nobody (what two measurements differ by)", Hostility::name);
+        let measured = measure(hostility, seconds, elsewhere.handle(), other_edge.handle());
+        let [alone, apart, beside] = runtime.block_on(measured);
+        let name = hostility.map_or("nobody (what measurements differ by)", Hostility::name);
         println!(
-            "{name:<40} {:>22} {:>22} {:>7}",
-            quiet.row(),
+            "{name:<40} {:>20} {:>20} {:>20} {:>11} {:>12}",
+            alone.row(),
+            apart.row(),
             beside.row(),
-            decimal(times, 100)
+            beside.times(&alone),
+            beside.times(&apart)
         );
     }
 }
@@ -73,6 +78,11 @@ impl Took {
         self.0[(self.0.len() - 1) * permille / 1_000]
     }
 
+    fn times(&self, other: &Self) -> String {
+        let times = self.at(990).as_micros() * 100 / other.at(990).as_micros().max(1);
+        decimal(times, 100)
+    }
+
     fn row(&self) -> String {
         let [p50, p99, max] =
             [500, 990, 1_000].map(|permille| decimal(self.at(permille).as_micros(), 1_000));
@@ -86,30 +96,44 @@ fn decimal(value: u128, unit: u128) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// The same boxes, first left alone and then beside the hostile client: what else the machine does changes from minute
-/// to minute.
-async fn measure(hostility: Option<Hostility>, seconds: u64, elsewhere: &Handle) -> (Took, Took) {
+/// The same boxes, left alone, beside the hostile client at the other edge, and beside it at theirs: within seconds, for
+/// what else the machine does changes from minute to minute.
+async fn measure(
+    hostility: Option<Hostility>,
+    seconds: u64,
+    elsewhere: &Handle,
+    other_edge: &Handle,
+) -> [Took; 3] {
     let world = Arc::new(World::with(Hostility::limits()).await);
+    let other = other_edge.spawn(async { Arc::new(World::with(Hostility::limits()).await) });
+    let other = other.await.unwrap();
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
     let messages = u128::from(seconds) * 1_000 / SPACING.as_millis();
     // Warm.
     neighbours.hear_all(&world, BOXES, SPACING).await;
-    let quiet = neighbours.hear_all(&world, messages, SPACING).await;
-    let hostile = hostility.map(|hostility| {
-        let world = Arc::clone(&world);
-        elsewhere.spawn(async move {
-            loop {
-                let held = hostility.act(&world).await;
-                // Whoever holds something open holds it; all else is done again at once.
-                if !held.is_empty() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        })
-    });
-    let beside = neighbours.hear_all(&world, messages, SPACING).await;
-    if let Some(hostile) = hostile {
-        hostile.abort();
+    let alone = neighbours.hear_all(&world, messages, SPACING).await;
+    let mut beside = Vec::new();
+    for victim in [&other, &world] {
+        let hostile =
+            hostility.map(|hostility| elsewhere.spawn(keep_on(hostility, Arc::clone(victim))));
+        beside.push(neighbours.hear_all(&world, messages, SPACING).await);
+        if let Some(hostile) = hostile {
+            hostile.abort();
+            // What it held is closed, and what that causes is over.
+            let _ = hostile.await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
-    (Took::new(quiet), Took::new(beside))
+    let (at_theirs, at_other) = (beside.pop().unwrap(), beside.pop().unwrap());
+    [alone, at_other, at_theirs].map(Took::new)
+}
+
+async fn keep_on(hostility: Hostility, world: Arc<World>) {
+    loop {
+        let held = hostility.act(&world).await;
+        // Whoever holds something open holds it; all else is done again at once.
+        if !held.is_empty() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod heartbeat_hour;
 mod http_box;
 mod identity;
 mod interleaving;
+mod lists;
 mod long_poll;
 mod money;
 mod money_interleaving;

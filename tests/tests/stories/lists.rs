@@ -1,0 +1,43 @@
+//! Lists beside payments: whoever looks takes nothing from whoever pays.
+
+use std::time::Duration;
+
+use sqlx::Executor as _;
+use tests::{Credentials, Shop, World};
+
+#[tokio::test]
+async fn payments_go_on_while_lists_have_all_connections_that_they_may_have() {
+    let world = World::with(|config| {
+        config.database.list_connections_max = 1;
+        config.database.acquire_timeout_ms = 300;
+    })
+    .await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let mut held_up = world.pool.acquire().await.unwrap();
+    held_up.execute("BEGIN").await.unwrap();
+    held_up
+        .execute("LOCK TABLE firmwares IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let admin = world.admin();
+    let slow = tokio::spawn({
+        let admin = admin.clone();
+        async move { admin.get("/admin/firmware").await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    admin
+        .get("/admin/devices")
+        .await
+        .refused(503, "UNAVAILABLE");
+    let sold = till.sell(&world, 50_000).await;
+    let _ = admin
+        .get(&format!("/admin/transactions/{sold}"))
+        .await
+        .expect(200);
+
+    held_up.execute("ROLLBACK").await.unwrap();
+    let _ = slow.await.unwrap().expect(200);
+    let _ = admin.get("/admin/devices").await.expect(200);
+}
