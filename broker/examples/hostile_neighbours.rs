@@ -35,6 +35,7 @@ fn main() {
         .map_or(2, |text| text.parse().expect("a number of seconds"));
     let runtime = Runtime::new().unwrap();
     let elsewhere = Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         // On Linux a thread is as nice as it says itself.
         .on_thread_start(|| {

@@ -151,6 +151,13 @@ impl Api {
         self.call(Method::POST, path, headers, Some(body)).await
     }
 
+    /// POST with an idempotency key of its own.
+    pub async fn post_once(&self, path: &str, body: &Value) -> Answer {
+        let key = format!("k-{:016x}", rand::random::<u64>());
+        self.post_with(path, &[("idempotency-key", &key)], body)
+            .await
+    }
+
     /// POST of a CSV file.
     pub async fn post_csv(&self, path: &str, headers: Headers<'_>, file: &str) -> Answer {
         let mut all = vec![("content-type", "text/csv")];

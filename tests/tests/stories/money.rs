@@ -1,24 +1,18 @@
-//! Fees, the ledger, statements, approvals and reconciliation, as finance staff see them.
+//! Fees, the ledger and the daily run, as finance staff see them.
 
 use chrono::TimeDelta;
 use domain::role::Role;
-use platform::config::{FileFormat, Switch};
+use platform::config::Switch;
 use platform::service::money::{ledger, settlement_run};
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::acquirer::{OURS, but_status, reference};
-use tests::bank::{ID, Mood};
+use serde_json::json;
+use tests::acquirer::{but_status, reference};
+use tests::bank::Mood;
 use tests::shop::text;
-use tests::{Answer, Api, Bank, Credentials, Shop, World, eventually, success};
-
-async fn keyed(api: &Api, path: &str, body: &Value) -> Answer {
-    let key = format!("k-{:016x}", rand::random::<u64>());
-    api.post_with(path, &[("idempotency-key", &key)], body)
-        .await
-}
+use tests::{Bank, Credentials, Shop, World, eventually, success};
 
 /// Nothing that does not add up.
-async fn adds_up(world: &World) {
+pub(super) async fn adds_up(world: &World) {
     let report = ledger::verify(world.app().context()).await.unwrap();
     assert_eq!(report.findings, Vec::<String>::new());
 }
@@ -64,7 +58,8 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
         expected.map(|(account, debit, credit)| (account.to_owned(), debit, credit))
     );
 
-    let made = keyed(&finance, "/admin/settlements/run", &json!({}))
+    let made = finance
+        .post_once("/admin/settlements/run", &json!({}))
         .await
         .expect(200)
         .data();
@@ -129,7 +124,8 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
     }
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let made = keyed(&finance, "/admin/settlements/run", &json!({}))
+    let made = finance
+        .post_once("/admin/settlements/run", &json!({}))
         .await
         .expect(200)
         .data();
@@ -273,323 +269,6 @@ async fn new_rates_hold_from_their_instant_on_and_what_was_charged_stays() {
 }
 
 #[tokio::test]
-async fn changes_of_money_need_two_people_where_that_is_the_rule() {
-    let bank = Bank::open(Mood::Busy).await;
-    let world = World::with(|config| {
-        bank.configure(config);
-        config.money.maker_checker = Switch::On;
-    })
-    .await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let maker = world.person(Role::Admin).await;
-    let checker = world.person(Role::Finance).await;
-    let merchant = format!("/admin/merchants/{}", shop.merchant_id);
-    let account = json!({ "payout_account_reference": "bank:555" });
-    let read = async |path: &str| maker.get(path).await.expect(200).data();
-
-    // A program may not; what is wrong is refused at once; what is no money is done at once.
-    world
-        .admin()
-        .patch(&merchant, &account)
-        .await
-        .refused(403, "FORBIDDEN");
-    maker
-        .patch(&merchant, &json!({ "payout_mode": "cash" }))
-        .await
-        .refused(422, "VALIDATION_FAILED");
-    let _ = maker
-        .patch(&merchant, &json!({ "city": "BANDUNG" }))
-        .await
-        .expect(200);
-
-    let proposal = maker.patch(&merchant, &account).await.expect(202).data();
-    assert_eq!(
-        (&proposal["status"], &proposal["kind"]),
-        (&json!("pending"), &json!("merchant.patch"))
-    );
-    assert_eq!(
-        read(&merchant).await["payout_account_reference"],
-        Value::Null
-    );
-    let approve = format!("/admin/approvals/{}/approve", text(&proposal, "id"));
-    maker
-        .post(&approve, &json!({}))
-        .await
-        .refused(403, "FORBIDDEN");
-    world
-        .staff(Role::Finance)
-        .await
-        .post(&approve, &json!({}))
-        .await
-        .refused(403, "FORBIDDEN");
-    let waiting = read("/admin/approvals?status=pending").await;
-    assert_eq!(waiting.as_array().unwrap().len(), 1);
-    let approved = checker.post(&approve, &json!({})).await.expect(200).data();
-    assert_ne!(approved["decided_by"], approved["requested_by"]);
-    assert_eq!(
-        read(&merchant).await["payout_account_reference"],
-        "bank:555"
-    );
-    checker
-        .post(&approve, &json!({}))
-        .await
-        .refused(409, "INVALID_STATE");
-
-    // Turned down: nothing changes.
-    let rates = json!({ "rules": [{ "basis_points": 0 }] });
-    let proposal = checker
-        .post("/admin/fee-profiles/fee_basic/versions", &rates)
-        .await
-        .expect(202)
-        .data();
-    let reject = format!("/admin/approvals/{}/reject", text(&proposal, "id"));
-    let _ = maker
-        .post(&reject, &json!({ "reason": "no" }))
-        .await
-        .expect(200);
-    let basic = read("/admin/fee-profiles/fee_basic").await;
-    assert_eq!(basic["versions"].as_array().unwrap().len(), 1);
-
-    // A payout by hand is paid when the second person says so.
-    let manual = maker
-        .patch(&merchant, &json!({ "payout_mode": "manual" }))
-        .await
-        .expect(202)
-        .data();
-    let _ = checker
-        .post(
-            &format!("/admin/approvals/{}/approve", text(&manual, "id")),
-            &json!({}),
-        )
-        .await
-        .expect(200);
-    let till = Credentials::at(&world, shop.till().id).await;
-    till.sell(&world, 10_000).await;
-    world.later(1);
-    let made = keyed(&checker, "/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let settlement = format!(
-        "/admin/settlements/{}",
-        made["settlements"][0].as_str().unwrap()
-    );
-    let mark = json!({ "bank_reference": "TRX-1" });
-    let proposal = checker
-        .post(&format!("{settlement}/mark-paid"), &mark)
-        .await
-        .expect(202)
-        .data();
-    assert_eq!(read(&settlement).await["status"], "pending");
-    let _ = maker
-        .post(
-            &format!("/admin/approvals/{}/approve", text(&proposal, "id")),
-            &json!({}),
-        )
-        .await
-        .expect(200);
-    assert_eq!(read(&settlement).await["status"], "paid");
-    adds_up(&world).await;
-}
-
-#[tokio::test]
-async fn a_statement_has_every_item_and_only_for_those_it_is_for() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "=Warung <Sari>", 1).await;
-    let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let sold = [
-        till.sell(&world, 100_000).await,
-        till.sell(&world, 1_250_000).await,
-    ];
-    world.later(1);
-    let finance = world.staff(Role::Finance).await;
-    let made = keyed(&finance, "/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let id = made["settlements"][0].as_str().unwrap();
-    let csv = finance
-        .get(&format!("/admin/settlements/{id}/statement.csv"))
-        .await
-        .expect(200);
-    let text = String::from_utf8(csv.body.to_vec()).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 3);
-    assert!(
-        lines[1].contains(&sold[0].to_string()) && lines[1].ends_with(",100000,700,99300"),
-        "{text}"
-    );
-    let page = finance
-        .get(&format!("/admin/settlements/{id}/statement.html"))
-        .await
-        .expect(200);
-    let html = String::from_utf8(page.body.to_vec()).unwrap();
-    for expected in [
-        "Rp1.250.000",
-        "Rp1.340.550",
-        "=Warung &lt;Sari&gt;",
-        "</html>",
-        &sold[1].to_string(),
-    ] {
-        assert!(html.contains(expected), "{expected} is not in {html}");
-    }
-    assert!(
-        page.header("content-security-policy")
-            .unwrap()
-            .starts_with("default-src 'none'")
-    );
-    for (shop, status) in [(&shop, 200), (&other, 404)] {
-        let token = world
-            .token_for(
-                Role::MerchantOwner,
-                Some(shop.merchant_id),
-                TimeDelta::hours(1),
-            )
-            .await;
-        let owner = world.anonymous().with_token(&token);
-        for form in ["csv", "html"] {
-            let path = format!("/merchant/settlements/{id}/statement.{form}");
-            assert_eq!(owner.get(&path).await.status, status, "{path}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_acquirers_file_is_held_against_ours() {
-    let world = World::with(|config| {
-        let format = FileFormat {
-            reference_column: "ref".into(),
-            amount_column: "jumlah".into(),
-            delimiter: ";".into(),
-            decimal_comma: true,
-        };
-        config
-            .reconciliation
-            .formats
-            .insert(OURS.to_owned(), format);
-        config.reconciliation.bytes_max = 2_000;
-    })
-    .await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let from = world.clock.now() - TimeDelta::minutes(1);
-    let mut references = Vec::new();
-    for amount in [10_000, 20_000, 30_000] {
-        let id = till.qr(&world, amount).await.transaction_id;
-        let own = reference();
-        let paid = success(id, amount, &own, world.clock.now());
-        let _ = world.acquirer().tell(&paid).await.expect(200);
-        references.push(own);
-    }
-    let finance = world.staff(Role::Finance).await;
-    let time = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let to = world.clock.now() + TimeDelta::minutes(1);
-    let path = format!(
-        "/admin/reconciliations?partner_id={OURS}&from={}&to={}",
-        time(from),
-        time(to)
-    );
-    let send = async |key: &str, file: &str| {
-        let headers = [("content-type", "text/csv"), ("idempotency-key", key)];
-        finance
-            .call(
-                Method::POST,
-                &path,
-                &headers,
-                Some(file.as_bytes().to_vec()),
-            )
-            .await
-    };
-    let file = format!(
-        "tanggal;ref;jumlah\r\n1;{};Rp10.000,00\r\n2;{};20.001\r\n3;lain;5.000\r\n4;{};10.000\r\n",
-        references[0], references[1], references[0]
-    );
-    let done = send("one", &file).await.expect(201);
-    let counts = ["matched", "amount_differs", "theirs_only", "ours_only"]
-        .map(|class| done.data()[class].clone());
-    assert_eq!(counts, [1, 1, 2, 1].map(|count: i64| json!(count)));
-    let again = send("one", &file).await.expect(201);
-    assert_eq!(
-        (
-            again.body,
-            again.headers["idempotent-replayed"].to_str().unwrap()
-        ),
-        (done.body.clone(), "true")
-    );
-    send("one", "tanggal;ref;jumlah\n")
-        .await
-        .refused(409, "DUPLICATE_REQUEST");
-
-    let own = format!("/admin/reconciliations/{}", text(&done.data(), "id"));
-    let lines = finance
-        .get(&format!("{own}/lines?class=ours_only"))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(
-        (&lines[0]["partner_reference"], &lines[0]["our_amount"]),
-        (&json!(references[2]), &json!(30_000))
-    );
-    let page = finance
-        .get(&format!("{own}/lines?limit=2"))
-        .await
-        .expect(200)
-        .json();
-    let next = page["next_cursor"].as_str().unwrap();
-    let rest = finance
-        .get(&format!("{own}/lines?limit=200&cursor={next}"))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(rest.as_array().unwrap().len(), 3);
-    assert_eq!(
-        rest[1]["note"],
-        "this reference is in the file more than once"
-    );
-    let csv = finance
-        .get(&format!("{own}/lines.csv?class=amount_differs"))
-        .await
-        .expect(200);
-    let csv = String::from_utf8(csv.body.to_vec()).unwrap();
-    assert!(
-        csv.lines().nth(1).unwrap().contains(",20001,20000,"),
-        "{csv}"
-    );
-    finance
-        .get(&format!("{own}/lines?class=lost"))
-        .await
-        .refused(422, "VALIDATION_FAILED");
-
-    // A file that is wrong leaves nothing.
-    for (wrong, code, status) in [
-        ("ref;jumlah\nr;5\nr2;lima\n", "VALIDATION_FAILED", 422),
-        ("a;b\n", "VALIDATION_FAILED", 422),
-        (
-            &*format!("ref;jumlah\n{}", "r;5\n".repeat(600)),
-            "PAYLOAD_TOO_LARGE",
-            413,
-        ),
-    ] {
-        send("two", wrong).await.refused(status, code);
-    }
-    let all = finance
-        .get("/admin/reconciliations")
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(all.as_array().unwrap().len(), 1);
-    let rows = "SELECT count(*) FROM reconciliations";
-    assert_eq!(tests::books::count(&world.pool, rows).await, 1);
-    let strange = path.replace(OURS, ID);
-    let headers = [("content-type", "text/csv")];
-    finance
-        .call(Method::POST, &strange, &headers, Some(Vec::new()))
-        .await
-        .refused(422, "VALIDATION_FAILED");
-}
-
-#[tokio::test]
 async fn every_business_day_is_settled_once_by_whoever_is_first() {
     let world = World::with(|config| {
         config.money.daily_run = Switch::On;
@@ -676,7 +355,8 @@ async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
         world.start().await;
     }
     let finance = world.staff(Role::Finance).await;
-    let _ = keyed(&finance, "/admin/settlements/run", &json!({}))
+    let _ = finance
+        .post_once("/admin/settlements/run", &json!({}))
         .await
         .expect(200);
     let sums = "SELECT sum(gross)::bigint FROM settlements";

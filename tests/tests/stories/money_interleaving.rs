@@ -74,7 +74,10 @@ impl Fate<'_> {
             }
             11 | 12 => {
                 self.world.later(1);
-                let answer = keyed(self.finance, "/admin/settlements/run").await;
+                let answer = self
+                    .finance
+                    .post_once("/admin/settlements/run", &json!({}))
+                    .await;
                 may(&answer, &[200]);
                 for id in answer.data()["settlements"].as_array().unwrap() {
                     let path = format!("/admin/settlements/{}", id.as_str().unwrap());
@@ -108,17 +111,14 @@ impl Fate<'_> {
                 let settlements = self.settlements.clone();
                 if let Some((id, _)) = self.one_of(&settlements) {
                     let path = format!("/admin/settlements/{id}/retry-payout");
-                    may(&keyed(self.finance, &path).await, &[202, 409]);
+                    may(
+                        &self.finance.post_once(&path, &json!({})).await,
+                        &[202, 409],
+                    );
                 }
             }
         }
     }
-}
-
-async fn keyed(api: &Api, path: &str) -> Answer {
-    let key = format!("k-{:016x}", rand::random::<u64>());
-    api.post_with(path, &[("idempotency-key", &key)], &json!({}))
-        .await
 }
 
 fn may(answer: &Answer, statuses: &[u16]) {

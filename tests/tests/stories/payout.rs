@@ -40,7 +40,9 @@ impl Stage {
     }
 
     async fn run(&self) -> String {
-        let outcome = keyed(&self.finance, "/admin/settlements/run", &json!({}))
+        let outcome = self
+            .finance
+            .post_once("/admin/settlements/run", &json!({}))
             .await
             .expect(200)
             .data();
@@ -65,7 +67,7 @@ impl Stage {
 
     async fn retry(&self, id: &str) -> Answer {
         let path = format!("/admin/settlements/{id}/retry-payout");
-        keyed(&self.finance, &path, &json!({})).await
+        self.finance.post_once(&path, &json!({})).await
     }
 
     /// Balances of the accounts of this shop: what is held, owed, earned and on its way, debits first.
@@ -82,12 +84,6 @@ impl Stage {
         }
         balances
     }
-}
-
-async fn keyed(api: &Api, path: &str, body: &Value) -> Answer {
-    let key = format!("k-{:016x}", rand::random::<u64>());
-    api.post_with(path, &[("idempotency-key", &key)], body)
-        .await
 }
 
 #[tokio::test]
@@ -432,17 +428,21 @@ async fn what_people_pay_by_hand_they_mark_once() {
     assert_eq!(stage.read(&id).await["status"], "pending");
     let mark = format!("/admin/settlements/{id}/mark-paid");
     let nothing = json!({ "bank_reference": " " });
-    keyed(&stage.finance, &mark, &nothing)
+    stage
+        .finance
+        .post_once(&mark, &nothing)
         .await
         .refused(422, "VALIDATION_FAILED");
     let body = json!({ "bank_reference": "TRX-9" });
     let marks =
-        futures_util::future::join_all((0..4).map(|_| keyed(&stage.finance, &mark, &body))).await;
+        futures_util::future::join_all((0..4).map(|_| stage.finance.post_once(&mark, &body))).await;
     assert_eq!(
         marks.iter().filter(|answer| answer.status == 200).count(),
         1
     );
-    keyed(&stage.finance, &mark, &body)
+    stage
+        .finance
+        .post_once(&mark, &body)
         .await
         .refused(409, "INVALID_STATE");
     let paid = stage.read(&id).await;
@@ -472,13 +472,15 @@ async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
         format!("/admin/settlements/{id}/retry-payout"),
     );
     let reason = json!({ "reason": "account closed" });
-    keyed(&stage.finance, &returned, &reason)
+    stage
+        .finance
+        .post_once(&returned, &reason)
         .await
         .refused(409, "INVALID_STATE");
     let first = json!({ "bank_reference": "TRX-9" });
-    let _ = keyed(&stage.finance, &paid, &first).await.expect(200);
+    let _ = stage.finance.post_once(&paid, &first).await.expect(200);
     let marks =
-        futures_util::future::join_all((0..4).map(|_| keyed(&stage.finance, &returned, &reason)))
+        futures_util::future::join_all((0..4).map(|_| stage.finance.post_once(&returned, &reason)))
             .await;
     assert_eq!(
         marks.iter().filter(|answer| answer.status == 200).count(),
@@ -491,11 +493,13 @@ async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
     );
     // The acquirer holds it again, and it is the merchant's.
     assert_eq!(stage.balances().await, [150_000, -NET, -1_050, 0]);
-    keyed(&stage.finance, &retry, &json!({}))
+    stage
+        .finance
+        .post_once(&retry, &json!({}))
         .await
         .refused(409, "SETTLEMENT_NOT_ELIGIBLE");
     let second = json!({ "bank_reference": "TRX-10" });
-    let _ = keyed(&stage.finance, &paid, &second).await.expect(200);
+    let _ = stage.finance.post_once(&paid, &second).await.expect(200);
     assert_eq!(stage.read(&id).await["bank_reference"], "TRX-10");
     assert_eq!(stage.balances().await, [1_050, 0, -1_050, 0]);
     assert_eq!(stage.bank.transfers().len(), 0);

@@ -8,9 +8,7 @@ use tests::shop::text;
 use tests::{Answer, Api, Credentials, Shop, World, books, success};
 
 async fn run(api: &Api, body: &Value) -> Answer {
-    let key = format!("k-{:016x}", rand::random::<u64>());
-    let keyed = [("idempotency-key", key.as_str())];
-    api.post_with("/admin/settlements/run", &keyed, body).await
+    api.post_once("/admin/settlements/run", body).await
 }
 
 fn ids(outcome: &Value) -> Vec<String> {

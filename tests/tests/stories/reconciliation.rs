@@ -1,0 +1,145 @@
+//! An acquirer's file, held against our books.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use platform::config::FileFormat;
+use reqwest::Method;
+use serde_json::json;
+use tests::acquirer::{OURS, reference};
+use tests::bank::ID;
+use tests::shop::text;
+use tests::{Credentials, Shop, World, success};
+
+#[tokio::test]
+async fn an_acquirers_file_is_held_against_ours() {
+    let world = World::with(|config| {
+        let format = FileFormat {
+            reference_column: "ref".into(),
+            amount_column: "jumlah".into(),
+            delimiter: ";".into(),
+            decimal_comma: true,
+        };
+        config
+            .reconciliation
+            .formats
+            .insert(OURS.to_owned(), format);
+        config.reconciliation.bytes_max = 2_000;
+    })
+    .await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let from = world.clock.now() - TimeDelta::minutes(1);
+    let mut references = Vec::new();
+    for amount in [10_000, 20_000, 30_000] {
+        let id = till.qr(&world, amount).await.transaction_id;
+        let own = reference();
+        let paid = success(id, amount, &own, world.clock.now());
+        let _ = world.acquirer().tell(&paid).await.expect(200);
+        references.push(own);
+    }
+    let finance = world.staff(Role::Finance).await;
+    let time = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let to = world.clock.now() + TimeDelta::minutes(1);
+    let path = format!(
+        "/admin/reconciliations?partner_id={OURS}&from={}&to={}",
+        time(from),
+        time(to)
+    );
+    let send = async |key: &str, file: &str| {
+        let headers = [("content-type", "text/csv"), ("idempotency-key", key)];
+        finance
+            .call(
+                Method::POST,
+                &path,
+                &headers,
+                Some(file.as_bytes().to_vec()),
+            )
+            .await
+    };
+    let file = format!(
+        "tanggal;ref;jumlah\r\n1;{};Rp10.000,00\r\n2;{};20.001\r\n3;lain;5.000\r\n4;{};10.000\r\n",
+        references[0], references[1], references[0]
+    );
+    let done = send("one", &file).await.expect(201);
+    let counts = ["matched", "amount_differs", "theirs_only", "ours_only"]
+        .map(|class| done.data()[class].clone());
+    assert_eq!(counts, [1, 1, 2, 1].map(|count: i64| json!(count)));
+    let again = send("one", &file).await.expect(201);
+    assert_eq!(
+        (
+            again.body,
+            again.headers["idempotent-replayed"].to_str().unwrap()
+        ),
+        (done.body.clone(), "true")
+    );
+    send("one", "tanggal;ref;jumlah\n")
+        .await
+        .refused(409, "DUPLICATE_REQUEST");
+
+    let own = format!("/admin/reconciliations/{}", text(&done.data(), "id"));
+    let lines = finance
+        .get(&format!("{own}/lines?class=ours_only"))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(
+        (&lines[0]["partner_reference"], &lines[0]["our_amount"]),
+        (&json!(references[2]), &json!(30_000))
+    );
+    let page = finance
+        .get(&format!("{own}/lines?limit=2"))
+        .await
+        .expect(200)
+        .json();
+    let next = page["next_cursor"].as_str().unwrap();
+    let rest = finance
+        .get(&format!("{own}/lines?limit=200&cursor={next}"))
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(rest.as_array().unwrap().len(), 3);
+    assert_eq!(
+        rest[1]["note"],
+        "this reference is in the file more than once"
+    );
+    let csv = finance
+        .get(&format!("{own}/lines.csv?class=amount_differs"))
+        .await
+        .expect(200);
+    let csv = String::from_utf8(csv.body.to_vec()).unwrap();
+    assert!(
+        csv.lines().nth(1).unwrap().contains(",20001,20000,"),
+        "{csv}"
+    );
+    finance
+        .get(&format!("{own}/lines?class=lost"))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+
+    // A file that is wrong leaves nothing.
+    for (wrong, code, status) in [
+        ("ref;jumlah\nr;5\nr2;lima\n", "VALIDATION_FAILED", 422),
+        ("a;b\n", "VALIDATION_FAILED", 422),
+        (
+            &*format!("ref;jumlah\n{}", "r;5\n".repeat(600)),
+            "PAYLOAD_TOO_LARGE",
+            413,
+        ),
+    ] {
+        send("two", wrong).await.refused(status, code);
+    }
+    let all = finance
+        .get("/admin/reconciliations")
+        .await
+        .expect(200)
+        .data();
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let rows = "SELECT count(*) FROM reconciliations";
+    assert_eq!(tests::books::count(&world.pool, rows).await, 1);
+    let strange = path.replace(OURS, ID);
+    let headers = [("content-type", "text/csv")];
+    finance
+        .call(Method::POST, &strange, &headers, Some(Vec::new()))
+        .await
+        .refused(422, "VALIDATION_FAILED");
+}

@@ -1,0 +1,70 @@
+//! A settlement's statement, for a program and for a printer.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use serde_json::json;
+use tests::{Credentials, Shop, World};
+
+#[tokio::test]
+async fn a_statement_has_every_item_and_only_for_those_it_is_for() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "=Warung <Sari>", 1).await;
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let sold = [
+        till.sell(&world, 100_000).await,
+        till.sell(&world, 1_250_000).await,
+    ];
+    world.later(1);
+    let finance = world.staff(Role::Finance).await;
+    let made = finance
+        .post_once("/admin/settlements/run", &json!({}))
+        .await
+        .expect(200)
+        .data();
+    let id = made["settlements"][0].as_str().unwrap();
+    let csv = finance
+        .get(&format!("/admin/settlements/{id}/statement.csv"))
+        .await
+        .expect(200);
+    let text = String::from_utf8(csv.body.to_vec()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(
+        lines[1].contains(&sold[0].to_string()) && lines[1].ends_with(",100000,700,99300"),
+        "{text}"
+    );
+    let page = finance
+        .get(&format!("/admin/settlements/{id}/statement.html"))
+        .await
+        .expect(200);
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    for expected in [
+        "Rp1.250.000",
+        "Rp1.340.550",
+        "=Warung &lt;Sari&gt;",
+        "</html>",
+        &sold[1].to_string(),
+    ] {
+        assert!(html.contains(expected), "{expected} is not in {html}");
+    }
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
+    for (shop, status) in [(&shop, 200), (&other, 404)] {
+        let token = world
+            .token_for(
+                Role::MerchantOwner,
+                Some(shop.merchant_id),
+                TimeDelta::hours(1),
+            )
+            .await;
+        let owner = world.anonymous().with_token(&token);
+        for form in ["csv", "html"] {
+            let path = format!("/merchant/settlements/{id}/statement.{form}");
+            assert_eq!(owner.get(&path).await.status, status, "{path}");
+        }
+    }
+}
