@@ -264,6 +264,9 @@ impl App {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.soft.cancel();
         self.edge.stopped().await;
+        if let Err(error) = service::fleet::session::end_leftovers(&self.context).await {
+            tracing::warn!(%error, "the end of the sessions is left to the next start");
+        }
         self.hard.cancel();
         self.tasks.close();
         if tokio::time::timeout(TASKS_END_WITHIN, self.tasks.wait())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    Admission, Connecting, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey, Subscription,
-    Unavailable, Uplink,
+    Admission, Connecting, EndReason, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey,
+    Subscription, Unavailable, Uplink,
 };
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, mpsc};
@@ -118,6 +118,10 @@ impl<C: Carrier> Host for PlatformHost<C> {
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
+        if end.reason == EndReason::ShuttingDown {
+            // A whole fleet's sessions end then; one statement takes note of them all (`App::stop`).
+            return;
+        }
         let ending = session::Ending {
             device_id: session.device_id,
             epoch: session.epoch,

@@ -62,6 +62,36 @@ async fn a_box_on_mqtt_is_there_while_its_session_lives() {
 }
 
 #[tokio::test]
+async fn a_platform_that_stops_leaves_nobody_online() {
+    let mut world = World::new().await;
+    let mut boxes = Vec::new();
+    for _ in 0..5 {
+        let soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+        becomes(&world, &soundbox.credentials, true).await;
+        boxes.push(soundbox);
+    }
+    world.stop().await;
+    // Before anything has started again.
+    let online: i64 = sqlx::query_scalar("SELECT count(*) FROM device_presence WHERE online")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(online, 0);
+    let connected: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions WHERE connected")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(connected, 0);
+    world.start().await;
+    for soundbox in boxes {
+        let events = flips(&world, &soundbox.credentials).await;
+        assert_eq!(kinds(&events), ["online", "offline"]);
+        // Which is why it is not held against the box, as a coming and going of its own.
+        assert_eq!(events[1]["details"]["reason"], "platform_restart");
+    }
+}
+
+#[tokio::test]
 async fn a_box_on_http_is_there_while_its_last_beat_is_younger_than_three_of_its_intervals() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;

@@ -102,7 +102,7 @@ pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
     Ok(())
 }
 
-/// At start: ends what an earlier life of this node left connected.
+/// Ends what this life of this node, when it stops, or an earlier one, when it starts, left connected.
 ///
 /// # Errors
 /// The database's.
