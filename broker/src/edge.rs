@@ -47,6 +47,9 @@ pub enum EdgeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The system gives no threads for handshakes.
+    #[error("cannot start threads for handshakes")]
+    Threads(#[source] io::Error),
     /// The router does not start.
     #[error(transparent)]
     Router(#[from] RouterError),
@@ -89,7 +92,7 @@ impl<H: Host> Edge<H> {
                 observers: Arc::clone(&observers),
                 router: Arc::clone(&router),
             },
-            pace: Pace::new(),
+            pace: Pace::new().map_err(EdgeError::Threads)?,
             tls: TlsAcceptor::from(config.tls),
             stop: stop.clone(),
             tasks: tasks.clone(),

@@ -2,69 +2,70 @@
 //!
 //! A TLS handshake costs the better part of a millisecond of computing, and a fleet that comes back at once makes
 //! thousands of them ready at the same time. Left to themselves they would all stand in the executor's queue before
-//! the next payment, and even one of them would hold up what its thread was to do next. So each computes on a thread of
-//! its own kind, while it holds one of a few turns, handed on in the order of arrival; it holds none while it waits for
-//! its client: neither a storm nor a client that stops halfway keeps others waiting.
+//! the next payment, and even one of them would hold up what its thread was to do next. So they have an executor of
+//! their own: a few threads, which give way to the others and hold none of a client that stops halfway.
 
 use std::future::Future;
+use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How far its threads stand back behind the others, as `nice(1)` counts.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 #[derive(Debug)]
-pub(crate) struct Pace(Semaphore);
+pub(crate) struct Pace(Option<Runtime>);
 
 impl Pace {
-    /// Turns for half of the processors: the others are there for who is connected already.
-    pub(crate) fn new() -> Self {
+    /// Threads for half of the processors: the others are there for who is connected already.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub(crate) fn new() -> io::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self(Semaphore::new((processors / 2).max(1)))
+        let mut builder = Builder::new_multi_thread();
+        builder
+            .worker_threads((processors / 2).max(1))
+            .thread_name("handshakes");
+        // On Linux a thread is as nice as it says itself; elsewhere the whole process would be.
+        #[cfg(target_os = "linux")]
+        builder.on_thread_start(|| {
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                tracing::debug!(%error, "handshakes take the processors as the rest does");
+            }
+        });
+        builder.build().map(|runtime| Self(Some(runtime)))
     }
 
-    /// Completes `future`, which computes only in its turns.
+    /// Completes `future` in its turns. What it waits for is what it was made with, of the caller's executor.
     pub(crate) async fn keep<F>(&self, future: F) -> F::Output
     where
         F: Future + Send + 'static,
         F::Output: Send,
     {
-        let woken = Arc::new(Woken::default());
-        let mut future = Box::pin(future);
-        loop {
-            // Never closed, and if it were, unpaced is better than never.
-            let turn = self.0.acquire().await;
-            let waker = Waker::from(Arc::clone(&woken));
-            let computed = spawn_blocking(move || {
-                let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-                (future, polled)
-            });
-            let (unfinished, polled) = match computed.await {
-                Ok(computed) => computed,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // The executor is being shut down, and this task with it.
-                    Err(_) => std::future::pending().await,
-                },
-            };
-            drop(turn);
-            if let Poll::Ready(output) = polled {
-                return output;
-            }
-            future = unfinished;
-            woken.0.notified().await;
+        let Some(runtime) = &self.0 else {
+            return future.await;
+        };
+        match AbortOnDropHandle::new(runtime.spawn(future)).await {
+            Ok(output) => output,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process is going down, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 }
 
-/// Remembers a wake-up until somebody waits for it.
-#[derive(Debug, Default)]
-struct Woken(Notify);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
+impl Drop for Pace {
+    fn drop(&mut self) {
+        // Without waiting, which is forbidden where this may be dropped.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -80,6 +81,7 @@ pub(crate) async fn turn_taken(waited: bool) {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
+    use std::sync::Arc;
     use tokio::sync::oneshot;
 
     #[tokio::test]
@@ -90,19 +92,33 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_client_holds_up_nobody() {
-        let pace = Arc::new(Pace(Semaphore::new(1)));
+        let pace = Arc::new(Pace::new().unwrap());
         let mut answers = Vec::new();
         let mut waiting = Vec::new();
-        for _ in 0..3 {
+        // More than there are threads.
+        for _ in 0..300 {
             let (answer, answered) = oneshot::channel::<()>();
             let pace = Arc::clone(&pace);
             answers.push(answer);
             waiting.push(tokio::spawn(async move { pace.keep(answered).await }));
         }
-        // The last to come is answered first, while the others hold no turn.
-        for _ in 0..3 {
-            answers.pop().unwrap().send(()).unwrap();
-            waiting.pop().unwrap().await.unwrap().unwrap();
+        // The last to come is answered first, while the others wait.
+        while let (Some(answer), Some(waiting)) = (answers.pop(), waiting.pop()) {
+            answer.send(()).unwrap();
+            waiting.await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_given_up_is_gone() {
+        let pace = Pace::new().unwrap();
+        let (held, gone) = oneshot::channel::<()>();
+        let never = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        let kept = tokio::time::timeout(std::time::Duration::from_millis(20), pace.keep(never));
+        assert!(kept.await.is_err());
+        assert!(gone.await.is_err(), "it was dropped");
     }
 }
