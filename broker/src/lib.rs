@@ -20,7 +20,7 @@
 //! | `host` | what the edge asks of the platform |
 //! | `listener`, `accept_rate`, `crowd`, `pace` | the accept loop, its caps, and the handshakes' turns |
 //! | `connection` | one connection: TLS, CONNECT, admission, its end |
-//! | `session`, `publish_rate` | an admitted box: the loop |
+//! | `session`, `client_rate` | an admitted box: the loop |
 //! | `watch`, `observers`, `copies` | an admitted observer: the loop; who observes; how copies get there |
 //! | `transport` | a connection's bytes and clocks |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
@@ -52,7 +52,8 @@
 //! no shared subscriptions, Receive Maximum, Maximum Packet Size. User properties of a box's message are carried to
 //! observers of version 5.
 //!
-//! A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its messages are taken later, and their
+//! A client that sends more packets than [`Limits::packets_per_s_max`] is not read until their turn has come, and TCP
+//! slows it: nothing of it is lost. A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its messages are taken later, and their
 //! PUBACKs are withheld until then. Beyond the limit of unacknowledged messages quality 0 is dropped and counted, and
 //! quality 1 ends the session: nothing that was acknowledged is ever dropped.
 //!
@@ -71,6 +72,7 @@
 //! | `mqtt_observers_live` | | observers that are connected (gauge) |
 //! | `mqtt_observers_ended_total` | `reason` | the same for observers |
 //! | `mqtt_observer_messages_total` | `outcome` | copies for observers: sent, or why not: `queue_full`, … |
+//! | `mqtt_clients_slowed_total` | | times a client was not read for a while, because it sent faster than it may |
 //! | `mqtt_uplinks_slowed_total` | | messages of boxes that came faster than they may |
 //! | `mqtt_subscriptions_over_limit_total` | | SUBSCRIBEs that asked for more than a session may have |
 //! | `mqtt_uplinks_total` | `type`, `outcome` | messages of boxes: durable, unavailable, dropped |
@@ -92,6 +94,7 @@ extern crate self as broker;
 
 mod accept_rate;
 mod authorize;
+mod client_rate;
 mod connection;
 mod copies;
 mod crowd;
@@ -108,7 +111,6 @@ mod listener;
 mod observers;
 mod pace;
 mod protocol;
-mod publish_rate;
 mod registry;
 mod router;
 mod session;

@@ -48,6 +48,10 @@ pub struct Limits {
     /// Bytes waiting for a box to read them. Default 131,072: acknowledgements of what it sends while it reads
     /// nothing.
     pub output_bytes_max: usize,
+    /// Packets of any kind per second of one client, with a burst of one second's worth. What comes faster is left
+    /// unread, so that TCP slows its sender. A packet counts as one more for each of its KiB. Default 2,000: a box with a whole
+    /// queue of announcements acknowledges 128.
+    pub packets_per_s_max: u32,
     /// Publishes per second of one client, with a burst of one second's worth; payment acknowledgements are counted
     /// apart. What comes faster is taken later, and its PUBACK waits with it, so that it meets the next limit. Default
     /// 1,000, hundreds of times what an honest box sends.
@@ -105,6 +109,7 @@ impl Default for Limits {
             silence_s_max: 1_200,
             write_ms_max: 10_000,
             output_bytes_max: 128 * 1024,
+            packets_per_s_max: 2_000,
             publishes_per_s_max: 1_000,
             uplinks_unacknowledged_max: 64,
             payment_acks_unacknowledged_max: 64,

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How far its threads stand back behind the others, as `nice(1)` counts.
@@ -17,7 +17,11 @@ use tokio_util::task::AbortOnDropHandle;
 const NICENESS: i32 = 10;
 
 #[derive(Debug)]
-pub(crate) struct Pace(Option<Runtime>);
+pub(crate) struct Pace {
+    executor: Handle,
+    /// To be shut down; there until then.
+    runtime: Option<Runtime>,
+}
 
 impl Pace {
     /// Threads for half of the processors: the others are there for who is connected already.
@@ -37,7 +41,11 @@ impl Pace {
                 tracing::debug!(%error, "handshakes take the processors as the rest does");
             }
         });
-        builder.build().map(|runtime| Self(Some(runtime)))
+        let runtime = builder.build()?;
+        Ok(Self {
+            executor: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
     /// Completes `future` in its turns. What it waits for is what it was made with, of the caller's executor.
@@ -46,10 +54,7 @@ impl Pace {
         F: Future + Send + 'static,
         F::Output: Send,
     {
-        let Some(runtime) = &self.0 else {
-            return future.await;
-        };
-        match AbortOnDropHandle::new(runtime.spawn(future)).await {
+        match AbortOnDropHandle::new(self.executor.spawn(future)).await {
             Ok(output) => output,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -63,7 +68,7 @@ impl Pace {
 impl Drop for Pace {
     fn drop(&mut self) {
         // Without waiting, which is forbidden where this may be dropped.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A transport is polled, not awaited: every turn of a session first writes what waits, then reads what has come, then
 //! looks at the clocks. So neither direction can hold up the other: a box that does not read is still heard, until
-//! what it leaves unread has stalled for too long.
+//! what it leaves unread has stalled for too long. And nothing is read from a client that sends faster than it may, so
+//! that TCP slows it.
 //!
 //! An idle transport holds no buffers: bytes are read through a few KiB of the polling thread's stack, and both
 //! buffers are given back when they are empty. That, and not speed, decides how many boxes fit into a machine.
@@ -17,15 +18,21 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::client_rate::ClientRate;
+use crate::frame::{Frame, FrameError};
+
 /// Read at a time.
 const READ_BYTES: usize = 4 * 1024;
+/// Whoever is too fast is not read for at least this long: often enough to go on smoothly, and seldom enough that it
+/// causes no more work than it is entitled to.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Discarded at most while a peer is given the chance to read our last words.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// What happened on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// There are new bytes in `input`.
+    /// There may be packets to take.
     Received,
     /// All of `output` has been handed to the system.
     Written,
@@ -37,11 +44,22 @@ pub(crate) enum Event {
     Stalled,
 }
 
+/// How long a peer may let us wait, and how often it may have us work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Without a packet of it.
+    pub(crate) silence_max: Duration,
+    /// Without it reading what it is sent.
+    pub(crate) stalled_max: Duration,
+    /// Packets of it that are taken.
+    pub(crate) packets_per_s_max: u32,
+}
+
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
     stream: S,
     /// Received and not yet taken.
-    pub(crate) input: BytesMut,
+    input: BytesMut,
     /// To be written.
     pub(crate) output: BytesMut,
     /// The stream has taken bytes that it may not have sent yet.
@@ -51,13 +69,21 @@ pub(crate) struct Transport<S> {
     stalled_max: Duration,
     last_packet: Instant,
     silence_max: Duration,
+    packet_rate: ClientRate,
+    /// Until when no packet is taken.
+    paused_until: Option<Instant>,
     /// Fires at the earlier deadline, or before it: then it is set anew.
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
-    pub(crate) fn new(stream: S, silence_max: Duration, stalled_max: Duration) -> Self {
+    pub(crate) fn new(stream: S, patience: Patience) -> Self {
         let now = Instant::now();
+        let Patience {
+            silence_max,
+            stalled_max,
+            packets_per_s_max,
+        } = patience;
         Self {
             stream,
             input: BytesMut::new(),
@@ -67,26 +93,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             stalled_max,
             last_packet: now,
             silence_max,
+            packet_rate: ClientRate::new(packets_per_s_max),
+            paused_until: None,
             alarm: Box::pin(tokio::time::sleep_until(now + silence_max)),
         }
     }
 
-    /// A whole packet has arrived.
-    pub(crate) fn heard(&mut self) {
-        self.last_packet = Instant::now();
-    }
-
     pub(crate) fn set_silence_max(&mut self, silence_max: Duration) {
         self.silence_max = silence_max;
-        self.heard();
+        self.last_packet = Instant::now();
         self.alarm.as_mut().reset(self.last_packet + silence_max);
     }
 
-    /// Gives the input's memory back when all of it has been taken.
-    pub(crate) fn release_input(&mut self) {
-        if self.input.is_empty() {
+    /// The next packet, if it is whole and the peer's turn for it has come. Whoever gets `None` polls again.
+    ///
+    /// # Errors
+    /// When what comes next is no packet, or one with more than `body_bytes_max` after its fixed header.
+    pub(crate) fn take(&mut self, body_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
+        if self.paused_until.is_some() {
+            return Ok(None);
+        }
+        let frame = Frame::take(&mut self.input, body_bytes_max)?;
+        if let Some(frame) = &frame {
+            let now = Instant::now();
+            self.last_packet = now;
+            if let Some(turn) = self.packet_rate.turn(now.into_std(), weight(frame)) {
+                metrics::counter!("mqtt_clients_slowed_total").increment(1);
+                self.paused_until = Some((now + PAUSE_MIN).max(turn.into()));
+            }
+        } else if self.input.is_empty() {
+            // Its memory is given back.
             self.input = BytesMut::new();
         }
+        Ok(frame)
     }
 
     /// Waits for the next event.
@@ -95,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     }
 
     /// Writes, reads and looks at the clocks. Bytes in `input` that are not a packet yet are bounded by the caller,
-    /// who takes every whole packet before polling again and refuses packets over the limit.
+    /// who takes every packet that it is given before polling again and refuses packets over the limit.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let written = match self.poll_write(cx) {
             Ok(written) => written,
@@ -151,6 +190,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.paused_until.is_some() {
+            // The alarm wakes it.
+            return Poll::Pending;
+        }
         let mut storage = [MaybeUninit::<u8>::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut storage);
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
@@ -165,7 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         loop {
             let silent_at = self.last_packet + self.silence_max;
             let stalled_at = self.stalled_since.map(|since| since + self.stalled_max);
-            let due = stalled_at.map_or(silent_at, |at| at.min(silent_at));
+            let due = [stalled_at, self.paused_until]
+                .into_iter()
+                .flatten()
+                .fold(silent_at, Instant::min);
             if self.alarm.deadline() > due {
                 self.alarm.as_mut().reset(due);
             }
@@ -176,6 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             }
             if silent_at <= now {
                 return Poll::Ready(Event::Silent);
+            }
+            if self.paused_until.is_some_and(|until| until <= now) {
+                self.paused_until = None;
+                return Poll::Ready(Event::Received);
             }
             // It was set before the last packet: the usual case, and the only work a packet causes here.
             self.alarm.as_mut().reset(due);
@@ -216,6 +266,11 @@ impl<S: AsyncRead + Unpin> Parting<S> {
     }
 }
 
+/// As how many packets one counts: as one more for every whole KiB, for a thousand filters are more work than one.
+fn weight(frame: &Frame) -> u32 {
+    u32::try_from(frame.bytes.len() / 1024).map_or(u32::MAX, |more| more.saturating_add(1))
+}
+
 /// The connection is of no more use.
 struct Broken;
 
@@ -225,10 +280,16 @@ mod tests {
 
     const SILENCE: Duration = Duration::from_secs(30);
     const STALLED: Duration = Duration::from_secs(10);
+    const PING: [u8; 2] = [0xc0, 0];
 
     fn pair(capacity: usize) -> (Transport<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(capacity);
-        (Transport::new(ours, SILENCE, STALLED), theirs)
+        let patience = Patience {
+            silence_max: SILENCE,
+            stalled_max: STALLED,
+            packets_per_s_max: 10,
+        };
+        (Transport::new(ours, patience), theirs)
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,10 +307,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_packet_puts_the_silence_off() {
-        let (mut transport, _peer) = pair(64);
+        let (mut transport, mut peer) = pair(64);
         let started = Instant::now();
         tokio::time::sleep(Duration::from_secs(20)).await;
-        transport.heard();
+        peer.write_all(&PING).await.unwrap();
+        assert_eq!(transport.next().await, Event::Received);
+        assert!(transport.take(64).unwrap().is_some());
         assert_eq!(transport.next().await, Event::Silent);
         assert_eq!(started.elapsed(), Duration::from_secs(50));
     }
@@ -279,6 +342,27 @@ mod tests {
         });
         assert_eq!(transport.next().await, Event::Written);
         reader.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_too_fast_is_slowed_and_loses_nothing() {
+        let (mut transport, mut peer) = pair(16);
+        let started = Instant::now();
+        let sender = tokio::spawn(async move {
+            peer.write_all(&PING.repeat(30)).await.unwrap();
+            peer
+        });
+        let mut taken = Vec::new();
+        while taken.len() < 30 {
+            assert_eq!(transport.next().await, Event::Received);
+            while transport.take(64).unwrap().is_some() {
+                taken.push(started.elapsed().as_secs());
+            }
+        }
+        // A burst of one second's worth, and the one that shows that it was used up.
+        assert_eq!(taken.iter().filter(|second| **second == 0).count(), 11 + 9);
+        assert_eq!(taken.last(), Some(&1));
+        sender.await.unwrap();
     }
 
     #[tokio::test]

@@ -15,7 +15,6 @@ use tokio::sync::futures::Notified;
 use crate::authorize::{Action, Permit, authorize};
 use crate::downlink::seconds_until;
 use crate::fleet_filter::FleetFilter;
-use crate::frame::Frame;
 use crate::host::{EndReason, ProtocolVersion};
 use crate::limits::Limits;
 use crate::observers::{ObserverLine, count};
@@ -134,8 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
 
     fn take_packets(&mut self) -> Result<(), Ending> {
         let limit = self.limits.packet_bytes_max;
-        while let Some(frame) = Frame::take(&mut self.transport.input, limit)? {
-            self.transport.heard();
+        while let Some(frame) = self.transport.take(limit)? {
             match self.protocol.read(frame)? {
                 Packet::PingReq => self.protocol.write_pingresp(&mut self.transport.output),
                 // It is sent nothing that it could acknowledge.
@@ -146,7 +144,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
                 Packet::Disconnect { .. } => return Err(EndReason::Disconnected.into()),
             }
         }
-        self.transport.release_input();
         Ok(())
     }
 

@@ -107,6 +107,7 @@ pub struct Mqtt {
     pub connect_timeout_ms: u64,
     pub packet_bytes_max: usize,
     pub will_bytes_max: usize,
+    pub packets_per_s_max: u32,
     pub publishes_per_s_max: u32,
     pub uplink_unacked_max: usize,
     pub subscriptions_max: usize,

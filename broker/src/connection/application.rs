@@ -45,7 +45,6 @@ impl<H: Host> Shared<H> {
                 return None;
             }
         };
-        transport.heard();
         let connect = match read_connect(frame) {
             Ok(connect) => connect,
             Err(ConnectError::Malformed) => {
@@ -114,12 +113,9 @@ where
             Event::Lost => return Err("lost_before_connect"),
             Event::Silent | Event::Stalled => return Err("connect_timeout"),
         }
-        match Frame::take(&mut transport.input, body_bytes_max) {
+        match transport.take(body_bytes_max) {
             Ok(None) => {}
-            Ok(Some(frame)) => {
-                transport.release_input();
-                return Ok(frame);
-            }
+            Ok(Some(frame)) => return Ok(frame),
             Err(FrameError::TooLarge(_)) => return Err("connect_too_large"),
             Err(_) => return Err("malformed_connect"),
         }

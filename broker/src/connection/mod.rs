@@ -40,7 +40,7 @@ use crate::pace::Pace;
 use crate::protocol::{Connect, ConnectRefusal, Will};
 use crate::registry::{Registry, Seat};
 use crate::session::Session;
-use crate::transport::Transport;
+use crate::transport::{Patience, Transport};
 
 use application::Introduced;
 use observer::Watching;
@@ -169,9 +169,14 @@ impl<H: Host> Shared<H> {
             count("no_certificate");
             return None;
         };
+        let patience = Patience {
+            silence_max: self.limits.connect(),
+            stalled_max: self.limits.write(),
+            packets_per_s_max: self.limits.packets_per_s_max,
+        };
         Some(Greeting {
             identity: PeerIdentity::from_der(certificate),
-            transport: Transport::new(stream, self.limits.connect(), self.limits.write()),
+            transport: Transport::new(stream, patience),
             remote,
             place,
         })

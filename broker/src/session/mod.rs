@@ -38,13 +38,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::sync::watch;
 
+use crate::client_rate::ClientRate;
 use crate::copies::Copies;
-use crate::frame::{Frame, FrameError};
+use crate::frame::FrameError;
 use crate::host::{EndReason, Host, SessionKey, Subscription, Unavailable};
 use crate::limits::Limits;
 use crate::pace::turn_taken;
 use crate::protocol::{Packet, Protocol, Violation, goodbye_code};
-use crate::publish_rate::PublishRate;
 use crate::registry::Line;
 use crate::transport::{Event, Transport};
 
@@ -141,8 +141,8 @@ pub(crate) struct Session<H, S> {
     uplinks: FuturesOrdered<BoxFuture<'static, Settled>>,
     ordinary_under_way: usize,
     payment_acks_under_way: usize,
-    ordinary_rate: PublishRate,
-    payment_ack_rate: PublishRate,
+    ordinary_rate: ClientRate,
+    payment_ack_rate: ClientRate,
     /// It has tried what it may not, and that has been logged.
     warned: bool,
     /// The subscriptions as they will be when all changes are done.
@@ -170,7 +170,7 @@ impl Turn {
 
 impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     pub(crate) fn new(opening: Opening<H, S>) -> Self {
-        let rate = PublishRate::new(opening.limits.publishes_per_s_max);
+        let rate = ClientRate::new(opening.limits.publishes_per_s_max);
         Self {
             host: opening.host,
             limits: opening.limits,
@@ -302,8 +302,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
 
     fn take_packets(&mut self) -> Result<(), Ending> {
         let limit = self.limits.packet_bytes_max;
-        while let Some(frame) = Frame::take(&mut self.transport.input, limit)? {
-            self.transport.heard();
+        while let Some(frame) = self.transport.take(limit)? {
             match self.protocol.read(frame)? {
                 Packet::PingReq => self.protocol.write_pingresp(&mut self.transport.output),
                 Packet::PubAck { packet_id } => self.acknowledged(packet_id),
@@ -318,7 +317,6 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
                 } => return Err(self.disconnected(with_will, session_expiry_s)),
             }
         }
-        self.transport.release_input();
         Ok(())
     }
 

@@ -126,7 +126,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             Some(Channel::PaymentAck) => &mut self.payment_ack_rate,
             _ => &mut self.ordinary_rate,
         };
-        let turn = rate.turn(Instant::now());
+        let turn = rate.turn(Instant::now(), 1);
         if turn.is_some() {
             metrics::counter!("mqtt_uplinks_slowed_total").increment(1);
         }

@@ -216,6 +216,8 @@ async fn a_box_that_sends_but_never_reads_is_ended() {
     let world = World::with(Limits {
         write_ms_max: 200,
         output_bytes_max: 8 * 1024,
+        // So that what it leaves unread becomes more than the system holds.
+        packets_per_s_max: 1_000_000,
         ..Limits::default()
     })
     .await;

@@ -460,6 +460,7 @@ fn edge_limits(config: &Config) -> broker::Limits {
         connect_ms_max: mqtt.connect_timeout_ms,
         packet_bytes_max: mqtt.packet_bytes_max,
         will_bytes_max: mqtt.will_bytes_max,
+        packets_per_s_max: mqtt.packets_per_s_max,
         publishes_per_s_max: mqtt.publishes_per_s_max,
         uplinks_unacknowledged_max: mqtt.uplink_unacked_max,
         payment_acks_unacknowledged_max: mqtt.uplink_unacked_max,
