@@ -54,7 +54,15 @@ impl Pace {
         F: Future + Send + 'static,
         F::Output: Send,
     {
-        match AbortOnDropHandle::new(self.executor.spawn(future)).await {
+        let mut future = Box::pin(future);
+        let giving_way = std::future::poll_fn(move |cx| {
+            let turn = future.as_mut().poll(cx);
+            // However low its priority, a thread may be left to finish its slice of some milliseconds. A turn is a
+            // fraction of that.
+            std::thread::yield_now();
+            turn
+        });
+        match AbortOnDropHandle::new(self.executor.spawn(giving_way)).await {
             Ok(output) => output,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -145,10 +145,13 @@ impl<H: Host> Shared<H> {
         remote: SocketAddr,
         place: Place,
     ) -> Option<Greeting<TlsSocket>> {
-        let handshake = self.tls.accept_with(stream, |tls| {
-            tls.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX))
+        let tls = self.tls.clone();
+        let handshake = self.pace.keep(async move {
+            tls.accept_with(stream, |tls| {
+                tls.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX))
+            })
+            .await
         });
-        let handshake = self.pace.keep(handshake);
         let stream = tokio::select! {
             () = self.stop.cancelled() => return None,
             result = tokio::time::timeout(self.limits.handshake(), handshake) => match result {
