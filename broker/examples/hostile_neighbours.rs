@@ -124,9 +124,9 @@ async fn measure(
     let mut took = [const { Vec::new() }; 3];
     for _ in 0..rounds {
         for (took, victim) in took.iter_mut().zip([None, Some(&other), Some(&world)]) {
-            let hostile = hostility.zip(victim).map(|(hostility, victim)| {
-                elsewhere.spawn(keep_on(hostility, Arc::clone(victim)))
-            });
+            let hostile = hostility
+                .zip(victim)
+                .map(|(hostility, victim)| elsewhere.spawn(keep_on(hostility, Arc::clone(victim))));
             took.extend(neighbours.hear_all(&world, ROUND, SPACING).await);
             if let Some(hostile) = hostile {
                 hostile.abort();
