@@ -32,6 +32,7 @@ pub mod api;
 pub mod bank;
 pub mod bank_api;
 pub mod books;
+pub mod commits;
 pub mod conformance;
 pub mod credentials;
 pub mod crowd;

@@ -94,6 +94,8 @@ impl Server {
             .env("SOUNDBOX__HTTP__LISTEN", "127.0.0.1:0")
             .env("SOUNDBOX__MQTT__LISTEN", "127.0.0.1:0")
             .env("SOUNDBOX__METRICS__LISTEN", "127.0.0.1:0")
+            // Here a whole fleet and its acquirer have one address.
+            .env("SOUNDBOX__HTTP__RATE_PER_ADDRESS_PER_S", "0")
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -1,12 +1,18 @@
 //! The database: the configured one, or an embedded server of our own.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 use crate::config::Config;
 use crate::postgres::{Launcher, Server, StartOptions};
+
+/// A connection that was used a moment ago is taken to be alive, and costs a payment no question first. Should the server
+/// have gone meanwhile, the unit of work fails before it has done anything.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The migrations, compiled in.
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -38,6 +44,15 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     PgPoolOptions::new()
         .max_connections(config.database.connections_max)
         .acquire_timeout(config.database.acquire_timeout())
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options.application_name("soundbox-platform"))
         .await
         .context("cannot connect to the database")

@@ -12,7 +12,7 @@ use wire::Rupiah;
 
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::money::fee::VersionView;
-use crate::store::shop::merchant::Merchant;
+use crate::store::payment::payee::Payee;
 use crate::store::{self, Page};
 
 /// Makes sure that the profile `fee_basic` exists, as the contract promises.
@@ -33,29 +33,17 @@ pub async fn ensure_basic(context: &Context) -> Result<()> {
 /// The fee of a payment to a merchant, by the version of its profile that held when it was paid.
 ///
 /// # Errors
-/// A merchant row or a profile that does not read as what it must be.
-pub(crate) async fn of_payment(
-    unit: &mut Unit,
-    merchant: &Merchant,
-    amount: Rupiah,
-    paid_at: DateTime<Utc>,
-) -> Result<Fee> {
-    let profile = profile_at(unit, &merchant.fee_profile_id, paid_at).await?;
-    let criteria = merchant
+/// A payee that does not read as what it must be.
+pub(crate) fn of_payment(payee: &Payee, amount: Rupiah, paid_at: DateTime<Utc>) -> Result<Fee> {
+    let rates = payee.rates.clone();
+    let version: FeeVersion = serde_json::from_value(rates).map_err(anyhow::Error::from)?;
+    let profile = FeeProfile::new(vec![version]).map_err(anyhow::Error::from)?;
+    let criteria = payee
         .merchant_criteria
         .parse()
         .map_err(anyhow::Error::from)?;
-    let mcc: Mcc = merchant.mcc.parse().map_err(anyhow::Error::from)?;
+    let mcc: Mcc = payee.mcc.parse().map_err(anyhow::Error::from)?;
     Ok(profile.fee(amount, criteria, MerchantCategory::of(&mcc), paid_at))
-}
-
-async fn profile_at(unit: &mut Unit, id: &str, at: DateTime<Utc>) -> Result<FeeProfile> {
-    let stored = store::money::fee::version_at(unit.conn(), id, at)
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("the fee profile {id} has no version for {at}"))?;
-    let version: FeeVersion = serde_json::from_value(stored.rates).map_err(anyhow::Error::from)?;
-    let profile = FeeProfile::new(vec![version]).map_err(anyhow::Error::from)?;
-    Ok(profile)
 }
 
 /// A new fee profile: its first version holds from the beginning.

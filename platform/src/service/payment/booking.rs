@@ -10,12 +10,12 @@ use crate::service::money::fee;
 use crate::service::money::ledger::{self, Subject};
 use crate::service::{Result, Unit};
 use crate::store;
+use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::{Cause, Transaction};
-use crate::store::shop::merchant::Merchant;
 
 /// A payment that makes its own transaction: one on a printed code, or one that an operator attributes.
 pub(super) struct Sale<'a> {
-    pub(super) merchant: &'a Merchant,
+    pub(super) payee: &'a Payee,
     pub(super) outlet_id: OutletId,
     pub(super) terminal_id: TerminalId,
     pub(super) partner_id: &'a str,
@@ -31,10 +31,10 @@ impl Sale<'_> {
     /// The transaction, paid from its beginning, and its ledger lines.
     pub(super) async fn book(self, unit: &mut Unit) -> Result<Transaction> {
         let now = unit.now();
-        let cost = fee::of_payment(unit, self.merchant, self.amount, self.paid_at).await?;
+        let cost = fee::of_payment(self.payee, self.amount, self.paid_at)?;
         let transaction = Transaction {
             id: TransactionId::from_uuid(unit.uuid()),
-            merchant_id: self.merchant.id,
+            merchant_id: self.payee.merchant_id,
             outlet_id: self.outlet_id,
             terminal_id: self.terminal_id,
             device_id: None,
@@ -45,7 +45,7 @@ impl Sale<'_> {
             late: false,
             fee: Some(cost.fee),
             net: Some(cost.net),
-            fee_profile_id: Some(self.merchant.fee_profile_id.clone()),
+            fee_profile_id: Some(self.payee.fee_profile_id.clone()),
             fee_version: Some(cost.version),
             partner_id: self.partner_id.to_owned(),
             partner_reference: Some(self.partner_reference.to_owned()),

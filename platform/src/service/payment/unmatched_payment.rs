@@ -78,8 +78,9 @@ pub async fn assign(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     check(unit, &money, &merchant).await?;
     let now = unit.now();
+    let payee = store::payment::payee::of_merchant(unit.conn(), merchant.id, money.paid_at).await?;
     let sale = Sale {
-        merchant: &merchant,
+        payee: &payee,
         outlet_id: terminal.outlet_id,
         terminal_id: terminal.id,
         partner_id: &money.partner_id,
@@ -108,7 +109,7 @@ pub async fn assign(
         .announcement
         .window(money.paid_at, now);
     window.delayed_after = now;
-    announce(unit, &transaction, &merchant, money.paid_at, window).await?;
+    announce(unit, &transaction, &payee.brand_name, money.paid_at, window).await?;
     let after = find(unit, id).await?;
     unit.audit(
         "unmatched_payment.assign",

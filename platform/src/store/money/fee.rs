@@ -8,17 +8,6 @@ use utoipa::ToSchema;
 
 use crate::store::Page;
 
-/// One version of a fee profile.
-#[derive(Debug, Clone)]
-pub struct Version {
-    /// Its number, from 1.
-    pub version: i32,
-    /// From when it holds.
-    pub effective_from: DateTime<Utc>,
-    /// The rates, as `domain::fee` writes them.
-    pub rates: Value,
-}
-
 /// Makes sure that a profile with this first version exists; an existing one is left as it is.
 ///
 /// # Errors
@@ -48,28 +37,6 @@ pub async fn ensure(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// The version of a profile that holds at a time; before the first, the first.
-///
-/// # Errors
-/// The database's.
-pub async fn version_at(
-    conn: &mut PgConnection,
-    profile_id: &str,
-    at: DateTime<Utc>,
-) -> sqlx::Result<Option<Version>> {
-    sqlx::query_as!(
-        Version,
-        "SELECT version, effective_from, rates FROM fee_profile_versions
-         WHERE profile_id = $1
-         ORDER BY effective_from <= $2 DESC, CASE WHEN effective_from <= $2 THEN effective_from END DESC, effective_from, version DESC
-         LIMIT 1",
-        profile_id,
-        at
-    )
-    .fetch_optional(conn)
-    .await
 }
 
 /// A fee profile without its versions.

@@ -6,6 +6,7 @@ pub mod incident;
 pub mod notification;
 pub mod partner_order;
 pub mod partner_token;
+pub mod payee;
 pub mod stats;
 pub mod transaction;
 pub mod unmatched_payment;

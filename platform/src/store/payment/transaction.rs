@@ -210,23 +210,27 @@ pub async fn lock_of_partner(
     Ok(row.map(Transaction::from))
 }
 
-/// The id of the transaction that carries a partner's reference.
+/// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that
+/// carries its reference, which may be the same. Their rows are locked until the database transaction ends.
 ///
 /// # Errors
 /// The database's.
-pub async fn id_by_reference(
+pub async fn lock_candidates(
     conn: &mut PgConnection,
     partner_id: &str,
+    named: Option<TransactionId>,
     reference: &str,
-) -> sqlx::Result<Option<TransactionId>> {
-    let id = sqlx::query_scalar!(
-        "SELECT id FROM transactions WHERE partner_id = $1 AND partner_reference = $2",
+) -> sqlx::Result<Vec<Transaction>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT * FROM transactions WHERE partner_id = $1 AND (id = $2 OR partner_reference = $3) ORDER BY id FOR UPDATE",
         partner_id,
+        named.map(TransactionId::as_uuid),
         reference
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(id.map(TransactionId::from_uuid))
+    Ok(rows.into_iter().map(Transaction::from).collect())
 }
 
 /// Takes the lock of a partner's reference until the database transaction ends, so that two first

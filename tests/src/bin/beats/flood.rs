@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
+use tests::commits;
 use tests::line::Line;
 use tests::provision::Provisioned;
 use tests::server::Server;
@@ -54,10 +55,10 @@ pub(crate) async fn run(
         broken += u64::from(!matches!(ended, Ok(true)));
     }
     let beats = acknowledged.load(Ordering::Relaxed);
-    let per_s = rate(beats, start.elapsed());
+    let per_s = commits::per_second_of(beats, start.elapsed());
     let stored = count(database).await? - before;
-    let one = one_by_one(server, 1, time).await?;
-    let many = one_by_one(server, WRITERS, time).await?;
+    let one = commits::per_second(server, 1, time).await?;
+    let many = commits::per_second(server, WRITERS, time).await?;
     println!(
         "beats over MQTT/TLS, each PUBACKed after its commit        {per_s:>8}/s  ({BOXES} boxes)"
     );
@@ -79,11 +80,6 @@ async fn count(database: &mut PgConnection) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar("SELECT count(*) FROM heartbeats")
         .fetch_one(database)
         .await?)
-}
-
-/// Whole ones a second.
-fn rate(number: u64, time: Duration) -> u128 {
-    u128::from(number) * 1_000 / time.as_millis().max(1)
 }
 
 /// Whether all that was sent was acknowledged.
@@ -111,40 +107,4 @@ async fn flood(
         on_the_way -= 1;
         acknowledged.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// Rows like a beat's, a commit for each, on this many connections.
-async fn one_by_one(server: &Server, writers: usize, time: Duration) -> anyhow::Result<u128> {
-    let mut database = PgConnection::connect(&server.demo.database_url).await?;
-    sqlx::query("CREATE TABLE IF NOT EXISTS bench_beats (LIKE heartbeats INCLUDING ALL)")
-        .execute(&mut database)
-        .await?;
-    let start = Instant::now();
-    let end = start + time;
-    let mut tasks = JoinSet::new();
-    for _ in 0..writers {
-        let mut connection = PgConnection::connect(&server.demo.database_url).await?;
-        tasks.spawn(async move {
-            let mut rows = 0_u64;
-            while Instant::now() < end {
-                sqlx::query(
-                    "INSERT INTO bench_beats (device_id, received_at, device_time, firmware_version, state, network_strength, battery_level)
-                     VALUES (gen_random_uuid(), clock_timestamp(), '2026-05-23T10:00:00Z', '1.0.3', 'idle', 78, 92)",
-                )
-                .execute(&mut connection)
-                .await?;
-                rows += 1;
-            }
-            anyhow::Ok(rows)
-        });
-    }
-    let mut rows = 0;
-    while let Some(written) = tasks.join_next().await {
-        rows += written??;
-    }
-    let per_s = rate(rows, start.elapsed());
-    sqlx::query("DROP TABLE bench_beats")
-        .execute(&mut database)
-        .await?;
-    Ok(per_s)
 }

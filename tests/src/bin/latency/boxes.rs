@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tests::api::Api;
+use tests::commits;
 use tests::line::Line;
 use tests::provision::Provisioned;
 use tests::server::Server;
@@ -82,6 +83,44 @@ impl Fleet {
         Ok(())
     }
 
+    /// Codes that random boxes ask for.
+    async fn codes(&self, count: usize) -> anyhow::Result<Vec<TransactionId>> {
+        let mut rng = rand::rng();
+        let customers: Vec<&Listener> = (0..count)
+            .filter_map(|_| self.listeners.choose(&mut rng))
+            .collect();
+        stream::iter(customers)
+            .map(ask)
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await
+    }
+
+    /// Pays random boxes as fast as the platform answers this many acquirers beside each other; how many a second were
+    /// answered, each after its commit.
+    pub(crate) async fn flood(
+        &mut self,
+        server: &Server,
+        payments: usize,
+        acquirers: usize,
+    ) -> anyhow::Result<u128> {
+        let codes = self.codes(payments).await?;
+        let client = Api::new(&server.demo.api_url, &server.root_pem);
+        let secret = PartnerSecret::new(server.demo.qris_partner.secret.as_bytes());
+        let start = Instant::now();
+        let mut answers = stream::iter(&codes)
+            .map(|id| callback(client.clone(), server, &secret, *id))
+            .buffer_unordered(acquirers);
+        while let Some((status, _)) = answers.next().await {
+            if status != 200 {
+                bail!("a callback was answered {status}");
+            }
+        }
+        let rate = commits::per_second_of(u64::try_from(payments)?, start.elapsed());
+        played(server, &codes, &mut Legs::default()).await?;
+        Ok(rate)
+    }
+
     /// Pays random boxes, one every `period`.
     pub(crate) async fn pay(
         &mut self,
@@ -90,15 +129,7 @@ impl Fleet {
         period: Duration,
     ) -> anyhow::Result<Legs> {
         // The codes are asked for beforehand: only the payment is measured.
-        let mut rng = rand::rng();
-        let customers: Vec<&Listener> = (0..payments)
-            .filter_map(|_| self.listeners.choose(&mut rng))
-            .collect();
-        let codes: Vec<TransactionId> = stream::iter(customers)
-            .map(ask)
-            .buffered(AT_A_TIME)
-            .try_collect()
-            .await?;
+        let codes = self.codes(payments).await?;
         let client = Api::new(&server.demo.api_url, &server.root_pem);
         let secret = PartnerSecret::new(server.demo.qris_partner.secret.as_bytes());
         let mut ticks = interval(period);
@@ -107,30 +138,13 @@ impl Fleet {
         let mut sent = HashMap::new();
         for transaction_id in &codes {
             ticks.tick().await;
-            let (client, partner, answers) = (
-                client.clone(),
-                server.demo.qris_partner.id.clone(),
+            let (answers, calling) = (
                 answers.clone(),
+                callback(client.clone(), server, &secret, *transaction_id),
             );
-            let body = success(*transaction_id);
-            let (timestamp, signature) = sign(&secret, now(), &body);
-            let start = Instant::now();
-            sent.insert(*transaction_id, start);
+            sent.insert(*transaction_id, Instant::now());
             tokio::spawn(async move {
-                let headers = [
-                    ("x-partner-id", partner.as_str()),
-                    ("x-partner-timestamp", &timestamp),
-                    ("x-partner-signature", &signature),
-                ];
-                let answer = client
-                    .call(
-                        Method::POST,
-                        "/integrations/qris/callback",
-                        &headers,
-                        Some(body),
-                    )
-                    .await;
-                let _ = answers.send((answer.status, start.elapsed()));
+                let _ = answers.send(calling.await);
             });
         }
         let mut legs = Legs::default();
@@ -178,6 +192,29 @@ impl Fleet {
 )]
 fn now() -> chrono::DateTime<Utc> {
     Utc::now()
+}
+
+/// Signs now; when it is awaited, it sends and says what was answered and how long it took.
+fn callback(
+    client: Api,
+    server: &Server,
+    secret: &PartnerSecret,
+    transaction_id: TransactionId,
+) -> impl Future<Output = (u16, Duration)> + Send + use<> {
+    let partner = server.demo.qris_partner.id.clone();
+    let body = success(transaction_id);
+    let (timestamp, signature) = sign(secret, now(), &body);
+    async move {
+        let start = Instant::now();
+        let headers = [
+            ("x-partner-id", partner.as_str()),
+            ("x-partner-timestamp", &timestamp),
+            ("x-partner-signature", &signature),
+        ];
+        let path = "/integrations/qris/callback";
+        let answer = client.call(Method::POST, path, &headers, Some(body)).await;
+        (answer.status, start.elapsed())
+    }
 }
 
 fn success(transaction_id: TransactionId) -> Vec<u8> {

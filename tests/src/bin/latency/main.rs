@@ -8,7 +8,7 @@
 //! HTTPS and mTLS MQTT), makes as many boxes as asked through the public API, keeps them all connected
 //! and pays random ones at a steady rate. Measured against what it stands on, in the same run: one
 //! fsynced commit on the same Postgres and, where Mosquitto is installed, one QoS 1 hop through it with
-//! the same certificates.
+//! the same certificates. At the end come payments as fast as they are answered, beside rows written one by one.
 
 mod boxes;
 mod legs;
@@ -19,9 +19,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 
+use tests::commits;
 use tests::server::Server;
 
 use self::boxes::Fleet;
+
+/// Callbacks on their way beside each other in the flood.
+const ACQUIRERS: usize = 16;
 
 #[derive(Parser)]
 struct Args {
@@ -34,6 +38,9 @@ struct Args {
     /// Payments a second.
     #[arg(long, default_value_t = 50)]
     rate: u32,
+    /// Payments of the last row, which come as fast as they are answered; none: leave it out.
+    #[arg(long, default_value_t = 5_000)]
+    flood: usize,
     /// Leave Mosquitto out.
     #[arg(long)]
     no_mosquitto: bool,
@@ -72,5 +79,24 @@ async fn main() -> anyhow::Result<()> {
         );
         figures.print(&commit, hop.as_ref());
     }
+    if args.flood > 0 {
+        flood(&server, &mut fleet, args.flood).await?;
+    }
     server.stop().await
+}
+
+/// How many callbacks a second are durable, beside how many rows one by one.
+async fn flood(server: &Server, fleet: &mut Fleet, payments: usize) -> anyhow::Result<()> {
+    let callbacks = fleet.flood(server, payments, ACQUIRERS).await?;
+    let commits = commits::per_second(server, ACQUIRERS, Duration::from_secs(5)).await?;
+    println!("{payments} payments as fast as they go, {ACQUIRERS} at a time");
+    println!(
+        "{:<44} {callbacks:>8}/s",
+        "  callbacks answered after their commit"
+    );
+    println!(
+        "{:<44} {commits:>8}/s",
+        "  one row a commit, as many connections"
+    );
+    Ok(())
 }

@@ -13,12 +13,12 @@ use crate::service::payment::booking::{self, Sale};
 use crate::service::payment::notification::{self, Payment};
 use crate::service::{Result, Unit};
 use crate::store;
+use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
 use crate::store::payment::unmatched_payment::Closing;
-use crate::store::shop::merchant::Merchant;
 
 impl Reception<'_> {
-    fn paid_at(&self) -> DateTime<Utc> {
+    pub(super) fn paid_at(&self) -> DateTime<Utc> {
         self.callback.paid_at.unwrap_or(self.received_at)
     }
 
@@ -27,18 +27,18 @@ impl Reception<'_> {
         &self,
         unit: &mut Unit,
         transaction: &Transaction,
-        merchant: &Merchant,
+        payee: &Payee,
         from: TransactionStatus,
         late: bool,
     ) -> Result<()> {
         let paid_at = self.paid_at();
         let accepted_at = unit.now();
-        let cost = fee::of_payment(unit, merchant, transaction.amount, paid_at).await?;
+        let cost = fee::of_payment(payee, transaction.amount, paid_at)?;
         let payment = store::payment::transaction::Payment {
             late,
             fee: cost.fee,
             net: cost.net,
-            fee_profile_id: &merchant.fee_profile_id,
+            fee_profile_id: &payee.fee_profile_id,
             fee_version: cost.version,
             partner_reference: &self.callback.partner_reference,
             rrn: self.callback.rrn.as_deref(),
@@ -58,7 +58,7 @@ impl Reception<'_> {
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         booking::post(unit, transaction, &posting).await?;
         let window = self.window(unit);
-        announce(unit, transaction, merchant, paid_at, window).await
+        announce(unit, transaction, &payee.brand_name, paid_at, window).await
     }
 
     fn window(&self, unit: &Unit) -> AnnouncementWindow {
@@ -104,14 +104,18 @@ impl Reception<'_> {
                 .await?;
             return Ok(Verdict::taken("ignored", None, None));
         }
-        let merchant =
-            store::shop::merchant::find_by_nmid(unit.conn(), self.partner_id, nmid.as_str())
-                .await?;
-        let terminal = match &merchant {
-            Some(merchant) => {
+        let payee = store::payment::payee::of_nmid(
+            unit.conn(),
+            self.partner_id,
+            nmid.as_str(),
+            self.paid_at(),
+        )
+        .await?;
+        let terminal = match &payee {
+            Some(payee) => {
                 store::shop::terminal::find_for_static(
                     unit.conn(),
-                    merchant.id,
+                    payee.merchant_id,
                     label.map(TerminalLabel::as_str),
                 )
                 .await?
@@ -125,14 +129,14 @@ impl Reception<'_> {
             reference,
         )
         .await?;
-        let (Some(merchant), Some(terminal), None) = (merchant, terminal, &kept) else {
+        let (Some(payee), Some(terminal), None) = (payee, terminal, &kept) else {
             self.keep(unit, "unmatched", Some("no_such_terminal"), None, 200)
                 .await?;
             self.keep_money(unit, None, "no_such_terminal").await?;
             return Ok(Verdict::taken("unmatched", None, None));
         };
         let sale = Sale {
-            merchant: &merchant,
+            payee: &payee,
             outlet_id: terminal.outlet_id,
             terminal_id: terminal.id,
             partner_id: self.partner_id,
@@ -147,7 +151,14 @@ impl Reception<'_> {
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
         let window = self.window(unit);
-        announce(unit, &transaction, &merchant, self.paid_at(), window).await?;
+        announce(
+            unit,
+            &transaction,
+            &payee.brand_name,
+            self.paid_at(),
+            window,
+        )
+        .await?;
         Ok(Verdict::taken(
             "accepted",
             Some(&transaction),
@@ -180,13 +191,13 @@ impl Reception<'_> {
 pub(in crate::service::payment) async fn announce(
     unit: &mut Unit,
     transaction: &Transaction,
-    merchant: &Merchant,
+    merchant_name: &str,
     paid_at: DateTime<Utc>,
     window: AnnouncementWindow,
 ) -> Result<()> {
     let payment = Payment {
         transaction,
-        merchant_name: &merchant.brand_name,
+        merchant_name,
         paid_at,
         window,
         replay: false,

@@ -5,14 +5,14 @@ use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::qris::Nmid;
 use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
 use serde_json::Value;
-use wire::ids::{CallbackId, TransactionId};
+use wire::ids::CallbackId;
 
 use super::{Incoming, Receipt};
 use crate::service::payment::booking;
 use crate::service::{Error, Noun, Result, Unit};
+use crate::store;
+use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
-use crate::store::shop::merchant::Merchant;
-use crate::store::{self, Scope};
 
 /// How a callback is answered.
 pub(super) enum Verdict {
@@ -73,54 +73,66 @@ pub(super) struct Reception<'a> {
 
 impl Reception<'_> {
     pub(super) async fn judge(&self, unit: &mut Unit) -> Result<Verdict> {
-        store::payment::transaction::lock_reference(
+        let reference = &self.callback.partner_reference;
+        let named = match &self.callback.target {
+            CallbackTarget::Transaction { id, .. } => Some(*id),
+            CallbackTarget::Static { .. } => None,
+        };
+        store::payment::transaction::lock_reference(unit.conn(), self.partner_id, reference)
+            .await?;
+        let candidates = store::payment::transaction::lock_candidates(
             unit.conn(),
             self.partner_id,
-            &self.callback.partner_reference,
+            named,
+            reference,
         )
         .await?;
-        let known = store::payment::transaction::id_by_reference(
-            unit.conn(),
-            self.partner_id,
-            &self.callback.partner_reference,
-        )
-        .await?;
-        match (&self.callback.target, known) {
-            (CallbackTarget::Transaction { id, .. }, Some(known)) if known != *id => {
-                let error = Error::Duplicate {
-                    message: "this partner_reference belongs to another transaction".into(),
-                    retry_after_s: None,
+        let carrier = candidates
+            .iter()
+            .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));
+        match &self.callback.target {
+            CallbackTarget::Transaction { id, .. } => {
+                if let Some(carrier) = carrier.filter(|carrier| carrier.id != *id) {
+                    let error = Error::Duplicate {
+                        message: "this partner_reference belongs to another transaction".into(),
+                        retry_after_s: None,
+                    };
+                    return self
+                        .refuse(unit, "reference_reused", Some(carrier.id), error)
+                        .await;
+                }
+                let Some(transaction) = candidates.iter().find(|candidate| candidate.id == *id)
+                else {
+                    let error = Error::NotFound(Noun::Transaction);
+                    return self.refuse(unit, "unknown_transaction", None, error).await;
                 };
-                self.refuse(unit, "reference_reused", Some(known), error)
-                    .await
+                self.judge_known(unit, transaction).await
             }
-            (CallbackTarget::Transaction { id, .. }, _) => self.judge_known(unit, *id).await,
-            (CallbackTarget::Static { .. }, Some(known)) => self.judge_known(unit, known).await,
-            (
-                CallbackTarget::Static {
-                    nmid,
-                    terminal_label,
-                },
-                None,
-            ) => self.judge_static(unit, nmid, terminal_label.as_ref()).await,
+            CallbackTarget::Static {
+                nmid,
+                terminal_label,
+            } => match carrier {
+                Some(carrier) => self.judge_known(unit, carrier).await,
+                None => self.judge_static(unit, nmid, terminal_label.as_ref()).await,
+            },
         }
     }
 
-    async fn judge_known(&self, unit: &mut Unit, id: TransactionId) -> Result<Verdict> {
-        let Some(transaction) =
-            store::payment::transaction::lock_of_partner(unit.conn(), self.partner_id, id).await?
-        else {
-            let error = Error::NotFound(Noun::Transaction);
-            return self.refuse(unit, "unknown_transaction", None, error).await;
-        };
-        let merchant =
-            store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
-                .await?
-                .ok_or_else(|| anyhow::anyhow!("{id} has no merchant"))?;
-        let reference = &self.callback.partner_reference;
-        let kept =
-            store::payment::incident::kept_of(unit.conn(), self.partner_id, id, reference).await?;
-        let nmid: Option<Nmid> = merchant
+    async fn judge_known(&self, unit: &mut Unit, transaction: &Transaction) -> Result<Verdict> {
+        let payee = store::payment::payee::of_merchant(
+            unit.conn(),
+            transaction.merchant_id,
+            self.paid_at(),
+        )
+        .await?;
+        let kept = store::payment::incident::kept_of(
+            unit.conn(),
+            self.partner_id,
+            transaction.id,
+            &self.callback.partner_reference,
+        )
+        .await?;
+        let nmid: Option<Nmid> = payee
             .nmid
             .as_deref()
             .map(str::parse)
@@ -136,7 +148,7 @@ impl Reception<'_> {
             reversal_is_held: kept.reversal_is_held,
         };
         let decision = decide(&view, self.callback);
-        self.carry_out(unit, &transaction, &merchant, status, decision)
+        self.carry_out(unit, transaction, &payee, status, decision)
             .await
     }
 
@@ -144,7 +156,7 @@ impl Reception<'_> {
         &self,
         unit: &mut Unit,
         transaction: &Transaction,
-        merchant: &Merchant,
+        payee: &Payee,
         status: TransactionStatus,
         decision: Decision,
     ) -> Result<Verdict> {
@@ -153,7 +165,7 @@ impl Reception<'_> {
             Decision::Paid { late } => {
                 self.keep(unit, "accepted", None, Some(transaction.id), 200)
                     .await?;
-                self.pay(unit, transaction, merchant, status, late).await?;
+                self.pay(unit, transaction, payee, status, late).await?;
                 taken("accepted", TransactionStatus::Paid)
             }
             Decision::Failed => {

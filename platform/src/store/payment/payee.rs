@@ -1,0 +1,65 @@
+//! Who is paid: a merchant, and what a payment costs it at a time.
+//!
+//! A payment needs a part of two tables, and reads it in one statement: whoever paid stands at the counter.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use wire::ids::MerchantId;
+
+/// A merchant with the version of its fee profile that holds at a time; before the first, the first.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Payee {
+    pub merchant_id: MerchantId,
+    pub brand_name: String,
+    pub nmid: Option<String>,
+    pub merchant_criteria: String,
+    pub mcc: String,
+    pub fee_profile_id: String,
+    pub fee_version: i32,
+    /// The rates of that version, as `domain::fee` writes them.
+    pub rates: Value,
+}
+
+/// The payee of this merchant's payments at a time.
+///
+/// # Errors
+/// The database's; [`sqlx::Error::RowNotFound`] when there is no such merchant.
+pub async fn of_merchant(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Payee> {
+    sqlx::query_as!(
+        Payee,
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
+        merchant_id.as_uuid(),
+        at
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The payee at a time to whom this NMID is assigned, if it is registered with this partner.
+///
+/// # Errors
+/// The database's.
+pub async fn of_nmid(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    nmid: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<Payee>> {
+    sqlx::query_as!(
+        Payee,
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.nmid = $1 AND m.qris_partner_id = $2"#,
+        nmid,
+        partner_id,
+        at
+    )
+    .fetch_optional(conn)
+    .await
+}
