@@ -8,12 +8,32 @@ use certs::tls;
 use rumqttc::ConnectionError;
 use rustls::ClientConfig;
 use serde_json::json;
-use wire::{DeviceId, VerifyingKeys};
+use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
+use wire::{DeviceId, DownlinkMessage, UplinkMessage, VerifyingKeys};
 
 use crate::api::Api;
 use crate::line::{Dial, Line};
 use crate::server::Server;
 use crate::shop::text;
+
+/// What a box answers that does at once whatever it is told; nothing where no measurement asks for an answer.
+#[must_use]
+pub fn answer_to(told: &DownlinkMessage) -> Option<UplinkMessage> {
+    match told {
+        DownlinkMessage::PaymentSuccess(payment) => Some(UplinkMessage::PaymentAck(PaymentAck {
+            event_id: payment.event_id,
+            status: AckStatus::Played,
+            played_at: None,
+            reason: None,
+        })),
+        DownlinkMessage::ConfigPush(push) => Some(UplinkMessage::ConfigAck(ConfigAck {
+            version: push.version,
+            status: ConfigAckStatus::Applied,
+            reason: None,
+        })),
+        _ => None,
+    }
+}
 
 /// A box that can connect.
 #[derive(Debug, Clone)]

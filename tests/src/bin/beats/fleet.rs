@@ -9,11 +9,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
 use tests::api::Api;
 use tests::line::Line;
-use tests::provision::Provisioned;
+use tests::provision::{Provisioned, answer_to};
 use tests::server::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, Extras, Heartbeat, PaymentAck};
+use wire::message::{Extras, Heartbeat};
 use wire::{
     DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
     VerifyingKeys,
@@ -163,33 +163,21 @@ impl Soundbox {
                 .ok()
         });
         self.line.confirm(publish).await;
-        let ack = match opened {
-            Some(DownlinkMessage::PaymentSuccess(payment)) => {
-                if self.heard.insert(payment.event_id) {
-                    let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(start) = sent.get(&payment.transaction_id) {
-                        let _ = self
-                            .times
-                            .send(Measured::Payment(at.duration_since(*start)));
-                    }
-                    self.counters.heard.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+        let Some(told) = opened else { return };
+        if let DownlinkMessage::PaymentSuccess(payment) = &told {
+            if self.heard.insert(payment.event_id) {
+                let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(start) = sent.get(&payment.transaction_id) {
+                    let _ = self
+                        .times
+                        .send(Measured::Payment(at.duration_since(*start)));
                 }
-                UplinkMessage::PaymentAck(PaymentAck {
-                    event_id: payment.event_id,
-                    status: AckStatus::Played,
-                    played_at: None,
-                    reason: None,
-                })
+                self.counters.heard.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.counters.repeated.fetch_add(1, Ordering::Relaxed);
             }
-            Some(DownlinkMessage::ConfigPush(push)) => UplinkMessage::ConfigAck(ConfigAck {
-                version: push.version,
-                status: ConfigAckStatus::Applied,
-                reason: None,
-            }),
-            _ => return,
-        };
+        }
+        let Some(ack) = answer_to(&told) else { return };
         if let Ok(bytes) = ack.encode(Encoding::Json) {
             let topic = Topic::new(self.device_id, ack.channel()).to_string();
             self.line.publish(&topic, bytes).await;

@@ -14,16 +14,12 @@ use sqlx::{Connection as _, PgConnection};
 use tests::api::Api;
 use tests::commits;
 use tests::line::Line;
-use tests::provision::Provisioned;
+use tests::provision::{Provisioned, answer_to};
 use tests::server::Server;
 use tests::shop::text;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
-use wire::{
-    DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
-    VerifyingKeys,
-};
+use wire::{DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, VerifyingKeys};
 
 use crate::legs::Legs;
 
@@ -274,29 +270,19 @@ async fn listen(
             .ok()
             .and_then(|channel| keys.open(device_id, channel, &publish.payload).ok());
         line.confirm(&publish).await;
-        let ack = match opened {
-            Some(DownlinkMessage::PaymentSuccess(payment)) => {
-                let seen = Heard {
-                    transaction_id: payment.transaction_id,
-                    event_id: payment.event_id,
-                    at,
-                };
-                if heard.send(seen).is_err() {
-                    return;
-                }
-                UplinkMessage::PaymentAck(PaymentAck {
-                    event_id: payment.event_id,
-                    status: AckStatus::Played,
-                    played_at: None,
-                    reason: None,
-                })
+        let Some(told) = opened else { continue };
+        if let DownlinkMessage::PaymentSuccess(payment) = &told {
+            let seen = Heard {
+                transaction_id: payment.transaction_id,
+                event_id: payment.event_id,
+                at,
+            };
+            if heard.send(seen).is_err() {
+                return;
             }
-            Some(DownlinkMessage::ConfigPush(push)) => UplinkMessage::ConfigAck(ConfigAck {
-                version: push.version,
-                status: ConfigAckStatus::Applied,
-                reason: None,
-            }),
-            _ => continue,
+        }
+        let Some(ack) = answer_to(&told) else {
+            continue;
         };
         if let Ok(bytes) = ack.encode(Encoding::Json) {
             let topic = Topic::new(device_id, ack.channel()).to_string();

@@ -8,11 +8,14 @@
 //! HTTPS and mTLS MQTT), makes as many boxes as asked through the public API, keeps them all connected
 //! and pays random ones at a steady rate. Measured against what it stands on, in the same run: one
 //! fsynced commit on the same Postgres and, where Mosquitto is installed, one QoS 1 hop through it with
-//! the same certificates. At the end come payments as fast as they are answered, beside rows written one by one.
+//! the same certificates. At the end payments come as fast as they are answered, beside rows written one
+//! by one, and then boxes, beside clients of Mosquitto.
 
 mod boxes;
+mod commit;
+mod connects;
 mod legs;
-mod peers;
+mod mosquitto;
 
 use std::time::Duration;
 
@@ -23,6 +26,7 @@ use tests::commits;
 use tests::server::Server;
 
 use self::boxes::Fleet;
+use self::mosquitto::Mosquitto;
 
 /// Callbacks on their way beside each other in the flood.
 const ACQUIRERS: usize = 16;
@@ -38,7 +42,7 @@ struct Args {
     /// Payments a second.
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// Payments of the last row, which come as fast as they are answered; none: leave it out.
+    /// Payments that come as fast as they are answered, before boxes do the same; none: leave both out.
     #[arg(long, default_value_t = 5_000)]
     flood: usize,
     /// Leave Mosquitto out.
@@ -52,19 +56,26 @@ async fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir().context("no temporary directory")?;
     let server = Server::start(dir.path()).await?;
     println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
-    let commit = peers::commit(&server, 300)
+    let commit = commit::alone(&server, 300)
         .await
         .context("cannot measure a commit")?;
     commit.print("one fsynced commit, same Postgres");
-    let hop = if args.no_mosquitto {
+    let mosquitto = if args.no_mosquitto {
         None
     } else {
-        peers::mosquitto_hop(&server, dir.path(), 300).await?
+        Mosquitto::start(&server, dir.path()).await?
     };
-    match &hop {
-        Some(hop) => hop.print("one Mosquitto QoS 1 hop, same certificates"),
-        None => println!("Mosquitto is not installed or was left out"),
-    }
+    let hop = match &mosquitto {
+        Some(mosquitto) => {
+            let hop = mosquitto.hop(300).await?;
+            hop.print("one Mosquitto QoS 1 hop, same certificates");
+            Some(hop)
+        }
+        None => {
+            println!("Mosquitto is not installed or was left out");
+            None
+        }
+    };
     let mut fleet = Fleet::default();
     for count in &args.boxes {
         fleet.grow(&server, *count).await?;
@@ -81,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
     }
     if args.flood > 0 {
         flood(&server, &mut fleet, args.flood).await?;
+        connects::print(&server, mosquitto.as_ref()).await?;
     }
     server.stop().await
 }
