@@ -35,6 +35,33 @@ pub fn answer_to(told: &DownlinkMessage) -> Option<UplinkMessage> {
     }
 }
 
+/// What a client needs to connect.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// Where to.
+    pub to: SocketAddr,
+    /// As whom.
+    pub device_id: DeviceId,
+    /// What is shown and trusted.
+    pub tls: Arc<ClientConfig>,
+}
+
+impl Door {
+    /// Connects, with a session that ends with the connection.
+    ///
+    /// # Errors
+    /// What the server or TLS has against it.
+    pub async fn dial(&self) -> Result<Line, ConnectionError> {
+        Line::dial(Dial {
+            to: self.to,
+            client_id: &self.device_id.to_string(),
+            clean: true,
+            tls: Arc::clone(&self.tls),
+        })
+        .await
+    }
+}
+
 /// A box that can connect.
 #[derive(Debug, Clone)]
 pub struct Provisioned {
@@ -125,18 +152,22 @@ impl Provisioned {
         })
     }
 
+    /// What it connects with.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door {
+            to: self.to,
+            device_id: self.device_id,
+            tls: Arc::clone(&self.tls),
+        }
+    }
+
     /// Connects.
     ///
     /// # Errors
     /// What the platform or TLS has against it.
     pub async fn dial(&self) -> Result<Line, ConnectionError> {
-        Line::dial(Dial {
-            to: self.to,
-            client_id: &self.device_id.to_string(),
-            clean: true,
-            tls: Arc::clone(&self.tls),
-        })
-        .await
+        self.door().dial().await
     }
 
     /// Connects and subscribes to all that it is told.

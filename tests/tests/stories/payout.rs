@@ -39,6 +39,15 @@ impl Stage {
         }
     }
 
+    /// One whose merchant is paid by people.
+    async fn paid_by_hand() -> Self {
+        let stage = Self::new(Mood::Prompt).await;
+        let path = format!("/admin/merchants/{}", stage.shop.merchant_id);
+        let manual = json!({ "payout_mode": "manual" });
+        let _ = stage.world.admin().patch(&path, &manual).await.expect(200);
+        stage
+    }
+
     async fn run(&self) -> String {
         let outcome = self
             .finance
@@ -420,10 +429,7 @@ async fn without_a_payout_partner_settlements_wait_for_one() {
 
 #[tokio::test]
 async fn what_people_pay_by_hand_they_mark_once() {
-    let stage = Stage::new(Mood::Prompt).await;
-    let path = format!("/admin/merchants/{}", stage.shop.merchant_id);
-    let manual = json!({ "payout_mode": "manual" });
-    let _ = stage.world.admin().patch(&path, &manual).await.expect(200);
+    let stage = Stage::paid_by_hand().await;
     let id = stage.run().await;
     assert_eq!(stage.read(&id).await["status"], "pending");
     let mark = format!("/admin/settlements/{id}/mark-paid");
@@ -461,10 +467,7 @@ async fn what_people_pay_by_hand_they_mark_once() {
 
 #[tokio::test]
 async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
-    let stage = Stage::new(Mood::Prompt).await;
-    let path = format!("/admin/merchants/{}", stage.shop.merchant_id);
-    let manual = json!({ "payout_mode": "manual" });
-    let _ = stage.world.admin().patch(&path, &manual).await.expect(200);
+    let stage = Stage::paid_by_hand().await;
     let id = stage.run().await;
     let (paid, returned, retry) = (
         format!("/admin/settlements/{id}/mark-paid"),

@@ -1,19 +1,15 @@
 //! How often boxes can come: TLS with both certificates, CONNECT, CONNACK, and away again.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::ConnectionError;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use tests::commits::per_second_of;
-use tests::line::{Dial, Line};
-use tests::provision::Provisioned;
+use tests::provision::{Door, Provisioned};
 use tests::server::Server;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wire::DeviceId;
 
 use crate::mosquitto::Mosquitto;
 
@@ -24,37 +20,14 @@ const TIME: Duration = Duration::from_secs(5);
 /// Boxes of this kind are numbered from here.
 const FIRST: usize = 800_000;
 
-/// What a client needs to connect.
-pub(crate) struct Door {
-    pub(crate) to: SocketAddr,
-    pub(crate) device_id: DeviceId,
-    pub(crate) tls: Arc<ClientConfig>,
-}
-
-impl Door {
-    pub(crate) async fn dial(&self) -> Result<Line, ConnectionError> {
-        Line::dial(Dial {
-            to: self.to,
-            client_id: &self.device_id.to_string(),
-            clean: true,
-            tls: Arc::clone(&self.tls),
-        })
-        .await
-    }
-}
-
 /// Connections a second: the platform's, which looks into the registry and notes each session in Postgres, and
 /// Mosquitto's, which does neither.
 pub(crate) async fn print(server: &Server, mosquitto: Option<&Mosquitto>) -> anyhow::Result<()> {
-    let (admin, to) = (server.api("admin")?, server.mqtt().await?);
+    let admin = server.api("admin")?;
     let mut doors = Vec::new();
     for number in 0..CLIENTS {
         let made = Provisioned::new(server, &admin, FIRST + usize::from(number), None).await?;
-        doors.push(Door {
-            to,
-            device_id: made.device_id,
-            tls: made.tls,
-        });
+        doors.push(made.door());
     }
     let ours = per_second(doors).await?;
     println!("{CLIENTS} boxes that come and go, a whole handshake each time");

@@ -12,13 +12,12 @@ use certs::serial::Serial;
 use certs::tls;
 use chrono::{DateTime, TimeDelta, Utc};
 use tests::figures::Figures;
+use tests::provision::Door;
 use tests::server::Server;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use wire::DeviceId;
-
-use crate::connects::Door;
 
 /// A running one; it ends with this.
 pub(crate) struct Mosquitto {
