@@ -53,9 +53,9 @@
 //! observers of version 5.
 //!
 //! A client that sends more packets than [`Limits::packets_per_s_max`] is not read until their turn has come, and TCP
-//! slows it: nothing of it is lost. A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its messages are taken later, and their
-//! PUBACKs are withheld until then. Beyond the limit of unacknowledged messages quality 0 is dropped and counted, and
-//! quality 1 ends the session: nothing that was acknowledged is ever dropped.
+//! slows it: nothing of it is lost. A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its
+//! messages are taken later, and their PUBACKs are withheld until then. Beyond the limit of unacknowledged messages
+//! quality 0 is dropped and counted, and quality 1 ends the session: nothing that was acknowledged is ever dropped.
 //!
 //! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
 //! will delay interval (5.0) is not waited for: that a box is gone is news at once.

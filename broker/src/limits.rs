@@ -49,8 +49,8 @@ pub struct Limits {
     /// nothing.
     pub output_bytes_max: usize,
     /// Packets of any kind per second of one client, with a burst of one second's worth. What comes faster is left
-    /// unread, so that TCP slows its sender. A packet counts as one more for each of its KiB. Default 2,000: a box with a whole
-    /// queue of announcements acknowledges 128.
+    /// unread, so that TCP slows its sender. A packet counts as one more for each of its KiB. Default 2,000: a box with
+    /// a whole queue of announcements acknowledges 128.
     pub packets_per_s_max: u32,
     /// Publishes per second of one client, with a burst of one second's worth; payment acknowledgements are counted
     /// apart. What comes faster is taken later, and its PUBACK waits with it, so that it meets the next limit. Default

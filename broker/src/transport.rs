@@ -359,7 +359,7 @@ mod tests {
                 taken.push(started.elapsed().as_secs());
             }
         }
-        // A burst of one second's worth, and the one that shows that it was used up.
+        // A burst of one second's worth and the one that shows that it was used up, then ten a second.
         assert_eq!(taken.iter().filter(|second| **second == 0).count(), 11 + 9);
         assert_eq!(taken.last(), Some(&1));
         sender.await.unwrap();

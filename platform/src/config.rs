@@ -18,6 +18,8 @@ use serde::Deserialize;
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const DEMO: &str = include_str!("../../config/demo.toml");
+/// Below it one large packet would silence a client for longer than its keep-alive may be.
+const PACKETS_PER_S_MIN: u32 = 200;
 
 /// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
 #[derive(Debug, Clone, Deserialize)]
@@ -378,6 +380,9 @@ impl Config {
                 self.http.listen
             );
         }
+        if self.mqtt.packets_per_s_max < PACKETS_PER_S_MIN {
+            bail!("configuration: mqtt.packets_per_s_max must be at least {PACKETS_PER_S_MIN}");
+        }
         if self.mqtt.unauthenticated_max < 1024 {
             bail!("configuration: mqtt.unauthenticated_max must be at least 1024");
         }
@@ -511,4 +516,65 @@ pub fn read_secrets(
             Ok(SecretString::from(secret))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        match Config::load(Some(&file)) {
+            Ok(_) => panic!("{text} was taken"),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        let _ = Config::load(None).unwrap();
+        let _ = Config::demo().unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_its_name() {
+        for (text, key) in [
+            ("[mqtt]\nspeed = 1", "speed"),
+            ("[mqtt]\nlisten = \"here\"", "mqtt.listen"),
+            ("[mqtt]\nconnections_max = \"many\"", "mqtt.connections_max"),
+            ("[mqtt]\npackets_per_s_max = 199", "mqtt.packets_per_s_max"),
+            (
+                "[mqtt]\nunauthenticated_max = 1",
+                "mqtt.unauthenticated_max",
+            ),
+            ("[http]\ntls = \"off\"", "http.tls"),
+            ("[http]\nlong_polls_max = 1000000", "http.long_polls_max"),
+            ("[pki]\nserver_names = []", "pki.server_names"),
+            (
+                "[pki]\nserver_key_file = \"key.pem\"",
+                "pki.server_key_file",
+            ),
+            ("[pki]\ncrl_refresh_s = 0", "pki.crl_refresh_s"),
+            ("[payments]\namount_max = 0", "payments.amount_max"),
+            ("[health]\nlook_every_s = 0", "health.look_every_s"),
+            (
+                "[announcements]\ndelayed_after_s = 1000000",
+                "announcements.delayed_after_s",
+            ),
+            ("[money]\npayout_timeout_ms = 0", "money.payout_wait_min_s"),
+            (
+                "[database]\nconnections_max = 3",
+                "database.connections_max",
+            ),
+            (
+                "[database]\nlist_connections_max = 0",
+                "database.list_connections_max",
+            ),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.contains(key), "{text}: {refusal}");
+        }
+    }
 }
