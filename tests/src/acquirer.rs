@@ -27,6 +27,7 @@ pub struct Acquirer {
     api: Api,
     clock: Clock,
     id: String,
+    secret: String,
 }
 
 /// A callback on its way: whatever is in here can be spoiled before it is sent.
@@ -43,18 +44,19 @@ pub struct Letter {
 }
 
 impl Acquirer {
-    pub(crate) fn new(api: Api, clock: Clock, id: &str) -> Self {
+    pub(crate) fn new(api: Api, clock: Clock, id: &str, secret: String) -> Self {
         Self {
             api,
             clock,
             id: id.to_owned(),
+            secret,
         }
     }
 
     /// A signed callback with this body. Signed here by hand, not by the platform's own code.
     pub fn sign(&self, body: &[u8], at: DateTime<Utc>) -> Letter {
         let timestamp = at.timestamp().to_string();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret_of(&self.id).as_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
         let signed = [timestamp.as_bytes(), b".", body].concat();
         Letter {
             partner: self.id.clone(),
@@ -89,10 +91,16 @@ impl Acquirer {
         self.post(&letter).await
     }
 
+    /// The callback about a dynamic code that a customer pays now.
+    pub fn payment(&self, id: TransactionId, amount: i64) -> Letter {
+        let now = self.clock.now();
+        let body = success(id, amount, &reference(), now);
+        self.sign(body.to_string().as_bytes(), now)
+    }
+
     /// A customer pays a dynamic code now.
     pub async fn pays(&self, id: TransactionId, amount: i64) -> Answer {
-        self.tell(&success(id, amount, &reference(), self.clock.now()))
-            .await
+        self.post(&self.payment(id, amount)).await
     }
 }
 

@@ -164,7 +164,8 @@ impl Bank {
     pub fn sign(world: &World, body: &Value) -> Letter {
         let clock = world.clock.clone();
         let now = clock.now();
-        Acquirer::new(world.anonymous(), clock, ID).sign(body.to_string().as_bytes(), now)
+        Acquirer::new(world.anonymous(), clock, ID, secret_of(ID))
+            .sign(body.to_string().as_bytes(), now)
     }
 
     /// Sends a callback as it is.

@@ -1,9 +1,22 @@
-//! What is in the database: which tables a step changed, and whether money adds up.
+//! Settling, and what is in the database: which tables a step changed, and whether money adds up.
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use wire::TransactionId;
+
+use crate::api::Api;
+
+/// Finance runs the settlements; the first that was made.
+pub async fn settle(finance: &Api) -> String {
+    let made = finance
+        .post_once("/admin/settlements/run", &json!({}))
+        .await
+        .expect(200)
+        .data();
+    made["settlements"][0].as_str().unwrap().to_owned()
+}
 
 /// Every table's content, as a count and a digest. Without what the
 /// platform writes in its own time: the audit log's seals, alerts, hours of beats.

@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use platform::clock::Clock;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 
+use crate::acquirer::Acquirer;
 use crate::api::Api;
 
 /// How long the first start, with a new database and a new CA, may take.
@@ -155,6 +157,13 @@ impl Server {
     /// A client without a token, whose answers are not checked either.
     pub fn anonymous(&self) -> Api {
         Api::new(&self.demo.api_url, &self.root_pem).unchecked()
+    }
+
+    /// The acquirer that it knows.
+    pub fn acquirer(&self) -> Acquirer {
+        let partner = &self.demo.qris_partner;
+        let secret = partner.secret.clone();
+        Acquirer::new(self.anonymous(), Clock::system(), &partner.id, secret)
     }
 
     /// Where boxes connect.

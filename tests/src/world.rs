@@ -208,12 +208,17 @@ impl World {
 
     /// The acquirer that our merchants are registered with.
     pub fn acquirer(&self) -> Acquirer {
-        Acquirer::new(self.anonymous(), self.clock.clone(), acquirer::OURS)
+        self.acquirer_named(acquirer::OURS)
     }
 
     /// Another acquirer that we know, with no merchants of ours.
     pub fn another_acquirer(&self) -> Acquirer {
-        Acquirer::new(self.anonymous(), self.clock.clone(), acquirer::ANOTHER)
+        self.acquirer_named(acquirer::ANOTHER)
+    }
+
+    fn acquirer_named(&self, id: &str) -> Acquirer {
+        let secret = acquirer::secret_of(id);
+        Acquirer::new(self.anonymous(), self.clock.clone(), id, secret)
     }
 
     /// Moves the platform's clock ahead.

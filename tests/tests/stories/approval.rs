@@ -4,6 +4,7 @@ use domain::role::Role;
 use platform::config::Switch;
 use serde_json::{Value, json};
 use tests::bank::Mood;
+use tests::books::settle;
 use tests::shop::text;
 use tests::{Bank, Credentials, Shop, World};
 
@@ -103,15 +104,7 @@ async fn changes_of_money_need_two_people_where_that_is_the_rule() {
     let till = Credentials::at(&world, shop.till().id).await;
     till.sell(&world, 10_000).await;
     world.later(1);
-    let made = checker
-        .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let settlement = format!(
-        "/admin/settlements/{}",
-        made["settlements"][0].as_str().unwrap()
-    );
+    let settlement = format!("/admin/settlements/{}", settle(&checker).await);
     let mark = json!({ "bank_reference": "TRX-1" });
     let proposal = checker
         .post(&format!("{settlement}/mark-paid"), &mark)

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tests::acquirer::{but_status, reference};
 use tests::bank::Mood;
+use tests::books::settle;
 use tests::shop::text;
 use tests::{Bank, Credentials, Shop, World, eventually, success};
 
@@ -58,12 +59,7 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
         expected.map(|(account, debit, credit)| (account.to_owned(), debit, credit))
     );
 
-    let made = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let id = made["settlements"][0].as_str().unwrap().to_owned();
+    let id = settle(&finance).await;
     let payment = read(&format!("/admin/transactions/{sold}")).await;
     assert_eq!(payment["settlement_id"], id);
     let settlement = eventually("paid", || async {
@@ -124,15 +120,7 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
     }
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let made = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let path = format!(
-        "/admin/settlements/{}",
-        made["settlements"][0].as_str().unwrap()
-    );
+    let path = format!("/admin/settlements/{}", settle(&finance).await);
     eventually("paid", || async {
         world.later(1);
         (finance.get(&path).await.data()["status"] == "paid").then_some(())

@@ -49,13 +49,7 @@ impl Stage {
     }
 
     async fn run(&self) -> String {
-        let outcome = self
-            .finance
-            .post_once("/admin/settlements/run", &json!({}))
-            .await
-            .expect(200)
-            .data();
-        outcome["settlements"][0].as_str().unwrap().to_owned()
+        books::settle(&self.finance).await
     }
 
     async fn read(&self, id: &str) -> Value {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::role::Role;
-use serde_json::json;
+use tests::books::settle;
 use tests::{Credentials, Shop, World};
 
 #[tokio::test]
@@ -17,12 +17,7 @@ async fn a_statement_has_every_item_and_only_for_those_it_is_for() {
     ];
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let made = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    let id = made["settlements"][0].as_str().unwrap();
+    let id = settle(&finance).await;
     let csv = finance
         .get(&format!("/admin/settlements/{id}/statement.csv"))
         .await

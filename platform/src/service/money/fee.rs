@@ -35,8 +35,7 @@ pub async fn ensure_basic(context: &Context) -> Result<()> {
 /// # Errors
 /// A payee that does not read as what it must be.
 pub(crate) fn of_payment(payee: &Payee, amount: Rupiah, paid_at: DateTime<Utc>) -> Result<Fee> {
-    let rates = payee.rates.clone();
-    let version: FeeVersion = serde_json::from_value(rates).map_err(anyhow::Error::from)?;
+    let version = FeeVersion::deserialize(&payee.rates).map_err(anyhow::Error::from)?;
     let profile = FeeProfile::new(vec![version]).map_err(anyhow::Error::from)?;
     let criteria = payee
         .merchant_criteria

@@ -5,12 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
-use domain::partner_signature::{PartnerSecret, sign};
 use rand::seq::IndexedRandom as _;
-use reqwest::Method;
 use serde_json::json;
-use tests::api::Api;
+use tests::acquirer::Acquirer;
 use tests::server::Server;
 use tests::shop::text;
 use tokio::task::JoinHandle;
@@ -26,9 +23,7 @@ pub(crate) struct Payments(Option<JoinHandle<()>>);
 /// What one payment needs.
 #[derive(Clone)]
 struct Till {
-    acquirer: Api,
-    partner: String,
-    secret: Arc<PartnerSecret>,
+    acquirer: Acquirer,
     counters: Arc<Counters>,
     sent: Sent,
 }
@@ -39,11 +34,7 @@ impl Payments {
             return Self(None);
         };
         let till = Till {
-            acquirer: Api::new(&server.demo.api_url, &server.root_pem),
-            partner: server.demo.qris_partner.id.clone(),
-            secret: Arc::new(PartnerSecret::new(
-                server.demo.qris_partner.secret.as_bytes(),
-            )),
+            acquirer: server.acquirer(),
             counters: Arc::clone(&report.counters),
             sent: Arc::clone(&fleet.sent),
         };
@@ -84,39 +75,16 @@ impl Till {
         let Ok(id) = text(&answer.json(), "transaction_id").parse::<TransactionId>() else {
             return;
         };
-        let body = json!({
-            "event_id": format!("bench-{id}"), "transaction_id": id, "partner_reference": format!("bench-{id}"),
-            "amount": 50_000, "currency": "IDR", "status": "success", "paid_at": now(),
-        })
-        .to_string()
-        .into_bytes();
-        let (timestamp, signature) = sign(&self.secret, now(), &body);
-        let headers = [
-            ("x-partner-id", self.partner.as_str()),
-            ("x-partner-timestamp", &timestamp),
-            ("x-partner-signature", &signature),
-        ];
+        let letter = self.acquirer.payment(id, 50_000);
         self.sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, Instant::now());
-        let path = "/integrations/qris/callback";
-        let answer = self
-            .acquirer
-            .call(Method::POST, path, &headers, Some(body))
-            .await;
+        let answer = self.acquirer.post(&letter).await;
         if answer.status == 200 {
             self.counters.paid.fetch_add(1, Ordering::Relaxed);
         } else {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a program that measures the present"
-)]
-fn now() -> chrono::DateTime<Utc> {
-    Utc::now()
 }

@@ -4,13 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use chrono::Utc;
-use domain::partner_signature::{PartnerSecret, sign};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::seq::IndexedRandom as _;
-use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tests::acquirer::Acquirer;
 use tests::api::Api;
 use tests::commits;
 use tests::line::Line;
@@ -101,11 +99,10 @@ impl Fleet {
         acquirers: usize,
     ) -> anyhow::Result<u128> {
         let codes = self.codes(payments).await?;
-        let client = Api::new(&server.demo.api_url, &server.root_pem);
-        let secret = PartnerSecret::new(server.demo.qris_partner.secret.as_bytes());
+        let acquirer = server.acquirer();
         let start = Instant::now();
         let mut answers = stream::iter(&codes)
-            .map(|id| callback(client.clone(), server, &secret, *id))
+            .map(|id| callback(acquirer.clone(), *id))
             .buffer_unordered(acquirers);
         while let Some((status, _)) = answers.next().await {
             if status != 200 {
@@ -126,18 +123,14 @@ impl Fleet {
     ) -> anyhow::Result<Legs> {
         // The codes are asked for beforehand: only the payment is measured.
         let codes = self.codes(payments).await?;
-        let client = Api::new(&server.demo.api_url, &server.root_pem);
-        let secret = PartnerSecret::new(server.demo.qris_partner.secret.as_bytes());
+        let acquirer = server.acquirer();
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (answers, mut answered) = mpsc::unbounded_channel();
         let mut sent = HashMap::new();
         for transaction_id in &codes {
             ticks.tick().await;
-            let (answers, calling) = (
-                answers.clone(),
-                callback(client.clone(), server, &secret, *transaction_id),
-            );
+            let (answers, calling) = (answers.clone(), callback(acquirer.clone(), *transaction_id));
             sent.insert(*transaction_id, Instant::now());
             tokio::spawn(async move {
                 let _ = answers.send(calling.await);
@@ -182,49 +175,17 @@ impl Fleet {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a program that measures the present"
-)]
-fn now() -> chrono::DateTime<Utc> {
-    Utc::now()
-}
-
 /// Signs now; when it is awaited, it sends and says what was answered and how long it took.
 fn callback(
-    client: Api,
-    server: &Server,
-    secret: &PartnerSecret,
+    acquirer: Acquirer,
     transaction_id: TransactionId,
-) -> impl Future<Output = (u16, Duration)> + Send + use<> {
-    let partner = server.demo.qris_partner.id.clone();
-    let body = success(transaction_id);
-    let (timestamp, signature) = sign(secret, now(), &body);
+) -> impl Future<Output = (u16, Duration)> + Send {
+    let letter = acquirer.payment(transaction_id, 50_000);
     async move {
         let start = Instant::now();
-        let headers = [
-            ("x-partner-id", partner.as_str()),
-            ("x-partner-timestamp", &timestamp),
-            ("x-partner-signature", &signature),
-        ];
-        let path = "/integrations/qris/callback";
-        let answer = client.call(Method::POST, path, &headers, Some(body)).await;
+        let answer = acquirer.post(&letter).await;
         (answer.status, start.elapsed())
     }
-}
-
-fn success(transaction_id: TransactionId) -> Vec<u8> {
-    json!({
-        "event_id": format!("bench-{transaction_id}"),
-        "transaction_id": transaction_id,
-        "partner_reference": format!("bench-{transaction_id}"),
-        "amount": 50_000,
-        "currency": "IDR",
-        "status": "success",
-        "paid_at": now(),
-    })
-    .to_string()
-    .into_bytes()
 }
 
 async fn ask(listener: &Listener) -> anyhow::Result<TransactionId> {

@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use domain::partner_signature::{PartnerSecret, sign};
 use rand::seq::IndexedRandom as _;
-use reqwest::Method;
 use serde_json::json;
-use tests::api::Api;
+use tests::acquirer::Acquirer;
 use tests::server::Server;
 use tests::shop::text;
 use tokio::sync::mpsc;
@@ -58,9 +56,7 @@ impl Load {
             let path = format!("/admin/merchants/{}", merchant.merchant_id);
             let merchant = server.api("admin")?.get(&path).await.expect(200).data();
             let till = Till {
-                api: server.anonymous(),
-                partner: server.demo.qris_partner.id.clone(),
-                secret: PartnerSecret::new(server.demo.qris_partner.secret.as_bytes()),
+                acquirer: server.acquirer(),
                 nmid: text(&merchant, "nmid"),
                 labels: boxes
                     .iter()
@@ -102,9 +98,7 @@ async fn beat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) 
 
 /// Where payments come from: static codes, so that nobody has to ask for one first.
 struct Till {
-    api: Api,
-    partner: String,
-    secret: PartnerSecret,
+    acquirer: Acquirer,
     nmid: String,
     labels: Vec<String>,
 }
@@ -131,19 +125,10 @@ async fn pay(till: Till, rate: u32, count: Arc<AtomicU64>) {
             "currency": "IDR",
             "status": "success",
             "paid_at": now(),
-        })
-        .to_string()
-        .into_bytes();
-        let (timestamp, signature) = sign(&till.secret, now(), &body);
-        let (api, partner, count) = (till.api.clone(), till.partner.clone(), Arc::clone(&count));
+        });
+        let (acquirer, count) = (till.acquirer.clone(), Arc::clone(&count));
         tokio::spawn(async move {
-            let headers = [
-                ("x-partner-id", partner.as_str()),
-                ("x-partner-timestamp", &timestamp),
-                ("x-partner-signature", &signature),
-            ];
-            let path = "/integrations/qris/callback";
-            let answer = api.call(Method::POST, path, &headers, Some(body)).await;
+            let answer = acquirer.tell(&body).await;
             count.fetch_add(u64::from(answer.status == 200), Ordering::Relaxed);
             drop(slot);
         });
