@@ -6,6 +6,7 @@
 //! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
 //! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
+mod alert;
 pub mod auth;
 pub mod csv;
 pub mod envelope;
@@ -80,6 +81,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 fn routes() -> Routes {
     shop::routes()
         .merge(fleet::routes())
+        .merge(alert::routes())
         .merge(payment::routes())
         .merge(money::routes())
         .merge(people::routes())

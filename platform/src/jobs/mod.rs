@@ -9,12 +9,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::service::fleet::{
-    alert, bulk_command, command, config_layer, crl, heartbeat, heartbeat_hour, poll, presence,
+    bulk_command, command, config_layer, crl, heartbeat, heartbeat_hour, poll, presence,
 };
 use crate::service::money::{payout, settlement_run};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
-use crate::service::{Context, Result, housekeeping};
+use crate::service::{Context, Result, alert, housekeeping};
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;

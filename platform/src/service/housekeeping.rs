@@ -53,7 +53,7 @@ pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result
     let mut conn = context.pool().acquire().await?;
     let days = |days: u32| now - TimeDelta::days(i64::from(days));
     store::fleet::presence::forget_events(&mut conn, days(kept.health_days), limit).await?;
-    store::fleet::alert::forget(&mut conn, days(kept.health_days), limit).await?;
+    store::alert::forget(&mut conn, days(kept.health_days), limit).await?;
     let hours = days(kept.heartbeat_hours_days);
     store::fleet::heartbeat_hour::forget(&mut conn, hours, HOURS_TIMES * limit).await?;
     Ok(())

@@ -4,6 +4,7 @@
 //! cases and commits it; dropping it undoes everything. What must happen after the commit (waking
 //! the outbox, ending a session) is collected in the unit and signalled only then.
 
+pub mod alert;
 pub mod code;
 pub mod context;
 pub mod error;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::alert::{self, NewAlert};
 use super::context::Context;
 use super::signal::Signal;
 use super::{Error, Result};
@@ -61,6 +62,7 @@ pub enum Begin {
 /// A place in a unit of work that one can go back to.
 pub(super) struct Trial {
     signals: usize,
+    alerts: usize,
 }
 
 /// One database transaction. Dropped without [`Unit::commit`], it never happened.
@@ -70,6 +72,7 @@ pub struct Unit {
     actor: Actor,
     now: DateTime<Utc>,
     signals: Vec<Signal>,
+    alerts: Vec<NewAlert>,
     key: Option<IdempotencyKey>,
 }
 
@@ -82,6 +85,7 @@ impl Unit {
             actor,
             now,
             signals: Vec::new(),
+            alerts: Vec::new(),
             key: None,
         }
     }
@@ -126,6 +130,11 @@ impl Unit {
         self.signals.push(signal);
     }
 
+    /// Opens an alert with the commit, unless one of its kind is open for its subject.
+    pub(super) fn raise(&mut self, alert: NewAlert) {
+        self.alerts.push(alert);
+    }
+
     /// Writes what changed into the audit log.
     ///
     /// # Errors
@@ -154,6 +163,7 @@ impl Unit {
         store::savepoint(&mut self.tx).await?;
         Ok(Trial {
             signals: self.signals.len(),
+            alerts: self.alerts.len(),
         })
     }
 
@@ -161,14 +171,17 @@ impl Unit {
     pub(super) async fn undo(&mut self, trial: Trial) -> Result<()> {
         store::undo(&mut self.tx).await?;
         self.signals.truncate(trial.signals);
+        self.alerts.truncate(trial.alerts);
         Ok(())
     }
 
-    /// Makes it so, and tells who must know.
+    /// Writes the alerts, commits, then sends the signals that follow the commit.
     ///
     /// # Errors
     /// The database's; then nothing happened, or it is not known whether it did.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        // Last, so that no lock of another row is waited for while an alert's is held.
+        alert::write(&self.context, &mut self.tx, &self.alerts).await?;
         self.tx.commit().await?;
         for signal in self.signals {
             self.context.signals().send(signal).await;

@@ -4,6 +4,7 @@
 //! into one. Not found is `None` or an empty list; a wrong row count is an error. Whatever reads a
 //! tenant's data takes the [`Scope`] it may see as an argument.
 
+pub mod alert;
 pub mod fleet;
 pub mod idempotency;
 pub mod money;

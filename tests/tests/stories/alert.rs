@@ -266,3 +266,50 @@ async fn whoever_knows_of_an_alert_says_so_and_it_is_closed_when_it_is_over() {
     let closed = becomes(&world, "battery_low", device_id, "closed").await;
     assert_eq!(closed["acknowledged_by"], by);
 }
+
+/// Waits for the one alert of this kind for this partner to be in this state.
+async fn of_partner(world: &World, kind: &str, state: &str) -> Value {
+    eventually(&format!("{kind} {state}"), || async {
+        let mut found = alerts(world, &format!("kind={kind}&state={state}")).await;
+        found.pop()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn money_that_nobody_can_attribute_is_one_alert_until_it_is_assigned() {
+    let world = world().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    for number in 1..=2 {
+        let stray = json!({
+            "event_id": format!("e-{number}"), "nmid": shop.nmid, "terminal_label": "T99",
+            "partner_reference": format!("stray-{number}"), "amount": 40_000, "currency": "IDR",
+            "status": "success", "paid_at": world.clock.now(),
+        });
+        let told = world.acquirer().tell(&stray).await.data();
+        assert_eq!(told["verdict"], "unmatched");
+    }
+    let alert = of_partner(&world, "unmatched_payment", "open").await;
+    assert!(alert["subject"].as_str().unwrap().starts_with("partner:"));
+    assert_eq!(alert["device_id"], Value::Null);
+    assert_eq!(alert["details"]["reason"], "no_such_terminal");
+    assert_eq!(alerts(&world, "kind=unmatched_payment").await.len(), 1);
+
+    let finance = world.staff(Role::Finance).await;
+    let open = world
+        .admin()
+        .get("/admin/unmatched-payments?status=open")
+        .await
+        .expect(200)
+        .data();
+    for money in open.as_array().unwrap() {
+        let path = format!(
+            "/admin/unmatched-payments/{}/assign",
+            money["id"].as_str().unwrap()
+        );
+        let body = json!({ "terminal_id": shop.till().id });
+        let _ = finance.post(&path, &body).await.expect(200);
+    }
+    let closed = of_partner(&world, "unmatched_payment", "closed").await;
+    assert_eq!(closed["id"], alert["id"]);
+}

@@ -1,6 +1,5 @@
 //! The boxes: identity, presence, orders and configuration.
 
-mod alert;
 mod bulk_command;
 mod command;
 mod config;
@@ -24,7 +23,6 @@ pub(super) fn routes() -> Routes {
         .merge(crl::routes())
         .merge(presence::routes())
         .merge(summary::routes())
-        .merge(alert::routes())
         .merge(heartbeat::routes())
         .merge(import::routes())
         .merge(command::routes())

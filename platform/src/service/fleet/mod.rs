@@ -1,6 +1,5 @@
 //! The boxes: identity, presence, orders and configuration.
 
-pub mod alert;
 pub mod binding;
 pub mod bulk_command;
 pub mod command;

@@ -6,7 +6,7 @@ use wire::ids::MerchantId;
 
 use crate::service::{Context, Result};
 use crate::store;
-use crate::store::fleet::alert::OpenAlerts;
+use crate::store::alert::OpenAlerts;
 use crate::store::fleet::summary::{Counts, Thresholds, Version};
 
 /// Boxes, firmware and open alerts, counted.
@@ -37,6 +37,6 @@ pub async fn summary(context: &Context, merchant_id: Option<MerchantId>) -> Resu
     Ok(Summary {
         counts: store::fleet::summary::count(&mut conn, merchant_id, thresholds).await?,
         firmware: store::fleet::summary::versions(&mut conn, merchant_id).await?,
-        alerts: store::fleet::alert::count_open(&mut conn, merchant_id).await?,
+        alerts: store::alert::count_open(&mut conn, merchant_id).await?,
     })
 }

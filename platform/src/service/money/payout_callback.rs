@@ -320,7 +320,6 @@ impl Reception<'_> {
             }),
             created_at: unit.now(),
         };
-        store::payment::incident::insert(unit.conn(), &incident).await?;
-        Ok(())
+        crate::service::payment::incident::open(unit, &incident).await
     }
 }

@@ -1,13 +1,28 @@
 //! Incidents: what contradicts what we know, for a person to look at.
 
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::IncidentId;
 
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
-use crate::store::payment::incident::{Filter, Incident};
+use crate::store::payment::incident::{Filter, Incident, NewIncident};
 use crate::store::{self, Page};
+
+/// Keeps an incident and raises an alert for its partner, which is open until the partner's last incident is resolved.
+///
+/// # Errors
+/// The database's.
+pub(in crate::service) async fn open(unit: &mut Unit, incident: &NewIncident<'_>) -> Result<()> {
+    store::payment::incident::insert(unit.conn(), incident).await?;
+    unit.raise(NewAlert::new(
+        AlertKind::Incident,
+        AlertSubject::Partner(incident.partner_id.to_owned()),
+        json!({ "incident_id": incident.id, "kind": incident.kind, "transaction_id": incident.transaction_id }),
+    ));
+    Ok(())
+}
 
 /// Incidents, newest first.
 ///

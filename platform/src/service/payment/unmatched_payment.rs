@@ -1,5 +1,6 @@
 //! Money that came and could not be attributed, until an operator says whose it is.
 
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::transaction::TransactionStatus;
 use serde::Deserialize;
 use serde_json::json;
@@ -10,12 +11,27 @@ use super::booking::Sale;
 use super::callback::consequence::announce;
 use crate::service::{Context, Error, Noun, Result, Unit};
 use crate::store::payment::transaction::Cause;
-use crate::store::payment::unmatched_payment::{Closing, UnmatchedPayment};
+use crate::store::payment::unmatched_payment::{Closing, NewUnmatched, UnmatchedPayment};
 use crate::store::shop::merchant::Merchant;
 use crate::store::{self, Page, Scope};
 
 /// The states that there are.
 const STATUSES: [&str; 3] = ["open", "assigned", "reversed"];
+
+/// Keeps money that cannot be attributed, and raises an alert for its partner, which is open until the partner's last
+/// unmatched money is assigned or reversed.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn keep(unit: &mut Unit, money: &NewUnmatched<'_>) -> Result<()> {
+    store::payment::unmatched_payment::insert(unit.conn(), money).await?;
+    unit.raise(NewAlert::new(
+        AlertKind::UnmatchedPayment,
+        AlertSubject::Partner(money.partner_id.to_owned()),
+        json!({ "unmatched_payment_id": money.id, "amount": money.amount, "reason": money.reason }),
+    ));
+    Ok(())
+}
 
 /// Unmatched money, newest first.
 ///

@@ -1,4 +1,4 @@
-//! What is wrong with boxes: for each kind of alert, what opens one and what closes it.
+//! What is wrong with boxes: for each kind of alert that is searched for, what opens one and what closes it.
 //!
 //! What opens is read in bounded steps and leaves out boxes that have an open alert of the kind; what closes is one
 //! statement over the open ones. Both can be run at any time and by several processes.
@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::alert::Finding;
+use crate::store::alert::Finding;
 
 /// Payments that failed or came too late are looked for this far back: long enough for a platform that was down.
 const UNHEARD_LOOKBACK: TimeDelta = TimeDelta::hours(1);
@@ -50,6 +50,8 @@ pub async fn find(
         AlertKind::CertificateExpiring => find_expiring(conn, policy, now, limit).await?,
         AlertKind::BatteryLow => find_low(conn, policy, now, limit).await?,
         AlertKind::Flapping => find_flapping(conn, policy, now, limit).await?,
+        // Raised where they happen.
+        _ => Vec::new(),
     };
     Ok(rows.into_iter().map(Finding::from).collect())
 }
@@ -70,6 +72,7 @@ pub async fn close(
         AlertKind::CertificateExpiring => close_expiring(conn, policy, now).await,
         AlertKind::BatteryLow => close_low(conn, policy, now).await,
         AlertKind::Flapping => close_flapping(conn, policy, now).await,
+        _ => crate::store::alert::close_over(conn, kind, now).await,
     }
 }
 

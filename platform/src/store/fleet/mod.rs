@@ -1,7 +1,6 @@
 //! The boxes: identity, presence, orders and configuration.
 
 pub mod activation;
-pub mod alert;
 pub mod binding;
 pub mod bulk_command;
 pub mod command;

@@ -6,6 +6,7 @@ use serde_json::json;
 use wire::ids::{IncidentId, TransactionId, UnmatchedPaymentId};
 
 use super::judgement::{Reception, Verdict};
+use crate::service::payment::{incident, unmatched_payment};
 use crate::service::{Error, Result, Unit};
 use crate::store;
 use crate::store::payment::transaction::Cause;
@@ -64,8 +65,7 @@ impl Reception<'_> {
             reason,
             created_at: unit.now(),
         };
-        store::payment::unmatched_payment::insert(unit.conn(), &unmatched).await?;
-        Ok(())
+        unmatched_payment::keep(unit, &unmatched).await
     }
 
     pub(super) async fn incident(
@@ -88,8 +88,7 @@ impl Reception<'_> {
             }),
             created_at: unit.now(),
         };
-        store::payment::incident::insert(unit.conn(), &incident).await?;
-        Ok(())
+        incident::open(unit, &incident).await
     }
 
     pub(super) async fn refuse(

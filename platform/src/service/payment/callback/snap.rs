@@ -18,6 +18,7 @@ use wire::ids::{CallbackId, IncidentId, TransactionId};
 use super::judgement::{Message, Reception, Verdict};
 use super::rejected::{keep_failed, keep_rejected};
 use super::{Incoming, count, untrusted};
+use crate::service::payment::incident;
 use crate::service::{Actor, Context, Error, Noun, Partner, Result, SnapPartner, Unit, secret};
 use crate::store;
 use crate::store::payment::external_id::{Answered, ExternalId};
@@ -355,7 +356,7 @@ impl Verified<'_> {
             details: self.details(),
             created_at: unit.now(),
         };
-        store::payment::incident::insert(unit.conn(), &incident).await?;
+        incident::open(unit, &incident).await?;
         if let Some(transaction_id) = transaction_id {
             let now = unit.now();
             store::payment::partner_order::query_soon(unit.conn(), transaction_id, now).await?;

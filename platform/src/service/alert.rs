@@ -1,16 +1,18 @@
-//! Alerts: looked for by a job, closed by it too, acknowledged by people.
+//! Alerts: searched for by a job or raised where they happen, closed when they are over, acknowledged by people.
 
-use domain::alert::{AlertKind, AlertState};
+pub use domain::alert::NewAlert;
+use domain::alert::{AlertKind, AlertState, AlertSubject};
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::ids::{AlertId, DeviceId, MerchantId};
 
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
-use crate::store::fleet::alert::{Alert, Filter};
+use crate::store::alert::{Alert, Filter};
 use crate::store::{self, Page};
 
 /// Looks at the fleet once: closes what is over, opens up to `limit` alerts of each kind. It can be run at any time, by
-/// several processes at once; a box has one open alert of a kind at most.
+/// several processes at once; a subject has one open alert of a kind at most.
 ///
 /// # Errors
 /// The database's; the next look goes on.
@@ -20,12 +22,54 @@ pub async fn look(context: &Context, limit: i64) -> Result<()> {
         let now = context.clock().now();
         let mut conn = context.pool().acquire().await?;
         let closed = store::fleet::health::close(&mut conn, kind, &policy, now).await?;
+        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(closed);
+        if !kind.is_searched_for() {
+            continue;
+        }
         let findings = store::fleet::health::find(&mut conn, kind, &policy, now, limit).await?;
         let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
-        let opened =
-            store::fleet::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
+        let opened = store::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
         metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
-        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(closed);
+    }
+    Ok(())
+}
+
+/// Opens an alert outside of any unit of work, unless it is open already. In a unit of work: [`Unit::raise`].
+///
+/// # Errors
+/// The database's.
+pub async fn raise_now(context: &Context, alert: NewAlert) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    write(context, &mut conn, &[alert]).await
+}
+
+/// Opens alerts inside the caller's transaction, in the order of their subjects, so that two transactions that raise the
+/// same ones never wait for each other in a circle.
+pub(super) async fn write(
+    context: &Context,
+    conn: &mut PgConnection,
+    alerts: &[NewAlert],
+) -> Result<()> {
+    let now = context.clock().now();
+    let mut sorted: Vec<&NewAlert> = alerts.iter().collect();
+    sorted.sort_by(|a, b| (&a.subject, a.kind).cmp(&(&b.subject, b.kind)));
+    for alert in sorted {
+        let id = AlertId::from_uuid(context.clock().uuid());
+        if store::alert::raise(conn, id, alert, now).await? {
+            metrics::counter!("alerts_opened_total", "kind" => alert.kind.as_str()).increment(1);
+        }
+    }
+    Ok(())
+}
+
+/// Closes the alert of this kind for this subject, if one is open.
+///
+/// # Errors
+/// The database's.
+pub async fn close(context: &Context, kind: AlertKind, subject: &AlertSubject) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    if store::alert::close(&mut conn, kind, subject, context.clock().now()).await? {
+        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(1);
     }
     Ok(())
 }
@@ -64,7 +108,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
         acknowledged: wanted.acknowledged,
     };
     let mut conn = context.lists().acquire().await?;
-    Ok(store::fleet::alert::list(&mut conn, None, &filter, page).await?)
+    Ok(store::alert::list(&mut conn, None, &filter, page).await?)
 }
 
 /// Notes that somebody knows of an alert. Saying it again changes nothing: the first one stays.
@@ -74,13 +118,12 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
 pub async fn acknowledge(unit: &mut Unit, id: AlertId) -> Result<Alert> {
     let now = unit.now();
     let by = unit.actor_name().to_owned();
-    let first = store::fleet::alert::acknowledge(unit.conn(), id, &by, now).await?;
+    let first = store::alert::acknowledge(unit.conn(), id, &by, now).await?;
     let one = Page {
         limit: 1,
         after: None,
     };
-    let mut found =
-        store::fleet::alert::list(unit.conn(), Some(id), &Filter::default(), one).await?;
+    let mut found = store::alert::list(unit.conn(), Some(id), &Filter::default(), one).await?;
     let alert = found.pop().ok_or(Error::NotFound(Noun::Alert))?;
     if first {
         unit.audit("alert.acknowledge", id, None, Some(json!(alert)))

@@ -1,7 +1,8 @@
-//! Alerts: opened once for each box and kind, listed, acknowledged. What opens and closes them is in
-//! [`super::health`].
+//! Alerts: opened once for each subject and kind, listed, acknowledged, closed. What opens and closes those that are
+//! searched for is in [`super::fleet::health`]; the others are raised where they happen, and closed here.
 
 use chrono::{DateTime, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -20,9 +21,12 @@ pub struct Alert {
     pub kind: String,
     #[schema(value_type = domain::alert::AlertState)]
     pub state: String,
-    pub device_id: DeviceId,
-    pub serial_number: String,
-    /// Where the box stands now.
+    /// What it is about: an id with its prefix, `partner:NAME` or `platform`.
+    pub subject: String,
+    /// The box, when it is about one.
+    pub device_id: Option<DeviceId>,
+    pub serial_number: Option<String>,
+    /// Whose it is: for a box, where it stands now.
     pub merchant_id: Option<MerchantId>,
     pub outlet_id: Option<OutletId>,
     pub terminal_id: Option<TerminalId>,
@@ -40,8 +44,9 @@ struct Row {
     id: Uuid,
     kind: String,
     state: String,
-    device_id: Uuid,
-    serial_number: String,
+    subject: String,
+    device_id: Option<Uuid>,
+    serial_number: Option<String>,
     merchant_id: Option<Uuid>,
     outlet_id: Option<Uuid>,
     terminal_id: Option<Uuid>,
@@ -59,7 +64,8 @@ impl From<Row> for Alert {
             id: row.id.into(),
             kind: row.kind,
             state: row.state,
-            device_id: row.device_id.into(),
+            subject: row.subject,
+            device_id: row.device_id.map(DeviceId::from_uuid),
             serial_number: row.serial_number,
             merchant_id: row.merchant_id.map(MerchantId::from_uuid),
             outlet_id: row.outlet_id.map(OutletId::from_uuid),
@@ -98,14 +104,20 @@ pub async fn open(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let devices: Vec<Uuid> = findings.iter().map(|one| one.device_id.as_uuid()).collect();
+    let subjects: Vec<String> = findings
+        .iter()
+        .map(|one| one.device_id.to_string())
+        .collect();
     let since: Vec<DateTime<Utc>> = findings.iter().map(|one| one.since).collect();
     let details: Vec<Value> = findings.iter().map(|one| one.details.clone()).collect();
     let result = sqlx::query!(
-        "INSERT INTO alerts (id, device_id, kind, since, details, opened_at)
-         SELECT id, device_id, $5, since, details, $6
-         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::jsonb[]) AS f (id, device_id, since, details)
-         ON CONFLICT (device_id, kind) WHERE closed_at IS NULL DO NOTHING",
+        "INSERT INTO alerts (id, subject, subject_id, device_id, kind, since, details, opened_at)
+         SELECT id, subject, device_id, device_id, $6, since, details, $7
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::jsonb[])
+             AS f (id, subject, device_id, since, details)
+         ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
         ids,
+        &subjects,
         &devices,
         &since,
         &details,
@@ -114,6 +126,128 @@ pub async fn open(
     )
     .execute(conn)
     .await?;
+    Ok(result.rows_affected())
+}
+
+/// Opens an alert unless one of its kind is open for its subject; says whether it did. It waits for no row but an
+/// alert of the same subject and kind that is being opened.
+///
+/// # Errors
+/// The database's.
+pub async fn raise(
+    conn: &mut PgConnection,
+    id: AlertId,
+    alert: &NewAlert,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let device_id = match &alert.subject {
+        AlertSubject::Device(id) => Some(id.as_uuid()),
+        _ => None,
+    };
+    let result = sqlx::query!(
+        "INSERT INTO alerts (id, subject, subject_id, device_id, merchant_id, kind, since, details, opened_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7) ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
+        id.as_uuid(),
+        alert.subject.to_string(),
+        alert.subject.uuid(),
+        device_id,
+        alert.merchant_id.map(MerchantId::as_uuid),
+        alert.kind.as_str(),
+        now,
+        alert.details
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Closes the alert of this kind for this subject, because its reason is over; says whether there was one.
+///
+/// # Errors
+/// The database's.
+pub async fn close(
+    conn: &mut PgConnection,
+    kind: AlertKind,
+    subject: &AlertSubject,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE alerts SET closed_at = $3 WHERE subject = $1 AND kind = $2 AND closed_at IS NULL",
+        subject.to_string(),
+        kind.as_str(),
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() > 0)
+}
+
+/// Closes the raised alerts of this kind whose reason is over; says how many. What has no end that the database
+/// shows is over when somebody has acknowledged it.
+///
+/// # Errors
+/// The database's.
+pub async fn close_over(
+    conn: &mut PgConnection,
+    kind: AlertKind,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = match kind {
+        // A later payment there was announced, or somebody knows.
+        AlertKind::UnannouncedPayment => {
+            sqlx::query!(
+                "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'unannounced_payment' AND a.closed_at IS NULL AND (
+                     a.acknowledged_at IS NOT NULL
+                     OR EXISTS (SELECT 1 FROM bindings b JOIN notifications n ON n.device_id = b.device_id
+                                WHERE a.subject_id IN (b.terminal_id, b.merchant_id) AND b.unbound_at IS NULL
+                                  AND n.binding_id = b.id AND n.created_at > a.since AND n.status = 'played'))",
+                now
+            )
+            .execute(conn)
+            .await?
+        }
+        AlertKind::UnmatchedPayment => {
+            sqlx::query!(
+                "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'unmatched_payment' AND a.closed_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM unmatched_payments u
+                                   WHERE 'partner:' || u.partner_id = a.subject AND u.status = 'open')",
+                now
+            )
+            .execute(conn)
+            .await?
+        }
+        AlertKind::Incident => {
+            sqlx::query!(
+                "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'incident' AND a.closed_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM incidents i
+                                   WHERE 'partner:' || i.partner_id = a.subject AND i.resolved_at IS NULL)",
+                now
+            )
+            .execute(conn)
+            .await?
+        }
+        // The box has heard something since, or somebody knows.
+        AlertKind::UndeliverableMessage => {
+            sqlx::query!(
+                "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'undeliverable_message' AND a.closed_at IS NULL AND (
+                     a.acknowledged_at IS NOT NULL
+                     OR EXISTS (SELECT 1 FROM notifications n WHERE n.device_id = a.device_id
+                                AND n.created_at > a.since AND n.status = 'played'))",
+                now
+            )
+            .execute(conn)
+            .await?
+        }
+        _ => {
+            sqlx::query!(
+                "UPDATE alerts SET closed_at = $2 WHERE kind = $1 AND closed_at IS NULL AND acknowledged_at IS NOT NULL",
+                kind.as_str(),
+                now
+            )
+            .execute(conn)
+            .await?
+        }
+    };
     Ok(result.rows_affected())
 }
 
@@ -140,18 +274,18 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Alert>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!", a.device_id,
-                  d.serial_number, b.merchant_id AS "merchant_id?", b.outlet_id AS "outlet_id?",
+        r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!", a.subject,
+                  a.device_id, d.serial_number AS "serial_number?", coalesce(b.merchant_id, a.merchant_id) AS "merchant_id?", b.outlet_id AS "outlet_id?",
                   b.terminal_id AS "terminal_id?", a.since, a.details, a.opened_at, a.closed_at,
                   a.acknowledged_at, a.acknowledged_by
            FROM alerts a
-           JOIN devices d ON d.id = a.device_id
+           LEFT JOIN devices d ON d.id = a.device_id
            LEFT JOIN bindings b ON b.device_id = a.device_id AND b.unbound_at IS NULL
            WHERE ($1::uuid IS NULL OR a.id = $1)
              AND ($2::boolean IS NULL OR (a.closed_at IS NULL) = $2)
              AND ($3::text IS NULL OR a.kind = $3)
              AND ($4::uuid IS NULL OR a.device_id = $4)
-             AND ($5::uuid IS NULL OR b.merchant_id = $5)
+             AND ($5::uuid IS NULL OR coalesce(b.merchant_id, a.merchant_id) = $5)
              AND ($6::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $6)
              AND ($7::timestamptz IS NULL OR (a.opened_at, a.id) < ($7, $8::uuid))
            ORDER BY a.opened_at DESC, a.id DESC LIMIT $9"#,
@@ -201,7 +335,7 @@ pub struct OpenAlerts {
     pub open: i64,
 }
 
-/// The open alerts by kind, of all boxes or of a merchant's.
+/// The open alerts by kind, all of them or a merchant's.
 ///
 /// # Errors
 /// The database's.
@@ -212,7 +346,7 @@ pub async fn count_open(
     sqlx::query_as!(
         OpenAlerts,
         r#"SELECT a.kind, count(*) AS "open!" FROM alerts a
-           WHERE a.closed_at IS NULL AND ($1::uuid IS NULL OR EXISTS (
+           WHERE a.closed_at IS NULL AND ($1::uuid IS NULL OR a.merchant_id = $1 OR EXISTS (
                SELECT 1 FROM bindings b WHERE b.device_id = a.device_id AND b.unbound_at IS NULL AND b.merchant_id = $1))
            GROUP BY a.kind ORDER BY a.kind"#,
         merchant_id.map(MerchantId::as_uuid)

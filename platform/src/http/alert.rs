@@ -16,15 +16,15 @@ use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::fleet::alert::{self, Wanted};
-use crate::store::fleet::alert::Alert;
+use crate::service::alert::{self, Wanted};
+use crate::store::alert::Alert;
 
 pub(super) fn routes() -> Routes {
     Routes::of("Alerts")
         .get(
             "/admin/alerts",
             list,
-            "What is wrong with boxes, newest first",
+            "What somebody has to look at, newest first",
             &[],
         )
         .post(
@@ -39,7 +39,7 @@ pub(super) fn routes() -> Routes {
 struct ListQuery {
     /// `open` or `closed`.
     state: Option<String>,
-    /// `offline`, `unheard_payment`, `certificate_expiring`, `battery_low` or `flapping`.
+    /// One of the kinds that the answer can have.
     kind: Option<String>,
     device_id: Option<DeviceId>,
     merchant_id: Option<MerchantId>,
