@@ -54,6 +54,8 @@ struct Inner {
     mood: watch::Sender<Mood>,
     /// Every request that was believed: path and body.
     heard: Mutex<Vec<(String, Value)>>,
+    /// What its codes ask for besides the amount: tags 55 to 57, as they stand in a code.
+    tip: Mutex<String>,
     /// `latestTransactionStatus` by transaction.
     statuses: Mutex<HashMap<String, String>>,
 }
@@ -75,6 +77,7 @@ impl BankApi {
             key,
             mood: watch::channel(Mood::Good).0,
             heard: Mutex::default(),
+            tip: Mutex::default(),
             statuses: Mutex::default(),
         });
         let router = Router::new()
@@ -109,6 +112,11 @@ impl BankApi {
     /// From now on.
     pub fn be(&self, mood: Mood) {
         self.inner.mood.send_replace(mood);
+    }
+
+    /// Its codes ask for a tip from now on: tags 55 to 57, as they stand in a code (`550202560350` and `0`).
+    pub fn asks_for_tip(&self, tags: &str) {
+        tags.clone_into(&mut self.inner.tip.lock().unwrap());
     }
 
     /// What it says of a payment when it is asked.
@@ -257,12 +265,24 @@ async fn generate(
         &Reference::from_u128(7),
         None,
     );
+    let code = with_tip(&code.unwrap().to_string(), &bank.tip.lock().unwrap());
     let code = json!({
         "referenceNo": "ORDER-1",
         "partnerReferenceNo": body["partnerReferenceNo"],
-        "qrContent": code.unwrap().to_string(),
+        "qrContent": code,
     });
     reply("2004700", code)
+}
+
+/// A code with these tags behind its amount, and a CRC of its own.
+fn with_tip(code: &str, tags: &str) -> String {
+    let country = code.rfind("5802ID").unwrap();
+    let body = format!(
+        "{}{tags}{}",
+        &code[..country],
+        &code[country..code.len() - 4]
+    );
+    format!("{body}{:04X}", domain::qris::crc16(body.as_bytes()))
 }
 
 async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {

@@ -2,8 +2,20 @@
 //!
 //! The Indonesian rupiah is written without minor units in every payment this system sees, so an amount is an
 //! integer. It is held as a decimal, because rates (basis points) are multiplied with it elsewhere and must not pass
-//! through binary floats. On the wire an amount is a JSON integer; because partners and boxes also write `"50000"`,
-//! `"50000.00"` and `50000.0`, those are read too, provided that the fraction is zero.
+//! through binary floats.
+//!
+//! Amounts come in as JSON, MessagePack and text, from boxes, partners and people. There is one rule for all of them,
+//! and it is here:
+//!
+//! | written as | is read when | examples |
+//! |---|---|---|
+//! | a number | its fraction is zero | `50000`, `50000.0`, `5e4` |
+//! | text | it has digits, then nothing, or a point and one or two zeros | `"50000"`, `"50000.0"`, `"50000.00"` |
+//!
+//! Text with three digits behind a point is refused, also when they are zeros: in Indonesia `"50.000"` is fifty
+//! thousand, elsewhere it is fifty. Signs, spaces, exponents and separators are refused in text. Leading zeros are
+//! digits, so `"050"` is 50. A leading minus is read, because the ledger has negative amounts; a payment asks
+//! [`Rupiah::payable`] afterwards.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,6 +55,9 @@ pub enum AmountError {
     /// A fraction of a rupiah.
     #[error("not a whole number of rupiah")]
     Fraction,
+    /// Text with more than two digits behind the point, which may be thousands.
+    #[error("text has digits, then nothing or a point and one or two zeros, as in 50000.00")]
+    Decimals,
     /// Beyond what 64 bits hold.
     #[error("out of range")]
     OutOfRange,
@@ -54,8 +69,14 @@ pub enum AmountError {
     },
 }
 
-/// The longest text that can be an amount: a sign, 19 digits, a point and a generous run of zeros.
+/// The longest text that can be an amount: a sign, 19 digits, a point, zeros before and after it.
 const TEXT_LEN_MAX: usize = 40;
+
+/// The most digits behind the point of an amount in text.
+const TEXT_DECIMALS_MAX: usize = 2;
+
+/// The most zeros that an exponent may append: an amount of 64 bits has at most 19 digits.
+const EXPONENT_ZEROS_MAX: usize = 19;
 
 /// Below this magnitude every integer has an exact f64 (2^53).
 const F64_EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -87,6 +108,67 @@ impl Rupiah {
             .to_i64()
             .map(Self::from_i64)
             .ok_or(AmountError::OutOfRange)
+    }
+
+    /// An amount from the text of a JSON value, a number or a string, so that it never passes through a binary float:
+    /// `50000.000000000000000001` is a fraction.
+    ///
+    /// # Errors
+    /// What the module's rule does not read.
+    pub fn from_json(value: &str) -> Result<Self, AmountError> {
+        if value.starts_with('"') {
+            let text: String = serde_json::from_str(value).map_err(|_| AmountError::NotANumber)?;
+            text.parse()
+        } else {
+            Self::from_number(value)
+        }
+    }
+
+    /// An amount from a number as JSON writes it, exponent included.
+    fn from_number(text: &str) -> Result<Self, AmountError> {
+        if text.len() > TEXT_LEN_MAX {
+            return Err(AmountError::OutOfRange);
+        }
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (
+                mantissa,
+                exponent
+                    .parse::<i32>()
+                    .map_err(|_| AmountError::NotANumber)?,
+            ),
+            None => (text, 0),
+        };
+        let (sign, digits) = match mantissa.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", mantissa),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if !is_digits(whole) || (digits.contains('.') && !is_digits(fraction)) {
+            return Err(AmountError::NotANumber);
+        }
+        let all = format!("{whole}{fraction}");
+        // How many of the digits are behind the point, once it has been moved by the exponent.
+        let point = i64::try_from(fraction.len()).unwrap_or(i64::MAX) - i64::from(exponent);
+        let shift = usize::try_from(point.unsigned_abs()).unwrap_or(usize::MAX);
+        let is_zero = |digits: &str| digits.bytes().all(|digit| digit == b'0');
+        let whole = if is_zero(&all) {
+            "0".to_owned()
+        } else if point > 0 {
+            let kept = all.len().saturating_sub(shift);
+            let (whole, fraction) = all.split_at(kept);
+            if kept == 0 || !is_zero(fraction) {
+                return Err(AmountError::Fraction);
+            }
+            whole.to_owned()
+        } else if shift <= EXPONENT_ZEROS_MAX {
+            all + &"0".repeat(shift)
+        } else {
+            return Err(AmountError::OutOfRange);
+        };
+        format!("{sign}{whole}")
+            .parse()
+            .map(Self::from_i64)
+            .map_err(|_| AmountError::OutOfRange)
     }
 
     /// The amount as a decimal, for exact arithmetic with rates.
@@ -147,7 +229,7 @@ impl From<i64> for Rupiah {
 impl FromStr for Rupiah {
     type Err = AmountError;
 
-    /// Reads `-?digits` with an optional `.` and zeros; no exponent, no spaces, no plus sign, no separators.
+    /// Reads text by the module's rule: digits, then nothing, or a point and one or two zeros.
     fn from_str(text: &str) -> Result<Self, AmountError> {
         if text.len() > TEXT_LEN_MAX {
             return Err(AmountError::NotANumber);
@@ -157,9 +239,11 @@ impl FromStr for Rupiah {
             None => (text, None),
         };
         let digits = whole.strip_prefix('-').unwrap_or(whole);
-        let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        if !is_number(digits) || fraction.is_some_and(|f| !is_number(f)) {
+        if !is_digits(digits) || fraction.is_some_and(|f| !is_digits(f)) {
             return Err(AmountError::NotANumber);
+        }
+        if fraction.is_some_and(|f| f.len() > TEXT_DECIMALS_MAX) {
+            return Err(AmountError::Decimals);
         }
         if fraction.is_some_and(|f| f.bytes().any(|b| b != b'0')) {
             return Err(AmountError::Fraction);
@@ -169,6 +253,10 @@ impl FromStr for Rupiah {
             .map(Self::from_i64)
             .map_err(|_| AmountError::OutOfRange)
     }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Serialize for Rupiah {
@@ -204,7 +292,7 @@ impl<'de> Deserialize<'de> for Rupiah {
                 if !value.is_finite() || value.abs() >= F64_EXACT_MAX {
                     return Err(E::custom(AmountError::OutOfRange));
                 }
-                format!("{value}").parse().map_err(E::custom)
+                Rupiah::from_number(&format!("{value}")).map_err(E::custom)
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rupiah, E> {
@@ -234,10 +322,21 @@ mod tests {
             "50000.0",
             "50000.00",
             "5e4",
+            "5E+4",
+            "500000e-1",
+            "50000.000",
             "\"50000.0\"",
             "\"00050000\"",
         ] {
             assert_eq!(json(text).unwrap(), Rupiah::from_i64(50_000), "{text}");
+            assert_eq!(
+                Rupiah::from_json(text),
+                Ok(Rupiah::from_i64(50_000)),
+                "{text}"
+            );
+        }
+        for text in ["0", "0.0", "0e9", "-0", "0e-9"] {
+            assert_eq!(Rupiah::from_json(text), Ok(Rupiah::ZERO), "{text}");
         }
         assert_eq!(json("-1").unwrap(), Rupiah::from_i64(-1));
         assert_eq!(json("9223372036854775807").unwrap().to_i64(), i64::MAX);
@@ -254,6 +353,11 @@ mod tests {
             "\" 50000\"",
             "\"50000 \"",
             "\"50.000,00\"",
+            "\"50.000\"",
+            "\"50000.000\"",
+            "\"1.234\"",
+            "\"\u{a0}50000\"",
+            "\"-50.000\"",
             "\"50,000\"",
             "\"+5\"",
             "\"5e4\"",
@@ -280,7 +384,15 @@ mod tests {
         ];
         for text in others {
             assert!(json(text).is_err(), "{text} was accepted");
+            // What a binary float cannot tell from a whole number is told by its text.
+            let exact = text == "9007199254740993.0";
+            assert_eq!(Rupiah::from_json(text).is_ok(), exact, "{text}");
         }
+        assert_eq!(
+            Rupiah::from_json("50000.000000000000000001"),
+            Err(AmountError::Fraction)
+        );
+        assert_eq!("50.000".parse::<Rupiah>(), Err(AmountError::Decimals));
     }
 
     #[test]
@@ -331,6 +443,27 @@ mod tests {
             prop_assert_eq!(x.checked_add(y).map(Rupiah::to_i64), a.checked_add(b));
             prop_assert_eq!(x.checked_sub(y).map(Rupiah::to_i64), a.checked_sub(b));
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+        }
+
+        #[test]
+        fn thousands_are_never_taken_for_decimals(whole in 0i64..1_000_000, thousands in 0u32..1_000) {
+            let text = format!("{whole}.{thousands:03}");
+            prop_assert_eq!(text.parse::<Rupiah>(), Err(AmountError::Decimals));
+            let json = format!("\"{text}\"");
+            prop_assert!(Rupiah::from_json(&json).is_err());
+        }
+
+        #[test]
+        fn a_json_number_is_read_as_its_digits_say(value: i64, zeros in 0usize..4) {
+            let text = format!("{value}.{}0", "0".repeat(zeros));
+            prop_assert_eq!(Rupiah::from_json(&text).map(Rupiah::to_i64), Ok(value));
+            prop_assert_eq!(Rupiah::from_json(&value.to_string()).map(Rupiah::to_i64), Ok(value));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[-0-9.eE+\" ]{0,48}") {
+            let _ = Rupiah::from_json(&text);
+            let _ = text.parse::<Rupiah>();
         }
 
         #[test]

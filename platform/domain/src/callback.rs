@@ -292,10 +292,7 @@ pub(crate) fn bounded(text: &str) -> Result<String, String> {
 
 /// An amount from the text of its JSON, so that it never passes through a binary float.
 pub(crate) fn amount(raw: &RawValue) -> Result<Rupiah, String> {
-    let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-    let amount: Rupiah = text
-        .parse()
-        .map_err(|error: wire::rupiah::AmountError| error.to_string())?;
+    let amount = Rupiah::from_json(raw.get()).map_err(|error| error.to_string())?;
     if amount.to_i64() < 1 {
         return Err("an amount is at least one rupiah".to_owned());
     }
@@ -429,6 +426,11 @@ mod tests {
             "true",
             "[]",
             "1e400",
+            "\"50.000\"",
+            "\"50,000\"",
+            "\" 50000\"",
+            "\"5e4\"",
+            "\"+5\"",
             "50000.000000000000000001",
         ] {
             let body = dynamic()

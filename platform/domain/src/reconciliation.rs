@@ -67,9 +67,6 @@ pub fn amount(text: &str, decimal_comma: bool) -> Result<Rupiah, &'static str> {
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or("0"),
     );
-    if !(1..=2).contains(&cents.len()) || cents.bytes().any(|byte| byte != b'0') {
-        return Err(WRONG);
-    }
     let mut groups = whole.split(thousands);
     let first = groups.next().unwrap_or_default();
     let mut digits = first.to_owned();
@@ -79,10 +76,11 @@ pub fn amount(text: &str, decimal_comma: bool) -> Result<Rupiah, &'static str> {
         }
         digits.push_str(group);
     }
-    if digits.is_empty() || digits.len() > 18 || digits.bytes().any(|byte| !byte.is_ascii_digit()) {
+    if digits.len() > 18 || digits.starts_with('-') {
         return Err(WRONG);
     }
-    digits.parse().map(Rupiah::from_i64).map_err(|_| WRONG)
+    // The separators are gone: what is left is an amount as every other door takes it.
+    format!("{digits}.{cents}").parse().map_err(|_| WRONG)
 }
 
 #[cfg(test)]

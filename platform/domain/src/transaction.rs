@@ -10,7 +10,7 @@
 use wire::rupiah::Rupiah;
 
 use crate::callback::{Callback, CallbackStatus, CallbackTarget};
-use crate::qris::Nmid;
+use crate::qris::{AmountDue, Nmid};
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -145,8 +145,10 @@ impl TransactionStatus {
 pub struct TransactionView<'a> {
     /// Where it stands.
     pub status: TransactionStatus,
-    /// What was asked of the customer; for a printed code, what was paid.
+    /// What was asked of the customer without a tip; once it is paid, what was paid.
     pub amount: Rupiah,
+    /// What a success may say was paid.
+    pub due: AmountDue,
     /// The merchant's NMID, when it has one.
     pub nmid: Option<&'a Nmid>,
     /// The reference of the money that made it paid.
@@ -233,7 +235,9 @@ fn mismatch(current: &TransactionView<'_>, callback: &Callback) -> Option<Mismat
     if named.is_some() && named != current.nmid {
         return Some(Mismatch::Merchant);
     }
-    (callback.amount != current.amount).then_some(Mismatch::Amount)
+    // Who did not pay may be told of without the tip.
+    let as_asked = callback.status != CallbackStatus::Success && callback.amount == current.amount;
+    (!current.due.accepts(callback.amount) && !as_asked).then_some(Mismatch::Amount)
 }
 
 fn success(current: &TransactionView<'_>, same_reference: bool) -> Decision {
@@ -307,6 +311,7 @@ mod tests {
         TransactionView {
             status,
             amount: Rupiah::from_i64(AMOUNT),
+            due: AmountDue::exactly(Rupiah::from_i64(AMOUNT)),
             nmid: None,
             partner_reference: matches!(status, Paid | Reversed).then_some("first"),
             reference_is_unmatched: false,
@@ -486,6 +491,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_with_a_tip_is_what_may_be_paid() {
+        let due = |least: i64, most: i64| TransactionView {
+            due: AmountDue {
+                least: Rupiah::from_i64(least),
+                most: Rupiah::from_i64(most),
+            },
+            ..view(AwaitingPayment)
+        };
+        let judged = |view: &TransactionView<'_>, status, amount: i64| {
+            let mut message = callback(status, "first");
+            message.amount = Rupiah::from_i64(amount);
+            decide(view, &message)
+        };
+        let paid = Decision::Paid { late: false };
+        let mismatch = Decision::Mismatch(Mismatch::Amount);
+        for (view, right, wrong) in [
+            (
+                due(AMOUNT + 500, AMOUNT + 500),
+                &[500][..],
+                &[-1, 0, 499, 501][..],
+            ),
+            (due(AMOUNT, 10_000_000), &[0, 1, 500], &[-1, 9_950_001]),
+        ] {
+            for tip in right {
+                assert_eq!(judged(&view, CallbackStatus::Success, AMOUNT + tip), paid);
+            }
+            for tip in wrong {
+                assert_eq!(
+                    judged(&view, CallbackStatus::Success, AMOUNT + tip),
+                    mismatch
+                );
+            }
+            // A failure may say what was asked, or what was due.
+            for amount in [AMOUNT, AMOUNT + 500] {
+                let judged = judged(&view, CallbackStatus::Failed, amount);
+                assert_eq!(judged, Decision::Failed);
+            }
+            assert_eq!(judged(&view, CallbackStatus::Failed, AMOUNT - 1), mismatch);
+        }
+    }
+
+    #[test]
     fn the_reversal_of_unmatched_money_leaves_the_payment() {
         let view = TransactionView {
             reference_is_unmatched: true,
@@ -530,6 +577,7 @@ mod tests {
                 &TransactionView {
                     status,
                     amount: Rupiah::from_i64(AMOUNT),
+                    due: AmountDue::exactly(Rupiah::from_i64(AMOUNT)),
                     nmid: None,
                     partner_reference: self.reference.as_deref(),
                     reference_is_unmatched: self.unmatched.contains(&callback.partner_reference),

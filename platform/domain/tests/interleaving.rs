@@ -2,6 +2,7 @@
 
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::ledger::{Account, Posting, Side};
+use domain::qris::AmountDue;
 use domain::transaction::{Decision, TransactionStatus, TransactionView, decide};
 use proptest::prelude::*;
 use wire::Rupiah;
@@ -104,6 +105,7 @@ impl Shop {
             issuer: None,
         };
         let view = TransactionView {
+            due: AmountDue::exactly(self.amount),
             status: self.status,
             amount: self.amount,
             nmid: None,

@@ -217,7 +217,7 @@ impl utoipa::PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new()
             .schema_type(Type::String)
-            .pattern(Some(r"^[0-9]+(\.0+)?$"));
+            .pattern(Some(r"^[0-9]+(\.0{1,2})?$"));
         OneOfBuilder::new()
             .description(Some("Whole rupiah, best as an integer"))
             .item(
@@ -237,9 +237,7 @@ impl<'de> serde::Deserialize<'de> for Amount {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The text of the number, so that `50000.000000000000000001` is not rounded by a float.
         let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
-        let text =
-            serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-        Ok(Self(text.parse()))
+        Ok(Self(Rupiah::from_json(raw.get())))
     }
 }
 
@@ -345,6 +343,10 @@ mod tests {
             "[1]",
             "{}",
             "1e400",
+            "\"50.000\"",
+            "\"50,000\"",
+            "\" 50000\"",
+            "\"5e4\"",
         ] {
             assert!(
                 matches!(read(wrong), Err(Error::InvalidAmount(_))),

@@ -7,6 +7,7 @@
 mod absence;
 mod activation;
 mod alert;
+mod amount;
 mod approval;
 mod binding;
 mod bulk_command;
@@ -53,5 +54,6 @@ mod snap;
 mod statement;
 mod stats;
 mod storm;
+mod tip;
 mod unmatched;
 mod view;

@@ -9,6 +9,7 @@
 
 mod crc;
 mod identity;
+mod tip;
 mod tlv;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use self::crc::crc16;
 pub use self::identity::{
     IdentityError, Mcc, MerchantCriteria, MerchantPan, Nmid, Reference, TerminalLabel, luhn_digit,
 };
+pub use self::tip::{AmountDue, Tip, TipMode};
 pub use self::tlv::{DataObject, Tag};
 use crate::registration::Registration;
 
@@ -183,6 +185,7 @@ pub struct QrisCode {
     national_account: Option<NationalAccount>,
     mcc: Mcc,
     amount: Option<Decimal>,
+    tip: Option<Tip>,
     additional_data: AdditionalData,
 }
 
@@ -298,6 +301,7 @@ impl QrisCode {
             }),
             mcc: registration.mcc.clone(),
             amount,
+            tip: None,
             additional_data: AdditionalData {
                 reference: reference.cloned(),
                 terminal_label: terminal_label.cloned(),
@@ -333,6 +337,11 @@ impl QrisCode {
     /// Tag 54 as it stands, also with sen (`25578.00`).
     pub fn amount(&self) -> Option<Decimal> {
         self.amount
+    }
+
+    /// The tip that the code asks for, tags 55 to 57.
+    pub fn tip(&self) -> Option<Tip> {
+        self.tip
     }
 
     /// Country, tag 58.
@@ -396,7 +405,10 @@ impl QrisCode {
         if required(CURRENCY)? != CURRENCY_IDR {
             return Err(not_allowed(CURRENCY, "the rupiah is 360"));
         }
-        let amount = find(&objects, AMOUNT).map(parse_amount).transpose()?;
+        let amount = find(&objects, AMOUNT)
+            .map(|text| parse_amount(AMOUNT, text))
+            .transpose()?;
+        let tip = Tip::of(&objects)?;
         let country = required(COUNTRY)?;
         if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(not_allowed(COUNTRY, "it has two upper-case letters"));
@@ -424,6 +436,7 @@ impl QrisCode {
             national_account,
             mcc,
             amount,
+            tip,
             additional_data,
             objects,
         })
@@ -560,9 +573,9 @@ fn additional_data(value: &str) -> Result<AdditionalData, ParseError> {
 }
 
 /// EMVCo's amount: digits, at most one point, more than zero.
-fn parse_amount(text: &str) -> Result<Decimal, ParseError> {
+fn parse_amount(tag: Tag, text: &str) -> Result<Decimal, ParseError> {
     let refused = not_allowed(
-        AMOUNT,
+        tag,
         "it has up to 13 digits with at most one point, more than zero",
     );
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

@@ -56,6 +56,7 @@ fn a_published_dynamic_code_is_understood() {
     assert_eq!(code.nmid().unwrap().as_str(), "ID1020021181745");
     assert_eq!(code.mcc().as_str(), "5732");
     assert_eq!(code.amount(), Some(Decimal::from(25_578)));
+    assert_eq!(code.tip(), Some(Tip::Free));
     assert_eq!(code.country(), "ID");
     assert_eq!(code.name(), "InterActive Corp");
     assert_eq!(code.city(), "KOTA SURABAYA");
@@ -167,6 +168,9 @@ fn values_that_a_tag_does_not_allow_are_named() {
         (54, ".5"),
         (54, "1.2.3"),
         (54, "12345678901234"),
+        (55, "04"),
+        (56, "500"),
+        (57, "5"),
         (58, "id"),
         (59, "12345678901234567890123456"),
         (60, "1234567890123456"),
@@ -178,6 +182,29 @@ fn values_that_a_tag_does_not_allow_are_named() {
             other => panic!("{tag} {value}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn tips_are_understood() {
+    let with = |objects: &[(u8, &'static str)]| {
+        let mut all = PLAIN.to_vec();
+        all.extend([(54, "21004")]);
+        all.extend(objects);
+        let text = sealed(&all);
+        let code: QrisCode = text.parse().unwrap();
+        assert_eq!(code.to_string(), text);
+        code.tip()
+    };
+    assert_eq!(with(&[]), None);
+    assert_eq!(with(&[(55, "01")]), Some(Tip::Free));
+    assert_eq!(
+        with(&[(55, "02"), (56, "500")]),
+        Some(Tip::Fixed(500.into()))
+    );
+    assert_eq!(
+        with(&[(55, "03"), (57, "2.50")]),
+        Some(Tip::Percentage(Decimal::new(25, 1)))
+    );
 }
 
 #[test]

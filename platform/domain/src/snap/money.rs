@@ -1,12 +1,16 @@
-//! Amounts as SNAP writes them: `{"value": "10000.00", "currency": "IDR"}`, the value a string with two decimals.
+//! Amounts as SNAP writes them: `{"value": "10000.00", "currency": "IDR"}`, the value a string with two decimals. Partners
+//! that write a number are read too: both go through the one reader of amounts, [`Rupiah`]'s.
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
-use wire::rupiah::Rupiah;
+use serde_json::Value;
+use wire::rupiah::{AmountError, Rupiah};
 
 /// An amount on SNAP's wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     /// Digits, a point and two digits.
+    #[serde(deserialize_with = "text_or_number")]
     pub value: String,
     /// ISO 4217.
     pub currency: String,
@@ -46,18 +50,26 @@ impl Money {
         if self.currency != "IDR" {
             return Err(MoneyError::Currency);
         }
-        let (whole, sen) = self.value.split_once('.').unwrap_or((&self.value, "00"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(sen) || sen.len() > 2 {
+        if self.value.starts_with('-') {
             return Err(MoneyError::Form);
         }
-        if sen.bytes().any(|byte| byte != b'0') {
-            return Err(MoneyError::Sen);
+        match self.value.parse::<Rupiah>() {
+            Ok(amount) if amount > Rupiah::ZERO => Ok(amount),
+            Ok(_) | Err(AmountError::OutOfRange | AmountError::NotPayable { .. }) => {
+                Err(MoneyError::Range)
+            }
+            Err(AmountError::Fraction) => Err(MoneyError::Sen),
+            Err(AmountError::NotANumber | AmountError::Decimals) => Err(MoneyError::Form),
         }
-        match whole.parse::<i64>() {
-            Ok(rupiah) if rupiah >= 1 => Ok(Rupiah::from_i64(rupiah)),
-            _ => Err(MoneyError::Range),
-        }
+    }
+}
+
+/// The value as text, also when it is a number.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(D::Error::custom("expected text or a number")),
     }
 }
 
@@ -90,6 +102,16 @@ mod tests {
         }
         for value in ["0.00", "0", "9223372036854775808.00"] {
             assert_eq!(read(value), Err(MoneyError::Range), "{value}");
+        }
+        for (value, rupiah) in [("10000", 10_000), ("10000.0", 10_000)] {
+            let money: Money =
+                serde_json::from_str(&format!(r#"{{"value": {value}, "currency": "IDR"}}"#))
+                    .unwrap();
+            assert_eq!(money.rupiah(), Ok(Rupiah::from_i64(rupiah)), "{value}");
+        }
+        for value in ["null", "true", "[]", "{}"] {
+            let text = format!(r#"{{"value": {value}, "currency": "IDR"}}"#);
+            assert!(serde_json::from_str::<Money>(&text).is_err(), "{value}");
         }
         let dollars = Money {
             value: "1.00".to_owned(),

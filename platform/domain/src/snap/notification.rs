@@ -292,8 +292,10 @@ mod tests {
                 Format("latestTransactionStatus"),
             ),
             ("/amount", json!("50000.00"), Format("amount")),
-            ("/amount/value", json!(50_000), Format("amount")),
+            ("/amount/value", json!([]), Format("amount")),
             ("/amount/value", json!("50000.01"), Format("amount.value")),
+            ("/amount/value", json!("50.000"), Format("amount.value")),
+            ("/amount/value", json!(0.5), Format("amount.value")),
             ("/amount/currency", json!("USD"), Format("amount.value")),
             (
                 "/originalPartnerReferenceNo",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::device::Capability;
-use domain::qris::{QrisCode, TerminalLabel};
+use domain::qris::{QrisCode, TerminalLabel, TipMode};
 use domain::transaction::{QrType, TransactionStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ use wire::ids::{DeviceId, TerminalId, TransactionId};
 use super::qr_partner::{Issued, Order, PartnerError};
 use crate::service::shop::merchant;
 use crate::service::{Checks, Error, Noun, Result, Unit};
-use crate::store::payment::transaction::{Cause, Transaction};
+use crate::store::payment::transaction::{Cause, Code, Transaction};
 use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Scope};
 
@@ -131,6 +131,9 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> 
         device_id: Some(device_id),
         qr_type: QrType::Dynamic.to_string(),
         amount: request.amount,
+        tip_mode: None,
+        amount_due: None,
+        tip: None,
         currency: "IDR".into(),
         status: TransactionStatus::Initiated.to_string(),
         late: false,
@@ -254,9 +257,10 @@ impl Asking {
         let leased_until = unit.now() + context.settings().partner_lease;
         let paused = unit.pause(leased_until).await?;
         let partner = Arc::clone(context.qr_partner(&transaction.partner_id));
+        let amount_max = context.settings().amount_max;
         let issued = partner.generate(&order).await.and_then(|issued| {
-            vouch(&order, &issued)?;
-            Ok(issued)
+            let due = vouch(&order, &issued, amount_max)?;
+            Ok((issued, due))
         });
         let mut unit = paused.resume().await?;
         let cause = |at| Cause {
@@ -267,11 +271,14 @@ impl Asking {
         let now = unit.now();
         let id = transaction.id;
         match issued {
-            Ok(issued) => {
-                let reference = issued.qr_reference.as_deref();
-                let payload = &issued.qr_payload;
-                store::payment::transaction::show(unit.conn(), id, payload, reference, cause(now))
-                    .await?;
+            Ok((issued, due)) => {
+                let code = Code {
+                    qr_payload: &issued.qr_payload,
+                    qr_reference: issued.qr_reference.as_deref(),
+                    tip_mode: due.map(|(mode, _)| mode.as_str()),
+                    amount_due: due.map(|(_, amount)| amount),
+                };
+                store::payment::transaction::show(unit.conn(), id, code, cause(now)).await?;
                 let query_at = order.expires_at - context.settings().query_before_expiry;
                 let name = issued.reference_no.as_deref();
                 store::payment::partner_order::issued(unit.conn(), id, name, query_at).await?;
@@ -307,11 +314,17 @@ impl Asking {
     }
 }
 
-/// What a box shows must be a code, and must ask for what was asked for.
-fn vouch(order: &Order, issued: &Issued) -> std::result::Result<(), PartnerError> {
+/// What a box shows must be a code, and must ask for what was asked for. It may ask for a tip besides: then the answer
+/// is how, and how much is due in all (with a free tip, at least).
+fn vouch(
+    order: &Order,
+    issued: &Issued,
+    amount_max: Rupiah,
+) -> std::result::Result<Option<(TipMode, Rupiah)>, PartnerError> {
     let wrong = |what: &str| Err(PartnerError::Unreadable(format!("its code {what}")));
-    let Ok(code) = issued.qr_payload.parse::<QrisCode>() else {
-        return wrong("is none");
+    let code = match issued.qr_payload.parse::<QrisCode>() {
+        Ok(code) => code,
+        Err(error) => return wrong(&format!("is none: {error}")),
     };
     if code.amount() != Some(order.amount.as_decimal()) {
         return wrong("asks for another amount");
@@ -322,7 +335,13 @@ fn vouch(order: &Order, issued: &Issued) -> std::result::Result<(), PartnerError
     {
         return wrong("is another merchant's");
     }
-    Ok(())
+    let Some(tip) = code.tip() else {
+        return Ok(None);
+    };
+    match tip.due(order.amount) {
+        Some(due) if due <= amount_max => Ok(Some((tip.mode(), due))),
+        _ => wrong("asks for more than a payment may be, with its tip"),
+    }
 }
 
 fn check(unit: &Unit, request: &Request) -> Result<()> {
@@ -349,7 +368,7 @@ async fn find_before(
             .await?;
     match before {
         None => Ok(None),
-        Some(before) if before.amount == request.amount => Ok(Some(before)),
+        Some(before) if before.asked() == request.amount => Ok(Some(before)),
         Some(_) => Err(Error::Duplicate {
             message: "this request_id was used for another amount".into(),
             retry_after_s: None,
@@ -364,7 +383,7 @@ fn answer(transaction: Transaction) -> Result<DynamicQr> {
         transaction_id: transaction.id,
         qr_type: QrType::Dynamic.as_str(),
         qr_payload: transaction.qr_payload.clone().ok_or_else(incomplete)?,
-        amount: transaction.amount,
+        amount: transaction.asked(),
         expires_at: transaction.expires_at.ok_or_else(incomplete)?,
         status: transaction.status,
     })

@@ -23,7 +23,15 @@ pub struct Transaction {
     pub device_id: Option<DeviceId>,
     #[schema(value_type = domain::transaction::QrType)]
     pub qr_type: String,
+    /// What was asked without a tip; once it is paid, what was paid.
     pub amount: Rupiah,
+    /// How the code asks for a tip: free, fixed or percentage; null when it asks for none.
+    #[schema(value_type = Option<domain::qris::TipMode>)]
+    pub tip_mode: Option<String>,
+    /// What a code with a tip asks for in all; with a free tip, the least.
+    pub amount_due: Option<Rupiah>,
+    /// The part of what was paid that is the tip.
+    pub tip: Option<Rupiah>,
     pub currency: String,
     #[schema(value_type = domain::transaction::TransactionStatus)]
     pub status: String,
@@ -54,6 +62,9 @@ struct Row {
     device_id: Option<Uuid>,
     qr_type: String,
     amount: i64,
+    tip_mode: Option<String>,
+    amount_due: Option<i64>,
+    tip: Option<i64>,
     currency: String,
     status: String,
     late: bool,
@@ -75,6 +86,14 @@ struct Row {
     settlement_id: Option<Uuid>,
 }
 
+impl Transaction {
+    /// What was asked of the customer without a tip.
+    pub fn asked(&self) -> Rupiah {
+        let tip = self.tip.unwrap_or_default();
+        self.amount.checked_sub(tip).unwrap_or(self.amount)
+    }
+}
+
 impl From<Row> for Transaction {
     fn from(row: Row) -> Self {
         Self {
@@ -85,6 +104,9 @@ impl From<Row> for Transaction {
             device_id: row.device_id.map(DeviceId::from_uuid),
             qr_type: row.qr_type,
             amount: row.amount.into(),
+            tip_mode: row.tip_mode,
+            amount_due: row.amount_due.map(Rupiah::from),
+            tip: row.tip.map(Rupiah::from),
             currency: row.currency,
             status: row.status,
             late: row.late,
@@ -320,6 +342,8 @@ pub async fn list(
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Payment<'a> {
     pub late: bool,
+    pub amount: Rupiah,
+    pub tip: Option<Rupiah>,
     pub fee: Rupiah,
     pub net: Rupiah,
     pub fee_profile_id: &'a str,
@@ -344,7 +368,7 @@ pub async fn mark_paid(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "WITH paid AS (UPDATE transactions SET status = 'paid', late = $3, fee = $4, net = $5, fee_profile_id = $6, fee_version = $7,
-             partner_reference = $8, rrn = $9, issuer = $10, paid_at = $11, accepted_at = $12
+             partner_reference = $8, rrn = $9, issuer = $10, paid_at = $11, accepted_at = $12, amount = $16, tip = $17
          WHERE id = $1 AND status = $2 AND status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
          RETURNING id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
@@ -363,7 +387,9 @@ pub async fn mark_paid(
         payment.accepted_at,
         cause.at,
         cause.cause,
-        cause.callback_id.map(CallbackId::as_uuid)
+        cause.callback_id.map(CallbackId::as_uuid),
+        payment.amount.to_i64(),
+        payment.tip.map(Rupiah::to_i64)
     )
     .execute(conn)
     .await?;
@@ -397,6 +423,16 @@ pub async fn set_status(
     crate::store::exactly_one(&result)
 }
 
+/// A code that a partner gave.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Code<'a> {
+    pub qr_payload: &'a str,
+    pub qr_reference: Option<&'a str>,
+    pub tip_mode: Option<&'a str>,
+    pub amount_due: Option<Rupiah>,
+}
+
 /// Shows the code that a partner gave; initiated → awaiting payment, unless it went on meanwhile.
 ///
 /// # Errors
@@ -404,15 +440,16 @@ pub async fn set_status(
 pub async fn show(
     conn: &mut PgConnection,
     id: TransactionId,
-    qr_payload: &str,
-    qr_reference: Option<&str>,
+    code: Code<'_>,
     cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE transactions SET qr_payload = $2, qr_reference = $3 WHERE id = $1",
+        "UPDATE transactions SET qr_payload = $2, qr_reference = $3, tip_mode = $4, amount_due = $5 WHERE id = $1",
         id.as_uuid(),
-        qr_payload,
-        qr_reference
+        code.qr_payload,
+        code.qr_reference,
+        code.tip_mode,
+        code.amount_due.map(Rupiah::to_i64)
     )
     .execute(&mut *conn)
     .await?;

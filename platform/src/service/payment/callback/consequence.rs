@@ -33,9 +33,22 @@ impl Reception<'_> {
     ) -> Result<()> {
         let paid_at = self.paid_at();
         let accepted_at = unit.now();
-        let cost = fee::of_payment(payee, transaction.amount, paid_at)?;
+        // What was paid is booked, announced and settled: with a tip, that is more than was asked.
+        let amount = self.callback.amount;
+        let tip = match &transaction.tip_mode {
+            Some(_) => amount.checked_sub(transaction.amount),
+            None => None,
+        };
+        let transaction = &Transaction {
+            amount,
+            tip,
+            ..transaction.clone()
+        };
+        let cost = fee::of_payment(payee, amount, paid_at)?;
         let payment = store::payment::transaction::Payment {
             late,
+            amount,
+            tip,
             fee: cost.fee,
             net: cost.net,
             fee_profile_id: &payee.fee_profile_id,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
-use domain::qris::Nmid;
+use domain::qris::{AmountDue, Nmid, TipMode};
 use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
 use serde_json::Value;
 use wire::ids::CallbackId;
@@ -69,6 +69,23 @@ pub(super) struct Reception<'a> {
     pub(super) message: Message<'a>,
     pub(super) callback: &'a Callback,
     pub(super) received_at: DateTime<Utc>,
+}
+
+/// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
+fn amount_due(unit: &Unit, transaction: &Transaction, status: TransactionStatus) -> AmountDue {
+    let is_over = matches!(
+        status,
+        TransactionStatus::Paid | TransactionStatus::Reversed
+    );
+    let least = transaction
+        .amount_due
+        .filter(|_| !is_over)
+        .unwrap_or(transaction.amount);
+    if transaction.tip_mode.as_deref() == Some(TipMode::Free.as_str()) && !is_over {
+        let most = unit.context().settings().amount_max;
+        return AmountDue { least, most };
+    }
+    AmountDue::exactly(least)
 }
 
 impl Reception<'_> {
@@ -142,6 +159,7 @@ impl Reception<'_> {
         let view = TransactionView {
             status,
             amount: transaction.amount,
+            due: amount_due(unit, transaction, status),
             nmid: nmid.as_ref(),
             partner_reference: transaction.partner_reference.as_deref(),
             reference_is_unmatched: kept.reference_is_unmatched,

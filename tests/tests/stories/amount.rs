@@ -1,0 +1,195 @@
+//! One rule for amounts, at every door that takes them.
+
+use domain::role::Role;
+use platform::config::NotifySignature::Symmetric;
+use serde_json::{Value, json};
+use tests::acquirer::{reference, success};
+use tests::bank::{self, Mood};
+use tests::books::{self, Books};
+use tests::snap::{self, notification};
+use tests::{Credentials, Shop, Soundbox, World, eventually};
+use wire::message::QrOutcome;
+use wire::{Channel, DownlinkMessage};
+
+/// Texts that are not amounts, whatever some people mean by them.
+const NO_AMOUNTS: [&str; 16] = [
+    "50.000",
+    "50,000",
+    "50.000,00",
+    "50000.000",
+    "5e4",
+    " 50000",
+    "50000 ",
+    "+50000",
+    "-50000",
+    "",
+    "Rp50000",
+    "50000.",
+    ".50",
+    "50000.50",
+    "0x10",
+    "NaN",
+];
+
+/// Texts that are fifty thousand rupiah.
+const FIFTY_THOUSAND: [&str; 4] = ["50000", "50000.0", "50000.00", "050000"];
+
+#[tokio::test]
+async fn a_box_asks_for_a_code_by_http() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let ask = async |number: usize, amount: Value| {
+        let key = format!("r-{number}");
+        let body = json!({ "amount": amount, "currency": "IDR", "request_id": key });
+        credentials.ask_qr(&world, &key, &body).await
+    };
+    for (number, text) in NO_AMOUNTS.iter().enumerate() {
+        ask(number, json!(text))
+            .await
+            .refused(422, "INVALID_AMOUNT");
+    }
+    let made = "SELECT count(*) FROM transactions";
+    assert_eq!(books::count(&world.pool, made).await, 0);
+    for (number, text) in FIFTY_THOUSAND.iter().enumerate() {
+        let _ = ask(100 + number, json!(text)).await.expect(201);
+    }
+    let right = "SELECT count(*) FROM transactions WHERE amount = 50000";
+    assert_eq!(books::count(&world.pool, right).await, 4);
+}
+
+#[tokio::test]
+async fn a_box_asks_for_a_code_by_mqtt() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    for (number, text) in NO_AMOUNTS.iter().chain(&FIFTY_THOUSAND).enumerate() {
+        let body = json!({
+            "message_type": "dynamic_qr_request", "request_id": format!("r-{number}"),
+            "device_id": soundbox.credentials.device_id, "amount": text, "currency": "IDR",
+        });
+        let said = soundbox.say_raw(Channel::DynamicQrRequest, body.to_string().into_bytes());
+        assert!(said.await);
+        let outcome = loop {
+            if let DownlinkMessage::DynamicQrResponse(response) = soundbox.next().await {
+                break response.outcome;
+            }
+        };
+        match outcome {
+            QrOutcome::Ready { amount, .. } => {
+                assert!(FIFTY_THOUSAND.contains(text), "{text:?}");
+                assert_eq!(amount.to_i64(), 50_000);
+            }
+            QrOutcome::Refused(error) => {
+                assert!(NO_AMOUNTS.contains(text), "{text:?}");
+                assert_eq!(error.code, "INVALID_AMOUNT", "{text:?}");
+            }
+        }
+    }
+}
+
+/// What money leaves behind.
+const MONEY: [&str; 4] = ["transactions", "ledger_entries", "notifications", "payouts"];
+
+#[tokio::test]
+async fn an_acquirer_tells_of_a_payment() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let printed = |amount: &str| {
+        let id = "tx_01890a5d3f2c7b3e8f00112233445566".parse().unwrap();
+        let mut body = success(id, 1, &reference(), world.clock.now());
+        body.as_object_mut().unwrap().remove("transaction_id");
+        body["nmid"] = json!(shop.nmid);
+        body["terminal_label"] = json!(shop.till().label);
+        body["amount"] = json!(amount);
+        body
+    };
+    let before = Books::open(&world.pool).await;
+    for text in NO_AMOUNTS {
+        let _ = world.acquirer().tell(&printed(text)).await;
+    }
+    let changes = before.changes(&world.pool).await;
+    assert!(
+        MONEY.iter().all(|table| !changes.contains_key(*table)),
+        "{changes:?}"
+    );
+    for text in FIFTY_THOUSAND {
+        let _ = world.acquirer().tell(&printed(text)).await.expect(200);
+        assert_eq!(soundbox.play().await.amount.to_i64(), 50_000, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_snap_partner_tells_of_a_payment() {
+    let (world, bank) = snap::world(Symmetric).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
+    let before = Books::open(&world.pool).await;
+    for text in NO_AMOUNTS {
+        let mut body = notification(id, 50_000, &reference(), "00");
+        body["amount"]["value"] = json!(text);
+        let _ = bank.tell(&body).await;
+    }
+    let changes = before.changes(&world.pool).await;
+    assert!(
+        MONEY.iter().all(|table| !changes.contains_key(*table)),
+        "{changes:?}"
+    );
+    for value in FIFTY_THOUSAND
+        .map(Value::from)
+        .into_iter()
+        .chain([json!(50_000), json!(50_000.0)])
+    {
+        let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
+        let mut body = notification(id, 50_000, &reference(), "00");
+        body["amount"]["value"] = value.clone();
+        assert_eq!(bank.tell(&body).await, "2005200", "{value}");
+        assert_eq!(soundbox.play().await.transaction_id, id);
+    }
+}
+
+#[tokio::test]
+async fn the_payout_partner_tells_of_a_payout() {
+    let bank = bank::Bank::open(Mood::Busy).await;
+    let world = World::with(|config| bank.configure(config)).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    till.sell(&world, 50_000).await;
+    world.later(1);
+    let finance = world.staff(Role::Finance).await;
+    let settlement = books::settle(&finance).await;
+    let path = format!("/admin/settlements/{settlement}");
+    let net = finance.get(&path).await.expect(200).data()["net"]
+        .as_i64()
+        .unwrap();
+    eventually("the bank being told", || async {
+        world.later(1);
+        (!bank.transfers().is_empty()).then_some(())
+    })
+    .await;
+    let tell = async |number: usize, amount: String| {
+        let body = json!({
+            "event_id": format!("e-{number}"), "settlement_id": settlement, "status": "paid",
+            "amount": amount, "bank_reference": "B-1", "occurred_at": world.clock.now(),
+        });
+        bank::Bank::tell(&world, &body).await
+    };
+    let forms = [
+        format!("{}.{:03}", net / 1_000, net % 1_000),
+        format!("{net}.000"),
+        format!("+{net}"),
+        format!(" {net}"),
+        format!("{net}e0"),
+    ];
+    for (number, text) in forms.into_iter().enumerate() {
+        let answer = tell(number, text.clone()).await;
+        assert!(answer.status >= 400, "{text}: {answer}");
+        let status = finance.get(&path).await.expect(200).data()["status"].clone();
+        assert_ne!(status, "paid", "{text}");
+    }
+    let _ = tell(100, format!("{net}.00")).await.expect(200);
+    let status = finance.get(&path).await.expect(200).data()["status"].clone();
+    assert_eq!(status, "paid");
+}

@@ -1,0 +1,217 @@
+//! Codes that ask for a tip: what is paid is what is booked, announced, settled and shown.
+
+use domain::role::Role;
+use platform::config::NotifySignature::Symmetric;
+use serde_json::{Value, json};
+use tests::acquirer::reference;
+use tests::bank_api::{BankApi, till};
+use tests::books::{self, Books, settle};
+use tests::shop::text;
+use tests::snap::{self, Bank, notification};
+use tests::{Credentials, Soundbox, World};
+use wire::{Rupiah, TransactionId};
+
+use crate::view::transaction;
+
+/// What is asked for in every story.
+const ASKED: i64 = 21_004;
+
+struct Place {
+    world: World,
+    bank: Bank,
+    api: BankApi,
+    soundbox: Soundbox,
+}
+
+impl Place {
+    /// A bank whose codes have these tags, and a box at a till.
+    async fn open(tags: &str) -> Self {
+        let api = BankApi::open().await;
+        let (world, bank) = snap::world_with(Symmetric, |config| api.configure(config)).await;
+        let terminal = till(&world).await;
+        let soundbox = Soundbox::at(&world, terminal).await;
+        api.asks_for_tip(tags);
+        Self {
+            world,
+            bank,
+            api,
+            soundbox,
+        }
+    }
+
+    async fn code(&self, request_id: &str) -> TransactionId {
+        let wanted = json!({ "amount": ASKED, "currency": "IDR", "request_id": request_id });
+        let shown = self
+            .soundbox
+            .credentials
+            .ask_qr(&self.world, request_id, &wanted)
+            .await
+            .expect(201);
+        text(&shown.json(), "transaction_id").parse().unwrap()
+    }
+
+    async fn pays(&self, id: TransactionId, amount: i64) -> String {
+        self.bank
+            .tell(&notification(id, amount, &reference(), "00"))
+            .await
+    }
+}
+
+fn amounts(transaction: &Value) -> [Value; 4] {
+    ["amount", "amount_due", "tip", "tip_mode"].map(|field| transaction[field].clone())
+}
+
+/// Pays `paid`, and follows it from the callback to the settlement.
+async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
+    let mut place = Place::open(tags).await;
+    let id = place.code("r1").await;
+    assert_eq!(
+        amounts(&transaction(&place.world, id).await),
+        [json!(ASKED), json!(due), Value::Null, json!(mode)]
+    );
+    assert_eq!(place.pays(id, paid).await, "2005200");
+    let heard = place.soundbox.play().await;
+    assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, paid));
+    let spoken = wire::speech::payment(Rupiah::from_i64(paid)).unwrap();
+    assert_eq!(heard.speech.text, spoken.text);
+
+    let after = transaction(&place.world, id).await;
+    assert_eq!(after["status"], "paid");
+    assert_eq!(
+        amounts(&after),
+        [json!(paid), json!(due), json!(paid - ASKED), json!(mode)]
+    );
+    let fee = after["fee"].as_i64().unwrap();
+    assert_eq!(
+        fee,
+        (paid * 7 + 500) / 1_000,
+        "0.7 % of what was paid, half up"
+    );
+    assert_eq!(after["net"], json!(paid - fee));
+    let booked = books::ledger_of(&place.world.pool, id).await;
+    let debits: i64 = booked.iter().map(|(_, _, debit, _)| debit).sum();
+    assert_eq!(debits, paid, "{booked:?}");
+
+    // The box repeats its request: the same code, which asks for what it asked for.
+    assert_eq!(place.code("r1").await, id);
+    assert_eq!(place.api.heard("qr-mpm-generate").len(), 1);
+
+    let merchant = format!("/admin/merchants/{}", text(&after, "merchant_id"));
+    let by_hand = json!({ "payout_mode": "manual" });
+    let _ = place
+        .world
+        .admin()
+        .patch(&merchant, &by_hand)
+        .await
+        .expect(200);
+    place.world.later(1);
+    let finance = place.world.staff(Role::Finance).await;
+    let settlement = settle(&finance).await;
+    let path = format!("/admin/settlements/{settlement}");
+    let settled = finance.get(&path).await.expect(200).data();
+    assert_eq!(
+        (&settled["gross"], &settled["net"]),
+        (&json!(paid), &json!(paid - fee))
+    );
+    let statement = finance
+        .get(&format!("{path}/statement.csv"))
+        .await
+        .expect(200);
+    let statement = String::from_utf8(statement.body.to_vec()).unwrap();
+    assert!(
+        statement.contains(&format!(",{paid},{fee},{}", paid - fee)),
+        "{statement}"
+    );
+
+    // All of it goes back, tip included.
+    let refund = json!({ "reason": "the wrong coffee" });
+    let path = format!("/admin/transactions/{id}/refund");
+    let refunded = finance
+        .post_with(&path, &[("idempotency-key", "once")], &refund)
+        .await
+        .expect(200);
+    assert_eq!(refunded.data()["status"], "reversed");
+    let asked = place.api.heard("qr-mpm-refund");
+    assert_eq!(asked[0]["refundAmount"]["value"], format!("{paid}.00"));
+    books::must_balance(&place.world.pool).await;
+}
+
+#[tokio::test]
+async fn a_fixed_tip_is_paid_booked_announced_and_settled() {
+    is_paid_with_a_tip("5502025603500", "fixed", 21_504, 21_504).await;
+}
+
+#[tokio::test]
+async fn a_percentage_is_paid_booked_announced_and_settled() {
+    // 2.5 % of 21,004 are 525.1.
+    is_paid_with_a_tip("55020357032.5", "percentage", 21_529, 21_529).await;
+}
+
+#[tokio::test]
+async fn a_free_tip_is_paid_booked_announced_and_settled() {
+    is_paid_with_a_tip("550201", "free", ASKED, 25_000).await;
+}
+
+#[tokio::test]
+async fn a_free_tip_may_be_nothing() {
+    is_paid_with_a_tip("550201", "free", ASKED, ASKED).await;
+}
+
+#[tokio::test]
+async fn an_amount_that_the_tip_does_not_explain_changes_nothing() {
+    for (tags, wrong) in [
+        ("5502025603500", &[ASKED, 500, 21_503, 21_505][..]),
+        ("55020357032.5", &[ASKED, 21_528, 21_530]),
+        ("550201", &[ASKED - 1, 1]),
+    ] {
+        let place = Place::open(tags).await;
+        let id = place.code("r1").await;
+        let before = Books::open(&place.world.pool).await;
+        for amount in wrong {
+            let answer = place.pays(id, *amount).await;
+            assert_eq!(answer, "4095200", "{tags}: {amount}");
+        }
+        let changes = before.changes(&place.world.pool).await;
+        for untouched in ["transactions", "ledger_entries", "notifications"] {
+            assert!(!changes.contains_key(untouched), "{tags}: {changes:?}");
+        }
+        let wrong = i64::try_from(wrong.len()).unwrap();
+        assert_eq!(changes.get("incidents"), Some(&wrong), "{tags}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_may_name_what_was_asked_or_what_was_due() {
+    let place = Place::open("5502025603500").await;
+    for (request, amount) in [("r1", ASKED), ("r2", 21_504)] {
+        let id = place.code(request).await;
+        let refused = notification(id, amount, &reference(), "06");
+        assert_eq!(place.bank.tell(&refused).await, "2005200");
+        assert_eq!(transaction(&place.world, id).await["status"], "failed");
+    }
+}
+
+#[tokio::test]
+async fn a_code_whose_tip_cannot_be_understood_is_never_shown() {
+    for tags in [
+        "550204",
+        "550202",
+        "55020256010",
+        "5502035703100",
+        "5603500",
+        // Within the limit of a payment without its tip, and beyond it with it.
+        "55020256079980000",
+        "550202560899800000",
+    ] {
+        let place = Place::open(tags).await;
+        let wanted = json!({ "amount": ASKED, "currency": "IDR", "request_id": "r1" });
+        let answer = place
+            .soundbox
+            .credentials
+            .ask_qr(&place.world, "r1", &wanted)
+            .await;
+        assert!(answer.status >= 400, "{tags}: {answer}");
+        let shown = "SELECT count(*) FROM transactions WHERE qr_payload IS NOT NULL";
+        assert_eq!(books::count(&place.world.pool, shown).await, 0, "{tags}");
+    }
+}
