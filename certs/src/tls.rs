@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -76,6 +77,29 @@ pub fn chain_from_pem(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsErro
         Ok(chain)
     } else {
         Err(TlsError::Pem("1 to 16 certificates"))
+    }
+}
+
+/// When a certificate is valid: from the first moment to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: DateTime<Utc>,
+    /// The last moment.
+    pub not_after: DateTime<Utc>,
+}
+
+impl Validity {
+    /// Reads it from a certificate in DER.
+    pub fn of(der: &[u8]) -> Result<Self, TlsError> {
+        let malformed = || TlsError::Pem("an X.509 certificate");
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|_| malformed())?;
+        let validity = certificate.validity();
+        let moment = |timestamp| DateTime::from_timestamp(timestamp, 0).ok_or_else(malformed);
+        Ok(Self {
+            not_before: moment(validity.not_before.timestamp())?,
+            not_after: moment(validity.not_after.timestamp())?,
+        })
     }
 }
 

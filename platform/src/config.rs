@@ -65,6 +65,7 @@ pub struct Pki {
     pub server_names: Vec<String>,
     pub server_certificate_file: PathBuf,
     pub server_key_file: PathBuf,
+    pub server_certificate_warning_days: u32,
     pub device_certificate_days: u32,
     pub crl_file: PathBuf,
     pub crl_refresh_s: u32,

@@ -19,7 +19,7 @@ pub async fn settle(finance: &Api) -> String {
 }
 
 /// Every table's content, as a count and a digest. Without what the
-/// platform writes in its own time: the audit log's seals, alerts, hours of beats.
+/// platform writes in its own time: the audit log's seals, alerts, hours of beats, probes of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Books(BTreeMap<String, (i64, String)>);
 
@@ -29,7 +29,8 @@ impl Books {
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
              AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN
-                 ('audit_seals', 'audit_waiting', 'alerts', 'heartbeat_hours', 'heartbeat_rollups')
+                 ('audit_seals', 'audit_waiting', 'alerts', 'heartbeat_hours', 'heartbeat_rollups',
+                  'write_probes')
              ORDER BY relname",
         )
         .fetch_all(pool)

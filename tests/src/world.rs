@@ -96,14 +96,23 @@ impl World {
     /// Starts the platform on what an earlier run left.
     pub async fn start(&mut self) {
         assert!(self.life.is_none(), "it runs already");
-        self.life = Some(Life::start(self.config.clone(), self.clock.clone()).await);
+        self.try_start().await.unwrap();
+    }
+
+    /// The same, when it may be refused.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub async fn try_start(&mut self) -> anyhow::Result<()> {
+        self.life = Some(Life::start(self.config.clone(), self.clock.clone()).await?);
+        Ok(())
     }
 
     /// Another process beside this one, of the same CA and on the same database.
     pub async fn neighbour(&self, node: &str) -> Neighbour {
         let mut config = self.config.clone();
         node.clone_into(&mut config.node);
-        Neighbour(Some(Life::start(config, self.clock.clone()).await))
+        Neighbour(Some(Life::start(config, self.clock.clone()).await.unwrap()))
     }
 
     /// Stops the platform as an operator would.
@@ -228,7 +237,7 @@ impl World {
 }
 
 impl Life {
-    async fn start(config: Config, clock: Clock) -> Self {
+    async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -242,9 +251,14 @@ impl Life {
         let app = runtime
             .spawn(async move { App::start(&config, options).await })
             .await
-            .unwrap()
             .unwrap();
-        Self { app, runtime }
+        match app {
+            Ok(app) => Ok(Self { app, runtime }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 }
 

@@ -174,7 +174,7 @@ impl App {
         ));
         let metrics = metrics_listener.local_addr()?;
         let operations = Operations {
-            pool: pool.clone(),
+            context: context.clone(),
             prometheus: metrics_handle,
             stop: soft.clone(),
         };
@@ -187,6 +187,11 @@ impl App {
             hard.clone(),
         ));
         jobs::start(&context, config, &tasks, &hard);
+        tasks.spawn(Arc::clone(&pki.certificate).watch(
+            context.clone(),
+            TimeDelta::days(config.pki.server_certificate_warning_days.into()),
+            hard.clone(),
+        ));
 
         Ok(Self {
             context,

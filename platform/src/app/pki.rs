@@ -33,7 +33,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
     }
     let ca = IssuingCa::load(&dir).with_context(|| no_ca(&dir))?;
     let pem = server_certificate::pem(config, clock)?;
-    let certificate = Arc::new(ServerCertificate::of(&pem)?);
+    let certificate = Arc::new(ServerCertificate::of(&pem, clock.now())?);
     let server_config = |client_auth: ClientAuth, alpn: &[&str], resumption: bool| {
         let alpn = alpn
             .iter()

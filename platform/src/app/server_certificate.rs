@@ -1,55 +1,162 @@
 //! The server's certificate of the moment, for HTTPS and MQTT alike.
 //!
 //! Both TLS configurations ask here at every handshake, so a new certificate holds from the next connection on, and
-//! the connections there are go on undisturbed.
+//! the connections there are go on undisturbed. A certificate that no client would accept is never put here: one that
+//! has expired, that is not valid yet, or whose key is another's.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use certs::authority::IssuingCa;
 use certs::serial::Serial;
-use certs::tls;
-use chrono::TimeDelta;
+use certs::tls::{self, Validity};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::{AlertKind, AlertSubject};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::pki::no_ca;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::service::Context;
+use crate::service::alert::{self, NewAlert};
 
 /// A certificate of our own CA is issued anew at every start and every reload.
 const LIFETIME: TimeDelta = TimeDelta::days(398);
+/// How often the certificate's end is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// The alert about its end.
+const EXPIRING: AlertKind = AlertKind::ServerCertificateExpiring;
+const SUBJECT: AlertSubject = AlertSubject::Platform;
+/// The metric: Unix time at which the certificate ends.
+const EXPIRES: &str = "tls_certificate_expires_seconds";
 
 /// A certificate that can be replaced while it is in use.
 #[derive(Debug)]
-pub(super) struct ServerCertificate(ArcSwap<CertifiedKey>);
+pub(super) struct ServerCertificate {
+    current: ArcSwap<Current>,
+    replaced: Notify,
+}
+
+#[derive(Debug)]
+struct Current {
+    certified: Arc<CertifiedKey>,
+    not_after: DateTime<Utc>,
+}
 
 impl ServerCertificate {
     /// This one, for a start.
     ///
     /// # Errors
-    /// A key that is another certificate's.
-    pub(super) fn of(pem: &Pem) -> anyhow::Result<Self> {
-        Ok(Self(ArcSwap::from_pointee(certified(pem)?)))
+    /// A certificate that is not valid now; a key that is another certificate's.
+    pub(super) fn of(pem: &Pem, now: DateTime<Utc>) -> anyhow::Result<Self> {
+        Ok(Self {
+            current: ArcSwap::from_pointee(Current::of(pem, now)?),
+            replaced: Notify::new(),
+        })
     }
 
     /// Reads it again. When that fails, the present one stays.
     ///
     /// # Errors
-    /// A file that does not read; a key that is another certificate's.
+    /// A file that does not read; a certificate that is not valid now; a key that is another certificate's.
     pub(super) fn reload(&self, config: &Config, clock: &Clock) -> anyhow::Result<()> {
-        self.0.store(Arc::new(certified(&pem(config, clock)?)?));
+        let current = Current::of(&pem(config, clock)?, clock.now())?;
+        self.current.store(Arc::new(current));
+        self.publish_end();
+        self.replaced.notify_one();
         Ok(())
+    }
+
+    /// Its last moment.
+    pub(super) fn not_after(&self) -> DateTime<Utc> {
+        self.current.load().not_after
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a metric is a float, and seconds of this age of the world fit one exactly"
+    )]
+    fn publish_end(&self) {
+        metrics::gauge!(EXPIRES).set(self.not_after().timestamp() as f64);
+    }
+
+    /// Shows the certificate's end in the metrics, and warns when it is near, until `stop`.
+    pub(super) async fn watch(
+        self: Arc<Self>,
+        context: Context,
+        warn_before: TimeDelta,
+        stop: CancellationToken,
+    ) {
+        metrics::describe_gauge!(
+            EXPIRES,
+            metrics::Unit::Seconds,
+            "Unix time at which the server certificate ends"
+        );
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.replaced.notified() => {}
+                _ = ticks.tick() => {}
+            }
+            self.publish_end();
+            let not_after = self.not_after();
+            let left = not_after - context.clock().now();
+            let noted = if left < warn_before {
+                tracing::warn!(
+                    %not_after,
+                    days_left = left.num_days(),
+                    "the server certificate expires soon: replace it and send SIGHUP"
+                );
+                let details = json!({ "not_after": not_after });
+                alert::raise_now(&context, NewAlert::new(EXPIRING, SUBJECT, details)).await
+            } else {
+                alert::close(&context, EXPIRING, &SUBJECT).await
+            };
+            if let Err(error) = noted {
+                tracing::warn!(%error, "the alert about the server certificate could not be written");
+            }
+        }
     }
 }
 
 impl ResolvesServerCert for ServerCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(Arc::clone(&self.current.load().certified))
+    }
+}
+
+impl Current {
+    fn of(pem: &Pem, now: DateTime<Utc>) -> anyhow::Result<Self> {
+        let chain = pem.chain()?;
+        let leaf = chain.first().context("the server certificate is empty")?;
+        let Validity {
+            not_before,
+            not_after,
+        } = Validity::of(leaf).context("the server certificate")?;
+        if now > not_after {
+            bail!("the server certificate expired at {not_after}");
+        }
+        if now < not_before {
+            bail!("the server certificate is not valid before {not_before}");
+        }
+        let certified = CertifiedKey::from_der(chain, pem.key()?, &aws_lc_rs::default_provider())
+            .context("the server certificate and its key do not go together")?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_after,
+        })
     }
 }
 
@@ -102,9 +209,4 @@ pub(super) fn pem(config: &Config, clock: &Clock) -> anyhow::Result<Pem> {
         chain: read(&pki.server_certificate_file)?,
         key: read(&pki.server_key_file)?,
     })
-}
-
-fn certified(pem: &Pem) -> anyhow::Result<CertifiedKey> {
-    CertifiedKey::from_der(pem.chain()?, pem.key()?, &aws_lc_rs::default_provider())
-        .context("the server certificate and its key do not go together")
 }

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::request;
 use crate::service::Error;
 pub use crate::service::ErrorCode;
+use crate::store::outage::Outage;
 
 /// How long a client should wait for a database that is away, in seconds.
-const UNAVAILABLE_RETRY_AFTER_S: u32 = 2;
+pub(super) const UNAVAILABLE_RETRY_AFTER_S: u32 = 2;
 
 /// An error on its way to a client.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct ApiError {
     message: String,
     details: Option<Value>,
     retry_after_s: Option<u32>,
+    /// What the database lacks, when that is the reason.
+    outage: Option<Outage>,
     /// For the log alone.
     context: Option<anyhow::Error>,
 }
@@ -35,6 +38,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             retry_after_s: None,
+            outage: None,
             context: None,
         }
     }
@@ -81,6 +85,7 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
+        let outage = error.outage();
         let plain = Self::new(error.code(), error.to_string());
         match error {
             Error::InvalidState { current, .. } => plain.details(json!({ "current": current })),
@@ -101,7 +106,14 @@ impl From<Error> for ApiError {
                 ..
             } => plain.retry_after(seconds),
             Error::Database(error) => error.into(),
-            Error::Internal(error) => Self::internal(error),
+            Error::Internal(error) => match outage {
+                Some(outage) => {
+                    let mut refused = Self::unavailable(outage.to_string(), Some(error));
+                    refused.outage = Some(outage);
+                    refused
+                }
+                None => Self::internal(error),
+            },
             _ => plain,
         }
     }
@@ -118,31 +130,13 @@ impl From<sqlx::Error> for ApiError {
             changed.context = Some(error.into());
             return changed;
         }
-        // The pool and the socket fail when the server is away. The rest are bugs, but for what
-        // Postgres says of itself: shutting down, starting, full, or two transactions in each
-        // other's way.
-        let away = match &error {
-            sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_) => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                code.starts_with("08")
-                    || matches!(
-                        &*code,
-                        "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03"
-                    )
-            }),
-            _ => false,
-        };
-        if away {
-            Self::unavailable(
-                "the database cannot be reached at the moment",
-                Some(error.into()),
-            )
-        } else {
-            Self::internal(error)
+        match Outage::of(&error) {
+            Some(outage) => {
+                let mut refused = Self::unavailable(outage.to_string(), Some(error.into()));
+                refused.outage = Some(outage);
+                refused
+            }
+            None => Self::internal(error),
         }
     }
 }
@@ -172,6 +166,9 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(outage) = self.outage {
+            response.extensions_mut().insert(outage);
         }
         if self.code == ErrorCode::Unauthenticated || self.code == ErrorCode::DeviceUnauthorized {
             let scheme = HeaderValue::from_static("Bearer");

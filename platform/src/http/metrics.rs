@@ -1,10 +1,8 @@
 //! Health and numbers for those who operate the process, on a listener of their own: plain HTTP, no
 //! tokens, not for the world.
 //!
-//! `/healthz`: the process is alive. `/readyz`: it can serve (the database answers and it is not
+//! `/healthz`: the process is alive. `/readyz`: it can serve (the database takes writes and it is not
 //! stopping). `/metrics`: Prometheus.
-
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,11 +11,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use sqlx::{Connection, PgPool};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::payment::stats;
+use crate::service::{Context, availability};
 
 /// Records from here on, for this whole process.
 ///
@@ -30,14 +27,11 @@ pub fn record() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// How long the database may take to say that it is there.
-const PING: Duration = Duration::from_secs(2);
-
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct Operations {
-    /// The database.
-    pub pool: PgPool,
+    /// What use cases stand on.
+    pub context: Context,
     /// The numbers.
     pub prometheus: PrometheusHandle,
     /// Cancelled when the process is stopping.
@@ -55,17 +49,13 @@ pub fn router(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
+async fn readyz(State(operations): State<Operations>) -> (StatusCode, String) {
     if operations.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
-    let ping = async { operations.pool.acquire().await?.ping().await };
-    match timeout(PING, ping).await {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n"),
-        Ok(Err(_)) | Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database does not answer\n",
-        ),
+    match availability::check(&operations.context).await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(outage) => (StatusCode::SERVICE_UNAVAILABLE, format!("{outage}\n")),
     }
 }
 

@@ -53,6 +53,8 @@ use self::error::{ApiError, ErrorCode};
 use self::routes::{Endpoint, Routes};
 use crate::clock::Clock;
 use crate::service::Context;
+use crate::service::availability::Availability;
+use crate::store::outage::Outage;
 
 /// Limits on requests.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +70,13 @@ pub struct Limits {
 /// The whole API.
 pub fn router(context: Context, limits: Limits) -> Router {
     let clock = context.clock().clone();
-    let routes = routes().into_router().merge(openapi::router());
-    finish(routes.with_state(context), clock, limits)
+    let availability = Arc::clone(context.availability());
+    let routes = routes()
+        .into_router()
+        .merge(openapi::router())
+        .with_state(context)
+        .layer(middleware::from_fn_with_state(availability, note_outage));
+    finish(routes, clock, limits)
 }
 
 /// All methods of all paths of the contract, with what is known of them.
@@ -134,6 +141,19 @@ async fn limit_time(State(limit): State<Duration>, request: Request, next: Next)
         Ok(response) => response,
         Err(_) => ApiError::unavailable("the request took too long", None).into_response(),
     }
+}
+
+/// Notes for readiness what the database refused.
+async fn note_outage(
+    State(availability): State<Arc<Availability>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if let Some(outage) = response.extensions().get::<Outage>() {
+        availability.note(*outage);
+    }
+    response
 }
 
 /// Headers that keep a browser from making something of our answers that they are not.

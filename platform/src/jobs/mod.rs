@@ -156,6 +156,9 @@ impl Job {
                 worked = work(self.context.clone()) => worked,
             };
             if let Err(error) = worked {
+                if let Some(outage) = error.outage() {
+                    self.context.availability().note(outage);
+                }
                 metrics::counter!("job_failures_total", "job" => self.name).increment(1);
                 tracing::warn!(job = self.name, %error, "a job failed and will be run again");
             }

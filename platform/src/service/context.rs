@@ -17,6 +17,7 @@ use domain::snap::status::StatusCodes;
 use sqlx::{PgPool, Postgres, Transaction};
 use wire::{Rupiah, Signer, VerifyingKeys};
 
+use super::availability::Availability;
 use super::fleet::crl::Published;
 use super::money::payout::Patience;
 use super::money::payout_partner::PayoutPartner;
@@ -169,6 +170,7 @@ struct Inner {
     rejected_budget: super::payment::callback::RejectedBudget,
     signals: Signals,
     crl: ArcSwapOption<Published>,
+    availability: Arc<Availability>,
 }
 
 /// The parts a context is made of.
@@ -211,6 +213,7 @@ impl Context {
                 ),
                 signals: parts.signals,
                 crl: ArcSwapOption::empty(),
+                availability: Arc::default(),
             }),
         }
     }
@@ -272,6 +275,11 @@ impl Context {
 
     pub(super) fn rejected_budget(&self) -> &super::payment::callback::RejectedBudget {
         &self.inner.rejected_budget
+    }
+
+    /// What is known of the database's availability.
+    pub fn availability(&self) -> &Arc<Availability> {
+        &self.inner.availability
     }
 
     pub(super) fn signals(&self) -> &Signals {

@@ -3,6 +3,7 @@
 use domain::validation::FieldError;
 
 use super::code::ErrorCode;
+use crate::store::outage::Outage;
 
 /// A noun that was asked for and is not there (or not the asker's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +169,22 @@ impl Error {
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::Malformed(_) => ErrorCode::MalformedRequest,
-            Self::Database(_) | Self::Internal(_) => ErrorCode::Internal,
+            Self::Database(_) | Self::Internal(_) => match self.outage() {
+                Some(_) => ErrorCode::Unavailable,
+                None => ErrorCode::Internal,
+            },
+        }
+    }
+
+    /// Why the database could not serve, when that is what happened.
+    pub fn outage(&self) -> Option<Outage> {
+        match self {
+            Self::Database(error) => Outage::of(error),
+            Self::Internal(error) => error
+                .chain()
+                .find_map(|cause| cause.downcast_ref::<sqlx::Error>())
+                .and_then(Outage::of),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! the outbox, ending a session) is collected in the unit and signalled only then.
 
 pub mod alert;
+pub mod availability;
 pub mod code;
 pub mod context;
 pub mod error;

@@ -226,6 +226,8 @@ pub async fn close_over(
             .execute(conn)
             .await?
         }
+        // Closed by whoever looks at the certificate: it is not over because somebody knows.
+        AlertKind::ServerCertificateExpiring => return Ok(0),
         // The box has heard something since, or somebody knows.
         AlertKind::UndeliverableMessage => {
             sqlx::query!(

@@ -8,9 +8,11 @@ pub mod alert;
 pub mod fleet;
 pub mod idempotency;
 pub mod money;
+pub mod outage;
 pub mod payment;
 pub mod people;
 pub mod shop;
+pub mod write_probe;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

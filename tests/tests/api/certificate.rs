@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::serial::Serial;
-use certs::tls::{client_config, roots_from_pem};
+use certs::tls::{Validity, client_config, roots_from_pem};
 use chrono::{DateTime, TimeDelta, Utc};
 use platform::clock::Clock;
-use tests::World;
+use serde_json::json;
+use tests::{World, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -34,17 +35,31 @@ impl PublicCa {
         }
     }
 
-    /// Puts a new certificate where the platform looks, and tells its DER.
-    fn renew(&self, now: DateTime<Utc>) -> Vec<u8> {
+    /// Puts a new certificate where the platform looks, good for 90 days from `from` on, and tells its DER.
+    fn renew(&self, from: DateTime<Utc>) -> Vec<u8> {
+        self.renew_for(from, TimeDelta::days(90))
+    }
+
+    /// The same, good for so long.
+    fn renew_for(&self, from: DateTime<Utc>, lifetime: TimeDelta) -> Vec<u8> {
         let names = ["localhost".to_owned()];
         let serial = Serial::random().unwrap();
         let issued = self
             .ca
-            .issue_server(&names, &[], now, TimeDelta::days(90), serial)
+            .issue_server(&names, &[], from, lifetime, serial)
             .unwrap();
         write(&self.certificate_file, &issued.certificate.chain_pem);
         write(&self.key_file, &issued.key_pem);
         certs::tls::chain_from_pem(&issued.certificate.chain_pem).unwrap()[0].to_vec()
+    }
+
+    /// A platform that serves what is issued here.
+    async fn world(&self) -> World {
+        World::with(|config| {
+            config.pki.server_certificate_file = self.certificate_file.clone();
+            config.pki.server_key_file = self.key_file.clone();
+        })
+        .await
     }
 
     /// What a client is shown there, if it trusts it.
@@ -70,11 +85,7 @@ async fn a_new_certificate_holds_from_the_next_connection_on() {
     let now = Clock::system().now();
     let public = PublicCa::new(now);
     let first = public.renew(now);
-    let world = World::with(|config| {
-        config.pki.server_certificate_file = public.certificate_file.clone();
-        config.pki.server_key_file = public.key_file.clone();
-    })
-    .await;
+    let world = public.world().await;
     let (https, mqtt) = (world.app().http_addr(), world.mqtt());
     assert_eq!(public.shown_at(https).await, first);
     assert_eq!(public.shown_at(mqtt).await, first);
@@ -116,4 +127,128 @@ async fn connections_outlive_the_certificate_they_were_made_with() {
     world.app().reload_certificate().unwrap();
     let _ = admin.get("/admin/devices").await.expect(200);
     let _ = world.admin().get("/admin/devices").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
+    let now = Clock::system().now();
+    let public = PublicCa::new(now - TimeDelta::days(30));
+    public.renew_for(now, TimeDelta::days(20));
+    let world = public.world().await;
+    let path = "/admin/alerts?kind=server_certificate_expiring&state=open";
+    let alert = eventually("the alert", || async {
+        world.admin().get(path).await.data().get(0).cloned()
+    })
+    .await;
+    assert_eq!(alert["subject"], "platform");
+    assert!(alert["details"]["not_after"].is_string(), "{alert}");
+    // Knowing of it does not make it go away.
+    let acknowledge = format!(
+        "/admin/alerts/{}/acknowledge",
+        alert["id"].as_str().unwrap()
+    );
+    let _ = world
+        .admin()
+        .post(&acknowledge, &json!({}))
+        .await
+        .expect(200);
+    world
+        .within(|context| async move { platform::service::alert::look(&context, 10).await })
+        .await
+        .unwrap();
+    assert_eq!(world.admin().get(path).await.data()[0]["id"], alert["id"]);
+    public.renew_for(now, TimeDelta::days(22));
+    world.app().reload_certificate().unwrap();
+    eventually("the end of the alert", || async {
+        world
+            .admin()
+            .get(path)
+            .await
+            .data()
+            .as_array()
+            .unwrap()
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+}
+
+/// The end of the certificate in the metrics, Unix time.
+async fn end_in_metrics(world: &World) -> i64 {
+    let url = format!("http://{}/metrics", world.app().metrics_addr());
+    let numbers = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let line = numbers
+        .lines()
+        .find(|line| line.starts_with("tls_certificate_expires_seconds"))
+        .unwrap_or_else(|| panic!("{numbers}"));
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+fn end_of(der: &[u8]) -> i64 {
+    Validity::of(der).unwrap().not_after.timestamp()
+}
+
+/// What is wrong with certificates, and what is said of it.
+fn spoil(public: &PublicCa, now: DateTime<Utc>) -> Vec<(&'static str, Box<dyn Fn() + '_>)> {
+    let day = TimeDelta::days(1);
+    vec![
+        (
+            "the server certificate expired at",
+            Box::new(move || drop(public.renew_for(now - day * 2, day))),
+        ),
+        (
+            "the server certificate is not valid before",
+            Box::new(move || drop(public.renew(now + day))),
+        ),
+        (
+            "do not go together",
+            Box::new(move || {
+                public.renew(now);
+                let key = std::fs::read_to_string(&public.key_file).unwrap();
+                public.renew(now);
+                write(&public.key_file, &key);
+            }),
+        ),
+        (
+            "the server certificate",
+            Box::new(|| write(&public.certificate_file, "")),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_client_takes_is_refused_and_the_present_one_stays() {
+    let now = Clock::system().now();
+    let public = PublicCa::new(now - TimeDelta::days(30));
+    let good = public.renew(now);
+    let world = public.world().await;
+    for (complaint, spoil) in spoil(&public, now) {
+        spoil();
+        let error = format!("{:#}", world.app().reload_certificate().unwrap_err());
+        assert!(error.contains(complaint), "{complaint}: {error}");
+        for address in [world.app().http_addr(), world.mqtt()] {
+            assert_eq!(public.shown_at(address).await, good, "{complaint}");
+        }
+        assert_eq!(end_in_metrics(&world).await, end_of(&good), "{complaint}");
+    }
+    let another = public.renew_for(now, TimeDelta::days(50));
+    world.app().reload_certificate().unwrap();
+    assert_eq!(public.shown_at(world.mqtt()).await, another);
+    assert_eq!(end_in_metrics(&world).await, end_of(&another));
+}
+
+#[tokio::test]
+async fn a_platform_does_not_start_with_a_certificate_that_no_client_takes() {
+    let now = Clock::system().now();
+    let public = PublicCa::new(now - TimeDelta::days(30));
+    public.renew(now);
+    let mut world = public.world().await;
+    world.stop().await;
+    for (complaint, spoil) in spoil(&public, now) {
+        spoil();
+        let error = format!("{:#}", world.try_start().await.unwrap_err());
+        assert!(error.contains(complaint), "{complaint}: {error}");
+    }
+    public.renew(now);
+    world.start().await;
 }

@@ -34,6 +34,7 @@ mod long_poll;
 mod money;
 mod money_interleaving;
 mod observer;
+mod outage;
 mod partner_api;
 mod patch;
 mod payment;

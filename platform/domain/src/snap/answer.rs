@@ -54,6 +54,8 @@ pub enum Case {
     Conflict,
     /// 500 00: our fault; to be tried again.
     GeneralError,
+    /// 503 00: not at the moment; to be tried again.
+    Unavailable,
 }
 
 impl Case {
@@ -66,6 +68,7 @@ impl Case {
             Self::TransactionNotFound => 404,
             Self::Conflict => 409,
             Self::GeneralError => 500,
+            Self::Unavailable => 503,
         }
     }
 
@@ -73,7 +76,11 @@ impl Case {
         match self {
             Self::InvalidFieldFormat(_) | Self::InvalidToken | Self::TransactionNotFound => "01",
             Self::InvalidMandatoryField(_) => "02",
-            Self::Successful | Self::Unauthorized(_) | Self::Conflict | Self::GeneralError => "00",
+            Self::Successful
+            | Self::Unauthorized(_)
+            | Self::Conflict
+            | Self::GeneralError
+            | Self::Unavailable => "00",
         }
     }
 
@@ -88,6 +95,7 @@ impl Case {
             Self::TransactionNotFound => "Transaction Not Found".to_owned(),
             Self::Conflict => "Conflict".to_owned(),
             Self::GeneralError => "General Error".to_owned(),
+            Self::Unavailable => "Service Unavailable".to_owned(),
         };
         Answer {
             response_code: format!("{}{}{}", self.status(), service.code(), self.number()),
@@ -124,6 +132,7 @@ mod tests {
             (Case::TransactionNotFound, "4045201"),
             (Case::Conflict, "4095200"),
             (Case::GeneralError, "5005200"),
+            (Case::Unavailable, "5035200"),
         ] {
             assert_eq!(code(case, Service::Notify), expected);
         }

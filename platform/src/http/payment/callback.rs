@@ -114,7 +114,7 @@ impl IntoResponse for Told {
 impl Describe for Told {
     fn describe(operation: &mut Operation) {
         Data::<Receipt>::describe(operation);
-        operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500]);
+        operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500, 503]);
     }
 }
 

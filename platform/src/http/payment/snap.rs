@@ -4,7 +4,8 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::snap::answer::Answer;
 use domain::snap::order::TokenAnswer;
@@ -14,13 +15,14 @@ use utoipa::ToSchema;
 use utoipa::openapi::Required;
 
 use super::callback::Signed;
-use crate::http::error::{ApiError, ErrorCode};
+use crate::http::error::{ApiError, ErrorCode, UNAVAILABLE_RETRY_AFTER_S};
 use crate::http::json::read_whole;
 use crate::http::operation::{Callers, Describe, Operation};
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::payment::callback::snap::{self, SnapReply};
 use crate::service::payment::partner_token::{self, Issued, TokenClaim};
+use crate::store::outage::Outage;
 
 pub(super) fn routes() -> Routes {
     Routes::of("SNAP BI")
@@ -134,32 +136,39 @@ impl IntoResponse for TokenReply {
             Issued::Refused {
                 http_status,
                 answer,
-            } => plain(http_status, &answer),
+                outage,
+            } => plain(http_status, &answer, outage),
         }
     }
 }
 
 impl Describe for TokenReply {
     fn describe(operation: &mut Operation) {
-        operation.answers_plainly::<Answer>(&[400, 401, 500]);
+        operation.answers_plainly::<Answer>(&[400, 401, 500, 503]);
         operation.answers_plainly::<TokenAnswer>(&[200]);
     }
 }
 
 impl IntoResponse for SnapReply {
     fn into_response(self) -> Response {
-        plain(self.http_status, &self.answer)
+        plain(self.http_status, &self.answer, self.outage)
     }
 }
 
 impl Describe for SnapReply {
     fn describe(operation: &mut Operation) {
         operation.callers = Callers::SnapPartners;
-        operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500]);
+        operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500, 503]);
     }
 }
 
-fn plain(status: u16, answer: &Answer) -> Response {
+fn plain(status: u16, answer: &Answer, outage: Option<Outage>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(answer)).into_response()
+    let mut response = (status, Json(answer)).into_response();
+    if let Some(outage) = outage {
+        let wait = HeaderValue::from(UNAVAILABLE_RETRY_AFTER_S);
+        response.headers_mut().insert(RETRY_AFTER, wait);
+        response.extensions_mut().insert(outage);
+    }
+    response
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::service::{Context, Partner, Result, secret};
 use crate::store;
+use crate::store::outage::Outage;
 
 /// A request for a token, as it came.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub enum Issued {
         http_status: u16,
         /// The body.
         answer: Answer,
+        /// What the database lacks, when that is the reason.
+        outage: Option<Outage>,
     },
 }
 
@@ -41,6 +44,7 @@ impl From<Case> for Issued {
         Self::Refused {
             http_status: case.status(),
             answer: case.answer(Service::AccessToken),
+            outage: None,
         }
     }
 }
@@ -54,7 +58,16 @@ pub async fn issue(context: &Context, claim: &TokenClaim, body: &[u8]) -> Issued
         Ok(token) => Issued::Token(token),
         Err(error) => {
             tracing::error!(%error, "a partner's access token could not be made");
-            Case::GeneralError.into()
+            let outage = error.outage();
+            let case = match outage {
+                Some(_) => Case::Unavailable,
+                None => Case::GeneralError,
+            };
+            Issued::Refused {
+                http_status: case.status(),
+                answer: case.answer(Service::AccessToken),
+                outage,
+            }
         }
     }
 }

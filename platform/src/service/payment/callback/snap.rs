@@ -21,6 +21,7 @@ use super::{Incoming, count, untrusted};
 use crate::service::payment::incident;
 use crate::service::{Actor, Context, Error, Noun, Partner, Result, SnapPartner, Unit, secret};
 use crate::store;
+use crate::store::outage::Outage;
 use crate::store::payment::external_id::{Answered, ExternalId};
 
 /// An answer in SNAP's form.
@@ -30,6 +31,8 @@ pub struct SnapReply {
     pub http_status: u16,
     /// The body.
     pub answer: Answer,
+    /// What the database lacks, when that is the reason.
+    pub outage: Option<Outage>,
 }
 
 impl SnapReply {
@@ -37,12 +40,21 @@ impl SnapReply {
         Self {
             http_status: case.status(),
             answer: case.answer(Service::Notify),
+            outage: None,
         }
     }
 
-    /// Our fault: to be repeated.
-    pub fn general_error() -> Self {
-        Self::of(&Case::GeneralError)
+    /// Our fault, or the database's: to be repeated.
+    fn failed(error: &Error) -> Self {
+        let outage = error.outage();
+        let case = match outage {
+            Some(_) => Case::Unavailable,
+            None => Case::GeneralError,
+        };
+        Self {
+            outage,
+            ..Self::of(&case)
+        }
     }
 }
 
@@ -131,10 +143,11 @@ pub async fn receive(context: &Context, incoming: Incoming) -> SnapReply {
         }
     };
     match kept {
+        Ok(()) if matches!(refusal.case, Case::GeneralError) => SnapReply::failed(&refusal.error),
         Ok(()) => SnapReply::of(&refusal.case),
         Err(error) => {
             tracing::error!(%error, "a refused SNAP notification could not be kept");
-            SnapReply::general_error()
+            SnapReply::failed(&error)
         }
     }
 }
@@ -285,6 +298,7 @@ impl Verified<'_> {
                 http_status: before.http_status,
                 answer: serde_json::from_value(before.answer.clone())
                     .map_err(anyhow::Error::from)?,
+                outage: None,
             };
             return Ok(("duplicate", reply));
         }

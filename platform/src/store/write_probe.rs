@@ -1,0 +1,30 @@
+//! Writing for no other reason than to see whether the database takes writes.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Writes a row that needs a page of its own: on a full disk that fails, where the update of a row would find place.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO write_probes (probed_at, filler) VALUES ($1, repeat('.', 7900))",
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives the pages back, unless somebody reads the table (a backup does).
+///
+/// # Errors
+/// The database's; `55P03` when somebody reads the table.
+pub async fn clear(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("LOCK TABLE write_probes IN ACCESS EXCLUSIVE MODE NOWAIT")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!("TRUNCATE write_probes").execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! A database that takes no writes: everybody is asked to come again, readiness says why, and nothing is lost.
+
+use platform::config::NotifySignature::{Asymmetric, Symmetric};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool};
+use tests::acquirer::{reference, success};
+use tests::bank;
+use tests::books;
+use tests::credentials::{new_key, register};
+use tests::snap::{self, NOTIFY, notification};
+use tests::{Answer, Credentials, Shop, World, eventually};
+
+use crate::view::state;
+
+async fn sql(pool: &PgPool, text: String) {
+    sqlx::raw_sql(AssertSqlSafe(text))
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+/// Every insert and update of these tables fails with this SQLSTATE from now on.
+async fn refuse_writes(pool: &PgPool, sqlstate: &str, tables: &[&str]) {
+    let body = format!(
+        "CREATE OR REPLACE FUNCTION refuse_writes() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'refused for a story' USING ERRCODE = '{sqlstate}'; END $$"
+    );
+    sql(pool, body).await;
+    for table in tables {
+        sql(
+            pool,
+            format!(
+                "CREATE OR REPLACE TRIGGER refuse_writes BEFORE INSERT OR UPDATE ON {table}
+                 FOR EACH STATEMENT EXECUTE FUNCTION refuse_writes()"
+            ),
+        )
+        .await;
+    }
+}
+
+async fn take_writes(pool: &PgPool, tables: &[&str]) {
+    for table in tables {
+        sql(pool, format!("DROP TRIGGER refuse_writes ON {table}")).await;
+    }
+}
+
+/// What /readyz answers.
+async fn readiness(world: &World) -> (u16, String) {
+    let url = format!("http://{}/readyz", world.app().metrics_addr());
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn becomes_ready(world: &World) {
+    eventually("readiness", || async {
+        (readiness(world).await.0 == 200).then_some(())
+    })
+    .await;
+}
+
+/// Refused for now, with the time after which to come again.
+fn come_again(answer: &Answer) {
+    answer.refused(503, "UNAVAILABLE");
+    let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!(wait >= 1);
+}
+
+#[tokio::test]
+async fn whatever_the_server_lacks_a_callback_is_asked_to_come_again_and_is_taken_then() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    becomes_ready(&world).await;
+    let acquirer = world.acquirer();
+    // No disk, no memory, no connections, stopping, failing storage, a standby.
+    for (sqlstate, reason) in [
+        ("53100", "disk is full"),
+        ("53200", "memory"),
+        ("53300", "no free connection"),
+        ("57P01", "starting or stopping"),
+        ("57P03", "starting or stopping"),
+        ("58030", "storage fails"),
+        ("25006", "read-only"),
+    ] {
+        let id = credentials.qr(&world, 10_000).await.transaction_id;
+        refuse_writes(&world.pool, sqlstate, &["callbacks"]).await;
+        let body = success(id, 10_000, &reference(), world.clock.now());
+        come_again(&acquirer.tell(&body).await);
+        let (status, said) = readiness(&world).await;
+        assert!(
+            status == 503 && said.contains(reason),
+            "{sqlstate}: {status} {said}"
+        );
+        assert_eq!(state(&world, id).await.0, "awaiting_payment");
+        take_writes(&world.pool, &["callbacks"]).await;
+        let _ = acquirer.tell(&body).await.expect(200);
+        assert_eq!(state(&world, id).await.0, "paid");
+    }
+    becomes_ready(&world).await;
+    books::must_balance(&world.pool).await;
+}
+
+#[tokio::test]
+async fn every_door_says_that_it_is_for_now() {
+    let payout_partner = tests::Bank::open(bank::Mood::Busy).await;
+    let (world, acquirer) =
+        snap::world_with(Symmetric, |config| payout_partner.configure(config)).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let id = credentials.qr(&world, 10_000).await.transaction_id;
+    let registered = register(&world).await;
+    let token = acquirer.token().await;
+    let email = "sari@example.id";
+    let user = json!({ "email": email, "role": "ops", "password": "kopi tubruk panas" });
+    let _ = world.admin().post("/admin/users", &user).await.expect(201);
+    let tables = [
+        "callbacks",
+        "partner_tokens",
+        "login_attempts",
+        "devices",
+        "merchants",
+        "heartbeats",
+    ];
+    refuse_writes(&world.pool, "53100", &tables).await;
+
+    let body = notification(id, 10_000, "ref-1", "00").to_string();
+    let letter = acquirer.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
+    let refused = acquirer.post(&letter).await;
+    assert_eq!(snap::code(&refused), "5035200");
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+    let now = snap::timestamp(world.clock.now());
+    let signature = acquirer.sign_token(snap::BANK, &now);
+    let grant = json!({ "grantType": "client_credentials" });
+    let refused = acquirer.ask_token(&now, &signature, &grant).await;
+    assert_eq!(snap::code(&refused), "5037300");
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+
+    let login = json!({ "email": email, "password": "kopi tubruk panas" });
+    come_again(&world.anonymous().post("/admin/login", &login).await);
+    let merchant = json!({
+        "legal_name": "PT Sari", "brand_name": "Sari", "settlement_account_type": "merchant_bank_account",
+        "settlement_account_reference": "bank:1", "payout_mode": "merchant_direct", "fee_profile_id": "fee_basic",
+    });
+    come_again(&world.admin().post("/admin/merchants", &merchant).await);
+    let key = new_key();
+    let code = registered.activation_code.clone();
+    come_again(
+        &registered
+            .ask(&world, &code, key.csr_pem(), json!({}))
+            .await,
+    );
+
+    take_writes(&world.pool, &tables).await;
+    // The same message, byte for byte, as the partner repeats it.
+    assert_eq!(snap::code(&acquirer.post(&letter).await), "2005200");
+    assert_eq!(state(&world, id).await.0, "paid");
+    let _ = world
+        .anonymous()
+        .post("/admin/login", &login)
+        .await
+        .expect(200);
+    let _ = registered
+        .ask(&world, &code, key.csr_pem(), json!({}))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn a_database_that_became_read_only_makes_unready_without_anybody_writing() {
+    let (world, bank) = snap::world(Asymmetric).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let id = credentials.qr(&world, 10_000).await.transaction_id;
+    becomes_ready(&world).await;
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name = 'soundbox-platform'";
+    let database: String = sqlx::query_scalar("SELECT quote_ident(current_database())")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    sql(
+        &world.pool,
+        format!("ALTER DATABASE {database} SET default_transaction_read_only = on; {others}"),
+    )
+    .await;
+    let said = eventually("unreadiness", || async {
+        let (status, said) = readiness(&world).await;
+        (status == 503 && said.contains("read-only")).then_some(said)
+    })
+    .await;
+    assert_eq!(said, "the database is read-only\n");
+    let body = notification(id, 10_000, "ref-1", "00");
+    assert_eq!(bank.tell(&body).await, "5035200");
+    sql(
+        &world.pool,
+        format!("ALTER DATABASE {database} RESET default_transaction_read_only; {others}"),
+    )
+    .await;
+    becomes_ready(&world).await;
+    eventually("the payment", || async {
+        (bank.tell(&body).await == "2005200").then_some(())
+    })
+    .await;
+    assert_eq!(state(&world, id).await.0, "paid");
+    books::must_balance(&world.pool).await;
+}
