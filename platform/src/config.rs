@@ -20,6 +20,8 @@ const DEFAULT: &str = include_str!("../../config/default.toml");
 const DEMO: &str = include_str!("../../config/demo.toml");
 /// Below it one large packet would silence a client for longer than its keep-alive may be.
 const PACKETS_PER_S_MIN: u32 = 200;
+/// As the database's constraint `rejected_callbacks_body_small` has it.
+const REJECTED_BYTES_MAX: usize = 2048;
 
 /// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
 #[derive(Debug, Clone, Deserialize)]
@@ -163,9 +165,12 @@ pub struct Devices {
     pub heartbeat_interval_s: u32,
     pub activation_code_days: u32,
     pub activation_failures_per_hour_max: u32,
+    pub activation_failures_per_address_per_hour_max: u32,
     pub token_days: u32,
     pub heartbeat_retention_days: u32,
     pub heartbeat_hours_retention_days: u32,
+    pub rejected_uplinks_per_minute_max: u32,
+    pub rejected_uplink_days: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -300,6 +305,9 @@ pub struct Callbacks {
     pub timestamp_tolerance_s: u32,
     pub rejected_bytes_max: usize,
     pub rejected_per_minute_max: u32,
+    pub rejected_per_address_per_minute_max: u32,
+    pub rejected_days: u32,
+    pub archive_days: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -412,6 +420,43 @@ impl Config {
             bail!(
                 "configuration: http.long_polls_max must be below http.connections_max, so that others are served too"
             );
+        }
+        if self.callbacks.rejected_bytes_max > REJECTED_BYTES_MAX {
+            bail!(
+                "configuration: callbacks.rejected_bytes_max must be at most {REJECTED_BYTES_MAX}"
+            );
+        }
+        for (key, value) in [
+            (
+                "callbacks.rejected_per_minute_max",
+                self.callbacks.rejected_per_minute_max,
+            ),
+            (
+                "callbacks.rejected_per_address_per_minute_max",
+                self.callbacks.rejected_per_address_per_minute_max,
+            ),
+            ("callbacks.rejected_days", self.callbacks.rejected_days),
+            ("callbacks.archive_days", self.callbacks.archive_days),
+            (
+                "devices.rejected_uplinks_per_minute_max",
+                self.devices.rejected_uplinks_per_minute_max,
+            ),
+            (
+                "devices.rejected_uplink_days",
+                self.devices.rejected_uplink_days,
+            ),
+            (
+                "devices.activation_failures_per_hour_max",
+                self.devices.activation_failures_per_hour_max,
+            ),
+            (
+                "devices.activation_failures_per_address_per_hour_max",
+                self.devices.activation_failures_per_address_per_hour_max,
+            ),
+        ] {
+            if value == 0 {
+                bail!("configuration: {key} must be at least 1");
+            }
         }
         if self.health.look_every_s == 0 {
             bail!("configuration: health.look_every_s must be at least 1");
@@ -560,6 +605,24 @@ mod tests {
             ("[pki]\ncrl_refresh_s = 0", "pki.crl_refresh_s"),
             ("[payments]\namount_max = 0", "payments.amount_max"),
             ("[health]\nlook_every_s = 0", "health.look_every_s"),
+            (
+                "[callbacks]\nrejected_bytes_max = 2049",
+                "callbacks.rejected_bytes_max",
+            ),
+            (
+                "[callbacks]\nrejected_per_address_per_minute_max = 0",
+                "callbacks.rejected_per_address_per_minute_max",
+            ),
+            ("[callbacks]\nrejected_days = 0", "callbacks.rejected_days"),
+            ("[callbacks]\narchive_days = 0", "callbacks.archive_days"),
+            (
+                "[devices]\nrejected_uplink_days = 0",
+                "devices.rejected_uplink_days",
+            ),
+            (
+                "[devices]\nactivation_failures_per_hour_max = 0",
+                "devices.activation_failures_per_hour_max",
+            ),
             (
                 "[announcements]\ndelayed_after_s = 1000000",
                 "announcements.delayed_after_s",

@@ -19,7 +19,8 @@ pub async fn settle(finance: &Api) -> String {
 }
 
 /// Every table's content, as a count and a digest. Without what the
-/// platform writes in its own time: the audit log's seals, alerts, hours of beats, probes of readiness.
+/// platform writes in its own time: the audit log's seals, alerts, hours of beats, probes of readiness; and without the bytes of callbacks,
+/// which come with their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Books(BTreeMap<String, (i64, String)>);
 
@@ -30,7 +31,7 @@ impl Books {
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
              AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN
                  ('audit_seals', 'audit_waiting', 'alerts', 'heartbeat_hours', 'heartbeat_rollups',
-                  'write_probes')
+                  'write_probes', 'callback_bodies')
              ORDER BY relname",
         )
         .fetch_all(pool)

@@ -104,6 +104,11 @@ pub fn new_key() -> KeyAndCsr {
 impl Registered {
     /// Asks to be activated.
     pub async fn ask(&self, world: &World, code: &str, csr: &str, more: Value) -> Answer {
+        self.ask_from(&world.anonymous(), code, csr, more).await
+    }
+
+    /// The same from another machine.
+    pub async fn ask_from(&self, api: &Api, code: &str, csr: &str, more: Value) -> Answer {
         let mut body = json!({
             "serial_number": self.serial_number,
             "activation_code": code,
@@ -113,10 +118,7 @@ impl Registered {
         body.as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        world
-            .anonymous()
-            .post("/device/provision/activate", &body)
-            .await
+        api.post("/device/provision/activate", &body).await
     }
 
     /// Is activated.

@@ -82,7 +82,7 @@ text_enum! {
         ApprovalRead = "approval:read",
         /// Confirm or turn down what another person has proposed.
         ApprovalWrite = "approval:write",
-        /// See incidents and unmatched payments.
+        /// See incidents, unmatched payments and what partners have sent.
         IncidentRead = "incident:read",
         /// Close incidents.
         IncidentWrite = "incident:write",

@@ -24,6 +24,7 @@ use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
+use governor::Quota;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -44,6 +45,7 @@ use crate::service::context::Parts;
 use crate::service::fleet::waiting::Waiting;
 use crate::service::money::payout::Patience;
 use crate::service::money::settlement_run::Daily;
+use crate::service::payment::callback::RejectedBudget;
 use crate::service::signal::Signals;
 use crate::service::{self, Context, Settings};
 
@@ -124,12 +126,9 @@ impl App {
         service::fleet::session::end_leftovers(&context)
             .await
             .context("cannot end the sessions of an earlier run")?;
-        service::fleet::heartbeat::maintain_partitions(
-            &context,
-            config.devices.heartbeat_retention_days,
-        )
-        .await
-        .context("cannot make the partitions for heartbeats")?;
+        service::partition::maintain(&context, jobs::retention(config))
+            .await
+            .context("cannot make the partitions of the coming days")?;
 
         let bridge = Bridge::new(context.clone(), &tasks, &hard);
         let edge_config = EdgeConfig {
@@ -332,7 +331,14 @@ fn context(
         qr_partners: partners::issuers(config, clock)?,
         local: Arc::new(Local),
         payout_partners: partners::payout(config, clock)?,
-        rejected_per_minute_max: config.callbacks.rejected_per_minute_max,
+        rejected_budget: RejectedBudget::new(
+            config.callbacks.rejected_per_minute_max,
+            config.callbacks.rejected_per_address_per_minute_max,
+        ),
+        rejected_uplinks: Quota::per_minute(
+            NonZeroU32::new(config.devices.rejected_uplinks_per_minute_max)
+                .unwrap_or(NonZeroU32::MIN),
+        ),
         signals,
     }))
 }
@@ -394,6 +400,9 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         device_token_lifetime: days(config.devices.token_days),
         activation_code_lifetime: days(config.devices.activation_code_days),
         activation_failures_max: i64::from(config.devices.activation_failures_per_hour_max),
+        activation_failures_per_address_max: i64::from(
+            config.devices.activation_failures_per_address_per_hour_max,
+        ),
         heartbeat_interval_s: config.devices.heartbeat_interval_s,
         long_poll_max: LONG_POLL_MAX.min(
             Duration::from_millis(config.http.request_timeout_ms).saturating_sub(ANSWER_WITHIN),
@@ -451,6 +460,7 @@ fn rates(config: &Config) -> http::rate::Quotas {
     http::rate::Quotas {
         per_principal: NonZeroU32::new(config.http.rate_per_principal_per_s),
         per_address: NonZeroU32::new(config.http.rate_per_address_per_s).filter(|_| direct),
+        direct,
     }
 }
 

@@ -6,8 +6,8 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::{PartialSchema as _, ToSchema};
 use wire::ids::{
-    AlertId, ApprovalId, BulkCommandId, CommandId, DeviceId, FirmwareId, IncidentId, MerchantId,
-    OutletId, ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId,
+    AlertId, ApprovalId, BulkCommandId, CallbackId, CommandId, DeviceId, FirmwareId, IncidentId,
+    MerchantId, OutletId, ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId,
     UnmatchedPaymentId, UserId,
 };
 
@@ -49,6 +49,7 @@ path_ids! {
     ReconciliationId, "reconciliation_id", Reconciliation;
     UserId, "user_id", User;
     TokenId, "token_id", Token;
+    CallbackId, "callback_id", Callback;
 }
 
 /// The id in the path.

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::service::fleet::{
-    bulk_command, command, config_layer, crl, heartbeat, heartbeat_hour, poll, presence,
+    bulk_command, command, config_layer, crl, heartbeat_hour, poll, presence,
 };
 use crate::service::money::{payout, settlement_run};
 use crate::service::payment::{notification, partner_order, transaction};
@@ -27,7 +27,7 @@ const HOURS_MAX: u32 = 24;
 
 /// Starts all jobs.
 pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &CancellationToken) {
-    let retention_days = config.devices.heartbeat_retention_days;
+    let retention = retention(config);
     let kept = housekeeping::Kept {
         health_days: config.health.retention_days,
         heartbeat_hours_days: config.devices.heartbeat_hours_retention_days,
@@ -97,7 +97,7 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     );
     tasks.spawn(
         every("roll_up_heartbeats", 5 * second, context).run(move |context| async move {
-            heartbeat_hour::roll_up(&context, retention_days, HOURS_MAX).await
+            heartbeat_hour::roll_up(&context, retention.heartbeat_days, HOURS_MAX).await
         }),
     );
     tasks.spawn(
@@ -124,10 +124,19 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
         }),
     );
     tasks.spawn(
-        every("heartbeat_partitions", 3600 * second, context).run(move |context| async move {
-            heartbeat::maintain_partitions(&context, retention_days).await
-        }),
+        every("partitions", 3600 * second, context)
+            .run(move |context| async move { partition::maintain(&context, retention).await }),
     );
+}
+
+/// For how many days each partitioned table is kept.
+pub fn retention(config: &Config) -> Retention {
+    Retention {
+        heartbeat_days: config.devices.heartbeat_retention_days,
+        callback_body_days: config.callbacks.archive_days,
+        rejected_callback_days: config.callbacks.rejected_days,
+        rejected_uplink_days: config.devices.rejected_uplink_days,
+    }
 }
 
 struct Job {

@@ -88,6 +88,8 @@ error_codes! {
     TokenNotFound = "TOKEN_NOT_FOUND", 404;
     /// No such certificate of this device.
     CredentialNotFound = "CREDENTIAL_NOT_FOUND", 404;
+    /// No such callback.
+    CallbackNotFound = "CALLBACK_NOT_FOUND", 404;
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// The thing is in a state in which this cannot be done; `details.current` names it.
@@ -160,6 +162,7 @@ impl From<Noun> for ErrorCode {
             Noun::User => Self::UserNotFound,
             Noun::Token => Self::TokenNotFound,
             Noun::Credential => Self::CredentialNotFound,
+            Noun::Callback => Self::CallbackNotFound,
         }
     }
 }

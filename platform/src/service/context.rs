@@ -14,7 +14,9 @@ use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
 use domain::snap::signature::{ClientSecret, PublicKey};
 use domain::snap::status::StatusCodes;
+use governor::Quota;
 use sqlx::{PgPool, Postgres, Transaction};
+use wire::ids::DeviceId;
 use wire::{Rupiah, Signer, VerifyingKeys};
 
 use super::availability::Availability;
@@ -22,7 +24,10 @@ use super::fleet::crl::Published;
 use super::money::payout::Patience;
 use super::money::payout_partner::PayoutPartner;
 use super::money::settlement_run::Daily;
+use super::partition::{self, KnownDays};
+use super::payment::callback::RejectedBudget;
 use super::payment::qr_partner::QrPartner;
+use super::rate_limit::KeyedRateLimiter;
 use super::signal::Signals;
 use super::unit::{Actor, Begin, IdempotencyKey, Unit};
 use super::{Error, Result};
@@ -92,8 +97,10 @@ pub struct Settings {
     pub device_token_lifetime: TimeDelta,
     /// Validity of activation codes.
     pub activation_code_lifetime: TimeDelta,
-    /// Wrong activation codes an hour, for each serial number.
+    /// Wrong activation codes an hour, for each serial number and address together.
     pub activation_failures_max: i64,
+    /// Wrong activation codes an hour, from each address.
+    pub activation_failures_per_address_max: i64,
     /// What a box is told to beat at, seconds.
     pub heartbeat_interval_s: u32,
     /// The longest that an answer to a beat over HTTP is held back.
@@ -167,7 +174,9 @@ struct Inner {
     qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     local: Arc<dyn QrPartner>,
     payout_partners: HashMap<String, PayoutChannel>,
-    rejected_budget: super::payment::callback::RejectedBudget,
+    rejected_budget: RejectedBudget,
+    rejected_uplinks: KeyedRateLimiter<DeviceId>,
+    known_days: KnownDays,
     signals: Signals,
     crl: ArcSwapOption<Published>,
     availability: Arc<Availability>,
@@ -188,7 +197,9 @@ pub struct Parts {
     pub qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     pub local: Arc<dyn QrPartner>,
     pub payout_partners: HashMap<String, PayoutChannel>,
-    pub rejected_per_minute_max: u32,
+    pub rejected_budget: RejectedBudget,
+    /// How many rejected uplinks of one box are kept.
+    pub rejected_uplinks: Quota,
     pub signals: Signals,
 }
 
@@ -208,9 +219,9 @@ impl Context {
                 qr_partners: parts.qr_partners,
                 local: parts.local,
                 payout_partners: parts.payout_partners,
-                rejected_budget: super::payment::callback::RejectedBudget::new(
-                    parts.rejected_per_minute_max,
-                ),
+                rejected_budget: parts.rejected_budget,
+                rejected_uplinks: KeyedRateLimiter::new(parts.rejected_uplinks),
+                known_days: KnownDays::default(),
                 signals: parts.signals,
                 crl: ArcSwapOption::empty(),
                 availability: Arc::default(),
@@ -273,8 +284,17 @@ impl Context {
         self.inner.payout_partners.get(id)
     }
 
-    pub(super) fn rejected_budget(&self) -> &super::payment::callback::RejectedBudget {
+    pub(super) fn rejected_budget(&self) -> &RejectedBudget {
         &self.inner.rejected_budget
+    }
+
+    /// How many uplinks that broke a rule are kept of each box.
+    pub(super) fn rejected_uplinks(&self) -> &KeyedRateLimiter<DeviceId> {
+        &self.inner.rejected_uplinks
+    }
+
+    pub(super) fn known_days(&self) -> &KnownDays {
+        &self.inner.known_days
     }
 
     /// What is known of the database's availability.
@@ -301,6 +321,7 @@ impl Context {
     /// sqlx 0.9 rolls back only what it has seen begin.
     #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
     pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
+        partition::ensure_today(self).await?;
         let pool = self.pool().clone();
         let begun = tokio::spawn(async move { pool.begin().await }).await;
         Ok(begun.map_err(anyhow::Error::from)??)

@@ -29,6 +29,7 @@ pub enum Noun {
     User,
     Token,
     Credential,
+    Callback,
 }
 
 impl Noun {
@@ -55,6 +56,7 @@ impl Noun {
             Self::User => "user",
             Self::Token => "token",
             Self::Credential => "credential",
+            Self::Callback => "callback",
         }
     }
 }

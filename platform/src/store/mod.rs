@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod idempotency;
 pub mod money;
 pub mod outage;
+pub mod partition;
 pub mod payment;
 pub mod people;
 pub mod shop;

@@ -1,6 +1,7 @@
 //! How a box without credentials gets them, and how somebody else does not.
 
 use certs::csr::{KeyAndCsr, KeyKind};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::credentials::{bind, new_key, register};
 use tests::soundbox::dial;
@@ -89,6 +90,56 @@ async fn a_wrong_code_is_refused_and_five_of_them_close_the_door() {
     world.later(3601);
     let _ = registered
         .ask(&world, &right, key.csr_pem(), json!({}))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn nobody_uses_up_the_tries_of_somebody_elses_box() {
+    let world = World::with(|config| {
+        config.devices.activation_failures_per_address_per_hour_max = 12;
+    })
+    .await;
+    let registered = register(&world).await;
+    let key = new_key();
+    let stranger = world.anonymous_from([127, 0, 0, 2]);
+    // At once, so that none of them was counted before all were asked.
+    let tries = join_all((0..20).map(|_| {
+        let (registered, stranger, csr) = (registered.clone(), stranger.clone(), key.csr_pem());
+        async move {
+            registered
+                .ask_from(&stranger, "WRONG-CODE", csr, json!({}))
+                .await
+                .status
+        }
+    }))
+    .await;
+    assert!(
+        tries.iter().all(|status| [401, 429].contains(status)),
+        "{tries:?}"
+    );
+    let kept = "SELECT count(*) FROM activation_failures";
+    assert_eq!(books::count(&world.pool, kept).await, 5);
+    let refused = registered
+        .ask_from(&stranger, "WRONG-CODE", key.csr_pem(), json!({}))
+        .await;
+    refused.refused(429, "RATE_LIMITED");
+    let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3601).contains(&wait), "{wait}");
+    // Of one address no more is kept than its budget, whatever serial numbers it invents.
+    for number in 0..20 {
+        let mut invented = registered.clone();
+        invented.serial_number = format!("SN-INVENTED-{number}");
+        let _ = invented
+            .ask_from(&stranger, "WRONG-CODE", key.csr_pem(), json!({}))
+            .await;
+    }
+    assert_eq!(books::count(&world.pool, kept).await, 12);
+    // The box itself is somewhere else.
+    let code = registered.activation_code.clone();
+    let box_itself = world.anonymous_from([127, 0, 0, 3]);
+    let _ = registered
+        .ask_from(&box_itself, &code, key.csr_pem(), json!({}))
         .await
         .expect(200);
 }

@@ -43,6 +43,7 @@ mod portal;
 mod presence;
 mod qr_image;
 mod reconciliation;
+mod rejected;
 mod renewal;
 mod revocation;
 mod role;

@@ -309,7 +309,9 @@ async fn the_partners_words_are_taken_once_and_contradictions_change_nothing() {
     Bank::post(world, &foreign)
         .await
         .refused(401, "INVALID_SIGNATURE");
-    before.changed_only(&world.pool, &[("callbacks", 3)]).await;
+    before
+        .changed_only(&world.pool, &[("rejected_callbacks", 3)])
+        .await;
     let mut old = Bank::sign(world, &paid);
     world.later(301);
     Bank::post(world, &old)

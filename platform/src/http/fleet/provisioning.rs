@@ -1,5 +1,6 @@
 //! `/device/provision`: a box without credentials gets them, and one that has some gets new ones.
 
+use axum::Extension;
 use axum::extract::State;
 
 use crate::http::auth::RenewingDevice;
@@ -7,6 +8,7 @@ use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::Json;
+use crate::http::rate::Origin;
 use crate::http::request;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -32,9 +34,12 @@ pub(super) fn routes() -> Routes {
 
 async fn activate(
     State(context): State<Context>,
+    Extension(Origin(address)): Extension<Origin>,
     Json(activation): Json<Activation>,
 ) -> Result<Data<Activated>, ApiError> {
-    envelope::ok(&provisioning::activate(&context, activation, Some(request::id())).await?)
+    let address = address.map(|address| address.to_string());
+    let id = Some(request::id());
+    envelope::ok(&provisioning::activate(&context, activation, address, id).await?)
 }
 
 /// The token is in the first answer and null in every repetition.

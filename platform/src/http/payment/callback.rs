@@ -21,6 +21,7 @@ use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::json::{Amount, read_whole};
 use crate::http::operation::{Callers, Describe, Operation};
+use crate::http::rate::Origin;
 use crate::http::request;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -130,6 +131,8 @@ impl<S: Send + Sync, T> FromRequest<S> for Signed<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let headers = request.headers().clone();
+        let origin = request.extensions().get::<Origin>();
+        let address = origin.and_then(|Origin(address)| *address);
         let path = request
             .uri()
             .path_and_query()
@@ -149,6 +152,7 @@ impl<S: Send + Sync, T> FromRequest<S> for Signed<T> {
             headers: kept(&headers),
             body: read_whole(request, state).await?,
             request_id: Some(request::id()),
+            address,
         };
         Ok(Self {
             incoming,

@@ -4,6 +4,7 @@ pub(super) mod callback;
 mod dynamic_qr;
 mod incident;
 mod notification;
+mod received_callback;
 mod snap;
 mod stats;
 mod transaction;
@@ -20,5 +21,6 @@ pub(super) fn routes() -> Routes {
         .merge(callback::routes())
         .merge(snap::routes())
         .merge(incident::routes())
+        .merge(received_callback::routes())
         .merge(unmatched_payment::routes())
 }

@@ -1,19 +1,19 @@
-//! Heartbeats, in batches; uplinks that broke a rule; and the partitions they live in.
+//! Heartbeats, in batches; and uplinks that broke a rule.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::health::clock_skew_ms;
 use wire::Channel;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 
-use crate::service::{Context, Error, Noun, Result};
+use crate::service::{Context, Error, Noun, Result, partition};
 use crate::store::fleet::heartbeat::Beat;
 use crate::store::{self, Page};
 
-/// Partitions are made this many days ahead.
-const DAYS_AHEAD: i32 = 4;
 /// The largest part of a rejected uplink that is kept, bytes.
-const REJECTED_BYTES_MAX: usize = 4096;
+const REJECTED_BYTES_MAX: usize = 2048;
+/// The longest reason that is kept, characters.
+const REASON_LEN_MAX: usize = 256;
 
 /// A beat as it is stored: the time is that of its arrival; the box's own clock is only data.
 pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbeat) -> Beat {
@@ -59,7 +59,8 @@ pub async fn list_of_device(
     Ok(store::fleet::heartbeat::list_of_device(&mut conn, device_id, from, to, page).await?)
 }
 
-/// Keeps an uplink that broke a rule, so that somebody can see why it had no effect.
+/// Keeps an uplink that broke a rule, so that somebody can see why it had no effect. Beyond its box's budget it is
+/// counted only.
 ///
 /// # Errors
 /// The database's.
@@ -70,36 +71,23 @@ pub async fn reject(
     payload: &[u8],
     reason: &str,
 ) -> Result<()> {
+    metrics::counter!("uplinks_rejected_total", "channel" => channel.path()).increment(1);
+    if context.rejected_uplinks().take(&device_id).is_err() {
+        metrics::counter!("uplinks_rejected_dropped_total").increment(1);
+        return Ok(());
+    }
+    partition::ensure_today(context).await?;
     let mut conn = context.pool().acquire().await?;
+    let reason: String = reason.chars().take(REASON_LEN_MAX).collect();
     let kept = &payload[..payload.len().min(REJECTED_BYTES_MAX)];
     store::fleet::heartbeat::insert_rejected(
         &mut conn,
         device_id,
         channel.path(),
         kept,
-        reason,
+        &reason,
         context.clock().now(),
     )
     .await?;
-    metrics::counter!("uplinks_rejected_total", "channel" => channel.path()).increment(1);
-    Ok(())
-}
-
-/// Makes the partitions of the coming days and drops those past their retention.
-///
-/// # Errors
-/// The database's.
-pub async fn maintain_partitions(context: &Context, retention_days: u32) -> Result<()> {
-    let today = context.clock().now().date_naive();
-    let oldest: NaiveDate = today - TimeDelta::days(i64::from(retention_days));
-    let mut conn = context.pool().acquire().await?;
-    // From yesterday on, for beats that were received just before midnight and stored just after.
-    store::fleet::heartbeat::ensure_partitions(
-        &mut conn,
-        today - TimeDelta::days(1),
-        DAYS_AHEAD + 1,
-    )
-    .await?;
-    store::fleet::heartbeat::drop_partitions(&mut conn, oldest).await?;
     Ok(())
 }

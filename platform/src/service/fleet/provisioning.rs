@@ -16,6 +16,7 @@ use crate::service::fleet::{credential, device};
 use crate::service::people::token;
 use crate::service::{Actor, Checks, Context, Error, Noun, Result, Unit, secret};
 use crate::store;
+use crate::store::fleet::activation::Failure;
 use crate::store::fleet::credential::Credential;
 use crate::store::fleet::device::Device;
 
@@ -84,10 +85,15 @@ pub struct Activated {
     pub server_time: DateTime<Utc>,
 }
 
+/// How long a wrong activation code counts.
+const FAILURES_COUNT_FOR: TimeDelta = TimeDelta::hours(1);
+
 const WRONG_CODE: Error =
     Error::DeviceUnauthorized("the serial number and activation code do not belong together");
 
-/// Activates a box. Repeating it with the same code and key is safe until the credential was used.
+/// Activates a box. Repeating it with the same code and key is safe until the credential was used. `address` is where
+/// the request came from, as far as throttling is concerned: wrong codes count for the serial number together with it,
+/// so that nobody uses up the tries of somebody else's box.
 ///
 /// # Errors
 /// Wrong fields, a CSR that does not verify; [`Error::DeviceUnauthorized`] for a wrong, expired or used
@@ -95,6 +101,7 @@ const WRONG_CODE: Error =
 pub async fn activate(
     context: &Context,
     request: Activation,
+    address: Option<String>,
     request_id: Option<String>,
 ) -> Result<Activated> {
     let mut checks = Checks::default();
@@ -122,10 +129,14 @@ pub async fn activate(
             request_id,
         })
         .await?;
-    check_attempts(&mut unit, &request.serial_number).await?;
+    let attempt = Failure {
+        serial_number: &request.serial_number,
+        address: address.as_deref(),
+    };
+    throttle(&mut unit, attempt).await?;
     let Some((mut found, code_id)) = authorise(&mut unit, &request, &csr).await? else {
         drop(unit);
-        return refuse(context, &request.serial_number).await;
+        return refuse(context, attempt).await;
     };
     let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
     let now = unit.now();
@@ -185,17 +196,26 @@ pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> 
     Ok(renewed)
 }
 
-async fn check_attempts(unit: &mut Unit, serial_number: &str) -> Result<()> {
-    let since = unit.now() - TimeDelta::hours(1);
-    let failures =
-        store::fleet::activation::failures_since(unit.conn(), serial_number, since).await?;
-    if failures >= unit.context().settings().activation_failures_max {
-        return Err(Error::RateLimited {
-            message: "too many wrong activation codes for this serial number",
-            retry_after_s: 3600,
-        });
+/// Refuses a try after too many wrong ones.
+async fn throttle(unit: &mut Unit, attempt: Failure<'_>) -> Result<()> {
+    let since = unit.now() - FAILURES_COUNT_FOR;
+    let settings = unit.context().settings();
+    let (per_pair, per_address) = (
+        settings.activation_failures_max,
+        settings.activation_failures_per_address_max,
+    );
+    let conn = unit.conn();
+    let of_pair = store::fleet::activation::nth_of_pair(conn, attempt, since, per_pair).await?;
+    let of_address =
+        store::fleet::activation::nth_of_address(conn, attempt, since, per_address).await?;
+    // The oldest that counts must have left the window.
+    match of_pair.max(of_address) {
+        None => Ok(()),
+        Some(oldest) => Err(Error::RateLimited {
+            message: "too many wrong activation codes",
+            retry_after_s: u32::try_from((oldest - since).num_seconds() + 1).unwrap_or(1),
+        }),
     }
-    Ok(())
 }
 
 /// The device and its code's row, if serial number, code and key may be used together now.
@@ -231,11 +251,14 @@ async fn authorise(
     Ok(Some((found, code.id)))
 }
 
-/// The failure is counted in a transaction of its own, since the activation's is undone.
-async fn refuse(context: &Context, serial_number: &str) -> Result<Activated> {
+/// The failure is counted in a transaction of its own, since the activation's is undone; never more than count.
+async fn refuse(context: &Context, attempt: Failure<'_>) -> Result<Activated> {
     let mut unit = context.begin(Actor::system()).await?;
+    store::fleet::activation::serialise(unit.conn(), attempt).await?;
+    unit.catch_up();
+    throttle(&mut unit, attempt).await?;
     let now = unit.now();
-    store::fleet::activation::record_failure(unit.conn(), serial_number, now).await?;
+    store::fleet::activation::record_failure(unit.conn(), attempt, now).await?;
     unit.commit().await?;
     Err(WRONG_CODE)
 }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
 
 use super::payout::Held;
-use crate::service::payment::callback::Incoming;
+use crate::service::payment::callback::{Incoming, rejected};
 use crate::service::{Actor, Context, Error, Noun, Result, Unit};
 use crate::store;
 use crate::store::money::payout::Message;
@@ -44,15 +44,30 @@ pub struct Receipt {
 /// with an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let received_at = context.clock().now();
-    let verified = verify(context, &incoming, received_at);
-    let callback = match verified.and_then(|()| parse(&incoming.body)) {
+    if let Err(error) = verify(context, &incoming, received_at) {
+        count("rejected");
+        rejected::keep_unverified(context, &incoming, received_at, &error).await;
+        return Err(error);
+    }
+    let partner_id = incoming.partner_id.clone().unwrap_or_default();
+    let callback = match parse(&incoming.body) {
         Ok(callback) => callback,
         Err(error) => {
-            keep_rejected(context, &incoming, received_at, &error).await?;
+            count("rejected");
+            let (reason, status) = (error.to_string(), error.code().status());
+            rejected::keep_verified(
+                context,
+                &incoming,
+                &partner_id,
+                received_at,
+                "rejected",
+                &reason,
+                status,
+            )
+            .await?;
             return Err(error);
         }
     };
-    let partner_id = incoming.partner_id.clone().unwrap_or_default();
     let mut unit = context
         .begin(Actor {
             name: partner_id.clone(),
@@ -71,7 +86,7 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let name = verdict
         .as_ref()
         .map_or("incident", |receipt| receipt.verdict);
-    metrics::counter!("payout_callbacks_total", "verdict" => name).increment(1);
+    count(name);
     verdict
 }
 
@@ -105,37 +120,8 @@ fn parse(body: &[u8]) -> Result<PayoutCallback> {
     })
 }
 
-async fn keep_rejected(
-    context: &Context,
-    incoming: &Incoming,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) -> Result<()> {
-    metrics::counter!("payout_callbacks_total", "verdict" => "rejected").increment(1);
-    if !context.rejected_budget().allows() {
-        return Ok(());
-    }
-    let length = incoming
-        .body
-        .len()
-        .min(context.settings().rejected_bytes_max);
-    let callback = store::payment::callback::Callback {
-        id: CallbackId::from_uuid(context.clock().uuid()),
-        route: ROUTE,
-        // An id that was not proven is a claim, and stays among the headers.
-        partner_id: None,
-        received_at,
-        headers: &incoming.headers,
-        body: &incoming.body[..length],
-        verdict: "rejected",
-        reason: Some(&error.to_string()),
-        http_status: error.code().status(),
-        partner_reference: None,
-        transaction_id: None,
-    };
-    let mut conn = context.pool().acquire().await?;
-    store::payment::callback::insert(&mut conn, &callback).await?;
-    Ok(())
+fn count(verdict: &'static str) {
+    metrics::counter!("payout_callbacks_total", "verdict" => verdict).increment(1);
 }
 
 /// A verified callback on its way through the transaction.

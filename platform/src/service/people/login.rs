@@ -3,6 +3,10 @@
 //! An attempt is counted before its password is looked at, in a transaction of its own, and taken back when it
 //! succeeds. So a thousand guesses at once are no better than one after another, whichever processes they reach. An
 //! email that nobody has is counted, worked on and answered like any other.
+//!
+//! Attempts count for the email together with the address that they come from, and for the address: whoever guesses
+//! somebody else's password is slowed down, and that person logs in from elsewhere as always. Behind a proxy no
+//! address is known, and attempts count for the email alone.
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,9 +23,9 @@ use utoipa::ToSchema;
 
 /// How long a failed attempt counts.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
-/// Failed attempts in that time for one email: enough for a person who tries all its passwords.
-const PER_EMAIL_MAX: i64 = 10;
-/// And from one address, behind which may be a whole office.
+/// Failed attempts in that time for one email from one address: enough for a person who tries all its passwords.
+const PER_EMAIL_AND_ADDRESS_MAX: i64 = 10;
+/// And from one address for any email: behind it may be a whole office.
 const PER_ADDRESS_MAX: i64 = 50;
 /// Whatever is longer than the longest password was not typed by a person.
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -117,11 +121,12 @@ async fn count(context: &Context, email: &Email, address: Option<String>) -> Res
     let since = now - WINDOW;
     let conn = unit.conn();
     store::people::login::serialise(conn, &attempt).await?;
-    let of_email = store::people::login::nth_of_email(conn, &attempt, since, PER_EMAIL_MAX).await?;
+    let of_pair =
+        store::people::login::nth_of_pair(conn, &attempt, since, PER_EMAIL_AND_ADDRESS_MAX).await?;
     let of_address =
         store::people::login::nth_of_address(conn, &attempt, since, PER_ADDRESS_MAX).await?;
     // The oldest that counts must have left the window.
-    if let Some(oldest) = of_email.max(of_address) {
+    if let Some(oldest) = of_pair.max(of_address) {
         metrics::counter!("logins_total", "result" => "throttled").increment(1);
         let wait = (oldest - since).num_seconds() + 1;
         return Err(Error::RateLimited {

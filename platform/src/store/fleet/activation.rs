@@ -89,21 +89,69 @@ pub async fn mark_used(
     crate::store::exactly_one(&result)
 }
 
-/// How often a wrong code was tried for a serial number since a time.
+/// A wrong try: the serial number, and the network that it came from, where that is known.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Failure<'a> {
+    pub serial_number: &'a str,
+    pub address: Option<&'a str>,
+}
+
+/// Lets no other wrong try from the same address be counted until the transaction ends; without an address, none for
+/// the same serial number.
 ///
 /// # Errors
 /// The database's.
-pub async fn failures_since(
+pub async fn serialise(conn: &mut PgConnection, failure: Failure<'_>) -> sqlx::Result<()> {
+    let name = match failure.address {
+        Some(address) => format!("activation address {address}"),
+        None => format!("activation serial {}", failure.serial_number),
+    };
+    crate::store::serialise(conn, &name).await
+}
+
+/// When the wrong try was made that is `count` tries back for this serial number from this address, if that was after
+/// `since`.
+///
+/// # Errors
+/// The database's.
+pub async fn nth_of_pair(
     conn: &mut PgConnection,
-    serial_number: &str,
+    failure: Failure<'_>,
     since: DateTime<Utc>,
-) -> sqlx::Result<i64> {
+    count: i64,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM activation_failures WHERE serial_number = $1 AND failed_at > $2"#,
-        serial_number,
-        since
+        "SELECT failed_at FROM activation_failures
+         WHERE serial_number = $1 AND address IS NOT DISTINCT FROM $4 AND failed_at > $2
+         ORDER BY failed_at DESC OFFSET $3::bigint - 1 LIMIT 1",
+        failure.serial_number,
+        since,
+        count,
+        failure.address
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
+    .await
+}
+
+/// The same for its address, whatever the serial number.
+///
+/// # Errors
+/// The database's.
+pub async fn nth_of_address(
+    conn: &mut PgConnection,
+    failure: Failure<'_>,
+    since: DateTime<Utc>,
+    count: i64,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "SELECT failed_at FROM activation_failures WHERE address = $1 AND failed_at > $2
+         ORDER BY failed_at DESC OFFSET $3::bigint - 1 LIMIT 1",
+        failure.address,
+        since,
+        count
+    )
+    .fetch_optional(conn)
     .await
 }
 
@@ -113,12 +161,13 @@ pub async fn failures_since(
 /// The database's.
 pub async fn record_failure(
     conn: &mut PgConnection,
-    serial_number: &str,
+    failure: Failure<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO activation_failures (serial_number, failed_at) VALUES ($1, $2)",
-        serial_number,
+        "INSERT INTO activation_failures (serial_number, address, failed_at) VALUES ($1, $2, $3)",
+        failure.serial_number,
+        failure.address,
         now
     )
     .execute(conn)

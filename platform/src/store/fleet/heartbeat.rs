@@ -1,7 +1,7 @@
 //! Heartbeats: batches in, one presence update for each box, partitions by day. And the uplinks
 //! that broke a rule.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -132,34 +132,6 @@ pub async fn list_of_device(
         page.limit
     )
     .fetch_all(conn)
-    .await
-}
-
-/// Makes sure that the partitions of `days` days from `first` exist.
-///
-/// # Errors
-/// The database's.
-pub async fn ensure_partitions(
-    conn: &mut PgConnection,
-    first: NaiveDate,
-    days: i32,
-) -> sqlx::Result<()> {
-    sqlx::query!("SELECT ensure_heartbeat_partitions($1, $2)", first, days)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Drops the partitions of days before `before`, and says how many.
-///
-/// # Errors
-/// The database's.
-pub async fn drop_partitions(conn: &mut PgConnection, before: NaiveDate) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(
-        r#"SELECT drop_heartbeat_partitions($1) AS "dropped!""#,
-        before
-    )
-    .fetch_one(conn)
     .await
 }
 

@@ -17,42 +17,43 @@ pub struct Attempt {
     pub attempted_at: DateTime<Utc>,
 }
 
-/// Lets no other attempt for the same email or from the same address be counted until the transaction ends.
+/// Lets no other attempt from the same address be counted until the transaction ends; without an address, none for the
+/// same email.
 ///
 /// # Errors
 /// The database's.
 pub async fn serialise(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
-    // Always in this order, so that two attempts never wait for each other.
-    let email = format!("login email {}", hex::encode(&attempt.email_sha256));
-    crate::store::serialise(conn, &email).await?;
-    if let Some(address) = &attempt.address {
-        crate::store::serialise(conn, &format!("login address {address}")).await?;
-    }
-    Ok(())
+    let name = match &attempt.address {
+        Some(address) => format!("login address {address}"),
+        None => format!("login email {}", hex::encode(&attempt.email_sha256)),
+    };
+    crate::store::serialise(conn, &name).await
 }
 
-/// When the attempt was made that is `count` attempts back for this email, if that was after `since`.
+/// When the attempt was made that is `count` attempts back for this email from this address, if that was after `since`.
 ///
 /// # Errors
 /// The database's.
-pub async fn nth_of_email(
+pub async fn nth_of_pair(
     conn: &mut PgConnection,
     attempt: &Attempt,
     since: DateTime<Utc>,
     count: i64,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
-        "SELECT attempted_at FROM login_attempts WHERE email_sha256 = $1 AND attempted_at > $2
+        "SELECT attempted_at FROM login_attempts
+         WHERE email_sha256 = $1 AND address IS NOT DISTINCT FROM $4 AND attempted_at > $2
          ORDER BY attempted_at DESC OFFSET $3::bigint - 1 LIMIT 1",
         attempt.email_sha256,
         since,
-        count
+        count,
+        attempt.address
     )
     .fetch_optional(conn)
     .await
 }
 
-/// The same for its address.
+/// The same for its address, whatever the email.
 ///
 /// # Errors
 /// The database's.

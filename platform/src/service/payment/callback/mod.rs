@@ -9,45 +9,30 @@
 //! Two profiles come to the same judgement: `hmac` here, [`snap`] beside; and so does what a partner answers when it
 //! is asked ([`query`]).
 
+pub mod archive;
 pub(super) mod consequence;
 mod judgement;
 pub mod query;
 mod record;
-mod rejected;
+pub(in crate::service) mod rejected;
 pub mod snap;
 
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackError};
 use domain::partner_signature::{self, SignatureError};
 use domain::transaction::TransactionStatus;
-use governor::{DefaultDirectRateLimiter, Quota};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
 use self::judgement::{Message, Reception, Verdict};
+pub use self::rejected::RejectedBudget;
 use self::rejected::{keep_failed, keep_rejected};
 use crate::service::{Actor, Context, Error, Partner, Result};
-
-/// How many rejected callbacks are kept: whoever sends rubbish must not fill the database.
-pub struct RejectedBudget(DefaultDirectRateLimiter);
-
-impl RejectedBudget {
-    pub(crate) fn new(per_minute_max: u32) -> Self {
-        let per_minute = NonZeroU32::new(per_minute_max).unwrap_or(NonZeroU32::MIN);
-        Self(DefaultDirectRateLimiter::direct(Quota::per_minute(
-            per_minute,
-        )))
-    }
-
-    pub(in crate::service) fn allows(&self) -> bool {
-        self.0.check().is_ok()
-    }
-}
 
 /// A callback as it came.
 #[derive(Debug, Default)]
@@ -68,6 +53,8 @@ pub struct Incoming {
     pub body: Bytes,
     /// The HTTP request's id.
     pub request_id: Option<String>,
+    /// The network that it came from; none behind a proxy.
+    pub address: Option<IpAddr>,
 }
 
 impl Incoming {

@@ -1,14 +1,67 @@
 //! What is kept of messages that had no effect: refused ones, and those that a fault of ours kept from being taken.
+//!
+//! Who has not proven to be a partner can be anybody. Of such a message the beginning and a few headers are kept, for
+//! some days, within a budget for its address and one for all of them; beyond it is counted and no more.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
+use governor::{DefaultDirectRateLimiter, Quota};
+use serde_json::Value;
 use wire::ids::CallbackId;
 
 use super::{Incoming, count};
-use crate::service::{Context, Error, Result};
+use crate::service::rate_limit::KeyedRateLimiter;
+use crate::service::{Context, Error, Result, partition};
 use crate::store;
 
-/// Keeps a message that was refused. One that was not proven to be a partner's (`partner_id` is none) is cut, and only
-/// so many a minute are kept.
+/// The headers of an unproven message that help to see what its sender does wrong.
+const HEADERS_KEPT: [&str; 11] = [
+    "channel-id",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+    "x-client-key",
+    "x-external-id",
+    "x-partner-id",
+    "x-partner-timestamp",
+    "x-request-id",
+    "x-timestamp",
+];
+/// The longest value of such a header, and the longest name that a sender may claim, characters.
+const VALUE_LEN_MAX: usize = 128;
+
+/// How many unproven messages are kept.
+pub struct RejectedBudget {
+    total: DefaultDirectRateLimiter,
+    per_address: KeyedRateLimiter<IpAddr>,
+}
+
+impl RejectedBudget {
+    /// So many a minute in all, and from each address.
+    pub fn new(per_minute_max: u32, per_address_per_minute_max: u32) -> Self {
+        let quota = |rate| Quota::per_minute(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
+        Self {
+            total: DefaultDirectRateLimiter::direct(quota(per_minute_max)),
+            per_address: KeyedRateLimiter::new(quota(per_address_per_minute_max)),
+        }
+    }
+
+    /// Takes one, or says which budget is used up. An address that is over its own takes nothing from the others.
+    fn take(&self, address: Option<IpAddr>) -> std::result::Result<(), &'static str> {
+        if address.is_some_and(|address| self.per_address.take(&address).is_err()) {
+            return Err("address");
+        }
+        self.total.check().map_err(|_| "total")
+    }
+}
+
+/// Keeps a message that was refused: whole in the archive when it was proven to be a partner's, in small otherwise.
+///
+/// # Errors
+/// The database's, for a proven one: then the partner is to repeat it.
 pub(super) async fn keep_rejected(
     context: &Context,
     incoming: &Incoming,
@@ -17,26 +70,85 @@ pub(super) async fn keep_rejected(
     error: &Error,
 ) -> Result<()> {
     count("rejected");
-    let mut kept = &incoming.body[..];
-    if partner_id.is_none() {
-        if !context.rejected_budget().allows() {
-            return Ok(());
+    match partner_id {
+        Some(partner_id) => {
+            keep_verified(
+                context,
+                incoming,
+                partner_id,
+                received_at,
+                "rejected",
+                &error.to_string(),
+                error.code().status(),
+            )
+            .await
         }
-        kept = &kept[..kept.len().min(context.settings().rejected_bytes_max)];
+        None => {
+            keep_unverified(context, incoming, received_at, error).await;
+            Ok(())
+        }
     }
-    let reason = error.to_string();
-    let http_status = error.code().status();
-    insert(
-        context,
-        incoming,
-        kept,
-        partner_id,
+}
+
+/// Keeps the beginning of a message whose sender is not proven, within the budgets. That it could not be kept is no
+/// reason to tell its sender anything else.
+pub(in crate::service) async fn keep_unverified(
+    context: &Context,
+    incoming: &Incoming,
+    received_at: DateTime<Utc>,
+    error: &Error,
+) {
+    if let Err(budget) = context.rejected_budget().take(incoming.address) {
+        metrics::counter!("rejected_callbacks_dropped_total", "budget" => budget).increment(1);
+        return;
+    }
+    let kept = insert_unverified(context, incoming, received_at, error).await;
+    if let Err(error) = kept {
+        metrics::counter!("rejected_callbacks_dropped_total", "budget" => "none").increment(1);
+        tracing::warn!(%error, "a rejected callback could not be kept");
+    }
+}
+
+async fn insert_unverified(
+    context: &Context,
+    incoming: &Incoming,
+    received_at: DateTime<Utc>,
+    error: &Error,
+) -> Result<()> {
+    let length = incoming
+        .body
+        .len()
+        .min(context.settings().rejected_bytes_max);
+    let address = incoming.address.map(|address| address.to_string());
+    let claimed = incoming.partner_id.as_deref().map(cut);
+    let rejected = store::payment::callback::Rejected {
+        id: CallbackId::from_uuid(context.clock().uuid()),
+        route: incoming.route(),
+        claimed_partner_id: claimed.as_deref(),
+        address: address.as_deref(),
         received_at,
-        "rejected",
-        &reason,
-        http_status,
-    )
-    .await
+        headers: &headers_kept(&incoming.headers),
+        body: &incoming.body[..length],
+        body_bytes: incoming.body.len(),
+        reason: &error.to_string(),
+        http_status: error.code().status(),
+    };
+    partition::ensure_today(context).await?;
+    let mut conn = context.pool().acquire().await?;
+    store::payment::callback::insert_rejected(&mut conn, &rejected).await?;
+    Ok(())
+}
+
+fn headers_kept(headers: &Value) -> Value {
+    let kept = HEADERS_KEPT.iter().filter_map(|name| {
+        let value = headers.get(*name)?.as_str()?;
+        Some(((*name).to_owned(), Value::String(cut(value))))
+    });
+    Value::Object(kept.collect())
+}
+
+fn cut(value: &str) -> String {
+    value.chars().take(VALUE_LEN_MAX).collect()
 }
 
 /// Keeps a verified message whose consequences could not be written: the partner will repeat it, but if it does not,
@@ -49,11 +161,10 @@ pub(super) async fn keep_failed(
     error: &Error,
 ) {
     count("failed");
-    let kept = insert(
+    let kept = keep_verified(
         context,
         incoming,
-        &incoming.body,
-        Some(partner_id),
+        partner_id,
         received_at,
         "failed",
         "internal",
@@ -65,12 +176,14 @@ pub(super) async fn keep_failed(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-async fn insert(
+/// Keeps a verified message by itself.
+///
+/// # Errors
+/// The database's.
+pub(in crate::service) async fn keep_verified(
     context: &Context,
     incoming: &Incoming,
-    body: &[u8],
-    partner_id: Option<&str>,
+    partner_id: &str,
     received_at: DateTime<Utc>,
     verdict: &str,
     reason: &str,
@@ -79,18 +192,59 @@ async fn insert(
     let callback = store::payment::callback::Callback {
         id: CallbackId::from_uuid(context.clock().uuid()),
         route: incoming.route(),
-        // An id that was not proven is a claim, and stays among the headers.
-        partner_id,
+        partner_id: Some(partner_id),
         received_at,
         headers: &incoming.headers,
-        body,
+        body: &incoming.body,
         verdict,
         reason: Some(reason),
         http_status,
         partner_reference: None,
         transaction_id: None,
     };
+    partition::ensure_today(context).await?;
     let mut conn = context.pool().acquire().await?;
     store::payment::callback::insert(&mut conn, &callback).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([10, 0, 0, last]))
+    }
+
+    #[test]
+    fn an_address_uses_up_its_own_budget_and_no_other() {
+        let budget = RejectedBudget::new(1_000, 10);
+        let kept = (0..500).filter(|_| budget.take(address(1)).is_ok()).count();
+        assert!((10..20).contains(&kept), "{kept}");
+        assert_eq!(budget.take(address(1)), Err("address"));
+        assert_eq!(budget.take(address(2)), Ok(()));
+    }
+
+    #[test]
+    fn all_addresses_together_have_a_budget_too() {
+        let budget = RejectedBudget::new(20, 10);
+        let kept = (0..200)
+            .filter(|last| budget.take(address(*last)).is_ok())
+            .count();
+        assert!((20..40).contains(&kept), "{kept}");
+        assert_eq!(budget.take(None), Err("total"));
+    }
+
+    #[test]
+    fn the_headers_that_matter_are_kept_and_are_short() {
+        let long = "x".repeat(300);
+        let headers = serde_json::json!({
+            "x-partner-id": "acme", "user-agent": long, "x-noise": "1", "x-partner-signature": "secret",
+        });
+        let kept = headers_kept(&headers);
+        assert_eq!(
+            kept,
+            serde_json::json!({ "x-partner-id": "acme", "user-agent": "x".repeat(128) })
+        );
+    }
 }

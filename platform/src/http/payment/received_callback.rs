@@ -1,0 +1,74 @@
+//! `/admin/callbacks`: what partners, and whoever claimed to be one, have sent.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::ids::CallbackId;
+
+use crate::http::auth::Staff;
+use crate::http::auth::grants::IncidentRead;
+use crate::http::envelope::{self, Data, List};
+use crate::http::error::ApiError;
+use crate::http::page::{Cursor, PageQuery};
+use crate::http::path::Id;
+use crate::http::query::Query;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::payment::callback::archive::{self, Detail, Wanted};
+use crate::store::payment::callback::Received;
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Callbacks")
+        .get(
+            "/admin/callbacks",
+            list,
+            "What partners have sent, refused messages too, newest first",
+            &[],
+        )
+        .get(
+            "/admin/callbacks/{callback_id}",
+            find,
+            "One message with its headers and its raw body",
+            &[],
+        )
+}
+
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    /// `accepted`, `duplicate`, `unmatched`, `held`, `ignored`, `incident`, `rejected` or `failed`.
+    verdict: Option<String>,
+    /// Who sent it, or said so.
+    partner_id: Option<String>,
+    /// Received from this moment on.
+    from: Option<DateTime<Utc>>,
+    /// Received before this moment.
+    to: Option<DateTime<Utc>>,
+}
+
+async fn list(
+    _staff: Staff<IncidentRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<ListQuery>,
+) -> Result<List<Received>, ApiError> {
+    let wanted = Wanted {
+        verdict: query.verdict,
+        partner_id: query.partner_id,
+        from: query.from,
+        to: query.to,
+    };
+    let rows = archive::list(&context, wanted, page.store_page()).await?;
+    page.reply(rows, |row| Cursor {
+        created_at: row.received_at,
+        id: row.id.as_uuid(),
+    })
+}
+
+async fn find(
+    _staff: Staff<IncidentRead>,
+    State(context): State<Context>,
+    Id(id): Id<CallbackId>,
+) -> Result<Data<Detail>, ApiError> {
+    envelope::ok(&archive::find(&context, id).await?)
+}
