@@ -14,15 +14,17 @@ const BURST: Duration = Duration::from_secs(1);
 /// this many.
 const SWEEP_MIN: usize = 4_096;
 
+/// New connections per second, for each address.
 #[derive(Debug)]
-pub(crate) struct AcceptRate {
+pub struct AcceptRate {
     interval: Duration,
     addresses: HashMap<IpAddr, Instant>,
     sweep_at: usize,
 }
 
 impl AcceptRate {
-    pub(crate) fn new(per_s: u32) -> Self {
+    /// So many a second, with a burst of one second's worth.
+    pub fn new(per_s: u32) -> Self {
         Self {
             interval: BURST / per_s.max(1),
             addresses: HashMap::new(),
@@ -31,7 +33,7 @@ impl AcceptRate {
     }
 
     /// Whether a connection from this address may be accepted now.
-    pub(crate) fn allow(&mut self, address: IpAddr, now: Instant) -> bool {
+    pub fn allow(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.addresses.len() >= self.sweep_at {
             self.addresses.retain(|_, due| *due > now);
             self.sweep_at = SWEEP_MIN.max(self.addresses.len() * 2);

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `edge` | starting, publishing, kicking, stopping: the public face |
 //! | `host` | what the edge asks of the platform |
-//! | `listener`, `accept_rate`, `crowd`, `pace` | the accept loop, its caps, and the handshakes' turns |
+//! | `listener`, `accept_rate`, `connection_limiter`, `pace` | the accept loop, its caps, and the handshakes' turns |
 //! | `connection` | one connection: TLS, CONNECT, admission, its end |
 //! | `session`, `client_rate` | an admitted box: the loop |
 //! | `watch`, `observers`, `copies` | an admitted observer: the loop; who observes; how copies get there |
@@ -96,8 +96,8 @@ mod accept_rate;
 mod authorize;
 mod client_rate;
 mod connection;
+mod connection_limiter;
 mod copies;
-mod crowd;
 mod detached;
 mod downlink;
 mod edge;
@@ -117,7 +117,11 @@ mod session;
 mod transport;
 mod watch;
 
+pub use accept_rate::AcceptRate;
 pub use authorize::{Action, Forbidden, Permit, authorize};
+pub use connection_limiter::{
+    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PendingPermit, network_of,
+};
 pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 pub use fleet_filter::FleetFilter;
 pub use host::{

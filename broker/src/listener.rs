@@ -12,7 +12,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept_rate::AcceptRate;
-use crate::crowd::{Crowd, Place, Stranger, address};
+use crate::connection_limiter::{
+    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PendingPermit, network_of,
+};
 use crate::limits::Limits;
 use crate::pace::turn_taken;
 
@@ -27,15 +29,15 @@ pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
     /// Held as long as the connection is open.
-    pub(crate) place: Place,
+    pub(crate) place: ConnectionPermit,
     /// Held until it is admitted.
-    pub(crate) stranger: Stranger,
+    pub(crate) pending: PendingPermit,
 }
 
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    crowd: Arc<Crowd>,
+    limiter: Arc<ConnectionLimiter>,
     rate: AcceptRate,
 }
 
@@ -50,7 +52,11 @@ impl Listener {
         socket.bind(address)?;
         Ok(Self {
             socket: socket.listen(BACKLOG)?,
-            crowd: Arc::new(Crowd::new(limits)),
+            limiter: Arc::new(ConnectionLimiter::new(ConnectionCaps {
+                connections_max: limits.connections_max,
+                per_address_max: limits.connections_per_address_max,
+                pending_max: limits.unauthenticated_max,
+            })),
             rate: AcceptRate::new(limits.accepts_per_address_per_s),
         })
     }
@@ -101,18 +107,18 @@ impl Listener {
     }
 
     fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted, &'static str> {
-        let address = address(remote.ip());
+        let address = network_of(remote.ip());
         if !self.rate.allow(address, Instant::now()) {
             return Err("over_address_rate");
         }
-        let (place, stranger) = self.crowd.enter(address)?;
+        let (place, pending) = self.limiter.admit(address)?;
         // Announcements are small and must not wait for more bytes to fill a segment.
         stream.set_nodelay(true).map_err(|_| "error")?;
         Ok(Accepted {
             stream,
             remote,
             place,
-            stranger,
+            pending,
         })
     }
 }

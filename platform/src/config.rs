@@ -90,8 +90,11 @@ pub struct Http {
     pub tls: Switch,
     pub public_url: String,
     pub body_bytes_max: usize,
+    pub body_bytes_in_flight_max: usize,
     pub request_timeout_ms: u64,
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub accept_rate_per_address_per_s: u32,
     pub long_polls_max: usize,
     pub rate_per_principal_per_s: u32,
     pub rate_per_address_per_s: u32,
@@ -389,6 +392,17 @@ impl Config {
                 self.http.listen
             );
         }
+        if self.http.connections_max == 0 || self.http.connections_per_address_max == 0 {
+            bail!(
+                "configuration: http.connections_max and http.connections_per_address_max must be at least 1"
+            );
+        }
+        // An address alone may fill half of it.
+        if self.http.body_bytes_in_flight_max < self.http.body_bytes_max.saturating_mul(4) {
+            bail!(
+                "configuration: http.body_bytes_in_flight_max must be at least four times http.body_bytes_max"
+            );
+        }
         if self.mqtt.packets_per_s_max < PACKETS_PER_S_MIN {
             bail!("configuration: mqtt.packets_per_s_max must be at least {PACKETS_PER_S_MIN}");
         }
@@ -597,6 +611,14 @@ mod tests {
             ),
             ("[http]\ntls = \"off\"", "http.tls"),
             ("[http]\nlong_polls_max = 1000000", "http.long_polls_max"),
+            (
+                "[http]\nconnections_per_address_max = 0",
+                "http.connections_per_address_max",
+            ),
+            (
+                "[http]\nbody_bytes_in_flight_max = 1000000",
+                "http.body_bytes_in_flight_max",
+            ),
             ("[pki]\nserver_names = []", "pki.server_names"),
             (
                 "[pki]\nserver_key_file = \"key.pem\"",

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Applicant, Opened, Shared, count, kicked_refusal};
-use crate::crowd::Stranger;
+use crate::connection_limiter::PendingPermit;
 use crate::host::{Admission, Connecting, Host, Refusal, SessionKey};
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
 use crate::registry::Seat;
@@ -18,7 +18,7 @@ impl<H: Host> Shared<H> {
     pub(super) async fn admit<S>(
         &self,
         applicant: Applicant<S>,
-        stranger: Stranger,
+        pending: PendingPermit,
     ) -> Option<Opened<H, S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -107,7 +107,7 @@ impl<H: Host> Shared<H> {
                 .await;
             return None;
         }
-        drop(stranger);
+        drop(pending);
         count("admitted");
         let key = SessionKey {
             device_id,

@@ -9,7 +9,7 @@ use wire::DeviceId;
 use super::observer::ObserverApplicant;
 use super::{Applicant, Greeting, Shared, count};
 use crate::authorize::{Action, authorize};
-use crate::crowd::Place;
+use crate::connection_limiter::ConnectionPermit;
 use crate::frame::{Frame, FrameError};
 use crate::host::{Host, ProtocolVersion};
 use crate::limits::Limits;
@@ -75,7 +75,7 @@ fn introduce<S>(
     connect: Connect,
     transport: Transport<S>,
     remote: SocketAddr,
-    place: Place,
+    place: ConnectionPermit,
 ) -> Introduced<S> {
     let certificate_serial = identity.serial;
     match identity.subject {

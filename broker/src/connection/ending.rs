@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
 use super::{Opened, Shared, count};
-use crate::crowd::Place;
+use crate::connection_limiter::ConnectionPermit;
 use crate::host::{Admission, EndReason, Host, ProtocolVersion, SessionEnd, SessionKey};
 use crate::protocol::{ConnectRefusal, refuse};
 use crate::registry::Line;
@@ -130,7 +130,7 @@ impl<H: Host> Shared<H> {
         mut transport: Transport<S>,
         version: ProtocolVersion,
         why: ConnectRefusal,
-        place: Place,
+        place: ConnectionPermit,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -140,7 +140,7 @@ impl<H: Host> Shared<H> {
     }
 
     /// Writes the last words, and lets the connection linger in a task of its own until they are read.
-    pub(super) async fn part<S>(&self, transport: Transport<S>, place: Place)
+    pub(super) async fn part<S>(&self, transport: Transport<S>, place: ConnectionPermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

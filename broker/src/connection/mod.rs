@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::DeviceId;
 
+use crate::connection_limiter::ConnectionPermit;
 use crate::copies::Copies;
-use crate::crowd::Place;
 use crate::host::{EndReason, Host};
 use crate::limits::Limits;
 use crate::listener::Accepted;
@@ -68,7 +68,7 @@ struct Greeting<S> {
     transport: Transport<S>,
     remote: SocketAddr,
     identity: Result<PeerIdentity, IdentityError>,
-    place: Place,
+    place: ConnectionPermit,
 }
 
 /// A box whose CONNECT is in order and belongs to its certificate.
@@ -78,7 +78,7 @@ struct Applicant<S> {
     certificate_serial: String,
     remote: SocketAddr,
     transport: Transport<S>,
-    place: Place,
+    place: ConnectionPermit,
 }
 
 /// A session that can begin.
@@ -87,7 +87,7 @@ struct Opened<H, S> {
     seat: Seat,
     will: Option<Will>,
     persistent: bool,
-    place: Place,
+    place: ConnectionPermit,
 }
 
 /// Who has been let in.
@@ -114,26 +114,26 @@ impl<H: Host> Shared<H> {
             stream,
             remote,
             place,
-            stranger,
+            pending,
         } = accepted;
         let introduction = async {
             let greeting = Box::pin(self.shake_hands(stream, remote, place)).await?;
             Box::pin(self.read_application(greeting)).await
         };
         let introduced = tokio::select! {
-            () = stranger.displaced() => {
+            () = pending.evicted() => {
                 count("displaced");
                 return None;
             }
             introduced = introduction => introduced?,
         };
         // The platform may be asked from here on, and whoever it lets in must not be dropped halfway.
-        stranger.stay();
+        pending.retain();
         match introduced {
-            Introduced::Box(applicant) => Box::pin(self.admit(applicant, stranger))
+            Introduced::Box(applicant) => Box::pin(self.admit(applicant, pending))
                 .await
                 .map(|opened| Entered::Box(Box::new(opened))),
-            Introduced::Observer(applicant) => Box::pin(self.admit_observer(applicant, stranger))
+            Introduced::Observer(applicant) => Box::pin(self.admit_observer(applicant, pending))
                 .await
                 .map(|watching| Entered::Observer(Box::new(watching))),
         }
@@ -143,7 +143,7 @@ impl<H: Host> Shared<H> {
         &self,
         stream: TcpStream,
         remote: SocketAddr,
-        place: Place,
+        place: ConnectionPermit,
     ) -> Option<Greeting<TlsSocket>> {
         let tls = self.tls.clone();
         let handshake = self.pace.keep(async move {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Shared, count, kicked_refusal};
-use crate::crowd::{Place, Stranger};
+use crate::connection_limiter::{ConnectionPermit, PendingPermit};
 use crate::host::{EndReason, Host, ObserverConnecting, Refusal};
 use crate::observers::ObserverSeat;
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
@@ -20,14 +20,14 @@ pub(super) struct ObserverApplicant<S> {
     pub(super) certificate_serial: String,
     pub(super) remote: SocketAddr,
     pub(super) transport: Transport<S>,
-    pub(super) place: Place,
+    pub(super) place: ConnectionPermit,
 }
 
 /// An observer that has been let in.
 pub(super) struct Watching<S> {
     watch: Watch<S>,
     seat: ObserverSeat,
-    place: Place,
+    place: ConnectionPermit,
 }
 
 impl<H: Host> Shared<H> {
@@ -35,7 +35,7 @@ impl<H: Host> Shared<H> {
     pub(super) async fn admit_observer<S>(
         &self,
         applicant: ObserverApplicant<S>,
-        stranger: Stranger,
+        pending: PendingPermit,
     ) -> Option<Watching<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -83,7 +83,7 @@ impl<H: Host> Shared<H> {
             self.turn_away(transport, version, why, place).await;
             return None;
         }
-        drop(stranger);
+        drop(pending);
         count("observer_admitted");
         let assigned_client_id = nameless.then(|| connect.client_id.clone());
         Some(self.welcome_observer(&connect, assigned_client_id, transport, seat, place))
@@ -95,7 +95,7 @@ impl<H: Host> Shared<H> {
         assigned_client_id: Option<String>,
         mut transport: Transport<S>,
         seat: ObserverSeat,
-        place: Place,
+        place: ConnectionPermit,
     ) -> Watching<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,

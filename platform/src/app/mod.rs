@@ -7,6 +7,7 @@
 //! Stopping goes the other way: no new work, then what is in hand is finished, then the database.
 
 mod database;
+mod descriptors;
 mod keys;
 mod partners;
 mod pki;
@@ -151,6 +152,7 @@ impl App {
             context.clone(),
             http::Limits {
                 body_bytes_max: config.http.body_bytes_max,
+                body_bytes_in_flight_max: config.http.body_bytes_in_flight_max,
                 request: Duration::from_millis(config.http.request_timeout_ms),
                 rates: rates(config),
             },
@@ -159,8 +161,20 @@ impl App {
             Switch::On => listener::Transport::Tls(Arc::new(ArcSwap::new(pki.https))),
             Switch::Off => listener::Transport::Plain,
         };
+        descriptors::prepare(config);
+        let direct = config.http.tls == Switch::On;
         let limits = listener::Limits {
             connections_max: config.http.connections_max,
+            connections_per_address_max: if direct {
+                config.http.connections_per_address_max
+            } else {
+                config.http.connections_max
+            },
+            accepts_per_address_per_s: if direct {
+                config.http.accept_rate_per_address_per_s
+            } else {
+                0
+            },
             shutdown: Duration::from_millis(config.http.shutdown_timeout_ms),
             ..listener::Limits::default()
         };

@@ -98,6 +98,7 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
         if !principal.may(P::PERMISSION) {
             return Err(forbidden());
         }
+        mark_authenticated(parts);
         let scope = principal.scope().ok_or_else(forbidden)?;
         parts.extensions.insert(principal.clone());
         Ok(Self {
@@ -221,7 +222,15 @@ async fn device(
     request::set_principal(&principal.name());
     rate::admit_principal(&parts.extensions, &principal)?;
     parts.extensions.insert(principal);
+    mark_authenticated(parts);
     Ok(DeviceCaller { id, proof })
+}
+
+/// Its connection is kept when others need room.
+fn mark_authenticated(parts: &Parts) {
+    if let Some(peer) = parts.extensions.get::<Peer>() {
+        peer.standing.authenticated();
+    }
 }
 
 const UNKNOWN_DEVICE: Error =

@@ -4,7 +4,10 @@
 //! too large is 413. Which fields a body may have is its type's affair: writes under `/admin` refuse
 //! unknown ones with `#[serde(deny_unknown_fields)]`, boxes and partners may send more than we know.
 
-use axum::body::Bytes;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,8 +18,10 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 use wire::{AmountError, Rupiah};
 
+use super::body_budget::{BodyBudget, Counted, Held};
 use super::error::{ApiError, ErrorCode};
 use super::operation::{Describe, Operation};
+use super::rate::Origin;
 use crate::service::Error;
 
 /// Something that a body is read into.
@@ -104,19 +109,47 @@ async fn from_request<S: Send + Sync, B: FromBody>(
     B::from_body(&headers, &body)
 }
 
-/// The bytes of the body, up to the limit that the router sets.
+/// The bytes of the body, up to the limit that the router sets and within the budget of all bodies.
 pub(super) async fn read_whole<S: Send + Sync>(
-    request: Request,
+    mut request: Request,
     state: &S,
 ) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(ErrorCode::PayloadTooLarge, "the body is too large")
-            }
-            _ => ApiError::new(ErrorCode::MalformedRequest, "the body could not be read"),
-        })
+    let budget = request.extensions_mut().remove::<Arc<BodyBudget>>();
+    let origin = request.extensions().get::<Origin>();
+    let address = origin.and_then(|Origin(address)| *address);
+    let mut tally = None;
+    let request = match budget {
+        None => request,
+        Some(budget) => request.map(|body| {
+            let (counted, counts) = Counted::new(body, Held::none(&budget, address));
+            tally = Some(counts);
+            Body::new(counted)
+        }),
+    };
+    let read = Bytes::from_request(request, state).await;
+    let Some(tally) = tally else {
+        return read.map_err(|rejection| unread(&rejection));
+    };
+    match read {
+        Ok(bytes) => Ok(tally.keep_with(bytes)),
+        Err(_) if tally.was_refused() => {
+            metrics::counter!("http_bodies_refused_total").increment(1);
+            Err(ApiError::unavailable(
+                "too many requests are being received at the moment",
+                None,
+            ))
+        }
+        Err(rejection) => Err(unread(&rejection)),
+    }
+}
+
+fn unread(rejection: &BytesRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(ErrorCode::PayloadTooLarge, "the body is too large")
+        }
+        _ => ApiError::new(ErrorCode::MalformedRequest, "the body could not be read"),
+    }
 }
 
 /// `application/json` or a type built upon it (`application/merge-patch+json`).

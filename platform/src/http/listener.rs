@@ -5,6 +5,10 @@
 //! a while is closed, whatever its protocol. At the end no connection is accepted any more, requests
 //! in hand are finished, and after a limit the rest is dropped.
 //!
+//! When all connections are taken, a newcomer's place is that of a connection on which nobody has shown who it is and no
+//! whole request is being worked on, of the address that has the most of those ([`standing`]). Further ones are closed as
+//! they arrive, and nobody waits behind them.
+//!
 //! Who a client is comes from the TLS handshake alone: the headers in which a proxy would name a
 //! certificate are never looked at.
 
@@ -17,7 +21,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use broker::{AcceptRate, ConnectionCaps, ConnectionLimiter, ConnectionPermit, network_of};
 use certs::identity::PeerIdentity;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,13 +31,23 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+mod standing;
+
+pub use standing::Standing;
+
+use self::standing::{Tracked, Working};
+
+/// The largest head of a request: 431 beyond it, for both protocols.
+const HEAD_BYTES_MAX: u32 = 16 * 1024;
+/// What a client may send of HTTP/2 bodies that nobody has read yet: on one stream, and on one connection.
+const WINDOW_BYTES: u32 = 64 * 1024;
 /// How long to wait after an accept that failed, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests at a time on one HTTP/2 connection.
@@ -44,6 +60,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Its verified client certificate, when it showed one. Whether it may still be used is the registry's to say.
     pub certificate: Option<Arc<PeerIdentity>>,
+    /// What keeps its connection from being closed in favour of another.
+    pub standing: Arc<Standing>,
 }
 
 /// What is spoken on the socket.
@@ -58,8 +76,12 @@ pub enum Transport {
 /// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time; beyond it new ones wait in the kernel's queue.
+    /// Connections at a time.
     pub connections_max: usize,
+    /// Connections of one address at a time.
+    pub connections_per_address_max: usize,
+    /// New connections per second from one address; 0: no limit.
+    pub accepts_per_address_per_s: u32,
     /// For the TLS handshake.
     pub handshake: Duration,
     /// For the head of a request, and between two requests on one HTTP/1.1 connection.
@@ -76,6 +98,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 20_000,
+            connections_per_address_max: 15_000,
+            accepts_per_address_per_s: 0,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
@@ -94,21 +118,41 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let limiter = Arc::new(ConnectionLimiter::new(ConnectionCaps {
+        connections_max: limits.connections_max,
+        per_address_max: limits.connections_per_address_max,
+        pending_max: limits.connections_max,
+    }));
+    let mut rate = (limits.accepts_per_address_per_s > 0)
+        .then(|| AcceptRate::new(limits.accepts_per_address_per_s));
     let abandon = CancellationToken::new();
-    while let Some((stream, address, place)) = accept(&listener, &places, &stop).await {
-        let connection = Connection {
-            address,
-            transport: transport.clone(),
-            router: router.clone(),
-            limits,
-            stop: stop.clone(),
-            abandon: abandon.clone(),
+    while let Some((stream, address)) = accept(&listener, &stop).await {
+        let network = network_of(address.ip());
+        let allowed = rate
+            .as_mut()
+            .is_none_or(|rate| rate.allow(network, Instant::now().into_std()));
+        let admitted = if allowed {
+            limiter.admit(network)
+        } else {
+            Err("over_address_rate")
         };
-        connections.spawn(async move {
-            connection.run(stream).await;
-            drop(place);
-        });
+        let outcome = match admitted {
+            Ok((permit, pending)) => {
+                let connection = Connection {
+                    address,
+                    transport: transport.clone(),
+                    router: router.clone(),
+                    limits,
+                    stop: stop.clone(),
+                    abandon: abandon.clone(),
+                    standing: Arc::new(Standing::new(pending)),
+                };
+                connections.spawn(connection.run(stream, permit));
+                "accepted"
+            }
+            Err(cap) => cap,
+        };
+        metrics::counter!("http_connections_total", "outcome" => outcome).increment(1);
     }
     // Nobody may wait in the queue of a socket that is not served any more.
     drop(listener);
@@ -123,23 +167,18 @@ pub async fn serve(
     }
 }
 
-/// The next connection, when there is a place for it; `None` when it is time to stop.
+/// The next connection; `None` when it is time to stop.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => return None,
-            place = Arc::clone(places).acquire_owned() => place.ok()?,
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => return Some((stream, address, place)),
+            Ok(accepted) => return Some(accepted),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::select! {
@@ -159,6 +198,7 @@ struct Connection {
     limits: Limits,
     stop: CancellationToken,
     abandon: CancellationToken,
+    standing: Arc<Standing>,
 }
 
 /// The protocol of a connection: known from the handshake, never guessed from bytes that may not come.
@@ -169,7 +209,19 @@ enum Protocol {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    /// Serves it until it ends or is evicted; its place is free afterwards.
+    async fn run(self, stream: TcpStream, permit: ConnectionPermit) {
+        let standing = Arc::clone(&self.standing);
+        tokio::select! {
+            () = self.serve(stream) => {}
+            () = standing.evicted() => {
+                metrics::counter!("http_connections_evicted_total").increment(1);
+            }
+        }
+        drop(permit);
+    }
+
+    async fn serve(self, stream: TcpStream) {
         // Answers are small and whole: none of them gains by waiting for another.
         let _ = stream.set_nodelay(true);
         let address = self.address;
@@ -215,27 +267,42 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
+        if certificate.is_some() {
+            self.standing.authenticated();
+        }
         let peer = Peer {
             address,
             certificate,
+            standing: Arc::clone(&self.standing),
         };
         let activity = Activity::new();
         let router = self.router.clone();
         let service = hyper::service::service_fn({
             let activity = activity.clone();
             move |mut request: Request<Incoming>| {
+                let working = Working::new(&peer.standing);
                 request.extensions_mut().insert(peer.clone());
-                activity.during(router.clone().oneshot(request))
+                let request = request.map(|body| Body::new(Tracked::new(body, &working)));
+                let answer = router.clone().oneshot(request);
+                activity.during(async move {
+                    let answer = answer.await;
+                    drop(working);
+                    answer
+                })
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
+            .max_buf_size(HEAD_BYTES_MAX as usize)
             .header_read_timeout(self.limits.head);
         builder
             .http2()
             .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
             .max_concurrent_streams(STREAMS_MAX);
         let builder = match protocol {
             Protocol::Http1 => builder.http1_only(),

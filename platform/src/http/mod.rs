@@ -8,6 +8,7 @@
 
 mod alert;
 pub mod auth;
+mod body_budget;
 pub mod csv;
 pub mod envelope;
 pub mod error;
@@ -38,7 +39,6 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{
@@ -47,8 +47,10 @@ use axum::http::header::{
 };
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::body_budget::BodyBudget;
 use self::error::{ApiError, ErrorCode};
 use self::routes::{Endpoint, Routes};
 use crate::clock::Clock;
@@ -61,6 +63,8 @@ use crate::store::outage::Outage;
 pub struct Limits {
     /// The largest body.
     pub body_bytes_max: usize,
+    /// The bytes of all bodies that are in memory at a time.
+    pub body_bytes_in_flight_max: usize,
     /// From the head of a request to its answer.
     pub request: Duration,
     /// How often one may ask.
@@ -98,11 +102,13 @@ fn routes() -> Routes {
 /// Adds what holds for every request, also for those that no route takes.
 fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
     let rates = Arc::new(rate::Rates::new(limits.rates));
+    let bodies = Arc::new(BodyBudget::new(limits.body_bytes_in_flight_max));
     // The last layer is the outermost: the id comes first, and holds for what the others answer.
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(Extension(bodies))
         .layer(middleware::from_fn_with_state(limits.request, limit_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(rates, rate::admit))

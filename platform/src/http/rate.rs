@@ -4,7 +4,7 @@
 //!
 //! Behind a reverse proxy every client has the proxy's address; there the limit by address is the proxy's affair.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::Extensions;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use broker::network_of;
 use governor::Quota;
 
 use super::error::ApiError;
@@ -65,7 +66,7 @@ pub(super) async fn admit(
     let address = request
         .extensions()
         .get::<Peer>()
-        .map(|peer| network(peer.address.ip()))
+        .map(|peer| network_of(peer.address.ip()))
         .filter(|_| rates.direct);
     if let (Some(limiter), Some(address)) = (&rates.addresses, &address)
         && let Err(wait_s) = limiter.take(address)
@@ -101,29 +102,4 @@ fn refused(by: &'static str, retry_after_s: u32) -> ApiError {
         retry_after_s,
     }
     .into()
-}
-
-/// What counts as one address: whoever has an IPv6 address has the whole /64 around it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
-        address => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_household_is_one_address() {
-        let ip = |text: &str| network(text.parse().unwrap());
-        assert_eq!(ip("2001:db8:1:2::1"), ip("2001:db8:1:2:ffff::9"));
-        assert_ne!(ip("2001:db8:1:2::1"), ip("2001:db8:1:3::1"));
-        assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
-        assert_ne!(ip("192.0.2.1"), ip("192.0.2.2"));
-    }
 }

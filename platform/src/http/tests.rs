@@ -75,6 +75,7 @@ fn app() -> Router {
         Clock::system(),
         Limits {
             body_bytes_max: BODY_BYTES_MAX,
+            body_bytes_in_flight_max: 1 << 20,
             request: Duration::from_secs(5),
             rates: rate::Quotas::default(),
         },

@@ -12,6 +12,7 @@ use crate::service::fleet::{
     bulk_command, command, config_layer, crl, heartbeat_hour, poll, presence,
 };
 use crate::service::money::{payout, settlement_run};
+use crate::service::partition::{self, Retention};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
 use crate::service::{Context, Result, alert, housekeeping};

@@ -5,6 +5,7 @@
 )]
 
 mod audit;
+mod body_budget;
 mod certificate;
 mod contract;
 mod idempotency;

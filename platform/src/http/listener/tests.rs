@@ -266,30 +266,210 @@ async fn a_new_certificate_holds_for_new_connections() {
     assert_eq!(get_who(&server, new.client(None, H1)).await, "nobody");
 }
 
+/// A connection from another machine.
+async fn connect_from(last: u8, server: &Server) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket
+        .bind((Ipv4Addr::new(127, 0, 0, last), 0).into())
+        .unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+async fn send(stream: &mut TcpStream, text: &str) {
+    tokio::io::AsyncWriteExt::write_all(stream, text.as_bytes())
+        .await
+        .unwrap();
+}
+
+/// All that comes until the other side closes.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(stream, &mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Whether the other side has closed it, without a byte.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    read_to_end(stream).await.is_empty()
+}
+
+const WHO_AND_CLOSE: &str = "GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+fn four_connections() -> Limits {
+    Limits {
+        connections_max: 4,
+        // No time limit ends anything here: what ends, ends to make room.
+        handshake: Duration::from_secs(600),
+        head: Duration::from_secs(600),
+        idle: Duration::from_secs(600),
+        ..Limits::default()
+    }
+}
+
 #[tokio::test]
-async fn beyond_the_limit_a_connection_waits_for_a_place() {
+async fn whoever_fills_the_connections_with_nothing_makes_room_for_the_others() {
+    let fleet = Fleet::new();
+    for transport in [Transport::Plain, tls_transport(&fleet)] {
+        let is_plain = matches!(transport, Transport::Plain);
+        let server = start(transport, uploads(), four_connections()).await;
+        // Silent; half a head; half a body; a request that was answered, and then nothing.
+        let mut hogs = Vec::new();
+        let halves = [
+            "",
+            "GET /who HTTP/1.1\r\nx: ",
+            "POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf",
+            "GET /who HTTP/1.1\r\nhost: x\r\n\r\n",
+        ];
+        for half in halves {
+            let mut hog = connect_from(2, &server).await;
+            if is_plain {
+                send(&mut hog, half).await;
+            }
+            if half.ends_with("\r\n\r\n") && is_plain {
+                let _ = tokio::io::AsyncReadExt::read(&mut hog, &mut [0; 512])
+                    .await
+                    .unwrap();
+            }
+            hogs.push(hog);
+        }
+        // Its own address gets no more: what it holds is as much as anybody has.
+        let mut more = connect_from(2, &server).await;
+        assert!(is_closed(&mut more).await);
+        // Others come in, one after the other and at once; the oldest of the address with the most goes.
+        let mut others = Vec::new();
+        for (hog, last) in hogs[..2].iter_mut().zip([3, 4]) {
+            let mut other = connect_from(last, &server).await;
+            assert!(is_closed(hog).await, "it made no room");
+            if is_plain {
+                send(&mut other, WHO_AND_CLOSE).await;
+                assert!(read_to_end(&mut other).await.ends_with("nobody"));
+                // Fills the place that it leaves.
+                others.push(connect_from(last, &server).await);
+            } else {
+                others.push(other);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_something_is_being_done_or_somebody_is_known_is_kept() {
+    let (router, when_reached, let_go) = gate();
+    let router = router.merge(uploads()).route(
+        "/known",
+        get(async |Extension(peer): Extension<Peer>| peer.standing.authenticated()),
+    );
+    let server = start(Transport::Plain, router, four_connections()).await;
+    // One is waiting for its answer, one has sent a whole body, two are known.
+    let mut kept = Vec::new();
+    for request in [
+        "GET /gate HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "GET /known HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /known HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /known HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let mut stream = connect_from(2, &server).await;
+        send(&mut stream, request).await;
+        if request.contains("known") {
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 512])
+                .await
+                .unwrap();
+        }
+        kept.push(stream);
+    }
+    when_reached.await.unwrap();
+    let mut other = connect_from(3, &server).await;
+    assert!(is_closed(&mut other).await, "there is nobody to make room");
+    for stream in &mut kept[1..] {
+        send(stream, WHO_AND_CLOSE).await;
+        assert!(read_to_end(stream).await.ends_with("nobody"));
+    }
+    let_go.cancel();
+    assert!(read_to_end(&mut kept[0]).await.ends_with("done"));
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_connections_and_of_new_ones() {
     let limits = Limits {
-        connections_max: 1,
+        connections_per_address_max: 2,
         ..Limits::default()
     };
     let server = start(Transport::Plain, who(), limits).await;
-    let first = TcpStream::connect(server.address).await.unwrap();
-    let mut second = TcpStream::connect(server.address).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(
-        &mut second,
-        b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    let mut held = vec![
+        connect_from(2, &server).await,
+        connect_from(2, &server).await,
+    ];
+    for _ in 0..3 {
+        assert!(is_closed(&mut connect_from(2, &server).await).await);
+    }
+    let mut other = connect_from(3, &server).await;
+    send(&mut other, WHO_AND_CLOSE).await;
+    assert!(read_to_end(&mut other).await.ends_with("nobody"));
+    for stream in &mut held {
+        send(stream, WHO_AND_CLOSE).await;
+        assert!(read_to_end(stream).await.ends_with("nobody"));
+    }
+    let limits = Limits {
+        accepts_per_address_per_s: 1,
+        ..Limits::default()
+    };
+    let server = start(Transport::Plain, who(), limits).await;
+    let mut closed = 0;
+    for _ in 0..50 {
+        let mut stream = connect_from(2, &server).await;
+        // One that is already closed may take the request or not.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, WHO_AND_CLOSE.as_bytes()).await;
+        closed += usize::from(is_closed(&mut stream).await);
+    }
+    assert!(closed > 0, "none of 50 was too fast");
+    let mut other = connect_from(3, &server).await;
+    send(&mut other, WHO_AND_CLOSE).await;
+    assert!(read_to_end(&mut other).await.ends_with("nobody"));
+}
+
+#[tokio::test]
+async fn a_head_of_more_than_sixteen_kib_is_refused_by_both_protocols() {
+    let fleet = Fleet::new();
+    for alpn in [H1, H2] {
+        let server = start(tls_transport(&fleet), who(), Limits::default()).await;
+        for (length, expected) in [(12_000, 200), (17_000, 431), (60_000, 431)] {
+            let stream = TlsConnector::from(fleet.client(None, alpn))
+                .connect(
+                    "localhost".try_into().unwrap(),
+                    TcpStream::connect(server.address).await.unwrap(),
+                )
+                .await
+                .unwrap();
+            let request = hyper::Request::get("https://localhost/who")
+                .header("host", "localhost")
+                .header("x-noise", "n".repeat(length))
+                .body(Empty::<bytes::Bytes>::new())
+                .unwrap();
+            let io = TokioIo::new(stream);
+            let status = if alpn == H2 {
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                        .await
+                        .unwrap();
+                tokio::spawn(connection);
+                sender.send_request(request).await.unwrap().status()
+            } else {
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(io).await.unwrap();
+                tokio::spawn(connection);
+                sender.send_request(request).await.unwrap().status()
+            };
+            assert_eq!(status.as_u16(), expected, "{length} bytes, {alpn:?}");
+        }
+    }
+}
+
+/// Takes bodies, and tells who asks.
+fn uploads() -> Router {
+    who().route(
+        "/upload",
+        axum::routing::post(async |body: axum::body::Bytes| body.len().to_string()),
     )
-    .await
-    .unwrap();
-    drop(first);
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut second, &mut answer)
-        .await
-        .unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("nobody"),
-        "{answer}"
-    );
 }
 
 /// A route that says when it was reached and answers when it is let go.
