@@ -208,7 +208,7 @@ mod tests {
         assert!(!Held::none(&budget, ip(1)).add(10), "over its share");
         assert!(Held::none(&budget, ip(4)).add(10), "room for the next");
         drop(first);
-        assert_eq!(fill(ip(1)).bytes, 370);
+        assert_eq!(fill(ip(1)).bytes, 380);
         drop((second, third));
         let state = budget.state.lock().unwrap();
         assert!(state.bytes == 0 && state.addresses.is_empty());

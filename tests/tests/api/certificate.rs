@@ -8,9 +8,10 @@ use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::serial::Serial;
 use certs::tls::{Validity, client_config, roots_from_pem};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::role::Role;
 use platform::clock::Clock;
 use serde_json::json;
-use tests::{World, eventually};
+use tests::{Api, World, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -135,9 +136,11 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
     let public = PublicCa::new(now - TimeDelta::days(30));
     public.renew_for(now, TimeDelta::days(20));
     let world = public.world().await;
+    let admin =
+        Api::new(&world.url(), public.ca.root_pem()).with_token(&world.token(Role::Admin).await);
     let path = "/admin/alerts?kind=server_certificate_expiring&state=open";
     let alert = eventually("the alert", || async {
-        world.admin().get(path).await.data().get(0).cloned()
+        admin.get(path).await.data().get(0).cloned()
     })
     .await;
     assert_eq!(alert["subject"], "platform");
@@ -147,21 +150,16 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
         "/admin/alerts/{}/acknowledge",
         alert["id"].as_str().unwrap()
     );
-    let _ = world
-        .admin()
-        .post(&acknowledge, &json!({}))
-        .await
-        .expect(200);
+    let _ = admin.post(&acknowledge, &json!({})).await.expect(200);
     world
         .within(|context| async move { platform::service::alert::look(&context, 10).await })
         .await
         .unwrap();
-    assert_eq!(world.admin().get(path).await.data()[0]["id"], alert["id"]);
+    assert_eq!(admin.get(path).await.data()[0]["id"], alert["id"]);
     public.renew_for(now, TimeDelta::days(22));
     world.app().reload_certificate().unwrap();
     eventually("the end of the alert", || async {
-        world
-            .admin()
+        admin
             .get(path)
             .await
             .data()

@@ -1,7 +1,7 @@
 //! Beats by the hour, and beats that are forgotten.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use platform::service::fleet::heartbeat::maintain_partitions;
+use platform::service::partition::{self, Retention};
 use serde_json::{Value, json};
 use tests::http_box::HttpBox;
 use tests::{Credentials, World, books, eventually};
@@ -110,7 +110,16 @@ async fn days_of_beats_are_made_ahead_and_forgotten_when_their_time_is_over() {
     world.later(29 * 86_400);
     // As the job does once an hour, and the platform when it starts.
     world
-        .within(|context| async move { maintain_partitions(&context, 30).await })
+        .within(|context| async move {
+            let days = 30;
+            let retention = Retention {
+                heartbeat_days: days,
+                callback_body_days: days,
+                rejected_callback_days: days,
+                rejected_uplink_days: days,
+            };
+            partition::maintain(&context, retention).await
+        })
         .await
         .unwrap();
     beat(&world, &soundbox, 90, 40).await;
