@@ -16,6 +16,7 @@
 //! bank        a payout partner that is told and asked over HTTP, and calls back
 //! snap        a bank that speaks SNAP BI
 //! bank_api    the bank's own API, which the platform calls for codes
+//! deadlocks   how many there were, as Postgres counts them
 //! books       what is in the database: which tables a step changed, and whether money adds up
 //! server      the platform's executable as a process, for the programs that measure
 //! figures     collected times, and how they are printed
@@ -37,6 +38,7 @@ pub mod conformance;
 pub mod credentials;
 pub mod crowd;
 pub mod database;
+pub mod deadlocks;
 pub mod figures;
 pub mod http_box;
 pub mod line;

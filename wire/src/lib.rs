@@ -10,6 +10,7 @@ pub mod ids;
 pub mod message;
 pub mod rupiah;
 pub mod speech;
+pub mod text;
 pub mod time;
 pub mod topic;
 pub mod words;

@@ -57,8 +57,6 @@ impl CommandStatus {
     }
 }
 
-/// The longest text to be said, in characters.
-const TEXT_CHARS_MAX: usize = 200;
 /// The loudest.
 const VOLUME_MAX: u8 = 10;
 /// The longest code: version 40 holds more, but no box shows that.
@@ -136,14 +134,9 @@ impl CommandType {
             }
             Self::AnnounceText => {
                 let AnnounceText { text } = read(payload)?;
-                let speakable = !text.trim().is_empty()
-                    && text.chars().count() <= TEXT_CHARS_MAX
-                    && !text.chars().any(char::is_control);
-                require(
-                    speakable,
-                    "text",
-                    "1 to 200 characters, none of them a control character",
-                );
+                if let Err(error) = wire::text::SPOKEN.check(&text) {
+                    require(false, "text", &error.to_string());
+                }
             }
             Self::SetVolume => {
                 let SetVolume { volume } = read(payload)?;

@@ -13,6 +13,7 @@ pub mod callback;
 pub mod command;
 pub mod config;
 pub mod credential;
+pub mod delivery;
 pub mod device;
 pub mod fee;
 pub mod health;

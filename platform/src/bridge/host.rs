@@ -18,6 +18,7 @@ use super::share::Shares;
 use super::uplink;
 use crate::service::Context;
 use crate::service::fleet::{observer, session};
+use crate::service::retry::retried;
 
 /// How often the end of a session is tried to be recorded while the database is away.
 const END_TRIES: u32 = 5;
@@ -64,7 +65,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
             expiry_s: connecting.session_expiry_s,
         };
         let _share = self.shares.sessions.take().await;
-        match session::admit(&self.context, &connect).await {
+        match retried(|| session::admit(&self.context, &connect)).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
                 stored: admitted
@@ -89,9 +90,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
             return Ok(());
         }
         let kept = write_subscriptions(session.device_id, &subscriptions);
-        match session::keep_subscriptions(&self.context, session.device_id, session.epoch, &kept)
-            .await
-        {
+        let (device_id, epoch) = (session.device_id, session.epoch);
+        let keep = || session::keep_subscriptions(&self.context, device_id, epoch, &kept);
+        match retried(keep).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unavailable),
             Err(error) => {
@@ -131,7 +132,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
         };
         for _ in 0..END_TRIES {
             let share = self.shares.sessions.take().await;
-            let ended = session::end(&self.context, &ending).await;
+            let ended = retried(|| session::end(&self.context, &ending)).await;
             drop(share);
             match ended {
                 Ok(()) => return,

@@ -2,7 +2,8 @@
 //!
 //! A lane takes whatever has arrived while the batch before was being committed, so it adds no wait
 //! when there is little to do and commits seldom when there is much. Payment acknowledgements have a
-//! lane of their own and never wait behind heartbeats.
+//! lane of their own and never wait behind heartbeats. An uplink that cannot be stored fails alone, and the others of its
+//! batch are stored.
 
 use std::future::Future;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::service::batch::{Outcome, Part, isolate};
 use crate::service::fleet::heartbeat;
 use crate::service::payment::notification;
 use crate::service::{Context, Error};
@@ -22,8 +24,11 @@ const WAITING_MAX: usize = 8192;
 /// How many are stored at once.
 const BATCH_MAX: usize = 1000;
 
-/// The verdict on one uplink.
-type Answer<R> = Result<R, Unavailable>;
+/// What became of one uplink: stored, or impossible to store, with the reason.
+pub(super) type Stored<R> = Result<R, String>;
+
+/// The answer to one uplink.
+type Answer<R> = Result<Stored<R>, Unavailable>;
 
 struct Waiting<T, R> {
     item: T,
@@ -33,7 +38,7 @@ struct Waiting<T, R> {
 /// One lane's entrance.
 pub(super) struct Lane<T, R>(mpsc::Sender<Waiting<T, R>>);
 
-impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
+impl<T: Send + Sync + 'static, R: Send + 'static> Lane<T, R> {
     /// Waits until the item's batch is durable.
     ///
     /// # Errors
@@ -54,7 +59,7 @@ impl<T: Send + 'static, R: Send + 'static> Lane<T, R> {
         stop: &CancellationToken,
     ) -> Self
     where
-        S: Fn(Vec<T>) -> F + Send + 'static,
+        S: Fn(Part<T>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Vec<R>, Error>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
@@ -69,7 +74,7 @@ async fn run<T, R, S, F>(
     mut waiting: mpsc::Receiver<Waiting<T, R>>,
     stop: CancellationToken,
 ) where
-    S: Fn(Vec<T>) -> F,
+    S: Fn(Part<T>) -> F,
     F: Future<Output = Result<Vec<R>, Error>>,
 {
     let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -84,19 +89,15 @@ async fn run<T, R, S, F>(
             .unzip();
         metrics::histogram!("uplink_batch_items", "lane" => name)
             .record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
-        match store(items).await {
-            Ok(results) => answers
-                .into_iter()
-                .zip(results)
-                .for_each(|(answer, result)| {
-                    let _ = answer.send(Ok(result));
-                }),
-            Err(error) => {
-                tracing::warn!(lane = name, %error, "a batch of uplinks could not be stored");
-                answers.into_iter().for_each(|answer| {
-                    let _ = answer.send(Err(Unavailable));
-                });
-            }
+        for (answer, outcome) in answers.into_iter().zip(isolate(items, &store).await) {
+            let _ = answer.send(match outcome {
+                Outcome::Done(result) => Ok(Ok(result)),
+                Outcome::Failed(error) => {
+                    metrics::counter!("uplinks_impossible_total", "lane" => name).increment(1);
+                    Ok(Err(error.to_string()))
+                }
+                Outcome::Unavailable => Err(Unavailable),
+            });
         }
     }
 }
@@ -116,7 +117,7 @@ impl Lanes {
         Self {
             heartbeats: Lane::start(
                 "heartbeat",
-                move |batch: Vec<Beat>| {
+                move |batch: Part<Beat>| {
                     let context = beats.clone();
                     async move {
                         heartbeat::store_batch(&context, &batch).await?;
@@ -128,7 +129,7 @@ impl Lanes {
             ),
             payment_acks: Lane::start(
                 "payment_ack",
-                move |batch: Vec<Ack>| {
+                move |batch: Part<Ack>| {
                     let context = acks.clone();
                     async move {
                         let foreign = notification::acknowledge(&context, &batch).await?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Downlink;
+use domain::alert::AlertSubject;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use wire::Channel;
 use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
+use crate::service::batch::put_aside;
 use crate::service::fleet::{command, config};
 use crate::service::payment::notification;
 use crate::service::{Context, Result};
@@ -117,11 +119,41 @@ impl<C: Carrier> Outbox<C> {
         self.send_commands(devices, true).await
     }
 
+    /// What is due to these boxes. When a row cannot be read, each box is asked about alone, and an alert names the one
+    /// with that row.
+    async fn read<S, F>(
+        &self,
+        devices: &[DeviceId],
+        due: impl Fn(Vec<DeviceId>) -> F,
+    ) -> Result<Vec<S>>
+    where
+        F: Future<Output = Result<Vec<S>>>,
+    {
+        match due(devices.to_vec()).await {
+            Err(error) if error.is_of_the_item() => {}
+            done => return done,
+        }
+        let mut all = Vec::new();
+        for device_id in devices {
+            match due(vec![*device_id]).await {
+                Ok(some) => all.extend(some),
+                Err(error) if error.is_of_the_item() => {
+                    let subject = AlertSubject::Device(*device_id);
+                    put_aside(&self.context, "outbox", subject, &error).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
     async fn send_notifications(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
         let Some(devices) = self.take_live(devices) else {
             return Ok(());
         };
-        let sends = notification::due(&self.context, &devices, all).await?;
+        let due =
+            |some: Vec<DeviceId>| async move { notification::due(&self.context, &some, all).await };
+        let sends = self.read(&devices, due).await?;
         for send in &sends {
             self.carrier.publish(Downlink {
                 device_id: send.device_id,
@@ -138,7 +170,9 @@ impl<C: Carrier> Outbox<C> {
         let Some(devices) = self.take_live(devices) else {
             return Ok(());
         };
-        let sends = command::due(&self.context, &devices, all).await?;
+        let due =
+            |some: Vec<DeviceId>| async move { command::due(&self.context, &some, all).await };
+        let sends = self.read(&devices, due).await?;
         for send in &sends {
             self.carrier.publish(Downlink {
                 device_id: send.device_id,
@@ -156,7 +190,8 @@ impl<C: Carrier> Outbox<C> {
             return Ok(());
         };
         let ordered = self.configs.lock().await;
-        let pushes = config::due(&self.context, &devices, all).await?;
+        let due = |some: Vec<DeviceId>| async move { config::due(&self.context, &some, all).await };
+        let pushes = self.read(&devices, due).await?;
         for push in &pushes {
             self.carrier.publish(Downlink {
                 device_id: push.device_id,

@@ -16,6 +16,7 @@ use super::lane::Lanes;
 use crate::service::fleet::{command, config, device, heartbeat};
 use crate::service::payment::dynamic_qr::{self, Created, DynamicQr};
 use crate::service::payment::notification;
+use crate::service::retry::retried;
 use crate::service::{Actor, Context, Error};
 
 pub(super) async fn take<C: Carrier>(
@@ -34,43 +35,61 @@ pub(super) async fn take<C: Carrier>(
     }
     match message {
         UplinkMessage::Heartbeat(beat) => {
-            lanes
-                .heartbeats
-                .store(heartbeat::beat(context.clock().now(), device_id, beat))
-                .await
-        }
-        UplinkMessage::PaymentAck(ack) => {
-            if lanes
-                .payment_acks
-                .store(notification::ack(device_id, ack))
-                .await?
-            {
-                Ok(())
-            } else {
-                reject(context, &uplink, "no such announcement to this device").await
+            let beat = heartbeat::beat(context.clock().now(), device_id, beat);
+            match lanes.heartbeats.store(beat).await? {
+                Ok(()) => Ok(()),
+                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
             }
         }
-        UplinkMessage::Status(status) => tell_time(context, carrier, device_id, status)
-            .await
-            .map_err(unavailable),
+        UplinkMessage::PaymentAck(ack) => {
+            let ack = notification::ack(device_id, ack);
+            match lanes.payment_acks.store(ack).await? {
+                Ok(true) => Ok(()),
+                Ok(false) => reject(context, &uplink, "no such announcement to this device").await,
+                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
+            }
+        }
+        UplinkMessage::Status(status) => {
+            match tell_time(context, carrier, device_id, status).await {
+                Ok(()) => Ok(()),
+                Err(error) => cannot(context, &uplink, error).await,
+            }
+        }
         UplinkMessage::DynamicQrRequest(request) => {
-            answer_qr(context, carrier, device_id, request).await
+            match answer_qr(context, carrier, device_id, request).await {
+                Ok(()) => Ok(()),
+                Err(error) => cannot(context, &uplink, error).await,
+            }
         }
         UplinkMessage::ConfigAck(ack) => {
-            match config::acknowledge(context, device_id, &ack).await {
+            match retried(|| config::acknowledge(context, device_id, &ack)).await {
                 Ok(true) => Ok(()),
                 Ok(false) => reject(context, &uplink, "no such version was pushed").await,
-                Err(error) => Err(unavailable(error)),
+                Err(error) => cannot(context, &uplink, error).await,
             }
         }
         UplinkMessage::CommandAck(ack) => {
-            match command::acknowledge(context, device_id, &ack).await {
+            match retried(|| command::acknowledge(context, device_id, &ack)).await {
                 Ok(Some(_)) => Ok(()),
                 Ok(None) => reject(context, &uplink, "no such command was sent").await,
-                Err(error) => Err(unavailable(error)),
+                Err(error) => cannot(context, &uplink, error).await,
             }
         }
     }
+}
+
+/// An uplink that cannot be taken: kept as rejected when that is its own fault, so that it does not come back for ever.
+async fn cannot(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
+    if error.is_of_the_item() {
+        reject(context, uplink, &impossible(&error.to_string())).await
+    } else {
+        Err(unavailable(error))
+    }
+}
+
+/// The reason that is kept with an uplink that reads and cannot be stored.
+fn impossible(problem: &str) -> String {
+    format!("it cannot be stored: {problem}")
 }
 
 async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), Unavailable> {
@@ -108,8 +127,8 @@ async fn answer_qr<C: Carrier>(
     carrier: &C,
     device_id: DeviceId,
     request: DynamicQrRequest,
-) -> Result<(), Unavailable> {
-    let outcome = match create_qr(context, device_id, &request).await {
+) -> Result<(), Error> {
+    let outcome = match retried(|| create_qr(context, device_id, &request)).await {
         Ok(code) => QrOutcome::Ready {
             transaction_id: code.transaction_id,
             amount: code.amount,
@@ -117,20 +136,17 @@ async fn answer_qr<C: Carrier>(
             qr_payload: code.qr_payload,
             expires_at: code.expires_at,
         },
-        Err(error @ (Error::Database(_) | Error::Internal(_))) => return Err(unavailable(error)),
-        Err(error) => QrOutcome::Refused(ErrorBody {
-            code: error.code().as_str().to_owned(),
-            message: error.to_string(),
-        }),
+        Err(error @ (Error::Database(_) | Error::Contended(_) | Error::Internal(_))) => {
+            return Err(error);
+        }
+        Err(error) => QrOutcome::Refused(ErrorBody::new(error.code().as_str(), &error.to_string())),
     };
     let message = DownlinkMessage::DynamicQrResponse(DynamicQrResponse {
         correlation_id: request.request_id,
         outcome,
     });
-    let encoding = device::payload_encoding(context, device_id)
-        .await
-        .map_err(unavailable)?;
-    publish(context, carrier, device_id, &message, encoding).map_err(unavailable)
+    let encoding = device::payload_encoding(context, device_id).await?;
+    publish(context, carrier, device_id, &message, encoding)
 }
 
 async fn create_qr(

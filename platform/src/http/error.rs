@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::request;
 use crate::service::Error;
 pub use crate::service::ErrorCode;
+use crate::service::retry::is_conflict;
 use crate::store::outage::Outage;
 
 /// How long a client should wait for a database that is away, in seconds.
@@ -28,7 +29,13 @@ pub struct ApiError {
     outage: Option<Outage>,
     /// For the log alone.
     context: Option<anyhow::Error>,
+    /// The transaction was undone because another one was in its way: the request can be done again.
+    conflict: bool,
 }
+
+/// Marks an answer to a request whose transaction was undone because another one was in its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conflict;
 
 impl ApiError {
     /// An error with a message for the client's developer.
@@ -40,6 +47,7 @@ impl ApiError {
             retry_after_s: None,
             outage: None,
             context: None,
+            conflict: false,
         }
     }
 
@@ -106,6 +114,12 @@ impl From<Error> for ApiError {
                 ..
             } => plain.retry_after(seconds),
             Error::Database(error) => error.into(),
+            Error::Contended(error) => {
+                // It was tried often enough.
+                let mut busy = Self::from(error);
+                busy.conflict = false;
+                busy
+            }
             Error::Internal(error) => match outage {
                 Some(outage) => {
                     let mut refused = Self::unavailable(outage.to_string(), Some(error));
@@ -130,10 +144,12 @@ impl From<sqlx::Error> for ApiError {
             changed.context = Some(error.into());
             return changed;
         }
+        let conflict = is_conflict(&error);
         match Outage::of(&error) {
             Some(outage) => {
                 let mut refused = Self::unavailable(outage.to_string(), Some(error.into()));
                 refused.outage = Some(outage);
+                refused.conflict = conflict;
                 refused
             }
             None => Self::internal(error),
@@ -162,6 +178,9 @@ impl IntoResponse for ApiError {
             axum::Json(body),
         )
             .into_response();
+        if self.conflict {
+            response.extensions_mut().insert(Conflict);
+        }
         if let Some(seconds) = self.retry_after_s {
             response
                 .headers_mut()

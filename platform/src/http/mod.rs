@@ -29,6 +29,7 @@ mod qr_image;
 pub mod query;
 pub mod rate;
 mod request;
+mod rerun;
 pub mod routes;
 mod seed;
 mod shop;
@@ -107,6 +108,10 @@ fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(
+            limits.body_bytes_max,
+            rerun::rerun,
+        ))
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(Extension(bodies))
         .layer(middleware::from_fn_with_state(limits.request, limit_time))

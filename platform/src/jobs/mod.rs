@@ -15,6 +15,7 @@ use crate::service::money::{payout, settlement_run};
 use crate::service::partition::{self, Retention};
 use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
+use crate::service::retry::retried;
 use crate::service::{Context, Result, alert, housekeeping};
 
 /// How many rows one step of a job changes.
@@ -163,7 +164,7 @@ impl Job {
             // Whatever is cut off here is undone by the database and done again at the next start.
             let worked = tokio::select! {
                 () = self.stop.cancelled() => return,
-                worked = work(self.context.clone()) => worked,
+                worked = retried(|| work(self.context.clone())) => worked,
             };
             if let Err(error) = worked {
                 if let Some(outage) = error.outage() {

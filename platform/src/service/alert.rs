@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::ids::{AlertId, DeviceId, MerchantId};
 
+use crate::service::retry::retried;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::alert::{Alert, Filter};
 use crate::store::{self, Page};
@@ -17,20 +18,30 @@ use crate::store::{self, Page};
 /// # Errors
 /// The database's; the next look goes on.
 pub async fn look(context: &Context, limit: i64) -> Result<()> {
-    let policy = context.settings().health;
+    let mut outcome = Ok(());
     for kind in AlertKind::ALL.iter().copied() {
-        let now = context.clock().now();
-        let mut conn = context.pool().acquire().await?;
-        let closed = store::fleet::health::close(&mut conn, kind, &policy, now).await?;
-        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(closed);
-        if !kind.is_searched_for() {
-            continue;
+        // One kind that cannot be looked for does not keep the others from being found.
+        if let Err(error) = retried(|| look_for(context, kind, limit)).await {
+            tracing::warn!(kind = kind.as_str(), %error, "alerts of a kind could not be looked for");
+            outcome = Err(error);
         }
-        let findings = store::fleet::health::find(&mut conn, kind, &policy, now, limit).await?;
-        let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
-        let opened = store::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
-        metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
     }
+    outcome
+}
+
+async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> {
+    let policy = context.settings().health;
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    let closed = store::fleet::health::close(&mut conn, kind, &policy, now).await?;
+    metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(closed);
+    if !kind.is_searched_for() {
+        return Ok(());
+    }
+    let findings = store::fleet::health::find(&mut conn, kind, &policy, now, limit).await?;
+    let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
+    let opened = store::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
+    metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
     Ok(())
 }
 

@@ -139,6 +139,9 @@ pub enum Error {
     /// The database's.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    /// Other transactions got in the way each time that it was tried; it may be tried again.
+    #[error("the database is busy")]
+    Contended(#[source] sqlx::Error),
     /// A bug or a broken installation; the text is for the log only.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
@@ -171,6 +174,7 @@ impl Error {
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::Malformed(_) => ErrorCode::MalformedRequest,
+            Self::Contended(_) => ErrorCode::Unavailable,
             Self::Database(_) | Self::Internal(_) => match self.outage() {
                 Some(_) => ErrorCode::Unavailable,
                 None => ErrorCode::Internal,
@@ -181,12 +185,38 @@ impl Error {
     /// Why the database could not serve, when that is what happened.
     pub fn outage(&self) -> Option<Outage> {
         match self {
-            Self::Database(error) => Outage::of(error),
+            Self::Database(error) | Self::Contended(error) => Outage::of(error),
             Self::Internal(error) => error
                 .chain()
                 .find_map(|cause| cause.downcast_ref::<sqlx::Error>())
                 .and_then(Outage::of),
             _ => None,
+        }
+    }
+
+    /// Whether this is the fault of what was to be done, and not of a database that is away, busy or broken: it would
+    /// fail again.
+    pub(crate) fn is_of_the_item(&self) -> bool {
+        let error = match self {
+            Self::Database(error) => error,
+            Self::Contended(_) => return false,
+            other => return other.outage().is_none(),
+        };
+        match error {
+            sqlx::Error::Database(error) => match error.code() {
+                // Also said of a row that no partition is for, which no row can help; then no constraint is named.
+                Some(code) if code == "23514" => error.constraint().is_some(),
+                // Data exceptions, constraints, what triggers raise, limits of a row or an index.
+                Some(code) => ["21", "22", "23", "P0", "54"]
+                    .iter()
+                    .any(|class| code.starts_with(class)),
+                None => false,
+            },
+            sqlx::Error::Encode(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::RowNotFound => true,
+            _ => false,
         }
     }
 

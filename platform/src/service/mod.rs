@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod availability;
+pub mod batch;
 pub mod code;
 pub mod context;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod partition;
 pub mod payment;
 pub mod people;
 pub mod rate_limit;
+pub mod retry;
 pub mod secret;
 pub mod seed;
 pub mod shop;
@@ -29,21 +31,31 @@ pub use error::{Error, Noun, Result};
 pub use unit::{Actor, Begin, IdempotencyKey, Reply, Unit};
 
 use domain::validation::FieldError;
+use wire::text::TextLimit;
 
 /// Collects the complaints about an input.
 #[derive(Debug, Default)]
 pub(crate) struct Checks(Vec<FieldError>);
 
 impl Checks {
-    /// 1 to `len_max` characters, none of them a control character.
+    /// 1 to `len_max` characters that show something.
     pub(crate) fn text(&mut self, field: &str, value: &str, len_max: usize) {
+        self.text_within(field, value, TextLimit::chars(len_max));
+    }
+
+    /// A name that boxes are told: what is taken here fits into the message. Blanks around it go.
+    pub(crate) fn name(&mut self, field: &str, value: &mut String) {
+        if value.trim().len() != value.len() {
+            *value = value.trim().to_owned();
+        }
+        self.text_within(field, value, wire::text::NAME);
+    }
+
+    fn text_within(&mut self, field: &str, value: &str, limit: TextLimit) {
         if value.trim().is_empty() {
             self.refuse(field, "is required");
-        } else if value.chars().count() > len_max || value.chars().any(char::is_control) {
-            self.refuse(
-                field,
-                format!("at most {len_max} characters, none of them a control character"),
-            );
+        } else if let Err(error) = limit.check(value) {
+            self.refuse(field, error.to_string());
         }
     }
 

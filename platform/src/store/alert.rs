@@ -115,6 +115,7 @@ pub async fn open(
          SELECT id, subject, device_id, device_id, $6, since, details, $7
          FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::jsonb[])
              AS f (id, subject, device_id, since, details)
+         ORDER BY subject
          ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
         ids,
         &subjects,

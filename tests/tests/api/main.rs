@@ -14,4 +14,5 @@ mod openapi;
 mod race;
 mod rate;
 mod route;
+mod text;
 mod user;

@@ -1,8 +1,10 @@
 //! Where a box stands decides what it hears.
 
+use futures_util::future::join_all;
 use serde_json::json;
+use tests::acquirer::reference;
 use tests::credentials::bind;
-use tests::{Credentials, Shop, Soundbox, World, books};
+use tests::{Credentials, Shop, Soundbox, World, books, deadlocks};
 
 #[tokio::test]
 async fn a_rebind_never_leaks() {
@@ -125,4 +127,35 @@ async fn a_bind_to_the_same_till_changes_nothing() {
     let after = bind(&world, credentials.device_id, shop.till().id).await;
     assert_eq!(before["binding"]["binding_id"], json!(after));
     assert_eq!(credentials.view(&world).await["binding"], before["binding"]);
+}
+
+#[tokio::test]
+async fn a_rebind_and_the_payments_of_its_terminal_never_deadlock() {
+    let mut world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 2).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let path = format!("/admin/devices/{}/bind", credentials.device_id);
+    let (admin, acquirer) = (world.admin(), world.acquirer());
+    for round in 1..=12 {
+        let now = world.clock.now();
+        let payments = (0..8).map(|number| {
+            let reference = reference();
+            let body = json!({
+                "event_id": reference, "nmid": shop.nmid, "terminal_label": shop.terminals[number % 2].label,
+                "partner_reference": reference, "amount": 1_000, "currency": "IDR", "status": "success", "paid_at": now,
+            });
+            let acquirer = &acquirer;
+            async move { acquirer.tell(&body).await }
+        });
+        let place = json!({ "terminal_id": shop.terminals[round % 2].id });
+        let (answers, bound) = tokio::join!(join_all(payments), admin.post(&path, &place));
+        let _ = bound.expect(200);
+        for answer in answers {
+            let _ = answer.expect(200);
+        }
+    }
+    let paid = "SELECT count(*) FROM transactions WHERE status = 'paid'";
+    assert_eq!(books::count(&world.pool, paid).await, 12 * 8);
+    world.stop().await;
+    assert_eq!(deadlocks::of_all_who_left(&world.pool).await, 0);
 }

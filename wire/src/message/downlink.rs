@@ -67,6 +67,9 @@ pub struct PaymentSuccess {
     pub speech: Speech,
 }
 
+/// The longest `error.message`, bytes.
+const ERROR_MESSAGE_LEN_MAX: usize = 512;
+
 /// An error that a box can show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
@@ -74,6 +77,24 @@ pub struct ErrorBody {
     pub code: String,
     /// For people.
     pub message: String,
+}
+
+impl ErrorBody {
+    /// An error whose message fits its limit: control characters become blanks, and what is too long is cut.
+    pub fn new(code: impl Into<String>, message: &str) -> Self {
+        let mut fitting = String::with_capacity(message.len().min(ERROR_MESSAGE_LEN_MAX));
+        for c in message.chars() {
+            let c = if c.is_control() { ' ' } else { c };
+            if fitting.len() + c.len_utf8() > ERROR_MESSAGE_LEN_MAX {
+                break;
+            }
+            fitting.push(c);
+        }
+        Self {
+            code: code.into(),
+            message: fitting,
+        }
+    }
 }
 
 /// The answer to a [`DynamicQrRequest`](super::DynamicQrRequest).
@@ -306,7 +327,7 @@ impl DownlinkMessage {
     fn validate(&self) -> Result<(), FieldError> {
         match self {
             Self::PaymentSuccess(message) => {
-                limits::text("merchant_name", &message.merchant_name, 256)?;
+                limits::shown("merchant_name", &message.merchant_name, crate::text::NAME)?;
                 limits::name("speech.language", &message.speech.language, 16)?;
                 limits::name("speech.text", &message.speech.text, 512)?;
                 limits::name("speech.delayed_text", &message.speech.delayed_text, 512)
@@ -322,7 +343,7 @@ impl DownlinkMessage {
                     }
                     QrOutcome::Refused(error) => {
                         limits::name("error.code", &error.code, 64)?;
-                        limits::text("error.message", &error.message, 512)
+                        limits::text("error.message", &error.message, ERROR_MESSAGE_LEN_MAX)
                     }
                 }
             }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text::TextLimit;
+
 /// A field that breaks its limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -43,6 +45,13 @@ pub(super) fn name(field: &'static str, value: &str, len_max: usize) -> Result<(
     } else {
         text(field, value, len_max)
     }
+}
+
+/// A text that people see on a box.
+pub(super) fn shown(field: &'static str, value: &str, limit: TextLimit) -> Result<(), FieldError> {
+    limit
+        .check(value)
+        .or_else(|error| err(field, error.to_string()))
 }
 
 /// [`text`], if there is one.

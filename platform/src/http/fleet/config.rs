@@ -225,7 +225,7 @@ async fn patch_layer(
 
 #[derive(Deserialize, IntoParams)]
 struct DriftQuery {
-    /// `pending` or `rejected`.
+    /// `pending`, `rejected` or `failed`.
     status: Option<String>,
     merchant_id: Option<MerchantId>,
 }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::AlertSubject;
 use domain::command::{CommandStatus, CommandType};
 use domain::device::DeviceStatus;
 use serde::Deserialize;
@@ -14,7 +15,9 @@ use wire::ids::{CommandId, DeviceId};
 use wire::message::{self, CommandAck};
 use wire::{DownlinkMessage, Encoding};
 
+use crate::service::batch::{Part, finish, isolate, sweep};
 use crate::service::fleet::device;
+use crate::service::fleet::undeliverable::{Message, seal_each};
 use crate::service::signal::Signal;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::fleet::command::{Command, Due, End, Filter};
@@ -251,7 +254,7 @@ pub struct Send {
 }
 
 /// What these boxes are ordered now, oldest first for each, signed and ready. `all`: also what is not due again yet,
-/// because the box has just become reachable.
+/// because the box has just become reachable. What cannot be sealed is ended and left out.
 ///
 /// # Errors
 /// The database's.
@@ -274,32 +277,29 @@ pub(super) async fn due_as(
     let mut conn = context.pool().acquire().await?;
     let due = store::fleet::command::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
     drop(conn);
-    due.into_iter()
-        .map(|due| seal(context, due, encoding, now))
-        .collect()
+    let name = |due: &Due| (due.device_id, Message::Command(due.id));
+    let seal = |due: &Due| seal(context, due, encoding, now);
+    Ok(seal_each(context, due, name, seal).await)
 }
 
 fn seal(
     context: &Context,
-    due: Due,
+    due: &Due,
     encoding: Option<Encoding>,
     now: DateTime<Utc>,
-) -> Result<Send> {
+) -> anyhow::Result<Send> {
     let encoding = match encoding {
         Some(encoding) => encoding,
-        None => due.payload_encoding.parse().map_err(anyhow::Error::from)?,
+        None => due.payload_encoding.parse()?,
     };
     let message = DownlinkMessage::Command(message::Command {
         command_id: due.id,
-        kind: due.kind,
-        payload: due.payload,
+        kind: due.kind.clone(),
+        payload: due.payload.clone(),
         issued_at: due.created_at,
         expires_at: due.expires_at,
     });
-    let payload = context
-        .signer()
-        .seal(&message, due.device_id, encoding)
-        .map_err(anyhow::Error::from)?;
+    let payload = context.signer().seal(&message, due.device_id, encoding)?;
     let left = (due.expires_at - now).num_seconds().max(1);
     Ok(Send {
         device_id: due.device_id,
@@ -319,15 +319,20 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
         return Ok(());
     }
     let now = context.clock().now();
-    let ids: Vec<CommandId> = sends.iter().map(|send| send.id).collect();
     let resend = context.settings().resend;
-    let next: Vec<DateTime<Utc>> = sends
+    let marks: Vec<(CommandId, DateTime<Utc>)> = sends
         .iter()
-        .map(|send| now + resend.wait_after(send.attempts.unsigned_abs() + 1))
+        .map(|send| {
+            let next = now + resend.wait_after(send.attempts.unsigned_abs() + 1);
+            (send.id, next)
+        })
         .collect();
-    let mut conn = context.pool().acquire().await?;
-    store::fleet::command::mark_sent(&mut conn, &ids, &next, now).await?;
-    Ok(())
+    let mark = |part: Part<(CommandId, DateTime<Utc>)>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::fleet::command::mark_sent(&mut conn, &part, now).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(marks, mark).await)
 }
 
 /// Connected boxes to which an order is to be sent again.
@@ -345,6 +350,17 @@ pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<Devic
 /// The database's.
 pub async fn end_overdue(context: &Context, limit: i64) -> Result<u64> {
     let now = context.clock().now();
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::command::end_overdue(&mut conn, now - LATE_ACK, now, limit).await?)
+    let end = |only: Option<Part<(CommandId, DeviceId)>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only: Option<Vec<CommandId>> =
+            only.map(|some| some.iter().map(|(id, _)| *id).collect());
+        let (before, only) = (now - LATE_ACK, only.as_deref());
+        Ok(store::fleet::command::end_overdue(&mut conn, before, now, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::fleet::command::overdue(&mut conn, now - LATE_ACK, limit).await?)
+    };
+    let subject = |(_, device_id)| AlertSubject::Device(device_id);
+    sweep(context, "end_overdue_commands", subject, end, find).await
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::config::{Difference, Settings};
+use domain::delivery::UndeliverableReason;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -11,9 +12,11 @@ use wire::ids::{BindingId, DeviceId};
 use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
 use wire::{DownlinkMessage, Encoding};
 
+use crate::service::batch::{Part, finish, isolate};
+use crate::service::fleet::undeliverable::{self, Message, Undeliverable, seal_each};
 use crate::service::signal::Signal;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
-use crate::store::fleet::config::Drift;
+use crate::store::fleet::config::{Desired, Drift, Due};
 use crate::store::{self, Page, Scope};
 
 /// A configuration that is to be pushed now.
@@ -29,7 +32,7 @@ pub struct Push {
 }
 
 /// What these boxes have not acknowledged, signed and ready. `all`: also what is not due again yet,
-/// because the box has just connected.
+/// because the box has just connected. What cannot be sealed is ended and left out.
 ///
 /// # Errors
 /// The database's.
@@ -40,27 +43,30 @@ pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<V
     } else {
         context.clock().now()
     };
-    let mut pushes = Vec::new();
-    for due in store::fleet::config::due(&mut conn, devices, due_by).await? {
-        let desired = due.desired;
-        let encoding: Encoding = due.payload_encoding.parse().map_err(anyhow::Error::from)?;
-        let message = DownlinkMessage::ConfigPush(ConfigPush {
-            version: desired.version,
-            binding_id: desired.binding_id,
-            config: desired.config,
-        });
-        let payload = context
-            .signer()
-            .seal(&message, desired.device_id, encoding)
-            .map_err(anyhow::Error::from)?;
-        pushes.push(Push {
-            device_id: desired.device_id,
-            version: desired.version,
-            payload: payload.into(),
+    let due = store::fleet::config::due(&mut conn, devices, due_by, all).await?;
+    drop(conn);
+    let name = |due: &Due| (due.desired.device_id, Message::Config(due.desired.version));
+    let push = |due: &Due| {
+        let encoding: Encoding = due.payload_encoding.parse()?;
+        Ok(Push {
+            device_id: due.desired.device_id,
+            version: due.desired.version,
+            payload: seal(context, &due.desired, encoding)?.into(),
             attempts: due.attempts,
-        });
-    }
-    Ok(pushes)
+        })
+    };
+    Ok(seal_each(context, due, name, push).await)
+}
+
+fn seal(context: &Context, desired: &Desired, encoding: Encoding) -> anyhow::Result<Vec<u8>> {
+    let message = DownlinkMessage::ConfigPush(ConfigPush {
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config.clone(),
+    });
+    Ok(context
+        .signer()
+        .seal(&message, desired.device_id, encoding)?)
 }
 
 /// Notes that configurations were handed to the wire.
@@ -84,9 +90,12 @@ pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
                     .wait_after(push.attempts.unsigned_abs() + 1),
         })
         .collect();
-    let mut conn = context.pool().acquire().await?;
-    store::fleet::config::mark_sent(&mut conn, &sent).await?;
-    Ok(())
+    let mark = |part: Part<store::fleet::config::Sent>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::fleet::config::mark_sent(&mut conn, &part).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(sent, mark).await)
 }
 
 /// Connected boxes to which a configuration is to be pushed again.
@@ -151,18 +160,25 @@ pub struct Status {
 /// The configuration that a box should have.
 ///
 /// # Errors
-/// [`Noun::Device`] not found.
+/// [`Noun::Device`] not found; [`Error::InvalidState`] for one that cannot be sent.
 pub async fn current(context: &Context, device_id: DeviceId) -> Result<Current> {
     let desired = desired(context, device_id).await?;
-    let message = DownlinkMessage::ConfigPush(ConfigPush {
-        version: desired.version,
-        binding_id: desired.binding_id,
-        config: desired.config.clone(),
-    });
-    let sealed = context
-        .signer()
-        .seal(&message, device_id, Encoding::Json)
-        .map_err(anyhow::Error::from)?;
+    let sealed = match seal(context, &desired, Encoding::Json) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            let one = Undeliverable {
+                device_id,
+                message: Message::Config(desired.version),
+                reason: UndeliverableReason::Unsendable,
+                problem: error.to_string(),
+            };
+            undeliverable::fail(context, &one).await?;
+            return Err(Error::InvalidState {
+                current: "failed".into(),
+                message: "this version of the configuration cannot be sent".into(),
+            });
+        }
+    };
     Ok(Current {
         version: desired.version,
         binding_id: desired.binding_id,
@@ -186,8 +202,8 @@ pub async fn acknowledge_one(
     status(context, device_id).await
 }
 
-impl From<store::fleet::config::Desired> for Status {
-    fn from(desired: store::fleet::config::Desired) -> Self {
+impl From<Desired> for Status {
+    fn from(desired: Desired) -> Self {
         Self {
             version: desired.version,
             applied_version: desired.applied_version,
@@ -197,7 +213,7 @@ impl From<store::fleet::config::Desired> for Status {
     }
 }
 
-async fn desired(context: &Context, device_id: DeviceId) -> Result<store::fleet::config::Desired> {
+async fn desired(context: &Context, device_id: DeviceId) -> Result<Desired> {
     let mut conn = context.pool().acquire().await?;
     store::fleet::config::find(&mut conn, device_id)
         .await?
@@ -329,7 +345,7 @@ pub struct View {
     pub config: Value,
     /// Where that comes from.
     pub layers: Layers,
-    /// `applied`, `pending`, or `rejected` by the box.
+    /// `applied`, `pending`, `rejected` by the box, or `failed`: it cannot be sent.
     pub status: &'static str,
     /// What it last said it applied.
     pub reported: Option<Reported>,
@@ -339,6 +355,8 @@ pub struct View {
     pub rejected_version: Option<i64>,
     /// Why not.
     pub rejected_reason: Option<String>,
+    /// Why the version could not be sent, when it is `failed`.
+    pub failed_reason: Option<String>,
     /// When it last became something else.
     pub updated_at: DateTime<Utc>,
     /// When the box last answered to a version.
@@ -378,6 +396,8 @@ async fn view_on(
         "applied"
     } else if desired.rejected_version == Some(desired.version) {
         "rejected"
+    } else if desired.failed_version == Some(desired.version) {
+        "failed"
     } else {
         "pending"
     };
@@ -398,6 +418,7 @@ async fn view_on(
         diff,
         rejected_version: desired.rejected_version,
         rejected_reason: desired.rejected_reason,
+        failed_reason: desired.failed_reason.filter(|_| status == "failed"),
         updated_at: desired.updated_at,
         acked_at: desired.acked_at,
     })
@@ -465,8 +486,11 @@ pub async fn drift(
     status: Option<&str>,
     page: Page,
 ) -> Result<Vec<Drift>> {
-    if status.is_some_and(|status| !matches!(status, "pending" | "rejected")) {
-        return Err(Error::field("status", "expected pending or rejected"));
+    if status.is_some_and(|status| !matches!(status, "pending" | "rejected" | "failed")) {
+        return Err(Error::field(
+            "status",
+            "expected pending, rejected or failed",
+        ));
     }
     let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::config::drift(&mut conn, scope, status, page).await?)

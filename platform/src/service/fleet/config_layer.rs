@@ -4,14 +4,17 @@
 //! another one by it gets a new version, which is pushed.
 
 use chrono::{DateTime, Utc};
+use domain::alert::AlertSubject;
 use domain::config::LayerKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wire::ids::{MerchantId, OutletId};
+use wire::ids::{DeviceId, MerchantId, OutletId};
 
+use crate::service::batch::{failed_item, put_aside};
 use crate::service::fleet::config::{self, Patch};
+use crate::service::retry::retried;
 use crate::service::{Actor, Checks, Context, Error, Noun, Result, Unit};
 use crate::store;
 use crate::store::fleet::config_layer::Layer;
@@ -19,6 +22,8 @@ use crate::store::fleet::config_layer::Layer;
 /// How many boxes one transaction carries a change to, and how many such there are in one go.
 const BATCH_MAX: usize = 500;
 const BATCHES_MAX: usize = 20;
+/// How alerts name the job.
+const JOB: &str = "spread_config_layers";
 
 /// Whose layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,25 +145,89 @@ pub async fn patch(unit: &mut Unit, owner: Owner, patch: &Patch) -> Result<View>
     Ok(Some(after).into())
 }
 
-/// Carries changed layers to their boxes, a bounded number of batches. What is left is found again.
+/// Carries changed layers to their boxes, a bounded number of batches. What is left is found again. A box whose
+/// configuration cannot be put together, and a layer that cannot be carried on, get an alert and stop no other.
 ///
 /// # Errors
 /// The database's.
 pub async fn spread(context: &Context) -> Result<()> {
+    let mut after = None;
     for _ in 0..BATCHES_MAX {
-        let mut unit = context.begin(Actor::system()).await?;
-        let Some(spreading) = store::fleet::config_layer::lock_spreading(unit.conn()).await? else {
+        let layer = {
+            let mut conn = context.pool().acquire().await?;
+            store::fleet::config_layer::next_spreading(&mut conn, after.as_ref()).await?
+        };
+        let Some(layer) = layer else {
             return Ok(());
         };
-        let limit = i64::try_from(BATCH_MAX).map_err(anyhow::Error::from)?;
-        let devices = store::fleet::config_layer::devices(unit.conn(), &spreading, limit).await?;
+        let carried = match retried(|| carry(context, &layer, false)).await {
+            Err(error) if error.is_of_the_item() => retried(|| carry(context, &layer, true)).await,
+            carried => carried,
+        };
+        match carried {
+            // Another process has it in hand, or it has just been carried everywhere.
+            Ok(false) => after = Some(layer),
+            Ok(true) => {}
+            Err(error) if error.is_of_the_item() => {
+                put_aside(context, JOB, subject(&layer), &error).await;
+                after = Some(layer);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whom an alert about a layer is about.
+fn subject((kind, owner_id): &(String, Uuid)) -> AlertSubject {
+    match kind.parse() {
+        Ok(LayerKind::Merchant) => AlertSubject::Merchant(MerchantId::from_uuid(*owner_id)),
+        Ok(LayerKind::Outlet) => AlertSubject::Outlet(OutletId::from_uuid(*owner_id)),
+        Ok(LayerKind::Fleet) | Err(_) => AlertSubject::Platform,
+    }
+}
+
+/// Carries a layer's change to the next batch of its boxes, in one transaction; `one_by_one`, because one of them fails.
+/// `false`: there was nothing to do.
+async fn carry(
+    context: &Context,
+    (kind, owner_id): &(String, Uuid),
+    one_by_one: bool,
+) -> Result<bool> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let locked = store::fleet::config_layer::lock_spreading(unit.conn(), kind, *owner_id).await?;
+    let Some(spreading) = locked else {
+        return Ok(false);
+    };
+    let limit = i64::try_from(BATCH_MAX).map_err(anyhow::Error::from)?;
+    let devices = store::fleet::config_layer::devices(unit.conn(), &spreading, limit).await?;
+    if one_by_one {
+        refresh_each(&mut unit, &devices).await?;
+    } else {
         config::refresh(&mut unit, &devices).await?;
-        let after = devices
-            .last()
-            .copied()
-            .filter(|_| devices.len() == BATCH_MAX);
-        store::fleet::config_layer::set_spread(unit.conn(), &spreading, after).await?;
-        unit.commit().await?;
+    }
+    let after = devices
+        .last()
+        .copied()
+        .filter(|_| devices.len() == BATCH_MAX);
+    store::fleet::config_layer::set_spread(unit.conn(), &spreading, after).await?;
+    unit.commit().await?;
+    Ok(true)
+}
+
+async fn refresh_each(unit: &mut Unit, devices: &[DeviceId]) -> Result<()> {
+    // In the order of their ids, as all of them at once.
+    store::fleet::config::lock(unit.conn(), devices).await?;
+    for device in devices {
+        let trial = unit.savepoint().await?;
+        match config::refresh(unit, std::slice::from_ref(device)).await {
+            Ok(()) => {}
+            Err(error) if error.is_of_the_item() => {
+                unit.undo(trial).await?;
+                unit.raise(failed_item(JOB, AlertSubject::Device(*device), &error));
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
+use crate::service::retry::retried;
 use crate::service::signal::Signal;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::fleet::credential::Record;
@@ -119,14 +120,25 @@ async fn check(context: &Context, peer: &PeerIdentity, grace: TimeDelta) -> Resu
         .ok_or_else(refused)?;
     drop(conn);
     if !used {
-        let mut tx = context.transaction().await?;
-        let ended = use_first(&mut tx, device_id, &peer.serial, now).await?;
-        tx.commit().await?;
-        if let Some(signal) = ended {
+        let first = || use_first_alone(context, device_id, &peer.serial, now);
+        if let Some(signal) = retried(first).await? {
             context.signals().send(signal).await;
         }
     }
     Ok(device_id)
+}
+
+/// [`use_first`], in a transaction of its own.
+async fn use_first_alone(
+    context: &Context,
+    device_id: DeviceId,
+    serial: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Signal>> {
+    let mut tx = context.transaction().await?;
+    let ended = use_first(&mut tx, device_id, serial, now).await?;
+    tx.commit().await?;
+    Ok(ended)
 }
 
 /// Notes the first use of a certificate. Those that it replaced end now: the signal for their sessions is to be sent
@@ -137,6 +149,9 @@ pub(super) async fn use_first(
     serial: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Signal>> {
+    // Whoever changes a box's credentials holds the box: otherwise this and their revocation, which both go over all of
+    // them, could wait for each other.
+    store::fleet::device::hold(conn, device_id).await?;
     let replaced = store::fleet::credential::mark_used(conn, device_id, serial, now).await?;
     if replaced.is_empty() {
         return Ok(None);

@@ -1,9 +1,11 @@
 //! Hours of beats: rolled up by a job, read for charts.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use domain::alert::AlertSubject;
 use uuid::Uuid;
 use wire::ids::DeviceId;
 
+use crate::service::batch::{Outcome, Part, finish, isolate, put_aside};
 use crate::service::{Context, Error, Noun, Result};
 use crate::store::fleet::heartbeat_hour::HeartbeatHour;
 pub use crate::store::fleet::heartbeat_hour::Range;
@@ -17,7 +19,7 @@ const DEVICES_MAX: i64 = 500;
 const UNROLLED_MAX: TimeDelta = TimeDelta::days(2);
 
 /// Rolls up the hours that are over, one after the other and at most `hours_max`: each a few boxes at a time, so that
-/// it can be stopped anywhere, and begun again.
+/// it can be stopped anywhere, and begun again. A box whose hour cannot be rolled up gets an alert and stops no other.
 ///
 /// # Errors
 /// The database's; the hour in hand is done again.
@@ -55,7 +57,20 @@ async fn roll_up_hour(context: &Context, hour: DateTime<Utc>) -> Result<()> {
             return Ok(store::fleet::heartbeat_hour::finish(&mut conn, hour, now).await?);
         };
         after = *last;
-        store::fleet::heartbeat_hour::roll_up(&mut conn, &devices, hour).await?;
+        drop(conn);
+        let roll_up = |part: Part<Uuid>| async move {
+            let mut conn = context.pool().acquire().await?;
+            store::fleet::heartbeat_hour::roll_up(&mut conn, &part, hour).await?;
+            Ok(vec![(); part.len()])
+        };
+        let outcomes = isolate(devices.clone(), roll_up).await;
+        for (device, outcome) in devices.iter().zip(&outcomes) {
+            if let Outcome::Failed(error) = outcome {
+                let subject = AlertSubject::Device(DeviceId::from_uuid(*device));
+                put_aside(context, "roll_up_heartbeats", subject, error).await;
+            }
+        }
+        finish(&outcomes)?;
     }
 }
 

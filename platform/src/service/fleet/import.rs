@@ -104,6 +104,9 @@ pub async fn import(unit: &mut Unit, file: &str, rows_max: usize) -> Result<Impo
         return Err(Error::Validation(mistakes));
     }
     store::fleet::config_layer::hold_fleet(unit.conn()).await?;
+    // In the order of their serial numbers, so that two files with the same boxes never wait for each other crosswise.
+    let mut rows = rows;
+    rows.sort_by(|(_, a), (_, b)| a.serial_number.cmp(&b.serial_number));
     let mut devices = Vec::with_capacity(rows.len());
     for (row, new) in rows {
         let registered = device::register(unit, new).await?;
@@ -115,6 +118,7 @@ pub async fn import(unit: &mut Unit, file: &str, rows_max: usize) -> Result<Impo
             activation_code_expires_at: registered.activation_code_expires_at,
         });
     }
+    devices.sort_by_key(|device| device.row);
     let ids: Vec<DeviceId> = devices.iter().map(|device| device.id).collect();
     config::refresh(unit, &ids).await?;
     Ok(Import {

@@ -19,4 +19,5 @@ pub mod presence;
 pub mod provisioning;
 pub mod session;
 pub mod summary;
+pub mod undeliverable;
 pub mod waiting;

@@ -1,8 +1,10 @@
 //! Presence: who is there, and the history of comings and goings.
 
+use domain::alert::AlertSubject;
 use domain::validation::FieldError;
 use wire::ids::DeviceId;
 
+use crate::service::batch::{Part, sweep};
 use crate::service::{Context, Error, Noun, Result};
 use crate::store::fleet::presence::DeviceEvent;
 use crate::store::{self, Page};
@@ -17,8 +19,16 @@ const KIND_LEN_MAX: usize = 40;
 pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
     let interval_s = context.settings().beat_interval_s();
     let now = context.clock().now();
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::presence::end_silent(&mut conn, interval_s, now, limit).await?)
+    let end = |only: Option<Part<DeviceId>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only = only.as_deref();
+        Ok(store::fleet::presence::end_silent(&mut conn, interval_s, now, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::fleet::presence::silent(&mut conn, interval_s, now, limit).await?)
+    };
+    sweep(context, "end_silent_boxes", AlertSubject::Device, end, find).await
 }
 
 /// A box's history, newest first.

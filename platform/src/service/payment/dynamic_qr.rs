@@ -263,6 +263,9 @@ impl Asking {
             Ok((issued, due))
         });
         let mut unit = paused.resume().await?;
+        // Before the order, as a callback does it.
+        store::payment::transaction::lock(unit.conn(), transaction.id).await?;
+        unit.catch_up();
         let cause = |at| Cause {
             at,
             cause: "partner",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::AlertSubject;
 use domain::announcement::{AnnouncementWindow, NotificationStatus};
 use domain::transaction::TransactionStatus;
 use serde_json::json;
@@ -13,6 +14,8 @@ use wire::message::{Currency, PaymentAck, PaymentSuccess};
 use wire::{DownlinkMessage, Encoding};
 
 use super::stats::{self, Step};
+use crate::service::batch::{Part, finish, isolate, sweep};
+use crate::service::fleet::undeliverable::{Message, seal_each};
 use crate::service::signal::Signal;
 use crate::service::{Context, Error, Noun, Result, Unit};
 use crate::store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
@@ -83,7 +86,7 @@ pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Ve
 }
 
 /// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
-/// is not due again yet, because the box has just become reachable.
+/// is not due again yet, because the box has just become reachable. What cannot be sealed is ended and left out.
 ///
 /// # Errors
 /// The database's.
@@ -106,9 +109,9 @@ pub(crate) async fn due_as(
     let mut conn = context.pool().acquire().await?;
     let due = store::payment::notification::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
     drop(conn);
-    due.iter()
-        .map(|due| seal(context, due, encoding, now))
-        .collect()
+    let name = |due: &Due| (due.device_id, Message::Notification(due.event_id));
+    let seal = |due: &Due| seal(context, due, encoding, now);
+    Ok(seal_each(context, due, name, seal).await)
 }
 
 fn seal(
@@ -116,10 +119,10 @@ fn seal(
     due: &Due,
     encoding: Option<Encoding>,
     now: DateTime<Utc>,
-) -> Result<Send> {
+) -> anyhow::Result<Send> {
     let encoding = match encoding {
         Some(encoding) => encoding,
-        None => due.payload_encoding.parse().map_err(anyhow::Error::from)?,
+        None => due.payload_encoding.parse()?,
     };
     let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
         event_id: due.event_id,
@@ -134,12 +137,9 @@ fn seal(
         delayed_after: due.delayed_after,
         announce_until: due.announce_until,
         replay: due.replay,
-        speech: wire::speech::payment(due.amount).map_err(anyhow::Error::from)?,
+        speech: wire::speech::payment(due.amount)?,
     });
-    let payload = context
-        .signer()
-        .seal(&message, due.device_id, encoding)
-        .map_err(anyhow::Error::from)?;
+    let payload = context.signer().seal(&message, due.device_id, encoding)?;
     let left = (due.announce_until - now).num_seconds().max(1);
     Ok(Send {
         device_id: due.device_id,
@@ -180,13 +180,19 @@ async fn mark(
         return Ok(());
     }
     let now = context.clock().now();
-    let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
-    let next: Vec<DateTime<Utc>> = sends
+    let marks: Vec<(EventId, DateTime<Utc>)> = sends
         .iter()
-        .map(|send| now + wait_after(send.attempts.unsigned_abs() + 1))
+        .map(|send| {
+            let next = now + wait_after(send.attempts.unsigned_abs() + 1);
+            (send.event_id, next)
+        })
         .collect();
-    let mut conn = context.pool().acquire().await?;
-    store::payment::notification::mark_sent(&mut conn, &events, &next, now).await?;
+    let mark = |part: Part<(EventId, DateTime<Utc>)>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::payment::notification::mark_sent(&mut conn, &part, now).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(marks, mark).await)?;
     for send in sends
         .iter()
         .filter(|send| send.attempts == 0 && !send.replay)
@@ -286,8 +292,19 @@ fn observe(risen: &Risen, now: DateTime<Utc>) {
 /// The database's.
 pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
     let before = context.clock().now() - LATE_ACK;
-    let mut conn = context.pool().acquire().await?;
-    let ended = store::payment::notification::end_stale(&mut conn, before, limit).await?;
+    let end = |only: Option<Part<(EventId, DeviceId)>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only: Option<Vec<EventId>> =
+            only.map(|some| some.iter().map(|(event_id, _)| *event_id).collect());
+        let only = only.as_deref();
+        Ok(store::payment::notification::end_stale(&mut conn, before, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::payment::notification::stale(&mut conn, before, limit).await?)
+    };
+    let subject = |(_, device_id)| AlertSubject::Device(device_id);
+    let ended = sweep(context, "end_stale_notifications", subject, end, find).await?;
     stats::count_unheard(ended);
     Ok(ended)
 }
@@ -313,9 +330,11 @@ pub async fn list_of_device(
 /// # Errors
 /// [`Error::InvalidState`] unless the transaction is paid; [`Error::DeviceNotBound`] when no box stands there.
 pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notification>> {
-    let transaction = store::payment::transaction::find(unit.conn(), Scope::All, id)
+    // It must not be taken back meanwhile, and is locked before the bindings, as a payment does it.
+    let transaction = store::payment::transaction::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
+    unit.catch_up();
     let (TransactionStatus::Paid, Some(paid_at)) = (
         transaction.status.parse().map_err(anyhow::Error::from)?,
         transaction.paid_at,

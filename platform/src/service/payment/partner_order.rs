@@ -7,6 +7,7 @@ use futures_util::stream;
 
 use super::callback::query;
 use super::qr_partner::{Named, PartnerError};
+use crate::service::retry::retried;
 use crate::service::{Context, Result};
 use crate::store;
 use crate::store::payment::partner_order::Due;
@@ -46,7 +47,8 @@ async fn ask(context: &Context, due: Due) {
     let transaction_id = due.transaction_id;
     match partner.query(&named).await {
         Ok(answer) => {
-            if let Err(error) = query::take(context, &due, answer).await {
+            let take = || query::take(context, &due, answer.clone());
+            if let Err(error) = retried(take).await {
                 tracing::warn!(%transaction_id, %error, "a partner's answer could not be taken");
             }
         }

@@ -131,6 +131,6 @@ pub(super) fn observe(step: Step, created_at: DateTime<Utc>, now: DateTime<Utc>)
 }
 
 /// Counts announcements that ended without having been heard.
-pub(super) fn count_unheard(announcements: u64) {
+pub(in crate::service) fn count_unheard(announcements: u64) {
     metrics::counter!("announcements_unheard_total").increment(announcements);
 }

@@ -1,10 +1,12 @@
 //! Transactions: reading them, and ending those that nobody paid.
 
+use domain::alert::AlertSubject;
 use domain::transaction::TransactionStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wire::ids::TransactionId;
 
+use crate::service::batch::{Part, sweep};
 use crate::service::{Context, Error, Noun, Result};
 use crate::store::payment::notification::Notification;
 use crate::store::payment::transaction::{Filter, Transaction, TransactionEvent};
@@ -71,14 +73,21 @@ pub async fn events(
     Ok(store::payment::transaction::events(&mut conn, id).await?)
 }
 
-/// Expires transactions whose time is over.
+/// Expires transactions whose time is over. One that cannot be expired gets an alert and stops no other.
 ///
 /// # Errors
 /// The database's.
 pub async fn expire_overdue(context: &Context, limit: i64) -> Result<u64> {
-    let mut conn = context.pool().acquire().await?;
-    Ok(
-        store::payment::transaction::expire_overdue(&mut conn, context.clock().now(), limit)
-            .await?,
-    )
+    let now = context.clock().now();
+    let expire = |only: Option<Part<TransactionId>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only = only.as_deref();
+        Ok(store::payment::transaction::expire_overdue(&mut conn, now, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::payment::transaction::overdue(&mut conn, now, limit).await?)
+    };
+    let job = "expire_transactions";
+    sweep(context, job, AlertSubject::Transaction, expire, find).await
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
+use crate::service::retry::retried;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
 use crate::store::people::token::{Filter, Holder, TokenView};
 use crate::store::people::user::User;
@@ -271,6 +272,24 @@ pub(crate) async fn create_for_device(
     Ok(new)
 }
 
+/// Notes the first use of a token. Those of a box that it succeeded end now.
+async fn use_first(
+    context: &Context,
+    found: &store::people::token::Token,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut tx = context.transaction().await?;
+    if let Some(device_id) = found.device_id {
+        store::fleet::device::hold(&mut tx, device_id).await?;
+    }
+    store::people::token::mark_used(&mut tx, found.id, now).await?;
+    if let Some(device_id) = found.device_id {
+        store::people::token::end_predecessors(&mut tx, device_id, found.id, now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Finds out who holds a token.
 ///
 /// # Errors
@@ -281,11 +300,9 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Principal> {
     let found = store::people::token::find_live(&mut conn, &secret::hash(token), now)
         .await?
         .ok_or(Error::Unauthenticated)?;
+    drop(conn);
     if !found.used {
-        store::people::token::mark_used(&mut conn, found.id, now).await?;
-        if let Some(device_id) = found.device_id {
-            store::people::token::end_predecessors(&mut conn, device_id, found.id, now).await?;
-        }
+        retried(|| use_first(context, &found, now)).await?;
     }
     match (found.role, found.device_id) {
         (_, Some(device_id)) => Ok(Principal::Device(device_id)),

@@ -89,7 +89,7 @@ pub(crate) async fn create_with_code(
     merchant_code: String,
 ) -> Result<Merchant> {
     let now = unit.now();
-    let merchant = Merchant {
+    let mut merchant = Merchant {
         id: MerchantId::from_uuid(unit.uuid()),
         merchant_code,
         legal_name: new.legal_name,
@@ -119,6 +119,8 @@ pub(crate) async fn create_with_code(
         updated_at: now,
     };
     let mut checks = Checks::default();
+    checks.name("legal_name", &mut merchant.legal_name);
+    checks.name("brand_name", &mut merchant.brand_name);
     check(&mut checks, &merchant);
     checks.finish()?;
     store::shop::merchant::insert(unit.conn(), &merchant)
@@ -129,10 +131,8 @@ pub(crate) async fn create_with_code(
     Ok(merchant)
 }
 
-/// The rules for the fields that people fill in, at the creation and at every change.
+/// The rules for the fields that people fill in, at the creation and at every change. Names have theirs beside it.
 fn check(checks: &mut Checks, merchant: &Merchant) {
-    checks.text("legal_name", &merchant.legal_name, 100);
-    checks.text("brand_name", &merchant.brand_name, 100);
     checks.optional_text(
         "settlement_account_reference",
         merchant.settlement_account_reference.as_deref(),
@@ -242,9 +242,13 @@ impl MerchantPatch {
 /// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID or PAN once it
 /// is registered; a fee profile that does not exist; an NMID or a PAN that is another merchant's.
 pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Result<Merchant> {
-    let mut merchant = store::shop::merchant::lock(unit.conn(), id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let keys_stay = patch.nmid.is_keep() && patch.merchant_pan.is_keep();
+    let locked = if keys_stay {
+        store::shop::merchant::lock(unit.conn(), id).await?
+    } else {
+        store::shop::merchant::lock_with_keys(unit.conn(), id).await?
+    };
+    let mut merchant = locked.ok_or(Error::NotFound(Noun::Merchant))?;
     unit.catch_up();
     let before = merchant.clone();
     let mut checks = Checks::default();
@@ -289,6 +293,13 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
     patch.merchant_pan.apply(&mut merchant.merchant_pan);
     patch.postal_code.apply(&mut merchant.postal_code);
     patch.contact.apply(&mut merchant.contact);
+    // A name that was stored under an earlier rule must not keep anybody from suspending the merchant.
+    if merchant.legal_name != before.legal_name {
+        checks.name("legal_name", &mut merchant.legal_name);
+    }
+    if merchant.brand_name != before.brand_name {
+        checks.name("brand_name", &mut merchant.brand_name);
+    }
     check(&mut checks, &merchant);
     checks.finish()?;
 
@@ -387,7 +398,7 @@ async fn step(
     reason: Option<String>,
     transition: fn(MerchantStatus) -> std::result::Result<MerchantStatus, InvalidTransition>,
 ) -> Result<Merchant> {
-    let mut merchant = store::shop::merchant::lock(unit.conn(), id)
+    let mut merchant = store::shop::merchant::lock_with_keys(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
     unit.catch_up();

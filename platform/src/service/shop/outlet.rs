@@ -45,7 +45,7 @@ const TIMEZONES: [&str; 4] = [
 /// Wrong fields; no such merchant.
 pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) -> Result<Outlet> {
     let now = unit.now();
-    let outlet = Outlet {
+    let mut outlet = Outlet {
         id: OutletId::from_uuid(unit.uuid()),
         merchant_id,
         name: new.name,
@@ -57,6 +57,7 @@ pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) ->
         updated_at: now,
     };
     let mut checks = Checks::default();
+    checks.name("name", &mut outlet.name);
     check(&mut checks, &outlet);
     checks.finish()?;
     store::shop::outlet::insert(unit.conn(), &outlet)
@@ -74,7 +75,6 @@ pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) ->
 }
 
 fn check(checks: &mut Checks, outlet: &Outlet) {
-    checks.text("name", &outlet.name, 100);
     checks.optional_text("address", outlet.address.as_deref(), 300);
     checks.optional_text("city", outlet.city.as_deref(), 60);
     checks.optional_text("postal_code", outlet.postal_code.as_deref(), 10);
@@ -116,9 +116,13 @@ pub async fn patch(unit: &mut Unit, id: OutletId, patch: OutletPatch) -> Result<
     unit.catch_up();
     let before = json!(outlet);
     let mut checks = Checks::default();
+    let renamed = !patch.name.is_keep();
     patch
         .name
         .apply_required(&mut checks, "name", &mut outlet.name);
+    if renamed {
+        checks.name("name", &mut outlet.name);
+    }
     patch
         .timezone
         .apply_required(&mut checks, "timezone", &mut outlet.timezone);

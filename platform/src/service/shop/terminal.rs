@@ -46,16 +46,12 @@ const QR_MODES: [&str; 3] = ["static", "dynamic", "both"];
 pub async fn create(
     unit: &mut Unit,
     outlet_id: OutletId,
-    new: NewTerminal,
+    mut new: NewTerminal,
 ) -> Result<TerminalView> {
     let qr_mode = new.qr_mode.unwrap_or_else(|| "both".to_owned());
     let mut checks = Checks::default();
-    check(
-        &mut checks,
-        &new.name,
-        new.terminal_label.as_deref(),
-        &qr_mode,
-    );
+    checks.name("name", &mut new.name);
+    check(&mut checks, new.terminal_label.as_deref(), &qr_mode);
     checks.finish()?;
     let outlet = store::shop::outlet::find(unit.conn(), Scope::All, outlet_id)
         .await?
@@ -90,8 +86,7 @@ pub async fn create(
     view(unit.context(), terminal, &merchant)
 }
 
-fn check(checks: &mut Checks, name: &str, label: Option<&str>, qr_mode: &str) {
-    checks.text("name", name, 100);
+fn check(checks: &mut Checks, label: Option<&str>, qr_mode: &str) {
     if let Some(label) = label {
         let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
     }
@@ -139,6 +134,7 @@ pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Res
     unit.catch_up();
     let before = json!(terminal);
     let mut checks = Checks::default();
+    let renamed = !patch.name.is_keep();
     for (field, change, value) in [
         ("name", patch.name, &mut terminal.name),
         (
@@ -150,9 +146,11 @@ pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Res
     ] {
         change.apply_required(&mut checks, field, value);
     }
+    if renamed {
+        checks.name("name", &mut terminal.name);
+    }
     check(
         &mut checks,
-        &terminal.name,
         Some(&terminal.terminal_label),
         &terminal.qr_mode,
     );

@@ -405,6 +405,27 @@ pub async fn update(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result
     crate::store::exactly_one(&result)
 }
 
+/// Aborts a running bulk command; `false` when it does not run.
+///
+/// # Errors
+/// The database's.
+pub async fn abort(
+    conn: &mut PgConnection,
+    id: BulkCommandId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE bulk_commands SET status = 'aborted', reason = $2, updated_at = $3 WHERE id = $1 AND status = 'running'",
+        id.as_uuid(),
+        reason,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// Takes back up to `limit` orders of a cancelled bulk command that have not ended.
 ///
 /// # Errors

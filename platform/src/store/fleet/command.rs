@@ -211,18 +211,18 @@ pub async fn devices_with_due(
     Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
 }
 
-/// Notes that orders were handed to the wire, and when each is to be tried again. One that has ended meanwhile is left
+/// Notes that orders were handed to the wire, each with when it is to be tried again. One that has ended meanwhile is left
 /// as it is.
 ///
 /// # Errors
 /// The database's.
 pub async fn mark_sent(
     conn: &mut PgConnection,
-    commands: &[CommandId],
-    next_attempts: &[DateTime<Utc>],
+    sent: &[(CommandId, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let commands: Vec<Uuid> = commands.iter().map(|id| id.as_uuid()).collect();
+    let (commands, next_attempts): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        sent.iter().map(|(id, next)| (id.as_uuid(), *next)).unzip();
     sqlx::query!(
         "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (id, next_attempt_at)),
          locked AS (SELECT c.id FROM commands c JOIN sent USING (id)
@@ -231,7 +231,7 @@ pub async fn mark_sent(
              sent_at = coalesce(c.sent_at, $3)
          FROM sent s JOIN locked l USING (id) WHERE c.id = s.id",
         &commands,
-        next_attempts,
+        &next_attempts,
         now
     )
     .execute(conn)
@@ -280,8 +280,11 @@ pub async fn cancel_of_binding(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE commands SET status = 'cancelled', reason = 'unbound', ended_at = $2
-         WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'display_qr')",
+        "WITH locked AS (
+             SELECT id FROM commands
+             WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'display_qr')
+             ORDER BY id FOR UPDATE)
+         UPDATE commands c SET status = 'cancelled', reason = 'unbound', ended_at = $2 FROM locked l WHERE c.id = l.id",
         device_id.as_uuid(),
         now
     )
@@ -311,7 +314,30 @@ pub async fn keep_late_ack(
     Ok(())
 }
 
-/// Ends up to `limit` orders whose time was over by `before`.
+/// Up to `limit` orders whose time was over by `before`, each with its box.
+///
+/// # Errors
+/// The database's.
+pub async fn overdue(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<(CommandId, DeviceId)>> {
+    let rows = sqlx::query!(
+        "SELECT id, device_id FROM commands WHERE status IN ('queued', 'sent') AND expires_at < $1
+         ORDER BY expires_at LIMIT $2",
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id.into(), row.device_id.into()))
+        .collect())
+}
+
+/// Ends up to `limit` orders whose time was over by `before`, of these or of all.
 ///
 /// # Errors
 /// The database's.
@@ -319,15 +345,19 @@ pub async fn end_overdue(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
     now: DateTime<Utc>,
+    only: Option<&[CommandId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "UPDATE commands SET status = 'timeout', reason = 'expired', ended_at = $2 WHERE id IN (
              SELECT id FROM commands WHERE status IN ('queued', 'sent') AND expires_at < $1
+               AND ($4::uuid[] IS NULL OR id = ANY($4))
              ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)",
         before,
         now,
-        limit
+        limit,
+        only.as_deref() as Option<&[Uuid]>
     )
     .execute(conn)
     .await?;

@@ -27,6 +27,8 @@ pub struct Desired {
     pub reported_version: Option<i64>,
     pub reported: Option<Value>,
     pub acked_at: Option<DateTime<Utc>>,
+    pub failed_version: Option<i64>,
+    pub failed_reason: Option<String>,
 }
 
 struct Row {
@@ -42,6 +44,8 @@ struct Row {
     reported_version: Option<i64>,
     reported: Option<Value>,
     acked_at: Option<DateTime<Utc>>,
+    failed_version: Option<i64>,
+    failed_reason: Option<String>,
 }
 
 impl From<Row> for Desired {
@@ -59,6 +63,8 @@ impl From<Row> for Desired {
             reported_version: row.reported_version,
             reported: row.reported,
             acked_at: row.acked_at,
+            failed_version: row.failed_version,
+            failed_reason: row.failed_reason,
         }
     }
 }
@@ -92,7 +98,7 @@ pub async fn find(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<
     let row = sqlx::query_as!(
         Row,
         "SELECT device_id, version, config, binding_id, applied_version, rejected_version, rejected_reason, updated_at, layer,
-                reported_version, reported, acked_at
+                reported_version, reported, acked_at, failed_version, failed_reason
          FROM device_configs WHERE device_id = $1",
         device_id.as_uuid()
     )
@@ -226,7 +232,7 @@ pub async fn request_push(
 pub struct Drift {
     pub device_id: DeviceId,
     pub serial_number: String,
-    /// `pending`, or `rejected` by the box.
+    /// `pending`, `rejected` by the box, or `failed`: it cannot be sent.
     pub status: String,
     pub version: i64,
     pub applied_version: Option<i64>,
@@ -251,7 +257,8 @@ pub async fn drift(
     sqlx::query_as!(
         Drift,
         r#"SELECT c.device_id, d.serial_number,
-                  CASE WHEN c.rejected_version = c.version THEN 'rejected' ELSE 'pending' END AS "status!",
+                  CASE WHEN c.rejected_version = c.version THEN 'rejected' WHEN c.failed_version = c.version THEN 'failed'
+                       ELSE 'pending' END AS "status!",
                   c.version, c.applied_version, c.rejected_version, c.rejected_reason, c.attempts, p.online, c.updated_at
            FROM device_configs c
            JOIN devices d ON d.id = c.device_id
@@ -259,7 +266,8 @@ pub async fn drift(
            LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
            WHERE c.applied_version IS DISTINCT FROM c.version AND d.status = 'active'
              AND ($1::uuid IS NULL OR b.merchant_id = $1)
-             AND ($2::text IS NULL OR ($2 = 'rejected') = (c.rejected_version IS NOT DISTINCT FROM c.version))
+             AND ($2::text IS NULL OR $2 = CASE WHEN c.rejected_version = c.version THEN 'rejected'
+                                               WHEN c.failed_version = c.version THEN 'failed' ELSE 'pending' END)
              AND ($3::timestamptz IS NULL OR (c.updated_at, c.device_id) < ($3, $4::uuid))
            ORDER BY c.updated_at DESC, c.device_id DESC LIMIT $5"#,
         scope.merchant(),
@@ -270,6 +278,29 @@ pub async fn drift(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Notes that a version cannot be sent; `false` when the box should have another one by now, or has answered to it.
+///
+/// # Errors
+/// The database's.
+pub async fn fail(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    version: i64,
+    reason: &str,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE device_configs SET failed_version = version, failed_reason = $3, push_requested = false
+         WHERE device_id = $1 AND version = $2
+           AND (push_requested OR (applied_version IS DISTINCT FROM version AND rejected_version IS DISTINCT FROM version))",
+        device_id.as_uuid(),
+        version,
+        reason
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
 }
 
 /// A new version with another binding.
@@ -304,7 +335,8 @@ pub struct Due {
     pub payload_encoding: String,
 }
 
-/// The configurations that these boxes have neither applied nor rejected, due by `due_by`.
+/// The configurations that these boxes have neither applied nor rejected, due by `due_by`. `again`: also those that could
+/// not be sent before.
 ///
 /// # Errors
 /// The database's.
@@ -312,17 +344,21 @@ pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
     due_by: DateTime<Utc>,
+    again: bool,
 ) -> sqlx::Result<Vec<Due>> {
     let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         "SELECT c.device_id, c.version, c.config, c.binding_id, c.applied_version, c.rejected_version, c.rejected_reason,
-                c.updated_at, c.layer, c.reported_version, c.reported, c.acked_at, c.attempts, d.payload_encoding
+                c.updated_at, c.layer, c.reported_version, c.reported, c.acked_at, c.failed_version, c.failed_reason, c.attempts,
+                d.payload_encoding
          FROM device_configs c JOIN devices d ON d.id = c.device_id
          WHERE c.device_id = ANY($1) AND c.next_attempt_at <= $2 AND d.status = 'active'
            AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
-                                     AND c.rejected_version IS DISTINCT FROM c.version))",
+                                     AND c.rejected_version IS DISTINCT FROM c.version
+                                     AND ($3 OR c.failed_version IS DISTINCT FROM c.version)))",
         &devices,
-        due_by
+        due_by,
+        again
     )
     .fetch_all(conn)
     .await?;
@@ -344,6 +380,8 @@ pub async fn due(
                 reported_version: row.reported_version,
                 reported: row.reported,
                 acked_at: row.acked_at,
+                failed_version: row.failed_version,
+                failed_reason: row.failed_reason,
             }
             .into(),
         })
@@ -363,7 +401,8 @@ pub async fn devices_with_due(
         "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
          WHERE c.next_attempt_at <= $1
            AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
-                                     AND c.rejected_version IS DISTINCT FROM c.version)) LIMIT $2",
+                                     AND c.rejected_version IS DISTINCT FROM c.version
+                                     AND c.failed_version IS DISTINCT FROM c.version)) LIMIT $2",
         now,
         limit
     )

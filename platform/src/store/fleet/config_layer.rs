@@ -144,7 +144,7 @@ pub async fn save(
     .await
 }
 
-/// A layer whose change has not reached all of its boxes, its row locked, unless somebody else has it in hand.
+/// A layer whose change has not reached all of its boxes, its row locked.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Spreading {
@@ -153,15 +153,42 @@ pub struct Spreading {
     pub spread_after: Uuid,
 }
 
-/// The next one.
+/// The next layer whose change has not reached all of its boxes: its kind and its owner.
 ///
 /// # Errors
 /// The database's.
-pub async fn lock_spreading(conn: &mut PgConnection) -> sqlx::Result<Option<Spreading>> {
+pub async fn next_spreading(
+    conn: &mut PgConnection,
+    after: Option<&(String, Uuid)>,
+) -> sqlx::Result<Option<(String, Uuid)>> {
+    let (kind, owner_id) = after.map(|(kind, id)| (kind.as_str(), *id)).unzip();
+    let row = sqlx::query!(
+        "SELECT kind, owner_id FROM config_layers
+         WHERE spread_after IS NOT NULL AND ($1::text IS NULL OR (kind, owner_id) > ($1, $2::uuid))
+         ORDER BY kind, owner_id LIMIT 1",
+        kind,
+        owner_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.kind, row.owner_id)))
+}
+
+/// Locks a layer whose change is on its way; `None` when there is nothing left to do, or another process is at it.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_spreading(
+    conn: &mut PgConnection,
+    kind: &str,
+    owner_id: Uuid,
+) -> sqlx::Result<Option<Spreading>> {
     sqlx::query_as!(
         Spreading,
         r#"SELECT kind, owner_id, spread_after AS "spread_after!" FROM config_layers
-           WHERE spread_after IS NOT NULL ORDER BY kind, owner_id LIMIT 1 FOR UPDATE SKIP LOCKED"#
+           WHERE kind = $1 AND owner_id = $2 AND spread_after IS NOT NULL FOR UPDATE SKIP LOCKED"#,
+        kind,
+        owner_id
     )
     .fetch_optional(conn)
     .await

@@ -68,18 +68,33 @@ pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
         .await
 }
 
-/// A device, its row locked until the transaction ends.
+/// A device, its row locked until the transaction ends. Rows that refer to it (announcements, commands, events) are
+/// written meanwhile: its key does not change.
 ///
 /// # Errors
 /// The database's.
 pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
     sqlx::query_as!(
         Device,
-        "SELECT * FROM devices WHERE id = $1 FOR UPDATE",
+        "SELECT * FROM devices WHERE id = $1 FOR NO KEY UPDATE",
         id.as_uuid()
     )
     .fetch_optional(conn)
     .await
+}
+
+/// [`lock`], for what does not look at the device itself.
+///
+/// # Errors
+/// The database's.
+pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
 }
 
 /// The device with a serial number, its row locked until the transaction ends.
@@ -92,7 +107,7 @@ pub async fn lock_by_serial(
 ) -> sqlx::Result<Option<Device>> {
     sqlx::query_as!(
         Device,
-        "SELECT * FROM devices WHERE serial_number = $1 FOR UPDATE",
+        "SELECT * FROM devices WHERE serial_number = $1 FOR NO KEY UPDATE",
         serial_number
     )
     .fetch_optional(conn)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::store::Page;
@@ -120,7 +121,33 @@ pub async fn judge(
     Ok(())
 }
 
-/// Shows as offline up to `limit` boxes on HTTP that have missed three beats; says how many.
+/// Up to `limit` boxes on HTTP that are shown as online and have missed three beats.
+///
+/// # Errors
+/// The database's.
+pub async fn silent(
+    conn: &mut PgConnection,
+    interval_s: i32,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeviceId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT p.device_id FROM devices d
+         JOIN device_presence p ON p.device_id = d.id AND p.online
+         LEFT JOIN device_configs c ON c.device_id = d.id
+         WHERE d.communication_mode = 'http'
+           AND p.last_seen_at <= $2::timestamptz - make_interval(secs => 3 * beat_interval_s(c.config, $1))
+         ORDER BY p.device_id LIMIT $3",
+        interval_s,
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(DeviceId::from_uuid).collect())
+}
+
+/// Shows as offline up to `limit` boxes on HTTP that have missed three beats, of these or of all; says how many.
 ///
 /// # Errors
 /// The database's.
@@ -128,8 +155,10 @@ pub async fn end_silent(
     conn: &mut PgConnection,
     interval_s: i32,
     now: DateTime<Utc>,
+    only: Option<&[DeviceId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "WITH silent AS (
              SELECT p.device_id FROM devices d
@@ -137,6 +166,7 @@ pub async fn end_silent(
              LEFT JOIN device_configs c ON c.device_id = d.id
              WHERE d.communication_mode = 'http'
                AND p.last_seen_at <= $2::timestamptz - make_interval(secs => 3 * beat_interval_s(c.config, $1))
+               AND ($4::uuid[] IS NULL OR p.device_id = ANY($4))
              ORDER BY p.device_id LIMIT $3 FOR UPDATE OF p SKIP LOCKED),
          flipped AS (
              UPDATE device_presence p SET online = false FROM silent s WHERE p.device_id = s.device_id
@@ -145,7 +175,8 @@ pub async fn end_silent(
          SELECT device_id, $2, 'offline', '{\"reason\": \"no_beat\"}'::jsonb FROM flipped",
         interval_s,
         now,
-        limit
+        limit,
+        only.as_deref() as Option<&[Uuid]>
     )
     .execute(conn)
     .await?;

@@ -148,8 +148,8 @@ pub async fn forget_expired(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE sessions SET persistent = false, subscriptions = '[]'::jsonb
-         WHERE device_id IN (SELECT device_id FROM sessions WHERE persistent AND NOT connected AND expires_at <= $1 LIMIT $2)
-           AND NOT connected",
+         WHERE device_id IN (SELECT device_id FROM sessions WHERE persistent AND NOT connected AND expires_at <= $1
+                             LIMIT $2 FOR UPDATE SKIP LOCKED)",
         now,
         limit
     )
@@ -168,13 +168,17 @@ pub async fn end_leftovers(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let ended = sqlx::query!(
-        "WITH ended AS (
-             UPDATE sessions SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',
+        "WITH left_over AS (
+             SELECT device_id FROM sessions WHERE node = $1 AND connected ORDER BY device_id FOR UPDATE),
+         ended AS (
+             UPDATE sessions s SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',
                  expires_at = $2::timestamptz + make_interval(secs => session_expiry_s::double precision)
-             WHERE node = $1 AND connected RETURNING device_id),
+             FROM left_over l WHERE s.device_id = l.device_id RETURNING s.device_id),
+         there AS (
+             SELECT p.device_id FROM device_presence p JOIN ended e USING (device_id) JOIN devices d ON d.id = e.device_id
+             WHERE p.online AND d.communication_mode = 'mqtt' ORDER BY p.device_id FOR UPDATE OF p),
          offline AS (
-             UPDATE device_presence p SET online = false FROM ended e JOIN devices d ON d.id = e.device_id
-             WHERE p.device_id = e.device_id AND p.online AND d.communication_mode = 'mqtt'
+             UPDATE device_presence p SET online = false FROM there t WHERE p.device_id = t.device_id
              RETURNING p.device_id)
          INSERT INTO device_events (device_id, at, kind, details)
          SELECT device_id, $2::timestamptz, 'offline', '{\"reason\": \"platform_restart\"}'::jsonb FROM offline",

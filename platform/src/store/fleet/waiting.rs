@@ -26,7 +26,8 @@ pub async fn with_something_due(
                UNION
                SELECT device_id FROM device_configs
                WHERE next_attempt_at <= $2 AND applied_version IS DISTINCT FROM version
-                 AND rejected_version IS DISTINCT FROM version AND device_id = ANY($1)
+                 AND rejected_version IS DISTINCT FROM version AND failed_version IS DISTINCT FROM version
+                 AND device_id = ANY($1)
            ) due JOIN devices d ON d.id = due.device_id WHERE d.status = 'active'"#,
         &devices,
         now

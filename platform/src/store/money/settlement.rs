@@ -87,7 +87,7 @@ pub async fn claim(
              WHERE t.merchant_id = $2 AND t.paid_at < $5 AND t.status IN ('paid', 'reversed')
                AND (t.settlement_id IS NULL OR (t.status = 'reversed' AND NOT EXISTS (
                     SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
-             FOR NO KEY UPDATE OF t),
+             ORDER BY t.id FOR NO KEY UPDATE OF t),
          lines AS (
              SELECT id, 'sale' AS kind, amount, fee, net FROM eligible WHERE is_unsettled
              UNION ALL

@@ -153,17 +153,17 @@ pub async fn devices_with_due(
     Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
 }
 
-/// Notes that announcements were handed to the wire, and when each is to be tried again.
+/// Notes that announcements were handed to the wire, each with when it is to be tried again.
 ///
 /// # Errors
 /// The database's.
 pub async fn mark_sent(
     conn: &mut PgConnection,
-    events: &[EventId],
-    next_attempts: &[DateTime<Utc>],
+    sent: &[(EventId, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let events: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
+    let (events, next_attempts): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        sent.iter().map(|(id, next)| (id.as_uuid(), *next)).unzip();
     sqlx::query!(
         "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
          locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
@@ -171,7 +171,7 @@ pub async fn mark_sent(
              sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
          FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
         &events,
-        next_attempts,
+        &next_attempts,
         now
     )
     .execute(conn)
@@ -280,6 +280,28 @@ pub async fn acknowledge(
         .collect())
 }
 
+/// Ends an announcement that cannot be sent; `false` when the box has it, or it has ended.
+///
+/// # Errors
+/// The database's.
+pub async fn fail(
+    conn: &mut PgConnection,
+    event_id: EventId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
+         WHERE event_id = $1 AND status IN ('pending', 'sent')",
+        event_id.as_uuid(),
+        reason,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// Closes the outbox of an ended binding: nothing of it is announced any more.
 ///
 /// # Errors
@@ -290,8 +312,11 @@ pub async fn cancel_binding(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "UPDATE notifications SET status = 'failed', reason = 'unbound', acked_at = $2
-         WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')",
+        "WITH locked AS (
+             SELECT event_id FROM notifications WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')
+             ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET status = 'failed', reason = 'unbound', acked_at = $2
+         FROM locked l WHERE n.event_id = l.event_id",
         binding_id.as_uuid(),
         now
     )
@@ -310,8 +335,11 @@ pub async fn cancel_transaction(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "UPDATE notifications SET status = 'failed', reason = 'reversed', acked_at = $2
-         WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')",
+        "WITH locked AS (
+             SELECT event_id FROM notifications WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')
+             ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET status = 'failed', reason = 'reversed', acked_at = $2
+         FROM locked l WHERE n.event_id = l.event_id",
         transaction_id.as_uuid(),
         now
     )
@@ -320,21 +348,48 @@ pub async fn cancel_transaction(
     Ok(result.rows_affected())
 }
 
-/// Ends up to `limit` announcements whose time was over by `before`.
+/// Up to `limit` announcements whose time was over by `before`, each with its box.
+///
+/// # Errors
+/// The database's.
+pub async fn stale(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<(EventId, DeviceId)>> {
+    let rows = sqlx::query!(
+        "SELECT event_id, device_id FROM notifications
+         WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1 LIMIT $2",
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.event_id.into(), row.device_id.into()))
+        .collect())
+}
+
+/// Ends up to `limit` announcements whose time was over by `before`, of these or of all.
 ///
 /// # Errors
 /// The database's.
 pub async fn end_stale(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
+    only: Option<&[EventId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
              SELECT event_id FROM notifications
-             WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1
+               AND ($3::uuid[] IS NULL OR event_id = ANY($3)) LIMIT $2 FOR UPDATE SKIP LOCKED)",
         before,
-        limit
+        limit,
+        only.as_deref() as Option<&[Uuid]>
     )
     .execute(conn)
     .await?;

@@ -212,6 +212,21 @@ pub async fn find(
     Ok(row.map(Transaction::from))
 }
 
+/// One transaction, its row locked until the database transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT * FROM transactions WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Transaction::from))
+}
+
 /// One transaction that was issued through a partner, its row locked until the database transaction ends.
 ///
 /// # Errors
@@ -511,21 +526,44 @@ pub async fn events(
         .collect())
 }
 
-/// Expires up to `limit` transactions whose time is over, with their events.
+/// Up to `limit` transactions whose time is over.
+///
+/// # Errors
+/// The database's.
+pub async fn overdue(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<TransactionId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM transactions WHERE status IN ('awaiting_payment', 'initiated') AND expires_at <= $1
+         ORDER BY expires_at LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(TransactionId::from_uuid).collect())
+}
+
+/// Expires up to `limit` transactions whose time is over, of these or of all, with their events.
 ///
 /// # Errors
 /// The database's.
 pub async fn expire_overdue(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
+    only: Option<&[TransactionId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "WITH shown AS (
              SELECT id, status FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1
+               AND ($3::uuid[] IS NULL OR id = ANY($3))
              ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
          never_shown AS (
-             SELECT id, status FROM transactions WHERE status = 'initiated' AND expires_at <= $1
+             SELECT id, status FROM transactions WHERE status = 'initiated' AND expires_at <= $1 AND ($3::uuid[] IS NULL OR id = ANY($3))
              ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
          overdue AS (SELECT * FROM shown UNION ALL SELECT * FROM never_shown),
          expired AS (
@@ -534,7 +572,8 @@ pub async fn expire_overdue(
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause)
          SELECT id, $1, from_status, 'expired', 'time' FROM expired",
         now,
-        limit
+        limit,
+        only.as_deref() as Option<&[Uuid]>
     )
     .execute(conn)
     .await?;

@@ -97,14 +97,32 @@ pub async fn find(
     .await
 }
 
-/// One merchant, locked until the transaction ends.
+/// One merchant, locked until the transaction ends, also against rows that refer to it: for a change of its NMID or PAN,
+/// which are keys. Whoever holds this locks nothing that comes before merchants or that payments lock.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_with_keys(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR UPDATE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One merchant, locked until the transaction ends. Rows that refer to it (payments, ledger lines) are written meanwhile.
 ///
 /// # Errors
 /// The database's.
 pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
     sqlx::query_as!(
         Merchant,
-        "SELECT * FROM merchants WHERE id = $1 FOR UPDATE",
+        "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
         id.as_uuid()
     )
     .fetch_optional(conn)

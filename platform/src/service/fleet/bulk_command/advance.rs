@@ -3,19 +3,24 @@
 //! Each look at one is a transaction that holds its row: it judges what has ended, goes on to the next step, and puts
 //! as many orders into outboxes as the rate allows, all or nothing. So it may die anywhere and be done by any node.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::command::CommandType;
 use domain::device::DeviceStatus;
 use domain::rollout::{Ended, Guard, GuardSeen, Heard, Rollout, RolloutStatus};
 use serde_json::json;
 use wire::ids::{BulkCommandId, CommandId, DeviceId};
 
+use crate::service::batch::failed_item;
 use crate::service::fleet::command::OPEN_MAX as COMMANDS_OPEN_MAX;
+use crate::service::retry::retried;
 use crate::service::signal::Signal;
-use crate::service::{Actor, Context, Result, Unit};
+use crate::service::{Actor, Context, Error, Result, Unit};
 use crate::store;
 use crate::store::fleet::bulk_command::{BulkCommand, Candidate};
 
+/// How alerts name this job.
+const JOB: &str = "advance_bulk_commands";
 /// How many bulk commands are looked at in one go.
 const BULKS_MAX: i64 = 200;
 /// How many orders one look releases or takes back.
@@ -35,11 +40,37 @@ pub async fn advance(context: &Context) -> Result<()> {
     drop(conn);
     let mut outcome = Ok(());
     for id in ids {
-        if let Err(error) = advance_one(context, id).await {
-            outcome = Err(error);
+        match retried(|| advance_one(context, id)).await {
+            Ok(()) => {}
+            Err(error) if error.is_of_the_item() => give_up(context, id, &error).await?,
+            Err(error) => outcome = Err(error),
         }
     }
     outcome
+}
+
+/// Aborts a bulk command that cannot be carried on. Whoever finds out why may resume it.
+async fn give_up(context: &Context, id: BulkCommandId, error: &Error) -> Result<()> {
+    let reason = format!("it cannot be carried on: {error}");
+    let mut unit = context.begin(Actor::system()).await?;
+    let now = unit.now();
+    if store::fleet::bulk_command::abort(unit.conn(), id, &reason, now).await? {
+        unit.audit(
+            "bulk_command.abort",
+            id,
+            None,
+            Some(json!({ "reason": reason })),
+        )
+        .await?;
+        let details = json!({ "job": JOB, "reason": reason, "bulk_command_id": id });
+        unit.raise(NewAlert::new(
+            AlertKind::FailedItem,
+            AlertSubject::Platform,
+            details,
+        ));
+    }
+    tracing::error!(bulk_command_id = %id, %error, "a bulk command was aborted");
+    unit.commit().await
 }
 
 async fn advance_one(context: &Context, id: BulkCommandId) -> Result<()> {
@@ -180,7 +211,19 @@ async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<
     }
     let now = unit.now();
     let expires_at = now + TimeDelta::seconds(bulk.expires_in_s.into());
-    store::fleet::bulk_command::release(unit.conn(), bulk, &orders, now, expires_at).await?;
+    let trial = unit.savepoint().await?;
+    let released =
+        store::fleet::bulk_command::release(unit.conn(), bulk, &orders, now, expires_at).await;
+    match released.map_err(Error::from) {
+        Ok(()) => {}
+        Err(error) if error.is_of_the_item() => {
+            unit.undo(trial).await?;
+            let failed = release_each(unit, bulk, &orders, expires_at).await?;
+            orders.retain(|(_, device)| !failed.contains(device));
+            skipped.extend(failed.into_iter().map(|device| (device, "failed")));
+        }
+        Err(error) => return Err(error),
+    }
     store::fleet::bulk_command::skip(unit.conn(), bulk.id, &skipped).await?;
     let devices: Vec<DeviceId> = orders.into_iter().map(|(_, device)| device).collect();
     if kind == CommandType::SyncConfig {
@@ -195,6 +238,33 @@ async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<
     bulk.released_count = to;
     bulk.skipped_count += i32::try_from(skipped.len()).map_err(anyhow::Error::from)?;
     Ok(())
+}
+
+/// Gives targets their orders one by one, because one of them cannot have one. Those that cannot get an alert.
+async fn release_each(
+    unit: &mut Unit,
+    bulk: &BulkCommand,
+    orders: &[(CommandId, DeviceId)],
+    expires_at: DateTime<Utc>,
+) -> Result<Vec<DeviceId>> {
+    let now = unit.now();
+    let mut failed = Vec::new();
+    for order in orders {
+        let trial = unit.savepoint().await?;
+        let one = std::slice::from_ref(order);
+        let released =
+            store::fleet::bulk_command::release(unit.conn(), bulk, one, now, expires_at).await;
+        match released.map_err(Error::from) {
+            Ok(()) => {}
+            Err(error) if error.is_of_the_item() => {
+                unit.undo(trial).await?;
+                unit.raise(failed_item(JOB, AlertSubject::Device(order.1), &error));
+                failed.push(order.1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(failed)
 }
 
 /// Why a box gets no order now, if it does not.

@@ -32,6 +32,7 @@ use wire::ids::{CallbackId, TransactionId};
 use self::judgement::{Message, Reception, Verdict};
 pub use self::rejected::RejectedBudget;
 use self::rejected::{keep_failed, keep_rejected};
+use crate::service::retry::retried;
 use crate::service::{Actor, Context, Error, Partner, Result};
 
 /// A callback as it came.
@@ -118,7 +119,8 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
             return Err(error);
         }
     };
-    match take(context, &partner_id, &incoming, &callback, received_at).await {
+    let take = || take(context, &partner_id, &incoming, &callback, received_at);
+    match retried(take).await {
         Ok(Verdict::Taken(receipt)) => Ok(receipt),
         Ok(Verdict::Refused(error)) => Err(error),
         Err(error) => {

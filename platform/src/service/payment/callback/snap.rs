@@ -19,6 +19,7 @@ use super::judgement::{Message, Reception, Verdict};
 use super::rejected::{keep_failed, keep_rejected};
 use super::{Incoming, count, untrusted};
 use crate::service::payment::incident;
+use crate::service::retry::retried;
 use crate::service::{Actor, Context, Error, Noun, Partner, Result, SnapPartner, Unit, secret};
 use crate::store;
 use crate::store::outage::Outage;
@@ -186,7 +187,7 @@ async fn taken(
         },
         received_at,
     };
-    Ok(verified.take(context).await?)
+    Ok(retried(|| verified.take(context)).await?)
 }
 
 async fn verify(

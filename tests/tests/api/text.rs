@@ -1,0 +1,121 @@
+//! Names and texts that boxes show or say: what the API takes, a message can carry.
+
+use serde_json::{Value, json};
+use tests::books::Books;
+use tests::credentials::register;
+use tests::shop::text;
+use tests::{Answer, Shop, World};
+
+/// Texts that show nothing, hide something, or are too long to be sent.
+fn impossible() -> Vec<String> {
+    let joiners = "\u{200d}".repeat(90);
+    let texts = [
+        "",
+        " \u{a0}\u{3000}",
+        "\u{200b}",
+        "\u{feff}\u{2060}",
+        "\u{ad}\u{ad}",
+        "\u{2800}",
+        "\u{3164}",
+        "\u{202e}\u{202c}",
+        "Toko \u{202e}irasemaS",
+        "To\u{0}ko",
+        "Toko\nSari",
+        "Toko\u{2028}Sari",
+        "\u{301}\u{302}",
+        "\u{e0054}\u{e006f}",
+    ];
+    let mut all: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    all.push(format!("Toko{joiners}"));
+    all.push("x".repeat(201));
+    all.push("\u{1f35c}".repeat(201));
+    all
+}
+
+fn names(answer: &Answer, field: &str) -> bool {
+    let body = answer.json();
+    let fields = body["details"]["fields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    answer.status == 422 && fields.iter().any(|one| one["field"] == field)
+}
+
+#[tokio::test]
+async fn a_name_that_shows_nothing_or_cannot_be_sent_is_refused_by_its_field() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let device = register(&world).await.device_id;
+    let admin = world.admin();
+    let merchant = format!("/admin/merchants/{}", shop.merchant_id);
+    let outlet = format!("/admin/outlets/{}", shop.outlet_id);
+    let terminal = format!("/admin/terminals/{}", shop.till().id);
+    let books = Books::open(&world.pool).await;
+    let mut bad = impossible();
+    // As many characters as are allowed, and more bytes.
+    bad.push("食".repeat(100));
+    for name in &bad {
+        for field in ["brand_name", "legal_name"] {
+            let mut new = json!({ "brand_name": "Toko", "legal_name": "PT Toko" });
+            new[field] = json!(name);
+            let answer = admin.post("/admin/merchants", &new).await;
+            assert!(names(&answer, field), "{field} {name:?}: {answer}");
+            let answer = admin.patch(&merchant, &json!({ field: name })).await;
+            assert!(names(&answer, field), "{field} {name:?}: {answer}");
+        }
+        let named = json!({ "name": name });
+        for path in [format!("{merchant}/outlets"), format!("{outlet}/terminals")] {
+            let answer = admin.post(&path, &named).await;
+            assert!(names(&answer, "name"), "{path} {name:?}: {answer}");
+        }
+        for path in [&outlet, &terminal] {
+            let answer = admin.patch(path, &named).await;
+            assert!(names(&answer, "name"), "{path} {name:?}: {answer}");
+        }
+    }
+    for said in impossible() {
+        let order = json!({ "type": "announce_text", "payload": { "text": said } });
+        let path = format!("/admin/devices/{device}/commands");
+        let answer = admin.post_once(&path, &order).await;
+        assert!(names(&answer, "payload.text"), "{said:?}: {answer}");
+    }
+    books.changed_only(&world.pool, &[]).await;
+}
+
+#[tokio::test]
+async fn names_that_people_give_are_taken_without_the_blanks_around_them() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for (given, kept) in [
+        ("  Kopi Senja — Bandung ", "Kopi Senja — Bandung"),
+        ("Mie \u{1f35c}", "Mie \u{1f35c}"),
+        (
+            "Toko \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+            "Toko \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+        ),
+        ("مقهى", "مقهى"),
+    ] {
+        let new = json!({ "brand_name": given, "legal_name": "PT Toko" });
+        let made = admin
+            .post("/admin/merchants", &new)
+            .await
+            .expect(201)
+            .data();
+        assert_eq!(text(&made, "brand_name"), kept);
+    }
+}
+
+#[tokio::test]
+async fn a_merchant_with_an_old_name_can_still_be_suspended() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    sqlx::query("UPDATE merchants SET brand_name = U&'\\200D' WHERE id = $1")
+        .bind(shop.merchant_id.as_uuid())
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let change = json!({ "status": "suspended", "reason": "an odd name" });
+    let suspended = world.admin().patch(&path, &change).await.expect(200).data();
+    assert_eq!(suspended["status"], Value::from("suspended"));
+}
