@@ -40,7 +40,10 @@
 //! | a will of more than [`Limits::will_bytes_max`] | CONNACK 5 | CONNACK 0x95 |
 //! | another client id than the certificate's / none | CONNACK 5 / 2 | CONNACK 0x87 / 0x85 |
 //! | quality of service 2 (subscribing: 1 is granted) | connection closed | DISCONNECT 0x9B |
-//! | retained messages | connection closed | DISCONNECT 0x9A |
+//! | a will of quality 2 | taken as quality 1 | CONNACK 0x9B |
+//! | DUP with quality 0 | ignored | DISCONNECT 0x81 |
+//! | user name and password | ignored | ignored |
+//! | retained messages and wills | delivered as not retained | DISCONNECT and CONNACK 0x9A |
 //! | more subscriptions than [`Limits::subscriptions_max`] | SUBACK 0x80 | SUBACK 0x97 |
 //! | a packet of more than [`Limits::packet_bytes_max`] | connection closed | DISCONNECT 0x95 |
 //! | an empty topic, a topic that is not UTF-8 | connection closed | DISCONNECT 0x82, 0x81 |
@@ -57,8 +60,9 @@
 //! messages are taken later, and their PUBACKs are withheld until then. Beyond the limit of unacknowledged messages
 //! quality 0 is dropped and counted, and quality 1 ends the session: nothing that was acknowledged is ever dropped.
 //!
-//! A keep-alive of 0 is allowed, but nobody is taken to be alive after [`Limits::silence_s_max`] without a packet. A
-//! will delay interval (5.0) is not waited for: that a box is gone is news at once.
+//! A keep-alive of 0 is allowed, but such a client is not taken to be alive after [`Limits::silence_s_max`] without a
+//! packet. A client of version 3.1.1 that asks for a keep-alive gets one and a half times of it; one of version 5 that
+//! asks for more than the limit allows is told its Server Keep Alive. A will delay interval (5.0) is not waited for: that a box is gone is news at once.
 //!
 //! # Metrics
 //!

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::host::ProtocolVersion;
+
 /// The bounds of the edge. `Default` gives the documented defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -40,8 +42,9 @@ pub struct Limits {
     pub packet_bytes_max: usize,
     /// Bytes of a will, which is kept as long as its session lasts. Default 4,096: a status is a few hundred.
     pub will_bytes_max: usize,
-    /// Silence after which a box is taken for lost, whatever keep-alive it asked for (also none). Default 1,200 s; a
-    /// v5 box is told. Carriers forget a silent connection sooner.
+    /// Silence after which a client is taken for lost that asked for no keep-alive, and the longest that a client of
+    /// version 5 may be silent: it is told (Server Keep Alive). A client of version 3.1.1 cannot be told, and has the one
+    /// and a half keep-alives that it asked for. Default 1,200 s. Carriers forget a silent connection sooner.
     pub silence_s_max: u64,
     /// How long a box may leave what it is sent unread. Default 10 s.
     pub write_ms_max: u64,
@@ -166,13 +169,15 @@ impl Limits {
         Duration::from_secs(self.detached_s_max)
     }
 
-    /// How long a box that asked for this keep-alive may be silent: one and a half times as long (MQTT-3.1.2-24),
-    /// and never longer than our ceiling.
-    pub(crate) fn silence(&self, keep_alive_s: u16) -> Duration {
+    /// How long a client that asked for this keep-alive may be silent: one and a half times as long (MQTT-3.1.2-24).
+    /// The ceiling holds for who asked for none, and in version 5, where the client is told of it.
+    pub(crate) fn silence(&self, version: ProtocolVersion, keep_alive_s: u16) -> Duration {
         let ceiling = Duration::from_secs(self.silence_s_max);
-        match keep_alive_s {
-            0 => ceiling,
-            asked => ceiling.min(Duration::from_millis(u64::from(asked) * 1_500)),
+        let asked = Duration::from_millis(u64::from(keep_alive_s) * 1_500);
+        match (keep_alive_s, version) {
+            (0, _) => ceiling,
+            (_, ProtocolVersion::V311) => asked,
+            (_, ProtocolVersion::V5) => asked.min(ceiling),
         }
     }
 
@@ -193,14 +198,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_one_and_a_half_keep_alives_up_to_the_ceiling() {
+    fn silence_is_one_and_a_half_keep_alives_up_to_a_ceiling_of_which_the_client_is_told() {
         let limits = Limits::default();
-        assert_eq!(limits.silence(30), Duration::from_secs(45));
-        assert_eq!(limits.silence(0), Duration::from_secs(1_200));
-        assert_eq!(limits.silence(u16::MAX), Duration::from_secs(1_200));
+        let v311 = |asked| limits.silence(ProtocolVersion::V311, asked).as_millis();
+        let v5 = |asked| limits.silence(ProtocolVersion::V5, asked).as_millis();
+        for asked in [1, 2, 30, 799, 800] {
+            assert_eq!(v311(asked), u128::from(asked) * 1_500);
+            assert_eq!(v5(asked), u128::from(asked) * 1_500);
+        }
+        assert_eq!((v311(0), v5(0)), (1_200_000, 1_200_000));
+        for asked in [801, 1_200, 3_600, u16::MAX] {
+            assert_eq!(v311(asked), u128::from(asked) * 1_500);
+            assert_eq!(v5(asked), 1_200_000);
+            assert_eq!(limits.server_keep_alive_s(asked), Some(800));
+        }
         assert_eq!(limits.server_keep_alive_s(30), None);
         assert_eq!(limits.server_keep_alive_s(0), Some(800));
-        assert_eq!(limits.server_keep_alive_s(801), Some(800));
-        assert_eq!(limits.silence(800), Duration::from_secs(1_200));
     }
 }

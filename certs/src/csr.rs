@@ -2,13 +2,24 @@
 //!
 //! A request is believed for one thing only: that whoever made it holds the private key to the
 //! public key in it. Its names and requested extensions are ignored; the issuer decides those.
+//!
+//! The PEM around it may look as the tools of the field write it: [`crate::pem`].
 
 use aws_lc_rs::digest;
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
-use rustls_pki_types::CertificateSigningRequestDer;
-use rustls_pki_types::pem::PemObject as _;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::der_parser::Oid;
+use x509_parser::oid_registry::{
+    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
+    OID_SIG_ED25519,
+};
 use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+
+/// The PEM labels of a request: RFC 7468 section 7, and the older one of `openssl req -newhdr`, keytool and modems.
+const LABELS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
 
 /// The longest PEM text that is looked at. A P-256 request is about 500 bytes.
 pub const CSR_PEM_BYTES_MAX: usize = 16 * 1024;
@@ -20,13 +31,29 @@ const P256_POINT_UNCOMPRESSED: u8 = 0x04;
 /// Octets of an Ed25519 public key (RFC 8032 §5.1.5).
 const ED25519_KEY_LEN: usize = 32;
 
-/// The two kinds of key that a box may have.
+/// The lengths of an RSA modulus that are accepted, bits.
+const RSA_BITS_MIN: usize = 2048;
+const RSA_BITS_MAX: usize = 4096;
+
+/// The kinds of key that a box may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// ECDSA on NIST P-256.
     P256,
     /// Ed25519.
     Ed25519,
+    /// RSA of 2048 to 4096 bits, where [`RsaKeys::Accepted`] says so.
+    Rsa,
+}
+
+/// Whether boxes may have RSA keys: many modems can make nothing else, but a signature costs them a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RsaKeys {
+    /// P-256 and Ed25519 only.
+    #[default]
+    Refused,
+    /// RSA of 2048 to 4096 bits too.
+    Accepted,
 }
 
 /// Why a certificate signing request was refused.
@@ -35,7 +62,7 @@ pub enum CsrError {
     /// Longer than [`CSR_PEM_BYTES_MAX`].
     #[error("the certificate signing request is longer than {CSR_PEM_BYTES_MAX} bytes")]
     TooLarge,
-    /// Not exactly one `CERTIFICATE REQUEST` block of PEM.
+    /// Not exactly one `CERTIFICATE REQUEST` (or `NEW CERTIFICATE REQUEST`) block of PEM.
     #[error("expected exactly one PEM block `CERTIFICATE REQUEST`")]
     NotPem,
     /// The DER inside is not a PKCS #10 request, or something follows it.
@@ -44,6 +71,19 @@ pub enum CsrError {
     /// Neither P-256 (as an uncompressed point) nor Ed25519.
     #[error("the key of the certificate signing request must be P-256 (uncompressed) or Ed25519")]
     UnsupportedKey,
+    /// An RSA key, and [`RsaKeys::Refused`].
+    #[error(
+        "RSA keys are not accepted (pki.rsa_device_keys is off): the key must be P-256 or Ed25519"
+    )]
+    RsaRefused,
+    /// An RSA key that is too short or too long.
+    #[error("an RSA key must have {RSA_BITS_MIN} to {RSA_BITS_MAX} bits, and this one has {0}")]
+    RsaBits(usize),
+    /// The request is signed in a way that its kind of key does not have, or with SHA-1 or MD5.
+    #[error(
+        "the certificate signing request must be signed with SHA-256, SHA-384 or SHA-512 (RSA: PKCS #1 v1.5), or by Ed25519"
+    )]
+    UnsupportedSignature,
     /// The request is not signed by the key in it.
     #[error("the certificate signing request is not signed by its own key")]
     BadSignature,
@@ -57,34 +97,64 @@ pub struct Csr {
 }
 
 impl Csr {
-    /// Reads a PEM request, checks its key and verifies its signature.
+    /// Reads a PEM request, checks its key and verifies its signature; RSA keys are refused.
+    ///
+    /// # Errors
+    /// See [`CsrError`].
     pub fn parse_verified(pem: &str) -> Result<Self, CsrError> {
+        Self::parse_verified_accepting(pem, RsaKeys::Refused)
+    }
+
+    /// [`Csr::parse_verified`] where RSA keys may be accepted.
+    ///
+    /// # Errors
+    /// See [`CsrError`].
+    pub fn parse_verified_accepting(pem: &str, rsa_keys: RsaKeys) -> Result<Self, CsrError> {
         if pem.len() > CSR_PEM_BYTES_MAX {
             return Err(CsrError::TooLarge);
         }
-        let mut blocks = CertificateSigningRequestDer::pem_slice_iter(pem.as_bytes());
-        let der = match (blocks.next(), blocks.next()) {
-            (Some(Ok(der)), None) => der,
-            _ => return Err(CsrError::NotPem),
-        };
-        Self::from_der_verified(&der)
+        let der = crate::pem::single(pem, &LABELS).ok_or(CsrError::NotPem)?;
+        Self::from_der_accepting(&der, rsa_keys)
     }
 
     /// [`Csr::parse_verified`] of what stands inside the PEM.
+    ///
+    /// # Errors
+    /// See [`CsrError`].
     pub fn from_der_verified(der: &[u8]) -> Result<Self, CsrError> {
+        Self::from_der_accepting(der, RsaKeys::Refused)
+    }
+
+    fn from_der_accepting(der: &[u8], rsa_keys: RsaKeys) -> Result<Self, CsrError> {
         let (rest, request) =
             X509CertificationRequest::from_der(der).map_err(|_| CsrError::Malformed)?;
         if !rest.is_empty() {
             return Err(CsrError::Malformed);
         }
 
-        let public_key = rcgen::SubjectPublicKeyInfo::from_der(
-            request.certification_request_info.subject_pki.raw,
-        )
-        .map_err(|_| CsrError::UnsupportedKey)?;
+        let key = &request.certification_request_info.subject_pki;
+        let public_key =
+            rcgen::SubjectPublicKeyInfo::from_der(key.raw).map_err(|_| CsrError::UnsupportedKey)?;
         let kind = key_kind(&public_key).ok_or(CsrError::UnsupportedKey)?;
-        request
-            .verify_signature()
+        if kind == KeyKind::Rsa {
+            if rsa_keys == RsaKeys::Refused {
+                return Err(CsrError::RsaRefused);
+            }
+            let Ok(PublicKey::RSA(rsa)) = key.parsed() else {
+                return Err(CsrError::UnsupportedKey);
+            };
+            let bits = modulus_bits(rsa.modulus);
+            if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+                return Err(CsrError::RsaBits(bits));
+            }
+        }
+        let algorithm = verification(kind, &request.signature_algorithm.algorithm)
+            .ok_or(CsrError::UnsupportedSignature)?;
+        UnparsedPublicKey::new(algorithm, public_key.der_bytes())
+            .verify(
+                request.certification_request_info.raw,
+                &request.signature_value.data,
+            )
             .map_err(|_| CsrError::BadSignature)?;
         Ok(Self { kind, public_key })
     }
@@ -117,9 +187,60 @@ fn key_kind(key: &rcgen::SubjectPublicKeyInfo) -> Option<KeyKind> {
             .then_some(KeyKind::P256)
     } else if algorithm == &rcgen::PKCS_ED25519 {
         (octets.len() == ED25519_KEY_LEN).then_some(KeyKind::Ed25519)
+    } else if algorithm == &rcgen::PKCS_RSA_SHA256 {
+        Some(KeyKind::Rsa)
     } else {
         None
     }
+}
+
+fn modulus_bits(modulus: &[u8]) -> usize {
+    let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
+    let significant = &modulus[zeros..];
+    let unused = significant.first().map_or(0, |octet| octet.leading_zeros());
+    (significant.len() * 8).saturating_sub(unused as usize)
+}
+
+/// How a request that is signed by this algorithm is verified. The hash is the signer's choice: tools sign P-256 keys
+/// with SHA-384 and SHA-512 too.
+fn verification(kind: KeyKind, algorithm: &Oid<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+    let known: [(KeyKind, Oid<'_>, &'static dyn VerificationAlgorithm); 7] = [
+        (
+            KeyKind::P256,
+            OID_SIG_ECDSA_WITH_SHA256,
+            &signature::ECDSA_P256_SHA256_ASN1,
+        ),
+        (
+            KeyKind::P256,
+            OID_SIG_ECDSA_WITH_SHA384,
+            &signature::ECDSA_P256_SHA384_ASN1,
+        ),
+        (
+            KeyKind::P256,
+            OID_SIG_ECDSA_WITH_SHA512,
+            &signature::ECDSA_P256_SHA512_ASN1,
+        ),
+        (KeyKind::Ed25519, OID_SIG_ED25519, &signature::ED25519),
+        (
+            KeyKind::Rsa,
+            OID_PKCS1_SHA256WITHRSA,
+            &signature::RSA_PKCS1_2048_8192_SHA256,
+        ),
+        (
+            KeyKind::Rsa,
+            OID_PKCS1_SHA384WITHRSA,
+            &signature::RSA_PKCS1_2048_8192_SHA384,
+        ),
+        (
+            KeyKind::Rsa,
+            OID_PKCS1_SHA512WITHRSA,
+            &signature::RSA_PKCS1_2048_8192_SHA512,
+        ),
+    ];
+    known
+        .into_iter()
+        .find(|(of, oid, _)| *of == kind && oid == algorithm)
+        .map(|(_, _, verification)| verification)
 }
 
 /// A fresh private key and the request that asks for its certificate: the box's side of
@@ -141,6 +262,7 @@ impl KeyAndCsr {
         let algorithm = match kind {
             KeyKind::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
             KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+            KeyKind::Rsa => &rcgen::PKCS_RSA_SHA256,
         };
         let key = KeyPair::generate_for(algorithm).map_err(KeyGenerationError)?;
         Self::for_key(key, common_name)
@@ -192,9 +314,7 @@ mod tests {
     }
 
     fn der_of(pem: &str) -> Vec<u8> {
-        CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
-            .unwrap()
-            .to_vec()
+        crate::pem::single(pem, &LABELS).unwrap()
     }
 
     #[test]
@@ -204,6 +324,91 @@ mod tests {
             assert_eq!(
                 Csr::parse_verified(made.csr_pem()).unwrap().key_kind(),
                 kind
+            );
+        }
+    }
+
+    fn accepted(pem: &str, rsa_keys: RsaKeys) -> Result<KeyKind, CsrError> {
+        Csr::parse_verified_accepting(pem, rsa_keys).map(|csr| csr.key_kind())
+    }
+
+    #[test]
+    fn what_openssl_makes_of_accepted_keys_is_accepted_whatever_its_hash_and_label() {
+        for (name, pem) in [
+            ("sha256", include_str!("../tests/csr/p256_sha256.pem")),
+            ("sha384", include_str!("../tests/csr/p256_sha384.pem")),
+            ("sha512", include_str!("../tests/csr/p256_sha512.pem")),
+            ("newhdr", include_str!("../tests/csr/p256_newhdr.pem")),
+            ("text", include_str!("../tests/csr/p256_text.pem")),
+        ] {
+            for pem in written_otherwise(pem) {
+                let kind = accepted(&pem, RsaKeys::Refused);
+                assert_eq!(kind, Ok(KeyKind::P256), "{name}: {pem:?}");
+            }
+        }
+        let ed25519 = include_str!("../tests/csr/ed25519.pem");
+        assert_eq!(accepted(ed25519, RsaKeys::Refused), Ok(KeyKind::Ed25519));
+    }
+
+    /// The same request as other tools and transports write it.
+    fn written_otherwise(pem: &str) -> Vec<String> {
+        vec![
+            pem.to_owned(),
+            pem.replace('\n', "\r\n"),
+            pem.replace('\n', "  \t\n"),
+            pem.replace('\n', "\n\n"),
+            pem.replace('\n', " "),
+            pem.trim_end().to_owned(),
+            format!("{pem}\0"),
+            format!("\u{feff}a certificate request\r\n{pem}-- \n"),
+            pem.replace("BEGIN CERTIFICATE", "BEGIN NEW CERTIFICATE")
+                .replace("END CERTIFICATE", "END NEW CERTIFICATE"),
+        ]
+    }
+
+    #[test]
+    fn rsa_keys_are_accepted_where_they_may_be_and_refused_by_name_elsewhere() {
+        let accept = |pem| accepted(pem, RsaKeys::Accepted);
+        for pem in [
+            include_str!("../tests/csr/rsa2048_sha256.pem"),
+            include_str!("../tests/csr/rsa2048_sha384.pem"),
+            include_str!("../tests/csr/rsa2048_sha512.pem"),
+            include_str!("../tests/csr/rsa3072.pem"),
+            include_str!("../tests/csr/rsa4096.pem"),
+        ] {
+            assert_eq!(accept(pem), Ok(KeyKind::Rsa));
+            assert_eq!(accepted(pem, RsaKeys::Refused), Err(CsrError::RsaRefused));
+        }
+        let short = include_str!("../tests/csr/rsa1024.pem");
+        let long = include_str!("../tests/csr/rsa8192.pem");
+        assert_eq!(accept(short), Err(CsrError::RsaBits(1024)));
+        assert_eq!(accept(long), Err(CsrError::RsaBits(8192)));
+        for pem in [
+            include_str!("../tests/csr/rsa2048_sha1.pem"),
+            include_str!("../tests/csr/rsa2048_pss.pem"),
+            include_str!("../tests/csr/p256_sha1.pem"),
+        ] {
+            assert_eq!(accept(pem), Err(CsrError::UnsupportedSignature));
+        }
+        let p384 = include_str!("../tests/csr/p384.pem");
+        assert_eq!(accept(p384), Err(CsrError::UnsupportedKey));
+    }
+
+    #[test]
+    fn every_changed_byte_of_what_is_signed_by_an_rsa_key_is_refused() {
+        let der = der_of(include_str!("../tests/csr/rsa2048_sha256.pem"));
+        let (_, request) = X509CertificationRequest::from_der(&der).unwrap();
+        let signed = request.certification_request_info.raw;
+        let start = der
+            .windows(signed.len())
+            .position(|window| window == signed)
+            .unwrap();
+        for position in start..start + signed.len() {
+            let mut changed = der.clone();
+            changed[position] ^= 1;
+            assert!(
+                Csr::from_der_accepting(&changed, RsaKeys::Accepted).is_err(),
+                "byte {position} changed and the request still passed"
             );
         }
     }

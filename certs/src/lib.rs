@@ -9,19 +9,23 @@
 //! - [`csr`]: a certificate signing request, believed only for its public key,
 //! - [`issue`]: the certificates that the issuing CA signs for devices, services and our servers,
 //! - [`identity`]: who a verified peer certificate stands for,
-//! - [`tls`]: rustls configurations that trust this CA and nothing else,
+//! - [`tls`]: rustls configurations that trust this CA and nothing else, with records that small receivers take,
 //! - [`serial`]: serial numbers, the one place here that draws random numbers.
 //!
 //! Time is always an argument. Nothing in this crate knows what has been revoked: the registry of
 //! devices does, and asks by serial number.
 
 pub mod authority;
+mod client_verifier;
 pub mod crl;
 pub mod csr;
 pub mod identity;
 pub mod issue;
+mod pem;
 pub mod serial;
 pub mod tls;
+
+pub use client_verifier::take_refused_name;
 
 #[cfg(test)]
 mod fixtures;

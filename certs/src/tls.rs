@@ -3,26 +3,30 @@
 //! A verified chain is not yet a welcome: the caller reads [`crate::identity::PeerIdentity`] from
 //! the peer's certificate on **every** connection, resumed ones too, and asks the registry.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
-    ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::client_verifier::ClientVerifier;
+use crate::csr::RsaKeys;
 
 /// Sessions remembered for resumption.
 const SESSIONS_MAX: usize = 4096;
+/// The largest TLS record that a server sends, bytes, with its header of 5. Modems have buffers of 4 KiB and close the
+/// connection on a larger record; few of them can ask for less (RFC 6066 section 4, RFC 8449).
+pub const RECORD_BYTES_MAX: usize = 4096;
+/// The most that encryption adds to a record beside its header: TLS 1.2 with AES-GCM sends 8 bytes of nonce and a tag
+/// of 16 bytes; every other suite that is offered adds less.
+const RECORD_CIPHER_BYTES_MAX: usize = 24;
 /// The most certificates in one PEM file.
 const CERTIFICATES_MAX: usize = 16;
 
@@ -51,6 +55,8 @@ pub struct ServerOptions {
     /// Whether sessions may be resumed. A resumed session repeats the certificate of its first
     /// handshake without verifying it again, so leave this off where a session is a privilege.
     pub resumption: bool,
+    /// Whether a client's certificate may have an RSA key.
+    pub rsa_keys: RsaKeys,
 }
 
 /// Why a configuration could not be made.
@@ -139,21 +145,24 @@ pub fn server_config_with_clock(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
         |anchors| WebPkiClientVerifier::builder_with_provider(anchors, Arc::clone(&provider));
-    let verifier: Arc<dyn ClientCertVerifier> = match client_auth {
-        ClientAuth::Required(anchors) => verifier(anchors).build()?,
+    let (inner, grace): (Arc<dyn ClientCertVerifier>, _) = match client_auth {
+        ClientAuth::Required(anchors) => (verifier(anchors).build()?, Duration::ZERO),
         ClientAuth::Optional {
             anchors,
             expired_grace,
-        } => Arc::new(ExpiredGrace {
-            inner: verifier(anchors).allow_unauthenticated().build()?,
-            grace: expired_grace,
-        }),
+        } => (
+            verifier(anchors).allow_unauthenticated().build()?,
+            expired_grace,
+        ),
     };
+    let verifier = Arc::new(ClientVerifier::new(inner, grace, options.rsa_keys));
     let mut config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = options.alpn;
+    // rustls counts the header, but not what encryption adds.
+    config.max_fragment_size = Some(RECORD_BYTES_MAX - RECORD_CIPHER_BYTES_MAX);
     if options.resumption {
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     } else {
@@ -193,94 +202,13 @@ pub fn client_config_with_clock(
     Ok(Arc::new(config))
 }
 
-/// Accepts a certificate that expired a short while ago, if it was good in its last moment.
-struct ExpiredGrace {
-    inner: Arc<dyn ClientCertVerifier>,
-    grace: Duration,
-}
-
-impl fmt::Debug for ExpiredGrace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ExpiredGrace")
-            .field("grace", &self.grace)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ClientCertVerifier for ExpiredGrace {
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self
-            .inner
-            .verify_client_cert(end_entity, intermediates, now);
-        let Err(rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        )) = &verdict
-        else {
-            return verdict;
-        };
-        match last_moment(end_entity) {
-            Some(end) if now.as_secs().saturating_sub(end) <= self.grace.as_secs() => {
-                let end = UnixTime::since_unix_epoch(Duration::from_secs(end));
-                self.inner
-                    .verify_client_cert(end_entity, intermediates, end)
-            }
-            _ => verdict,
-        }
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-
-    fn offer_client_auth(&self) -> bool {
-        self.inner.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
-    }
-}
-
-/// The certificate's `notAfter` in seconds since 1970.
-fn last_moment(certificate: &CertificateDer<'_>) -> Option<u64> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    u64::try_from(parsed.validity().not_after.timestamp()).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use chrono::{DateTime, TimeDelta, Utc};
-    use rustls::{ClientConnection, ServerConnection};
+    use rustls::{CertificateError, ClientConnection, ServerConnection};
+    use rustls_pki_types::UnixTime;
 
     use super::*;
     use crate::csr::{Csr, KeyAndCsr, KeyKind};
@@ -370,6 +298,15 @@ mod tests {
         server: Arc<ServerConfig>,
         client: Arc<ClientConfig>,
     ) -> Result<ServerConnection, rustls::Error> {
+        shake_recording(server, client, &mut Vec::new()).map(|(server, _)| server)
+    }
+
+    /// The same; keeps all bytes of the server.
+    fn shake_recording(
+        server: Arc<ServerConfig>,
+        client: Arc<ClientConfig>,
+        sent: &mut Vec<u8>,
+    ) -> Result<(ServerConnection, ClientConnection), rustls::Error> {
         let mut server = ServerConnection::new(server).unwrap();
         let mut client = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
         // Four flights are the most that TLS 1.2 or 1.3 needs; one more for the last to arrive.
@@ -387,6 +324,7 @@ mod tests {
             while server.wants_write() {
                 server.write_tls(&mut bytes).unwrap();
             }
+            sent.extend_from_slice(&bytes);
             let mut unread = bytes.as_slice();
             while !unread.is_empty() {
                 client.read_tls(&mut unread).unwrap();
@@ -394,7 +332,19 @@ mod tests {
             }
         }
         assert!(!server.is_handshaking() && !client.is_handshaking());
-        Ok(server)
+        Ok((server, client))
+    }
+
+    /// The lengths of the records in `bytes`, with their headers.
+    fn records(mut bytes: &[u8]) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        while let [_, _, _, high, low, ..] = bytes {
+            let length = 5 + usize::from(u16::from_be_bytes([*high, *low]));
+            lengths.push(length);
+            bytes = &bytes[length..];
+        }
+        assert!(bytes.is_empty(), "half a record");
+        lengths
     }
 
     fn shake_at(
@@ -438,6 +388,119 @@ mod tests {
         .unwrap();
         let server = server(&fleet, required(&fleet), ServerOptions::default(), now());
         shake(server, Arc::new(client)).unwrap();
+    }
+
+    #[test]
+    fn no_record_of_a_server_is_larger_than_a_small_receiver_takes() {
+        let fleet = Fleet::new();
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for suite in aws_lc_rs::ALL_CIPHER_SUITES {
+                if suite.version() != version {
+                    continue;
+                }
+                let (chain, key) = device(&fleet, KeyKind::P256, &Sends::LeafAndIssuing);
+                let provider = rustls::crypto::CryptoProvider {
+                    cipher_suites: vec![*suite],
+                    ..aws_lc_rs::default_provider()
+                };
+                let Ok(client) = ClientConfig::builder_with_details(
+                    Arc::new(provider),
+                    Arc::new(Stopped(now())),
+                )
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(fleet.ca.roots())
+                .with_client_auth_cert(chain, key) else {
+                    panic!("{suite:?}")
+                };
+                let server = server(&fleet, required(&fleet), ServerOptions::default(), now());
+                let mut sent = Vec::new();
+                // The server's certificate has an ECDSA key, so suites of RSA do not come together.
+                let Ok((mut server, mut client)) =
+                    shake_recording(server, Arc::new(client), &mut sent)
+                else {
+                    assert!(format!("{suite:?}").contains("RSA"), "{suite:?}");
+                    continue;
+                };
+                let data = vec![7; 100_000];
+                let mut received = Vec::new();
+                for part in data.chunks(10_000) {
+                    server.writer().write_all(part).unwrap();
+                    let mut bytes = Vec::new();
+                    while server.wants_write() {
+                        server.write_tls(&mut bytes).unwrap();
+                    }
+                    sent.extend_from_slice(&bytes);
+                    let mut unread = bytes.as_slice();
+                    while !unread.is_empty() {
+                        client.read_tls(&mut unread).unwrap();
+                        client.process_new_packets().unwrap();
+                    }
+                    let mut buffer = vec![0; part.len()];
+                    client.reader().read_exact(&mut buffer).unwrap();
+                    received.extend(buffer);
+                }
+                assert_eq!(received, data);
+                let lengths = records(&sent);
+                let largest = *lengths.iter().max().unwrap();
+                assert!(largest <= RECORD_BYTES_MAX, "{suite:?}: {largest}");
+                // Not smaller than need be: a record costs a header and a tag.
+                assert!(largest > RECORD_BYTES_MAX - 32, "{suite:?}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_certificate_with_an_rsa_key_gets_in_only_where_that_is_allowed() {
+        let fleet = Fleet::new();
+        let made = KeyAndCsr::generate(KeyKind::Rsa, "x").unwrap();
+        let csr = Csr::parse_verified_accepting(made.csr_pem(), RsaKeys::Accepted).unwrap();
+        let serial = Serial::random().unwrap();
+        let issued = fleet
+            .ca
+            .issue_device(&csr, device_id(), now(), DAY, serial)
+            .unwrap();
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for rsa_keys in [RsaKeys::Refused, RsaKeys::Accepted] {
+                let client = ClientConfig::builder_with_details(
+                    Arc::new(aws_lc_rs::default_provider()),
+                    Arc::new(Stopped(now())),
+                )
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(fleet.ca.roots())
+                .with_client_auth_cert(
+                    chain_from_pem(&issued.chain_pem).unwrap(),
+                    key_from_pem(&made.key_pem()).unwrap(),
+                )
+                .unwrap();
+                let options = ServerOptions {
+                    rsa_keys,
+                    ..ServerOptions::default()
+                };
+                let server = server(&fleet, required(&fleet), options, now());
+                match (rsa_keys, shake(server, Arc::new(client))) {
+                    (RsaKeys::Accepted, Ok(_)) => {}
+                    (RsaKeys::Refused, Err(refused)) => {
+                        assert!(refused.to_string().contains("RSA"), "{refused}");
+                    }
+                    (_, other) => panic!("{rsa_keys:?}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_in_a_refused_certificate_is_known_to_who_asks_at_once() {
+        let (fleet, other) = (Fleet::new(), Fleet::new());
+        let identity = device(&other, KeyKind::P256, &Sends::LeafAndIssuing);
+        shake_at(&fleet, required(&fleet), Some(identity), now()).unwrap_err();
+        let name = crate::client_verifier::take_refused_name();
+        assert_eq!(name, Some(device_id().to_string()));
+        assert_eq!(crate::client_verifier::take_refused_name(), None);
+        let identity = device(&fleet, KeyKind::P256, &Sends::LeafAndIssuing);
+        shake_at(&fleet, required(&fleet), Some(identity), now()).unwrap();
+        assert_eq!(crate::client_verifier::take_refused_name(), None);
     }
 
     #[test]

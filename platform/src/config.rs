@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use certs::csr::RsaKeys;
 use chrono::NaiveTime;
 use domain::snap::status::Meaning;
 use figment::Figment;
@@ -69,6 +70,7 @@ pub struct Pki {
     pub server_key_file: PathBuf,
     pub server_certificate_warning_days: u32,
     pub device_certificate_days: u32,
+    pub rsa_device_keys: Switch,
     pub crl_file: PathBuf,
     pub crl_refresh_s: u32,
     pub crl_valid_h: u32,
@@ -325,6 +327,16 @@ pub struct Idempotency {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Demo {
     pub enabled: bool,
+}
+
+impl Pki {
+    /// Whether boxes may have RSA keys.
+    pub fn rsa_keys(&self) -> RsaKeys {
+        match self.rsa_device_keys {
+            Switch::On => RsaKeys::Accepted,
+            Switch::Off => RsaKeys::Refused,
+        }
+    }
 }
 
 /// The form of log lines.

@@ -142,7 +142,7 @@ impl<H: Host> Shared<H> {
         let session_present = stored.is_some();
         let subscriptions = stored.unwrap_or_default();
 
-        transport.set_silence_max(limits.silence(connect.keep_alive_s));
+        transport.set_silence_max(limits.silence(connect.version, connect.keep_alive_s));
         let terms = Terms {
             session_expiry_s: (session_expiry_s != connect.session_expiry_s)
                 .then_some(session_expiry_s),

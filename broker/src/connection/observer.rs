@@ -101,7 +101,7 @@ impl<H: Host> Shared<H> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let limits = &self.limits;
-        transport.set_silence_max(limits.silence(connect.keep_alive_s));
+        transport.set_silence_max(limits.silence(connect.version, connect.keep_alive_s));
         let terms = Terms {
             // Its session ends with its connection, whatever it asked for.
             session_expiry_s: (connect.session_expiry_s > 0).then_some(0),

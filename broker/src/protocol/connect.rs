@@ -6,7 +6,7 @@ use rumqttd::protocol::{
     ConnAck, ConnAckProperties, ConnectReturnCode, Packet as Decoded, Protocol as Codec,
 };
 
-use super::{Protocol, UserProperties, decode, utf8};
+use super::{Protocol, UserProperties, decode, retain, utf8};
 use crate::frame::{Frame, Kind};
 use crate::host::ProtocolVersion;
 
@@ -106,8 +106,22 @@ pub(crate) enum ConnectError {
     Malformed,
 }
 
+/// Where the connect flags stand in the body.
+const FLAGS_AT: usize = 7;
+/// The connect flags that announce a user name and a password.
+const LOGIN_FLAGS: u8 = 0b1100_0000;
+
+/// A will goes no further than the platform, which takes note of it before the session is over. Version 5 is told in
+/// CONNACK that there is no quality 2 (Maximum QoS); 3.1.1 cannot be told, and gets quality 1 as its subscriptions do.
+fn will_qos(version: ProtocolVersion, asked: u8) -> u8 {
+    match version {
+        ProtocolVersion::V311 => asked.min(1),
+        ProtocolVersion::V5 => asked,
+    }
+}
+
 /// Reads the first packet of a connection.
-pub(crate) fn read_connect(frame: Frame) -> Result<Connect, ConnectError> {
+pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
     if frame.kind != Kind::Connect {
         return Err(ConnectError::Malformed);
     }
@@ -120,9 +134,18 @@ pub(crate) fn read_connect(frame: Frame) -> Result<Connect, ConnectError> {
         }
         _ => return Err(ConnectError::Malformed),
     };
-    let reserved = frame.body().get(7).is_none_or(|flags| flags & 1 != 0);
+    let reserved = frame
+        .body()
+        .get(FLAGS_AT)
+        .is_none_or(|flags| flags & 1 != 0);
     if reserved {
         return Err(ConnectError::Malformed);
+    }
+    if version == ProtocolVersion::V311 {
+        // User name and password, at the end, mean nothing here: the certificate is the identity. Old clients send
+        // passwords that are not UTF-8, which the standard allows and the codec does not read.
+        let flags = frame.body_at + FLAGS_AT;
+        frame.bytes[flags] &= !LOGIN_FLAGS;
     }
     let Ok(Decoded::Connect(connect, properties, will, will_properties, _)) =
         decode(version, frame)
@@ -134,8 +157,8 @@ pub(crate) fn read_connect(frame: Frame) -> Result<Connect, ConnectError> {
         Some(will) => Some(Will {
             topic: utf8(&will.topic).map_err(|_| ConnectError::Malformed)?,
             payload: will.message,
-            qos: will.qos as u8,
-            retain: will.retain,
+            qos: will_qos(version, will.qos as u8),
+            retain: retain(version, will.retain),
             user_properties: will_properties
                 .map(|properties| properties.user_properties)
                 .unwrap_or_default(),
@@ -226,6 +249,12 @@ mod tests {
         assert_eq!(v311.session_expiry_s, u32::MAX);
         let clean = connect(b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a").unwrap();
         assert_eq!((clean.clean_session, clean.session_expiry_s), (true, 0));
+        let login =
+            connect(b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u\x00\x02\xff\xfe").unwrap();
+        assert_eq!(login.client_id, "a");
+        let will = connect(b"\x00\x04MQTT\x04\x36\x00\x3c\x00\x01a\x00\x01t\x00\x01m").unwrap();
+        let will = will.will.unwrap();
+        assert_eq!((will.qos, will.retain), (1, false));
         let v5 =
             connect(b"\x00\x04MQTT\x05\x02\x00\x3c\x08\x11\x00\x00\x00\x0a\x21\x00\x05\x00\x01a")
                 .unwrap();

@@ -140,6 +140,14 @@ fn decode(version: ProtocolVersion, frame: Frame) -> Result<Decoded, Violation> 
     }
     .map_err(|_| MALFORMED)
 }
+
+/// Whether a client asks for something that is not offered by its RETAIN flag. Nothing is ever retained here, and CONNACK
+/// tells a client of version 5 so (Retain Available). Version 3.1.1 has no way to say it, and old clients set the flag
+/// out of habit: there it is ignored, and the message is delivered as not retained.
+fn retain(version: ProtocolVersion, flag: bool) -> bool {
+    flag && version == ProtocolVersion::V5
+}
+
 fn utf8(bytes: &[u8]) -> Result<String, Violation> {
     std::str::from_utf8(bytes)
         .map(str::to_owned)

@@ -2,7 +2,9 @@
 
 use rumqttd::protocol::Packet as Decoded;
 
-use super::{MALFORMED, PROTOCOL_ERROR, Packet, Protocol, Publish, Violation, decode, utf8};
+use super::{
+    MALFORMED, PROTOCOL_ERROR, Packet, Protocol, Publish, Violation, decode, retain, utf8,
+};
 use crate::frame::{Frame, Kind};
 
 const TOPIC_ALIAS_INVALID: Violation = Violation { code: 0x94 };
@@ -65,6 +67,10 @@ impl Protocol {
 
     fn read_publish(self, frame: Frame) -> Result<Publish, Violation> {
         let qos = (frame.flags >> 1) & 0b11;
+        // MQTT-3.3.1-2. Old clients repeat a message of quality 0 with the flag; it means nothing there.
+        if self.v5() && qos == 0 && frame.flags & 0b1000 != 0 {
+            return Err(MALFORMED);
+        }
         let packet_id = match qos {
             0 => 0,
             _ => packet_id_after_topic(frame.body()).ok_or(MALFORMED)?,
@@ -90,7 +96,7 @@ impl Protocol {
             topic: utf8(&publish.topic)?,
             payload: publish.payload,
             qos,
-            retain: publish.retain,
+            retain: retain(self.0, publish.retain),
             packet_id,
             user_properties,
         })
@@ -203,6 +209,27 @@ mod tests {
         let expected = [("ky".to_owned(), "v1".to_owned())];
         assert_eq!(publish.user_properties, expected);
         assert_eq!(publish.payload, &b"!"[..]);
+    }
+
+    #[test]
+    fn dup_at_quality_0_is_an_error_of_version_5_alone() {
+        let v5 = [0x38, 5, 0, 1, b'a', 0, b'x'];
+        assert_eq!(V5.read(frame(&v5)).unwrap_err(), MALFORMED);
+        let v311 = [0x38, 4, 0, 1, b'a', b'x'];
+        assert!(V311.read(frame(&v311)).is_ok());
+    }
+
+    #[test]
+    fn retain_is_ignored_in_3_1_1_and_read_in_version_5() {
+        for (protocol, retain, bytes) in [
+            (V311, false, &[0x31, 4, 0, 1, b'a', b'x'][..]),
+            (V5, true, &[0x31, 5, 0, 1, b'a', 0, b'x']),
+        ] {
+            let Packet::Publish(publish) = protocol.read(frame(bytes)).unwrap() else {
+                panic!("not a publish");
+            };
+            assert_eq!(publish.retain, retain);
+        }
     }
 
     #[test]

@@ -133,8 +133,6 @@ async fn a_will_may_only_go_to_the_boxs_own_status() {
         ("devices/+/uplink/status".to_owned(), WILL_QOS_1),
         ("$SYS/x".to_owned(), WILL_QOS_1),
         (String::new(), WILL_QOS_1),
-        (own.clone(), WILL_QOS_1 | 0x20),
-        (own.clone(), 0x14),
     ];
     for (topic, flags) in refused {
         let mut client = world.dial(1).await;
@@ -145,6 +143,42 @@ async fn a_will_may_only_go_to_the_boxs_own_status() {
     let mut client = world.dial(1).await;
     let will = Some((own.as_str(), &b"offline"[..], WILL_QOS_1));
     client.send(&connect(&id, true, 60, will)).await;
+    client.expect(0x20, &ACCEPTED).await;
+}
+
+#[tokio::test]
+async fn flags_of_old_clients_that_mean_nothing_here_are_ignored_in_3_1_1() {
+    const RETAIN: u8 = 0x20;
+    let world = World::new().await;
+    let id = device(1).to_string();
+    let own = Topic::new(device(1), Channel::Status).to_string();
+    // A retained will at each quality, with a clean session and a kept one.
+    for (number, quality) in (0_u8..3).enumerate() {
+        for clean in [true, false] {
+            let mut client = world.dial(1).await;
+            let flags = 0x04 | quality << 3 | RETAIN;
+            let will = Some((own.as_str(), &b"offline"[..], flags));
+            client.send(&connect(&id, clean, 60, will)).await;
+            let connack = client.next().await.expect("CONNACK");
+            assert_eq!((connack.first, connack.body[1]), (0x20, 0), "{flags:#x}");
+            client.vanish();
+            let ends = world
+                .host
+                .ends(device(1), number * 2 + 1 + usize::from(!clean))
+                .await;
+            assert_eq!(ends.last().unwrap().1, EndReason::ConnectionLost);
+            let (_, will, _) = world.host.ended(device(1)).await;
+            assert_eq!(will.unwrap(), &b"offline"[..]);
+        }
+    }
+    // A user name and a password that is not text.
+    let mut bytes = connect(&id, true, 60, None);
+    let flags_at = bytes.windows(4).position(|at| at == b"MQTT").unwrap() + 5;
+    bytes[flags_at] |= 0xc0;
+    bytes.extend(b"\x00\x03box\x00\x02\xff\xfe");
+    bytes[1] += 9;
+    let mut client = world.dial(1).await;
+    client.send(&bytes).await;
     client.expect(0x20, &ACCEPTED).await;
 }
 

@@ -3,7 +3,7 @@
 use broker::{EndReason, Limits};
 use wire::{Channel, Topic};
 
-use crate::common::client::{publish, subscribe};
+use crate::common::client::{Client, connect, publish, subscribe};
 use crate::common::host::Told;
 use crate::common::{World, device};
 
@@ -235,22 +235,59 @@ async fn a_publish_to_any_topic_but_the_boxs_own_uplinks_closes_the_connection()
 }
 
 #[tokio::test]
-async fn quality_2_and_retained_messages_close_the_connection() {
+async fn quality_2_closes_the_connection() {
     let world = World::new().await;
-    for (number, flags, expected) in [
-        (1, 4, EndReason::QosNotSupported),
-        (2, 3, EndReason::RetainNotSupported),
-        (3, 1, EndReason::RetainNotSupported),
-    ] {
+    for (number, flags) in [(1, 4), (2, 5), (3, 0xc)] {
         let mut client = world.connected_box(number).await;
         client
             .send(&publish(flags, &topic(number, Channel::Status), 1, b"x"))
             .await;
         client.expect_closed().await;
         let (reason, ..) = world.host.ended(device(number)).await;
-        assert_eq!(reason, expected);
+        assert_eq!(reason, EndReason::QosNotSupported);
     }
     assert!(world.host.uplinks_begun(0).await.is_empty());
+}
+
+#[tokio::test]
+async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
+    const RETAIN: u8 = 1;
+    const DUP: u8 = 8;
+    let world = World::new().await;
+    let mut client = world.connected_box(1).await;
+    let beat = topic(1, Channel::Heartbeat);
+    let mut sent = 0;
+    for flags in [QOS_0, QOS_1, QOS_1 | DUP, DUP] {
+        for flags in [flags, flags | RETAIN] {
+            client.send(&publish(flags, &beat, 1, &[flags])).await;
+            if flags & QOS_1 != 0 {
+                client.expect(0x40, &[0, 1]).await;
+            }
+            client.ping().await;
+            sent += 1;
+            let begun = world.host.uplinks_begun(sent).await;
+            assert_eq!(begun[sent - 1], (Channel::Heartbeat, vec![flags].into()));
+        }
+    }
+    // An observer that comes later finds nothing that was kept for it, and what it is sent is not marked as retained.
+    let credentials = world.fleet.service("analytics");
+    let mut observer = Client::dial(world.edge.local_addr(), &credentials)
+        .await
+        .unwrap();
+    observer.send(&connect("a", true, 60, None)).await;
+    observer.expect(0x20, &[0, 0]).await;
+    observer
+        .send(&subscribe(1, &[("devices/+/uplink/#", 0)]))
+        .await;
+    observer.expect(0x90, &[0, 1, 0]).await;
+    observer.ping().await;
+    client
+        .send(&publish(QOS_1 | RETAIN, &beat, 2, b"fresh"))
+        .await;
+    client.expect(0x40, &[0, 2]).await;
+    let heard = observer.next().await.unwrap();
+    assert_eq!(heard.first, 0x30);
+    assert!(heard.body.ends_with(b"fresh"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use certs::csr::{Csr, KeyKind};
+use certs::csr::{Csr, KeyKind, RsaKeys};
 use certs::identity::{PeerIdentity, Subject};
 use certs::tls;
 use chrono::DateTime;
@@ -30,7 +30,7 @@ impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let name = self.file.display().to_string();
         let text = std::fs::read_to_string(&self.file).with_context(|| name.clone())?;
-        if text.contains("BEGIN CERTIFICATE REQUEST") {
+        if text.contains("CERTIFICATE REQUEST-----") {
             return show_request(&text).context(name);
         }
         if text.contains("BEGIN X509 CRL") {
@@ -51,10 +51,11 @@ impl Show {
 }
 
 fn show_request(pem: &str) -> anyhow::Result<()> {
-    let csr = Csr::parse_verified(pem)?;
+    let csr = Csr::parse_verified_accepting(pem, RsaKeys::Accepted)?;
     let kind = match csr.key_kind() {
         KeyKind::P256 => "P-256",
         KeyKind::Ed25519 => "Ed25519",
+        KeyKind::Rsa => "RSA",
     };
     println!("Signing request, signature verified");
     println!("  key         {kind}");

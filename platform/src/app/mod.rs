@@ -410,6 +410,7 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
             .parse()
             .context("configuration: payments.acquirer_guid")?,
         certificate_lifetime: days(config.pki.device_certificate_days),
+        rsa_device_keys: config.pki.rsa_keys(),
         crl_lifetime: TimeDelta::hours(i64::from(config.pki.crl_valid_h)),
         device_token_lifetime: days(config.devices.token_days),
         activation_code_lifetime: days(config.devices.activation_code_days),

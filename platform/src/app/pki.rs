@@ -39,7 +39,11 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
             .iter()
             .map(|protocol| protocol.as_bytes().to_vec())
             .collect();
-        let options = ServerOptions { alpn, resumption };
+        let options = ServerOptions {
+            alpn,
+            resumption,
+            rsa_keys: config.pki.rsa_keys(),
+        };
         let fixed = tls::server_config(pem.chain()?, pem.key()?, client_auth, options)?;
         let mut config = ServerConfig::clone(&fixed);
         config.cert_resolver = Arc::<ServerCertificate>::clone(&certificate);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use certs::authority::IssuingCa;
+use certs::csr::RsaKeys;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub acquirer_guid: AcquirerGuid,
     /// Validity of device certificates.
     pub certificate_lifetime: TimeDelta,
+    /// Whether boxes may have RSA keys.
+    pub rsa_device_keys: RsaKeys,
     /// Validity of a certificate revocation list.
     pub crl_lifetime: TimeDelta,
     /// Validity of device tokens.

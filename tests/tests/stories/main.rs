@@ -59,6 +59,7 @@ mod statement;
 mod stats;
 mod storm;
 mod tip;
+mod tls;
 mod undeliverable;
 mod unmatched;
 mod view;

@@ -63,6 +63,7 @@ impl Fleet {
             ServerOptions {
                 alpn: vec![H2.to_vec(), H1.to_vec()],
                 resumption: false,
+                ..ServerOptions::default()
             },
         )
         .unwrap()

@@ -117,7 +117,8 @@ pub async fn activate(
             Encoding::Json
         }
     };
-    let csr = Csr::parse_verified(&request.csr)
+    let rsa_keys = context.settings().rsa_device_keys;
+    let csr = Csr::parse_verified_accepting(&request.csr, rsa_keys)
         .map_err(|error| checks.refuse("csr", error.to_string()))
         .ok();
     checks.finish()?;
@@ -170,7 +171,8 @@ pub async fn activate(
 /// # Errors
 /// A CSR that does not verify; [`Error::DeviceUnauthorized`] for a box that is out of service.
 pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> Result<Activated> {
-    let csr = Csr::parse_verified(&request.csr)
+    let rsa_keys = unit.context().settings().rsa_device_keys;
+    let csr = Csr::parse_verified_accepting(&request.csr, rsa_keys)
         .map_err(|error| Error::field("csr", error.to_string()))?;
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
