@@ -16,7 +16,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 use wire::Channel;
 
-use crate::host::Subscription;
+use crate::host::{Downlink, ProtocolVersion, Published, Subscription, Undelivered};
+use crate::protocol::{Outgoing, Protocol};
 
 /// One message on its way to a box.
 #[derive(Debug, Clone)]
@@ -97,9 +98,44 @@ impl Unacknowledged {
     }
 }
 
+/// What a box said in its CONNECT of what it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Takes {
+    pub(crate) protocol: Protocol,
+    /// The largest packet.
+    pub(crate) packet_bytes_max: usize,
+    /// Packets that may be under way to it.
+    pub(crate) window: usize,
+}
+
+impl Default for Takes {
+    /// Until its CONNECT has been answered.
+    fn default() -> Self {
+        Self {
+            protocol: Protocol(ProtocolVersion::V311),
+            packet_bytes_max: usize::MAX,
+            window: usize::MAX,
+        }
+    }
+}
+
+/// What is to be done with a message before it is given to the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Publish it; this becomes of it.
+    Publish(Published),
+    /// It waits or is under way already, or can go nowhere.
+    Known(Published),
+}
+
 /// What waits for one box.
 #[derive(Debug)]
 pub(crate) struct Outbound {
+    takes: Takes,
+    /// The sequences of messages that are inside the router, oldest first.
+    expected: VecDeque<u64>,
+    /// The box does not read what is written to it.
+    blocked: bool,
     subscriptions: Vec<Subscription>,
     queue: VecDeque<Queued>,
     in_flight: VecDeque<InFlight>,
@@ -112,6 +148,9 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(queue_max: usize) -> Self {
         Self {
+            takes: Takes::default(),
+            expected: VecDeque::new(),
+            blocked: false,
             subscriptions: Vec::new(),
             queue: VecDeque::new(),
             in_flight: VecDeque::new(),
@@ -123,6 +162,82 @@ impl Outbound {
 
     pub(crate) fn set_subscriptions(&mut self, subscriptions: Vec<Subscription>) {
         self.subscriptions = subscriptions;
+    }
+
+    pub(crate) fn set_takes(&mut self, takes: Takes) {
+        self.takes = takes;
+    }
+
+    /// Whether so much waits to be written that no more is taken from the queue.
+    pub(crate) fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// What becomes of this message, if it is published now.
+    pub(crate) fn plan(&self, topic: &[u8], downlink: &Downlink) -> Plan {
+        let Some(qos) = self.quality(downlink.channel) else {
+            return Plan::Known(Published::Refused(Undelivered::NotSubscribed));
+        };
+        let outgoing = Outgoing {
+            topic,
+            payload: &downlink.payload,
+            dup: false,
+            packet_id: (qos > 0).then_some(1),
+            expires_s: downlink.expires_s,
+            user_properties: &[],
+        };
+        if self.takes.protocol.publish_len(&outgoing) > self.takes.packet_bytes_max {
+            return Plan::Known(Published::Refused(Undelivered::PacketTooLarge));
+        }
+        if let Some(key) = downlink.key
+            && let Some(known) = self.known(key)
+        {
+            return Plan::Known(known);
+        }
+        if self.queue.len() >= self.queue_max {
+            return Plan::Known(Published::Refused(Undelivered::QueueFull));
+        }
+        let before = self.in_flight.len() + self.queue.len() + self.expected.len();
+        let waits = self.blocked || (qos > 0 && before >= self.takes.window);
+        Plan::Publish(if waits {
+            Published::Queued
+        } else {
+            Published::Sent
+        })
+    }
+
+    /// A message with this sequence is inside the router.
+    pub(crate) fn expect(&mut self, sequence: u64) {
+        self.expected.push_back(sequence);
+        if self.expected.len() > self.queue_max {
+            self.expected.pop_front();
+        }
+    }
+
+    /// The quality of service at which the box has subscribed to a channel.
+    fn quality(&self, channel: Channel) -> Option<u8> {
+        self.subscriptions
+            .iter()
+            .filter(|subscription| subscription.filter.matches(channel))
+            .map(|subscription| subscription.qos)
+            .max()
+    }
+
+    /// Where the message with this key is.
+    fn known(&self, key: Uuid) -> Option<Published> {
+        let is = |message: &Message| message.key == Some(key);
+        if self.queue.iter().any(|queued| is(&queued.message)) {
+            return Some(Published::Queued);
+        }
+        let packet = self
+            .in_flight
+            .iter()
+            .find(|packet| packet.message.as_ref().is_some_and(is))?;
+        Some(if packet.written {
+            Published::Sent
+        } else {
+            Published::Queued
+        })
     }
 
     /// Takes up what an earlier connection of the same session left.
@@ -149,19 +264,24 @@ impl Outbound {
 
     /// Takes a message that the router delivered.
     pub(crate) fn offer(&mut self, message: Message) -> Offered {
+        // The router keeps the order, so that what was published before this has arrived or is lost.
+        while self
+            .expected
+            .front()
+            .is_some_and(|expected| *expected <= message.sequence)
+        {
+            self.expected.pop_front();
+        }
+        if self.expected.is_empty() {
+            self.expected = VecDeque::new();
+        }
         if message.sequence < self.withdrawn_before {
             return Offered::Withdrawn;
         }
-        let qos = self
-            .subscriptions
-            .iter()
-            .filter(|subscription| subscription.filter.matches(message.channel))
-            .map(|subscription| subscription.qos)
-            .max();
-        let Some(qos) = qos else {
+        let Some(qos) = self.quality(message.channel) else {
             return Offered::NotSubscribed;
         };
-        if message.key.is_some_and(|key| self.holds(key)) {
+        if message.key.is_some_and(|key| self.known(key).is_some()) {
             return Offered::Duplicate;
         }
         if self.queue.len() >= self.queue_max {
@@ -169,16 +289,6 @@ impl Outbound {
         }
         self.queue.push_back(Queued { message, qos });
         Offered::Queued
-    }
-
-    fn holds(&self, key: Uuid) -> bool {
-        let queued = self.queue.iter().map(|queued| queued.message.key);
-        let under_way = self
-            .in_flight
-            .iter()
-            .filter_map(|packet| packet.message.as_ref())
-            .map(|message| message.key);
-        queued.chain(under_way).any(|held| held == Some(key))
     }
 
     /// The next packet to write, if the window has room for it. `expired` counts what was dropped on the way.
@@ -288,6 +398,7 @@ impl Outbound {
     /// the box has been sent already cannot be called back, but it is not sent again either.
     pub(crate) fn withdraw(&mut self, sequence: u64) {
         self.withdrawn_before = sequence;
+        self.expected = VecDeque::new();
         self.queue = VecDeque::new();
         self.in_flight.retain(|packet| packet.written);
         for packet in &mut self.in_flight {

@@ -9,15 +9,17 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::DeviceId;
+use wire::{DeviceId, Topic};
 
 use crate::connection::Shared;
 use crate::copies::Copies;
-use crate::host::{Downlink, EndReason, Host};
+use crate::downlink::Plan;
+use crate::host::{Downlink, EndReason, Host, Published, Undelivered};
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::observers::Observers;
 use crate::pace::Pace;
+use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 use crate::router::{Router, RouterError};
 use crate::session::count_downlinks;
@@ -92,6 +94,7 @@ impl<H: Host> Edge<H> {
                 observers: Arc::clone(&observers),
                 router: Arc::clone(&router),
             },
+            refusals: RefusalLog::default(),
             pace: Pace::new().map_err(EdgeError::Threads)?,
             tls: TlsAcceptor::from(config.tls),
             stop: stop.clone(),
@@ -154,11 +157,36 @@ impl EdgeHandle {
         self.local_addr
     }
 
-    /// Hands a downlink to the router. Not durable, and never blocks: what a box does not get, the outbox sends again.
+    /// Hands a downlink to the router, and says what becomes of it. Not durable, and never blocks: what a box does not
+    /// get, the outbox sends again.
     ///
-    /// A message whose key already waits on the device's live session, or is under way there, is not sent again.
-    pub fn publish(&self, downlink: Downlink) {
-        self.router.publish(downlink);
+    /// A message whose key already waits on the device's live session, or is under way there, is not sent again; the
+    /// answer then says where it is.
+    pub fn publish(&self, downlink: Downlink) -> Published {
+        let published = self.hand_over(downlink);
+        if let Published::Refused(why) = published {
+            count_downlinks(why.as_str(), 1);
+        }
+        published
+    }
+
+    fn hand_over(&self, downlink: Downlink) -> Published {
+        let Some(line) = self.registry.live_line(downlink.device_id) else {
+            return Published::Refused(Undelivered::NotConnected);
+        };
+        let topic = Topic::new(downlink.device_id, downlink.channel).to_string();
+        // Held until the router has it, so that the next message finds this one expected.
+        let mut outbound = line.outbound();
+        match outbound.plan(topic.as_bytes(), &downlink) {
+            Plan::Known(published) => published,
+            Plan::Publish(published) => match self.router.publish(downlink) {
+                Some(sequence) => {
+                    outbound.expect(sequence);
+                    published
+                }
+                None => Published::Refused(Undelivered::RouterUnavailable),
+            },
+        }
     }
 
     /// Whether the device has a session here that can be reached.

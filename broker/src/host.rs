@@ -170,6 +170,45 @@ pub struct Downlink {
     pub expires_s: Option<u32>,
 }
 
+/// What became of a message that was given to [`crate::EdgeHandle::publish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It has been written to the box's connection, or is written next: nothing that the box does stands before it.
+    Sent,
+    /// It waits in the session's queue until the box acknowledges others or reads what it was sent.
+    Queued,
+    /// It goes nowhere.
+    Refused(Undelivered),
+}
+
+/// Why a message goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undelivered {
+    /// The box has no session here.
+    NotConnected,
+    /// Its session has not subscribed to this channel.
+    NotSubscribed,
+    /// It is larger than the box says that it takes (MQTT 5.0, Maximum Packet Size).
+    PacketTooLarge,
+    /// As many as may wait for the box do so already.
+    QueueFull,
+    /// The router is being started again, or is behind.
+    RouterUnavailable,
+}
+
+impl Undelivered {
+    /// The reason as one word, for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::NotSubscribed => "not_subscribed",
+            Self::PacketTooLarge => "larger_than_the_box_takes",
+            Self::QueueFull => "queue_full",
+            Self::RouterUnavailable => "router_unavailable",
+        }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone)]
 pub struct SessionEnd {

@@ -29,6 +29,7 @@
 //! | `downlink` | what waits for one box: queue and window |
 //! | `router` | the embedded router and its watchdog |
 //! | `limits` | every bound |
+//! | `refusal_log` | a log line for who was refused, at most some a minute |
 //!
 //! # What of MQTT is not offered, and how it is refused
 //!
@@ -115,6 +116,7 @@ mod listener;
 mod observers;
 mod pace;
 mod protocol;
+mod refusal_log;
 mod registry;
 mod router;
 mod session;
@@ -129,8 +131,9 @@ pub use connection_limiter::{
 pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 pub use fleet_filter::FleetFilter;
 pub use host::{
-    Admission, Connecting, Downlink, EndReason, Host, ObserverConnecting, ProtocolVersion, Refusal,
-    SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
+    Admission, Connecting, Downlink, EndReason, Host, ObserverConnecting, ProtocolVersion,
+    Published, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Undelivered, Uplink,
 };
 pub use limits::Limits;
+pub use refusal_log::RefusalLog;
 pub use router::RouterError;

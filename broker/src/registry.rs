@@ -169,7 +169,7 @@ impl Registry {
         }
     }
 
-    fn live_line(&self, device: DeviceId) -> Option<Arc<Line>> {
+    pub(crate) fn live_line(&self, device: DeviceId) -> Option<Arc<Line>> {
         let shard = self.shard(device);
         let lines = &shard.get(&device)?.lines;
         lines.iter().find(|line| line.is_live()).cloned()

@@ -186,7 +186,8 @@ fn has_rsa_key(certificate: &CertificateDer<'_>) -> bool {
         .is_ok_and(|(_, parsed)| parsed.public_key().algorithm.algorithm == OID_PKCS1_RSAENCRYPTION)
 }
 
-fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+/// The common name in a certificate, cut to a length that a log line bears. A claim, unless the certificate was verified.
+pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
     Some(name.chars().take(NAME_CHARS_MAX).collect())

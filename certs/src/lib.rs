@@ -25,7 +25,7 @@ mod pem;
 pub mod serial;
 pub mod tls;
 
-pub use client_verifier::take_refused_name;
+pub use client_verifier::{common_name, take_refused_name};
 
 #[cfg(test)]
 mod fixtures;

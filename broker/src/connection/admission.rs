@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Applicant, Opened, Shared, count, kicked_refusal};
 use crate::connection_limiter::PendingPermit;
+use crate::downlink::Takes;
 use crate::host::{Admission, Connecting, Host, Refusal, SessionKey};
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
 use crate::registry::Seat;
@@ -27,9 +28,8 @@ impl<H: Host> Shared<H> {
             mut connect,
             device_id,
             certificate_serial,
-            remote,
             transport,
-            place,
+            peer,
         } = applicant;
         let version = connect.version;
         let mut seat = self.registry.take_seat(device_id, &certificate_serial);
@@ -43,7 +43,7 @@ impl<H: Host> Shared<H> {
             }
         };
         if let Err(why) = waited {
-            self.turn_away(transport, version, why, place).await;
+            self.turn_away(transport, version, why, peer).await;
             return None;
         }
 
@@ -56,7 +56,7 @@ impl<H: Host> Shared<H> {
                 device_id,
                 certificate_serial,
                 clean_session: connect.clean_session,
-                remote,
+                remote: peer.remote,
                 protocol: version,
                 session_expiry_s,
             }),
@@ -73,7 +73,7 @@ impl<H: Host> Shared<H> {
             (Err(reason), _) => {
                 // The box goes now. The host is still asked to the end, for if it has let the box in it must hear
                 // that the session is over.
-                self.turn_away(transport, version, kicked_refusal(reason), place)
+                self.turn_away(transport, version, kicked_refusal(reason), peer)
                     .await;
                 if let Ok(Ok(admission)) = admission.await {
                     self.end_unopened(device_id, &admission, reason, session_expiry_s)
@@ -90,18 +90,18 @@ impl<H: Host> Shared<H> {
                     Refusal::NotAuthorized => ConnectRefusal::NotAuthorized,
                     Refusal::Unavailable => ConnectRefusal::Unavailable,
                 };
-                self.turn_away(transport, version, why, place).await;
+                self.turn_away(transport, version, why, peer).await;
                 return None;
             }
             Err(_) => {
                 tracing::warn!(device = %device_id, "the platform did not answer a CONNECT in time");
-                self.turn_away(transport, version, ConnectRefusal::Unavailable, place)
+                self.turn_away(transport, version, ConnectRefusal::Unavailable, peer)
                     .await;
                 return None;
             }
         };
         if let Some(reason) = reason {
-            self.turn_away(transport, version, kicked_refusal(reason), place)
+            self.turn_away(transport, version, kicked_refusal(reason), peer)
                 .await;
             self.end_unopened(device_id, &admission, reason, session_expiry_s)
                 .await;
@@ -119,7 +119,7 @@ impl<H: Host> Shared<H> {
             seat,
             will,
             persistent: session_expiry_s > 0,
-            place,
+            place: peer.place,
         })
     }
 
@@ -154,6 +154,14 @@ impl<H: Host> Shared<H> {
         protocol.write_welcome(&mut transport.output, session_present, terms);
 
         let line = Arc::clone(seat.line());
+        let window = limits
+            .in_flight_max
+            .min(usize::from(connect.receive_maximum));
+        line.outbound().set_takes(Takes {
+            protocol,
+            packet_bytes_max: connect.packet_bytes_max,
+            window,
+        });
         if session_present {
             let mut outbound = line.outbound();
             let left = self
@@ -183,9 +191,7 @@ impl<H: Host> Shared<H> {
             copies: self.copies.clone(),
             transport,
             persistent: session_expiry_s > 0,
-            window: limits
-                .in_flight_max
-                .min(usize::from(connect.receive_maximum)),
+            window,
             packet_bytes_max: connect.packet_bytes_max,
             subscriptions,
         })

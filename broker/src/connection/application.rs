@@ -1,15 +1,12 @@
 //! CONNECT, held against the certificate that it came with and against what we offer.
 
-use std::net::SocketAddr;
-
 use certs::identity::{IdentityError, PeerIdentity, Subject};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
 use super::observer::ObserverApplicant;
-use super::{Applicant, Greeting, Shared, count};
+use super::{Applicant, Greeting, Peer, Shared, count};
 use crate::authorize::{Action, authorize};
-use crate::connection_limiter::ConnectionPermit;
 use crate::frame::{Frame, FrameError};
 use crate::host::{Host, ProtocolVersion};
 use crate::limits::Limits;
@@ -30,9 +27,8 @@ impl<H: Host> Shared<H> {
     {
         let Greeting {
             mut transport,
-            remote,
             identity,
-            place,
+            peer,
         } = greeting;
         let frame = tokio::select! {
             () = self.stop.cancelled() => return None,
@@ -42,6 +38,8 @@ impl<H: Host> Shared<H> {
             Ok(frame) => frame,
             Err(why) => {
                 count(why);
+                let certificate = peer.certificate.as_deref();
+                self.refusals.note(peer.remote, why, certificate);
                 return None;
             }
         };
@@ -49,21 +47,23 @@ impl<H: Host> Shared<H> {
             Ok(connect) => connect,
             Err(ConnectError::Malformed) => {
                 count("malformed_connect");
+                let certificate = peer.certificate.as_deref();
+                self.refusals
+                    .note(peer.remote, "malformed_connect", certificate);
                 return None;
             }
             Err(ConnectError::Version) => {
                 // Whoever speaks another version is told in the words of the oldest.
                 let (version, why) = (ProtocolVersion::V311, ConnectRefusal::ProtocolVersion);
-                self.turn_away(transport, version, why, place).await;
+                self.turn_away(transport, version, why, peer).await;
                 return None;
             }
         };
         let version = connect.version;
         match check(&connect, identity, &self.limits) {
-            Ok(applicant) => Some(introduce(applicant, connect, transport, remote, place)),
+            Ok(applicant) => Some(introduce(applicant, connect, transport, peer)),
             Err(why) => {
-                tracing::warn!(%remote, reason = why.as_str(), "CONNECT refused");
-                self.turn_away(transport, version, why, place).await;
+                self.turn_away(transport, version, why, peer).await;
                 None
             }
         }
@@ -74,8 +74,7 @@ fn introduce<S>(
     identity: PeerIdentity,
     connect: Connect,
     transport: Transport<S>,
-    remote: SocketAddr,
-    place: ConnectionPermit,
+    peer: Peer,
 ) -> Introduced<S> {
     let certificate_serial = identity.serial;
     match identity.subject {
@@ -83,17 +82,15 @@ fn introduce<S>(
             connect,
             device_id,
             certificate_serial,
-            remote,
             transport,
-            place,
+            peer,
         }),
         Subject::Service(name) => Introduced::Observer(ObserverApplicant {
             connect,
             name,
             certificate_serial,
-            remote,
             transport,
-            place,
+            peer,
         }),
     }
 }

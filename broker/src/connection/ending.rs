@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
-use super::{Opened, Shared, count};
 use crate::connection_limiter::ConnectionPermit;
+use super::{Opened, Peer, Shared, count};
 use crate::host::{Admission, EndReason, Host, ProtocolVersion, SessionEnd, SessionKey};
 use crate::protocol::{ConnectRefusal, refuse};
 use crate::registry::Line;
@@ -130,13 +130,15 @@ impl<H: Host> Shared<H> {
         mut transport: Transport<S>,
         version: ProtocolVersion,
         why: ConnectRefusal,
-        place: ConnectionPermit,
+        peer: Peer,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         count(why.as_str());
+        let certificate = peer.certificate.as_deref();
+        self.refusals.note(peer.remote, why.as_str(), certificate);
         refuse(version, why, &mut transport.output);
-        self.part(transport, place).await;
+        self.part(transport, peer.place).await;
     }
 
     /// Writes the last words, and lets the connection linger in a task of its own until they are read.

@@ -38,6 +38,7 @@ use crate::limits::Limits;
 use crate::listener::Accepted;
 use crate::pace::Pace;
 use crate::protocol::{Connect, ConnectRefusal, Will};
+use crate::refusal_log::RefusalLog;
 use crate::registry::{Registry, Seat};
 use crate::session::Session;
 use crate::transport::{Patience, Transport};
@@ -59,16 +60,25 @@ pub(crate) struct Shared<H> {
     pub(crate) copies: Copies,
     pub(crate) tls: TlsAcceptor,
     pub(crate) pace: Pace,
+    pub(crate) refusals: RefusalLog,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+struct Peer {
+    remote: SocketAddr,
+    /// The common name in its certificate.
+    certificate: Option<String>,
+    place: ConnectionPermit,
 }
 
 /// TLS is done, and CONNECT is next.
 struct Greeting<S> {
     transport: Transport<S>,
-    remote: SocketAddr,
     identity: Result<PeerIdentity, IdentityError>,
-    place: ConnectionPermit,
+    peer: Peer,
 }
 
 /// A box whose CONNECT is in order and belongs to its certificate.
@@ -76,9 +86,8 @@ struct Applicant<S> {
     connect: Connect,
     device_id: DeviceId,
     certificate_serial: String,
-    remote: SocketAddr,
     transport: Transport<S>,
-    place: ConnectionPermit,
+    peer: Peer,
 }
 
 /// A session that can begin.
@@ -151,18 +160,21 @@ impl<H: Host> Shared<H> {
                 tls.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX))
             })
             .await
+            .map_err(|error| (error, certs::take_refused_name()))
         });
         let stream = tokio::select! {
             () = self.stop.cancelled() => return None,
             result = tokio::time::timeout(self.limits.handshake(), handshake) => match result {
                 Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => {
-                    tracing::debug!(%remote, %error, "TLS handshake failed");
+                Ok(Err((error, certificate))) => {
                     count("handshake_failed");
+                    let reason = error.to_string();
+                    self.refusals.note(remote, &reason, certificate.as_deref());
                     return None;
                 }
                 Err(_) => {
                     count("handshake_timeout");
+                    self.refusals.note(remote, "handshake_timeout", None);
                     return None;
                 }
             },
@@ -170,6 +182,7 @@ impl<H: Host> Shared<H> {
         let certificates = stream.get_ref().1.peer_certificates();
         let Some(certificate) = certificates.and_then(|chain| chain.first()) else {
             count("no_certificate");
+            self.refusals.note(remote, "no_certificate", None);
             return None;
         };
         let patience = Patience {
@@ -179,9 +192,12 @@ impl<H: Host> Shared<H> {
         };
         Some(Greeting {
             identity: PeerIdentity::from_der(certificate),
+            peer: Peer {
+                remote,
+                certificate: certs::common_name(certificate),
+                place,
+            },
             transport: Transport::new(stream, patience),
-            remote,
-            place,
         })
     }
 }

@@ -1,12 +1,11 @@
 //! An observer: its place among the others, the host's word, CONNACK, and then its copies.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Shared, count, kicked_refusal};
 use crate::connection_limiter::{ConnectionPermit, PendingPermit};
+use super::{Peer, Shared, count, kicked_refusal};
 use crate::host::{EndReason, Host, ObserverConnecting, Refusal};
 use crate::observers::ObserverSeat;
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
@@ -18,9 +17,8 @@ pub(super) struct ObserverApplicant<S> {
     pub(super) connect: Connect,
     pub(super) name: String,
     pub(super) certificate_serial: String,
-    pub(super) remote: SocketAddr,
     pub(super) transport: Transport<S>,
-    pub(super) place: ConnectionPermit,
+    pub(super) peer: Peer,
 }
 
 /// An observer that has been let in.
@@ -44,9 +42,8 @@ impl<H: Host> Shared<H> {
             mut connect,
             name,
             certificate_serial,
-            remote,
             transport,
-            place,
+            peer,
         } = applicant;
         let version = connect.version;
         let observers = &self.copies.observers;
@@ -56,7 +53,7 @@ impl<H: Host> Shared<H> {
         }
         let Some(seat) = observers.join(&name, &connect.client_id, &certificate_serial) else {
             let why = ConnectRefusal::Unavailable;
-            self.turn_away(transport, version, why, place).await;
+            self.turn_away(transport, version, why, peer).await;
             return None;
         };
         let line = Arc::clone(seat.line());
@@ -65,7 +62,7 @@ impl<H: Host> Shared<H> {
             self.host.admit_observer(ObserverConnecting {
                 name,
                 certificate_serial,
-                remote,
+                remote: peer.remote,
             }),
         );
         // A kick that comes together with the answer counts: the answer may not know of it.
@@ -80,13 +77,13 @@ impl<H: Host> Shared<H> {
             },
         };
         if let Err(why) = answer {
-            self.turn_away(transport, version, why, place).await;
+            self.turn_away(transport, version, why, peer).await;
             return None;
         }
         drop(pending);
         count("observer_admitted");
         let assigned_client_id = nameless.then(|| connect.client_id.clone());
-        Some(self.welcome_observer(&connect, assigned_client_id, transport, seat, place))
+        Some(self.welcome_observer(&connect, assigned_client_id, transport, seat, peer.place))
     }
 
     fn welcome_observer<S>(

@@ -149,8 +149,8 @@ impl Router {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a downlink to the router. Never blocks.
-    pub(crate) fn publish(&self, downlink: Downlink) {
+    /// Hands a downlink to the router, and gives its sequence. Never blocks; `None`: the router cannot take it.
+    pub(crate) fn publish(&self, downlink: Downlink) -> Option<u64> {
         let topic = Topic::new(downlink.device_id, downlink.channel).to_string();
         let publish = Publish::new(Bytes::from(topic), downlink.payload, false);
         let mut sender = self.sender();
@@ -174,6 +174,7 @@ impl Router {
         };
         drop(sender);
         metrics::counter!("mqtt_router_publishes_total", "outcome" => outcome).increment(1);
+        (outcome == "sent").then_some(sequence)
     }
 
     /// Lets copies flow on the observers' link, from now on. Before, nothing may be published there: the router ends a
@@ -471,7 +472,9 @@ mod tests {
                                 return;
                             }
                         }
-                        _ = again.tick() => running.router.publish(downlink(round)),
+                        _ = again.tick() => {
+                            running.router.publish(downlink(round));
+                        }
                     }
                 }
             });

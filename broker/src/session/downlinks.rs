@@ -43,6 +43,10 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         if expired > 0 {
             count_downlinks("expired", expired);
         }
+        let blocked = self.transport.output.len() >= OUTPUT_FILL_BYTES;
+        if std::mem::replace(&mut self.blocked, blocked) != blocked {
+            self.line.outbound().set_blocked(blocked);
+        }
     }
 }
 

@@ -137,6 +137,8 @@ pub(crate) struct Session<H, S> {
     persistent: bool,
     window: usize,
     packet_bytes_max: usize,
+    /// The box does not read what it is sent, and nothing more is taken from its queue.
+    blocked: bool,
     /// Messages that the platform is taking, in the order in which they arrived.
     uplinks: FuturesOrdered<BoxFuture<'static, Settled>>,
     ordinary_under_way: usize,
@@ -182,6 +184,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             persistent: opening.persistent,
             window: opening.window,
             packet_bytes_max: opening.packet_bytes_max,
+            blocked: false,
             uplinks: FuturesOrdered::new(),
             ordinary_under_way: 0,
             payment_acks_under_way: 0,

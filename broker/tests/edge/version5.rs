@@ -1,6 +1,6 @@
 //! MQTT 5.0: the same rules, with reasons.
 
-use broker::{Downlink, EndReason, Limits, ProtocolVersion};
+use broker::{Downlink, EndReason, Limits, ProtocolVersion, Published, Undelivered};
 use wire::{Channel, Topic};
 
 use crate::common::client::{
@@ -215,6 +215,61 @@ async fn a_box_gets_no_more_and_nothing_larger_than_it_takes() {
         .await;
     let heard = client.next().await.unwrap();
     assert_eq!(heard.body.last(), Some(&b'3'));
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_message_is_said_when_it_is_published() {
+    let world = World::with(Limits {
+        queue_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let large = |event| Downlink {
+        payload: vec![b'x'; 512].into(),
+        ..payment(1, event)
+    };
+    let refused = Published::Refused;
+    let publish = |event| world.edge.publish(payment(1, event));
+    assert_eq!(publish(1), refused(Undelivered::NotConnected));
+    // Receive Maximum 1, Maximum Packet Size 512.
+    let properties = [0x21, 0, 1, 0x27, 0, 0, 2, 0];
+    let (mut client, ..) = connect(&world, 1, true, &properties).await;
+    assert_eq!(publish(2), refused(Undelivered::NotSubscribed));
+    let payments = topic(1, Channel::PaymentSuccess);
+    client.send(&v5(&subscribe(1, &[(&payments, 1)]))).await;
+    client.expect(0x90, &[0, 1, 0, 1]).await;
+    let other = Downlink {
+        channel: Channel::Command,
+        ..payment(1, 3)
+    };
+    assert_eq!(
+        world.edge.publish(other),
+        refused(Undelivered::NotSubscribed)
+    );
+    assert_eq!(
+        world.edge.publish(large(4)),
+        refused(Undelivered::PacketTooLarge)
+    );
+    // One is sent and not acknowledged, the next wait behind it, also while they are on their way inside.
+    assert_eq!(publish(5), Published::Sent);
+    assert_eq!(publish(6), Published::Queued);
+    let heard = client.next().await.unwrap();
+    assert_eq!(heard.body.last(), Some(&b'5'));
+    assert_eq!(publish(5), Published::Sent, "it is under way");
+    assert_eq!(publish(7), Published::Queued);
+    client.ping().await;
+    while publish(8) != refused(Undelivered::QueueFull) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(publish(6), Published::Queued, "it waits");
+    // An acknowledgement lets the next one go, and then that one is sent.
+    let id = heard.body.len() - 4;
+    client
+        .send(&[0x40, 2, heard.body[id], heard.body[id + 1]])
+        .await;
+    let heard = client.next().await.unwrap();
+    assert_eq!(heard.body.last(), Some(&b'6'));
+    assert_eq!(publish(6), Published::Sent);
 }
 
 #[tokio::test]
