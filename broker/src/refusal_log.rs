@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::connection_limiter::address;
+use crate::connection_limiter::network_of;
 
 /// Limits hold for each stretch of time of this length.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -64,7 +64,7 @@ impl RefusalLog {
             left_out: 0,
         });
         let known = (reason.to_owned(), certificate.map(str::to_owned));
-        let logged = window.logged.get(&address(ip));
+        let logged = window.logged.get(&network_of(ip));
         let of_address = logged.map_or(0, Vec::len);
         if window.lines >= LINES_MAX
             || of_address >= LINES_PER_ADDRESS_MAX
@@ -74,7 +74,7 @@ impl RefusalLog {
             return (false, over);
         }
         window.lines += 1;
-        window.logged.entry(address(ip)).or_default().push(known);
+        window.logged.entry(network_of(ip)).or_default().push(known);
         (true, over)
     }
 }

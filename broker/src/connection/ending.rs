@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
-use crate::connection_limiter::ConnectionPermit;
 use super::{Opened, Peer, Shared, count};
+use crate::connection_limiter::ConnectionPermit;
 use crate::host::{Admission, EndReason, Host, ProtocolVersion, SessionEnd, SessionKey};
 use crate::protocol::{ConnectRefusal, refuse};
 use crate::registry::Line;

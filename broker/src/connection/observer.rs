@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connection_limiter::{ConnectionPermit, PendingPermit};
 use super::{Peer, Shared, count, kicked_refusal};
+use crate::connection_limiter::{ConnectionPermit, PendingPermit};
 use crate::host::{EndReason, Host, ObserverConnecting, Refusal};
 use crate::observers::ObserverSeat;
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
