@@ -113,7 +113,7 @@ where
     let items: Arc<[T]> = items.into();
     let mut outcomes: Vec<Outcome<R>> = Vec::with_capacity(items.len());
     // Ranges that are still to be done, the first on top: outcomes come in the order of the items.
-    let mut ranges: Vec<Range<usize>> = vec![0..items.len()];
+    let mut ranges: Vec<Range<usize>> = std::iter::once(0..items.len()).collect();
     while let Some(range) = ranges.pop() {
         if range.is_empty() {
             continue;
