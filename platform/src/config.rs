@@ -161,6 +161,8 @@ pub struct Payments {
     pub partner_failures_max: u32,
     pub partner_pause_ms: u64,
     pub query_before_expiry_s: u32,
+    pub clock_skew_max_s: u32,
+    pub paid_at_age_max_h: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -442,6 +444,12 @@ impl Config {
         if self.payments.amount_max < 1 {
             bail!("configuration: payments.amount_max must be at least 1");
         }
+        if self.payments.clock_skew_max_s == 0 {
+            bail!("configuration: payments.clock_skew_max_s must be at least 1");
+        }
+        if self.payments.paid_at_age_max_h == 0 {
+            bail!("configuration: payments.paid_at_age_max_h must be at least 1");
+        }
         if self.http.long_polls_max >= self.http.connections_max {
             bail!(
                 "configuration: http.long_polls_max must be below http.connections_max, so that others are served too"
@@ -638,6 +646,14 @@ mod tests {
             ),
             ("[pki]\ncrl_refresh_s = 0", "pki.crl_refresh_s"),
             ("[payments]\namount_max = 0", "payments.amount_max"),
+            (
+                "[payments]\nclock_skew_max_s = 0",
+                "payments.clock_skew_max_s",
+            ),
+            (
+                "[payments]\npaid_at_age_max_h = 0",
+                "payments.paid_at_age_max_h",
+            ),
             ("[health]\nlook_every_s = 0", "health.look_every_s"),
             (
                 "[callbacks]\nrejected_bytes_max = 2049",

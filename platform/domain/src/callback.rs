@@ -1,20 +1,21 @@
 //! What a QRIS partner tells us, in the body of profile `hmac`: read from bytes whose signature was checked.
 //!
-//! The body is taken apart once, here, into types that cannot hold nonsense; every field that breaks a rule is
-//! named in one answer. Unknown fields are left alone: partners add some.
+//! The body is taken apart once, here, into types that cannot hold nonsense. Of what decides (order or payee, reference,
+//! amount, currency, status) every field that breaks a rule is named in one answer; everything else never refuses a
+//! message ([`crate::partner_message`]). Unknown fields are left alone: partners add some.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::ids::TransactionId;
-use wire::rupiah::Rupiah;
+use wire::rupiah::{AmountError, Rupiah};
 
-use crate::qris::{Nmid, TerminalLabel};
+use crate::partner_message::{Adjustment, Lenient, Object, deciding};
+use crate::qris::{MerchantPan, Nmid, TerminalLabel};
 use crate::text_enum::text_enum;
 use crate::validation::FieldError;
 
-/// Longest event id, partner reference, RRN and issuer, in bytes.
-pub const TEXT_LEN_MAX: usize = 128;
+pub use crate::partner_message::TEXT_LEN_MAX;
 
 text_enum! {
     /// What happened at the partner.
@@ -41,33 +42,139 @@ pub enum CallbackTarget {
         nmid: Option<Nmid>,
     },
     /// One on a printed code.
-    Static {
-        /// The merchant that the partner credits.
-        nmid: Nmid,
-        /// The till, when the code has one.
-        terminal_label: Option<TerminalLabel>,
-    },
+    Static(PrintedCode),
 }
 
-/// A callback whose every field is in order.
+impl CallbackTarget {
+    /// The merchant that the partner credits, when it is named by an NMID of the right form.
+    pub fn nmid(&self) -> Option<Nmid> {
+        match self {
+            Self::Transaction { nmid, .. } => nmid.clone(),
+            Self::Static(code) => code.nmid(),
+        }
+    }
+}
+
+/// What a message says of the printed code that was paid. All of it is a claim: it may name nothing that we know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrintedCode {
+    /// The merchant that the partner credits, in capital letters.
+    pub nmid: Option<String>,
+    /// The merchant's PAN.
+    pub merchant_pan: Option<String>,
+    /// The terminal, by tag 62.07 of the code.
+    pub terminal_label: Option<String>,
+    /// The terminal, by another name.
+    pub terminal_id: Option<String>,
+}
+
+impl PrintedCode {
+    /// Reads what there is of these fields.
+    pub(crate) fn read(
+        lenient: &mut Lenient,
+        nmid: Option<&RawValue>,
+        merchant_pan: Option<&RawValue>,
+        terminal_label: Option<&RawValue>,
+        terminal_id: Option<&RawValue>,
+    ) -> Self {
+        let nmid = lenient.text("nmid", nmid);
+        Self {
+            nmid: nmid.map(|nmid| nmid.to_ascii_uppercase()),
+            merchant_pan: lenient.text("mpan", merchant_pan),
+            terminal_label: lenient.text("terminal_label", terminal_label),
+            terminal_id: lenient.text("terminal_id", terminal_id),
+        }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The NMID, if it is one.
+    pub fn nmid(&self) -> Option<Nmid> {
+        self.nmid.as_deref().and_then(|text| text.parse().ok())
+    }
+
+    /// The merchant PAN, if it is one.
+    pub fn merchant_pan(&self) -> Option<MerchantPan> {
+        self.merchant_pan
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+    }
+
+    /// The terminal label, if it can be one: a longer text names no terminal.
+    pub fn terminal_label(&self) -> Option<TerminalLabel> {
+        self.terminal_label
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+    }
+}
+
+/// The longest text of an amount that is kept without being counted, in bytes.
+const AMOUNT_LEN_MAX: usize = 40;
+
+/// How much a message says was paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaidAmount {
+    /// At least one rupiah.
+    Exact(Rupiah),
+    /// A whole number of rupiah beyond 64 bits, as it was written.
+    OutOfRange(String),
+}
+
+impl PaidAmount {
+    /// The amount, if it can be counted.
+    pub fn rupiah(&self) -> Option<Rupiah> {
+        match self {
+            Self::Exact(amount) => Some(*amount),
+            Self::OutOfRange(_) => None,
+        }
+    }
+
+    /// Reads an amount from the text of its JSON.
+    pub(crate) fn read(raw: &RawValue) -> Result<Self, String> {
+        let message = match amount(raw) {
+            Ok(amount) => return Ok(Self::Exact(amount)),
+            Err(message) => message,
+        };
+        let text = deciding(Some(raw)).ok().flatten().unwrap_or_default();
+        let is_beyond = Rupiah::from_json(raw.get()) == Err(AmountError::OutOfRange);
+        if is_beyond && text.len() <= AMOUNT_LEN_MAX && !text.starts_with('-') {
+            Ok(Self::OutOfRange(text))
+        } else {
+            Err(message)
+        }
+    }
+}
+
+impl From<Rupiah> for PaidAmount {
+    fn from(amount: Rupiah) -> Self {
+        Self::Exact(amount)
+    }
+}
+
+/// A callback in which everything that decides is in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
-    /// The partner's name for this message.
+    /// The partner's name for this message; made of reference and status when it has none.
     pub event_id: String,
     /// The payment.
     pub target: CallbackTarget,
     /// The partner's name for the money; with the partner it identifies a payment.
     pub partner_reference: String,
-    /// At least one rupiah.
-    pub amount: Rupiah,
+    /// How much.
+    pub amount: PaidAmount,
     /// What happened.
     pub status: CallbackStatus,
-    /// When the customer paid; always there for a success.
+    /// When the customer paid, by the partner's clock.
     pub paid_at: Option<DateTime<Utc>>,
     /// Retrieval reference number of the switch.
     pub rrn: Option<String>,
     /// Who issued the customer's account.
     pub issuer: Option<String>,
+    /// What of the message was cut or dropped.
+    pub adjustments: Vec<Adjustment>,
 }
 
 /// Why a body is not a callback.
@@ -84,99 +191,50 @@ pub enum CallbackError {
     Amount(String),
 }
 
-/// The body as it comes: everything optional, nothing believed.
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    event_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    transaction_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    nmid: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    terminal_label: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    partner_reference: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    amount: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    currency: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    status: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    paid_at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    rrn: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    issuer: Option<&'a RawValue>,
-}
+/// The fields that decide: none of them may be there twice.
+const DECIDING: [&str; 6] = [
+    "transaction_id",
+    "nmid",
+    "partner_reference",
+    "amount",
+    "currency",
+    "status",
+];
 
 impl Callback {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`CallbackError::Malformed`] when it is no JSON; [`CallbackError::Invalid`] when it is no object, names a
-    /// field twice, or with every field that is missing or wrong; [`CallbackError::Amount`] when the amount alone is.
+    /// [`CallbackError::Malformed`] when it is no JSON; [`CallbackError::Invalid`] when it is no object, has a field
+    /// that decides twice, or with every such field that is missing or wrong; [`CallbackError::Amount`] when the amount
+    /// alone is.
     pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
-        let body: Body<'_> = read_object(body)?;
+        let body: Object<'_> = read_object(body)?;
         let mut fields = Fields::default();
-        let event_id = fields.required("event_id", body.event_id, bounded);
-        let transaction_id = fields.optional("transaction_id", body.transaction_id, |text| {
-            text.parse::<TransactionId>()
-                .map_err(|error| error.to_string())
-        });
-        let nmid = fields.optional("nmid", body.nmid, |text| {
-            text.parse::<Nmid>().map_err(|error| error.to_string())
-        });
-        let terminal_label = fields.optional("terminal_label", body.terminal_label, |text| {
-            text.parse::<TerminalLabel>()
-                .map_err(|error| error.to_string())
-        });
+        if let Some(field) = body.repeated(&DECIDING) {
+            fields.refuse("body", format!("{field} is there twice"));
+            return Err(CallbackError::Invalid(fields.errors));
+        }
+        let mut lenient = Lenient::default();
+        let target = target(&body, &mut fields, &mut lenient);
         let partner_reference =
-            fields.required("partner_reference", body.partner_reference, bounded);
-        let currency = fields.required("currency", body.currency, |text| match text {
-            "IDR" => Ok(()),
-            _ => Err("the currency is IDR".to_owned()),
-        });
-        let status = fields.required("status", body.status, |text| {
-            text.parse::<CallbackStatus>()
+            fields.deciding("partner_reference", body.get("partner_reference"), |text| {
+                Ok(text.to_owned())
+            });
+        let currency = fields.deciding("currency", body.get("currency"), currency);
+        let status = fields.deciding("status", body.get("status"), |text| {
+            text.to_ascii_lowercase()
+                .parse::<CallbackStatus>()
                 .map_err(|error| error.to_string())
         });
-        let timestamp = |text: &str| {
-            DateTime::parse_from_rfc3339(text)
-                .map(|time| time.with_timezone(&Utc))
-                .map_err(|_| "expected an RFC 3339 time".to_owned())
-        };
-        let paid_at = if status == Some(CallbackStatus::Success) {
-            fields.required("paid_at", body.paid_at, timestamp)
-        } else {
-            fields.optional("paid_at", body.paid_at, timestamp)
-        };
-        let rrn = fields.optional("rrn", body.rrn, bounded);
-        let issuer = fields.optional("issuer", body.issuer, bounded);
-        let target = match (transaction_id, nmid) {
-            (Some(id), nmid) => Some(CallbackTarget::Transaction { id, nmid }),
-            (None, Some(nmid)) => Some(CallbackTarget::Static {
-                nmid,
-                terminal_label,
-            }),
-            (None, None) => {
-                // A field that is there and wrong was named already.
-                if is_absent(body.transaction_id) && is_absent(body.nmid) {
-                    fields.refuse("transaction_id", "a transaction_id or an nmid is required");
-                }
-                None
-            }
-        };
-        let amount = match body.amount {
-            raw if is_absent(raw) => {
+        let amount = match body.get("amount") {
+            Some(raw) if raw.get() != "null" => Some(PaidAmount::read(raw)),
+            _ => {
                 fields.refuse("amount", "is required");
                 None
             }
-            raw => Some(raw.map_or(Err("is required".to_owned()), amount)),
         };
         match (
-            event_id,
             target,
             partner_reference,
             currency,
@@ -184,16 +242,14 @@ impl Callback {
             amount,
             fields.errors.is_empty(),
         ) {
-            (
-                Some(event_id),
-                Some(target),
-                Some(partner_reference),
-                Some(()),
-                Some(status),
-                Some(amount),
-                true,
-            ) => {
+            (Some(target), Some(partner_reference), Some(()), Some(status), Some(amount), true) => {
                 let amount = amount.map_err(CallbackError::Amount)?;
+                let event_id = lenient
+                    .text("event_id", body.get("event_id"))
+                    .unwrap_or_else(|| format!("{partner_reference}:{status}"));
+                let paid_at = lenient.time("paid_at", body.get("paid_at"));
+                let rrn = lenient.text("rrn", body.get("rrn"));
+                let issuer = lenient.text("issuer", body.get("issuer"));
                 Ok(Self {
                     event_id,
                     target,
@@ -203,6 +259,7 @@ impl Callback {
                     paid_at,
                     rrn,
                     issuer,
+                    adjustments: lenient.into_adjustments(),
                 })
             }
             (.., amount, _) => {
@@ -212,6 +269,48 @@ impl Callback {
                 Err(CallbackError::Invalid(fields.errors))
             }
         }
+    }
+}
+
+/// The order, or the printed code when there is no order that is ours.
+fn target(body: &Object<'_>, fields: &mut Fields, lenient: &mut Lenient) -> Option<CallbackTarget> {
+    let order = deciding(body.get("transaction_id")).and_then(|text| {
+        text.map(|text| text.parse::<TransactionId>())
+            .transpose()
+            .map_err(|error| error.to_string())
+    });
+    if let Ok(Some(id)) = order {
+        // The terminal of an order is known.
+        let nmid = PrintedCode::read(lenient, body.get("nmid"), None, None, None);
+        if nmid.nmid.is_some() && nmid.nmid().is_none() {
+            lenient.drop_field("nmid");
+        }
+        let nmid = nmid.nmid();
+        return Some(CallbackTarget::Transaction { id, nmid });
+    }
+    let code = PrintedCode::read(
+        lenient,
+        body.get("nmid"),
+        body.first_of(&["mpan", "merchant_pan"]),
+        body.get("terminal_label"),
+        body.get("terminal_id"),
+    );
+    if !code.is_empty() {
+        return Some(CallbackTarget::Static(code));
+    }
+    let message = order
+        .err()
+        .unwrap_or_else(|| "a transaction_id or an nmid is required".to_owned());
+    fields.refuse("transaction_id", message);
+    None
+}
+
+/// The one currency that there is.
+pub(crate) fn currency(text: &str) -> Result<(), String> {
+    if text.eq_ignore_ascii_case("IDR") {
+        Ok(())
+    } else {
+        Err("the currency is IDR".to_owned())
     }
 }
 
@@ -246,6 +345,20 @@ impl Fields {
 
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
         self.errors
+    }
+
+    /// A field that must be there, and decides.
+    pub(crate) fn deciding<T>(
+        &mut self,
+        field: &str,
+        raw: Option<&RawValue>,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        deciding(raw)
+            .and_then(|text| text.ok_or_else(|| "is required".to_owned()))
+            .and_then(|text| read(&text))
+            .map_err(|message| self.refuse(field, message))
+            .ok()
     }
 
     pub(crate) fn required<T>(
@@ -355,47 +468,119 @@ mod tests {
             callback.target,
             CallbackTarget::Transaction { nmid: None, .. }
         ));
-        assert_eq!(callback.amount, Rupiah::from_i64(50_000));
+        assert_eq!(callback.amount, Rupiah::from_i64(50_000).into());
         assert_eq!(callback.status, CallbackStatus::Success);
         assert_eq!(
             callback.paid_at.unwrap().to_rfc3339(),
             "2026-05-23T10:00:00+00:00"
         );
         assert_eq!(callback.rrn.as_deref(), Some("123456789012"));
+        assert_eq!(callback.adjustments, []);
     }
 
     #[test]
     fn a_success_on_a_printed_code_is_read() {
         let mut body = without("transaction_id");
-        body["nmid"] = json!("ID1020021181745");
-        let callback = parse(&body).unwrap();
-        assert!(matches!(
-            &callback.target,
-            CallbackTarget::Static {
-                terminal_label: None,
-                ..
-            }
-        ));
-        body["terminal_label"] = json!("T01");
-        let callback = parse(&body).unwrap();
-        let CallbackTarget::Static {
-            terminal_label: Some(label),
-            ..
-        } = callback.target
-        else {
-            panic!()
+        body["nmid"] = json!(" id1020021181745 ");
+        let printed = |body: &Value| match parse(body).unwrap().target {
+            CallbackTarget::Static(code) => code,
+            order => panic!("{order:?}"),
         };
-        assert_eq!(label.as_str(), "T01");
+        let code = printed(&body);
+        assert_eq!(code.nmid().unwrap().as_str(), "ID1020021181745");
+        assert_eq!(code.terminal_label, None);
+        body["terminal_label"] = json!("T01 ");
+        assert_eq!(printed(&body).terminal_label().unwrap().as_str(), "T01");
+        // What cannot be a label is kept for people to read, and names no terminal.
+        body["terminal_label"] = json!("x".repeat(30));
+        let code = printed(&body);
+        assert_eq!(code.terminal_label(), None);
+        assert_eq!(code.terminal_label.unwrap().len(), 30);
+        // Neither order nor NMID need to be of their form, or there, when something else names the merchant.
+        body["transaction_id"] = json!("INV-7");
+        body["nmid"] = json!("");
+        body["mpan"] = json!(936_000_140_000_000_001_u64);
+        assert!(printed(&body).merchant_pan().is_some());
+    }
+
+    /// Every field that does not decide, with every value that it can have: none refuses the message, and each that is
+    /// not used is listed.
+    #[test]
+    fn what_does_not_decide_never_refuses() {
+        let odd = [
+            Value::Null,
+            json!(""),
+            json!("   "),
+            json!([]),
+            json!({}),
+            json!([1, 2]),
+            json!({ "a": 1 }),
+            json!(true),
+            json!(17),
+            json!(-1.5),
+            json!("é".repeat(200)),
+            json!("a\u{0}b\nc"),
+            json!("17"),
+        ];
+        let fields = [
+            "event_id",
+            "paid_at",
+            "rrn",
+            "issuer",
+            "terminal_label",
+            "terminal_id",
+            "mpan",
+            "nmid",
+        ];
+        for field in fields {
+            for value in &odd {
+                let read = parse(&with(field, value.clone()));
+                let callback = read.unwrap_or_else(|error| panic!("{field} {value}: {error}"));
+                assert!(matches!(
+                    callback.target,
+                    CallbackTarget::Transaction { nmid: None, .. }
+                ));
+                assert_eq!(callback.partner_reference, "ref-1");
+            }
+            assert!(parse(&without(field)).is_ok(), "{field}");
+        }
+        let changes = |field: &str, value: Value| -> Vec<(&str, &str)> {
+            let adjustments = parse(&with(field, value)).unwrap().adjustments;
+            adjustments
+                .iter()
+                .map(|one| (one.field, one.change.as_str()))
+                .collect()
+        };
+        assert_eq!(
+            changes("issuer", json!("x".repeat(200))),
+            [("issuer", "cut")]
+        );
+        assert_eq!(changes("issuer", json!(["BCA"])), [("issuer", "dropped")]);
+        assert_eq!(
+            changes("paid_at", json!("yesterday")),
+            [("paid_at", "dropped")]
+        );
+        assert_eq!(changes("nmid", json!("ID1")), [("nmid", "dropped")]);
+        assert_eq!(changes("rrn", json!("")), []);
     }
 
     #[test]
-    fn only_a_success_must_say_when_it_was_paid() {
-        let mut body = without("paid_at");
-        assert_eq!(refused(&body), ["paid_at"]);
-        for status in ["failed", "expired", "reversed"] {
-            body["status"] = json!(status);
-            assert_eq!(parse(&body).unwrap().paid_at, None);
-        }
+    fn what_is_left_out_is_made_of_what_decides() {
+        let body = without("event_id");
+        assert_eq!(parse(&body).unwrap().event_id, "ref-1:success");
+        assert_eq!(parse(&without("paid_at")).unwrap().paid_at, None);
+    }
+
+    #[test]
+    fn what_decides_may_be_number_or_text_in_any_case_and_with_white_space() {
+        let mut body = dynamic();
+        body["partner_reference"] = json!(2_020_102_977);
+        body["currency"] = json!(" idr");
+        body["status"] = json!("SUCCESS ");
+        body["transaction_id"] = json!(" tx_01890a5d3f2c7b3e8f00112233445566 ");
+        let callback = parse(&body).unwrap();
+        assert_eq!(callback.partner_reference, "2020102977");
+        assert_eq!(callback.status, CallbackStatus::Success);
     }
 
     #[test]
@@ -411,7 +596,7 @@ mod tests {
                 .replace("\"amount\":50000", &format!("\"amount\":{text}"));
             assert_eq!(
                 Callback::parse(body.as_bytes()).unwrap().amount,
-                Rupiah::from_i64(amount),
+                Rupiah::from_i64(amount).into(),
                 "{text}"
             );
         }
@@ -425,12 +610,12 @@ mod tests {
             "\"five\"",
             "true",
             "[]",
-            "1e400",
             "\"50.000\"",
             "\"50,000\"",
             "\" 50000\"",
             "\"5e4\"",
             "\"+5\"",
+            "-99999999999999999999",
             "50000.000000000000000001",
         ] {
             let body = dynamic()
@@ -447,31 +632,56 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_is_named_at_once() {
+    fn an_amount_that_cannot_be_counted_is_still_an_amount() {
+        for text in [
+            "9223372036854775808",
+            "1e21",
+            "1e400",
+            "100000000000000000000",
+            "\"9223372036854775808.00\"",
+        ] {
+            let body = dynamic()
+                .to_string()
+                .replace("\"amount\":50000", &format!("\"amount\":{text}"));
+            let amount = Callback::parse(body.as_bytes()).unwrap().amount;
+            assert_eq!(
+                amount,
+                PaidAmount::OutOfRange(text.trim_matches('"').to_owned())
+            );
+            assert_eq!(amount.rupiah(), None);
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_that_decides_is_named_at_once() {
         let body = json!({"amount": 0, "currency": "USD", "status": "paid", "event_id": 7, "nmid": "ID1", "rrn": ""});
         assert_eq!(
             refused(&body),
-            [
-                "event_id",
-                "nmid",
-                "partner_reference",
-                "currency",
-                "status",
-                "rrn",
-                "amount"
-            ]
+            ["partner_reference", "currency", "status", "amount"]
         );
         assert_eq!(refused(&without("transaction_id")), ["transaction_id"]);
         assert_eq!(
             refused(&with("transaction_id", json!("tx_1"))),
             ["transaction_id"]
         );
-        assert_eq!(
-            refused(&with("partner_reference", json!("x".repeat(129)))),
-            ["partner_reference"]
-        );
-        assert_eq!(refused(&with("issuer", json!("a\nb"))), ["issuer"]);
-        assert_eq!(refused(&with("paid_at", json!("yesterday"))), ["paid_at"]);
+        for wrong in [
+            json!("x".repeat(129)),
+            json!("a\nb"),
+            json!(""),
+            json!(true),
+            Value::Null,
+        ] {
+            assert_eq!(
+                refused(&with("partner_reference", wrong)),
+                ["partner_reference"]
+            );
+        }
+        for wrong in [json!(""), Value::Null, json!("USD"), json!(["IDR"])] {
+            assert_eq!(refused(&with("currency", wrong)), ["currency"]);
+        }
+        for wrong in [json!(""), Value::Null, json!("maybe"), json!(1)] {
+            assert_eq!(refused(&with("status", wrong)), ["status"]);
+        }
     }
 
     #[test]

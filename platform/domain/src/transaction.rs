@@ -9,7 +9,7 @@
 
 use wire::rupiah::Rupiah;
 
-use crate::callback::{Callback, CallbackStatus, CallbackTarget};
+use crate::callback::{Callback, CallbackStatus};
 use crate::qris::{AmountDue, Nmid};
 use crate::text_enum::text_enum;
 
@@ -153,9 +153,16 @@ pub struct TransactionView<'a> {
     pub nmid: Option<&'a Nmid>,
     /// The reference of the money that made it paid.
     pub partner_reference: Option<&'a str>,
-    /// Whether the callback's own reference is already kept as unmatched money of this transaction.
-    pub reference_is_unmatched: bool,
-    /// Whether a reversal came before any success and was held: a success after it is held as well.
+    /// What is known of the callback's own reference beside this transaction.
+    pub reference: ReferenceView,
+}
+
+/// What is kept of a partner's reference that no transaction carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReferenceView {
+    /// Its money is kept as unmatched, or was until it was taken back.
+    pub is_unmatched: bool,
+    /// Its reversal came before its success and was held: a success after it is held as well.
     pub reversal_is_held: bool,
 }
 
@@ -200,6 +207,9 @@ pub enum Decision {
     Mismatch(Mismatch),
     /// In an order that cannot be: kept, an incident, to be asked at the partner; nothing is announced. 200.
     Held,
+    /// Money with another reference on a transaction whose own money was taken back: kept as unmatched, and an incident.
+    /// 200.
+    HeldMoney,
     /// Too late to matter (a failure or an expiry after another end); nothing changes. 200.
     Ignored {
         /// It contradicts a payment, so an incident is due: paid never becomes failed or expired.
@@ -212,9 +222,9 @@ pub fn decide(current: &TransactionView<'_>, callback: &Callback) -> Decision {
     if let Some(mismatch) = mismatch(current, callback) {
         return Decision::Mismatch(mismatch);
     }
-    let same_reference = current.partner_reference == Some(callback.partner_reference.as_str());
+    let is_own = current.partner_reference == Some(callback.partner_reference.as_str());
     match callback.status {
-        CallbackStatus::Success => success(current, same_reference),
+        CallbackStatus::Success => success(current, is_own),
         CallbackStatus::Failed => {
             given_up(current.status, TransactionStatus::Failed, Decision::Failed)
         }
@@ -223,31 +233,47 @@ pub fn decide(current: &TransactionView<'_>, callback: &Callback) -> Decision {
             TransactionStatus::Expired,
             Decision::Expired,
         ),
-        CallbackStatus::Reversed => reversed(current),
+        CallbackStatus::Reversed => reversed(current, is_own),
+    }
+}
+
+/// Judges a verified callback about a printed code, whose reference no transaction carries. [`Decision::Paid`]: it makes a
+/// transaction of its own, if it can be attributed.
+pub fn decide_printed(reference: ReferenceView, status: CallbackStatus) -> Decision {
+    match status {
+        CallbackStatus::Success if reference.is_unmatched => Decision::Duplicate,
+        CallbackStatus::Success if reference.reversal_is_held => Decision::Held,
+        CallbackStatus::Success => Decision::Paid { late: false },
+        CallbackStatus::Failed | CallbackStatus::Expired => Decision::Ignored {
+            contradictory: reference.is_unmatched,
+        },
+        CallbackStatus::Reversed => unpaid_reversed(reference),
     }
 }
 
 fn mismatch(current: &TransactionView<'_>, callback: &Callback) -> Option<Mismatch> {
-    let named = match &callback.target {
-        CallbackTarget::Transaction { nmid, .. } => nmid.as_ref(),
-        CallbackTarget::Static { nmid, .. } => Some(nmid),
-    };
-    if named.is_some() && named != current.nmid {
+    let named = callback.target.nmid();
+    if named.is_some() && named.as_ref() != current.nmid {
         return Some(Mismatch::Merchant);
     }
+    let Some(amount) = callback.amount.rupiah() else {
+        return Some(Mismatch::Amount);
+    };
     // Who did not pay may be told of without the tip.
-    let as_asked = callback.status != CallbackStatus::Success && callback.amount == current.amount;
-    (!current.due.accepts(callback.amount) && !as_asked).then_some(Mismatch::Amount)
+    let as_asked = callback.status != CallbackStatus::Success && amount == current.amount;
+    (!current.due.accepts(amount) && !as_asked).then_some(Mismatch::Amount)
 }
 
-fn success(current: &TransactionView<'_>, same_reference: bool) -> Decision {
-    if same_reference || current.reference_is_unmatched {
+fn success(current: &TransactionView<'_>, is_own: bool) -> Decision {
+    if is_own || current.reference.is_unmatched {
         return Decision::Duplicate;
     }
+    if current.reference.reversal_is_held {
+        return Decision::Held;
+    }
     match current.status.pay() {
-        Ok(_) if current.reversal_is_held => Decision::Held,
         Ok(PaidTransition { late, .. }) => Decision::Paid { late },
-        Err(_) if current.status == TransactionStatus::Reversed => Decision::Held,
+        Err(_) if current.status == TransactionStatus::Reversed => Decision::HeldMoney,
         Err(_) => Decision::OtherReference,
     }
 }
@@ -265,21 +291,32 @@ fn given_up(current: TransactionStatus, wanted: TransactionStatus, decision: Dec
     }
 }
 
-fn reversed(current: &TransactionView<'_>) -> Decision {
-    // The reversal of money that never made this transaction paid must not take back the payment that did.
-    if current.reference_is_unmatched {
-        return Decision::OtherReference;
-    }
+/// A reversal takes back the money of its own reference and no other: one that names money that nobody has seen must not
+/// take back the payment that made the transaction paid.
+fn reversed(current: &TransactionView<'_>, is_own: bool) -> Decision {
     match current.status {
-        TransactionStatus::Paid => Decision::Reversed,
-        TransactionStatus::Reversed => Decision::Duplicate,
-        _ => Decision::Held,
+        TransactionStatus::Paid if is_own => Decision::Reversed,
+        TransactionStatus::Reversed if is_own => Decision::Duplicate,
+        _ => unpaid_reversed(current.reference),
+    }
+}
+
+/// The reversal of money that made no transaction paid.
+fn unpaid_reversed(reference: ReferenceView) -> Decision {
+    if reference.is_unmatched {
+        Decision::OtherReference
+    } else if reference.reversal_is_held {
+        Decision::Duplicate
+    } else {
+        Decision::Held
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::callback::{CallbackTarget, PaidAmount, PrintedCode};
 
     use super::TransactionStatus::{AwaitingPayment, Expired, Failed, Initiated, Paid, Reversed};
     use super::*;
@@ -298,11 +335,12 @@ mod tests {
                 nmid: None,
             },
             partner_reference: reference.to_owned(),
-            amount: Rupiah::from_i64(AMOUNT),
+            amount: Rupiah::from_i64(AMOUNT).into(),
             status,
             paid_at: None,
             rrn: None,
             issuer: None,
+            adjustments: Vec::new(),
         }
     }
 
@@ -314,8 +352,7 @@ mod tests {
             due: AmountDue::exactly(Rupiah::from_i64(AMOUNT)),
             nmid: None,
             partner_reference: matches!(status, Paid | Reversed).then_some("first"),
-            reference_is_unmatched: false,
-            reversal_is_held: false,
+            reference: ReferenceView::default(),
         }
     }
 
@@ -410,7 +447,7 @@ mod tests {
             ),
             (
                 Reversed,
-                Decision::Held,
+                Decision::HeldMoney,
                 Decision::Duplicate,
                 contradiction,
                 contradiction,
@@ -443,6 +480,47 @@ mod tests {
                 reversed,
                 "{status} reversed"
             );
+            // A reference that nobody has seen takes nothing back.
+            assert_eq!(
+                decide(&view, &callback(C::Reversed, "other")),
+                Decision::Held,
+                "{status} other reversed"
+            );
+        }
+    }
+
+    #[test]
+    fn every_message_about_a_printed_code_has_its_answer() {
+        use CallbackStatus as C;
+        let unseen = ReferenceView::default();
+        let kept = ReferenceView {
+            is_unmatched: true,
+            reversal_is_held: false,
+        };
+        let held = ReferenceView {
+            is_unmatched: false,
+            reversal_is_held: true,
+        };
+        let ignored = |contradictory| Decision::Ignored { contradictory };
+        for (view, success, given_up, reversed) in [
+            (
+                unseen,
+                Decision::Paid { late: false },
+                ignored(false),
+                Decision::Held,
+            ),
+            (
+                kept,
+                Decision::Duplicate,
+                ignored(true),
+                Decision::OtherReference,
+            ),
+            (held, Decision::Held, ignored(false), Decision::Duplicate),
+        ] {
+            assert_eq!(decide_printed(view, C::Success), success, "{view:?}");
+            assert_eq!(decide_printed(view, C::Failed), given_up, "{view:?}");
+            assert_eq!(decide_printed(view, C::Expired), given_up, "{view:?}");
+            assert_eq!(decide_printed(view, C::Reversed), reversed, "{view:?}");
         }
     }
 
@@ -456,11 +534,16 @@ mod tests {
                     ..view(*status)
                 };
                 let mut message = callback(*kind, "first");
-                message.amount = Rupiah::from_i64(AMOUNT + 1);
-                assert_eq!(
-                    decide(&view, &message),
-                    Decision::Mismatch(Mismatch::Amount)
-                );
+                for amount in [
+                    Rupiah::from_i64(AMOUNT + 1).into(),
+                    PaidAmount::OutOfRange("9".repeat(20)),
+                ] {
+                    message.amount = amount;
+                    assert_eq!(
+                        decide(&view, &message),
+                        Decision::Mismatch(Mismatch::Amount)
+                    );
+                }
                 let mut message = callback(*kind, "first");
                 let CallbackTarget::Transaction { id, .. } = message.target else {
                     panic!()
@@ -478,10 +561,10 @@ mod tests {
                     nmid: Some(ours.clone()),
                 };
                 assert!(!matches!(decide(&view, &message), Decision::Mismatch(_)));
-                message.target = CallbackTarget::Static {
-                    nmid: theirs.clone(),
-                    terminal_label: None,
-                };
+                message.target = CallbackTarget::Static(PrintedCode {
+                    nmid: Some(theirs.to_string()),
+                    ..PrintedCode::default()
+                });
                 assert_eq!(
                     decide(&view, &message),
                     Decision::Mismatch(Mismatch::Merchant)
@@ -501,7 +584,7 @@ mod tests {
         };
         let judged = |view: &TransactionView<'_>, status, amount: i64| {
             let mut message = callback(status, "first");
-            message.amount = Rupiah::from_i64(amount);
+            message.amount = Rupiah::from_i64(amount).into();
             decide(view, &message)
         };
         let paid = Decision::Paid { late: false };
@@ -535,7 +618,10 @@ mod tests {
     #[test]
     fn the_reversal_of_unmatched_money_leaves_the_payment() {
         let view = TransactionView {
-            reference_is_unmatched: true,
+            reference: ReferenceView {
+                is_unmatched: true,
+                reversal_is_held: false,
+            },
             ..view(Paid)
         };
         assert_eq!(
@@ -550,14 +636,25 @@ mod tests {
 
     #[test]
     fn a_success_after_its_own_reversal_is_held() {
-        let view = TransactionView {
-            reversal_is_held: true,
-            ..view(AwaitingPayment)
-        };
-        assert_eq!(
-            decide(&view, &callback(CallbackStatus::Success, "first")),
-            Decision::Held
-        );
+        for status in TransactionStatus::ALL {
+            let view = TransactionView {
+                reference: ReferenceView {
+                    is_unmatched: false,
+                    reversal_is_held: true,
+                },
+                ..view(*status)
+            };
+            assert_eq!(
+                decide(&view, &callback(CallbackStatus::Success, "second")),
+                Decision::Held,
+                "{status}"
+            );
+            assert_eq!(
+                decide(&view, &callback(CallbackStatus::Reversed, "second")),
+                Decision::Duplicate,
+                "{status}"
+            );
+        }
     }
 
     /// Carries decisions out as the service does, in memory.
@@ -566,7 +663,7 @@ mod tests {
         status: Option<TransactionStatus>,
         reference: Option<String>,
         unmatched: Vec<String>,
-        reversal_is_held: bool,
+        held: Vec<String>,
         paid: u32,
     }
 
@@ -580,8 +677,10 @@ mod tests {
                     due: AmountDue::exactly(Rupiah::from_i64(AMOUNT)),
                     nmid: None,
                     partner_reference: self.reference.as_deref(),
-                    reference_is_unmatched: self.unmatched.contains(&callback.partner_reference),
-                    reversal_is_held: self.reversal_is_held,
+                    reference: ReferenceView {
+                        is_unmatched: self.unmatched.contains(&callback.partner_reference),
+                        reversal_is_held: self.held.contains(&callback.partner_reference),
+                    },
                 },
                 callback,
             );
@@ -594,12 +693,14 @@ mod tests {
                 Decision::Failed => status.fail(),
                 Decision::Expired => status.expire(),
                 Decision::Reversed => status.reverse(),
-                Decision::OtherReference => {
+                Decision::OtherReference | Decision::HeldMoney => {
                     self.unmatched.push(callback.partner_reference.clone());
                     Ok(status)
                 }
                 Decision::Held => {
-                    self.reversal_is_held |= callback.status == CallbackStatus::Reversed;
+                    if callback.status == CallbackStatus::Reversed {
+                        self.held.push(callback.partner_reference.clone());
+                    }
                     Ok(status)
                 }
                 Decision::Duplicate | Decision::Mismatch(_) | Decision::Ignored { .. } => {
@@ -628,7 +729,7 @@ mod tests {
             for (status, reference, right_amount) in messages {
                 let mut message = callback(status, reference);
                 if !right_amount {
-                    message.amount = Rupiah::from_i64(1);
+                    message.amount = Rupiah::from_i64(1).into();
                 }
                 let before = transaction.status;
                 let decision = transaction.hear(&message);

@@ -25,6 +25,7 @@ use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
+use domain::payment_time::ClockPolicy;
 use governor::Quota;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
@@ -397,6 +398,10 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
             longest: Duration::from_secs(config.announcements.resend_max_s.into()),
         },
         amount_max: Rupiah::from_i64(config.payments.amount_max),
+        clocks: ClockPolicy {
+            skew_max: seconds(config.payments.clock_skew_max_s),
+            age_max: TimeDelta::hours(i64::from(config.payments.paid_at_age_max_h)),
+        },
         qr_lifetime: seconds(config.payments.qr_lifetime_s),
         query_before_expiry: seconds(config.payments.query_before_expiry_s),
         // Twice what the call itself may take: whoever waits for it is then surely gone.

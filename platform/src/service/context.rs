@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
 use domain::partner_signature::PartnerSecret;
+use domain::payment_time::ClockPolicy;
 use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
 use domain::snap::signature::{ClientSecret, PublicKey};
@@ -80,6 +81,8 @@ pub struct Settings {
     pub resend: ResendPolicy,
     /// The largest payment.
     pub amount_max: Rupiah,
+    /// What is believed of partners' clocks.
+    pub clocks: ClockPolicy,
     /// How long a dynamic code can be paid.
     pub qr_lifetime: TimeDelta,
     /// How long before its end a partner's code is asked about.

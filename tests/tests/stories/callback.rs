@@ -7,7 +7,7 @@ use tests::books::{self, Books};
 use tests::{Answer, Credentials, Shop, Soundbox, World};
 use wire::TransactionId;
 
-use crate::view::state;
+use crate::view::{open_alert, state};
 
 /// A box at a till, and a code that waits to be paid.
 async fn a_code(world: &World, amount: i64) -> (Credentials, TransactionId) {
@@ -130,7 +130,6 @@ async fn what_cannot_be_read_has_no_effect() {
         ("[]".to_owned(), 422, "VALIDATION_FAILED"),
         ("{}".to_owned(), 422, "VALIDATION_FAILED"),
         (with("status", json!("maybe")), 422, "VALIDATION_FAILED"),
-        (with("paid_at", json!(null)), 422, "VALIDATION_FAILED"),
         (
             with("transaction_id", json!("tx_1")),
             422,
@@ -148,8 +147,17 @@ async fn what_cannot_be_read_has_no_effect() {
     }
     let rejected = i64::try_from(unreadable.len()).unwrap();
     before
-        .changed_only(&world.pool, &[("callbacks", rejected)])
+        .changed_only(
+            &world.pool,
+            &[("callbacks", rejected), ("incidents", rejected)],
+        )
         .await;
+    let kept = "SELECT count(*) FROM callbacks WHERE verdict = 'rejected' AND partner_id = 'acme' AND reason IS NOT NULL";
+    assert_eq!(books::count(&world.pool, kept).await, rejected);
+    for kind in ["incident", "rejected_callback"] {
+        let alert = open_alert(&world, kind).await;
+        assert_eq!(alert["details"]["kind"], "unreadable_message", "{alert}");
+    }
 }
 
 #[tokio::test]

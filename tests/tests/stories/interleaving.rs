@@ -1,19 +1,33 @@
 //! Many payments, each told of in a random order with everything that can go wrong: the books of the real database.
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::acquirer::{but_status, success};
-use tests::{Credentials, Shop, World, books};
+use tests::{Api, Credentials, Shop, World, books};
+
+/// The first seed: `SOUNDBOX_SEED`, or a new one.
+fn first_seed() -> u64 {
+    let given = std::env::var("SOUNDBOX_SEED").ok();
+    given
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(rand::random)
+}
+
+/// How many seeds are tried: `SOUNDBOX_SEEDS`, or this many.
+fn seeds(usual: u64) -> u64 {
+    let given = std::env::var("SOUNDBOX_SEEDS").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
 
 const PAYMENTS: usize = 24;
 const MESSAGES: usize = 10;
 
 #[tokio::test]
 async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_once() {
-    let seed: u64 = rand::random();
-    println!("seed {seed}");
+    let seed = first_seed();
+    println!("SOUNDBOX_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
@@ -89,4 +103,186 @@ async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_onc
     assert!(books::count(&world.pool, paid).await > 0, "seed {seed}");
     let told = credentials.notifications(&world).await;
     assert!(told.iter().all(|told| told["replay"] == json!(false)));
+}
+
+const STATUSES: [&str; 4] = ["success", "failed", "expired", "reversed"];
+
+/// Which payment the messages of a seed are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// A dynamic code: what comes besides the money that pays it is unmatched.
+    Order,
+    /// A printed code: every reference is a payment.
+    PrintedCode,
+    /// A printed code whose terminal nobody knows: all money is unmatched.
+    UnknownTerminal,
+}
+
+/// The messages of one seed: every status of two references, some more than once, with new and repeated event ids.
+async fn messages(
+    world: &World,
+    (shop, credentials): (&Shop, &Credentials),
+    about: About,
+    seed: u64,
+    random: &mut StdRng,
+) -> Vec<Value> {
+    let now = world.clock.now();
+    let order = match about {
+        About::Order => Some(credentials.qr(world, 10_000).await.transaction_id),
+        About::PrintedCode | About::UnknownTerminal => None,
+    };
+    let label = if about == About::PrintedCode {
+        shop.till().label.as_str()
+    } else {
+        "NOPE"
+    };
+    let mut messages = Vec::new();
+    for reference in ["a", "b"].map(|name| format!("{seed}-{name}")) {
+        for status in STATUSES {
+            for _ in 0..random.random_range(0..=2) {
+                let mut body = match order {
+                    Some(id) => success(id, 10_000, &reference, now),
+                    None => json!({
+                        "nmid": shop.nmid, "terminal_label": label, "partner_reference": reference, "amount": 10_000,
+                        "currency": "IDR", "paid_at": now,
+                    }),
+                };
+                body["status"] = json!(status);
+                body["event_id"] = json!(format!("{seed}-{}", random.random_range(0..4)));
+                messages.push(body);
+            }
+        }
+    }
+    messages.shuffle(random);
+    messages
+}
+
+/// All that the references of a seed have effected.
+async fn effects(world: &World, seed: u64) -> String {
+    sqlx::query_scalar(
+        "SELECT concat_ws(E'\\n',
+             (SELECT string_agg(concat_ws(' ', t.id, t.status, t.partner_reference, t.late, t.paid_at), E'\\n' ORDER BY t.id)
+              FROM transactions t WHERE t.partner_reference LIKE $1),
+             (SELECT string_agg(concat_ws(' ', u.id, u.status, u.assigned_to), E'\\n' ORDER BY u.id)
+              FROM unmatched_payments u WHERE u.partner_reference LIKE $1),
+             (SELECT string_agg(concat_ws(' ', i.id, i.kind), E'\\n' ORDER BY i.id) FROM incidents i WHERE i.partner_reference LIKE $1),
+             (SELECT count(*) FROM ledger_entries l JOIN transactions t ON t.id = l.transaction_id WHERE t.partner_reference LIKE $1),
+             (SELECT count(*) FROM transaction_events e JOIN transactions t ON t.id = e.transaction_id WHERE t.partner_reference LIKE $1),
+             (SELECT count(*) FROM notifications n JOIN transactions t ON t.id = n.transaction_id WHERE t.partner_reference LIKE $1))",
+    )
+    .bind(format!("{seed}-%"))
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
+}
+
+/// In how many places the money of a reference is: a paid transaction, or unmatched money that is open.
+async fn places(world: &World, reference: &str) -> i64 {
+    sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM transactions WHERE partner_reference = $1 AND status = 'paid')
+              + (SELECT count(*) FROM unmatched_payments WHERE partner_reference = $1 AND status = 'open')",
+    )
+    .bind(reference)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
+}
+
+/// An operator attributes whatever money of a seed is open.
+async fn assign_open(world: &World, finance: &Api, shop: &Shop, seed: u64) {
+    let open: Vec<(uuid::Uuid,)> = sqlx::query_as(
+        "SELECT id FROM unmatched_payments WHERE partner_reference LIKE $1 AND status = 'open'",
+    )
+    .bind(format!("{seed}-%"))
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    for (id,) in open {
+        let id = wire::ids::UnmatchedPaymentId::from_uuid(id);
+        let path = format!("/admin/unmatched-payments/{id}/assign");
+        let assignment = json!({ "terminal_id": shop.till().id });
+        let _ = finance.post(&path, &assignment).await.expect(200);
+    }
+}
+
+/// Sends these, up to three at once, and says which were answered 2xx.
+async fn send(world: &World, bodies: &[Value], random: &mut StdRng, seed: u64) {
+    let mut rest = bodies;
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(random.random_range(1..=rest.len().min(3)));
+        let acquirer = world.acquirer();
+        let answers = batch.iter().map(|body| acquirer.tell(body));
+        for (body, answer) in batch
+            .iter()
+            .zip(futures_util::future::join_all(answers).await)
+        {
+            assert_eq!(answer.status, 200, "SOUNDBOX_SEED={seed}: {body}: {answer}");
+        }
+        rest = later;
+    }
+}
+
+#[tokio::test]
+async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
+    let (first, count) = (first_seed(), seeds(24));
+    println!("SOUNDBOX_SEED={first} SOUNDBOX_SEEDS={count}");
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let finance = world.staff(domain::role::Role::Finance).await;
+    let mut live = 0;
+    for seed in (0..count).map(|number| first.wrapping_add(number)) {
+        let mut random = StdRng::seed_from_u64(seed);
+        let about = [About::Order, About::PrintedCode, About::UnknownTerminal];
+        let about = *about.choose(&mut random).unwrap();
+        let bodies = messages(&world, (&shop, &credentials), about, seed, &mut random).await;
+        let (early, late) = bodies.split_at(random.random_range(0..=bodies.len()));
+        send(&world, early, &mut random, seed).await;
+        if random.random_ratio(1, 3) {
+            assign_open(&world, &finance, &shop, seed).await;
+        }
+        send(&world, late, &mut random, seed).await;
+        for reference in ["a", "b"].map(|name| format!("{seed}-{name}")) {
+            let came = |status: &str| {
+                bodies.iter().any(|body| {
+                    body["partner_reference"] == json!(reference) && body["status"] == json!(status)
+                })
+            };
+            let expected = i64::from(came("success") && !came("reversed"));
+            live += expected;
+            assert_eq!(
+                places(&world, &reference).await,
+                expected,
+                "SOUNDBOX_SEED={seed} {about:?} {reference}: {bodies:#?}"
+            );
+        }
+        // What was answered once has no effect a second time.
+        let before = effects(&world, seed).await;
+        let mut again = bodies.clone();
+        again.shuffle(&mut random);
+        send(&world, &again, &mut random, seed).await;
+        assert_eq!(
+            effects(&world, seed).await,
+            before,
+            "SOUNDBOX_SEED={seed} {about:?}: {bodies:#?}, and again {again:#?}"
+        );
+    }
+    books::must_balance(&world.pool).await;
+    let report = world
+        .within(|context| async move { platform::service::money::ledger::verify(&context).await })
+        .await
+        .unwrap();
+    assert_eq!(
+        report.findings,
+        Vec::<String>::new(),
+        "SOUNDBOX_SEED={first}"
+    );
+    let twice = "SELECT count(*) FROM (SELECT transaction_id FROM notifications WHERE NOT replay
+                 GROUP BY transaction_id, device_id HAVING count(*) > 1) t";
+    assert_eq!(
+        books::count(&world.pool, twice).await,
+        0,
+        "SOUNDBOX_SEED={first}"
+    );
+    println!("{count} seeds, {live} references whose money is with us");
 }

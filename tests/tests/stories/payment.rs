@@ -153,11 +153,13 @@ async fn a_payment_past_its_time_is_not_announced() {
     for id in [unheard, late] {
         assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
     }
-    let about_late = credentials.notifications(&world).await;
-    assert!(
-        about_late
-            .iter()
-            .all(|told| told["transaction_id"] != json!(late))
+    // What came too late leaves a trace of the silence, with its reason.
+    let rows = credentials.notifications(&world).await;
+    let row = rows.iter().find(|row| row["transaction_id"] == json!(late));
+    let row = row.expect("a notification of the late payment");
+    assert_eq!(
+        (&row["status"], &row["reason"], &row["attempts"]),
+        (&json!("stale"), &json!("window_over"), &json!(0))
     );
 }
 

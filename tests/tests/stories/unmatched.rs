@@ -6,7 +6,7 @@ use tests::acquirer::but_status;
 use tests::books::{self, Books};
 use tests::{Answer, Shop, Soundbox, World};
 
-use crate::view::transaction;
+use crate::view::{open_alerts, transaction};
 
 /// A payment on a printed code whose till nobody knows.
 fn stray(world: &World, nmid: &str, reference: &str) -> Value {
@@ -119,10 +119,15 @@ async fn old_money_that_is_assigned_is_not_announced() {
     world.later(301);
     let money = open(&world).await.remove(0);
     let _ = assign(&world, &money, &shop.till().id).await.expect(200);
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
-        0
-    );
+    let stale =
+        "SELECT count(*) FROM notifications WHERE status = 'stale' AND reason = 'window_over'";
+    assert_eq!(books::count(&world.pool, stale).await, 1);
+    let alerts = open_alerts(&world, "unannounced_payment").await;
+    let reasons: Vec<_> = alerts
+        .iter()
+        .map(|alert| &alert["details"]["reason"])
+        .collect();
+    assert_eq!(reasons, ["window_over", "no_such_terminal"]);
     let next = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(soundbox.play().await.transaction_id, next);
 }

@@ -5,17 +5,13 @@
 //! `additionalInfo.nmid` and `additionalInfo.terminalLabel`. `originalReferenceNo` is the partner's name for the money.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use wire::ids::TransactionId;
-use wire::rupiah::Rupiah;
 
-use super::money::Money;
-use crate::callback::{Callback, CallbackStatus, CallbackTarget, bounded};
-use crate::qris::{Nmid, TerminalLabel};
-
-/// The longest status code; the standard has two digits, partners may not.
-const STATUS_LEN_MAX: usize = 16;
+use crate::callback::{
+    Callback, CallbackStatus, CallbackTarget, PaidAmount, PrintedCode, currency,
+};
+use crate::partner_message::{Adjustment, Lenient, Object, deciding};
 
 /// What a partner says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,22 +20,24 @@ pub struct Notification {
     pub target: Option<CallbackTarget>,
     /// The partner's name for the money.
     pub partner_reference: Option<String>,
-    /// How much, exactly.
-    pub amount: Option<Rupiah>,
+    /// How much.
+    pub amount: Option<PaidAmount>,
     /// `latestTransactionStatus` as it stands.
     pub status_code: String,
-    /// When the customer paid.
+    /// When the customer paid, by the partner's clock.
     pub paid_at: Option<DateTime<Utc>>,
     /// Retrieval reference number of the switch.
     pub rrn: Option<String>,
     /// Who issued the customer's account.
     pub issuer: Option<String>,
+    /// What of the message was cut or dropped.
+    pub adjustments: Vec<Adjustment>,
 }
 
-/// Why a body is not a notification: the first thing that is wrong with it.
+/// Why a body is not a notification: the first thing that is wrong with what decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotificationError {
-    /// Not JSON, or no object, or a field twice.
+    /// Not JSON, or no object, or a field that decides twice.
     #[error("not a JSON object")]
     Malformed,
     /// A field that must be there is not.
@@ -50,106 +48,50 @@ pub enum NotificationError {
     Format(&'static str),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    #[serde(default)]
-    original_reference_no: Option<Value>,
-    #[serde(default)]
-    original_partner_reference_no: Option<Value>,
-    #[serde(default)]
-    latest_transaction_status: Option<Value>,
-    #[serde(default)]
-    amount: Option<Value>,
-    #[serde(default)]
-    paid_time: Option<Value>,
-    #[serde(default)]
-    additional_info: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AdditionalInfo {
-    #[serde(default)]
-    nmid: Option<Value>,
-    #[serde(default)]
-    terminal_label: Option<Value>,
-    #[serde(default)]
-    rrn: Option<Value>,
-    #[serde(default)]
-    issuer: Option<Value>,
-    #[serde(default)]
-    paid_time: Option<Value>,
-}
+/// The fields that decide: none of them may be there twice.
+const DECIDING: [&str; 4] = [
+    "originalReferenceNo",
+    "originalPartnerReferenceNo",
+    "latestTransactionStatus",
+    "amount",
+];
 
 impl Notification {
-    /// Reads a body. Fields of a partner's own are left alone.
+    /// Reads a body. Fields of a partner's own are left alone, and what does not decide never refuses it
+    /// ([`crate::partner_message`]).
     ///
     /// # Errors
     /// [`NotificationError`].
     pub fn parse(body: &[u8]) -> Result<Self, NotificationError> {
         use NotificationError::{Format, Malformed, Missing};
 
-        // An array would do for serde, field by field in order; it will not do here.
-        if body.trim_ascii_start().first() != Some(&b'{') {
+        let body: Object<'_> = serde_json::from_slice(body).map_err(|_| Malformed)?;
+        if body.repeated(&DECIDING).is_some() {
             return Err(Malformed);
         }
-        let body: Body = serde_json::from_slice(body).map_err(|_| Malformed)?;
-        let status_code = text(body.latest_transaction_status, "latestTransactionStatus")?
+        let mut lenient = Lenient::default();
+        let status_code = lenient
+            .text("status", body.get("latestTransactionStatus"))
             .ok_or(Missing("latestTransactionStatus"))?;
-        if status_code.len() > STATUS_LEN_MAX {
-            return Err(Format("latestTransactionStatus"));
-        }
-        let info = match present(body.additional_info) {
-            None => AdditionalInfo::default(),
-            Some(info @ Value::Object(_)) => {
-                serde_json::from_value(info).map_err(|_| Format("additionalInfo"))?
-            }
-            Some(_) => return Err(Format("additionalInfo")),
-        };
-        let nmid: Option<Nmid> = text(info.nmid, "additionalInfo.nmid")?
-            .map(|text| text.parse().map_err(|_| Format("additionalInfo.nmid")))
-            .transpose()?;
-        let terminal_label: Option<TerminalLabel> =
-            text(info.terminal_label, "additionalInfo.terminalLabel")?
-                .map(|text| {
-                    text.parse()
-                        .map_err(|_| Format("additionalInfo.terminalLabel"))
-                })
-                .transpose()?;
-        let ours = text(
-            body.original_partner_reference_no,
-            "originalPartnerReferenceNo",
-        )?;
-        let target = match (ours.as_deref().map(str::parse::<TransactionId>), nmid) {
-            (Some(Ok(id)), nmid) => Some(CallbackTarget::Transaction { id, nmid }),
-            (_, Some(nmid)) => Some(CallbackTarget::Static {
-                nmid,
-                terminal_label,
-            }),
-            (Some(Err(_)), None) => return Err(Format("originalPartnerReferenceNo")),
-            (None, None) => None,
-        };
-        let amount = present(body.amount)
-            .map(|amount| {
-                let money: Money = serde_json::from_value(amount).map_err(|_| Format("amount"))?;
-                money.rupiah().map_err(|_| Format("amount.value"))
-            })
-            .transpose()?;
-        let paid_at = match text(body.paid_time, "paidTime")? {
-            Some(paid) => Some(time(&paid, "paidTime")?),
-            None => text(info.paid_time, "additionalInfo.paidTime")?
-                .map(|paid| time(&paid, "additionalInfo.paidTime"))
-                .transpose()?,
-        };
+        let info = lenient.object("additional_info", body.get("additionalInfo"));
+        let target = target(&body, &info, &mut lenient)?;
+        let partner_reference =
+            deciding(body.get("originalReferenceNo")).map_err(|_| Format("originalReferenceNo"))?;
+        let amount = body.get("amount").map(amount).transpose()?.flatten();
+        let paid_at = ["paidTime", "transactionDate"]
+            .iter()
+            .filter_map(|name| body.first_of(&[name]))
+            .chain(info.first_of(&["paidTime"]))
+            .find_map(|raw| lenient.time("paid_at", Some(raw)));
         Ok(Self {
             target,
-            partner_reference: text(body.original_reference_no, "originalReferenceNo")?,
+            partner_reference,
             amount,
             status_code,
             paid_at,
-            rrn: text(info.rrn, "additionalInfo.rrn")?,
-            issuer: text(info.issuer, "additionalInfo.issuer")?,
+            rrn: lenient.text("rrn", info.get("rrn")),
+            issuer: lenient.text("issuer", info.get("issuer")),
+            adjustments: lenient.into_adjustments(),
         })
     }
 
@@ -174,40 +116,72 @@ impl Notification {
                 .partner_reference
                 .clone()
                 .ok_or(Missing("originalReferenceNo"))?,
-            amount: self.amount.ok_or(Missing("amount"))?,
+            amount: self.amount.clone().ok_or(Missing("amount"))?,
             status,
             paid_at: self.paid_at,
             rrn: self.rrn.clone(),
             issuer: self.issuer.clone(),
+            adjustments: self.adjustments.clone(),
         })
     }
 }
 
-fn present(value: Option<Value>) -> Option<Value> {
-    value.filter(|value| !value.is_null())
-}
-
-/// Text, if there is any: SNAP's partners send empty strings for what they do not know.
-fn text(value: Option<Value>, field: &'static str) -> Result<Option<String>, NotificationError> {
-    match present(value) {
-        None => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => bounded(&text)
-            .map(Some)
-            .map_err(|_| NotificationError::Format(field)),
-        Some(_) => Err(NotificationError::Format(field)),
+/// The order, or the printed code when there is no order that is ours.
+fn target(
+    body: &Object<'_>,
+    info: &Object<'_>,
+    lenient: &mut Lenient,
+) -> Result<Option<CallbackTarget>, NotificationError> {
+    let field = "originalPartnerReferenceNo";
+    let order =
+        deciding(body.get(field)).map(|text| text.map(|text| text.parse::<TransactionId>()));
+    let inside_or_beside = |name| info.first_of(&[name]).or_else(|| body.first_of(&[name]));
+    let code = PrintedCode::read(
+        lenient,
+        inside_or_beside("nmid"),
+        info.first_of(&["mpan", "merchantPan"]),
+        inside_or_beside("terminalLabel"),
+        inside_or_beside("terminalId"),
+    );
+    match order {
+        Ok(Some(Ok(id))) => {
+            let nmid = code.nmid();
+            if nmid.is_none() && code.nmid.is_some() {
+                lenient.drop_field("nmid");
+            }
+            Ok(Some(CallbackTarget::Transaction { id, nmid }))
+        }
+        _ if !code.is_empty() => Ok(Some(CallbackTarget::Static(code))),
+        Ok(None) => Ok(None),
+        Ok(Some(Err(_))) | Err(_) => Err(NotificationError::Format(field)),
     }
 }
 
-fn time(text: &str, field: &'static str) -> Result<DateTime<Utc>, NotificationError> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc())
-        .map_err(|_| NotificationError::Format(field))
+/// `{"value": "10000.00", "currency": "IDR"}`; the value may be a number.
+fn amount(raw: &RawValue) -> Result<Option<PaidAmount>, NotificationError> {
+    use NotificationError::Format;
+
+    if raw.get() == "null" {
+        return Ok(None);
+    }
+    let money: Object<'_> = serde_json::from_str(raw.get()).map_err(|_| Format("amount"))?;
+    if money.repeated(&["value", "currency"]).is_some() {
+        return Err(Format("amount"));
+    }
+    let value = money.get("value").ok_or(Format("amount"))?;
+    let amount = PaidAmount::read(value).map_err(|_| Format("amount.value"))?;
+    deciding(money.get("currency"))
+        .ok()
+        .flatten()
+        .and_then(|text| currency(&text).ok())
+        .ok_or(Format("amount.value"))?;
+    Ok(Some(amount))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use wire::Rupiah;
 
     use super::NotificationError::{Format, Malformed, Missing};
     use super::*;
@@ -245,7 +219,7 @@ mod tests {
             }
         );
         assert_eq!(callback.partner_reference, "2020102977770000000009");
-        assert_eq!(callback.amount, Rupiah::from_i64(50_000));
+        assert_eq!(callback.amount, Rupiah::from_i64(50_000).into());
         assert_eq!(
             callback.paid_at.unwrap().to_rfc3339(),
             "2024-06-07T03:03:54+00:00"
@@ -262,15 +236,97 @@ mod tests {
             body["additionalInfo"]["nmid"] = json!("ID1020021181745");
             body["additionalInfo"]["terminalLabel"] = json!("T01");
             let read = Notification::parse(body.to_string().as_bytes()).unwrap();
-            let Some(CallbackTarget::Static {
-                nmid,
-                terminal_label: Some(label),
-            }) = read.target
-            else {
+            let Some(CallbackTarget::Static(code)) = read.target else {
                 panic!("{:?}", read.target)
             };
-            assert_eq!((nmid.as_str(), label.as_str()), ("ID1020021181745", "T01"));
+            assert_eq!(code.nmid().unwrap().as_str(), "ID1020021181745");
+            assert_eq!(code.terminal_label().unwrap().as_str(), "T01");
         }
+    }
+
+    /// Every field that does not decide, with every value that it can have.
+    #[test]
+    fn what_does_not_decide_never_refuses() {
+        let odd = [
+            json!(null),
+            json!(""),
+            json!([]),
+            json!({}),
+            json!([1]),
+            json!(true),
+            json!(17),
+            json!("é".repeat(200)),
+            json!("a\u{0}b"),
+        ];
+        for field in [
+            "rrn",
+            "issuer",
+            "paidTime",
+            "nmid",
+            "terminalLabel",
+            "terminalId",
+            "tips",
+        ] {
+            for value in &odd {
+                let mut body = dynamic();
+                body["additionalInfo"][field] = value.clone();
+                let read = Notification::parse(body.to_string().as_bytes());
+                let read = read.unwrap_or_else(|error| panic!("{field} {value}: {error}"));
+                let callback = read.callback("1", CallbackStatus::Success).unwrap();
+                assert!(matches!(
+                    callback.target,
+                    CallbackTarget::Transaction { nmid: None, .. }
+                ));
+            }
+        }
+        for field in [
+            "additionalInfo",
+            "paidTime",
+            "transactionStatusDesc",
+            "externalStoreId",
+        ] {
+            for value in &odd {
+                let mut body = dynamic();
+                body[field] = value.clone();
+                let read = Notification::parse(body.to_string().as_bytes());
+                assert!(read.is_ok(), "{field} {value}: {read:?}");
+            }
+        }
+        let time = |text: &str| {
+            with("/additionalInfo/paidTime", json!(text))
+                .unwrap()
+                .paid_at
+        };
+        let expected = Some("2024-06-07T03:03:54Z".parse().unwrap());
+        assert_eq!(time("2024-06-07T10:03:54"), expected);
+        assert_eq!(time("2024-06-07 10:03:54"), expected);
+        assert_eq!(time("20240607100354"), expected);
+        assert_eq!(time("today"), None);
+        // A time at the top that is no time gives way to the one inside.
+        let mut body = dynamic();
+        body["paidTime"] = json!("-");
+        let read = Notification::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(read.paid_at, expected);
+        assert_eq!(read.adjustments.len(), 1);
+    }
+
+    #[test]
+    fn numbers_and_texts_are_alike() {
+        let read = with("/amount/value", json!(50_000)).unwrap();
+        assert_eq!(read.amount, Some(Rupiah::from_i64(50_000).into()));
+        let read = with("/originalReferenceNo", json!(2_020_102_977)).unwrap();
+        assert_eq!(read.partner_reference.as_deref(), Some("2020102977"));
+        let read = with("/additionalInfo/rrn", json!(19_001_390)).unwrap();
+        assert_eq!(read.rrn.as_deref(), Some("19001390"));
+        // A code that is in nobody's table: held, and asked about.
+        assert_eq!(
+            with("/latestTransactionStatus", json!(0))
+                .unwrap()
+                .status_code,
+            "0"
+        );
+        let read = with("/amount/value", json!("9223372036854775808.00")).unwrap();
+        assert!(matches!(read.amount, Some(PaidAmount::OutOfRange(_))));
     }
 
     #[test]
@@ -283,16 +339,13 @@ mod tests {
             ),
             (
                 "/latestTransactionStatus",
-                json!(0),
-                Format("latestTransactionStatus"),
-            ),
-            (
-                "/latestTransactionStatus",
-                json!("00000000000000000"),
-                Format("latestTransactionStatus"),
+                json!(" "),
+                Missing("latestTransactionStatus"),
             ),
             ("/amount", json!("50000.00"), Format("amount")),
-            ("/amount/value", json!([]), Format("amount")),
+            ("/amount/value", json!([]), Format("amount.value")),
+            ("/amount/value", json!(0), Format("amount.value")),
+            ("/amount/value", json!(true), Format("amount.value")),
             ("/amount/value", json!("50000.01"), Format("amount.value")),
             ("/amount/value", json!("50.000"), Format("amount.value")),
             ("/amount/value", json!(0.5), Format("amount.value")),
@@ -306,17 +359,6 @@ mod tests {
                 "/originalReferenceNo",
                 json!("a\nb"),
                 Format("originalReferenceNo"),
-            ),
-            ("/additionalInfo", json!([]), Format("additionalInfo")),
-            (
-                "/additionalInfo/rrn",
-                json!(1),
-                Format("additionalInfo.rrn"),
-            ),
-            (
-                "/additionalInfo/paidTime",
-                json!("today"),
-                Format("additionalInfo.paidTime"),
             ),
         ] {
             assert_eq!(

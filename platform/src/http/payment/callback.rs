@@ -51,8 +51,10 @@ pub(super) fn routes() -> Routes {
     )
 }
 
-/// The body of profile `hmac`: the payment is named by `transaction_id`, or by `nmid` and `terminal_label` when the
-/// customer paid a static code.
+/// The body of profile `hmac`: the payment is named by `transaction_id`, or by `nmid` (else `mpan`) and `terminal_label`
+/// (else `terminal_id`) when the customer paid a static code. Only order or payee, reference, amount, currency and status
+/// decide; of everything else, what is empty counts as absent, what is too long is cut, and what cannot be read is
+/// dropped.
 #[derive(ToSchema)]
 #[schema(as = QrisCallback)]
 #[expect(
@@ -61,13 +63,17 @@ pub(super) fn routes() -> Routes {
 )]
 struct CallbackBody {
     /// The partner's name for this message.
-    #[schema(min_length = 1, max_length = 128)]
-    event_id: String,
+    event_id: Option<String>,
     transaction_id: Option<TransactionId>,
     /// The merchant that the partner credits.
-    #[schema(pattern = "^ID[0-9]{13}$")]
+    #[schema(example = "ID1020021181745")]
     nmid: Option<String>,
+    /// The merchant's PAN, when there is no NMID.
+    mpan: Option<String>,
+    /// The terminal, by tag 62.07 of its code.
     terminal_label: Option<String>,
+    /// The terminal, by another name.
+    terminal_id: Option<String>,
     /// The partner's name for the money.
     #[schema(min_length = 1, max_length = 128)]
     partner_reference: String,
@@ -75,13 +81,12 @@ struct CallbackBody {
     #[schema(pattern = "^IDR$")]
     currency: String,
     status: CallbackStatus,
-    /// When the customer paid; required for a success.
+    /// When the customer paid. A time without a zone is in WIB; without one that can be read, the payment was made when
+    /// it was accepted.
     paid_at: Option<DateTime<Utc>>,
     /// Retrieval reference number of the switch.
-    #[schema(min_length = 1, max_length = 128)]
     rrn: Option<String>,
     /// Who issued the customer's account.
-    #[schema(min_length = 1, max_length = 128)]
     issuer: Option<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::service::payment::unmatched_payment::{self, Assignment};
 use crate::store::payment::unmatched_payment::UnmatchedPayment;
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{InvalidState, TerminalNotFound};
+    use ErrorCode::{InvalidAmount, InvalidState, TerminalNotFound};
 
     Routes::of("Unmatched payments")
         .get(
@@ -33,7 +33,7 @@ pub(super) fn routes() -> Routes {
             "/admin/unmatched-payments/{unmatched_payment_id}/assign",
             assign,
             "Says at which till it was paid: it becomes a transaction",
-            &[InvalidState, TerminalNotFound],
+            &[InvalidState, TerminalNotFound, InvalidAmount],
         )
 }
 

@@ -295,6 +295,7 @@ impl Reception<'_> {
             kind,
             partner_id: self.partner_id,
             transaction_id: None,
+            partner_reference: None,
             callback_id: self.id,
             details: json!({
                 "event_id": self.callback.event_id,

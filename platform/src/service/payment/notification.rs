@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::announcement::{AnnouncementWindow, NotificationStatus};
+use domain::device::DeviceStatus;
 use domain::transaction::TransactionStatus;
 use serde_json::json;
 use wire::ids::{DeviceId, EventId, TransactionId};
@@ -18,6 +19,7 @@ use crate::service::batch::{Part, finish, isolate, sweep};
 use crate::service::fleet::undeliverable::{Message, seal_each};
 use crate::service::signal::Signal;
 use crate::service::{Context, Error, Noun, Result, Unit};
+use crate::store::fleet::binding::Listener;
 use crate::store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
 use crate::store::{self, Page, Scope};
 
@@ -52,20 +54,55 @@ pub(crate) struct Payment<'a> {
     pub(crate) replay: bool,
 }
 
-/// Puts a payment into the outbox of every box at its terminal. Nothing for one whose time is over already.
+/// What became of a payment that was to be announced.
+#[derive(Debug)]
+pub(crate) struct Enqueued {
+    /// One announcement for each box; they are stale already when the time was over.
+    pub(crate) events: Vec<EventId>,
+    /// Why no box will speak of it, in a word.
+    pub(crate) unheard: Option<&'static str>,
+}
+
+/// Why announcements are stale from their beginning.
+const WINDOW_OVER: &str = "window_over";
+
+/// Why no box can speak of a payment, if none can.
+fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str> {
+    let is_any = |status: DeviceStatus| {
+        listeners
+            .iter()
+            .any(|listener| listener.status == status.as_str())
+    };
+    if is_any(DeviceStatus::Active) {
+        is_over.then_some(WINDOW_OVER)
+    } else if is_any(DeviceStatus::Registered) {
+        Some("box_not_active")
+    } else if is_any(DeviceStatus::Suspended) {
+        Some("box_suspended")
+    } else {
+        Some("no_box_bound")
+    }
+}
+
+/// Puts a payment into the outbox of every box at its terminal. When its time is over already, the announcements are
+/// stale from their beginning, so that it can be seen that nobody was told, and why.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Vec<EventId>> {
+pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Enqueued> {
     let now = unit.now();
-    if payment.window.is_over(now) {
-        return Ok(Vec::new());
-    }
-    let mut events = Vec::new();
-    for listener in
+    let is_over = payment.window.is_over(now);
+    let mut listeners =
         store::fleet::binding::listeners_for_share(unit.conn(), payment.transaction.terminal_id)
-            .await?
-    {
+            .await?;
+    let unheard = unheard_reason(&listeners, is_over);
+    let hears = [
+        DeviceStatus::Registered.as_str(),
+        DeviceStatus::Active.as_str(),
+    ];
+    listeners.retain(|listener| hears.contains(&listener.status.as_str()));
+    let mut events = Vec::new();
+    for listener in &listeners {
         let event_id = EventId::from_uuid(unit.uuid());
         let announcement = Announcement {
             transaction_id: payment.transaction.id,
@@ -76,13 +113,18 @@ pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Ve
             created_at: now,
             delayed_after: payment.window.delayed_after,
             announce_until: payment.window.announce_until,
+            stale_reason: is_over.then_some(WINDOW_OVER),
         };
         store::payment::notification::insert(unit.conn(), event_id, listener, &announcement)
             .await?;
-        unit.signal(Signal::Announce(listener.device_id));
+        if is_over {
+            stats::count_unheard(1);
+        } else {
+            unit.signal(Signal::Announce(listener.device_id));
+        }
         events.push(event_id);
     }
-    Ok(events)
+    Ok(Enqueued { events, unheard })
 }
 
 /// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
@@ -359,7 +401,7 @@ pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notificatio
         window,
         replay: true,
     };
-    let events = enqueue(unit, &payment).await?;
+    let events = enqueue(unit, &payment).await?.events;
     if events.is_empty() {
         return Err(Error::DeviceNotBound);
     }

@@ -5,7 +5,9 @@ use domain::transaction::TransactionStatus;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
+use wire::Rupiah;
 use wire::ids::{TerminalId, UnmatchedPaymentId};
+use wire::rupiah::AmountError;
 
 use super::booking::Sale;
 use super::callback::consequence::announce;
@@ -64,7 +66,8 @@ pub struct Assignment {
 /// Makes a transaction of unmatched money. It is announced as delayed while it is fresh, and not at all later.
 ///
 /// # Errors
-/// [`Error::InvalidState`] when it is no longer open, or when the partner credits another merchant.
+/// [`Error::InvalidState`] when it is no longer open, or when the partner credits another merchant;
+/// [`Error::InvalidAmount`] beyond `payments.amount_max`: such an amount is first to be confirmed by the partner.
 pub async fn assign(
     unit: &mut Unit,
     id: UnmatchedPaymentId,
@@ -93,6 +96,7 @@ pub async fn assign(
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
     check(unit, &money, &merchant).await?;
+    let amount = payable(unit, &money)?;
     let now = unit.now();
     let payee = store::payment::payee::of_merchant(unit.conn(), merchant.id, money.paid_at).await?;
     let sale = Sale {
@@ -101,7 +105,7 @@ pub async fn assign(
         terminal_id: terminal.id,
         partner_id: &money.partner_id,
         partner_reference: &money.partner_reference,
-        amount: money.amount,
+        amount,
         paid_at: money.paid_at,
         rrn: money.rrn.as_deref(),
         issuer: money.issuer.as_deref(),
@@ -135,6 +139,16 @@ pub async fn assign(
     )
     .await?;
     Ok(after)
+}
+
+/// The amount, if it can be a payment.
+fn payable(unit: &Unit, money: &UnmatchedPayment) -> Result<Rupiah> {
+    let max = unit.context().settings().amount_max;
+    money
+        .amount
+        .ok_or(AmountError::NotPayable { max })
+        .and_then(|amount| amount.payable(max))
+        .map_err(|error| Error::InvalidAmount(error.to_string()))
 }
 
 async fn find(unit: &mut Unit, id: UnmatchedPaymentId) -> Result<UnmatchedPayment> {

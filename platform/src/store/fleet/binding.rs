@@ -74,16 +74,19 @@ pub async fn end_active(
     Ok(id.map(BindingId::from_uuid))
 }
 
-/// A box that a payment is announced to.
-#[derive(Debug, Clone, Copy)]
+/// A box at the terminal of a payment.
+#[derive(Debug, Clone)]
 pub struct Listener {
     /// The box.
     pub device_id: DeviceId,
     /// Its binding.
     pub binding_id: BindingId,
+    /// registered, active, suspended or retired: the payment is announced to the first two.
+    pub status: String,
 }
 
-/// The boxes at a terminal, in device order, their bindings locked against an unbind until the transaction ends.
+/// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
+/// transaction ends.
 ///
 /// # Errors
 /// The database's.
@@ -93,8 +96,8 @@ pub async fn listeners_for_share(
 ) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
-        "SELECT b.device_id, b.id AS binding_id FROM bindings b JOIN devices d ON d.id = b.device_id
-         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL AND d.status IN ('registered', 'active')
+        "SELECT b.device_id, b.id AS binding_id, d.status FROM bindings b JOIN devices d ON d.id = b.device_id
+         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
          ORDER BY b.device_id FOR SHARE OF b",
         terminal_id.as_uuid()
     )

@@ -148,6 +148,7 @@ async fn find_unheard(
            FROM unheard u
            JOIN bindings b ON b.id = u.binding_id AND b.unbound_at IS NULL
            WHERE u.reason IS DISTINCT FROM 'unbound' AND u.reason IS DISTINCT FROM 'reversed'
+             AND u.reason IS DISTINCT FROM 'window_over'
              AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.device_id = u.device_id AND a.kind = 'unheard_payment'
                              AND (a.closed_at IS NULL OR a.since >= u.created_at))
            ORDER BY u.device_id, u.created_at DESC LIMIT $3"#,

@@ -295,3 +295,28 @@ pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Res
         .into(),
     }))
 }
+
+/// Whether the same bytes about this reference were answered before, besides the message `id`.
+///
+/// # Errors
+/// The database's.
+pub async fn was_answered(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    reference: &str,
+    body: &[u8],
+    id: CallbackId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM callbacks c
+                   JOIN callback_bodies b ON b.received_at = c.received_at AND b.callback_id = c.id
+                   WHERE c.partner_id = $1 AND c.partner_reference = $2 AND b.body = $3 AND c.id <> $4
+                     AND c.verdict <> 'failed') AS "answered!""#,
+        partner_id,
+        reference,
+        body,
+        id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -6,7 +6,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wire::ids::{CallbackId, IncidentId, TransactionId};
+use wire::Rupiah;
+use wire::ids::{CallbackId, IncidentId, TransactionId, UnmatchedPaymentId};
 
 use crate::store::{Page, exactly_one};
 
@@ -18,6 +19,7 @@ pub struct NewIncident<'a> {
     pub kind: &'a str,
     pub partner_id: &'a str,
     pub transaction_id: Option<TransactionId>,
+    pub partner_reference: Option<&'a str>,
     pub callback_id: CallbackId,
     pub details: Value,
     pub created_at: DateTime<Utc>,
@@ -29,49 +31,77 @@ pub struct NewIncident<'a> {
 /// The database's.
 pub async fn insert(conn: &mut PgConnection, incident: &NewIncident<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO incidents (id, kind, partner_id, transaction_id, callback_id, details, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO incidents (id, kind, partner_id, transaction_id, callback_id, details, created_at, partner_reference)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         incident.id.as_uuid(),
         incident.kind,
         incident.partner_id,
         incident.transaction_id.map(TransactionId::as_uuid),
         incident.callback_id.as_uuid(),
         incident.details,
-        incident.created_at
+        incident.created_at,
+        incident.partner_reference
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// What was kept of a transaction beside its own history.
-#[derive(Debug, Clone, Copy)]
+/// What is kept of a partner's reference beside the transactions that carry one.
+#[derive(Debug, Clone)]
 pub struct Kept {
-    /// Money with this reference is kept as unmatched, and is not assigned to a transaction.
-    pub reference_is_unmatched: bool,
-    /// A reversal came before any success.
+    /// Money that could not be attributed.
+    pub money: Option<KeptMoney>,
+    /// Its reversal came before its success.
     pub reversal_is_held: bool,
 }
 
-/// Looks for money and reversals of a transaction that were put aside.
+/// Money that could not be attributed when it came.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct KeptMoney {
+    pub id: UnmatchedPaymentId,
+    pub status: String,
+    pub amount: Option<Rupiah>,
+    pub amount_text: Option<String>,
+    /// The transaction that the partner named.
+    pub claimed: Option<TransactionId>,
+    /// The transaction that it became.
+    pub assigned_to: Option<TransactionId>,
+}
+
+/// Looks for money and reversals with this reference that were put aside. Whoever asks holds the reference's lock.
 ///
 /// # Errors
 /// The database's.
 pub async fn kept_of(
     conn: &mut PgConnection,
     partner_id: &str,
-    id: TransactionId,
     reference: &str,
 ) -> sqlx::Result<Kept> {
-    sqlx::query_as!(
-        Kept,
-        r#"SELECT EXISTS (SELECT 1 FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2 AND status <> 'assigned') AS "reference_is_unmatched!",
-                  EXISTS (SELECT 1 FROM incidents WHERE transaction_id = $3 AND kind = 'reversal_before_success') AS "reversal_is_held!""#,
+    let row = sqlx::query!(
+        r#"SELECT u.id AS "id?", u.status AS "status?", u.amount, u.amount_text, u.transaction_id, u.assigned_to,
+                  EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = $1 AND i.partner_reference = $2
+                          AND i.kind = 'reversal_before_success') AS "reversal_is_held!"
+           FROM (VALUES (1)) AS one
+           LEFT JOIN unmatched_payments u ON u.partner_id = $1 AND u.partner_reference = $2"#,
         partner_id,
-        reference,
-        id.as_uuid()
+        reference
     )
     .fetch_one(conn)
-    .await
+    .await?;
+    let money = row.id.zip(row.status).map(|(id, status)| KeptMoney {
+        id: id.into(),
+        status,
+        amount: row.amount.map(Rupiah::from),
+        amount_text: row.amount_text,
+        claimed: row.transaction_id.map(TransactionId::from_uuid),
+        assigned_to: row.assigned_to.map(TransactionId::from_uuid),
+    });
+    Ok(Kept {
+        money,
+        reversal_is_held: row.reversal_is_held,
+    })
 }
 
 /// An incident, as the API shows it.

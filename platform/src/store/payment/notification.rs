@@ -47,6 +47,8 @@ pub struct Announcement<'a> {
     pub created_at: DateTime<Utc>,
     pub delayed_after: DateTime<Utc>,
     pub announce_until: DateTime<Utc>,
+    /// Why nothing is spoken any more: the announcement is stale from the beginning.
+    pub stale_reason: Option<&'a str>,
 }
 
 /// Puts an announcement into the outbox of a box, with the box's next sequence number.
@@ -56,15 +58,16 @@ pub struct Announcement<'a> {
 pub async fn insert(
     conn: &mut PgConnection,
     event_id: EventId,
-    listener: Listener,
+    listener: &Listener,
     announcement: &Announcement<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "WITH next AS (
              UPDATE notification_sequences SET last_sequence = last_sequence + 1 WHERE device_id = $2 RETURNING last_sequence)
          INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
-             replay, status, created_at, next_attempt_at, delayed_after, announce_until)
-         SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, 'pending', $9, $9, $10, $11 FROM next",
+             replay, status, reason, created_at, next_attempt_at, delayed_after, announce_until)
+         SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, CASE WHEN $12::text IS NULL THEN 'pending' ELSE 'stale' END, $12, $9, $9, $10, $11
+         FROM next",
         event_id.as_uuid(),
         listener.device_id.as_uuid(),
         listener.binding_id.as_uuid(),
@@ -75,7 +78,8 @@ pub async fn insert(
         announcement.replay,
         announcement.created_at,
         announcement.delayed_after,
-        announcement.announce_until
+        announcement.announce_until,
+        announcement.stale_reason
     )
     .execute(conn)
     .await?;

@@ -13,6 +13,7 @@ use wire::ids::MerchantId;
 pub struct Payee {
     pub merchant_id: MerchantId,
     pub brand_name: String,
+    pub status: String,
     pub nmid: Option<String>,
     pub merchant_criteria: String,
     pub mcc: String,
@@ -33,7 +34,7 @@ pub async fn of_merchant(
 ) -> sqlx::Result<Payee> {
     sqlx::query_as!(
         Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
          FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
         merchant_id.as_uuid(),
         at
@@ -54,9 +55,31 @@ pub async fn of_nmid(
 ) -> sqlx::Result<Option<Payee>> {
     sqlx::query_as!(
         Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
          FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.nmid = $1 AND m.qris_partner_id = $2"#,
         nmid,
+        partner_id,
+        at
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The payee at a time that has this merchant PAN, if it is registered with this partner.
+///
+/// # Errors
+/// The database's.
+pub async fn of_merchant_pan(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    merchant_pan: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<Payee>> {
+    sqlx::query_as!(
+        Payee,
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.merchant_pan = $1 AND m.qris_partner_id = $2"#,
+        merchant_pan,
         partner_id,
         at
     )

@@ -20,8 +20,12 @@ pub struct NewUnmatched<'a> {
     pub partner_reference: &'a str,
     pub transaction_id: Option<TransactionId>,
     pub nmid: Option<&'a str>,
+    pub merchant_pan: Option<&'a str>,
     pub terminal_label: Option<&'a str>,
-    pub amount: Rupiah,
+    pub terminal_id: Option<&'a str>,
+    pub amount: Option<Rupiah>,
+    /// The amount as it was written, when it is beyond 64 bits.
+    pub amount_text: Option<&'a str>,
     pub paid_at: DateTime<Utc>,
     pub rrn: Option<&'a str>,
     pub issuer: Option<&'a str>,
@@ -40,19 +44,26 @@ pub struct UnmatchedPayment {
     pub partner_id: String,
     /// The partner's name for the money.
     pub partner_reference: String,
-    /// How much.
-    pub amount: Rupiah,
+    /// How much; null when it is beyond 64 bits.
+    pub amount: Option<Rupiah>,
+    /// The amount as the partner wrote it, when it is beyond 64 bits.
+    pub amount_text: Option<String>,
     /// When the customer paid.
     pub paid_at: DateTime<Utc>,
     /// The merchant that the partner named.
     pub nmid: Option<String>,
-    /// The till that the partner named.
+    /// The merchant's PAN that the partner named.
+    pub merchant_pan: Option<String>,
+    /// The terminal that the partner named, by the label of its code.
     pub terminal_label: Option<String>,
+    /// The terminal that the partner named, by another name.
+    pub terminal_id: Option<String>,
     /// Retrieval reference number of the switch.
     pub rrn: Option<String>,
     /// Who issued the customer's account.
     pub issuer: Option<String>,
-    /// Why it could not be attributed: `no_such_terminal` or `paid_already`.
+    /// Why it was not booked: `no_such_merchant`, `merchant_not_approved`, `no_such_terminal`, `amount_beyond_max`,
+    /// `paid_already` or `after_reversal`.
     pub reason: String,
     /// The transaction that the partner named, which was paid by other money.
     pub claimed_transaction_id: Option<TransactionId>,
@@ -71,10 +82,13 @@ struct Row {
     status: String,
     partner_id: String,
     partner_reference: String,
-    amount: i64,
+    amount: Option<i64>,
+    amount_text: Option<String>,
     paid_at: DateTime<Utc>,
     nmid: Option<String>,
+    merchant_pan: Option<String>,
     terminal_label: Option<String>,
+    terminal_id: Option<String>,
     rrn: Option<String>,
     issuer: Option<String>,
     reason: String,
@@ -92,10 +106,13 @@ impl From<Row> for UnmatchedPayment {
             status: row.status,
             partner_id: row.partner_id,
             partner_reference: row.partner_reference,
-            amount: row.amount.into(),
+            amount: row.amount.map(Rupiah::from),
+            amount_text: row.amount_text,
             paid_at: row.paid_at,
             nmid: row.nmid,
+            merchant_pan: row.merchant_pan,
             terminal_label: row.terminal_label,
+            terminal_id: row.terminal_id,
             rrn: row.rrn,
             issuer: row.issuer,
             reason: row.reason,
@@ -115,8 +132,8 @@ impl From<Row> for UnmatchedPayment {
 pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO unmatched_payments (id, callback_id, partner_id, partner_reference, transaction_id, nmid, terminal_label,
-             amount, paid_at, rrn, issuer, reason, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             amount, paid_at, rrn, issuer, reason, created_at, amount_text, merchant_pan, terminal_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT ON CONSTRAINT unmatched_payments_reference_unique DO NOTHING",
         unmatched.id.as_uuid(),
         unmatched.callback_id.as_uuid(),
@@ -125,12 +142,15 @@ pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sq
         unmatched.transaction_id.map(TransactionId::as_uuid),
         unmatched.nmid,
         unmatched.terminal_label,
-        unmatched.amount.to_i64(),
+        unmatched.amount.map(Rupiah::to_i64),
         unmatched.paid_at,
         unmatched.rrn,
         unmatched.issuer,
         unmatched.reason,
-        unmatched.created_at
+        unmatched.created_at,
+        unmatched.amount_text,
+        unmatched.merchant_pan,
+        unmatched.terminal_id
     )
     .execute(conn)
     .await?;
@@ -147,32 +167,10 @@ pub async fn find(
 ) -> sqlx::Result<Option<UnmatchedPayment>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
-             transaction_id, assigned_to, created_at, closed_at, closed_by
+        "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
+             terminal_id, rrn, issuer, reason, transaction_id, assigned_to, created_at, closed_at, closed_by
          FROM unmatched_payments WHERE id = $1",
         id.as_uuid()
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(UnmatchedPayment::from))
-}
-
-/// The money of a partner that has this reference. Whoever asks holds the reference's lock.
-///
-/// # Errors
-/// The database's.
-pub async fn find_by_reference(
-    conn: &mut PgConnection,
-    partner_id: &str,
-    partner_reference: &str,
-) -> sqlx::Result<Option<UnmatchedPayment>> {
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
-             transaction_id, assigned_to, created_at, closed_at, closed_by
-         FROM unmatched_payments WHERE partner_id = $1 AND partner_reference = $2",
-        partner_id,
-        partner_reference
     )
     .fetch_optional(conn)
     .await?;
@@ -191,8 +189,8 @@ pub async fn list(
 ) -> sqlx::Result<Vec<UnmatchedPayment>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, status, partner_id, partner_reference, amount, paid_at, nmid, terminal_label, rrn, issuer, reason,
-             transaction_id, assigned_to, created_at, closed_at, closed_by
+        "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
+             terminal_id, rrn, issuer, reason, transaction_id, assigned_to, created_at, closed_at, closed_by
          FROM unmatched_payments
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))

@@ -134,21 +134,47 @@ pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Re
     .await
 }
 
-/// The terminal a static payment belongs to: by label, or without one the merchant's sole terminal that takes static payments.
+/// The terminal that takes static payments under this label: the one that has exactly this label, else the only one whose
+/// label differs in nothing but the case of its letters.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_for_static(
+pub async fn find_static_by_label(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
-    label: Option<&str>,
+    label: &str,
 ) -> sqlx::Result<Option<Terminal>> {
     let mut found = sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals
-         WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') AND ($2::text IS NULL OR terminal_label = $2) LIMIT 2",
+         WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') AND lower(terminal_label) = lower($2)
+         ORDER BY terminal_label <> $2 LIMIT 2",
         merchant_id.as_uuid(),
         label
+    )
+    .fetch_all(conn)
+    .await?;
+    if found
+        .first()
+        .is_some_and(|first| first.terminal_label == label)
+    {
+        found.truncate(1);
+    }
+    Ok(if found.len() == 1 { found.pop() } else { None })
+}
+
+/// The merchant's sole terminal that takes static payments.
+///
+/// # Errors
+/// The database's.
+pub async fn find_sole_static(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<Terminal>> {
+    let mut found = sqlx::query_as!(
+        Terminal,
+        "SELECT * FROM terminals WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') LIMIT 2",
+        merchant_id.as_uuid()
     )
     .fetch_all(conn)
     .await?;

@@ -1,27 +1,27 @@
 //! What follows from a callback: transitions, ledger lines, announcements.
 
 use chrono::{DateTime, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
-use domain::callback::CallbackStatus;
+use domain::callback::{CallbackStatus, PrintedCode};
 use domain::ledger::Posting;
-use domain::qris::{Nmid, TerminalLabel};
-use domain::transaction::TransactionStatus;
+use domain::transaction::{Decision, TransactionStatus, decide_printed};
+use serde_json::json;
+use wire::ids::MerchantId;
 
+use super::attribution::{self, Attribution};
 use super::judgement::{Reception, Verdict};
 use crate::service::money::fee;
 use crate::service::payment::booking::{self, Sale};
 use crate::service::payment::notification::{self, Payment};
 use crate::service::{Result, Unit};
 use crate::store;
+use crate::store::payment::incident::Kept;
 use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
 use crate::store::payment::unmatched_payment::Closing;
 
 impl Reception<'_> {
-    pub(super) fn paid_at(&self) -> DateTime<Utc> {
-        self.callback.paid_at.unwrap_or(self.received_at)
-    }
-
     /// paid: the transition, the ledger lines and the outbox rows.
     pub(super) async fn pay(
         &self,
@@ -31,10 +31,11 @@ impl Reception<'_> {
         from: TransactionStatus,
         late: bool,
     ) -> Result<()> {
-        let paid_at = self.paid_at();
+        let paid_at = self.time.at;
         let accepted_at = unit.now();
         // What was paid is booked, announced and settled: with a tip, that is more than was asked.
-        let amount = self.callback.amount;
+        let amount = self.callback.amount.rupiah();
+        let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
         let tip = match &transaction.tip_mode {
             Some(_) => amount.checked_sub(transaction.amount),
             None => None,
@@ -70,13 +71,14 @@ impl Reception<'_> {
         .await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         booking::post(unit, transaction, &posting).await?;
+        self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
         announce(unit, transaction, &payee.brand_name, paid_at, window).await
     }
 
     fn window(&self, unit: &Unit) -> AnnouncementWindow {
         let policy = unit.context().settings().announcement;
-        policy.window(self.paid_at(), unit.now())
+        policy.window(self.time.at, unit.now())
     }
 
     pub(super) async fn end(
@@ -100,62 +102,73 @@ impl Reception<'_> {
         Ok(Verdict::taken("accepted", Some(transaction), Some(to)))
     }
 
-    /// A payment of a printed code makes its own transaction.
+    /// A message about a printed code whose reference no transaction carries.
     pub(super) async fn judge_static(
         &self,
         unit: &mut Unit,
-        nmid: &Nmid,
-        label: Option<&TerminalLabel>,
+        code: &PrintedCode,
+        kept: &Kept,
     ) -> Result<Verdict> {
-        if self.callback.status == CallbackStatus::Reversed && self.take_back_kept(unit).await? {
-            self.keep(unit, "accepted", Some("unmatched_reversed"), None, 200)
-                .await?;
-            return Ok(Verdict::taken("accepted", None, None));
-        }
-        if self.callback.status != CallbackStatus::Success {
-            self.keep(unit, "ignored", Some("no_such_payment"), None, 200)
-                .await?;
-            return Ok(Verdict::taken("ignored", None, None));
-        }
-        let payee = store::payment::payee::of_nmid(
-            unit.conn(),
-            self.partner_id,
-            nmid.as_str(),
-            self.paid_at(),
-        )
-        .await?;
-        let terminal = match &payee {
-            Some(payee) => {
-                store::shop::terminal::find_for_static(
-                    unit.conn(),
-                    payee.merchant_id,
-                    label.map(TerminalLabel::as_str),
-                )
-                .await?
+        match decide_printed(kept.view(), self.callback.status) {
+            Decision::Paid { .. } => self.pay_static(unit, code).await,
+            Decision::Duplicate if self.callback.status == CallbackStatus::Success => {
+                self.keep(unit, "unmatched", Some("kept_already"), None, 200)
+                    .await?;
+                Ok(Verdict::taken("unmatched", None, None))
             }
-            None => None,
-        };
-        let reference = &self.callback.partner_reference;
-        let kept = store::payment::unmatched_payment::find_by_reference(
-            unit.conn(),
-            self.partner_id,
-            reference,
-        )
-        .await?;
-        let (Some(payee), Some(terminal), None) = (payee, terminal, &kept) else {
-            self.keep(unit, "unmatched", Some("no_such_terminal"), None, 200)
-                .await?;
-            self.keep_money(unit, None, "no_such_terminal").await?;
-            return Ok(Verdict::taken("unmatched", None, None));
+            Decision::OtherReference => {
+                let (verdict, reason) = self.take_back(unit, kept).await?;
+                self.keep(unit, verdict, reason, None, 200).await?;
+                Ok(Verdict::taken(verdict, None, None))
+            }
+            Decision::Held => self.hold(unit, None).await,
+            Decision::Ignored { contradictory } => {
+                self.keep(unit, "ignored", Some("no_such_payment"), None, 200)
+                    .await?;
+                if contradictory {
+                    self.incident(unit, "contradicts_payment", None).await?;
+                }
+                Ok(Verdict::taken("ignored", None, None))
+            }
+            _ => {
+                self.keep(unit, "duplicate", None, None, 200).await?;
+                Ok(Verdict::taken("duplicate", None, None))
+            }
+        }
+    }
+
+    /// A payment of a printed code makes its own transaction, if it is known whose it is and can be counted.
+    async fn pay_static(&self, unit: &mut Unit, code: &PrintedCode) -> Result<Verdict> {
+        let amount_max = unit.context().settings().amount_max;
+        let amount = self.callback.amount.rupiah();
+        let attribution = attribution::attribute(unit, self.partner_id, code, self.time.at).await?;
+        let (payee, terminal, amount) = match (attribution, amount) {
+            (Attribution::Terminal(found), Some(amount)) if amount <= amount_max => {
+                let (payee, terminal) = *found;
+                (payee, terminal, amount)
+            }
+            (Attribution::Terminal(found), _) => {
+                let merchant_id = Some(found.0.merchant_id);
+                return self
+                    .keep_unmatched(unit, "amount_beyond_max", merchant_id)
+                    .await;
+            }
+            (
+                Attribution::None {
+                    reason,
+                    merchant_id,
+                },
+                _,
+            ) => return self.keep_unmatched(unit, reason, merchant_id).await,
         };
         let sale = Sale {
             payee: &payee,
             outlet_id: terminal.outlet_id,
             terminal_id: terminal.id,
             partner_id: self.partner_id,
-            partner_reference: reference,
-            amount: self.callback.amount,
-            paid_at: self.paid_at(),
+            partner_reference: &self.callback.partner_reference,
+            amount,
+            paid_at: self.time.at,
             rrn: self.callback.rrn.as_deref(),
             issuer: self.callback.issuer.as_deref(),
             cause: self.cause(unit),
@@ -163,15 +176,9 @@ impl Reception<'_> {
         let transaction = sale.book(unit).await?;
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
+        self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
-        announce(
-            unit,
-            &transaction,
-            &payee.brand_name,
-            self.paid_at(),
-            window,
-        )
-        .await?;
+        announce(unit, &transaction, &payee.brand_name, self.time.at, window).await?;
         Ok(Verdict::taken(
             "accepted",
             Some(&transaction),
@@ -179,16 +186,71 @@ impl Reception<'_> {
         ))
     }
 
-    /// A reversal of money that was kept as unmatched: nobody may assign it any more. False when none is open.
-    pub(super) async fn take_back_kept(&self, unit: &mut Unit) -> Result<bool> {
-        let kept = store::payment::unmatched_payment::find_by_reference(
-            unit.conn(),
-            self.partner_id,
-            &self.callback.partner_reference,
-        )
-        .await?;
-        let Some(open) = kept.filter(|kept| kept.status == "open") else {
-            return Ok(false);
+    /// The payment of a printed code that is not booked: its money is kept, whoever it is for, and nobody can be told.
+    async fn keep_unmatched(
+        &self,
+        unit: &mut Unit,
+        reason: &'static str,
+        merchant_id: Option<MerchantId>,
+    ) -> Result<Verdict> {
+        self.keep(unit, "unmatched", Some(reason), None, 200)
+            .await?;
+        self.keep_money(unit, None, reason).await?;
+        let amount_max = unit.context().settings().amount_max;
+        if self
+            .callback
+            .amount
+            .rupiah()
+            .is_none_or(|amount| amount > amount_max)
+        {
+            self.incident(unit, "amount_beyond_max", None).await?;
+        }
+        if let Some(merchant_id) = merchant_id {
+            unit.raise(NewAlert::new(
+                AlertKind::UnannouncedPayment,
+                AlertSubject::Merchant(merchant_id),
+                json!({
+                    "reason": reason,
+                    "transaction_id": null,
+                    "partner_reference": self.callback.partner_reference,
+                }),
+            ));
+        }
+        Ok(Verdict::taken("unmatched", None, None))
+    }
+
+    /// An order of messages that cannot be: kept with an incident, and the partner is asked, if it can be.
+    pub(super) async fn hold(
+        &self,
+        unit: &mut Unit,
+        transaction: Option<&Transaction>,
+    ) -> Result<Verdict> {
+        let id = transaction.map(|transaction| transaction.id);
+        self.keep(unit, "held", None, id, 200).await?;
+        let kind = match self.callback.status {
+            CallbackStatus::Reversed => "reversal_before_success",
+            _ => "success_after_reversal",
+        };
+        self.incident(unit, kind, id).await?;
+        if let Some(id) = id {
+            let now = unit.now();
+            store::payment::partner_order::query_soon(unit.conn(), id, now).await?;
+        }
+        let status = transaction
+            .map(|transaction| transaction.status.parse())
+            .transpose()
+            .map_err(anyhow::Error::from)?;
+        Ok(Verdict::taken("held", transaction, status))
+    }
+
+    /// A reversal of money that is kept as unmatched: nobody may assign it any more. Answers with verdict and reason.
+    pub(super) async fn take_back(
+        &self,
+        unit: &mut Unit,
+        kept: &Kept,
+    ) -> Result<(&'static str, Option<&'static str>)> {
+        let Some(open) = kept.money.as_ref().filter(|money| money.status == "open") else {
+            return Ok(("duplicate", None));
         };
         let closing = Closing {
             assigned_to: None,
@@ -196,11 +258,11 @@ impl Reception<'_> {
             closed_by: self.partner_id,
         };
         store::payment::unmatched_payment::close(unit.conn(), open.id, closing).await?;
-        Ok(true)
+        Ok(("accepted", Some("unmatched_reversed")))
     }
 }
 
-/// The outbox rows of a payment.
+/// The outbox rows of a payment, or an alert that says why nobody can be told of it.
 pub(in crate::service::payment) async fn announce(
     unit: &mut Unit,
     transaction: &Transaction,
@@ -215,6 +277,14 @@ pub(in crate::service::payment) async fn announce(
         window,
         replay: false,
     };
-    notification::enqueue(unit, &payment).await?;
+    let enqueued = notification::enqueue(unit, &payment).await?;
+    if let Some(reason) = enqueued.unheard {
+        let alert = NewAlert::new(
+            AlertKind::UnannouncedPayment,
+            AlertSubject::Terminal(transaction.terminal_id),
+            json!({ "reason": reason, "transaction_id": transaction.id }),
+        );
+        unit.raise(alert.of_merchant(transaction.merchant_id));
+    }
     Ok(())
 }

@@ -1,16 +1,20 @@
 //! What a verified callback means, and how it is answered.
 
 use chrono::{DateTime, Utc};
-use domain::callback::{Callback, CallbackStatus, CallbackTarget};
+use domain::callback::{Callback, CallbackStatus, CallbackTarget, PaidAmount};
+use domain::payment_time::PaymentTime;
 use domain::qris::{AmountDue, Nmid, TipMode};
-use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
+use domain::transaction::{
+    Decision, Mismatch, ReferenceView, TransactionStatus, TransactionView, decide,
+};
 use serde_json::Value;
-use wire::ids::CallbackId;
+use wire::ids::{CallbackId, TransactionId};
 
 use super::{Incoming, Receipt};
 use crate::service::payment::booking;
 use crate::service::{Error, Noun, Result, Unit};
 use crate::store;
+use crate::store::payment::incident::{Kept, KeptMoney};
 use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
 
@@ -69,6 +73,36 @@ pub(super) struct Reception<'a> {
     pub(super) message: Message<'a>,
     pub(super) callback: &'a Callback,
     pub(super) received_at: DateTime<Utc>,
+    /// The business time of the payment: by it fees, settlements and announcements go.
+    pub(super) time: PaymentTime,
+}
+
+impl<'a> Reception<'a> {
+    pub(super) fn new(
+        unit: &Unit,
+        id: CallbackId,
+        partner_id: &'a str,
+        message: Message<'a>,
+        callback: &'a Callback,
+        received_at: DateTime<Utc>,
+    ) -> Self {
+        for adjustment in &callback.adjustments {
+            metrics::counter!(
+                "callback_fields_adjusted_total",
+                "field" => adjustment.field, "change" => adjustment.change.as_str()
+            )
+            .increment(1);
+        }
+        let policy = unit.context().settings().clocks;
+        Self {
+            id,
+            partner_id,
+            message,
+            callback,
+            received_at,
+            time: policy.payment_time(callback.paid_at, unit.now()),
+        }
+    }
 }
 
 /// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
@@ -93,7 +127,7 @@ impl Reception<'_> {
         let reference = &self.callback.partner_reference;
         let named = match &self.callback.target {
             CallbackTarget::Transaction { id, .. } => Some(*id),
-            CallbackTarget::Static { .. } => None,
+            CallbackTarget::Static(_) => None,
         };
         store::payment::transaction::lock_reference(unit.conn(), self.partner_id, reference)
             .await?;
@@ -104,12 +138,38 @@ impl Reception<'_> {
             reference,
         )
         .await?;
+        let kept =
+            store::payment::incident::kept_of(unit.conn(), self.partner_id, reference).await?;
         let carrier = candidates
             .iter()
             .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));
+        if let Some(money) = &kept.money
+            && carrier.is_none()
+            && !self.is_amount_of(money)
+        {
+            let error = Error::Duplicate {
+                message: "this partner_reference was used for another amount".into(),
+                retry_after_s: None,
+            };
+            return self
+                .refuse(
+                    unit,
+                    "amount_mismatch",
+                    named_and_known(&candidates, named),
+                    error,
+                )
+                .await;
+        }
         match &self.callback.target {
             CallbackTarget::Transaction { id, .. } => {
                 if let Some(carrier) = carrier.filter(|carrier| carrier.id != *id) {
+                    // Money that was told of this code, kept, and then assigned by an operator is that payment still.
+                    let became = kept.money.as_ref().is_some_and(|money| {
+                        money.claimed == Some(*id) && money.assigned_to == Some(carrier.id)
+                    });
+                    if became {
+                        return self.judge_known(unit, carrier, &kept).await;
+                    }
                     let error = Error::Duplicate {
                         message: "this partner_reference belongs to another transaction".into(),
                         retry_after_s: None,
@@ -123,32 +183,31 @@ impl Reception<'_> {
                     let error = Error::NotFound(Noun::Transaction);
                     return self.refuse(unit, "unknown_transaction", None, error).await;
                 };
-                self.judge_known(unit, transaction).await
+                self.judge_known(unit, transaction, &kept).await
             }
-            CallbackTarget::Static {
-                nmid,
-                terminal_label,
-            } => match carrier {
-                Some(carrier) => self.judge_known(unit, carrier).await,
-                None => self.judge_static(unit, nmid, terminal_label.as_ref()).await,
+            CallbackTarget::Static(code) => match carrier {
+                Some(carrier) => self.judge_known(unit, carrier, &kept).await,
+                None => self.judge_static(unit, code, &kept).await,
             },
         }
     }
 
-    async fn judge_known(&self, unit: &mut Unit, transaction: &Transaction) -> Result<Verdict> {
-        let payee = store::payment::payee::of_merchant(
-            unit.conn(),
-            transaction.merchant_id,
-            self.paid_at(),
-        )
-        .await?;
-        let kept = store::payment::incident::kept_of(
-            unit.conn(),
-            self.partner_id,
-            transaction.id,
-            &self.callback.partner_reference,
-        )
-        .await?;
+    fn is_amount_of(&self, money: &KeptMoney) -> bool {
+        match &self.callback.amount {
+            PaidAmount::Exact(amount) => money.amount == Some(*amount),
+            PaidAmount::OutOfRange(text) => money.amount_text.as_ref() == Some(text),
+        }
+    }
+
+    async fn judge_known(
+        &self,
+        unit: &mut Unit,
+        transaction: &Transaction,
+        kept: &Kept,
+    ) -> Result<Verdict> {
+        let payee =
+            store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
+                .await?;
         let nmid: Option<Nmid> = payee
             .nmid
             .as_deref()
@@ -162,11 +221,10 @@ impl Reception<'_> {
             due: amount_due(unit, transaction, status),
             nmid: nmid.as_ref(),
             partner_reference: transaction.partner_reference.as_deref(),
-            reference_is_unmatched: kept.reference_is_unmatched,
-            reversal_is_held: kept.reversal_is_held,
+            reference: kept.view(),
         };
         let decision = decide(&view, self.callback);
-        self.carry_out(unit, transaction, &payee, status, decision)
+        self.carry_out(unit, transaction, &payee, kept, status, decision)
             .await
     }
 
@@ -175,6 +233,7 @@ impl Reception<'_> {
         unit: &mut Unit,
         transaction: &Transaction,
         payee: &Payee,
+        kept: &Kept,
         status: TransactionStatus,
         decision: Decision,
     ) -> Result<Verdict> {
@@ -208,12 +267,7 @@ impl Reception<'_> {
             }
             // The reversal of other money than the one that made it paid.
             Decision::OtherReference if self.callback.status == CallbackStatus::Reversed => {
-                let open = self.take_back_kept(unit).await?;
-                let (verdict, reason) = if open {
-                    ("accepted", Some("unmatched_reversed"))
-                } else {
-                    ("duplicate", None)
-                };
+                let (verdict, reason) = self.take_back(unit, kept).await?;
                 self.keep(unit, verdict, reason, Some(transaction.id), 200)
                     .await?;
                 taken(verdict, status)
@@ -225,17 +279,12 @@ impl Reception<'_> {
                 self.keep_money(unit, Some(transaction.id), reason).await?;
                 taken("unmatched", status)
             }
-            Decision::Held => {
-                self.keep(unit, "held", None, Some(transaction.id), 200)
+            Decision::Held => self.hold(unit, Some(transaction)).await,
+            Decision::HeldMoney => {
+                let verdict = self.hold(unit, Some(transaction)).await?;
+                self.keep_money(unit, Some(transaction.id), "after_reversal")
                     .await?;
-                let kind = match self.callback.status {
-                    CallbackStatus::Reversed => "reversal_before_success",
-                    _ => "success_after_reversal",
-                };
-                self.incident(unit, kind, Some(transaction.id)).await?;
-                let now = unit.now();
-                store::payment::partner_order::query_soon(unit.conn(), transaction.id, now).await?;
-                taken("held", status)
+                Ok(verdict)
             }
             Decision::Ignored { contradictory } => {
                 self.keep(unit, "ignored", None, Some(transaction.id), 200)
@@ -271,4 +320,25 @@ impl Reception<'_> {
             }
         }
     }
+}
+
+impl Kept {
+    /// What a decision goes by.
+    pub(super) fn view(&self) -> ReferenceView {
+        ReferenceView {
+            is_unmatched: self
+                .money
+                .as_ref()
+                .is_some_and(|money| money.status != "assigned"),
+            reversal_is_held: self.reversal_is_held,
+        }
+    }
+}
+
+/// The transaction that a message names, if it is there.
+fn named_and_known(
+    candidates: &[Transaction],
+    named: Option<TransactionId>,
+) -> Option<TransactionId> {
+    named.filter(|id| candidates.iter().any(|candidate| candidate.id == *id))
 }

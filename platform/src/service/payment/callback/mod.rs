@@ -10,10 +10,12 @@
 //! is asked ([`query`]).
 
 pub mod archive;
+mod attribution;
 pub(super) mod consequence;
 mod judgement;
 pub mod query;
 mod record;
+mod refused;
 pub(in crate::service) mod rejected;
 pub mod snap;
 
@@ -30,6 +32,7 @@ use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
 use self::judgement::{Message, Reception, Verdict};
+use self::refused::keep_unreadable;
 pub use self::rejected::RejectedBudget;
 use self::rejected::{keep_failed, keep_rejected};
 use crate::service::retry::retried;
@@ -115,7 +118,7 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let callback = match parse(&incoming.body) {
         Ok(callback) => callback,
         Err(error) => {
-            keep_rejected(context, &incoming, Some(&partner_id), received_at, &error).await?;
+            keep_unreadable(context, &incoming, &partner_id, received_at, &error).await?;
             return Err(error);
         }
     };
@@ -143,13 +146,8 @@ async fn take(
     };
     let mut unit = context.begin(actor).await?;
     let id = CallbackId::from_uuid(unit.uuid());
-    let reception = Reception {
-        id,
-        partner_id,
-        message: Message::of(incoming),
-        callback,
-        received_at,
-    };
+    let message = Message::of(incoming);
+    let reception = Reception::new(&unit, id, partner_id, message, callback, received_at);
     let verdict = reception.judge(&mut unit).await?;
     unit.commit().await?;
     count(verdict.name());

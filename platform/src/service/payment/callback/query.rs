@@ -52,7 +52,7 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         notification.partner_reference.clone_from(&due.reference_no);
     }
     if status != CallbackStatus::Success {
-        notification.amount.get_or_insert(transaction.amount);
+        notification.amount.get_or_insert(transaction.amount.into());
         notification
             .partner_reference
             .get_or_insert_with(|| id.to_string());
@@ -62,17 +62,14 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         .callback(&event_id, status)
         .map_err(anyhow::Error::from)?;
     let (headers, body): (Value, Bytes) = (json!({}), answer.into());
-    let reception = Reception {
-        id: CallbackId::from_uuid(unit.uuid()),
-        partner_id: &due.partner_id,
-        message: Message {
-            route: ROUTE,
-            headers: &headers,
-            body: &body,
-        },
-        callback: &callback,
-        received_at: unit.now(),
+    let message = Message {
+        route: ROUTE,
+        headers: &headers,
+        body: &body,
     };
+    let (id_of_message, now) = (CallbackId::from_uuid(unit.uuid()), unit.now());
+    let partner_id = &due.partner_id;
+    let reception = Reception::new(&unit, id_of_message, partner_id, message, &callback, now);
     let verdict = reception.judge(&mut unit).await?;
     let after = store::payment::transaction::find(unit.conn(), Scope::All, id).await?;
     let open =

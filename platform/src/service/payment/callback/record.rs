@@ -1,11 +1,12 @@
 //! What is kept of a callback: the callback itself, incidents, unmatched money, history.
 
-use domain::callback::CallbackTarget;
-use domain::qris::{Nmid, TerminalLabel};
+use domain::callback::{CallbackTarget, PaidAmount, PrintedCode};
+use domain::qris::Nmid;
 use serde_json::json;
 use wire::ids::{IncidentId, TransactionId, UnmatchedPaymentId};
 
 use super::judgement::{Reception, Verdict};
+use super::refused::rejected;
 use crate::service::payment::{incident, unmatched_payment};
 use crate::service::{Error, Result, Unit};
 use crate::store;
@@ -37,18 +38,21 @@ impl Reception<'_> {
         Ok(())
     }
 
+    /// Keeps money that is not booked, for an operator to attribute.
     pub(super) async fn keep_money(
         &self,
         unit: &mut Unit,
         transaction_id: Option<TransactionId>,
         reason: &str,
     ) -> Result<()> {
-        let (nmid, terminal_label) = match &self.callback.target {
-            CallbackTarget::Transaction { nmid, .. } => (nmid.as_ref(), None),
-            CallbackTarget::Static {
-                nmid,
-                terminal_label,
-            } => (Some(nmid), terminal_label.as_ref()),
+        let no_code = PrintedCode::default();
+        let (nmid, code) = match &self.callback.target {
+            CallbackTarget::Transaction { nmid, .. } => (nmid.as_ref().map(Nmid::as_str), &no_code),
+            CallbackTarget::Static(code) => (code.nmid.as_deref(), code),
+        };
+        let (amount, amount_text) = match &self.callback.amount {
+            PaidAmount::Exact(amount) => (Some(*amount), None),
+            PaidAmount::OutOfRange(text) => (None, Some(text.as_str())),
         };
         let unmatched = store::payment::unmatched_payment::NewUnmatched {
             id: UnmatchedPaymentId::from_uuid(unit.uuid()),
@@ -56,35 +60,70 @@ impl Reception<'_> {
             partner_id: self.partner_id,
             partner_reference: &self.callback.partner_reference,
             transaction_id,
-            nmid: nmid.map(Nmid::as_str),
-            terminal_label: terminal_label.map(TerminalLabel::as_str),
-            amount: self.callback.amount,
-            paid_at: self.callback.paid_at.unwrap_or(self.received_at),
+            nmid,
+            merchant_pan: code.merchant_pan.as_deref(),
+            terminal_label: code.terminal_label.as_deref(),
+            terminal_id: code.terminal_id.as_deref(),
+            amount,
+            amount_text,
+            paid_at: self.time.at,
             rrn: self.callback.rrn.as_deref(),
             issuer: self.callback.issuer.as_deref(),
             reason,
             created_at: unit.now(),
         };
-        unmatched_payment::keep(unit, &unmatched).await
+        unmatched_payment::keep(unit, &unmatched).await?;
+        self.note_clock(unit, transaction_id).await
     }
 
+    /// Money was taken at a time that the partner's clock cannot be right about: an incident, and the payment stands.
+    pub(super) async fn note_clock(
+        &self,
+        unit: &mut Unit,
+        transaction_id: Option<TransactionId>,
+    ) -> Result<()> {
+        if self.time.is_far_off {
+            self.incident(unit, "clock_far_off", transaction_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an incident, unless the same bytes were answered before: what was answered once has no effect a second time.
     pub(super) async fn incident(
         &self,
         unit: &mut Unit,
         kind: &str,
         transaction_id: Option<TransactionId>,
     ) -> Result<()> {
+        let was_answered = store::payment::callback::was_answered(
+            unit.conn(),
+            self.partner_id,
+            &self.callback.partner_reference,
+            self.message.body,
+            self.id,
+        )
+        .await?;
+        if was_answered {
+            return Ok(());
+        }
+        let amount_text = match &self.callback.amount {
+            PaidAmount::OutOfRange(text) => Some(text),
+            PaidAmount::Exact(_) => None,
+        };
         let incident = store::payment::incident::NewIncident {
             id: IncidentId::from_uuid(unit.uuid()),
             kind,
             partner_id: self.partner_id,
             transaction_id,
+            partner_reference: Some(&self.callback.partner_reference),
             callback_id: self.id,
             details: json!({
                 "event_id": self.callback.event_id,
                 "partner_reference": self.callback.partner_reference,
-                "amount": self.callback.amount,
+                "amount": self.callback.amount.rupiah(),
+                "amount_text": amount_text,
                 "status": self.callback.status,
+                "paid_at": self.callback.paid_at,
             }),
             created_at: unit.now(),
         };
@@ -102,6 +141,7 @@ impl Reception<'_> {
         self.keep(unit, "incident", Some(kind), transaction_id, http_status)
             .await?;
         self.incident(unit, kind, transaction_id).await?;
+        unit.raise(rejected(self.partner_id, self.id, kind));
         Ok(Verdict::Refused(error))
     }
 

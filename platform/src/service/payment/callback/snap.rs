@@ -5,7 +5,7 @@
 //! under its id is refused.
 
 use chrono::{DateTime, Utc};
-use domain::callback::{Callback, CallbackTarget};
+use domain::callback::{Callback, CallbackTarget, PaidAmount};
 use domain::partner_signature::SignatureError;
 use domain::snap::answer::{Answer, Case, Service};
 use domain::snap::minify::minify;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
 use super::judgement::{Message, Reception, Verdict};
+use super::refused::{keep_unreadable, rejected};
 use super::rejected::{keep_failed, keep_rejected};
 use super::{Incoming, count, untrusted};
 use crate::service::payment::incident;
@@ -132,16 +133,10 @@ pub async fn receive(context: &Context, incoming: Incoming) -> SnapReply {
             }
             Ok(())
         }
-        (_, partner_id) => {
-            keep_rejected(
-                context,
-                &incoming,
-                partner_id.as_deref(),
-                received_at,
-                &refusal.error,
-            )
-            .await
+        (_, Some(partner_id)) => {
+            keep_unreadable(context, &incoming, partner_id, received_at, &refusal.error).await
         }
+        (_, None) => keep_rejected(context, &incoming, None, received_at, &refusal.error).await,
     };
     match kept {
         Ok(()) if matches!(refusal.case, Case::GeneralError) => SnapReply::failed(&refusal.error),
@@ -307,6 +302,8 @@ impl Verified<'_> {
         let reason = Some("external_id_reused");
         self.keep(unit, id, "rejected", reason, None, reply.http_status)
             .await?;
+        self.incident(unit, id, "external_id_reused", None).await?;
+        unit.raise(rejected(self.partner_id, id, "external_id_reused"));
         Ok(("rejected", reply))
     }
 
@@ -314,13 +311,9 @@ impl Verified<'_> {
         let Some(callback) = self.callback else {
             return self.undecided(unit, id).await;
         };
-        let reception = Reception {
-            id,
-            partner_id: self.partner_id,
-            message: Message::of(self.incoming),
-            callback,
-            received_at: self.received_at,
-        };
+        let message = Message::of(self.incoming);
+        let at = self.received_at;
+        let reception = Reception::new(unit, id, self.partner_id, message, callback, at);
         let verdict = reception.judge(unit).await?;
         let name = verdict.name();
         let case = match verdict {
@@ -338,7 +331,7 @@ impl Verified<'_> {
     async fn undecided(&self, unit: &mut Unit, id: CallbackId) -> Result<(&'static str, Case)> {
         let named = match self.notification.target {
             Some(CallbackTarget::Transaction { id, .. }) => Some(id),
-            Some(CallbackTarget::Static { .. }) | None => None,
+            Some(CallbackTarget::Static(_)) | None => None,
         };
         let transaction_id = match named {
             Some(id) => {
@@ -362,16 +355,8 @@ impl Verified<'_> {
             200,
         )
         .await?;
-        let incident = store::payment::incident::NewIncident {
-            id: IncidentId::from_uuid(unit.uuid()),
-            kind: "unknown_status",
-            partner_id: self.partner_id,
-            transaction_id,
-            callback_id: id,
-            details: self.details(),
-            created_at: unit.now(),
-        };
-        incident::open(unit, &incident).await?;
+        self.incident(unit, id, "unknown_status", transaction_id)
+            .await?;
         if let Some(transaction_id) = transaction_id {
             let now = unit.now();
             store::payment::partner_order::query_soon(unit.conn(), transaction_id, now).await?;
@@ -379,11 +364,32 @@ impl Verified<'_> {
         Ok(("held", Case::Successful))
     }
 
+    /// Keeps an incident about a message that is not judged.
+    async fn incident(
+        &self,
+        unit: &mut Unit,
+        id: CallbackId,
+        kind: &str,
+        transaction_id: Option<TransactionId>,
+    ) -> Result<()> {
+        let incident = store::payment::incident::NewIncident {
+            id: IncidentId::from_uuid(unit.uuid()),
+            kind,
+            partner_id: self.partner_id,
+            transaction_id,
+            partner_reference: self.notification.partner_reference.as_deref(),
+            callback_id: id,
+            details: self.details(),
+            created_at: unit.now(),
+        };
+        incident::open(unit, &incident).await
+    }
+
     fn details(&self) -> Value {
         json!({
             "event_id": self.external_id.external_id,
             "partner_reference": self.notification.partner_reference,
-            "amount": self.notification.amount,
+            "amount": self.notification.amount.as_ref().and_then(PaidAmount::rupiah),
             "status": self.notification.status_code,
         })
     }

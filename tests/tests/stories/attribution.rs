@@ -1,0 +1,269 @@
+//! Whose money the payment of a printed code is: attributed when it can be, else kept, and never refused.
+
+use platform::config::NotifySignature::Asymmetric;
+use serde_json::{Value, json};
+use tests::acquirer::{but_status, reference};
+use tests::{Credentials, Shop, World, books, snap};
+
+use crate::view::{incidents, open_alert, open_alerts, open_money};
+
+/// A payment of a printed code, with these fields that say whose it is.
+fn paid(world: &World, fields: &Value) -> Value {
+    let mut body = json!({
+        "event_id": "e", "partner_reference": reference(), "amount": 40_000, "currency": "IDR",
+        "status": "success", "paid_at": world.clock.now(),
+    });
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// Where a payment was booked; null when it was kept as unmatched.
+async fn terminal_of(world: &World, body: &Value) -> Value {
+    let receipt = world.acquirer().tell(body).await.expect(200).data();
+    let Some(id) = receipt["transaction_id"].as_str() else {
+        assert_eq!(receipt["verdict"], "unmatched", "{body}");
+        return Value::Null;
+    };
+    assert_eq!(receipt["verdict"], "accepted", "{body}");
+    crate::view::transaction(world, id.parse().unwrap()).await["terminal_id"].clone()
+}
+
+async fn pan_of(world: &World, shop: &Shop) -> String {
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let merchant = world.admin().get(&path).await.expect(200).data();
+    tests::shop::text(&merchant, "merchant_pan")
+}
+
+#[tokio::test]
+async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
+    let world = World::new().await;
+    let one = Shop::open(&world, "Warung Sari", 1).await;
+    let two = Shop::open(&world, "Kopi Fajar", 2).await;
+    let (one_pan, two_pan) = (pan_of(&world, &one).await, pan_of(&world, &two).await);
+    let [first, second] = [&two.terminals[0], &two.terminals[1]];
+    let long = "x".repeat(30);
+    for (fields, terminal) in [
+        // The label, with blanks around it, in other letters, and written in another way beside it.
+        (
+            json!({ "nmid": two.nmid, "terminal_label": second.label }),
+            Some(second),
+        ),
+        (
+            json!({ "nmid": two.nmid, "terminal_label": format!("{} ", second.label) }),
+            Some(second),
+        ),
+        (
+            json!({ "nmid": format!(" {}", two.nmid.to_lowercase()), "terminal_label": second.label.to_lowercase() }),
+            Some(second),
+        ),
+        (
+            json!({ "nmid": two.nmid, "terminal_label": long, "terminal_id": first.label }),
+            Some(first),
+        ),
+        (
+            json!({ "nmid": two.nmid, "terminal_label": "", "terminal_id": first.id }),
+            Some(first),
+        ),
+        // The merchant's PAN, when there is no NMID.
+        (
+            json!({ "mpan": two_pan, "terminal_label": first.label }),
+            Some(first),
+        ),
+        (
+            json!({ "nmid": "", "merchant_pan": two_pan, "terminal_id": second.label }),
+            Some(second),
+        ),
+        (json!({ "mpan": one_pan }), Some(one.till())),
+        // The sole terminal, when no label that can be one contradicts it.
+        (json!({ "nmid": one.nmid }), Some(one.till())),
+        (
+            json!({ "nmid": one.nmid, "terminal_label": null }),
+            Some(one.till()),
+        ),
+        (
+            json!({ "nmid": one.nmid, "terminal_label": long }),
+            Some(one.till()),
+        ),
+        (
+            json!({ "nmid": one.nmid, "terminal_label": ["T01"] }),
+            Some(one.till()),
+        ),
+        (
+            json!({ "nmid": one.nmid, "terminal_id": "A01" }),
+            Some(one.till()),
+        ),
+        (json!({ "nmid": one.nmid, "terminal_label": "NOPE" }), None),
+        // Two terminals and nothing that names one of them.
+        (json!({ "nmid": two.nmid }), None),
+        (json!({ "nmid": two.nmid, "terminal_label": long }), None),
+        (json!({ "mpan": two_pan }), None),
+        // Nobody that we know.
+        (json!({ "nmid": "ID9999999999999", "mpan": one_pan }), None),
+        (json!({ "nmid": "Toko Budi" }), None),
+        (json!({ "mpan": "1" }), None),
+        (json!({ "terminal_label": one.till().label }), None),
+    ] {
+        let expected = terminal.map_or(Value::Null, |terminal| json!(terminal.id));
+        let body = paid(&world, &fields);
+        assert_eq!(terminal_of(&world, &body).await, expected, "{fields}");
+    }
+    let money = open_money(&world).await;
+    assert_eq!(money.len(), 8);
+    assert!(
+        money.iter().any(|one| one["terminal_label"] == json!(long)),
+        "{money:?}"
+    );
+    assert!(
+        money.iter().any(|one| one["nmid"] == "TOKO BUDI"),
+        "{money:?}"
+    );
+    open_alert(&world, "unmatched_payment").await;
+    // The merchant is known, and its boxes say nothing.
+    for (shop, reason) in [(&one, "no_such_terminal"), (&two, "no_such_terminal")] {
+        let alerts = open_alerts(&world, "unannounced_payment").await;
+        let of_shop = alerts
+            .iter()
+            .find(|alert| alert["subject"] == json!(shop.merchant_id))
+            .unwrap_or_else(|| panic!("{alerts:?}"));
+        assert_eq!(of_shop["details"]["reason"], reason);
+    }
+    books::must_balance(&world.pool).await;
+}
+
+#[tokio::test]
+async fn a_suspended_merchants_printed_codes_are_kept_as_unmatched() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let path = format!("/admin/merchants/{}", shop.merchant_id);
+    let suspended = json!({ "status": "suspended" });
+    let _ = world.admin().patch(&path, &suspended).await.expect(200);
+    let body = paid(
+        &world,
+        &json!({ "nmid": shop.nmid, "terminal_label": shop.till().label }),
+    );
+    assert_eq!(terminal_of(&world, &body).await, Value::Null);
+    assert_eq!(
+        open_money(&world).await[0]["reason"],
+        "merchant_not_approved"
+    );
+    assert_eq!(credentials.notifications(&world).await, Vec::<Value>::new());
+    let alert = open_alert(&world, "unannounced_payment").await;
+    assert_eq!(alert["details"]["reason"], "merchant_not_approved");
+}
+
+#[tokio::test]
+async fn snap_attributes_by_the_same_rules() {
+    let (world, bank) = snap::world(Asymmetric).await;
+    let shop = Shop::open(&world, "Warung Sari", 2).await;
+    let id = world.clock.uuid().into();
+    let body = |info: &Value| {
+        let mut body = snap::notification(id, 40_000, &reference(), "00");
+        body["originalPartnerReferenceNo"] = json!("INV-7");
+        for (name, value) in info.as_object().unwrap() {
+            body["additionalInfo"][name] = value.clone();
+        }
+        body
+    };
+    let count = async |query| books::count(&world.pool, query).await;
+    let label = format!(" {}", shop.till().label.to_lowercase());
+    let info = json!({ "nmid": shop.nmid, "terminalLabel": label });
+    assert_eq!(bank.tell(&body(&info)).await, "2005200");
+    let info = json!({ "nmid": shop.nmid, "terminalId": shop.till().label, "terminalLabel": "" });
+    assert_eq!(bank.tell(&body(&info)).await, "2005200");
+    assert_eq!(
+        count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
+        2
+    );
+    // At the top, as some banks write it.
+    let mut top = body(&json!({}));
+    top["nmid"] = json!(shop.nmid);
+    top["terminalId"] = json!(shop.till().label);
+    assert_eq!(bank.tell(&top).await, "2005200");
+    assert_eq!(
+        count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
+        3
+    );
+    let info = json!({ "nmid": shop.nmid, "terminalLabel": "x".repeat(30) });
+    assert_eq!(bank.tell(&body(&info)).await, "2005200");
+    assert_eq!(open_money(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let _box = Credentials::at(&world, shop.till().id).await;
+    let code = json!({ "nmid": shop.nmid, "terminal_label": shop.till().label });
+    let amounts = [
+        "10000001",
+        "1000000000000000",
+        "9000000000000000000",
+        "\"9000000000000000000\"",
+        "9223372036854775808",
+        "\"100000000000000000000000000\"",
+    ];
+    for amount in amounts {
+        let body = paid(&world, &code).to_string();
+        let body = body.replace("\"amount\":40000", &format!("\"amount\":{amount}"));
+        let letter = world.acquirer().sign(body.as_bytes(), world.clock.now());
+        let receipt = world.acquirer().post(&letter).await.expect(200).data();
+        assert_eq!(receipt["verdict"], "unmatched", "{amount}");
+        // Again: the same answer, and nothing more.
+        let again = world.acquirer().post(&letter).await.expect(200).data();
+        assert_eq!(again["verdict"], "unmatched", "{amount}");
+    }
+    let money = open_money(&world).await;
+    assert_eq!(money.len(), amounts.len());
+    assert!(money.iter().all(|one| one["reason"] == "amount_beyond_max"));
+    assert_eq!(money[0]["amount"], Value::Null);
+    assert_eq!(money[0]["amount_text"], "100000000000000000000000000");
+    assert_eq!(money[3]["amount"], json!(9_000_000_000_000_000_000_i64));
+    assert_eq!(
+        incidents(&world).await,
+        vec!["amount_beyond_max"; amounts.len()]
+    );
+    open_alert(&world, "incident").await;
+    open_alert(&world, "unmatched_payment").await;
+    // Nobody books it by hand either; taken back, it is gone.
+    for one in &money {
+        let path = format!(
+            "/admin/unmatched-payments/{}/assign",
+            one["id"].as_str().unwrap()
+        );
+        let assigned = world
+            .admin()
+            .post(&path, &json!({ "terminal_id": shop.till().id }))
+            .await;
+        assigned.refused(422, "INVALID_AMOUNT");
+    }
+    let none = "SELECT (SELECT count(*) FROM transactions) + (SELECT count(*) FROM ledger_entries)";
+    assert_eq!(books::count(&world.pool, none).await, 0);
+    let mut back = paid(&world, &code);
+    back["partner_reference"] = money[5]["partner_reference"].clone();
+    back["amount"] = money[5]["amount"].clone();
+    let back = but_status(back, "reversed");
+    assert_eq!(
+        world.acquirer().tell(&back).await.data()["verdict"],
+        "accepted"
+    );
+    assert_eq!(open_money(&world).await.len(), amounts.len() - 1);
+}
+
+#[tokio::test]
+async fn the_same_reference_with_another_amount_is_refused_for_kept_money_too() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 2).await;
+    let body = paid(&world, &json!({ "nmid": shop.nmid }));
+    assert_eq!(terminal_of(&world, &body).await, Value::Null);
+    for status in ["success", "reversed", "failed"] {
+        let mut other = but_status(body.clone(), status);
+        other["amount"] = json!(40_001);
+        let answer = world.acquirer().tell(&other).await;
+        answer.refused(409, "DUPLICATE_REQUEST");
+    }
+    assert_eq!(incidents(&world).await, ["amount_mismatch"; 3]);
+    assert_eq!(open_money(&world).await[0]["amount"], 40_000);
+}
