@@ -18,6 +18,8 @@
 //! bank_api    the bank's own API, which the platform calls for codes
 //! deadlocks   how many there were, as Postgres counts them
 //! books       what is in the database: which tables a step changed, and whether money adds up
+//! impossible  rows that cannot be written
+//! seeds       seeds of stories that try many orders of things
 //! server      the platform's executable as a process, for the programs that measure
 //! figures     collected times, and how they are printed
 //! provision   boxes for the programs that measure
@@ -41,10 +43,12 @@ pub mod database;
 pub mod deadlocks;
 pub mod figures;
 pub mod http_box;
+pub mod impossible;
 pub mod line;
 pub mod observer;
 pub mod patience;
 pub mod provision;
+pub mod seeds;
 pub mod server;
 pub mod shop;
 pub mod simulator;

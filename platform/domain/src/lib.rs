@@ -31,6 +31,7 @@ pub mod rollout;
 pub mod settlement;
 pub mod snap;
 pub mod tag;
+pub mod total;
 pub mod transaction;
 pub mod user;
 pub mod validation;

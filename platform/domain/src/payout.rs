@@ -4,7 +4,7 @@
 //! twice pays once; a payout whose answer never came is asked about, never replaced. Only what failed or came back
 //! may be followed by another, and not before the partner was asked about the one before.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::ids::{PayoutId, SettlementId};
@@ -78,23 +78,35 @@ pub enum Decision {
     Duplicate,
     /// It contradicts what the partner said before: nothing changes, and a person must look.
     Contradiction,
+    /// Its bank reference belongs to another payout: nothing changes, and a person must look.
+    Held,
 }
 
-/// What `outcome` means for a payout that stands at `status`, with the bank reference that is known of it.
+/// What is known of a payout when the partner speaks of it.
+#[derive(Debug, Clone, Copy)]
+pub struct PayoutView<'a> {
+    /// Where it stands.
+    pub status: PayoutStatus,
+    /// The bank's name for its transfer, if one was said.
+    pub bank_reference: Option<&'a str>,
+    /// Whether the reference that the partner now says was used for another payout.
+    pub reference_is_anothers: bool,
+}
+
+/// What `outcome` means for a payout, with the bank reference that the partner says, if it says one.
 ///
-/// A payout that failed is not made paid by a later word alone: another may be on its way. It is found out by asking
+/// A bank reference is the name of one transfer. Under the name of another payout's transfer nothing is done, because
+/// either message may be about the other one. A payout that failed is not made paid by a later word alone: another may be on its way. It is found out by asking
 /// the partner, which happens before another is sent.
-pub fn decide(
-    status: PayoutStatus,
-    known_reference: Option<&str>,
-    outcome: PayoutOutcome,
-    reference: Option<&str>,
-) -> Decision {
-    let same_reference = match (known_reference, reference) {
+pub fn decide(view: PayoutView<'_>, outcome: PayoutOutcome, reference: Option<&str>) -> Decision {
+    if view.reference_is_anothers {
+        return Decision::Held;
+    }
+    let same_reference = match (view.bank_reference, reference) {
         (Some(known), Some(said)) => known == said,
         _ => true,
     };
-    match (status, outcome) {
+    match (view.status, outcome) {
         (PayoutStatus::Pending | PayoutStatus::Processing, outcome) => Decision::Becomes(outcome),
         (PayoutStatus::Paid, PayoutOutcome::Returned) => Decision::Becomes(PayoutOutcome::Returned),
         // A word of the time before it came back.
@@ -104,6 +116,35 @@ pub fn decide(
         (PayoutStatus::Failed, PayoutOutcome::Failed)
         | (PayoutStatus::Returned, PayoutOutcome::Returned) => Decision::Duplicate,
         _ => Decision::Contradiction,
+    }
+}
+
+/// A payout is not told of as being more than this ahead of our clock.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(30);
+/// No news of a payout is older than this. Banks return money weeks later, never years.
+const AGE_MAX: TimeDelta = TimeDelta::days(366);
+
+/// When something happened at the bank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BankTime {
+    /// The moment that counts; never after the moment at which we were told.
+    pub at: DateTime<Utc>,
+    /// The partner's clock cannot be right.
+    pub is_far_off: bool,
+}
+
+/// The business time of a message that says `occurred_at` and is accepted at `accepted_at`: the earlier of both, within
+/// what can be.
+pub fn bank_time(occurred_at: Option<DateTime<Utc>>, accepted_at: DateTime<Utc>) -> BankTime {
+    let said = occurred_at.unwrap_or(accepted_at);
+    let age = accepted_at.signed_duration_since(said);
+    BankTime {
+        at: if age > AGE_MAX {
+            accepted_at - AGE_MAX
+        } else {
+            said.min(accepted_at)
+        },
+        is_far_off: age > AGE_MAX || age < -AHEAD_MAX,
     }
 }
 
@@ -151,8 +192,8 @@ pub struct PayoutCallback {
     pub amount: Rupiah,
     /// The bank's name for the transfer; always there when it was paid.
     pub bank_reference: Option<String>,
-    /// When it happened at the bank.
-    pub occurred_at: DateTime<Utc>,
+    /// When it happened at the bank, by its clock.
+    pub occurred_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -193,11 +234,7 @@ impl PayoutCallback {
             text.parse::<PayoutOutcome>()
                 .map_err(|error| error.to_string())
         });
-        let bank_reference = if outcome == Some(PayoutOutcome::Paid) {
-            fields.required("bank_reference", body.bank_reference, bounded)
-        } else {
-            fields.optional("bank_reference", body.bank_reference, bounded)
-        };
+        let bank_reference = fields.optional("bank_reference", body.bank_reference, bounded);
         let occurred_at = fields.required("occurred_at", body.occurred_at, |text| {
             DateTime::parse_from_rfc3339(text)
                 .map(|time| time.with_timezone(&Utc))
@@ -232,7 +269,7 @@ impl PayoutCallback {
                 outcome,
                 amount: amount.map_err(CallbackError::Amount)?,
                 bank_reference,
-                occurred_at,
+                occurred_at: Some(occurred_at),
             }),
             (.., amount, _) => {
                 if let Some(Err(message)) = amount {
@@ -284,19 +321,26 @@ mod tests {
         ];
         assert_eq!(table.len(), PayoutStatus::ALL.len());
         for (status, expected) in table {
-            let said = [Paid, Failed, Returned]
-                .map(|outcome| decide(status, Some("b-1"), outcome, Some("b-1")));
+            let view = PayoutView {
+                status,
+                bank_reference: Some("b-1"),
+                reference_is_anothers: false,
+            };
+            let outcomes = [Paid, Failed, Returned];
+            let said = outcomes.map(|outcome| decide(view, outcome, Some("b-1")));
             assert_eq!(said, expected, "{status}");
+            // Under the name of another payout's transfer nothing is done.
+            let anothers = PayoutView {
+                reference_is_anothers: true,
+                ..view
+            };
+            let said = outcomes.map(|outcome| decide(anothers, outcome, Some("b-2")));
+            assert_eq!(said, [Decision::Held; 3], "{status}");
+            // Paid twice under two references is money twice.
+            if matches!(status, PayoutStatus::Paid | PayoutStatus::Returned) {
+                assert_eq!(decide(view, Paid, Some("b-2")), Contradiction, "{status}");
+            }
         }
-        // Paid twice under two references is money twice.
-        assert_eq!(
-            decide(PayoutStatus::Paid, Some("b-1"), Paid, Some("b-2")),
-            Contradiction
-        );
-        assert_eq!(
-            decide(PayoutStatus::Returned, Some("b-1"), Paid, Some("b-2")),
-            Contradiction
-        );
     }
 
     fn body() -> Value {
@@ -325,7 +369,10 @@ mod tests {
         let read = PayoutCallback::parse(body().to_string().as_bytes()).unwrap();
         assert_eq!(read.amount, Rupiah::from_i64(148_950));
         assert_eq!((read.outcome, read.payout_id), (Paid, None));
-        assert_eq!(read.occurred_at.to_rfc3339(), "2026-05-24T02:00:00+00:00");
+        assert_eq!(
+            read.occurred_at.unwrap().to_rfc3339(),
+            "2026-05-24T02:00:00+00:00"
+        );
     }
 
     #[test]
@@ -335,7 +382,6 @@ mod tests {
             "settlement_id",
             "status",
             "amount",
-            "bank_reference",
             "occurred_at",
         ] {
             let mut without = body();
@@ -360,6 +406,28 @@ mod tests {
             PayoutCallback::parse(b"nonsense"),
             Err(CallbackError::Malformed)
         );
+    }
+
+    #[test]
+    fn the_earlier_time_counts_and_a_clock_that_cannot_be_right_is_noticed() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let accepted = at("2026-05-24T02:00:00Z");
+        for (said, counts, is_far_off) in [
+            ("2026-05-24T01:59:00Z", "2026-05-24T01:59:00Z", false),
+            ("2026-05-24T02:29:00Z", "2026-05-24T02:00:00Z", false),
+            ("2026-05-24T09:00:00Z", "2026-05-24T02:00:00Z", true),
+            ("9999-12-31T23:59:59Z", "2026-05-24T02:00:00Z", true),
+            ("2026-01-02T00:00:00Z", "2026-01-02T00:00:00Z", false),
+            ("0001-01-01T00:00:00Z", "2025-05-23T02:00:00Z", true),
+        ] {
+            let at = BankTime {
+                at: at(counts),
+                is_far_off,
+            };
+            let said = said.parse().ok();
+            assert_eq!(bank_time(said, accepted), at, "{said:?}");
+        }
+        assert_eq!(bank_time(None, accepted).at, accepted);
     }
 
     /// What an account has of these postings, credits minus debits.
@@ -393,7 +461,8 @@ mod tests {
             }
             for (outcome, reference) in said {
                 let reference = format!("b-{reference}");
-                let decision = decide(status, known.as_deref(), outcome, Some(&reference));
+                let view = PayoutView { status, bank_reference: known.as_deref(), reference_is_anothers: false };
+                let decision = decide(view, outcome, Some(&reference));
                 if decision == Decision::Becomes(outcome) {
                     booked.extend(postings(status, outcome, amount).unwrap());
                     status = outcome.status();

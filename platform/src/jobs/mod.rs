@@ -69,8 +69,9 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
             .run(|context| async move { command::end_overdue(&context, ROWS_MAX).await.map(drop) }),
     );
     tasks.spawn(every("payouts", second, context).run(|context| async move {
-        payout::catch_up(&context, ROWS_MAX).await?;
-        payout::work(&context, ROWS_MAX).await
+        let caught_up = payout::catch_up(&context, ROWS_MAX).await;
+        payout::work(&context, ROWS_MAX).await?;
+        caught_up
     }));
     tasks.spawn(
         every("daily_settlement", 30 * second, context)

@@ -220,6 +220,11 @@ impl Error {
         }
     }
 
+    /// Whether a number did not fit into its column.
+    pub(crate) fn is_out_of_range(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22003"))
+    }
+
     /// Whether the database said that this constraint would be broken.
     pub(crate) fn breaks(error: &sqlx::Error, constraint: &str) -> bool {
         error

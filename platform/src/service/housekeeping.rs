@@ -1,8 +1,10 @@
 //! Forgetting what has served its time.
 
 use chrono::TimeDelta;
+use domain::alert::AlertSubject;
+use serde_json::json;
 
-use super::{Context, Result};
+use super::{Context, Error, Result, failed_item};
 use crate::store;
 
 /// Wrong activation codes count for an hour.
@@ -29,32 +31,56 @@ pub struct Kept {
 /// codes, failed logins, partners' access tokens and external ids.
 ///
 /// # Errors
-/// The database's.
+/// The database's. A step that cannot be taken is put aside with an alert, and the others are.
 pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
-    store::idempotency::delete_expired(&mut conn, now, limit).await?;
-    store::fleet::session::forget_expired(&mut conn, now, limit).await?;
-    store::fleet::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await?;
-    store::people::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await?;
-    store::payment::partner_token::delete_expired(&mut conn, now, limit).await?;
+    let done = store::idempotency::delete_expired(&mut conn, now, limit).await;
+    step(context, "idempotency_keys", done).await?;
+    let done = store::fleet::session::forget_expired(&mut conn, now, limit).await;
+    step(context, "sessions", done).await?;
+    let done = store::fleet::activation::forget_failures(&mut conn, now - FAILURES_KEPT).await;
+    step(context, "activation_failures", done).await?;
+    let done = store::people::login::forget(&mut conn, now - ATTEMPTS_KEPT, limit).await;
+    step(context, "login_attempts", done).await?;
+    let done = store::payment::partner_token::delete_expired(&mut conn, now, limit).await;
+    step(context, "partner_tokens", done).await?;
     let day = domain::snap::day(now - EXTERNAL_IDS_KEPT);
-    store::payment::external_id::delete_before(&mut conn, day, limit).await?;
-    super::money::reconciliation::forget_unfinished(context).await?;
-    Ok(())
+    let done = store::payment::external_id::delete_before(&mut conn, day, limit).await;
+    step(context, "external_ids", done).await?;
+    let done = super::money::reconciliation::forget_unfinished(context).await;
+    step(context, "reconciliations", done).await
 }
 
 /// Forgets what was kept to be looked up for a while.
 ///
 /// # Errors
-/// The database's.
+/// The database's. A step that cannot be taken is put aside with an alert, and the others are.
 pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
     let days = |days: u32| now - TimeDelta::days(i64::from(days));
-    store::fleet::presence::forget_events(&mut conn, days(kept.health_days), limit).await?;
-    store::alert::forget(&mut conn, days(kept.health_days), limit).await?;
+    let done =
+        store::fleet::presence::forget_events(&mut conn, days(kept.health_days), limit).await;
+    step(context, "device_events", done).await?;
+    let done = store::alert::forget(&mut conn, days(kept.health_days), limit).await;
+    step(context, "alerts", done).await?;
     let hours = days(kept.heartbeat_hours_days);
-    store::fleet::heartbeat_hour::forget(&mut conn, hours, HOURS_TIMES * limit).await?;
-    Ok(())
+    let done = store::fleet::heartbeat_hour::forget(&mut conn, hours, HOURS_TIMES * limit).await;
+    step(context, "heartbeat_hours", done).await
+}
+
+/// One step: what fails because of a row of its own does not keep the next ones from being taken.
+async fn step<T, E: Into<Error>>(
+    context: &Context,
+    table: &'static str,
+    done: std::result::Result<T, E>,
+) -> Result<()> {
+    match done.map_err(Into::into) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let (subject, details) = (AlertSubject::Platform, json!({ "table": table }));
+            failed_item::put_aside(context, "housekeeping", subject, error, details).await
+        }
+    }
 }

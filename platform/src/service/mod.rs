@@ -10,6 +10,7 @@ pub mod batch;
 pub mod code;
 pub mod context;
 pub mod error;
+mod failed_item;
 pub mod fleet;
 pub mod housekeeping;
 pub mod merge;

@@ -167,9 +167,16 @@ impl Unit {
         })
     }
 
-    /// Undoes everything since the place was marked.
+    /// Keeps everything since the place was marked, which is forgotten: one is enough for any number of tries.
+    pub(super) async fn keep(&mut self, _: Trial) -> Result<()> {
+        store::release(&mut self.tx).await?;
+        Ok(())
+    }
+
+    /// Undoes everything since the place was marked, which is forgotten.
     pub(super) async fn undo(&mut self, trial: Trial) -> Result<()> {
         store::undo(&mut self.tx).await?;
+        store::release(&mut self.tx).await?;
         self.signals.truncate(trial.signals);
         self.alerts.truncate(trial.alerts);
         Ok(())

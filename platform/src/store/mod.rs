@@ -16,6 +16,7 @@ pub mod shop;
 pub mod write_probe;
 
 use chrono::{DateTime, Utc};
+use domain::total::Total;
 use uuid::Uuid;
 use wire::ids::MerchantId;
 
@@ -57,6 +58,12 @@ impl Page {
     }
 }
 
+/// A `numeric` sum that was read as text: it may be beyond 64 bits.
+pub(crate) fn total(text: &str) -> sqlx::Result<Total> {
+    text.parse()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
 /// A statement that must touch exactly one row touched another number: somebody else was there first.
 pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Result<()> {
     match result.rows_affected() {
@@ -79,6 +86,14 @@ pub(crate) async fn serialise(conn: &mut sqlx::PgConnection, name: &str) -> sqlx
 /// Marks a place in the transaction, of which there is one.
 pub(crate) async fn savepoint(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SAVEPOINT trial").execute(conn).await?;
+    Ok(())
+}
+
+/// Forgets the place that was marked: what was done since stays.
+pub(crate) async fn release(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("RELEASE SAVEPOINT trial")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -70,6 +70,16 @@ const TABLE: &[(&str, &str, Who)] = &[
     ),
     (
         "POST",
+        "/admin/merchants/{merchant_id}/suspend",
+        May(MerchantWrite),
+    ),
+    (
+        "POST",
+        "/admin/merchants/{merchant_id}/reactivate",
+        May(MerchantWrite),
+    ),
+    (
+        "POST",
         "/admin/merchants/{merchant_id}/outlets",
         May(OutletWrite),
     ),

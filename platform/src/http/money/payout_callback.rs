@@ -37,12 +37,12 @@ struct CallbackBody {
     #[schema(min_length = 1, max_length = 128)]
     event_id: String,
     settlement_id: SettlementId,
-    /// The payout as it was instructed; the settlement's newest unless it is named.
+    /// The payout as it was instructed. Without it, the one that `bank_reference` belongs to, or else the settlement's newest.
     payout_id: Option<PayoutId>,
     status: PayoutOutcome,
     /// The payout's amount.
     amount: Amount,
-    /// Required when it was paid.
+    /// The bank's name for the transfer: it belongs to one payout.
     #[schema(min_length = 1, max_length = 128)]
     bank_reference: Option<String>,
     occurred_at: DateTime<Utc>,

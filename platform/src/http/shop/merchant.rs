@@ -18,6 +18,7 @@ use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::shop::merchant::{self, MerchantPatch, NewMerchant};
+use crate::service::shop::suspension;
 use crate::store::shop::merchant::Merchant;
 use wire::ids::MerchantId;
 
@@ -43,6 +44,18 @@ pub(super) fn routes() -> Routes {
             "/admin/merchants/{merchant_id}/approve",
             approve,
             "Approves a merchant and registers it with the QR partner: it may take payments",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/suspend",
+            suspend,
+            "Suspends a merchant, with the reason: it takes no payments, and its payouts are held",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/merchants/{merchant_id}/reactivate",
+            reactivate,
+            "Approves a suspended merchant again, and frees its payouts",
             &[InvalidState],
         )
         .post(
@@ -110,6 +123,40 @@ async fn approve(
 ) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let approved = merchant::approve(&mut unit, id).await?;
+    let reply = envelope::ok(&approved)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Suspension {
+    /// Why, for the audit log and whoever reads the merchant.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+async fn suspend(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    request: Keyed<Json<Suspension>>,
+) -> Answer<Data<Merchant>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let suspended = suspension::suspend(&mut unit, id, request.body.0.reason).await?;
+    let reply = envelope::ok(&suspended)?;
+    unit.commit_with(&reply).await?;
+    Ok(reply)
+}
+
+async fn reactivate(
+    staff: Staff<MerchantWrite>,
+    State(context): State<Context>,
+    Id(id): Id<MerchantId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<Merchant>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let approved = suspension::reactivate(&mut unit, id).await?;
     let reply = envelope::ok(&approved)?;
     unit.commit_with(&reply).await?;
     Ok(reply)

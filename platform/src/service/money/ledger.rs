@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::ledger::{Account, Posting, PostingKind, Side};
+use domain::total::Total;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wire::Rupiah;
@@ -117,9 +118,9 @@ pub struct TrialBalance {
     /// Every account.
     pub accounts: Vec<Balance>,
     /// All debits.
-    pub debit: Rupiah,
+    pub debit: Total,
     /// All credits.
-    pub credit: Rupiah,
+    pub credit: Total,
     /// Whether they are the same.
     pub balanced: bool,
 }
@@ -145,15 +146,13 @@ pub async fn trial_balance(
                 .find(|balance| balance.account == account.as_str());
             found.cloned().unwrap_or_else(|| Balance {
                 account: account.to_string(),
-                debit: Rupiah::ZERO,
-                credit: Rupiah::ZERO,
-                balance: Rupiah::ZERO,
+                debit: Total::ZERO,
+                credit: Total::ZERO,
+                balance: Total::ZERO,
             })
         })
         .collect();
-    let sum = |of: fn(&Balance) -> Rupiah| -> Rupiah {
-        Rupiah::from_i64(accounts.iter().map(|balance| of(balance).to_i64()).sum())
-    };
+    let sum = |of: fn(&Balance) -> Total| -> Total { accounts.iter().map(of).sum() };
     let (debit, credit) = (sum(|balance| balance.debit), sum(|balance| balance.credit));
     Ok(TrialBalance {
         at,

@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod fee;
+pub(in crate::service) mod hold;
 pub mod ledger;
 pub mod payout;
 pub mod payout_callback;

@@ -11,25 +11,30 @@
 //! that runs out: then the partner is asked, and told again under the same id only when it never heard of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::ledger::Posting;
-use domain::payout::{Decision, PayoutOutcome, PayoutStatus, decide, postings};
+use domain::payout::{Decision, PayoutOutcome, PayoutStatus, PayoutView, decide, postings};
 use futures_util::StreamExt as _;
 use serde_json::json;
-use wire::ids::{PayoutId, SettlementId};
+use wire::ids::{MerchantId, PayoutId, SettlementId};
 
+use super::hold;
 use super::ledger::{self, Subject};
 use super::payout_partner::{Answer, Instruction, NoAnswer};
-use crate::service::{Actor, Context, Result, Unit};
+use crate::service::{Actor, Context, Error, Result, Unit, failed_item};
 use crate::store;
 use crate::store::money::payout::{Cause, Message, NewPayout, Payout, Step};
 use crate::store::money::settlement::Settlement;
 
+/// What alerts call the worker.
+const JOB: &str = "payouts";
 /// Payouts that are spoken about at the same time.
 const AT_ONCE: usize = 8;
 /// The longest reason that is kept, characters.
 const REASON_LEN_MAX: usize = 200;
 
-/// Puts the first or the next payout of a settlement into the outbox. The caller holds the settlement's lock.
+/// Puts the first or the next payout of a settlement into the outbox. The caller holds the locks of the merchant and of
+/// the settlement.
 ///
 /// # Errors
 /// The database's; `payouts_one_in_force` when another may still pay.
@@ -59,6 +64,7 @@ pub(super) async fn enqueue(
         message: None,
     };
     store::money::payout::insert(unit.conn(), &new, cause).await?;
+    hold::note(unit, settlement.merchant_id).await?;
     Ok(id)
 }
 
@@ -120,9 +126,12 @@ pub(super) async fn returned_by_hand(
         .find(|payout| payout.status.parse() == Ok(PayoutStatus::Paid))
         .ok_or_else(|| anyhow::anyhow!("{settlement} is paid without a payout"))?;
     if let Some(mut held) = Held::take(unit, paid.id).await? {
-        let outcome = PayoutOutcome::Returned;
-        held.said(unit, outcome, None, Some(reason), "manual", None)
-            .await?;
+        let said = Said {
+            outcome: PayoutOutcome::Returned,
+            bank_reference: None,
+            reason: Some(reason),
+        };
+        held.said(unit, said, "manual", None).await?;
     }
     Ok(())
 }
@@ -162,6 +171,23 @@ impl Held {
         }
     }
 
+    /// Whether this name of a transfer is this payout's: it was never used, and belongs to it from now on, or it was
+    /// used for it.
+    async fn own_reference(&self, unit: &mut Unit, bank_reference: &str) -> Result<bool> {
+        let Some(partner_id) = self.payout.partner_id.as_deref() else {
+            return Ok(true);
+        };
+        let owner =
+            store::money::payout_reference::owner(unit.conn(), partner_id, bank_reference).await?;
+        if let Some(owner) = owner {
+            return Ok(owner == self.payout.id);
+        }
+        let (id, at) = (self.payout.id, unit.now());
+        store::money::payout_reference::claim(unit.conn(), partner_id, bank_reference, id, at)
+            .await?;
+        Ok(true)
+    }
+
     async fn step(
         &mut self,
         unit: &mut Unit,
@@ -179,9 +205,12 @@ impl Held {
         unit.audit("payout.step", self.payout.id, Some(before), Some(after))
             .await?;
         self.payout.status = to.to_string();
+        if let Some(reference) = step.bank_reference {
+            self.payout.bank_reference = Some(reference.to_owned());
+        }
         let shown = store::money::settlement::Shown {
             status: to.settlement().as_str(),
-            bank_reference: step.bank_reference,
+            bank_reference: self.payout.bank_reference.as_deref(),
             status_reason: step.reason,
             at: unit.now(),
         };
@@ -212,25 +241,31 @@ impl Held {
     pub(super) async fn said(
         &mut self,
         unit: &mut Unit,
-        outcome: PayoutOutcome,
-        bank_reference: Option<&str>,
-        reason: Option<&str>,
+        said: Said<'_>,
         cause: &str,
         message: Option<Message<'_>>,
     ) -> Result<Decision> {
         let status = self.status()?;
-        let known = self.payout.bank_reference.as_deref();
-        let decision = decide(status, known, outcome, bank_reference);
-        if decision != Decision::Becomes(outcome) {
+        let is_own = match said.bank_reference {
+            Some(reference) => self.own_reference(unit, reference).await?,
+            None => true,
+        };
+        let view = PayoutView {
+            status,
+            bank_reference: self.payout.bank_reference.as_deref(),
+            reference_is_anothers: !is_own,
+        };
+        let decision = decide(view, said.outcome, said.bank_reference);
+        if decision != Decision::Becomes(said.outcome) {
             return Ok(decision);
         }
         let postings =
-            postings(status, outcome, self.payout.amount).map_err(anyhow::Error::from)?;
+            postings(status, said.outcome, self.payout.amount).map_err(anyhow::Error::from)?;
         let step = Step {
             from: status.as_str(),
-            to: outcome.status().as_str(),
-            bank_reference,
-            reason,
+            to: said.outcome.status().as_str(),
+            bank_reference: said.bank_reference,
+            reason: said.reason,
             due_at: None,
         };
         let cause = Cause {
@@ -238,10 +273,21 @@ impl Held {
             cause,
             message,
         };
-        self.step(unit, outcome.status(), &postings, step, cause)
+        self.step(unit, said.outcome.status(), &postings, step, cause)
             .await?;
         Ok(decision)
     }
+}
+
+/// What a partner, or whoever paid by hand, says of a payout.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// How it ended.
+    pub(super) outcome: PayoutOutcome,
+    /// The bank's name for the transfer.
+    pub(super) bank_reference: Option<&'a str>,
+    /// Why, when it was not paid.
+    pub(super) reason: Option<&'a str>,
 }
 
 /// What is to be spoken about with the partner.
@@ -257,7 +303,7 @@ enum Talk {
 /// Tells and asks about up to `limit` payouts whose time has come.
 ///
 /// # Errors
-/// The database's. What one payout runs into is noted at that payout.
+/// The database's. What one payout runs into is noted at that payout, with an alert, and the others go on.
 pub async fn work(context: &Context, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let due = {
@@ -266,13 +312,43 @@ pub async fn work(context: &Context, limit: i64) -> Result<()> {
     };
     futures_util::stream::iter(due)
         .for_each_concurrent(AT_ONCE, |id| async move {
-            if let Err(error) = work_on(context, id).await {
+            if let Err(error) = work_on(context, id).await
+                && let Err(error) = put_aside(context, id, error).await
+            {
                 metrics::counter!("payout_failures_total").increment(1);
                 tracing::warn!(payout_id = %id, %error, "a payout could not be worked on and will be again");
             }
         })
         .await;
     Ok(())
+}
+
+/// Notes at a payout why it could not be worked on, and tries it again later each time.
+async fn put_aside(context: &Context, id: PayoutId, error: Error) -> Result<()> {
+    if !error.is_of_the_item() {
+        return Err(error);
+    }
+    let mut conn = context.pool().acquire().await?;
+    let Some(payout) = store::money::payout::find(&mut conn, id).await? else {
+        return Ok(());
+    };
+    drop(conn);
+    let noted = note_failure(context, id, failed_item::reason(&error)).await;
+    let subject = AlertSubject::Settlement(payout.settlement_id);
+    let details = json!({ "payout_id": id });
+    failed_item::put_aside(context, JOB, subject, error, details).await?;
+    noted
+}
+
+async fn note_failure(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    match Held::take(&mut unit, id).await? {
+        Some(held) if held.payout.due_at.is_some() => {
+            let reason = format!("it could not be worked on: {reason}");
+            postpone(unit, &held, &reason).await
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
@@ -294,6 +370,10 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
                 Err(error) => Err(error),
             };
             match answer {
+                // It was never heard of, so that a hold still keeps it from being paid.
+                Ok(Answer::Unknown) if is_held(context, &instruction).await? => {
+                    conclude(context, id, "asked", Err(NoAnswer(HELD.into()))).await
+                }
                 Ok(Answer::Unknown) => tell(context, id, &instruction).await,
                 answer => conclude(context, id, "asked", answer).await,
             }
@@ -311,10 +391,13 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
                         ..
                     }) => {}
                     Ok(Answer::Outcome {
-                        bank_reference: Some(reference),
+                        outcome: PayoutOutcome::Paid,
+                        bank_reference,
                         ..
-                    }) => return was_paid(context, id, payout.id, &reference).await,
-                    Ok(_) => {
+                    }) => {
+                        return was_paid(context, id, payout.id, bank_reference.as_deref()).await;
+                    }
+                    Ok(Answer::Processing) => {
                         return wait(context, id, "an earlier payout is still under way").await;
                     }
                     Err(NoAnswer(reason)) => return wait(context, id, &reason).await,
@@ -331,11 +414,11 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
 /// Takes the payout's lease, and decides what to say.
 async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = Held::take(&mut unit, id).await? else {
+    let Some(mut held) = take_to_tell(&mut unit, id).await? else {
         return Ok(None);
     };
     let now = unit.now();
-    if held.payout.due_at.is_none_or(|due| due > now) {
+    if held.payout.due_at.is_none_or(|due| due > now) || held.payout.hold_reason.is_some() {
         return Ok(None);
     }
     let partner_id = held.payout.partner_id.clone().unwrap_or_default();
@@ -385,13 +468,31 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
     Ok(talk)
 }
 
+/// A payout with its merchant's, its settlement's and its own lock: the merchant is not suspended until this is over,
+/// unless it is already.
+async fn take_to_tell(unit: &mut Unit, id: PayoutId) -> Result<Option<Held>> {
+    let Some(seen) = store::money::payout::find(unit.conn(), id).await? else {
+        return Ok(None);
+    };
+    store::shop::merchant::lock_for_payout(unit.conn(), seen.merchant_id).await?;
+    Held::take(unit, id).await
+}
+
+/// Why a payout that the partner never heard of is not told of again.
+const HELD: &str = "the merchant is suspended";
+
+async fn is_held(context: &Context, instruction: &Instruction) -> Result<bool> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(hold::is_on(&mut conn, instruction.merchant_id).await?)
+}
+
 /// pending → processing, after the partner was asked about the ones before.
 async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = Held::take(&mut unit, id).await? else {
+    let Some(mut held) = take_to_tell(&mut unit, id).await? else {
         return Ok(None);
     };
-    if held.status()? != PayoutStatus::Pending {
+    if held.status()? != PayoutStatus::Pending || held.payout.hold_reason.is_some() {
         return Ok(None);
     }
     let due_at = held.payout.due_at;
@@ -444,15 +545,15 @@ async fn conclude(
             reason,
         }) => {
             let reason = reason.map(|text| short(&text));
-            held.said(
-                &mut unit,
+            let said = Said {
                 outcome,
-                bank_reference.as_deref(),
-                reason.as_deref(),
-                cause,
-                None,
-            )
-            .await?;
+                bank_reference: bank_reference.as_deref(),
+                reason: reason.as_deref(),
+            };
+            if held.said(&mut unit, said, cause, None).await? == Decision::Held {
+                unit.raise(reference_reused(&held, bank_reference.as_deref()));
+                return postpone(unit, &held, REFERENCE_REUSED).await;
+            }
         }
         Ok(Answer::Processing | Answer::Unknown) => {
             let due_at = Some(unit.now() + context.settings().payouts.ask_after);
@@ -465,6 +566,21 @@ async fn conclude(
         }
     }
     unit.commit().await
+}
+
+/// Why an answer is not acted on.
+const REFERENCE_REUSED: &str = "the partner names a bank reference of another payout";
+
+/// Tells people of an answer under the name of another payout's transfer.
+fn reference_reused(held: &Held, bank_reference: Option<&str>) -> NewAlert {
+    let details = json!({
+        "job": JOB,
+        "reason": "bank_reference_reused",
+        "payout_id": held.payout.id,
+        "bank_reference": bank_reference,
+    });
+    let subject = AlertSubject::Settlement(held.settlement.id);
+    NewAlert::new(AlertKind::FailedItem, subject, details).of_merchant(held.settlement.merchant_id)
 }
 
 /// Keeps the lease as it is, with the reason.
@@ -491,7 +607,7 @@ async fn was_paid(
     context: &Context,
     waiting: PayoutId,
     earlier: PayoutId,
-    bank_reference: &str,
+    bank_reference: Option<&str>,
 ) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
     let Some(mut held) = Held::take(&mut unit, waiting).await? else {
@@ -508,6 +624,12 @@ async fn was_paid(
         // It came back, as the partner had said and signed: two words of the partner's against each other.
         let reason = "the partner says that an earlier payout, which it had returned, is paid";
         return postpone(unit, &held, reason).await;
+    }
+    if let Some(reference) = bank_reference
+        && !found.own_reference(&mut unit, reference).await?
+    {
+        unit.raise(reference_reused(&held, bank_reference));
+        return postpone(unit, &held, REFERENCE_REUSED).await;
     }
     tracing::warn!(payout_id = %earlier, settlement_id = %held.settlement.id, "a payout that had failed was paid after all");
     metrics::counter!("payout_paid_late_total").increment(1);
@@ -529,7 +651,7 @@ async fn was_paid(
     let paid = Step {
         from: from.as_str(),
         to: PayoutStatus::Paid.as_str(),
-        bank_reference: Some(bank_reference),
+        bank_reference,
         reason: Some("said to have failed, and found to be paid"),
         due_at: None,
     };
@@ -580,28 +702,55 @@ impl Patience {
     }
 }
 
-/// Gives their first payout to settlements that were made when there was no partner to tell.
+/// Gives their first payout to settlements that were made when there was no partner to tell, `limit` at a time.
 ///
 /// # Errors
-/// The database's.
+/// The database's. A settlement that cannot be given one is put aside with an alert, and the others go on.
 pub async fn catch_up(context: &Context, limit: i64) -> Result<()> {
     let Some(partner_id) = context.settings().payout_partner.clone() else {
         return Ok(());
     };
-    let waiting: Vec<SettlementId> = {
+    let mut after = None;
+    loop {
         let mut conn = context.pool().acquire().await?;
-        store::money::settlement::without_payout(&mut conn, limit).await?
-    };
-    for id in waiting {
-        let mut unit = context.begin(Actor::system()).await?;
-        let Some(settlement) = store::money::settlement::lock(unit.conn(), id).await? else {
-            continue;
+        let waiting = store::money::settlement::without_payout(&mut conn, after, limit).await?;
+        drop(conn);
+        let Some((last, _)) = waiting.last().copied() else {
+            return Ok(());
         };
-        let payouts = store::money::payout::of_settlements(unit.conn(), &[id]).await?;
-        if payouts.is_empty() {
-            enqueue(&mut unit, &settlement, &partner_id, "run").await?;
-            unit.commit().await?;
+        for (id, merchant_id) in waiting {
+            if let Err(error) = give_payout(context, id, merchant_id, &partner_id).await {
+                let subject = AlertSubject::Settlement(id);
+                failed_item::put_aside(context, JOB, subject, error, json!({})).await?;
+            }
         }
+        after = Some(last);
     }
-    Ok(())
+}
+
+async fn give_payout(
+    context: &Context,
+    id: SettlementId,
+    merchant_id: MerchantId,
+    partner_id: &str,
+) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    store::shop::merchant::lock_for_payout(unit.conn(), merchant_id).await?;
+    let Some(settlement) = store::money::settlement::lock(unit.conn(), id).await? else {
+        return Ok(());
+    };
+    unit.catch_up();
+    let payouts = store::money::payout::of_settlements(unit.conn(), &[id]).await?;
+    if !payouts.is_empty() {
+        return Ok(());
+    }
+    enqueue(&mut unit, &settlement, partner_id, "run").await?;
+    let shown = store::money::settlement::Shown {
+        status: PayoutStatus::Pending.settlement().as_str(),
+        bank_reference: None,
+        status_reason: None,
+        at: unit.now(),
+    };
+    store::money::settlement::show(unit.conn(), id, shown).await?;
+    unit.commit().await
 }

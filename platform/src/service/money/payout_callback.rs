@@ -2,22 +2,28 @@
 //!
 //! As with payments, the signature is checked on the raw bytes before anything is parsed, what fails is kept as
 //! rejected and has no effect, and a callback is answered 2xx only after the commit that holds it and what it did.
+//!
+//! Every event_id that was answered is remembered with its answer: the same message again gets the same answer and has
+//! no effect, whatever happened since. One that was taken keeps its name; one that was refused does not. Locks are taken in this order: the event_id, the settlement, the bank reference.
 
 use chrono::{DateTime, Utc};
 use domain::callback::CallbackError;
 use domain::partner_signature::{self, SignatureError};
-use domain::payout::{Decision, PayoutCallback};
+use domain::payout::{Decision, PayoutCallback, PayoutOutcome, PayoutStatus, bank_time};
 use domain::settlement::SettlementStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
 
-use super::payout::Held;
+use super::payout::{Held, Said};
 use crate::service::payment::callback::{Incoming, rejected};
+use crate::service::payment::incident;
 use crate::service::{Actor, Context, Error, Noun, Result, Unit};
 use crate::store;
 use crate::store::money::payout::Message;
+use crate::store::money::payout_message::PayoutMessage;
+use crate::store::payment::incident::NewIncident;
 
 /// The route of payout callbacks.
 const ROUTE: &str = "bank/payout-callback";
@@ -26,7 +32,8 @@ const ROUTE: &str = "bank/payout-callback";
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PayoutReceipt)]
 pub struct Receipt {
-    /// accepted, duplicate, or ignored because it contradicts what was said before.
+    /// `accepted`; `duplicate`; `ignored`, because it contradicts what was said before; `held`, because its bank
+    /// reference belongs to another payout, or because it names no payout and may be about several.
     pub verdict: &'static str,
     /// The settlement it is about.
     pub settlement_id: SettlementId,
@@ -39,9 +46,9 @@ pub struct Receipt {
 /// Takes one callback.
 ///
 /// # Errors
-/// [`Error::InvalidSignature`], [`Error::StaleTimestamp`], a body that does not read: kept as rejected, no effect.
-/// A settlement that is not this partner's to pay, another amount, an event id that was used for something else: kept
-/// with an incident, no effect.
+/// [`Error::InvalidSignature`], [`Error::StaleTimestamp`]: kept as rejected, no effect. A body that does not read, a
+/// settlement that is not this partner's to pay, another amount, an event id that was used for something else: kept with
+/// an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let received_at = context.clock().now();
     if let Err(error) = verify(context, &incoming, received_at) {
@@ -53,18 +60,8 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let callback = match parse(&incoming.body) {
         Ok(callback) => callback,
         Err(error) => {
-            count("rejected");
-            let (reason, status) = (error.to_string(), error.code().status());
-            rejected::keep_verified(
-                context,
-                &incoming,
-                &partner_id,
-                received_at,
-                "rejected",
-                &reason,
-                status,
-            )
-            .await?;
+            count("unreadable");
+            keep_unreadable(context, &incoming, &partner_id, received_at, &error).await?;
             return Err(error);
         }
     };
@@ -124,6 +121,46 @@ fn count(verdict: &'static str) {
     metrics::counter!("payout_callbacks_total", "verdict" => verdict).increment(1);
 }
 
+/// Keeps a verified message in which what decides cannot be read, for people to look at.
+async fn keep_unreadable(
+    context: &Context,
+    incoming: &Incoming,
+    partner_id: &str,
+    received_at: DateTime<Utc>,
+    error: &Error,
+) -> Result<()> {
+    let mut unit = context
+        .begin(Actor {
+            name: partner_id.to_owned(),
+            request_id: incoming.request_id.clone(),
+        })
+        .await?;
+    let kept = Kept {
+        id: CallbackId::from_uuid(unit.uuid()),
+        partner_id,
+        incoming,
+        received_at,
+    };
+    let reason = error.to_string();
+    let status = error.code().status();
+    kept.insert(&mut unit, "rejected", Some(&reason), status, None)
+        .await?;
+    let fields = match error {
+        Error::Validation(fields) => json!(fields),
+        _ => json!([]),
+    };
+    let details = json!({ "reason": reason, "fields": fields });
+    open_incident(
+        &mut unit,
+        partner_id,
+        kept.id,
+        "unreadable_payout_message",
+        details,
+    )
+    .await?;
+    unit.commit().await
+}
+
 /// A verified callback on its way through the transaction.
 struct Reception<'a> {
     id: CallbackId,
@@ -133,92 +170,147 @@ struct Reception<'a> {
     received_at: DateTime<Utc>,
 }
 
+/// The payout that a message is understood to be about.
+struct Found {
+    held: Held,
+    /// Why nobody can know whether it is about this one.
+    doubt: Option<&'static str>,
+}
+
 impl Reception<'_> {
     /// What is answered after the commit: the outer error ends the transaction, the inner one is kept with it.
     async fn judge(&self, unit: &mut Unit) -> Result<Result<Receipt>> {
-        let Some(mut held) = self.find(unit).await? else {
-            let error = Error::NotFound(Noun::Settlement);
-            return self.refuse(unit, "unknown_settlement", error).await;
-        };
-        let (settlement_id, payout_id) = (held.settlement.id, held.payout.id);
-        if let Some(before) =
-            store::money::payout::said(unit.conn(), self.partner_id, &self.callback.event_id)
-                .await?
+        let event_id = &self.callback.event_id;
+        store::money::payout_message::lock(unit.conn(), self.partner_id, event_id).await?;
+        let before =
+            store::money::payout_message::find(unit.conn(), self.partner_id, event_id).await?;
+        // A message that was refused had no effect, and does not keep its name from one that is right.
+        if let Some(before) = before
+            && (before.verdict != "incident" || before.content == self.content(before.payout_id))
         {
-            // Without a payout's id it is about the payout that it was first about, whatever was made since.
-            let first: PayoutId =
-                serde_json::from_value(before["payout_id"].clone()).map_err(anyhow::Error::from)?;
-            if before != self.said(first) || self.callback.payout_id.is_some_and(|id| id != first) {
-                let error = Error::Duplicate {
-                    message: "this event_id was used for something else".into(),
-                    retry_after_s: None,
-                };
-                return self.refuse(unit, "payout_event_reused", error).await;
-            }
-            return self
-                .take(unit, settlement_id, first, "duplicate")
-                .await
-                .map(Ok);
+            return self.repeat(unit, before).await;
         }
-        let said = self.said(payout_id);
+        let Some(Found { mut held, doubt }) = self.find(unit).await? else {
+            return self.refuse(unit, UNKNOWN_SETTLEMENT, None).await;
+        };
         if self.callback.amount != held.payout.amount {
-            let error = Error::InvalidState {
-                current: held.settlement.status,
-                message: "the amount is not the payout's".into(),
-            };
-            return self.refuse(unit, "payout_amount_mismatch", error).await;
+            return self.refuse(unit, AMOUNT_MISMATCH, Some(&held)).await;
         }
+        if let Some(doubt) = doubt {
+            return self.put_aside(unit, "held", doubt, &held).await;
+        }
+        let time = bank_time(self.callback.occurred_at, unit.now());
+        let content = self.content(Some(held.payout.id));
         let message = Message {
             callback_id: self.id,
             partner_id: self.partner_id,
-            event_id: &self.callback.event_id,
-            said: &said,
+            event_id,
+            said: &content,
+            occurred_at: time.at,
         };
-        let decision = held
-            .said(
-                unit,
-                self.callback.outcome,
-                self.callback.bank_reference.as_deref(),
-                None,
-                "callback",
-                Some(message),
-            )
-            .await?;
+        let said = Said {
+            outcome: self.callback.outcome,
+            bank_reference: self.callback.bank_reference.as_deref(),
+            reason: None,
+        };
+        let decision = held.said(unit, said, "callback", Some(message)).await?;
         let verdict = match decision {
             Decision::Becomes(_) => "accepted",
             Decision::Duplicate => "duplicate",
             Decision::Contradiction => {
-                self.keep(unit, "ignored", Some("contradicts_payout"), 200)
-                    .await?;
-                self.incident(unit, "contradicts_payout").await?;
-                return self
-                    .receipt(unit, settlement_id, payout_id, "ignored")
-                    .await
-                    .map(Ok);
+                let reason = "contradicts_payout";
+                return self.put_aside(unit, "ignored", reason, &held).await;
+            }
+            Decision::Held => {
+                let reason = "bank_reference_reused";
+                return self.put_aside(unit, "held", reason, &held).await;
             }
         };
-        self.take(unit, settlement_id, payout_id, verdict)
-            .await
-            .map(Ok)
+        self.keep(unit, verdict, None, 200).await?;
+        if time.is_far_off {
+            self.incident(unit, "payout_clock_far_off").await?;
+        }
+        self.remember(unit, verdict, None, Some(held.payout.id))
+            .await?;
+        self.receipt(unit, &held, verdict).await.map(Ok)
     }
 
-    /// The payout that is spoken of, if it is this partner's.
-    async fn find(&self, unit: &mut Unit) -> Result<Option<Held>> {
+    /// A message of a name that was answered before: the same gets the same answer, and nothing happens.
+    async fn repeat(&self, unit: &mut Unit, before: PayoutMessage) -> Result<Result<Receipt>> {
+        let names_another = self
+            .callback
+            .payout_id
+            .is_some_and(|id| before.payout_id.is_some_and(|first| first != id));
+        if before.content != self.content(before.payout_id) || names_another {
+            let error = Error::Duplicate {
+                message: "this event_id was used for something else".into(),
+                retry_after_s: None,
+            };
+            let (kind, status) = ("payout_event_reused", error.code().status());
+            self.keep(unit, "incident", Some(kind), status).await?;
+            self.incident(unit, kind).await?;
+            return Ok(Err(error));
+        }
+        let held = match before.payout_id {
+            Some(id) => Held::take(unit, id).await?,
+            None => None,
+        };
+        let reason = before.reason.as_deref();
+        if let Some(error) = refusal(reason.unwrap_or_default(), held.as_ref()) {
+            self.keep(unit, "duplicate", reason, error.code().status())
+                .await?;
+            return Ok(Err(error));
+        }
+        let held = held.ok_or_else(|| anyhow::anyhow!("an answered message without its payout"))?;
+        let verdict = match before.verdict.as_str() {
+            "ignored" => "ignored",
+            "held" => "held",
+            _ => "duplicate",
+        };
+        self.keep(unit, "duplicate", reason, 200).await?;
+        self.receipt(unit, &held, verdict).await.map(Ok)
+    }
+
+    /// The payout that is spoken of, if it is this partner's: the one that is named by its id, or by a reference of its
+    /// transfer that was said before, or else the settlement's newest.
+    async fn find(&self, unit: &mut Unit) -> Result<Option<Found>> {
         // Locked first, so that the newest is the newest until this is over.
         let settlement = [self.callback.settlement_id];
         store::money::settlement::lock(unit.conn(), self.callback.settlement_id).await?;
         let mut payouts = store::money::payout::of_settlements(unit.conn(), &settlement).await?;
-        payouts.retain(|payout| {
-            payout.partner_id.as_deref() == Some(self.partner_id)
-                && self.callback.payout_id.is_none_or(|id| id == payout.id)
-        });
-        match payouts.pop() {
-            Some(payout) => Held::take(unit, payout.id).await,
-            None => Ok(None),
-        }
+        payouts.retain(|payout| payout.partner_id.as_deref() == Some(self.partner_id));
+        let by_reference = match &self.callback.bank_reference {
+            Some(reference) => {
+                store::money::payout_reference::owner(unit.conn(), self.partner_id, reference)
+                    .await?
+                    .and_then(|owner| payouts.iter().find(|payout| payout.id == owner))
+            }
+            None => None,
+        };
+        let (id, doubt) = match (self.callback.payout_id, by_reference, payouts.last()) {
+            (Some(named), _, _) => match payouts.iter().find(|payout| payout.id == named) {
+                Some(payout) => (payout.id, None),
+                None => return Ok(None),
+            },
+            (None, Some(payout), _) => (payout.id, None),
+            (None, None, Some(newest)) => {
+                // One that came back without ever having been said to be paid: this may be the word that is missing.
+                let missed = payouts.iter().any(|payout| {
+                    payout.id != newest.id
+                        && payout.status == PayoutStatus::Returned.as_str()
+                        && payout.bank_reference.is_none()
+                });
+                let doubt = missed && self.callback.outcome == PayoutOutcome::Paid;
+                (newest.id, doubt.then_some("payout_not_named"))
+            }
+            (None, None, None) => return Ok(None),
+        };
+        let held = Held::take(unit, id).await?;
+        Ok(held.map(|held| Found { held, doubt }))
     }
 
-    fn said(&self, payout_id: PayoutId) -> Value {
+    /// What decides of the message, understood to be about this payout.
+    fn content(&self, payout_id: Option<PayoutId>) -> Value {
         json!({
             "settlement_id": self.callback.settlement_id,
             "payout_id": payout_id,
@@ -229,40 +321,77 @@ impl Reception<'_> {
         })
     }
 
-    async fn take(
-        &self,
-        unit: &mut Unit,
-        settlement_id: SettlementId,
-        payout_id: PayoutId,
-        verdict: &'static str,
-    ) -> Result<Receipt> {
-        self.keep(unit, verdict, None, 200).await?;
-        self.receipt(unit, settlement_id, payout_id, verdict).await
-    }
-
     async fn receipt(
         &self,
         unit: &mut Unit,
-        settlement_id: SettlementId,
-        payout_id: PayoutId,
+        held: &Held,
         verdict: &'static str,
     ) -> Result<Receipt> {
+        let settlement_id = held.settlement.id;
         let settlement = store::money::settlement::lock(unit.conn(), settlement_id)
             .await?
             .ok_or_else(|| anyhow::anyhow!("{settlement_id} went away"))?;
         Ok(Receipt {
             verdict,
             settlement_id,
-            payout_id,
+            payout_id: held.payout.id,
             status: settlement.status.parse().map_err(anyhow::Error::from)?,
         })
     }
 
-    async fn refuse(&self, unit: &mut Unit, kind: &str, error: Error) -> Result<Result<Receipt>> {
+    /// Takes a message that changes nothing, for people to look at.
+    async fn put_aside(
+        &self,
+        unit: &mut Unit,
+        verdict: &'static str,
+        reason: &str,
+        held: &Held,
+    ) -> Result<Result<Receipt>> {
+        self.keep(unit, verdict, Some(reason), 200).await?;
+        self.incident(unit, reason).await?;
+        self.remember(unit, verdict, Some(reason), Some(held.payout.id))
+            .await?;
+        self.receipt(unit, held, verdict).await.map(Ok)
+    }
+
+    async fn refuse(
+        &self,
+        unit: &mut Unit,
+        kind: &str,
+        held: Option<&Held>,
+    ) -> Result<Result<Receipt>> {
+        let error = refusal(kind, held)
+            .ok_or_else(|| anyhow::anyhow!("{kind} is no reason to refuse a message"))?;
         self.keep(unit, "incident", Some(kind), error.code().status())
             .await?;
         self.incident(unit, kind).await?;
+        self.remember(
+            unit,
+            "incident",
+            Some(kind),
+            held.map(|held| held.payout.id),
+        )
+        .await?;
         Ok(Err(error))
+    }
+
+    async fn remember(
+        &self,
+        unit: &mut Unit,
+        verdict: &str,
+        reason: Option<&str>,
+        payout_id: Option<PayoutId>,
+    ) -> Result<()> {
+        let message = PayoutMessage {
+            payout_id,
+            content: self.content(payout_id),
+            verdict: verdict.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let (now, event_id) = (unit.now(), &self.callback.event_id);
+        store::money::payout_message::insert(unit.conn(), self.partner_id, event_id, &message, now)
+            .await?;
+        Ok(())
     }
 
     async fn keep(
@@ -271,6 +400,48 @@ impl Reception<'_> {
         verdict: &str,
         reason: Option<&str>,
         http_status: u16,
+    ) -> Result<()> {
+        let kept = Kept {
+            id: self.id,
+            partner_id: self.partner_id,
+            incoming: self.incoming,
+            received_at: self.received_at,
+        };
+        let reference = self.callback.bank_reference.as_deref();
+        kept.insert(unit, verdict, reason, http_status, reference)
+            .await
+    }
+
+    async fn incident(&self, unit: &mut Unit, kind: &str) -> Result<()> {
+        let details = json!({
+            "event_id": self.callback.event_id,
+            "settlement_id": self.callback.settlement_id,
+            "payout_id": self.callback.payout_id,
+            "status": self.callback.outcome,
+            "amount": self.callback.amount,
+            "bank_reference": self.callback.bank_reference,
+            "occurred_at": self.callback.occurred_at,
+        });
+        open_incident(unit, self.partner_id, self.id, kind, details).await
+    }
+}
+
+/// A verified message on its way into the archive.
+struct Kept<'a> {
+    id: CallbackId,
+    partner_id: &'a str,
+    incoming: &'a Incoming,
+    received_at: DateTime<Utc>,
+}
+
+impl Kept<'_> {
+    async fn insert(
+        &self,
+        unit: &mut Unit,
+        verdict: &str,
+        reason: Option<&str>,
+        http_status: u16,
+        partner_reference: Option<&str>,
     ) -> Result<()> {
         let callback = store::payment::callback::Callback {
             id: self.id,
@@ -282,31 +453,47 @@ impl Reception<'_> {
             verdict,
             reason,
             http_status,
-            partner_reference: self.callback.bank_reference.as_deref(),
+            partner_reference,
             transaction_id: None,
         };
         store::payment::callback::insert(unit.conn(), &callback).await?;
         Ok(())
     }
+}
 
-    async fn incident(&self, unit: &mut Unit, kind: &str) -> Result<()> {
-        let incident = store::payment::incident::NewIncident {
-            id: IncidentId::from_uuid(unit.uuid()),
-            kind,
-            partner_id: self.partner_id,
-            transaction_id: None,
-            partner_reference: None,
-            callback_id: self.id,
-            details: json!({
-                "event_id": self.callback.event_id,
-                "settlement_id": self.callback.settlement_id,
-                "payout_id": self.callback.payout_id,
-                "status": self.callback.outcome,
-                "amount": self.callback.amount,
-                "bank_reference": self.callback.bank_reference,
-            }),
-            created_at: unit.now(),
-        };
-        crate::service::payment::incident::open(unit, &incident).await
+async fn open_incident(
+    unit: &mut Unit,
+    partner_id: &str,
+    callback_id: CallbackId,
+    kind: &str,
+    details: Value,
+) -> Result<()> {
+    let new = NewIncident {
+        id: IncidentId::from_uuid(unit.uuid()),
+        kind,
+        partner_id,
+        transaction_id: None,
+        partner_reference: None,
+        callback_id,
+        details,
+        created_at: unit.now(),
+    };
+    incident::open(unit, &new).await
+}
+
+/// The settlement is not there, or not this partner's to pay.
+const UNKNOWN_SETTLEMENT: &str = "unknown_settlement";
+/// The message names another amount than the payout's.
+const AMOUNT_MISMATCH: &str = "payout_amount_mismatch";
+
+/// How a message that is refused for `reason` is answered, the first time and again.
+fn refusal(reason: &str, held: Option<&Held>) -> Option<Error> {
+    match reason {
+        UNKNOWN_SETTLEMENT => Some(Error::NotFound(Noun::Settlement)),
+        AMOUNT_MISMATCH => Some(Error::InvalidState {
+            current: held.map_or_else(String::new, |held| held.settlement.status.clone()),
+            message: "the amount is not the payout's".into(),
+        }),
+        _ => None,
     }
 }

@@ -4,6 +4,7 @@
 //! [`super::payout`] does the rest. Where people pay by hand, they say so, with the bank's reference.
 
 use chrono::{DateTime, Utc};
+use domain::alert::{AlertSubject, NewAlert};
 use domain::ledger::Posting;
 use domain::merchant::{PayoutMode, SettlementAccountType};
 use domain::settlement::{Accounts, SettlementStatus};
@@ -13,8 +14,8 @@ use utoipa::ToSchema;
 use wire::ids::{MerchantId, SettlementId};
 
 use super::ledger::{self, Subject};
-use super::payout;
-use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, Unit};
+use super::{hold, payout};
+use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, Unit, failed_item};
 use crate::store::money::payout::Payout;
 use crate::store::money::settlement::{Claim, Settlement, Shown};
 use crate::store::shop::merchant::Merchant;
@@ -63,7 +64,8 @@ pub struct SettlementView {
     pub payouts: Vec<Payout>,
 }
 
-/// Settles what was paid before the cutoff and is in no settlement yet. Run again, it settles only what is new.
+/// Settles what was paid before the cutoff and is in no settlement yet. Run again, it settles only what is new. A
+/// merchant that cannot be settled is skipped with a code and an alert, and the others are settled.
 ///
 /// # Errors
 /// A cutoff in the future; for a run of one merchant: no such merchant, or [`Error::MerchantPayoutNotConfigured`].
@@ -82,22 +84,55 @@ pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
         skipped: Vec::new(),
     };
     for merchant_id in merchants {
-        match settle(unit, merchant_id, cutoff).await {
-            Ok(Some(id)) => outcome.settlements.push(id),
-            Ok(None) => outcome.skipped.push(Skipped {
-                merchant_id,
-                code: ErrorCode::SettlementNotEligible,
-            }),
+        let trial = unit.savepoint().await?;
+        let code = match settle(unit, merchant_id, cutoff).await {
+            Ok(Some(id)) => {
+                unit.keep(trial).await?;
+                outcome.settlements.push(id);
+                continue;
+            }
+            Ok(None) => ErrorCode::SettlementNotEligible,
             Err(Error::MerchantPayoutNotConfigured) if request.merchant_id.is_none() => {
+                ErrorCode::MerchantPayoutNotConfigured
+            }
+            // What was asked for as one is refused as one.
+            Err(error @ (Error::MerchantPayoutNotConfigured | Error::NotFound(_))) => {
+                return Err(error);
+            }
+            Err(error) if error.is_of_the_item() => {
+                unit.undo(trial).await?;
+                unit.raise(failed(merchant_id, &error));
                 outcome.skipped.push(Skipped {
                     merchant_id,
-                    code: ErrorCode::MerchantPayoutNotConfigured,
+                    code: skip_code(&error),
                 });
+                continue;
             }
             Err(other) => return Err(other),
-        }
+        };
+        unit.undo(trial).await?;
+        outcome.skipped.push(Skipped { merchant_id, code });
     }
     Ok(outcome)
+}
+
+/// What alerts call the runs.
+const JOB: &str = "settlement_run";
+
+/// The alert for a merchant that could not be settled, with the log line of it.
+pub(super) fn failed(merchant_id: MerchantId, error: &Error) -> NewAlert {
+    let subject = AlertSubject::Merchant(merchant_id);
+    failed_item::note(JOB, &subject, error);
+    failed_item::failed(JOB, subject, error, json!({}))
+}
+
+/// What a run says of a merchant that could not be settled.
+fn skip_code(error: &Error) -> ErrorCode {
+    if error.is_out_of_range() {
+        ErrorCode::InvalidAmount
+    } else {
+        error.code()
+    }
 }
 
 pub(super) async fn settle(
@@ -160,7 +195,7 @@ pub(super) async fn settle(
 /// No such settlement; [`Error::SettlementNotEligible`] unless the partner pays it and it failed or was returned;
 /// [`Error::MerchantPayoutNotConfigured`] when its merchant has no account any more.
 pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<SettlementView> {
-    let before = hold(unit, id).await?;
+    let (before, merchant) = take_with_merchant(unit, id).await?;
     if before.payout_mode.parse() == Ok(PayoutMode::Manual) {
         return Err(Error::SettlementNotEligible(
             "this settlement is paid by hand: pay it and mark it as paid".into(),
@@ -181,14 +216,11 @@ pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<Settlemen
         .payout_partner
         .clone()
         .ok_or_else(|| Error::SettlementNotEligible("no payout partner is configured".into()))?;
-    let merchant = store::shop::merchant::find(unit.conn(), Scope::All, before.merchant_id)
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("{id} has no merchant"))?;
     // The account may have been the reason, and may be another by now.
     if let Some(destination) = destination(&merchant)? {
         store::money::settlement::redirect(unit.conn(), id, destination).await?;
     }
-    let settlement = hold(unit, id).await?;
+    let settlement = take(unit, id).await?;
     payout::enqueue(unit, &settlement, &partner_id, "retry").await?;
     let shown = Shown {
         status: SettlementStatus::Pending.as_str(),
@@ -204,7 +236,7 @@ pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<Settlemen
 ///
 /// # Errors
 /// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it
-/// is paid already.
+/// is paid already, or its merchant is suspended.
 pub async fn mark_paid(
     unit: &mut Unit,
     id: SettlementId,
@@ -213,7 +245,9 @@ pub async fn mark_paid(
     let mut checks = Checks::default();
     checks.text("bank_reference", bank_reference, 128);
     checks.finish()?;
-    let before = hold_manual(unit, id).await?;
+    let (before, merchant) = take_with_merchant(unit, id).await?;
+    by_hand(&before)?;
+    hold::refuse_by_hand(&merchant)?;
     let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
     if !matches!(
         status,
@@ -252,7 +286,8 @@ pub async fn mark_returned(
     let mut checks = Checks::default();
     checks.text("reason", reason, 500);
     checks.finish()?;
-    let before = hold_manual(unit, id).await?;
+    let before = take(unit, id).await?;
+    by_hand(&before)?;
     if before.status.parse() != Ok(SettlementStatus::Paid) {
         return Err(Error::InvalidState {
             message: format!(
@@ -266,19 +301,29 @@ pub async fn mark_returned(
     changed(unit, "settlement.mark_returned", &before).await
 }
 
-/// A settlement that people pay by hand, locked.
-async fn hold_manual(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
-    let settlement = hold(unit, id).await?;
+/// Refuses what is not for people to pay.
+fn by_hand(settlement: &Settlement) -> Result<()> {
     if settlement.payout_mode.parse() != Ok(PayoutMode::Manual) {
         return Err(Error::SettlementNotEligible(
             "this settlement is paid out by the payout partner".into(),
         ));
     }
-    Ok(settlement)
+    Ok(())
+}
+
+/// The settlement and its merchant, both locked, in the order in which a run locks them.
+async fn take_with_merchant(unit: &mut Unit, id: SettlementId) -> Result<(Settlement, Merchant)> {
+    let seen = store::money::settlement::find(unit.conn(), Scope::All, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Settlement))?;
+    let merchant = store::shop::merchant::lock_for_payout(unit.conn(), seen.merchant_id)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("{id} has no merchant"))?;
+    Ok((take(unit, id).await?, merchant))
 }
 
 /// The settlement, locked, at the time at which that succeeded.
-async fn hold(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
+async fn take(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
     let settlement = store::money::settlement::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
@@ -291,7 +336,7 @@ async fn changed(
     action: &'static str,
     before: &Settlement,
 ) -> Result<SettlementView> {
-    let after = hold(unit, before.id).await?;
+    let after = take(unit, before.id).await?;
     unit.audit(action, before.id, Some(json!(before)), Some(json!(after)))
         .await?;
     let payouts = store::money::payout::of_settlements(unit.conn(), &[before.id]).await?;

@@ -8,8 +8,8 @@ use chrono::{NaiveTime, TimeDelta};
 use domain::business_day::BusinessDay;
 use wire::ids::MerchantId;
 
-use super::settlement::settle;
-use crate::service::{Actor, Context, Error, Result};
+use super::settlement::{failed, settle};
+use crate::service::{Actor, Context, Error, Result, alert};
 use crate::store;
 
 /// Merchants that are looked up at a time.
@@ -27,7 +27,7 @@ pub struct Daily {
 /// Does the run of the last business day, unless it is done or another node is at it.
 ///
 /// # Errors
-/// The database's. What one merchant runs into is logged, and the run goes on.
+/// The database's, and the run goes on at the next look. A merchant that cannot be settled is skipped with an alert.
 pub async fn daily(context: &Context) -> Result<()> {
     let Some(daily) = context.settings().daily_run else {
         return Ok(());
@@ -65,11 +65,13 @@ pub async fn daily(context: &Context) -> Result<()> {
             match settle_one(context, merchant_id, &day).await {
                 Ok(true) => settlements += 1,
                 Ok(false) | Err(Error::MerchantPayoutNotConfigured) => skipped += 1,
-                Err(error) => {
+                Err(error) if error.is_of_the_item() => {
                     skipped += 1;
                     metrics::counter!("settlement_failures_total").increment(1);
-                    tracing::error!(%merchant_id, %error, "a merchant could not be settled");
+                    alert::raise_now(context, failed(merchant_id, &error)).await?;
                 }
+                // The next look goes on where this one ends.
+                Err(error) => return Err(error),
             }
         }
         let mut conn = context.pool().acquire().await?;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use domain::alert::AlertSubject;
 use futures_util::StreamExt;
 use futures_util::stream;
+use serde_json::json;
 
 use super::callback::query;
 use super::qr_partner::{Named, PartnerError};
 use crate::service::retry::retried;
-use crate::service::{Context, Result};
+use crate::service::{Context, Result, failed_item};
 use crate::store;
 use crate::store::payment::partner_order::Due;
 
@@ -50,6 +52,14 @@ async fn ask(context: &Context, due: Due) {
             let take = || query::take(context, &due, answer.clone());
             if let Err(error) = retried(take).await {
                 tracing::warn!(%transaction_id, %error, "a partner's answer could not be taken");
+                let subject = AlertSubject::Transaction(transaction_id);
+                let details = json!({ "partner_id": due.partner_id });
+                let job = "query_partner_orders";
+                if let Err(error) =
+                    failed_item::put_aside(context, job, subject, error, details).await
+                {
+                    tracing::warn!(%transaction_id, %error, "it is asked about again");
+                }
             }
         }
         Err(PartnerError::Unsupported) => {}

@@ -1,6 +1,7 @@
 //! Money that came and could not be attributed, until an operator says whose it is.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
 use serde::Deserialize;
 use serde_json::json;
@@ -165,6 +166,12 @@ async fn check(unit: &mut Unit, money: &UnmatchedPayment, merchant: &Merchant) -
             message: message.into(),
         })
     };
+    if merchant.status.parse() == Ok(MerchantStatus::Suspended) {
+        return Err(Error::InvalidState {
+            current: merchant.status.clone(),
+            message: "the merchant is suspended: the money is kept until that is over".into(),
+        });
+    }
     if merchant.qris_partner_id.as_ref() != Some(&money.partner_id) {
         return refuse(
             "the merchant of this terminal is not registered with the partner who holds the money",

@@ -5,10 +5,12 @@
 //! the API: whoever keeps one elsewhere can prove later that nothing before it was touched.
 
 use chrono::{DateTime, Utc};
+use domain::alert::AlertSubject;
 use domain::audit::{self, GENESIS, Hash};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::service::{Context, Result};
+use crate::service::{Context, Result, failed_item};
 use crate::store::people::audit::{Entry, Filter, Record, Seal};
 use crate::store::{self, Page};
 use utoipa::ToSchema;
@@ -71,24 +73,61 @@ async fn read_head(conn: &mut sqlx::PgConnection) -> Result<Head> {
     })
 }
 
-/// Seals committed rows, batch by batch, until there are none or it has been at it long enough.
+/// Seals committed rows, batch by batch, until there are none or it has been at it long enough. A batch that fails
+/// because of one row is sealed row by row: the one goes on waiting, with an alert, and the others are sealed.
 ///
 /// # Errors
 /// The database's; a chain that cannot be continued.
 pub async fn seal(context: &Context, batch: i64) -> Result<()> {
     for _ in 0..SEAL_BATCHES_MAX {
-        if seal_batch(context, batch).await? < batch {
-            break;
+        match seal_batch(context, Taken::Next(batch)).await {
+            Ok(sealed) if sealed < batch => break,
+            Ok(_) => {}
+            Err(error) if error.is_of_the_item() => return seal_each(context, batch).await,
+            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// Seals up to `limit` rows in one transaction, and says how many.
-async fn seal_batch(context: &Context, limit: i64) -> Result<i64> {
+async fn seal_each(context: &Context, batch: i64) -> Result<()> {
+    let mut after = 0;
+    for _ in 0..SEAL_BATCHES_MAX {
+        let mut conn = context.pool().acquire().await?;
+        let waiting = store::people::audit::waiting(&mut conn, after, batch).await?;
+        drop(conn);
+        let Some(last) = waiting.last().copied() else {
+            break;
+        };
+        for audit_id in waiting {
+            if let Err(error) = seal_batch(context, Taken::One(audit_id)).await {
+                let details = json!({ "audit_id": audit_id });
+                let subject = AlertSubject::Platform;
+                failed_item::put_aside(context, "seal_audit", subject, error, details).await?;
+            }
+        }
+        after = last;
+    }
+    Ok(())
+}
+
+/// Which rows are sealed in one transaction.
+#[derive(Debug, Clone, Copy)]
+enum Taken {
+    /// So many of those that wait.
+    Next(i64),
+    /// This one.
+    One(i64),
+}
+
+/// Seals rows in one transaction, and says how many.
+async fn seal_batch(context: &Context, taken: Taken) -> Result<i64> {
     let mut tx = context.transaction().await?;
     store::people::audit::lock_chain(&mut tx).await?;
-    let records = store::people::audit::take_waiting(&mut tx, limit).await?;
+    let records = match taken {
+        Taken::Next(limit) => store::people::audit::take_waiting(&mut tx, limit).await?,
+        Taken::One(id) => store::people::audit::take_one(&mut tx, id).await?,
+    };
     if records.is_empty() {
         return Ok(0);
     }
@@ -122,7 +161,7 @@ async fn seal_batch(context: &Context, limit: i64) -> Result<i64> {
     metrics::gauge!("audit_chain_seq").set(seq as f64);
     // Where logs are kept elsewhere, each of these is a head that nobody here can change.
     tracing::info!(target: "audit", seq, head = hex::encode(previous), "audit rows sealed");
-    Ok(i64::try_from(seals.len()).unwrap_or(limit))
+    Ok(i64::try_from(seals.len()).unwrap_or(i64::MAX))
 }
 
 /// Reads the whole chain and compares it with the log. `known_head`, of an earlier time, must be in it.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
+use super::suspension;
 use crate::service::merge::Field;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::shop::merchant::Merchant;
@@ -313,7 +314,8 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
                 .into(),
         });
     }
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != status) {
+    let wanted = wanted.filter(|wanted| *wanted != status);
+    if let Some(wanted) = wanted {
         merchant.status = match wanted {
             MerchantStatus::Suspended => status.suspend(),
             MerchantStatus::Approved => status.reinstate(),
@@ -330,6 +332,9 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
     store::shop::merchant::update(unit.conn(), &merchant)
         .await
         .map_err(known)?;
+    if let Some(wanted) = wanted {
+        suspension::follow(unit, id, wanted).await?;
+    }
     unit.audit(
         "merchant.patch",
         id,
@@ -471,7 +476,7 @@ pub(crate) fn registration(context: &Context, merchant: &Merchant) -> Result<Reg
     })
 }
 
-fn invalid_state(error: InvalidTransition) -> Error {
+pub(super) fn invalid_state(error: InvalidTransition) -> Error {
     Error::InvalidState {
         current: error.current.to_string(),
         message: error.to_string(),

@@ -3,4 +3,5 @@
 pub mod merchant;
 pub mod outlet;
 pub mod portal;
+pub mod suspension;
 pub mod terminal;

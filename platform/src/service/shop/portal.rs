@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
 use domain::role::Role;
+use domain::total::Total;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wire::Rupiah;
 use wire::ids::{MerchantId, OutletId};
 
 use crate::service::people::token::Principal;
@@ -50,9 +50,9 @@ pub async fn me(context: &Context, principal: &Principal, id: MerchantId) -> Res
 #[expect(missing_docs, reason = "gross = fee + net, of so many transactions")]
 pub struct Sum {
     pub count: i64,
-    pub gross: Rupiah,
-    pub fee: Rupiah,
-    pub net: Rupiah,
+    pub gross: Total,
+    pub fee: Total,
+    pub net: Total,
 }
 
 /// The times that a dashboard shows.
@@ -147,7 +147,7 @@ impl Sums {
 
 impl std::iter::Sum for Sums {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        let nothing = Sum::of(0, Rupiah::ZERO, Rupiah::ZERO);
+        let nothing = Sum::of(0, Total::ZERO, Total::ZERO);
         let nothing = Self {
             today: nothing,
             yesterday: nothing,
@@ -163,21 +163,20 @@ impl std::iter::Sum for Sums {
 
 impl Sum {
     /// What is left after the fee is the net, of each transaction and so of many.
-    fn of(count: i64, gross: Rupiah, fee: Rupiah) -> Self {
+    fn of(count: i64, gross: Total, fee: Total) -> Self {
         Self {
             count,
             gross,
             fee,
-            net: Rupiah::from_i64(gross.to_i64() - fee.to_i64()),
+            net: gross - fee,
         }
     }
 
     fn and(self, other: Self) -> Self {
-        let add = |a: Rupiah, b: Rupiah| Rupiah::from_i64(a.to_i64() + b.to_i64());
         Self::of(
             self.count + other.count,
-            add(self.gross, other.gross),
-            add(self.fee, other.fee),
+            self.gross + other.gross,
+            self.fee + other.fee,
         )
     }
 }

@@ -1,6 +1,7 @@
 //! The double-entry ledger.
 
 use chrono::{DateTime, Utc};
+use domain::total::Total;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
-use crate::store::{Page, Scope};
+use crate::store::{Page, Scope, total};
 
 /// What a posting is about.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +173,11 @@ pub struct Balance {
     #[schema(value_type = domain::ledger::Account)]
     pub account: String,
     /// All that was debited.
-    pub debit: Rupiah,
+    pub debit: Total,
     /// All that was credited.
-    pub credit: Rupiah,
+    pub credit: Total,
     /// Debits minus credits.
-    pub balance: Rupiah,
+    pub balance: Total,
 }
 
 /// The sums of every account that has lines, up to a moment.
@@ -188,14 +189,24 @@ pub async fn balances(
     scope: Scope,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Balance>> {
-    sqlx::query_as!(
-        Balance,
-        r#"SELECT account, sum(debit)::bigint AS "debit!", sum(credit)::bigint AS "credit!", sum(debit - credit)::bigint AS "balance!"
+    let rows = sqlx::query!(
+        r#"SELECT account, sum(debit)::text AS "debit!", sum(credit)::text AS "credit!"
            FROM ledger_entries WHERE ($1::uuid IS NULL OR merchant_id = $1) AND created_at <= $2
            GROUP BY account ORDER BY account"#,
         scope.merchant(),
         at
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let (debit, credit) = (total(&row.debit)?, total(&row.credit)?);
+            Ok(Balance {
+                account: row.account,
+                debit,
+                credit,
+                balance: debit - credit,
+            })
+        })
+        .collect()
 }

@@ -4,6 +4,8 @@ pub mod approval;
 pub mod fee;
 pub mod ledger;
 pub mod payout;
+pub mod payout_message;
+pub mod payout_reference;
 pub mod proof;
 pub mod reconciliation;
 pub mod settlement;

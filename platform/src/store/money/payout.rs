@@ -31,6 +31,8 @@ pub struct Payout {
     pub bank_reference: Option<String>,
     /// What the partner said, or why it was not told.
     pub reason: Option<String>,
+    /// Why the partner is not told yet: `merchant_suspended`. Null: nothing keeps it.
+    pub hold_reason: Option<String>,
     /// How often the partner was told or asked.
     pub tries: i32,
     #[serde(skip)]
@@ -58,6 +60,8 @@ pub struct Message<'a> {
     pub partner_id: &'a str,
     pub event_id: &'a str,
     pub said: &'a Value,
+    /// When it happened at the bank.
+    pub occurred_at: DateTime<Utc>,
 }
 
 /// A new payout.
@@ -122,7 +126,9 @@ pub async fn of_settlements(
     let ids: Vec<Uuid> = settlements.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         Payout,
-        "SELECT * FROM payouts WHERE settlement_id = ANY($1) ORDER BY settlement_id, attempt",
+        "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
+              THEN 'merchant_suspended' END AS hold_reason
+         FROM payouts p WHERE p.settlement_id = ANY($1) ORDER BY p.settlement_id, p.attempt",
         &ids
     )
     .fetch_all(conn)
@@ -134,12 +140,19 @@ pub async fn of_settlements(
 /// # Errors
 /// The database's.
 pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<Payout>> {
-    sqlx::query_as!(Payout, "SELECT * FROM payouts WHERE id = $1", id.as_uuid())
-        .fetch_optional(conn)
-        .await
+    sqlx::query_as!(
+        Payout,
+        "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
+              THEN 'merchant_suspended' END AS hold_reason
+         FROM payouts p WHERE p.id = $1",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
 }
 
-/// Payouts whose time to be told or asked about has come, the longest due first.
+/// Payouts whose time to be told or asked about has come, the longest due first. Those that nobody was told of yet wait
+/// while their merchant is suspended.
 ///
 /// # Errors
 /// The database's.
@@ -149,7 +162,8 @@ pub async fn due(
     limit: i64,
 ) -> sqlx::Result<Vec<PayoutId>> {
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM payouts WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
+        "SELECT p.id FROM payouts p JOIN merchants m ON m.id = p.merchant_id
+         WHERE p.due_at <= $1 AND NOT (p.status = 'pending' AND m.status = 'suspended') ORDER BY p.due_at LIMIT $2",
         now,
         limit
     )
@@ -209,8 +223,8 @@ pub async fn set_status(
         "WITH changed AS (
              UPDATE payouts SET status = $3, bank_reference = coalesce($4, bank_reference), reason = $5, due_at = $6, updated_at = $7
              WHERE id = $1 AND status = $2 RETURNING id)
-         INSERT INTO payout_events (payout_id, at, from_status, to_status, cause, callback_id, partner_id, partner_event_id, said)
-         SELECT id, $7, $2, $3, $8, $9, $10, $11, $12 FROM changed",
+         INSERT INTO payout_events (payout_id, at, from_status, to_status, cause, callback_id, partner_id, partner_event_id, said, occurred_at)
+         SELECT id, $7, $2, $3, $8, $9, $10, $11, $12, $13 FROM changed",
         id.as_uuid(),
         step.from,
         step.to,
@@ -223,27 +237,9 @@ pub async fn set_status(
         message.map(|message| message.partner_id),
         message.map(|message| message.event_id),
         message.map(|message| message.said),
+        message.map(|message| message.occurred_at),
     )
     .execute(conn)
     .await?;
     exactly_one(&result)
-}
-
-/// What a partner said under this name of a message, if it changed anything then.
-///
-/// # Errors
-/// The database's.
-pub async fn said(
-    conn: &mut PgConnection,
-    partner_id: &str,
-    event_id: &str,
-) -> sqlx::Result<Option<Value>> {
-    let said = sqlx::query_scalar!(
-        "SELECT said FROM payout_events WHERE partner_id = $1 AND partner_event_id = $2",
-        partner_id,
-        event_id
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(said.flatten())
 }

@@ -29,6 +29,8 @@ pub struct Settlement {
     pub bank_reference: Option<String>,
     /// What the payout partner said, or why it was not told.
     pub status_reason: Option<String>,
+    /// Why nobody is told to pay it yet: `merchant_suspended`. Null: nothing keeps it.
+    pub hold_reason: Option<String>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -134,7 +136,9 @@ pub async fn find(
 ) -> sqlx::Result<Option<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT * FROM settlements WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
+        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
+              THEN 'merchant_suspended' END AS hold_reason
+         FROM settlements s WHERE s.id = $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)",
         id.as_uuid(),
         scope.merchant()
     )
@@ -149,7 +153,9 @@ pub async fn find(
 pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Option<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT * FROM settlements WHERE id = $1 FOR NO KEY UPDATE",
+        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
+              THEN 'merchant_suspended' END AS hold_reason
+         FROM settlements s WHERE s.id = $1 FOR NO KEY UPDATE",
         id.as_uuid()
     )
     .fetch_optional(conn)
@@ -161,7 +167,6 @@ pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Opt
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Shown<'a> {
     pub status: &'a str,
-    /// Kept as it was when absent.
     pub bank_reference: Option<&'a str>,
     pub status_reason: Option<&'a str>,
     pub at: DateTime<Utc>,
@@ -173,7 +178,7 @@ pub struct Shown<'a> {
 /// The database's.
 pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE settlements SET status = $2, bank_reference = coalesce($3, bank_reference), status_reason = $4, updated_at = $5
+        "UPDATE settlements SET status = $2, bank_reference = $3, status_reason = $4, updated_at = $5
          WHERE id = $1",
         id.as_uuid(),
         shown.status,
@@ -205,24 +210,43 @@ pub async fn redirect(
     exactly_one(&result)
 }
 
-/// Settlements that are to be paid out by a partner and were made when there was none.
+/// Some settlements that are to be paid out by a partner and were made when there was none, in the order of their ids,
+/// after one of them.
 ///
 /// # Errors
 /// The database's.
 pub async fn without_payout(
     conn: &mut PgConnection,
+    after: Option<SettlementId>,
     limit: i64,
-) -> sqlx::Result<Vec<SettlementId>> {
-    let ids = sqlx::query_scalar!(
-        "SELECT s.id FROM settlements s
-         WHERE s.status = 'pending' AND s.payout_mode = 'merchant_direct'
+) -> sqlx::Result<Vec<(SettlementId, MerchantId)>> {
+    let rows = sqlx::query!(
+        "SELECT s.id, s.merchant_id FROM settlements s
+         WHERE s.status = 'pending' AND s.payout_mode = 'merchant_direct' AND ($1::uuid IS NULL OR s.id > $1)
            AND NOT EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id)
-         ORDER BY s.created_at LIMIT $1",
+         ORDER BY s.id LIMIT $2",
+        after.map(SettlementId::as_uuid),
         limit
     )
     .fetch_all(conn)
     .await?;
-    Ok(ids.into_iter().map(SettlementId::from_uuid).collect())
+    let found = rows.into_iter();
+    Ok(found
+        .map(|row| (row.id.into(), row.merchant_id.into()))
+        .collect())
+}
+
+/// Whether a merchant has settlements that nobody was told to pay yet.
+///
+/// # Errors
+/// The database's.
+pub async fn any_pending(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM settlements WHERE merchant_id = $1 AND status = 'pending') AS "any!""#,
+        merchant_id.as_uuid()
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Settlements, newest first, optionally of one status.
@@ -237,7 +261,9 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT * FROM settlements
+        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
+              THEN 'merchant_suspended' END AS hold_reason
+         FROM settlements s
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $5",

@@ -62,7 +62,7 @@ pub struct UnmatchedPayment {
     pub rrn: Option<String>,
     /// Who issued the customer's account.
     pub issuer: Option<String>,
-    /// Why it was not booked: `no_such_merchant`, `merchant_not_approved`, `no_such_terminal`, `amount_beyond_max`,
+    /// Why it was not booked: `no_such_merchant`, `merchant_not_approved`, `merchant_suspended`, `no_such_terminal`, `amount_beyond_max`,
     /// `paid_already` or `after_reversal`.
     pub reason: String,
     /// The transaction that the partner named, which was paid by other money.

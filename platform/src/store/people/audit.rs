@@ -215,6 +215,37 @@ pub async fn take_waiting(conn: &mut PgConnection, limit: i64) -> sqlx::Result<V
     .await
 }
 
+/// Some rows that wait for their seal, in the order of their ids, after one of them.
+///
+/// # Errors
+/// The database's.
+pub async fn waiting(conn: &mut PgConnection, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT w.audit_id FROM audit_waiting w JOIN audit_logs l ON l.id = w.audit_id
+         WHERE w.audit_id > $1 ORDER BY w.audit_id LIMIT $2",
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Takes one committed row from those that wait, if it still does.
+///
+/// # Errors
+/// The database's.
+pub async fn take_one(conn: &mut PgConnection, audit_id: i64) -> sqlx::Result<Vec<Record>> {
+    sqlx::query_as!(
+        Record,
+        r#"WITH taken AS (DELETE FROM audit_waiting WHERE audit_id = $1 RETURNING audit_id)
+           SELECT l.id, l.at, l.actor, l.action, l.entity, l.request_id, l.before::text, l.after::text
+           FROM taken t JOIN audit_logs l ON l.id = t.audit_id"#,
+        audit_id
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Appends links to the chain.
 ///
 /// # Errors

@@ -147,6 +147,37 @@ pub async fn lock_for_settlement(
     .await
 }
 
+/// One merchant, kept from changes until the transaction ends. Taken before the locks of its settlements.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_for_payout(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR SHARE",
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether a merchant is suspended.
+///
+/// # Errors
+/// The database's.
+pub async fn is_suspended(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<bool> {
+    let suspended = sqlx::query_scalar!(
+        r#"SELECT status = 'suspended' AS "suspended!" FROM merchants WHERE id = $1"#,
+        id.as_uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(suspended.unwrap_or(false))
+}
+
 /// The merchant to whom this NMID is assigned, if it is registered with this partner.
 ///
 /// # Errors

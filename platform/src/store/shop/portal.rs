@@ -1,10 +1,12 @@
 //! What merchants see added up.
 
 use chrono::{DateTime, Utc};
+use domain::total::Total;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use wire::Rupiah;
 use wire::ids::{MerchantId, OutletId};
+
+use crate::store::total;
 
 /// What an outlet took.
 #[derive(Debug, Clone)]
@@ -16,14 +18,14 @@ pub struct Takings {
     pub outlet_id: OutletId,
     pub name: String,
     pub today_count: i64,
-    pub today_gross: Rupiah,
-    pub today_fee: Rupiah,
+    pub today_gross: Total,
+    pub today_fee: Total,
     pub yesterday_count: i64,
-    pub yesterday_gross: Rupiah,
-    pub yesterday_fee: Rupiah,
+    pub yesterday_gross: Total,
+    pub yesterday_fee: Total,
     pub all_count: i64,
-    pub all_gross: Rupiah,
-    pub all_fee: Rupiah,
+    pub all_gross: Total,
+    pub all_fee: Total,
 }
 
 /// The beginnings and the end of the times that takings are added up for.
@@ -46,16 +48,15 @@ pub async fn takings(
     merchant_id: MerchantId,
     times: Times,
 ) -> sqlx::Result<Vec<Takings>> {
-    sqlx::query_as!(
-        Takings,
+    let rows = sqlx::query!(
         r#"SELECT o.id AS outlet_id, o.name,
-                  coalesce(t.today_count, 0) AS "today_count!", coalesce(t.today_gross, 0)::bigint AS "today_gross!",
-                  coalesce(t.today_fee, 0)::bigint AS "today_fee!",
+                  coalesce(t.today_count, 0) AS "today_count!", coalesce(t.today_gross, 0)::text AS "today_gross!",
+                  coalesce(t.today_fee, 0)::text AS "today_fee!",
                   coalesce(t.yesterday_count, 0) AS "yesterday_count!",
-                  coalesce(t.yesterday_gross, 0)::bigint AS "yesterday_gross!",
-                  coalesce(t.yesterday_fee, 0)::bigint AS "yesterday_fee!",
-                  coalesce(t.all_count, 0) AS "all_count!", coalesce(t.all_gross, 0)::bigint AS "all_gross!",
-                  coalesce(t.all_fee, 0)::bigint AS "all_fee!"
+                  coalesce(t.yesterday_gross, 0)::text AS "yesterday_gross!",
+                  coalesce(t.yesterday_fee, 0)::text AS "yesterday_fee!",
+                  coalesce(t.all_count, 0) AS "all_count!", coalesce(t.all_gross, 0)::text AS "all_gross!",
+                  coalesce(t.all_fee, 0)::text AS "all_fee!"
            FROM outlets o
            LEFT JOIN (
                SELECT outlet_id,
@@ -78,7 +79,24 @@ pub async fn takings(
         times.to
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Takings {
+                outlet_id: row.outlet_id.into(),
+                name: row.name,
+                today_count: row.today_count,
+                today_gross: total(&row.today_gross)?,
+                today_fee: total(&row.today_fee)?,
+                yesterday_count: row.yesterday_count,
+                yesterday_gross: total(&row.yesterday_gross)?,
+                yesterday_fee: total(&row.yesterday_fee)?,
+                all_count: row.all_count,
+                all_gross: total(&row.all_gross)?,
+                all_fee: total(&row.all_fee)?,
+            })
+        })
+        .collect()
 }
 
 /// How many boxes a merchant has, and how many of them are there.

@@ -40,9 +40,15 @@ pub(super) async fn attribute(
         });
     };
     let merchant_id = Some(payee.merchant_id);
-    if payee.status != MerchantStatus::Approved.as_str() {
+    let status: MerchantStatus = payee.status.parse().map_err(anyhow::Error::from)?;
+    let reason = match status {
+        MerchantStatus::Approved => None,
+        MerchantStatus::Suspended => Some("merchant_suspended"),
+        _ => Some("merchant_not_approved"),
+    };
+    if let Some(reason) = reason {
         return Ok(Attribution::None {
-            reason: "merchant_not_approved",
+            reason,
             merchant_id,
         });
     }

@@ -5,6 +5,7 @@ use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
 use domain::callback::{CallbackStatus, PrintedCode};
 use domain::ledger::Posting;
+use domain::merchant::MerchantStatus;
 use domain::transaction::{Decision, TransactionStatus, decide_printed};
 use serde_json::json;
 use wire::ids::MerchantId;
@@ -72,6 +73,16 @@ impl Reception<'_> {
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         booking::post(unit, transaction, &posting).await?;
         self.note_clock(unit, Some(transaction.id)).await?;
+        // The boxes of a suspended merchant say nothing new, and somebody must know of the money.
+        if payee.status == MerchantStatus::Suspended.as_str() {
+            let alert = NewAlert::new(
+                AlertKind::UnannouncedPayment,
+                AlertSubject::Terminal(transaction.terminal_id),
+                json!({ "reason": "merchant_suspended", "transaction_id": transaction.id }),
+            );
+            unit.raise(alert.of_merchant(transaction.merchant_id));
+            return Ok(());
+        }
         let window = self.window(unit);
         announce(unit, transaction, &payee.brand_name, paid_at, window).await
     }

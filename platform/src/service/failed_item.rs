@@ -1,0 +1,53 @@
+//! An item of a batch that could not be worked on: it is put aside with an alert, so that the others go on.
+
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use serde_json::{Value, json};
+
+use super::{Context, Error, Result, alert};
+
+/// What is shown of the reason: the code of the contract, because the text of an internal error is for the log.
+pub(super) fn reason(error: &Error) -> &'static str {
+    if error.is_out_of_range() {
+        "a number is beyond 64 bits"
+    } else {
+        error.code().as_str()
+    }
+}
+
+/// The alert for an item of `job` that failed, of which `details` says more.
+pub(super) fn failed(
+    job: &'static str,
+    subject: AlertSubject,
+    error: &Error,
+    details: Value,
+) -> NewAlert {
+    let mut said = json!({ "job": job, "reason": reason(error) });
+    if let (Value::Object(said), Value::Object(details)) = (&mut said, details) {
+        said.extend(details);
+    }
+    NewAlert::new(AlertKind::FailedItem, subject, said)
+}
+
+/// Counts an item that failed, and writes why into the log.
+pub(super) fn note(job: &'static str, subject: &AlertSubject, error: &Error) {
+    metrics::counter!("failed_items_total", "job" => job).increment(1);
+    tracing::error!(job, %subject, %error, "an item was put aside");
+}
+
+/// Puts an item aside: the alert, the log and the count. What is not the item's own fault comes back as the error.
+///
+/// # Errors
+/// [`Error::is_of_the_item`] does not hold; or the alert could not be written.
+pub(super) async fn put_aside(
+    context: &Context,
+    job: &'static str,
+    subject: AlertSubject,
+    error: Error,
+    details: Value,
+) -> Result<()> {
+    if !error.is_of_the_item() {
+        return Err(error);
+    }
+    note(job, &subject, &error);
+    alert::raise_now(context, failed(job, subject, &error, details)).await
+}

@@ -1,0 +1,159 @@
+//! Amounts near the end of 64 bits, which only the database's owner can write: one merchant's never break an answer of
+//! another's, and sums are exact.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use platform::config::Switch;
+use platform::service::money::settlement_run;
+use serde_json::{Value, json};
+use tests::bank::Mood;
+use tests::{Api, Bank, Credentials, Shop, World};
+
+/// Three of them are beyond 64 bits, and so are two.
+const LARGE: i64 = 9_000_000_000_000_000_000;
+
+/// A paid transaction with its ledger lines, as if it had been a payment.
+async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
+    let paid_at = world.clock.now() - TimeDelta::seconds(1);
+    let mut tx = world.pool.acquire().await.unwrap();
+    let id: sqlx::types::Uuid = sqlx::query_scalar(
+        "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, fee, net,
+             fee_profile_id, fee_version, partner_id, partner_reference, created_at, paid_at, accepted_at)
+         VALUES (gen_random_uuid(), $1, $2, $3, 'static', $4, 'IDR', 'paid', 0, $4, 'fee_basic', 1, 'acme',
+             gen_random_uuid()::text, $5, $5, $5) RETURNING id",
+    )
+    .bind(shop.merchant_id.as_uuid())
+    .bind(shop.outlet_id.as_uuid())
+    .bind(shop.till().id.as_uuid())
+    .bind(amount)
+    .bind(paid_at)
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, debit, credit, created_at)
+         SELECT $1, 'sale', line.account, $2, 'acme', $1, line.debit, line.credit, $4
+         FROM (VALUES ('acquirer_held', $3::bigint, 0::bigint), ('merchant_payable', 0, $3)) line (account, debit, credit)",
+    )
+    .bind(id)
+    .bind(shop.merchant_id.as_uuid())
+    .bind(amount)
+    .bind(paid_at)
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+}
+
+/// A shop with sums beyond 64 bits, and one that sells as usual.
+async fn shops(world: &World) -> (Shop, Shop) {
+    let large = Shop::open(world, "Toko Besar", 1).await;
+    let usual = Shop::open(world, "Warung Sari", 1).await;
+    for _ in 0..3 {
+        insert_sale(world, &large, LARGE).await;
+    }
+    let till = Credentials::at(world, usual.till().id).await;
+    till.sell(world, 100_000).await;
+    world.later(1);
+    (large, usual)
+}
+
+async fn owner_of(world: &World, shop: &Shop) -> Api {
+    let hour = TimeDelta::hours(1);
+    let token = world
+        .token_for(Role::MerchantOwner, Some(shop.merchant_id), hour)
+        .await;
+    world.anonymous().with_token(&token)
+}
+
+/// A number as it was written: a `Value` has no integers beyond 64 bits.
+fn says(answer: &tests::Answer, text: &str) -> bool {
+    String::from_utf8_lossy(&answer.body).contains(text)
+}
+
+async fn failed_items(world: &World) -> Vec<Value> {
+    let path = "/admin/alerts?state=open&kind=failed_item";
+    let list = world.admin().get(path).await.expect(200).data();
+    list.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn sums_beyond_64_bits_are_shown_exactly() {
+    let world = World::new().await;
+    let (large, usual) = shops(&world).await;
+    let finance = world.staff(Role::Finance).await;
+    let all = finance.get("/admin/ledger/trial-balance").await.expect(200);
+    assert!(says(&all, "\"debit\":27000000000000100000"), "{all}");
+    assert_eq!(all.data()["balanced"], true);
+    let path = format!(
+        "/admin/ledger/trial-balance?merchant_id={}",
+        usual.merchant_id
+    );
+    let own = finance.get(&path).await.expect(200).data();
+    assert_eq!(own["debit"], 100_000);
+
+    let summary = "/merchant/dashboard/summary";
+    let seen = owner_of(&world, &large)
+        .await
+        .get(summary)
+        .await
+        .expect(200);
+    assert!(says(&seen, "\"gross\":27000000000000000000"), "{seen}");
+    let seen = owner_of(&world, &usual)
+        .await
+        .get(summary)
+        .await
+        .expect(200);
+    assert_eq!(seen.data()["last_7_days"]["gross"], 100_000);
+    for path in ["/admin/transactions", "/admin/ledger-entries"] {
+        let _ = finance.get(path).await.expect(200);
+    }
+    crate::money::adds_up(&world).await;
+}
+
+#[tokio::test]
+async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_settled() {
+    let bank = Bank::open(Mood::Busy).await;
+    let world = World::with(|config| {
+        bank.configure_deaf(config);
+        config.money.daily_run = Switch::On;
+        config.money.daily_run_after_min = 0;
+    })
+    .await;
+    let (large, usual) = shops(&world).await;
+    let finance = world.staff(Role::Finance).await;
+    let run = "/admin/settlements/run";
+    let skipped = json!([{ "merchant_id": large.merchant_id, "code": "INVALID_AMOUNT" }]);
+    let made = finance.post_once(run, &json!({})).await.expect(200).data();
+    assert_eq!(made["settlements"].as_array().unwrap().len(), 1);
+    assert_eq!(made["skipped"], skipped);
+    let path = format!(
+        "/admin/settlements/{}",
+        made["settlements"][0].as_str().unwrap()
+    );
+    let settlement = finance.get(&path).await.expect(200).data();
+    assert_eq!(settlement["merchant_id"], json!(usual.merchant_id));
+    let alerts = failed_items(&world).await;
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0]["subject"], json!(large.merchant_id));
+    assert_eq!(alerts[0]["details"]["job"], "settlement_run");
+
+    // Asked for alone it is skipped as well, and nothing of it was claimed.
+    let alone = json!({ "merchant_id": large.merchant_id });
+    let made = finance.post_once(run, &alone).await.expect(200).data();
+    assert_eq!(made["skipped"], skipped);
+    let claimed =
+        "SELECT count(*) FROM transactions WHERE amount > 1000000000 AND settlement_id IS NOT NULL";
+    assert_eq!(tests::books::count(&world.pool, claimed).await, 0);
+
+    // The daily run goes on as well.
+    let till = Credentials::at(&world, usual.till().id).await;
+    till.sell(&world, 50_000).await;
+    world.clock.advance(TimeDelta::days(1));
+    settlement_run::daily(world.app().context()).await.unwrap();
+    let settled = "SELECT count(*) FROM settlements";
+    assert_eq!(tests::books::count(&world.pool, settled).await, 2);
+    let finished =
+        "SELECT count(*) FROM settlement_runs WHERE finished_at IS NOT NULL AND skipped = 1";
+    assert!(tests::books::count(&world.pool, finished).await >= 1);
+    crate::money::adds_up(&world).await;
+}

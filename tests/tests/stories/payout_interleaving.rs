@@ -1,0 +1,289 @@
+//! What a payout partner says of two payouts, in every order and any number of times: money is where the partner that
+//! holds it says it is, and nothing that was answered once has an effect the second time.
+
+use std::collections::HashMap;
+
+use domain::role::Role;
+use platform::service::money::{ledger, payout};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tests::bank::{Mood, word};
+use tests::books::{self, settle};
+use tests::seeds::seeds;
+use tests::shop::text;
+use tests::{Api, Bank, Credentials, Shop, World, eventually};
+
+/// Orders that are tried unless it is said otherwise.
+const CASES: u64 = 12;
+/// After so many the whole ledger is held against everything.
+const VERIFY_EVERY: u64 = 20;
+
+/// One settlement and whoever speaks of it.
+struct Case<'a> {
+    world: &'a World,
+    finance: &'a Api,
+    random: StdRng,
+    seed: u64,
+    id: String,
+    net: i64,
+    /// What was said, and how it was answered.
+    told: Vec<(Value, u16)>,
+}
+
+impl<'a> Case<'a> {
+    async fn open(world: &'a World, finance: &'a Api, till: &Credentials, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        till.sell(world, random.random_range(1_000..=1_000_000))
+            .await;
+        world.later(1);
+        let id = settle(finance).await;
+        let mut case = Self {
+            world,
+            finance,
+            random,
+            seed,
+            id,
+            net: 0,
+            told: Vec::new(),
+        };
+        case.net = case.read().await["net"].as_i64().unwrap();
+        case.instructed().await;
+        case
+    }
+
+    async fn read(&self) -> Value {
+        let path = format!("/admin/settlements/{}", self.id);
+        self.finance.get(&path).await.expect(200).data()
+    }
+
+    /// Waits until the partner was told of the newest payout, and says which that is.
+    async fn instructed(&self) -> String {
+        eventually("the newest payout is under way", || async {
+            self.world.later(1);
+            payout::work(self.world.app().context(), 1_000)
+                .await
+                .unwrap();
+            let settlement = self.read().await;
+            let newest = settlement["payouts"].as_array().unwrap().last().cloned();
+            newest
+                .filter(|payout| payout["status"] != "pending")
+                .map(|payout| text(&payout, "id"))
+        })
+        .await
+    }
+
+    async fn retry(&self) -> Option<String> {
+        let path = format!("/admin/settlements/{}/retry-payout", self.id);
+        let answer = self.finance.post_once(&path, &json!({})).await;
+        match answer.status {
+            202 => Some(self.instructed().await),
+            409 => None,
+            _ => panic!("seed {}: {answer}", self.seed),
+        }
+    }
+
+    fn may_retry(settlement: &Value) -> bool {
+        settlement["status"] == "failed" || settlement["status"] == "returned"
+    }
+
+    /// Everything that money is, of this settlement.
+    async fn money(&self) -> String {
+        let id: wire::SettlementId = self.id.parse().unwrap();
+        sqlx::query_scalar(
+            "SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+                 SELECT s::text FROM settlements s WHERE id = $1
+                 UNION ALL SELECT p::text FROM payouts p WHERE settlement_id = $1
+                 UNION ALL SELECT e::text FROM payout_events e JOIN payouts p ON p.id = e.payout_id WHERE settlement_id = $1
+                 UNION ALL SELECT l::text FROM ledger_entries l
+                     WHERE posting_id IN (SELECT posting_id FROM ledger_entries WHERE settlement_id = $1)) money (line)",
+        )
+        .bind(id.as_uuid())
+        .fetch_one(&self.world.pool)
+        .await
+        .unwrap()
+    }
+
+    async fn tell(&mut self, body: Value) {
+        let answer = Bank::tell(self.world, &body).await;
+        assert!(
+            matches!(answer.status, 200 | 404 | 409),
+            "seed {}: {answer}",
+            self.seed
+        );
+        self.told.push((body, answer.status));
+    }
+
+    /// Says again what was said before: the answer is the same, and nothing happens.
+    async fn repeat(&self, index: usize) {
+        let (body, status) = &self.told[index];
+        let before = self.money().await;
+        let answer = Bank::tell(self.world, body).await;
+        let seed = self.seed;
+        assert_eq!(answer.status, *status, "seed {seed}: {body}: {answer}");
+        if answer.status == 200 {
+            assert_ne!(answer.data()["verdict"], "accepted", "seed {seed}: {body}");
+        }
+        assert_eq!(self.money().await, before, "seed {seed}: {body}");
+    }
+
+    async fn repeat_one(&mut self) {
+        if !self.told.is_empty() {
+            let index = self.random.random_range(0..self.told.len());
+            self.repeat(index).await;
+        }
+    }
+
+    /// What an honest partner says of a payout of its own that ends so: each word once or more, under new and under the
+    /// same names, by the payout's id, by the transfer's name, or by both.
+    fn words(&mut self, payout_id: &str, fate: &[&str]) -> Vec<Value> {
+        let mut words = Vec::new();
+        let names_failures = self.random.random_ratio(1, 2);
+        for status in fate {
+            for number in 0..self.random.random_range(1..=3) {
+                let mut body = word(&self.id, status, self.net, &format!("T-{payout_id}"));
+                if *status == "failed" && !names_failures {
+                    body["bank_reference"] = Value::Null;
+                    body["payout_id"] = json!(payout_id);
+                }
+                if self.random.random_ratio(1, 2) {
+                    body["payout_id"] = json!(payout_id);
+                }
+                // The last of them again, under its own name.
+                let again = number > 0 && self.random.random_ratio(1, 3);
+                words.push(if again {
+                    Value::clone(&words[words.len() - 1])
+                } else {
+                    body
+                });
+            }
+        }
+        words
+    }
+
+    fn fate(&mut self) -> &'static [&'static str] {
+        let fates: [&[&str]; 3] = [&["paid"], &["failed"], &["paid", "returned"]];
+        fates[self.random.random_range(0..fates.len())]
+    }
+
+    /// A partner that says what is so, in any order.
+    async fn honest(&mut self) {
+        let settlement = self.read().await;
+        let first = text(&settlement["payouts"][0], "id");
+        let mut fates = vec![(first.clone(), self.fate())];
+        let mut waiting = self.words(&first, fates[0].1);
+        loop {
+            let may_retry = fates.len() < 2 && Self::may_retry(&self.read().await);
+            if waiting.is_empty() && !may_retry {
+                break;
+            }
+            match self.random.random_range(0..6) {
+                0 => self.repeat_one().await,
+                1 | 2 if may_retry => {
+                    let second = self.retry().await.unwrap();
+                    let fate = self.fate();
+                    fates.push((second.clone(), fate));
+                    waiting.extend(self.words(&second, fate));
+                }
+                _ if !waiting.is_empty() => {
+                    let index = self.random.random_range(0..waiting.len());
+                    let body = waiting.swap_remove(index);
+                    self.tell(body).await;
+                }
+                _ => {}
+            }
+        }
+        for index in 0..self.told.len() {
+            self.repeat(index).await;
+        }
+        let settlement = self.read().await;
+        let stands: HashMap<String, String> = settlement["payouts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|payout| (text(payout, "id"), text(payout, "status")))
+            .collect();
+        let seed = self.seed;
+        for (payout, fate) in &fates {
+            assert_eq!(
+                Some(stands[payout].as_str()),
+                fate.last().copied(),
+                "seed {seed}: {settlement:#}"
+            );
+        }
+        assert_eq!(
+            Some(text(&settlement, "status").as_str()),
+            fates.last().unwrap().1.last().copied()
+        );
+    }
+
+    /// A partner that contradicts itself, uses names twice, and gets amounts wrong.
+    async fn confused(&mut self) {
+        let names: Vec<String> = (0..6)
+            .map(|_| format!("c-{:016x}", rand::random::<u64>()))
+            .collect();
+        let mut payouts = vec![text(&self.read().await["payouts"][0], "id")];
+        for _ in 0..24 {
+            match self.random.random_range(0..10) {
+                0 | 1 => self.repeat_one().await,
+                2 if payouts.len() < 3 => payouts.extend(self.retry().await),
+                _ => {
+                    let statuses = ["paid", "failed", "returned"];
+                    let status = statuses[self.random.random_range(0..3)];
+                    let wrong = i64::from(self.random.random_ratio(1, 10));
+                    let reference = format!("{}-{}", self.id, self.random.random_range(0..3));
+                    let mut body = word(&self.id, status, self.net + wrong, &reference);
+                    if self.random.random_ratio(1, 3) {
+                        body["bank_reference"] = Value::Null;
+                    }
+                    if self.random.random_ratio(1, 2) {
+                        let index = self.random.random_range(0..payouts.len());
+                        body["payout_id"] = json!(payouts[index]);
+                    }
+                    if self.random.random_ratio(1, 3) {
+                        let index = self.random.random_range(0..names.len());
+                        body["event_id"] = json!(names[index]);
+                    }
+                    self.tell(body).await;
+                }
+            }
+        }
+        // One name carries one message: of others under it only the refusal is repeated.
+        for index in 0..self.told.len() {
+            self.repeat(index).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_every_order_money_is_where_the_partner_says_it_is() {
+    let bank = Bank::open(Mood::Busy).await;
+    let world = World::with(|config| bank.configure_deaf(config)).await;
+    let finance = world.staff(Role::Finance).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let verify = async |seed: u64| {
+        let report = ledger::verify(world.app().context()).await.unwrap();
+        assert_eq!(report.findings, Vec::<String>::new(), "seed {seed}");
+    };
+    let mut last = 0;
+    for (number, seed) in (0_u64..).zip(seeds(CASES)) {
+        let mut case = Case::open(&world, &finance, &till, seed).await;
+        if seed % 3 == 0 {
+            case.confused().await;
+        } else {
+            case.honest().await;
+        }
+        if number % VERIFY_EVERY == 0 {
+            verify(seed).await;
+        }
+        last = seed;
+    }
+    verify(last).await;
+    let twice = "SELECT count(*) FROM (SELECT settlement_id FROM payouts WHERE status IN ('pending', 'processing', 'paid')
+                 GROUP BY settlement_id HAVING count(*) > 1) t";
+    assert_eq!(books::count(&world.pool, twice).await, 0);
+    let shared = "SELECT count(*) FROM (SELECT partner_id, bank_reference FROM payouts
+                  WHERE partner_id IS NOT NULL AND bank_reference IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1) t";
+    assert_eq!(books::count(&world.pool, shared).await, 0);
+}
