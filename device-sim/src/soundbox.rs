@@ -198,8 +198,8 @@ impl Soundbox {
         UplinkMessage::Heartbeat(Heartbeat {
             device_id: self.identity.device_id,
             timestamp: self.stated_time(now),
-            firmware_version: self.identity.firmware_version.clone(),
-            state: if self.is_busy() { "speaking" } else { "idle" }.to_owned(),
+            firmware_version: Some(self.identity.firmware_version.clone()),
+            state: Some(if self.is_busy() { "speaking" } else { "idle" }.to_owned()),
             network_strength: Some(self.identity.vitals.network_strength),
             battery_level: Some(self.identity.vitals.battery_level),
             extras,

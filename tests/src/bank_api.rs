@@ -56,6 +56,8 @@ struct Inner {
     heard: Mutex<Vec<(String, Value)>>,
     /// What its codes ask for besides the amount: tags 55 to 57, as they stand in a code.
     tip: Mutex<String>,
+    /// What its answers have otherwise than usual: fields by the last part of the path, null for one that is left out.
+    odd: Mutex<HashMap<String, Value>>,
     /// `latestTransactionStatus` by transaction.
     statuses: Mutex<HashMap<String, String>>,
 }
@@ -78,6 +80,7 @@ impl BankApi {
             mood: watch::channel(Mood::Good).0,
             heard: Mutex::default(),
             tip: Mutex::default(),
+            odd: Mutex::default(),
             statuses: Mutex::default(),
         });
         let router = Router::new()
@@ -117,6 +120,12 @@ impl BankApi {
     /// Its codes ask for a tip from now on: tags 55 to 57, as they stand in a code (`550202560350` and `0`).
     pub fn asks_for_tip(&self, tags: &str) {
         tags.clone_into(&mut self.inner.tip.lock().unwrap());
+    }
+
+    /// It answers what ends so with these fields from now on; those that are null are left out.
+    pub fn answers(&self, path: &str, fields: Value) {
+        let mut odd = self.inner.odd.lock().unwrap();
+        odd.insert(path.to_owned(), fields);
     }
 
     /// What it says of a payment when it is asked.
@@ -165,6 +174,21 @@ pub async fn till(world: &World) -> wire::TerminalId {
 
 type Reply = (StatusCode, axum::Json<Value>);
 
+/// The reply as the test wants it.
+fn otherwise(bank: &Inner, path: &str, mut reply: Reply) -> Reply {
+    if let Some(Value::Object(fields)) = bank.odd.lock().unwrap().get(path) {
+        let body = reply.1.0.as_object_mut().unwrap();
+        for (name, value) in fields {
+            if value.is_null() {
+                body.remove(name);
+            } else {
+                body.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    reply
+}
+
 fn reply(code: &str, more: Value) -> Reply {
     let mut body = json!({ "responseCode": code, "responseMessage": "as it is" });
     let fields = more.as_object().unwrap().clone();
@@ -200,7 +224,7 @@ async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
         return reply("4017300", json!({}));
     }
     let token = json!({ "accessToken": "the-token", "tokenType": "Bearer", "expiresIn": "900" });
-    reply("2007300", token)
+    otherwise(&bank, "b2b", reply("2007300", token))
 }
 
 /// What a request says, if it is signed as it must be.
@@ -271,7 +295,7 @@ async fn generate(
         "partnerReferenceNo": body["partnerReferenceNo"],
         "qrContent": code,
     });
-    reply("2004700", code)
+    otherwise(&bank, "generate", reply("2004700", code))
 }
 
 /// A code with these tags behind its amount, and a CRC of its own.
@@ -299,7 +323,8 @@ async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, bod
         "latestTransactionStatus": status,
         "amount": { "value": "50000.00", "currency": "IDR" },
     });
-    reply("2005100", known)
+    drop(statuses);
+    otherwise(&bank, "query", reply("2005100", known))
 }
 
 async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
@@ -309,7 +334,7 @@ async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body
         "77"
     };
     match believe(&bank, &uri, &headers, &body) {
-        Some(_) => reply(&format!("200{service}00"), json!({})),
+        Some(_) => otherwise(&bank, "done", reply(&format!("200{service}00"), json!({}))),
         None => reply(&format!("401{service}00"), json!({})),
     }
 }

@@ -231,8 +231,8 @@ impl Soundbox {
         let beat = Heartbeat {
             device_id: self.credentials.device_id,
             timestamp: timestamp.map(str::to_owned),
-            firmware_version: "1.0.3".to_owned(),
-            state: "idle".to_owned(),
+            firmware_version: Some("1.0.3".to_owned()),
+            state: Some("idle".to_owned()),
             network_strength: Some(78),
             battery_level: Some(92),
             extras: wire::message::Extras::default(),

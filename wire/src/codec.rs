@@ -1,7 +1,8 @@
 //! The two encodings of a message, told apart by the first byte.
 //!
 //! `{` opens a JSON object; as MessagePack it would be the integer 123, and a message is always a map, so the two can
-//! never be confused. MessagePack maps carry field names (rmp-serde's "named" form), never positions: a field can be
+//! never be confused. What JSON allows before it (blanks, line ends) or editors put there (a byte order mark) is skipped;
+//! none of it begins a MessagePack map either. MessagePack maps carry field names (rmp-serde's "named" form), never positions: a field can be
 //! added without a version. Length and depth are bounded before and while anything is read.
 
 use std::io::Cursor;
@@ -14,8 +15,27 @@ use crate::message::FieldError;
 /// The longest message or envelope, in bytes.
 pub const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
-/// How deep a MessagePack message may be nested (serde_json has a limit of its own, 128).
-const DEPTH_MAX: usize = 64;
+/// How deep a MessagePack message may be nested (serde_json has a limit of its own, 128; what is skipped has none).
+const DEPTH_MAX: usize = 256;
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// JSON text without what senders put around it: a byte order mark and white space before it, and the NUL that ends a C
+/// string behind it.
+pub fn json_text(bytes: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let start = bytes
+        .iter()
+        .position(|byte| !blank(byte))
+        .unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(start, |last| last + 1);
+    &bytes[start..end.max(start)]
+}
 
 /// How a message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -37,7 +57,7 @@ impl Encoding {
         }
     }
 
-    /// Tells the encoding of a message by its first byte.
+    /// Tells the encoding of a message by its first byte, or by the first one of its JSON text.
     ///
     /// # Errors
     /// Neither a JSON object nor a MessagePack map, or longer than [`MESSAGE_LEN_MAX`].
@@ -46,9 +66,9 @@ impl Encoding {
             return Err(DecodeError::TooLong);
         }
         match bytes.first() {
-            Some(b'{') => Ok(Self::Json),
             // fixmap, map 16, map 32
             Some(0x80..=0x8f | 0xde | 0xdf) => Ok(Self::Msgpack),
+            _ if json_text(bytes).first() == Some(&b'{') => Ok(Self::Json),
             _ => Err(DecodeError::NotAMessage),
         }
     }
@@ -155,7 +175,10 @@ pub(crate) fn decode<T: DeserializeOwned>(
         return Err(DecodeError::NotAMessage);
     }
     match encoding {
-        Encoding::Json => Ok(serde_json::from_slice(bytes)?),
+        // Text in another character set is somewhere in a text: it costs those letters, not the message.
+        Encoding::Json => Ok(serde_json::from_str(&String::from_utf8_lossy(json_text(
+            bytes,
+        )))?),
         Encoding::Msgpack => {
             let mut deserializer = rmp_serde::Deserializer::new(Cursor::new(bytes));
             deserializer.set_max_depth(DEPTH_MAX);

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod envelope;
 pub mod ids;
+pub mod lenient;
 pub mod message;
 pub mod rupiah;
 pub mod speech;

@@ -1,8 +1,12 @@
 //! The golden vectors: bytes that `wire` did not make, and must read and write exactly so.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use wire::lenient::CUT_MARK;
 use wire::message::{
     AckStatus, Command, CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus, ConfigPush,
     Currency, DynamicQrRequest, DynamicQrResponse, ErrorBody, Extras, Heartbeat, OnlineState,
@@ -108,8 +112,8 @@ fn heartbeat() {
         &UplinkMessage::Heartbeat(Heartbeat {
             device_id: device(),
             timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
-            firmware_version: "1.0.3".to_owned(),
-            state: "idle".to_owned(),
+            firmware_version: Some("1.0.3".to_owned()),
+            state: Some("idle".to_owned()),
             network_strength: Some(78),
             battery_level: Some(92),
             extras,
@@ -329,4 +333,50 @@ fn every_channel_has_a_vector() {
             );
         }
     }
+}
+
+/// The block of the device protocol's document that is fenced as `name`.
+fn example(name: &str) -> &'static str {
+    let document = include_str!("../../docs/device-protocol.md");
+    let (_, block) = document.split_once(&format!("```{name}\n")).unwrap();
+    block.split_once("\n```").unwrap().0
+}
+
+#[test]
+fn the_worked_example_of_the_device_protocol_is_a_golden_vector() {
+    let (body, _) = golden!("body_time");
+    let (envelope, _) = golden!("envelope_time");
+    assert_eq!(example("json envelope"), envelope.trim_end());
+    assert_eq!(example("json body"), body.trim_end());
+    assert_eq!(example("text public-key"), PUBLIC_KEY);
+    // Step by step, as the document says, with nothing of `wire`.
+    let read: serde_json::Value = serde_json::from_str(envelope).unwrap();
+    let text = |field: &str| read[field].as_str().unwrap();
+    let signed = format!(
+        "soundbox/1\n{}\n{}\n{}",
+        text("message_type"),
+        text("device_id"),
+        text("body")
+    );
+    assert_eq!(example("text signed"), signed);
+    let document = include_str!("../../docs/device-protocol.md");
+    assert!(document.contains(&format!("these {} bytes", signed.len())));
+    let signature = hex::decode(example("text signature")).unwrap();
+    let key = STANDARD.decode(PUBLIC_KEY).unwrap();
+    UnparsedPublicKey::new(&ED25519, &key)
+        .verify(signed.as_bytes(), &signature)
+        .unwrap();
+    assert_eq!(STANDARD.encode(signature), text("signature"));
+}
+
+#[test]
+fn the_device_protocol_names_every_topic_and_message() {
+    let document = include_str!("../../docs/device-protocol.md");
+    for channel in Channel::ALL {
+        let topic = format!("`devices/{{id}}/{}`", channel.path());
+        assert!(document.contains(&topic), "{topic}");
+        let message_type = format!("`{}`", channel.message_type());
+        assert!(document.contains(&message_type), "{message_type}");
+    }
+    assert!(document.contains(CUT_MARK));
 }

@@ -23,8 +23,8 @@ pub(super) enum DeviceCommand {
 
 #[derive(Args)]
 pub(super) struct ImportArgs {
-    /// With the header serial_number,model,capabilities,communication_mode,tags; words within a cell are separated by
-    /// semicolons.
+    /// With the header serial_number,model,capabilities,communication_mode,tags, separated by commas, semicolons or tabs as
+    /// a spreadsheet saves it; words within a cell are separated by semicolons, commas or blanks.
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(super) async fn run(command: &DeviceCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", file.display());
     let size = std::fs::metadata(file).with_context(cannot)?.len();
     ensure!(
@@ -54,10 +54,10 @@ fn read(file: &Path) -> anyhow::Result<String> {
         "{} has more than {FILE_BYTES_MAX} bytes",
         file.display()
     );
-    std::fs::read_to_string(file).with_context(cannot)
+    std::fs::read(file).with_context(cannot)
 }
 
-async fn import(context: &Context, file: &str) -> anyhow::Result<Import> {
+async fn import(context: &Context, file: &[u8]) -> anyhow::Result<Import> {
     let mut unit = context.begin(Actor::system()).await?;
     let imported = import::import(&mut unit, file, ROWS_MAX)
         .await

@@ -15,9 +15,9 @@ use super::operation::{Describe, Operation};
 
 const CSV: &str = "text/csv";
 
-/// A body that is a CSV file.
+/// A body that is a CSV file, as its bytes: spreadsheets write it in several character sets.
 #[derive(Debug)]
-pub struct Csv(pub String);
+pub struct Csv(pub Vec<u8>);
 
 impl FromBody for Csv {
     fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
@@ -31,9 +31,7 @@ impl FromBody for Csv {
                 "the Content-Type must be text/csv",
             ));
         }
-        String::from_utf8(body.to_vec())
-            .map(Self)
-            .map_err(|_| ApiError::new(ErrorCode::MalformedRequest, "the file is not UTF-8"))
+        Ok(Self(body.to_vec()))
     }
 }
 
@@ -157,8 +155,8 @@ mod tests {
                 .map(|csv| csv.0)
                 .map_err(|error| error.code())
         };
-        assert_eq!(of("text/csv"), Ok("a,b\n".to_owned()));
-        assert_eq!(of("Text/CSV; charset=utf-8"), Ok("a,b\n".to_owned()));
+        assert_eq!(of("text/csv"), Ok(b"a,b\n".to_vec()));
+        assert_eq!(of("Text/CSV; charset=utf-8"), Ok(b"a,b\n".to_vec()));
         assert_eq!(of("application/json"), Err(ErrorCode::UnsupportedMediaType));
     }
 }

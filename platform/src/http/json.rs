@@ -174,6 +174,7 @@ fn is_built_upon_json(essence: &str) -> bool {
 
 /// Takes a body apart.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = wire::codec::json_text(body);
     let malformed = || ApiError::new(ErrorCode::MalformedRequest, "the body is not valid JSON");
     // What is no JSON at all is that first, whatever else is wrong with its beginning.
     let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
@@ -187,7 +188,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|_| malformed())?;
     // serde would fill a struct from an array, in the order of its fields.
-    if body.trim_ascii_start().first() == Some(&b'[') {
+    if body.first() == Some(&b'[') {
         return Err(ApiError::field("", "expected an object"));
     }
     Ok(value)
@@ -354,6 +355,16 @@ mod tests {
             parse::<Strict>(b"{\"name\": \"\xff\"}").unwrap_err().code(),
             ErrorCode::MalformedRequest
         );
+    }
+
+    #[test]
+    fn what_senders_put_around_json_is_skipped() {
+        for body in [
+            &b"\xef\xbb\xbf{\"name\": \"x\"}"[..],
+            b"\r\n {\"name\": \"x\"}\0",
+        ] {
+            assert_eq!(parse::<Strict>(body).unwrap().name, "x");
+        }
     }
 
     #[test]

@@ -7,11 +7,9 @@ use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use wire::ids::DeviceId;
-use wire::message::FieldError;
 
 use super::auth::DeviceCaller;
 use super::error::ApiError;
-use crate::service::Error;
 
 /// A message, and the box that it says it is from.
 #[derive(Debug, Deserialize)]
@@ -45,19 +43,14 @@ impl<T: ToSchema> ToSchema for Own<T> {
 }
 
 impl<T> Own<T> {
-    /// The message, if it is `device`'s and keeps its limits.
+    /// The message, if it is `device`'s.
     ///
     /// # Errors
-    /// FORBIDDEN for another box's; a field that breaks its limit.
-    pub(super) fn of(
-        self,
-        device: &DeviceCaller,
-        validate: impl Fn(&T) -> Result<(), FieldError>,
-    ) -> Result<T, ApiError> {
+    /// FORBIDDEN for another box's.
+    pub(super) fn of(self, device: &DeviceCaller) -> Result<T, ApiError> {
         if let Some(named) = self.device_id {
             device.must_be(named)?;
         }
-        validate(&self.message).map_err(|error| Error::field(error.field, error.problem))?;
         Ok(self.message)
     }
 }

@@ -22,9 +22,9 @@ use domain::payout::PayoutOutcome;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::ids::PayoutId;
+use wire::lenient;
 
 use crate::clock::Clock;
 use crate::service::money::payout_partner::{Answer, Instruction, NoAnswer, PayoutPartner};
@@ -56,16 +56,6 @@ pub struct Bank {
     query_url: Url,
     secret: PartnerSecret,
     clock: Clock,
-}
-
-/// What it answers; whatever else it says is left alone.
-#[derive(Deserialize)]
-struct Body {
-    status: String,
-    #[serde(default)]
-    bank_reference: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
 }
 
 impl Bank {
@@ -188,7 +178,8 @@ fn is_about_payout(answer: &[u8]) -> bool {
         .is_ok_and(|answer| answer["code"].as_str() == Some("PAYOUT_NOT_FOUND"))
 }
 
-/// What an answer says. A refusal counts as one only when it says that the payout has failed.
+/// What an answer says, by its status and, when it was paid, the bank's reference; whatever else it says is read
+/// leniently or left alone. A refusal counts as one only when it says that the payout has failed.
 fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
     let unclear = || {
         NoAnswer(format!(
@@ -198,18 +189,18 @@ fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
     if status.is_server_error() {
         return Err(unclear());
     }
-    let body: Body = serde_json::from_slice(answer).map_err(|_| unclear())?;
-    let bounded =
-        |text: Option<String>| text.filter(|text| !text.is_empty() && text.len() <= TEXT_LEN_MAX);
-    let bank_reference = bounded(body.bank_reference);
-    if body.status == "processing" {
+    let body: Value = serde_json::from_slice(answer).map_err(|_| unclear())?;
+    let stated = |field: &str| body.get(field).and_then(lenient::text);
+    let bank_reference = stated("bank_reference").filter(|name| name.len() <= TEXT_LEN_MAX);
+    let said = stated("status").ok_or_else(unclear)?;
+    if said == "processing" {
         return if status.is_success() {
             Ok(Answer::Processing)
         } else {
             Err(unclear())
         };
     }
-    let outcome: PayoutOutcome = body.status.parse().map_err(|_| unclear())?;
+    let outcome: PayoutOutcome = said.parse().map_err(|_| unclear())?;
     let says_nothing = match outcome {
         PayoutOutcome::Paid => bank_reference.is_none() || !status.is_success(),
         PayoutOutcome::Returned => !status.is_success(),
@@ -221,7 +212,7 @@ fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
     Ok(Answer::Outcome {
         outcome,
         bank_reference,
-        reason: bounded(body.reason),
+        reason: stated("reason").map(|reason| lenient::cut(&reason, TEXT_LEN_MAX)),
     })
 }
 
@@ -263,12 +254,31 @@ mod tests {
                 Some("no such account")
             ))
         );
+        assert_eq!(
+            said(
+                200,
+                r#"{"status":" paid ","bank_reference":20201029,"reason":["ok"]}"#
+            ),
+            Ok(outcome(PayoutOutcome::Paid, Some("20201029"), None))
+        );
+        let long = format!(r#"{{"status":"failed","reason":"{}"}}"#, "x".repeat(500));
+        let Ok(Answer::Outcome {
+            reason: Some(reason),
+            ..
+        }) = said(422, &long)
+        else {
+            panic!("a long reason is no reason to ask again")
+        };
+        assert!(reason.len() == TEXT_LEN_MAX && reason.ends_with(lenient::CUT_MARK));
         for (status, body) in [
             (500, r#"{"status":"failed"}"#),
             (200, r#"{"status":"paid"}"#),
             (409, r#"{"status":"paid","bank_reference":"B1"}"#),
             (409, r#"{"status":"processing"}"#),
             (200, r#"{"status":"lost"}"#),
+            (200, r#"{"status":["paid"],"bank_reference":"B1"}"#),
+            (200, r#"{"bank_reference":"B1"}"#),
+            (200, "[]"),
             (200, ""),
             (404, "<html>"),
             (401, r#"{"code":"INVALID_SIGNATURE"}"#),

@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::snap::answer::{Answer, Service};
+use domain::snap::answer::Service;
 use domain::snap::money::Money;
 use domain::snap::order::{
-    CLIENT_CREDENTIALS, CancelRequest, GenerateAnswer, GenerateRequest, QueryRequest,
-    RefundRequest, TokenAnswer, TokenRequest,
+    CLIENT_CREDENTIALS, CancelRequest, GenerateRequest, GrantedToken, IssuedCode, QueryRequest,
+    RefundRequest, TokenRequest,
 };
 use domain::snap::signature::{
     CLIENT_KEY_HEADER, ClientSecret, EXTERNAL_ID_HEADER, PrivateKey, SIGNATURE_HEADER, Signed,
     TIMESTAMP_HEADER, sign_token_request,
 };
-use domain::snap::{TOKEN_LIFETIME_S, timestamp};
+use domain::snap::timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Url};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use wire::lenient;
 
 use super::breaker::Breaker;
 use crate::clock::Clock;
@@ -30,6 +32,9 @@ use crate::service::payment::qr_partner::{Issued, Named, Order, PartnerError, Qr
 const TOKEN_PATH: &str = "/v1.0/access-token/b2b";
 /// The longest answer that is read, bytes.
 const ANSWER_LEN_MAX: usize = 64 * 1024;
+/// How much of a refusal's code and words is kept, bytes.
+const CODE_LEN_MAX: usize = 32;
+const WORDS_LEN_MAX: usize = 200;
 /// The pause after the first failure; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// A token is renewed this long before it is over.
@@ -72,6 +77,12 @@ struct Token {
     good_until: DateTime<Utc>,
 }
 
+/// An answer that says that what was asked for is done.
+struct Done {
+    bytes: Vec<u8>,
+    fields: Value,
+}
+
 /// How one attempt ended without an answer that is of use.
 enum Failure {
     /// Nothing came, or a fault of the partner's: to be tried again.
@@ -112,7 +123,7 @@ impl SnapClient {
         path: &str,
         body: &impl Serialize,
         attempts_max: u32,
-    ) -> Result<Vec<u8>, PartnerError> {
+    ) -> Result<Done, PartnerError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| PartnerError::Unreadable(error.to_string()))?;
         let mut pause = PAUSE_FIRST;
@@ -122,7 +133,7 @@ impl SnapClient {
             if !self.breaker.admits(Instant::now()) {
                 return Err(PartnerError::Away("it is left alone for a while".into()));
             }
-            let problem = match self.attempt(path, &body).await {
+            let problem = match self.attempt(service, path, &body).await {
                 Ok(answer) => {
                     self.breaker.succeeded();
                     return Ok(answer);
@@ -157,7 +168,7 @@ impl SnapClient {
         }
     }
 
-    async fn attempt(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn attempt(&self, service: Service, path: &str, body: &[u8]) -> Result<Done, Failure> {
         let token = self.token().await?;
         let url = self.url(path)?;
         let now = timestamp(self.clock.now());
@@ -181,7 +192,7 @@ impl SnapClient {
             .header(EXTERNAL_ID_HEADER, self.external_id())
             .header("channel-id", &self.settings.channel_id)
             .body(body.to_vec());
-        send(request).await
+        send(service, request).await
     }
 
     /// The token in hand, or a new one. One request at a time asks for it.
@@ -206,18 +217,15 @@ impl SnapClient {
             )
             .header(TIMESTAMP_HEADER, time)
             .json(&grant);
-        let answer = send(request).await?;
-        let answer: TokenAnswer = serde_json::from_slice(&answer)
-            .map_err(|_| Failure::Refused(PartnerError::Unreadable("its token".into())))?;
-        let lifetime = answer
-            .expires_in
-            .parse()
-            .unwrap_or(i64::from(TOKEN_LIFETIME_S));
+        let answer = send(Service::AccessToken, request).await?;
+        let granted = GrantedToken::read(&answer.fields).ok_or_else(|| {
+            Failure::Refused(PartnerError::Unreadable("it gave no accessToken".into()))
+        })?;
         *held = Some(Token {
-            text: answer.access_token.clone(),
-            good_until: now + TimeDelta::seconds(lifetime.clamp(0, 86_400)) - TOKEN_SPARE,
+            text: granted.access_token.clone(),
+            good_until: now + TimeDelta::seconds(granted.lifetime_s) - TOKEN_SPARE,
         });
-        Ok(answer.access_token)
+        Ok(granted.access_token)
     }
 
     /// The partner's URL may have a path of its own, which is signed too.
@@ -235,8 +243,9 @@ impl SnapClient {
     }
 }
 
-/// Sends a request; an answer of the 2xx kind whose code says so too is one.
-async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+/// Sends a request; an answer of the 2xx kind whose code says so too is one. Some partners leave the code out: then the
+/// HTTP status and what was asked for say enough, except where money goes back or a code is withdrawn.
+async fn send(service: Service, request: reqwest::RequestBuilder) -> Result<Done, Failure> {
     let away = |error: reqwest::Error| Failure::Away(error.without_url().to_string());
     let mut response = request.send().await.map_err(away)?;
     let status = response.status();
@@ -251,19 +260,33 @@ async fn send(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
     if status.is_server_error() {
         return Err(Failure::Away(format!("it answered {status}")));
     }
-    let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| {
-        Failure::Refused(PartnerError::Unreadable(format!("its answer ({status})")))
-    })?;
-    let code = answer.response_code.as_str();
-    if status.is_success() && code.starts_with('2') {
-        return Ok(bytes);
+    let fields = serde_json::from_slice(&bytes)
+        .ok()
+        .filter(Value::is_object)
+        .ok_or_else(|| {
+            Failure::Refused(PartnerError::Unreadable(format!("its answer ({status})")))
+        })?;
+    let stated = |field: &str| fields.get(field).and_then(lenient::text);
+    let code = stated("responseCode");
+    let says_done = match &code {
+        Some(code) => code.starts_with('2'),
+        None => !matches!(service, Service::Refund | Service::Cancel),
+    };
+    if status.is_success() && says_done {
+        return Ok(Done { bytes, fields });
     }
-    if status.as_u16() == 401 && code.ends_with("01") {
+    if status.as_u16() == 401 && code.as_ref().is_none_or(|code| code.ends_with("01")) {
         return Err(Failure::Token);
     }
     Err(Failure::Refused(PartnerError::Refused {
-        code: code.chars().take(16).collect(),
-        message: answer.response_message.chars().take(200).collect(),
+        code: lenient::cut(
+            &code.unwrap_or_else(|| status.as_u16().to_string()),
+            CODE_LEN_MAX,
+        ),
+        message: lenient::cut(
+            &stated("responseMessage").unwrap_or_default(),
+            WORDS_LEN_MAX,
+        ),
     }))
 }
 
@@ -284,12 +307,12 @@ impl QrPartner for SnapClient {
             };
             let path = "/v1.0/qr/qr-mpm-generate";
             let answer = self.ask(Service::Generate, path, &body, 1).await?;
-            let answer: GenerateAnswer = serde_json::from_slice(&answer)
-                .map_err(|_| PartnerError::Unreadable("its code".into()))?;
+            let code = IssuedCode::read(&answer.fields)
+                .ok_or_else(|| PartnerError::Unreadable("it gave no qrContent".into()))?;
             Ok(Issued {
-                qr_payload: answer.qr_content,
+                qr_payload: code.qr_content,
                 qr_reference: None,
-                reference_no: answer.reference_no,
+                reference_no: code.reference_no,
             })
         }
         .boxed()
@@ -306,6 +329,7 @@ impl QrPartner for SnapClient {
             let attempts = self.settings.attempts_max;
             self.ask(Service::Query, "/v1.0/qr/qr-mpm-query", &body, attempts)
                 .await
+                .map(|answer| answer.bytes)
         }
         .boxed()
     }

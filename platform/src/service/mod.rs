@@ -9,6 +9,7 @@ pub mod availability;
 pub mod batch;
 pub mod code;
 pub mod context;
+pub mod csv_file;
 pub mod error;
 mod failed_item;
 pub mod fleet;

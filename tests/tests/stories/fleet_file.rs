@@ -71,6 +71,65 @@ async fn a_delivery_is_registered_from_a_file() {
 }
 
 #[tokio::test]
+async fn a_spreadsheets_file_registers_the_same_boxes() {
+    let world = World::new().await;
+    let ops = world.staff(Role::Ops).await;
+    let files: [(&str, &[u8]); 7] = [
+        ("semicolons", b"serial_number;model;capabilities\r\n#-1;SB-1;\"speaker;display\"\r\n#-2;SB-1;speaker\r\n"),
+        ("sep", b"sep=;\r\nserial_number;model;capabilities\r\n#-1;SB-1;speaker display\r\n#-2;SB-1;speaker\r\n;;\r\n"),
+        ("tabs", b"Serial Number\tModel\tCapabilities\n#-1\tSB-1\tSpeaker,Display\n#-2\tSB-1\tspeaker"),
+        ("mark", b"\xef\xbb\xbfserial_number,model,capabilities\n#-1,SB-1,speaker;display\n#-2,SB-1,speaker\n"),
+        ("blank rows", b"serial_number,model,capabilities,,\n,,,,\n#-1,SB-1,speaker;display,,\n\n,,,,\n#-2,SB-1,speaker\n,,,,\n"),
+        ("quotes", b"\"serial_number\",\"MODEL\",\"capabilities\"\r\n\"#-1\",\"SB-1\",\"speaker;display\"\r\n #-2 , SB-1 , speaker \r\n"),
+        ("windows", b"serial_number;model;capabilities;communication_mode;tags\r\n#-1;Caf\xe9;speaker|display;MQTT;\r\n#-2;SB-1;speaker;;\r\n"),
+    ];
+    for (number, (name, file)) in (1..).zip(files) {
+        // Each file has boxes of its own.
+        let own = |byte: &u8| if *byte == b'#' { b'A' + number } else { *byte };
+        let file: Vec<u8> = file.iter().map(own).collect();
+        let headers = [("content-type", "text/csv"), ("idempotency-key", name)];
+        let import = ops
+            .call(
+                reqwest::Method::POST,
+                "/admin/devices/import",
+                &headers,
+                Some(file),
+            )
+            .await;
+        assert_eq!(import.status, 201, "{name}: {import}");
+        let import = import.data();
+        assert_eq!(import["imported"], 2, "{name}");
+        let first = format!("/admin/devices/{}", text(&import["devices"][0], "id"));
+        let first = world.admin().get(&first).await.expect(200).data();
+        assert_eq!(
+            first["capabilities"],
+            json!(["speaker", "display"]),
+            "{name}"
+        );
+    }
+    let boxes = "SELECT count(*) FROM devices";
+    assert_eq!(books::count(&world.pool, boxes).await, 14);
+    let accented = "SELECT count(*) FROM devices WHERE model = 'Café'";
+    assert_eq!(books::count(&world.pool, accented).await, 1);
+    // What cannot be read says so, and registers nothing.
+    for file in [
+        &b"\xff\xfes\0e\0r\0"[..],
+        b"serial_number,model,capabilities\nX-1,SB-1,speaker,,too much\n",
+    ] {
+        let headers = [("content-type", "text/csv")];
+        ops.call(
+            reqwest::Method::POST,
+            "/admin/devices/import",
+            &headers,
+            Some(file.to_vec()),
+        )
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    }
+    assert_eq!(books::count(&world.pool, boxes).await, 14);
+}
+
+#[tokio::test]
 async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     let world = World::new().await;
     let admin = world.admin();

@@ -40,6 +40,7 @@ mod money_interleaving;
 mod money_jobs;
 mod observer;
 mod outage;
+mod odd_uplink;
 mod partner_api;
 mod partner_message;
 mod patch;

@@ -324,3 +324,73 @@ async fn a_cancelled_code_is_withdrawn_and_money_that_comes_all_the_same_is_not_
     );
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
 }
+
+#[tokio::test]
+async fn of_a_token_and_a_code_nothing_else_is_needed() {
+    for (path, fields) in [
+        ("b2b", json!({ "expiresIn": 900 })),
+        ("b2b", json!({ "expiresIn": null })),
+        ("b2b", json!({ "expiresIn": "soon", "tokenType": null })),
+        (
+            "b2b",
+            json!({ "responseCode": null, "responseMessage": null, "tokenType": null }),
+        ),
+        (
+            "b2b",
+            json!({ "responseCode": 2_007_300, "responseMessage": ["ok"], "additionalInfo": [] }),
+        ),
+        ("generate", json!({ "referenceNo": 2_020_102_977 })),
+        (
+            "generate",
+            json!({ "referenceNo": null, "responseCode": null, "responseMessage": null }),
+        ),
+        (
+            "generate",
+            json!({ "referenceNo": {}, "partnerReferenceNo": 1, "additionalInfo": "none" }),
+        ),
+    ] {
+        let (world, bank, api, credentials) = open().await;
+        api.answers(path, fields.clone());
+        let mut soundbox = Soundbox::switch_on(&world, credentials).await;
+        let shown = soundbox
+            .credentials
+            .ask_qr(&world, "key-1", &wanted("r1"))
+            .await;
+        assert_eq!(shown.status, 201, "{path} {fields}: {shown}");
+        let id = id_of(&shown);
+        let paid = notification(id, 50_000, &reference(), "00");
+        assert_eq!(bank.tell(&paid).await, "2005200");
+        assert_eq!(soundbox.play().await.transaction_id, id, "{path} {fields}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_or_a_code_or_a_word_about_money_nothing_is_done() {
+    for (path, fields) in [
+        ("b2b", json!({ "accessToken": null })),
+        ("b2b", json!({ "accessToken": "" })),
+        ("b2b", json!({ "responseCode": "4017300" })),
+        ("generate", json!({ "qrContent": null })),
+        ("generate", json!({ "qrContent": 7 })),
+        ("generate", json!({ "responseCode": "4044700" })),
+    ] {
+        let (world, _bank, api, credentials) = open().await;
+        api.answers(path, fields.clone());
+        let refused = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
+        refused.refused(409, "INVALID_STATE");
+    }
+    // That money went back is said, or it did not.
+    let (world, bank, api, credentials) = open().await;
+    let id = id_of(&credentials.ask_qr(&world, "key-1", &wanted("r1")).await);
+    let paid = notification(id, 50_000, &reference(), "00");
+    assert_eq!(bank.tell(&paid).await, "2005200");
+    api.answers("done", json!({ "responseCode": null }));
+    let finance = world.staff(domain::role::Role::Finance).await;
+    let path = format!("/admin/transactions/{id}/refund");
+    let why = json!({ "reason": "the wrong coffee" });
+    finance
+        .post(&path, &why)
+        .await
+        .refused(409, "INVALID_STATE");
+    assert_eq!(state(&world, id).await.0, "paid");
+}

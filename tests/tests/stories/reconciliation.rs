@@ -143,3 +143,77 @@ async fn an_acquirers_file_is_held_against_ours() {
         .await
         .refused(422, "VALIDATION_FAILED");
 }
+
+#[tokio::test]
+async fn a_spreadsheets_file_says_the_same() {
+    let world = World::with(|config| {
+        let format = FileFormat {
+            reference_column: "No Referensi".into(),
+            amount_column: "jumlah".into(),
+            delimiter: ",".into(),
+            decimal_comma: true,
+        };
+        config
+            .reconciliation
+            .formats
+            .insert(OURS.to_owned(), format);
+    })
+    .await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let id = till.qr(&world, 50_000).await.transaction_id;
+    let own = reference();
+    let paid = success(id, 50_000, &own, world.clock.now());
+    let _ = world.acquirer().tell(&paid).await.expect(200);
+    let finance = world.staff(Role::Finance).await;
+    let path = format!(
+        "/admin/reconciliations?partner_id={OURS}&from=2020-01-01T00:00:00Z&to=2099-01-01T00:00:00Z"
+    );
+    let send = async |file: Vec<u8>| {
+        let headers = [("content-type", "text/csv")];
+        finance
+            .call(Method::POST, &path, &headers, Some(file))
+            .await
+    };
+    for file in [
+        format!("No Referensi,Jumlah\n{own},50.000\n"),
+        format!("no_referensi;JUMLAH\r\n{own};50.000,00\r\n"),
+        format!("sep=;\r\nNo Referensi;Jumlah;\r\n{own};Rp50.000,00;\r\n;;\r\n"),
+        format!("\u{feff}No Referensi\tJumlah\t\n\n\t\t\n{own}\t50000\t\n\t\t\n"),
+        format!("\"NO REFERENSI\",\"jumlah\",,\r\n\"{own}\",\"50.000,00\",,\r\n,,,\r\n"),
+        format!("sep=;\nKet;No Referensi;Jumlah\nCafé; {own} ; 50000 \n"),
+    ] {
+        let done = send(file.clone().into_bytes()).await;
+        assert_eq!(done.status, 201, "{file}: {done}");
+        let counts = ["matched", "amount_differs", "theirs_only", "ours_only"]
+            .map(|class| done.data()[class].as_i64().unwrap());
+        assert_eq!(counts, [1, 0, 0, 0], "{file}");
+    }
+    let latin = [
+        b"Ket;No Referensi;Jumlah\nCaf\xe9;",
+        own.as_bytes(),
+        b";50000\n",
+    ]
+    .concat();
+    assert_eq!(send(latin).await.expect(201).data()["matched"], 1);
+    // A row that was cut off, a cell without a column, and an amount that is none: named by their line.
+    for (file, line) in [
+        (format!("No Referensi;Jumlah;Ket\n{own};50"), "line 2"),
+        (
+            format!("\n\nNo Referensi;Jumlah\n\n{own};50000;7\n"),
+            "line 5",
+        ),
+        (
+            format!("sep=;\nNo Referensi;Jumlah\n{own};50.00.0\n"),
+            "line 3",
+        ),
+    ] {
+        let refused = send(file.into_bytes()).await;
+        refused.refused(422, "VALIDATION_FAILED");
+        assert_eq!(
+            refused.json()["details"]["fields"][0]["field"],
+            line,
+            "{refused}"
+        );
+    }
+}

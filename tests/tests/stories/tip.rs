@@ -8,7 +8,7 @@ use tests::bank_api::{BankApi, till};
 use tests::books::{self, Books, settle};
 use tests::shop::text;
 use tests::snap::{self, Bank, notification};
-use tests::{Credentials, Soundbox, World};
+use tests::{Soundbox, World};
 use wire::{Rupiah, TransactionId};
 
 use crate::view::transaction;

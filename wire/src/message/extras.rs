@@ -130,6 +130,10 @@ impl Extras {
         }
     }
 
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// All of them as one JSON object.
     pub fn to_value(&self) -> Value {
         self.0

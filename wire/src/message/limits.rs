@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::lenient::{VALUE_DEPTH_MAX, VALUE_LEN_MAX};
 use crate::text::TextLimit;
 
 /// A field that breaks its limit.
@@ -13,12 +14,6 @@ pub struct FieldError {
     /// What is wrong with it.
     pub problem: String,
 }
-
-/// The longest JSON text of a structured value in a message (`result_payload`, `payload`, `config`).
-const VALUE_LEN_MAX: usize = 16 * 1024;
-
-/// How deep such a value may be nested.
-const VALUE_DEPTH_MAX: usize = 16;
 
 fn err(field: &'static str, problem: impl Into<String>) -> Result<(), FieldError> {
     Err(FieldError {

@@ -1,12 +1,19 @@
 //! What a box says.
+//!
+//! What decides (`device_id`, `command_id`, `event_id`, `version`, `status`, `state`, `request_id`, `nonce`) must be right.
+//! The rest describes, and is read by [`crate::lenient`]: it never costs the message.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::extras::Extras;
+use super::extras::{Extra, Extras};
 use super::limits::{self, FieldError};
 use crate::codec::{self, DecodeError, EncodeError, Encoding};
 use crate::ids::{CommandId, DeviceId, EventId, TerminalId};
+use crate::lenient;
 use crate::rupiah::Rupiah;
 use crate::time;
 use crate::topic::{Channel, Direction};
@@ -26,29 +33,30 @@ const NONCE_LEN_MAX: usize = 64;
 /// The longest id that a box gives its own request, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 64;
 
+/// The longest name of a currency, in bytes.
+const CURRENCY_LEN_MAX: usize = 8;
+
 /// A sign of life.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "message_type", rename = "heartbeat")]
 pub struct Heartbeat {
     /// The box that speaks; it must be the one of the topic.
     pub device_id: DeviceId,
     /// The box's own time, as it stated it: data, never a reason to refuse.
-    #[serde(
-        default,
-        deserialize_with = "time::lenient::deserialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The firmware that runs.
-    pub firmware_version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_version: Option<String>,
     /// What it does, in its own words: `idle`, `playing`, …
-    pub state: String,
-    /// 0–100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// 0–100. What is stated and is no such number is kept among the extras instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub network_strength: Option<u8>,
-    /// 0–100; a box on mains has none.
+    /// 0–100; a box on mains has none. What is stated and is no such number is kept among the extras instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub battery_level: Option<u8>,
@@ -64,15 +72,103 @@ impl Heartbeat {
     /// # Errors
     /// The first field that breaks one.
     pub fn validate(&self) -> Result<(), FieldError> {
-        limits::name(
+        limits::optional_text(
             "firmware_version",
-            &self.firmware_version,
+            self.firmware_version.as_deref(),
             FIRMWARE_VERSION_LEN_MAX,
         )?;
-        limits::name("state", &self.state, STATE_LEN_MAX)?;
+        limits::optional_text("state", self.state.as_deref(), STATE_LEN_MAX)?;
         limits::percent("network_strength", self.network_strength)?;
         limits::percent("battery_level", self.battery_level)
     }
+}
+
+impl Heartbeat {
+    /// The fields that are numbers from 0 to 100.
+    pub const PERCENTAGES: [&str; 2] = ["network_strength", "battery_level"];
+}
+
+impl<'de> Deserialize<'de> for Heartbeat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeartbeatVisitor;
+
+        impl<'de> Visitor<'de> for HeartbeatVisitor {
+            type Value = Heartbeat;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a heartbeat")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Heartbeat, A::Error> {
+                let mut device_id = None;
+                let mut beat = Heartbeat {
+                    // Replaced below: a beat without one is refused.
+                    device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
+                    timestamp: None,
+                    firmware_version: None,
+                    state: None,
+                    network_strength: None,
+                    battery_level: None,
+                    extras: Extras::default(),
+                };
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "device_id" => device_id = Some(map.next_value()?),
+                        "timestamp" => beat.timestamp = map.next_value::<Timestamp>()?.0,
+                        "firmware_version" => {
+                            beat.firmware_version =
+                                map.next_value::<Short<FIRMWARE_VERSION_LEN_MAX>>()?.0;
+                        }
+                        "state" => beat.state = map.next_value::<Short<STATE_LEN_MAX>>()?.0,
+                        "network_strength" => {
+                            let Stated(value) = map.next_value()?;
+                            beat.network_strength = percent(&mut beat.extras, &name, value);
+                        }
+                        "battery_level" => {
+                            let Stated(value) = map.next_value()?;
+                            beat.battery_level = percent(&mut beat.extras, &name, value);
+                        }
+                        _ => {
+                            if let Some(value) = map.next_value::<Extra>()?.into_value() {
+                                beat.extras.insert(&name, value);
+                            }
+                        }
+                    }
+                }
+                let device_id = device_id.ok_or_else(|| A::Error::missing_field("device_id"))?;
+                Ok(Heartbeat { device_id, ..beat })
+            }
+        }
+
+        deserializer.deserialize_map(HeartbeatVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct Timestamp(#[serde(deserialize_with = "time::lenient::deserialize")] Option<String>);
+
+#[derive(Deserialize)]
+struct Short<const MAX: usize>(
+    #[serde(deserialize_with = "lenient::short::<MAX, _>")] Option<String>,
+);
+
+#[derive(Deserialize)]
+struct Stated(#[serde(deserialize_with = "lenient::any")] Value);
+
+/// A number from 0 to 100, or none; what is stated and is no such number is kept as it is, among the extras.
+fn percent(extras: &mut Extras, name: &str, stated: Value) -> Option<u8> {
+    let percent = lenient::whole(&stated)
+        .and_then(|number| u8::try_from(number).ok())
+        .filter(|number| *number <= 100);
+    match stated {
+        // Of a field that is there twice, the last counts.
+        _ if percent.is_some() => extras.remove(name),
+        Value::Null => {}
+        Value::Array(_) | Value::Object(_) => extras.insert(name, "unreadable".into()),
+        Value::String(text) => extras.insert(name, lenient::cut(&text, STATE_LEN_MAX).into()),
+        simple => extras.insert(name, simple),
+    }
+    percent
 }
 
 /// Whether a box is there.
@@ -92,13 +188,25 @@ pub struct Status {
     /// Which of the two.
     pub state: OnlineState,
     /// The firmware that runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::short::<FIRMWARE_VERSION_LEN_MAX, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub firmware_version: Option<String>,
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::words::<REASON_LEN_MAX, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reason: Option<String>,
     /// Online only: returned in the answer, so that an old answer cannot set the box's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::optional_name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub nonce: Option<String>,
 }
 
@@ -126,16 +234,22 @@ impl Status {
 #[serde(tag = "message_type", rename = "dynamic_qr_request")]
 pub struct DynamicQrRequest {
     /// The box's own id of this request: repeating it repeats the answer.
+    #[serde(deserialize_with = "lenient::name")]
     pub request_id: String,
     /// The box that asks; it must be the one of the topic.
     pub device_id: DeviceId,
     /// Where the payment is to be made; the terminal that the box is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "terminal_id",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub terminal_id: Option<TerminalId>,
     /// `None` when what was sent is no amount of whole rupiah: the request can still be answered (INVALID_AMOUNT).
     #[serde(default, deserialize_with = "lenient_amount")]
     pub amount: Option<Rupiah>,
-    /// `IDR`.
+    /// `IDR`; empty when none is stated: the request can still be answered.
+    #[serde(default, deserialize_with = "currency")]
     pub currency: String,
     /// The box's own time, as it stated it.
     #[serde(
@@ -144,6 +258,16 @@ pub struct DynamicQrRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<String>,
+}
+
+fn terminal_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TerminalId>, D::Error> {
+    lenient::optional_name(deserializer)?
+        .map(|text| text.parse().map_err(D::Error::custom))
+        .transpose()
+}
+
+fn currency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(lenient::short::<CURRENCY_LEN_MAX, _>(deserializer)?.unwrap_or_default())
 }
 
 /// An amount, or `None` for any value that is not one.
@@ -159,7 +283,7 @@ impl DynamicQrRequest {
     /// The first field that breaks one.
     pub fn validate(&self) -> Result<(), FieldError> {
         limits::name("request_id", &self.request_id, REQUEST_ID_LEN_MAX)?;
-        limits::name("currency", &self.currency, 8)
+        limits::text("currency", &self.currency, CURRENCY_LEN_MAX)
     }
 }
 
@@ -216,7 +340,11 @@ pub struct PaymentAck {
     )]
     pub played_at: Option<String>,
     /// Why it was not: `interrupted`, `binding_mismatch`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::words::<REASON_LEN_MAX, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reason: Option<String>,
 }
 
@@ -266,10 +394,18 @@ pub struct CommandAck {
     /// What became of it.
     pub status: CommandAckStatus,
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::words::<REASON_LEN_MAX, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reason: Option<String>,
     /// What the command yielded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::value",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub result_payload: Option<Value>,
 }
 
@@ -313,11 +449,16 @@ impl ConfigAckStatus {
 #[serde(tag = "message_type", rename = "config_ack")]
 pub struct ConfigAck {
     /// Which version.
+    #[serde(deserialize_with = "lenient::number")]
     pub version: i64,
     /// What became of it.
     pub status: ConfigAckStatus,
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::words::<REASON_LEN_MAX, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reason: Option<String>,
 }
 

@@ -123,8 +123,6 @@ async fn acknowledge(
     Json(ack): Json<CommandAck>,
 ) -> Result<Data<Command>, ApiError> {
     device.must_be(ack.device_id)?;
-    ack.validate()
-        .map_err(|error| Error::field(error.field, error.problem))?;
     let known = command::acknowledge(&context, device.id, &ack).await?;
     envelope::ok(&known.ok_or(Error::NotFound(Noun::Command))?)
 }

@@ -118,7 +118,7 @@ async fn acknowledge(
     State(context): State<Context>,
     Json(body): Json<Own<ConfigAck>>,
 ) -> Result<Data<Status>, ApiError> {
-    let ack = body.of(&device, ConfigAck::validate)?;
+    let ack = body.of(&device)?;
     envelope::ok(&config::acknowledge_one(&context, device.id, &ack).await?)
 }
 

@@ -20,9 +20,9 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::service::Context;
 use crate::service::fleet::poll::{self, Poll};
 use crate::service::fleet::{heartbeat, heartbeat_hour};
-use crate::service::{Context, Error};
 use crate::store::fleet::heartbeat::Heartbeat as Kept;
 use crate::store::fleet::heartbeat_hour::HeartbeatHour;
 
@@ -55,8 +55,6 @@ async fn create(
     Json(beat): Json<Heartbeat>,
 ) -> Result<Data<Poll>, ApiError> {
     device.must_be(beat.device_id)?;
-    beat.validate()
-        .map_err(|error| Error::field(error.field, error.problem))?;
     let longest = context.settings().long_poll_max;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(longest);
     let deadline = Instant::now() + wait;

@@ -15,15 +15,21 @@ const REJECTED_BYTES_MAX: usize = 2048;
 /// The longest reason that is kept, characters.
 const REASON_LEN_MAX: usize = 256;
 
-/// A beat as it is stored: the time is that of its arrival; the box's own clock is only data.
+/// A beat as it is stored: the time is that of its arrival; the box's own clock is only data. A number that is none is
+/// null, counted, and kept among the extras.
 pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbeat) -> Beat {
+    for field in Heartbeat::PERCENTAGES {
+        if heartbeat.extras.get(field).is_some() {
+            metrics::counter!("heartbeat_fields_odd_total", "field" => field).increment(1);
+        }
+    }
     Beat {
         device_id,
         received_at,
         clock_skew_ms: clock_skew_ms(heartbeat.timestamp.as_deref(), received_at),
         device_time: heartbeat.timestamp,
-        firmware_version: Some(heartbeat.firmware_version),
-        state: Some(heartbeat.state),
+        firmware_version: heartbeat.firmware_version,
+        state: heartbeat.state,
         network_strength: heartbeat.network_strength.map(i16::from),
         battery_level: heartbeat.battery_level.map(i16::from),
         extras: (!heartbeat.extras.is_empty()).then(|| heartbeat.extras.to_value()),

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use domain::validation::FieldError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
+use crate::service::csv_file::{CsvFile, Wrong};
 use crate::service::fleet::config;
 use crate::service::fleet::device::{self, Checked, NewDevice};
 use crate::service::{Checks, Error, Result, Unit};
@@ -26,33 +27,12 @@ pub const ROWS_MAX: usize = 1_000;
 /// How many mistakes are told.
 const MISTAKES_MAX: usize = 100;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    serial_number: String,
-    model: String,
-    capabilities: String,
-    #[serde(default)]
-    communication_mode: String,
-    #[serde(default)]
-    tags: String,
-}
+/// Columns without which no box is registered.
+const REQUIRED: [&str; 3] = ["serial_number", "model", "capabilities"];
 
-impl From<Row> for NewDevice {
-    fn from(row: Row) -> Self {
-        Self {
-            serial_number: row.serial_number,
-            model: row.model,
-            capabilities: words(&row.capabilities),
-            communication_mode: Some(row.communication_mode).filter(|mode| !mode.is_empty()),
-            tags: words(&row.tags),
-        }
-    }
-}
-
-/// Words in one cell: `speaker;display`, or with spaces between.
+/// Words in one cell: `speaker;display`, or with commas, bars or blanks between.
 fn words(cell: &str) -> Vec<String> {
-    cell.split([';', ' '])
+    cell.split(|letter: char| matches!(letter, ';' | ',' | '|') || letter.is_whitespace())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
@@ -82,11 +62,11 @@ pub struct Import {
 }
 
 /// Registers every box of a CSV file with the header `serial_number,model,capabilities,communication_mode,tags`, at most
-/// `rows_max`.
+/// `rows_max`, as [`CsvFile`] reads it.
 ///
 /// # Errors
 /// Each row that breaks a rule, as `row 7.capabilities`, the first hundred of them; then nothing is registered.
-pub async fn import(unit: &mut Unit, file: &str, rows_max: usize) -> Result<Import> {
+pub async fn import(unit: &mut Unit, file: &[u8], rows_max: usize) -> Result<Import> {
     let rows = read(file, rows_max)?;
     let serials: Vec<String> = rows
         .iter()
@@ -132,41 +112,65 @@ fn mistake(row: usize, field: &str, message: impl Into<String>) -> FieldError {
 }
 
 /// The rows of a file, checked one by one and against each other.
-fn read(file: &str, rows_max: usize) -> Result<Vec<(usize, Checked)>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(file.trim_start_matches('\u{feff}').as_bytes());
-    let headers = reader
-        .headers()
-        .map_err(|error| unreadable(1, &error))?
-        .clone();
-    if let Some(unknown) = headers.iter().find(|name| !COLUMNS.contains(name)) {
+fn read(file: &[u8], rows_max: usize) -> Result<Vec<(usize, Checked)>> {
+    let mut file = CsvFile::open(file, None).map_err(|wrong| unreadable(1, &wrong))?;
+    let named = file.columns().iter().filter(|name| !name.is_empty());
+    if let Some(unknown) = named
+        .into_iter()
+        .find(|name| !COLUMNS.contains(&name.as_str()))
+    {
         return Err(Error::Validation(vec![mistake(
             1,
             unknown,
             format!("is no column; there are {}", COLUMNS.join(", ")),
         )]));
     }
+    let mut places = [None; COLUMNS.len()];
+    for (place, name) in places.iter_mut().zip(COLUMNS) {
+        *place = file.column(name).map_err(|wrong| unreadable(1, &wrong))?;
+    }
     let mut rows = Vec::new();
     let mut mistakes = Vec::new();
     let mut serials = HashSet::new();
-    for (index, record) in reader.deserialize::<Row>().enumerate() {
-        let row = index + 2;
+    loop {
+        if mistakes.len() >= MISTAKES_MAX {
+            break;
+        }
+        let header_line = file.header_line();
+        // The header is row 1, as a spreadsheet shows it.
+        let row_of = |line: u64| usize::try_from(line - header_line + 1).unwrap_or(usize::MAX);
+        let cells = match file.next_row() {
+            Ok(Some(cells)) => cells,
+            Ok(None) => break,
+            Err(wrong) => {
+                mistakes.push(mistake(row_of(wrong.line), "", wrong.message));
+                continue;
+            }
+        };
+        let row = row_of(cells.line);
         if rows.len() >= rows_max {
             return Err(Error::field(
                 "",
                 format!("at most {rows_max} devices in one file"),
             ));
         }
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                mistakes.push(mistake(row, "", error.to_string()));
-                continue;
-            }
+        let cell = |at: usize| places[at].and_then(|at| cells.cell(at));
+        if let Some(missing) = (0..REQUIRED.len()).find(|at| cell(*at).is_none()) {
+            mistakes.push(mistake(row, "", format!("has no {}", REQUIRED[missing])));
+            continue;
+        }
+        let [serial_number, model, capabilities, communication_mode, tags] =
+            std::array::from_fn(|at| cell(at).unwrap_or_default());
+        let new = NewDevice {
+            serial_number: serial_number.to_owned(),
+            model: model.to_owned(),
+            capabilities: words(&capabilities.to_lowercase()),
+            communication_mode: Some(communication_mode.to_lowercase())
+                .filter(|mode| !mode.is_empty()),
+            tags: words(tags),
         };
         let mut checks = Checks::default();
-        let new = device::check_new(&mut checks, record.into());
+        let new = device::check_new(&mut checks, new);
         if !serials.insert(new.serial_number.clone()) {
             checks.refuse("serial_number", "is in this file twice");
         }
@@ -176,9 +180,6 @@ fn read(file: &str, rows_max: usize) -> Result<Vec<(usize, Checked)>> {
                     .iter()
                     .map(|one| mistake(row, &one.field, &one.message)),
             );
-        }
-        if mistakes.len() >= MISTAKES_MAX {
-            break;
         }
         rows.push((row, new));
     }
@@ -192,8 +193,8 @@ fn read(file: &str, rows_max: usize) -> Result<Vec<(usize, Checked)>> {
     Ok(rows)
 }
 
-fn unreadable(row: usize, error: &csv::Error) -> Error {
-    Error::Validation(vec![mistake(row, "", error.to_string())])
+fn unreadable(row: usize, wrong: &Wrong) -> Error {
+    Error::Validation(vec![mistake(row, "", wrong.to_string())])
 }
 
 #[cfg(test)]
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     fn mistakes(file: &str) -> Vec<String> {
-        match read(file, 3) {
+        match read(file.as_bytes(), 3) {
             Err(Error::Validation(wrong)) => wrong.into_iter().map(|one| one.field).collect(),
             Err(error) => panic!("{error}"),
             Ok(rows) => panic!("{} rows", rows.len()),
@@ -212,11 +213,35 @@ mod tests {
     fn columns_may_stand_in_any_order_and_the_optional_ones_may_be_missing() {
         let whole = "\u{feff}serial_number,model,capabilities,communication_mode,tags\r\n\
                      A-1, SB-1 ,speaker;display,http,pilot\r\nA-2,\"SB-1, black\",speaker,,\r\n";
-        let rows = read(whole, 3).unwrap();
+        let rows = read(whole.as_bytes(), 3).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].0, rows[0].1.serial_number.as_str()), (2, "A-1"));
         let short = "capabilities,model,serial_number\nspeaker display,SB-1,A-1\n";
-        assert_eq!(read(short, 3).unwrap().len(), 1);
+        assert_eq!(read(short.as_bytes(), 3).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_of_a_spreadsheet_is_taken() {
+        for file in [
+            &b"sep=;\r\nserial_number;model;capabilities\r\nA-1;SB-1;\"speaker;display\"\r\n;;\r\n"[..],
+            b"Serial Number;Model;Capabilities;;\r\nA-1;SB-1;speaker, display;;\r\n;;;;\r\n",
+            b"\xef\xbb\xbfserial_number\tmodel\tcapabilities\tcommunication_mode\tTags\nA-1\tSB-1\tSpeaker Display\tMQTT\n",
+            b"serial_number,model,capabilities,,\nA-1,SB-1,speaker|display,,\n,,,,\n,,,,\n",
+        ] {
+            let rows = read(file, 1).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((rows[0].0, rows[0].1.serial_number.as_str()), (2, "A-1"));
+        }
+        for cell in [
+            "speaker;display",
+            "speaker, display",
+            "speaker|display",
+            " speaker\tdisplay ",
+        ] {
+            assert_eq!(words(cell), ["speaker", "display"], "{cell}");
+        }
+        let blank_between =
+            "serial_number;model;capabilities\n;;\nA-1;SB-1;speaker\n\nA 2;SB-1;speaker\n";
+        assert_eq!(mistakes(blank_between), ["row 5.serial_number"]);
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct Activation {
     #[schema(min_length = 1, max_length = 64)]
     pub activation_code: String,
     pub csr: String,
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 64)]
+    #[serde(default, deserialize_with = "wire::lenient::short::<64, _>")]
+    #[schema(max_length = 64)]
     pub firmware_version: Option<String>,
     #[serde(default)]
     #[schema(pattern = "^(json|msgpack)$")]
@@ -107,10 +107,8 @@ pub async fn activate(
     let mut checks = Checks::default();
     device::check_serial_number(&mut checks, &request.serial_number);
     checks.text("activation_code", &request.activation_code, 64);
-    checks.optional_text("firmware_version", request.firmware_version.as_deref(), 64);
     let encoding = match request.payload_encoding.as_deref() {
-        None => Encoding::Json,
-        Some("json") => Encoding::Json,
+        None | Some("" | "json") => Encoding::Json,
         Some("msgpack") => Encoding::Msgpack,
         Some(_) => {
             checks.refuse("payload_encoding", "json or msgpack");

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
+use crate::service::csv_file::{CsvFile, Wrong};
 use crate::service::{Context, Error, Noun, Result, Unit};
 use crate::store::money::reconciliation::{Line, Reconciliation};
 use crate::store::{self, Page};
@@ -178,46 +179,35 @@ fn parse(
     file: impl Read,
     batches: &mpsc::Sender<Batch>,
 ) -> std::result::Result<(), Cut> {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(format.delimiter)
-        // A carriage return before it is trimmed. With CRLF as one terminator the reader counts lines one behind.
-        .terminator(csv::Terminator::Any(b'\n'))
-        .trim(csv::Trim::All)
-        .from_reader(file);
-    let wrong = |line: u64, message: &str| Cut::Wrong {
-        line,
-        message: message.to_owned(),
+    let wrong = |wrong: Wrong| Cut::Wrong {
+        line: wrong.line,
+        message: wrong.message,
     };
-    let unreadable = |error: csv::Error| {
-        let line = error.position().map_or(1, csv::Position::line);
-        match error.kind() {
-            csv::ErrorKind::UnequalLengths { .. } => {
-                wrong(line, "it has another number of fields than the first line")
-            }
-            csv::ErrorKind::Utf8 { .. } => wrong(line, "it is not UTF-8"),
-            _ => wrong(line, "it is not CSV"),
+    let mut file = CsvFile::open(file, Some(format.delimiter)).map_err(wrong)?;
+    let column = |name: &str| match file.column(name) {
+        Ok(Some(at)) => Ok(at),
+        Ok(None) => {
+            let message = format!("there is no column {name}");
+            Err(wrong(Wrong::new(file.header_line(), message)))
         }
-    };
-    let headers = reader.headers().map_err(unreadable)?.clone();
-    let column = |name: &str| {
-        headers
-            .iter()
-            .position(|header| header.trim_start_matches('\u{feff}') == name)
-            .ok_or_else(|| wrong(1, &format!("there is no column {name}")))
+        Err(twice) => Err(wrong(twice)),
     };
     let (reference_at, amount_at) = (
         column(&format.reference_column)?,
         column(&format.amount_column)?,
     );
+    let columns = file.columns().len();
     let mut batch = Batch::default();
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |at: usize| record.get(at).unwrap_or_default();
-        let their_reference =
-            reference(field(reference_at)).map_err(|message| wrong(line, message))?;
-        let their_amount = amount(field(amount_at), format.decimal_comma)
-            .map_err(|message| wrong(line, message))?;
+    while let Some(row) = file.next_row().map_err(wrong)? {
+        let line = row.line;
+        let refuse = |message: &str| wrong(Wrong::new(line, message));
+        // A row that was cut off may end within its amount.
+        if !row.has(columns) {
+            return Err(refuse("it has fewer fields than the header"));
+        }
+        let field = |at: usize| row.cell(at).unwrap_or_default();
+        let their_reference = reference(field(reference_at)).map_err(refuse)?;
+        let their_amount = amount(field(amount_at), format.decimal_comma).map_err(refuse)?;
         batch.lines.push(i64::try_from(line).unwrap_or(i64::MAX));
         batch.references.push(their_reference);
         batch.amounts.push(their_amount.to_i64());

@@ -190,8 +190,8 @@ pub(crate) fn beat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
     let beat = UplinkMessage::Heartbeat(Heartbeat {
         device_id,
         timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
-        firmware_version: "1.0.3".to_owned(),
-        state: "idle".to_owned(),
+        firmware_version: Some("1.0.3".to_owned()),
+        state: Some("idle".to_owned()),
         network_strength: Some(78),
         battery_level: Some(92),
         extras: Extras::default(),

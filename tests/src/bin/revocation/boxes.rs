@@ -149,8 +149,8 @@ impl Soundbox {
         UplinkMessage::Heartbeat(Heartbeat {
             device_id: self.made.device_id,
             timestamp: Some(now().to_rfc3339()),
-            firmware_version: "1.0.0".to_owned(),
-            state: "idle".to_owned(),
+            firmware_version: Some("1.0.0".to_owned()),
+            state: Some("idle".to_owned()),
             network_strength: Some(78),
             battery_level: Some(92),
             extras: Extras::default(),
