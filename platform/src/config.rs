@@ -19,6 +19,8 @@ use serde::Deserialize;
 
 const DEFAULT: &str = include_str!("../../config/default.toml");
 const DEMO: &str = include_str!("../../config/demo.toml");
+/// The longest wait of a new user, hours: a year.
+const CONFIRM_WAIT_H_MAX: u32 = 8760;
 /// Below it one large packet would silence a client for longer than its keep-alive may be.
 const PACKETS_PER_S_MIN: u32 = 200;
 /// As the database's constraint `rejected_callbacks_body_small` has it.
@@ -146,6 +148,7 @@ pub struct Announcements {
     pub delayed_after_s: u32,
     pub resend_first_s: u32,
     pub resend_max_s: u32,
+    pub reserved_words: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -271,6 +274,7 @@ pub struct Money {
     pub payout_wait_min_s: u32,
     pub payout_wait_max_s: u32,
     pub maker_checker: Switch,
+    pub confirm_wait_h: u32,
     pub daily_run: Switch,
     pub business_day_ends: String,
     pub daily_run_after_min: u32,
@@ -498,6 +502,19 @@ impl Config {
         if self.announcements.delayed_after_s > self.announcements.window_s {
             bail!("configuration: announcements.delayed_after_s is beyond announcements.window_s");
         }
+        if let Some(word) = self
+            .announcements
+            .reserved_words
+            .iter()
+            .find(|word| !domain::free_text::is_reservable(word))
+        {
+            bail!(
+                "configuration: announcements.reserved_words: {word:?} is not a word of at least two letters a to z in lower case"
+            );
+        }
+        if self.money.confirm_wait_h > CONFIRM_WAIT_H_MAX {
+            bail!("configuration: money.confirm_wait_h must be at most {CONFIRM_WAIT_H_MAX}");
+        }
         self.money.business_day_ends_at()?;
         if self.money.payout_timeout_ms == 0
             || u64::from(self.money.payout_wait_min_s) * 1000 <= self.money.payout_timeout_ms
@@ -677,6 +694,11 @@ mod tests {
                 "[announcements]\ndelayed_after_s = 1000000",
                 "announcements.delayed_after_s",
             ),
+            (
+                "[announcements]\nreserved_words = [\"OVO\"]",
+                "announcements.reserved_words",
+            ),
+            ("[money]\nconfirm_wait_h = 8761", "money.confirm_wait_h"),
             ("[money]\npayout_timeout_ms = 0", "money.payout_wait_min_s"),
             (
                 "[database]\nconnections_max = 3",

@@ -65,4 +65,4 @@ pub use line::Line;
 pub use patience::{eventually, within};
 pub use shop::{Shop, Terminal};
 pub use soundbox::Soundbox;
-pub use world::World;
+pub use world::{PASSWORD, World};

@@ -48,14 +48,7 @@ impl Shop {
             .expect(201)
             .data();
         let merchant_id = text(&created, "id");
-        let approved = admin
-            .post(
-                &format!("/admin/merchants/{merchant_id}/approve"),
-                &json!({}),
-            )
-            .await
-            .expect(200)
-            .data();
+        let approved = world.approve(&merchant_id).await;
         let outlet = admin
             .post(
                 &format!("/admin/merchants/{merchant_id}/outlets"),

@@ -13,10 +13,12 @@ use domain::role::Role;
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Options};
 use platform::clock::Clock;
-use platform::config::{Config, QrisPartner, QrisProfile};
+use platform::config::{Config, QrisPartner, QrisProfile, Switch};
 use platform::service::people::token;
+use platform::service::people::user::{self, NewUser};
+use platform::service::shop::merchant;
 use platform::service::{Actor, Context};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::runtime::{Builder, Runtime};
 use wire::MerchantId;
@@ -24,6 +26,9 @@ use wire::MerchantId;
 use crate::acquirer::{self, Acquirer};
 use crate::api::Api;
 use crate::database::TestDatabase;
+
+/// The password of people who log in.
+pub const PASSWORD: &str = "kopi tubruk panas";
 
 /// A platform and everything around it.
 pub struct World {
@@ -173,12 +178,66 @@ impl World {
         self.anonymous().with_token(&self.token(role).await)
     }
 
-    /// A client of somebody who works here with this role and has logged in.
+    /// A client of somebody who has worked here for long with this role and has logged in.
     pub async fn person(&self, role: Role) -> Api {
+        let email = self.hire(role).await;
+        sqlx::query(
+            "UPDATE users SET access_changed_at = access_changed_at - interval '30 days' WHERE email = $1",
+        )
+        .bind(&email)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+        self.log_in(&email).await
+    }
+
+    /// The same for somebody who has begun today.
+    pub async fn newcomer(&self, role: Role) -> Api {
+        let email = self.hire(role).await;
+        self.log_in(&email).await
+    }
+
+    /// Approves a merchant: through the API where one person's word is enough, else as whoever runs the platform.
+    pub async fn approve(&self, merchant_id: &str) -> Value {
+        let path = format!("/admin/merchants/{merchant_id}");
+        if self.config.money.maker_checker == Switch::Off {
+            let approve = format!("{path}/approve");
+            let approved = self.admin().post(&approve, &json!({})).await;
+            return approved.expect(200).data();
+        }
+        let id = merchant_id.parse().unwrap();
+        self.within(move |context| async move {
+            let mut unit = context.begin(Actor::system()).await?;
+            merchant::approve(&mut unit, id).await?;
+            unit.commit().await
+        })
+        .await
+        .unwrap();
+        self.admin().get(&path).await.expect(200).data()
+    }
+
+    /// A user with this role and [`PASSWORD`], made by whoever runs the platform. Gives the email.
+    pub async fn hire(&self, role: Role) -> String {
         let email = format!("{role}-{:08x}@example.id", rand::random::<u32>());
-        let user = json!({ "email": email, "role": role, "password": "kopi tubruk" });
-        let _ = self.admin().post("/admin/users", &user).await.expect(201);
-        let login = json!({ "email": email, "password": "kopi tubruk" });
+        let new = NewUser {
+            email: email.clone(),
+            role: role.to_string(),
+            merchant_id: None,
+            password: Some(PASSWORD.to_owned()),
+        };
+        self.within(|context| async move {
+            let mut unit = context.begin(Actor::system()).await?;
+            user::create(&mut unit, new).await?;
+            unit.commit().await
+        })
+        .await
+        .unwrap();
+        email
+    }
+
+    /// A client of a user who logs in with [`PASSWORD`].
+    pub async fn log_in(&self, email: &str) -> Api {
+        let login = json!({ "email": email, "password": PASSWORD });
         let given = self.anonymous().post("/admin/login", &login).await;
         self.anonymous()
             .with_token(given.expect(200).data()["token"].as_str().unwrap())

@@ -1,4 +1,6 @@
-//! Maker and checker: changes of money that one person proposes and another confirms.
+//! Maker and checker: what one person proposes and another confirms.
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::text_enum::text_enum;
 
@@ -11,8 +13,26 @@ text_enum! {
         FeeProfileVersion = "fee_profile.version",
         /// Where a merchant's money goes, or what its payments cost.
         MerchantPatch = "merchant.patch",
+        /// A merchant that was not made by another person may take payments.
+        MerchantApprove = "merchant.approve",
         /// A settlement was paid by hand.
         SettlementMarkPaid = "settlement.mark_paid",
+        /// Whose unmatched money it is.
+        UnmatchedPaymentAssign = "unmatched_payment.assign",
+        /// A new user.
+        UserCreate = "user.create",
+        /// Another role for a user, or a disabled one is enabled.
+        UserPatch = "user.patch",
+        /// A user gets a new password.
+        UserReset = "user.reset",
+        /// A program's token that may move money or make people.
+        TokenCreate = "token.create",
+        /// The first payout to an account.
+        PayoutAccount = "payout.account",
+        /// A box says a free text.
+        CommandCreate = "command.create",
+        /// Many boxes say a free text.
+        BulkCommandCreate = "bulk_command.create",
     }
 }
 
@@ -28,21 +48,26 @@ text_enum! {
     }
 }
 
-/// Why somebody may not decide.
+/// Why somebody may not propose or confirm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotYours {
     /// A program has a token, and nobody knows who has the token.
     #[error(
-        "changes of money are proposed and confirmed by people who have logged in, not by a program's token"
+        "this needs two people who have logged in; a program's token can neither propose nor confirm it"
     )]
     NotAPerson,
     /// The rule.
     #[error("nobody confirms what they have proposed themselves")]
     OwnProposal,
+    /// Whoever makes or resets a user could be that user for a while.
+    #[error(
+        "a user confirms nothing for a time after the account was made, reset, enabled again or given a role (money.confirm_wait_h)"
+    )]
+    TooNew,
 }
 
 /// Whether this name, as the audit log has it, is a person's.
-fn is_person(name: &str) -> bool {
+pub fn is_person(name: &str) -> bool {
     name.starts_with("usr_")
 }
 
@@ -58,17 +83,42 @@ pub fn may_propose(maker: &str) -> Result<(), NotYours> {
     }
 }
 
-/// Whether `checker` may confirm what `maker` has proposed.
-///
-/// # Errors
-/// [`NotYours`].
-pub fn may_confirm(maker: &str, checker: &str) -> Result<(), NotYours> {
-    may_propose(checker)?;
-    if maker == checker {
-        Err(NotYours::OwnProposal)
-    } else {
-        Ok(())
+/// Whoever is about to confirm.
+#[derive(Debug, Clone, Copy)]
+pub struct Checker<'a> {
+    /// As the audit log has it.
+    pub name: &'a str,
+    /// Since when the account stands as it is.
+    pub since: DateTime<Utc>,
+}
+
+impl Checker<'_> {
+    /// Whether this person may confirm what `maker` has proposed, at `now`, where accounts must stand for `wait`.
+    ///
+    /// # Errors
+    /// [`NotYours`].
+    pub fn may_confirm(
+        self,
+        maker: &str,
+        now: DateTime<Utc>,
+        wait: TimeDelta,
+    ) -> Result<(), NotYours> {
+        may_propose(self.name)?;
+        if maker == self.name {
+            Err(NotYours::OwnProposal)
+        } else if now.signed_duration_since(self.since) < wait {
+            Err(NotYours::TooNew)
+        } else {
+            Ok(())
+        }
     }
+}
+
+/// Whether something that these people and programs made was made by people other than `checker`. Nobody knows who holds a
+/// program's token, so that what a program made may have been made by anybody.
+pub fn is_made_by_others<'a>(makers: impl IntoIterator<Item = &'a str>, checker: &str) -> bool {
+    let mut makers = makers.into_iter().peekable();
+    makers.peek().is_some() && makers.all(|maker| is_person(maker) && maker != checker)
 }
 
 #[cfg(test)]
@@ -77,10 +127,30 @@ mod tests {
 
     #[test]
     fn two_people_and_no_program() {
+        let since = DateTime::UNIX_EPOCH;
+        let wait = TimeDelta::hours(24);
+        let confirm = |maker: &str, name: &str, after: TimeDelta| {
+            Checker { name, since }.may_confirm(maker, since + after, wait)
+        };
         assert_eq!(may_propose("usr_1"), Ok(()));
         assert_eq!(may_propose("tok_1"), Err(NotYours::NotAPerson));
-        assert_eq!(may_confirm("usr_1", "usr_2"), Ok(()));
-        assert_eq!(may_confirm("usr_1", "usr_1"), Err(NotYours::OwnProposal));
-        assert_eq!(may_confirm("usr_1", "tok_1"), Err(NotYours::NotAPerson));
+        assert_eq!(confirm("usr_1", "usr_2", wait), Ok(()));
+        assert_eq!(confirm("usr_1", "usr_1", wait), Err(NotYours::OwnProposal));
+        assert_eq!(confirm("usr_1", "tok_1", wait), Err(NotYours::NotAPerson));
+        assert_eq!(confirm("usr_1", "system", wait), Err(NotYours::NotAPerson));
+        let soon = wait - TimeDelta::microseconds(1);
+        assert_eq!(confirm("usr_1", "usr_2", soon), Err(NotYours::TooNew));
+        // A clock that went back is no reason to confirm.
+        let before = TimeDelta::hours(-48);
+        assert_eq!(confirm("usr_1", "usr_2", before), Err(NotYours::TooNew));
+    }
+
+    #[test]
+    fn what_a_program_or_nobody_made_was_not_made_by_another_person() {
+        assert!(is_made_by_others(["usr_1", "usr_3"], "usr_2"));
+        assert!(!is_made_by_others(["usr_1", "usr_2"], "usr_2"));
+        assert!(!is_made_by_others(["tok_1"], "usr_2"));
+        assert!(!is_made_by_others(["usr_1", "system"], "usr_2"));
+        assert!(!is_made_by_others([], "usr_2"));
     }
 }

@@ -1,10 +1,13 @@
 //! What a box can be told to do, what it needs for that, and how an order ends.
 
+use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use wire::rupiah::Rupiah;
 
 use crate::device::Capability;
+use crate::free_text;
+use crate::qris::QrisCode;
 use crate::text_enum::text_enum;
 use crate::validation::FieldError;
 
@@ -59,8 +62,6 @@ impl CommandStatus {
 
 /// The loudest.
 const VOLUME_MAX: u8 = 10;
-/// The longest code: version 40 holds more, but no box shows that.
-const QR_PAYLOAD_LEN_MAX: usize = 512;
 /// The longest that a code is shown, seconds.
 const SHOWN_S_MAX: u32 = 86_400;
 /// The longest address of a firmware, and the longest name of its version.
@@ -93,6 +94,28 @@ struct DisplayQr {
     expires_in: Option<u32>,
 }
 
+/// The code that an order to show one is about. Whose it is must be checked against the box's merchant.
+///
+/// # Errors
+/// `payload.qr_payload` when it is no code; `payload.amount` when the code asks for another amount.
+pub fn displayed_code(payload: &Map<String, Value>) -> Result<QrisCode, Vec<FieldError>> {
+    let shown: DisplayQr = read(payload)?;
+    code_of(&shown).map_err(|error| vec![error])
+}
+
+fn code_of(shown: &DisplayQr) -> Result<QrisCode, FieldError> {
+    let code: QrisCode = shown.qr_payload.parse().map_err(|error| {
+        FieldError::new("payload.qr_payload", format!("is no QRIS code: {error}"))
+    })?;
+    match (code.amount(), shown.amount) {
+        (Some(asked), Some(said)) if asked != Decimal::from(said.to_i64()) => Err(FieldError::new(
+            "payload.amount",
+            "is not the amount of the code",
+        )),
+        _ => Ok(code),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UpdateFirmware {
@@ -113,11 +136,16 @@ impl CommandType {
         }
     }
 
-    /// Checks the parameters of an order.
+    /// Checks the parameters of an order. `reserved` are words that no free text may use, beside those of
+    /// [`free_text`].
     ///
     /// # Errors
     /// Each field that breaks a rule, as `payload.…`.
-    pub fn check(self, payload: &Map<String, Value>) -> Result<(), Vec<FieldError>> {
+    pub fn check(
+        self,
+        payload: &Map<String, Value>,
+        reserved: &[String],
+    ) -> Result<(), Vec<FieldError>> {
         let mut wrong = Vec::new();
         let mut require = |holds: bool, field: &str, rule: &str| {
             if !holds {
@@ -136,6 +164,8 @@ impl CommandType {
                 let AnnounceText { text } = read(payload)?;
                 if let Err(error) = wire::text::SPOKEN.check(&text) {
                     require(false, "text", &error.to_string());
+                } else if let Err(refusal) = free_text::check(&text, reserved) {
+                    require(false, "text", &refusal.to_string());
                 }
             }
             Self::SetVolume => {
@@ -144,19 +174,15 @@ impl CommandType {
             }
             Self::DisplayQr => {
                 let shown: DisplayQr = read(payload)?;
-                let plain = (1..=QR_PAYLOAD_LEN_MAX).contains(&shown.qr_payload.len())
-                    && !shown.qr_payload.chars().any(char::is_control);
-                require(
-                    plain,
-                    "qr_payload",
-                    "1 to 512 bytes without control characters",
-                );
                 let positive = shown.amount.is_none_or(|amount| amount > Rupiah::ZERO);
                 require(positive, "amount", "more than zero");
                 let bounded = shown
                     .expires_in
                     .is_none_or(|seconds| (1..=SHOWN_S_MAX).contains(&seconds));
                 require(bounded, "expires_in", "from 1 to 86400 seconds");
+                if let Err(error) = code_of(&shown) {
+                    wrong.push(error);
+                }
             }
             Self::UpdateFirmware => {
                 let firmware: UpdateFirmware = read(payload)?;
@@ -192,10 +218,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::qris::crc16;
+
+    /// A code that asks for 5,000.
+    fn code() -> String {
+        let text = "000201010212\
+            26430017ID.CO.EXAMPLE.WWW0118936000000000000001\
+            5204581253033605404500\
+            05802ID5904SARI6007JAKARTA6304";
+        format!("{text}{:04X}", crc16(text.as_bytes()))
+    }
 
     fn check(kind: CommandType, payload: Value) -> Result<(), Vec<String>> {
         let payload = payload.as_object().unwrap().clone();
-        kind.check(&payload)
+        kind.check(&payload, &[])
             .map_err(|wrong| wrong.into_iter().map(|error| error.field).collect())
     }
 
@@ -207,7 +243,7 @@ mod tests {
                 CommandType::AnnounceText => json!({ "text": "Selamat pagi" }),
                 CommandType::SetVolume => json!({ "volume": 10 }),
                 CommandType::DisplayQr => {
-                    json!({ "qr_payload": "000201", "amount": 5000, "expires_in": 60 })
+                    json!({ "qr_payload": code(), "amount": 5000, "expires_in": 60 })
                 }
                 CommandType::UpdateFirmware => {
                     json!({ "url": "https://firmware.example/1.bin", "sha256": digest, "version": "1.1.0" })
@@ -233,15 +269,25 @@ mod tests {
                 json!({ "text": "x".repeat(201) }),
                 "payload.text",
             ),
+            (
+                AnnounceText,
+                json!({ "text": "Pembayaran diterima" }),
+                "payload.text",
+            ),
             (DisplayQr, json!({ "qr_payload": "" }), "payload.qr_payload"),
             (
                 DisplayQr,
-                json!({ "qr_payload": "0", "amount": 0 }),
+                json!({ "qr_payload": code().replace("SARI", "SARA") }),
+                "payload.qr_payload",
+            ),
+            (
+                DisplayQr,
+                json!({ "qr_payload": code(), "amount": 5001 }),
                 "payload.amount",
             ),
             (
                 DisplayQr,
-                json!({ "qr_payload": "0", "expires_in": 0 }),
+                json!({ "qr_payload": code(), "expires_in": 0 }),
                 "payload.expires_in",
             ),
         ];

@@ -16,6 +16,7 @@ pub mod credential;
 pub mod delivery;
 pub mod device;
 pub mod fee;
+pub mod free_text;
 pub mod health;
 pub mod ledger;
 pub mod merchant;

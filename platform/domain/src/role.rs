@@ -29,6 +29,23 @@ impl Role {
         matches!(self, Self::MerchantOwner | Self::MerchantCashier)
     }
 
+    /// Whether it may move money or make people: a program with it needs the word of two people.
+    pub fn is_powerful(self) -> bool {
+        use Permission::{
+            ApprovalWrite, FeeWrite, LedgerWrite, SettlementWrite, TransactionWrite, UserWrite,
+        };
+        [
+            ApprovalWrite,
+            FeeWrite,
+            LedgerWrite,
+            SettlementWrite,
+            TransactionWrite,
+            UserWrite,
+        ]
+        .into_iter()
+        .any(|permission| self.may(permission))
+    }
+
     /// Whether this role has `permission`.
     pub fn may(self, permission: Permission) -> bool {
         permission.roles().contains(&self)
@@ -154,6 +171,12 @@ mod tests {
             .filter(|permission| !Role::Admin.may(**permission))
             .collect();
         assert_eq!(missing, [&Permission::PortalRead]);
+    }
+
+    #[test]
+    fn admin_and_finance_are_powerful() {
+        let powerful: Vec<_> = Role::ALL.iter().filter(|role| role.is_powerful()).collect();
+        assert_eq!(powerful, [&Role::Admin, &Role::Finance]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::text_enum::text_enum;
 
 /// The longest email (RFC 5321: a path of 256 octets less its angle brackets).
 const EMAIL_LEN_MAX: usize = 254;
-/// The shortest and the longest password, in characters (NIST SP 800-63B: at least 8, and no fewer than 64 allowed).
-const PASSWORD_LEN: std::ops::RangeInclusive<usize> = 8..=128;
+/// The shortest and the longest password, in characters (NIST SP 800-63B: no fewer than 64 allowed).
+const PASSWORD_LEN: std::ops::RangeInclusive<usize> = 12..=128;
 
 text_enum! {
     /// Whether a user may log in.
@@ -56,20 +56,23 @@ impl FromStr for Email {
     }
 }
 
-/// What is wrong with a new password. Length is all that is asked: rules about its characters make people choose worse.
+/// What is wrong with a new password of the user with this email. Rules about its characters are not among it: they make
+/// people choose worse.
 ///
 /// # Errors
 /// A sentence for the person who chose it.
-pub fn check_password(password: &str) -> Result<(), String> {
-    if PASSWORD_LEN.contains(&password.chars().count()) {
-        Ok(())
-    } else {
-        Err(format!(
+pub fn check_password(password: &str, email: &str) -> Result<(), String> {
+    if !PASSWORD_LEN.contains(&password.chars().count()) {
+        return Err(format!(
             "{} to {} characters",
             PASSWORD_LEN.start(),
             PASSWORD_LEN.end()
-        ))
+        ));
     }
+    if password.trim().eq_ignore_ascii_case(email.trim()) {
+        return Err("must not be the email".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -100,10 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn a_password_has_a_length() {
-        assert!(check_password("12345678").is_ok());
-        assert!(check_password(&"é".repeat(128)).is_ok());
-        assert!(check_password("1234567").is_err());
-        assert!(check_password(&"x".repeat(129)).is_err());
+    fn a_password_is_long_and_not_the_email() {
+        let email = "sari@example.id";
+        assert!(check_password("123456789012", email).is_ok());
+        assert!(check_password(&"é".repeat(128), email).is_ok());
+        assert!(check_password("12345678901", email).is_err());
+        assert!(check_password(&"x".repeat(129), email).is_err());
+        assert!(check_password("Sari@Example.ID", email).is_err());
     }
 }

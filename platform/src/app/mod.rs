@@ -389,6 +389,7 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
     };
     Ok(Settings {
         node: config.node.clone(),
+        reserved_words: config.announcements.reserved_words.clone(),
         announcement: AnnouncementPolicy {
             plain_for: seconds(config.announcements.delayed_after_s),
             announce_for: seconds(config.announcements.window_s),
@@ -438,6 +439,7 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         file_formats: partners::file_formats(config)?,
         reconciliation_bytes_max: config.reconciliation.bytes_max,
         maker_checker: config.money.maker_checker == Switch::On,
+        confirm_wait: TimeDelta::hours(i64::from(config.money.confirm_wait_h)),
         payouts: Patience {
             ask_after: seconds(config.money.payout_ask_after_s),
             wait_min: seconds(config.money.payout_wait_min_s),

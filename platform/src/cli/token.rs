@@ -1,4 +1,4 @@
-//! `platform token`: the first token of an installation, before anybody can log in, and the end of any.
+//! `platform token`: the first token of an installation, before anybody can log in, which there are, and the end of any.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,17 +11,32 @@ use domain::role::Role;
 use platform::app;
 use platform::service::people::token;
 use platform::service::{self, Actor, Context, Noun};
-use platform::store::people::token::TokenView;
+use platform::store::people::token::{Filter, TokenView};
+use platform::store::{Page, Scope};
 use wire::{MerchantId, TokenId};
 
 use super::{ConfigArgs, duration, logging, sentence};
+
+/// How many tokens are read at a time.
+const PAGE: i64 = 200;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
     /// Make a token; it is printed once and cannot be read again.
     Create(Create),
+    /// Tokens of people and programs that are good now, newest first; never their secrets.
+    List(List),
     /// Revoke a token, from now on.
     Revoke(Revoke),
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Also those that have expired or were revoked.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Args)]
@@ -60,8 +75,65 @@ pub(super) fn role_parser() -> impl TypedValueParser<Value = Role> {
 pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
         TokenCommand::Create(args) => create_one(args).await,
+        TokenCommand::List(args) => list_all(args).await,
         TokenCommand::Revoke(args) => revoke_one(args).await,
     }
+}
+
+async fn list_all(args: &List) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let tokens = list(&context).await;
+    let now = context.clock().now();
+    context.close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    for token in tokens? {
+        let is_good = token.revoked_at.is_none() && token.expires_at > now;
+        if args.all || is_good {
+            println!("{}", line(&token));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All tokens, page by page.
+async fn list(context: &Context) -> anyhow::Result<Vec<TokenView>> {
+    let mut tokens: Vec<TokenView> = Vec::new();
+    loop {
+        let page = Page {
+            limit: PAGE,
+            after: tokens
+                .last()
+                .map(|last| (last.created_at, last.id.as_uuid())),
+        };
+        let next = token::list(context, Scope::All, &Filter::default(), page)
+            .await
+            .map_err(sentence)?;
+        if next.is_empty() {
+            return Ok(tokens);
+        }
+        tokens.extend(next);
+    }
+}
+
+fn line(token: &TokenView) -> String {
+    let holder = token
+        .user_id
+        .map_or_else(|| "program".to_owned(), |user| user.to_string());
+    let of = token
+        .merchant_id
+        .map_or_else(String::new, |id| format!(" of {id}"));
+    let end = match token.revoked_at {
+        Some(at) => format!("revoked {}", wire::time::format(at)),
+        None => format!("until {}", wire::time::format(token.expires_at)),
+    };
+    format!(
+        "{}  {}  {}{of}  {holder}  {end}",
+        token.id, token.name, token.role
+    )
 }
 
 async fn revoke_one(args: &Revoke) -> anyhow::Result<ExitCode> {

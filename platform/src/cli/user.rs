@@ -1,4 +1,6 @@
-//! `platform user create`: the first user of an installation, before anybody can log in.
+//! `platform user`: the first users of an installation, before anybody can log in, who there is, and new passwords.
+//!
+//! A password is never an argument: everybody on the machine sees those. Whoever has the database needs no second person.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
@@ -7,20 +9,46 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::role::Role;
 use platform::app;
-use platform::service::people::user::{self, Made, NewUser};
+use platform::service::people::user::{self, Made, NewUser, SetUp};
 use platform::service::{Actor, Context};
+use platform::store::people::user::{Filter, User};
+use platform::store::{Page, Scope};
 use wire::MerchantId;
 
 use super::{ConfigArgs, logging, sentence, token};
 
 /// The most that is read from standard input, bytes.
 const INPUT_MAX: u64 = 4096;
+/// How many users are read at a time.
+const PAGE: i64 = 200;
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
     /// Make a user; a password comes from standard input when something is piped into it, and is made and printed
     /// once otherwise.
     Create(Create),
+    /// Who there is, newest first.
+    List(List),
+    /// Take a user's password away, end its sessions, and print a one-time code for setting another.
+    Reset(Reset),
+}
+
+#[derive(Args)]
+pub(super) struct List {
+    /// Only users with this role.
+    #[arg(long, value_parser = token::role_parser())]
+    role: Option<Role>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Args)]
+pub(super) struct Reset {
+    /// What the user logs in with.
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Args)]
@@ -39,7 +67,14 @@ pub(super) struct Create {
 }
 
 pub(super) async fn run(command: &UserCommand) -> anyhow::Result<ExitCode> {
-    let UserCommand::Create(args) = command;
+    match command {
+        UserCommand::Create(args) => create_one(args).await,
+        UserCommand::List(args) => list_all(args).await,
+        UserCommand::Reset(args) => reset_one(args).await,
+    }
+}
+
+async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
     let new = NewUser {
         email: args.email.clone(),
         role: args.role.to_string(),
@@ -60,10 +95,104 @@ pub(super) async fn run(command: &UserCommand) -> anyhow::Result<ExitCode> {
         made.user.email, made.user.id, made.user.role
     );
     if let Some(password) = made.password {
-        eprintln!("this is the only time that its password is shown:");
+        eprintln!(
+            "this is the only time that its password is shown; POST /admin/password changes it:"
+        );
         println!("{password}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list_all(args: &List) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let users = list(&context, args.role).await;
+    context.close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    for user in users? {
+        let of = user
+            .merchant_id
+            .map_or_else(String::new, |id| format!(" of {id}"));
+        println!(
+            "{}  {}  {}{of}  {}  since {}",
+            user.id,
+            user.email,
+            user.role,
+            user.status,
+            wire::time::format(user.access_changed_at)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All users, page by page.
+async fn list(context: &Context, role: Option<Role>) -> anyhow::Result<Vec<User>> {
+    let filter = Filter {
+        role: role.map(|role| role.to_string()),
+        ..Filter::default()
+    };
+    let mut users: Vec<User> = Vec::new();
+    loop {
+        let page = Page {
+            limit: PAGE,
+            after: users
+                .last()
+                .map(|last| (last.created_at, last.id.as_uuid())),
+        };
+        let next = user::list(context, Scope::All, filter.clone(), page)
+            .await
+            .map_err(sentence)?;
+        if next.is_empty() {
+            return Ok(users);
+        }
+        users.extend(next);
+    }
+}
+
+async fn reset_one(args: &Reset) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    logging::init(&config.log)?;
+    let (server, context) = app::offline(&config).await?;
+    let reset = reset(&context, &args.email).await;
+    context.close().await;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    let reset = reset?;
+    eprintln!(
+        "{} ({}) sets a password with this code by POST /admin/password/setup, until {}; it is shown once:",
+        reset.user.email,
+        reset.user.id,
+        wire::time::format(reset.setup_expires_at)
+    );
+    println!("{}", reset.setup_code);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset(context: &Context, email: &str) -> anyhow::Result<SetUp> {
+    let filter = Filter {
+        email: Some(email.trim().to_owned()),
+        ..Filter::default()
+    };
+    let one = Page {
+        limit: 1,
+        after: None,
+    };
+    let found = user::list(context, Scope::All, filter, one)
+        .await
+        .map_err(sentence)?;
+    let found = found
+        .first()
+        .with_context(|| format!("there is no user with the email {email}"))?;
+    let mut unit = context.begin(Actor::system()).await?;
+    let reset = user::reset(&mut unit, found.id, None)
+        .await
+        .map_err(sentence)?;
+    unit.commit().await?;
+    Ok(reset)
 }
 
 async fn create(context: &Context, new: NewUser) -> anyhow::Result<Made> {

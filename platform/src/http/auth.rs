@@ -12,9 +12,9 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use certs::identity::PeerIdentity;
-use domain::role::Permission;
+use domain::role::{Permission, Role};
 use secrecy::{ExposeSecret, SecretString};
-use wire::ids::{DeviceId, MerchantId};
+use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
 use super::error::{ApiError, ErrorCode};
 use super::listener::Peer;
@@ -91,10 +91,7 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
-        let principal = token::authenticate(context, token).await?;
-        request::set_principal(&principal.name());
-        rate::admit_principal(&parts.extensions, &principal)?;
+        let principal = authenticate_role(parts, context).await?;
         if !principal.may(P::PERMISSION) {
             return Err(forbidden());
         }
@@ -109,9 +106,60 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
     }
 }
 
+async fn authenticate_role(parts: &Parts, context: &Context) -> Result<Principal, ApiError> {
+    let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
+    let principal = token::authenticate(context, token).await?;
+    request::set_principal(&principal.name());
+    rate::admit_principal(&parts.extensions, &principal)?;
+    Ok(principal)
+}
+
 impl<P: Grant> Describe for Staff<P> {
     fn describe(operation: &mut Operation) {
         operation.callers = Callers::Roles(P::PERMISSION.roles());
+        operation.fails(&[ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
+    }
+}
+
+/// A person or program with any role: for what everybody may do with their own token.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// The token that asks.
+    pub token_id: TokenId,
+    /// The person whose login made it; none for a program's.
+    pub user_id: Option<UserId>,
+    principal: Principal,
+}
+
+impl LoggedIn {
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        actor(&self.principal)
+    }
+}
+
+impl FromRequestParts<Context> for LoggedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        let principal = authenticate_role(parts, context).await?;
+        let Principal::Role {
+            token_id, user_id, ..
+        } = principal
+        else {
+            return Err(forbidden());
+        };
+        Ok(Self {
+            token_id,
+            user_id,
+            principal,
+        })
+    }
+}
+
+impl Describe for LoggedIn {
+    fn describe(operation: &mut Operation) {
+        operation.callers = Callers::Roles(Role::ALL);
         operation.fails(&[ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
     }
 }

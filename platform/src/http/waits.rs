@@ -1,4 +1,4 @@
-//! An answer that is either what was asked for, or 202: a change of money that waits for a second person.
+//! An answer that is either what was asked for, or 202: a change that waits for a second person.
 
 use std::ops::Deref;
 
@@ -9,33 +9,49 @@ use super::envelope::{self, Accepted};
 use super::error::ApiError;
 use super::idempotency::Halt;
 use super::operation::{Describe, Operation};
-use crate::service::money::approval::Outcome;
+use crate::service::money::approval::{Outcome, Proposal};
 use crate::service::{Reply, Unit};
-use crate::store::money::approval::Approval;
 
 /// What was asked for, or the proposal that it became.
 pub(super) enum Waits<D> {
     /// It happened.
     Done(D),
     /// It waits.
-    Waiting(Accepted<Approval>),
+    Waiting(Accepted<Proposal>),
 }
 
-/// Commits with the answer to an outcome; `done` makes the answer when it happened.
+/// Commits with the answer to an outcome; `done` makes the answer when it happened. A repetition under the same
+/// idempotency key gets the answer without its secrets: these fields, and the code of a proposal.
 pub(super) async fn settle<T: Serialize, D: Deref<Target = Reply>>(
     unit: Unit,
     outcome: Outcome<T>,
+    secrets: &[&str],
     done: impl FnOnce(&T) -> Result<D, ApiError>,
 ) -> Result<Waits<D>, Halt> {
     let answer = match outcome {
-        Outcome::Done(made) => Waits::Done(done(&made)?),
-        Outcome::Waits(approval) => Waits::Waiting(envelope::accepted(approval.as_ref())?),
+        Outcome::Done(made) => {
+            let answer = done(&made)?;
+            match secrets {
+                [] => unit.commit_with(&answer).await?,
+                _ => {
+                    unit.commit_with(&envelope::without(&answer, secrets)?)
+                        .await?
+                }
+            }
+            Waits::Done(answer)
+        }
+        Outcome::Waits(proposal) => {
+            let answer = envelope::accepted(proposal.as_ref())?;
+            match proposal.setup_code {
+                None => unit.commit_with(&answer).await?,
+                Some(_) => {
+                    let kept = envelope::without(&answer, &["setup_code"])?;
+                    unit.commit_with(&kept).await?;
+                }
+            }
+            Waits::Waiting(answer)
+        }
     };
-    let reply: &Reply = match &answer {
-        Waits::Done(answer) => answer,
-        Waits::Waiting(answer) => answer,
-    };
-    unit.commit_with(reply).await?;
     Ok(answer)
 }
 
@@ -50,7 +66,7 @@ impl<D: IntoResponse> IntoResponse for Waits<D> {
 
 impl<D: Describe> Describe for Waits<D> {
     fn describe(operation: &mut Operation) {
-        Accepted::<Approval>::describe(operation);
+        Accepted::<Proposal>::describe(operation);
         operation.other_answer = operation.answer.take();
         D::describe(operation);
     }

@@ -77,6 +77,8 @@ pub struct Settings {
     pub node: String,
     /// How long payments are announced.
     pub announcement: AnnouncementPolicy,
+    /// Words that no free text may use, beside those of [`domain::free_text`].
+    pub reserved_words: Vec<String>,
     /// How often an announcement is tried again.
     pub resend: ResendPolicy,
     /// The largest payment.
@@ -131,8 +133,10 @@ pub struct Settings {
     pub file_formats: HashMap<String, Format>,
     /// The largest file, bytes.
     pub reconciliation_bytes_max: usize,
-    /// Whether changes of money need a second person.
+    /// Whether what moves money or makes people needs a second person.
     pub maker_checker: bool,
+    /// How long a user's account must have stood as it is before its owner confirms anything.
+    pub confirm_wait: TimeDelta,
     /// How patient the payout worker is.
     pub payouts: Patience,
     /// When the daily settlement run is; none without it.

@@ -101,8 +101,8 @@ pub enum Error {
     /// The caller is not known.
     #[error("authentication is required")]
     Unauthenticated,
-    /// No active user with this email and password. Which of them is wrong is nobody's to know.
-    #[error("email or password is wrong")]
+    /// No active user with this email and password, or with this one-time code. Which of them is wrong is nobody's to know.
+    #[error("email, password or code is wrong")]
     WrongLogin,
     /// The device is not known, or its code, token or certificate is not valid.
     #[error("{0}")]

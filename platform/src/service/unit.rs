@@ -115,6 +115,11 @@ impl Unit {
         &self.actor.name
     }
 
+    /// Who it turned out to be, for what is audited from now on.
+    pub(super) fn act_as(&mut self, name: String) {
+        self.actor.name = name;
+    }
+
     /// The context.
     pub fn context(&self) -> &Context {
         &self.context

@@ -208,11 +208,12 @@ async fn no_change_of_a_box_is_lost() {
 async fn no_login_slips_past_the_end_of_a_user() {
     let world = World::new().await;
     let admin = world.admin();
-    let user = json!({ "email": "sari@example.id", "role": "ops", "password": "kopi tubruk" });
+    let user =
+        json!({ "email": "sari@example.id", "role": "ops", "password": "kopi tubruk panas" });
     let user = admin.post("/admin/users", &user).await.expect(201).data();
     let path = format!("/admin/users/{}", text(&user, "id"));
     let stranger = world.anonymous();
-    let login = json!({ "email": "sari@example.id", "password": "kopi tubruk" });
+    let login = json!({ "email": "sari@example.id", "password": "kopi tubruk panas" });
     let logins = join_all((0..8).map(|_| stranger.post("/admin/login", &login)));
     let disable = json!({ "status": "disabled" });
     let (logins, disabled) = tokio::join!(logins, admin.patch(&path, &disable));

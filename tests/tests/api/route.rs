@@ -19,6 +19,8 @@ use wire::ids::{CallbackId, IncidentId, UnmatchedPaymentId};
 enum Who {
     /// Whoever asks: what it answers depends on what is in the body.
     Anyone,
+    /// Whoever has a role.
+    AnyRole,
     /// Whoever signs; here nobody does.
     Partner,
     /// The same, answered in the form of SNAP BI.
@@ -36,15 +38,19 @@ use Permission::{
     SettlementRead, SettlementWrite, TerminalRead, TerminalWrite, TransactionRead,
     TransactionWrite, UserRead, UserWrite,
 };
-use Who::{Anyone, Box, May, Partner, SnapPartner};
+use Who::{AnyRole, Anyone, Box, May, Partner, SnapPartner};
 
 const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/admin/login", Anyone),
+    ("POST", "/admin/logout", AnyRole),
+    ("POST", "/admin/password", AnyRole),
+    ("POST", "/admin/password/setup", Anyone),
     ("POST", "/admin/seed", May(SeedWrite)),
     ("GET", "/admin/users", May(UserRead)),
     ("POST", "/admin/users", May(UserWrite)),
     ("GET", "/admin/users/{user_id}", May(UserRead)),
     ("PATCH", "/admin/users/{user_id}", May(UserWrite)),
+    ("POST", "/admin/users/{user_id}/reset", May(UserWrite)),
     ("GET", "/admin/tokens", May(UserRead)),
     ("POST", "/admin/tokens", May(UserWrite)),
     ("POST", "/admin/tokens/{token_id}/revoke", May(UserWrite)),
@@ -437,6 +443,9 @@ fn verdict(who: Who, kind: Kind) -> Verdict {
         (Anyone, _) => Verdict::In,
         (Partner, _) => Verdict::Out(401, "INVALID_SIGNATURE"),
         (SnapPartner, _) => Verdict::OutBySnap,
+        (AnyRole, Kind::Stranger | Kind::Certificate) => Verdict::Out(401, "UNAUTHENTICATED"),
+        (AnyRole, Kind::Own(_) | Kind::Other(_)) => Verdict::In,
+        (AnyRole, Kind::Box) => Verdict::Out(403, "FORBIDDEN"),
         (Box, Kind::Box | Kind::Certificate) => Verdict::In,
         (Box, _) => Verdict::Out(401, "DEVICE_UNAUTHORIZED"),
         (May(_), Kind::Stranger | Kind::Certificate) => Verdict::Out(401, "UNAUTHENTICATED"),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::shop::text;
 use tests::{Answer, Api, Shop, World};
 
-const PASSWORD: &str = "kopi tubruk";
+const PASSWORD: &str = "kopi tubruk panas";
 
 /// A user of this role, made by an administrator.
 async fn hire(world: &World, email: &str, role: Role) -> Value {
@@ -393,4 +393,215 @@ async fn the_audit_log_names_people_not_their_tokens() {
             ("device.create".to_owned(), sari)
         ]
     );
+}
+
+#[tokio::test]
+async fn a_password_is_long_and_not_the_email() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for wrong in [
+        "elevenchars",
+        "sari-the-boss@example.id",
+        "SARI-the-boss@example.id",
+        &"x".repeat(129),
+    ] {
+        let user = json!({ "email": "sari-the-boss@example.id", "role": "ops", "password": wrong });
+        let refused = admin.post("/admin/users", &user).await;
+        refused.refused(422, "VALIDATION_FAILED");
+        assert_eq!(
+            refused.json()["details"]["fields"][0]["field"],
+            "password",
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn people_change_their_own_password_and_their_other_sessions_end() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Support).await;
+    let (here, elsewhere) = (
+        enter(&world, "sari@example.id").await,
+        enter(&world, "sari@example.id").await,
+    );
+    let change =
+        |current: &str, new: &str| json!({ "current_password": current, "new_password": new });
+    for (current, new, field) in [
+        ("not this one at all", "teh tarik panas", "current_password"),
+        (PASSWORD, "short", "new_password"),
+        (PASSWORD, PASSWORD, "new_password"),
+    ] {
+        let refused = here.post("/admin/password", &change(current, new)).await;
+        refused.refused(422, "VALIDATION_FAILED");
+        assert_eq!(
+            refused.json()["details"]["fields"][0]["field"],
+            field,
+            "{refused}"
+        );
+    }
+    let _ = elsewhere.get("/admin/devices").await.expect(200);
+    let changed = here
+        .post("/admin/password", &change(PASSWORD, "teh tarik panas"))
+        .await
+        .expect(200)
+        .data();
+    // One's own change is no reason to wait before one confirms anything.
+    assert_eq!(changed["access_changed_at"], user["access_changed_at"]);
+    let _ = here.get("/admin/devices").await.expect(200);
+    elsewhere
+        .get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let stranger = world.anonymous();
+    log_in(&stranger, "sari@example.id", PASSWORD)
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let _ = log_in(&stranger, "sari@example.id", "teh tarik panas")
+        .await
+        .expect(200);
+    // A program has none, and wrong ones are counted like logins.
+    world
+        .admin()
+        .post("/admin/password", &change(PASSWORD, "teh tarik panas"))
+        .await
+        .refused(403, "FORBIDDEN");
+    let guess = change("not this one at all", "kopi susu gula aren");
+    let mut throttled = false;
+    for _ in 0..12 {
+        throttled |= here.post("/admin/password", &guess).await.status == 429;
+    }
+    assert!(throttled);
+}
+
+#[tokio::test]
+async fn a_token_ends_itself() {
+    let world = World::new().await;
+    hire(&world, "sari@example.id", Role::Support).await;
+    let (here, elsewhere) = (
+        enter(&world, "sari@example.id").await,
+        enter(&world, "sari@example.id").await,
+    );
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let owner = world
+        .token_for(
+            Role::MerchantOwner,
+            Some(shop.merchant_id),
+            TimeDelta::hours(1),
+        )
+        .await;
+    let owner = world.anonymous().with_token(&owner);
+    for (api, path) in [(&here, "/admin/devices"), (&owner, "/merchant/settlements")] {
+        let _ = api.get(path).await.expect(200);
+        let ended = api
+            .post("/admin/logout", &json!({}))
+            .await
+            .expect(200)
+            .data();
+        assert!(ended["revoked_at"].is_string());
+        api.get(path).await.refused(401, "UNAUTHENTICATED");
+    }
+    let _ = elsewhere.get("/admin/devices").await.expect(200);
+    let ends = "SELECT count(*) FROM audit_logs WHERE action = 'token.revoke'";
+    assert_eq!(tests::books::count(&world.pool, ends).await, 2);
+}
+
+#[tokio::test]
+async fn a_reset_user_sets_a_password_with_a_code_once_and_in_time() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Support).await;
+    let sari = enter(&world, "sari@example.id").await;
+    let path = format!("/admin/users/{}/reset", text(&user, "id"));
+    let key = [("idempotency-key", "one")];
+    let reset = world
+        .admin()
+        .post_with(&path, &key, &json!({}))
+        .await
+        .expect(200);
+    let code = text(&reset.data(), "setup_code");
+    let again = world
+        .admin()
+        .post_with(&path, &key, &json!({}))
+        .await
+        .expect(200);
+    assert!(again.data()["setup_code"].is_null());
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let stranger = world.anonymous();
+    log_in(&stranger, "sari@example.id", PASSWORD)
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let set_up = async |email: &str, code: &str| {
+        let body = json!({ "email": email, "code": code, "password": PASSWORD });
+        stranger.post("/admin/password/setup", &body).await
+    };
+    hire(&world, "budi@example.id", Role::Support).await;
+    for (email, code) in [
+        ("budi@example.id", code.as_str()),
+        ("nobody@example.id", code.as_str()),
+        ("sari@example.id", "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"),
+    ] {
+        set_up(email, code).await.refused(401, "UNAUTHENTICATED");
+    }
+    let _ = set_up("sari@example.id", &code.to_lowercase())
+        .await
+        .expect(200);
+    enter(&world, "sari@example.id").await;
+    set_up("sari@example.id", &code)
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    // A code that is not used in time is good no more.
+    let late = world
+        .admin()
+        .post(&path, &json!({}))
+        .await
+        .expect(200)
+        .data();
+    world.later(3 * 86_400 + 1);
+    set_up("sari@example.id", &text(&late, "setup_code"))
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    // One of several is good: the last.
+    let first = world
+        .admin()
+        .post(&path, &json!({}))
+        .await
+        .expect(200)
+        .data();
+    let last = world
+        .admin()
+        .post(&path, &json!({}))
+        .await
+        .expect(200)
+        .data();
+    set_up("sari@example.id", &text(&first, "setup_code"))
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let _ = set_up("sari@example.id", &text(&last, "setup_code"))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn another_role_is_one_of_the_same_kind_and_ends_sessions() {
+    let world = World::new().await;
+    let user = hire(&world, "sari@example.id", Role::Support).await;
+    let sari = enter(&world, "sari@example.id").await;
+    let path = format!("/admin/users/{}", text(&user, "id"));
+    let refused = world
+        .admin()
+        .patch(&path, &json!({ "role": "merchant_owner" }))
+        .await;
+    refused.refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused.json()["details"]["fields"][0]["field"], "role");
+    let changed = world
+        .admin()
+        .patch(&path, &json!({ "role": "finance" }))
+        .await;
+    assert_eq!(changed.expect(200).data()["role"], "finance");
+    sari.get("/admin/devices")
+        .await
+        .refused(401, "UNAUTHENTICATED");
+    let sari = enter(&world, "sari@example.id").await;
+    let _ = sari.get("/admin/settlements").await.expect(200);
 }

@@ -292,7 +292,7 @@ async fn what_a_box_was_to_say_or_show_for_its_old_merchant_is_taken_back() {
     let mut orders = Vec::new();
     for body in [
         json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
-        json!({ "type": "display_qr", "payload": { "qr_payload": "000201" } }),
+        json!({ "type": "display_qr", "payload": { "qr_payload": old.till().static_qr_payload } }),
         json!({ "type": "reboot" }),
     ] {
         orders.push(order(&admin, device_id, &body).await.expect(201).data());

@@ -9,6 +9,7 @@
 
 mod crc;
 mod identity;
+mod payee;
 mod tip;
 mod tlv;
 
@@ -22,6 +23,7 @@ pub use self::crc::crc16;
 pub use self::identity::{
     IdentityError, Mcc, MerchantCriteria, MerchantPan, Nmid, Reference, TerminalLabel, luhn_digit,
 };
+pub use self::payee::{NotIts, Payee};
 pub use self::tip::{AmountDue, Tip, TipMode};
 pub use self::tlv::{DataObject, Tag};
 use crate::registration::Registration;

@@ -337,3 +337,63 @@ proptest! {
         let _ = format!("{body}{:04X}", crc16(body.as_bytes())).parse::<QrisCode>();
     }
 }
+
+/// The text with its own CRC.
+fn closed(body: &str) -> QrisCode {
+    let body = format!("{body}6304");
+    format!("{body}{:04X}", crc16(body.as_bytes()))
+        .parse()
+        .unwrap_or_else(|error| panic!("{body}: {error}"))
+}
+
+#[test]
+fn a_code_is_a_merchants_own_when_every_account_in_it_is() {
+    let ours = registration();
+    let payee = Payee {
+        nmid: ours.nmid.clone(),
+        pan: ours.pan.clone(),
+    };
+    let label: TerminalLabel = "T1".parse().unwrap();
+    let own = QrisCode::static_(&ours, Some(&label));
+    let unlabelled = QrisCode::static_(&ours, None);
+    assert_eq!(own.check_payee(&payee, "T1"), Ok(()));
+    assert_eq!(unlabelled.check_payee(&payee, "T1"), Ok(()));
+    assert_eq!(own.check_payee(&payee, "T2"), Err(NotIts::Terminal));
+    for foreign in [D1, D2, S1, S2, S3] {
+        let foreign: QrisCode = foreign.parse().unwrap();
+        assert_eq!(foreign.check_payee(&payee, "T1"), Err(NotIts::Payee));
+    }
+    // Our code with one thing changed, or with one account more. The CRC is right each time.
+    let text = unlabelled.to_string();
+    let body = &text[..text.len() - 8];
+    let stranger = tlv::encode(&[object(
+        Tag::of(27),
+        tlv::encode(&[
+            object(ACCOUNT_GUID, "ID.CO.OTHER.WWW"),
+            object(ACCOUNT_PAN, "936001110000000011"),
+        ]),
+    )]);
+    let nameless = tlv::encode(&[object(
+        Tag::of(27),
+        tlv::encode(&[object(ACCOUNT_GUID, "ID.CO.OTHER.WWW")]),
+    )]);
+    for changed in [
+        body.replace(ours.pan.as_str(), "936001110000000011"),
+        body.replace(ours.nmid.as_str(), "ID9900000000099"),
+        format!("{body}{stranger}"),
+        format!("{body}{nameless}"),
+        format!(
+            "{body}{}",
+            tlv::encode(&[object(Tag::of(4), "5555555555554444")])
+        ),
+        format!("{body}{}", tlv::encode(&[object(Tag::of(47), "somewhere")])),
+    ] {
+        assert_ne!(changed, body);
+        let code = closed(&changed);
+        assert_eq!(
+            code.check_payee(&payee, "T1"),
+            Err(NotIts::Payee),
+            "{changed}"
+        );
+    }
+}

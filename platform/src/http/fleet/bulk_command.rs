@@ -15,19 +15,21 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::fleet::bulk_command::{self, NewBulkCommand, View};
+use crate::service::money::approval;
 use crate::store::fleet::bulk_command::Target;
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{DeviceCapabilityNotSupported, InvalidState};
+    use ErrorCode::{DeviceCapabilityNotSupported, DeviceNotBound, InvalidState};
 
     Routes::of("Bulk commands")
         .post(
             "/admin/bulk-commands",
             create,
-            "Gives many boxes an order, at a rate, in steps, until too much goes wrong",
-            &[DeviceCapabilityNotSupported],
+            "Gives many boxes an order, at a rate, in steps, until too much goes wrong; 202 when another person must confirm it",
+            &[DeviceCapabilityNotSupported, DeviceNotBound, InvalidState],
         )
         .get(
             "/admin/bulk-commands",
@@ -71,12 +73,10 @@ async fn create(
     staff: Staff<CommandWrite>,
     State(context): State<Context>,
     request: MustKey<Json<NewBulkCommand>>,
-) -> Answer<Created<View>> {
+) -> Answer<Waits<Created<View>>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
-    let created = bulk_command::create(&mut unit, request.body.0).await?;
-    let reply = envelope::created(&created)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    let outcome = approval::create_bulk_command(&mut unit, request.body.0).await?;
+    settle(unit, outcome, &[], envelope::created).await
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -16,19 +16,21 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::fleet::command::{self, NewCommand};
+use crate::service::money::approval;
 use crate::service::{Context, Error, Noun};
 use crate::store::fleet::command::{Command, Filter};
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{CommandNotFound, DeviceCapabilityNotSupported, InvalidState};
+    use ErrorCode::{CommandNotFound, DeviceCapabilityNotSupported, DeviceNotBound, InvalidState};
 
     Routes::of("Commands")
         .post(
             "/admin/devices/{device_id}/commands",
             create,
-            "Gives a box an order",
-            &[InvalidState, DeviceCapabilityNotSupported],
+            "Gives a box an order; 202 when another person must confirm it: a free text, where two people are needed",
+            &[InvalidState, DeviceCapabilityNotSupported, DeviceNotBound],
         )
         .get(
             "/admin/devices/{device_id}/commands",
@@ -61,12 +63,10 @@ async fn create(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: MustKey<Json<NewCommand>>,
-) -> Answer<Created<Command>> {
+) -> Answer<Waits<Created<Command>>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
-    let created = command::create(&mut unit, id, request.body.0).await?;
-    let reply = envelope::created(&created)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    let outcome = approval::create_command(&mut unit, id, request.body.0).await?;
+    settle(unit, outcome, &[], envelope::created).await
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -1,4 +1,4 @@
-//! `/admin/approvals`: changes of money that one person proposed and another decides about.
+//! `/admin/approvals`: changes that one person proposed and another decides about.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -16,13 +16,14 @@ use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::money::approval;
+use crate::service::money::approval::{self, Confirmed};
 use crate::store::money::approval::Approval;
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{
-        DuplicateRequest, FeeProfileNotFound, InvalidState, MerchantNotFound,
-        SettlementNotEligible, SettlementNotFound,
+        DeviceCapabilityNotSupported, DeviceNotFound, DuplicateRequest, FeeProfileNotFound,
+        InvalidState, MerchantNotFound, SettlementNotEligible, SettlementNotFound,
+        TerminalNotFound, UnmatchedPaymentNotFound, UserNotFound,
     };
 
     Routes::of("Approvals")
@@ -31,7 +32,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/approvals/{approval_id}/approve",
             approve,
-            "Confirms what another person has proposed, and does it",
+            "Confirms what another person has proposed, and does it; secrets that it makes are in this answer only",
             &[
                 InvalidState,
                 DuplicateRequest,
@@ -39,6 +40,11 @@ pub(super) fn routes() -> Routes {
                 MerchantNotFound,
                 SettlementNotFound,
                 SettlementNotEligible,
+                UnmatchedPaymentNotFound,
+                TerminalNotFound,
+                UserNotFound,
+                DeviceNotFound,
+                DeviceCapabilityNotSupported,
                 ErrorCode::ValidationFailed,
             ],
         )
@@ -83,11 +89,12 @@ async fn approve(
     State(context): State<Context>,
     Id(id): Id<ApprovalId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer<Data<Approval>> {
+) -> Answer<Data<Confirmed>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
-    let approved = approval::approve(&mut unit, id).await?;
-    let reply = envelope::ok(&approved)?;
-    unit.commit_with(&reply).await?;
+    let confirmed = approval::approve(&mut unit, id).await?;
+    let reply = envelope::ok(&confirmed)?;
+    unit.commit_with(&envelope::without(&reply, &["token", "setup_code"])?)
+        .await?;
     Ok(reply)
 }
 

@@ -64,7 +64,7 @@ async fn create(
 ) -> Answer<Waits<Created<FeeProfileView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_fee_profile(&mut unit, request.body.0).await?;
-    settle(unit, outcome, envelope::created).await
+    settle(unit, outcome, &[], envelope::created).await
 }
 
 async fn add_version(
@@ -75,5 +75,5 @@ async fn add_version(
 ) -> Answer<Waits<Created<FeeProfileView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::add_fee_version(&mut unit, &id, request.body.0).await?;
-    settle(unit, outcome, envelope::created).await
+    settle(unit, outcome, &[], envelope::created).await
 }

@@ -117,7 +117,7 @@ async fn mark_paid(
 ) -> Answer<Waits<Data<SettlementView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::mark_paid(&mut unit, id, request.body.0.bank_reference).await?;
-    settle(unit, outcome, envelope::ok).await
+    settle(unit, outcome, &[], envelope::ok).await
 }
 
 #[derive(Deserialize, ToSchema)]

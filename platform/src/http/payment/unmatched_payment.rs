@@ -15,7 +15,9 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
+use crate::service::money::approval;
 use crate::service::payment::unmatched_payment::{self, Assignment};
 use crate::store::payment::unmatched_payment::UnmatchedPayment;
 
@@ -32,7 +34,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/unmatched-payments/{unmatched_payment_id}/assign",
             assign,
-            "Says at which till it was paid: it becomes a transaction",
+            "Says at which till it was paid: it becomes a transaction; 202 when another person must confirm it",
             &[InvalidState, TerminalNotFound, InvalidAmount],
         )
 }
@@ -63,10 +65,8 @@ async fn assign(
     State(context): State<Context>,
     Id(id): Id<UnmatchedPaymentId>,
     request: Keyed<Json<Assignment>>,
-) -> Answer<Data<UnmatchedPayment>> {
+) -> Answer<Waits<Data<UnmatchedPayment>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
-    let assigned = unmatched_payment::assign(&mut unit, id, request.body.0).await?;
-    let reply = envelope::ok(&assigned)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    let outcome = approval::assign(&mut unit, id, request.body.0).await?;
+    settle(unit, outcome, &[], envelope::ok).await
 }

@@ -1,35 +1,56 @@
-//! `/admin/login`: an email and a password for a token.
+//! `/admin/login`: an email and a password for a token. `/admin/logout`: its end.
 
 use axum::Extension;
 use axum::extract::State;
 
+use crate::http::auth::LoggedIn;
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::json::Json;
+use crate::http::json::{Action, Json, Nothing};
 use crate::http::rate::Origin;
 use crate::http::request;
 use crate::http::routes::Routes;
 use crate::service::Context;
-use crate::service::people::login::{self, LoggedIn, Login};
+use crate::service::people::login::{self, Login, NewSession};
+use crate::service::people::token;
+use crate::store::people::token::TokenView;
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::Unauthenticated;
 
-    Routes::of("Login").post(
-        "/admin/login",
-        create,
-        "An email and a password for a token",
-        &[Unauthenticated],
-    )
+    Routes::of("Login")
+        .post(
+            "/admin/login",
+            create,
+            "An email and a password for a token",
+            &[Unauthenticated],
+        )
+        .post(
+            "/admin/logout",
+            end,
+            "Ends the token that asks, a person's or a program's",
+            &[],
+        )
 }
 
 async fn create(
     State(context): State<Context>,
     Extension(Origin(address)): Extension<Origin>,
     Json(request): Json<Login>,
-) -> Result<Data<LoggedIn>, ApiError> {
+) -> Result<Data<NewSession>, ApiError> {
     let address = address.map(|address| address.to_string());
     let entered = login::login(&context, request, address, Some(request::id())).await?;
     request::set_principal(&entered.user.id.to_string());
     envelope::ok(&entered)
+}
+
+async fn end(
+    caller: LoggedIn,
+    State(context): State<Context>,
+    Action(Nothing {}): Action<Nothing>,
+) -> Result<Data<TokenView>, ApiError> {
+    let mut unit = context.begin(caller.actor()).await?;
+    let ended = token::revoke(&mut unit, caller.token_id).await?;
+    unit.commit().await?;
+    envelope::ok(&ended)
 }

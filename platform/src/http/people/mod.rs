@@ -2,6 +2,7 @@
 
 mod audit;
 mod login;
+mod password;
 mod token;
 mod user;
 
@@ -10,6 +11,7 @@ use super::routes::Routes;
 /// The routes of these nouns.
 pub(super) fn routes() -> Routes {
     login::routes()
+        .merge(password::routes())
         .merge(user::routes())
         .merge(token::routes())
         .merge(audit::routes())

@@ -15,7 +15,9 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
+use crate::service::money::approval;
 use crate::service::people::token::{self, NewToken, TokenRequest};
 use crate::store::people::token::{Filter, TokenView};
 
@@ -26,7 +28,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/tokens",
             create,
-            "Makes a token for a program; it is in this answer only",
+            "Makes a token for a program; it is in this answer only; 202 when another person must confirm it",
             &[MerchantNotFound],
         )
         .get(
@@ -48,13 +50,10 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<TokenRequest>>,
-) -> Answer<Created<NewToken>> {
+) -> Answer<Waits<Created<NewToken>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
-    let new = token::request(&mut unit, request.body.0).await?;
-    let reply = envelope::created(&new)?;
-    unit.commit_with(&envelope::without(&reply, &["token"])?)
-        .await?;
-    Ok(reply)
+    let outcome = approval::create_token(&mut unit, request.body.0).await?;
+    settle(unit, outcome, &["token"], envelope::created).await
 }
 
 #[derive(Deserialize, IntoParams)]

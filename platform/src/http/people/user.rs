@@ -10,13 +10,15 @@ use crate::http::auth::grants::{UserRead, UserWrite};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
-use crate::http::json::Json;
+use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::http::waits::{Waits, settle};
 use crate::service::Context;
-use crate::service::people::user::{self, Made, NewUser, UserPatch};
+use crate::service::money::approval;
+use crate::service::people::user::{self, Made, NewUser, SetUp, UserPatch};
 use crate::store::people::user::{Filter, User};
 
 pub(super) fn routes() -> Routes {
@@ -26,7 +28,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/users",
             create,
-            "Makes a user; a password that was made is in this answer only",
+            "Makes a user; a password that was made is in this answer only; 202 when another person must confirm it",
             &[MerchantNotFound],
         )
         .get("/admin/users", list, "Users, newest first", &[])
@@ -34,7 +36,13 @@ pub(super) fn routes() -> Routes {
         .patch(
             "/admin/users/{user_id}",
             patch,
-            "Disables or enables a user, or sets the password",
+            "Disables or enables a user, gives a role or a password; 202 when another person must confirm it",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/users/{user_id}/reset",
+            reset,
+            "Takes the password away; a code for setting another is in this answer only; 202 when another person must confirm it",
             &[InvalidState],
         )
 }
@@ -44,13 +52,10 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewUser>>,
-) -> Answer<Created<Made>> {
+) -> Answer<Waits<Created<Made>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
-    let made = user::create(&mut unit, request.body.0).await?;
-    let reply = envelope::created(&made)?;
-    unit.commit_with(&envelope::without(&reply, &["password"])?)
-        .await?;
-    Ok(reply)
+    let outcome = approval::create_user(&mut unit, request.body.0).await?;
+    settle(unit, outcome, &["password"], envelope::created).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -91,9 +96,20 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<UserId>,
     Json(change): Json<UserPatch>,
-) -> Result<Data<User>, ApiError> {
+) -> Answer<Waits<Data<User>>> {
     let mut unit = context.begin(staff.actor()).await?;
-    let changed = user::patch(&mut unit, id, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    let outcome = approval::patch_user(&mut unit, id, change).await?;
+    settle(unit, outcome, &[], envelope::ok).await
+}
+
+/// The code is in the first answer and null in every repetition.
+async fn reset(
+    staff: Staff<UserWrite>,
+    State(context): State<Context>,
+    Id(id): Id<UserId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Waits<Data<SetUp>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let outcome = approval::reset_user(&mut unit, id).await?;
+    settle(unit, outcome, &["setup_code"], envelope::ok).await
 }

@@ -43,7 +43,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/merchants/{merchant_id}/approve",
             approve,
-            "Approves a merchant and registers it with the QR partner: it may take payments",
+            "Approves a merchant and registers it with the QR partner: it may take payments; 202 when another person must confirm it",
             &[InvalidState],
         )
         .post(
@@ -112,7 +112,7 @@ async fn patch(
 ) -> Answer<Waits<Data<Merchant>>> {
     let mut unit = context.begin(staff.actor()).await?;
     let outcome = approval::patch_merchant(&mut unit, id, change).await?;
-    settle(unit, outcome, envelope::ok).await
+    settle(unit, outcome, &[], envelope::ok).await
 }
 
 async fn approve(
@@ -120,12 +120,10 @@ async fn approve(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer<Data<Merchant>> {
+) -> Answer<Waits<Data<Merchant>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
-    let approved = merchant::approve(&mut unit, id).await?;
-    let reply = envelope::ok(&approved)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    let outcome = approval::approve_merchant(&mut unit, id).await?;
+    settle(unit, outcome, &[], envelope::ok).await
 }
 
 #[derive(Deserialize, ToSchema)]

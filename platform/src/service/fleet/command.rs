@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::command::{CommandStatus, CommandType};
 use domain::device::DeviceStatus;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use wire::ids::{CommandId, DeviceId};
@@ -16,8 +16,8 @@ use wire::message::{self, CommandAck};
 use wire::{DownlinkMessage, Encoding};
 
 use crate::service::batch::{Part, finish, isolate, sweep};
-use crate::service::fleet::device;
 use crate::service::fleet::undeliverable::{Message, seal_each};
+use crate::service::fleet::{device, displayed_code};
 use crate::service::signal::Signal;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::fleet::command::{Command, Due, End, Filter};
@@ -34,7 +34,7 @@ const BATCH_MAX: i64 = 1000;
 const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
 
 /// An order as an operator gives it.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 #[schema(example = json!({ "type": "set_volume", "payload": { "volume": 7 } }))]
@@ -54,7 +54,7 @@ pub struct NewCommand {
 ///
 /// # Errors
 /// No such device, or one that is out of service; a type that does not exist; a capability that the box lacks, which
-/// comes before wrong parameters; too many orders that wait.
+/// comes before wrong parameters; a text that sounds like a payment; a code of somebody else's; too many orders that wait.
 pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Result<Command> {
     // Its lock lets orders to one box be counted one at a time.
     let found = store::fleet::device::lock(unit.conn(), device_id)
@@ -78,7 +78,11 @@ pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Re
         return Err(Error::CapabilityNotSupported(capability.as_str()));
     }
     let payload = new.payload.unwrap_or_default();
-    kind.check(&payload).map_err(Error::Validation)?;
+    kind.check(&payload, &unit.context().settings().reserved_words)
+        .map_err(Error::Validation)?;
+    if kind == CommandType::DisplayQr {
+        displayed_code::check(unit, device_id, &payload).await?;
+    }
     if store::fleet::command::count_open(unit.conn(), device_id).await? >= OPEN_MAX {
         return Err(Error::RateLimited {
             message: "too many commands wait for this device",

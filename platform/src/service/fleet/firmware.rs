@@ -84,7 +84,7 @@ pub async fn create(unit: &mut Unit, new: NewFirmware) -> Result<Firmware> {
     // What the order will carry keeps the order's rules.
     checks.extend(
         CommandType::UpdateFirmware
-            .check(&payload(&firmware))
+            .check(&payload(&firmware), &[])
             .map_err(|wrong| {
                 wrong
                     .into_iter()

@@ -8,6 +8,7 @@ pub mod config_layer;
 pub mod credential;
 pub mod crl;
 pub mod device;
+mod displayed_code;
 pub mod expiry;
 pub mod firmware;
 pub mod heartbeat;

@@ -1,22 +1,37 @@
-//! Maker and checker for what moves money: fee profiles, where payouts go, payouts that were made by hand.
+//! Maker and checker for what moves money, makes people, or is said to customers.
 //!
 //! With `money.maker_checker` on, such a change is tried, undone and kept as a proposal; another person confirms it, and
 //! only then it happens, in that person's transaction. The audit log has both. Off, one person's word is enough.
+//!
+//! A proposal never has a secret in it. What is secret is made when it is confirmed, and shown to who confirms it; of the
+//! code with which a new or reset user sets a password, proposer and confirmer get one half each.
 
-use domain::approval::{self, ApprovalKind, ApprovalStatus};
+use domain::approval::{self, ApprovalKind, ApprovalStatus, Checker};
+use domain::command::CommandType;
+use domain::role::Role;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use wire::ids::{ApprovalId, MerchantId, SettlementId};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use wire::ids::{ApprovalId, DeviceId, MerchantId, SettlementId, UnmatchedPaymentId, UserId};
 
 use super::fee::{self, NewFeeProfile, NewFeeVersion};
-use super::settlement;
+use super::{payout_account, settlement};
+use crate::service::fleet::bulk_command::{self, NewBulkCommand};
+use crate::service::fleet::command::{self, NewCommand};
+use crate::service::payment::unmatched_payment::{self, Assignment};
+use crate::service::people::setup_code;
+use crate::service::people::token::{self, NewToken, TokenRequest};
+use crate::service::people::user::{self, NewUser, SetUp, UserPatch};
 use crate::service::shop::merchant::{self, MerchantPatch};
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::money::approval::Approval;
 use crate::store::{self, Page};
 
+/// How many proposals of one person may wait.
+const PENDING_MAX: i64 = 1000;
+
 /// A change that can be proposed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Change {
     FeeProfile(NewFeeProfile),
@@ -28,9 +43,39 @@ enum Change {
         merchant_id: MerchantId,
         patch: Box<MerchantPatch>,
     },
+    ApproveMerchant {
+        merchant_id: MerchantId,
+    },
     MarkPaid {
         settlement_id: SettlementId,
         bank_reference: String,
+    },
+    Assign {
+        unmatched_payment_id: UnmatchedPaymentId,
+        assignment: Assignment,
+    },
+    NewUser {
+        user: NewUser,
+        /// The hash of the proposer's half of the code, in hex.
+        first_half_sha256: String,
+    },
+    User {
+        user_id: UserId,
+        patch: UserPatch,
+    },
+    ResetUser {
+        user_id: UserId,
+        first_half_sha256: String,
+    },
+    NewToken(TokenRequest),
+    Command {
+        device_id: DeviceId,
+        command: NewCommand,
+    },
+    BulkCommand(Box<NewBulkCommand>),
+    PayoutAccount {
+        merchant_id: MerchantId,
+        destination: String,
     },
 }
 
@@ -40,7 +85,37 @@ pub enum Outcome<T> {
     /// It happened.
     Done(T),
     /// It waits for a second person.
-    Waits(Box<Approval>),
+    Waits(Box<Proposal>),
+}
+
+/// A proposal at the only moment at which its maker's secret can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Proposal {
+    /// The proposal.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// For a user who is to set a password: the first half of the code. Who confirms gets the second.
+    pub setup_code: Option<String>,
+}
+
+/// A confirmed proposal at the only moment at which the secrets that it made can be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfirmedApproval)]
+pub struct Confirmed {
+    /// The proposal.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// The program's token that was made.
+    pub token: Option<String>,
+    /// For a user who is to set a password: the second half of the code.
+    pub setup_code: Option<String>,
+}
+
+/// Secrets that a change makes, for who confirms it.
+#[derive(Debug, Default)]
+struct Secrets {
+    token: Option<String>,
+    setup_code: Option<String>,
 }
 
 /// A new fee profile, now or when another person has confirmed it.
@@ -51,20 +126,12 @@ pub async fn create_fee_profile(
     unit: &mut Unit,
     new: NewFeeProfile,
 ) -> Result<Outcome<fee::FeeProfileView>> {
-    let entity = new.id.clone();
     if !is_on(unit)? {
         return fee::create(unit, new, None).await.map(Outcome::Done);
     }
-    let trial = unit.savepoint().await?;
-    fee::create(unit, new.clone(), None).await?;
-    unit.undo(trial).await?;
-    propose(
-        unit,
-        ApprovalKind::FeeProfileCreate,
-        entity,
-        &Change::FeeProfile(new),
-    )
-    .await
+    let entity = new.id.clone();
+    let change = Change::FeeProfile(new);
+    propose(unit, ApprovalKind::FeeProfileCreate, entity, change).await
 }
 
 /// New rates of a fee profile, now or when another person has confirmed them.
@@ -81,20 +148,12 @@ pub async fn add_fee_version(
             .await
             .map(Outcome::Done);
     }
-    let trial = unit.savepoint().await?;
-    fee::add_version(unit, profile_id, new.clone(), None).await?;
-    unit.undo(trial).await?;
     let change = Change::FeeVersion {
         profile_id: profile_id.to_owned(),
         version: new,
     };
-    propose(
-        unit,
-        ApprovalKind::FeeProfileVersion,
-        profile_id.to_owned(),
-        &change,
-    )
-    .await
+    let entity = profile_id.to_owned();
+    propose(unit, ApprovalKind::FeeProfileVersion, entity, change).await
 }
 
 /// A change of a merchant; one that touches money may wait for another person, as a whole.
@@ -109,14 +168,39 @@ pub async fn patch_merchant(
     if !patch.touches_money() || !is_on(unit)? {
         return merchant::patch(unit, id, patch).await.map(Outcome::Done);
     }
-    let trial = unit.savepoint().await?;
-    merchant::patch(unit, id, patch.clone()).await?;
-    unit.undo(trial).await?;
     let change = Change::Merchant {
         merchant_id: id,
         patch: Box::new(patch),
     };
-    propose(unit, ApprovalKind::MerchantPatch, id.to_string(), &change).await
+    propose(unit, ApprovalKind::MerchantPatch, id.to_string(), change).await
+}
+
+/// A merchant may take payments: now, when others made it, or when another person has confirmed it.
+///
+/// # Errors
+/// As [`merchant::approve`]; [`Error::Forbidden`] for a program, and for a person who is too new to confirm what others made.
+pub async fn approve_merchant(
+    unit: &mut Unit,
+    id: MerchantId,
+) -> Result<Outcome<store::shop::merchant::Merchant>> {
+    if !is_on(unit)? {
+        return merchant::approve(unit, id).await.map(Outcome::Done);
+    }
+    // Under its lock nobody changes it between this look and the approval.
+    store::shop::merchant::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let made = ["merchant.create", "merchant.patch"];
+    let makers = store::people::audit::actors(unit.conn(), &id.to_string(), &made).await?;
+    let makers: Vec<&str> = makers.iter().map(String::as_str).collect();
+    if let Some(maker) = makers.first()
+        && approval::is_made_by_others(makers.iter().copied(), unit.actor_name())
+    {
+        check_checker(unit, maker).await?;
+        return merchant::approve(unit, id).await.map(Outcome::Done);
+    }
+    let change = Change::ApproveMerchant { merchant_id: id };
+    propose(unit, ApprovalKind::MerchantApprove, id.to_string(), change).await
 }
 
 /// A settlement was paid by hand: as it is said, or when another person has confirmed it.
@@ -133,20 +217,146 @@ pub async fn mark_paid(
             .await
             .map(Outcome::Done);
     }
-    let trial = unit.savepoint().await?;
-    settlement::mark_paid(unit, id, &bank_reference).await?;
-    unit.undo(trial).await?;
     let change = Change::MarkPaid {
         settlement_id: id,
         bank_reference,
     };
-    propose(
-        unit,
-        ApprovalKind::SettlementMarkPaid,
-        id.to_string(),
-        &change,
-    )
-    .await
+    let entity = id.to_string();
+    propose(unit, ApprovalKind::SettlementMarkPaid, entity, change).await
+}
+
+/// Whose unmatched money it is: as it is said, or when another person has confirmed it.
+///
+/// # Errors
+/// As [`unmatched_payment::assign`]; [`Error::Forbidden`] for a maker who is no person.
+pub async fn assign(
+    unit: &mut Unit,
+    id: UnmatchedPaymentId,
+    assignment: Assignment,
+) -> Result<Outcome<store::payment::unmatched_payment::UnmatchedPayment>> {
+    if !is_on(unit)? {
+        return unmatched_payment::assign(unit, id, assignment)
+            .await
+            .map(Outcome::Done);
+    }
+    let change = Change::Assign {
+        unmatched_payment_id: id,
+        assignment,
+    };
+    let entity = id.to_string();
+    propose(unit, ApprovalKind::UnmatchedPaymentAssign, entity, change).await
+}
+
+/// A new user, now or when another person has confirmed it; then without a password that anybody else knows.
+///
+/// # Errors
+/// As [`user::create`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
+pub async fn create_user(unit: &mut Unit, new: NewUser) -> Result<Outcome<user::Made>> {
+    if !is_on(unit)? {
+        return user::create(unit, new).await.map(Outcome::Done);
+    }
+    refuse_password(new.password.as_deref())?;
+    let entity = new.email.clone();
+    let half = setup_code::generate();
+    let change = Change::NewUser {
+        user: new,
+        first_half_sha256: hex::encode(setup_code::hash(&half)),
+    };
+    propose_with(unit, ApprovalKind::UserCreate, entity, change, Some(half)).await
+}
+
+/// A change of a user; one that gives a role or a way in may wait for another person. To disable somebody, one is enough.
+///
+/// # Errors
+/// As [`user::patch`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
+pub async fn patch_user(
+    unit: &mut Unit,
+    id: UserId,
+    patch: UserPatch,
+) -> Result<Outcome<store::people::user::User>> {
+    let is_guarded = patch.empowers() || patch.password.is_some();
+    if !is_guarded || !is_on(unit)? {
+        return user::patch(unit, id, patch).await.map(Outcome::Done);
+    }
+    refuse_password(patch.password.as_deref())?;
+    let change = Change::User { user_id: id, patch };
+    propose(unit, ApprovalKind::UserPatch, id.to_string(), change).await
+}
+
+/// A user gets a code for a new password, now or when another person has confirmed it.
+///
+/// # Errors
+/// As [`user::reset`]; [`Error::Forbidden`] for a maker who is no person.
+pub async fn reset_user(unit: &mut Unit, id: UserId) -> Result<Outcome<SetUp>> {
+    if !is_on(unit)? {
+        return user::reset(unit, id, None).await.map(Outcome::Done);
+    }
+    let half = setup_code::generate();
+    let change = Change::ResetUser {
+        user_id: id,
+        first_half_sha256: hex::encode(setup_code::hash(&half)),
+    };
+    let entity = id.to_string();
+    propose_with(unit, ApprovalKind::UserReset, entity, change, Some(half)).await
+}
+
+/// A program's token; one that may move money or make people may wait for another person.
+///
+/// # Errors
+/// As [`token::request`]; [`Error::Forbidden`] for a maker who is no person.
+pub async fn create_token(unit: &mut Unit, request: TokenRequest) -> Result<Outcome<NewToken>> {
+    let is_powerful = request
+        .role
+        .parse()
+        .is_ok_and(|role: Role| role.is_powerful());
+    if !is_powerful || !is_on(unit)? {
+        return token::request(unit, request).await.map(Outcome::Done);
+    }
+    let entity = request.name.clone();
+    let change = Change::NewToken(request);
+    propose(unit, ApprovalKind::TokenCreate, entity, change).await
+}
+
+/// An order to a box; one to say a free text may wait for another person.
+///
+/// # Errors
+/// As [`command::create`]; [`Error::Forbidden`] for a maker who is no person.
+pub async fn create_command(
+    unit: &mut Unit,
+    device_id: DeviceId,
+    new: NewCommand,
+) -> Result<Outcome<store::fleet::command::Command>> {
+    if !says_free_text(&new.kind) || !is_on(unit)? {
+        return command::create(unit, device_id, new)
+            .await
+            .map(Outcome::Done);
+    }
+    let change = Change::Command {
+        device_id,
+        command: new,
+    };
+    let entity = device_id.to_string();
+    propose(unit, ApprovalKind::CommandCreate, entity, change).await
+}
+
+/// An order to many boxes; one to say a free text may wait for another person.
+///
+/// # Errors
+/// As [`bulk_command::create`]; [`Error::Forbidden`] for a maker who is no person.
+pub async fn create_bulk_command(
+    unit: &mut Unit,
+    new: NewBulkCommand,
+) -> Result<Outcome<bulk_command::View>> {
+    if !says_free_text(&new.kind) || !is_on(unit)? {
+        return bulk_command::create(unit, new).await.map(Outcome::Done);
+    }
+    let entity = new.kind.clone();
+    let change = Change::BulkCommand(Box::new(new));
+    propose(unit, ApprovalKind::BulkCommandCreate, entity, change).await
+}
+
+fn says_free_text(kind: &str) -> bool {
+    kind == CommandType::AnnounceText.as_str()
 }
 
 /// Whether a second person is needed, and this one may be the first.
@@ -159,25 +369,98 @@ fn is_on(unit: &Unit) -> Result<bool> {
 }
 
 fn forbidden(error: approval::NotYours) -> Error {
+    use approval::NotYours::{NotAPerson, OwnProposal, TooNew};
     Error::Forbidden(match error {
-        approval::NotYours::NotAPerson => {
-            "changes of money are proposed and confirmed by people who have logged in, not by a program's token"
+        NotAPerson => {
+            "this needs two people who have logged in; a program's token can neither propose nor confirm it"
         }
-        approval::NotYours::OwnProposal => "nobody confirms what they have proposed themselves",
+        OwnProposal => "nobody confirms what they have proposed themselves",
+        TooNew => {
+            "a user confirms nothing for a time after the account was made, reset, enabled again or given a role (money.confirm_wait_h)"
+        }
     })
+}
+
+/// Whoever chooses a password for somebody can be that person.
+fn refuse_password(password: Option<&str>) -> Result<()> {
+    match password {
+        None => Ok(()),
+        Some(_) => Err(Error::field(
+            "password",
+            "is not chosen for somebody else where two people are needed: the user sets it with a one-time code",
+        )),
+    }
 }
 
 async fn propose<T>(
     unit: &mut Unit,
     kind: ApprovalKind,
     entity: String,
-    change: &Change,
+    change: Change,
 ) -> Result<Outcome<T>> {
+    propose_with(unit, kind, entity, change, None).await
+}
+
+/// Tries a change, undoes it, and keeps it as a proposal.
+async fn propose_with<T>(
+    unit: &mut Unit,
+    kind: ApprovalKind,
+    entity: String,
+    change: Change,
+    setup_code: Option<String>,
+) -> Result<Outcome<T>> {
+    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
+    let trial = unit.savepoint().await?;
+    drop(carry_out(unit, change, None).await?);
+    unit.undo(trial).await?;
+    let maker = unit.actor_name().to_owned();
+    if store::money::approval::count_pending(unit.conn(), &maker).await? >= PENDING_MAX {
+        return Err(Error::RateLimited {
+            message: "too many of your proposals wait",
+            retry_after_s: 3600,
+        });
+    }
+    let approval = keep(unit, kind, entity, request).await?;
+    Ok(Outcome::Waits(Box::new(Proposal {
+        approval,
+        setup_code,
+    })))
+}
+
+/// Proposes that a merchant is paid at an account, unless that waits already. Here alone the maker may be the platform or
+/// a program: a person takes the proposal over before another confirms it.
+pub(super) async fn propose_account(
+    unit: &mut Unit,
+    merchant_id: MerchantId,
+    destination: &str,
+) -> Result<()> {
+    let pending =
+        store::money::approval::is_account_pending(unit.conn(), merchant_id, destination).await?;
+    if pending {
+        return Ok(());
+    }
+    let change = Change::PayoutAccount {
+        merchant_id,
+        destination: destination.to_owned(),
+    };
+    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
+    let entity = merchant_id.to_string();
+    keep(unit, ApprovalKind::PayoutAccount, entity, request).await?;
+    Ok(())
+}
+
+/// Keeps a proposal.
+async fn keep(
+    unit: &mut Unit,
+    kind: ApprovalKind,
+    entity: String,
+    request: Value,
+) -> Result<Approval> {
     let approval = Approval {
         id: ApprovalId::from_uuid(unit.uuid()),
         kind: kind.to_string(),
         entity,
-        request: serde_json::to_value(change).map_err(anyhow::Error::from)?,
+        request,
         status: ApprovalStatus::Pending.to_string(),
         requested_by: unit.actor_name().to_owned(),
         created_at: unit.now(),
@@ -188,20 +471,12 @@ async fn propose<T>(
     store::money::approval::insert(unit.conn(), &approval).await?;
     unit.audit("approval.propose", approval.id, None, Some(json!(approval)))
         .await?;
-    Ok(Outcome::Waits(Box::new(approval)))
+    Ok(approval)
 }
 
-/// Confirms a proposal and does what it says.
-///
-/// # Errors
-/// No such proposal, or one that was decided; [`Error::Forbidden`] for the maker and for programs; whatever keeps the
-/// change from happening by now: then the proposal still waits.
-pub async fn approve(unit: &mut Unit, id: ApprovalId) -> Result<Approval> {
-    let before = take(unit, id).await?;
-    approval::may_confirm(&before.requested_by, unit.actor_name()).map_err(forbidden)?;
-    let change: Change =
-        serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?;
-    let maker = Some(before.requested_by.as_str());
+/// Does what a proposal says. `maker`: who proposed it, once it is confirmed.
+async fn carry_out(unit: &mut Unit, change: Change, maker: Option<&str>) -> Result<Secrets> {
+    let mut secrets = Secrets::default();
     match change {
         Change::FeeProfile(new) => drop(fee::create(unit, new, maker).await?),
         Change::FeeVersion {
@@ -211,12 +486,103 @@ pub async fn approve(unit: &mut Unit, id: ApprovalId) -> Result<Approval> {
         Change::Merchant { merchant_id, patch } => {
             drop(merchant::patch(unit, merchant_id, *patch).await?);
         }
+        Change::ApproveMerchant { merchant_id } => {
+            drop(merchant::approve(unit, merchant_id).await?);
+        }
         Change::MarkPaid {
             settlement_id,
             bank_reference,
         } => drop(settlement::mark_paid(unit, settlement_id, &bank_reference).await?),
+        Change::Assign {
+            unmatched_payment_id,
+            assignment,
+        } => drop(unmatched_payment::assign(unit, unmatched_payment_id, assignment).await?),
+        Change::NewUser {
+            user: new,
+            first_half_sha256,
+        } => {
+            let first = hex::decode(first_half_sha256).map_err(anyhow::Error::from)?;
+            let made = user::create_without_password(unit, new, &first).await?;
+            secrets.setup_code = Some(made.setup_code);
+        }
+        Change::User { user_id, patch } => drop(user::patch(unit, user_id, patch).await?),
+        Change::ResetUser {
+            user_id,
+            first_half_sha256,
+        } => {
+            let first = hex::decode(first_half_sha256).map_err(anyhow::Error::from)?;
+            let made = user::reset(unit, user_id, Some(&first)).await?;
+            secrets.setup_code = Some(made.setup_code);
+        }
+        Change::NewToken(request) => {
+            secrets.token = Some(token::request(unit, request).await?.token);
+        }
+        Change::Command { device_id, command } => {
+            drop(command::create(unit, device_id, command).await?);
+        }
+        Change::BulkCommand(new) => drop(bulk_command::create(unit, *new).await?),
+        Change::PayoutAccount {
+            merchant_id,
+            destination,
+        } => payout_account::release(unit, merchant_id, &destination).await?,
     }
-    decide(unit, &before, ApprovalStatus::Approved, None).await
+    Ok(secrets)
+}
+
+/// Refuses whoever may not confirm what `maker` has proposed.
+async fn check_checker(unit: &mut Unit, maker: &str) -> Result<()> {
+    let name = unit.actor_name().to_owned();
+    approval::may_propose(&name).map_err(forbidden)?;
+    let id: UserId = name.parse().map_err(anyhow::Error::from)?;
+    let user = store::people::user::find(unit.conn(), store::Scope::All, id)
+        .await?
+        .ok_or(Error::Unauthenticated)?;
+    let checker = Checker {
+        name: &name,
+        since: user.access_changed_at,
+    };
+    let wait = unit.context().settings().confirm_wait;
+    checker
+        .may_confirm(maker, unit.now(), wait)
+        .map_err(forbidden)
+}
+
+/// Confirms a proposal and does what it says. One that no person has made is taken over instead, and still waits.
+///
+/// # Errors
+/// No such proposal, or one that was decided; [`Error::Forbidden`] for the maker, for programs and for who is too new;
+/// whatever keeps the change from happening by now: then the proposal still waits.
+pub async fn approve(unit: &mut Unit, id: ApprovalId) -> Result<Confirmed> {
+    let before = take(unit, id).await?;
+    check_checker(unit, &before.requested_by).await?;
+    if !approval::is_person(&before.requested_by) {
+        return take_over(unit, before).await;
+    }
+    let change: Change =
+        serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?;
+    let secrets = carry_out(unit, change, Some(before.requested_by.as_str())).await?;
+    let approval = decide(unit, &before, ApprovalStatus::Approved, None).await?;
+    Ok(Confirmed {
+        approval,
+        token: secrets.token,
+        setup_code: secrets.setup_code,
+    })
+}
+
+async fn take_over(unit: &mut Unit, before: Approval) -> Result<Confirmed> {
+    let approval = Approval {
+        requested_by: unit.actor_name().to_owned(),
+        ..before.clone()
+    };
+    store::money::approval::take_over(unit.conn(), approval.id, &approval.requested_by).await?;
+    let (was, is) = (Some(json!(before)), Some(json!(approval)));
+    unit.audit("approval.take_over", approval.id, was, is)
+        .await?;
+    Ok(Confirmed {
+        approval,
+        token: None,
+        setup_code: None,
+    })
 }
 
 /// Turns a proposal down; its maker may take it back.
@@ -228,6 +594,14 @@ pub async fn reject(unit: &mut Unit, id: ApprovalId, reason: &str) -> Result<App
     checks.text("reason", reason, 500);
     checks.finish()?;
     let before = take(unit, id).await?;
+    if before.kind.parse() == Ok(ApprovalKind::PayoutAccount)
+        && let Change::PayoutAccount {
+            merchant_id,
+            destination,
+        } = serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?
+    {
+        payout_account::refuse(unit, merchant_id, &destination).await?;
+    }
     decide(unit, &before, ApprovalStatus::Rejected, Some(reason)).await
 }
 

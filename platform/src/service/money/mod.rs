@@ -5,6 +5,7 @@ pub mod fee;
 pub(in crate::service) mod hold;
 pub mod ledger;
 pub mod payout;
+mod payout_account;
 pub mod payout_callback;
 pub mod payout_partner;
 pub mod reconciliation;

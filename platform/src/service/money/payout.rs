@@ -20,6 +20,7 @@ use wire::ids::{MerchantId, PayoutId, SettlementId};
 
 use super::hold;
 use super::ledger::{self, Subject};
+use super::payout_account;
 use super::payout_partner::{Answer, Instruction, NoAnswer};
 use crate::service::{Actor, Context, Error, Result, Unit, failed_item};
 use crate::store;
@@ -45,6 +46,10 @@ pub(super) async fn enqueue(
     cause: &str,
 ) -> Result<PayoutId> {
     let id = PayoutId::from_uuid(unit.uuid());
+    let waits = match settlement.destination.as_deref() {
+        Some(account) => payout_account::must_wait(unit, settlement.merchant_id, account).await?,
+        None => false,
+    };
     let (now, created_by) = (unit.now(), unit.actor_name().to_owned());
     let new = NewPayout {
         id,
@@ -55,7 +60,7 @@ pub(super) async fn enqueue(
         amount: settlement.net,
         status: PayoutStatus::Pending.as_str(),
         bank_reference: None,
-        due_at: Some(now),
+        due_at: (!waits).then_some(now),
         created_by: &created_by,
     };
     let cause = Cause {
@@ -65,6 +70,10 @@ pub(super) async fn enqueue(
     };
     store::money::payout::insert(unit.conn(), &new, cause).await?;
     hold::note(unit, settlement.merchant_id).await?;
+    if waits {
+        let reason = Some(payout_account::WAITS);
+        store::money::payout::schedule(unit.conn(), id, 0, reason, None).await?;
+    }
     Ok(id)
 }
 

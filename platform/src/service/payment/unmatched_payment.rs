@@ -3,7 +3,7 @@
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use wire::Rupiah;
@@ -57,7 +57,7 @@ pub async fn list(
 }
 
 /// Whose money it is.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
     /// The till that it was paid at.

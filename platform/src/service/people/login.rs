@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::service::people::{password, token};
-use crate::service::{Actor, Checks, Context, Error, Result};
+use crate::service::{Actor, Checks, Context, Error, Result, Unit};
 use crate::store;
 use crate::store::people::login::Attempt;
 use crate::store::people::user::User;
@@ -28,7 +28,7 @@ const PER_EMAIL_AND_ADDRESS_MAX: i64 = 10;
 /// And from one address for any email: behind it may be a whole office.
 const PER_ADDRESS_MAX: i64 = 50;
 /// Whatever is longer than the longest password was not typed by a person.
-const PASSWORD_BYTES_MAX: usize = 1024;
+pub(super) const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// What a person sends to log in.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -43,8 +43,9 @@ pub struct Login {
 
 /// What a person gets for it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = LoggedIn)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
-pub struct LoggedIn {
+pub struct NewSession {
     pub token: String,
     pub token_type: &'static str,
     pub expires_at: DateTime<Utc>,
@@ -60,7 +61,7 @@ pub async fn login(
     login: Login,
     address: Option<String>,
     request_id: Option<String>,
-) -> Result<LoggedIn> {
+) -> Result<NewSession> {
     let mut checks = Checks::default();
     let email: Option<Email> = checks.parse("email", &login.email);
     if login.password.is_empty() || login.password.len() > PASSWORD_BYTES_MAX {
@@ -74,7 +75,7 @@ pub async fn login(
     let known = store::people::user::credentials(&mut conn, email.as_str()).await?;
     // Nothing of the database is held while the password is worked on.
     drop(conn);
-    let hash = known.as_ref().map(|known| known.password_hash.clone());
+    let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let right = password::verify(login.password, hash).await?;
     let Some(proven) = known.filter(|_| right) else {
         metrics::counter!("logins_total", "result" => "refused").increment(1);
@@ -92,13 +93,13 @@ pub async fn login(
         metrics::counter!("logins_total", "result" => "refused").increment(1);
         return Err(Error::WrongLogin);
     };
-    store::people::login::delete(unit.conn(), attempt.id).await?;
+    forget(&mut unit, &attempt).await?;
     let new = token::create_for_user(&mut unit, &user).await?;
     let after = json!({ "token_id": new.id, "expires_at": new.expires_at });
     unit.audit("user.login", user.id, None, Some(after)).await?;
     unit.commit().await?;
     metrics::counter!("logins_total", "result" => "accepted").increment(1);
-    Ok(LoggedIn {
+    Ok(NewSession {
         token: new.token,
         token_type: "Bearer",
         expires_at: new.expires_at,
@@ -106,8 +107,18 @@ pub async fn login(
     })
 }
 
+/// Takes an attempt back that turned out to be right.
+pub(super) async fn forget(unit: &mut Unit, attempt: &Attempt) -> Result<()> {
+    store::people::login::delete(unit.conn(), attempt.id).await?;
+    Ok(())
+}
+
 /// Counts an attempt, unless there were too many.
-async fn count(context: &Context, email: &Email, address: Option<String>) -> Result<Attempt> {
+pub(super) async fn count(
+    context: &Context,
+    email: &Email,
+    address: Option<String>,
+) -> Result<Attempt> {
     let mut unit = context.begin(Actor::system()).await?;
     let now = unit.now();
     let attempt = Attempt {

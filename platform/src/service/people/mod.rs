@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod login;
+pub mod own_password;
 pub mod password;
+pub mod setup_code;
 pub mod token;
 pub mod user;

@@ -1,5 +1,9 @@
-//! Users: making them, disabling them, giving them new passwords.
+//! Users: making them, disabling them, giving them roles and new passwords.
+//!
+//! A password is chosen by whoever makes the user only where one person's word is enough. Otherwise a user begins without
+//! one and sets it with a one-time code ([`super::setup_code`]).
 
+use chrono::{DateTime, Utc};
 use domain::role::Role;
 use domain::user::{Email, UserStatus, check_password};
 use serde::{Deserialize, Serialize};
@@ -7,13 +11,13 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::{MerchantId, UserId};
 
-use crate::service::people::password;
+use crate::service::people::{password, setup_code};
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::people::user::{Filter, User};
 use crate::store::{self, Page, Scope};
 
 /// What a user is made from.
-#[derive(Clone, Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct NewUser {
@@ -23,8 +27,8 @@ pub struct NewUser {
     pub role: String,
     #[serde(default)]
     pub merchant_id: Option<MerchantId>,
-    /// Made for the user when absent.
-    #[serde(default)]
+    /// Made for the user when absent. Refused where two people are needed: then the user sets it.
+    #[serde(default, skip_serializing)]
     #[schema(min_length = 12, max_length = 128)]
     pub password: Option<String>,
 }
@@ -40,17 +44,43 @@ pub struct Made {
     pub password: Option<String>,
 }
 
+/// A user without a password, at the only moment at which the code for setting one can be read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserWithSetupCode)]
+pub struct SetUp {
+    /// The user.
+    #[serde(flatten)]
+    pub user: User,
+    /// The code, or the second half of it.
+    #[schema(value_type = Option<String>)]
+    pub setup_code: String,
+    /// Until when the code is good.
+    pub setup_expires_at: DateTime<Utc>,
+}
+
 /// What changes of a user.
-#[derive(Clone, Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct UserPatch {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<domain::user::UserStatus>)]
     pub status: Option<String>,
-    #[serde(default)]
+    /// Another role of the same kind: staff stay staff, a merchant's users stay the merchant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<domain::role::Role>)]
+    pub role: Option<String>,
+    /// Refused where two people are needed: then the user is reset.
+    #[serde(default, skip_serializing)]
     #[schema(min_length = 12, max_length = 128)]
     pub password: Option<String>,
+}
+
+impl UserPatch {
+    /// Whether it gives anybody more than they had: a role, or a way in.
+    pub(in crate::service) fn empowers(&self) -> bool {
+        self.role.is_some() || self.status.as_deref() == Some(UserStatus::Active.as_str())
+    }
 }
 
 /// Makes a user who may log in.
@@ -58,6 +88,36 @@ pub struct UserPatch {
 /// # Errors
 /// Wrong fields; an email that is another user's; a merchant that does not exist.
 pub async fn create(unit: &mut Unit, new: NewUser) -> Result<Made> {
+    let wrong = new
+        .password
+        .as_deref()
+        .and_then(|chosen| check_password(chosen, &new.email).err());
+    let chosen = new.password.clone();
+    let user = insert(unit, new, wrong).await?;
+    let made = chosen.is_none().then(password::generate);
+    let hash = password::hash(chosen.or_else(|| made.clone()).unwrap_or_default()).await?;
+    let now = unit.now();
+    store::people::user::set_password(unit.conn(), user.id, &hash, now).await?;
+    Ok(Made {
+        user,
+        password: made,
+    })
+}
+
+/// Makes a user who may log in after setting a password, with a code of which somebody else holds the first half.
+///
+/// # Errors
+/// As [`create`].
+pub(in crate::service) async fn create_without_password(
+    unit: &mut Unit,
+    new: NewUser,
+    first_half: &[u8],
+) -> Result<SetUp> {
+    let user = insert(unit, new, None).await?;
+    expect_setup(unit, user, Some(first_half)).await
+}
+
+async fn insert(unit: &mut Unit, new: NewUser, wrong_password: Option<String>) -> Result<User> {
     let mut checks = Checks::default();
     let email: Option<Email> = checks.parse("email", &new.email);
     let role: Option<Role> = checks.parse("role", &new.role);
@@ -67,16 +127,13 @@ pub async fn create(unit: &mut Unit, new: NewUser) -> Result<Made> {
             "merchant roles, and only they, belong to a merchant",
         );
     }
-    if let Some(Err(problem)) = new.password.as_deref().map(check_password) {
+    if let Some(problem) = wrong_password {
         checks.refuse("password", problem);
     }
     checks.finish()?;
     let (Some(email), Some(role)) = (email, role) else {
         return Err(Error::field("email", "is required"));
     };
-    let made = new.password.is_none().then(password::generate);
-    let secret = new.password.or_else(|| made.clone()).unwrap_or_default();
-    let hash = password::hash(secret).await?;
     let now = unit.now();
     let user = User {
         id: UserId::from_uuid(unit.uuid()),
@@ -84,59 +141,125 @@ pub async fn create(unit: &mut Unit, new: NewUser) -> Result<Made> {
         role: role.to_string(),
         merchant_id: new.merchant_id,
         status: UserStatus::Active.to_string(),
+        access_changed_at: now,
         created_at: now,
         updated_at: now,
     };
-    store::people::user::insert(unit.conn(), &user, &hash)
+    store::people::user::insert(unit.conn(), &user)
         .await
         .map_err(known)?;
     unit.audit("user.create", user.id, None, Some(json!(user)))
         .await?;
-    Ok(Made {
+    Ok(user)
+}
+
+async fn expect_setup(unit: &mut Unit, user: User, first_half: Option<&[u8]>) -> Result<SetUp> {
+    let code = setup_code::generate();
+    let hash = setup_code::hash(&code);
+    let hashes: Vec<&[u8]> = first_half.into_iter().chain([hash.as_slice()]).collect();
+    let setup = setup_code::setup(&hashes, unit.now());
+    store::people::user::expect_setup(unit.conn(), user.id, &setup).await?;
+    Ok(SetUp {
         user,
-        password: made,
+        setup_code: code,
+        setup_expires_at: setup.expires_at,
     })
 }
 
-/// Disables or enables a user, or gives it a new password. Either ends what its logins gave it.
+/// Disables or enables a user, gives it another role or a new password. Each ends what its logins gave it, but for enabling.
 ///
 /// # Errors
-/// Wrong fields; [`Noun::User`] not found.
+/// Wrong fields, of which a role of the other kind is one; [`Noun::User`] not found.
 pub async fn patch(unit: &mut Unit, id: UserId, patch: UserPatch) -> Result<User> {
     let mut checks = Checks::default();
     let status: Option<UserStatus> = patch
         .status
         .as_deref()
         .and_then(|text| checks.parse("status", text));
-    if let Some(Err(problem)) = patch.password.as_deref().map(check_password) {
-        checks.refuse("password", problem);
-    }
+    let role: Option<Role> = patch
+        .role
+        .as_deref()
+        .and_then(|text| checks.parse("role", text));
     checks.finish()?;
-    let new_password = patch.password.is_some();
-    // Before the row is locked: logins of this user do not wait for our hashing.
     let hash = match patch.password {
-        Some(secret) => Some(password::hash(secret).await?),
+        Some(secret) => Some(hash_for(unit, id, secret).await?),
         None => None,
     };
-    let mut user = store::people::user::lock(unit.conn(), id)
-        .await?
-        .ok_or(Error::NotFound(Noun::User))?;
-    unit.catch_up();
+    let mut user = lock(unit, id).await?;
     let before = json!(user);
-    let now = unit.now();
+    if role.is_some_and(|role| role.is_of_merchant() != user.merchant_id.is_some()) {
+        return Err(Error::field(
+            "role",
+            "merchant roles, and only they, belong to a merchant",
+        ));
+    }
+    let is_role_new = role.is_some_and(|role| role.as_str() != user.role);
+    let is_enabled =
+        status == Some(UserStatus::Active) && user.status != UserStatus::Active.as_str();
+    if let Some(role) = role {
+        user.role = role.to_string();
+    }
     if let Some(status) = status {
         user.status = status.to_string();
     }
+    let now = unit.now();
     user.updated_at = now;
-    store::people::user::update(unit.conn(), &user, hash.as_deref()).await?;
-    if new_password || status == Some(UserStatus::Disabled) {
-        store::people::token::revoke_user(unit.conn(), id, now).await?;
+    if is_role_new || is_enabled || hash.is_some() {
+        user.access_changed_at = now;
+    }
+    store::people::user::update(unit.conn(), &user).await?;
+    if let Some(hash) = &hash {
+        store::people::user::set_password(unit.conn(), id, hash, now).await?;
+    }
+    if is_role_new || hash.is_some() || status == Some(UserStatus::Disabled) {
+        store::people::token::revoke_user(unit.conn(), id, None, now).await?;
     }
     let mut after = json!(user);
-    after["new_password"] = new_password.into();
+    after["new_password"] = hash.is_some().into();
     unit.audit("user.patch", id, Some(before), Some(after))
         .await?;
     Ok(user)
+}
+
+/// Checks and hashes a password before the user's row is locked: logins of this user do not wait for our hashing.
+async fn hash_for(unit: &mut Unit, id: UserId, secret: String) -> Result<String> {
+    let user = store::people::user::find(unit.conn(), Scope::All, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::User))?;
+    check_password(&secret, &user.email).map_err(|problem| Error::field("password", problem))?;
+    password::hash(secret).await
+}
+
+async fn lock(unit: &mut Unit, id: UserId) -> Result<User> {
+    let user = store::people::user::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::User))?;
+    unit.catch_up();
+    Ok(user)
+}
+
+/// Takes a user's password away and ends what its logins gave it. The person sets another with the code in the answer, of
+/// which somebody else may hold the first half.
+///
+/// # Errors
+/// [`Noun::User`] not found; [`Error::InvalidState`] for a disabled user.
+pub async fn reset(unit: &mut Unit, id: UserId, first_half: Option<&[u8]>) -> Result<SetUp> {
+    let mut user = lock(unit, id).await?;
+    if user.status != UserStatus::Active.as_str() {
+        return Err(Error::InvalidState {
+            current: user.status,
+            message: "a disabled user gets no password".into(),
+        });
+    }
+    let before = json!(user);
+    let now = unit.now();
+    user.updated_at = now;
+    user.access_changed_at = now;
+    store::people::user::update(unit.conn(), &user).await?;
+    store::people::token::revoke_user(unit.conn(), id, None, now).await?;
+    unit.audit("user.reset", id, Some(before), Some(json!(user)))
+        .await?;
+    expect_setup(unit, user, first_half).await
 }
 
 /// One user.

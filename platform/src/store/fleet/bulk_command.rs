@@ -274,6 +274,26 @@ pub async fn counts(conn: &mut PgConnection, ids: &[BulkCommandId]) -> sqlx::Res
     .await
 }
 
+/// One target of each merchant that has any, at most two: those that lack the capability are left out, those that stand
+/// nowhere count as of one merchant.
+///
+/// # Errors
+/// The database's.
+pub async fn target_of_each_merchant(
+    conn: &mut PgConnection,
+    id: BulkCommandId,
+) -> sqlx::Result<Vec<DeviceId>> {
+    let devices = sqlx::query_scalar!(
+        "SELECT DISTINCT ON (b.merchant_id) t.device_id FROM bulk_command_targets t
+         LEFT JOIN bindings b ON b.device_id = t.device_id AND b.unbound_at IS NULL
+         WHERE t.bulk_command_id = $1 AND t.skipped IS NULL ORDER BY b.merchant_id, t.position LIMIT 2",
+        id.as_uuid()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(devices.into_iter().map(DeviceId::from_uuid).collect())
+}
+
 /// A target whose turn it is.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "what decides whether it gets an order")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use wire::ids::ApprovalId;
+use wire::ids::{ApprovalId, MerchantId};
 
 use crate::store::{Page, exactly_one};
 
@@ -103,6 +103,57 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await
+}
+
+/// How many proposals of this person nobody has decided about.
+///
+/// # Errors
+/// The database's.
+pub async fn count_pending(conn: &mut PgConnection, requested_by: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM approvals WHERE requested_by = $1 AND status = 'pending'"#,
+        requested_by
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether a proposal about this account waits for a decision.
+///
+/// # Errors
+/// The database's.
+pub async fn is_account_pending(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    destination: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM approvals WHERE entity = $1 AND kind = 'payout.account' AND status = 'pending'
+           AND request -> 'payout_account' ->> 'destination' = $2) AS "pending!""#,
+        merchant_id.to_string(),
+        destination
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Makes a person the maker of a proposal that no person has made.
+///
+/// # Errors
+/// The database's; `RowNotFound` when it was decided.
+pub async fn take_over(
+    conn: &mut PgConnection,
+    id: ApprovalId,
+    requested_by: &str,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE approvals SET requested_by = $2 WHERE id = $1 AND status = 'pending'",
+        id.as_uuid(),
+        requested_by
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
 }
 
 /// Decides about a proposal that nobody has decided about.

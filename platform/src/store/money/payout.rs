@@ -127,7 +127,8 @@ pub async fn of_settlements(
     sqlx::query_as!(
         Payout,
         "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
-              THEN 'merchant_suspended' END AS hold_reason
+              THEN 'merchant_suspended'
+              WHEN p.status = 'pending' AND p.due_at IS NULL THEN 'account_not_confirmed' END AS hold_reason
          FROM payouts p WHERE p.settlement_id = ANY($1) ORDER BY p.settlement_id, p.attempt",
         &ids
     )
@@ -143,12 +144,75 @@ pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<
     sqlx::query_as!(
         Payout,
         "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
-              THEN 'merchant_suspended' END AS hold_reason
+              THEN 'merchant_suspended'
+              WHEN p.status = 'pending' AND p.due_at IS NULL THEN 'account_not_confirmed' END AS hold_reason
          FROM payouts p WHERE p.id = $1",
         id.as_uuid()
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Whether a merchant was paid at this account before, or two people have confirmed it.
+///
+/// # Errors
+/// The database's.
+pub async fn is_known_account(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    destination: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM payouts WHERE merchant_id = $1 AND destination = $2 AND status = 'paid')
+               OR EXISTS (SELECT 1 FROM approvals WHERE entity = $3 AND kind = 'payout.account' AND status = 'approved'
+                          AND request -> 'payout_account' ->> 'destination' = $2) AS "known!""#,
+        merchant_id.as_uuid(),
+        destination,
+        merchant_id.to_string()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Payouts that wait until their account is confirmed: nobody was told, and nothing is due.
+///
+/// # Errors
+/// The database's.
+pub async fn waiting(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    destination: &str,
+) -> sqlx::Result<Vec<PayoutId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM payouts WHERE merchant_id = $1 AND destination = $2 AND status = 'pending' AND due_at IS NULL ORDER BY id",
+        merchant_id.as_uuid(),
+        destination
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(PayoutId::from_uuid).collect())
+}
+
+/// Makes payouts due that wait until their account is confirmed.
+///
+/// # Errors
+/// The database's.
+pub async fn release_waiting(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    destination: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE payouts SET due_at = $3, reason = NULL, updated_at = $3
+         WHERE merchant_id = $1 AND destination = $2 AND status = 'pending' AND due_at IS NULL",
+        merchant_id.as_uuid(),
+        destination,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Payouts whose time to be told or asked about has come, the longest due first. Those that nobody was told of yet wait

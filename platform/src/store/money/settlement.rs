@@ -137,7 +137,9 @@ pub async fn find(
     sqlx::query_as!(
         Settlement,
         "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended' END AS hold_reason
+              THEN 'merchant_suspended'
+              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
+              THEN 'account_not_confirmed' END AS hold_reason
          FROM settlements s WHERE s.id = $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)",
         id.as_uuid(),
         scope.merchant()
@@ -154,7 +156,9 @@ pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Opt
     sqlx::query_as!(
         Settlement,
         "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended' END AS hold_reason
+              THEN 'merchant_suspended'
+              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
+              THEN 'account_not_confirmed' END AS hold_reason
          FROM settlements s WHERE s.id = $1 FOR NO KEY UPDATE",
         id.as_uuid()
     )
@@ -262,7 +266,9 @@ pub async fn list(
     sqlx::query_as!(
         Settlement,
         "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended' END AS hold_reason
+              THEN 'merchant_suspended'
+              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
+              THEN 'account_not_confirmed' END AS hold_reason
          FROM settlements s
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))

@@ -227,6 +227,25 @@ pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Op
     Ok(row.map(Transaction::from))
 }
 
+/// Whether this code was issued at a terminal, for a payment that is still awaited.
+///
+/// # Errors
+/// The database's.
+pub async fn is_payable(
+    conn: &mut PgConnection,
+    terminal_id: TerminalId,
+    qr_payload: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM transactions
+           WHERE terminal_id = $1 AND status = 'awaiting_payment' AND qr_payload = $2) AS "payable!""#,
+        terminal_id.as_uuid(),
+        qr_payload
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// One transaction that was issued through a partner, its row locked until the database transaction ends.
 ///
 /// # Errors

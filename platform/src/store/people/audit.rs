@@ -146,6 +146,25 @@ pub async fn list(
     .await
 }
 
+/// Who did any of these things to something.
+///
+/// # Errors
+/// The database's.
+pub async fn actors(
+    conn: &mut PgConnection,
+    entity: &str,
+    actions: &[&str],
+) -> sqlx::Result<Vec<String>> {
+    let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
+    sqlx::query_scalar!(
+        "SELECT DISTINCT actor FROM audit_logs WHERE entity = $1 AND action = ANY($2)",
+        entity,
+        &actions
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Lets only one sealer at a time work, until its transaction ends.
 ///
 /// # Errors

@@ -352,18 +352,20 @@ pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) ->
     exactly_one(&result)
 }
 
-/// Revokes all live tokens that a user's logins made.
+/// Revokes all live tokens that a user's logins made, but for `kept`.
 ///
 /// # Errors
 /// The database's.
 pub async fn revoke_user(
     conn: &mut PgConnection,
     user_id: UserId,
+    kept: Option<TokenId>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "UPDATE tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        "UPDATE tokens SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)",
         user_id.as_uuid(),
+        kept.map(TokenId::as_uuid),
         now
     )
     .execute(conn)

@@ -13,6 +13,7 @@ use wire::ids::{BulkCommandId, CommandId, DeviceId};
 
 use crate::service::batch::failed_item;
 use crate::service::fleet::command::OPEN_MAX as COMMANDS_OPEN_MAX;
+use crate::service::fleet::displayed_code;
 use crate::service::retry::retried;
 use crate::service::signal::Signal;
 use crate::service::{Actor, Context, Error, Result, Unit};
@@ -209,6 +210,9 @@ async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<
             None => orders.push((CommandId::from_uuid(unit.uuid()), candidate.device_id)),
         }
     }
+    if kind == CommandType::DisplayQr {
+        orders = showing(unit, bulk, orders, &mut skipped).await?;
+    }
     let now = unit.now();
     let expires_at = now + TimeDelta::seconds(bulk.expires_in_s.into());
     let trial = unit.savepoint().await?;
@@ -265,6 +269,29 @@ async fn release_each(
         }
     }
     Ok(failed)
+}
+
+/// Of these orders to show a code, those whose box stands where the code is paid; the others are skipped. The devices
+/// stay locked, in the order of their ids, so that none is bound elsewhere between the look and the order.
+async fn showing(
+    unit: &mut Unit,
+    bulk: &BulkCommand,
+    mut orders: Vec<(CommandId, DeviceId)>,
+    skipped: &mut Vec<(DeviceId, &'static str)>,
+) -> Result<Vec<(CommandId, DeviceId)>> {
+    let payload = bulk.payload.as_object().cloned().unwrap_or_default();
+    orders.sort_unstable_by_key(|(_, device_id)| device_id.as_uuid());
+    let mut kept = Vec::with_capacity(orders.len());
+    for (id, device_id) in orders {
+        store::fleet::device::lock(unit.conn(), device_id).await?;
+        match displayed_code::check(unit, device_id, &payload).await {
+            Ok(()) => kept.push((id, device_id)),
+            Err(Error::Database(error)) => return Err(error.into()),
+            Err(Error::Internal(error)) => return Err(error.into()),
+            Err(_) => skipped.push((device_id, "code_of_another")),
+        }
+    }
+    Ok(kept)
 }
 
 /// Why a box gets no order now, if it does not.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use wire::ids::{BulkCommandId, DeviceId, FirmwareId, MerchantId};
 
-use crate::service::fleet::command;
+use crate::service::fleet::{command, displayed_code};
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::fleet::bulk_command::{BulkCommand, Count, Selection, Target};
 use crate::store::fleet::firmware::Firmware;
@@ -53,7 +53,7 @@ pub struct DeviceQuery {
 }
 
 /// A bulk command as an operator gives it.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 #[schema(example = json!({
@@ -149,7 +149,7 @@ pub async fn create(unit: &mut Unit, new: NewBulkCommand) -> Result<View> {
     let kind: Option<CommandType> = checks.parse("type", &new.kind);
     let payload = new.payload.unwrap_or_default();
     if let Some(kind) = kind {
-        checks.extend(kind.check(&payload));
+        checks.extend(kind.check(&payload, &unit.context().settings().reserved_words));
     }
     check_plan(&mut checks, new.expires_in, &new.query, &new.rollout);
     checks.finish()?;
@@ -268,6 +268,9 @@ pub(super) async fn start(unit: &mut Unit, plan: Plan) -> Result<View> {
         }
         _ => {}
     }
+    if plan.kind == CommandType::DisplayQr {
+        check_displayed(unit, &bulk).await?;
+    }
     bulk.target_count = i32::try_from(count).map_err(anyhow::Error::from)?;
     bulk.skipped_count = i32::try_from(skipped).map_err(anyhow::Error::from)?;
     store::fleet::bulk_command::set_targets(unit.conn(), &bulk).await?;
@@ -275,6 +278,20 @@ pub(super) async fn start(unit: &mut Unit, plan: Plan) -> Result<View> {
     unit.audit("bulk_command.create", view.id, None, Some(json!(view)))
         .await?;
     Ok(view)
+}
+
+/// A code is one merchant's: a bulk command that shows one is for boxes of that merchant alone. Each box is looked at
+/// again when its turn comes.
+async fn check_displayed(unit: &mut Unit, bulk: &BulkCommand) -> Result<()> {
+    let boxes = store::fleet::bulk_command::target_of_each_merchant(unit.conn(), bulk.id).await?;
+    let &[device_id] = boxes.as_slice() else {
+        return Err(Error::field(
+            "query",
+            "a code is shown by boxes of one merchant; these are of several, or of none",
+        ));
+    };
+    let payload = bulk.payload.as_object().cloned().unwrap_or_default();
+    displayed_code::check_merchant(unit, device_id, &payload).await
 }
 
 /// Holds a bulk command: no further order goes out; those that went out go on.

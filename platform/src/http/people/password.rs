@@ -1,0 +1,55 @@
+//! `/admin/password`: what people do about their own password.
+
+use axum::Extension;
+use axum::extract::State;
+
+use crate::http::auth::LoggedIn;
+use crate::http::envelope::{self, Data};
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::json::Json;
+use crate::http::rate::Origin;
+use crate::http::request;
+use crate::http::routes::Routes;
+use crate::service::Context;
+use crate::service::people::own_password::{self, PasswordChange, PasswordSetup};
+use crate::store::people::user::User;
+
+pub(super) fn routes() -> Routes {
+    Routes::of("Login")
+        .post(
+            "/admin/password",
+            change,
+            "Changes one's own password and ends one's other sessions",
+            &[],
+        )
+        .post(
+            "/admin/password/setup",
+            set_up,
+            "Sets a first or new password with a one-time code, or with its two halves",
+            &[ErrorCode::Unauthenticated],
+        )
+}
+
+async fn change(
+    caller: LoggedIn,
+    State(context): State<Context>,
+    Extension(Origin(address)): Extension<Origin>,
+    Json(wanted): Json<PasswordChange>,
+) -> Result<Data<User>, ApiError> {
+    let address = address.map(|address| address.to_string());
+    let asker = (caller.token_id, caller.user_id);
+    let changed =
+        own_password::change(&context, asker, wanted, address, Some(request::id())).await?;
+    envelope::ok(&changed)
+}
+
+async fn set_up(
+    State(context): State<Context>,
+    Extension(Origin(address)): Extension<Origin>,
+    Json(wanted): Json<PasswordSetup>,
+) -> Result<Data<User>, ApiError> {
+    let address = address.map(|address| address.to_string());
+    let user = own_password::set_up(&context, wanted, address, Some(request::id())).await?;
+    request::set_principal(&user.id.to_string());
+    envelope::ok(&user)
+}
