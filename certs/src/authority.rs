@@ -80,10 +80,14 @@ pub enum CaError {
     #[error("{} is not empty; a certificate authority needs a directory of its own", .0.display())]
     NotEmpty(PathBuf),
     /// There is no CA.
-    #[error("{} holds no certificate authority; make one with `certs init`", .0.display())]
+    #[error("{dir} holds no certificate authority; make one: certs init --ca {dir}", dir = .0.display())]
     Missing(PathBuf),
     /// Some of a CA's files are there, others are not.
-    #[error("{} holds only a part of a certificate authority: {missing} is missing", dir.display())]
+    #[error(
+        "{} lacks {missing} of the certificate authority; put it back from where it is kept, because boxes trust no \
+         other authority",
+        dir.display()
+    )]
     Incomplete {
         /// The CA's directory.
         dir: PathBuf,

@@ -28,6 +28,8 @@ pub enum ApiError {
     Transport(String),
     /// The server refused, in the contract's form.
     Refused {
+        /// The URL that was asked.
+        url: String,
         /// The HTTP status.
         status: u16,
         /// The contract's code.
@@ -78,13 +80,14 @@ impl fmt::Display for ApiError {
         match self {
             Self::Transport(problem) => write!(f, "no answer from the server: {problem}"),
             Self::Refused {
+                url,
                 status,
                 code,
                 message,
                 details,
                 request_id,
             } => {
-                write!(f, "the server refused: {code} ({status}): {message}")?;
+                write!(f, "{url} refused: {code} ({status}): {message}")?;
                 let none =
                     details.is_null() || details.as_object().is_some_and(serde_json::Map::is_empty);
                 if !none {
@@ -225,9 +228,10 @@ async fn send(
     }
     let mut response = request.send().await.map_err(transport)?;
     let status = response.status().as_u16();
+    let url = response.url().to_string();
     let unexpected = |problem: &str| ApiError::Unexpected {
         status,
-        problem: problem.to_owned(),
+        problem: format!("{problem}, from {url}"),
     };
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
@@ -246,6 +250,7 @@ async fn send(
         return Err(unexpected("an error without a code"));
     };
     Err(ApiError::Refused {
+        url,
         status,
         code,
         message: text("message")

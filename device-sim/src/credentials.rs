@@ -25,7 +25,7 @@ use crate::soundbox::settings::Settings;
 /// The private key (PKCS#8 PEM).
 pub const KEY_FILE: &str = "key.pem";
 const CERT_FILE: &str = "cert.pem";
-const CA_FILE: &str = "ca.pem";
+pub(crate) const CA_FILE: &str = "ca.pem";
 const DEVICE_FILE: &str = "device.json";
 
 /// The content of `device.json`. It has no `Debug`: it holds a token.

@@ -15,7 +15,7 @@ use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
 
 use crate::api::{Api, ApiError};
 use crate::clock;
-use crate::credentials::{self, Credentials, Device, KEY_FILE};
+use crate::credentials::{self, CA_FILE, Credentials, Device, KEY_FILE};
 use crate::output::Output;
 
 const REFRESH_PATH: &str = "/device/provision/refresh-credential";
@@ -101,7 +101,7 @@ enum Event<'a> {
 /// Provisions the box in `dir`, unless it is.
 ///
 /// # Errors
-/// A disk, a server or a code that does not do.
+/// A disk, a server or a code that does not do; a directory that is another box's, or a box of another platform.
 pub async fn provision(
     api: &Api,
     ca_pem: &str,
@@ -110,7 +110,9 @@ pub async fn provision(
     output: Output,
 ) -> anyhow::Result<Credentials> {
     let (credentials, certificate_expires_at) = if Credentials::exist(dir) {
-        (Credentials::load(dir)?, None)
+        let credentials = Credentials::load(dir)?;
+        must_be_this_box(&credentials, ca_pem, dir, activation)?;
+        (credentials, None)
     } else {
         let (credentials, expires_at) = activate(api, ca_pem, dir, activation).await?;
         (credentials, Some(expires_at))
@@ -139,6 +141,30 @@ pub async fn provision(
         ),
     });
     Ok(credentials)
+}
+
+/// Refuses to take another box for the one that is wanted.
+fn must_be_this_box(
+    credentials: &Credentials,
+    ca_pem: &str,
+    dir: &Path,
+    activation: &Activation,
+) -> anyhow::Result<()> {
+    let there = &credentials.device.serial_number;
+    anyhow::ensure!(
+        *there == activation.serial_number,
+        "{} holds the box {there}, not {}; choose another --dir",
+        dir.display(),
+        activation.serial_number
+    );
+    let known_ca = dir.join(CA_FILE);
+    let known = fs::read_to_string(&known_ca).with_context(|| known_ca.display().to_string())?;
+    anyhow::ensure!(
+        known.trim() == ca_pem.trim(),
+        "{} holds {there} as a box of another platform, whose CA is another; choose another --dir",
+        dir.display()
+    );
+    Ok(())
 }
 
 /// Activates the box and writes its credentials directory.

@@ -158,12 +158,18 @@ async fn ask(
     let own_topic = Topic::new(device.device_id, Channel::DynamicQrResponse).to_string();
     let end = Instant::now() + ANSWER_MAX;
     let mut connected = false;
+    let mut trouble = String::new();
     loop {
         let step = end.min(Instant::now() + REPEAT_AFTER);
         let event = match timeout_at(step, link.next()).await {
             Ok(event) => event.context("the connection's task has ended")?,
             Err(_) if Instant::now() >= end => {
-                anyhow::bail!("no answer within {} s", ANSWER_MAX.as_secs())
+                anyhow::bail!(
+                    "no answer from {}:{} within {} s{trouble}",
+                    device.mqtt_host,
+                    device.mqtt_port,
+                    ANSWER_MAX.as_secs()
+                )
             }
             Err(_) => {
                 if connected {
@@ -219,6 +225,7 @@ async fn ask(
             LinkEvent::Disconnected { reason, .. } => {
                 connected = false;
                 tracing::warn!(reason, "disconnected");
+                trouble = format!("; last: {reason}");
             }
         }
     }

@@ -4,6 +4,7 @@
 //! values here: a partner's entry names the files or environment variables that hold them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use certs::csr::RsaKeys;
 use chrono::NaiveTime;
 use domain::snap::status::Meaning;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -25,6 +27,8 @@ const CONFIRM_WAIT_H_MAX: u32 = 8760;
 const PACKETS_PER_S_MIN: u32 = 200;
 /// As the database's constraint `rejected_callbacks_body_small` has it.
 const REJECTED_BYTES_MAX: usize = 2048;
+/// The shortest secret of a partner, in bytes.
+const SECRET_LEN_MIN: usize = 16;
 
 /// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,6 +54,9 @@ pub struct Config {
     pub idempotency: Idempotency,
     pub demo: Demo,
     pub log: Log,
+    /// The file it was read from, for errors.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -372,12 +379,15 @@ impl Config {
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let mut figment = Figment::from(Toml::string(DEFAULT));
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file).with_context(|| {
+            // Read here too, because what is missing would be taken for empty.
+            std::fs::metadata(file).with_context(|| {
                 format!("cannot read the configuration file {}", file.display())
             })?;
-            figment = figment.merge(Toml::string(&text));
+            figment = figment.merge(Toml::file_exact(file));
         }
-        Self::finish(figment)
+        let mut config = Self::finish(figment, file)?;
+        config.file = file.map(Path::to_owned);
+        Ok(config)
     }
 
     /// The configuration of `platform demo`.
@@ -385,10 +395,13 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], for what the environment sets.
     pub fn demo() -> anyhow::Result<Self> {
-        Self::finish(Figment::from(Toml::string(DEFAULT)).merge(Toml::string(DEMO)))
+        Self::finish(
+            Figment::from(Toml::string(DEFAULT)).merge(Toml::string(DEMO)),
+            None,
+        )
     }
 
-    fn finish(figment: Figment) -> anyhow::Result<Self> {
+    fn finish(figment: Figment, file: Option<&Path>) -> anyhow::Result<Self> {
         let figment = figment
             .merge(Env::prefixed("SOUNDBOX__").split("__"))
             .merge(
@@ -396,10 +409,11 @@ impl Config {
                     .only(&["DATABASE_URL"])
                     .map(|_| "database.url".into()),
             );
-        let config: Self = figment
-            .extract()
-            .map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
-        config.check()?;
+        let config: Self = figment.extract().map_err(explain)?;
+        match file {
+            Some(file) => config.check().with_context(|| file.display().to_string())?,
+            None => config.check()?,
+        }
         Ok(config)
     }
 
@@ -566,6 +580,37 @@ impl Config {
     }
 }
 
+/// Names the key and where its value is: a file, or the environment.
+fn explain(error: figment::Error) -> anyhow::Error {
+    let lines: Vec<String> = error
+        .into_iter()
+        .map(|one| {
+            let place = one.metadata.as_ref().map(|metadata| {
+                match metadata
+                    .source
+                    .as_ref()
+                    .and_then(figment::Source::file_path)
+                {
+                    Some(file) => file.display().to_string(),
+                    None => metadata.name.to_string(),
+                }
+            });
+            let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+            let key = one.path.join(".");
+            match &one.kind {
+                // The path of an unknown key ends with it.
+                Kind::UnknownField(_, known) => format!(
+                    "configuration: {place}there is no key {key}; known there: {}",
+                    known.join(", ")
+                ),
+                kind if key.is_empty() => format!("configuration: {place}{kind}"),
+                kind => format!("configuration: {place}{key}: {kind}"),
+            }
+        })
+        .collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
 impl Database {
     /// How long a caller waits for a connection.
     pub fn acquire_timeout(&self) -> Duration {
@@ -573,46 +618,54 @@ impl Database {
     }
 }
 
-/// Reads a partner's secrets from where the configuration says they are.
+/// Reads the secrets of a partner, whose table is called `key`, from where the configuration says they are.
 ///
 /// # Errors
-/// A file or variable that is missing or empty, named without its content.
+/// Every file or variable that is missing or empty, a line each, named without its content.
 pub fn read_secrets(
-    partner: &str,
+    key: &str,
     files: &[PathBuf],
     variables: &[String],
 ) -> anyhow::Result<Vec<SecretString>> {
     let mut secrets = Vec::new();
+    let mut problems = Vec::new();
+    let mut take = |secret: &str, place: String, problems: &mut Vec<String>| {
+        if secret.len() < SECRET_LEN_MIN {
+            problems.push(format!(
+                "{key}: the secret in {place} is shorter than {SECRET_LEN_MIN} characters"
+            ));
+        } else {
+            secrets.push(SecretString::from(secret));
+        }
+    };
     for file in files {
-        let text = std::fs::read_to_string(file).with_context(|| {
-            format!(
-                "cannot read the secret of partner {partner} in {}",
-                file.display()
-            )
-        })?;
-        secrets.push((
-            text.trim_end_matches(['\r', '\n']).to_owned(),
-            file.display().to_string(),
-        ));
+        let place = file.display().to_string();
+        match std::fs::read_to_string(file) {
+            Ok(text) => take(text.trim_end_matches(['\r', '\n']), place, &mut problems),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => problems.push(format!(
+                "{key}.secret_files: {place} is missing; put the partner's secret there, or make one for both sides: \
+                 openssl rand -hex 32 > {place}"
+            )),
+            Err(error) => problems.push(format!("{key}.secret_files: cannot read {place}: {error}")),
+        }
     }
     for variable in variables {
-        let text = std::env::var(variable).with_context(|| {
-            format!("the secret of partner {partner} is not in the environment variable {variable}")
-        })?;
-        secrets.push((text, variable.clone()));
+        match std::env::var(variable) {
+            Ok(text) => take(&text, format!("the variable {variable}"), &mut problems),
+            Err(_) => problems.push(format!(
+                "{key}.secret_envs: the environment variable {variable} is not set"
+            )),
+        }
     }
-    if secrets.is_empty() {
-        bail!("partner {partner} has no secret: set secret_files or secret_envs");
+    if files.is_empty() && variables.is_empty() {
+        problems.push(format!(
+            "{key} has no secret: set {key}.secret_files or {key}.secret_envs"
+        ));
     }
-    secrets
-        .into_iter()
-        .map(|(secret, place)| {
-            if secret.len() < 16 {
-                bail!("the secret of partner {partner} in {place} is shorter than 16 characters");
-            }
-            Ok(SecretString::from(secret))
-        })
-        .collect()
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
+    }
+    Ok(secrets)
 }
 
 #[cfg(test)]

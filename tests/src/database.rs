@@ -75,13 +75,20 @@ impl TestDatabase {
     /// Clones a database from the template.
     pub async fn create() -> anyhow::Result<Self> {
         let origin = ORIGIN.get_or_try_init(Origin::find).await?;
+        Self::clone_of(origin, &origin.template).await
+    }
+
+    /// One that has nothing in it.
+    pub async fn empty() -> anyhow::Result<Self> {
+        let origin = ORIGIN.get_or_try_init(Origin::find).await?;
+        Self::clone_of(origin, "template0").await
+    }
+
+    async fn clone_of(origin: &Origin, template: &str) -> anyhow::Result<Self> {
         let name = unused_name();
         // file_copy: the template is small and quiet, and without fsync a copy is cheap; writing
         // its pages to the WAL (the default strategy) takes three times as long.
-        let statement = format!(
-            "CREATE DATABASE {name} TEMPLATE {} STRATEGY file_copy",
-            origin.template
-        );
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy");
         let mut maintenance = origin.server.connect().await?;
         maintenance
             .execute(AssertSqlSafe(statement))

@@ -29,6 +29,7 @@ impl Observer {
         let key = KeyAndCsr::generate(KeyKind::P256, "a service").unwrap();
         let issued = context
             .ca()
+            .unwrap()
             .issue_service(
                 &Csr::parse_verified(key.csr_pem()).unwrap(),
                 name,

@@ -232,9 +232,17 @@ impl Server {
     }
 }
 
-/// The executable beside this one.
-fn executable() -> anyhow::Result<PathBuf> {
-    let executable = std::env::current_exe()?.with_file_name("platform");
+/// The platform's executable: beside this one, or above it for a test's.
+///
+/// # Errors
+/// It is not built.
+pub fn executable() -> anyhow::Result<PathBuf> {
+    let mut executable = std::env::current_exe()?.with_file_name("platform");
+    if !executable.exists()
+        && let Some(above) = executable.ancestors().nth(2)
+    {
+        executable = above.join("platform");
+    }
     if !executable.exists() {
         bail!(
             "{} is not there: cargo build --release -p platform -p device-sim",

@@ -332,7 +332,7 @@ impl Poller {
         match polled {
             Ok(event) => Polled::Event(event),
             Err(error) => Polled::Lost {
-                reason: reason(&error),
+                reason: reason(&error, self.eventloop.mqtt_options.broker_address()),
                 away: Duration::ZERO,
             },
         }
@@ -340,12 +340,12 @@ impl Poller {
 }
 
 /// Why there is no connection, in a few words.
-fn reason(error: &ConnectionError) -> String {
+fn reason(error: &ConnectionError, (host, port): (String, u16)) -> String {
     match error {
         ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
             "not_authorized".to_owned()
         }
         ConnectionError::ConnectionRefused(code) => format!("refused: {code:?}"),
-        other => other.to_string(),
+        other => format!("{host}:{port}: {other}"),
     }
 }

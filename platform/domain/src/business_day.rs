@@ -1,9 +1,8 @@
 //! Business days in Jakarta: WIB is UTC+7 all year round.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-/// WIB, in seconds east of Greenwich.
-const WIB_S: i32 = 7 * 3600;
+use crate::wib;
 
 /// A business day that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +18,9 @@ impl BusinessDay {
     ///
     /// Gives none for moments that no calendar has.
     pub fn last_ended(now: DateTime<Utc>, ends_at: NaiveTime) -> Option<Self> {
-        let wib = FixedOffset::east_opt(WIB_S)?;
-        let today = now.with_timezone(&wib).date_naive();
+        let today = wib::local(now).date();
         [today, today.pred_opt()?].into_iter().find_map(|date| {
-            let ended_at = wib
-                .from_local_datetime(&date.and_time(ends_at))
-                .single()?
-                .with_timezone(&Utc);
+            let ended_at = wib::moment(date, ends_at)?;
             (ended_at <= now).then_some(Self { date, ended_at })
         })
     }

@@ -36,5 +36,6 @@ pub mod total;
 pub mod transaction;
 pub mod user;
 pub mod validation;
+pub mod wib;
 
 mod text_enum;

@@ -169,12 +169,54 @@ impl From<MerchantCode> for String {
     }
 }
 
+/// An account as it may stand on paper and screens: its last four digits, the others as `*`. A reference with hardly any
+/// digits keeps its last four characters at most.
+pub fn masked_account(reference: &str) -> String {
+    /// What stays readable.
+    const READABLE: usize = 4;
+    let digits = reference.chars().filter(char::is_ascii_digit).count();
+    let is_number = digits > READABLE;
+    let hides = |character: char| {
+        if is_number {
+            character.is_ascii_digit()
+        } else {
+            character.is_alphanumeric()
+        }
+    };
+    let hideable = reference.chars().filter(|one| hides(*one)).count();
+    // Of a short one at least half is hidden.
+    let mut left = hideable - READABLE.min(hideable / 2);
+    let masked = reference.chars().map(|character| {
+        if left > 0 && hides(character) {
+            left -= 1;
+            '*'
+        } else {
+            character
+        }
+    });
+    masked.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::MerchantStatus::{Approved, PendingReview, Rejected, Suspended};
     use super::*;
+
+    #[test]
+    fn an_account_shows_its_last_four_digits() {
+        for (account, masked) in [
+            ("bank:9876543210", "bank:******3210"),
+            ("bca-014-1234567890", "bca-***-******7890"),
+            ("12345", "***45"),
+            ("acct_ab12", "****_ab12"),
+            ("ab", "*b"),
+            ("", ""),
+        ] {
+            assert_eq!(masked_account(account), masked, "{account}");
+        }
+    }
 
     #[test]
     fn every_step_of_a_standing_is_allowed_or_refused() {

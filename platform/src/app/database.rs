@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use sqlx::migrate::Migrator;
+use anyhow::{Context as _, bail, ensure};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use crate::config::Config;
 use crate::postgres::{Launcher, Server, StartOptions};
@@ -41,7 +41,7 @@ pub async fn open(config: &Config) -> anyhow::Result<(Option<Server>, PgPool)> {
 pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     // The text of a URL may hold a password and is left out of the message.
     let options: PgConnectOptions = url.parse().context("the database URL does not read")?;
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(config.database.connections_max)
         .acquire_timeout(config.database.acquire_timeout())
         .test_before_acquire(false)
@@ -53,9 +53,87 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
                 Ok(true)
             })
         })
-        .connect_with(options.application_name("soundbox-platform"))
-        .await
-        .context("cannot connect to the database")
+        .connect_with(options.clone().application_name("soundbox-platform"))
+        .await;
+    match pool {
+        Ok(pool) => Ok(pool),
+        Err(error) => {
+            let place = place(&options);
+            let cause = cause(error, &options, config.database.acquire_timeout()).await;
+            bail!("cannot connect to the database {place}: {cause}")
+        }
+    }
+}
+
+/// Why there is no connection. A pool that waits for a server which is not there knows no more than that it waited, so
+/// the server is asked once more, without a pool.
+async fn cause(error: sqlx::Error, options: &PgConnectOptions, within: Duration) -> String {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return problem(&error);
+    }
+    match tokio::time::timeout(within, options.connect()).await {
+        Ok(Ok(connection)) => {
+            let _ = connection.close().await;
+            problem(&error)
+        }
+        Ok(Err(error)) => problem(&error),
+        Err(_) => format!("no answer within {} s", within.as_secs()),
+    }
+}
+
+/// Which database it is, by names that may be shown: `soundbox at db.internal:5432 as soundbox`.
+fn place(options: &PgConnectOptions) -> String {
+    let user = options.get_username();
+    let database = options.get_database().unwrap_or(user);
+    let port = options.get_port();
+    match options.get_socket() {
+        Some(directory) => format!(
+            "{database} at {}/.s.PGSQL.{port} as {user}",
+            directory.display()
+        ),
+        None => format!("{database} at {}:{port} as {user}", options.get_host()),
+    }
+}
+
+/// What the database or the way to it said, once and without positions in statements.
+pub fn problem(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Refuses a database that is behind this program.
+///
+/// # Errors
+/// What is to be done about it.
+pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
+    let applied: sqlx::Result<Vec<i64>> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(pool)
+            .await;
+    let applied = match applied {
+        Ok(applied) => applied,
+        // undefined_table: no migration ever ran.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
+        Err(error) => bail!(
+            "cannot read the database {}: {}",
+            place(&pool.connect_options()),
+            problem(&error)
+        ),
+    };
+    let missing = MIGRATOR
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .count();
+    ensure!(
+        missing == 0,
+        "the database {} lacks {missing} migrations of this program; run `platform migrate` with the same configuration",
+        place(&pool.connect_options())
+    );
+    Ok(())
 }
 
 /// A pool of its own for lists, on the same database: whoever pages through a year does not take the connections that
@@ -77,8 +155,35 @@ pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
 /// # Errors
 /// A migration that fails, or a database that is newer than this program.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    MIGRATOR
-        .run(pool)
-        .await
-        .context("cannot migrate the database")
+    MIGRATOR.run(pool).await.map_err(|error| {
+        let text = match &error {
+            MigrateError::Execute(error) => problem(error),
+            MigrateError::ExecuteMigration(error, version) => {
+                format!("migration {version}: {}", problem(error))
+            }
+            other => other.to_string(),
+        };
+        anyhow::anyhow!(
+            "cannot migrate the database {}: {text}",
+            place(&pool.connect_options())
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_named_without_its_password() {
+        let named = |url: &str| place(&url.parse().unwrap());
+        assert_eq!(
+            named("postgres://soundbox:geheim@db.internal:6543/prod"),
+            "prod at db.internal:6543 as soundbox"
+        );
+        assert_eq!(
+            named("postgres://soundbox@localhost/prod?host=/run/pg"),
+            "prod at /run/pg/.s.PGSQL.5432 as soundbox"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 //! The first key of the configuration signs; all are given to boxes, so that a new key can be made
 //! known before it signs. A key's id is derived from the key itself, so that it cannot be confused.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,35 +17,30 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use wire::{Signer, VerifyingKeys};
 
+use super::problems::Problems;
 use crate::config::Config;
 
-/// The key that signs.
-///
-/// # Errors
-/// A file that cannot be read or is not an Ed25519 key.
-pub(super) fn signer(config: &Config) -> anyhow::Result<Signer> {
-    let files = files(config)?;
-    let first = files
-        .first()
-        .context("configuration: announcements.key_files is empty")?;
-    read(first)
+/// The key that signs, and all keys as boxes are given them. Files that do not read are kept with `problems`.
+pub(super) fn load(config: &Config, problems: &mut Problems) -> Option<(Signer, VerifyingKeys)> {
+    let mut all = VerifyingKeys::default();
+    let mut first = None;
+    for file in problems.keep(files(config))? {
+        let read = problems.keep(read(&file).and_then(|signer| {
+            insert(&mut all, &signer)?;
+            Ok(signer)
+        }));
+        first = first.or(read);
+    }
+    Some((first?, all))
 }
 
-/// All keys, as boxes are given them.
-///
-/// # Errors
-/// As [`signer`].
-pub(super) fn verifying_keys(config: &Config) -> anyhow::Result<VerifyingKeys> {
-    let mut all = VerifyingKeys::default();
-    for file in files(config)? {
-        let signer = read(&file)?;
-        let key = signer
-            .public_key()
-            .try_into()
-            .context("an Ed25519 key has 32 bytes")?;
-        all.insert(signer.key_id(), key)?;
-    }
-    Ok(all)
+fn insert(all: &mut VerifyingKeys, signer: &Signer) -> anyhow::Result<()> {
+    let key = signer
+        .public_key()
+        .try_into()
+        .context("an Ed25519 key has 32 bytes")?;
+    all.insert(signer.key_id(), key)?;
+    Ok(())
 }
 
 fn files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
@@ -61,8 +56,14 @@ fn files(config: &Config) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read(file: &Path) -> anyhow::Result<Signer> {
-    let named = || format!("the announcement key {}", file.display());
-    let pem = std::fs::read(file).with_context(named)?;
+    let named = || format!("announcements.key_files: {}", file.display());
+    let pem = std::fs::read(file).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!(
+            "announcements.key_files: {0} is missing; make it: openssl genpkey -algorithm ed25519 -out {0}",
+            file.display()
+        ),
+        _ => anyhow::Error::new(error).context(named()),
+    })?;
     let key = PrivatePkcs8KeyDer::from_pem_slice(&pem)
         .map_err(|error| anyhow::anyhow!("{error}"))
         .with_context(named)?;

@@ -11,8 +11,12 @@ mod descriptors;
 mod keys;
 mod partners;
 mod pki;
+mod problems;
+mod secrets;
 mod server_certificate;
 
+use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,7 +25,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
-use certs::authority::IssuingCa;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
@@ -30,10 +33,13 @@ use governor::Quota;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::Rupiah;
 
+use self::problems::Problems;
+use self::secrets::Secrets;
 use self::server_certificate::ServerCertificate;
 use crate::bridge::Bridge;
 use crate::clock::Clock;
@@ -51,8 +57,11 @@ use crate::service::payment::callback::RejectedBudget;
 use crate::service::signal::Signals;
 use crate::service::{self, Context, Settings};
 
-pub use database::{connect, migrate, open};
+pub use database::{connect, migrate, open, problem};
 
+/// How long a port that is in use is waited for.
+const PORT_FREE_WITHIN: Duration = Duration::from_secs(5);
+const PORT_POLL: Duration = Duration::from_millis(50);
 /// How long jobs and the bridge may take to end.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -105,11 +114,17 @@ impl App {
             Some(handle) => handle,
             None => http::metrics::record().context("cannot record metrics")?,
         };
-        let pki = pki::load(config, &options.clock, options.make_ca)?;
+        let mut problems = Problems::default();
+        let pki = problems.keep(pki::load(config, &options.clock, options.make_ca));
+        let secrets = secrets::load(config, &options.clock, &mut problems);
+        problems.finish(config.file.as_deref())?;
+        let pki = pki.context("the fleet's CA was not read")?;
         let (server, pool) = database::open(config).await?;
         database::migrate(&pool).await?;
 
         // The sockets are bound before the settings are made, because boxes are told the real ports.
+        port_is_free(config.http.listen, "http.listen").await;
+        port_is_free(config.mqtt.listen, "mqtt.listen").await;
         let http_listener = bind(config.http.listen, "http.listen").await?;
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
         let (signals, receivers) =
@@ -121,6 +136,7 @@ impl App {
             pool.clone(),
             mqtt_listen.port(),
             signals,
+            secrets,
         )?;
         service::money::fee::ensure_basic(&context)
             .await
@@ -305,8 +321,8 @@ impl App {
     }
 }
 
-/// The database and what use cases stand on, without a server: for a command that does one thing and ends.
-/// The embedded database is the caller's to stop.
+/// The database and what use cases stand on, without a server: for a command that does one thing and ends. It has no keys
+/// and no partners, because it sends nothing. The embedded database is the caller's to stop.
 ///
 /// # Errors
 /// As [`App::start`].
@@ -315,6 +331,8 @@ pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server
     if server.is_some() {
         // Nobody else uses it now; another database is for `platform migrate`.
         database::migrate(&pool).await?;
+    } else {
+        database::must_be_current(&pool).await?;
     }
     let (signals, _nobody) = service::signal::channel(Waiting::new(0, CancellationToken::new()));
     let context = context(
@@ -323,6 +341,7 @@ pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server
         pool,
         config.mqtt.listen.port(),
         signals,
+        None,
     )?;
     Ok((server, context))
 }
@@ -333,19 +352,32 @@ fn context(
     pool: PgPool,
     mqtt_port: u16,
     signals: Signals,
+    secrets: Option<Secrets>,
 ) -> anyhow::Result<Context> {
+    let settings = settings(config, mqtt_port);
+    let settings = match &config.file {
+        Some(file) => settings.with_context(|| file.display().to_string())?,
+        None => settings?,
+    };
+    let (keys, qris_partners, qr_partners, payout_partners) = match secrets {
+        Some(secrets) => (
+            Some(secrets.keys),
+            secrets.qris_partners,
+            secrets.qr_partners,
+            secrets.payout_partners,
+        ),
+        None => (None, HashMap::new(), HashMap::new(), HashMap::new()),
+    };
     Ok(Context::new(Parts {
         list_pool: database::for_lists(config, &pool),
         pool,
         clock: clock.clone(),
-        settings: settings(config, mqtt_port)?,
-        ca: IssuingCa::load(&config.pki_dir()).with_context(|| pki::no_ca(&config.pki_dir()))?,
-        signer: keys::signer(config)?,
-        announcement_keys: keys::verifying_keys(config)?,
-        qris_partners: partners::qris(config)?,
-        qr_partners: partners::issuers(config, clock)?,
+        settings,
+        keys,
+        qris_partners,
+        qr_partners,
         local: Arc::new(Local),
-        payout_partners: partners::payout(config, clock)?,
+        payout_partners,
         rejected_budget: RejectedBudget::new(
             config.callbacks.rejected_per_minute_max,
             config.callbacks.rejected_per_address_per_minute_max,
@@ -356,6 +388,27 @@ fn context(
         ),
         signals,
     }))
+}
+
+/// Waits for some seconds while somebody else listens there: a predecessor that was killed under many sessions is still
+/// closing them. Whether it is free in the end, binding shows.
+async fn port_is_free(address: SocketAddr, key: &str) {
+    let deadline = Instant::now() + PORT_FREE_WITHIN;
+    let mut told = false;
+    while address.port() != 0
+        && Instant::now() < deadline
+        && let Err(error) = std::net::TcpListener::bind(address)
+        && error.kind() == io::ErrorKind::AddrInUse
+    {
+        if !told {
+            tracing::warn!(
+                "{address} ({key}) is in use; waiting up to {} s for it",
+                PORT_FREE_WITHIN.as_secs()
+            );
+            told = true;
+        }
+        tokio::time::sleep(PORT_POLL).await;
+    }
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {

@@ -14,9 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use secrecy::ExposeSecret;
 
+use super::problems::Problems;
 use crate::clock::Clock;
 use crate::config::{
-    Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
+    self, Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
 };
 use crate::partner::bank;
 use crate::partner::snap::{Settings, SnapClient};
@@ -24,22 +25,16 @@ use crate::service::money::payout_partner::PayoutPartner;
 use crate::service::payment::qr_partner::QrPartner;
 use crate::service::{Partner, PayoutChannel, SnapPartner};
 
-/// The partners that may call us about payments.
-///
-/// # Errors
-/// A secret or key that cannot be read, or is missing.
-pub(super) fn qris(config: &Config) -> anyhow::Result<HashMap<String, Partner>> {
-    config
-        .qris_partners
-        .iter()
-        .map(|(id, partner)| {
-            let read = match partner.profile {
-                QrisProfile::Hmac => hmac(id, partner)?,
-                QrisProfile::Snap => Partner::Snap(snap(id, partner)?),
-            };
-            Ok((id.clone(), read))
-        })
-        .collect()
+/// The partners that may call us about payments. Secrets and keys that do not read are kept with `problems`.
+pub(super) fn qris(config: &Config, problems: &mut Problems) -> HashMap<String, Partner> {
+    let partners = config.qris_partners.iter().filter_map(|(id, partner)| {
+        let read = match partner.profile {
+            QrisProfile::Hmac => problems.keep(hmac(id, partner))?,
+            QrisProfile::Snap => Partner::Snap(snap(id, partner, problems)?),
+        };
+        Some((id.clone(), read))
+    });
+    partners.collect()
 }
 
 fn hmac(id: &str, partner: &QrisPartner) -> anyhow::Result<Partner> {
@@ -49,7 +44,8 @@ fn hmac(id: &str, partner: &QrisPartner) -> anyhow::Result<Partner> {
             "configuration: qris_partners.{id}: public_key_files, statuses and api are for profile \"snap\""
         );
     }
-    let secrets = read_secrets(id, &partner.secret_files, &partner.secret_envs)?;
+    let key = format!("qris_partners.{id}");
+    let secrets = read_secrets(&key, &partner.secret_files, &partner.secret_envs)?;
     Ok(Partner::Hmac {
         secrets: secrets
             .iter()
@@ -58,44 +54,51 @@ fn hmac(id: &str, partner: &QrisPartner) -> anyhow::Result<Partner> {
     })
 }
 
-fn snap(id: &str, partner: &QrisPartner) -> anyhow::Result<SnapPartner> {
+fn snap(id: &str, partner: &QrisPartner, problems: &mut Problems) -> Option<SnapPartner> {
+    let key = format!("qris_partners.{id}");
     let asymmetric = partner.notify_signature == NotifySignature::Asymmetric;
     if partner.public_key_files.is_empty() {
-        bail!("configuration: qris_partners.{id}.public_key_files names no key");
+        let none = anyhow::anyhow!("{key}.public_key_files names no key; the partner gives it");
+        problems.keep::<()>(Err(none));
     }
-    Ok(SnapPartner {
+    let secrets = if asymmetric {
+        Some(Vec::new())
+    } else {
+        problems.keep(client_secrets(
+            &key,
+            &partner.secret_files,
+            &partner.secret_envs,
+        ))
+    };
+    let keys = partner
+        .public_key_files
+        .iter()
+        .filter_map(|file| problems.keep(public_key(&key, file)))
+        .collect();
+    Some(SnapPartner {
         asymmetric,
-        secrets: if asymmetric {
-            Vec::new()
-        } else {
-            client_secrets(id, &partner.secret_files, &partner.secret_envs)?
-        },
-        keys: partner
-            .public_key_files
-            .iter()
-            .map(|file| public_key(file))
-            .collect::<anyhow::Result<_>>()?,
+        secrets: secrets?,
+        keys,
         statuses: StatusCodes::default().with(partner.statuses.clone()),
     })
 }
 
-/// The partners that we ask for codes.
-///
-/// # Errors
-/// A secret or key that cannot be read, a URL that is none.
+/// The partners that we ask for codes. Secrets and keys that do not read, and URLs that are none, are kept with
+/// `problems`.
 pub(super) fn issuers(
     config: &Config,
     clock: &Clock,
-) -> anyhow::Result<HashMap<String, Arc<dyn QrPartner>>> {
+    problems: &mut Problems,
+) -> HashMap<String, Arc<dyn QrPartner>> {
     let mut issuers: HashMap<String, Arc<dyn QrPartner>> = HashMap::new();
     for (id, partner) in &config.qris_partners {
-        if let Some(api) = &partner.api {
-            let client = client(config, id, api, clock)
-                .with_context(|| format!("configuration: qris_partners.{id}.api"))?;
+        if let Some(api) = &partner.api
+            && let Some(client) = client(config, id, api, clock, problems)
+        {
             issuers.insert(id.clone(), Arc::new(client));
         }
     }
-    Ok(issuers)
+    issuers
 }
 
 fn client(
@@ -103,7 +106,29 @@ fn client(
     id: &str,
     api: &QrisPartnerApi,
     clock: &Clock,
-) -> anyhow::Result<SnapClient> {
+    problems: &mut Problems,
+) -> Option<SnapClient> {
+    let named = format!("qris_partners.{id}.api");
+    let url = problems.keep(partner_url(api).with_context(|| named.clone()));
+    let key = problems.keep(own_key(&named, &api.private_key_file));
+    let secrets = problems.keep(client_secrets(&named, &api.secret_files, &api.secret_envs));
+    let payments = &config.payments;
+    let settings = Settings {
+        url: url?,
+        client_id: api.client_id.clone(),
+        key: key?,
+        // The newest first: it is the one that we sign with.
+        secret: secrets?.swap_remove(0),
+        channel_id: api.channel_id.clone(),
+        timeout: Duration::from_millis(payments.partner_timeout_ms),
+        attempts_max: payments.partner_attempts_max,
+        failures_max: payments.partner_failures_max,
+        pause: Duration::from_millis(payments.partner_pause_ms),
+    };
+    problems.keep(SnapClient::new(settings, clock.clone()).with_context(|| named))
+}
+
+fn partner_url(api: &QrisPartnerApi) -> anyhow::Result<reqwest::Url> {
     let url: reqwest::Url = api.url.parse().context("url")?;
     let loopback = match url.host_str() {
         Some("localhost") => true,
@@ -116,83 +141,89 @@ fn client(
     if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
         bail!("url must be https, or http on a loopback address");
     }
-    let key = PrivatePkcs8KeyDer::from_pem_file(&api.private_key_file)
-        .with_context(|| format!("cannot read the key in {}", api.private_key_file.display()))?;
-    let mut secrets = client_secrets(id, &api.secret_files, &api.secret_envs)?;
-    let payments = &config.payments;
-    let settings = Settings {
-        url,
-        client_id: api.client_id.clone(),
-        key: PrivateKey::from_pkcs8(key.secret_pkcs8_der()).context("private_key_file")?,
-        // The newest first: it is the one that we sign with.
-        secret: secrets.swap_remove(0),
-        channel_id: api.channel_id.clone(),
-        timeout: Duration::from_millis(payments.partner_timeout_ms),
-        attempts_max: payments.partner_attempts_max,
-        failures_max: payments.partner_failures_max,
-        pause: Duration::from_millis(payments.partner_pause_ms),
-    };
-    SnapClient::new(settings, clock.clone())
+    Ok(url)
+}
+
+/// Our own key towards a partner.
+fn own_key(named: &str, file: &Path) -> anyhow::Result<PrivateKey> {
+    let pem = std::fs::read(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow::anyhow!(
+            "{named}.private_key_file: {0} is missing; make it and give its public half to the partner: openssl genpkey \
+             -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out {0}",
+            file.display()
+        ),
+        _ => anyhow::anyhow!("{named}.private_key_file: cannot read {}: {error}", file.display()),
+    })?;
+    PrivatePkcs8KeyDer::from_pem_slice(&pem)
+        .map_err(anyhow::Error::from)
+        .and_then(|key| Ok(PrivateKey::from_pkcs8(key.secret_pkcs8_der())?))
+        .with_context(|| format!("{named}.private_key_file: {}", file.display()))
 }
 
 fn client_secrets(
-    id: &str,
+    key: &str,
     files: &[PathBuf],
     variables: &[String],
 ) -> anyhow::Result<Vec<ClientSecret>> {
-    let secrets = read_secrets(id, files, variables)?;
+    let secrets = read_secrets(key, files, variables)?;
     Ok(secrets
         .iter()
         .map(|secret| ClientSecret::new(secret.expose_secret().as_bytes()))
         .collect())
 }
 
-fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
-    let key = SubjectPublicKeyInfoDer::from_pem_file(file)
-        .with_context(|| format!("cannot read the public key in {}", file.display()))?;
+fn public_key(named: &str, file: &Path) -> anyhow::Result<PublicKey> {
+    let key = SubjectPublicKeyInfoDer::from_pem_file(file).with_context(|| {
+        format!(
+            "{named}.public_key_files: cannot read {} (the partner gives it)",
+            file.display()
+        )
+    })?;
     Ok(PublicKey::from_der(&key))
 }
 
-/// The partners that carry out payouts.
-///
-/// # Errors
-/// A secret, a URL or a CA that does not read.
+/// The partners that carry out payouts. Secrets, URLs and CAs that do not read are kept with `problems`.
 pub(super) fn payout(
     config: &Config,
     clock: &Clock,
-) -> anyhow::Result<HashMap<String, PayoutChannel>> {
-    let timeout = Duration::from_millis(config.money.payout_timeout_ms);
-    config
-        .payout_partners
+    problems: &mut Problems,
+) -> HashMap<String, PayoutChannel> {
+    let channels = config.payout_partners.iter().filter_map(|(id, partner)| {
+        let channel = problems.keep(payout_channel(config, clock, id, partner))?;
+        Some((id.clone(), channel))
+    });
+    channels.collect()
+}
+
+fn payout_channel(
+    config: &Config,
+    clock: &Clock,
+    id: &str,
+    partner: &config::PayoutPartner,
+) -> anyhow::Result<PayoutChannel> {
+    let key = format!("payout_partners.{id}");
+    let secrets: Vec<_> = read_secrets(&key, &partner.secret_files, &partner.secret_envs)?
         .iter()
-        .map(|(id, partner)| {
-            let secrets: Vec<_> = read_secrets(id, &partner.secret_files, &partner.secret_envs)?
-                .iter()
-                .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
-                .collect();
-            let connection: Option<Arc<dyn PayoutPartner>> = match (&*partner.url, secrets.first())
-            {
-                (url, Some(secret)) if !url.is_empty() => {
-                    let settings = bank::Settings {
-                        id: id.clone(),
-                        url: url.to_owned(),
-                        ca_file: partner.ca_file.clone(),
-                        secret: secret.clone(),
-                        timeout,
-                    };
-                    let bank = bank::Bank::new(settings, clock.clone())
-                        .with_context(|| format!("configuration: payout_partners.{id}"))?;
-                    Some(Arc::new(bank))
-                }
-                _ => None,
+        .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
+        .collect();
+    let connection: Option<Arc<dyn PayoutPartner>> = match (&*partner.url, secrets.first()) {
+        (url, Some(secret)) if !url.is_empty() => {
+            let settings = bank::Settings {
+                id: id.to_owned(),
+                url: url.to_owned(),
+                ca_file: partner.ca_file.clone(),
+                secret: secret.clone(),
+                timeout: Duration::from_millis(config.money.payout_timeout_ms),
             };
-            let channel = PayoutChannel {
-                secrets,
-                connection,
-            };
-            Ok((id.clone(), channel))
-        })
-        .collect()
+            let bank = bank::Bank::new(settings, clock.clone()).context(key)?;
+            Some(Arc::new(bank))
+        }
+        _ => None,
+    };
+    Ok(PayoutChannel {
+        secrets,
+        connection,
+    })
 }
 
 /// How acquirers write their files.

@@ -1,6 +1,5 @@
 //! The server's certificate, and the trust in the fleet's.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -31,7 +30,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
         FleetCa::init(&dir, clock.now(), &InitOptions::default())
             .with_context(|| format!("cannot make a development CA in {}", dir.display()))?;
     }
-    let ca = IssuingCa::load(&dir).with_context(|| no_ca(&dir))?;
+    let ca = IssuingCa::load(&dir).context(CA)?;
     let pem = server_certificate::pem(config, clock)?;
     let certificate = Arc::new(ServerCertificate::of(&pem, clock.now())?);
     let server_config = |client_auth: ClientAuth, alpn: &[&str], resumption: bool| {
@@ -64,10 +63,5 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
     })
 }
 
-/// What to do about a CA that is missing.
-pub(super) fn no_ca(dir: &Path) -> String {
-    format!(
-        "no usable fleet CA in {0} (pki.dir); `certs init --ca {0}` makes one",
-        dir.display()
-    )
-}
+/// What errors about the CA's files begin with; the rest says what is wrong, and what to do about it.
+pub(super) const CA: &str = "the fleet's CA (pki.dir)";

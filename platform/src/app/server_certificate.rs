@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::pki::no_ca;
+use super::pki::CA;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Context;
@@ -192,7 +192,7 @@ pub(super) fn pem(config: &Config, clock: &Clock) -> anyhow::Result<Pem> {
     let pki = &config.pki;
     if pki.server_certificate_file.as_os_str().is_empty() {
         let dir = config.pki_dir();
-        let ca = IssuingCa::load(&dir).with_context(|| no_ca(&dir))?;
+        let ca = IssuingCa::load(&dir).context(CA)?;
         let (names, addresses) = config.server_names();
         let issued = ca
             .issue_server(&names, &addresses, clock.now(), LIFETIME, Serial::random()?)

@@ -189,7 +189,7 @@ fn publish<C: Carrier>(
     encoding: wire::Encoding,
 ) -> Result<(), Error> {
     let payload = context
-        .signer()
+        .signer()?
         .seal(message, device_id, encoding)
         .map_err(anyhow::Error::from)?;
     carrier.publish(Downlink {

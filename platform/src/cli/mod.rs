@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use platform::app;
 use platform::config::Config;
 use platform::service;
 
@@ -83,7 +84,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", said(&error));
             ExitCode::FAILURE
         }
     }
@@ -102,6 +103,26 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi(args) => openapi::run(&args),
         Command::Demo(args) => demo::run(args).await,
     }
+}
+
+/// An error with its causes, each said once; a database's without positions in statements.
+fn said(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let (words, is_last) = match cause.downcast_ref::<sqlx::Error>() {
+            Some(error) => (app::problem(error), true),
+            None => (cause.to_string(), false),
+        };
+        if text.is_empty() {
+            text = words;
+        } else if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        if is_last {
+            break;
+        }
+    }
+    text
 }
 
 /// What a use case refused, in a sentence that names each wrong field.
@@ -127,6 +148,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_went_wrong_is_said_once() {
+        let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let twice = anyhow::Error::new(io).context("no such file");
+        assert_eq!(said(&twice), "no such file");
+        let database = anyhow::Error::new(sqlx::Error::PoolTimedOut).context("cannot do it");
+        assert_eq!(
+            said(&database),
+            "cannot do it: no connection became free in time"
+        );
     }
 
     #[test]

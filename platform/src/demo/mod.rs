@@ -14,6 +14,7 @@ mod book;
 mod boxes;
 mod child;
 mod children;
+mod config_file;
 mod handout;
 mod line;
 mod log_file;
@@ -138,6 +139,7 @@ async fn play(
             .map(|merchant| (merchant.merchant_id, merchant.brand_name.clone()))
             .collect(),
     );
+    config_file::write(&data_dir, &stage.handout.database_url)?;
     stage.handout.write(&data_dir)?;
     screen.ready(&stage.handout, &handout::path(&data_dir), started.elapsed())?;
     let ready = Instant::now();

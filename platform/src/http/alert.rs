@@ -13,6 +13,7 @@ use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::{Action, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -41,6 +42,7 @@ struct ListQuery {
     state: Option<String>,
     /// One of the kinds that the answer can have.
     kind: Option<String>,
+    /// Alerts of this box, and of the terminal where it stands.
     device_id: Option<DeviceId>,
     merchant_id: Option<MerchantId>,
     acknowledged: Option<bool>,
@@ -50,6 +52,7 @@ async fn list(
     _: Staff<DeviceRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Alert>, ApiError> {
     let wanted = Wanted {
@@ -58,6 +61,7 @@ async fn list(
         device_id: query.device_id,
         merchant_id: query.merchant_id,
         acknowledged: query.acknowledged,
+        period,
     };
     let rows = alert::list(&context, wanted, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

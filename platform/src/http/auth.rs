@@ -19,7 +19,7 @@ use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 use super::error::{ApiError, ErrorCode};
 use super::listener::Peer;
 use super::operation::{Callers, Describe, Operation};
-use super::{rate, request};
+use super::{query, rate, request};
 use crate::service::fleet::credential;
 use crate::service::people::token::{self, Principal};
 use crate::service::{Actor, Context, Error};
@@ -97,6 +97,7 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
         }
         mark_authenticated(parts);
         let scope = principal.scope().ok_or_else(forbidden)?;
+        query::refuse_unknown(parts)?;
         parts.extensions.insert(principal.clone());
         Ok(Self {
             principal,
@@ -117,7 +118,12 @@ async fn authenticate_role(parts: &Parts, context: &Context) -> Result<Principal
 impl<P: Grant> Describe for Staff<P> {
     fn describe(operation: &mut Operation) {
         operation.callers = Callers::Roles(P::PERMISSION.roles());
-        operation.fails(&[ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
+        operation.fails(&[
+            ErrorCode::Unauthenticated,
+            ErrorCode::Forbidden,
+            // A parameter in the query string that the route does not know.
+            ErrorCode::ValidationFailed,
+        ]);
     }
 }
 

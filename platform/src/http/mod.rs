@@ -3,7 +3,7 @@
 //! A handler is the contract's side of one use case: its signature says who may call it and what
 //! comes in, its body begins a unit of work, calls the service and makes the answer. Everything that
 //! holds for all of them is here and in the modules beside: who asks ([`auth`]), bodies ([`json`]),
-//! ids in paths ([`path`]), filters ([`query`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
+//! ids in paths ([`path`]), filters ([`query`], [`period`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
 //! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 mod alert;
@@ -15,6 +15,7 @@ pub mod error;
 mod fleet;
 pub mod idempotency;
 pub mod json;
+mod language;
 pub mod listener;
 pub mod metrics;
 mod money;
@@ -25,6 +26,7 @@ pub mod page;
 pub mod path;
 mod payment;
 mod people;
+pub mod period;
 mod qr_image;
 pub mod query;
 pub mod rate;

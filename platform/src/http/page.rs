@@ -3,7 +3,7 @@
 //! The cursor is the creation time and id of the last row of the page before, so a page costs the
 //! same however far back it lies, and rows that are added meanwhile neither repeat nor hide others.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::envelope::{self, List};
 use super::error::{ApiError, ErrorCode};
 use super::operation::{Describe, Operation};
+use super::query::Query;
 use crate::service::Error;
 use crate::store::Page;
 
@@ -131,8 +132,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri)
-            .map_err(|rejection| ApiError::field("limit", rejection.body_text()))?;
+        let Query(raw) = Query::<Raw>::read(&parts.uri)?;
         Self::read(&raw).map_err(|errors| Error::Validation(errors).into())
     }
 }

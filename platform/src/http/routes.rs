@@ -3,13 +3,15 @@
 //! axum's router does not tell what it has. Each noun therefore names its routes to a [`Routes`], which keeps what is
 //! known of them beside the router that it builds: the document and the tests start from there.
 
-use axum::Router;
 use axum::handler::Handler as AxumHandler;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, patch, post};
+use axum::{Extension, Router};
 use utoipa::openapi::HttpMethod;
 
 use super::error::ErrorCode;
-use super::operation::{Handler, Operation};
+use super::operation::{Callers, Handler, Operation};
+use super::query::{self, KnownParameters};
 use crate::service::Context;
 
 /// A method of a path.
@@ -101,6 +103,16 @@ impl Routes {
     ) -> Self {
         let mut operation = H::operation();
         operation.fails(errors);
+        let methods = match operation.callers {
+            // Checked once it is known who asks (`Staff`).
+            Callers::Roles(_) => methods.route_layer(Extension(KnownParameters::of(&operation))),
+            Callers::Anyone if !is_of_boxes(path) => {
+                operation.fails(&[ErrorCode::ValidationFailed]);
+                let known = KnownParameters::of(&operation);
+                methods.route_layer(from_fn_with_state(known, query::only_known))
+            }
+            _ => methods,
+        };
         self.endpoints.push(Endpoint {
             path,
             method,
@@ -129,6 +141,12 @@ impl Routes {
     pub(super) fn into_endpoints(self) -> Vec<Endpoint> {
         self.endpoints
     }
+}
+
+/// Whether boxes call this path. What they send beside the contract is ignored, because what is in the field cannot be
+/// changed by us.
+fn is_of_boxes(path: &str) -> bool {
+    path.starts_with("/device/")
 }
 
 /// `merchant_create` for the handler `platform::http::shop::merchant::create`.

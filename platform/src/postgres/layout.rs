@@ -22,6 +22,7 @@ use aws_lc_rs::digest;
 
 use super::account::Account;
 use super::error::PostgresError;
+use super::holder::{self, Watch};
 
 /// The port in the socket's file name; there is no TCP port.
 pub(super) const PORT: u16 = 5432;
@@ -188,8 +189,9 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or says at once who has it.
-    pub(super) fn take(layout: &Layout) -> Result<Self, PostgresError> {
+    /// Takes the lock, or says who has it. A process that was killed keeps it until its last connection is closed, which
+    /// takes seconds when there are thousands: that is waited for.
+    pub(super) async fn take(layout: &Layout) -> Result<Self, PostgresError> {
         let path = layout.home.join("lock");
         let error = || PostgresError::io(&path);
         let mut file = OpenOptions::new()
@@ -200,23 +202,36 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(error())?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Only for the message: a holder that has not told its number is no matter.
-                let _ = (&file).take(32).read_to_string(&mut holder);
-                return Err(PostgresError::AlreadyRunning {
-                    dir: layout.data_dir.clone(),
-                    pid: holder.trim().parse().ok(),
-                });
+        let mut watch = Watch::begin();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file);
+                    if !watch.may_wait(pid) {
+                        return Err(PostgresError::AlreadyRunning {
+                            dir: layout.data_dir.clone(),
+                            pid,
+                        });
+                    }
+                    tokio::time::sleep(holder::POLL).await;
+                }
+                Err(TryLockError::Error(source)) => return Err(error()(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(error()(source)),
         }
+        file.seek(SeekFrom::Start(0)).map_err(error())?;
         file.set_len(0).map_err(error())?;
         writeln!(file, "{}", std::process::id()).map_err(error())?;
         Ok(Self { file })
     }
+}
+
+/// The process that says it has the lock; none when it has not said so yet.
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 /// Makes a directory and those above it. The mode is that of new ones only.
@@ -294,19 +309,54 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_lock_is_given_to_one_at_a_time() {
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_of_a_process_that_is_gone_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::open(dir.path()).unwrap();
-        let first = Lock::take(&layout).unwrap();
-        let refused = Lock::take(&layout).unwrap_err();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let path = layout.home.join("lock");
+        fs::write(&path, format!("{}\n", gone.id())).unwrap();
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        let begin = tokio::time::Instant::now();
+        let release = async {
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            drop(held);
+        };
+        let (taken, ()) = tokio::join!(Lock::take(&layout), release);
+        taken.unwrap();
+        assert!(begin.elapsed() >= std::time::Duration::from_secs(3));
+        let pid = fs::read_to_string(&path).unwrap();
+        assert_eq!(pid, format!("{}\n", std::process::id()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_is_never_given_back_is_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let held = File::create(layout.home.join("lock")).unwrap();
+        held.lock().unwrap();
+        let refused = Lock::take(&layout).await.unwrap_err();
+        assert!(
+            matches!(refused, PostgresError::AlreadyRunning { pid: None, .. }),
+            "{refused}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_given_to_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let first = Lock::take(&layout).await.unwrap();
+        let refused = Lock::take(&layout).await.unwrap_err();
         assert!(
             matches!(refused, PostgresError::AlreadyRunning { pid: Some(pid), .. }
                 if pid == std::process::id()),
             "{refused}"
         );
         drop(first);
-        Lock::take(&layout).unwrap();
+        Lock::take(&layout).await.unwrap();
     }
 
     #[test]

@@ -9,13 +9,15 @@
 //!
 //! - [`layout`]: directories, lock, log · [`account`]: as whom the server runs
 //! - [`binaries`]: finding `postgres` and `initdb` · [`cluster`]: `initdb` and the settings
-//! - [`child`]: a process that dies with us · [`predecessor`]: what an earlier run left
+//! - [`child`]: a process that dies with us · [`predecessor`]: what an earlier run left · [`holder`]: whether who has the
+//!   lock is dying
 
 mod account;
 mod binaries;
 mod child;
 mod cluster;
 mod error;
+mod holder;
 mod layout;
 mod predecessor;
 
@@ -76,11 +78,11 @@ impl Launcher {
     /// Starts the server of `data_dir`, making directory, cluster and database when missing, and
     /// gives it when it answers.
     ///
-    /// Refuses at once when another process has the data directory; waits (for up to 10 s) when
-    /// the server of a process that was killed is still stopping.
+    /// Refuses when another process has the data directory; waits (for up to 10 s) when that process is
+    /// dying, and when the server of a process that was killed is still stopping.
     pub async fn start(data_dir: &Path, options: StartOptions) -> Result<Server, PostgresError> {
         let layout = Layout::open(data_dir)?;
-        let lock = Arc::new(Lock::take(&layout)?);
+        let lock = Arc::new(Lock::take(&layout).await?);
         let account = Account::choose(&layout.cluster)?;
         let version = layout.cluster_version()?;
         let wanted = version.map(|version| (layout.cluster.as_path(), version));

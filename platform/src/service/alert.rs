@@ -10,7 +10,7 @@ use wire::ids::{AlertId, DeviceId, MerchantId};
 use crate::service::retry::retried;
 use crate::service::{Checks, Context, Error, Noun, Result, Unit};
 use crate::store::alert::{Alert, Filter};
-use crate::store::{self, Page};
+use crate::store::{self, Page, Period};
 
 /// Looks at the fleet once: closes what is over, opens up to `limit` alerts of each kind. It can be run at any time, by
 /// several processes at once; a subject has one open alert of a kind at most.
@@ -94,6 +94,7 @@ pub struct Wanted {
     pub device_id: Option<DeviceId>,
     pub merchant_id: Option<MerchantId>,
     pub acknowledged: Option<bool>,
+    pub period: Period,
 }
 
 /// Alerts, newest first.
@@ -117,6 +118,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
         device_id: wanted.device_id,
         merchant_id: wanted.merchant_id,
         acknowledged: wanted.acknowledged,
+        period: wanted.period,
     };
     let mut conn = context.lists().acquire().await?;
     Ok(store::alert::list(&mut conn, None, &filter, page).await?)

@@ -177,9 +177,7 @@ struct Inner {
     list_pool: PgPool,
     clock: Clock,
     settings: Settings,
-    ca: IssuingCa,
-    signer: Signer,
-    announcement_keys: VerifyingKeys,
+    keys: Option<Keys>,
     qris_partners: HashMap<String, Partner>,
     qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     local: Arc<dyn QrPartner>,
@@ -192,6 +190,17 @@ struct Inner {
     availability: Arc<Availability>,
 }
 
+/// The keys that a platform signs with.
+#[expect(
+    missing_docs,
+    reason = "each is a method of the context, which says what it is"
+)]
+pub struct Keys {
+    pub ca: IssuingCa,
+    pub signer: Signer,
+    pub announcement_keys: VerifyingKeys,
+}
+
 /// The parts a context is made of.
 #[expect(missing_docs, reason = "each part says what it is")]
 pub struct Parts {
@@ -200,9 +209,8 @@ pub struct Parts {
     pub list_pool: PgPool,
     pub clock: Clock,
     pub settings: Settings,
-    pub ca: IssuingCa,
-    pub signer: Signer,
-    pub announcement_keys: VerifyingKeys,
+    /// None for a command that reads and writes the database alone.
+    pub keys: Option<Keys>,
     pub qris_partners: HashMap<String, Partner>,
     pub qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     pub local: Arc<dyn QrPartner>,
@@ -222,9 +230,7 @@ impl Context {
                 list_pool: parts.list_pool,
                 clock: parts.clock,
                 settings: parts.settings,
-                ca: parts.ca,
-                signer: parts.signer,
-                announcement_keys: parts.announcement_keys,
+                keys: parts.keys,
                 qris_partners: parts.qris_partners,
                 qr_partners: parts.qr_partners,
                 local: parts.local,
@@ -267,18 +273,34 @@ impl Context {
     }
 
     /// The CA that issues device certificates.
-    pub fn ca(&self) -> &IssuingCa {
-        &self.inner.ca
+    ///
+    /// # Errors
+    /// A context without keys.
+    pub fn ca(&self) -> Result<&IssuingCa> {
+        Ok(&self.keys()?.ca)
     }
 
     /// Signs what is sent to boxes.
-    pub fn signer(&self) -> &Signer {
-        &self.inner.signer
+    ///
+    /// # Errors
+    /// A context without keys.
+    pub fn signer(&self) -> Result<&Signer> {
+        Ok(&self.keys()?.signer)
     }
 
     /// The keys by which boxes verify what they are sent.
-    pub fn announcement_keys(&self) -> &VerifyingKeys {
-        &self.inner.announcement_keys
+    ///
+    /// # Errors
+    /// A context without keys.
+    pub fn announcement_keys(&self) -> Result<&VerifyingKeys> {
+        Ok(&self.keys()?.announcement_keys)
+    }
+
+    fn keys(&self) -> Result<&Keys> {
+        let keys = self.inner.keys.as_ref();
+        keys.ok_or_else(|| {
+            Error::Internal(anyhow::anyhow!("this process has no keys to sign with"))
+        })
     }
 
     /// Who issues the codes of merchants that are registered with this partner: whoever we do not call, we do it for.

@@ -28,7 +28,7 @@ pub mod signal;
 pub mod unit;
 
 pub use code::ErrorCode;
-pub use context::{Context, Partner, PayoutChannel, Settings, SnapPartner};
+pub use context::{Context, Keys, Partner, PayoutChannel, Settings, SnapPartner};
 pub use error::{Error, Noun, Result};
 pub use unit::{Actor, Begin, IdempotencyKey, Reply, Unit};
 

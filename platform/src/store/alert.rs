@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{AlertId, DeviceId, MerchantId, OutletId, TerminalId};
 
-use crate::store::Page;
+use crate::store::{Page, Period};
 
 /// An alert, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -80,18 +80,20 @@ impl From<Row> for Alert {
     }
 }
 
-/// Something wrong with a box.
+/// Something wrong with a box, or with the boxes of a terminal.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// Which box.
-    pub device_id: DeviceId,
+    /// With what: a box or a terminal.
+    pub subject: AlertSubject,
+    /// Whose the terminal is; a box's merchant is that of its binding.
+    pub merchant_id: Option<MerchantId>,
     /// Since when.
     pub since: DateTime<Utc>,
     /// What is known of it.
     pub details: Value,
 }
 
-/// Opens an alert for each finding whose box has no open one of this kind; says how many. `ids` are as many as
+/// Opens an alert for each finding whose subject has no open one of this kind; says how many. `ids` are as many as
 /// `findings`.
 ///
 /// # Errors
@@ -103,23 +105,27 @@ pub async fn open(
     findings: &[Finding],
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let devices: Vec<Uuid> = findings.iter().map(|one| one.device_id.as_uuid()).collect();
-    let subjects: Vec<String> = findings
+    let devices: Vec<Option<Uuid>> = findings.iter().map(|one| device_of(&one.subject)).collect();
+    let subjects: Vec<String> = findings.iter().map(|one| one.subject.to_string()).collect();
+    let subject_ids: Vec<Option<Uuid>> = findings.iter().map(|one| one.subject.uuid()).collect();
+    let merchants: Vec<Option<Uuid>> = findings
         .iter()
-        .map(|one| one.device_id.to_string())
+        .map(|one| one.merchant_id.map(MerchantId::as_uuid))
         .collect();
     let since: Vec<DateTime<Utc>> = findings.iter().map(|one| one.since).collect();
     let details: Vec<Value> = findings.iter().map(|one| one.details.clone()).collect();
     let result = sqlx::query!(
-        "INSERT INTO alerts (id, subject, subject_id, device_id, kind, since, details, opened_at)
-         SELECT id, subject, device_id, device_id, $6, since, details, $7
-         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::jsonb[])
-             AS f (id, subject, device_id, since, details)
+        "INSERT INTO alerts (id, subject, subject_id, device_id, merchant_id, kind, since, details, opened_at)
+         SELECT id, subject, subject_id, device_id, merchant_id, $8, since, details, $9
+         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::jsonb[])
+             AS f (id, subject, subject_id, device_id, merchant_id, since, details)
          ORDER BY subject
          ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
         ids,
         &subjects,
-        &devices,
+        &subject_ids as &[Option<Uuid>],
+        &devices as &[Option<Uuid>],
+        &merchants as &[Option<Uuid>],
         &since,
         &details,
         kind,
@@ -128,6 +134,14 @@ pub async fn open(
     .execute(conn)
     .await?;
     Ok(result.rows_affected())
+}
+
+/// The box that an alert is about.
+fn device_of(subject: &AlertSubject) -> Option<Uuid> {
+    match subject {
+        AlertSubject::Device(id) => Some(id.as_uuid()),
+        _ => None,
+    }
 }
 
 /// Opens an alert unless one of its kind is open for its subject; says whether it did. It waits for no row but an
@@ -141,17 +155,13 @@ pub async fn raise(
     alert: &NewAlert,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
-    let device_id = match &alert.subject {
-        AlertSubject::Device(id) => Some(id.as_uuid()),
-        _ => None,
-    };
     let result = sqlx::query!(
         "INSERT INTO alerts (id, subject, subject_id, device_id, merchant_id, kind, since, details, opened_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7) ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
         id.as_uuid(),
         alert.subject.to_string(),
         alert.subject.uuid(),
-        device_id,
+        device_of(&alert.subject),
         alert.merchant_id.map(MerchantId::as_uuid),
         alert.kind.as_str(),
         now,
@@ -263,6 +273,8 @@ pub struct Filter {
     pub device_id: Option<DeviceId>,
     pub merchant_id: Option<MerchantId>,
     pub acknowledged: Option<bool>,
+    /// When it was opened.
+    pub period: Period,
 }
 
 /// Alerts, newest first, or only the one with `id`.
@@ -278,26 +290,31 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!", a.subject,
-                  a.device_id, d.serial_number AS "serial_number?", coalesce(b.merchant_id, a.merchant_id) AS "merchant_id?", b.outlet_id AS "outlet_id?",
-                  b.terminal_id AS "terminal_id?", a.since, a.details, a.opened_at, a.closed_at,
+                  a.device_id, d.serial_number AS "serial_number?", coalesce(b.merchant_id, a.merchant_id) AS "merchant_id?",
+                  coalesce(b.outlet_id, t.outlet_id) AS "outlet_id?", coalesce(b.terminal_id, t.id) AS "terminal_id?", a.since, a.details, a.opened_at, a.closed_at,
                   a.acknowledged_at, a.acknowledged_by
            FROM alerts a
            LEFT JOIN devices d ON d.id = a.device_id
            LEFT JOIN bindings b ON b.device_id = a.device_id AND b.unbound_at IS NULL
+           LEFT JOIN terminals t ON t.id = a.subject_id
            WHERE ($1::uuid IS NULL OR a.id = $1)
              AND ($2::boolean IS NULL OR (a.closed_at IS NULL) = $2)
              AND ($3::text IS NULL OR a.kind = $3)
-             AND ($4::uuid IS NULL OR a.device_id = $4)
+             AND ($4::uuid IS NULL OR a.device_id = $4
+                  OR a.subject_id = (SELECT terminal_id FROM bindings WHERE device_id = $4 AND unbound_at IS NULL))
              AND ($5::uuid IS NULL OR coalesce(b.merchant_id, a.merchant_id) = $5)
              AND ($6::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $6)
-             AND ($7::timestamptz IS NULL OR (a.opened_at, a.id) < ($7, $8::uuid))
-           ORDER BY a.opened_at DESC, a.id DESC LIMIT $9"#,
+             AND ($7::timestamptz IS NULL OR a.opened_at >= $7) AND ($8::timestamptz IS NULL OR a.opened_at < $8)
+             AND ($9::timestamptz IS NULL OR (a.opened_at, a.id) < ($9, $10::uuid))
+           ORDER BY a.opened_at DESC, a.id DESC LIMIT $11"#,
         id.map(AlertId::as_uuid),
         filter.open,
         filter.kind,
         filter.device_id.map(DeviceId::as_uuid),
         filter.merchant_id.map(MerchantId::as_uuid),
         filter.acknowledged,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

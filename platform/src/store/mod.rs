@@ -64,6 +64,15 @@ pub(crate) fn total(text: &str) -> sqlx::Result<Total> {
         .map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
+/// When the rows of a list were made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Period {
+    /// At this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub to: Option<DateTime<Utc>>,
+}
+
 /// A statement that must touch exactly one row touched another number: somebody else was there first.
 pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Result<()> {
     match result.rows_affected() {

@@ -91,6 +91,15 @@ async fn fifty_at_once_are_one_code_to_pay() {
     for answer in replayed {
         assert_eq!((answer.status, &answer.body), (201, &first.body));
     }
+    // The query string is a part of the request, also what of it is ignored.
+    insist(
+        &credentials.api(&world),
+        &format!("{path}?again=1"),
+        "one",
+        &asked,
+    )
+    .await
+    .refused(409, "DUPLICATE_REQUEST");
     assert_eq!(
         count(&world.pool, "SELECT count(*) FROM transactions").await,
         1
@@ -106,10 +115,11 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
         .expect(201);
     let other = insist(&admin, "/admin/merchants", "one", &merchant("Budi")).await;
     other.refused(409, "DUPLICATE_REQUEST");
+    // A parameter that is not known is refused before the key is looked at.
     let query = "/admin/merchants?dry_run=true";
     insist(&admin, query, "one", &merchant("Sari"))
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(422, "VALIDATION_FAILED");
     // The same words of another caller, or for another route, are another request.
     let ops = world.staff(Role::Ops).await;
     let another = insist(&ops, "/admin/merchants", "one", &merchant("Sari"))

@@ -11,6 +11,7 @@ mod contract;
 mod idempotency;
 mod log;
 mod openapi;
+mod query;
 mod race;
 mod rate;
 mod route;

@@ -258,6 +258,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ),
     ("GET", "/admin/stats", May(DeviceRead)),
     ("GET", "/admin/transactions", May(TransactionRead)),
+    ("GET", "/admin/transactions.csv", May(TransactionRead)),
     (
         "GET",
         "/admin/transactions/{transaction_id}",
@@ -382,6 +383,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/merchant/me", May(PortalRead)),
     ("GET", "/merchant/dashboard/summary", May(PortalRead)),
     ("GET", "/merchant/transactions", May(PortalRead)),
+    ("GET", "/merchant/transactions.csv", May(PortalRead)),
     (
         "GET",
         "/merchant/transactions/{transaction_id}",

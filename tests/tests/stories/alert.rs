@@ -313,3 +313,71 @@ async fn money_that_nobody_can_attribute_is_one_alert_until_it_is_assigned() {
     let closed = of_partner(&world, "unmatched_payment", "closed").await;
     assert_eq!(closed["id"], alert["id"]);
 }
+
+#[tokio::test]
+async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_them_are_back() {
+    let world = world().await;
+    let shop = Shop::open(&world, "Warung Sari", 2).await;
+    let (many, single) = (shop.terminals[0].id, shop.terminals[1].id);
+    let first = Soundbox::at(&world, many).await;
+    let second = Soundbox::at(&world, many).await;
+    let alone = Soundbox::at(&world, single).await;
+    let ids = [&first, &second, &alone].map(|soundbox| soundbox.credentials.device_id);
+    let first = first.switch_off().await;
+    first.is_missed(&world).await;
+    let alone = alone.switch_off().await;
+    alone.is_missed(&world).await;
+    world.later(301);
+    let alert = becomes(&world, "offline", ids[0], "open").await;
+    assert_eq!(
+        alert["subject"],
+        json!(many),
+        "the terminal has several boxes"
+    );
+    assert_eq!(alert["terminal_id"], json!(many));
+    assert_eq!(alert["merchant_id"], json!(shop.merchant_id));
+    let names = |alert: &Value| -> Vec<Value> {
+        let devices = alert["details"]["devices"].as_array().unwrap();
+        devices.iter().map(|one| one["device_id"].clone()).collect()
+    };
+    assert_eq!(names(&alert), [json!(ids[0])]);
+    let of_one = becomes(&world, "offline", ids[2], "open").await;
+    assert_eq!(of_one["subject"], json!(ids[2]), "the terminal has one box");
+
+    // The second one is a part of the same outage.
+    let second = second.switch_off().await;
+    second.is_missed(&world).await;
+    world.later(301);
+    let grown = eventually("both boxes are listed", || async {
+        let open = alerts(
+            &world,
+            &format!("kind=offline&device_id={}&state=open", ids[1]),
+        )
+        .await;
+        open.into_iter().find(|alert| names(alert).len() == 2)
+    })
+    .await;
+    assert_eq!(grown["id"], alert["id"]);
+    assert_eq!(grown["details"]["away"], json!(2));
+    let all = alerts(&world, "kind=offline").await;
+    assert_eq!(all.len(), 2, "{all:?}");
+
+    // One is back: the outage goes on with the other.
+    let _first = first.come_back(&world).await;
+    let shrunk = eventually("one box is listed", || async {
+        let open = alerts(
+            &world,
+            &format!("kind=offline&device_id={}&state=open", ids[1]),
+        )
+        .await;
+        open.into_iter().find(|alert| names(alert).len() == 1)
+    })
+    .await;
+    assert_eq!(
+        (&shrunk["id"], names(&shrunk)),
+        (&alert["id"], vec![json!(ids[1])])
+    );
+    let _second = second.come_back(&world).await;
+    let closed = becomes(&world, "offline", ids[1], "closed").await;
+    assert_eq!(closed["id"], alert["id"]);
+}

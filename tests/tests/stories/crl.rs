@@ -89,7 +89,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
     for certificate in [&good, &new] {
         assert!(!text.contains(&certificate.certificate_serial().to_uppercase()));
     }
-    let ca = world.app().context().ca();
+    let ca = world.app().context().ca().unwrap();
     for (name, pem) in [
         ("issuing.pem", ca.issuing_pem().to_owned()),
         ("anchors.pem", ca.ca_chain_pem()),
@@ -166,10 +166,10 @@ async fn an_external_broker_refuses_what_is_in_the_list() {
         .and_then(|listener| listener.local_addr())
         .unwrap()
         .port();
-    let anchors = world.app().context().ca().ca_chain_pem();
+    let anchors = world.app().context().ca().unwrap().ca_chain_pem();
     std::fs::write(dir.path().join("anchors.pem"), anchors).unwrap();
     // A broker of the fleet has a server certificate of the fleet's CA.
-    let ca = world.app().context().ca();
+    let ca = world.app().context().ca().unwrap();
     let issued = ca
         .issue_server(
             &["localhost".to_owned()],

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
@@ -18,6 +17,7 @@ use crate::http::error::ApiError;
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -67,9 +67,7 @@ async fn create(
 }
 
 #[derive(Deserialize, IntoParams)]
-struct Range {
-    from: Option<DateTime<Utc>>,
-    to: Option<DateTime<Utc>>,
+struct ListQuery {
     /// `raw` (each beat, for as long as they are kept) or `hour` (what an hour of them amounts to, for longer).
     #[param(inline)]
     resolution: Option<Resolution>,
@@ -109,19 +107,20 @@ async fn list(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     page: PageQuery,
-    Query(query): Query<Range>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<ListQuery>,
 ) -> Result<List<HeartbeatRow>, ApiError> {
     let wanted = page.store_page();
     let rows: Vec<HeartbeatRow> = match query.resolution.unwrap_or_default() {
-        Resolution::Raw => heartbeat::list_of_device(&context, id, query.from, query.to, wanted)
+        Resolution::Raw => heartbeat::list_of_device(&context, id, period.from, period.to, wanted)
             .await?
             .into_iter()
             .map(HeartbeatRow::Beat)
             .collect(),
         Resolution::Hour => {
             let range = heartbeat_hour::Range {
-                from: query.from,
-                to: query.to,
+                from: period.from,
+                to: period.to,
             };
             heartbeat_hour::list_of_device(&context, id, range, wanted)
                 .await?

@@ -12,6 +12,7 @@ use crate::http::auth::grants::LedgerRead;
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::ApiError;
 use crate::http::page::{Cursor, PageQuery};
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -44,16 +45,13 @@ struct ListQuery {
     /// Whole postings that touch this settlement.
     settlement_id: Option<SettlementId>,
     payout_id: Option<PayoutId>,
-    /// Booked at this moment or later.
-    from: Option<DateTime<Utc>>,
-    /// Booked before this moment.
-    to: Option<DateTime<Utc>>,
 }
 
 async fn list(
     staff: Staff<LedgerRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Entry>, ApiError> {
     let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
@@ -63,8 +61,7 @@ async fn list(
         transaction_id: query.transaction_id,
         settlement_id: query.settlement_id,
         payout_id: query.payout_id,
-        from: query.from,
-        to: query.to,
+        period,
     };
     let rows = ledger::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

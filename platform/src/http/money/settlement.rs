@@ -13,6 +13,7 @@ use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::http::waits::{Waits, settle};
@@ -151,11 +152,12 @@ async fn list(
     staff: Staff<SettlementRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<SettlementView>, ApiError> {
     let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
-    let rows =
-        settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
+    let status = query.status.as_deref();
+    let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
     page.reply(rows, place)
 }
 
@@ -176,11 +178,12 @@ async fn list_own(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<OwnQuery>,
 ) -> Result<List<SettlementView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let rows =
-        settlement::list(&context, scope, query.status.as_deref(), page.store_page()).await?;
+    let status = query.status.as_deref();
+    let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
     page.reply(rows, place)
 }
 

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use domain::merchant::masked_account;
+use domain::wib;
 use futures_util::stream;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use utoipa::openapi::{ContentBuilder, ResponseBuilder};
@@ -15,8 +17,10 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{PortalRead, SettlementRead};
 use crate::http::csv;
 use crate::http::error::ApiError;
+use crate::http::language::{Language, LanguageQuery};
 use crate::http::operation::{Describe, Operation};
 use crate::http::path::Id;
+use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::money::statement::{self, Statement};
@@ -55,55 +59,67 @@ async fn csv_for_staff(
     staff: Staff<SettlementRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
+    Query(language): Query<LanguageQuery>,
 ) -> Result<csv::CsvFile, ApiError> {
-    csv(context, staff.scope, id).await
+    csv(context, staff.scope, id, language.language()).await
 }
 
 async fn csv_for_merchant(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
+    Query(language): Query<LanguageQuery>,
 ) -> Result<csv::CsvFile, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    csv(context, scope, id).await
+    csv(context, scope, id, language.language()).await
 }
 
 async fn html_for_staff(
     staff: Staff<SettlementRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
+    Query(language): Query<LanguageQuery>,
 ) -> Result<Page, ApiError> {
-    page(context, staff.scope, id).await
+    page(context, staff.scope, id, language.language()).await
 }
 
 async fn html_for_merchant(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
+    Query(language): Query<LanguageQuery>,
 ) -> Result<Page, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    page(context, scope, id).await
+    page(context, scope, id, language.language()).await
 }
 
-const COLUMNS: [&str; 10] = [
-    "settlement_id",
-    "transaction_id",
-    "kind",
-    "paid_at",
-    "terminal_id",
-    "partner_reference",
-    "rrn",
-    "amount",
-    "fee",
-    "net",
+/// Indonesian and English names of the columns.
+const COLUMNS: [(&str, &str); 12] = [
+    ("ID settlement", "settlement_id"),
+    ("ID transaksi", "transaction_id"),
+    ("Jenis", "kind"),
+    ("Dibayar (WIB)", "paid_at_wib"),
+    ("Outlet", "outlet"),
+    ("Terminal", "terminal"),
+    ("ID terminal", "terminal_id"),
+    ("Referensi mitra", "partner_reference"),
+    ("RRN", "rrn"),
+    ("Jumlah", "amount"),
+    ("Biaya", "fee"),
+    ("Bersih", "net"),
 ];
 
-async fn csv(context: Context, scope: Scope, id: SettlementId) -> Result<csv::CsvFile, ApiError> {
+async fn csv(
+    context: Context,
+    scope: Scope,
+    id: SettlementId,
+    language: Language,
+) -> Result<csv::CsvFile, ApiError> {
     statement::open(&context, scope, id).await?;
     let rows = pages(
         context,
         id,
-        csv::row(&COLUMNS)?,
+        csv::row(&COLUMNS.map(|(id, en)| language.pick(id, en)))?,
         move |items| {
             let mut text = Vec::new();
             for item in items {
@@ -112,12 +128,14 @@ async fn csv(context: Context, scope: Scope, id: SettlementId) -> Result<csv::Cs
                     "refund" => format!("-{}", amount.to_i64()),
                     _ => amount.to_i64().to_string(),
                 };
-                let paid_at = item.paid_at.map(wire::time::format).unwrap_or_default();
+                let paid_at = item.paid_at.map(wib::format).unwrap_or_default();
                 text.extend(csv::row(&[
                     &id.to_string(),
                     &item.transaction_id.to_string(),
-                    &item.kind,
+                    kind(&item.kind, language),
                     &paid_at,
+                    &item.outlet,
+                    &item.terminal,
                     &item.terminal_id.to_string(),
                     item.partner_reference.as_deref().unwrap_or_default(),
                     item.rrn.as_deref().unwrap_or_default(),
@@ -131,6 +149,27 @@ async fn csv(context: Context, scope: Scope, id: SettlementId) -> Result<csv::Cs
         Vec::new(),
     );
     Ok(csv::CsvFile::named(&format!("{id}.csv"), rows))
+}
+
+/// What an item is, in a word.
+fn kind(kind: &str, language: Language) -> &str {
+    match (kind, language) {
+        ("sale", Language::Id) => "penjualan",
+        ("refund", Language::Id) => "pengembalian",
+        (kind, _) => kind,
+    }
+}
+
+/// How far a settlement is, in a word.
+fn status(status: &str, language: Language) -> &str {
+    match (status, language) {
+        ("pending", Language::Id) => "menunggu",
+        ("processing", Language::Id) => "diproses",
+        ("paid", Language::Id) => "dibayarkan",
+        ("failed", Language::Id) => "gagal",
+        ("returned", Language::Id) => "dikembalikan bank",
+        (status, _) => status,
+    }
 }
 
 /// The head, what is made of each page of items, and the foot.
@@ -193,35 +232,50 @@ thead{display:table-header-group}tr{break-inside:avoid}@media print{body{margin:
 /// A page to print.
 struct Page(Body);
 
-async fn page(context: Context, scope: Scope, id: SettlementId) -> Result<Page, ApiError> {
+async fn page(
+    context: Context,
+    scope: Scope,
+    id: SettlementId,
+    language: Language,
+) -> Result<Page, ApiError> {
     let statement = statement::open(&context, scope, id).await?;
     // maud has no halves of elements: the table is left open here and closed at the end.
     let head = format!(
         "{}<table>{}<tbody>",
-        begin(&statement).into_string(),
-        columns().into_string()
+        begin(&statement, language).into_string(),
+        columns(language).into_string()
     );
-    let render = |items: &[Item]| Ok(rows(items).into_string().into_bytes());
+    let render = move |items: &[Item]| Ok(rows(items, language).into_string().into_bytes());
     let foot = b"</tbody></table></body></html>\n".to_vec();
     Ok(Page(pages(context, id, head.into_bytes(), render, foot)))
 }
 
-fn begin(Statement { view, merchant }: &Statement) -> Markup {
+fn begin(Statement { view, merchant }: &Statement, language: Language) -> Markup {
     let settlement = &view.settlement;
+    let title = language.pick("Laporan settlement", "Settlement statement");
     let facts = [
-        ("Nomor settlement", settlement.id.to_string()),
-        ("Status", settlement.status.clone()),
-        ("Batas waktu", wire::time::format(settlement.cutoff)),
-        ("Jumlah transaksi", settlement.transaction_count.to_string()),
         (
-            "Rekening tujuan",
-            settlement
-                .destination
-                .clone()
-                .unwrap_or_else(|| "manual".into()),
+            language.pick("Nomor settlement", "Settlement"),
+            settlement.id.to_string(),
+        ),
+        ("Status", status(&settlement.status, language).to_owned()),
+        (
+            language.pick("Batas waktu (WIB)", "Cutoff (WIB)"),
+            wib::format(settlement.cutoff),
         ),
         (
-            "Referensi bank",
+            language.pick("Jumlah transaksi", "Transactions"),
+            settlement.transaction_count.to_string(),
+        ),
+        (
+            language.pick("Rekening tujuan", "Account"),
+            settlement
+                .destination
+                .as_deref()
+                .map_or_else(|| "manual".into(), masked_account),
+        ),
+        (
+            language.pick("Referensi bank", "Bank reference"),
             settlement
                 .bank_reference
                 .clone()
@@ -229,21 +283,33 @@ fn begin(Statement { view, merchant }: &Statement) -> Markup {
         ),
     ];
     let sums = [
-        ("Penjualan", rupiah(settlement.gross)),
-        ("Biaya MDR", format!("-{}", rupiah(settlement.fee))),
-        ("Pengembalian", format!("-{}", rupiah(settlement.refunds))),
-        ("Dibayarkan", rupiah(settlement.net)),
+        (
+            language.pick("Penjualan", "Sales"),
+            rupiah(settlement.gross),
+        ),
+        (
+            language.pick("Biaya MDR", "Fees (MDR)"),
+            format!("-{}", rupiah(settlement.fee)),
+        ),
+        (
+            language.pick("Pengembalian", "Refunds"),
+            format!("-{}", rupiah(settlement.refunds)),
+        ),
+        (
+            language.pick("Dibayarkan", "Paid out"),
+            rupiah(settlement.net),
+        ),
     ];
     html! {
         (DOCTYPE)
-        (PreEscaped("<html lang=\"id\">"))
+        (PreEscaped(language.pick("<html lang=\"id\">", "<html lang=\"en\">")))
         head {
             meta charset="utf-8";
-            title { "Laporan settlement " (settlement.id) }
+            title { (title) " " (settlement.id) }
             style { (PreEscaped(STYLE)) }
         }
         (PreEscaped("<body>"))
-        h1 { "Laporan settlement" }
+        h1 { (title) }
         p { (merchant.legal_name) " · " (merchant.brand_name) " · " (merchant.merchant_code) }
         table {
             @for (name, value) in &facts { tr { th { (name) } td { (value) } } }
@@ -252,25 +318,46 @@ fn begin(Statement { view, merchant }: &Statement) -> Markup {
     }
 }
 
-fn columns() -> Markup {
+fn columns(language: Language) -> Markup {
+    let words = language.pick(
+        [
+            "Waktu (WIB)",
+            "Outlet",
+            "Terminal",
+            "Transaksi",
+            "RRN",
+            "Jenis",
+        ],
+        [
+            "Time (WIB)",
+            "Outlet",
+            "Terminal",
+            "Transaction",
+            "RRN",
+            "Kind",
+        ],
+    );
+    let amounts = language.pick(["Jumlah", "Biaya", "Bersih"], ["Amount", "Fee", "Net"]);
     html! {
         thead { tr {
-            th { "Waktu" } th { "Transaksi" } th { "RRN" } th { "Jenis" }
-            th.n { "Jumlah" } th.n { "Biaya" } th.n { "Bersih" }
+            @for word in words { th { (word) } }
+            @for word in amounts { th.n { (word) } }
         } }
     }
 }
 
-fn rows(items: &[Item]) -> Markup {
+fn rows(items: &[Item], language: Language) -> Markup {
     html! {
         @for item in items {
             @let is_refund = item.kind == "refund";
             @let sign = if is_refund { "-" } else { "" };
             tr {
-                td { (item.paid_at.map(wire::time::format).unwrap_or_default()) }
+                td { (item.paid_at.map(wib::format).unwrap_or_default()) }
+                td { (item.outlet) }
+                td { (item.terminal) }
                 td { (item.transaction_id) }
                 td { (item.rrn.as_deref().unwrap_or("-")) }
-                td { @if is_refund { "pengembalian" } @else { "penjualan" } }
+                td { (kind(&item.kind, language)) }
                 td.n { (sign) (rupiah(item.amount)) }
                 td.n { (sign) (rupiah(item.fee)) }
                 td.n { (sign) (rupiah(item.net)) }

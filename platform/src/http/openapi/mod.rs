@@ -9,18 +9,24 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 
 pub use self::table::table;
+use super::query::{self, KnownParameters};
 use crate::service::Context;
 
-/// `/openapi.json` and `/docs`, which anyone may read.
+/// `/`, `/openapi.json` and `/docs`, which anyone may read.
 pub(super) fn router() -> Router<Context> {
     Router::new()
         .route("/openapi.json", get(read))
         .merge(page::router())
+        .route_layer(from_fn_with_state(
+            KnownParameters::default(),
+            query::only_known,
+        ))
 }
 
 /// The document as JSON text, the same for all processes of one build.

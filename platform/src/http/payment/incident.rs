@@ -13,6 +13,7 @@ use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -48,6 +49,7 @@ async fn list(
     _staff: Staff<IncidentRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Incident>, ApiError> {
     let filter = Filter {
@@ -55,6 +57,7 @@ async fn list(
         kind: query.kind,
         partner_id: query.partner_id,
         transaction_id: query.transaction_id,
+        period,
     };
     let rows = incident::list(&context, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

@@ -8,6 +8,7 @@ mod received_callback;
 mod snap;
 mod stats;
 mod transaction;
+mod transaction_export;
 mod unmatched_payment;
 
 use super::routes::Routes;
@@ -15,6 +16,7 @@ use super::routes::Routes;
 /// The routes of these nouns.
 pub(super) fn routes() -> Routes {
     transaction::routes()
+        .merge(transaction_export::routes())
         .merge(notification::routes())
         .merge(stats::routes())
         .merge(dynamic_qr::routes())

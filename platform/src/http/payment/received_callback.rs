@@ -1,7 +1,6 @@
 //! `/admin/callbacks`: what partners, and whoever claimed to be one, have sent.
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wire::ids::CallbackId;
@@ -12,6 +11,7 @@ use crate::http::envelope::{self, Data, List};
 use crate::http::error::ApiError;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -40,23 +40,20 @@ struct ListQuery {
     verdict: Option<String>,
     /// Who sent it, or said so.
     partner_id: Option<String>,
-    /// Received from this moment on.
-    from: Option<DateTime<Utc>>,
-    /// Received before this moment.
-    to: Option<DateTime<Utc>>,
 }
 
 async fn list(
     _staff: Staff<IncidentRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Received>, ApiError> {
     let wanted = Wanted {
         verdict: query.verdict,
         partner_id: query.partner_id,
-        from: query.from,
-        to: query.to,
+        from: period.from,
+        to: period.to,
     };
     let rows = archive::list(&context, wanted, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

@@ -1,7 +1,6 @@
 //! `/admin/stats`: how fast payments are heard, and how many are not.
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wire::ids::MerchantId;
@@ -10,6 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::DeviceRead;
 use crate::http::envelope::{self, Data};
 use crate::http::error::ApiError;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -26,16 +26,15 @@ pub(super) fn routes() -> Routes {
 
 #[derive(Deserialize, IntoParams)]
 struct Window {
-    from: Option<DateTime<Utc>>,
-    to: Option<DateTime<Utc>>,
     merchant_id: Option<MerchantId>,
 }
 
 async fn read(
     _: Staff<DeviceRead>,
     State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
     Query(window): Query<Window>,
 ) -> Result<Data<Stats>, ApiError> {
-    let stats = stats::read(&context, window.merchant_id, window.from, window.to).await?;
+    let stats = stats::read(&context, window.merchant_id, period.from, period.to).await?;
     envelope::ok(&stats)
 }

@@ -13,15 +13,16 @@ use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::payment::notification;
 use crate::service::payment::reversal::{self, Reason};
 use crate::service::payment::transaction::{self, TransactionView};
-use crate::store::Scope;
 use crate::store::payment::notification::Notification;
 use crate::store::payment::transaction::{Filter, Transaction, TransactionEvent};
+use crate::store::{Period, Scope};
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{DeviceNotBound, InvalidState, PartnerTimeout};
@@ -61,7 +62,7 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Deserialize, IntoParams)]
-struct ListQuery {
+pub(super) struct ListQuery {
     status: Option<String>,
     merchant_id: Option<MerchantId>,
     outlet_id: Option<OutletId>,
@@ -69,19 +70,28 @@ struct ListQuery {
     partner_reference: Option<String>,
 }
 
+impl ListQuery {
+    /// Whose transactions are asked for, and which.
+    pub(super) fn of(self, scope: Scope, period: Period) -> (Scope, Filter) {
+        let filter = Filter {
+            status: self.status,
+            terminal_id: self.terminal_id,
+            outlet_id: self.outlet_id,
+            partner_reference: self.partner_reference,
+            period,
+        };
+        (self.merchant_id.map_or(scope, Scope::Merchant), filter)
+    }
+}
+
 async fn list(
     staff: Staff<TransactionRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Transaction>, ApiError> {
-    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
-    let filter = Filter {
-        status: query.status,
-        terminal_id: query.terminal_id,
-        outlet_id: query.outlet_id,
-        partner_reference: query.partner_reference,
-    };
+    let (scope, filter) = query.of(staff.scope, period);
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,

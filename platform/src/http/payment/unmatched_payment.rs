@@ -13,6 +13,7 @@ use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::http::waits::{Waits, settle};
@@ -50,10 +51,12 @@ async fn list(
     _staff: Staff<IncidentRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<UnmatchedPayment>, ApiError> {
     let (status, partner_id) = (query.status.as_deref(), query.partner_id.as_deref());
-    let rows = unmatched_payment::list(&context, status, partner_id, page.store_page()).await?;
+    let rows =
+        unmatched_payment::list(&context, status, partner_id, period, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,
         id: row.id.as_uuid(),

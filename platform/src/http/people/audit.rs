@@ -10,6 +10,7 @@ use crate::http::auth::grants::AuditRead;
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::ApiError;
 use crate::http::page::{Cursor, PageQuery};
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -42,11 +43,13 @@ async fn list(
     _: Staff<AuditRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Entry>, ApiError> {
     let filter = Filter {
         entity: query.entity,
         actor: query.actor,
+        period,
     };
     let rows = audit::list(&context, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {

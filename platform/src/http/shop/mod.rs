@@ -2,7 +2,7 @@
 
 mod merchant;
 mod outlet;
-mod portal;
+pub(super) mod portal;
 mod terminal;
 
 use super::routes::Routes;

@@ -11,6 +11,7 @@ use crate::http::envelope::{self, Data, List};
 use crate::http::error::ApiError;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
+use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -20,9 +21,9 @@ use crate::service::payment::transaction::TransactionView;
 use crate::service::shop::portal::{Me, Summary};
 use crate::service::shop::{outlet, portal};
 use crate::store::fleet::device_view::DeviceView;
-use crate::store::payment::transaction::Transaction;
+use crate::store::payment::transaction::{Filter, Transaction};
 use crate::store::shop::outlet::Outlet;
-use crate::store::{self, Scope};
+use crate::store::{self, Period, Scope};
 
 pub(super) fn routes() -> Routes {
     Routes::of("Merchant portal")
@@ -75,25 +76,34 @@ async fn summary(
 }
 
 #[derive(Deserialize, IntoParams)]
-struct TransactionQuery {
+pub(in crate::http) struct TransactionQuery {
     status: Option<String>,
     outlet_id: Option<OutletId>,
     terminal_id: Option<TerminalId>,
+}
+
+impl TransactionQuery {
+    /// Which transactions are asked for.
+    pub(in crate::http) fn of(self, period: Period) -> Filter {
+        Filter {
+            status: self.status,
+            terminal_id: self.terminal_id,
+            outlet_id: self.outlet_id,
+            partner_reference: None,
+            period,
+        }
+    }
 }
 
 async fn transactions(
     staff: Staff<PortalRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<TransactionQuery>,
 ) -> Result<List<Transaction>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let filter = store::payment::transaction::Filter {
-        status: query.status,
-        terminal_id: query.terminal_id,
-        outlet_id: query.outlet_id,
-        partner_reference: None,
-    };
+    let filter = query.of(period);
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor {
         created_at: row.created_at,

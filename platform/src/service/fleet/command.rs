@@ -303,7 +303,7 @@ fn seal(
         issued_at: due.created_at,
         expires_at: due.expires_at,
     });
-    let payload = context.signer().seal(&message, due.device_id, encoding)?;
+    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
     let left = (due.expires_at - now).num_seconds().max(1);
     Ok(Send {
         device_id: due.device_id,

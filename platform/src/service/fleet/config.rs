@@ -65,7 +65,7 @@ fn seal(context: &Context, desired: &Desired, encoding: Encoding) -> anyhow::Res
         config: desired.config.clone(),
     });
     Ok(context
-        .signer()
+        .signer()?
         .seal(&message, desired.device_id, encoding)?)
 }
 

@@ -54,14 +54,14 @@ pub async fn refresh(context: &Context) -> Result<Arc<Published>> {
     let present = store::fleet::crl::find(unit.conn()).await?;
     // RFC 5280 §3.3: an entry stays for one list beyond the certificate's validity.
     let ended = store::fleet::credential::revoked(unit.conn(), now - lifetime, now).await?;
-    let content_sha256 = content_of(context.ca().issuing_pem(), &ended);
+    let content_sha256 = content_of(context.ca()?.issuing_pem(), &ended);
     let crl = match present {
         Some(crl) if crl.content_sha256 == content_sha256 && is_fresh(&crl, lifetime, now) => crl,
         present => {
             let number = present.map_or(0, |crl| crl.number) + 1;
             let entries = ended.iter().map(entry).collect::<Result<Vec<_>>>()?;
             let der = context
-                .ca()
+                .ca()?
                 .sign_crl(number.unsigned_abs(), &entries, now, lifetime)
                 .map_err(anyhow::Error::from)?;
             let crl = Crl {

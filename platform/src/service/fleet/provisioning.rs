@@ -269,7 +269,7 @@ async fn issue(unit: &mut Unit, found: &Device, csr: &Csr) -> Result<Activated> 
     let context = unit.context().clone();
     let settings = context.settings();
     let issued = context
-        .ca()
+        .ca()?
         .issue_device(
             csr,
             found.id,
@@ -299,11 +299,11 @@ async fn issue(unit: &mut Unit, found: &Device, csr: &Csr) -> Result<Activated> 
     Ok(Activated {
         device_id: found.id,
         certificate: issued.pem,
-        ca_chain: context.ca().ca_chain_pem(),
+        ca_chain: context.ca()?.ca_chain_pem(),
         certificate_expires_at: issued.not_after,
         device_token: token.token,
         token_expires_at: token.expires_at,
-        announcement_keys: context.announcement_keys().clone(),
+        announcement_keys: context.announcement_keys()?.clone(),
         payload_encoding: found.payload_encoding.clone(),
         binding_id: desired.binding_id,
         mqtt: MqttAccess {

@@ -19,7 +19,7 @@ use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, Unit, fail
 use crate::store::money::payout::Payout;
 use crate::store::money::settlement::{Claim, Settlement, Shown};
 use crate::store::shop::merchant::Merchant;
-use crate::store::{self, Page, Scope};
+use crate::store::{self, Page, Period, Scope};
 
 /// What is to be settled.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -380,7 +380,7 @@ pub async fn get(context: &Context, scope: Scope, id: SettlementId) -> Result<Se
     })
 }
 
-/// Settlements, newest first.
+/// Settlements that were made in a period, newest first.
 ///
 /// # Errors
 /// A status that does not exist.
@@ -388,6 +388,7 @@ pub async fn list(
     context: &Context,
     scope: Scope,
     status: Option<&str>,
+    period: Period,
     page: Page,
 ) -> Result<Vec<SettlementView>> {
     if let Some(status) = status {
@@ -396,7 +397,7 @@ pub async fn list(
             .map_err(|error| Error::field("status", error.to_string()))?;
     }
     let mut conn = context.lists().acquire().await?;
-    let rows = store::money::settlement::list(&mut conn, scope, status, page).await?;
+    let rows = store::money::settlement::list(&mut conn, scope, status, period, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
     let mut payouts = store::money::payout::of_settlements(&mut conn, &ids).await?;
     let views = rows.into_iter().map(|settlement| {

@@ -11,4 +11,5 @@ pub mod qr_partner;
 pub mod reversal;
 pub mod stats;
 pub mod transaction;
+pub mod transaction_export;
 pub mod unmatched_payment;

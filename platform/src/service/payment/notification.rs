@@ -181,7 +181,7 @@ fn seal(
         replay: due.replay,
         speech: wire::speech::payment(due.amount)?,
     });
-    let payload = context.signer().seal(&message, due.device_id, encoding)?;
+    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
     let left = (due.announce_until - now).num_seconds().max(1);
     Ok(Send {
         device_id: due.device_id,

@@ -16,7 +16,7 @@ use crate::service::{Context, Error, Noun, Result, Unit};
 use crate::store::payment::transaction::Cause;
 use crate::store::payment::unmatched_payment::{Closing, NewUnmatched, UnmatchedPayment};
 use crate::store::shop::merchant::Merchant;
-use crate::store::{self, Page, Scope};
+use crate::store::{self, Page, Period, Scope};
 
 /// The states that there are.
 const STATUSES: [&str; 3] = ["open", "assigned", "reversed"];
@@ -44,6 +44,7 @@ pub async fn list(
     context: &Context,
     status: Option<&str>,
     partner_id: Option<&str>,
+    period: Period,
     page: Page,
 ) -> Result<Vec<UnmatchedPayment>> {
     if status.is_some_and(|status| !STATUSES.contains(&status)) {
@@ -53,7 +54,8 @@ pub async fn list(
         ));
     }
     let mut conn = context.lists().acquire().await?;
-    Ok(store::payment::unmatched_payment::list(&mut conn, status, partner_id, page).await?)
+    let rows = store::payment::unmatched_payment::list(&mut conn, status, partner_id, period, page);
+    Ok(rows.await?)
 }
 
 /// Whose money it is.

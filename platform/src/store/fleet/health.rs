@@ -4,11 +4,12 @@
 //! statement over the open ones. Both can be run at any time and by several processes.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::alert::AlertKind;
+use domain::alert::{AlertKind, AlertSubject};
 use domain::health::HealthPolicy;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
+use wire::ids::MerchantId;
 
 use crate::store::alert::Finding;
 
@@ -26,7 +27,8 @@ struct Row {
 impl From<Row> for Finding {
     fn from(row: Row) -> Self {
         Self {
-            device_id: row.device_id.into(),
+            subject: AlertSubject::Device(row.device_id.into()),
+            merchant_id: None,
             since: row.since,
             details: row.details,
         }
@@ -45,7 +47,7 @@ pub async fn find(
     limit: i64,
 ) -> sqlx::Result<Vec<Finding>> {
     let rows = match kind {
-        AlertKind::Offline => find_offline(conn, policy, now, limit).await?,
+        AlertKind::Offline => return find_offline(conn, policy, now, limit).await,
         AlertKind::UnheardPayment => find_unheard(conn, policy, now, limit).await?,
         AlertKind::CertificateExpiring => find_expiring(conn, policy, now, limit).await?,
         AlertKind::BatteryLow => find_low(conn, policy, now, limit).await?,
@@ -76,25 +78,36 @@ pub async fn close(
     }
 }
 
-/// Away for so long that its shop has been open all the while.
+/// Away for so long that the shop has been open all the while. Boxes of a terminal that has several are one finding,
+/// of the terminal: they go away together, with the shop's power or network.
 async fn find_offline(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
     now: DateTime<Utc>,
     limit: i64,
-) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as!(
-        Row,
-        r#"SELECT d.id AS device_id, greatest(p.last_seen_at, b.bound_at) AS "since!",
-                  jsonb_build_object('last_seen_at', p.last_seen_at, 'timezone', o.timezone) AS "details!"
-           FROM device_presence p
-           JOIN devices d ON d.id = p.device_id AND d.status = 'active'
-           JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
-           JOIN outlets o ON o.id = b.outlet_id
-           WHERE NOT p.online AND greatest(p.last_seen_at, b.bound_at) <= $2
-             AND in_trading_hours($1, o.timezone, $3, $4) AND in_trading_hours($2, o.timezone, $3, $4)
-             AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.device_id = d.id AND a.kind = 'offline' AND a.closed_at IS NULL)
-           LIMIT $5"#,
+) -> sqlx::Result<Vec<Finding>> {
+    let rows = sqlx::query!(
+        r#"WITH away AS (
+               SELECT d.id, b.terminal_id, b.merchant_id, greatest(p.last_seen_at, b.bound_at) AS since, p.last_seen_at, o.timezone,
+                      (SELECT count(*) FROM bindings n JOIN devices nd ON nd.id = n.device_id AND nd.status = 'active'
+                       WHERE n.terminal_id = b.terminal_id AND n.unbound_at IS NULL) AS boxes
+               FROM device_presence p
+               JOIN devices d ON d.id = p.device_id AND d.status = 'active'
+               JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
+               JOIN outlets o ON o.id = b.outlet_id
+               WHERE NOT p.online AND greatest(p.last_seen_at, b.bound_at) <= $2
+                 AND in_trading_hours($1, o.timezone, $3, $4) AND in_trading_hours($2, o.timezone, $3, $4)
+                 AND NOT EXISTS (SELECT 1 FROM alerts a
+                                 WHERE a.subject_id IN (d.id, b.terminal_id) AND a.kind = 'offline' AND a.closed_at IS NULL)
+               LIMIT $5),
+           terminals_away AS (SELECT DISTINCT terminal_id, merchant_id, timezone, boxes FROM away WHERE boxes > 1)
+           SELECT id AS "device_id?", NULL::uuid AS terminal_id, NULL::uuid AS merchant_id, since AS "since!",
+                  jsonb_build_object('last_seen_at', last_seen_at, 'timezone', timezone) AS "details!"
+           FROM away WHERE boxes <= 1
+           UNION ALL
+           SELECT NULL, t.terminal_id, t.merchant_id, f.since,
+                  jsonb_build_object('away', f.away, 'boxes', t.boxes, 'devices', f.devices, 'timezone', t.timezone)
+           FROM terminals_away t, boxes_away_at(t.terminal_id, $2) f"#,
         now,
         now - policy.offline_after,
         policy.trading_hours.opens,
@@ -102,9 +115,24 @@ async fn find_offline(
         limit
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let findings = rows.into_iter().filter_map(|row| {
+        let subject = match (row.device_id, row.terminal_id) {
+            (Some(id), _) => AlertSubject::Device(id.into()),
+            (None, Some(id)) => AlertSubject::Terminal(id.into()),
+            (None, None) => return None,
+        };
+        Some(Finding {
+            subject,
+            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+            since: row.since,
+            details: row.details,
+        })
+    });
+    Ok(findings.collect())
 }
 
+/// Over when the box is back, or all boxes of the terminal are; until then a terminal's alert lists those that are away.
 async fn close_offline(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
@@ -112,14 +140,24 @@ async fn close_offline(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'offline' AND a.closed_at IS NULL AND NOT EXISTS (
-             SELECT 1 FROM device_presence p
-             JOIN devices d ON d.id = p.device_id AND d.status = 'active'
-             JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
+             SELECT 1 FROM bindings b
+             JOIN devices d ON d.id = b.device_id AND d.status = 'active'
+             JOIN device_presence p ON p.device_id = d.id
              JOIN outlets o ON o.id = b.outlet_id
-             WHERE p.device_id = a.device_id AND NOT p.online AND in_trading_hours($1, o.timezone, $2, $3))",
+             WHERE (b.device_id = a.subject_id OR b.terminal_id = a.subject_id) AND b.unbound_at IS NULL
+               AND NOT p.online AND in_trading_hours($1, o.timezone, $2, $3))",
         now,
         policy.trading_hours.opens,
         policy.trading_hours.closes
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE alerts a SET details = a.details || jsonb_build_object('away', f.away, 'devices', f.devices)
+         FROM alerts open, boxes_away_at(open.subject_id, $1) f
+         WHERE open.kind = 'offline' AND open.closed_at IS NULL AND open.device_id IS NULL AND a.id = open.id
+           AND f.away > 0 AND a.details -> 'devices' IS DISTINCT FROM f.devices",
+        now - policy.offline_after
     )
     .execute(conn)
     .await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
-use crate::store::{Page, Scope, total};
+use crate::store::{Page, Period, Scope, total};
 
 /// What a posting is about.
 #[derive(Debug, Clone, Copy)]
@@ -107,8 +107,8 @@ pub struct Filter {
     /// Whole postings: also their lines that belong to no settlement.
     pub settlement_id: Option<SettlementId>,
     pub payout_id: Option<PayoutId>,
-    pub from: Option<DateTime<Utc>>,
-    pub to: Option<DateTime<Utc>>,
+    /// When it was booked.
+    pub period: Period,
 }
 
 /// Lines, newest first.
@@ -141,8 +141,8 @@ pub async fn list(
         filter.transaction_id.map(TransactionId::as_uuid),
         filter.settlement_id.map(SettlementId::as_uuid),
         filter.payout_id.map(PayoutId::as_uuid),
-        filter.from,
-        filter.to,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         after_id,
         page.limit

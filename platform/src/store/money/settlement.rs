@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, SettlementId};
 
-use crate::store::{Page, Scope, exactly_one};
+use crate::store::{Page, Period, Scope, exactly_one};
 
 /// A settlement, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -253,7 +253,7 @@ pub async fn any_pending(conn: &mut PgConnection, merchant_id: MerchantId) -> sq
     .await
 }
 
-/// Settlements, newest first, optionally of one status.
+/// Settlements that were made in a period, newest first, optionally of one status.
 ///
 /// # Errors
 /// The database's.
@@ -261,6 +261,7 @@ pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
     status: Option<&str>,
+    period: Period,
     page: Page,
 ) -> sqlx::Result<Vec<Settlement>> {
     sqlx::query_as!(
@@ -271,10 +272,13 @@ pub async fn list(
               THEN 'account_not_confirmed' END AS hold_reason
          FROM settlements s
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $5",
+           AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
+           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $7",
         scope.merchant(),
         status,
+        period.from,
+        period.to,
         page.after_time(),
         page.after_id(),
         page.limit

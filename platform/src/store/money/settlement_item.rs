@@ -18,6 +18,10 @@ pub struct Item {
     pub fee: Rupiah,
     pub net: Rupiah,
     pub terminal_id: TerminalId,
+    /// The outlet's name.
+    pub outlet: String,
+    /// The terminal's name.
+    pub terminal: String,
     pub paid_at: Option<DateTime<Utc>>,
     pub partner_reference: Option<String>,
     pub rrn: Option<String>,
@@ -43,8 +47,12 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Item>> {
     sqlx::query_as!(
         Item,
-        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, t.paid_at, t.partner_reference, t.rrn
-         FROM settlement_items i JOIN transactions t ON t.id = i.transaction_id
+        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, e.name AS terminal, t.paid_at,
+                t.partner_reference, t.rrn
+         FROM settlement_items i
+         JOIN transactions t ON t.id = i.transaction_id
+         JOIN outlets o ON o.id = t.outlet_id
+         JOIN terminals e ON e.id = t.terminal_id
          WHERE i.settlement_id = $1 AND ($2::uuid IS NULL OR (i.transaction_id, i.kind) > ($2, $3))
          ORDER BY i.transaction_id, i.kind LIMIT $4",
         settlement_id.as_uuid(),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{CallbackId, IncidentId, TransactionId, UnmatchedPaymentId};
 
-use crate::store::{Page, exactly_one};
+use crate::store::{Page, Period, exactly_one};
 
 /// One contradiction, on its way in.
 #[derive(Debug)]
@@ -167,6 +167,8 @@ pub struct Filter {
     pub kind: Option<String>,
     pub partner_id: Option<String>,
     pub transaction_id: Option<TransactionId>,
+    /// When it came.
+    pub period: Period,
 }
 
 /// Incidents, newest first.
@@ -184,12 +186,15 @@ pub async fn list(
          FROM incidents
          WHERE ($1::bool IS NULL OR (resolved_at IS NOT NULL) = $1) AND ($2::text IS NULL OR kind = $2)
            AND ($3::text IS NULL OR partner_id = $3) AND ($4::uuid IS NULL OR transaction_id = $4)
-           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $7",
+           AND ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
+           AND ($7::timestamptz IS NULL OR (created_at, id) < ($7, $8::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $9",
         filter.resolved,
         filter.kind,
         filter.partner_id,
         filter.transaction_id.map(TransactionId::as_uuid),
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -9,4 +9,5 @@ pub mod partner_token;
 pub mod payee;
 pub mod stats;
 pub mod transaction;
+pub mod transaction_export;
 pub mod unmatched_payment;

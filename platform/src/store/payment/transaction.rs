@@ -10,7 +10,7 @@ use wire::ids::{
     CallbackId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId,
 };
 
-use crate::store::{Page, Scope};
+use crate::store::{Page, Period, Scope};
 
 /// A transaction, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -337,6 +337,8 @@ pub struct Filter {
     pub terminal_id: Option<TerminalId>,
     pub outlet_id: Option<OutletId>,
     pub partner_reference: Option<String>,
+    /// When it was made.
+    pub period: Period,
 }
 
 /// Transactions, newest first.
@@ -355,13 +357,16 @@ pub async fn list(
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::uuid IS NULL OR terminal_id = $3) AND ($4::uuid IS NULL OR outlet_id = $4)
            AND ($5::text IS NULL OR partner_reference = $5)
-           AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $8",
+           AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
+           AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $10",
         scope.merchant(),
         filter.status,
         filter.terminal_id.map(TerminalId::as_uuid),
         filter.outlet_id.map(OutletId::as_uuid),
         filter.partner_reference,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

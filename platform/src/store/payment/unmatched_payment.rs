@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{CallbackId, TransactionId, UnmatchedPaymentId};
 
-use crate::store::{Page, exactly_one};
+use crate::store::{Page, Period, exactly_one};
 
 /// Money on its way into the list.
 #[derive(Debug)]
@@ -185,6 +185,7 @@ pub async fn list(
     conn: &mut PgConnection,
     status: Option<&str>,
     partner_id: Option<&str>,
+    period: Period,
     page: Page,
 ) -> sqlx::Result<Vec<UnmatchedPayment>> {
     let rows = sqlx::query_as!(
@@ -193,10 +194,13 @@ pub async fn list(
              terminal_id, rrn, issuer, reason, transaction_id, assigned_to, created_at, closed_at, closed_by
          FROM unmatched_payments
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $5",
+           AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
+           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $7",
         status,
         partner_id,
+        period.from,
+        period.to,
         page.after_time(),
         page.after_id(),
         page.limit

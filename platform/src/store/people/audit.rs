@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::store::Page;
+use crate::store::{Page, Period};
 use utoipa::ToSchema;
 
 /// One change.
@@ -49,6 +49,8 @@ pub struct Filter {
     pub entity: Option<String>,
     /// By this actor.
     pub actor: Option<String>,
+    /// In this period.
+    pub period: Period,
 }
 
 /// A row with every column as text or bytes that have one form only: what its hash is made from.
@@ -134,10 +136,13 @@ pub async fn list(
         r#"SELECT l.id, l.at, l.actor, l.action, l.entity, l.request_id, l.before, l.after, s.seq AS "seal?"
            FROM audit_logs l LEFT JOIN audit_seals s ON s.audit_id = l.id
            WHERE ($1::text IS NULL OR l.entity = $1) AND ($2::text IS NULL OR l.actor = $2)
-             AND ($3::timestamptz IS NULL OR (l.at, l.id) < ($3, $4::bigint))
-           ORDER BY l.at DESC, l.id DESC LIMIT $5"#,
+             AND ($3::timestamptz IS NULL OR l.at >= $3) AND ($4::timestamptz IS NULL OR l.at < $4)
+             AND ($5::timestamptz IS NULL OR (l.at, l.id) < ($5, $6::bigint))
+           ORDER BY l.at DESC, l.id DESC LIMIT $7"#,
         filter.entity,
         filter.actor,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         after_id,
         page.limit

@@ -1,0 +1,118 @@
+//! The query string: what a route does not know is refused by its name, on every route of people.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use platform::http::operation::Callers;
+use reqwest::Method;
+use tests::{Answer, Shop, World};
+
+/// The names of the fields that an answer refuses.
+fn refused_fields(answer: &Answer) -> Vec<String> {
+    let fields = answer.json()["details"]["fields"].take();
+    let fields = fields.as_array().cloned().unwrap_or_default();
+    fields
+        .iter()
+        .filter_map(|one| one["field"].as_str().map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_is_refused_by_name_on_every_route_and_ignored_where_boxes_and_partners_call()
+ {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let token = world
+        .token_for(
+            Role::MerchantOwner,
+            Some(shop.merchant_id),
+            TimeDelta::hours(1),
+        )
+        .await;
+    let (admin, anonymous) = (world.admin(), world.anonymous());
+    let owner = anonymous.with_token(&token);
+    let (mut refusing, mut ignoring) = (0, 0);
+    for endpoint in platform::http::endpoints() {
+        let method: Method = serde_json::json!(endpoint.method)
+            .as_str()
+            .unwrap()
+            .to_uppercase()
+            .parse()
+            .unwrap();
+        let segments = endpoint.path.split('/').map(|segment| {
+            let is_parameter = segment.starts_with('{');
+            if is_parameter { "none" } else { segment }
+        });
+        let path = segments.collect::<Vec<_>>().join("/") + "?limit=5&foo=1";
+        let body = (method != Method::GET).then(|| b"{}".to_vec());
+        let caller = match endpoint.operation.callers {
+            Callers::Roles(roles) if roles.contains(&Role::Admin) => &admin,
+            Callers::Roles(_) => &owner,
+            _ => &anonymous,
+        };
+        let answer = caller.call(method.clone(), &path, &[], body.clone()).await;
+        let of_boxes_or_partners = match endpoint.operation.callers {
+            Callers::Roles(_) => false,
+            Callers::Anyone => path.starts_with("/device/"),
+            _ => true,
+        };
+        if of_boxes_or_partners {
+            ignoring += 1;
+            assert!(
+                !String::from_utf8_lossy(&answer.body).contains("foo"),
+                "{method} {path}: {answer}"
+            );
+            continue;
+        }
+        refusing += 1;
+        answer.refused(422, "VALIDATION_FAILED");
+        let fields = refused_fields(&answer);
+        assert!(
+            fields.contains(&"foo".to_owned()),
+            "{method} {path}: {answer}"
+        );
+        // Who asks is found out first.
+        if matches!(endpoint.operation.callers, Callers::Roles(_)) {
+            anonymous
+                .call(method, &path, &[], body)
+                .await
+                .refused(401, "UNAUTHENTICATED");
+        }
+    }
+    assert!(refusing > 90 && ignoring > 10, "{refusing} {ignoring}");
+}
+
+#[tokio::test]
+async fn pages_for_anybody_know_no_parameters_and_the_first_one_leads_to_the_others() {
+    let world = World::new().await;
+    let anonymous = world.anonymous().unchecked();
+    for path in ["/", "/docs", "/openapi.json"] {
+        let _ = anonymous.get(path).await.expect(200);
+        let answer = anonymous.get(&format!("{path}?foo=1")).await;
+        answer.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused_fields(&answer), ["foo"], "{path}");
+    }
+    let start = anonymous.get("/").await.expect(200);
+    let text = String::from_utf8_lossy(&start.body).into_owned();
+    assert!(text.contains("href=\"/docs\""), "{text}");
+    assert!(
+        start
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/html")
+    );
+}
+
+#[tokio::test]
+async fn all_unknown_parameters_are_named_at_once_and_known_ones_are_told() {
+    let world = World::new().await;
+    let answer = world
+        .admin()
+        .get("/admin/transactions?merchant=m&status=paid&sort=amount")
+        .await;
+    answer.refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused_fields(&answer), ["merchant", "sort"]);
+    let text = answer.to_string();
+    for known in ["merchant_id", "from", "to", "limit", "cursor"] {
+        assert!(text.contains(known), "{known}: {text}");
+    }
+}

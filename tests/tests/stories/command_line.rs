@@ -1,0 +1,202 @@
+//! The platform's command line, as operators use it: what each command needs, and what it says when something is missing.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tests::World;
+use tests::database::TestDatabase;
+
+/// A run of the platform's executable, with nothing of this process's environment that it would read.
+fn platform(args: &[&str], config: &Path) -> Output {
+    Command::new(tests::server::executable().unwrap())
+        .args(args)
+        .arg("--config")
+        .arg(config)
+        .env_remove("DATABASE_URL")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// A configuration whose keys, CA and secrets are not there.
+fn without_keys(dir: &Path, database_url: &str) -> String {
+    let dir = dir.display();
+    format!(
+        r#"data_dir = "{dir}/data"
+[database]
+url = "{database_url}"
+[pki]
+dir = "{dir}/pki"
+[announcements]
+key_files = ["{dir}/announcement.pem"]
+[qris_partners.acquirer]
+secret_files = ["{dir}/acquirer"]
+secret_envs = ["ACQUIRER_SECRET_THAT_IS_NOT_SET"]
+[qris_partners.snapbank]
+profile = "snap"
+secret_files = ["{dir}/snapbank"]
+public_key_files = ["{dir}/snapbank.pem"]
+[qris_partners.snapbank.api]
+url = "https://snap.bank.example"
+client_id = "soundbox"
+private_key_file = "{dir}/snap-key.pem"
+secret_files = ["{dir}/snapbank-api"]
+channel_id = "95221"
+[payments]
+qr_partner = "acquirer"
+[payout_partners.bank]
+url = "https://bank.example"
+secret_files = ["{dir}/bank"]
+"#
+    )
+}
+
+#[tokio::test]
+async fn commands_need_only_what_they_use_and_serve_lists_all_that_is_missing() {
+    let database = TestDatabase::create().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    std::fs::write(&config, without_keys(dir.path(), database.url())).unwrap();
+    let user = [
+        "user",
+        "create",
+        "--email",
+        "a@example.id",
+        "--role",
+        "admin",
+    ];
+    let token = ["token", "create", "--role", "ops", "--name", "x"];
+    for args in [
+        &["migrate"][..],
+        &user,
+        &token,
+        &["audit", "verify"],
+        &["ledger", "verify"],
+        &["observer", "list"],
+    ] {
+        let output = platform(args, &config);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+    }
+    let output = platform(&["serve"], &config);
+    assert!(!output.status.success());
+    let said = text(&output);
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    for expected in [
+        path("production.toml"),
+        format!("certs init --ca {}", path("pki")),
+        format!(
+            "openssl genpkey -algorithm ed25519 -out {}",
+            path("announcement.pem")
+        ),
+        format!("openssl rand -hex 32 > {}", path("acquirer")),
+        "ACQUIRER_SECRET_THAT_IS_NOT_SET".to_owned(),
+        format!("openssl rand -hex 32 > {}", path("snapbank")),
+        path("snapbank.pem"),
+        path("snap-key.pem"),
+        path("snapbank-api"),
+        "payout_partners.bank".to_owned(),
+    ] {
+        assert!(said.contains(&expected), "{expected} is not in\n{said}");
+    }
+    assert_eq!(said.matches("certs init").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_ca_that_lacks_its_key_is_not_made_anew() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    std::fs::create_dir(&pki).unwrap();
+    std::fs::write(pki.join("root.pem"), world.app().root_pem()).unwrap();
+    std::fs::write(pki.join("issuing.pem"), world.app().root_pem()).unwrap();
+    let config = dir.path().join("production.toml");
+    std::fs::write(&config, format!("data_dir = {:?}\n", dir.path())).unwrap();
+    let said = text(&platform(&["serve"], &config));
+    assert!(said.contains("issuing-key.pem"), "{said}");
+    assert!(!said.contains("certs init"), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_named_once_and_without_its_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    std::fs::write(
+        &config,
+        format!(
+            "[database]\nurl = \"postgres://soundbox:very-secret@127.0.0.1:{port}/payments\"\nacquire_timeout_ms = 300\n"
+        ),
+    )
+    .unwrap();
+    for args in [&["migrate"][..], &["audit", "verify"]] {
+        let said = text(&platform(args, &config));
+        assert!(
+            said.contains(&format!("payments at 127.0.0.1:{port} as soundbox")),
+            "{said}"
+        );
+        assert!(said.to_lowercase().contains("refused"), "{said}");
+        assert_eq!(said.matches("payments at").count(), 1, "{said}");
+        assert!(!said.contains("very-secret"), "{said}");
+    }
+    // One that is there and does not let us in.
+    let database = TestDatabase::create().await.unwrap();
+    let wrong = database.url().replace("soundbox", "soundbux");
+    std::fs::write(&config, format!("[database]\nurl = {wrong:?}\n")).unwrap();
+    let said = text(&platform(&["audit", "verify"], &config));
+    assert!(said.contains("cannot connect to the database"), "{said}");
+    assert!(!said.contains(" at line "), "{said}");
+    let cause = said.rsplit(": ").next().unwrap().trim();
+    assert_eq!(said.matches(cause).count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_behind_is_sent_to_migrate() {
+    let database = TestDatabase::empty().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    std::fs::write(&config, format!("[database]\nurl = {:?}\n", database.url())).unwrap();
+    let said = text(&platform(&["audit", "verify"], &config));
+    assert!(said.contains("platform migrate"), "{said}");
+    let migrated = platform(&["migrate"], &config);
+    assert!(migrated.status.success(), "{}", text(&migrated));
+    let verified = platform(&["audit", "verify"], &config);
+    assert!(verified.status.success(), "{}", text(&verified));
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_file_and_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    for (content, key) in [
+        ("[http]\nlisten = \"nowhere\"\n", "http.listen"),
+        ("[http]\nlisten_on = \"127.0.0.1:1\"\n", "http.listen_on"),
+        ("[mqtt]\npackets_per_s_max = 1\n", "mqtt.packets_per_s_max"),
+        (
+            "[health]\ntrading_hours = \"morning\"\n",
+            "health.trading_hours",
+        ),
+        (
+            "[payments]\nqr_partner = \"nobody\"\n",
+            "payments.qr_partner",
+        ),
+    ] {
+        let content = format!("data_dir = {:?}\n{content}", dir.path());
+        std::fs::write(&config, content).unwrap();
+        let said = text(&platform(&["audit", "verify"], &config));
+        assert!(said.contains(key), "{key}: {said}");
+        assert!(
+            said.contains(&config.display().to_string()),
+            "{key}: {said}"
+        );
+    }
+}

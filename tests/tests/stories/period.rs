@@ -1,0 +1,169 @@
+//! Lists by `from` and `to`: moments, or days in Jakarta.
+
+use chrono::{DateTime, Utc};
+use domain::role::Role;
+use domain::wib;
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use tests::books::settle;
+use tests::{Api, Credentials, Shop, World};
+
+/// Lists with the table and column that say when a row was made.
+const LISTS: [(&str, &str, &str); 5] = [
+    ("/admin/transactions", "transactions", "created_at"),
+    ("/admin/settlements", "settlements", "created_at"),
+    ("/admin/incidents", "incidents", "created_at"),
+    (
+        "/admin/unmatched-payments",
+        "unmatched_payments",
+        "created_at",
+    ),
+    ("/admin/ledger-entries", "ledger_entries", "created_at"),
+];
+
+async fn ids(api: &Api, path: &str) -> Vec<Value> {
+    let data = api.get(path).await.expect(200).data();
+    data.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["id"].clone())
+        .collect()
+}
+
+/// One sale, settled, an incident about it, and money that belongs nowhere.
+async fn trade(world: &World, shop: &Shop, till: &Credentials) {
+    let acquirer = world.acquirer();
+    let sold = till.sell(world, 100_000).await;
+    let wrong = serde_json::json!({
+        "event_id": format!("wrong-{sold}"), "transaction_id": sold, "partner_reference": format!("wrong-{sold}"),
+        "amount": 5, "currency": "IDR", "status": "success", "paid_at": wire::time::format(world.clock.now()),
+    });
+    let _ = acquirer.tell(&wrong).await.expect(409);
+    let astray = serde_json::json!({
+        "event_id": format!("astray-{sold}"), "nmid": shop.nmid, "terminal_label": "NOWHERE",
+        "partner_reference": format!("astray-{sold}"), "amount": 700, "currency": "IDR", "status": "success",
+        "paid_at": wire::time::format(world.clock.now()),
+    });
+    let _ = acquirer.tell(&astray).await.expect(200);
+    world.later(1);
+    let _ = settle(&world.staff(Role::Finance).await).await;
+}
+
+#[tokio::test]
+async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakarta() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    trade(&world, &shop, &till).await;
+    world.later(3 * 24 * 3600);
+    trade(&world, &shop, &till).await;
+    let admin = world.admin();
+    for (path, table, column) in LISTS {
+        let all = ids(&admin, &format!("{path}?limit=200")).await;
+        let statement = format!("SELECT min({column}), max({column}) FROM {table}");
+        let (first, last): (DateTime<Utc>, DateTime<Utc>) =
+            sqlx::query_as(AssertSqlSafe(statement))
+                .fetch_one(&world.pool)
+                .await
+                .unwrap();
+        let old_day = wib::local(first).date();
+        let new_day = wib::local(last).date();
+        let old = ids(
+            &admin,
+            &format!("{path}?limit=200&from={old_day}&to={old_day}"),
+        )
+        .await;
+        let new = ids(
+            &admin,
+            &format!("{path}?limit=200&from={new_day}&to={new_day}"),
+        )
+        .await;
+        assert!(!old.is_empty() && !new.is_empty(), "{path}");
+        assert_eq!([new.clone(), old.clone()].concat(), all, "{path}");
+        // The whole old day is before `to` = that day, and nothing of it from the next on.
+        let until_old = ids(&admin, &format!("{path}?limit=200&to={old_day}")).await;
+        assert_eq!(until_old, old, "{path}");
+        // A moment: from is included, to is not.
+        let at = last.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let newest = all.first().unwrap();
+        let from = ids(&admin, &format!("{path}?limit=200&from={at}")).await;
+        assert!(from.contains(newest) && from.len() < all.len(), "{path}");
+        let before = ids(&admin, &format!("{path}?limit=200&to={at}")).await;
+        assert!(!before.contains(newest), "{path}");
+        assert_eq!([from, before].concat(), all, "{path}");
+        // Page by page the same.
+        let mut paged = Vec::new();
+        let mut next = format!("{path}?limit=1&from={old_day}");
+        loop {
+            let page = admin.get(&next).await.expect(200).json();
+            paged.extend(
+                page["data"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| row["id"].clone()),
+            );
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                break;
+            };
+            next = format!("{path}?limit=1&from={old_day}&cursor={cursor}");
+        }
+        assert_eq!(paged, all, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_takes_one() {
+    let world = World::new().await;
+    let admin = world.admin();
+    let document: Value = serde_json::from_str(platform::http::openapi::json()).unwrap();
+    let mut lists = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parameters = item["get"]["parameters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        if parameters.iter().any(|one| one["name"] == "from") {
+            lists.push(path.clone());
+        }
+    }
+    for expected in [
+        "/admin/transactions",
+        "/admin/transactions.csv",
+        "/merchant/transactions",
+        "/merchant/transactions.csv",
+        "/admin/settlements",
+        "/merchant/settlements",
+        "/admin/incidents",
+        "/admin/alerts",
+    ] {
+        assert!(lists.iter().any(|path| path == expected), "{expected}");
+    }
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let token = world
+        .token_for(
+            Role::MerchantOwner,
+            Some(shop.merchant_id),
+            chrono::TimeDelta::hours(1),
+        )
+        .await;
+    let owner = world.anonymous().with_token(&token);
+    for path in lists.iter().filter(|path| !path.contains('{')) {
+        let api = if path.starts_with("/merchant") {
+            &owner
+        } else {
+            &admin
+        };
+        for (query, field) in [
+            ("from=yesterday", "from"),
+            ("to=2026-02-30", "to"),
+            ("to=26-11-2026", "to"),
+            ("from=2026-11-27&to=2026-11-26", "from"),
+        ] {
+            let answer = api.get(&format!("{path}?{query}")).await;
+            answer.refused(422, "VALIDATION_FAILED");
+            let fields = answer.json()["details"]["fields"].take();
+            assert_eq!(fields[0]["field"], field, "{path}?{query}: {answer}");
+        }
+    }
+}

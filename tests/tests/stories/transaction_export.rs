@@ -1,0 +1,132 @@
+//! Payments as a file: for staff and for merchants, in their words and by their clocks.
+
+use chrono::TimeDelta;
+use domain::role::Role;
+use domain::wib;
+use tests::{Api, Credentials, Shop, World};
+
+async fn lines(api: &Api, path: &str) -> Vec<String> {
+    let answer = api.get(path).await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("text/csv"));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "=Warung, Sari", 1).await;
+    let other = Shop::open(&world, "Kopi Fajar", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let elsewhere = Credentials::at(&world, other.till().id).await;
+    let old = till.sell(&world, 1_250_000).await;
+    world.later(3 * 24 * 3600);
+    let new = till.sell(&world, 100_000).await;
+    let foreign = elsewhere.sell(&world, 5_000).await;
+    let finance = world.staff(Role::Finance).await;
+
+    let all = lines(&finance, "/admin/transactions.csv").await;
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(
+        all[0].starts_with("ID transaksi,Dibuat (WIB),"),
+        "{}",
+        all[0]
+    );
+    assert!(all[1].starts_with(&foreign.to_string()), "{}", all[1]);
+    let line = &all[2];
+    assert!(line.starts_with(&new.to_string()), "{line}");
+    // A name that a spreadsheet would run is text, the outlet and the terminal are named, the status is in Indonesian.
+    for expected in [
+        "\"'=Warung, Sari\",Pusat,Kasir 1,",
+        ",dibayar,",
+        ",dinamis,",
+        ",100000,700,99300",
+    ] {
+        assert!(line.contains(expected), "{expected}: {line}");
+    }
+    let paid_at: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("SELECT paid_at FROM transactions WHERE id = $1")
+            .bind(new.as_uuid())
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert!(line.contains(&wib::format(paid_at)), "{line}");
+
+    let english = lines(&finance, "/admin/transactions.csv?lang=en&status=paid").await;
+    assert!(english[0].starts_with("transaction_id,created_at_wib,"));
+    assert!(english[2].contains(",paid,") && english[2].contains(",dynamic,"));
+    finance
+        .get("/admin/transactions.csv?lang=fr")
+        .await
+        .refused(422, "VALIDATION_FAILED");
+    finance
+        .get("/admin/transactions.csv?status=gone")
+        .await
+        .refused(422, "VALIDATION_FAILED");
+
+    // The same filters as the list, and a merchant's own alone.
+    let day = wib::local(paid_at).date();
+    let of_day = lines(
+        &finance,
+        &format!(
+            "/admin/transactions.csv?from={day}&to={day}&merchant_id={}",
+            shop.merchant_id
+        ),
+    )
+    .await;
+    assert_eq!(of_day.len(), 2, "{of_day:?}");
+    let token = world
+        .token_for(
+            Role::MerchantOwner,
+            Some(shop.merchant_id),
+            TimeDelta::hours(1),
+        )
+        .await;
+    let owner = world.anonymous().with_token(&token);
+    let own = lines(&owner, "/merchant/transactions.csv").await;
+    assert_eq!(own.len(), 3);
+    assert!(own[1].starts_with(&new.to_string()) && own[2].starts_with(&old.to_string()));
+}
+
+#[tokio::test]
+async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long_is_refused() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    // Several at each moment, so that pages end between equal ones.
+    let fill = "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status,
+                    partner_id, created_at)
+                SELECT gen_random_uuid(), $1, $2, $3, 'dynamic', 1000, 'IDR', 'expired', 'acme',
+                       timestamptz '2026-01-01T00:00:00Z' + (n / 7) * interval '1 second'
+                FROM generate_series($4::bigint, $5) n";
+    let fill = async |from: i64, to: i64| {
+        sqlx::query(fill)
+            .bind(shop.merchant_id.as_uuid())
+            .bind(shop.outlet_id.as_uuid())
+            .bind(shop.till().id.as_uuid())
+            .bind(from)
+            .bind(to)
+            .execute(&world.pool)
+            .await
+            .unwrap()
+    };
+    fill(1, 2_345).await;
+    let finance = world.staff(Role::Finance).await;
+    let all = lines(&finance, "/admin/transactions.csv").await;
+    let mut ids: Vec<&str> = all[1..]
+        .iter()
+        .map(|line| &line[..line.find(',').unwrap()])
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 2_345);
+    fill(2_346, 100_001).await;
+    let refused = finance.get("/admin/transactions.csv").await;
+    refused.refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused.json()["details"]["fields"][0]["field"], "from");
+    let shorter = lines(
+        &finance,
+        "/admin/transactions.csv?from=2026-01-01T00:00:01Z",
+    )
+    .await;
+    assert_eq!(shorter.len(), 1 + 100_001 - 6);
+}
