@@ -27,6 +27,9 @@ pub struct Dial<'a> {
     pub tls: Arc<ClientConfig>,
 }
 
+/// The largest packet of a connection, bytes.
+const PACKET_BYTES_MAX: usize = 64 * 1024;
+
 /// A live connection.
 pub struct Line {
     client: AsyncClient,
@@ -52,6 +55,8 @@ impl Line {
             )))
             .set_clean_session(dial.clean)
             .set_keep_alive(Duration::from_secs(60))
+            // As much as the platform takes: the client's own limit is 10 KiB.
+            .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX)
             .set_manual_acks(true);
         let (client, mut eventloop) = AsyncClient::new(options, 64);
         // A PUBACK and what follows it are two small writes: without this the second waits for the first's TCP ACK.

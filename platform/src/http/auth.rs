@@ -155,6 +155,8 @@ impl FromRequestParts<Context> for LoggedIn {
         else {
             return Err(forbidden());
         };
+        mark_authenticated(parts);
+        query::refuse_unknown(parts)?;
         Ok(Self {
             token_id,
             user_id,
@@ -166,7 +168,11 @@ impl FromRequestParts<Context> for LoggedIn {
 impl Describe for LoggedIn {
     fn describe(operation: &mut Operation) {
         operation.callers = Callers::Roles(Role::ALL);
-        operation.fails(&[ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
+        operation.fails(&[
+            ErrorCode::Unauthenticated,
+            ErrorCode::Forbidden,
+            ErrorCode::ValidationFailed,
+        ]);
     }
 }
 

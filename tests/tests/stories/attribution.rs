@@ -145,10 +145,7 @@ async fn a_suspended_merchants_printed_codes_are_kept_as_unmatched() {
         &json!({ "nmid": shop.nmid, "terminal_label": shop.till().label }),
     );
     assert_eq!(terminal_of(&world, &body).await, Value::Null);
-    assert_eq!(
-        open_money(&world).await[0]["reason"],
-        "merchant_suspended"
-    );
+    assert_eq!(open_money(&world).await[0]["reason"], "merchant_suspended");
     assert_eq!(credentials.notifications(&world).await, Vec::<Value>::new());
     let alert = open_alert(&world, "unannounced_payment").await;
     assert_eq!(alert["details"]["reason"], "merchant_suspended");

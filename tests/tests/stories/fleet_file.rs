@@ -103,7 +103,7 @@ async fn a_spreadsheets_file_registers_the_same_boxes() {
         let first = world.admin().get(&first).await.expect(200).data();
         assert_eq!(
             first["capabilities"],
-            json!(["speaker", "display"]),
+            json!(["display", "speaker"]),
             "{name}"
         );
     }

@@ -75,8 +75,6 @@ async fn what_is_no_beat_is_acknowledged_and_kept_as_rejected() {
         vec![0xff; 300],
         b"{}".to_vec(),
         beat(|beat| beat["message_type"] = json!("status"), own),
-        beat(|beat| beat["battery_level"] = json!(101), own),
-        beat(|beat| beat["state"] = json!(""), own),
         beat(|_| (), other),
     ];
     for (count, payload) in (1..).zip(broken) {

@@ -149,7 +149,8 @@ async fn what_is_verified_and_refused_is_kept_listed_and_alerted() {
     assert_eq!(alert["subject"], "partner:bank");
     let alert = open_alert(&world, "rejected_callback").await;
     assert_eq!(alert["subject"], "partner:bank");
-    let kept = "SELECT count(*) FROM callbacks WHERE partner_id = 'bank' AND reason IS NOT NULL AND octet_length(body) > 100";
+    let kept = "SELECT count(*) FROM callbacks c JOIN callback_bodies b ON b.callback_id = c.id
+                WHERE c.partner_id = 'bank' AND c.reason IS NOT NULL AND octet_length(b.body) > 100";
     assert_eq!(books::count(&world.pool, kept).await, 4);
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
 
