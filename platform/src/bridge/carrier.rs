@@ -1,12 +1,13 @@
 //! What the bridge asks of a broker.
 
-use broker::{Downlink, EdgeHandle};
+use broker::{Downlink, EdgeHandle, Published};
 use wire::ids::DeviceId;
 
 /// A way to reach boxes: the embedded edge, or a cluster elsewhere.
 pub trait Carrier: Clone + Send + Sync + 'static {
-    /// Hands over a downlink. Not durable, never blocks: the outbox sends again what was not acknowledged.
-    fn publish(&self, downlink: Downlink);
+    /// Hands over a downlink, and says what becomes of it. Not durable, never blocks: the outbox sends again what was not
+    /// acknowledged.
+    fn publish(&self, downlink: Downlink) -> Published;
     /// Whether a box has a live session here.
     fn is_live(&self, device_id: DeviceId) -> bool;
     /// Ends a box's session if it uses one of these certificates, which are revoked.
@@ -20,8 +21,8 @@ pub trait Carrier: Clone + Send + Sync + 'static {
 }
 
 impl Carrier for EdgeHandle {
-    fn publish(&self, downlink: Downlink) {
-        Self::publish(self, downlink);
+    fn publish(&self, downlink: Downlink) -> Published {
+        Self::publish(self, downlink)
     }
 
     fn is_live(&self, device_id: DeviceId) -> bool {

@@ -9,8 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::Downlink;
+use broker::{Downlink, Published, Undelivered};
 use domain::alert::AlertSubject;
+use domain::delivery::UndeliverableReason;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
 use crate::service::batch::put_aside;
+use crate::service::fleet::undeliverable::{self, Message, Undeliverable};
 use crate::service::fleet::{command, config};
 use crate::service::payment::notification;
 use crate::service::{Context, Result};
@@ -154,16 +156,19 @@ impl<C: Carrier> Outbox<C> {
         let due =
             |some: Vec<DeviceId>| async move { notification::due(&self.context, &some, all).await };
         let sends = self.read(&devices, due).await?;
-        for send in &sends {
-            self.carrier.publish(Downlink {
+        let handed = self.hand_over(sends, |send| {
+            let downlink = Downlink {
                 device_id: send.device_id,
                 channel: Channel::PaymentSuccess,
                 payload: send.payload.clone(),
                 key: Some(send.event_id.as_uuid()),
                 expires_s: Some(send.expires_s),
-            });
-        }
-        notification::mark_sent(&self.context, &sends).await
+            };
+            (downlink, Message::Notification(send.event_id))
+        });
+        notification::mark_sent(&self.context, &handed.sent).await?;
+        notification::postpone(&self.context, &handed.waiting).await?;
+        self.end_oversized(&handed.oversized).await
     }
 
     async fn send_commands(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
@@ -173,16 +178,19 @@ impl<C: Carrier> Outbox<C> {
         let due =
             |some: Vec<DeviceId>| async move { command::due(&self.context, &some, all).await };
         let sends = self.read(&devices, due).await?;
-        for send in &sends {
-            self.carrier.publish(Downlink {
+        let handed = self.hand_over(sends, |send| {
+            let downlink = Downlink {
                 device_id: send.device_id,
                 channel: Channel::Command,
                 payload: send.payload.clone(),
                 key: Some(send.id.as_uuid()),
                 expires_s: Some(send.expires_s),
-            });
-        }
-        command::mark_sent(&self.context, &sends).await
+            };
+            (downlink, Message::Command(send.id))
+        });
+        command::mark_sent(&self.context, &handed.sent).await?;
+        command::postpone(&self.context, &handed.waiting).await?;
+        self.end_oversized(&handed.oversized).await
     }
 
     async fn push_configs(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
@@ -192,17 +200,59 @@ impl<C: Carrier> Outbox<C> {
         let ordered = self.configs.lock().await;
         let due = |some: Vec<DeviceId>| async move { config::due(&self.context, &some, all).await };
         let pushes = self.read(&devices, due).await?;
-        for push in &pushes {
-            self.carrier.publish(Downlink {
+        let handed = self.hand_over(pushes, |push| {
+            let downlink = Downlink {
                 device_id: push.device_id,
                 channel: Channel::ConfigPush,
                 payload: push.payload.clone(),
                 key: None,
                 expires_s: None,
-            });
-        }
+            };
+            (downlink, Message::Config(push.version))
+        });
         drop(ordered);
-        config::mark_sent(&self.context, &pushes).await
+        config::mark_sent(&self.context, &handed.sent).await?;
+        config::postpone(&self.context, &handed.waiting).await?;
+        self.end_oversized(&handed.oversized).await
+    }
+
+    /// Hands messages to the broker, and sorts them by what becomes of them.
+    fn hand_over<S>(
+        &self,
+        sends: Vec<S>,
+        describe: impl Fn(&S) -> (Downlink, Message),
+    ) -> HandedOver<S> {
+        let mut handed = HandedOver::default();
+        for send in sends {
+            let (downlink, message) = describe(&send);
+            let (device_id, bytes) = (downlink.device_id, downlink.payload.len());
+            match self.carrier.publish(downlink) {
+                Published::Sent => handed.sent.push(send),
+                Published::Queued if matches!(message, Message::Config(_)) => {
+                    handed.sent.push(send);
+                }
+                Published::Refused(Undelivered::PacketTooLarge) => {
+                    handed.oversized.push(Undeliverable {
+                        device_id,
+                        message,
+                        reason: UndeliverableReason::PacketTooLarge,
+                        problem: format!(
+                            "{bytes} bytes, more than the box takes (MQTT 5, Maximum Packet Size)"
+                        ),
+                    });
+                }
+                Published::Queued | Published::Refused(_) => handed.waiting.push(send),
+            }
+        }
+        handed
+    }
+
+    /// Ends messages that are larger than their boxes take.
+    async fn end_oversized(&self, oversized: &[Undeliverable]) -> Result<()> {
+        for one in oversized {
+            undeliverable::fail(&self.context, one).await?;
+        }
+        Ok(())
     }
 
     /// Those with a live session here, once each. The others are told when they come.
@@ -239,6 +289,27 @@ impl<C: Carrier> Outbox<C> {
             self.push_configs(&mut some, false).await?;
         }
         Ok(())
+    }
+}
+
+/// What became of messages that were handed to the broker.
+struct HandedOver<S> {
+    /// Written to the connection of its box, or next in line. Also a configuration that waits in the session's queue: it
+    /// has no key by which the broker would recognise it.
+    sent: Vec<S>,
+    /// Nothing was sent yet: it waits in the session's queue, or the box has not subscribed to it.
+    waiting: Vec<S>,
+    /// It can never be sent to this box.
+    oversized: Vec<Undeliverable>,
+}
+
+impl<S> Default for HandedOver<S> {
+    fn default() -> Self {
+        Self {
+            sent: Vec::new(),
+            waiting: Vec::new(),
+            oversized: Vec::new(),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::credentials::register_with;
-use tests::{Credentials, Shop, Soundbox, World, books, eventually};
-use wire::{Channel, DeviceId, Encoding};
+use tests::{Credentials, Shop, Soundbox, World, books, eventually, within};
+use wire::{Channel, DeviceId, Encoding, Topic};
 
 /// A name of which nothing but "Toko" is seen, and which no message can carry.
 const UNSENDABLE_NAME: &str =
@@ -378,4 +378,93 @@ async fn a_roll_out_goes_on_beside_a_box_and_beside_another_roll_out_that_fails(
     .await;
     assert_eq!(progress["total"], 4);
     alert(&world, "failed_item", boxes[1]).await;
+}
+
+/// A connection of MQTT 5 as this box, which takes packets of `packet_bytes_max` and has subscribed to its payments.
+async fn of_version_5(
+    world: &World,
+    credentials: &Credentials,
+    packet_bytes_max: u32,
+) -> (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop) {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::Packet;
+    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+    use rumqttc::{TlsConfiguration, Transport};
+
+    let id = credentials.device_id;
+    let mut options = MqttOptions::new(id.to_string(), "localhost", world.mqtt().port());
+    let tls = TlsConfiguration::Rustls(credentials.tls());
+    options
+        .set_transport(Transport::Tls(tls))
+        .set_max_packet_size(Some(packet_bytes_max));
+    let (client, mut events) = AsyncClient::new(options, 10);
+    let topic = Topic::new(id, Channel::PaymentSuccess).to_string();
+    client.subscribe(&topic, QoS::AtLeastOnce).await.unwrap();
+    within("SUBACK", async {
+        while !matches!(
+            events.poll().await.unwrap(),
+            Event::Incoming(Packet::SubAck(_))
+        ) {}
+    })
+    .await;
+    (client, events)
+}
+
+#[tokio::test]
+async fn a_payment_larger_than_the_box_takes_is_failed_at_once_and_never_sent() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let small = Credentials::at(&world, shop.till().id).await;
+    let (_client, mut events) = of_version_5(&world, &small, 512).await;
+    let reader = tokio::spawn(async move { while events.poll().await.is_ok() {} });
+    let mut heard = Soundbox::at(&world, shop.till().id).await;
+    let sold = heard.credentials.sell(&world, 50_000).await;
+    assert_eq!(heard.play().await.transaction_id, sold);
+    let row = failed(&world, &small).await;
+    assert_eq!(row["reason"], "packet_too_large");
+    assert_eq!(
+        (&row["sent_at"], &row["attempts"]),
+        (&Value::Null, &json!(0))
+    );
+    let alert = alert(&world, "undeliverable_message", small.device_id).await;
+    assert_eq!(alert["details"]["reason"], "packet_too_large");
+    assert_eq!(alert["details"]["event_id"], row["event_id"]);
+    reader.abort();
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_box_that_has_not_subscribed_until_it_does() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let credentials = Credentials::at(&world, shop.till().id).await;
+    let mut line = tests::soundbox::dial(&world, &credentials, false)
+        .await
+        .unwrap();
+    let sold = credentials.sell(&world, 50_000).await;
+    // The outbox has seen it, and put it off.
+    eventually("an announcement that is put off", || async {
+        let put_off: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM notifications WHERE transaction_id = $1 AND next_attempt_at > created_at)",
+        )
+        .bind(sold.as_uuid())
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        put_off.then_some(())
+    })
+    .await;
+    let row = credentials.notifications(&world).await.remove(0);
+    assert_eq!(
+        (&row["status"], &row["sent_at"], &row["attempts"]),
+        (&json!("pending"), &Value::Null, &json!(0))
+    );
+    let topic = Topic::new(credentials.device_id, Channel::PaymentSuccess).to_string();
+    line.subscribe(&topic).await;
+    let publish = line.hear().await;
+    assert_eq!(publish.topic, topic);
+    eventually("sent", || async {
+        let row = credentials.notifications(&world).await.remove(0);
+        (row["status"] == "sent" && row["attempts"] == json!(1)).then_some(())
+    })
+    .await;
 }

@@ -339,6 +339,20 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     finish(&isolate(marks, mark).await)
 }
 
+/// Puts off orders of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let commands: Vec<CommandId> = sends.iter().map(|send| send.id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::command::postpone(&mut conn, &commands, until).await?)
+}
+
 /// Connected boxes to which an order is to be sent again.
 ///
 /// # Errors

@@ -98,6 +98,20 @@ pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
     finish(&isolate(sent, mark).await)
 }
 
+/// Puts off configurations of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(context: &Context, pushes: &[Push]) -> Result<()> {
+    if pushes.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let devices: Vec<DeviceId> = pushes.iter().map(|push| push.device_id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::config::postpone(&mut conn, &devices, until).await?)
+}
+
 /// Connected boxes to which a configuration is to be pushed again.
 ///
 /// # Errors

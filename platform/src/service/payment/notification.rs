@@ -204,6 +204,20 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     mark(context, sends, |attempts| resend.wait_after(attempts)).await
 }
 
+/// Puts off announcements of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::payment::notification::postpone(&mut conn, &events, until).await?)
+}
+
 /// Notes that announcements were put into an answer to a box, which came for it and will come again.
 ///
 /// # Errors

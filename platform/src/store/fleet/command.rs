@@ -239,6 +239,27 @@ pub async fn mark_sent(
     Ok(())
 }
 
+/// Puts orders off until then, without a try having been made.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(
+    conn: &mut PgConnection,
+    commands: &[CommandId],
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let commands: Vec<Uuid> = commands.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "WITH locked AS (SELECT id FROM commands WHERE id = ANY($1) AND status IN ('queued', 'sent') ORDER BY id FOR UPDATE)
+         UPDATE commands c SET next_attempt_at = $2 FROM locked l WHERE c.id = l.id",
+        &commands,
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// How an order ends.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]

@@ -445,6 +445,27 @@ pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<(
     Ok(())
 }
 
+/// Puts the configurations of these boxes off until then, without a try having been made.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "WITH locked AS (SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE)
+         UPDATE device_configs c SET next_attempt_at = $2 FROM locked l WHERE c.device_id = l.device_id",
+        &devices,
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Takes a box's answer to a version; an answer to an older version is recorded as what it is. What the box applied is
 /// known while it is the present version or the one before.
 ///

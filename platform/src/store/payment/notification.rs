@@ -183,6 +183,28 @@ pub async fn mark_sent(
     Ok(())
 }
 
+/// Puts announcements off until then, without a try having been made.
+///
+/// # Errors
+/// The database's.
+pub async fn postpone(
+    conn: &mut PgConnection,
+    events: &[EventId],
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let events: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
+                           AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
+        &events,
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What a box said about an announcement.
 #[derive(Debug, Clone)]
 pub struct Ack {
@@ -250,7 +272,7 @@ pub async fn acknowledge(
              WHERE rank.new > rank.old ORDER BY said.event_id, rank.new DESC),
          risen AS (
              UPDATE notifications n SET status = r.status, reason = r.reason,
-                 received_at = coalesce(n.received_at, $6),
+                 received_at = coalesce(n.received_at, $6), sent_at = coalesce(n.sent_at, $6),
                  played_at = CASE r.status WHEN 'played' THEN coalesce(r.played_at, $6) ELSE n.played_at END,
                  acked_at = CASE WHEN r.new >= 2 THEN $6 ELSE n.acked_at END
              FROM ranked r WHERE n.event_id = r.event_id
