@@ -29,7 +29,7 @@ pub enum ApiError {
     /// The server refused, in the contract's form.
     Refused {
         /// The URL that was asked.
-        url: String,
+        url: Box<str>,
         /// The HTTP status.
         status: u16,
         /// The contract's code.
@@ -250,7 +250,7 @@ async fn send(
         return Err(unexpected("an error without a code"));
     };
     Err(ApiError::Refused {
-        url,
+        url: url.into(),
         status,
         code,
         message: text("message")

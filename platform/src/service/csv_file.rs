@@ -112,7 +112,8 @@ impl<R: Read> CsvFile<Source<R>> {
                 }
                 named = separator_line(&bytes);
             }
-            let is_header = !(lines_before == 0 && named.is_some()) && !is_blank(&bytes);
+            let is_separator = lines_before == 0 && named.is_some();
+            let is_header = !is_separator && !is_blank(&bytes);
             if is_header || bytes.is_empty() || lines_before == BLANK_ROWS_MAX {
                 break bytes;
             }

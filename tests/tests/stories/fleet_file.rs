@@ -79,7 +79,7 @@ async fn a_spreadsheets_file_registers_the_same_boxes() {
         ("sep", b"sep=;\r\nserial_number;model;capabilities\r\n#-1;SB-1;speaker display\r\n#-2;SB-1;speaker\r\n;;\r\n"),
         ("tabs", b"Serial Number\tModel\tCapabilities\n#-1\tSB-1\tSpeaker,Display\n#-2\tSB-1\tspeaker"),
         ("mark", b"\xef\xbb\xbfserial_number,model,capabilities\n#-1,SB-1,speaker;display\n#-2,SB-1,speaker\n"),
-        ("blank rows", b"serial_number,model,capabilities,,\n,,,,\n#-1,SB-1,speaker;display,,\n\n,,,,\n#-2,SB-1,speaker\n,,,,\n"),
+        ("blank-rows", b"serial_number,model,capabilities,,\n,,,,\n#-1,SB-1,speaker;display,,\n\n,,,,\n#-2,SB-1,speaker\n,,,,\n"),
         ("quotes", b"\"serial_number\",\"MODEL\",\"capabilities\"\r\n\"#-1\",\"SB-1\",\"speaker;display\"\r\n #-2 , SB-1 , speaker \r\n"),
         ("windows", b"serial_number;model;capabilities;communication_mode;tags\r\n#-1;Caf\xe9;speaker|display;MQTT;\r\n#-2;SB-1;speaker;;\r\n"),
     ];
