@@ -312,7 +312,10 @@ mod tests {
     use super::*;
 
     /// The columns, and each row with its line.
-    fn read(file: &[u8]) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>), Wrong> {
+    /// The header, and each row with the number of its line.
+    type Table = (Vec<String>, Vec<(u64, Vec<String>)>);
+
+    fn read(file: &[u8]) -> Result<Table, Wrong> {
         let mut open = CsvFile::open(file, None)?;
         let columns = open.columns().to_vec();
         let mut rows = Vec::new();

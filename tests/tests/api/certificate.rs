@@ -186,8 +186,11 @@ fn end_of(der: &[u8]) -> i64 {
     Validity::of(der).unwrap().not_after.timestamp()
 }
 
+/// A name, and what spoils the certificate on disk.
+type Spoiling<'a> = (&'static str, Box<dyn Fn() + 'a>);
+
 /// What is wrong with certificates, and what is said of it.
-fn spoil(public: &PublicCa, now: DateTime<Utc>) -> Vec<(&'static str, Box<dyn Fn() + '_>)> {
+fn spoil(public: &PublicCa, now: DateTime<Utc>) -> Vec<Spoiling<'_>> {
     let day = TimeDelta::days(1);
     vec![
         (
