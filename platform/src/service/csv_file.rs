@@ -311,8 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// The columns, and each row with its line.
-    /// The header, and each row with the number of its line.
+    /// The columns, and each row with the number of its line.
     type Table = (Vec<String>, Vec<(u64, Vec<String>)>);
 
     fn read(file: &[u8]) -> Result<Table, Wrong> {
