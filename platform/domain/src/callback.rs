@@ -314,8 +314,10 @@ pub(crate) fn currency(text: &str) -> Result<(), String> {
     }
 }
 
-/// Takes the object apart. An array would do for serde, field by field in order; it will not do here.
+/// Takes the object apart. An array would do for serde, field by field in order; it will not do here. A byte order mark
+/// in front of it is skipped: some senders write one (RFC 8259, section 8.1, lets readers ignore it).
 pub(crate) fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CallbackError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let wrong_shape =
         |message: String| CallbackError::Invalid(vec![FieldError::new("body", message)]);
     match serde_json::from_slice::<T>(bytes) {
@@ -685,8 +687,19 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_and_white_space_are_skipped() {
+        let body = format!("\u{feff} \r\n{}", dynamic());
+        let plain = dynamic().to_string();
+        assert_eq!(
+            Callback::parse(body.as_bytes()),
+            Callback::parse(plain.as_bytes())
+        );
+        assert!(Callback::parse(body.as_bytes()).is_ok());
+    }
+
+    #[test]
     fn what_is_no_json_is_malformed_and_what_is_no_object_has_the_wrong_shape() {
-        for body in ["", "{", "{}{}", "\u{feff}{}"] {
+        for body in ["", "{", "{}{}", "\u{feff}"] {
             assert_eq!(
                 Callback::parse(body.as_bytes()),
                 Err(CallbackError::Malformed),

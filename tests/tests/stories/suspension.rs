@@ -239,6 +239,14 @@ async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
         "{alerts:?}"
     );
 
+    let again = format!("/admin/transactions/{before}/retry-notification");
+    world
+        .admin()
+        .post(&again, &json!({}))
+        .await
+        .refused(409, "INVALID_STATE");
+    assert_eq!(stage.till.notifications(world).await.len(), heard);
+
     stage.reactivate().await;
     let assigned = stage
         .finance

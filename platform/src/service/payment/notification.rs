@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::announcement::{AnnouncementWindow, NotificationStatus};
 use domain::device::DeviceStatus;
+use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
 use serde_json::json;
 use wire::ids::{DeviceId, EventId, TransactionId};
@@ -384,7 +385,7 @@ pub async fn list_of_device(
 /// Announces a payment again to every box at its terminal: new events, always spoken as delayed.
 ///
 /// # Errors
-/// [`Error::InvalidState`] unless the transaction is paid; [`Error::DeviceNotBound`] when no box stands there.
+/// [`Error::InvalidState`] unless the transaction is paid, or while its merchant is suspended; [`Error::DeviceNotBound`] when no box stands there.
 pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notification>> {
     // It must not be taken back meanwhile, and is locked before the bindings, as a payment does it.
     let transaction = store::payment::transaction::lock(unit.conn(), id)
@@ -403,6 +404,12 @@ pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notificatio
     let merchant = store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
+    if merchant.status == MerchantStatus::Suspended.as_str() {
+        return Err(Error::InvalidState {
+            current: merchant.status,
+            message: "the merchant is suspended: its boxes announce nothing".into(),
+        });
+    }
     let window = unit
         .context()
         .settings()
