@@ -194,7 +194,7 @@ pub struct Devices {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Health {
-    pub look_every_s: u32,
+    pub check_interval_s: u32,
     pub trading_hours: String,
     pub offline_after_s: u32,
     pub unheard_after_s: u32,
@@ -510,8 +510,8 @@ impl Config {
                 bail!("configuration: {key} must be at least 1");
             }
         }
-        if self.health.look_every_s == 0 {
-            bail!("configuration: health.look_every_s must be at least 1");
+        if self.health.check_interval_s == 0 {
+            bail!("configuration: health.check_interval_s must be at least 1");
         }
         if self.announcements.delayed_after_s > self.announcements.window_s {
             bail!("configuration: announcements.delayed_after_s is beyond announcements.window_s");
@@ -724,7 +724,7 @@ mod tests {
                 "[payments]\npaid_at_age_max_h = 0",
                 "payments.paid_at_age_max_h",
             ),
-            ("[health]\nlook_every_s = 0", "health.look_every_s"),
+            ("[health]\nlook_every_s = 0", "health.check_interval_s"),
             (
                 "[callbacks]\nrejected_bytes_max = 2049",
                 "callbacks.rejected_bytes_max",

@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use crate::server::Server;
 
 /// Commits of one row a second, on this many connections to the platform's own Postgres.
-///
-/// # Errors
-/// The database's.
 pub async fn per_second(
     server: &Server,
     connections: usize,

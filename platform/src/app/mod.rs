@@ -50,8 +50,8 @@ use crate::jobs;
 use crate::partner::local::Local;
 use crate::postgres;
 use crate::service::context::Parts;
-use crate::service::fleet::waiting::Waiting;
-use crate::service::money::payout::Patience;
+use crate::service::fleet::long_poll::LongPolls;
+use crate::service::money::payout::RetryBackoff;
 use crate::service::money::settlement_run::Daily;
 use crate::service::payment::callback::RejectedBudget;
 use crate::service::signal::Signals;
@@ -128,7 +128,7 @@ impl App {
         let http_listener = bind(config.http.listen, "http.listen").await?;
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
         let (signals, receivers) =
-            service::signal::channel(Waiting::new(config.http.long_polls_max, soft.clone()));
+            service::signal::channel(LongPolls::new(config.http.long_polls_max, soft.clone()));
         let mqtt_listen = reserve(config.mqtt.listen)?;
         let context = context(
             config,
@@ -334,7 +334,7 @@ pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server
     } else {
         database::must_be_current(&pool).await?;
     }
-    let (signals, _nobody) = service::signal::channel(Waiting::new(0, CancellationToken::new()));
+    let (signals, _nobody) = service::signal::channel(LongPolls::new(0, CancellationToken::new()));
     let context = context(
         config,
         &Clock::system(),
@@ -493,7 +493,7 @@ fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
         reconciliation_bytes_max: config.reconciliation.bytes_max,
         maker_checker: config.money.maker_checker == Switch::On,
         confirm_wait: TimeDelta::hours(i64::from(config.money.confirm_wait_h)),
-        payouts: Patience {
+        payouts: RetryBackoff {
             ask_after: seconds(config.money.payout_ask_after_s),
             wait_min: seconds(config.money.payout_wait_min_s),
             wait_max: seconds(config.money.payout_wait_max_s),

@@ -13,9 +13,9 @@ use wire::ids::DeviceId;
 use wire::{Channel, DownlinkFilter};
 
 use super::carrier::Carrier;
-use super::lane::Lanes;
-use super::share::Shares;
+use super::pool_quota::PoolQuotas;
 use super::uplink;
+use super::uplink_batcher::UplinkBatchers;
 use crate::service::Context;
 use crate::service::fleet::{observer, session};
 use crate::service::retry::retried;
@@ -27,26 +27,26 @@ const END_RETRY: Duration = Duration::from_millis(200);
 /// The platform, as the edge sees it.
 pub struct PlatformHost<C> {
     context: Context,
-    lanes: Lanes,
+    batchers: UplinkBatchers,
     carrier: Arc<OnceCell<C>>,
     listening: mpsc::Sender<DeviceId>,
-    shares: Shares,
+    quotas: PoolQuotas,
 }
 
 impl<C: Carrier> PlatformHost<C> {
     pub(super) fn new(
         context: Context,
-        lanes: Lanes,
+        batchers: UplinkBatchers,
         carrier: Arc<OnceCell<C>>,
         listening: mpsc::Sender<DeviceId>,
     ) -> Self {
-        let shares = Shares::of(context.pool().options().get_max_connections());
+        let quotas = PoolQuotas::of(context.pool().options().get_max_connections());
         Self {
             context,
-            lanes,
+            batchers,
             carrier,
             listening,
-            shares,
+            quotas,
         }
     }
 
@@ -64,7 +64,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
             clean_start: connecting.clean_session,
             expiry_s: connecting.session_expiry_s,
         };
-        let _share = self.shares.sessions.take().await;
+        let _share = self.quotas.sessions.take().await;
         match retried(|| session::admit(&self.context, &connect)).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
@@ -110,12 +110,12 @@ impl<C: Carrier> Host for PlatformHost<C> {
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
         let carrier = self.carrier.get().ok_or(Unavailable)?;
-        // Heartbeats and payment acknowledgements wait in their lanes, which hold one connection each.
+        // Heartbeats and payment acknowledgements wait in their batchers, which hold one connection each.
         let _share = match uplink.channel {
             Channel::Heartbeat | Channel::PaymentAck => None,
-            _ => self.shares.uplinks.take().await,
+            _ => self.quotas.uplinks.take().await,
         };
-        uplink::take(&self.context, &self.lanes, carrier, uplink).await
+        uplink::take(&self.context, &self.batchers, carrier, uplink).await
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
@@ -131,9 +131,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
             reason: end.reason.as_str(),
         };
         for _ in 0..END_TRIES {
-            let share = self.shares.sessions.take().await;
+            let quota = self.quotas.sessions.take().await;
             let ended = retried(|| session::end(&self.context, &ending)).await;
-            drop(share);
+            drop(quota);
             match ended {
                 Ok(()) => return,
                 Err(error) => {

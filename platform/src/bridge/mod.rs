@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `carrier` | what the bridge asks of a broker, so that another can take the edge's place |
 //! | `host` | what the edge asks of us: admission, subscriptions, uplinks, endings |
-//! | `lane` | uplinks that are stored in batches, each answered when its batch is durable |
+//! | `batcher` | uplinks that are stored in batches, each answered when its batch is durable |
 //! | `uplink` | one message of a box, from bytes to a use case |
-//! | `share` | how much of the database sessions and other uplinks may hold at a time |
+//! | `quota` | how much of the database sessions and other uplinks may hold at a time |
 //! | `watch` | ends observers whose certificate has been revoked |
 //! | `outbox` | what boxes are to be told, from the database to the broker |
 //! | `revocation` | sessions whose certificates were ended, by whichever process |
@@ -16,11 +16,11 @@
 
 mod carrier;
 mod host;
-mod lane;
 mod outbox;
+mod pool_quota;
 mod revocation;
-mod share;
 mod uplink;
+mod uplink_batcher;
 mod watch;
 
 use std::sync::Arc;
@@ -46,14 +46,14 @@ pub struct Bridge<C> {
 }
 
 impl<C: Carrier> Bridge<C> {
-    /// Starts the lanes.
+    /// Starts the batchers.
     pub fn new(context: Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let carrier = Arc::new(OnceCell::new());
         let (listening_sender, listening) = mpsc::channel(LISTENING_MAX);
-        let lanes = lane::Lanes::start(&context, tasks, stop);
+        let batchers = uplink_batcher::UplinkBatchers::start(&context, tasks, stop);
         let host = Arc::new(PlatformHost::new(
             context,
-            lanes,
+            batchers,
             Arc::clone(&carrier),
             listening_sender,
         ));

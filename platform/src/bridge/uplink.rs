@@ -12,7 +12,7 @@ use wire::message::{
 use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
-use super::lane::Lanes;
+use super::uplink_batcher::UplinkBatchers;
 use crate::service::fleet::{command, config, device, heartbeat};
 use crate::service::payment::dynamic_qr::{self, Created, DynamicQr};
 use crate::service::payment::notification;
@@ -21,7 +21,7 @@ use crate::service::{Actor, Context, Error};
 
 pub(super) async fn take<C: Carrier>(
     context: &Context,
-    lanes: &Lanes,
+    batchers: &UplinkBatchers,
     carrier: &C,
     uplink: Uplink,
 ) -> Result<(), Unavailable> {
@@ -36,14 +36,14 @@ pub(super) async fn take<C: Carrier>(
     match message {
         UplinkMessage::Heartbeat(beat) => {
             let beat = heartbeat::beat(context.clock().now(), device_id, beat);
-            match lanes.heartbeats.store(beat).await? {
+            match batchers.heartbeats.store(beat).await? {
                 Ok(()) => Ok(()),
                 Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
             }
         }
         UplinkMessage::PaymentAck(ack) => {
             let ack = notification::ack(device_id, ack);
-            match lanes.payment_acks.store(ack).await? {
+            match batchers.payment_acks.store(ack).await? {
                 Ok(true) => Ok(()),
                 Ok(false) => reject(context, &uplink, "no such announcement to this device").await,
                 Err(problem) => reject(context, &uplink, &impossible(&problem)).await,

@@ -11,9 +11,6 @@ use wire::MerchantId;
 const LIFETIME: TimeDelta = TimeDelta::days(90);
 
 /// The token for `role`: the earlier one if it still opens what it should, else a new one.
-///
-/// # Errors
-/// The database's.
 pub(super) async fn ensure(
     context: &Context,
     earlier: &BTreeMap<String, String>,

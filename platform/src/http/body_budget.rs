@@ -65,14 +65,14 @@ impl BodyBudget {
 
 /// What one body holds of the budget. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BodyShare {
     budget: Arc<BodyBudget>,
     address: Option<IpAddr>,
     bytes: usize,
     refused: bool,
 }
 
-impl Held {
+impl BodyShare {
     pub(super) fn none(budget: &Arc<BodyBudget>, address: Option<IpAddr>) -> Self {
         Self {
             budget: Arc::clone(budget),
@@ -92,7 +92,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BodyShare {
     fn drop(&mut self) {
         self.budget.give_back(self.address, self.bytes);
     }
@@ -106,11 +106,11 @@ struct OverBudget;
 /// A body that is counted as it comes in.
 pub(super) struct Counted {
     body: Body,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<BodyShare>>,
 }
 
 impl Counted {
-    pub(super) fn new(body: Body, held: Held) -> (Self, Tally) {
+    pub(super) fn new(body: Body, held: BodyShare) -> (Self, Tally) {
         let held = Arc::new(Mutex::new(held));
         let tally = Tally(Arc::clone(&held));
         (Self { body, held }, tally)
@@ -118,7 +118,7 @@ impl Counted {
 }
 
 /// What a body has taken of the budget, for whoever reads it.
-pub(super) struct Tally(Arc<Mutex<Held>>);
+pub(super) struct Tally(Arc<Mutex<BodyShare>>);
 
 impl Tally {
     /// Whether the budget was used up.
@@ -197,7 +197,7 @@ mod tests {
     fn no_address_takes_all_and_what_is_let_go_is_free_again() {
         let budget = Arc::new(BodyBudget::new(1_200));
         let fill = |address| {
-            let mut held = Held::none(&budget, address);
+            let mut held = BodyShare::none(&budget, address);
             while held.add(10) {}
             held
         };
@@ -205,8 +205,8 @@ mod tests {
         let second = fill(ip(2));
         let third = fill(ip(3));
         assert_eq!((first.bytes, second.bytes, third.bytes), (600, 300, 150));
-        assert!(!Held::none(&budget, ip(1)).add(10), "over its share");
-        assert!(Held::none(&budget, ip(4)).add(10), "room for the next");
+        assert!(!BodyShare::none(&budget, ip(1)).add(10), "over its share");
+        assert!(BodyShare::none(&budget, ip(4)).add(10), "room for the next");
         drop(first);
         assert_eq!(fill(ip(1)).bytes, 380);
         drop((second, third));
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn without_addresses_the_whole_budget_is_everybodys() {
         let budget = Arc::new(BodyBudget::new(100));
-        let mut held = Held::none(&budget, None);
+        let mut held = BodyShare::none(&budget, None);
         assert!(held.add(100) && !held.add(1));
     }
 }

@@ -38,21 +38,21 @@ struct ListEnvelope<'a, T> {
 
 /// An answer whose type says what it is: its form `F`, with a `T` inside.
 #[derive(Debug)]
-pub struct Said<F, T> {
+pub struct Answer<F, T> {
     reply: Reply,
     content: PhantomData<fn() -> (F, T)>,
 }
 
 /// 200: it is so, or it was changed.
-pub type Data<T> = Said<form::Data, T>;
+pub type Data<T> = Answer<form::Data, T>;
 /// 201: it was created.
-pub type Created<T> = Said<form::Created, T>;
+pub type Created<T> = Answer<form::Created, T>;
 /// 202: it was taken on, and goes on.
-pub type Accepted<T> = Said<form::Accepted, T>;
+pub type Accepted<T> = Answer<form::Accepted, T>;
 /// 200: one page of a list.
-pub type List<T> = Said<form::List, T>;
+pub type List<T> = Answer<form::List, T>;
 /// 201 without the envelope, where the contract has none.
-pub type Bare<T> = Said<form::Bare, T>;
+pub type Bare<T> = Answer<form::Bare, T>;
 
 /// 200: it is so, or it was changed.
 ///
@@ -83,7 +83,7 @@ pub fn accepted<T: Serialize>(data: &T) -> Result<Accepted<T>, ApiError> {
 /// # Errors
 /// As [`ok`].
 pub fn bare<T: Serialize>(body: &T) -> Result<Bare<T>, ApiError> {
-    said(body)
+    answer(body)
 }
 
 /// One page of a list; see [`super::page`].
@@ -94,7 +94,7 @@ pub(super) fn list<T: Serialize>(
     data: &[T],
     next_cursor: Option<String>,
 ) -> Result<List<T>, ApiError> {
-    said(&ListEnvelope {
+    answer(&ListEnvelope {
         data,
         next_cursor,
         request_id: request::id(),
@@ -102,17 +102,17 @@ pub(super) fn list<T: Serialize>(
     })
 }
 
-fn enveloped<F: Form, T: Serialize>(data: &T) -> Result<Said<F, T>, ApiError> {
-    said(&Envelope {
+fn enveloped<F: Form, T: Serialize>(data: &T) -> Result<Answer<F, T>, ApiError> {
+    answer(&Envelope {
         data,
         request_id: request::id(),
         timestamp: request::now(),
     })
 }
 
-fn said<F: Form, T>(body: &impl Serialize) -> Result<Said<F, T>, ApiError> {
+fn said<F: Form, T>(body: &impl Serialize) -> Result<Answer<F, T>, ApiError> {
     let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    Ok(Said {
+    Ok(Answer {
         reply: Reply {
             status: F::STATUS.as_u16(),
             body: body.into(),
@@ -151,7 +151,7 @@ pub fn without(reply: &Reply, secrets: &[&str]) -> Result<Reply, ApiError> {
     })
 }
 
-impl<F, T> Deref for Said<F, T> {
+impl<F, T> Deref for Answer<F, T> {
     type Target = Reply;
 
     fn deref(&self) -> &Reply {
@@ -159,13 +159,13 @@ impl<F, T> Deref for Said<F, T> {
     }
 }
 
-impl<F, T> IntoResponse for Said<F, T> {
+impl<F, T> IntoResponse for Answer<F, T> {
     fn into_response(self) -> Response {
         self.reply.into_response()
     }
 }
 
-impl<F: Form, T: ToSchema> Describe for Said<F, T> {
+impl<F: Form, T: ToSchema> Describe for Answer<F, T> {
     fn describe(operation: &mut Operation) {
         let data = operation.writes::<T>();
         let answer = ResponseBuilder::new()

@@ -22,7 +22,7 @@ use super::error::{ApiError, ErrorCode};
 use super::json::{FromBody, read_whole};
 use super::operation::{Describe, Idempotency, Operation};
 use crate::service::people::token::Principal;
-use crate::service::{Actor, Begin, Context, Error, IdempotencyKey, Reply, Unit};
+use crate::service::{Actor, Begin, Context, Error, IdempotencyKey, Reply, UnitOfWork};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is a repetition.
@@ -241,7 +241,7 @@ pub async fn begin(
     context: &Context,
     actor: Actor,
     key: Option<IdempotencyKey>,
-) -> Result<Unit, Halt> {
+) -> Result<UnitOfWork, Halt> {
     match context
         .begin_keyed(actor, key)
         .await

@@ -18,7 +18,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 use wire::{AmountError, Rupiah};
 
-use super::body_budget::{BodyBudget, Counted, Held};
+use super::body_budget::{BodyBudget, BodyShare, Counted};
 use super::error::{ApiError, ErrorCode};
 use super::operation::{Describe, Operation};
 use super::rate::Origin;
@@ -121,7 +121,7 @@ pub(super) async fn read_whole<S: Send + Sync>(
     let request = match budget {
         None => request,
         Some(budget) => request.map(|body| {
-            let (counted, counts) = Counted::new(body, Held::none(&budget, address));
+            let (counted, counts) = Counted::new(body, BodyShare::none(&budget, address));
             tally = Some(counts);
             Body::new(counted)
         }),

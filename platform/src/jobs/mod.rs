@@ -69,7 +69,7 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
             .run(|context| async move { command::end_overdue(&context, ROWS_MAX).await.map(drop) }),
     );
     tasks.spawn(every("payouts", second, context).run(|context| async move {
-        let caught_up = payout::catch_up(&context, ROWS_MAX).await;
+        let caught_up = payout::enqueue_missing(&context, ROWS_MAX).await;
         payout::work(&context, ROWS_MAX).await?;
         caught_up
     }));
@@ -93,7 +93,7 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
         every("end_silent_boxes", 5 * second, context)
             .run(|context| async move { presence::end_silent(&context, ROWS_MAX).await.map(drop) }),
     );
-    let look = Duration::from_secs(config.health.look_every_s.into());
+    let look = Duration::from_secs(config.health.check_interval_s.into());
     tasks.spawn(
         every("look_for_alerts", look, context)
             .run(|context| async move { alert::look(&context, ROWS_MAX).await }),

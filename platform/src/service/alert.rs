@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wire::ids::{AlertId, DeviceId, MerchantId};
 
 use crate::service::retry::retried;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::alert::{Alert, Filter};
 use crate::store::{self, Page, Period};
 
@@ -45,10 +45,7 @@ async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> 
     Ok(())
 }
 
-/// Opens an alert outside of any unit of work, unless it is open already. In a unit of work: [`Unit::raise`].
-///
-/// # Errors
-/// The database's.
+/// Opens an alert outside of any unit of work, unless it is open already. In a unit of work: [`UnitOfWork::raise`].
 pub async fn raise_now(context: &Context, alert: NewAlert) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     write(context, &mut conn, &[alert]).await
@@ -74,9 +71,6 @@ pub(super) async fn write(
 }
 
 /// Closes the alert of this kind for this subject, if one is open.
-///
-/// # Errors
-/// The database's.
 pub async fn close(context: &Context, kind: AlertKind, subject: &AlertSubject) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     if store::alert::close(&mut conn, kind, subject, context.clock().now()).await? {
@@ -128,7 +122,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
 ///
 /// # Errors
 /// [`Noun::Alert`] not found.
-pub async fn acknowledge(unit: &mut Unit, id: AlertId) -> Result<Alert> {
+pub async fn acknowledge(unit: &mut UnitOfWork, id: AlertId) -> Result<Alert> {
     let now = unit.now();
     let by = unit.actor_name().to_owned();
     let first = store::alert::acknowledge(unit.conn(), id, &by, now).await?;

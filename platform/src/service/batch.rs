@@ -66,9 +66,6 @@ pub fn finish<R>(outcomes: &[Outcome<R>]) -> Result<()> {
 
 /// Does a job's statement on all rows that are due: `work(None)`. When that fails through one of them, it is done on the
 /// rows that `find` names, and those that fail alone are put aside with an alert. Says how many rows were changed.
-///
-/// # Errors
-/// The database's.
 pub async fn sweep<I, F, G>(
     context: &Context,
     job: &'static str,

@@ -23,7 +23,7 @@ use wire::{Rupiah, Signer, VerifyingKeys};
 
 use super::availability::Availability;
 use super::fleet::crl::Published;
-use super::money::payout::Patience;
+use super::money::payout::RetryBackoff;
 use super::money::payout_partner::PayoutPartner;
 use super::money::settlement_run::Daily;
 use super::partition::{self, KnownDays};
@@ -31,7 +31,7 @@ use super::payment::callback::RejectedBudget;
 use super::payment::qr_partner::QrPartner;
 use super::rate_limit::KeyedRateLimiter;
 use super::signal::Signals;
-use super::unit::{Actor, Begin, IdempotencyKey, Unit};
+use super::unit::{Actor, Begin, IdempotencyKey, UnitOfWork};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store;
@@ -138,7 +138,7 @@ pub struct Settings {
     /// How long a user's account must have stood as it is before its owner confirms anything.
     pub confirm_wait: TimeDelta,
     /// How patient the payout worker is.
-    pub payouts: Patience,
+    pub payouts: RetryBackoff,
     /// When the daily settlement run is; none without it.
     pub daily_run: Option<Daily>,
 }
@@ -360,11 +360,12 @@ impl Context {
     }
 
     /// A unit of work by `actor`.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn begin(&self, actor: Actor) -> Result<Unit> {
-        Ok(Unit::new(self.clone(), self.transaction().await?, actor))
+    pub async fn begin(&self, actor: Actor) -> Result<UnitOfWork> {
+        Ok(UnitOfWork::new(
+            self.clone(),
+            self.transaction().await?,
+            actor,
+        ))
     }
 
     /// A unit of work under an idempotency key, or what was answered to the same request before.

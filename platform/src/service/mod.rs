@@ -1,8 +1,10 @@
-//! Use cases. Each owns its database transaction, through a [`Unit`] of work.
+//! Use cases. Each owns its database transaction, through a [`UnitOfWork`].
 //!
 //! Who calls (an HTTP handler, the MQTT bridge, a job) begins a unit, hands it to one or more use
 //! cases and commits it; dropping it undoes everything. What must happen after the commit (waking
 //! the outbox, ending a session) is collected in the unit and signalled only then.
+//!
+//! Every use case may fail with the database's error; an `# Errors` section names what else can go wrong.
 
 pub mod alert;
 pub mod availability;
@@ -25,12 +27,12 @@ pub mod secret;
 pub mod seed;
 pub mod shop;
 pub mod signal;
-pub mod unit;
+pub mod unit_of_work;
 
 pub use code::ErrorCode;
 pub use context::{Context, Keys, Partner, PayoutChannel, Settings, SnapPartner};
 pub use error::{Error, Noun, Result};
-pub use unit::{Actor, Begin, IdempotencyKey, Reply, Unit};
+pub use unit_of_work::{Actor, Begin, IdempotencyKey, Reply, UnitOfWork};
 
 use domain::validation::FieldError;
 use wire::text::TextLimit;

@@ -67,9 +67,6 @@ pub async fn maintain(context: &Context, retention: Retention) -> Result<()> {
 }
 
 /// Makes today's partitions when a clock that jumped, or a job that failed for days, has left none.
-///
-/// # Errors
-/// The database's.
 pub(super) async fn ensure_today(context: &Context) -> Result<()> {
     if context
         .known_days()

@@ -11,7 +11,7 @@ use super::shop::merchant::NewMerchant;
 use super::shop::outlet::NewOutlet;
 use super::shop::terminal::NewTerminal;
 use super::shop::{merchant, outlet, terminal};
-use super::{Error, Result, Unit};
+use super::{Error, Result, UnitOfWork};
 use crate::store::{self, Page, Scope};
 
 /// How many boxes may be asked for.
@@ -89,7 +89,7 @@ const SHOPS: [Shop; 2] = [
 ///
 /// # Errors
 /// [`Error::Forbidden`] unless the configuration allows it.
-pub async fn seed(unit: &mut Unit, request: &SeedRequest) -> Result<Seeded> {
+pub async fn seed(unit: &mut UnitOfWork, request: &SeedRequest) -> Result<Seeded> {
     if !unit.context().settings().demo {
         return Err(Error::Forbidden("demo.enabled is off"));
     }
@@ -113,7 +113,7 @@ pub async fn seed(unit: &mut Unit, request: &SeedRequest) -> Result<Seeded> {
     Ok(Seeded { merchants, devices })
 }
 
-async fn ensure_shop(unit: &mut Unit, shop: &Shop) -> Result<SeededMerchant> {
+async fn ensure_shop(unit: &mut UnitOfWork, shop: &Shop) -> Result<SeededMerchant> {
     if let Some(found) = store::shop::merchant::find_by_code(unit.conn(), shop.code).await? {
         let all = Page {
             limit: 200,
@@ -174,7 +174,7 @@ async fn ensure_shop(unit: &mut Unit, shop: &Shop) -> Result<SeededMerchant> {
 }
 
 async fn ensure_device(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     number: u32,
     terminal_id: TerminalId,
 ) -> Result<SeededDevice> {

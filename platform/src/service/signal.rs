@@ -6,7 +6,7 @@
 use tokio::sync::mpsc;
 use wire::ids::DeviceId;
 
-use super::fleet::waiting::Waiting;
+use super::fleet::long_poll::LongPolls;
 
 /// How many wake-ups may wait; beyond it they are dropped, because the outbox looks by itself.
 const WAKES_MAX: usize = 65_536;
@@ -53,7 +53,7 @@ pub struct Signals {
     configs: mpsc::Sender<DeviceId>,
     commands: mpsc::Sender<DeviceId>,
     endings: mpsc::Sender<Signal>,
-    waiting: Waiting,
+    waiting: LongPolls,
 }
 
 /// The receiving side, of which there is one: the MQTT bridge.
@@ -77,7 +77,7 @@ pub struct Wakes {
 }
 
 /// Both sides. Boxes that wait on HTTP are woken in `waiting` by the same signals.
-pub fn channel(waiting: Waiting) -> (Signals, Receivers) {
+pub fn channel(waiting: LongPolls) -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
     let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
@@ -103,7 +103,7 @@ pub fn channel(waiting: Waiting) -> (Signals, Receivers) {
 
 impl Signals {
     /// Boxes that wait on HTTP.
-    pub(super) fn waiting(&self) -> &Waiting {
+    pub(super) fn long_polls(&self) -> &LongPolls {
         &self.waiting
     }
 
@@ -135,12 +135,12 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
-    use super::super::fleet::waiting::Waited;
+    use super::super::fleet::long_poll::WaitOutcome;
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn every_signal_wakes_the_box_that_waits_for_it_on_http() {
-        let waiting = Waiting::new(1, CancellationToken::new());
+        let waiting = LongPolls::new(1, CancellationToken::new());
         let (signals, _receivers) = channel(waiting.clone());
         let device_id = DeviceId::from_uuid(Uuid::from_u128(1));
         let certificate_serials = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
             let told = format!("{signal:?}");
             signals.send(signal).await;
             let deadline = Instant::now() + Duration::from_secs(25);
-            assert_eq!(place.wait(deadline).await, Waited::Woken, "{told}");
+            assert_eq!(place.wait(deadline).await, WaitOutcome::Woken, "{told}");
         }
     }
 }

@@ -95,9 +95,6 @@ pub struct Finding {
 
 /// Opens an alert for each finding whose subject has no open one of this kind; says how many. `ids` are as many as
 /// `findings`.
-///
-/// # Errors
-/// The database's.
 pub async fn open(
     conn: &mut PgConnection,
     kind: &str,
@@ -146,9 +143,6 @@ fn device_of(subject: &AlertSubject) -> Option<Uuid> {
 
 /// Opens an alert unless one of its kind is open for its subject; says whether it did. It waits for no row but an
 /// alert of the same subject and kind that is being opened.
-///
-/// # Errors
-/// The database's.
 pub async fn raise(
     conn: &mut PgConnection,
     id: AlertId,
@@ -173,9 +167,6 @@ pub async fn raise(
 }
 
 /// Closes the alert of this kind for this subject, because its reason is over; says whether there was one.
-///
-/// # Errors
-/// The database's.
 pub async fn close(
     conn: &mut PgConnection,
     kind: AlertKind,
@@ -195,9 +186,6 @@ pub async fn close(
 
 /// Closes the raised alerts of this kind whose reason is over; says how many. What has no end that the database
 /// shows is over when somebody has acknowledged it.
-///
-/// # Errors
-/// The database's.
 pub async fn close_over(
     conn: &mut PgConnection,
     kind: AlertKind,
@@ -278,9 +266,6 @@ pub struct Filter {
 }
 
 /// Alerts, newest first, or only the one with `id`.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     id: Option<AlertId>,
@@ -325,9 +310,6 @@ pub async fn list(
 }
 
 /// Notes who knows of an alert; the first one stays. `false` when somebody did before, or there is no such alert.
-///
-/// # Errors
-/// The database's.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     id: AlertId,
@@ -356,9 +338,6 @@ pub struct OpenAlerts {
 }
 
 /// The open alerts by kind, all of them or a merchant's.
-///
-/// # Errors
-/// The database's.
 pub async fn count_open(
     conn: &mut PgConnection,
     merchant_id: Option<MerchantId>,
@@ -376,9 +355,6 @@ pub async fn count_open(
 }
 
 /// Forgets up to `limit` alerts that were closed before `before`.
-///
-/// # Errors
-/// The database's.
 pub async fn forget(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

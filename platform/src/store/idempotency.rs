@@ -15,9 +15,6 @@ pub struct Stored {
 }
 
 /// Takes the key's lock until the transaction ends; `false` when another transaction holds it.
-///
-/// # Errors
-/// The database's.
 pub async fn try_lock(conn: &mut PgConnection, scope: &str, key: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1 || chr(10) || $2, 0)) AS "locked!""#,
@@ -29,9 +26,6 @@ pub async fn try_lock(conn: &mut PgConnection, scope: &str, key: &str) -> sqlx::
 }
 
 /// The answer stored under this key, if it has not expired.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: &str,
@@ -55,9 +49,6 @@ pub async fn find(
 
 /// Reserves a key whose answer takes longer than one database transaction, because a partner is asked in between. When
 /// `until` has passed, somebody else may have it.
-///
-/// # Errors
-/// The database's.
 pub async fn reserve(
     conn: &mut PgConnection,
     scope: &str,
@@ -84,9 +75,6 @@ pub async fn reserve(
 }
 
 /// Gives a reserved key back.
-///
-/// # Errors
-/// The database's.
 pub async fn release(
     conn: &mut PgConnection,
     scope: &str,
@@ -105,9 +93,6 @@ pub async fn release(
 }
 
 /// Stores an answer, over an expired one or over the key's own reservation if there is one.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     scope: &str,
@@ -138,9 +123,6 @@ pub async fn insert(
 }
 
 /// Forgets up to `limit` expired answers.
-///
-/// # Errors
-/// The database's.
 pub async fn delete_expired(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

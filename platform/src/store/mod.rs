@@ -3,6 +3,8 @@
 //! A function never begins or ends a database transaction (services do), so any of them compose
 //! into one. Not found is `None` or an empty list; a wrong row count is an error. Whatever reads a
 //! tenant's data takes the [`Scope`] it may see as an argument.
+//!
+//! Every function may fail with the database's error; an `# Errors` section names the constraints that callers tell apart.
 
 pub mod alert;
 pub mod fleet;

@@ -4,9 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// Writes a row that needs a page of its own: on a full disk that fails, where the update of a row would find place.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO write_probes (probed_at, filler) VALUES ($1, repeat('.', 7900))",

@@ -10,7 +10,7 @@ use wire::DeviceId;
 /// A world that looks every second, and in which shops never close.
 async fn world() -> World {
     World::with(|config| {
-        config.health.look_every_s = 1;
+        config.health.check_interval_s = 1;
         config.health.trading_hours = "00:00-00:00".to_owned();
     })
     .await
@@ -54,7 +54,7 @@ async fn a_look_passes(world: &World) {
 async fn a_box_that_is_away_is_missed_while_its_shop_is_open_and_only_then() {
     let jakarta = FixedOffset::east_opt(7 * 3600).unwrap();
     let world = World::with(|config| {
-        config.health.look_every_s = 1;
+        config.health.check_interval_s = 1;
         // The shop opens in three hours, for two.
         #[expect(
             clippy::disallowed_methods,
@@ -165,7 +165,7 @@ async fn a_battery_that_runs_low_is_told_of_until_it_is_charged() {
 #[tokio::test]
 async fn a_certificate_that_ends_soon_is_told_of_while_the_box_is_in_service() {
     let world = World::with(|config| {
-        config.health.look_every_s = 1;
+        config.health.check_interval_s = 1;
         config.pki.device_certificate_days = 10;
     })
     .await;

@@ -597,7 +597,7 @@ const USE_CASES: &[UseCase] = &[
     }),
     ("payout job", |s, _| {
         async move {
-            payout::catch_up(&s.context, 100).await.unwrap();
+            payout::enqueue_missing(&s.context, 100).await.unwrap();
             payout::work(&s.context, 100).await.unwrap();
         }
         .boxed()

@@ -7,6 +7,7 @@ use wire::ids::BulkCommandId;
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{CommandRead, CommandWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
@@ -15,7 +16,6 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::fleet::bulk_command::{self, NewBulkCommand, View};
 use crate::service::money::approval;
@@ -73,7 +73,7 @@ async fn create(
     staff: Staff<CommandWrite>,
     State(context): State<Context>,
     request: MustKey<Json<NewBulkCommand>>,
-) -> Answer<Waits<Created<View>>> {
+) -> Answer<DoneOrProposed<Created<View>>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
     let outcome = approval::create_bulk_command(&mut unit, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await

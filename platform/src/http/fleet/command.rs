@@ -8,6 +8,7 @@ use wire::message::CommandAck;
 
 use crate::http::auth::grants::{CommandRead, CommandWrite};
 use crate::http::auth::{DeviceCaller, Staff};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
@@ -16,7 +17,6 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::fleet::command::{self, NewCommand};
 use crate::service::money::approval;
 use crate::service::{Context, Error, Noun};
@@ -63,7 +63,7 @@ async fn create(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     request: MustKey<Json<NewCommand>>,
-) -> Answer<Waits<Created<Command>>> {
+) -> Answer<DoneOrProposed<Created<Command>>> {
     let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
     let outcome = approval::create_command(&mut unit, id, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await

@@ -11,9 +11,9 @@ use crate::http::auth::grants::{DeviceRead, DeviceWrite};
 use crate::http::auth::{DeviceCaller, Staff};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::ApiError;
+use crate::http::from_device::FromDevice;
 use crate::http::idempotency::{Answer, Keyed, begin};
 use crate::http::json::{Action, Json, Nothing};
-use crate::http::own::Own;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
@@ -116,7 +116,7 @@ async fn read(
 async fn acknowledge(
     device: DeviceCaller,
     State(context): State<Context>,
-    Json(body): Json<Own<ConfigAck>>,
+    Json(body): Json<FromDevice<ConfigAck>>,
 ) -> Result<Data<Status>, ApiError> {
     let ack = body.of(&device)?;
     envelope::ok(&config::acknowledge_one(&context, device.id, &ack).await?)

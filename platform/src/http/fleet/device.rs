@@ -18,7 +18,7 @@ use crate::http::routes::Routes;
 use crate::service::fleet::binding;
 use crate::service::fleet::device::{self, DevicePatch, NewDevice, Registered};
 use crate::service::payment::notification;
-use crate::service::{Context, Unit};
+use crate::service::{Context, UnitOfWork};
 use crate::store::fleet::device_view::{DeviceView, Filter};
 use crate::store::payment::notification::Notification;
 
@@ -93,7 +93,10 @@ async fn renew_activation_code(
 }
 
 /// The code is in the first answer and null in every repetition.
-async fn answer_with_code(unit: Unit, registered: &Registered) -> Answer<Created<Registered>> {
+async fn answer_with_code(
+    unit: UnitOfWork,
+    registered: &Registered,
+) -> Answer<Created<Registered>> {
     let reply = envelope::created(registered)?;
     unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
         .await?;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{FeeRead, FeeWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
@@ -12,7 +13,6 @@ use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::FeeProfileId;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::money::fee::{self, FeeProfileView, NewFeeProfile, NewFeeVersion};
@@ -61,7 +61,7 @@ async fn create(
     staff: Staff<FeeWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewFeeProfile>>,
-) -> Answer<Waits<Created<FeeProfileView>>> {
+) -> Answer<DoneOrProposed<Created<FeeProfileView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_fee_profile(&mut unit, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await
@@ -72,7 +72,7 @@ async fn add_version(
     State(context): State<Context>,
     FeeProfileId(id): FeeProfileId,
     request: Keyed<Json<NewFeeVersion>>,
-) -> Answer<Waits<Created<FeeProfileView>>> {
+) -> Answer<DoneOrProposed<Created<FeeProfileView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::add_fee_version(&mut unit, &id, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await

@@ -7,6 +7,7 @@ use wire::ids::{MerchantId, SettlementId};
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
@@ -16,7 +17,6 @@ use crate::http::path::Id;
 use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::money::settlement::{self, Outcome, Run, SettlementView};
@@ -115,7 +115,7 @@ async fn mark_paid(
     State(context): State<Context>,
     Id(id): Id<SettlementId>,
     request: Keyed<Json<PaidByHand>>,
-) -> Answer<Waits<Data<SettlementView>>> {
+) -> Answer<DoneOrProposed<Data<SettlementView>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::mark_paid(&mut unit, id, request.body.0.bank_reference).await?;
     settle(unit, outcome, &[], envelope::ok).await

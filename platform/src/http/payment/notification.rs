@@ -6,8 +6,8 @@ use wire::message::PaymentAck;
 use crate::http::auth::DeviceCaller;
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::from_device::FromDevice;
 use crate::http::json::Json;
-use crate::http::own::Own;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::payment::notification;
@@ -27,7 +27,7 @@ pub(super) fn routes() -> Routes {
 async fn acknowledge(
     device: DeviceCaller,
     State(context): State<Context>,
-    Json(body): Json<Own<PaymentAck>>,
+    Json(body): Json<FromDevice<PaymentAck>>,
 ) -> Result<Data<Notification>, ApiError> {
     let said = body.of(&device)?;
     envelope::ok(&notification::acknowledge_one(&context, device.id, said).await?)

@@ -7,6 +7,7 @@ use wire::ids::UnmatchedPaymentId;
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{IncidentRead, TransactionWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
@@ -16,7 +17,6 @@ use crate::http::path::Id;
 use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::payment::unmatched_payment::{self, Assignment};
@@ -68,7 +68,7 @@ async fn assign(
     State(context): State<Context>,
     Id(id): Id<UnmatchedPaymentId>,
     request: Keyed<Json<Assignment>>,
-) -> Answer<Waits<Data<UnmatchedPayment>>> {
+) -> Answer<DoneOrProposed<Data<UnmatchedPayment>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::assign(&mut unit, id, request.body.0).await?;
     settle(unit, outcome, &[], envelope::ok).await

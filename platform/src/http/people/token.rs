@@ -7,6 +7,7 @@ use wire::ids::{TokenId, UserId};
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{UserRead, UserWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
@@ -15,7 +16,6 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::people::token::{self, NewToken, TokenRequest};
@@ -50,7 +50,7 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<TokenRequest>>,
-) -> Answer<Waits<Created<NewToken>>> {
+) -> Answer<DoneOrProposed<Created<NewToken>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_token(&mut unit, request.body.0).await?;
     settle(unit, outcome, &["token"], envelope::created).await

@@ -7,6 +7,7 @@ use wire::ids::UserId;
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{UserRead, UserWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
@@ -15,7 +16,6 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::people::user::{self, Made, NewUser, SetUp, UserPatch};
@@ -52,7 +52,7 @@ async fn create(
     staff: Staff<UserWrite>,
     State(context): State<Context>,
     request: Keyed<Json<NewUser>>,
-) -> Answer<Waits<Created<Made>>> {
+) -> Answer<DoneOrProposed<Created<Made>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_user(&mut unit, request.body.0).await?;
     settle(unit, outcome, &["password"], envelope::created).await
@@ -96,7 +96,7 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<UserId>,
     Json(change): Json<UserPatch>,
-) -> Answer<Waits<Data<User>>> {
+) -> Answer<DoneOrProposed<Data<User>>> {
     let mut unit = context.begin(staff.actor()).await?;
     let outcome = approval::patch_user(&mut unit, id, change).await?;
     settle(unit, outcome, &[], envelope::ok).await
@@ -108,7 +108,7 @@ async fn reset(
     State(context): State<Context>,
     Id(id): Id<UserId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer<Waits<Data<SetUp>>> {
+) -> Answer<DoneOrProposed<Data<SetUp>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::reset_user(&mut unit, id).await?;
     settle(unit, outcome, &["setup_code"], envelope::ok).await

@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{MerchantRead, MerchantWrite};
+use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::idempotency::{Answer, Keyed, begin};
@@ -14,7 +15,6 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::http::waits::{Waits, settle};
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::shop::merchant::{self, MerchantPatch, NewMerchant};
@@ -109,7 +109,7 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     Json(change): Json<MerchantPatch>,
-) -> Answer<Waits<Data<Merchant>>> {
+) -> Answer<DoneOrProposed<Data<Merchant>>> {
     let mut unit = context.begin(staff.actor()).await?;
     let outcome = approval::patch_merchant(&mut unit, id, change).await?;
     settle(unit, outcome, &[], envelope::ok).await
@@ -120,7 +120,7 @@ async fn approve(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     request: Keyed<Action<Nothing>>,
-) -> Answer<Waits<Data<Merchant>>> {
+) -> Answer<DoneOrProposed<Data<Merchant>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::approve_merchant(&mut unit, id).await?;
     settle(unit, outcome, &[], envelope::ok).await

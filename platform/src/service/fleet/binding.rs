@@ -9,7 +9,7 @@ use wire::ids::{BindingId, DeviceId, TerminalId};
 
 use crate::service::fleet::{config, device};
 use crate::service::signal::Signal;
-use crate::service::{Error, Noun, Result, Unit};
+use crate::service::{Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::binding::Binding;
 use crate::store::fleet::device_view::DeviceView;
 use crate::store::{self, Scope};
@@ -19,12 +19,12 @@ use crate::store::{self, Scope};
 /// # Errors
 /// No such device or terminal; [`Error::InvalidState`] for a box out of service.
 pub async fn bind(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     terminal_id: TerminalId,
 ) -> Result<DeviceView> {
     lock_serviceable(unit, device_id).await?;
-    unit.catch_up();
+    unit.refresh_now();
     let terminal = store::shop::terminal::find(unit.conn(), Scope::All, terminal_id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
@@ -60,11 +60,11 @@ pub async fn bind(
 ///
 /// # Errors
 /// No such device; [`Error::DeviceNotBound`].
-pub async fn unbind(unit: &mut Unit, device_id: DeviceId) -> Result<DeviceView> {
+pub async fn unbind(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<DeviceView> {
     store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = end_current(unit, device_id)
         .await?
         .ok_or(Error::DeviceNotBound)?;
@@ -79,7 +79,7 @@ pub async fn unbind(unit: &mut Unit, device_id: DeviceId) -> Result<DeviceView> 
     device::view(unit, device_id).await
 }
 
-async fn lock_serviceable(unit: &mut Unit, device_id: DeviceId) -> Result<()> {
+async fn lock_serviceable(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<()> {
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
@@ -88,7 +88,7 @@ async fn lock_serviceable(unit: &mut Unit, device_id: DeviceId) -> Result<()> {
     Ok(())
 }
 
-async fn end_current(unit: &mut Unit, device_id: DeviceId) -> Result<Option<BindingId>> {
+async fn end_current(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<Option<BindingId>> {
     let now = unit.now();
     let ended = store::fleet::binding::end_active(unit.conn(), device_id, now).await?;
     if let Some(binding_id) = ended {
@@ -100,7 +100,7 @@ async fn end_current(unit: &mut Unit, device_id: DeviceId) -> Result<Option<Bind
 }
 
 async fn configure(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     binding_id: Option<BindingId>,
 ) -> Result<()> {

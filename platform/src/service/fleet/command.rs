@@ -19,7 +19,7 @@ use crate::service::batch::{Part, finish, isolate, sweep};
 use crate::service::fleet::undeliverable::{Message, seal_each};
 use crate::service::fleet::{device, displayed_code};
 use crate::service::signal::Signal;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::command::{Command, Due, End, Filter};
 use crate::store::{self, Page};
 
@@ -55,12 +55,16 @@ pub struct NewCommand {
 /// # Errors
 /// No such device, or one that is out of service; a type that does not exist; a capability that the box lacks, which
 /// comes before wrong parameters; a text that sounds like a payment; a code of somebody else's; too many orders that wait.
-pub async fn create(unit: &mut Unit, device_id: DeviceId, new: NewCommand) -> Result<Command> {
+pub async fn create(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    new: NewCommand,
+) -> Result<Command> {
     // Its lock lets orders to one box be counted one at a time.
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    unit.catch_up();
+    unit.refresh_now();
     let mut checks = Checks::default();
     let kind: Option<CommandType> = checks.parse("type", &new.kind);
     check_expires_in(&mut checks, new.expires_in);
@@ -132,11 +136,11 @@ pub(super) fn check_expires_in(checks: &mut Checks, expires_in: Option<u32>) {
 ///
 /// # Errors
 /// No such order of this box; [`Error::InvalidState`] when it has ended.
-pub async fn cancel(unit: &mut Unit, device_id: DeviceId, id: CommandId) -> Result<Command> {
+pub async fn cancel(unit: &mut UnitOfWork, device_id: DeviceId, id: CommandId) -> Result<Command> {
     let command = store::fleet::command::lock(unit.conn(), device_id, id)
         .await?
         .ok_or(Error::NotFound(Noun::Command))?;
-    unit.catch_up();
+    unit.refresh_now();
     if !is_open(&command)? {
         return Err(Error::InvalidState {
             current: command.status,
@@ -165,9 +169,6 @@ pub async fn cancel(unit: &mut Unit, device_id: DeviceId, id: CommandId) -> Resu
 }
 
 /// Takes what a box said of an order. `None`: it is none of this box's.
-///
-/// # Errors
-/// The database's.
 pub async fn acknowledge(
     context: &Context,
     device_id: DeviceId,
@@ -259,17 +260,11 @@ pub struct Send {
 
 /// What these boxes are ordered now, oldest first for each, signed and ready. `all`: also what is not due again yet,
 /// because the box has just become reachable. What cannot be sealed is ended and left out.
-///
-/// # Errors
-/// The database's.
 pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
     due_as(context, devices, all, None).await
 }
 
 /// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
-///
-/// # Errors
-/// The database's.
 pub(super) async fn due_as(
     context: &Context,
     devices: &[DeviceId],
@@ -315,9 +310,6 @@ fn seal(
 }
 
 /// Notes that orders were handed to the wire, and when each is tried again.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     if sends.is_empty() {
         return Ok(());
@@ -340,9 +332,6 @@ pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
 }
 
 /// Puts off orders of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
     if sends.is_empty() {
         return Ok(());
@@ -354,18 +343,12 @@ pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
 }
 
 /// Connected boxes to which an order is to be sent again.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
     let mut conn = context.pool().acquire().await?;
     Ok(store::fleet::command::devices_with_due(&mut conn, context.clock().now(), limit).await?)
 }
 
 /// Ends orders whose time is over.
-///
-/// # Errors
-/// The database's.
 pub async fn end_overdue(context: &Context, limit: i64) -> Result<u64> {
     let now = context.clock().now();
     let end = |only: Option<Part<(CommandId, DeviceId)>>| async move {

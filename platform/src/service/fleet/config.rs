@@ -15,7 +15,7 @@ use wire::{DownlinkMessage, Encoding};
 use crate::service::batch::{Part, finish, isolate};
 use crate::service::fleet::undeliverable::{self, Message, Undeliverable, seal_each};
 use crate::service::signal::Signal;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::config::{Desired, Drift, Due};
 use crate::store::{self, Page, Scope};
 
@@ -33,9 +33,6 @@ pub struct Push {
 
 /// What these boxes have not acknowledged, signed and ready. `all`: also what is not due again yet,
 /// because the box has just connected. What cannot be sealed is ended and left out.
-///
-/// # Errors
-/// The database's.
 pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Push>> {
     let mut conn = context.pool().acquire().await?;
     let due_by = if all {
@@ -70,9 +67,6 @@ fn seal(context: &Context, desired: &Desired, encoding: Encoding) -> anyhow::Res
 }
 
 /// Notes that configurations were handed to the wire.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
     if pushes.is_empty() {
         return Ok(());
@@ -99,9 +93,6 @@ pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
 }
 
 /// Puts off configurations of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(context: &Context, pushes: &[Push]) -> Result<()> {
     if pushes.is_empty() {
         return Ok(());
@@ -113,18 +104,12 @@ pub async fn postpone(context: &Context, pushes: &[Push]) -> Result<()> {
 }
 
 /// Connected boxes to which a configuration is to be pushed again.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
     let mut conn = context.pool().acquire().await?;
     Ok(store::fleet::config::devices_with_due(&mut conn, context.clock().now(), limit).await?)
 }
 
 /// Takes a box's answer to a push; `false` for a version that it was never sent.
-///
-/// # Errors
-/// The database's.
 pub async fn acknowledge(context: &Context, device_id: DeviceId, ack: &ConfigAck) -> Result<bool> {
     let mut conn = context.pool().acquire().await?;
     let rejected = match ack.status {
@@ -307,7 +292,7 @@ pub(super) fn defaults(context: &Context) -> Value {
 }
 
 /// Puts the layers of boxes together again, and has those pushed for which that makes something else.
-pub(super) async fn refresh(unit: &mut Unit, devices: &[DeviceId]) -> Result<()> {
+pub(super) async fn refresh(unit: &mut UnitOfWork, devices: &[DeviceId]) -> Result<()> {
     let (defaults, now) = (defaults(unit.context()), unit.now());
     store::fleet::config::lock(unit.conn(), devices).await?;
     for changed in store::fleet::config::refresh(unit.conn(), devices, &defaults, now).await? {
@@ -442,9 +427,9 @@ async fn view_on(
 ///
 /// # Errors
 /// [`Noun::Device`] not found; keys that do not exist, values that they cannot have.
-pub async fn patch(unit: &mut Unit, device_id: DeviceId, patch: &Patch) -> Result<View> {
+pub async fn patch(unit: &mut UnitOfWork, device_id: DeviceId, patch: &Patch) -> Result<View> {
     store::fleet::config::lock(unit.conn(), &[device_id]).await?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = store::fleet::config::find(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
@@ -473,7 +458,7 @@ pub async fn status(context: &Context, device_id: DeviceId) -> Result<Status> {
 ///
 /// # Errors
 /// [`Noun::Device`] not found.
-pub async fn retry_push(unit: &mut Unit, device_id: DeviceId) -> Result<Status> {
+pub async fn retry_push(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<Status> {
     let now = unit.now();
     store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
     let desired = store::fleet::config::find(unit.conn(), device_id)

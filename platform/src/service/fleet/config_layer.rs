@@ -15,7 +15,7 @@ use wire::ids::{DeviceId, MerchantId, OutletId};
 use crate::service::batch::{failed_item, put_aside};
 use crate::service::fleet::config::{self, Patch};
 use crate::service::retry::retried;
-use crate::service::{Actor, Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Actor, Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store;
 use crate::store::fleet::config_layer::Layer;
 
@@ -119,7 +119,7 @@ pub async fn get(context: &Context, owner: Owner) -> Result<View> {
 ///
 /// # Errors
 /// No such merchant or outlet; keys that do not exist, values that they cannot have.
-pub async fn patch(unit: &mut Unit, owner: Owner, patch: &Patch) -> Result<View> {
+pub async fn patch(unit: &mut UnitOfWork, owner: Owner, patch: &Patch) -> Result<View> {
     let (kind, id) = owner.key();
     // A box that is being bound there holds this lock until it is; so it has either the old layer and is found by the
     // job, or the new one.
@@ -127,7 +127,7 @@ pub async fn patch(unit: &mut Unit, owner: Owner, patch: &Patch) -> Result<View>
         return Err(owner.not_found());
     }
     let before = store::fleet::config_layer::lock(unit.conn(), kind, id).await?;
-    unit.catch_up();
+    unit.refresh_now();
     let was = before
         .as_ref()
         .map_or_else(|| json!({}), |layer| layer.config.clone());
@@ -147,9 +147,6 @@ pub async fn patch(unit: &mut Unit, owner: Owner, patch: &Patch) -> Result<View>
 
 /// Carries changed layers to their boxes, a bounded number of batches. What is left is found again. A box whose
 /// configuration cannot be put together, and a layer that cannot be carried on, get an alert and stop no other.
-///
-/// # Errors
-/// The database's.
 pub async fn spread(context: &Context) -> Result<()> {
     let mut after = None;
     for _ in 0..BATCHES_MAX {
@@ -215,15 +212,15 @@ async fn carry(
     Ok(true)
 }
 
-async fn refresh_each(unit: &mut Unit, devices: &[DeviceId]) -> Result<()> {
+async fn refresh_each(unit: &mut UnitOfWork, devices: &[DeviceId]) -> Result<()> {
     // In the order of their ids, as all of them at once.
     store::fleet::config::lock(unit.conn(), devices).await?;
     for device in devices {
-        let trial = unit.savepoint().await?;
+        let savepoint = unit.savepoint().await?;
         match config::refresh(unit, std::slice::from_ref(device)).await {
             Ok(()) => {}
             Err(error) if error.is_of_the_item() => {
-                unit.undo(trial).await?;
+                unit.roll_back_to(savepoint).await?;
                 unit.raise(failed_item(JOB, AlertSubject::Device(*device), &error));
             }
             Err(error) => return Err(error),

@@ -11,7 +11,7 @@ use wire::ids::DeviceId;
 
 use crate::service::retry::retried;
 use crate::service::signal::Signal;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::credential::Record;
 use crate::store::{self, Page};
 
@@ -183,7 +183,11 @@ pub async fn list(context: &Context, id: DeviceId, page: Page) -> Result<Vec<Cre
 ///
 /// # Errors
 /// Wrong fields; [`Noun::Device`] or [`Noun::Credential`] not found.
-pub async fn revoke(unit: &mut Unit, id: DeviceId, revocation: Revocation) -> Result<Revoked> {
+pub async fn revoke(
+    unit: &mut UnitOfWork,
+    id: DeviceId,
+    revocation: Revocation,
+) -> Result<Revoked> {
     let mut checks = Checks::default();
     let reason = match revocation.reason.as_deref() {
         None => Some(RevocationReason::Unspecified),
@@ -195,7 +199,7 @@ pub async fn revoke(unit: &mut Unit, id: DeviceId, revocation: Revocation) -> Re
     store::fleet::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    unit.catch_up();
+    unit.refresh_now();
     let revoked = match revocation.serial {
         None => revoke_all(unit, id, reason).await?,
         Some(serial) => revoke_one(unit, id, serial.to_ascii_lowercase(), reason).await?,
@@ -212,7 +216,7 @@ pub async fn revoke(unit: &mut Unit, id: DeviceId, revocation: Revocation) -> Re
 }
 
 async fn revoke_one(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     serial: String,
     reason: RevocationReason,
@@ -233,7 +237,7 @@ async fn revoke_one(
 /// Ends all certificates and tokens of a box, and its session. The caller holds the device's lock. The answer: the serial
 /// numbers of the certificates that were not revoked before.
 pub(super) async fn revoke_all(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     reason: RevocationReason,
 ) -> Result<Vec<String>> {
@@ -248,7 +252,11 @@ pub(super) async fn revoke_all(
 }
 
 /// After the commit this process ends the sessions itself, and the others hear of it.
-async fn end_sessions(unit: &mut Unit, device_id: DeviceId, serials: Vec<String>) -> Result<()> {
+async fn end_sessions(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    serials: Vec<String>,
+) -> Result<()> {
     store::fleet::credential::announce_end(unit.conn(), device_id).await?;
     unit.signal(Signal::Revoked {
         device_id,
@@ -258,9 +266,6 @@ async fn end_sessions(unit: &mut Unit, device_id: DeviceId, serials: Vec<String>
 }
 
 /// The serial numbers of a box's certificates that may not be used now.
-///
-/// # Errors
-/// The database's.
 pub async fn ended(context: &Context, device_id: DeviceId) -> Result<Vec<String>> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -269,9 +274,6 @@ pub async fn ended(context: &Context, device_id: DeviceId) -> Result<Vec<String>
 
 /// The sessions of this process whose certificates may not be used now: what a lost word would have ended, and what has
 /// expired or was replaced meanwhile.
-///
-/// # Errors
-/// The database's.
 pub async fn ended_sessions(context: &Context) -> Result<Vec<(DeviceId, String)>> {
     let now = context.clock().now();
     let node = &context.settings().node;

@@ -49,7 +49,7 @@ pub async fn refresh(context: &Context) -> Result<Arc<Published>> {
     let mut unit = context.begin(Actor::system()).await?;
     // One process at a time, so that numbers rise.
     store::serialise(unit.conn(), "crl").await?;
-    unit.catch_up();
+    unit.refresh_now();
     let now = unit.now();
     let present = store::fleet::crl::find(unit.conn()).await?;
     // RFC 5280 §3.3: an entry stays for one list beyond the certificate's validity.

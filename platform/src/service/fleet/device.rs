@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
 use crate::service::fleet::{config, credential};
-use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork, secret};
 use crate::store::fleet::device::Device;
 use crate::store::fleet::device_view::{self, DeviceView, Filter};
 use crate::store::{self, Page, Scope};
@@ -76,7 +76,7 @@ pub struct DevicePatch {
 ///
 /// # Errors
 /// Wrong fields; a serial number that is registered already.
-pub async fn create(unit: &mut Unit, new: NewDevice) -> Result<Registered> {
+pub async fn create(unit: &mut UnitOfWork, new: NewDevice) -> Result<Registered> {
     let mut checks = Checks::default();
     let new = check_new(&mut checks, new);
     checks.finish()?;
@@ -116,7 +116,7 @@ pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
 
 /// Stores a new box and makes its first activation code. The caller holds the fleet's layer of configuration, and puts
 /// the layers together.
-pub(super) async fn register(unit: &mut Unit, new: Checked) -> Result<Registered> {
+pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Registered> {
     let now = unit.now();
     let device = Device {
         id: DeviceId::from_uuid(unit.uuid()),
@@ -155,7 +155,7 @@ pub(super) async fn register(unit: &mut Unit, new: Checked) -> Result<Registered
 ///
 /// # Errors
 /// [`Error::InvalidState`] for a box that is out of service.
-pub async fn renew_activation_code(unit: &mut Unit, id: DeviceId) -> Result<Registered> {
+pub async fn renew_activation_code(unit: &mut UnitOfWork, id: DeviceId) -> Result<Registered> {
     let device = store::fleet::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
@@ -166,7 +166,7 @@ pub async fn renew_activation_code(unit: &mut Unit, id: DeviceId) -> Result<Regi
     issue_code(unit, view).await
 }
 
-async fn issue_code(unit: &mut Unit, device: DeviceView) -> Result<Registered> {
+async fn issue_code(unit: &mut UnitOfWork, device: DeviceView) -> Result<Registered> {
     let code = secret::activation_code();
     let now = unit.now();
     let expires_at = now + unit.context().settings().activation_code_lifetime;
@@ -212,9 +212,6 @@ pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::E
 }
 
 /// Devices, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     context: &Context,
     scope: Scope,
@@ -235,7 +232,7 @@ pub async fn list(
 ///
 /// # Errors
 /// Wrong fields; [`Error::InvalidState`] for a step its life does not have.
-pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<DeviceView> {
+pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> Result<DeviceView> {
     let mut checks = Checks::default();
     let wanted: Option<DeviceStatus> = patch
         .status
@@ -258,7 +255,7 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
     let mut device = store::fleet::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = view(unit, id).await?;
     let current: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {
@@ -303,7 +300,7 @@ pub async fn patch(unit: &mut Unit, id: DeviceId, patch: DevicePatch) -> Result<
     Ok(after)
 }
 
-pub(crate) async fn view(unit: &mut Unit, id: DeviceId) -> Result<DeviceView> {
+pub(crate) async fn view(unit: &mut UnitOfWork, id: DeviceId) -> Result<DeviceView> {
     find_view(unit.conn(), Scope::All, id).await
 }
 

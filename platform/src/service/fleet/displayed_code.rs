@@ -6,7 +6,7 @@ use domain::qris::{NotIts, Payee};
 use serde_json::{Map, Value};
 use wire::ids::DeviceId;
 
-use crate::service::{Error, Result, Unit};
+use crate::service::{Error, Result, UnitOfWork};
 use crate::store::{self, Scope};
 
 /// Refuses an order to show a code that is not of the merchant and the terminal at which the box stands now: neither
@@ -15,7 +15,7 @@ use crate::store::{self, Scope};
 /// # Errors
 /// Wrong fields; [`Error::DeviceNotBound`]; [`Error::InvalidState`] for a merchant that takes no payments.
 pub(super) async fn check(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     payload: &Map<String, Value>,
 ) -> Result<()> {
@@ -27,7 +27,7 @@ pub(super) async fn check(
 /// # Errors
 /// As [`check`].
 pub(super) async fn check_merchant(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     payload: &Map<String, Value>,
 ) -> Result<()> {
@@ -42,7 +42,7 @@ fn refused(error: NotIts) -> Error {
 }
 
 async fn judge(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     payload: &Map<String, Value>,
 ) -> Result<std::result::Result<(), NotIts>> {

@@ -46,9 +46,6 @@ pub struct Bucket {
 }
 
 /// The forecast of this moment.
-///
-/// # Errors
-/// The database's.
 pub async fn forecast(context: &Context, by: BucketWidth) -> Result<Forecast> {
     let now = context.clock().now();
     let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();

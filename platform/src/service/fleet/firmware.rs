@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wire::ids::FirmwareId;
 
 use crate::service::fleet::bulk_command::{self, DeviceQuery, Plan, View};
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::firmware::Firmware;
 use crate::store::{self, Page};
 
@@ -61,7 +61,7 @@ pub struct NewRollout {
 ///
 /// # Errors
 /// Wrong fields; a version that this model has already.
-pub async fn create(unit: &mut Unit, new: NewFirmware) -> Result<Firmware> {
+pub async fn create(unit: &mut UnitOfWork, new: NewFirmware) -> Result<Firmware> {
     let mut checks = Checks::default();
     checks.text("model", &new.model, 60);
     if new
@@ -137,9 +137,6 @@ pub async fn get(context: &Context, id: FirmwareId) -> Result<Firmware> {
 }
 
 /// The catalogue, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     context: &Context,
     model: Option<&str>,
@@ -154,7 +151,7 @@ pub async fn list(
 ///
 /// # Errors
 /// No such firmware; a query for another model; otherwise as for any bulk command.
-pub async fn roll_out(unit: &mut Unit, id: FirmwareId, new: NewRollout) -> Result<View> {
+pub async fn roll_out(unit: &mut UnitOfWork, id: FirmwareId, new: NewRollout) -> Result<View> {
     let firmware = store::fleet::firmware::find(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Firmware))?;

@@ -67,9 +67,6 @@ pub async fn list_of_device(
 
 /// Keeps an uplink that broke a rule, so that somebody can see why it had no effect. Beyond its box's budget it is
 /// counted only.
-///
-/// # Errors
-/// The database's.
 pub async fn reject(
     context: &Context,
     device_id: DeviceId,

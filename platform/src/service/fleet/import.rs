@@ -11,7 +11,7 @@ use wire::ids::DeviceId;
 use crate::service::csv_file::{CsvFile, Wrong};
 use crate::service::fleet::config;
 use crate::service::fleet::device::{self, Checked, NewDevice};
-use crate::service::{Checks, Error, Result, Unit};
+use crate::service::{Checks, Error, Result, UnitOfWork};
 use crate::store;
 
 /// The columns, of which the last two may be missing.
@@ -66,7 +66,7 @@ pub struct Import {
 ///
 /// # Errors
 /// Each row that breaks a rule, as `row 7.capabilities`, the first hundred of them; then nothing is registered.
-pub async fn import(unit: &mut Unit, file: &[u8], rows_max: usize) -> Result<Import> {
+pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Result<Import> {
     let rows = read(file, rows_max)?;
     let serials: Vec<String> = rows
         .iter()

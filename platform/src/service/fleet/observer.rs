@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use crate::service::{Context, Error, Result, Unit};
+use crate::service::{Context, Error, Result, UnitOfWork};
 use crate::store;
 use crate::store::fleet::observer::Observer;
 
@@ -16,9 +16,6 @@ const SERIAL_HEX_MAX: usize = 40;
 const LISTED_MAX: i64 = 1000;
 
 /// Whether a service may observe; it is noted that it came.
-///
-/// # Errors
-/// The database's.
 pub async fn admit(context: &Context, certificate_serial: &str, name: &str) -> Result<bool> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -29,7 +26,7 @@ pub async fn admit(context: &Context, certificate_serial: &str, name: &str) -> R
 ///
 /// # Errors
 /// Text that is no serial number.
-pub async fn revoke(unit: &mut Unit, certificate_serial: &str) -> Result<Observer> {
+pub async fn revoke(unit: &mut UnitOfWork, certificate_serial: &str) -> Result<Observer> {
     let serial = certificate_serial.trim().replace(':', "").to_lowercase();
     let is_hex = serial.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_hex || !serial.len().is_multiple_of(2) || !(2..=SERIAL_HEX_MAX).contains(&serial.len()) {
@@ -48,9 +45,6 @@ pub async fn revoke(unit: &mut Unit, certificate_serial: &str) -> Result<Observe
 }
 
 /// Those of these certificates that are revoked.
-///
-/// # Errors
-/// The database's.
 pub async fn revoked_among(
     context: &Context,
     certificate_serials: &[String],
@@ -60,9 +54,6 @@ pub async fn revoked_among(
 }
 
 /// The services that were seen, and the certificates that are revoked.
-///
-/// # Errors
-/// The database's.
 pub async fn list(context: &Context) -> Result<Vec<Observer>> {
     let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::observer::list(&mut conn, LISTED_MAX).await?)

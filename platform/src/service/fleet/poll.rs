@@ -19,7 +19,7 @@ use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 
 use super::heartbeat::{beat, store_batch};
-use super::waiting::{Place, Waited};
+use super::long_poll::{LongPoll, WaitOutcome};
 use super::{command, config};
 use crate::service::payment::notification;
 use crate::service::{Context, Result};
@@ -55,17 +55,14 @@ impl Poll {
 
 /// A box's place among those that wait for up to `wait`; none when it does not want to, or cannot. It is taken before
 /// the first look, so that nothing that is committed in between is slept through.
-pub fn enter(context: &Context, device_id: DeviceId, wait: Duration) -> Option<Place> {
+pub fn enter(context: &Context, device_id: DeviceId, wait: Duration) -> Option<LongPoll> {
     if wait.is_zero() {
         return None;
     }
-    context.signals().waiting().enter(device_id)
+    context.signals().long_polls().enter(device_id)
 }
 
 /// Takes a beat over HTTP, and shows a box on HTTP as online.
-///
-/// # Errors
-/// The database's.
 pub async fn take(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) -> Result<()> {
     let now = context.clock().now();
     store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
@@ -83,7 +80,7 @@ pub async fn take(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) 
 pub async fn tell<F, A>(
     context: &Context,
     device_id: DeviceId,
-    place: Option<Place>,
+    place: Option<LongPoll>,
     deadline: Instant,
     still_may: F,
 ) -> Result<Poll>
@@ -98,7 +95,7 @@ where
         };
         let waited = place.wait(deadline).await;
         still_may().await?;
-        if waited == Waited::Over {
+        if waited == WaitOutcome::Over {
             let server_time = context.clock().now();
             return Ok(Poll {
                 server_time,
@@ -141,11 +138,8 @@ fn raw<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Box<RawValue
 
 /// Wakes the boxes that wait and have something due: what is told again, what another process committed, and what a
 /// lost signal would have told.
-///
-/// # Errors
-/// The database's.
 pub async fn wake_due(context: &Context) -> Result<()> {
-    let waiting = context.signals().waiting();
+    let waiting = context.signals().long_polls();
     let devices = waiting.devices();
     metrics::gauge!("long_polls_waiting").set(u32::try_from(devices.len()).unwrap_or(u32::MAX));
     for some in devices.chunks(LOOK_MAX) {

@@ -13,9 +13,6 @@ use crate::store::{self, Page};
 const KIND_LEN_MAX: usize = 40;
 
 /// Shows as offline up to `limit` boxes on HTTP that have missed three beats.
-///
-/// # Errors
-/// The database's.
 pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
     let interval_s = context.settings().beat_interval_s();
     let now = context.clock().now();

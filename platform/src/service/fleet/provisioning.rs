@@ -14,7 +14,7 @@ use wire::{Channel, Encoding, Topic, VerifyingKeys};
 
 use crate::service::fleet::{credential, device};
 use crate::service::people::token;
-use crate::service::{Actor, Checks, Context, Error, Noun, Result, Unit, secret};
+use crate::service::{Actor, Checks, Context, Error, Noun, Result, UnitOfWork, secret};
 use crate::store;
 use crate::store::fleet::activation::Failure;
 use crate::store::fleet::credential::Credential;
@@ -168,7 +168,11 @@ pub async fn activate(
 ///
 /// # Errors
 /// A CSR that does not verify; [`Error::DeviceUnauthorized`] for a box that is out of service.
-pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> Result<Activated> {
+pub async fn refresh(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    request: Renewal,
+) -> Result<Activated> {
     let rsa_keys = unit.context().settings().rsa_device_keys;
     let csr = Csr::parse_verified_accepting(&request.csr, rsa_keys)
         .map_err(|error| Error::field("csr", error.to_string()))?;
@@ -179,7 +183,7 @@ pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> 
     if !status.may_connect() {
         return Err(Error::DeviceUnauthorized("the device is out of service"));
     }
-    unit.catch_up();
+    unit.refresh_now();
     let now = unit.now();
     store::fleet::credential::supersede(unit.conn(), device_id, now + OVERLAP).await?;
     store::people::token::supersede_device(unit.conn(), device_id, now + OVERLAP).await?;
@@ -197,7 +201,7 @@ pub async fn refresh(unit: &mut Unit, device_id: DeviceId, request: Renewal) -> 
 }
 
 /// Refuses a try after too many wrong ones.
-async fn throttle(unit: &mut Unit, attempt: Failure<'_>) -> Result<()> {
+async fn throttle(unit: &mut UnitOfWork, attempt: Failure<'_>) -> Result<()> {
     let since = unit.now() - FAILURES_COUNT_FOR;
     let settings = unit.context().settings();
     let (per_pair, per_address) = (
@@ -220,7 +224,7 @@ async fn throttle(unit: &mut Unit, attempt: Failure<'_>) -> Result<()> {
 
 /// The device and its code's row, if serial number, code and key may be used together now.
 async fn authorise(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     request: &Activation,
     csr: &Csr,
 ) -> Result<Option<(Device, uuid::Uuid)>> {
@@ -255,7 +259,7 @@ async fn authorise(
 async fn refuse(context: &Context, attempt: Failure<'_>) -> Result<Activated> {
     let mut unit = context.begin(Actor::system()).await?;
     store::fleet::activation::serialise(unit.conn(), attempt).await?;
-    unit.catch_up();
+    unit.refresh_now();
     throttle(&mut unit, attempt).await?;
     let now = unit.now();
     store::fleet::activation::record_failure(unit.conn(), attempt, now).await?;
@@ -264,7 +268,7 @@ async fn refuse(context: &Context, attempt: Failure<'_>) -> Result<Activated> {
 }
 
 /// Issues certificate and token for a key.
-async fn issue(unit: &mut Unit, found: &Device, csr: &Csr) -> Result<Activated> {
+async fn issue(unit: &mut UnitOfWork, found: &Device, csr: &Csr) -> Result<Activated> {
     let now = unit.now();
     let context = unit.context().clone();
     let settings = context.settings();

@@ -69,9 +69,6 @@ pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Ad
 }
 
 /// Keeps a session's subscriptions; `false` when it is no longer the current one.
-///
-/// # Errors
-/// The database's.
 pub async fn keep_subscriptions(
     context: &Context,
     device_id: DeviceId,
@@ -86,9 +83,6 @@ pub async fn keep_subscriptions(
 }
 
 /// Ends a session's connection and shows a box on MQTT as offline, unless it has connected again since.
-///
-/// # Errors
-/// The database's.
 pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
     let Ending {
         device_id, reason, ..
@@ -103,9 +97,6 @@ pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
 }
 
 /// Ends what this life of this node, when it stops, or an earlier one, when it starts, left connected.
-///
-/// # Errors
-/// The database's.
 pub async fn end_leftovers(context: &Context) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     store::fleet::session::end_leftovers(

@@ -23,9 +23,6 @@ pub struct Summary {
 }
 
 /// Counts all boxes, or those of a merchant.
-///
-/// # Errors
-/// The database's.
 pub async fn summary(context: &Context, merchant_id: Option<MerchantId>) -> Result<Summary> {
     let health = &context.settings().health;
     let thresholds = Thresholds {

@@ -23,7 +23,7 @@ use crate::service::people::setup_code;
 use crate::service::people::token::{self, NewToken, TokenRequest};
 use crate::service::people::user::{self, NewUser, SetUp, UserPatch};
 use crate::service::shop::merchant::{self, MerchantPatch};
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::money::approval::Approval;
 use crate::store::{self, Page};
 
@@ -85,7 +85,7 @@ pub enum Outcome<T> {
     /// It happened.
     Done(T),
     /// It waits for a second person.
-    Waits(Box<Proposal>),
+    Proposed(Box<Proposal>),
 }
 
 /// A proposal at the only moment at which its maker's secret can be read.
@@ -123,7 +123,7 @@ struct Secrets {
 /// # Errors
 /// As [`fee::create`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn create_fee_profile(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     new: NewFeeProfile,
 ) -> Result<Outcome<fee::FeeProfileView>> {
     if !is_on(unit)? {
@@ -139,7 +139,7 @@ pub async fn create_fee_profile(
 /// # Errors
 /// As [`fee::add_version`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn add_fee_version(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     profile_id: &str,
     new: NewFeeVersion,
 ) -> Result<Outcome<fee::FeeProfileView>> {
@@ -161,7 +161,7 @@ pub async fn add_fee_version(
 /// # Errors
 /// As [`merchant::patch`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn patch_merchant(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: MerchantId,
     patch: MerchantPatch,
 ) -> Result<Outcome<store::shop::merchant::Merchant>> {
@@ -180,7 +180,7 @@ pub async fn patch_merchant(
 /// # Errors
 /// As [`merchant::approve`]; [`Error::Forbidden`] for a program, and for a person who is too new to confirm what others made.
 pub async fn approve_merchant(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: MerchantId,
 ) -> Result<Outcome<store::shop::merchant::Merchant>> {
     if !is_on(unit)? {
@@ -208,7 +208,7 @@ pub async fn approve_merchant(
 /// # Errors
 /// As [`settlement::mark_paid`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn mark_paid(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: SettlementId,
     bank_reference: String,
 ) -> Result<Outcome<settlement::SettlementView>> {
@@ -230,7 +230,7 @@ pub async fn mark_paid(
 /// # Errors
 /// As [`unmatched_payment::assign`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn assign(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: UnmatchedPaymentId,
     assignment: Assignment,
 ) -> Result<Outcome<store::payment::unmatched_payment::UnmatchedPayment>> {
@@ -251,7 +251,7 @@ pub async fn assign(
 ///
 /// # Errors
 /// As [`user::create`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
-pub async fn create_user(unit: &mut Unit, new: NewUser) -> Result<Outcome<user::Made>> {
+pub async fn create_user(unit: &mut UnitOfWork, new: NewUser) -> Result<Outcome<user::Made>> {
     if !is_on(unit)? {
         return user::create(unit, new).await.map(Outcome::Done);
     }
@@ -270,7 +270,7 @@ pub async fn create_user(unit: &mut Unit, new: NewUser) -> Result<Outcome<user::
 /// # Errors
 /// As [`user::patch`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
 pub async fn patch_user(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: UserId,
     patch: UserPatch,
 ) -> Result<Outcome<store::people::user::User>> {
@@ -287,7 +287,7 @@ pub async fn patch_user(
 ///
 /// # Errors
 /// As [`user::reset`]; [`Error::Forbidden`] for a maker who is no person.
-pub async fn reset_user(unit: &mut Unit, id: UserId) -> Result<Outcome<SetUp>> {
+pub async fn reset_user(unit: &mut UnitOfWork, id: UserId) -> Result<Outcome<SetUp>> {
     if !is_on(unit)? {
         return user::reset(unit, id, None).await.map(Outcome::Done);
     }
@@ -304,7 +304,10 @@ pub async fn reset_user(unit: &mut Unit, id: UserId) -> Result<Outcome<SetUp>> {
 ///
 /// # Errors
 /// As [`token::request`]; [`Error::Forbidden`] for a maker who is no person.
-pub async fn create_token(unit: &mut Unit, request: TokenRequest) -> Result<Outcome<NewToken>> {
+pub async fn create_token(
+    unit: &mut UnitOfWork,
+    request: TokenRequest,
+) -> Result<Outcome<NewToken>> {
     let is_powerful = request
         .role
         .parse()
@@ -322,7 +325,7 @@ pub async fn create_token(unit: &mut Unit, request: TokenRequest) -> Result<Outc
 /// # Errors
 /// As [`command::create`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn create_command(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     new: NewCommand,
 ) -> Result<Outcome<store::fleet::command::Command>> {
@@ -344,7 +347,7 @@ pub async fn create_command(
 /// # Errors
 /// As [`bulk_command::create`]; [`Error::Forbidden`] for a maker who is no person.
 pub async fn create_bulk_command(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     new: NewBulkCommand,
 ) -> Result<Outcome<bulk_command::View>> {
     if !says_free_text(&new.kind) || !is_on(unit)? {
@@ -360,7 +363,7 @@ fn says_free_text(kind: &str) -> bool {
 }
 
 /// Whether a second person is needed, and this one may be the first.
-fn is_on(unit: &Unit) -> Result<bool> {
+fn is_on(unit: &UnitOfWork) -> Result<bool> {
     if !unit.context().settings().maker_checker {
         return Ok(false);
     }
@@ -393,7 +396,7 @@ fn refuse_password(password: Option<&str>) -> Result<()> {
 }
 
 async fn propose<T>(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     kind: ApprovalKind,
     entity: String,
     change: Change,
@@ -403,16 +406,16 @@ async fn propose<T>(
 
 /// Tries a change, undoes it, and keeps it as a proposal.
 async fn propose_with<T>(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     kind: ApprovalKind,
     entity: String,
     change: Change,
     setup_code: Option<String>,
 ) -> Result<Outcome<T>> {
     let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
-    let trial = unit.savepoint().await?;
+    let savepoint = unit.savepoint().await?;
     drop(carry_out(unit, change, None).await?);
-    unit.undo(trial).await?;
+    unit.roll_back_to(savepoint).await?;
     let maker = unit.actor_name().to_owned();
     if store::money::approval::count_pending(unit.conn(), &maker).await? >= PENDING_MAX {
         return Err(Error::RateLimited {
@@ -421,7 +424,7 @@ async fn propose_with<T>(
         });
     }
     let approval = keep(unit, kind, entity, request).await?;
-    Ok(Outcome::Waits(Box::new(Proposal {
+    Ok(Outcome::Proposed(Box::new(Proposal {
         approval,
         setup_code,
     })))
@@ -430,7 +433,7 @@ async fn propose_with<T>(
 /// Proposes that a merchant is paid at an account, unless that waits already. Here alone the maker may be the platform or
 /// a program: a person takes the proposal over before another confirms it.
 pub(super) async fn propose_account(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
 ) -> Result<()> {
@@ -451,7 +454,7 @@ pub(super) async fn propose_account(
 
 /// Keeps a proposal.
 async fn keep(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     kind: ApprovalKind,
     entity: String,
     request: Value,
@@ -475,7 +478,7 @@ async fn keep(
 }
 
 /// Does what a proposal says. `maker`: who proposed it, once it is confirmed.
-async fn carry_out(unit: &mut Unit, change: Change, maker: Option<&str>) -> Result<Secrets> {
+async fn carry_out(unit: &mut UnitOfWork, change: Change, maker: Option<&str>) -> Result<Secrets> {
     let mut secrets = Secrets::default();
     match change {
         Change::FeeProfile(new) => drop(fee::create(unit, new, maker).await?),
@@ -530,7 +533,7 @@ async fn carry_out(unit: &mut Unit, change: Change, maker: Option<&str>) -> Resu
 }
 
 /// Refuses whoever may not confirm what `maker` has proposed.
-async fn check_checker(unit: &mut Unit, maker: &str) -> Result<()> {
+async fn check_checker(unit: &mut UnitOfWork, maker: &str) -> Result<()> {
     let name = unit.actor_name().to_owned();
     approval::may_propose(&name).map_err(forbidden)?;
     let id: UserId = name.parse().map_err(anyhow::Error::from)?;
@@ -552,7 +555,7 @@ async fn check_checker(unit: &mut Unit, maker: &str) -> Result<()> {
 /// # Errors
 /// No such proposal, or one that was decided; [`Error::Forbidden`] for the maker, for programs and for who is too new;
 /// whatever keeps the change from happening by now: then the proposal still waits.
-pub async fn approve(unit: &mut Unit, id: ApprovalId) -> Result<Confirmed> {
+pub async fn approve(unit: &mut UnitOfWork, id: ApprovalId) -> Result<Confirmed> {
     let before = take(unit, id).await?;
     check_checker(unit, &before.requested_by).await?;
     if !approval::is_person(&before.requested_by) {
@@ -569,7 +572,7 @@ pub async fn approve(unit: &mut Unit, id: ApprovalId) -> Result<Confirmed> {
     })
 }
 
-async fn take_over(unit: &mut Unit, before: Approval) -> Result<Confirmed> {
+async fn take_over(unit: &mut UnitOfWork, before: Approval) -> Result<Confirmed> {
     let approval = Approval {
         requested_by: unit.actor_name().to_owned(),
         ..before.clone()
@@ -589,7 +592,7 @@ async fn take_over(unit: &mut Unit, before: Approval) -> Result<Confirmed> {
 ///
 /// # Errors
 /// No such proposal, or one that was decided.
-pub async fn reject(unit: &mut Unit, id: ApprovalId, reason: &str) -> Result<Approval> {
+pub async fn reject(unit: &mut UnitOfWork, id: ApprovalId, reason: &str) -> Result<Approval> {
     let mut checks = Checks::default();
     checks.text("reason", reason, 500);
     checks.finish()?;
@@ -605,11 +608,11 @@ pub async fn reject(unit: &mut Unit, id: ApprovalId, reason: &str) -> Result<App
     decide(unit, &before, ApprovalStatus::Rejected, Some(reason)).await
 }
 
-async fn take(unit: &mut Unit, id: ApprovalId) -> Result<Approval> {
+async fn take(unit: &mut UnitOfWork, id: ApprovalId) -> Result<Approval> {
     let approval = store::money::approval::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Approval))?;
-    unit.catch_up();
+    unit.refresh_now();
     if approval.status.parse() != Ok(ApprovalStatus::Pending) {
         return Err(Error::InvalidState {
             message: format!("it was {} before", approval.status),
@@ -620,7 +623,7 @@ async fn take(unit: &mut Unit, id: ApprovalId) -> Result<Approval> {
 }
 
 async fn decide(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     before: &Approval,
     status: ApprovalStatus,
     reason: Option<&str>,

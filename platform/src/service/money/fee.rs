@@ -10,15 +10,12 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wire::Rupiah;
 
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::money::fee::VersionView;
 use crate::store::payment::payee::Payee;
 use crate::store::{self, Page};
 
 /// Makes sure that the profile `fee_basic` exists, as the contract promises.
-///
-/// # Errors
-/// The database's.
 pub async fn ensure_basic(context: &Context) -> Result<()> {
     let mut unit = context.begin(crate::service::Actor::system()).await?;
     let now = unit.now();
@@ -91,7 +88,7 @@ pub struct FeeProfileView {
 /// # Errors
 /// Wrong fields, an id that is taken.
 pub async fn create(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     new: NewFeeProfile,
     maker: Option<&str>,
 ) -> Result<FeeProfileView> {
@@ -142,7 +139,7 @@ pub async fn create(
 /// # Errors
 /// No such profile; rates for the past, or before those that are known for later; rules that leave a payment without one.
 pub async fn add_version(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     profile_id: &str,
     new: NewFeeVersion,
     maker: Option<&str>,
@@ -150,7 +147,7 @@ pub async fn add_version(
     let profile = store::money::fee::lock(unit.conn(), profile_id)
         .await?
         .ok_or(Error::NotFound(Noun::FeeProfile))?;
-    unit.catch_up();
+    unit.refresh_now();
     let now = unit.now();
     let effective_from = match new.effective_from {
         // Confirmed later than it was to hold: it holds from now on.
@@ -189,7 +186,7 @@ pub async fn add_version(
 }
 
 async fn keep_version(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     profile_id: &str,
     version: &FeeVersion,
     maker: Option<&str>,
@@ -208,7 +205,10 @@ async fn keep_version(
     Ok(())
 }
 
-async fn view(unit: &mut Unit, profile: store::money::fee::Profile) -> Result<FeeProfileView> {
+async fn view(
+    unit: &mut UnitOfWork,
+    profile: store::money::fee::Profile,
+) -> Result<FeeProfileView> {
     let ids = [profile.id.clone()];
     Ok(FeeProfileView {
         versions: store::money::fee::versions(unit.conn(), &ids).await?,
@@ -246,9 +246,6 @@ pub async fn get(context: &Context, id: &str) -> Result<FeeProfileView> {
 }
 
 /// Fee profiles, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(context: &Context, page: Page) -> Result<Vec<FeeProfileView>> {
     let mut conn = context.lists().acquire().await?;
     let profiles = store::money::fee::list(&mut conn, page).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use wire::ids::MerchantId;
 
-use crate::service::{Error, Result, Unit};
+use crate::service::{Error, Result, UnitOfWork};
 use crate::store;
 use crate::store::shop::merchant::Merchant;
 
@@ -19,7 +19,7 @@ pub(super) async fn is_on(conn: &mut PgConnection, merchant_id: MerchantId) -> s
 }
 
 /// Raises the alert of a payout that was made while its merchant is suspended. The caller holds the merchant's lock.
-pub(super) async fn note(unit: &mut Unit, merchant_id: MerchantId) -> Result<()> {
+pub(super) async fn note(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
     if is_on(unit.conn(), merchant_id).await? {
         unit.raise(held(merchant_id));
     }
@@ -27,10 +27,10 @@ pub(super) async fn note(unit: &mut Unit, merchant_id: MerchantId) -> Result<()>
 }
 
 /// What follows from a suspension: an alert, if anything waits to be paid out. The caller holds the merchant's lock.
-///
-/// # Errors
-/// The database's.
-pub(in crate::service) async fn begin(unit: &mut Unit, merchant_id: MerchantId) -> Result<()> {
+pub(in crate::service) async fn begin(
+    unit: &mut UnitOfWork,
+    merchant_id: MerchantId,
+) -> Result<()> {
     if store::money::settlement::any_pending(unit.conn(), merchant_id).await? {
         unit.raise(held(merchant_id));
     }
@@ -38,10 +38,7 @@ pub(in crate::service) async fn begin(unit: &mut Unit, merchant_id: MerchantId) 
 }
 
 /// What follows from its end: the alert is over. The caller holds the merchant's lock.
-///
-/// # Errors
-/// The database's.
-pub(in crate::service) async fn end(unit: &mut Unit, merchant_id: MerchantId) -> Result<()> {
+pub(in crate::service) async fn end(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
     let (now, subject) = (unit.now(), AlertSubject::Merchant(merchant_id));
     store::alert::close(unit.conn(), AlertKind::PayoutHeld, &subject, now).await?;
     Ok(())

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
-use crate::service::{Checks, Context, Result, Unit};
+use crate::service::{Checks, Context, Result, UnitOfWork};
 use crate::store::money::ledger::{Balance, Entry, Filter, Line};
 use crate::store::money::proof;
 use crate::store::{self, Page, Scope};
@@ -49,7 +49,7 @@ impl Subject<'_> {
 /// # Errors
 /// The database's, which refuses a posting that does not balance or was booked before.
 pub(in crate::service) async fn post(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     subject: Subject<'_>,
     posting: &Posting,
 ) -> Result<()> {
@@ -126,9 +126,6 @@ pub struct TrialBalance {
 }
 
 /// The sums of all accounts, of everybody or of one merchant, now or at an earlier moment.
-///
-/// # Errors
-/// The database's.
 pub async fn trial_balance(
     context: &Context,
     merchant_id: Option<MerchantId>,
@@ -176,9 +173,6 @@ pub struct Report {
 }
 
 /// Holds the ledger against everything that it tells of: payments, settlements, payouts, merchants.
-///
-/// # Errors
-/// The database's.
 pub async fn verify(context: &Context) -> Result<Report> {
     let mut tx = context.transaction().await?;
     proof::look_at_one_moment(&mut tx).await?;

@@ -22,7 +22,7 @@ use super::hold;
 use super::ledger::{self, Subject};
 use super::payout_account;
 use super::payout_partner::{Answer, Instruction, NoAnswer};
-use crate::service::{Actor, Context, Error, Result, Unit, failed_item};
+use crate::service::{Actor, Context, Error, Result, UnitOfWork, failed_item};
 use crate::store;
 use crate::store::money::payout::{Cause, Message, NewPayout, Payout, Step};
 use crate::store::money::settlement::Settlement;
@@ -40,7 +40,7 @@ const REASON_LEN_MAX: usize = 200;
 /// # Errors
 /// The database's; `payouts_one_in_force` when another may still pay.
 pub(super) async fn enqueue(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     settlement: &Settlement,
     partner_id: &str,
     cause: &str,
@@ -82,7 +82,7 @@ pub(super) async fn enqueue(
 /// # Errors
 /// The database's; `payouts_one_in_force` when another may still pay.
 pub(super) async fn paid_by_hand(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     settlement: &Settlement,
     bank_reference: &str,
 ) -> Result<()> {
@@ -125,7 +125,7 @@ pub(super) async fn paid_by_hand(
 /// # Errors
 /// The database's; a settlement without a payout that is paid.
 pub(super) async fn returned_by_hand(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     settlement: SettlementId,
     reason: &str,
 ) -> Result<()> {
@@ -134,26 +134,26 @@ pub(super) async fn returned_by_hand(
         .iter()
         .find(|payout| payout.status.parse() == Ok(PayoutStatus::Paid))
         .ok_or_else(|| anyhow::anyhow!("{settlement} is paid without a payout"))?;
-    if let Some(mut held) = Held::take(unit, paid.id).await? {
-        let said = Said {
+    if let Some(mut held) = LockedPayout::take(unit, paid.id).await? {
+        let said = PartnerReport {
             outcome: PayoutOutcome::Returned,
             bank_reference: None,
             reason: Some(reason),
         };
-        held.said(unit, said, "manual", None).await?;
+        held.apply_outcome(unit, said, "manual", None).await?;
     }
     Ok(())
 }
 
 /// A settlement and one of its payouts, both locked.
-pub(super) struct Held {
+pub(super) struct LockedPayout {
     pub(super) settlement: Settlement,
     pub(super) payout: Payout,
 }
 
-impl Held {
+impl LockedPayout {
     /// Locks the settlement, then reads the payout, which changes only under that lock.
-    pub(super) async fn take(unit: &mut Unit, id: PayoutId) -> Result<Option<Self>> {
+    pub(super) async fn take(unit: &mut UnitOfWork, id: PayoutId) -> Result<Option<Self>> {
         let Some(payout) = store::money::payout::find(unit.conn(), id).await? else {
             return Ok(None);
         };
@@ -163,7 +163,7 @@ impl Held {
         let payout = store::money::payout::find(unit.conn(), id)
             .await?
             .ok_or_else(|| anyhow::anyhow!("{id} went away"))?;
-        unit.catch_up();
+        unit.refresh_now();
         Ok(Some(Self { settlement, payout }))
     }
 
@@ -182,7 +182,7 @@ impl Held {
 
     /// Whether this name of a transfer is this payout's: it was never used, and belongs to it from now on, or it was
     /// used for it.
-    async fn own_reference(&self, unit: &mut Unit, bank_reference: &str) -> Result<bool> {
+    async fn own_reference(&self, unit: &mut UnitOfWork, bank_reference: &str) -> Result<bool> {
         let Some(partner_id) = self.payout.partner_id.as_deref() else {
             return Ok(true);
         };
@@ -199,7 +199,7 @@ impl Held {
 
     async fn step(
         &mut self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         to: PayoutStatus,
         postings: &[Posting],
         step: Step<'_>,
@@ -228,7 +228,11 @@ impl Held {
     }
 
     /// pending → processing: from here on the partner may have been told.
-    async fn told(&mut self, unit: &mut Unit, due_at: Option<DateTime<Utc>>) -> Result<()> {
+    async fn mark_processing(
+        &mut self,
+        unit: &mut UnitOfWork,
+        due_at: Option<DateTime<Utc>>,
+    ) -> Result<()> {
         let sent = Posting::payout_sent(self.payout.amount).map_err(anyhow::Error::from)?;
         let step = Step {
             from: PayoutStatus::Pending.as_str(),
@@ -247,10 +251,10 @@ impl Held {
     }
 
     /// What the partner said, by an answer or a callback.
-    pub(super) async fn said(
+    pub(super) async fn apply_outcome(
         &mut self,
-        unit: &mut Unit,
-        said: Said<'_>,
+        unit: &mut UnitOfWork,
+        said: PartnerReport<'_>,
         cause: &str,
         message: Option<Message<'_>>,
     ) -> Result<Decision> {
@@ -290,7 +294,7 @@ impl Held {
 
 /// What a partner, or whoever paid by hand, says of a payout.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Said<'a> {
+pub(super) struct PartnerReport<'a> {
     /// How it ended.
     pub(super) outcome: PayoutOutcome,
     /// The bank's name for the transfer.
@@ -300,9 +304,9 @@ pub(super) struct Said<'a> {
 }
 
 /// What is to be spoken about with the partner.
-enum Talk {
+enum NextStep {
     /// Tell it of this payout.
-    Tell(Instruction),
+    Send(Instruction),
     /// Ask it about this payout, which it was told of before.
     Ask(Instruction),
     /// Ask it about these first: they failed or came back, as it said.
@@ -351,7 +355,7 @@ async fn put_aside(context: &Context, id: PayoutId, error: Error) -> Result<()> 
 
 async fn note_failure(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    match Held::take(&mut unit, id).await? {
+    match LockedPayout::take(&mut unit, id).await? {
         Some(held) if held.payout.due_at.is_some() => {
             let reason = format!("it could not be worked on: {reason}");
             postpone(unit, &held, &reason).await
@@ -371,8 +375,8 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
             .ok_or_else(|| NoAnswer("the payout partner is not configured any more".into()))
     };
     match talk {
-        Talk::Tell(instruction) => tell(context, id, &instruction).await,
-        Talk::Ask(instruction) => {
+        NextStep::Send(instruction) => tell(context, id, &instruction).await,
+        NextStep::Ask(instruction) => {
             let partner = partner(partner_of(context, id).await?.as_deref());
             let answer = match partner {
                 Ok(partner) => partner.ask(id).await,
@@ -387,7 +391,7 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
                 answer => conclude(context, id, "asked", answer).await,
             }
         }
-        Talk::AskEarlier(earlier) => {
+        NextStep::AskEarlier(earlier) => {
             for payout in earlier {
                 // A partner that cannot be asked has said its last word by its callback.
                 let Ok(partner) = partner(payout.partner_id.as_deref()) else {
@@ -421,7 +425,7 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
 }
 
 /// Takes the payout's lease, and decides what to say.
-async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
+async fn begin(context: &Context, id: PayoutId) -> Result<Option<NextStep>> {
     let mut unit = context.begin(Actor::system()).await?;
     let Some(mut held) = take_to_tell(&mut unit, id).await? else {
         return Ok(None);
@@ -450,7 +454,7 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
     let talk = match held.status()? {
         PayoutStatus::Pending if !reachable => {
             // It reads its instructions elsewhere, and answers by callbacks alone.
-            held.told(&mut unit, None).await?;
+            held.mark_processing(&mut unit, None).await?;
             None
         }
         PayoutStatus::Pending => {
@@ -461,13 +465,13 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
                 payout.attempt < held.payout.attempt && payout.partner_id.is_some()
             });
             if earlier.is_empty() {
-                held.told(&mut unit, lease).await?;
-                Some(Talk::Tell(instruction(&held)?))
+                held.mark_processing(&mut unit, lease).await?;
+                Some(NextStep::Send(instruction(&held)?))
             } else {
-                Some(Talk::AskEarlier(earlier))
+                Some(NextStep::AskEarlier(earlier))
             }
         }
-        PayoutStatus::Processing => Some(Talk::Ask(instruction(&held)?)),
+        PayoutStatus::Processing => Some(NextStep::Ask(instruction(&held)?)),
         _ => {
             store::money::payout::schedule(unit.conn(), id, held.payout.tries, None, None).await?;
             None
@@ -479,12 +483,12 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<Talk>> {
 
 /// A payout with its merchant's, its settlement's and its own lock: the merchant is not suspended until this is over,
 /// unless it is already.
-async fn take_to_tell(unit: &mut Unit, id: PayoutId) -> Result<Option<Held>> {
+async fn take_to_tell(unit: &mut UnitOfWork, id: PayoutId) -> Result<Option<LockedPayout>> {
     let Some(seen) = store::money::payout::find(unit.conn(), id).await? else {
         return Ok(None);
     };
     store::shop::merchant::lock_for_payout(unit.conn(), seen.merchant_id).await?;
-    Held::take(unit, id).await
+    LockedPayout::take(unit, id).await
 }
 
 /// Why a payout that the partner never heard of is not told of again.
@@ -505,7 +509,7 @@ async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>
         return Ok(None);
     }
     let due_at = held.payout.due_at;
-    held.told(&mut unit, due_at).await?;
+    held.mark_processing(&mut unit, due_at).await?;
     let instruction = instruction(&held)?;
     unit.commit().await?;
     Ok(Some(instruction))
@@ -540,7 +544,7 @@ async fn conclude(
     answer: std::result::Result<Answer, NoAnswer>,
 ) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = Held::take(&mut unit, id).await? else {
+    let Some(mut held) = LockedPayout::take(&mut unit, id).await? else {
         return Ok(());
     };
     if held.status()? != PayoutStatus::Processing {
@@ -554,7 +558,7 @@ async fn conclude(
             reason,
         }) => {
             let reason = reason.map(|text| short(&text));
-            let said = Said {
+            let said = PartnerReport {
                 outcome,
                 bank_reference: bank_reference.as_deref(),
                 reason: reason.as_deref(),
@@ -581,7 +585,7 @@ async fn conclude(
 const REFERENCE_REUSED: &str = "the partner names a bank reference of another payout";
 
 /// Tells people of an answer under the name of another payout's transfer.
-fn reference_reused(held: &Held, bank_reference: Option<&str>) -> NewAlert {
+fn reference_reused(held: &LockedPayout, bank_reference: Option<&str>) -> NewAlert {
     let details = json!({
         "job": JOB,
         "reason": "bank_reference_reused",
@@ -593,7 +597,7 @@ fn reference_reused(held: &Held, bank_reference: Option<&str>) -> NewAlert {
 }
 
 /// Keeps the lease as it is, with the reason.
-async fn postpone(mut unit: Unit, held: &Held, reason: &str) -> Result<()> {
+async fn postpone(mut unit: UnitOfWork, held: &LockedPayout, reason: &str) -> Result<()> {
     let payouts = &unit.context().settings().payouts;
     let due_at = Some(unit.now() + payouts.wait(held.payout.tries));
     let (id, tries) = (held.payout.id, held.payout.tries.saturating_add(1));
@@ -603,7 +607,7 @@ async fn postpone(mut unit: Unit, held: &Held, reason: &str) -> Result<()> {
 
 async fn wait(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    match Held::take(&mut unit, id).await? {
+    match LockedPayout::take(&mut unit, id).await? {
         Some(held) if held.status()? == PayoutStatus::Pending => {
             postpone(unit, &held, &short(reason)).await
         }
@@ -619,13 +623,13 @@ async fn was_paid(
     bank_reference: Option<&str>,
 ) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = Held::take(&mut unit, waiting).await? else {
+    let Some(mut held) = LockedPayout::take(&mut unit, waiting).await? else {
         return Ok(());
     };
     if held.status()? != PayoutStatus::Pending {
         return Ok(());
     }
-    let Some(mut found) = Held::take(&mut unit, earlier).await? else {
+    let Some(mut found) = LockedPayout::take(&mut unit, earlier).await? else {
         return Ok(());
     };
     let from = found.status()?;
@@ -670,7 +674,7 @@ async fn was_paid(
     unit.commit().await
 }
 
-fn instruction(held: &Held) -> Result<Instruction> {
+fn instruction(held: &LockedPayout) -> Result<Instruction> {
     let destination = held.payout.destination.clone();
     Ok(Instruction {
         payout_id: held.payout.id,
@@ -691,7 +695,7 @@ fn short(text: &str) -> String {
 
 /// How patient the worker is.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RetryBackoff {
     /// From a word of the partner's that it is processing, to the next question.
     pub ask_after: TimeDelta,
     /// From a try without an answer to the next; doubled with each try. Longer than a call to the partner may take.
@@ -700,7 +704,7 @@ pub struct Patience {
     pub wait_max: TimeDelta,
 }
 
-impl Patience {
+impl RetryBackoff {
     /// The wait after this many tries.
     fn wait(&self, tries: i32) -> TimeDelta {
         let doublings = tries.clamp(0, 16);
@@ -715,7 +719,7 @@ impl Patience {
 ///
 /// # Errors
 /// The database's. A settlement that cannot be given one is put aside with an alert, and the others go on.
-pub async fn catch_up(context: &Context, limit: i64) -> Result<()> {
+pub async fn enqueue_missing(context: &Context, limit: i64) -> Result<()> {
     let Some(partner_id) = context.settings().payout_partner.clone() else {
         return Ok(());
     };
@@ -748,7 +752,7 @@ async fn give_payout(
     let Some(settlement) = store::money::settlement::lock(unit.conn(), id).await? else {
         return Ok(());
     };
-    unit.catch_up();
+    unit.refresh_now();
     let payouts = store::money::payout::of_settlements(unit.conn(), &[id]).await?;
     if !payouts.is_empty() {
         return Ok(());

@@ -10,7 +10,7 @@ use serde_json::json;
 use wire::ids::MerchantId;
 
 use super::{approval, hold, payout};
-use crate::service::{Result, Unit};
+use crate::service::{Result, UnitOfWork};
 use crate::store;
 
 /// Why a payout waits, as it shows.
@@ -18,7 +18,7 @@ pub(super) const WAITS: &str = "waits until two people have confirmed the accoun
 
 /// Whether a payout to this account waits. If it does, there is a proposal, and an alert.
 pub(super) async fn must_wait(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
 ) -> Result<bool> {
@@ -38,7 +38,7 @@ pub(super) async fn must_wait(
 
 /// Lets the payouts go that wait for this account.
 pub(super) async fn release(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
 ) -> Result<()> {
@@ -49,24 +49,24 @@ pub(super) async fn release(
 
 /// Ends the payouts that wait for an account that was turned down: they failed, and may be tried again with another.
 pub(super) async fn refuse(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
 ) -> Result<()> {
     for id in store::money::payout::waiting(unit.conn(), merchant_id, destination).await? {
-        if let Some(mut held) = payout::Held::take(unit, id).await? {
-            let said = payout::Said {
+        if let Some(mut held) = payout::LockedPayout::take(unit, id).await? {
+            let said = payout::PartnerReport {
                 outcome: PayoutOutcome::Failed,
                 bank_reference: None,
                 reason: Some("the account was not confirmed"),
             };
-            held.said(unit, said, "approval", None).await?;
+            held.apply_outcome(unit, said, "approval", None).await?;
         }
     }
     end_alert(unit, merchant_id).await
 }
 
-async fn end_alert(unit: &mut Unit, merchant_id: MerchantId) -> Result<()> {
+async fn end_alert(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
     // A suspended merchant's payouts are held all the same.
     if hold::is_on(unit.conn(), merchant_id).await? {
         return Ok(());

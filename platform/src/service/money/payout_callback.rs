@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
 
-use super::payout::{Held, Said};
+use super::payout::{LockedPayout, PartnerReport};
 use crate::service::payment::callback::{Incoming, rejected};
 use crate::service::payment::incident;
-use crate::service::{Actor, Context, Error, Noun, Result, Unit};
+use crate::service::{Actor, Context, Error, Noun, Result, UnitOfWork};
 use crate::store;
 use crate::store::money::payout::Message;
 use crate::store::money::payout_message::PayoutMessage;
@@ -71,14 +71,14 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
             request_id: incoming.request_id.clone(),
         })
         .await?;
-    let reception = Reception {
+    let handler = PayoutCallbackHandler {
         id: CallbackId::from_uuid(unit.uuid()),
         partner_id: &partner_id,
         incoming: &incoming,
         callback: &callback,
         received_at,
     };
-    let verdict = reception.judge(&mut unit).await?;
+    let verdict = handler.apply(&mut unit).await?;
     unit.commit().await?;
     let name = verdict
         .as_ref()
@@ -162,7 +162,7 @@ async fn keep_unreadable(
 }
 
 /// A verified callback on its way through the transaction.
-struct Reception<'a> {
+struct PayoutCallbackHandler<'a> {
     id: CallbackId,
     partner_id: &'a str,
     incoming: &'a Incoming,
@@ -172,14 +172,14 @@ struct Reception<'a> {
 
 /// The payout that a message is understood to be about.
 struct Found {
-    held: Held,
+    held: LockedPayout,
     /// Why nobody can know whether it is about this one.
     doubt: Option<&'static str>,
 }
 
-impl Reception<'_> {
+impl PayoutCallbackHandler<'_> {
     /// What is answered after the commit: the outer error ends the transaction, the inner one is kept with it.
-    async fn judge(&self, unit: &mut Unit) -> Result<Result<Receipt>> {
+    async fn apply(&self, unit: &mut UnitOfWork) -> Result<Result<Receipt>> {
         let event_id = &self.callback.event_id;
         store::money::payout_message::lock(unit.conn(), self.partner_id, event_id).await?;
         let before =
@@ -208,12 +208,14 @@ impl Reception<'_> {
             said: &content,
             occurred_at: time.at,
         };
-        let said = Said {
+        let said = PartnerReport {
             outcome: self.callback.outcome,
             bank_reference: self.callback.bank_reference.as_deref(),
             reason: None,
         };
-        let decision = held.said(unit, said, "callback", Some(message)).await?;
+        let decision = held
+            .apply_outcome(unit, said, "callback", Some(message))
+            .await?;
         let verdict = match decision {
             Decision::Becomes(_) => "accepted",
             Decision::Duplicate => "duplicate",
@@ -236,7 +238,11 @@ impl Reception<'_> {
     }
 
     /// A message of a name that was answered before: the same gets the same answer, and nothing happens.
-    async fn repeat(&self, unit: &mut Unit, before: PayoutMessage) -> Result<Result<Receipt>> {
+    async fn repeat(
+        &self,
+        unit: &mut UnitOfWork,
+        before: PayoutMessage,
+    ) -> Result<Result<Receipt>> {
         let names_another = self
             .callback
             .payout_id
@@ -252,7 +258,7 @@ impl Reception<'_> {
             return Ok(Err(error));
         }
         let held = match before.payout_id {
-            Some(id) => Held::take(unit, id).await?,
+            Some(id) => LockedPayout::take(unit, id).await?,
             None => None,
         };
         let reason = before.reason.as_deref();
@@ -273,7 +279,7 @@ impl Reception<'_> {
 
     /// The payout that is spoken of, if it is this partner's: the one that is named by its id, or by a reference of its
     /// transfer that was said before, or else the settlement's newest.
-    async fn find(&self, unit: &mut Unit) -> Result<Option<Found>> {
+    async fn find(&self, unit: &mut UnitOfWork) -> Result<Option<Found>> {
         // Locked first, so that the newest is the newest until this is over.
         let settlement = [self.callback.settlement_id];
         store::money::settlement::lock(unit.conn(), self.callback.settlement_id).await?;
@@ -305,7 +311,7 @@ impl Reception<'_> {
             }
             (None, None, None) => return Ok(None),
         };
-        let held = Held::take(unit, id).await?;
+        let held = LockedPayout::take(unit, id).await?;
         Ok(held.map(|held| Found { held, doubt }))
     }
 
@@ -323,8 +329,8 @@ impl Reception<'_> {
 
     async fn receipt(
         &self,
-        unit: &mut Unit,
-        held: &Held,
+        unit: &mut UnitOfWork,
+        held: &LockedPayout,
         verdict: &'static str,
     ) -> Result<Receipt> {
         let settlement_id = held.settlement.id;
@@ -342,10 +348,10 @@ impl Reception<'_> {
     /// Takes a message that changes nothing, for people to look at.
     async fn put_aside(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         verdict: &'static str,
         reason: &str,
-        held: &Held,
+        held: &LockedPayout,
     ) -> Result<Result<Receipt>> {
         self.keep(unit, verdict, Some(reason), 200).await?;
         self.incident(unit, reason).await?;
@@ -356,9 +362,9 @@ impl Reception<'_> {
 
     async fn refuse(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         kind: &str,
-        held: Option<&Held>,
+        held: Option<&LockedPayout>,
     ) -> Result<Result<Receipt>> {
         let error = refusal(kind, held)
             .ok_or_else(|| anyhow::anyhow!("{kind} is no reason to refuse a message"))?;
@@ -377,7 +383,7 @@ impl Reception<'_> {
 
     async fn remember(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         verdict: &str,
         reason: Option<&str>,
         payout_id: Option<PayoutId>,
@@ -396,7 +402,7 @@ impl Reception<'_> {
 
     async fn keep(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         verdict: &str,
         reason: Option<&str>,
         http_status: u16,
@@ -412,7 +418,7 @@ impl Reception<'_> {
             .await
     }
 
-    async fn incident(&self, unit: &mut Unit, kind: &str) -> Result<()> {
+    async fn incident(&self, unit: &mut UnitOfWork, kind: &str) -> Result<()> {
         let details = json!({
             "event_id": self.callback.event_id,
             "settlement_id": self.callback.settlement_id,
@@ -437,7 +443,7 @@ struct Kept<'a> {
 impl Kept<'_> {
     async fn insert(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         verdict: &str,
         reason: Option<&str>,
         http_status: u16,
@@ -462,7 +468,7 @@ impl Kept<'_> {
 }
 
 async fn open_incident(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     partner_id: &str,
     callback_id: CallbackId,
     kind: &str,
@@ -487,7 +493,7 @@ const UNKNOWN_SETTLEMENT: &str = "unknown_settlement";
 const AMOUNT_MISMATCH: &str = "payout_amount_mismatch";
 
 /// How a message that is refused for `reason` is answered, the first time and again.
-fn refusal(reason: &str, held: Option<&Held>) -> Option<Error> {
+fn refusal(reason: &str, held: Option<&LockedPayout>) -> Option<Error> {
     match reason {
         UNKNOWN_SETTLEMENT => Some(Error::NotFound(Noun::Settlement)),
         AMOUNT_MISMATCH => Some(Error::InvalidState {

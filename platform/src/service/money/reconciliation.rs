@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
 use crate::service::csv_file::{CsvFile, Wrong};
-use crate::service::{Context, Error, Noun, Result, Unit};
+use crate::service::{Context, Error, Noun, Result, UnitOfWork};
 use crate::store::money::reconciliation::{Line, Reconciliation};
 use crate::store::{self, Page};
 
@@ -254,10 +254,7 @@ impl Read for Arriving {
 }
 
 /// Compares a file that was read in.
-///
-/// # Errors
-/// The database's.
-pub async fn compare(unit: &mut Unit, loaded: &Loaded) -> Result<Reconciliation> {
+pub async fn compare(unit: &mut UnitOfWork, loaded: &Loaded) -> Result<Reconciliation> {
     store::money::reconciliation::compare(unit.conn(), loaded.id).await?;
     let sha256 = hex::encode(&loaded.sha256);
     store::money::reconciliation::finish(unit.conn(), loaded.id, &sha256).await?;
@@ -270,9 +267,6 @@ pub async fn compare(unit: &mut Unit, loaded: &Loaded) -> Result<Reconciliation>
 }
 
 /// Forgets a file that is not to be compared.
-///
-/// # Errors
-/// The database's.
 pub async fn forget(context: &Context, id: ReconciliationId) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     store::money::reconciliation::delete(&mut conn, id).await?;
@@ -280,9 +274,6 @@ pub async fn forget(context: &Context, id: ReconciliationId) -> Result<()> {
 }
 
 /// Forgets files that were cut off.
-///
-/// # Errors
-/// The database's.
 pub async fn forget_unfinished(context: &Context) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     let now = context.clock().now();
@@ -302,9 +293,6 @@ pub async fn get(context: &Context, id: ReconciliationId) -> Result<Reconciliati
 }
 
 /// Comparisons, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     context: &Context,
     partner_id: Option<&str>,

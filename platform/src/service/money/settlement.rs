@@ -15,7 +15,7 @@ use wire::ids::{MerchantId, SettlementId};
 
 use super::ledger::{self, Subject};
 use super::{hold, payout};
-use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, Unit, failed_item};
+use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item};
 use crate::store::money::payout::Payout;
 use crate::store::money::settlement::{Claim, Settlement, Shown};
 use crate::store::shop::merchant::Merchant;
@@ -69,7 +69,7 @@ pub struct SettlementView {
 ///
 /// # Errors
 /// A cutoff in the future; for a run of one merchant: no such merchant, or [`Error::MerchantPayoutNotConfigured`].
-pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
+pub async fn run(unit: &mut UnitOfWork, request: Run) -> Result<Outcome> {
     let now = unit.now();
     let cutoff = request.cutoff.unwrap_or(now);
     if cutoff > now {
@@ -84,10 +84,10 @@ pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
         skipped: Vec::new(),
     };
     for merchant_id in merchants {
-        let trial = unit.savepoint().await?;
+        let savepoint = unit.savepoint().await?;
         let code = match settle(unit, merchant_id, cutoff).await {
             Ok(Some(id)) => {
-                unit.keep(trial).await?;
+                unit.release(savepoint).await?;
                 outcome.settlements.push(id);
                 continue;
             }
@@ -100,7 +100,7 @@ pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
                 return Err(error);
             }
             Err(error) if error.is_of_the_item() => {
-                unit.undo(trial).await?;
+                unit.roll_back_to(savepoint).await?;
                 unit.raise(failed(merchant_id, &error));
                 outcome.skipped.push(Skipped {
                     merchant_id,
@@ -110,7 +110,7 @@ pub async fn run(unit: &mut Unit, request: Run) -> Result<Outcome> {
             }
             Err(other) => return Err(other),
         };
-        unit.undo(trial).await?;
+        unit.roll_back_to(savepoint).await?;
         outcome.skipped.push(Skipped { merchant_id, code });
     }
     Ok(outcome)
@@ -136,14 +136,14 @@ fn skip_code(error: &Error) -> ErrorCode {
 }
 
 pub(super) async fn settle(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     cutoff: DateTime<Utc>,
 ) -> Result<Option<SettlementId>> {
     let merchant = store::shop::merchant::lock_for_settlement(unit.conn(), merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
-    unit.catch_up();
+    unit.refresh_now();
     let destination = destination(&merchant)?;
     let created_by = unit.actor_name().to_owned();
     let claim = Claim {
@@ -194,7 +194,7 @@ pub(super) async fn settle(
 /// # Errors
 /// No such settlement; [`Error::SettlementNotEligible`] unless the partner pays it and it failed or was returned;
 /// [`Error::MerchantPayoutNotConfigured`] when its merchant has no account any more.
-pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<SettlementView> {
+pub async fn retry_payout(unit: &mut UnitOfWork, id: SettlementId) -> Result<SettlementView> {
     let (before, merchant) = take_with_merchant(unit, id).await?;
     if before.payout_mode.parse() == Ok(PayoutMode::Manual) {
         return Err(Error::SettlementNotEligible(
@@ -238,7 +238,7 @@ pub async fn retry_payout(unit: &mut Unit, id: SettlementId) -> Result<Settlemen
 /// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it
 /// is paid already, or its merchant is suspended.
 pub async fn mark_paid(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: SettlementId,
     bank_reference: &str,
 ) -> Result<SettlementView> {
@@ -279,7 +279,7 @@ pub async fn mark_paid(
 /// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it
 /// is not paid.
 pub async fn mark_returned(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: SettlementId,
     reason: &str,
 ) -> Result<SettlementView> {
@@ -312,7 +312,10 @@ fn by_hand(settlement: &Settlement) -> Result<()> {
 }
 
 /// The settlement and its merchant, both locked, in the order in which a run locks them.
-async fn take_with_merchant(unit: &mut Unit, id: SettlementId) -> Result<(Settlement, Merchant)> {
+async fn take_with_merchant(
+    unit: &mut UnitOfWork,
+    id: SettlementId,
+) -> Result<(Settlement, Merchant)> {
     let seen = store::money::settlement::find(unit.conn(), Scope::All, id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
@@ -323,16 +326,16 @@ async fn take_with_merchant(unit: &mut Unit, id: SettlementId) -> Result<(Settle
 }
 
 /// The settlement, locked, at the time at which that succeeded.
-async fn take(unit: &mut Unit, id: SettlementId) -> Result<Settlement> {
+async fn take(unit: &mut UnitOfWork, id: SettlementId) -> Result<Settlement> {
     let settlement = store::money::settlement::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
-    unit.catch_up();
+    unit.refresh_now();
     Ok(settlement)
 }
 
 async fn changed(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     action: &'static str,
     before: &Settlement,
 ) -> Result<SettlementView> {

@@ -34,9 +34,6 @@ pub async fn open(context: &Context, scope: Scope, id: SettlementId) -> Result<S
 }
 
 /// The next page of a settlement's items, whose scope was checked by [`open`]; none is left when it is empty.
-///
-/// # Errors
-/// The database's.
 pub async fn items(
     context: &Context,
     id: SettlementId,

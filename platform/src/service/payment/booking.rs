@@ -8,7 +8,7 @@ use wire::{Rupiah, ids::OutletId, ids::TerminalId};
 
 use crate::service::money::fee;
 use crate::service::money::ledger::{self, Subject};
-use crate::service::{Result, Unit};
+use crate::service::{Result, UnitOfWork};
 use crate::store;
 use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::{Cause, Transaction};
@@ -29,7 +29,7 @@ pub(super) struct Sale<'a> {
 
 impl Sale<'_> {
     /// The transaction, paid from its beginning, and its ledger lines.
-    pub(super) async fn book(self, unit: &mut Unit) -> Result<Transaction> {
+    pub(super) async fn book(self, unit: &mut UnitOfWork) -> Result<Transaction> {
         let now = unit.now();
         let cost = fee::of_payment(self.payee, self.amount, self.paid_at)?;
         let transaction = Transaction {
@@ -72,7 +72,7 @@ impl Sale<'_> {
 
 /// The ledger lines of an event of `transaction`.
 pub(super) async fn post(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     transaction: &Transaction,
     posting: &Posting,
 ) -> Result<()> {
@@ -87,7 +87,7 @@ pub(super) async fn post(
 /// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is
 /// settled already, the next settlement of its merchant takes the refund along.
 pub(super) async fn reverse(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     transaction: &Transaction,
     cause: Cause<'_>,
 ) -> Result<()> {

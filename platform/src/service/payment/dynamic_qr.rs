@@ -21,7 +21,7 @@ use wire::ids::{DeviceId, TerminalId, TransactionId};
 
 use super::qr_partner::{Issued, Order, PartnerError};
 use crate::service::shop::merchant;
-use crate::service::{Checks, Error, Noun, Result, Unit};
+use crate::service::{Checks, Error, Noun, Result, UnitOfWork};
 use crate::store::payment::transaction::{Cause, Code, Transaction};
 use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Scope};
@@ -75,7 +75,11 @@ pub struct Asking {
 /// # Errors
 /// Wrong fields or amount; [`Error::DeviceNotBound`]; [`Error::CapabilityNotSupported`]; a merchant that takes
 /// no payments; [`Error::Duplicate`] when the request id was used for another amount, or is being worked on.
-pub async fn create(unit: &mut Unit, device_id: DeviceId, request: &Request) -> Result<Created> {
+pub async fn create(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    request: &Request,
+) -> Result<Created> {
     check(unit, request)?;
     let device = store::fleet::device::find(unit.conn(), device_id)
         .await?
@@ -185,7 +189,7 @@ fn label(terminal: &Terminal) -> Result<TerminalLabel> {
         .map_err(anyhow::Error::from)?)
 }
 
-async fn insert(unit: &mut Unit, transaction: &Transaction) -> Result<()> {
+async fn insert(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<()> {
     let cause = Cause {
         at: unit.now(),
         cause: "dynamic_qr",
@@ -210,7 +214,7 @@ fn working_on_it() -> Error {
 }
 
 /// The box asks again: for a code that was given, or for one that the partner did not give in time.
-async fn go_on(unit: &mut Unit, before: Transaction) -> Result<Created> {
+async fn go_on(unit: &mut UnitOfWork, before: Transaction) -> Result<Created> {
     if before.qr_payload.is_some() {
         return answer(before).map(Created::Ready);
     }
@@ -251,7 +255,7 @@ impl Asking {
     /// # Errors
     /// [`Error::PartnerTimeout`]: the box may ask again, under the same key; [`Error::InvalidState`] when the partner
     /// refuses, or gives a code that asks for something else.
-    pub async fn ask(self, unit: Unit) -> Result<(Unit, DynamicQr)> {
+    pub async fn ask(self, unit: UnitOfWork) -> Result<(UnitOfWork, DynamicQr)> {
         let Self { transaction, order } = self;
         let context = unit.context().clone();
         let leased_until = unit.now() + context.settings().partner_lease;
@@ -265,7 +269,7 @@ impl Asking {
         let mut unit = paused.resume().await?;
         // Before the order, as a callback does it.
         store::payment::transaction::lock(unit.conn(), transaction.id).await?;
-        unit.catch_up();
+        unit.refresh_now();
         let cause = |at| Cause {
             at,
             cause: "partner",
@@ -347,7 +351,7 @@ fn vouch(
     }
 }
 
-fn check(unit: &Unit, request: &Request) -> Result<()> {
+fn check(unit: &UnitOfWork, request: &Request) -> Result<()> {
     let mut checks = Checks::default();
     checks.text("request_id", &request.request_id, 64);
     if request.currency != "IDR" {
@@ -362,7 +366,7 @@ fn check(unit: &Unit, request: &Request) -> Result<()> {
 }
 
 async fn find_before(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     request: &Request,
 ) -> Result<Option<Transaction>> {

@@ -6,15 +6,15 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wire::ids::IncidentId;
 
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::payment::incident::{Filter, Incident, NewIncident};
 use crate::store::{self, Page};
 
 /// Keeps an incident and raises an alert for its partner, which is open until the partner's last incident is resolved.
-///
-/// # Errors
-/// The database's.
-pub(in crate::service) async fn open(unit: &mut Unit, incident: &NewIncident<'_>) -> Result<()> {
+pub(in crate::service) async fn open(
+    unit: &mut UnitOfWork,
+    incident: &NewIncident<'_>,
+) -> Result<()> {
     store::payment::incident::insert(unit.conn(), incident).await?;
     unit.raise(NewAlert::new(
         AlertKind::Incident,
@@ -25,9 +25,6 @@ pub(in crate::service) async fn open(unit: &mut Unit, incident: &NewIncident<'_>
 }
 
 /// Incidents, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Incident>> {
     let mut conn = context.lists().acquire().await?;
     Ok(store::payment::incident::list(&mut conn, filter, page).await?)
@@ -46,14 +43,18 @@ pub struct Resolution {
 ///
 /// # Errors
 /// [`Noun::Incident`] not found; [`Error::InvalidState`] when it is closed already.
-pub async fn resolve(unit: &mut Unit, id: IncidentId, found: &Resolution) -> Result<Incident> {
+pub async fn resolve(
+    unit: &mut UnitOfWork,
+    id: IncidentId,
+    found: &Resolution,
+) -> Result<Incident> {
     let mut checks = Checks::default();
     checks.text("resolution", &found.resolution, 500);
     checks.finish()?;
     let before = store::payment::incident::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Incident))?;
-    unit.catch_up();
+    unit.refresh_now();
     if before.resolved_at.is_some() {
         return Err(Error::InvalidState {
             current: "resolved".into(),

@@ -19,7 +19,7 @@ use super::stats::{self, Step};
 use crate::service::batch::{Part, finish, isolate, sweep};
 use crate::service::fleet::undeliverable::{Message, seal_each};
 use crate::service::signal::Signal;
-use crate::service::{Context, Error, Noun, Result, Unit};
+use crate::service::{Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::binding::Listener;
 use crate::store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
 use crate::store::{self, Page, Scope};
@@ -87,10 +87,7 @@ fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str>
 
 /// Puts a payment into the outbox of every box at its terminal. When its time is over already, the announcements are
 /// stale from their beginning, so that it can be seen that nobody was told, and why.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<Enqueued> {
+pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
     let now = unit.now();
     let is_over = payment.window.is_over(now);
     let mut listeners =
@@ -130,17 +127,11 @@ pub(crate) async fn enqueue(unit: &mut Unit, payment: &Payment<'_>) -> Result<En
 
 /// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
 /// is not due again yet, because the box has just become reachable. What cannot be sealed is ended and left out.
-///
-/// # Errors
-/// The database's.
 pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
     due_as(context, devices, all, None).await
 }
 
 /// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
-///
-/// # Errors
-/// The database's.
 pub(crate) async fn due_as(
     context: &Context,
     devices: &[DeviceId],
@@ -197,18 +188,12 @@ fn seal(
 
 /// Notes that announcements were handed to the wire, and when each is tried again: later each time, because nobody
 /// knows whether the box is there.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     let resend = context.settings().resend;
     mark(context, sends, |attempts| resend.wait_after(attempts)).await
 }
 
 /// Puts off announcements of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
     if sends.is_empty() {
         return Ok(());
@@ -220,9 +205,6 @@ pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
 }
 
 /// Notes that announcements were put into an answer to a box, which came for it and will come again.
-///
-/// # Errors
-/// The database's.
 pub(in crate::service) async fn mark_told(context: &Context, sends: &[Send]) -> Result<()> {
     let first = context.settings().resend.first;
     mark(context, sends, |_| first).await
@@ -260,9 +242,6 @@ async fn mark(
 }
 
 /// Connected boxes to which something is to be sent again.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
     let mut conn = context.pool().acquire().await?;
     Ok(
@@ -344,9 +323,6 @@ fn observe(risen: &Risen, now: DateTime<Utc>) {
 }
 
 /// Ends announcements that nobody heard in time.
-///
-/// # Errors
-/// The database's.
 pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
     let before = context.clock().now() - LATE_ACK;
     let end = |only: Option<Part<(EventId, DeviceId)>>| async move {
@@ -386,12 +362,12 @@ pub async fn list_of_device(
 ///
 /// # Errors
 /// [`Error::InvalidState`] unless the transaction is paid, or while its merchant is suspended; [`Error::DeviceNotBound`] when no box stands there.
-pub async fn retry(unit: &mut Unit, id: TransactionId) -> Result<Vec<Notification>> {
+pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notification>> {
     // It must not be taken back meanwhile, and is locked before the bindings, as a payment does it.
     let transaction = store::payment::transaction::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
-    unit.catch_up();
+    unit.refresh_now();
     let (TransactionStatus::Paid, Some(paid_at)) = (
         transaction.status.parse().map_err(anyhow::Error::from)?,
         transaction.paid_at,

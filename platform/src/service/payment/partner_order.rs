@@ -22,9 +22,6 @@ const PAUSE_S: i32 = 5;
 const QUERIES_MAX: i32 = 8;
 
 /// Asks about up to `limit` transactions that are due.
-///
-/// # Errors
-/// The database's.
 pub async fn query_due(context: &Context, limit: i64) -> Result<usize> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;

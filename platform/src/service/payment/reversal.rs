@@ -13,7 +13,7 @@ use wire::ids::TransactionId;
 
 use super::booking;
 use super::qr_partner::{Named, Refund};
-use crate::service::{Checks, Error, Noun, Result, Unit};
+use crate::service::{Checks, Error, Noun, Result, UnitOfWork};
 use crate::store::payment::transaction::{Cause, Transaction};
 use crate::store::{self, Scope};
 
@@ -35,23 +35,23 @@ impl Reason {
     }
 }
 
-async fn find(unit: &mut Unit, id: TransactionId) -> Result<Transaction> {
+async fn find(unit: &mut UnitOfWork, id: TransactionId) -> Result<Transaction> {
     store::payment::transaction::find(unit.conn(), Scope::All, id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))
 }
 
 /// The same with its row locked.
-async fn lock(unit: &mut Unit, seen: &Transaction) -> Result<Transaction> {
+async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> {
     let locked =
         store::payment::transaction::lock_of_partner(unit.conn(), &seen.partner_id, seen.id)
             .await?
             .ok_or(Error::NotFound(Noun::Transaction))?;
-    unit.catch_up();
+    unit.refresh_now();
     Ok(locked)
 }
 
-async fn nmid_of(unit: &mut Unit, transaction: &Transaction) -> Result<String> {
+async fn nmid_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<String> {
     let merchant =
         store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id).await?;
     Ok(merchant
@@ -66,7 +66,7 @@ fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
     }
 }
 
-fn cause(unit: &Unit, cause: &'static str) -> Cause<'static> {
+fn cause(unit: &UnitOfWork, cause: &'static str) -> Cause<'static> {
     Cause {
         at: unit.now(),
         cause,
@@ -80,10 +80,10 @@ fn cause(unit: &Unit, cause: &'static str) -> Cause<'static> {
 /// [`Error::InvalidState`] unless it is paid, or when the partner refuses; [`Error::PartnerTimeout`]: it may be asked
 /// again, and will not pay back twice.
 pub async fn refund(
-    mut unit: Unit,
+    mut unit: UnitOfWork,
     id: TransactionId,
     reason: &Reason,
-) -> Result<(Unit, Transaction)> {
+) -> Result<(UnitOfWork, Transaction)> {
     reason.check()?;
     let seen = find(&mut unit, id).await?;
     let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
@@ -139,10 +139,10 @@ pub async fn refund(
 /// # Errors
 /// As for [`refund`], unless it waits to be paid.
 pub async fn cancel(
-    mut unit: Unit,
+    mut unit: UnitOfWork,
     id: TransactionId,
     reason: &Reason,
-) -> Result<(Unit, Transaction)> {
+) -> Result<(UnitOfWork, Transaction)> {
     reason.check()?;
     let seen = find(&mut unit, id).await?;
     if seen.status != TransactionStatus::AwaitingPayment.as_str() {

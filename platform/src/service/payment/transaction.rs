@@ -74,9 +74,6 @@ pub async fn events(
 }
 
 /// Expires transactions whose time is over. One that cannot be expired gets an alert and stops no other.
-///
-/// # Errors
-/// The database's.
 pub async fn expire_overdue(context: &Context, limit: i64) -> Result<u64> {
     let now = context.clock().now();
     let expire = |only: Option<Part<TransactionId>>| async move {

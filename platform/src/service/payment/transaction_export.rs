@@ -54,9 +54,6 @@ impl Export {
     }
 
     /// The next lines, newest first; none are left when there are none.
-    ///
-    /// # Errors
-    /// The database's.
     pub async fn next(&mut self) -> Result<Vec<Line>> {
         let Some(page) = self.next.take() else {
             return Ok(Vec::new());

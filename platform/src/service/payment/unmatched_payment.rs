@@ -12,7 +12,7 @@ use wire::rupiah::AmountError;
 
 use super::booking::Sale;
 use super::callback::consequence::announce;
-use crate::service::{Context, Error, Noun, Result, Unit};
+use crate::service::{Context, Error, Noun, Result, UnitOfWork};
 use crate::store::payment::transaction::Cause;
 use crate::store::payment::unmatched_payment::{Closing, NewUnmatched, UnmatchedPayment};
 use crate::store::shop::merchant::Merchant;
@@ -23,10 +23,7 @@ const STATUSES: [&str; 3] = ["open", "assigned", "reversed"];
 
 /// Keeps money that cannot be attributed, and raises an alert for its partner, which is open until the partner's last
 /// unmatched money is assigned or reversed.
-///
-/// # Errors
-/// The database's.
-pub(super) async fn keep(unit: &mut Unit, money: &NewUnmatched<'_>) -> Result<()> {
+pub(super) async fn keep(unit: &mut UnitOfWork, money: &NewUnmatched<'_>) -> Result<()> {
     store::payment::unmatched_payment::insert(unit.conn(), money).await?;
     unit.raise(NewAlert::new(
         AlertKind::UnmatchedPayment,
@@ -72,7 +69,7 @@ pub struct Assignment {
 /// [`Error::InvalidState`] when it is no longer open, or when the partner credits another merchant;
 /// [`Error::InvalidAmount`] beyond `payments.amount_max`: such an amount is first to be confirmed by the partner.
 pub async fn assign(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: UnmatchedPaymentId,
     assignment: Assignment,
 ) -> Result<UnmatchedPayment> {
@@ -84,7 +81,7 @@ pub async fn assign(
         &seen.partner_reference,
     )
     .await?;
-    unit.catch_up();
+    unit.refresh_now();
     let money = find(unit, id).await?;
     if money.status != "open" {
         return Err(Error::InvalidState {
@@ -145,7 +142,7 @@ pub async fn assign(
 }
 
 /// The amount, if it can be a payment.
-fn payable(unit: &Unit, money: &UnmatchedPayment) -> Result<Rupiah> {
+fn payable(unit: &UnitOfWork, money: &UnmatchedPayment) -> Result<Rupiah> {
     let max = unit.context().settings().amount_max;
     money
         .amount
@@ -154,14 +151,14 @@ fn payable(unit: &Unit, money: &UnmatchedPayment) -> Result<Rupiah> {
         .map_err(|error| Error::InvalidAmount(error.to_string()))
 }
 
-async fn find(unit: &mut Unit, id: UnmatchedPaymentId) -> Result<UnmatchedPayment> {
+async fn find(unit: &mut UnitOfWork, id: UnmatchedPaymentId) -> Result<UnmatchedPayment> {
     store::payment::unmatched_payment::find(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::UnmatchedPayment))
 }
 
 /// The partner says which merchant it credits, if it says anything: nobody else may have the money.
-async fn check(unit: &mut Unit, money: &UnmatchedPayment, merchant: &Merchant) -> Result<()> {
+async fn check(unit: &mut UnitOfWork, money: &UnmatchedPayment, merchant: &Merchant) -> Result<()> {
     let refuse = |message: &str| {
         Err(Error::InvalidState {
             current: money.status.clone(),

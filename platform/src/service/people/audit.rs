@@ -46,18 +46,12 @@ pub struct Report {
 }
 
 /// The log, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Entry>> {
     let mut conn = context.lists().acquire().await?;
     Ok(store::people::audit::list(&mut conn, filter, page).await?)
 }
 
 /// The end of the chain.
-///
-/// # Errors
-/// The database's.
 pub async fn head(context: &Context) -> Result<Head> {
     let mut conn = context.pool().acquire().await?;
     read_head(&mut conn).await
@@ -165,9 +159,6 @@ async fn seal_batch(context: &Context, taken: Taken) -> Result<i64> {
 }
 
 /// Reads the whole chain and compares it with the log. `known_head`, of an earlier time, must be in it.
-///
-/// # Errors
-/// The database's.
 pub async fn verify(context: &Context, known_head: Option<&str>) -> Result<Report> {
     // One view of everything, however long it takes and whatever is written meanwhile.
     let mut tx = context.transaction().await?;

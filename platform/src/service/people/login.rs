@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::service::people::{password, token};
-use crate::service::{Actor, Checks, Context, Error, Result, Unit};
+use crate::service::{Actor, Checks, Context, Error, Result, UnitOfWork};
 use crate::store;
 use crate::store::people::login::Attempt;
 use crate::store::people::user::User;
@@ -108,7 +108,7 @@ pub async fn login(
 }
 
 /// Takes an attempt back that turned out to be right.
-pub(super) async fn forget(unit: &mut Unit, attempt: &Attempt) -> Result<()> {
+pub(super) async fn forget(unit: &mut UnitOfWork, attempt: &Attempt) -> Result<()> {
     store::people::login::delete(unit.conn(), attempt.id).await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ pub async fn change(
     let before = store::people::user::lock(unit.conn(), user_id)
         .await?
         .ok_or(Error::Unauthenticated)?;
-    unit.catch_up();
+    unit.refresh_now();
     // It may have been disabled, or given another password, while we were hashing.
     let still = match &known {
         Some(proven) => store::people::user::hold_active(unit.conn(), proven).await?,
@@ -158,7 +158,7 @@ pub async fn set_up(
         return Err(Error::WrongLogin);
     };
     unit.act_as(before.id.to_string());
-    unit.catch_up();
+    unit.refresh_now();
     let now = unit.now();
     forget(&mut unit, &attempt).await?;
     let after = User {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
 use crate::service::retry::retried;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit, secret};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork, secret};
 use crate::store::people::token::{Filter, Holder, TokenView};
 use crate::store::people::user::User;
 use crate::store::{self, Page, Scope};
@@ -92,7 +92,7 @@ pub struct NewToken {
 /// # Errors
 /// A merchant role without a merchant or another with one; a merchant that does not exist.
 pub async fn create(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     role: Role,
     merchant_id: Option<MerchantId>,
     name: &str,
@@ -125,10 +125,7 @@ pub async fn create(
 }
 
 /// Makes a token for a person who has just proven who it is.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn create_for_user(unit: &mut Unit, user: &User) -> Result<NewToken> {
+pub(crate) async fn create_for_user(unit: &mut UnitOfWork, user: &User) -> Result<NewToken> {
     let holder = Holder::Role {
         role: &user.role,
         merchant_id: user.merchant_id,
@@ -138,7 +135,7 @@ pub(crate) async fn create_for_user(unit: &mut Unit, user: &User) -> Result<NewT
 }
 
 async fn insert(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     holder: Holder<'_>,
     name: &str,
     lifetime: TimeDelta,
@@ -184,7 +181,7 @@ pub struct TokenRequest {
 ///
 /// # Errors
 /// Wrong fields; a merchant that does not exist.
-pub async fn request(unit: &mut Unit, request: TokenRequest) -> Result<NewToken> {
+pub async fn request(unit: &mut UnitOfWork, request: TokenRequest) -> Result<NewToken> {
     let mut checks = Checks::default();
     let role: Option<Role> = checks.parse("role", &request.role);
     checks.text("name", &request.name, 100);
@@ -205,7 +202,7 @@ pub async fn request(unit: &mut Unit, request: TokenRequest) -> Result<NewToken>
 ///
 /// # Errors
 /// [`Noun::Token`] not found; boxes' tokens are revoked with their device.
-pub async fn revoke(unit: &mut Unit, id: TokenId) -> Result<TokenView> {
+pub async fn revoke(unit: &mut UnitOfWork, id: TokenId) -> Result<TokenView> {
     let mut token = store::people::token::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Token))?;
@@ -241,11 +238,8 @@ pub async fn list(
 }
 
 /// Makes the token that goes with a certificate of a box; the ones it has stay valid until this one is first used.
-///
-/// # Errors
-/// The database's.
 pub(crate) async fn create_for_device(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     device_id: DeviceId,
     certificate_serial: &str,
 ) -> Result<NewToken> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use wire::ids::{MerchantId, UserId};
 
 use crate::service::people::{password, setup_code};
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::people::user::{Filter, User};
 use crate::store::{self, Page, Scope};
 
@@ -87,7 +87,7 @@ impl UserPatch {
 ///
 /// # Errors
 /// Wrong fields; an email that is another user's; a merchant that does not exist.
-pub async fn create(unit: &mut Unit, new: NewUser) -> Result<Made> {
+pub async fn create(unit: &mut UnitOfWork, new: NewUser) -> Result<Made> {
     let wrong = new
         .password
         .as_deref()
@@ -109,7 +109,7 @@ pub async fn create(unit: &mut Unit, new: NewUser) -> Result<Made> {
 /// # Errors
 /// As [`create`].
 pub(in crate::service) async fn create_without_password(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     new: NewUser,
     first_half: &[u8],
 ) -> Result<SetUp> {
@@ -117,7 +117,11 @@ pub(in crate::service) async fn create_without_password(
     expect_setup(unit, user, Some(first_half)).await
 }
 
-async fn insert(unit: &mut Unit, new: NewUser, wrong_password: Option<String>) -> Result<User> {
+async fn insert(
+    unit: &mut UnitOfWork,
+    new: NewUser,
+    wrong_password: Option<String>,
+) -> Result<User> {
     let mut checks = Checks::default();
     let email: Option<Email> = checks.parse("email", &new.email);
     let role: Option<Role> = checks.parse("role", &new.role);
@@ -153,7 +157,11 @@ async fn insert(unit: &mut Unit, new: NewUser, wrong_password: Option<String>) -
     Ok(user)
 }
 
-async fn expect_setup(unit: &mut Unit, user: User, first_half: Option<&[u8]>) -> Result<SetUp> {
+async fn expect_setup(
+    unit: &mut UnitOfWork,
+    user: User,
+    first_half: Option<&[u8]>,
+) -> Result<SetUp> {
     let code = setup_code::generate();
     let hash = setup_code::hash(&code);
     let hashes: Vec<&[u8]> = first_half.into_iter().chain([hash.as_slice()]).collect();
@@ -170,7 +178,7 @@ async fn expect_setup(unit: &mut Unit, user: User, first_half: Option<&[u8]>) ->
 ///
 /// # Errors
 /// Wrong fields, of which a role of the other kind is one; [`Noun::User`] not found.
-pub async fn patch(unit: &mut Unit, id: UserId, patch: UserPatch) -> Result<User> {
+pub async fn patch(unit: &mut UnitOfWork, id: UserId, patch: UserPatch) -> Result<User> {
     let mut checks = Checks::default();
     let status: Option<UserStatus> = patch
         .status
@@ -222,7 +230,7 @@ pub async fn patch(unit: &mut Unit, id: UserId, patch: UserPatch) -> Result<User
 }
 
 /// Checks and hashes a password before the user's row is locked: logins of this user do not wait for our hashing.
-async fn hash_for(unit: &mut Unit, id: UserId, secret: String) -> Result<String> {
+async fn hash_for(unit: &mut UnitOfWork, id: UserId, secret: String) -> Result<String> {
     let user = store::people::user::find(unit.conn(), Scope::All, id)
         .await?
         .ok_or(Error::NotFound(Noun::User))?;
@@ -230,11 +238,11 @@ async fn hash_for(unit: &mut Unit, id: UserId, secret: String) -> Result<String>
     password::hash(secret).await
 }
 
-async fn lock(unit: &mut Unit, id: UserId) -> Result<User> {
+async fn lock(unit: &mut UnitOfWork, id: UserId) -> Result<User> {
     let user = store::people::user::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::User))?;
-    unit.catch_up();
+    unit.refresh_now();
     Ok(user)
 }
 
@@ -243,7 +251,7 @@ async fn lock(unit: &mut Unit, id: UserId) -> Result<User> {
 ///
 /// # Errors
 /// [`Noun::User`] not found; [`Error::InvalidState`] for a disabled user.
-pub async fn reset(unit: &mut Unit, id: UserId, first_half: Option<&[u8]>) -> Result<SetUp> {
+pub async fn reset(unit: &mut UnitOfWork, id: UserId, first_half: Option<&[u8]>) -> Result<SetUp> {
     let mut user = lock(unit, id).await?;
     if user.status != UserStatus::Active.as_str() {
         return Err(Error::InvalidState {

@@ -13,7 +13,7 @@ use wire::ids::MerchantId;
 
 use super::suspension;
 use crate::service::merge::Field;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::shop::merchant::Merchant;
 use crate::store::{self, Page, Scope};
 
@@ -76,7 +76,7 @@ pub struct NewMerchant {
 ///
 /// # Errors
 /// Wrong fields; a fee profile that does not exist; an NMID that is another merchant's.
-pub async fn create(unit: &mut Unit, new: NewMerchant) -> Result<Merchant> {
+pub async fn create(unit: &mut UnitOfWork, new: NewMerchant) -> Result<Merchant> {
     create_with_code(
         unit,
         new,
@@ -86,7 +86,7 @@ pub async fn create(unit: &mut Unit, new: NewMerchant) -> Result<Merchant> {
 }
 
 pub(crate) async fn create_with_code(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     new: NewMerchant,
     merchant_code: String,
 ) -> Result<Merchant> {
@@ -243,7 +243,11 @@ impl MerchantPatch {
 /// # Errors
 /// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID or PAN once it
 /// is registered; a fee profile that does not exist; an NMID or a PAN that is another merchant's.
-pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Result<Merchant> {
+pub async fn patch(
+    unit: &mut UnitOfWork,
+    id: MerchantId,
+    patch: MerchantPatch,
+) -> Result<Merchant> {
     let keys_stay = patch.nmid.is_keep() && patch.merchant_pan.is_keep();
     let locked = if keys_stay {
         store::shop::merchant::lock(unit.conn(), id).await?
@@ -251,7 +255,7 @@ pub async fn patch(unit: &mut Unit, id: MerchantId, patch: MerchantPatch) -> Res
         store::shop::merchant::lock_with_keys(unit.conn(), id).await?
     };
     let mut merchant = locked.ok_or(Error::NotFound(Noun::Merchant))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = merchant.clone();
     let mut checks = Checks::default();
     let wanted: Option<MerchantStatus> = patch
@@ -375,7 +379,7 @@ pub async fn list(context: &Context, status: Option<&str>, page: Page) -> Result
 ///
 /// # Errors
 /// [`Error::InvalidState`] unless it waits for its review.
-pub async fn approve(unit: &mut Unit, id: MerchantId) -> Result<Merchant> {
+pub async fn approve(unit: &mut UnitOfWork, id: MerchantId) -> Result<Merchant> {
     step(unit, id, "merchant.approve", None, MerchantStatus::approve).await
 }
 
@@ -383,7 +387,7 @@ pub async fn approve(unit: &mut Unit, id: MerchantId) -> Result<Merchant> {
 ///
 /// # Errors
 /// [`Error::InvalidState`] unless it waits for its review.
-pub async fn reject(unit: &mut Unit, id: MerchantId, reason: String) -> Result<Merchant> {
+pub async fn reject(unit: &mut UnitOfWork, id: MerchantId, reason: String) -> Result<Merchant> {
     let mut checks = Checks::default();
     checks.text("reason", &reason, 500);
     checks.finish()?;
@@ -398,7 +402,7 @@ pub async fn reject(unit: &mut Unit, id: MerchantId, reason: String) -> Result<M
 }
 
 async fn step(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: MerchantId,
     action: &'static str,
     reason: Option<String>,
@@ -407,7 +411,7 @@ async fn step(
     let mut merchant = store::shop::merchant::lock_with_keys(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = json!(merchant);
     let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let status = transition(status).map_err(invalid_state)?;

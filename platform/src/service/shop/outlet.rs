@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use wire::ids::{MerchantId, OutletId};
 
 use crate::service::merge::Field;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::shop::outlet::Outlet;
 use crate::store::{self, Page, Scope};
 
@@ -43,7 +43,11 @@ const TIMEZONES: [&str; 4] = [
 ///
 /// # Errors
 /// Wrong fields; no such merchant.
-pub async fn create(unit: &mut Unit, merchant_id: MerchantId, new: NewOutlet) -> Result<Outlet> {
+pub async fn create(
+    unit: &mut UnitOfWork,
+    merchant_id: MerchantId,
+    new: NewOutlet,
+) -> Result<Outlet> {
     let now = unit.now();
     let mut outlet = Outlet {
         id: OutletId::from_uuid(unit.uuid()),
@@ -109,11 +113,11 @@ pub struct OutletPatch {
 ///
 /// # Errors
 /// Wrong fields; no such outlet.
-pub async fn patch(unit: &mut Unit, id: OutletId, patch: OutletPatch) -> Result<Outlet> {
+pub async fn patch(unit: &mut UnitOfWork, id: OutletId, patch: OutletPatch) -> Result<Outlet> {
     let mut outlet = store::shop::outlet::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Outlet))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = json!(outlet);
     let mut checks = Checks::default();
     let renamed = !patch.name.is_keep();
@@ -150,9 +154,6 @@ pub async fn get(context: &Context, scope: Scope, id: OutletId) -> Result<Outlet
 }
 
 /// Outlets, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(context: &Context, scope: Scope, page: Page) -> Result<Vec<Outlet>> {
     let mut conn = context.lists().acquire().await?;
     Ok(store::shop::outlet::list(&mut conn, scope, page).await?)

@@ -31,9 +31,6 @@ pub struct Me {
 }
 
 /// The caller's own merchant.
-///
-/// # Errors
-/// The database's.
 pub async fn me(context: &Context, principal: &Principal, id: MerchantId) -> Result<Me> {
     let role = match principal {
         Principal::Role { role, .. } => Some(*role),
@@ -94,9 +91,6 @@ pub struct Summary {
 }
 
 /// Adds up a merchant's last days.
-///
-/// # Errors
-/// The database's.
 pub async fn summary(context: &Context, id: MerchantId) -> Result<Summary> {
     let zone = FixedOffset::east_opt(JAKARTA_S)
         .ok_or_else(|| anyhow::anyhow!("UTC+7 is not a time zone"))?;

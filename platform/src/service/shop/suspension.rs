@@ -10,7 +10,7 @@ use wire::ids::MerchantId;
 
 use super::merchant::invalid_state;
 use crate::service::money::hold;
-use crate::service::{Checks, Error, Noun, Result, Unit};
+use crate::service::{Checks, Error, Noun, Result, UnitOfWork};
 use crate::store;
 use crate::store::shop::merchant::Merchant;
 
@@ -18,7 +18,7 @@ use crate::store::shop::merchant::Merchant;
 ///
 /// # Errors
 /// No such merchant; a reason that is empty or too long; [`Error::InvalidState`] unless it is approved.
-pub async fn suspend(unit: &mut Unit, id: MerchantId, reason: String) -> Result<Merchant> {
+pub async fn suspend(unit: &mut UnitOfWork, id: MerchantId, reason: String) -> Result<Merchant> {
     let mut checks = Checks::default();
     checks.text("reason", &reason, 500);
     checks.finish()?;
@@ -30,13 +30,13 @@ pub async fn suspend(unit: &mut Unit, id: MerchantId, reason: String) -> Result<
 ///
 /// # Errors
 /// No such merchant; [`Error::InvalidState`] unless it is suspended.
-pub async fn reactivate(unit: &mut Unit, id: MerchantId) -> Result<Merchant> {
+pub async fn reactivate(unit: &mut UnitOfWork, id: MerchantId) -> Result<Merchant> {
     let step = MerchantStatus::reinstate;
     take(unit, id, "merchant.reactivate", None, step).await
 }
 
 async fn take(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: MerchantId,
     action: &'static str,
     reason: Option<String>,
@@ -45,7 +45,7 @@ async fn take(
     let mut merchant = store::shop::merchant::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = json!(merchant);
     let from: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let to = step(from).map_err(invalid_state)?;
@@ -60,7 +60,11 @@ async fn take(
 }
 
 /// What follows when a merchant comes to stand at `to`. The caller holds its lock.
-pub(super) async fn follow(unit: &mut Unit, id: MerchantId, to: MerchantStatus) -> Result<()> {
+pub(super) async fn follow(
+    unit: &mut UnitOfWork,
+    id: MerchantId,
+    to: MerchantStatus,
+) -> Result<()> {
     match to {
         MerchantStatus::Suspended => hold::begin(unit, id).await,
         MerchantStatus::Approved => hold::end(unit, id).await,

@@ -8,7 +8,7 @@ use wire::ids::{OutletId, TerminalId};
 
 use crate::service::merge::Field;
 use crate::service::shop::merchant;
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Page, Scope};
 
@@ -44,7 +44,7 @@ const QR_MODES: [&str; 3] = ["static", "dynamic", "both"];
 /// # Errors
 /// Wrong fields; no such outlet; a label the merchant uses already.
 pub async fn create(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     outlet_id: OutletId,
     mut new: NewTerminal,
 ) -> Result<TerminalView> {
@@ -127,11 +127,15 @@ pub struct TerminalPatch {
 ///
 /// # Errors
 /// Wrong fields; no such terminal; a label the merchant uses already.
-pub async fn patch(unit: &mut Unit, id: TerminalId, patch: TerminalPatch) -> Result<TerminalView> {
+pub async fn patch(
+    unit: &mut UnitOfWork,
+    id: TerminalId,
+    patch: TerminalPatch,
+) -> Result<TerminalView> {
     let mut terminal = store::shop::terminal::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
-    unit.catch_up();
+    unit.refresh_now();
     let before = json!(terminal);
     let mut checks = Checks::default();
     let renamed = !patch.name.is_keep();
@@ -202,9 +206,6 @@ pub async fn get(context: &Context, scope: Scope, id: TerminalId) -> Result<Term
 }
 
 /// Terminals, newest first, optionally of one outlet.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     context: &Context,
     scope: Scope,

@@ -21,9 +21,6 @@ pub struct Code {
 }
 
 /// Revokes whatever code is out and stores a new one.
-///
-/// # Errors
-/// The database's.
 pub async fn replace(
     conn: &mut PgConnection,
     id: Uuid,
@@ -53,9 +50,6 @@ pub async fn replace(
 }
 
 /// The open code of a device.
-///
-/// # Errors
-/// The database's.
 pub async fn find_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Code>> {
     sqlx::query_as!(
         Code,
@@ -68,9 +62,6 @@ pub async fn find_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Re
 }
 
 /// Notes for which key a code was used.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_used(
     conn: &mut PgConnection,
     id: Uuid,
@@ -99,9 +90,6 @@ pub struct Failure<'a> {
 
 /// Lets no other wrong try from the same address be counted until the transaction ends; without an address, none for
 /// the same serial number.
-///
-/// # Errors
-/// The database's.
 pub async fn serialise(conn: &mut PgConnection, failure: Failure<'_>) -> sqlx::Result<()> {
     let name = match failure.address {
         Some(address) => format!("activation address {address}"),
@@ -112,9 +100,6 @@ pub async fn serialise(conn: &mut PgConnection, failure: Failure<'_>) -> sqlx::R
 
 /// When the wrong try was made that is `count` tries back for this serial number from this address, if that was after
 /// `since`.
-///
-/// # Errors
-/// The database's.
 pub async fn nth_of_pair(
     conn: &mut PgConnection,
     failure: Failure<'_>,
@@ -135,9 +120,6 @@ pub async fn nth_of_pair(
 }
 
 /// The same for its address, whatever the serial number.
-///
-/// # Errors
-/// The database's.
 pub async fn nth_of_address(
     conn: &mut PgConnection,
     failure: Failure<'_>,
@@ -156,9 +138,6 @@ pub async fn nth_of_address(
 }
 
 /// Counts one wrong try.
-///
-/// # Errors
-/// The database's.
 pub async fn record_failure(
     conn: &mut PgConnection,
     failure: Failure<'_>,
@@ -176,9 +155,6 @@ pub async fn record_failure(
 }
 
 /// Forgets wrong tries from before a time.
-///
-/// # Errors
-/// The database's.
 pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "DELETE FROM activation_failures WHERE failed_at < $1",
@@ -190,9 +166,6 @@ pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> 
 }
 
 /// Revokes the code of a box that has been used.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke_used(
     conn: &mut PgConnection,
     device_id: DeviceId,

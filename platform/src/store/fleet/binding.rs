@@ -39,9 +39,6 @@ pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<
 }
 
 /// Where a box stands now.
-///
-/// # Errors
-/// The database's.
 pub async fn find_active(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -56,9 +53,6 @@ pub async fn find_active(
 }
 
 /// Ends the binding of a box. Waits for payments that are being announced to it at this moment.
-///
-/// # Errors
-/// The database's.
 pub async fn end_active(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -87,9 +81,6 @@ pub struct Listener {
 
 /// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
 /// transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn listeners_for_share(
     conn: &mut PgConnection,
     terminal_id: TerminalId,

@@ -41,9 +41,6 @@ pub struct BulkCommand {
 }
 
 /// Stores a new one, without its targets.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO bulk_commands (id, command_type, payload, expires_in_s, query, rollout, firmware_id, guard, status,
@@ -86,9 +83,6 @@ pub struct Selection {
 
 /// Chooses the targets, at most `limit`: active boxes, those that lack the capability last and marked so. Their order
 /// is that of a hash, so that the first are spread over merchants and ages. How many, and how many lack the capability.
-///
-/// # Errors
-/// The database's.
 pub async fn choose_targets(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -139,9 +133,6 @@ pub async fn choose_targets(
 }
 
 /// Writes how many targets were chosen.
-///
-/// # Errors
-/// The database's.
 pub async fn set_targets(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE bulk_commands SET target_count = $2, skipped_count = $3 WHERE id = $1",
@@ -155,9 +146,6 @@ pub async fn set_targets(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::R
 }
 
 /// One bulk command.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Option<BulkCommand>> {
     sqlx::query_as!(
         BulkCommand,
@@ -169,9 +157,6 @@ pub async fn find(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Op
 }
 
 /// One bulk command, its row locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Option<BulkCommand>> {
     sqlx::query_as!(
         BulkCommand,
@@ -183,9 +168,6 @@ pub async fn lock(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Op
 }
 
 /// One that is not over, its row locked, unless somebody else has it in hand.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_idle(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -200,9 +182,6 @@ pub async fn lock_idle(
 }
 
 /// Those with something left to be done.
-///
-/// # Errors
-/// The database's.
 pub async fn at_work(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<BulkCommandId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM bulk_commands WHERE ended_at IS NULL AND status IN ('running', 'cancelled') ORDER BY id LIMIT $1",
@@ -214,9 +193,6 @@ pub async fn at_work(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Bu
 }
 
 /// How many are not over.
-///
-/// # Errors
-/// The database's.
 pub async fn count_open(conn: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM bulk_commands WHERE ended_at IS NULL"#)
         .fetch_one(conn)
@@ -224,9 +200,6 @@ pub async fn count_open(conn: &mut PgConnection) -> sqlx::Result<i64> {
 }
 
 /// Bulk commands, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     status: Option<&str>,
@@ -259,9 +232,6 @@ pub struct Count {
 }
 
 /// How far these bulk commands have come.
-///
-/// # Errors
-/// The database's.
 pub async fn counts(conn: &mut PgConnection, ids: &[BulkCommandId]) -> sqlx::Result<Vec<Count>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
@@ -276,9 +246,6 @@ pub async fn counts(conn: &mut PgConnection, ids: &[BulkCommandId]) -> sqlx::Res
 
 /// One target of each merchant that has any, at most two: those that lack the capability are left out, those that stand
 /// nowhere count as of one merchant.
-///
-/// # Errors
-/// The database's.
 pub async fn target_of_each_merchant(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -306,9 +273,6 @@ pub struct Candidate {
 }
 
 /// The targets at the positions `from..to`.
-///
-/// # Errors
-/// The database's.
 pub async fn candidates(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -369,9 +333,6 @@ pub async fn release(
 }
 
 /// Notes why boxes get no order.
-///
-/// # Errors
-/// The database's.
 pub async fn skip(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -396,9 +357,6 @@ pub async fn skip(
 }
 
 /// Writes back what changes of a bulk command. The caller holds its row's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn update(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE bulk_commands SET status = $2, reason = $3, skipped_count = $4, released_count = $5, step = $6,
@@ -426,9 +384,6 @@ pub async fn update(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result
 }
 
 /// Aborts a running bulk command; `false` when it does not run.
-///
-/// # Errors
-/// The database's.
 pub async fn abort(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -447,9 +402,6 @@ pub async fn abort(
 }
 
 /// Takes back up to `limit` orders of a cancelled bulk command that have not ended.
-///
-/// # Errors
-/// The database's.
 pub async fn take_back(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -487,9 +439,6 @@ pub struct Target {
 }
 
 /// The boxes of a bulk command after this one, in falling order of their ids.
-///
-/// # Errors
-/// The database's.
 pub async fn targets(
     conn: &mut PgConnection,
     id: BulkCommandId,

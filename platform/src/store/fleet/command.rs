@@ -36,9 +36,6 @@ pub struct Command {
 }
 
 /// Stores a new order.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO commands (id, device_id, type, payload, status, created_by, created_at, expires_at, next_attempt_at)
@@ -58,9 +55,6 @@ pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<
 }
 
 /// How many orders of a box have not ended.
-///
-/// # Errors
-/// The database's.
 pub async fn count_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM commands WHERE device_id = $1 AND status IN ('queued', 'sent')"#,
@@ -71,9 +65,6 @@ pub async fn count_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::R
 }
 
 /// One order of a box.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -92,9 +83,6 @@ pub async fn find(
 }
 
 /// One order of a box, its row locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -121,9 +109,6 @@ pub struct Filter {
 }
 
 /// A box's orders, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -164,9 +149,6 @@ pub struct Due {
 }
 
 /// What these boxes still have to be told, oldest first for each: whatever is due by `due_by` and not over `now`.
-///
-/// # Errors
-/// The database's.
 pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -192,9 +174,6 @@ pub async fn due(
 }
 
 /// Connected boxes with an order due by `now`.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -213,9 +192,6 @@ pub async fn devices_with_due(
 
 /// Notes that orders were handed to the wire, each with when it is to be tried again. One that has ended meanwhile is left
 /// as it is.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(
     conn: &mut PgConnection,
     sent: &[(CommandId, DateTime<Utc>)],
@@ -240,9 +216,6 @@ pub async fn mark_sent(
 }
 
 /// Puts orders off until then, without a try having been made.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(
     conn: &mut PgConnection,
     commands: &[CommandId],
@@ -292,9 +265,6 @@ pub async fn end(conn: &mut PgConnection, id: CommandId, end: &End<'_>) -> sqlx:
 }
 
 /// Takes back what a box was still to say or show for a binding that is over.
-///
-/// # Errors
-/// The database's.
 pub async fn cancel_of_binding(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -315,9 +285,6 @@ pub async fn cancel_of_binding(
 }
 
 /// Keeps what a box said of an order that had ended, if it is the first that it said.
-///
-/// # Errors
-/// The database's.
 pub async fn keep_late_ack(
     conn: &mut PgConnection,
     id: CommandId,
@@ -336,9 +303,6 @@ pub async fn keep_late_ack(
 }
 
 /// Up to `limit` orders whose time was over by `before`, each with its box.
-///
-/// # Errors
-/// The database's.
 pub async fn overdue(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
@@ -359,9 +323,6 @@ pub async fn overdue(
 }
 
 /// Ends up to `limit` orders whose time was over by `before`, of these or of all.
-///
-/// # Errors
-/// The database's.
 pub async fn end_overdue(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

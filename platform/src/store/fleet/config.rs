@@ -70,9 +70,6 @@ impl From<Row> for Desired {
 }
 
 /// Stores the first version for a new box.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -91,9 +88,6 @@ pub async fn insert(
 }
 
 /// The desired configuration of a box.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Desired>> {
     let row = sqlx::query_as!(
         Row,
@@ -108,9 +102,6 @@ pub async fn find(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<
 }
 
 /// Locks the configurations of boxes until the transaction ends, in the order of their ids.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, devices: &[DeviceId]) -> sqlx::Result<()> {
     let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
@@ -123,9 +114,6 @@ pub async fn lock(conn: &mut PgConnection, devices: &[DeviceId]) -> sqlx::Result
 }
 
 /// Writes a box's own layer. The caller holds the lock of its configuration.
-///
-/// # Errors
-/// The database's.
 pub async fn set_layer(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -143,9 +131,6 @@ pub async fn set_layer(
 
 /// Puts the layers of these boxes together again; those for which that makes something else get a new version. The
 /// caller holds the locks of their configurations: what is read here was committed before, or is carried here later.
-///
-/// # Errors
-/// The database's.
 pub async fn refresh(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -185,9 +170,6 @@ pub struct Above {
 }
 
 /// The layers above a box's own, as they are now.
-///
-/// # Errors
-/// The database's.
 pub async fn above(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Above> {
     sqlx::query_as!(
         Above,
@@ -205,9 +187,6 @@ pub async fn above(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result
 }
 
 /// Has configurations pushed (again), also where the box answered to this version before.
-///
-/// # Errors
-/// The database's.
 pub async fn request_push(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -245,9 +224,6 @@ pub struct Drift {
 }
 
 /// Active boxes that are not what they should be, the last to become so first.
-///
-/// # Errors
-/// The database's.
 pub async fn drift(
     conn: &mut PgConnection,
     scope: Scope,
@@ -281,9 +257,6 @@ pub async fn drift(
 }
 
 /// Notes that a version cannot be sent; `false` when the box should have another one by now, or has answered to it.
-///
-/// # Errors
-/// The database's.
 pub async fn fail(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -304,9 +277,6 @@ pub async fn fail(
 }
 
 /// A new version with another binding.
-///
-/// # Errors
-/// The database's.
 pub async fn set_binding(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -337,9 +307,6 @@ pub struct Due {
 
 /// The configurations that these boxes have neither applied nor rejected, due by `due_by`. `again`: also those that could
 /// not be sent before.
-///
-/// # Errors
-/// The database's.
 pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -389,9 +356,6 @@ pub async fn due(
 }
 
 /// Connected boxes whose configuration is to be pushed again.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -423,9 +387,6 @@ pub struct Sent {
 }
 
 /// Notes that configurations were pushed.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<()> {
     let devices: Vec<Uuid> = sent.iter().map(|sent| sent.device_id.as_uuid()).collect();
     let versions: Vec<i64> = sent.iter().map(|sent| sent.version).collect();
@@ -446,9 +407,6 @@ pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<(
 }
 
 /// Puts the configurations of these boxes off until then, without a try having been made.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -468,9 +426,6 @@ pub async fn postpone(
 
 /// Takes a box's answer to a version; an answer to an older version is recorded as what it is. What the box applied is
 /// known while it is the present version or the one before.
-///
-/// # Errors
-/// The database's.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     device_id: DeviceId,

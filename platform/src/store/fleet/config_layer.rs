@@ -19,9 +19,6 @@ pub struct Layer {
 }
 
 /// A layer, if anything was ever set in it.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -38,9 +35,6 @@ pub async fn find(
 }
 
 /// A layer, its row locked until the transaction ends, if anything was ever set in it.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -58,9 +52,6 @@ pub async fn lock(
 }
 
 /// Holds the fleet's layer as it is until the transaction ends: what is made from it meanwhile has its last state.
-///
-/// # Errors
-/// The database's.
 pub async fn hold_fleet(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT version FROM config_layers WHERE kind = 'fleet' FOR SHARE")
         .fetch_all(conn)
@@ -69,9 +60,6 @@ pub async fn hold_fleet(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Whether there is a merchant or outlet that could own a layer.
-///
-/// # Errors
-/// The database's.
 pub async fn has_owner(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -88,9 +76,6 @@ pub async fn has_owner(
 }
 
 /// Locks the row of a layer's owner, so that no box comes to it until the transaction ends; `false`: there is none.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_owner(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -116,9 +101,6 @@ pub async fn lock_owner(
 }
 
 /// Writes a new version of a layer, which is then to be carried to its boxes.
-///
-/// # Errors
-/// The database's.
 pub async fn save(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -154,9 +136,6 @@ pub struct Spreading {
 }
 
 /// The next layer whose change has not reached all of its boxes: its kind and its owner.
-///
-/// # Errors
-/// The database's.
 pub async fn next_spreading(
     conn: &mut PgConnection,
     after: Option<&(String, Uuid)>,
@@ -175,9 +154,6 @@ pub async fn next_spreading(
 }
 
 /// Locks a layer whose change is on its way; `None` when there is nothing left to do, or another process is at it.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_spreading(
     conn: &mut PgConnection,
     kind: &str,
@@ -195,9 +171,6 @@ pub async fn lock_spreading(
 }
 
 /// The next `limit` boxes that a layer is for, by id.
-///
-/// # Errors
-/// The database's.
 pub async fn devices(
     conn: &mut PgConnection,
     spreading: &Spreading,
@@ -219,9 +192,6 @@ pub async fn devices(
 }
 
 /// Notes how far a layer's change has come; `None`: to all.
-///
-/// # Errors
-/// The database's.
 pub async fn set_spread(
     conn: &mut PgConnection,
     spreading: &Spreading,

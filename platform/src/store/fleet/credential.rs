@@ -26,9 +26,6 @@ pub struct Credential {
 }
 
 /// Stores a new certificate.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -51,9 +48,6 @@ pub async fn insert(
 }
 
 /// The newest certificate of a device that is not revoked.
-///
-/// # Errors
-/// The database's.
 pub async fn find_newest(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -70,9 +64,6 @@ pub async fn find_newest(
 
 /// Whether a device may use a certificate now: issued by us to it, not revoked, not outlived by its
 /// successor, and the device active. Locks nothing.
-///
-/// # Errors
-/// The database's.
 pub async fn may_use(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -92,9 +83,6 @@ pub async fn may_use(
 }
 
 /// Notes the first use of a certificate; whatever it succeeded ends now. The answer: the serial numbers of those.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_used(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -121,9 +109,6 @@ pub async fn mark_used(
 }
 
 /// Lets the present certificates of a device end at `until`, because a successor is about to be issued.
-///
-/// # Errors
-/// The database's.
 pub async fn supersede(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -142,9 +127,6 @@ pub async fn supersede(
 
 /// Revokes all certificates of a device. The answer: the serial numbers of all that it ever had, each with whether it was
 /// not revoked before.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke_all(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -187,9 +169,6 @@ pub struct Record {
 
 /// The certificates that a device ever had, newest first. A page's place is the first half of a serial number, which is
 /// random enough to be an id.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -213,9 +192,6 @@ pub async fn list(
 }
 
 /// One certificate of a device, locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -234,9 +210,6 @@ pub async fn lock(
 }
 
 /// Revokes one certificate that is not revoked yet.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke(
     conn: &mut PgConnection,
     certificate_serial: &str,
@@ -256,9 +229,6 @@ pub async fn revoke(
 }
 
 /// Tells the other processes, once this is committed, to look at a device's certificates again.
-///
-/// # Errors
-/// The database's.
 pub async fn announce_end(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_notify($1, $2)",
@@ -271,9 +241,6 @@ pub async fn announce_end(conn: &mut PgConnection, device_id: DeviceId) -> sqlx:
 }
 
 /// The serial numbers of a device's certificates that may not be used now.
-///
-/// # Errors
-/// The database's.
 pub async fn ended(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -291,9 +258,6 @@ pub async fn ended(
 }
 
 /// The connected sessions of a node whose certificates may not be used now, with those certificates' serial numbers.
-///
-/// # Errors
-/// The database's.
 pub async fn ended_sessions(
     conn: &mut PgConnection,
     node: &str,
@@ -329,9 +293,6 @@ pub struct Ended {
 
 /// All certificates that were revoked or have been replaced, and would be valid after `expired_before` otherwise, in
 /// the order of their serial numbers; services' too, whose ends are not known.
-///
-/// # Errors
-/// The database's.
 pub async fn revoked(
     conn: &mut PgConnection,
     expired_before: DateTime<Utc>,
@@ -369,9 +330,6 @@ pub struct Expiry {
 }
 
 /// Counts expiries by days since `origin`.
-///
-/// # Errors
-/// The database's.
 pub async fn expiry(
     conn: &mut PgConnection,
     origin: DateTime<Utc>,

@@ -21,9 +21,6 @@ pub struct Crl {
 }
 
 /// The list that was signed last.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection) -> sqlx::Result<Option<Crl>> {
     sqlx::query_as!(
         Crl,
@@ -34,9 +31,6 @@ pub async fn find(conn: &mut PgConnection) -> sqlx::Result<Option<Crl>> {
 }
 
 /// Keeps this one in its place.
-///
-/// # Errors
-/// The database's.
 pub async fn put(conn: &mut PgConnection, crl: &Crl) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO crl (number, content_sha256, entries, this_update, next_update, der) VALUES ($1, $2, $3, $4, $5, $6)

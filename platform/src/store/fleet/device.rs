@@ -59,9 +59,6 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
 }
 
 /// A device, not locked.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
     sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id.as_uuid())
         .fetch_optional(conn)
@@ -70,9 +67,6 @@ pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
 
 /// A device, its row locked until the transaction ends. Rows that refer to it (announcements, commands, events) are
 /// written meanwhile: its key does not change.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
     sqlx::query_as!(
         Device,
@@ -84,9 +78,6 @@ pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
 }
 
 /// [`lock`], for what does not look at the device itself.
-///
-/// # Errors
-/// The database's.
 pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE",
@@ -98,9 +89,6 @@ pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
 }
 
 /// The device with a serial number, its row locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_by_serial(
     conn: &mut PgConnection,
     serial_number: &str,
@@ -115,9 +103,6 @@ pub async fn lock_by_serial(
 }
 
 /// The id of the device with a serial number.
-///
-/// # Errors
-/// The database's.
 pub async fn id_by_serial(
     conn: &mut PgConnection,
     serial_number: &str,
@@ -132,9 +117,6 @@ pub async fn id_by_serial(
 }
 
 /// Those of these serial numbers that are registered already.
-///
-/// # Errors
-/// The database's.
 pub async fn known_serials(
     conn: &mut PgConnection,
     serial_numbers: &[String],
@@ -148,9 +130,6 @@ pub async fn known_serials(
 }
 
 /// Writes back what may change of a device. The caller holds its row's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE devices SET model = $2, capabilities = $3, communication_mode = $4, status = $5, payload_encoding = $6,

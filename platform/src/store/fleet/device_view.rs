@@ -191,9 +191,6 @@ fn contains(part: &str) -> String {
 }
 
 /// The ids of devices, newest first. For a merchant only those bound to it now.
-///
-/// # Errors
-/// The database's.
 pub async fn choose(
     conn: &mut PgConnection,
     scope: Scope,
@@ -240,9 +237,6 @@ pub async fn choose(
 }
 
 /// These devices, newest first. For a merchant only those bound to it now.
-///
-/// # Errors
-/// The database's.
 pub async fn views(
     conn: &mut PgConnection,
     scope: Scope,

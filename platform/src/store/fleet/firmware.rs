@@ -45,9 +45,6 @@ pub async fn insert(conn: &mut PgConnection, firmware: &Firmware) -> sqlx::Resul
 }
 
 /// One firmware.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: FirmwareId) -> sqlx::Result<Option<Firmware>> {
     sqlx::query_as!(
         Firmware,
@@ -59,9 +56,6 @@ pub async fn find(conn: &mut PgConnection, id: FirmwareId) -> sqlx::Result<Optio
 }
 
 /// The catalogue, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     model: Option<&str>,
@@ -96,9 +90,6 @@ pub struct Heard {
 /// Payments that were to be announced in `since..until` on boxes of this model: those on boxes that had carried out
 /// their order of this bulk command by then, and the others. What was closed because the box was unbound or the payment
 /// taken back does not count.
-///
-/// # Errors
-/// The database's.
 pub async fn heard(
     conn: &mut PgConnection,
     bulk_command_id: BulkCommandId,
@@ -125,9 +116,6 @@ pub async fn heard(
 }
 
 /// How many boxes carried out their order of this bulk command before `before` and do not say that they run `version`.
-///
-/// # Errors
-/// The database's.
 pub async fn count_unconfirmed(
     conn: &mut PgConnection,
     bulk_command_id: BulkCommandId,

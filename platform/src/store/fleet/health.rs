@@ -36,9 +36,6 @@ impl From<Row> for Finding {
 }
 
 /// Up to `limit` boxes that need a new alert of this kind.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     kind: AlertKind,
@@ -59,9 +56,6 @@ pub async fn find(
 }
 
 /// Closes the alerts of this kind whose reason is over; says how many.
-///
-/// # Errors
-/// The database's.
 pub async fn close(
     conn: &mut PgConnection,
     kind: AlertKind,

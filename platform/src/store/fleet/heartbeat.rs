@@ -31,9 +31,6 @@ pub struct Beat {
 }
 
 /// Stores a batch of beats and what the last of each box says of it.
-///
-/// # Errors
-/// The database's.
 pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Result<()> {
     let devices: Vec<Uuid> = beats.iter().map(|beat| beat.device_id.as_uuid()).collect();
     let received: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.received_at).collect();
@@ -108,9 +105,6 @@ pub struct Heartbeat {
 
 /// A box's beats that arrived in `from..to`, newest first. One box does not beat twice in a microsecond, so the time
 /// of arrival alone is a beat's place in the list.
-///
-/// # Errors
-/// The database's.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -136,9 +130,6 @@ pub async fn list_of_device(
 }
 
 /// Keeps an uplink that broke a rule.
-///
-/// # Errors
-/// The database's.
 pub async fn insert_rejected(
     conn: &mut PgConnection,
     device_id: DeviceId,

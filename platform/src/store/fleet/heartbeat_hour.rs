@@ -31,9 +31,6 @@ pub struct HeartbeatHour {
 }
 
 /// The last hour that is rolled up for every box.
-///
-/// # Errors
-/// The database's.
 pub async fn last_rolled(conn: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("SELECT max(hour) FROM heartbeat_rollups")
         .fetch_one(conn)
@@ -41,9 +38,6 @@ pub async fn last_rolled(conn: &mut PgConnection) -> sqlx::Result<Option<DateTim
 }
 
 /// When the first box was registered: before that there are no beats.
-///
-/// # Errors
-/// The database's.
 pub async fn first_device(conn: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("SELECT min(created_at) FROM devices")
         .fetch_one(conn)
@@ -51,9 +45,6 @@ pub async fn first_device(conn: &mut PgConnection) -> sqlx::Result<Option<DateTi
 }
 
 /// Up to `limit` boxes, those after `after`.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_after(
     conn: &mut PgConnection,
     after: Uuid,
@@ -69,9 +60,6 @@ pub async fn devices_after(
 }
 
 /// Rolls up one hour of these boxes; done again, it says the same.
-///
-/// # Errors
-/// The database's.
 pub async fn roll_up(
     conn: &mut PgConnection,
     devices: &[Uuid],
@@ -94,9 +82,6 @@ pub async fn roll_up(
 }
 
 /// Notes that an hour is rolled up for every box.
-///
-/// # Errors
-/// The database's.
 pub async fn finish(
     conn: &mut PgConnection,
     hour: DateTime<Utc>,
@@ -122,9 +107,6 @@ pub struct Range {
 }
 
 /// A box's hours that began in `range`, newest first. Those from `rolled_until` on are made from the beats.
-///
-/// # Errors
-/// The database's.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -158,9 +140,6 @@ pub async fn list_of_device(
 }
 
 /// Forgets up to `limit` hours from before `before`.
-///
-/// # Errors
-/// The database's.
 pub async fn forget(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

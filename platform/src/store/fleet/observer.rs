@@ -20,9 +20,6 @@ pub struct Observer {
 }
 
 /// Notes that a service connects; `false` when its certificate is revoked.
-///
-/// # Errors
-/// The database's.
 pub async fn admit(
     conn: &mut PgConnection,
     certificate_serial: &str,
@@ -42,9 +39,6 @@ pub async fn admit(
 }
 
 /// Revokes a certificate, seen or not; the row as it is then. Revoking it again changes nothing.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke(
     conn: &mut PgConnection,
     certificate_serial: &str,
@@ -63,9 +57,6 @@ pub async fn revoke(
 }
 
 /// Those of these certificates that are revoked.
-///
-/// # Errors
-/// The database's.
 pub async fn revoked_among(
     conn: &mut PgConnection,
     certificate_serials: &[String],
@@ -79,9 +70,6 @@ pub async fn revoked_among(
 }
 
 /// All of them, the last seen first; at most `limit`.
-///
-/// # Errors
-/// The database's.
 pub async fn list(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Observer>> {
     sqlx::query_as!(
         Observer,

@@ -14,9 +14,6 @@ use wire::ids::DeviceId;
 use crate::store::Page;
 
 /// A session was opened: the box is online, whichever way it usually goes.
-///
-/// # Errors
-/// The database's.
 pub async fn session_opened(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -37,9 +34,6 @@ pub async fn session_opened(
 
 /// The connection of a box has ended: a box on MQTT is offline from here on. For one on HTTP it means nothing; its
 /// beats tell.
-///
-/// # Errors
-/// The database's.
 pub async fn session_ended(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -63,9 +57,6 @@ pub async fn session_ended(
 }
 
 /// A box has beaten over HTTP: one on HTTP is online by that. One on MQTT is online by its session alone.
-///
-/// # Errors
-/// The database's.
 pub async fn has_beaten(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -88,9 +79,6 @@ pub async fn has_beaten(
 
 /// Looks at a box whose way of communicating, or whose life, has just changed, and sets `online` by the rule that
 /// holds for it now. `interval_s`: how often a box beats that was not told otherwise.
-///
-/// # Errors
-/// The database's.
 pub async fn judge(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -122,9 +110,6 @@ pub async fn judge(
 }
 
 /// Up to `limit` boxes on HTTP that are shown as online and have missed three beats.
-///
-/// # Errors
-/// The database's.
 pub async fn silent(
     conn: &mut PgConnection,
     interval_s: i32,
@@ -148,9 +133,6 @@ pub async fn silent(
 }
 
 /// Shows as offline up to `limit` boxes on HTTP that have missed three beats, of these or of all; says how many.
-///
-/// # Errors
-/// The database's.
 pub async fn end_silent(
     conn: &mut PgConnection,
     interval_s: i32,
@@ -199,9 +181,6 @@ pub struct DeviceEvent {
 }
 
 /// A box's history, newest first. Lines are numbered; the page's id carries the number.
-///
-/// # Errors
-/// The database's.
 pub async fn events(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -226,9 +205,6 @@ pub async fn events(
 }
 
 /// Forgets up to `limit` lines from before `before`.
-///
-/// # Errors
-/// The database's.
 pub async fn forget_events(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

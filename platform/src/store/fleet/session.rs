@@ -32,9 +32,6 @@ pub struct Opening<'a> {
 }
 
 /// Raises the epoch and takes over what was kept.
-///
-/// # Errors
-/// The database's.
 pub async fn open(
     conn: &mut PgConnection,
     opening: &Opening<'_>,
@@ -75,9 +72,6 @@ pub async fn open(
 }
 
 /// Keeps the subscriptions of a session; `false` when it is no longer the current one.
-///
-/// # Errors
-/// The database's.
 pub async fn set_subscriptions(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -111,9 +105,6 @@ pub struct Ending<'a> {
 }
 
 /// Ends the connection of a session; `false` when a newer connection has taken its place.
-///
-/// # Errors
-/// The database's.
 pub async fn end(
     conn: &mut PgConnection,
     ending: &Ending<'_>,
@@ -138,9 +129,6 @@ pub async fn end(
 }
 
 /// Forgets up to `limit` sessions that were kept as long as they were to be. Their rows stay, for the epochs in them.
-///
-/// # Errors
-/// The database's.
 pub async fn forget_expired(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -159,9 +147,6 @@ pub async fn forget_expired(
 }
 
 /// Ends what an earlier life of this node left connected, and shows those boxes as offline.
-///
-/// # Errors
-/// The database's.
 pub async fn end_leftovers(
     conn: &mut PgConnection,
     node: &str,

@@ -43,9 +43,6 @@ pub struct Thresholds {
 }
 
 /// Counts all boxes, or those of a merchant.
-///
-/// # Errors
-/// The database's.
 pub async fn count(
     conn: &mut PgConnection,
     merchant_id: Option<MerchantId>,
@@ -93,9 +90,6 @@ pub struct Version {
 }
 
 /// Which firmware runs where, the most frequent first.
-///
-/// # Errors
-/// The database's.
 pub async fn versions(
     conn: &mut PgConnection,
     merchant_id: Option<MerchantId>,

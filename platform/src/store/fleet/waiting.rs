@@ -6,9 +6,6 @@ use uuid::Uuid;
 use wire::ids::DeviceId;
 
 /// Those among `devices` for which there is something due by `now`: a payment, an order, a configuration.
-///
-/// # Errors
-/// The database's.
 pub async fn with_something_due(
     conn: &mut PgConnection,
     devices: &[DeviceId],

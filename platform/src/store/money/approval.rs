@@ -32,9 +32,6 @@ pub struct Approval {
 }
 
 /// Keeps a proposal.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, approval: &Approval) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO approvals (id, kind, entity, request, status, requested_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -52,9 +49,6 @@ pub async fn insert(conn: &mut PgConnection, approval: &Approval) -> sqlx::Resul
 }
 
 /// One proposal.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Approval>> {
     sqlx::query_as!(
         Approval,
@@ -66,9 +60,6 @@ pub async fn find(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
 }
 
 /// One proposal, kept from every other decision until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Approval>> {
     sqlx::query_as!(
         Approval,
@@ -80,9 +71,6 @@ pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
 }
 
 /// Proposals, newest first, optionally of one status and kind.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     status: Option<&str>,
@@ -106,9 +94,6 @@ pub async fn list(
 }
 
 /// How many proposals of this person nobody has decided about.
-///
-/// # Errors
-/// The database's.
 pub async fn count_pending(conn: &mut PgConnection, requested_by: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM approvals WHERE requested_by = $1 AND status = 'pending'"#,
@@ -119,9 +104,6 @@ pub async fn count_pending(conn: &mut PgConnection, requested_by: &str) -> sqlx:
 }
 
 /// Whether a proposal about this account waits for a decision.
-///
-/// # Errors
-/// The database's.
 pub async fn is_account_pending(
     conn: &mut PgConnection,
     merchant_id: MerchantId,

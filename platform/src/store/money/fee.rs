@@ -9,9 +9,6 @@ use utoipa::ToSchema;
 use crate::store::Page;
 
 /// Makes sure that a profile with this first version exists; an existing one is left as it is.
-///
-/// # Errors
-/// The database's.
 pub async fn ensure(
     conn: &mut PgConnection,
     id: &str,
@@ -103,9 +100,6 @@ pub async fn insert_version(conn: &mut PgConnection, version: &VersionView) -> s
 }
 
 /// One profile.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Profile>> {
     sqlx::query_as!(Profile, "SELECT * FROM fee_profiles WHERE id = $1", id)
         .fetch_optional(conn)
@@ -113,9 +107,6 @@ pub async fn find(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Prof
 }
 
 /// One profile, kept from other new versions until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Profile>> {
     sqlx::query_as!(
         Profile,
@@ -127,9 +118,6 @@ pub async fn lock(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Prof
 }
 
 /// Profiles, newest first. They have names, not numbers: the cursor has only their time.
-///
-/// # Errors
-/// The database's.
 pub async fn list(conn: &mut PgConnection, page: Page) -> sqlx::Result<Vec<Profile>> {
     sqlx::query_as!(
         Profile,
@@ -142,9 +130,6 @@ pub async fn list(conn: &mut PgConnection, page: Page) -> sqlx::Result<Vec<Profi
 }
 
 /// The versions of these profiles, the oldest first.
-///
-/// # Errors
-/// The database's.
 pub async fn versions(
     conn: &mut PgConnection,
     profiles: &[String],

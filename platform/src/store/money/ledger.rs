@@ -112,9 +112,6 @@ pub struct Filter {
 }
 
 /// Lines, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -181,9 +178,6 @@ pub struct Balance {
 }
 
 /// The sums of every account that has lines, up to a moment.
-///
-/// # Errors
-/// The database's.
 pub async fn balances(
     conn: &mut PgConnection,
     scope: Scope,

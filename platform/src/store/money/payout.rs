@@ -116,9 +116,6 @@ pub async fn insert(
 }
 
 /// The payouts of these settlements, in the order in which they were made.
-///
-/// # Errors
-/// The database's.
 pub async fn of_settlements(
     conn: &mut PgConnection,
     settlements: &[SettlementId],
@@ -137,9 +134,6 @@ pub async fn of_settlements(
 }
 
 /// One payout.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<Payout>> {
     sqlx::query_as!(
         Payout,
@@ -154,9 +148,6 @@ pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<
 }
 
 /// Whether a merchant was paid at this account before, or two people have confirmed it.
-///
-/// # Errors
-/// The database's.
 pub async fn is_known_account(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -175,9 +166,6 @@ pub async fn is_known_account(
 }
 
 /// Payouts that wait until their account is confirmed: nobody was told, and nothing is due.
-///
-/// # Errors
-/// The database's.
 pub async fn waiting(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -194,9 +182,6 @@ pub async fn waiting(
 }
 
 /// Makes payouts due that wait until their account is confirmed.
-///
-/// # Errors
-/// The database's.
 pub async fn release_waiting(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -217,9 +202,6 @@ pub async fn release_waiting(
 
 /// Payouts whose time to be told or asked about has come, the longest due first. Those that nobody was told of yet wait
 /// while their merchant is suspended.
-///
-/// # Errors
-/// The database's.
 pub async fn due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -237,9 +219,6 @@ pub async fn due(
 }
 
 /// Notes a try, why the last one ended as it did, and when the next one is.
-///
-/// # Errors
-/// The database's.
 pub async fn schedule(
     conn: &mut PgConnection,
     id: PayoutId,

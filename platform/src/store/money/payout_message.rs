@@ -17,9 +17,6 @@ pub struct PayoutMessage {
 
 /// Takes the lock of a message's name until the database transaction ends, so that two first messages of the same name
 /// are judged one after the other.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, partner_id: &str, event_id: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2, 5))",
@@ -32,9 +29,6 @@ pub async fn lock(conn: &mut PgConnection, partner_id: &str, event_id: &str) -> 
 }
 
 /// The message of this name, if it was answered before.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -57,9 +51,6 @@ pub async fn find(
 
 /// Remembers a message that is answered, in the place of one of the same name that was refused. The caller holds the
 /// lock of the name.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     partner_id: &str,

@@ -7,9 +7,6 @@ use wire::ids::PayoutId;
 /// The payout that this reference of a partner belongs to, if it was used before. Locks the reference until the database
 /// transaction ends, so that two first uses are judged one after the other. The caller holds the lock of one settlement,
 /// and asks about one reference.
-///
-/// # Errors
-/// The database's.
 pub async fn owner(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -33,9 +30,6 @@ pub async fn owner(
 }
 
 /// Gives a reference to a payout, unless it has an owner.
-///
-/// # Errors
-/// The database's.
 pub async fn claim(
     conn: &mut PgConnection,
     partner_id: &str,

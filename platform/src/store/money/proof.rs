@@ -14,9 +14,6 @@ pub struct Finding {
 }
 
 /// Makes the database transaction that was just begun a look at one moment, which changes nothing.
-///
-/// # Errors
-/// The database's.
 pub async fn look_at_one_moment(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(conn)
@@ -25,9 +22,6 @@ pub async fn look_at_one_moment(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// How many lines and postings there are.
-///
-/// # Errors
-/// The database's.
 pub async fn size(conn: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"SELECT count(*) AS "entries!", count(DISTINCT posting_id) AS "postings!" FROM ledger_entries"#
@@ -38,9 +32,6 @@ pub async fn size(conn: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
 }
 
 /// Postings whose debits are not their credits.
-///
-/// # Errors
-/// The database's.
 pub async fn unbalanced_postings(
     conn: &mut PgConnection,
     limit: i64,
@@ -56,9 +47,6 @@ pub async fn unbalanced_postings(
 }
 
 /// Payments whose lines are not what they were: paid and not booked, booked and not paid, or with other amounts.
-///
-/// # Errors
-/// The database's.
 pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
@@ -84,9 +72,6 @@ pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result
 }
 
 /// Settlements that are not the sum of their items, and items that are not what their transactions are.
-///
-/// # Errors
-/// The database's.
 pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
@@ -121,9 +106,6 @@ pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Res
 }
 
 /// Settlements whose part of the accounts is not what their payouts say, and payouts that are not of their settlement.
-///
-/// # Errors
-/// The database's.
 pub async fn wrong_payouts(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
@@ -153,9 +135,6 @@ pub async fn wrong_payouts(conn: &mut PgConnection, limit: i64) -> sqlx::Result<
 }
 
 /// Merchants whose open part of `merchant_payable` is not what a next run would find.
-///
-/// # Errors
-/// The database's.
 pub async fn wrong_merchants(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,

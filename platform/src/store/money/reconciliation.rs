@@ -69,9 +69,6 @@ pub async fn insert(conn: &mut PgConnection, new: &Reconciliation) -> sqlx::Resu
 }
 
 /// Adds lines of the file.
-///
-/// # Errors
-/// The database's.
 pub async fn add_lines(
     conn: &mut PgConnection,
     id: ReconciliationId,
@@ -94,9 +91,6 @@ pub async fn add_lines(
 }
 
 /// Compares: gives every line of the file its class, and adds our transactions that the file does not have.
-///
-/// # Errors
-/// The database's.
 pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH file AS (
@@ -135,9 +129,6 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
 }
 
 /// Notes that a comparison is done, with its counts.
-///
-/// # Errors
-/// The database's.
 pub async fn finish(
     conn: &mut PgConnection,
     id: ReconciliationId,
@@ -160,9 +151,6 @@ pub async fn finish(
 }
 
 /// One comparison that is done.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     id: ReconciliationId,
@@ -177,9 +165,6 @@ pub async fn find(
 }
 
 /// Comparisons that are done, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     partner_id: Option<&str>,
@@ -201,9 +186,6 @@ pub async fn list(
 }
 
 /// Lines after one of them, in their order, optionally of one class.
-///
-/// # Errors
-/// The database's.
 pub async fn lines(
     conn: &mut PgConnection,
     id: ReconciliationId,
@@ -234,9 +216,6 @@ pub async fn lines(
 }
 
 /// Forgets a comparison that came to nothing, with its lines.
-///
-/// # Errors
-/// The database's.
 pub async fn delete(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM reconciliations WHERE id = $1 AND status = 'loading'",
@@ -248,9 +227,6 @@ pub async fn delete(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Resu
 }
 
 /// Forgets comparisons whose file was cut off.
-///
-/// # Errors
-/// The database's.
 pub async fn forget_unfinished(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

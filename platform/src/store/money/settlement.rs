@@ -50,9 +50,6 @@ pub struct Claim<'a> {
 }
 
 /// Merchants with something that was not settled yet, in the order in which they are locked.
-///
-/// # Errors
-/// The database's.
 pub async fn merchants_with_unsettled(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,
@@ -75,9 +72,6 @@ pub async fn merchants_with_unsettled(
 /// of what was reversed. One statement finds, locks, adds up and claims, so that what is added up is what is claimed.
 /// The caller holds the merchant's lock. `None` and no effect when there is nothing, or nothing is left after refunds:
 /// that is carried to a later run.
-///
-/// # Errors
-/// The database's.
 pub async fn claim(
     conn: &mut PgConnection,
     claim: &Claim<'_>,
@@ -126,9 +120,6 @@ pub async fn claim(
 }
 
 /// One settlement.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: Scope,
@@ -149,9 +140,6 @@ pub async fn find(
 }
 
 /// One settlement, kept from every other step until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Option<Settlement>> {
     sqlx::query_as!(
         Settlement,
@@ -177,9 +165,6 @@ pub struct Shown<'a> {
 }
 
 /// Shows what became of a payout. The caller holds the settlement's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE settlements SET status = $2, bank_reference = $3, status_reason = $4, updated_at = $5
@@ -196,9 +181,6 @@ pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -
 }
 
 /// Names another account for the next payout. The caller holds the settlement's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn redirect(
     conn: &mut PgConnection,
     id: SettlementId,
@@ -216,9 +198,6 @@ pub async fn redirect(
 
 /// Some settlements that are to be paid out by a partner and were made when there was none, in the order of their ids,
 /// after one of them.
-///
-/// # Errors
-/// The database's.
 pub async fn without_payout(
     conn: &mut PgConnection,
     after: Option<SettlementId>,
@@ -241,9 +220,6 @@ pub async fn without_payout(
 }
 
 /// Whether a merchant has settlements that nobody was told to pay yet.
-///
-/// # Errors
-/// The database's.
 pub async fn any_pending(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM settlements WHERE merchant_id = $1 AND status = 'pending') AS "any!""#,
@@ -254,9 +230,6 @@ pub async fn any_pending(conn: &mut PgConnection, merchant_id: MerchantId) -> sq
 }
 
 /// Settlements that were made in a period, newest first, optionally of one status.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,

@@ -36,9 +36,6 @@ pub struct After {
 }
 
 /// Items after a place, the oldest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     settlement_id: SettlementId,

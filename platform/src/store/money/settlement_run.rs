@@ -8,9 +8,6 @@ use wire::ids::MerchantId;
 use crate::store::exactly_one;
 
 /// Takes the lead among all nodes until the database transaction ends; `false` when another has it.
-///
-/// # Errors
-/// The database's.
 pub async fn try_lead(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('settlement_runs', 3)) AS "leads!""#
@@ -20,9 +17,6 @@ pub async fn try_lead(conn: &mut PgConnection) -> sqlx::Result<bool> {
 }
 
 /// Whether the run of this day is over.
-///
-/// # Errors
-/// The database's.
 pub async fn is_finished(conn: &mut PgConnection, day: NaiveDate) -> sqlx::Result<bool> {
     let finished = sqlx::query_scalar!(
         r#"SELECT finished_at IS NOT NULL AS "finished!" FROM settlement_runs WHERE business_day = $1"#,
@@ -34,9 +28,6 @@ pub async fn is_finished(conn: &mut PgConnection, day: NaiveDate) -> sqlx::Resul
 }
 
 /// Notes that a run begins, or begins again after it was cut off.
-///
-/// # Errors
-/// The database's.
 pub async fn begin(
     conn: &mut PgConnection,
     day: NaiveDate,
@@ -58,9 +49,6 @@ pub async fn begin(
 }
 
 /// Counts what was done since the last time.
-///
-/// # Errors
-/// The database's.
 pub async fn count(
     conn: &mut PgConnection,
     day: NaiveDate,
@@ -79,9 +67,6 @@ pub async fn count(
 }
 
 /// Notes that a run is over.
-///
-/// # Errors
-/// The database's.
 pub async fn finish(
     conn: &mut PgConnection,
     day: NaiveDate,
@@ -98,9 +83,6 @@ pub async fn finish(
 }
 
 /// Some merchants with something that was not settled yet, in the order of their ids, after one of them.
-///
-/// # Errors
-/// The database's.
 pub async fn merchants(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,

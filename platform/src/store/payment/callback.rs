@@ -29,9 +29,6 @@ pub struct Callback<'a> {
 }
 
 /// Keeps a callback. Its bytes go into the partition of its day.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, callback: &Callback<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH kept AS (
@@ -75,9 +72,6 @@ pub struct Rejected<'a> {
 }
 
 /// Keeps what is kept of such a callback.
-///
-/// # Errors
-/// The database's.
 pub async fn insert_rejected(conn: &mut PgConnection, rejected: &Rejected<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO rejected_callbacks (id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status)
@@ -184,9 +178,6 @@ pub struct Filter {
 }
 
 /// Messages, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     filter: &Filter,
@@ -228,9 +219,6 @@ pub async fn list(
 }
 
 /// A verified message, without its bytes once their day was dropped.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Option<Kept>> {
     let row = sqlx::query!(
         r#"SELECT c.id, c.route, c.partner_id, c.received_at, c.verdict, c.reason, c.http_status, c.partner_reference,
@@ -264,9 +252,6 @@ pub async fn find(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Optio
 }
 
 /// A message whose sender did not prove who it is.
-///
-/// # Errors
-/// The database's.
 pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Option<Kept>> {
     let row = sqlx::query!(
         "SELECT id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status
@@ -297,9 +282,6 @@ pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Res
 }
 
 /// Whether the same bytes about this reference were answered before, besides the message `id`.
-///
-/// # Errors
-/// The database's.
 pub async fn was_answered(
     conn: &mut PgConnection,
     partner_id: &str,

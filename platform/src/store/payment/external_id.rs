@@ -24,9 +24,6 @@ pub struct Answered {
 }
 
 /// Lets only one database transaction at a time take a message under this id.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2 || chr(10) || $3, 3))",
@@ -40,9 +37,6 @@ pub async fn lock(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<(
 }
 
 /// The message that had this id before.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<Option<Answered>> {
     let row = sqlx::query!(
         "SELECT body_hash, http_status, answer FROM external_ids WHERE partner_id = $1 AND day = $2 AND external_id = $3",
@@ -86,9 +80,6 @@ pub async fn insert(
 }
 
 /// Forgets up to `limit` ids of days before `day`.
-///
-/// # Errors
-/// The database's.
 pub async fn delete_before(
     conn: &mut PgConnection,
     day: NaiveDate,

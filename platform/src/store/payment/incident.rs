@@ -26,9 +26,6 @@ pub struct NewIncident<'a> {
 }
 
 /// Keeps an incident.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, incident: &NewIncident<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO incidents (id, kind, partner_id, transaction_id, callback_id, details, created_at, partner_reference)
@@ -71,9 +68,6 @@ pub struct KeptMoney {
 }
 
 /// Looks for money and reversals with this reference that were put aside. Whoever asks holds the reference's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn kept_of(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -172,9 +166,6 @@ pub struct Filter {
 }
 
 /// Incidents, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     filter: &Filter,
@@ -205,9 +196,6 @@ pub async fn list(
 }
 
 /// One incident, its row locked until the database transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Option<Incident>> {
     let row = sqlx::query_as!(
         Row,

@@ -108,9 +108,6 @@ pub struct Due {
 
 /// What these boxes still have to be told, in sequence order for each: whatever is due by `due_by`.
 /// A box that said `received` has it already and is not told again.
-///
-/// # Errors
-/// The database's.
 pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -137,9 +134,6 @@ pub async fn due(
 }
 
 /// Boxes with something due by `now`, so that they can be asked about one by one.
-///
-/// # Errors
-/// The database's.
 pub async fn devices_with_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -158,9 +152,6 @@ pub async fn devices_with_due(
 }
 
 /// Notes that announcements were handed to the wire, each with when it is to be tried again.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_sent(
     conn: &mut PgConnection,
     sent: &[(EventId, DateTime<Utc>)],
@@ -184,9 +175,6 @@ pub async fn mark_sent(
 }
 
 /// Puts announcements off until then, without a try having been made.
-///
-/// # Errors
-/// The database's.
 pub async fn postpone(
     conn: &mut PgConnection,
     events: &[EventId],
@@ -244,9 +232,6 @@ pub struct Risen {
 
 /// Takes acknowledgements: the rank only rises (received < failed, stale < played). Returns those of events that belong
 /// to the box that spoke of them; the others are not this box's to acknowledge.
-///
-/// # Errors
-/// The database's.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     acks: &[Ack],
@@ -307,9 +292,6 @@ pub async fn acknowledge(
 }
 
 /// Ends an announcement that cannot be sent; `false` when the box has it, or it has ended.
-///
-/// # Errors
-/// The database's.
 pub async fn fail(
     conn: &mut PgConnection,
     event_id: EventId,
@@ -329,9 +311,6 @@ pub async fn fail(
 }
 
 /// Closes the outbox of an ended binding: nothing of it is announced any more.
-///
-/// # Errors
-/// The database's.
 pub async fn cancel_binding(
     conn: &mut PgConnection,
     binding_id: BindingId,
@@ -352,9 +331,6 @@ pub async fn cancel_binding(
 }
 
 /// Closes the outbox for a transaction that was taken back.
-///
-/// # Errors
-/// The database's.
 pub async fn cancel_transaction(
     conn: &mut PgConnection,
     transaction_id: TransactionId,
@@ -375,9 +351,6 @@ pub async fn cancel_transaction(
 }
 
 /// Up to `limit` announcements whose time was over by `before`, each with its box.
-///
-/// # Errors
-/// The database's.
 pub async fn stale(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
@@ -398,9 +371,6 @@ pub async fn stale(
 }
 
 /// Ends up to `limit` announcements whose time was over by `before`, of these or of all.
-///
-/// # Errors
-/// The database's.
 pub async fn end_stale(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
@@ -423,9 +393,6 @@ pub async fn end_stale(
 }
 
 /// One announcement, if it is this box's.
-///
-/// # Errors
-/// The database's.
 pub async fn find_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -444,9 +411,6 @@ pub async fn find_of_device(
 }
 
 /// A box's announcements, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -468,9 +432,6 @@ pub async fn list_of_device(
 }
 
 /// The announcements of a transaction.
-///
-/// # Errors
-/// The database's.
 pub async fn list_of_transaction(
     conn: &mut PgConnection,
     transaction_id: TransactionId,

@@ -8,9 +8,6 @@ use wire::ids::TransactionId;
 use crate::store::exactly_one;
 
 /// Notes that somebody asks a partner for the code of a new transaction, until `leased_until`.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -29,9 +26,6 @@ pub async fn insert(
 }
 
 /// Takes over the asking; `false` while somebody else does it.
-///
-/// # Errors
-/// The database's.
 pub async fn lease(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -51,9 +45,6 @@ pub async fn lease(
 }
 
 /// Ends the asking without a code.
-///
-/// # Errors
-/// The database's.
 pub async fn release(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET leased_until = NULL WHERE transaction_id = $1",
@@ -86,9 +77,6 @@ pub async fn issued(
 }
 
 /// The partner's name for an order, if it gave one.
-///
-/// # Errors
-/// The database's.
 pub async fn reference_no(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -103,9 +91,6 @@ pub async fn reference_no(
 }
 
 /// Has the partner asked soon what became of a transaction. Nothing for one whose code was built here.
-///
-/// # Errors
-/// The database's.
 pub async fn query_soon(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -122,9 +107,6 @@ pub async fn query_soon(
 }
 
 /// There is nothing more to ask.
-///
-/// # Errors
-/// The database's.
 pub async fn settle(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET query_at = NULL WHERE transaction_id = $1",
@@ -156,9 +138,6 @@ struct Row {
 
 /// Claims up to `limit` orders that are due. Each is due again after a pause that doubles, `queries_max` times in all,
 /// so that whoever claimed it may die.
-///
-/// # Errors
-/// The database's.
 pub async fn claim_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

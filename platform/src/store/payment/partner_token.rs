@@ -4,9 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// Keeps a new token.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(
     conn: &mut PgConnection,
     token_hash: &[u8],
@@ -27,9 +24,6 @@ pub async fn insert(
 }
 
 /// Whether this is a token of this partner that is still good.
-///
-/// # Errors
-/// The database's.
 pub async fn is_good(
     conn: &mut PgConnection,
     token_hash: &[u8],
@@ -47,9 +41,6 @@ pub async fn is_good(
 }
 
 /// Forgets up to `limit` tokens that are over.
-///
-/// # Errors
-/// The database's.
 pub async fn delete_expired(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

@@ -44,9 +44,6 @@ pub async fn of_merchant(
 }
 
 /// The payee at a time to whom this NMID is assigned, if it is registered with this partner.
-///
-/// # Errors
-/// The database's.
 pub async fn of_nmid(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -66,9 +63,6 @@ pub async fn of_nmid(
 }
 
 /// The payee at a time that has this merchant PAN, if it is registered with this partner.
-///
-/// # Errors
-/// The database's.
 pub async fn of_merchant_pan(
     conn: &mut PgConnection,
     partner_id: &str,

@@ -28,9 +28,6 @@ pub struct Figures {
 
 /// Reads the announcements that were made in `from..to`, of all merchants or of one. All times are by the platform's
 /// clock; the boxes' own are only data.
-///
-/// # Errors
-/// The database's.
 pub async fn figures(
     conn: &mut PgConnection,
     merchant_id: Option<MerchantId>,

@@ -193,9 +193,6 @@ pub async fn insert(
 }
 
 /// One transaction.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: Scope,
@@ -213,9 +210,6 @@ pub async fn find(
 }
 
 /// One transaction, its row locked until the database transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
     let row = sqlx::query_as!(
         Row,
@@ -228,9 +222,6 @@ pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Op
 }
 
 /// Whether this code was issued at a terminal, for a payment that is still awaited.
-///
-/// # Errors
-/// The database's.
 pub async fn is_payable(
     conn: &mut PgConnection,
     terminal_id: TerminalId,
@@ -247,9 +238,6 @@ pub async fn is_payable(
 }
 
 /// One transaction that was issued through a partner, its row locked until the database transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_of_partner(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -268,9 +256,6 @@ pub async fn lock_of_partner(
 
 /// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that
 /// carries its reference, which may be the same. Their rows are locked until the database transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_candidates(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -291,9 +276,6 @@ pub async fn lock_candidates(
 
 /// Takes the lock of a partner's reference until the database transaction ends, so that two first
 /// callbacks with the same reference cannot race each other.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_reference(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -310,9 +292,6 @@ pub async fn lock_reference(
 }
 
 /// The transaction a box asked for with this id of its own.
-///
-/// # Errors
-/// The database's.
 pub async fn find_by_request(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -342,9 +321,6 @@ pub struct Filter {
 }
 
 /// Transactions, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -525,9 +501,6 @@ pub struct TransactionEvent {
 }
 
 /// The life of a transaction, from its beginning. It has few steps: states consume themselves.
-///
-/// # Errors
-/// The database's.
 pub async fn events(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -551,9 +524,6 @@ pub async fn events(
 }
 
 /// Up to `limit` transactions whose time is over.
-///
-/// # Errors
-/// The database's.
 pub async fn overdue(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -571,9 +541,6 @@ pub async fn overdue(
 }
 
 /// Expires up to `limit` transactions whose time is over, of these or of all, with their events.
-///
-/// # Errors
-/// The database's.
 pub async fn expire_overdue(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

@@ -36,9 +36,6 @@ pub struct Line {
 }
 
 /// How many transactions a file would have, counted up to `limit`.
-///
-/// # Errors
-/// The database's.
 pub async fn count(
     conn: &mut PgConnection,
     scope: Scope,
@@ -67,9 +64,6 @@ pub async fn count(
 }
 
 /// Lines, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,

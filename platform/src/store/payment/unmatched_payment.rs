@@ -126,9 +126,6 @@ impl From<Row> for UnmatchedPayment {
 }
 
 /// Keeps money that could not be attributed; once for each reference.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO unmatched_payments (id, callback_id, partner_id, partner_reference, transaction_id, nmid, terminal_label,
@@ -158,9 +155,6 @@ pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sq
 }
 
 /// One of them.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     id: UnmatchedPaymentId,
@@ -178,9 +172,6 @@ pub async fn find(
 }
 
 /// Them, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     status: Option<&str>,

@@ -92,9 +92,6 @@ pub struct Seal {
 }
 
 /// Writes one audit row, and that it waits for its seal.
-///
-/// # Errors
-/// The database's.
 pub async fn record(
     conn: &mut PgConnection,
     at: DateTime<Utc>,
@@ -119,9 +116,6 @@ pub async fn record(
 }
 
 /// The log, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     filter: &Filter,
@@ -152,9 +146,6 @@ pub async fn list(
 }
 
 /// Who did any of these things to something.
-///
-/// # Errors
-/// The database's.
 pub async fn actors(
     conn: &mut PgConnection,
     entity: &str,
@@ -171,17 +162,11 @@ pub async fn actors(
 }
 
 /// Lets only one sealer at a time work, until its transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_chain(conn: &mut PgConnection) -> sqlx::Result<()> {
     crate::store::serialise(conn, "audit chain").await
 }
 
 /// The last link.
-///
-/// # Errors
-/// The database's.
 pub async fn head(conn: &mut PgConnection) -> sqlx::Result<Option<Seal>> {
     sqlx::query_as!(
         Seal,
@@ -205,9 +190,6 @@ pub struct Progress {
 }
 
 /// How far the chain goes: in one statement, so that what is sealed meanwhile is seen on both sides or on neither.
-///
-/// # Errors
-/// The database's.
 pub async fn progress(conn: &mut PgConnection) -> sqlx::Result<Progress> {
     sqlx::query_as!(
         Progress,
@@ -220,9 +202,6 @@ pub async fn progress(conn: &mut PgConnection) -> sqlx::Result<Progress> {
 }
 
 /// Takes up to `limit` committed rows from those that wait. One that was deleted goes on waiting, as a trace.
-///
-/// # Errors
-/// The database's.
 pub async fn take_waiting(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Record>> {
     sqlx::query_as!(
         Record,
@@ -240,9 +219,6 @@ pub async fn take_waiting(conn: &mut PgConnection, limit: i64) -> sqlx::Result<V
 }
 
 /// Some rows that wait for their seal, in the order of their ids, after one of them.
-///
-/// # Errors
-/// The database's.
 pub async fn waiting(conn: &mut PgConnection, after: i64, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT w.audit_id FROM audit_waiting w JOIN audit_logs l ON l.id = w.audit_id
@@ -255,9 +231,6 @@ pub async fn waiting(conn: &mut PgConnection, after: i64, limit: i64) -> sqlx::R
 }
 
 /// Takes one committed row from those that wait, if it still does.
-///
-/// # Errors
-/// The database's.
 pub async fn take_one(conn: &mut PgConnection, audit_id: i64) -> sqlx::Result<Vec<Record>> {
     sqlx::query_as!(
         Record,
@@ -271,9 +244,6 @@ pub async fn take_one(conn: &mut PgConnection, audit_id: i64) -> sqlx::Result<Ve
 }
 
 /// Appends links to the chain.
-///
-/// # Errors
-/// The database's.
 pub async fn append(conn: &mut PgConnection, seals: &[Seal]) -> sqlx::Result<()> {
     let seqs: Vec<i64> = seals.iter().map(|seal| seal.seq).collect();
     let rows: Vec<i64> = seals.iter().map(|seal| seal.audit_id).collect();
@@ -300,9 +270,6 @@ pub async fn append(conn: &mut PgConnection, seals: &[Seal]) -> sqlx::Result<()>
 }
 
 /// Lets a transaction that has just begun see one state of everything, and change nothing.
-///
-/// # Errors
-/// The database's.
 pub async fn hold_view(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(conn)
@@ -311,9 +278,6 @@ pub async fn hold_view(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Up to `limit` links after `seq`, each with its row if that is still there.
-///
-/// # Errors
-/// The database's.
 pub async fn chain_after(
     conn: &mut PgConnection,
     seq: i64,
@@ -360,9 +324,6 @@ pub async fn chain_after(
 }
 
 /// Up to `limit` rows that are neither sealed nor waiting: nobody who writes audit rows as we do leaves such.
-///
-/// # Errors
-/// The database's.
 pub async fn strangers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT l.id FROM audit_logs l
@@ -376,9 +337,6 @@ pub async fn strangers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
 }
 
 /// Up to `limit` rows that wait for their seal and are not there.
-///
-/// # Errors
-/// The database's.
 pub async fn lost(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT w.audit_id FROM audit_waiting w

@@ -19,9 +19,6 @@ pub struct Attempt {
 
 /// Lets no other attempt from the same address be counted until the transaction ends; without an address, none for the
 /// same email.
-///
-/// # Errors
-/// The database's.
 pub async fn serialise(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
     let name = match &attempt.address {
         Some(address) => format!("login address {address}"),
@@ -31,9 +28,6 @@ pub async fn serialise(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Resu
 }
 
 /// When the attempt was made that is `count` attempts back for this email from this address, if that was after `since`.
-///
-/// # Errors
-/// The database's.
 pub async fn nth_of_pair(
     conn: &mut PgConnection,
     attempt: &Attempt,
@@ -54,9 +48,6 @@ pub async fn nth_of_pair(
 }
 
 /// The same for its address, whatever the email.
-///
-/// # Errors
-/// The database's.
 pub async fn nth_of_address(
     conn: &mut PgConnection,
     attempt: &Attempt,
@@ -75,9 +66,6 @@ pub async fn nth_of_address(
 }
 
 /// Counts an attempt.
-///
-/// # Errors
-/// The database's.
 pub async fn insert(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO login_attempts (id, email_sha256, address, attempted_at) VALUES ($1, $2, $3, $4)",
@@ -92,9 +80,6 @@ pub async fn insert(conn: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<
 }
 
 /// Takes an attempt back: it succeeded.
-///
-/// # Errors
-/// The database's.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM login_attempts WHERE id = $1", id)
         .execute(conn)
@@ -103,9 +88,6 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
 }
 
 /// Forgets up to `limit` attempts before a moment.
-///
-/// # Errors
-/// The database's.
 pub async fn forget(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

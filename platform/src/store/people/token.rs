@@ -146,9 +146,6 @@ pub async fn insert(
 }
 
 /// The live token with this hash. A token of a suspended or retired box is not live.
-///
-/// # Errors
-/// The database's.
 pub async fn find_live(
     conn: &mut PgConnection,
     hash: &[u8],
@@ -175,9 +172,6 @@ pub async fn find_live(
 }
 
 /// Notes the first use of a token.
-///
-/// # Errors
-/// The database's.
 pub async fn mark_used(
     conn: &mut PgConnection,
     id: TokenId,
@@ -194,9 +188,6 @@ pub async fn mark_used(
 }
 
 /// Whether a box has used any of its live tokens.
-///
-/// # Errors
-/// The database's.
 pub async fn device_has_used_one(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -211,9 +202,6 @@ pub async fn device_has_used_one(
 }
 
 /// Lets the present tokens of a box end at `until`, because a successor is about to be made.
-///
-/// # Errors
-/// The database's.
 pub async fn supersede_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -230,9 +218,6 @@ pub async fn supersede_device(
 }
 
 /// Ends the tokens of a box that are older than this one, which has just been used for the first time.
-///
-/// # Errors
-/// The database's.
 pub async fn end_predecessors(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -252,9 +237,6 @@ pub async fn end_predecessors(
 }
 
 /// Revokes the live token that was issued with a certificate.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke_with_certificate(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -273,9 +255,6 @@ pub async fn revoke_with_certificate(
 }
 
 /// Revokes all live tokens of a box.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -292,9 +271,6 @@ pub async fn revoke_device(
 }
 
 /// A person's or a program's token, locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: TokenId) -> sqlx::Result<Option<TokenView>> {
     let row = sqlx::query_as!(
         Row,
@@ -308,9 +284,6 @@ pub async fn lock(conn: &mut PgConnection, id: TokenId) -> sqlx::Result<Option<T
 }
 
 /// People's and programs' tokens, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -338,9 +311,6 @@ pub async fn list(
 }
 
 /// Revokes a person's or a program's token that is not revoked yet.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND role IS NOT NULL AND revoked_at IS NULL",
@@ -353,9 +323,6 @@ pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) ->
 }
 
 /// Revokes all live tokens that a user's logins made, but for `kept`.
-///
-/// # Errors
-/// The database's.
 pub async fn revoke_user(
     conn: &mut PgConnection,
     user_id: UserId,

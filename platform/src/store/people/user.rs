@@ -105,9 +105,6 @@ pub async fn insert(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
 }
 
 /// One user.
-///
-/// # Errors
-/// The database's.
 pub async fn find(conn: &mut PgConnection, scope: Scope, id: UserId) -> sqlx::Result<Option<User>> {
     let row = sqlx::query_as!(
         Row,
@@ -122,9 +119,6 @@ pub async fn find(conn: &mut PgConnection, scope: Scope, id: UserId) -> sqlx::Re
 }
 
 /// One user, locked until the transaction ends: nobody logs in as it meanwhile.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
     let row = sqlx::query_as!(
         Row,
@@ -137,9 +131,6 @@ pub async fn lock(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<Us
 }
 
 /// What proves who a user is, by its email.
-///
-/// # Errors
-/// The database's.
 pub async fn credentials(
     conn: &mut PgConnection,
     email: &str,
@@ -154,9 +145,6 @@ pub async fn credentials(
 }
 
 /// The user, if it may still log in with this password hash; nobody changes it until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn hold_active(
     conn: &mut PgConnection,
     proven: &Credentials,
@@ -174,9 +162,6 @@ pub async fn hold_active(
 }
 
 /// Users, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -204,9 +189,6 @@ pub async fn list(
 }
 
 /// Writes a user's role and status, and since when they are so.
-///
-/// # Errors
-/// The database's.
 pub async fn update(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE users SET role = $2, status = $3, access_changed_at = $4, updated_at = $5 WHERE id = $1",
@@ -222,9 +204,6 @@ pub async fn update(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
 }
 
 /// Writes a user's password. A code that could have set another is good no more.
-///
-/// # Errors
-/// The database's.
 pub async fn set_password(
     conn: &mut PgConnection,
     id: UserId,
@@ -243,9 +222,6 @@ pub async fn set_password(
 }
 
 /// Takes a user's password away, until a code sets another.
-///
-/// # Errors
-/// The database's.
 pub async fn expect_setup(conn: &mut PgConnection, id: UserId, setup: &Setup) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE users SET password_hash = NULL, setup_hash = $2, setup_expires_at = $3 WHERE id = $1",
@@ -259,9 +235,6 @@ pub async fn expect_setup(conn: &mut PgConnection, id: UserId, setup: &Setup) ->
 }
 
 /// The active user whom a code, by one of these hashes, is good for; locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_by_setup(
     conn: &mut PgConnection,
     email: &str,

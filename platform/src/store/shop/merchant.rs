@@ -79,9 +79,6 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
 }
 
 /// One merchant.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: Scope,
@@ -99,9 +96,6 @@ pub async fn find(
 
 /// One merchant, locked until the transaction ends, also against rows that refer to it: for a change of its NMID or PAN,
 /// which are keys. Whoever holds this locks nothing that comes before merchants or that payments lock.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_with_keys(
     conn: &mut PgConnection,
     id: MerchantId,
@@ -116,9 +110,6 @@ pub async fn lock_with_keys(
 }
 
 /// One merchant, locked until the transaction ends. Rows that refer to it (payments, ledger lines) are written meanwhile.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
     sqlx::query_as!(
         Merchant,
@@ -131,9 +122,6 @@ pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Optio
 
 /// One merchant, kept from a second settlement and from changes until the transaction ends, but not from payments: their
 /// ledger lines refer to the merchant's row.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_for_settlement(
     conn: &mut PgConnection,
     id: MerchantId,
@@ -148,9 +136,6 @@ pub async fn lock_for_settlement(
 }
 
 /// One merchant, kept from changes until the transaction ends. Taken before the locks of its settlements.
-///
-/// # Errors
-/// The database's.
 pub async fn lock_for_payout(
     conn: &mut PgConnection,
     id: MerchantId,
@@ -165,9 +150,6 @@ pub async fn lock_for_payout(
 }
 
 /// Whether a merchant is suspended.
-///
-/// # Errors
-/// The database's.
 pub async fn is_suspended(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<bool> {
     let suspended = sqlx::query_scalar!(
         r#"SELECT status = 'suspended' AS "suspended!" FROM merchants WHERE id = $1"#,
@@ -179,9 +161,6 @@ pub async fn is_suspended(conn: &mut PgConnection, id: MerchantId) -> sqlx::Resu
 }
 
 /// The merchant to whom this NMID is assigned, if it is registered with this partner.
-///
-/// # Errors
-/// The database's.
 pub async fn find_by_nmid(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -198,9 +177,6 @@ pub async fn find_by_nmid(
 }
 
 /// The merchant with this code.
-///
-/// # Errors
-/// The database's.
 pub async fn find_by_code(
     conn: &mut PgConnection,
     merchant_code: &str,
@@ -215,9 +191,6 @@ pub async fn find_by_code(
 }
 
 /// Merchants, newest first, optionally of one status.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     status: Option<&str>,
@@ -274,9 +247,6 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
 }
 
 /// The next number from which an NMID and a merchant PAN are issued.
-///
-/// # Errors
-/// The database's.
 pub async fn next_registration_number(conn: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT nextval('merchant_registration_numbers') AS "number!""#)
         .fetch_one(conn)

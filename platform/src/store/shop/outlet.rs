@@ -47,9 +47,6 @@ pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
 }
 
 /// One outlet.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: Scope,
@@ -66,9 +63,6 @@ pub async fn find(
 }
 
 /// One outlet, its row locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<Outlet>> {
     sqlx::query_as!(
         Outlet,
@@ -80,9 +74,6 @@ pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<
 }
 
 /// Writes back what may change of an outlet. The caller holds its row's lock.
-///
-/// # Errors
-/// The database's.
 pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE outlets SET name = $2, address = $3, city = $4, postal_code = $5, timezone = $6, updated_at = $7 WHERE id = $1",
@@ -100,9 +91,6 @@ pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
 }
 
 /// Outlets, newest first.
-///
-/// # Errors
-/// The database's.
 pub async fn list(conn: &mut PgConnection, scope: Scope, page: Page) -> sqlx::Result<Vec<Outlet>> {
     sqlx::query_as!(
         Outlet,

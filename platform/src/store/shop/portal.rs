@@ -40,9 +40,6 @@ pub struct Times {
 
 /// A merchant's outlets, by name, with their takings in `from..to`, today's and yesterday's among them. What was reversed
 /// since is not in them.
-///
-/// # Errors
-/// The database's.
 pub async fn takings(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -108,9 +105,6 @@ pub struct Boxes {
 }
 
 /// Counts a merchant's boxes.
-///
-/// # Errors
-/// The database's.
 pub async fn boxes(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Boxes> {
     sqlx::query_as!(
         Boxes,

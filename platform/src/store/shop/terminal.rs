@@ -45,9 +45,6 @@ pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
 }
 
 /// One terminal.
-///
-/// # Errors
-/// The database's.
 pub async fn find(
     conn: &mut PgConnection,
     scope: Scope,
@@ -64,9 +61,6 @@ pub async fn find(
 }
 
 /// One terminal, its row locked until the transaction ends.
-///
-/// # Errors
-/// The database's.
 pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Option<Terminal>> {
     sqlx::query_as!(
         Terminal,
@@ -96,9 +90,6 @@ pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
 }
 
 /// Terminals, newest first, optionally of one outlet.
-///
-/// # Errors
-/// The database's.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -122,9 +113,6 @@ pub async fn list(
 }
 
 /// How many terminals a merchant has: the number from which the next label is made.
-///
-/// # Errors
-/// The database's.
 pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM terminals WHERE merchant_id = $1"#,
@@ -136,9 +124,6 @@ pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Re
 
 /// The terminal that takes static payments under this label: the one that has exactly this label, else the only one whose
 /// label differs in nothing but the case of its letters.
-///
-/// # Errors
-/// The database's.
 pub async fn find_static_by_label(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -164,9 +149,6 @@ pub async fn find_static_by_label(
 }
 
 /// The merchant's sole terminal that takes static payments.
-///
-/// # Errors
-/// The database's.
 pub async fn find_sole_static(
     conn: &mut PgConnection,
     merchant_id: MerchantId,

@@ -16,7 +16,7 @@ use crate::service::fleet::command::OPEN_MAX as COMMANDS_OPEN_MAX;
 use crate::service::fleet::displayed_code;
 use crate::service::retry::retried;
 use crate::service::signal::Signal;
-use crate::service::{Actor, Context, Error, Result, Unit};
+use crate::service::{Actor, Context, Error, Result, UnitOfWork};
 use crate::store;
 use crate::store::fleet::bulk_command::{BulkCommand, Candidate};
 
@@ -108,7 +108,7 @@ pub(super) struct Known {
     pub(super) failed: i64,
 }
 
-pub(super) async fn known(unit: &mut Unit, bulk: &BulkCommand) -> Result<Known> {
+pub(super) async fn known(unit: &mut UnitOfWork, bulk: &BulkCommand) -> Result<Known> {
     let mut known = Known {
         open: 0,
         ended: 0,
@@ -136,7 +136,7 @@ fn seen(bulk: &BulkCommand) -> Result<Option<GuardSeen>> {
     Ok(seen.transpose().map_err(anyhow::Error::from)?)
 }
 
-async fn run(unit: &mut Unit, bulk: &mut BulkCommand) -> Result<()> {
+async fn run(unit: &mut UnitOfWork, bulk: &mut BulkCommand) -> Result<()> {
     let rollout: Rollout =
         serde_json::from_value(bulk.rollout.clone()).map_err(anyhow::Error::from)?;
     let unheard = watch(unit, bulk).await?;
@@ -195,7 +195,7 @@ fn abort(bulk: &mut BulkCommand, reason: String) {
 }
 
 /// Gives the next `count` targets their orders.
-async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<()> {
+async fn release(unit: &mut UnitOfWork, bulk: &mut BulkCommand, count: u32) -> Result<()> {
     let kind: CommandType = bulk.command_type.parse().map_err(anyhow::Error::from)?;
     let capability = kind.capability().map(|capability| capability.as_str());
     let from = bulk.released_count;
@@ -215,13 +215,13 @@ async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<
     }
     let now = unit.now();
     let expires_at = now + TimeDelta::seconds(bulk.expires_in_s.into());
-    let trial = unit.savepoint().await?;
+    let savepoint = unit.savepoint().await?;
     let released =
         store::fleet::bulk_command::release(unit.conn(), bulk, &orders, now, expires_at).await;
     match released.map_err(Error::from) {
         Ok(()) => {}
         Err(error) if error.is_of_the_item() => {
-            unit.undo(trial).await?;
+            unit.roll_back_to(savepoint).await?;
             let failed = release_each(unit, bulk, &orders, expires_at).await?;
             orders.retain(|(_, device)| !failed.contains(device));
             skipped.extend(failed.into_iter().map(|device| (device, "failed")));
@@ -246,7 +246,7 @@ async fn release(unit: &mut Unit, bulk: &mut BulkCommand, count: u32) -> Result<
 
 /// Gives targets their orders one by one, because one of them cannot have one. Those that cannot get an alert.
 async fn release_each(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     bulk: &BulkCommand,
     orders: &[(CommandId, DeviceId)],
     expires_at: DateTime<Utc>,
@@ -254,14 +254,14 @@ async fn release_each(
     let now = unit.now();
     let mut failed = Vec::new();
     for order in orders {
-        let trial = unit.savepoint().await?;
+        let savepoint = unit.savepoint().await?;
         let one = std::slice::from_ref(order);
         let released =
             store::fleet::bulk_command::release(unit.conn(), bulk, one, now, expires_at).await;
         match released.map_err(Error::from) {
             Ok(()) => {}
             Err(error) if error.is_of_the_item() => {
-                unit.undo(trial).await?;
+                unit.roll_back_to(savepoint).await?;
                 unit.raise(failed_item(JOB, AlertSubject::Device(order.1), &error));
                 failed.push(order.1);
             }
@@ -274,7 +274,7 @@ async fn release_each(
 /// Of these orders to show a code, those whose box stands where the code is paid; the others are skipped. The devices
 /// stay locked, in the order of their ids, so that none is bound elsewhere between the look and the order.
 async fn showing(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     bulk: &BulkCommand,
     mut orders: Vec<(CommandId, DeviceId)>,
     skipped: &mut Vec<(DeviceId, &'static str)>,
@@ -307,7 +307,7 @@ fn obstacle(candidate: &Candidate) -> Option<&'static str> {
     }
 }
 
-async fn take_back(unit: &mut Unit, bulk: &mut BulkCommand) -> Result<()> {
+async fn take_back(unit: &mut UnitOfWork, bulk: &mut BulkCommand) -> Result<()> {
     let now = unit.now();
     store::fleet::bulk_command::take_back(unit.conn(), bulk.id, now, ORDERS_MAX.into()).await?;
     if known(unit, bulk).await?.open == 0 {
@@ -317,7 +317,7 @@ async fn take_back(unit: &mut Unit, bulk: &mut BulkCommand) -> Result<()> {
 }
 
 /// Looks at what a firmware's roll-out does to its boxes, now and then; why it aborts, if it does.
-async fn watch(unit: &mut Unit, bulk: &mut BulkCommand) -> Result<Option<String>> {
+async fn watch(unit: &mut UnitOfWork, bulk: &mut BulkCommand) -> Result<Option<String>> {
     let now = unit.now();
     let Some(guard) = bulk.guard.clone() else {
         return Ok(None);

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use wire::ids::{BulkCommandId, DeviceId, FirmwareId, MerchantId};
 
 use crate::service::fleet::{command, displayed_code};
-use crate::service::{Checks, Context, Error, Noun, Result, Unit};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::fleet::bulk_command::{BulkCommand, Count, Selection, Target};
 use crate::store::fleet::firmware::Firmware;
 use crate::store::{self, Page};
@@ -144,7 +144,7 @@ pub(super) struct Plan {
 /// # Errors
 /// A type that does not exist; wrong parameters; a rollout beyond its limits; a query that no active box matches; a
 /// capability that none of them has; too many bulk commands at once.
-pub async fn create(unit: &mut Unit, new: NewBulkCommand) -> Result<View> {
+pub async fn create(unit: &mut UnitOfWork, new: NewBulkCommand) -> Result<View> {
     let mut checks = Checks::default();
     let kind: Option<CommandType> = checks.parse("type", &new.kind);
     let payload = new.payload.unwrap_or_default();
@@ -199,9 +199,9 @@ pub(super) fn check_plan(
 }
 
 /// Chooses the boxes and lets it go.
-pub(super) async fn start(unit: &mut Unit, plan: Plan) -> Result<View> {
+pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
     store::serialise(unit.conn(), "bulk_commands").await?;
-    unit.catch_up();
+    unit.refresh_now();
     if store::fleet::bulk_command::count_open(unit.conn()).await? >= OPEN_MAX {
         return Err(Error::RateLimited {
             message: "too many bulk commands are not over",
@@ -282,7 +282,7 @@ pub(super) async fn start(unit: &mut Unit, plan: Plan) -> Result<View> {
 
 /// A code is one merchant's: a bulk command that shows one is for boxes of that merchant alone. Each box is looked at
 /// again when its turn comes.
-async fn check_displayed(unit: &mut Unit, bulk: &BulkCommand) -> Result<()> {
+async fn check_displayed(unit: &mut UnitOfWork, bulk: &BulkCommand) -> Result<()> {
     let boxes = store::fleet::bulk_command::target_of_each_merchant(unit.conn(), bulk.id).await?;
     let &[device_id] = boxes.as_slice() else {
         return Err(Error::field(
@@ -298,7 +298,7 @@ async fn check_displayed(unit: &mut Unit, bulk: &BulkCommand) -> Result<()> {
 ///
 /// # Errors
 /// No such bulk command; [`Error::InvalidState`] unless it is running.
-pub async fn pause(unit: &mut Unit, id: BulkCommandId) -> Result<View> {
+pub async fn pause(unit: &mut UnitOfWork, id: BulkCommandId) -> Result<View> {
     step(unit, id, "bulk_command.pause", RolloutStatus::pause).await
 }
 
@@ -306,7 +306,7 @@ pub async fn pause(unit: &mut Unit, id: BulkCommandId) -> Result<View> {
 ///
 /// # Errors
 /// No such bulk command; [`Error::InvalidState`] unless it is paused or aborted.
-pub async fn resume(unit: &mut Unit, id: BulkCommandId) -> Result<View> {
+pub async fn resume(unit: &mut UnitOfWork, id: BulkCommandId) -> Result<View> {
     step(unit, id, "bulk_command.resume", RolloutStatus::resume).await
 }
 
@@ -314,12 +314,12 @@ pub async fn resume(unit: &mut Unit, id: BulkCommandId) -> Result<View> {
 ///
 /// # Errors
 /// No such bulk command; [`Error::InvalidState`] when it is over.
-pub async fn cancel(unit: &mut Unit, id: BulkCommandId) -> Result<View> {
+pub async fn cancel(unit: &mut UnitOfWork, id: BulkCommandId) -> Result<View> {
     step(unit, id, "bulk_command.cancel", RolloutStatus::cancel).await
 }
 
 async fn step(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     id: BulkCommandId,
     action: &'static str,
     transition: fn(RolloutStatus) -> std::result::Result<RolloutStatus, InvalidStep>,
@@ -327,7 +327,7 @@ async fn step(
     let mut bulk = store::fleet::bulk_command::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::BulkCommand))?;
-    unit.catch_up();
+    unit.refresh_now();
     let status: RolloutStatus = bulk.status.parse().map_err(anyhow::Error::from)?;
     let before = json!({ "status": bulk.status, "reason": bulk.reason });
     let next = transition(status).map_err(|error| Error::InvalidState {

@@ -9,7 +9,7 @@ use domain::callback::PrintedCode;
 use domain::merchant::MerchantStatus;
 use wire::ids::{MerchantId, TerminalId};
 
-use crate::service::{Result, Unit};
+use crate::service::{Result, UnitOfWork};
 use crate::store::payment::payee::Payee;
 use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Scope};
@@ -28,7 +28,7 @@ pub(super) enum Attribution {
 
 /// Attributes a payment that was made at `at`.
 pub(super) async fn attribute(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     partner_id: &str,
     code: &PrintedCode,
     at: DateTime<Utc>,
@@ -63,7 +63,7 @@ pub(super) async fn attribute(
 
 /// An NMID decides; a PAN counts when there is no NMID, or one that is none.
 async fn payee(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     partner_id: &str,
     code: &PrintedCode,
     at: DateTime<Utc>,
@@ -81,7 +81,7 @@ async fn payee(
 }
 
 async fn terminal(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     code: &PrintedCode,
 ) -> Result<Option<Terminal>> {
@@ -110,7 +110,7 @@ async fn terminal(
 }
 
 async fn by_our_id(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     id: TerminalId,
 ) -> Result<Option<Terminal>> {

@@ -11,22 +11,22 @@ use serde_json::json;
 use wire::ids::MerchantId;
 
 use super::attribution::{self, Attribution};
-use super::judgement::{Reception, Verdict};
+use super::judgement::{CallbackHandler, CallbackOutcome};
 use crate::service::money::fee;
 use crate::service::payment::booking::{self, Sale};
 use crate::service::payment::notification::{self, Payment};
-use crate::service::{Result, Unit};
+use crate::service::{Result, UnitOfWork};
 use crate::store;
 use crate::store::payment::incident::Kept;
 use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
 use crate::store::payment::unmatched_payment::Closing;
 
-impl Reception<'_> {
+impl CallbackHandler<'_> {
     /// paid: the transition, the ledger lines and the outbox rows.
     pub(super) async fn pay(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction: &Transaction,
         payee: &Payee,
         from: TransactionStatus,
@@ -87,18 +87,18 @@ impl Reception<'_> {
         announce(unit, transaction, &payee.brand_name, paid_at, window).await
     }
 
-    fn window(&self, unit: &Unit) -> AnnouncementWindow {
+    fn window(&self, unit: &UnitOfWork) -> AnnouncementWindow {
         let policy = unit.context().settings().announcement;
         policy.window(self.time.at, unit.now())
     }
 
     pub(super) async fn end(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction: &Transaction,
         from: TransactionStatus,
         to: TransactionStatus,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
         let cause = self.cause(unit);
@@ -110,27 +110,31 @@ impl Reception<'_> {
             cause,
         )
         .await?;
-        Ok(Verdict::taken("accepted", Some(transaction), Some(to)))
+        Ok(CallbackOutcome::taken(
+            "accepted",
+            Some(transaction),
+            Some(to),
+        ))
     }
 
     /// A message about a printed code whose reference no transaction carries.
     pub(super) async fn judge_static(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         code: &PrintedCode,
         kept: &Kept,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         match decide_printed(kept.view(), self.callback.status) {
             Decision::Paid { .. } => self.pay_static(unit, code).await,
             Decision::Duplicate if self.callback.status == CallbackStatus::Success => {
                 self.keep(unit, "unmatched", Some("kept_already"), None, 200)
                     .await?;
-                Ok(Verdict::taken("unmatched", None, None))
+                Ok(CallbackOutcome::taken("unmatched", None, None))
             }
             Decision::OtherReference => {
                 let (verdict, reason) = self.take_back(unit, kept).await?;
                 self.keep(unit, verdict, reason, None, 200).await?;
-                Ok(Verdict::taken(verdict, None, None))
+                Ok(CallbackOutcome::taken(verdict, None, None))
             }
             Decision::Held => self.hold(unit, None).await,
             Decision::Ignored { contradictory } => {
@@ -139,17 +143,21 @@ impl Reception<'_> {
                 if contradictory {
                     self.incident(unit, "contradicts_payment", None).await?;
                 }
-                Ok(Verdict::taken("ignored", None, None))
+                Ok(CallbackOutcome::taken("ignored", None, None))
             }
             _ => {
                 self.keep(unit, "duplicate", None, None, 200).await?;
-                Ok(Verdict::taken("duplicate", None, None))
+                Ok(CallbackOutcome::taken("duplicate", None, None))
             }
         }
     }
 
     /// A payment of a printed code makes its own transaction, if it is known whose it is and can be counted.
-    async fn pay_static(&self, unit: &mut Unit, code: &PrintedCode) -> Result<Verdict> {
+    async fn pay_static(
+        &self,
+        unit: &mut UnitOfWork,
+        code: &PrintedCode,
+    ) -> Result<CallbackOutcome> {
         let amount_max = unit.context().settings().amount_max;
         let amount = self.callback.amount.rupiah();
         let attribution = attribution::attribute(unit, self.partner_id, code, self.time.at).await?;
@@ -190,7 +198,7 @@ impl Reception<'_> {
         self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
         announce(unit, &transaction, &payee.brand_name, self.time.at, window).await?;
-        Ok(Verdict::taken(
+        Ok(CallbackOutcome::taken(
             "accepted",
             Some(&transaction),
             Some(TransactionStatus::Paid),
@@ -200,10 +208,10 @@ impl Reception<'_> {
     /// The payment of a printed code that is not booked: its money is kept, whoever it is for, and nobody can be told.
     async fn keep_unmatched(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         reason: &'static str,
         merchant_id: Option<MerchantId>,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         self.keep(unit, "unmatched", Some(reason), None, 200)
             .await?;
         self.keep_money(unit, None, reason).await?;
@@ -227,15 +235,15 @@ impl Reception<'_> {
                 }),
             ));
         }
-        Ok(Verdict::taken("unmatched", None, None))
+        Ok(CallbackOutcome::taken("unmatched", None, None))
     }
 
     /// An order of messages that cannot be: kept with an incident, and the partner is asked, if it can be.
     pub(super) async fn hold(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction: Option<&Transaction>,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         let id = transaction.map(|transaction| transaction.id);
         self.keep(unit, "held", None, id, 200).await?;
         let kind = match self.callback.status {
@@ -251,13 +259,13 @@ impl Reception<'_> {
             .map(|transaction| transaction.status.parse())
             .transpose()
             .map_err(anyhow::Error::from)?;
-        Ok(Verdict::taken("held", transaction, status))
+        Ok(CallbackOutcome::taken("held", transaction, status))
     }
 
     /// A reversal of money that is kept as unmatched: nobody may assign it any more. Answers with verdict and reason.
     pub(super) async fn take_back(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         kept: &Kept,
     ) -> Result<(&'static str, Option<&'static str>)> {
         let Some(open) = kept.money.as_ref().filter(|money| money.status == "open") else {
@@ -275,7 +283,7 @@ impl Reception<'_> {
 
 /// The outbox rows of a payment, or an alert that says why nobody can be told of it.
 pub(in crate::service::payment) async fn announce(
-    unit: &mut Unit,
+    unit: &mut UnitOfWork,
     transaction: &Transaction,
     merchant_name: &str,
     paid_at: DateTime<Utc>,

@@ -12,19 +12,19 @@ use wire::ids::{CallbackId, TransactionId};
 
 use super::{Incoming, Receipt};
 use crate::service::payment::booking;
-use crate::service::{Error, Noun, Result, Unit};
+use crate::service::{Error, Noun, Result, UnitOfWork};
 use crate::store;
 use crate::store::payment::incident::{Kept, KeptMoney};
 use crate::store::payment::payee::Payee;
 use crate::store::payment::transaction::Transaction;
 
 /// How a callback is answered.
-pub(super) enum Verdict {
+pub(super) enum CallbackOutcome {
     Taken(Receipt),
     Refused(Error),
 }
 
-impl Verdict {
+impl CallbackOutcome {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Taken(receipt) => receipt.verdict,
@@ -67,7 +67,7 @@ impl<'a> Message<'a> {
 }
 
 /// A verified callback on its way through the transaction.
-pub(super) struct Reception<'a> {
+pub(super) struct CallbackHandler<'a> {
     pub(super) id: CallbackId,
     pub(super) partner_id: &'a str,
     pub(super) message: Message<'a>,
@@ -77,9 +77,9 @@ pub(super) struct Reception<'a> {
     pub(super) time: PaymentTime,
 }
 
-impl<'a> Reception<'a> {
+impl<'a> CallbackHandler<'a> {
     pub(super) fn new(
-        unit: &Unit,
+        unit: &UnitOfWork,
         id: CallbackId,
         partner_id: &'a str,
         message: Message<'a>,
@@ -106,7 +106,11 @@ impl<'a> Reception<'a> {
 }
 
 /// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
-fn amount_due(unit: &Unit, transaction: &Transaction, status: TransactionStatus) -> AmountDue {
+fn amount_due(
+    unit: &UnitOfWork,
+    transaction: &Transaction,
+    status: TransactionStatus,
+) -> AmountDue {
     let is_over = matches!(
         status,
         TransactionStatus::Paid | TransactionStatus::Reversed
@@ -122,8 +126,8 @@ fn amount_due(unit: &Unit, transaction: &Transaction, status: TransactionStatus)
     AmountDue::exactly(least)
 }
 
-impl Reception<'_> {
-    pub(super) async fn judge(&self, unit: &mut Unit) -> Result<Verdict> {
+impl CallbackHandler<'_> {
+    pub(super) async fn apply(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
         let reference = &self.callback.partner_reference;
         let named = match &self.callback.target {
             CallbackTarget::Transaction { id, .. } => Some(*id),
@@ -201,10 +205,10 @@ impl Reception<'_> {
 
     async fn judge_known(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction: &Transaction,
         kept: &Kept,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         let payee =
             store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
                 .await?;
@@ -230,14 +234,20 @@ impl Reception<'_> {
 
     async fn carry_out(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction: &Transaction,
         payee: &Payee,
         kept: &Kept,
         status: TransactionStatus,
         decision: Decision,
-    ) -> Result<Verdict> {
-        let taken = |verdict, status| Ok(Verdict::taken(verdict, Some(transaction), Some(status)));
+    ) -> Result<CallbackOutcome> {
+        let taken = |verdict, status| {
+            Ok(CallbackOutcome::taken(
+                verdict,
+                Some(transaction),
+                Some(status),
+            ))
+        };
         match decision {
             Decision::Paid { late } => {
                 self.keep(unit, "accepted", None, Some(transaction.id), 200)

@@ -31,7 +31,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
-use self::judgement::{Message, Reception, Verdict};
+use self::judgement::{CallbackHandler, CallbackOutcome, Message};
 use self::refused::keep_unreadable;
 pub use self::rejected::RejectedBudget;
 use self::rejected::{keep_failed, keep_rejected};
@@ -124,8 +124,8 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     };
     let take = || take(context, &partner_id, &incoming, &callback, received_at);
     match retried(take).await {
-        Ok(Verdict::Taken(receipt)) => Ok(receipt),
-        Ok(Verdict::Refused(error)) => Err(error),
+        Ok(CallbackOutcome::Taken(receipt)) => Ok(receipt),
+        Ok(CallbackOutcome::Refused(error)) => Err(error),
         Err(error) => {
             keep_failed(context, &incoming, &partner_id, received_at, &error).await;
             Err(error)
@@ -139,7 +139,7 @@ async fn take(
     incoming: &Incoming,
     callback: &Callback,
     received_at: DateTime<Utc>,
-) -> Result<Verdict> {
+) -> Result<CallbackOutcome> {
     let actor = Actor {
         name: partner_id.to_owned(),
         request_id: incoming.request_id.clone(),
@@ -147,8 +147,8 @@ async fn take(
     let mut unit = context.begin(actor).await?;
     let id = CallbackId::from_uuid(unit.uuid());
     let message = Message::of(incoming);
-    let reception = Reception::new(&unit, id, partner_id, message, callback, received_at);
-    let verdict = reception.judge(&mut unit).await?;
+    let handler = CallbackHandler::new(&unit, id, partner_id, message, callback, received_at);
+    let verdict = handler.apply(&mut unit).await?;
     unit.commit().await?;
     count(verdict.name());
     Ok(verdict)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wire::ids::CallbackId;
 
 use super::count;
-use super::judgement::{Message, Reception};
+use super::judgement::{CallbackHandler, Message};
 use crate::service::{Actor, Context, Partner, Result};
 use crate::store::payment::partner_order::Due;
 use crate::store::{self, Scope};
@@ -69,8 +69,8 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
     };
     let (id_of_message, now) = (CallbackId::from_uuid(unit.uuid()), unit.now());
     let partner_id = &due.partner_id;
-    let reception = Reception::new(&unit, id_of_message, partner_id, message, &callback, now);
-    let verdict = reception.judge(&mut unit).await?;
+    let handler = CallbackHandler::new(&unit, id_of_message, partner_id, message, &callback, now);
+    let verdict = handler.apply(&mut unit).await?;
     let after = store::payment::transaction::find(unit.conn(), Scope::All, id).await?;
     let open =
         after.is_some_and(|after| after.status.parse().is_ok_and(TransactionStatus::is_open));

@@ -5,17 +5,17 @@ use domain::qris::Nmid;
 use serde_json::json;
 use wire::ids::{IncidentId, TransactionId, UnmatchedPaymentId};
 
-use super::judgement::{Reception, Verdict};
+use super::judgement::{CallbackHandler, CallbackOutcome};
 use super::refused::rejected;
 use crate::service::payment::{incident, unmatched_payment};
-use crate::service::{Error, Result, Unit};
+use crate::service::{Error, Result, UnitOfWork};
 use crate::store;
 use crate::store::payment::transaction::Cause;
 
-impl Reception<'_> {
+impl CallbackHandler<'_> {
     pub(super) async fn keep(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         verdict: &str,
         reason: Option<&str>,
         transaction_id: Option<TransactionId>,
@@ -41,7 +41,7 @@ impl Reception<'_> {
     /// Keeps money that is not booked, for an operator to attribute.
     pub(super) async fn keep_money(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction_id: Option<TransactionId>,
         reason: &str,
     ) -> Result<()> {
@@ -79,7 +79,7 @@ impl Reception<'_> {
     /// Money was taken at a time that the partner's clock cannot be right about: an incident, and the payment stands.
     pub(super) async fn note_clock(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         transaction_id: Option<TransactionId>,
     ) -> Result<()> {
         if self.time.is_far_off {
@@ -91,7 +91,7 @@ impl Reception<'_> {
     /// Keeps an incident, unless the same bytes were answered before: what was answered once has no effect a second time.
     pub(super) async fn incident(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         kind: &str,
         transaction_id: Option<TransactionId>,
     ) -> Result<()> {
@@ -132,21 +132,21 @@ impl Reception<'_> {
 
     pub(super) async fn refuse(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         kind: &str,
         transaction_id: Option<TransactionId>,
         error: Error,
-    ) -> Result<Verdict> {
+    ) -> Result<CallbackOutcome> {
         let http_status = error.code().status();
         self.keep(unit, "incident", Some(kind), transaction_id, http_status)
             .await?;
         self.incident(unit, kind, transaction_id).await?;
         unit.raise(rejected(self.partner_id, self.id, kind));
-        Ok(Verdict::Refused(error))
+        Ok(CallbackOutcome::Refused(error))
     }
 
     /// This callback, as the cause of a change.
-    pub(super) fn cause(&self, unit: &Unit) -> Cause<'static> {
+    pub(super) fn cause(&self, unit: &UnitOfWork) -> Cause<'static> {
         Cause {
             at: unit.now(),
             cause: "callback",

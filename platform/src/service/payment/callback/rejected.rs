@@ -177,9 +177,6 @@ pub(super) async fn keep_failed(
 }
 
 /// Keeps a verified message by itself.
-///
-/// # Errors
-/// The database's.
 pub(in crate::service) async fn keep_verified(
     context: &Context,
     incoming: &Incoming,

@@ -15,13 +15,15 @@ use domain::snap::{self, EXTERNAL_ID_LEN_MAX};
 use serde_json::{Value, json};
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
-use super::judgement::{Message, Reception, Verdict};
+use super::judgement::{CallbackHandler, CallbackOutcome, Message};
 use super::refused::{keep_unreadable, rejected};
 use super::rejected::{keep_failed, keep_rejected};
 use super::{Incoming, count, untrusted};
 use crate::service::payment::incident;
 use crate::service::retry::retried;
-use crate::service::{Actor, Context, Error, Noun, Partner, Result, SnapPartner, Unit, secret};
+use crate::service::{
+    Actor, Context, Error, Noun, Partner, Result, SnapPartner, UnitOfWork, secret,
+};
 use crate::store;
 use crate::store::outage::Outage;
 use crate::store::payment::external_id::{Answered, ExternalId};
@@ -262,7 +264,7 @@ impl Verified<'_> {
         let (verdict, reply) = match before {
             Some(before) => self.repeated(&mut unit, id, &before, &body_hash).await?,
             None => {
-                let (verdict, case) = self.judge(&mut unit, id).await?;
+                let (verdict, case) = self.apply(&mut unit, id).await?;
                 let reply = SnapReply::of(&case);
                 let answered = Answered {
                     body_hash,
@@ -282,7 +284,7 @@ impl Verified<'_> {
     /// The id was used today.
     async fn repeated(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         id: CallbackId,
         before: &Answered,
         body_hash: &[u8],
@@ -307,28 +309,34 @@ impl Verified<'_> {
         Ok(("rejected", reply))
     }
 
-    async fn judge(&self, unit: &mut Unit, id: CallbackId) -> Result<(&'static str, Case)> {
+    async fn apply(&self, unit: &mut UnitOfWork, id: CallbackId) -> Result<(&'static str, Case)> {
         let Some(callback) = self.callback else {
             return self.undecided(unit, id).await;
         };
         let message = Message::of(self.incoming);
         let at = self.received_at;
-        let reception = Reception::new(unit, id, self.partner_id, message, callback, at);
-        let verdict = reception.judge(unit).await?;
+        let handler = CallbackHandler::new(unit, id, self.partner_id, message, callback, at);
+        let verdict = handler.apply(unit).await?;
         let name = verdict.name();
         let case = match verdict {
-            Verdict::Taken(_) => Case::Successful,
-            Verdict::Refused(Error::NotFound(Noun::Transaction)) => Case::TransactionNotFound,
-            Verdict::Refused(Error::Duplicate { .. } | Error::InvalidState { .. }) => {
+            CallbackOutcome::Taken(_) => Case::Successful,
+            CallbackOutcome::Refused(Error::NotFound(Noun::Transaction)) => {
+                Case::TransactionNotFound
+            }
+            CallbackOutcome::Refused(Error::Duplicate { .. } | Error::InvalidState { .. }) => {
                 Case::Conflict
             }
-            Verdict::Refused(error) => return Err(error),
+            CallbackOutcome::Refused(error) => return Err(error),
         };
         Ok((name, case))
     }
 
     /// Nothing happened yet; or the code means nothing to us, and then the partner is asked. Nothing is announced.
-    async fn undecided(&self, unit: &mut Unit, id: CallbackId) -> Result<(&'static str, Case)> {
+    async fn undecided(
+        &self,
+        unit: &mut UnitOfWork,
+        id: CallbackId,
+    ) -> Result<(&'static str, Case)> {
         let named = match self.notification.target {
             Some(CallbackTarget::Transaction { id, .. }) => Some(id),
             Some(CallbackTarget::Static(_)) | None => None,
@@ -367,7 +375,7 @@ impl Verified<'_> {
     /// Keeps an incident about a message that is not judged.
     async fn incident(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         id: CallbackId,
         kind: &str,
         transaction_id: Option<TransactionId>,
@@ -396,7 +404,7 @@ impl Verified<'_> {
 
     async fn keep(
         &self,
-        unit: &mut Unit,
+        unit: &mut UnitOfWork,
         id: CallbackId,
         verdict: &str,
         reason: Option<&str>,

@@ -1,8 +1,8 @@
-//! Lanes: uplinks that are stored in batches, each answered when its batch is durable.
+//! UplinkBatchers: uplinks that are stored in batches, each answered when its batch is durable.
 //!
-//! A lane takes whatever has arrived while the batch before was being committed, so it adds no wait
+//! A batcher takes whatever has arrived while the batch before was being committed, so it adds no wait
 //! when there is little to do and commits seldom when there is much. Payment acknowledgements have a
-//! lane of their own and never wait behind heartbeats. An uplink that cannot be stored fails alone, and the others of its
+//! batcher of their own and never wait behind heartbeats. An uplink that cannot be stored fails alone, and the others of its
 //! batch are stored.
 
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::service::{Context, Error};
 use crate::store::fleet::heartbeat::Beat;
 use crate::store::payment::notification::Ack;
 
-/// How many uplinks may wait in a lane; beyond it the boxes' PUBACKs are withheld.
+/// How many uplinks may wait in a batcher; beyond it the boxes' PUBACKs are withheld.
 const WAITING_MAX: usize = 8192;
 /// How many are stored at once.
 const BATCH_MAX: usize = 1000;
@@ -35,10 +35,10 @@ struct Waiting<T, R> {
     answer: oneshot::Sender<Answer<R>>,
 }
 
-/// One lane's entrance.
-pub(super) struct Lane<T, R>(mpsc::Sender<Waiting<T, R>>);
+/// One batcher's entrance.
+pub(super) struct UplinkBatcher<T, R>(mpsc::Sender<Waiting<T, R>>);
 
-impl<T: Send + Sync + 'static, R: Send + 'static> Lane<T, R> {
+impl<T: Send + Sync + 'static, R: Send + 'static> UplinkBatcher<T, R> {
     /// Waits until the item's batch is durable.
     ///
     /// # Errors
@@ -87,13 +87,13 @@ async fn run<T, R, S, F>(
             .drain(..)
             .map(|waiting| (waiting.item, waiting.answer))
             .unzip();
-        metrics::histogram!("uplink_batch_items", "lane" => name)
+        metrics::histogram!("uplink_batch_items", "batcher" => name)
             .record(f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)));
         for (answer, outcome) in answers.into_iter().zip(isolate(items, &store).await) {
             let _ = answer.send(match outcome {
                 Outcome::Done(result) => Ok(Ok(result)),
                 Outcome::Failed(error) => {
-                    metrics::counter!("uplinks_impossible_total", "lane" => name).increment(1);
+                    metrics::counter!("uplinks_impossible_total", "batcher" => name).increment(1);
                     Ok(Err(error.to_string()))
                 }
                 Outcome::Unavailable => Err(Unavailable),
@@ -102,20 +102,20 @@ async fn run<T, R, S, F>(
     }
 }
 
-/// All lanes.
-pub(super) struct Lanes {
+/// All batchers.
+pub(super) struct UplinkBatchers {
     /// Heartbeats.
-    pub(super) heartbeats: Lane<Beat, ()>,
+    pub(super) heartbeats: UplinkBatcher<Beat, ()>,
     /// Payment acknowledgements; `false` for an event that is not the box's.
-    pub(super) payment_acks: Lane<Ack, bool>,
+    pub(super) payment_acks: UplinkBatcher<Ack, bool>,
 }
 
-impl Lanes {
+impl UplinkBatchers {
     pub(super) fn start(context: &Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
         let beats = context.clone();
         let acks = context.clone();
         Self {
-            heartbeats: Lane::start(
+            heartbeats: UplinkBatcher::start(
                 "heartbeat",
                 move |batch: Part<Beat>| {
                     let context = beats.clone();
@@ -127,7 +127,7 @@ impl Lanes {
                 tasks,
                 stop,
             ),
-            payment_acks: Lane::start(
+            payment_acks: UplinkBatcher::start(
                 "payment_ack",
                 move |batch: Part<Ack>| {
                     let context = acks.clone();

@@ -13,13 +13,13 @@ use super::error::ApiError;
 
 /// A message, and the box that it says it is from.
 #[derive(Debug, Deserialize)]
-pub(super) struct Own<T> {
+pub(super) struct FromDevice<T> {
     device_id: Option<DeviceId>,
     #[serde(flatten)]
     message: T,
 }
 
-impl<T: ToSchema> PartialSchema for Own<T> {
+impl<T: ToSchema> PartialSchema for FromDevice<T> {
     fn schema() -> RefOr<Schema> {
         AllOfBuilder::new()
             .item(Ref::from_schema_name(T::name()))
@@ -30,7 +30,7 @@ impl<T: ToSchema> PartialSchema for Own<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Own<T> {
+impl<T: ToSchema> ToSchema for FromDevice<T> {
     fn name() -> Cow<'static, str> {
         format!("Own{}", T::name()).into()
     }
@@ -42,7 +42,7 @@ impl<T: ToSchema> ToSchema for Own<T> {
     }
 }
 
-impl<T> Own<T> {
+impl<T> FromDevice<T> {
     /// The message, if it is `device`'s.
     ///
     /// # Errors

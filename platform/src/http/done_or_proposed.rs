@@ -10,24 +10,24 @@ use super::error::ApiError;
 use super::idempotency::Halt;
 use super::operation::{Describe, Operation};
 use crate::service::money::approval::{Outcome, Proposal};
-use crate::service::{Reply, Unit};
+use crate::service::{Reply, UnitOfWork};
 
 /// What was asked for, or the proposal that it became.
-pub(super) enum Waits<D> {
+pub(super) enum DoneOrProposed<D> {
     /// It happened.
     Done(D),
     /// It waits.
-    Waiting(Accepted<Proposal>),
+    Proposed(Accepted<Proposal>),
 }
 
 /// Commits with the answer to an outcome; `done` makes the answer when it happened. A repetition under the same
 /// idempotency key gets the answer without its secrets: these fields, and the code of a proposal.
 pub(super) async fn settle<T: Serialize, D: Deref<Target = Reply>>(
-    unit: Unit,
+    unit: UnitOfWork,
     outcome: Outcome<T>,
     secrets: &[&str],
     done: impl FnOnce(&T) -> Result<D, ApiError>,
-) -> Result<Waits<D>, Halt> {
+) -> Result<DoneOrProposed<D>, Halt> {
     let answer = match outcome {
         Outcome::Done(made) => {
             let answer = done(&made)?;
@@ -38,9 +38,9 @@ pub(super) async fn settle<T: Serialize, D: Deref<Target = Reply>>(
                         .await?
                 }
             }
-            Waits::Done(answer)
+            DoneOrProposed::Done(answer)
         }
-        Outcome::Waits(proposal) => {
+        Outcome::Proposed(proposal) => {
             let answer = envelope::accepted(proposal.as_ref())?;
             match proposal.setup_code {
                 None => unit.commit_with(&answer).await?,
@@ -49,13 +49,13 @@ pub(super) async fn settle<T: Serialize, D: Deref<Target = Reply>>(
                     unit.commit_with(&kept).await?;
                 }
             }
-            Waits::Waiting(answer)
+            DoneOrProposed::Proposed(answer)
         }
     };
     Ok(answer)
 }
 
-impl<D: IntoResponse> IntoResponse for Waits<D> {
+impl<D: IntoResponse> IntoResponse for DoneOrProposed<D> {
     fn into_response(self) -> Response {
         match self {
             Self::Done(answer) => answer.into_response(),
@@ -64,7 +64,7 @@ impl<D: IntoResponse> IntoResponse for Waits<D> {
     }
 }
 
-impl<D: Describe> Describe for Waits<D> {
+impl<D: Describe> Describe for DoneOrProposed<D> {
     fn describe(operation: &mut Operation) {
         Accepted::<Proposal>::describe(operation);
         operation.other_answer = operation.answer.take();

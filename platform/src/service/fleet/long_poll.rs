@@ -16,18 +16,18 @@ use wire::ids::DeviceId;
 
 /// The waiting room; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Waiting(Arc<Inner>);
+pub struct LongPolls(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    places: Mutex<HashMap<DeviceId, Arc<Seat>>>,
+    places: Mutex<HashMap<DeviceId, Arc<Slot>>>,
     places_max: usize,
     numbers: AtomicU64,
     stop: CancellationToken,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     number: u64,
     wake: Notify,
     /// Cancelled when a newer request of the same box takes the place.
@@ -36,22 +36,22 @@ struct Seat {
 
 /// A place in the waiting room, given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    room: Waiting,
+pub struct LongPoll {
+    room: LongPolls,
     device_id: DeviceId,
-    seat: Arc<Seat>,
+    seat: Arc<Slot>,
 }
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waited {
+pub enum WaitOutcome {
     /// There may be something: look.
     Woken,
     /// Nothing came, or it is time to go.
     Over,
 }
 
-impl Waiting {
+impl LongPolls {
     /// A room with this many places, which is closed by `stop`.
     pub fn new(places_max: usize, stop: CancellationToken) -> Self {
         Self(Arc::new(Inner {
@@ -63,11 +63,11 @@ impl Waiting {
     }
 
     /// A place for a request of this box; `None` when there is none left or the process is stopping.
-    pub fn enter(&self, device_id: DeviceId) -> Option<Place> {
+    pub fn enter(&self, device_id: DeviceId) -> Option<LongPoll> {
         if self.0.stop.is_cancelled() {
             return None;
         }
-        let seat = Arc::new(Seat {
+        let seat = Arc::new(Slot {
             number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
             wake: Notify::new(),
             taken_over: CancellationToken::new(),
@@ -80,7 +80,7 @@ impl Waiting {
         if let Some(older) = places.insert(device_id, Arc::clone(&seat)) {
             older.taken_over.cancel();
         }
-        Some(Place {
+        Some(LongPoll {
             room: self.clone(),
             device_id,
             seat,
@@ -100,27 +100,29 @@ impl Waiting {
         self.places().keys().copied().collect()
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Seat>>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Slot>>> {
         // What it holds is whole at every moment.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl LongPoll {
     /// Waits until something may be there, until `deadline`, or until it is time to go.
-    pub async fn wait(&self, deadline: Instant) -> Waited {
+    pub async fn wait(&self, deadline: Instant) -> WaitOutcome {
         let woken = async {
             tokio::select! {
-                () = self.seat.wake.notified() => Waited::Woken,
-                () = self.seat.taken_over.cancelled() => Waited::Over,
-                () = self.room.0.stop.cancelled() => Waited::Over,
+                () = self.seat.wake.notified() => WaitOutcome::Woken,
+                () = self.seat.taken_over.cancelled() => WaitOutcome::Over,
+                () = self.room.0.stop.cancelled() => WaitOutcome::Over,
             }
         };
-        timeout_at(deadline, woken).await.unwrap_or(Waited::Over)
+        timeout_at(deadline, woken)
+            .await
+            .unwrap_or(WaitOutcome::Over)
     }
 }
 
-impl Drop for Place {
+impl Drop for LongPoll {
     fn drop(&mut self) {
         let mut places = self.room.places();
         if places
@@ -150,30 +152,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wake_that_comes_before_the_wait_is_not_lost() {
-        let room = Waiting::new(2, CancellationToken::new());
+        let room = LongPolls::new(2, CancellationToken::new());
         let place = room.enter(device(1)).unwrap();
         room.wake(device(2));
         room.wake(device(1));
-        assert_eq!(place.wait(in_a_while()).await, Waited::Woken);
-        assert_eq!(place.wait(in_a_while()).await, Waited::Over);
+        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Woken);
+        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Over);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_newer_request_takes_the_place_of_the_older() {
-        let room = Waiting::new(1, CancellationToken::new());
+        let room = LongPolls::new(1, CancellationToken::new());
         let older = room.enter(device(1)).unwrap();
         let newer = room.enter(device(1)).unwrap();
         let start = Instant::now();
-        assert_eq!(older.wait(in_a_while()).await, Waited::Over);
+        assert_eq!(older.wait(in_a_while()).await, WaitOutcome::Over);
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(older);
         room.wake(device(1));
-        assert_eq!(newer.wait(in_a_while()).await, Waited::Woken);
+        assert_eq!(newer.wait(in_a_while()).await, WaitOutcome::Woken);
     }
 
     #[tokio::test(start_paused = true)]
     async fn places_are_limited_and_given_back() {
-        let room = Waiting::new(2, CancellationToken::new());
+        let room = LongPolls::new(2, CancellationToken::new());
         let first = room.enter(device(1)).unwrap();
         let _second = room.enter(device(2)).unwrap();
         assert!(room.enter(device(3)).is_none());
@@ -185,11 +187,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_lets_everybody_go_and_nobody_in() {
         let stop = CancellationToken::new();
-        let room = Waiting::new(2, stop.clone());
+        let room = LongPolls::new(2, stop.clone());
         let place = room.enter(device(1)).unwrap();
         let start = Instant::now();
         stop.cancel();
-        assert_eq!(place.wait(in_a_while()).await, Waited::Over);
+        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Over);
         assert_eq!(start.elapsed(), Duration::ZERO);
         assert!(room.enter(device(2)).is_none());
     }

@@ -1,20 +1,20 @@
-//! Shares of the database: what boxes cause is let in a few at a time, so that payments find a connection free.
+//! PoolQuotas of the database: what boxes cause is let in a few at a time, so that payments find a connection free.
 //!
 //! The pool of connections is first come, first served. When a fleet comes back at once, thousands of admissions and of
 //! first words would stand in that queue before the next callback of an acquirer, and before the outbox. So each kind
-//! may hold only its share of the pool, waits outside of it, and never sums up to all of it: payments (callbacks, the
-//! outbox, the lane of payment acknowledgements) always have half.
+//! may hold only its quota of the pool, waits outside of it, and never sums up to all of it: payments (callbacks, the
+//! outbox, the batcher of payment acknowledgements) always have half.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// One kind of work's share.
+/// One kind of work's quota.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct PoolQuota {
     name: &'static str,
     permits: Semaphore,
 }
 
-impl Share {
+impl PoolQuota {
     /// `connections` of the pool, at least one.
     fn new(name: &'static str, connections: u32) -> Self {
         Self {
@@ -34,21 +34,21 @@ impl Share {
     }
 }
 
-/// All shares.
+/// All quotas.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct PoolQuotas {
     /// Boxes that ask to be let in, and the ends of their sessions.
-    pub(super) sessions: Share,
-    /// What boxes say besides heartbeats and payment acknowledgements, which have lanes.
-    pub(super) uplinks: Share,
+    pub(super) sessions: PoolQuota,
+    /// What boxes say besides heartbeats and payment acknowledgements, which have batchers.
+    pub(super) uplinks: PoolQuota,
 }
 
-impl Shares {
+impl PoolQuotas {
     /// A quarter of the pool each.
     pub(super) fn of(connections: u32) -> Self {
         Self {
-            sessions: Share::new("session", connections / 4),
-            uplinks: Share::new("uplink", connections / 4),
+            sessions: PoolQuota::new("session", connections / 4),
+            uplinks: PoolQuota::new("uplink", connections / 4),
         }
     }
 }
@@ -60,18 +60,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_share_is_held_by_a_few_and_handed_on() {
-        let shares = Shares::of(8);
-        let first = shares.sessions.take().await;
-        let second = shares.sessions.take().await;
-        assert!(shares.sessions.take().now_or_never().is_none(), "full");
-        assert!(shares.uplinks.take().now_or_never().is_some(), "another's");
+        let quotas = PoolQuotas::of(8);
+        let first = quotas.sessions.take().await;
+        let second = quotas.sessions.take().await;
+        assert!(quotas.sessions.take().now_or_never().is_none(), "full");
+        assert!(quotas.uplinks.take().now_or_never().is_some(), "another's");
         drop(first);
-        assert!(shares.sessions.take().now_or_never().is_some());
+        assert!(quotas.sessions.take().now_or_never().is_some());
         drop(second);
     }
 
     #[tokio::test]
     async fn the_smallest_pool_leaves_something_to_everybody() {
-        assert!(Shares::of(1).uplinks.take().now_or_never().is_some());
+        assert!(PoolQuotas::of(1).uplinks.take().now_or_never().is_some());
     }
 }

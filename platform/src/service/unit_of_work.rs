@@ -54,19 +54,19 @@ pub struct Reply {
 /// How work under an idempotency key begins.
 pub enum Begin {
     /// It was not done before.
-    Fresh(Unit),
+    Fresh(UnitOfWork),
     /// It was; this was the answer.
     Replay(Reply),
 }
 
 /// A place in a unit of work that one can go back to.
-pub(super) struct Trial {
+pub(super) struct Savepoint {
     signals: usize,
     alerts: usize,
 }
 
-/// One database transaction. Dropped without [`Unit::commit`], it never happened.
-pub struct Unit {
+/// One database transaction. Dropped without [`UnitOfWork::commit`], it never happened.
+pub struct UnitOfWork {
     context: Context,
     tx: Transaction<'static, Postgres>,
     actor: Actor,
@@ -76,7 +76,7 @@ pub struct Unit {
     key: Option<IdempotencyKey>,
 }
 
-impl Unit {
+impl UnitOfWork {
     pub(super) fn new(context: Context, tx: Transaction<'static, Postgres>, actor: Actor) -> Self {
         let now = context.clock().now();
         Self {
@@ -101,7 +101,7 @@ impl Unit {
 
     /// Looks at the clock again after a wait for a lock: what the lock guards may have been written since this unit
     /// began, and history must not run backwards.
-    pub(super) fn catch_up(&mut self) {
+    pub(super) fn refresh_now(&mut self) {
         self.now = self.context.clock().now();
     }
 
@@ -141,9 +141,6 @@ impl Unit {
     }
 
     /// Writes what changed into the audit log.
-    ///
-    /// # Errors
-    /// The database's.
     pub(super) async fn audit(
         &mut self,
         action: &'static str,
@@ -163,27 +160,27 @@ impl Unit {
         Ok(())
     }
 
-    /// Marks a place that [`Unit::undo`] goes back to: for finding out whether something could be done.
-    pub(super) async fn savepoint(&mut self) -> Result<Trial> {
+    /// Marks a place that [`UnitOfWork::roll_back_to`] goes back to: for finding out whether something could be done.
+    pub(super) async fn savepoint(&mut self) -> Result<Savepoint> {
         store::savepoint(&mut self.tx).await?;
-        Ok(Trial {
+        Ok(Savepoint {
             signals: self.signals.len(),
             alerts: self.alerts.len(),
         })
     }
 
     /// Keeps everything since the place was marked, which is forgotten: one is enough for any number of tries.
-    pub(super) async fn keep(&mut self, _: Trial) -> Result<()> {
+    pub(super) async fn release(&mut self, _: Savepoint) -> Result<()> {
         store::release(&mut self.tx).await?;
         Ok(())
     }
 
     /// Undoes everything since the place was marked, which is forgotten.
-    pub(super) async fn undo(&mut self, trial: Trial) -> Result<()> {
+    pub(super) async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<()> {
         store::undo(&mut self.tx).await?;
         store::release(&mut self.tx).await?;
-        self.signals.truncate(trial.signals);
-        self.alerts.truncate(trial.alerts);
+        self.signals.truncate(savepoint.signals);
+        self.alerts.truncate(savepoint.alerts);
         Ok(())
     }
 
@@ -204,7 +201,7 @@ impl Unit {
     /// Commits what there is so far, because a partner is asked next. The idempotency key stays reserved until `until`.
     ///
     /// # Errors
-    /// As [`Unit::commit`].
+    /// As [`UnitOfWork::commit`].
     pub(super) async fn pause(mut self, until: DateTime<Utc>) -> Result<Paused> {
         let key = self.key.take();
         if let Some(key) = &key {
@@ -240,7 +237,7 @@ impl Unit {
     /// Commits together with the answer, which is kept for the idempotency key if there is one.
     ///
     /// # Errors
-    /// As [`Unit::commit`].
+    /// As [`UnitOfWork::commit`].
     pub async fn commit_with(mut self, kept: &Reply) -> Result<()> {
         if let Some(key) = self.key.take() {
             let expires_at = self
@@ -283,7 +280,7 @@ pub(super) struct Paused {
 
 impl Paused {
     /// Goes on, in a database transaction of its own.
-    pub(super) async fn resume(self) -> Result<Unit> {
+    pub(super) async fn resume(self) -> Result<UnitOfWork> {
         let mut unit = self.context.begin(self.actor).await?;
         unit.key = self.key;
         Ok(unit)
