@@ -363,46 +363,20 @@ impl Fields {
             .ok()
     }
 
-    pub(crate) fn required<T>(
+    /// A field that decides when it is there.
+    pub(crate) fn deciding_if_present<T>(
         &mut self,
         field: &str,
         raw: Option<&RawValue>,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        if is_absent(raw) {
-            self.refuse(field, "is required");
-        }
-        self.optional(field, raw, read)
+        deciding(raw)
+            .and_then(|text| text.map(|text| read(&text)).transpose())
+            .unwrap_or_else(|message| {
+                self.refuse(field, message);
+                None
+            })
     }
-
-    /// `null` counts as absent.
-    pub(crate) fn optional<T>(
-        &mut self,
-        field: &str,
-        raw: Option<&RawValue>,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let raw = raw.filter(|raw| raw.get() != "null")?;
-        let read = match serde_json::from_str::<String>(raw.get()) {
-            Ok(text) => read(&text),
-            Err(_) => Err("expected a string".to_owned()),
-        };
-        read.map_err(|message| self.refuse(field, message)).ok()
-    }
-}
-
-fn is_absent(raw: Option<&RawValue>) -> bool {
-    raw.is_none_or(|raw| raw.get() == "null")
-}
-
-/// A name of somebody else's choosing: visible characters, not too many.
-pub(crate) fn bounded(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() || text.len() > TEXT_LEN_MAX || text.chars().any(char::is_control) {
-        return Err(format!(
-            "expected 1 to {TEXT_LEN_MAX} bytes without control characters"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 /// An amount from the text of its JSON, so that it never passes through a binary float.

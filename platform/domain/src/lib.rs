@@ -24,6 +24,7 @@ pub mod partner_message;
 pub mod partner_signature;
 pub mod payment_time;
 pub mod payout;
+pub mod payout_callback;
 pub mod qris;
 pub mod reconciliation;
 pub mod registration;

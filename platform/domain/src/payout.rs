@@ -5,12 +5,8 @@
 //! may be followed by another, and not before the partner was asked about the one before.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use wire::ids::{PayoutId, SettlementId};
 use wire::rupiah::Rupiah;
 
-use crate::callback::{CallbackError, Fields, amount, bounded, read_object};
 use crate::ledger::{Posting, PostingError};
 use crate::settlement::SettlementStatus;
 use crate::text_enum::text_enum;
@@ -177,114 +173,9 @@ pub fn postings(
     Ok(postings)
 }
 
-/// A payout callback whose every field is in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PayoutCallback {
-    /// The partner's name for this message.
-    pub event_id: String,
-    /// Which settlement is paid.
-    pub settlement_id: SettlementId,
-    /// Which payout of it; the newest when the partner does not say.
-    pub payout_id: Option<PayoutId>,
-    /// What became of it.
-    pub outcome: PayoutOutcome,
-    /// How much was paid, or was to be.
-    pub amount: Rupiah,
-    /// The bank's name for the transfer; always there when it was paid.
-    pub bank_reference: Option<String>,
-    /// When it happened at the bank, by its clock.
-    pub occurred_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    event_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    settlement_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    payout_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    status: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    amount: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    bank_reference: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    occurred_at: Option<&'a RawValue>,
-}
-
-impl PayoutCallback {
-    /// Reads a body whose signature was checked.
-    ///
-    /// # Errors
-    /// As [`crate::callback::Callback::parse`].
-    pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
-        let body: Body<'_> = read_object(body)?;
-        let mut fields = Fields::default();
-        let event_id = fields.required("event_id", body.event_id, bounded);
-        let settlement_id = fields.required("settlement_id", body.settlement_id, |text| {
-            text.parse::<SettlementId>()
-                .map_err(|error| error.to_string())
-        });
-        let payout_id = fields.optional("payout_id", body.payout_id, |text| {
-            text.parse::<PayoutId>().map_err(|error| error.to_string())
-        });
-        let outcome = fields.required("status", body.status, |text| {
-            text.parse::<PayoutOutcome>()
-                .map_err(|error| error.to_string())
-        });
-        let bank_reference = fields.optional("bank_reference", body.bank_reference, bounded);
-        let occurred_at = fields.required("occurred_at", body.occurred_at, |text| {
-            DateTime::parse_from_rfc3339(text)
-                .map(|time| time.with_timezone(&Utc))
-                .map_err(|_| "expected an RFC 3339 time".to_owned())
-        });
-        let amount = match body.amount.filter(|raw| raw.get() != "null").map(amount) {
-            None => {
-                fields.refuse("amount", "is required");
-                None
-            }
-            Some(amount) => Some(amount),
-        };
-        match (
-            event_id,
-            settlement_id,
-            outcome,
-            occurred_at,
-            amount,
-            fields.is_empty(),
-        ) {
-            (
-                Some(event_id),
-                Some(settlement_id),
-                Some(outcome),
-                Some(occurred_at),
-                Some(amount),
-                true,
-            ) => Ok(Self {
-                event_id,
-                settlement_id,
-                payout_id,
-                outcome,
-                amount: amount.map_err(CallbackError::Amount)?,
-                bank_reference,
-                occurred_at: Some(occurred_at),
-            }),
-            (.., amount, _) => {
-                if let Some(Err(message)) = amount {
-                    fields.refuse("amount", message);
-                }
-                Err(CallbackError::Invalid(fields.into_errors()))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
 
     use super::PayoutOutcome::{Failed, Paid, Returned};
     use super::*;
@@ -341,71 +232,6 @@ mod tests {
                 assert_eq!(decide(view, Paid, Some("b-2")), Contradiction, "{status}");
             }
         }
-    }
-
-    fn body() -> Value {
-        json!({
-            "event_id": "e-1",
-            "settlement_id": "set_01890a5d3f2c7b3e8f00112233445566",
-            "status": "paid",
-            "amount": 148_950,
-            "bank_reference": "BCA-77",
-            "occurred_at": "2026-05-24T09:00:00+07:00",
-            "something_new": {},
-        })
-    }
-
-    fn complaints(body: &Value) -> Vec<String> {
-        match PayoutCallback::parse(body.to_string().as_bytes()) {
-            Err(CallbackError::Invalid(fields)) => {
-                fields.into_iter().map(|wrong| wrong.field).collect()
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_body_in_order_is_read() {
-        let read = PayoutCallback::parse(body().to_string().as_bytes()).unwrap();
-        assert_eq!(read.amount, Rupiah::from_i64(148_950));
-        assert_eq!((read.outcome, read.payout_id), (Paid, None));
-        assert_eq!(
-            read.occurred_at.unwrap().to_rfc3339(),
-            "2026-05-24T02:00:00+00:00"
-        );
-    }
-
-    #[test]
-    fn every_wrong_field_is_named() {
-        for field in [
-            "event_id",
-            "settlement_id",
-            "status",
-            "amount",
-            "occurred_at",
-        ] {
-            let mut without = body();
-            without.as_object_mut().unwrap().remove(field);
-            assert_eq!(complaints(&without), [field]);
-        }
-        let mut wrong = body();
-        wrong["status"] = json!("success");
-        wrong["payout_id"] = json!("set_1");
-        wrong["amount"] = json!(0);
-        assert_eq!(complaints(&wrong), ["payout_id", "status", "amount"]);
-        let mut failed = body();
-        failed["status"] = json!("failed");
-        failed["bank_reference"] = Value::Null;
-        assert!(PayoutCallback::parse(failed.to_string().as_bytes()).is_ok());
-        failed["amount"] = json!(0.5);
-        assert!(matches!(
-            PayoutCallback::parse(failed.to_string().as_bytes()),
-            Err(CallbackError::Amount(_))
-        ));
-        assert_eq!(
-            PayoutCallback::parse(b"nonsense"),
-            Err(CallbackError::Malformed)
-        );
     }
 
     #[test]
@@ -480,11 +306,6 @@ mod tests {
                 // The claim itself moves from one part of what is owed to another, which together are nothing.
                 prop_assert_eq!((owed + whole, in_transit, with_merchant), place);
             }
-        }
-
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let _ = PayoutCallback::parse(&bytes);
         }
     }
 }

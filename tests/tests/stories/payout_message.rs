@@ -258,3 +258,38 @@ async fn a_verified_message_that_cannot_be_read_is_kept_as_an_incident() {
     assert_eq!(books::count(&stage.world.pool, kept).await, 4);
     assert_eq!(stage.read(&id).await["status"], "processing");
 }
+
+#[tokio::test]
+async fn what_does_not_decide_never_refuses_a_message() {
+    let stage = Stage::new().await;
+    let odd: [(&str, &[Value]); 4] = [
+        (
+            "event_id",
+            &[Value::Null, json!(""), json!(7), json!("x".repeat(300))],
+        ),
+        ("occurred_at", &[Value::Null, json!("yesterday"), json!([])]),
+        ("bank_reference", &[Value::Null, json!(" "), json!(4711)]),
+        ("status", &[json!("PAID")]),
+    ];
+    for (field, values) in odd {
+        for value in values {
+            let (id, net) = stage.settlement().await;
+            let mut body = word(&id, "paid", net, &format!("B-{id}"));
+            body[field] = value.clone();
+            assert_eq!(
+                stage.says(&body).await,
+                said("accepted", "paid"),
+                "{field}: {value}"
+            );
+            assert_eq!(stage.says(&body).await, said("duplicate", "paid"), "again");
+        }
+    }
+    // The same message with another time is the same message.
+    let (id, net) = stage.settlement().await;
+    let mut body = word(&id, "failed", net, "B-1");
+    assert_eq!(stage.says(&body).await, said("accepted", "failed"));
+    body["occurred_at"] = json!("2026-05-24T09:00:05+07:00");
+    assert_eq!(stage.says(&body).await, said("duplicate", "failed"));
+    assert_eq!(stage.incidents("payout_event_reused").await, 0);
+    crate::money::adds_up(&stage.world).await;
+}

@@ -1,6 +1,7 @@
 //! A suspended merchant: nobody is told to pay it, it starts no payments, and no money is lost.
 
 use domain::role::Role;
+use platform::config::Switch;
 use serde_json::{Value, json};
 use tests::acquirer::reference;
 use tests::bank::{Mood, word};
@@ -286,4 +287,56 @@ async fn suspending_is_for_operators_and_is_audited() {
         .collect();
     assert_eq!(actions[..2], ["merchant.reactivate", "merchant.suspend"]);
     assert_eq!(log[1]["after"]["status_reason"], "a complaint");
+}
+
+#[tokio::test]
+async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
+    let bank = Bank::open(Mood::Prompt).await;
+    let world = World::with(|config| {
+        bank.configure(config);
+        config.money.maker_checker = Switch::On;
+    })
+    .await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let till = Credentials::at(&world, shop.till().id).await;
+    let (ani, budi) = (
+        world.person(Role::Admin).await,
+        world.person(Role::Admin).await,
+    );
+    let act = async |action: &str| {
+        let path = format!("/admin/merchants/{}/{action}", shop.merchant_id);
+        let body = json!({ "reason": "a complaint" });
+        let _ = ani.post(&path, &body).await.expect(200);
+    };
+    let open_alerts = async || {
+        let path = "/admin/alerts?state=open&kind=payout_held";
+        let list = ani.get(path).await.expect(200).data();
+        list.as_array().unwrap().len()
+    };
+    let confirm = async || {
+        let pending = "/admin/approvals?status=pending&kind=payout.account";
+        let proposal = text(&ani.get(pending).await.expect(200).data()[0], "id");
+        let path = format!("/admin/approvals/{proposal}/approve");
+        let _ = budi.post(&path, &json!({})).await.expect(200);
+    };
+    till.sell(&world, 10_000).await;
+    world.later(1);
+    let first = tests::books::settle(&ani).await;
+    assert_eq!(open_alerts().await, 1, "the account is not confirmed");
+
+    act("suspend").await;
+    act("reactivate").await;
+    assert_eq!(open_alerts().await, 1, "it is still not confirmed");
+    act("suspend").await;
+    confirm().await;
+    assert_eq!(open_alerts().await, 1, "the merchant is still suspended");
+    act("reactivate").await;
+    assert_eq!(open_alerts().await, 0);
+    eventually("the payout paid", || async {
+        world.later(1);
+        let path = format!("/admin/settlements/{first}");
+        let settlement = ani.get(&path).await.expect(200).data();
+        (settlement["status"] == "paid").then_some(())
+    })
+    .await;
 }

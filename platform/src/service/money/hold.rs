@@ -1,8 +1,9 @@
-//! Payouts that are held back: nobody is told to pay a suspended merchant.
+//! Payouts that are held back.
 //!
-//! A hold is not stored. A payout that nobody was told of, of a merchant that is suspended, is held, and shows it
-//! (`hold_reason`); it is free again in the commit that takes the suspension back. What the partner was told of before
-//! goes its way: the partner is asked about it, and its messages are taken.
+//! A hold is not stored; it follows from the merchant and the payout, and is shown as `hold_reason`. A payout that the
+//! partner has not received is held while its merchant is suspended, or until its account is confirmed
+//! ([`super::payout_account`]). What the partner has received is not held: its status is queried, and its messages are
+//! taken. A merchant with a held payout has one open alert `payout_held`, whatever the reasons.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::json;
@@ -18,29 +19,32 @@ pub(super) async fn is_on(conn: &mut PgConnection, merchant_id: MerchantId) -> s
     store::shop::merchant::is_suspended(conn, merchant_id).await
 }
 
-/// Raises the alert of a payout that was made while its merchant is suspended. The caller holds the merchant's lock.
-pub(super) async fn note(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
-    if is_on(unit.conn(), merchant_id).await? {
-        unit.raise(held(merchant_id));
-    }
-    Ok(())
-}
-
-/// What follows from a suspension: an alert, if anything waits to be paid out. The caller holds the merchant's lock.
-pub(in crate::service) async fn begin(
+/// Raises the alert `payout_held`, if a payout to this merchant is held. The caller holds the merchant's lock.
+pub(in crate::service) async fn raise(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
 ) -> Result<()> {
-    if store::money::settlement::any_pending(unit.conn(), merchant_id).await? {
-        unit.raise(held(merchant_id));
+    let reason = store::money::settlement::hold_reason_of(unit.conn(), merchant_id).await?;
+    if let Some(reason) = reason {
+        unit.raise(NewAlert::new(
+            AlertKind::PayoutHeld,
+            AlertSubject::Merchant(merchant_id),
+            json!({ "reason": reason }),
+        ));
     }
     Ok(())
 }
 
-/// What follows from its end: the alert is over. The caller holds the merchant's lock.
-pub(in crate::service) async fn end(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
-    let (now, subject) = (unit.now(), AlertSubject::Merchant(merchant_id));
-    store::alert::close(unit.conn(), AlertKind::PayoutHeld, &subject, now).await?;
+/// Closes the alert `payout_held`, unless a payout to this merchant is still held, for whichever reason.
+pub(in crate::service) async fn close(
+    unit: &mut UnitOfWork,
+    merchant_id: MerchantId,
+) -> Result<()> {
+    let reason = store::money::settlement::hold_reason_of(unit.conn(), merchant_id).await?;
+    if reason.is_none() {
+        let (now, subject) = (unit.now(), AlertSubject::Merchant(merchant_id));
+        store::alert::close(unit.conn(), AlertKind::PayoutHeld, &subject, now).await?;
+    }
     Ok(())
 }
 
@@ -53,12 +57,4 @@ pub(super) fn refuse_by_hand(merchant: &Merchant) -> Result<()> {
         }),
         _ => Ok(()),
     }
-}
-
-fn held(merchant_id: MerchantId) -> NewAlert {
-    NewAlert::new(
-        AlertKind::PayoutHeld,
-        AlertSubject::Merchant(merchant_id),
-        json!({ "reason": "merchant_suspended" }),
-    )
 }

@@ -69,11 +69,11 @@ pub(super) async fn enqueue(
         message: None,
     };
     store::money::payout::insert(unit.conn(), &new, cause).await?;
-    hold::note(unit, settlement.merchant_id).await?;
     if waits {
         let reason = Some(payout_account::WAITS);
         store::money::payout::schedule(unit.conn(), id, 0, reason, None).await?;
     }
+    hold::raise(unit, settlement.merchant_id).await?;
     Ok(id)
 }
 

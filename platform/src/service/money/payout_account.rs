@@ -4,9 +4,7 @@
 //! into the outbox without a time, so that no worker takes it, and a proposal is made by whoever made the payout. A
 //! proposal of the daily run or of a program is first taken over by a person, and then confirmed by another.
 
-use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::payout::PayoutOutcome;
-use serde_json::json;
 use wire::ids::MerchantId;
 
 use super::{approval, hold, payout};
@@ -16,7 +14,7 @@ use crate::store;
 /// Why a payout waits, as it shows.
 pub(super) const WAITS: &str = "waits until two people have confirmed the account";
 
-/// Whether a payout to this account waits. If it does, there is a proposal, and an alert.
+/// Whether a payout to this account waits. If it does, there is a proposal.
 pub(super) async fn must_wait(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
@@ -28,11 +26,6 @@ pub(super) async fn must_wait(
         return Ok(false);
     }
     approval::propose_account(unit, merchant_id, destination).await?;
-    unit.raise(NewAlert::new(
-        AlertKind::PayoutHeld,
-        AlertSubject::Merchant(merchant_id),
-        json!({ "reason": "account_not_confirmed" }),
-    ));
     Ok(true)
 }
 
@@ -44,7 +37,7 @@ pub(super) async fn release(
 ) -> Result<()> {
     let now = unit.now();
     store::money::payout::release_waiting(unit.conn(), merchant_id, destination, now).await?;
-    end_alert(unit, merchant_id).await
+    hold::close(unit, merchant_id).await
 }
 
 /// Ends the payouts that wait for an account that was turned down: they failed, and may be tried again with another.
@@ -63,15 +56,5 @@ pub(super) async fn refuse(
             held.apply_outcome(unit, said, "approval", None).await?;
         }
     }
-    end_alert(unit, merchant_id).await
-}
-
-async fn end_alert(unit: &mut UnitOfWork, merchant_id: MerchantId) -> Result<()> {
-    // A suspended merchant's payouts are held all the same.
-    if hold::is_on(unit.conn(), merchant_id).await? {
-        return Ok(());
-    }
-    let (now, subject) = (unit.now(), AlertSubject::Merchant(merchant_id));
-    store::alert::close(unit.conn(), AlertKind::PayoutHeld, &subject, now).await?;
-    Ok(())
+    hold::close(unit, merchant_id).await
 }

@@ -9,7 +9,8 @@
 use chrono::{DateTime, Utc};
 use domain::callback::CallbackError;
 use domain::partner_signature::{self, SignatureError};
-use domain::payout::{Decision, PayoutCallback, PayoutOutcome, PayoutStatus, bank_time};
+use domain::payout::{Decision, PayoutOutcome, PayoutStatus, bank_time};
+use domain::payout_callback::PayoutCallback;
 use domain::settlement::SettlementStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
 
 use super::payout::{LockedPayout, PartnerReport};
-use crate::service::payment::callback::{Incoming, rejected};
+use crate::service::payment::callback::{Incoming, count_adjustments, rejected};
 use crate::service::payment::incident;
 use crate::service::{Actor, Context, Error, Noun, Result, UnitOfWork};
 use crate::store;
@@ -65,6 +66,7 @@ pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
             return Err(error);
         }
     };
+    count_adjustments(&callback.adjustments);
     let mut unit = context
         .begin(Actor {
             name: partner_id.clone(),
@@ -323,7 +325,6 @@ impl PayoutCallbackHandler<'_> {
             "status": self.callback.outcome,
             "amount": self.callback.amount,
             "bank_reference": self.callback.bank_reference,
-            "occurred_at": self.callback.occurred_at,
         })
     }
 

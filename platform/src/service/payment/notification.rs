@@ -50,6 +50,7 @@ pub struct Send {
 pub(crate) struct Payment<'a> {
     pub(crate) transaction: &'a store::payment::transaction::Transaction,
     pub(crate) merchant_name: &'a str,
+    pub(crate) merchant_status: &'a str,
     pub(crate) paid_at: DateTime<Utc>,
     pub(crate) window: AnnouncementWindow,
     pub(crate) replay: bool,
@@ -58,11 +59,14 @@ pub(crate) struct Payment<'a> {
 /// What became of a payment that was to be announced.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
-    /// One announcement for each box; they are stale already when the time was over.
+    /// One notification for each box; they are stale already when the window was over.
     pub(crate) events: Vec<EventId>,
-    /// Why no box will speak of it, in a word.
+    /// Why no box will announce it.
     pub(crate) unheard: Option<&'static str>,
 }
+
+/// Nothing is announced while the merchant is suspended.
+const MERCHANT_SUSPENDED: &str = "merchant_suspended";
 
 /// Why announcements are stale from their beginning.
 const WINDOW_OVER: &str = "window_over";
@@ -85,9 +89,15 @@ fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str>
     }
 }
 
-/// Puts a payment into the outbox of every box at its terminal. When its time is over already, the announcements are
-/// stale from their beginning, so that it can be seen that nobody was told, and why.
+/// Puts a payment into the outbox of every box at its terminal, unless its merchant is suspended. When its window is
+/// over already, the notifications are stale from their beginning, which records that it was not announced, and why.
 pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
+    if payment.merchant_status == MerchantStatus::Suspended.as_str() {
+        return Ok(Enqueued {
+            events: Vec::new(),
+            unheard: Some(MERCHANT_SUSPENDED),
+        });
+    }
     let now = unit.now();
     let is_over = payment.window.is_over(now);
     let mut listeners =
@@ -380,12 +390,6 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
     let merchant = store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
-    if merchant.status == MerchantStatus::Suspended.as_str() {
-        return Err(Error::InvalidState {
-            current: merchant.status,
-            message: "the merchant is suspended: its boxes announce nothing".into(),
-        });
-    }
     let window = unit
         .context()
         .settings()
@@ -394,11 +398,18 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
     let payment = Payment {
         transaction: &transaction,
         merchant_name: &merchant.brand_name,
+        merchant_status: &merchant.status,
         paid_at,
         window,
         replay: true,
     };
-    let events = enqueue(unit, &payment).await?.events;
+    let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
+    if unheard == Some(MERCHANT_SUSPENDED) {
+        return Err(Error::InvalidState {
+            current: merchant.status,
+            message: "the merchant is suspended: its boxes announce nothing".into(),
+        });
+    }
     if events.is_empty() {
         return Err(Error::DeviceNotBound);
     }

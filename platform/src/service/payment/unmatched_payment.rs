@@ -129,7 +129,7 @@ pub async fn assign(
         .announcement
         .window(money.paid_at, now);
     window.delayed_after = now;
-    announce(unit, &transaction, &payee.brand_name, money.paid_at, window).await?;
+    announce(unit, &transaction, &payee, money.paid_at, window).await?;
     let after = find(unit, id).await?;
     unit.audit(
         "unmatched_payment.assign",

@@ -66,8 +66,8 @@ pub(super) async fn follow(
     to: MerchantStatus,
 ) -> Result<()> {
     match to {
-        MerchantStatus::Suspended => hold::begin(unit, id).await,
-        MerchantStatus::Approved => hold::end(unit, id).await,
+        MerchantStatus::Suspended => hold::raise(unit, id).await,
+        MerchantStatus::Approved => hold::close(unit, id).await,
         MerchantStatus::PendingReview | MerchantStatus::Rejected => Ok(()),
     }
 }

@@ -219,10 +219,18 @@ pub async fn without_payout(
         .collect())
 }
 
-/// Whether a merchant has settlements that nobody was told to pay yet.
-pub async fn any_pending(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
+/// Why any payout to this merchant is held; `None` when none is.
+pub async fn hold_reason_of(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM settlements WHERE merchant_id = $1 AND status = 'pending') AS "any!""#,
+        r#"SELECT CASE
+             WHEN EXISTS (SELECT 1 FROM settlements s JOIN merchants m ON m.id = s.merchant_id
+                          WHERE s.merchant_id = $1 AND s.status = 'pending' AND m.status = 'suspended')
+             THEN 'merchant_suspended'
+             WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.merchant_id = $1 AND p.status = 'pending' AND p.due_at IS NULL)
+             THEN 'account_not_confirmed' END"#,
         merchant_id.as_uuid()
     )
     .fetch_one(conn)

@@ -5,7 +5,6 @@ use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
 use domain::callback::{CallbackStatus, PrintedCode};
 use domain::ledger::Posting;
-use domain::merchant::MerchantStatus;
 use domain::transaction::{Decision, TransactionStatus, decide_printed};
 use serde_json::json;
 use wire::ids::MerchantId;
@@ -73,18 +72,8 @@ impl CallbackHandler<'_> {
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         booking::post(unit, transaction, &posting).await?;
         self.note_clock(unit, Some(transaction.id)).await?;
-        // The boxes of a suspended merchant say nothing new, and somebody must know of the money.
-        if payee.status == MerchantStatus::Suspended.as_str() {
-            let alert = NewAlert::new(
-                AlertKind::UnannouncedPayment,
-                AlertSubject::Terminal(transaction.terminal_id),
-                json!({ "reason": "merchant_suspended", "transaction_id": transaction.id }),
-            );
-            unit.raise(alert.of_merchant(transaction.merchant_id));
-            return Ok(());
-        }
         let window = self.window(unit);
-        announce(unit, transaction, &payee.brand_name, paid_at, window).await
+        announce(unit, transaction, payee, paid_at, window).await
     }
 
     fn window(&self, unit: &UnitOfWork) -> AnnouncementWindow {
@@ -197,7 +186,7 @@ impl CallbackHandler<'_> {
             .await?;
         self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
-        announce(unit, &transaction, &payee.brand_name, self.time.at, window).await?;
+        announce(unit, &transaction, &payee, self.time.at, window).await?;
         Ok(CallbackOutcome::taken(
             "accepted",
             Some(&transaction),
@@ -281,17 +270,18 @@ impl CallbackHandler<'_> {
     }
 }
 
-/// The outbox rows of a payment, or an alert that says why nobody can be told of it.
+/// Writes the outbox rows of a payment, or an alert with the reason why no box will announce it.
 pub(in crate::service::payment) async fn announce(
     unit: &mut UnitOfWork,
     transaction: &Transaction,
-    merchant_name: &str,
+    payee: &Payee,
     paid_at: DateTime<Utc>,
     window: AnnouncementWindow,
 ) -> Result<()> {
     let payment = Payment {
         transaction,
-        merchant_name,
+        merchant_name: &payee.brand_name,
+        merchant_status: &payee.status,
         paid_at,
         window,
         replay: false,

@@ -10,7 +10,7 @@ use domain::transaction::{
 use serde_json::Value;
 use wire::ids::{CallbackId, TransactionId};
 
-use super::{Incoming, Receipt};
+use super::{Incoming, Receipt, count_adjustments};
 use crate::service::payment::booking;
 use crate::service::{Error, Noun, Result, UnitOfWork};
 use crate::store;
@@ -86,13 +86,7 @@ impl<'a> CallbackHandler<'a> {
         callback: &'a Callback,
         received_at: DateTime<Utc>,
     ) -> Self {
-        for adjustment in &callback.adjustments {
-            metrics::counter!(
-                "callback_fields_adjusted_total",
-                "field" => adjustment.field, "change" => adjustment.change.as_str()
-            )
-            .increment(1);
-        }
+        count_adjustments(&callback.adjustments);
         let policy = unit.context().settings().clocks;
         Self {
             id,

@@ -24,6 +24,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackError};
+use domain::partner_message::Adjustment;
 use domain::partner_signature::{self, SignatureError};
 use domain::transaction::TransactionStatus;
 use serde::Serialize;
@@ -34,7 +35,7 @@ use wire::ids::{CallbackId, TransactionId};
 use self::judgement::{CallbackHandler, CallbackOutcome, Message};
 use self::refused::keep_unreadable;
 pub use self::rejected::RejectedBudget;
-use self::rejected::{keep_failed, keep_rejected};
+use self::rejected::{keep_failed, keep_unverified};
 use crate::service::retry::retried;
 use crate::service::{Actor, Context, Error, Partner, Result};
 
@@ -111,7 +112,8 @@ pub fn speaks_snap(context: &Context, partner_id: Option<&str>) -> bool {
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
     let received_at = context.clock().now();
     if let Err(error) = verify(context, &incoming, received_at) {
-        keep_rejected(context, &incoming, None, received_at, &error).await?;
+        count("rejected");
+        keep_unverified(context, &incoming, received_at, &error).await;
         return Err(error);
     }
     let partner_id = incoming.partner_id.clone().unwrap_or_default();
@@ -152,6 +154,17 @@ async fn take(
     unit.commit().await?;
     count(verdict.name());
     Ok(verdict)
+}
+
+/// Counts the fields of a verified message that were cut or dropped.
+pub(in crate::service) fn count_adjustments(adjustments: &[Adjustment]) {
+    for adjustment in adjustments {
+        metrics::counter!(
+            "callback_fields_adjusted_total",
+            "field" => adjustment.field, "change" => adjustment.change.as_str()
+        )
+        .increment(1);
+    }
 }
 
 fn count(verdict: &'static str) {

@@ -58,38 +58,6 @@ impl RejectedBudget {
     }
 }
 
-/// Keeps a message that was refused: whole in the archive when it was proven to be a partner's, in small otherwise.
-///
-/// # Errors
-/// The database's, for a proven one: then the partner is to repeat it.
-pub(super) async fn keep_rejected(
-    context: &Context,
-    incoming: &Incoming,
-    partner_id: Option<&str>,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) -> Result<()> {
-    count("rejected");
-    match partner_id {
-        Some(partner_id) => {
-            keep_verified(
-                context,
-                incoming,
-                partner_id,
-                received_at,
-                "rejected",
-                &error.to_string(),
-                error.code().status(),
-            )
-            .await
-        }
-        None => {
-            keep_unverified(context, incoming, received_at, error).await;
-            Ok(())
-        }
-    }
-}
-
 /// Keeps the beginning of a message whose sender is not proven, within the budgets. That it could not be kept is no
 /// reason to tell its sender anything else.
 pub(in crate::service) async fn keep_unverified(

@@ -17,7 +17,7 @@ use wire::ids::{CallbackId, IncidentId, TransactionId};
 
 use super::judgement::{CallbackHandler, CallbackOutcome, Message};
 use super::refused::{keep_unreadable, rejected};
-use super::rejected::{keep_failed, keep_rejected};
+use super::rejected::{keep_failed, keep_unverified};
 use super::{Incoming, count, untrusted};
 use crate::service::payment::incident;
 use crate::service::retry::retried;
@@ -138,7 +138,11 @@ pub async fn receive(context: &Context, incoming: Incoming) -> SnapReply {
         (_, Some(partner_id)) => {
             keep_unreadable(context, &incoming, partner_id, received_at, &refusal.error).await
         }
-        (_, None) => keep_rejected(context, &incoming, None, received_at, &refusal.error).await,
+        (_, None) => {
+            count("rejected");
+            keep_unverified(context, &incoming, received_at, &refusal.error).await;
+            Ok(())
+        }
     };
     match kept {
         Ok(()) if matches!(refusal.case, Case::GeneralError) => SnapReply::failed(&refusal.error),
