@@ -99,7 +99,7 @@ impl ServerCertificate {
     ) {
         metrics::describe_gauge!(
             EXPIRES,
-            metrics::UnitOfWork::Seconds,
+            metrics::Unit::Seconds,
             "Unix time at which the server certificate ends"
         );
         let mut ticks = interval(LOOK_EVERY);

@@ -59,7 +59,7 @@ impl<D: IntoResponse> IntoResponse for DoneOrProposed<D> {
     fn into_response(self) -> Response {
         match self {
             Self::Done(answer) => answer.into_response(),
-            Self::Waiting(answer) => answer.into_response(),
+            Self::Proposed(answer) => answer.into_response(),
         }
     }
 }

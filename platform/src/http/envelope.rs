@@ -110,7 +110,7 @@ fn enveloped<F: Form, T: Serialize>(data: &T) -> Result<Answer<F, T>, ApiError> 
     })
 }
 
-fn said<F: Form, T>(body: &impl Serialize) -> Result<Answer<F, T>, ApiError> {
+fn answer<F: Form, T>(body: &impl Serialize) -> Result<Answer<F, T>, ApiError> {
     let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
     Ok(Answer {
         reply: Reply {

@@ -31,7 +31,7 @@ use super::payment::callback::RejectedBudget;
 use super::payment::qr_partner::QrPartner;
 use super::rate_limit::KeyedRateLimiter;
 use super::signal::Signals;
-use super::unit::{Actor, Begin, IdempotencyKey, UnitOfWork};
+use super::unit_of_work::{Actor, Begin, IdempotencyKey, UnitOfWork};
 use super::{Error, Result};
 use crate::clock::Clock;
 use crate::store;
@@ -407,4 +407,4 @@ impl Context {
     }
 }
 
-use super::unit::Reply;
+use super::unit_of_work::Reply;

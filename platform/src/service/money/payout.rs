@@ -563,7 +563,7 @@ async fn conclude(
                 bank_reference: bank_reference.as_deref(),
                 reason: reason.as_deref(),
             };
-            if held.said(&mut unit, said, cause, None).await? == Decision::Held {
+            if held.apply_outcome(&mut unit, said, cause, None).await? == Decision::Held {
                 unit.raise(reference_reused(&held, bank_reference.as_deref()));
                 return postpone(unit, &held, REFERENCE_REUSED).await;
             }
