@@ -1,8 +1,8 @@
-//! `acquirer`: customers who scan and pay, and an acquirer who reports every payment until it is accepted.
+//! `acquirer`: simulated customers, and an acquirer that reports every payment until it is accepted.
 //!
-//! Every interval a box asks for a QR, a customer pays it, and the callback is posted, again and again with the same
-//! event id and reference, until the server takes it. A payment that has been made is written into the journal before
-//! the first callback, so that neither this program's end nor the server's loses it.
+//! At every interval a box requests a QR, a customer pays it, and the callback is posted with the same event id and
+//! reference until the server accepts it. A payment is written to the journal before its first callback, so that a
+//! restart of this program or of the server does not lose it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -19,20 +19,20 @@ use tokio_util::sync::CancellationToken;
 use wire::{Rupiah, TransactionId};
 
 use crate::api::Api;
+use crate::callback_faults::CallbackFaults;
 use crate::clock;
 use crate::credentials::Credentials;
-use crate::faults::Faults;
 use crate::output::Output;
 use crate::partner::{Callback, Partner, Target};
 use crate::qr;
 
-/// After a signal, the payment in hand may take so long; then it stays in the journal.
+/// The time limit for the current payment after a signal; afterwards it stays in the journal.
 const FINISH_MAX: Duration = Duration::from_secs(10);
 
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// What customers buy.
+/// The amounts, in rupiah.
 const AMOUNTS: [i64; 12] = [
     1_500, 5_000, 8_500, 11_000, 12_000, 15_000, 25_000, 37_500, 50_000, 101_000, 250_000,
     1_250_000,
@@ -41,19 +41,19 @@ const AMOUNTS: [i64; 12] = [
 /// A line of the journal.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-enum Entry {
+enum JournalEntry {
     Paid { callback: Box<Callback> },
     Settled { partner_reference: String },
 }
 
-/// Payments that were made and not yet accepted.
+/// Payments that are not accepted yet.
 struct Pending {
     file: Option<File>,
     open: BTreeMap<String, Callback>,
 }
 
 impl Pending {
-    /// Reads the journal, or begins one; without a path nothing is kept.
+    /// Reads the journal, or creates one; without a path nothing is stored.
     fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else {
             return Ok(Self {
@@ -62,13 +62,13 @@ impl Pending {
             });
         };
         let open = read(path).with_context(|| path.display().to_string())?;
-        // Only what is open matters: the file starts anew with that.
+        // The file is rewritten with the open payments only.
         let temporary: PathBuf = path.with_extension("tmp");
         let mut file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
         for callback in open.values() {
             write_line(
                 &mut file,
-                &Entry::Paid {
+                &JournalEntry::Paid {
                     callback: Box::new(callback.clone()),
                 },
             )?;
@@ -83,7 +83,7 @@ impl Pending {
     }
 
     fn paid(&mut self, callback: &Callback) -> io::Result<()> {
-        self.write(&Entry::Paid {
+        self.write(&JournalEntry::Paid {
             callback: Box::new(callback.clone()),
         })?;
         self.open
@@ -92,14 +92,14 @@ impl Pending {
     }
 
     fn settled(&mut self, partner_reference: &str) -> io::Result<()> {
-        self.write(&Entry::Settled {
+        self.write(&JournalEntry::Settled {
             partner_reference: partner_reference.to_owned(),
         })?;
         self.open.remove(partner_reference);
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, entry: &JournalEntry) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -108,7 +108,7 @@ impl Pending {
     }
 }
 
-fn write_line(file: &mut File, entry: &Entry) -> io::Result<()> {
+fn write_line(file: &mut File, entry: &JournalEntry) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(entry)?;
     bytes.push(b'\n');
     file.write_all(&bytes)
@@ -127,13 +127,13 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Callback>> {
     let count = lines.len();
     for (index, bytes) in lines.into_iter().enumerate() {
         match serde_json::from_slice(&bytes) {
-            Ok(Entry::Paid { callback }) => {
+            Ok(JournalEntry::Paid { callback }) => {
                 open.insert(callback.partner_reference.clone(), *callback);
             }
-            Ok(Entry::Settled { partner_reference }) => {
+            Ok(JournalEntry::Settled { partner_reference }) => {
                 open.remove(&partner_reference);
             }
-            // A line that was torn belongs to a payment that was never reported.
+            // The payment of a torn line was never reported.
             Err(_) if index + 1 == count => {}
             Err(error) => return Err(error.into()),
         }
@@ -143,7 +143,7 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Callback>> {
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum OutputEvent<'a> {
     Paid {
         transaction_id: Option<TransactionId>,
         partner_reference: &'a str,
@@ -167,35 +167,35 @@ enum Line<'a> {
     },
 }
 
-/// What became of a callback.
+/// The result of reporting a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum Reported {
     Settled,
     Unfinished,
 }
 
 /// An acquirer and its customers.
 pub struct Acquirer {
-    /// Who reports.
+    /// Sends the callbacks.
     pub partner: Partner,
-    /// The server, for the boxes' requests.
+    /// The server, for the boxes' code requests.
     pub api: Api,
-    /// Whose QRs are scanned.
+    /// The boxes whose codes are paid.
     pub boxes: Vec<Credentials>,
-    /// Time between payments.
+    /// The time between payments.
     pub every: Duration,
-    /// What goes wrong on the way to the server.
-    pub faults: Faults,
-    /// Which box and which amount come next; the same seed makes the same choices.
+    /// The faults of the callbacks.
+    pub faults: CallbackFaults,
+    /// Seeds the choice of boxes and amounts.
     pub seed: u64,
-    /// Where payments are remembered.
+    /// Where unaccepted payments are stored.
     pub journal: Option<PathBuf>,
-    /// Where it prints.
+    /// Standard output.
     pub output: Output,
 }
 
 impl Acquirer {
-    /// Pays until `stop`; first it finishes what an earlier run left.
+    /// Pays until `stop`. Unaccepted payments of an earlier run come first.
     ///
     /// # Errors
     /// A journal that cannot be used, or no boxes.
@@ -203,7 +203,7 @@ impl Acquirer {
         anyhow::ensure!(!self.boxes.is_empty(), "there is no provisioned box");
         let mut pending = Pending::open(self.journal.as_deref())?;
         for callback in pending.open.clone().into_values() {
-            if self.report(&callback, &mut pending, &stop).await? == End::Unfinished {
+            if self.report(&callback, &mut pending, &stop).await? == Reported::Unfinished {
                 return Ok(());
             }
         }
@@ -227,12 +227,12 @@ impl Acquirer {
                 Ok(qr) => qr,
                 Err(error) => {
                     let device_id = credentials.device.device_id;
-                    let line = Line::NoQr {
+                    let event = OutputEvent::NoQr {
                         device_id,
                         problem: error.to_string(),
                     };
                     self.output
-                        .say(&line, || format!("{device_id} got no QR: {error}"));
+                        .emit(&event, || format!("{device_id} got no QR: {error}"));
                     continue;
                 }
             };
@@ -243,13 +243,13 @@ impl Acquirer {
                 clock::now(),
             );
             number += 1;
-            for notice in self.faults.plan(self.seed, number) {
-                let amount = Rupiah::from_i64(amount.to_i64() + notice.amount_off_by);
-                let told = Callback {
+            for planned in self.faults.plan(self.seed, number) {
+                let amount = Rupiah::from_i64(amount.to_i64() + planned.amount_off_by);
+                let reported = Callback {
                     amount,
                     ..callback.clone()
                 };
-                held.push((Instant::now() + notice.after, told));
+                held.push((Instant::now() + planned.after, reported));
             }
             let now = Instant::now();
             held.sort_by_key(|(due, _)| *due);
@@ -258,20 +258,20 @@ impl Acquirer {
                 pending
                     .paid(&callback)
                     .context("the journal cannot be written")?;
-                if self.report(&callback, &mut pending, &stop).await? == End::Unfinished {
+                if self.report(&callback, &mut pending, &stop).await? == Reported::Unfinished {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Posts until it is accepted, or refused for good. After `stop` it goes on for ten seconds.
+    /// Posts until the callback is accepted, or refused for good. After `stop` it continues for ten seconds.
     async fn report(
         &self,
         callback: &Callback,
         pending: &mut Pending,
         stop: &CancellationToken,
-    ) -> anyhow::Result<End> {
+    ) -> anyhow::Result<Reported> {
         let finish = async {
             stop.cancelled().await;
             tokio::time::sleep(FINISH_MAX).await;
@@ -282,11 +282,11 @@ impl Acquirer {
         for attempts in 1.. {
             let posted = tokio::select! {
                 posted = self.partner.post(callback) => posted,
-                () = &mut finish => return Ok(End::Unfinished),
+                () = &mut finish => return Ok(Reported::Unfinished),
             };
             match posted {
                 Ok(accepted) => {
-                    let line = Line::Paid {
+                    let event = OutputEvent::Paid {
                         transaction_id: callback.transaction_id,
                         partner_reference: reference,
                         amount: callback.amount,
@@ -294,7 +294,7 @@ impl Acquirer {
                         callback_ms: accepted.callback_ms,
                         attempts,
                     };
-                    self.output.say(&line, || {
+                    self.output.emit(&event, || {
                         format!(
                             "paid Rp {}  {reference}  accepted after {} ms",
                             callback.amount, accepted.callback_ms
@@ -303,36 +303,36 @@ impl Acquirer {
                     break;
                 }
                 Err(error) if error.is_temporary() => {
-                    let line = Line::Retrying {
+                    let event = OutputEvent::Retrying {
                         partner_reference: reference,
                         attempts,
                         problem: error.to_string(),
                     };
-                    self.output.say(&line, || {
+                    self.output.emit(&event, || {
                         format!("{reference} is not accepted yet: {error}")
                     });
                 }
                 Err(error) => {
-                    let line = Line::Rejected {
+                    let event = OutputEvent::Rejected {
                         partner_reference: reference,
                         problem: error.to_string(),
                     };
                     self.output
-                        .say(&line, || format!("{reference} is rejected: {error}"));
+                        .emit(&event, || format!("{reference} is rejected: {error}"));
                     break;
                 }
             }
             let until = Instant::now() + rand::random_range(wait / 2..=wait);
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                () = &mut finish => return Ok(End::Unfinished),
+                () = &mut finish => return Ok(Reported::Unfinished),
             }
             wait = (wait * 2).min(RETRY_MAX);
         }
         pending
             .settled(reference)
             .context("the journal cannot be written")?;
-        Ok(End::Settled)
+        Ok(Reported::Settled)
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_and_not_accepted_is_there_after_a_restart() {
+    fn payments_that_were_not_accepted_are_open_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("acquirer.jsonl");
         let (first, second) = (callback(1_000), callback(2_000));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_journal_nothing_is_kept() {
+    fn without_a_journal_nothing_is_stored() {
         let mut pending = Pending::open(None).unwrap();
         pending.paid(&callback(1)).unwrap();
         assert_eq!(pending.open.len(), 1);

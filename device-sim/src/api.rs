@@ -1,5 +1,5 @@
-//! The HTTPS side of the contract, as a client sees it: JSON in, `{"data": …}` or `{"code", "message", …}` out. The
-//! server is verified against the given CA and nothing else.
+//! A client of the HTTPS API: JSON requests, answers of `{"data": …}` or `{"code", "message", …}`. It trusts the given CA
+//! only.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use anyhow::Context;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
 
-/// The longest answer that is read, in bytes.
+/// The longest accepted answer, in bytes.
 const ANSWER_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// How long a request may take.
+/// The time limit of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one server.
@@ -21,24 +21,24 @@ pub struct Api {
     base: String,
 }
 
-/// Why a request has no result.
+/// The error of a request.
 #[derive(Debug)]
 pub enum ApiError {
-    /// The server was not reached, or the answer did not arrive.
+    /// The server was not reached, or its answer did not arrive.
     Transport(String),
     /// The server refused, in the contract's form.
     Refused {
-        /// The URL that was asked.
+        /// The URL of the request.
         url: Box<str>,
         /// The HTTP status.
         status: u16,
         /// The contract's code.
         code: String,
-        /// For people.
+        /// The message.
         message: String,
-        /// Per field, where there is any.
+        /// The details per field, if any.
         details: Value,
-        /// To find it in the server's log.
+        /// The request's id in the server's log.
         request_id: String,
     },
     /// An answer that is not in the contract's form.
@@ -65,7 +65,7 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// The contract's code, or what stands for it.
+    /// The contract's code, or a code for the other errors.
     pub fn code(&self) -> String {
         match self {
             Self::Transport(_) => "NO_ANSWER".to_owned(),
@@ -118,7 +118,7 @@ impl Api {
         Self::with_tls(base, &*certs::tls::client_config(roots, None, Vec::new())?)
     }
 
-    /// The same as whoever this TLS configuration stands for.
+    /// A client with this TLS configuration.
     ///
     /// # Errors
     /// A URL that is not HTTPS.
@@ -144,7 +144,7 @@ impl Api {
         &self.base
     }
 
-    /// Posts JSON, perhaps with a bearer token, and returns the answer's JSON.
+    /// Posts JSON, optionally with a bearer token, and returns the answer's JSON.
     ///
     /// # Errors
     /// Anything but a 2xx with JSON.
@@ -176,7 +176,7 @@ impl Api {
         json(&answer)
     }
 
-    /// Posts these bytes, waits for the answer no longer than `within`, and gives it as it came.
+    /// Posts these bytes with a time limit, and returns the answer unparsed.
     ///
     /// # Errors
     /// Anything but a 2xx.
@@ -208,7 +208,7 @@ impl Api {
         json(&self.get_bytes(path, token).await?)
     }
 
-    /// Gets an answer as it came.
+    /// Gets an answer unparsed.
     ///
     /// # Errors
     /// Anything but a 2xx.
@@ -245,7 +245,7 @@ async fn send(
     }
     let answer: Value = serde_json::from_slice(&bytes).map_err(|_| unexpected("not JSON"))?;
     let text = |field: &str| answer[field].as_str().map(str::to_owned);
-    // A SNAP partner is refused in SNAP's own form.
+    // SNAP routes refuse in SNAP's own form.
     let Some(code) = text("code").or_else(|| text("responseCode")) else {
         return Err(unexpected("an error without a code"));
     };
@@ -268,10 +268,10 @@ fn json(answer: &[u8]) -> Result<Value, ApiError> {
     })
 }
 
-/// A header value that no log shows.
+/// A header value that is marked sensitive, so that logs do not show it.
 fn sensitive(value: &str) -> Result<HeaderValue, ApiError> {
     let mut value = HeaderValue::from_str(value)
-        .map_err(|_| ApiError::Transport("a header has odd characters".to_owned()))?;
+        .map_err(|_| ApiError::Transport("a header value has invalid characters".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::acquirer::Acquirer;
-use crate::bank::{self, Bank};
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::fleet;
@@ -26,9 +25,10 @@ use crate::pay;
 use crate::payout_bank::PayoutBank;
 use crate::provision::{self, Activation};
 use crate::qr;
+use crate::qr_issuer::{self, QrIssuer};
 use crate::run;
 use crate::scenario::plan::Plan;
-use crate::scenario::{self, Place};
+use crate::scenario::{self, Environment};
 use crate::session::Options;
 use crate::soundbox::journal::Durability;
 use crate::voice::Voice;
@@ -47,25 +47,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a box: its key, its certificate, its credentials directory.
+    /// Provision a box: key, certificate, credentials directory.
     Provision(args::Provision),
     /// Run one box by MQTT.
     Run(args::Run),
-    /// Run one box by HTTPS, as a box does where MQTT is blocked.
+    /// Run one box by HTTPS, for networks that block MQTT.
     Http(args::Run),
     /// Run many boxes.
     Fleet(args::Fleet),
-    /// Play a scenario: boxes, payments, trouble, and a verdict that makes it end with an error.
+    /// Run a scenario of boxes, payments and faults; fails when an expectation is not met.
     Scenario(args::Scenario),
-    /// A fleet with faults: lost connections, late and doubled acknowledgements, wrong clocks, reboot storms.
+    /// Run a fleet with faults: lost connections, late and duplicate acknowledgements, wrong clocks, reboot storms.
     Chaos(args::Chaos),
-    /// Ask for a QR with an amount, as a box, and draw it.
+    /// Request a dynamic QR as a box, and draw it.
     Qr(args::Qr),
     /// Send one payment callback, as the acquirer.
     Pay(args::Pay),
-    /// Be the payout partner: take payouts, and call back what became of them.
+    /// Run a payout partner that accepts payouts and calls back with their results.
     Bank(args::BankArgs),
-    /// Pay again and again: boxes ask for QRs, customers pay them.
+    /// Pay repeatedly: boxes request QRs, customers pay them.
     Acquirer(args::AcquirerArgs),
 }
 
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
 /// Runs the program with these arguments, of which the first is its name.
 ///
 /// # Errors
-/// Arguments that it does not understand.
+/// Invalid arguments.
 pub fn run_with<T: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = T>,
 ) -> Result<ExitCode, clap::Error> {
@@ -86,7 +86,7 @@ pub fn run_with<T: Into<OsString> + Clone>(
 
 fn execute(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    // A process that runs it twice has its log already.
+    // Fails harmlessly when this process has a subscriber already.
     let _first = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -99,7 +99,7 @@ fn execute(cli: Cli) -> ExitCode {
         }
     };
     let result = runtime.block_on(dispatch(cli));
-    // A voice in the middle of a sentence, or a lookup of a name, need not be awaited.
+    // Blocking tasks, such as a name lookup, are not awaited.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -153,12 +153,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 .with_context(|| args.file.display().to_string())?;
             let mut plan = Plan::read(&text).with_context(|| args.file.display().to_string())?;
             plan.seed = args.seed.unwrap_or(plan.seed);
-            play(&plan, args.playing.place()?, output, stop).await
+            run_scenario(&plan, args.environment.environment()?, output, stop).await
         }
         Command::Chaos(args) => {
             let plan = args.plan();
             plan.check()?;
-            play(&plan, args.playing.place()?, output, stop).await
+            run_scenario(&plan, args.environment.environment()?, output, stop).await
         }
         Command::Qr(args) => until(&stop, qr::run(&args.dir, args.amount, args.mqtt, output)).await,
         Command::Pay(args) => {
@@ -203,7 +203,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// The acquirer that pays boxes' codes, the one that issues codes, or both.
+/// The acquirer that pays boxes' codes, the QR issuer, or both.
 async fn acquirer(
     args: args::AcquirerArgs,
     output: Output,
@@ -219,7 +219,7 @@ async fn acquirer(
             "--listen is for --profile snap"
         );
         let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let bank = Bank {
+        let issuer = QrIssuer {
             partner: args.partner.partner(api.clone())?,
             secret: snap::key(&args.partner.secret()?),
             platform_key: PublicKey::from_pem(&pem)?,
@@ -228,7 +228,7 @@ async fn acquirer(
             seed: args.seed,
             output,
         };
-        bank::run(bank, listen, stop.clone()).await
+        qr_issuer::run(issuer, listen, stop.clone()).await
     };
     let pays = async {
         let Some(boxes) = &args.boxes else {
@@ -250,17 +250,17 @@ async fn acquirer(
     issued.and(paid)
 }
 
-/// Plays a scenario; what was not expected is an error.
-async fn play(
+/// Runs a scenario; fails when an expectation is not met.
+async fn run_scenario(
     plan: &Plan,
-    place: Place,
+    environment: Environment,
     output: Output,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let report = scenario::run(plan, place, Options::default(), output, stop).await?;
+    let report = scenario::run(plan, environment, Options::default(), output, stop).await?;
     anyhow::ensure!(
         report.passed,
-        "the scenario did not come out as expected; seed {} repeats it",
+        "an expectation of the scenario is not met; seed {} repeats it",
         report.seed
     );
     Ok(())
@@ -309,7 +309,7 @@ async fn fleet_boxes(args: args::Fleet, output: Output) -> anyhow::Result<Vec<Cr
     registrar::prepare(&dir, count, registrar.as_ref(), output).await
 }
 
-/// What `work` yields, unless a signal comes first.
+/// The result of `work`, or an error when a signal arrives first.
 async fn until<T>(
     stop: &CancellationToken,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -320,7 +320,7 @@ async fn until<T>(
     }
 }
 
-/// A token that SIGINT and SIGTERM cancel.
+/// A token that is cancelled by SIGINT and SIGTERM.
 fn stop_by_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (

@@ -1,5 +1,5 @@
-//! The one place where the simulator reads a clock or draws a random number. A real box's wall clock is not to be
-//! believed, so this one is used for log lines and by the acquirer, never to decide what is spoken.
+//! The simulator's wall clock and random ids. A real box's wall clock is unreliable, so this one is used for log lines
+//! and by the acquirer, never to decide what is spoken.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ pub fn random_uuid() -> Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
-/// A nonce that nobody can guess: 128 random bits in hex.
+/// An unpredictable nonce: 128 random bits in hex.
 pub fn nonce() -> String {
     hex::encode(rand::random::<[u8; 16]>())
 }

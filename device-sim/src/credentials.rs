@@ -1,7 +1,7 @@
-//! A box's credentials directory: who it is and what it was told, on its own disk.
+//! A box's credentials directory: its identity, certificates and configuration on disk.
 //!
-//! `key.pem` (made here, never sent), `cert.pem` (leaf and chain), `ca.pem` (whom it trusts) and `device.json` (the
-//! rest). `device.json` is written last, so its presence means that the box is provisioned.
+//! `key.pem` (generated here, never sent), `cert.pem` (leaf and chain), `ca.pem` (the trusted CA) and `device.json`
+//! (the rest). `device.json` is written last, so its presence means that the box is provisioned.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,11 +16,6 @@ use serde_json::Value;
 use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
 
 use crate::api::Api;
-use crate::link::Transport;
-use crate::provision::Renewed;
-use crate::soundbox::Identity;
-use crate::soundbox::identity::{Vitals, WallClock};
-use crate::soundbox::settings::Settings;
 
 /// The private key (PKCS#8 PEM).
 pub const KEY_FILE: &str = "key.pem";
@@ -31,45 +26,59 @@ const DEVICE_FILE: &str = "device.json";
 /// The content of `device.json`. It has no `Debug`: it holds a token.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Device {
-    /// The box.
+    /// The box's id.
     pub device_id: DeviceId,
-    /// What is printed on it.
+    /// The serial number printed on it.
     pub serial_number: String,
-    /// What it says it runs.
+    /// The firmware version that it reports.
     pub firmware_version: String,
-    /// For the HTTPS API.
+    /// The token for the HTTPS API.
     pub device_token: String,
-    /// Where the HTTPS API is.
+    /// The URL of the HTTPS API.
     pub api_url: String,
-    /// Where the broker is.
+    /// The broker's host.
     pub mqtt_host: String,
-    /// Its port.
+    /// The broker's port.
     pub mqtt_port: u16,
-    /// The keys of the platform.
+    /// The platform's keys, which verify its messages.
     pub announcement_keys: VerifyingKeys,
-    /// Where the box belongs.
+    /// The binding to a terminal.
     pub binding_id: Option<BindingId>,
-    /// The terminal, when whoever provisioned the box knew it.
+    /// The terminal, if it was given at provisioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal_id: Option<TerminalId>,
-    /// How it speaks.
+    /// The payload encoding.
     pub payload_encoding: Encoding,
     /// The version of the configuration.
     #[serde(default)]
     pub config_version: i64,
     /// The configuration.
     pub config: Value,
-    /// From then on the credentials are to be renewed; absent in what older versions wrote.
+    /// When to renew the credentials; absent in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_after: Option<DateTime<Utc>>,
 }
 
-/// A provisioned box on the disk.
+/// A provisioned box on disk.
 #[derive(Clone)]
 pub struct Credentials {
     dir: PathBuf,
-    /// Everything that is not a certificate.
+    /// The content of `device.json`.
     pub device: Device,
+}
+
+/// Renewed credentials for the key that a box has. It has no `Debug`: it holds a token.
+pub struct Renewed {
+    /// Leaf and chain.
+    pub chain_pem: String,
+    /// The token for the HTTPS API.
+    pub device_token: String,
+    /// The platform's current keys.
+    pub announcement_keys: VerifyingKeys,
+    /// When the certificate expires.
+    pub certificate_expires_at: DateTime<Utc>,
+    /// When to renew them again.
+    pub renew_after: DateTime<Utc>,
 }
 
 impl Credentials {
@@ -81,7 +90,7 @@ impl Credentials {
     /// Reads a provisioned box.
     ///
     /// # Errors
-    /// A file that is missing or not what it should be.
+    /// A file that is missing or invalid.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(DEVICE_FILE);
         let text = fs::read(&path).with_context(|| {
@@ -97,7 +106,7 @@ impl Credentials {
         })
     }
 
-    /// Every provisioned box in the subdirectories of `dir`, by name.
+    /// Every provisioned box in the subdirectories of `dir`, sorted by name.
     ///
     /// # Errors
     /// A directory or a box that cannot be read.
@@ -111,10 +120,10 @@ impl Credentials {
         dirs.iter().map(|dir| Self::load(dir)).collect()
     }
 
-    /// Writes a box that has just been activated.
+    /// Writes the credentials of a newly activated box.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A file that cannot be written.
     pub fn create(
         dir: &Path,
         device: Device,
@@ -134,45 +143,22 @@ impl Credentials {
     /// Writes `device.json`, by atomic replacement.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A file that cannot be written.
     pub fn save(&self) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(&self.device)?;
         write(&self.dir, DEVICE_FILE, &text, 0o600)
     }
 
-    /// Where they are.
+    /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Who the box is.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            device_id: self.device.device_id,
-            keys: self.device.announcement_keys.clone(),
-            binding_id: self.device.binding_id,
-            config_version: self.device.config_version,
-            settings: self.settings(),
-            firmware_version: self.device.firmware_version.clone(),
-            transport: Transport::default().as_str(),
-            vitals: Vitals::default(),
-            wall_clock: WallClock::default(),
-        }
-    }
-
-    /// What the box is set to. A configuration that it was activated with and does not know leaves it as it was made.
-    pub fn settings(&self) -> Settings {
-        Settings::read(&self.device.config).unwrap_or_else(|reason| {
-            tracing::warn!(reason, "the stored configuration is not used");
-            Settings::default()
-        })
-    }
-
-    /// Takes renewed credentials for the same key. The certificate is written first: with it and the old token the
-    /// box is as good as before, and asks again.
+    /// Stores renewed credentials for the same key. The certificate is written first: the box works with it and the
+    /// old token, and then renews again.
     ///
     /// # Errors
-    /// A disk that does not take them.
+    /// A file that cannot be written.
     pub fn renew(&mut self, renewed: Renewed) -> anyhow::Result<()> {
         write(&self.dir, CERT_FILE, renewed.chain_pem.as_bytes(), 0o644)?;
         self.device.device_token = renewed.device_token;
@@ -181,7 +167,7 @@ impl Credentials {
         self.save()
     }
 
-    /// Who this box is, from the private key on its disk.
+    /// The private key (PKCS#8 PEM).
     ///
     /// # Errors
     /// A key that cannot be read.
@@ -189,7 +175,7 @@ impl Credentials {
         self.read(KEY_FILE)
     }
 
-    /// The HTTPS API as this box sees it, with its certificate shown: for a box whose token is no longer taken.
+    /// A client of the HTTPS API that presents the box's certificate, for when the token is no longer accepted.
     ///
     /// # Errors
     /// Credentials that cannot be used.
@@ -197,7 +183,7 @@ impl Credentials {
         Api::with_tls(&self.device.api_url, &*self.tls()?)
     }
 
-    /// The HTTPS API as this box sees it.
+    /// A client of the HTTPS API.
     ///
     /// # Errors
     /// A CA that cannot be read.
@@ -226,22 +212,22 @@ impl Credentials {
     }
 }
 
-/// Makes a directory that only its owner may enter.
+/// Creates a directory with access for its owner only.
 ///
 /// # Errors
-/// A directory that cannot be made.
+/// A directory that cannot be created.
 pub fn make_dir(dir: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("cannot make {}", dir.display()))
+        .with_context(|| format!("cannot create {}", dir.display()))
 }
 
-/// Writes a file so that it is either whole on the disk or not there: under another name first, flushed, renamed.
+/// Writes a file by atomic replacement: written under a temporary name, flushed, renamed.
 ///
 /// # Errors
-/// A disk that does not take it.
+/// A file that cannot be written.
 pub fn write(dir: &Path, name: &str, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let path = dir.join(name);
     let temporary = dir.join(format!(".{name}.tmp"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
 /// Anything else, as a sentence.
@@ -28,12 +28,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "too long".to_owned())
 }
 
-/// A duration as people write it, in a scenario file or on the command line.
+/// A duration in the form above, in a scenario file or on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Written(Duration);
+pub struct HumanDuration(Duration);
 
-impl Written {
+impl HumanDuration {
     /// This duration.
     pub const fn new(duration: Duration) -> Self {
         Self(duration)
@@ -45,7 +45,7 @@ impl Written {
     }
 }
 
-impl FromStr for Written {
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -53,7 +53,7 @@ impl FromStr for Written {
     }
 }
 
-impl TryFrom<String> for Written {
+impl TryFrom<String> for HumanDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {

@@ -1,9 +1,9 @@
 //! `fleet`: many boxes in one process.
 //!
-//! The boxes are honest ones, each with its own key, certificate and journal. Only their journals are not flushed to
-//! the disk line by line: that disk is often the server's too, and a fleet measures the server.
+//! Each box has its own key, certificate and journal. Only the journals are not flushed to the disk line by line: the
+//! server often uses the same disk, and a fleet measures the server.
 
-pub mod crew;
+pub mod box_tasks;
 pub mod registrar;
 mod tally;
 
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::credentials::Credentials;
 use crate::output::Output;
 use crate::session::Options;
-use crew::Crew;
-use tally::{Line, Tally, listener};
+use box_tasks::BoxTasks;
+use tally::{OutputEvent, Tally, listener};
 
-/// Runs the boxes until `stop`, connecting `connect_rate` of them a second.
+/// Runs the boxes until `stop`, starting `connect_rate` of them per second.
 ///
 /// # Errors
 /// When any box ended with an error.
@@ -32,10 +32,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let count = boxes.len();
-    anyhow::ensure!(count > 0, "there is no box");
+    anyhow::ensure!(count > 0, "the fleet has no boxes");
     let transport = options.transport;
     let boxes = boxes.into_iter().map(|one| (one, transport)).collect();
-    let mut crew = Crew::new(boxes, options, stop.clone());
+    let mut tasks = BoxTasks::new(boxes, options, stop.clone());
     let started = Instant::now();
     let tally = Arc::new(Mutex::new(Tally::new(started)));
     let bar = progress(output, count, "online");
@@ -47,11 +47,11 @@ pub async fn run(
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = starts.tick(), if crew.waiting() > 0 => {
-                crew.start_next(listener(Arc::clone(&tally), output));
+            _ = starts.tick(), if tasks.waiting() > 0 => {
+                tasks.start_next(listener(Arc::clone(&tally), output));
             }
-            true = crew.one_ended(), if crew.running() > 0 => {
-                if crew.running() == 0 && crew.waiting() == 0 {
+            true = tasks.one_ended(), if tasks.running() > 0 => {
+                if tasks.running() == 0 && tasks.waiting() == 0 {
                     break;
                 }
             }
@@ -63,29 +63,29 @@ pub async fn run(
                     all_connected = true;
                     let took = tally.ready_at - started;
                     let connect_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                    let line = Line::FleetConnected { boxes: count, connect_ms };
-                    bar.suspend(|| output.say(&line, || {
-                        format!("all {count} boxes are connected and know the time, after {connect_ms} ms")
+                    let event = OutputEvent::FleetConnected { boxes: count, connect_ms };
+                    bar.suspend(|| output.emit(&event, || {
+                        format!("all {count} boxes are connected and have the time after {connect_ms} ms")
                     }));
                 }
                 if output.is_json() {
-                    output.say(&tally.line(count), String::new);
+                    output.emit(&tally.event(count), String::new);
                 }
             }
         }
     }
-    let ended = crew.all_ended().await;
+    let ended = tasks.all_ended().await;
     bar.finish_and_clear();
     let Ok(tally) = tally.lock() else {
         anyhow::bail!("a box panicked while it reported");
     };
-    output.say(&tally.report(count, ended.counters), || {
-        tally.people(count, ended.counters)
+    output.emit(&tally.report(count, ended.counters), || {
+        tally.summary(count, ended.counters)
     });
     ended.check()
 }
 
-/// A bar for people; with JSON lines there is none.
+/// A progress bar; hidden with JSON output.
 pub fn progress(output: Output, count: usize, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(count as u64).with_prefix(what.to_owned());
     if output.is_json() {

@@ -1,53 +1,53 @@
-//! Latencies, and the percentiles that are told of them.
+//! Latency histograms and their percentiles.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest latency that is told apart from longer ones, in milliseconds.
+/// The upper bound of the histogram, in milliseconds; longer latencies count as this.
 const LATENCY_MAX_MS: u64 = 600_000;
 
-/// Latencies in milliseconds, to three digits.
+/// A histogram of latencies in milliseconds, to three digits.
 #[derive(Debug, Clone)]
 pub struct Latency(Option<Histogram<u64>>);
 
 impl Default for Latency {
     fn default() -> Self {
-        // These bounds are ones that a histogram takes; without one nothing is counted.
+        // These bounds are valid.
         Self(Histogram::new_with_bounds(1, LATENCY_MAX_MS, 3).ok())
     }
 }
 
-/// What is told of them, in milliseconds.
+/// The percentiles, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Percentiles {
-    /// How many there were.
+    /// The number of latencies.
     pub count: u64,
     /// The median.
     pub p50_ms: u64,
-    /// 90 % were no longer.
+    /// The 90th percentile.
     pub p90_ms: u64,
-    /// 99 % were no longer.
+    /// The 99th percentile.
     pub p99_ms: u64,
-    /// The longest.
+    /// The maximum.
     pub max_ms: u64,
 }
 
 impl Latency {
-    /// Counts one.
+    /// Records one.
     pub fn record_ms(&mut self, ms: u64) {
         if let Some(histogram) = &mut self.0 {
             histogram.saturating_record(ms.min(LATENCY_MAX_MS));
         }
     }
 
-    /// Counts one.
+    /// Records one.
     pub fn record(&mut self, duration: Duration) {
         self.record_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// What is told of them.
+    /// The percentiles so far.
     pub fn percentiles(&self) -> Percentiles {
         let Some(histogram) = &self.0 else {
             return Percentiles::default();

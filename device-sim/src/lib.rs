@@ -1,23 +1,21 @@
-//! Simulated soundboxes and a simulated acquirer, against any server of the platform's contract.
+//! Simulated soundboxes and a simulated acquirer, against any server that implements the platform's contract.
 //!
-//! The simulator knows the contract (`wire`) and nothing of the server, so that the two can disagree. In the middle
-//! stands [`soundbox`], the honest box as a state machine without a network; [`link`] is its connection, by MQTT or by
-//! HTTPS, and [`session`] joins the two. [`luck`] is what may go wrong around a box, [`faults`] around an acquirer. [`api`] is the HTTPS side. The
-//! other modules are the subcommands and what they share.
+//! The simulator depends on the contract (`wire`) and not on the server's code, so that the two can disagree. Its core is
+//! [`soundbox`], the box as a state machine without a network. [`link`] is its connection, by MQTT or HTTPS, and
+//! [`session`] runs both. [`fault_injection`] affects a box from outside, [`callback_faults`] an acquirer. [`api`] is the
+//! HTTPS client. The other modules are the subcommands and what they share.
 
 pub mod acquirer;
 pub mod api;
-pub mod bank;
+pub mod callback_faults;
 pub mod cli;
 pub mod clock;
-mod code;
 pub mod credentials;
 pub mod duration;
-pub mod faults;
+pub mod fault_injection;
 pub mod fleet;
 pub mod latency;
 pub mod link;
-pub mod luck;
 pub mod output;
 pub mod partner;
 pub mod pay;
@@ -25,6 +23,8 @@ pub mod payout_bank;
 pub mod provision;
 pub mod qr;
 pub mod qr_code;
+pub mod qr_issuer;
+mod qris_payload;
 pub mod rate;
 pub mod report;
 pub mod run;

@@ -1,9 +1,9 @@
-//! A box's way to the platform: MQTT, or HTTPS where that is all there is. Both tell the same events and take the
-//! same messages, so that the box above them is one and the same.
+//! A box's connection to the platform: MQTT, or HTTPS where MQTT is blocked. Both produce the same events and take the
+//! same messages, so that the box above them does not depend on the transport.
 
 mod http;
 mod mqtt;
-pub mod pace;
+pub mod timing;
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use wire::{DeviceId, UplinkMessage};
 use crate::credentials::Credentials;
 use crate::soundbox::settings::Settings;
 
-/// Which of the two.
+/// The transport of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// A persistent MQTT session.
     #[default]
     Mqtt,
-    /// Beats over HTTPS, whose answers bring what MQTT would.
+    /// Heartbeats over HTTPS, whose answers carry the platform's messages.
     Http,
 }
 
@@ -37,27 +37,27 @@ impl Transport {
     }
 }
 
-/// What the connection tells the box.
+/// An event of the connection.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// Connected.
+    /// The connection is established.
     Connected {
-        /// Whether the broker still has this box's subscriptions.
+        /// Whether the broker has kept this box's session with its subscriptions.
         session_present: bool,
     },
-    /// A message.
+    /// A message of the platform.
     Message(Message),
-    /// The platform's time, from an answer that TLS has proven and that did not take long. HTTPS only.
+    /// The platform's time, from an answer over TLS that arrived quickly. HTTPS only.
     Time(DateTime<Utc>),
-    /// The next beat is due now. HTTPS only: its beats are what brings the rest.
-    BeatWanted,
-    /// The broker will not have the subscription.
+    /// The next heartbeat is due now. HTTPS only: the answers to heartbeats carry everything else.
+    HeartbeatDue,
+    /// The broker refused the subscription.
     SubscriptionRefused,
-    /// The connection is gone, or could not be made.
+    /// The connection was lost, or could not be established.
     Disconnected {
         /// Why.
         reason: String,
-        /// When the next attempt comes.
+        /// The wait before the next attempt.
         retry_in: Duration,
     },
 }
@@ -71,12 +71,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// Where it was published.
+    /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// What it says.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
@@ -92,7 +92,7 @@ pub enum Link {
 }
 
 impl Link {
-    /// Begins to connect, and goes on until [`close`](Self::close).
+    /// Begins to connect, and reconnects until [`close`](Self::close).
     ///
     /// # Errors
     /// Credentials that cannot be used.
@@ -107,7 +107,7 @@ impl Link {
         })
     }
 
-    /// The next thing that happens; `None` when the connection's task has ended. Loses nothing when it is dropped.
+    /// The next event; `None` when the connection's task has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<LinkEvent> {
         match self {
             Self::Mqtt(link) => link.next().await,
@@ -115,19 +115,19 @@ impl Link {
         }
     }
 
-    /// Whether the box has to say when it beats; otherwise the link asks for beats.
+    /// Whether the box sends heartbeats on its own; on HTTPS the link requests them by [`LinkEvent::HeartbeatDue`].
     pub fn is_mqtt(&self) -> bool {
         matches!(self, Self::Mqtt(_))
     }
 
-    /// Asks for everything that is for this box.
+    /// Subscribes to everything that is for this box.
     pub fn subscribe(&self) {
         if let Self::Mqtt(link) = self {
             link.subscribe();
         }
     }
 
-    /// Takes a message to the platform, when there is room.
+    /// Queues a message to the platform.
     ///
     /// # Errors
     /// A message that breaks a limit.
@@ -138,14 +138,14 @@ impl Link {
         }
     }
 
-    /// Confirms a message: it will not come again. By HTTPS the acknowledgement itself does that.
+    /// Confirms a message (PUBACK), so that it is not delivered again. On HTTPS the acknowledgement does that.
     pub fn confirm(&mut self, message: Message) {
         if let (Self::Mqtt(link), Some(receipt)) = (self, message.receipt) {
             link.confirm(receipt);
         }
     }
 
-    /// Hands over what there is room for; `true` when nothing waits any more.
+    /// Hands queued messages to the client; `true` when none is left.
     pub fn flush(&mut self) -> bool {
         match self {
             Self::Mqtt(link) => link.flush(),
@@ -153,7 +153,7 @@ impl Link {
         }
     }
 
-    /// Whether something waits for room.
+    /// Whether messages are queued.
     pub fn is_waiting(&self) -> bool {
         match self {
             Self::Mqtt(link) => link.is_waiting(),
@@ -161,16 +161,16 @@ impl Link {
         }
     }
 
-    /// Follows the box's settings.
-    pub fn set_pace(&self, beat: Duration, settings: &Settings) {
-        let pace = match self {
-            Self::Mqtt(link) => link.pace(),
-            Self::Http(link) => link.pace(),
+    /// Applies the box's settings.
+    pub fn set_timing(&self, heartbeat: Duration, settings: &Settings) {
+        let timing = match self {
+            Self::Mqtt(link) => link.timing(),
+            Self::Http(link) => link.timing(),
         };
-        pace.set(beat, settings.reconnect_jitter());
+        timing.set(heartbeat, settings.reconnect_jitter());
     }
 
-    /// Loses the connection without a word, as when a cable is pulled, and stays away for so long at least.
+    /// Drops the connection without a goodbye, as when a cable is pulled, and stays disconnected for at least `away`.
     pub fn cut(&self, away: Duration) {
         let cuts = match self {
             Self::Mqtt(link) => link.cuts(),
@@ -180,7 +180,7 @@ impl Link {
         let _full = cuts.try_send(away);
     }
 
-    /// Ends in order, within two seconds.
+    /// Disconnects properly, within two seconds.
     pub async fn close(self) {
         match self {
             Self::Mqtt(link) => link.close().await,

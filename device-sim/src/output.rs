@@ -1,29 +1,28 @@
-//! What goes to standard output: one JSON object per line with `--json`, a sentence for people without. Logs go to
-//! standard error.
+//! Standard output: one JSON object per line with `--json`, otherwise text. Logs go to standard error.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// The standard output of a subcommand.
+/// The form of standard output.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     json: bool,
 }
 
 impl Output {
-    /// JSON lines, or sentences.
+    /// JSON lines, or text.
     pub fn new(json: bool) -> Self {
         Self { json }
     }
 
-    /// Whether it is JSON lines.
+    /// Whether events are printed as JSON.
     pub fn is_json(self) -> bool {
         self.json
     }
 
-    /// Prints one thing that happened, in the form that was asked for.
-    pub fn say(self, event: &impl Serialize, sentence: impl FnOnce() -> String) {
+    /// Prints an event.
+    pub fn emit(self, event: &impl Serialize, text: impl FnOnce() -> String) {
         let line = if self.json {
             match serde_json::to_string(event) {
                 Ok(line) => line,
@@ -33,9 +32,9 @@ impl Output {
                 }
             }
         } else {
-            sentence()
+            text()
         };
-        // A reader that has gone away is no reason to stop a box.
+        // A closed pipe must not stop a box.
         let mut stdout = io::stdout().lock();
         let _gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     }

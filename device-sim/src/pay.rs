@@ -1,4 +1,4 @@
-//! `pay`: one callback, as an acquirer would send it.
+//! `pay`: sends one callback, as an acquirer.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::partner::{Callback, Partner};
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "callback_accepted")]
-struct Line<'a> {
+struct OutputEvent<'a> {
     event_id: &'a str,
     partner_reference: &'a str,
     transaction_id: Option<TransactionId>,
@@ -26,7 +26,7 @@ struct Line<'a> {
 /// A refusal, or no answer.
 pub async fn run(partner: &Partner, callback: &Callback, output: Output) -> anyhow::Result<()> {
     let accepted = partner.post(callback).await?;
-    let line = Line {
+    let event = OutputEvent {
         event_id: &callback.event_id,
         partner_reference: &callback.partner_reference,
         transaction_id: callback.transaction_id,
@@ -36,7 +36,7 @@ pub async fn run(partner: &Partner, callback: &Callback, output: Output) -> anyh
         callback_ms: accepted.callback_ms,
         answer: &accepted.answer,
     };
-    output.say(&line, || {
+    output.emit(&event, || {
         format!(
             "accepted after {} ms: {} Rp {}",
             accepted.callback_ms, callback.partner_reference, callback.amount

@@ -1,12 +1,12 @@
-//! `bank`: a payout partner. It is told of payouts, takes its time, and calls back what became of each.
+//! `bank`: a payout partner. It accepts payouts, decides about each after a delay, and calls back with the result.
 //!
 //! ```text
 //! POST /payouts        {payout_id, settlement_id, amount, destination, …}  ─▶ 202 {status: processing}
 //! POST /payouts/query  {payout_id}                                         ─▶ 200 {status, bank_reference?, reason?}
 //! ```
 //!
-//! A payout id is paid once, however often it is told; the journal is written before the answer, so that neither this
-//! program's end nor the server's makes it pay twice. Both sides sign as profile `hmac`.
+//! A payout id is paid once, however often it is requested: the journal is written before the answer, so that a restart
+//! of this program or of the server leads to no second payment. Both sides sign with profile `hmac`.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -36,20 +36,20 @@ use crate::clock;
 use crate::output::Output;
 use crate::partner::Partner;
 
-/// Where its callbacks go.
+/// The platform's route for payout callbacks.
 const CALLBACK_PATH: &str = "/integrations/bank/payout-callback";
 /// The largest request.
 const BODY_BYTES_MAX: usize = 16 * 1024;
-/// How far the server's clock may be from ours, seconds.
+/// The largest difference between the server's clock and this one, in seconds.
 const TOLERANCE_S: i64 = 300;
-/// Payouts that wait to be decided about.
+/// Payouts that wait for a decision.
 const WAITING_MAX: usize = 10_000;
-/// Payouts that are decided about at the same time.
+/// Payouts in progress at the same time.
 const AT_ONCE: usize = 256;
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// A payout, as the bank knows it; a line of the journal.
+/// A payout in the bank's journal, one per line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Transfer {
     payout_id: String,
@@ -62,13 +62,13 @@ struct Transfer {
     bank_reference: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The platform has taken the callback.
+    /// The platform has accepted the callback, or refused it for good.
     #[serde(default)]
     called_back: bool,
 }
 
 #[derive(Deserialize)]
-struct Instruction {
+struct PayoutRequest {
     payout_id: String,
     settlement_id: String,
     amount: i64,
@@ -76,17 +76,18 @@ struct Instruction {
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct StatusQuery {
     payout_id: String,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum OutputEvent<'a> {
     Listening {
         url: String,
     },
-    Told {
+    #[serde(rename = "told")]
+    PayoutRequested {
         payout_id: &'a str,
         amount: i64,
         destination: &'a str,
@@ -122,7 +123,7 @@ impl Journal {
         let mut transfers = BTreeMap::new();
         if path.exists() {
             for line in BufReader::new(File::open(path)?).split(b'\n') {
-                // A line that was torn was not answered.
+                // The request of a torn line was never answered.
                 if let Ok(transfer) = serde_json::from_slice::<Transfer>(&line?) {
                     transfers.insert(transfer.payout_id.clone(), transfer);
                 }
@@ -135,7 +136,7 @@ impl Journal {
         })
     }
 
-    fn keep(&mut self, transfer: Transfer) -> std::io::Result<()> {
+    fn write(&mut self, transfer: Transfer) -> std::io::Result<()> {
         if let Some(file) = &mut self.file {
             let mut bytes = serde_json::to_vec(&transfer)?;
             bytes.push(b'\n');
@@ -147,8 +148,8 @@ impl Journal {
     }
 }
 
-/// What requests are answered from.
-struct Desk {
+/// The state behind the HTTP API.
+struct BankState {
     journal: Mutex<Journal>,
     id: String,
     key: hmac::Key,
@@ -156,12 +157,12 @@ struct Desk {
     output: Output,
 }
 
-impl Desk {
+impl BankState {
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn believes(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+    fn is_authentic(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (Some(id), Some(timestamp), Some(signature)) = (
             text("x-partner-id"),
@@ -180,37 +181,37 @@ impl Desk {
     }
 }
 
-/// A bank.
+/// The simulated bank.
 pub struct PayoutBank {
-    /// Who calls back.
+    /// Sends the callbacks.
     pub partner: Partner,
-    /// Its id and the shared secret, for what it is told.
+    /// The partner id in the platform's requests.
     pub id: String,
     /// The shared secret.
     pub secret: String,
-    /// Where it listens; port 0 is any.
+    /// The address to listen on; port 0 is any.
     pub listen: SocketAddr,
-    /// How long it takes to decide.
+    /// The delay before a decision.
     pub after: Duration,
     /// How many of a hundred payouts fail.
     pub fail_percent: u8,
-    /// The same seed decides the same.
+    /// Seeds the decisions.
     pub seed: u64,
-    /// Where payouts are remembered.
+    /// Where payouts are stored.
     pub journal: Option<PathBuf>,
-    /// Where it prints.
+    /// Standard output.
     pub output: Output,
 }
 
 impl PayoutBank {
-    /// Is a bank until `stop`; first it finishes what an earlier run left.
+    /// Runs until `stop`. Unfinished payouts of an earlier run come first.
     ///
     /// # Errors
     /// A port or a journal that cannot be used.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let journal =
             Journal::open(self.journal.as_deref()).context("the journal cannot be used")?;
-        let (waiting, mut told) = mpsc::channel(WAITING_MAX);
+        let (waiting, mut undecided) = mpsc::channel(WAITING_MAX);
         for transfer in journal
             .transfers
             .values()
@@ -218,7 +219,7 @@ impl PayoutBank {
         {
             waiting.try_send(transfer.payout_id.clone())?;
         }
-        let desk = Arc::new(Desk {
+        let state = Arc::new(BankState {
             journal: Mutex::new(journal),
             id: self.id,
             key: hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()),
@@ -229,13 +230,13 @@ impl PayoutBank {
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
-        let line = Line::Listening { url: url.clone() };
-        self.output.say(&line, || format!("listening on {url}"));
+        let event = OutputEvent::Listening { url: url.clone() };
+        self.output.emit(&event, || format!("listening on {url}"));
         let router = Router::new()
-            .route("/payouts", post(instruct))
-            .route("/payouts/query", post(query))
+            .route("/payouts", post(request_payout))
+            .route("/payouts/query", post(query_payout))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&state));
         let closing = stop.clone();
         let server = tokio::spawn(async move {
             axum::serve(listener, router)
@@ -244,34 +245,34 @@ impl PayoutBank {
         });
         let mut random = StdRng::seed_from_u64(self.seed);
         let partner = Arc::new(self.partner);
-        let mut works = JoinSet::new();
+        let mut payouts = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(work) = works.join_next() => work??,
-                Some(payout_id) = told.recv(), if works.len() < AT_ONCE => {
+                Some(ended) = payouts.join_next() => ended??,
+                Some(payout_id) = undecided.recv(), if payouts.len() < AT_ONCE => {
                     let fails = random.random_range(0..100) < self.fail_percent;
-                    let (desk, partner) = (Arc::clone(&desk), Arc::clone(&partner));
-                    works.spawn(async move {
+                    let (state, partner) = (Arc::clone(&state), Arc::clone(&partner));
+                    payouts.spawn(async move {
                         tokio::time::sleep(self.after).await;
-                        match decide(&desk, &payout_id, fails)? {
-                            Some(transfer) => call_back(&partner, &desk, transfer).await,
+                        match decide(&state, &payout_id, fails)? {
+                            Some(transfer) => call_back(&partner, &state, transfer).await,
                             None => Ok(()),
                         }
                     });
                 }
             }
         }
-        // What was decided is in the journal; what was not told yet is told by the next run.
-        works.shutdown().await;
+        // Decisions are in the journal; the next run sends the missing callbacks.
+        payouts.shutdown().await;
         server.await??;
         Ok(())
     }
 }
 
-/// Pays, or does not; what was decided by an earlier run stays so.
-fn decide(desk: &Desk, payout_id: &str, fails: bool) -> anyhow::Result<Option<Transfer>> {
-    let mut journal = desk.journal();
+/// Decides about a payout. The decision of an earlier run stands.
+fn decide(state: &BankState, payout_id: &str, fails: bool) -> anyhow::Result<Option<Transfer>> {
+    let mut journal = state.journal();
     let Some(mut transfer) = journal.transfers.get(payout_id).cloned() else {
         return Ok(None);
     };
@@ -284,14 +285,14 @@ fn decide(desk: &Desk, payout_id: &str, fails: bool) -> anyhow::Result<Option<Tr
             transfer.bank_reference = Some(format!("SIMBANK{}", clock::random_uuid().simple()));
         }
         journal
-            .keep(transfer.clone())
+            .write(transfer.clone())
             .context("the journal cannot be written")?;
-        let line = Line::Decided {
+        let event = OutputEvent::Decided {
             payout_id,
             status: &transfer.status,
             bank_reference: transfer.bank_reference.as_deref(),
         };
-        desk.output.say(&line, || {
+        state.output.emit(&event, || {
             format!(
                 "{payout_id} is {} (Rp {})",
                 transfer.status, transfer.amount
@@ -301,11 +302,15 @@ fn decide(desk: &Desk, payout_id: &str, fails: bool) -> anyhow::Result<Option<Tr
     Ok(Some(transfer))
 }
 
-/// Calls back until it is taken, or refused for good.
-async fn call_back(partner: &Partner, desk: &Desk, mut transfer: Transfer) -> anyhow::Result<()> {
+/// Sends the callback until it is accepted, or refused for good.
+async fn call_back(
+    partner: &Partner,
+    state: &BankState,
+    mut transfer: Transfer,
+) -> anyhow::Result<()> {
     let payout_id = transfer.payout_id.clone();
     let body = json!({
-        // The same message however often it is sent.
+        // The same event id however often it is sent.
         "event_id": format!("{payout_id}-{}", transfer.status),
         "settlement_id": transfer.settlement_id,
         "payout_id": payout_id,
@@ -320,21 +325,23 @@ async fn call_back(partner: &Partner, desk: &Desk, mut transfer: Transfer) -> an
             Ok(_) => break,
             Err(error) if error.is_temporary() => {
                 let problem = error.to_string();
-                let line = Line::Retrying {
+                let event = OutputEvent::Retrying {
                     payout_id: &payout_id,
                     problem,
                 };
-                desk.output
-                    .say(&line, || format!("{payout_id} is not taken yet: {error}"));
+                state.output.emit(&event, || {
+                    format!("{payout_id} is not accepted yet: {error}")
+                });
             }
             Err(error) => {
                 let problem = error.to_string();
-                let line = Line::Rejected {
+                let event = OutputEvent::Rejected {
                     payout_id: &payout_id,
                     problem,
                 };
-                desk.output
-                    .say(&line, || format!("{payout_id} is refused: {error}"));
+                state
+                    .output
+                    .emit(&event, || format!("{payout_id} is refused: {error}"));
                 break;
             }
         }
@@ -342,8 +349,9 @@ async fn call_back(partner: &Partner, desk: &Desk, mut transfer: Transfer) -> an
         wait = (wait * 2).min(RETRY_MAX);
     }
     transfer.called_back = true;
-    desk.journal()
-        .keep(transfer)
+    state
+        .journal()
+        .write(transfer)
         .context("the journal cannot be written")
 }
 
@@ -353,7 +361,7 @@ fn refused(status: StatusCode, code: &str) -> Reply {
     (status, axum::Json(json!({ "code": code })))
 }
 
-fn said(transfer: &Transfer) -> axum::Json<Value> {
+fn status_body(transfer: &Transfer) -> axum::Json<Value> {
     axum::Json(json!({
         "payout_id": transfer.payout_id,
         "status": transfer.status,
@@ -362,69 +370,73 @@ fn said(transfer: &Transfer) -> axum::Json<Value> {
     }))
 }
 
-async fn instruct(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Reply {
-    if !desk.believes(&headers, &body) {
+async fn request_payout(
+    State(state): State<Arc<BankState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    if !state.is_authentic(&headers, &body) {
         return refused(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE");
     }
-    let Ok(instruction) = serde_json::from_slice::<Instruction>(&body) else {
+    let Ok(request) = serde_json::from_slice::<PayoutRequest>(&body) else {
         return refused(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST");
     };
-    let known = desk
-        .journal()
-        .transfers
-        .get(&instruction.payout_id)
-        .cloned();
+    let known = state.journal().transfers.get(&request.payout_id).cloned();
     if let Some(known) = known {
-        let is_same = known.amount == instruction.amount
-            && known.destination == instruction.destination
-            && known.settlement_id == instruction.settlement_id;
+        let is_same = known.amount == request.amount
+            && known.destination == request.destination
+            && known.settlement_id == request.settlement_id;
         return if is_same {
-            (StatusCode::OK, said(&known))
+            (StatusCode::OK, status_body(&known))
         } else {
             refused(StatusCode::CONFLICT, "DUPLICATE_REQUEST")
         };
     }
-    // A place is taken before anything is promised.
-    let Ok(place) = desk.waiting.try_reserve() else {
+    // The queue's capacity is reserved before the payout is accepted.
+    let Ok(permit) = state.waiting.try_reserve() else {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
     };
     let transfer = Transfer {
-        payout_id: instruction.payout_id,
-        settlement_id: instruction.settlement_id,
-        amount: instruction.amount,
-        destination: instruction.destination,
+        payout_id: request.payout_id,
+        settlement_id: request.settlement_id,
+        amount: request.amount,
+        destination: request.destination,
         status: "processing".to_owned(),
         bank_reference: None,
         reason: None,
         called_back: false,
     };
-    if desk.journal().keep(transfer.clone()).is_err() {
+    if state.journal().write(transfer.clone()).is_err() {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL");
     }
-    let line = Line::Told {
+    let event = OutputEvent::PayoutRequested {
         payout_id: &transfer.payout_id,
         amount: transfer.amount,
         destination: &transfer.destination,
     };
-    desk.output.say(&line, || {
+    state.output.emit(&event, || {
         format!(
-            "told to pay Rp {} to {}",
+            "payout of Rp {} to {} accepted",
             transfer.amount, transfer.destination
         )
     });
-    place.send(transfer.payout_id.clone());
-    (StatusCode::ACCEPTED, said(&transfer))
+    permit.send(transfer.payout_id.clone());
+    (StatusCode::ACCEPTED, status_body(&transfer))
 }
 
-async fn query(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Reply {
-    if !desk.believes(&headers, &body) {
+async fn query_payout(
+    State(state): State<Arc<BankState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    if !state.is_authentic(&headers, &body) {
         return refused(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE");
     }
-    let Ok(question) = serde_json::from_slice::<Question>(&body) else {
+    let Ok(query) = serde_json::from_slice::<StatusQuery>(&body) else {
         return refused(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST");
     };
-    match desk.journal().transfers.get(&question.payout_id) {
-        Some(transfer) => (StatusCode::OK, said(transfer)),
+    match state.journal().transfers.get(&query.payout_id) {
+        Some(transfer) => (StatusCode::OK, status_body(transfer)),
         None => refused(StatusCode::NOT_FOUND, "PAYOUT_NOT_FOUND"),
     }
 }
@@ -447,12 +459,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_known_after_a_restart() {
+    fn accepted_payouts_are_known_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bank.jsonl");
         let mut journal = Journal::open(Some(&path)).unwrap();
-        journal.keep(transfer("processing")).unwrap();
-        journal.keep(transfer("paid")).unwrap();
+        journal.write(transfer("processing")).unwrap();
+        journal.write(transfer("paid")).unwrap();
         drop(journal);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"payout_id\":\"pay_2\"").unwrap();

@@ -1,7 +1,7 @@
-//! `provision`: a box makes its key, asks for its certificate, and writes down who it is.
+//! `provision`: generates a box's key, requests its certificate and writes its credentials directory.
 //!
-//! The key is on the disk before the first request, so that a lost answer can be asked for again with the same key:
-//! the platform accepts that until the credentials are first used, and accepts no other key.
+//! The key is on disk before the first request, so that the request can be repeated with the same key when its answer
+//! is lost: the platform accepts that until the credentials are first used, and accepts no other key.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use wire::{BindingId, DeviceId, Encoding, TerminalId, VerifyingKeys};
 
 use crate::api::{Api, ApiError};
 use crate::clock;
-use crate::credentials::{self, CA_FILE, Credentials, Device, KEY_FILE};
+use crate::credentials::{self, CA_FILE, Credentials, Device, KEY_FILE, Renewed};
 use crate::output::Output;
 
 const REFRESH_PATH: &str = "/device/provision/refresh-credential";
@@ -23,15 +23,15 @@ const REFRESH_PATH: &str = "/device/provision/refresh-credential";
 /// What a box needs to be activated. It has no `Debug`: it holds the activation code.
 #[derive(Clone)]
 pub struct Activation {
-    /// What is printed on the box.
+    /// The serial number printed on the box.
     pub serial_number: String,
-    /// The one-time code.
+    /// The one-time activation code.
     pub activation_code: String,
-    /// How the box will speak.
+    /// The payload encoding.
     pub payload_encoding: Encoding,
-    /// What it says it runs.
+    /// The firmware version that it reports.
     pub firmware_version: String,
-    /// The terminal, if whoever provisions knows it.
+    /// The terminal, if it is known.
     pub terminal_id: Option<TerminalId>,
 }
 
@@ -59,16 +59,16 @@ impl Answer {
     fn read(mut answer: Value) -> anyhow::Result<Self> {
         // serde's errors name fields and kinds, and never show the token.
         serde_json::from_value(answer["data"].take())
-            .context("the answer with the credentials is not as agreed")
+            .context("the answer with the credentials is not in the expected form")
     }
 
     fn chain(&self) -> anyhow::Result<String> {
         let chain = format!("{}\n{}", self.certificate.trim_end(), self.ca_chain);
-        certs::tls::chain_from_pem(&chain).context("the certificate that came is none")?;
+        certs::tls::chain_from_pem(&chain).context("the received certificate chain is invalid")?;
         Ok(chain)
     }
 
-    /// When a third is left of what lasts shorter: certificate or token.
+    /// When a third of the lifetime is left, of the certificate or the token, whichever expires first.
     fn renew_after(&self) -> DateTime<Utc> {
         let ends = match self.token_expires_at {
             Some(token) => token.min(self.certificate_expires_at),
@@ -87,7 +87,7 @@ struct Mqtt {
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Event<'a> {
+enum OutputEvent<'a> {
     Provisioned {
         device_id: DeviceId,
         serial_number: &'a str,
@@ -98,10 +98,10 @@ enum Event<'a> {
     },
 }
 
-/// Provisions the box in `dir`, unless it is.
+/// Provisions the box in `dir`, unless it is provisioned already.
 ///
 /// # Errors
-/// A disk, a server or a code that does not do; a directory that is another box's, or a box of another platform.
+/// A file that cannot be written, a server that refuses, or a directory with another box or a box of another platform.
 pub async fn provision(
     api: &Api,
     ca_pem: &str,
@@ -118,7 +118,7 @@ pub async fn provision(
         (credentials, Some(expires_at))
     };
     let device = &credentials.device;
-    let event = Event::Provisioned {
+    let event = OutputEvent::Provisioned {
         device_id: device.device_id,
         serial_number: &device.serial_number,
         dir,
@@ -126,10 +126,10 @@ pub async fn provision(
         bound: device.binding_id.is_some(),
         already: certificate_expires_at.is_none(),
     };
-    output.say(&event, || match certificate_expires_at {
+    output.emit(&event, || match certificate_expires_at {
         Some(expires_at) => {
             format!(
-                "{} is provisioned in {}; its certificate ends {expires_at}",
+                "{} is provisioned in {}; its certificate expires {expires_at}",
                 device.device_id,
                 dir.display()
             )
@@ -143,17 +143,17 @@ pub async fn provision(
     Ok(credentials)
 }
 
-/// Refuses to take another box for the one that is wanted.
+/// Refuses a directory that holds another box or a box of another platform.
 fn must_be_this_box(
     credentials: &Credentials,
     ca_pem: &str,
     dir: &Path,
     activation: &Activation,
 ) -> anyhow::Result<()> {
-    let there = &credentials.device.serial_number;
+    let serial_number = &credentials.device.serial_number;
     anyhow::ensure!(
-        *there == activation.serial_number,
-        "{} holds the box {there}, not {}; choose another --dir",
+        *serial_number == activation.serial_number,
+        "{} holds the box {serial_number}, not {}; choose another --dir",
         dir.display(),
         activation.serial_number
     );
@@ -161,7 +161,7 @@ fn must_be_this_box(
     let known = fs::read_to_string(&known_ca).with_context(|| known_ca.display().to_string())?;
     anyhow::ensure!(
         known.trim() == ca_pem.trim(),
-        "{} holds {there} as a box of another platform, whose CA is another; choose another --dir",
+        "{} holds {serial_number} of another platform with another CA; choose another --dir",
         dir.display()
     );
     Ok(())
@@ -170,7 +170,7 @@ fn must_be_this_box(
 /// Activates the box and writes its credentials directory.
 ///
 /// # Errors
-/// A disk, a server or a code that does not do.
+/// A file that cannot be written, or a server that refuses.
 pub async fn activate(
     api: &Api,
     ca_pem: &str,
@@ -220,24 +220,10 @@ pub async fn activate(
     Ok((credentials, answer.certificate_expires_at))
 }
 
-/// New credentials for the key that a box has. It has no `Debug`: it holds a token.
-pub struct Renewed {
-    /// Leaf and chain.
-    pub chain_pem: String,
-    /// For the HTTPS API.
-    pub device_token: String,
-    /// The platform's keys by now.
-    pub announcement_keys: VerifyingKeys,
-    /// When the certificate ends.
-    pub certificate_expires_at: DateTime<Utc>,
-    /// When they are to be renewed in their turn.
-    pub renew_after: DateTime<Utc>,
-}
-
-/// Asks for new credentials: by the token, or by the certificate where the token is no longer taken.
+/// Requests renewed credentials with the token, or with the certificate when the token is no longer accepted.
 ///
 /// # Errors
-/// Credentials that cannot be used, a refusal, or no answer. Then the old ones are as good as before.
+/// Credentials that cannot be used, a refusal, or no answer. The old credentials stay valid.
 pub async fn renew(credentials: &Credentials) -> anyhow::Result<Renewed> {
     let device = &credentials.device;
     let request = KeyAndCsr::from_key_pem(&credentials.key_pem()?, &device.serial_number)?;
@@ -256,7 +242,7 @@ pub async fn renew(credentials: &Credentials) -> anyhow::Result<Renewed> {
     let answer = Answer::read(answer)?;
     anyhow::ensure!(
         answer.device_id == device.device_id,
-        "the credentials that came are another box's"
+        "the received credentials are those of another box"
     );
     Ok(Renewed {
         chain_pem: answer.chain()?,

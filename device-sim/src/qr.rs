@@ -1,4 +1,4 @@
-//! `qr`: a box asks for a QR with an amount, over HTTPS or MQTT, and draws it.
+//! `qr`: requests a dynamic QR as a box, over HTTPS or MQTT, and draws it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::report::Event;
 /// How long an answer by MQTT may take.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// How long the box waits before it repeats its request: the answer is volatile.
+/// The wait before the request is repeated. The platform does not store answers for offline boxes.
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
 
-/// A QR that came.
+/// A dynamic QR.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DynamicQr {
-    /// The box's request.
+    /// The id of the box's request.
     pub request_id: String,
-    /// The payment to be.
+    /// The transaction.
     pub transaction_id: TransactionId,
     /// The EMVCo payload.
     pub qr_payload: String,
-    /// Until when it can be paid.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// The transaction's state.
+    /// The status of the transaction.
     pub status: String,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "qr")]
-struct Line<'a> {
+struct OutputEvent<'a> {
     device_id: wire::DeviceId,
     amount: Rupiah,
     #[serde(flatten)]
     qr: &'a DynamicQr,
 }
 
-/// Asks for a QR and draws it.
+/// Requests a QR and draws it.
 ///
 /// # Errors
 /// Credentials that cannot be used, or a refusal.
@@ -61,12 +61,12 @@ pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyh
         by_http(&credentials.api()?, &credentials, amount).await?
     };
     let drawn = Code::of(&qr.qr_payload)?.painted();
-    let line = Line {
+    let event = OutputEvent {
         device_id: credentials.device.device_id,
         amount,
         qr: &qr,
     };
-    output.say(&line, || {
+    output.emit(&event, || {
         format!(
             "{drawn}\nRp {amount}  {}  until {}\n{}",
             qr.transaction_id, qr.expires_at, qr.qr_payload
@@ -75,7 +75,7 @@ pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyh
     Ok(())
 }
 
-/// Asks for a QR as this box over HTTPS.
+/// Requests a QR as this box over HTTPS.
 ///
 /// # Errors
 /// A refusal, or no answer.
@@ -111,7 +111,7 @@ pub async fn by_http(
     })
 }
 
-/// A request for a QR by MQTT, with an id of its own.
+/// A request for a QR by MQTT, with a new id.
 pub fn request(device: &Device, amount: Rupiah) -> DynamicQrRequest {
     DynamicQrRequest {
         request_id: format!("req_{}", clock::random_uuid().simple()),
@@ -124,7 +124,7 @@ pub fn request(device: &Device, amount: Rupiah) -> DynamicQrRequest {
 }
 
 impl DynamicQr {
-    /// As something that happened to a box.
+    /// The QR as an event of the box.
     pub fn event(self, amount: Rupiah) -> Event {
         Event::Qr {
             correlation_id: self.request_id,
@@ -137,16 +137,16 @@ impl DynamicQr {
     }
 }
 
-/// Asks for a QR as this box over MQTT, in the box's own session: a box that runs elsewhere is taken over for that
-/// moment. What else arrives is left unconfirmed, for the box itself.
+/// Requests a QR as this box over MQTT, in the box's own session: it disconnects the box if that is running elsewhere.
+/// Other messages stay unconfirmed, so that the box receives them later.
 async fn by_mqtt(credentials: &Credentials, amount: Rupiah) -> anyhow::Result<DynamicQr> {
     let mut link = Link::open(Transport::Mqtt, credentials, Duration::from_secs(30))?;
-    let result = ask(&mut link, credentials, amount).await;
+    let result = request_by_mqtt(&mut link, credentials, amount).await;
     link.close().await;
     result
 }
 
-async fn ask(
+async fn request_by_mqtt(
     link: &mut Link,
     credentials: &Credentials,
     amount: Rupiah,
@@ -158,14 +158,14 @@ async fn ask(
     let own_topic = Topic::new(device.device_id, Channel::DynamicQrResponse).to_string();
     let end = Instant::now() + ANSWER_MAX;
     let mut connected = false;
-    let mut trouble = String::new();
+    let mut last_problem = String::new();
     loop {
         let step = end.min(Instant::now() + REPEAT_AFTER);
         let event = match timeout_at(step, link.next()).await {
             Ok(event) => event.context("the connection's task has ended")?,
             Err(_) if Instant::now() >= end => {
                 anyhow::bail!(
-                    "no answer from {}:{} within {} s{trouble}",
+                    "no answer from {}:{} within {} s{last_problem}",
                     device.mqtt_host,
                     device.mqtt_port,
                     ANSWER_MAX.as_secs()
@@ -220,12 +220,12 @@ async fn ask(
                     )),
                 };
             }
-            LinkEvent::Message(_) | LinkEvent::Time(_) | LinkEvent::BeatWanted => {}
+            LinkEvent::Message(_) | LinkEvent::Time(_) | LinkEvent::HeartbeatDue => {}
             LinkEvent::SubscriptionRefused => anyhow::bail!("the broker refused the subscription"),
             LinkEvent::Disconnected { reason, .. } => {
                 connected = false;
                 tracing::warn!(reason, "disconnected");
-                trouble = format!("; last: {reason}");
+                last_problem = format!("; last problem: {reason}");
             }
         }
     }

@@ -1,11 +1,11 @@
-//! QR codes as characters: two modules, one above the other, make one character.
+//! QR codes as text: each character shows two modules, one above the other.
 
 use anyhow::Context;
 
-/// Empty modules around a code. The standard wants four; two are enough for a telephone and save a small terminal.
+/// Empty modules around a code. The standard requires four; telephones read two, and small terminals have room for them.
 const QUIET_ZONE: usize = 2;
 
-/// A QR code that can be drawn.
+/// A QR code as lines of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Code {
     lines: Vec<String>,
@@ -51,7 +51,7 @@ impl Code {
         })
     }
 
-    /// The characters, dark on light: they are to be drawn in black on white, whatever the terminal's colours are.
+    /// The lines, to be drawn in black on white whatever the terminal's colours are.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -62,7 +62,7 @@ impl Code {
         (columns, self.lines.len())
     }
 
-    /// For a terminal, with its colours (ECMA-48).
+    /// The code with its colours, for a terminal (ECMA-48).
     pub fn painted(&self) -> String {
         self.lines
             .iter()

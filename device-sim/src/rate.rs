@@ -1,4 +1,4 @@
-//! How often something happens: `5%` or `0.05` on the command line and in scenario files. Counted in millionths.
+//! Rates: `5%` or `0.05` on the command line and in scenario files, stored in millionths.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 const MILLION: u32 = 1_000_000;
 
-/// A share of 0 to 1.
+/// A rate from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Rate {
@@ -15,7 +15,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Whether it happens this time.
+    /// Draws whether it happens this time.
     pub fn hits(self, random: &mut impl RngExt) -> bool {
         random.random_range(0..MILLION) < self.millionths
     }
@@ -26,7 +26,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text}: expected a share such as 5% or 0.05");
-        // A percentage is a number of hundredths: two places less are left after the point.
+        // A percentage has two decimal places fewer.
         let (number, places) = match text.strip_suffix('%') {
             Some(number) => (number, 4),
             None => (text, 6),

@@ -1,4 +1,4 @@
-//! What a box reports while it runs: one JSON object per line with `--json`, or a sentence.
+//! The events that a running box reports: one JSON object per line with `--json`, otherwise text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::link::Transport;
 use crate::soundbox::counters::Counters;
 use crate::soundbox::settings::Settings;
 
-/// One thing that happened to one box.
+/// One event of one box.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The box.
     pub device_id: DeviceId,
-    /// When: by the trusted clock where the box has it, else by the machine's.
+    /// When: by the trusted clock if it is set, otherwise by the machine's clock.
     #[serde(serialize_with = "as_text")]
     pub at: DateTime<Utc>,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -30,22 +30,22 @@ fn as_text<S: serde::Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S:
     serializer.serialize_str(&wire::time::format(*at))
 }
 
-/// What goes wrong on purpose.
+/// An injected fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum Fault {
     /// The connection is cut.
     Drop,
-    /// A message of the platform gets lost, and the connection with it.
+    /// A message of the platform is lost, together with the connection.
     LostMessage,
     /// An acknowledgement is sent twice.
     DuplicateAck,
-    /// An acknowledgement is held back.
+    /// An acknowledgement is delayed.
     LateAck,
 }
 
 impl Fault {
-    /// As it is called in JSON.
+    /// Its name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Drop => "drop",
@@ -56,89 +56,90 @@ impl Fault {
     }
 }
 
-/// What can happen to a box.
+/// An event of a box.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// It is switched on.
+    /// The box has started.
     Started {
-        /// How it is connected.
+        /// Its transport.
         transport: Transport,
-        /// What it says it runs.
+        /// The firmware version that it reports.
         firmware_version: String,
-        /// The configuration it has.
+        /// The version of its configuration.
         config_version: i64,
-        /// Whether it belongs to a terminal.
+        /// Whether it is bound to a terminal.
         bound: bool,
-        /// What it is set to.
+        /// Its settings.
         settings: Settings,
     },
-    /// It is connected.
+    /// The box is connected.
     Connected {
-        /// Whether the broker still had its session.
+        /// Whether the broker had kept its session.
         session_present: bool,
     },
-    /// It is not, or not yet.
+    /// The connection was lost, or could not be established.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When it tries again.
+        /// The wait before the next attempt.
         retry_in_ms: u64,
     },
-    /// It knows the time.
+    /// The trusted clock is set.
     ClockSet,
-    /// An announcement came that is new.
+    /// A new notification arrived.
     Received {
-        /// The announcement.
+        /// The notification.
         event_id: EventId,
-        /// Its number.
+        /// Its sequence number.
         sequence: i64,
-        /// From the platform's `sent_at` to here, by the trusted clock; absent while there is none.
+        /// From the platform's `sent_at` to the arrival, by the trusted clock; absent while that is not set.
         #[serde(skip_serializing_if = "Option::is_none")]
         sent_to_received_ms: Option<i64>,
     },
-    /// A payment is being said aloud.
+    /// The box begins to announce a payment.
     Spoken {
-        /// The announcement.
+        /// The notification.
         event_id: EventId,
         /// The payment.
         transaction_id: TransactionId,
         /// How much.
         amount: Rupiah,
-        /// The words.
+        /// The sentence.
         text: String,
-        /// Whether they are those for a payment made a while ago.
+        /// Whether it is the sentence for a delayed payment.
         delayed: bool,
-        /// How loud, 0–10.
+        /// The volume, 0–10.
         volume: u8,
     },
-    /// Something that was ordered is being said aloud.
-    Said {
-        /// The order.
+    /// The box begins to speak a sentence of a command.
+    #[serde(rename = "said")]
+    CommandSpoken {
+        /// The command.
         command_id: CommandId,
-        /// The words.
+        /// The sentence.
         text: String,
-        /// How loud, 0–10.
+        /// The volume, 0–10.
         volume: u8,
     },
-    /// An announcement was answered.
+    /// A notification was acknowledged.
     Acked {
-        /// The announcement.
+        /// The notification.
         event_id: EventId,
-        /// The answer.
+        /// The acknowledged status.
         status: AckStatus,
-        /// Why.
+        /// The reason.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A message was not believed.
+    /// A message was refused.
     Refused {
-        /// Where it came.
+        /// Its topic.
         topic: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A command was answered.
+    /// A command was acknowledged.
     Command {
         /// The command.
         command_id: CommandId,
@@ -147,67 +148,67 @@ pub enum Event {
         kind: String,
         /// Its parameters.
         payload: Value,
-        /// The answer.
+        /// The acknowledged status.
         status: CommandAckStatus,
-        /// Why.
+        /// The reason.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A configuration came.
+    /// A configuration arrived.
     Configured {
         /// Its version.
         version: i64,
-        /// Whether the box belongs to a terminal now.
+        /// Whether the box is bound to a terminal now.
         bound: bool,
-        /// What the box is set to now.
+        /// The box's settings now.
         settings: Settings,
-        /// Why the settings that came are not taken, if they are not.
+        /// Why the settings in it are refused, if they are.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },
-    /// It has new credentials.
+    /// The credentials were renewed.
     Renewed {
-        /// When the new certificate ends.
+        /// When the new certificate expires.
         certificate_expires_at: DateTime<Utc>,
     },
-    /// It asked for new credentials in vain, and will ask again.
+    /// The renewal failed and will be tried again.
     NotRenewed {
-        /// Why.
+        /// The reason.
         problem: String,
     },
-    /// Something goes wrong on purpose.
+    /// A fault was injected.
     Fault(Fault),
-    /// A QR to show.
+    /// The answer to a request for a QR.
     Qr {
-        /// The request.
+        /// The request's id.
         correlation_id: String,
-        /// The payment to be, if there is a code.
+        /// The transaction, if there is a code.
         #[serde(skip_serializing_if = "Option::is_none")]
         transaction_id: Option<TransactionId>,
-        /// The payload, if there is one.
+        /// The QR's payload.
         #[serde(skip_serializing_if = "Option::is_none")]
         qr_payload: Option<String>,
         /// The amount in it.
         #[serde(skip_serializing_if = "Option::is_none")]
         amount: Option<Rupiah>,
-        /// Until when it can be paid.
+        /// When it expires.
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<DateTime<Utc>>,
-        /// The refusal, if there is none.
+        /// The error code of a refusal.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
-    /// It starts again.
+    /// The box restarts.
     Rebooting,
-    /// It has ended.
+    /// The box has stopped.
     Stopped {
-        /// What it saw.
+        /// Its counters.
         counters: Counters,
     },
 }
 
 impl Event {
-    /// An answer to a request for a QR.
+    /// The answer to a request for a QR.
     pub fn qr(correlation_id: String, outcome: QrOutcome) -> Self {
         match outcome {
             QrOutcome::Ready {
@@ -228,7 +229,7 @@ impl Event {
         }
     }
 
-    /// A request for a QR that got none.
+    /// A request for a QR that was refused or not answered.
     pub fn no_qr(correlation_id: String, code: String) -> Self {
         Self::Qr {
             correlation_id,
@@ -242,8 +243,8 @@ impl Event {
 }
 
 impl Report {
-    /// For people.
-    pub fn sentence(&self) -> String {
+    /// The event as text.
+    pub fn text(&self) -> String {
         format!(
             "{} {} {}",
             self.at.format("%H:%M:%S%.3f"),
@@ -268,25 +269,25 @@ impl fmt::Display for Event {
             } => {
                 format!("disconnected: {reason}; next attempt in {retry_in_ms} ms")
             }
-            Self::ClockSet => "knows the time".to_owned(),
+            Self::ClockSet => "clock set".to_owned(),
             Self::Received {
                 event_id, sequence, ..
-            } => format!("received {event_id} (number {sequence})"),
+            } => format!("received {event_id} (sequence {sequence})"),
             Self::Spoken { text, amount, .. } => format!("\u{1f50a} {text}  [Rp {amount}]"),
             Self::Acked {
                 event_id,
                 status,
                 reason: None,
-            } => format!("answered {event_id}: {}", status.as_str()),
+            } => format!("acknowledged {event_id}: {}", status.as_str()),
             Self::Acked {
                 event_id,
                 status,
                 reason: Some(reason),
             } => {
-                format!("answered {event_id}: {} ({reason})", status.as_str())
+                format!("acknowledged {event_id}: {} ({reason})", status.as_str())
             }
             Self::Refused { topic, reason } => format!("refused a message on {topic}: {reason}"),
-            Self::Said { text, .. } => format!("\u{1f50a} {text}"),
+            Self::CommandSpoken { text, .. } => format!("\u{1f50a} {text}"),
             Self::Command {
                 kind,
                 status,
@@ -305,7 +306,7 @@ impl fmt::Display for Event {
                 bound,
                 ..
             } => format!(
-                "switched on: firmware {firmware_version}, {}, {}",
+                "started: firmware {firmware_version}, {}, {}",
                 transport.as_str(),
                 bound_or_not(*bound)
             ),
@@ -322,8 +323,10 @@ impl fmt::Display for Event {
             } => format!("configuration {version} refused: {reason}"),
             Self::Renewed {
                 certificate_expires_at,
-            } => format!("new credentials; the certificate ends {certificate_expires_at}"),
-            Self::NotRenewed { problem } => format!("the credentials are not renewed: {problem}"),
+            } => format!("credentials renewed; the certificate expires {certificate_expires_at}"),
+            Self::NotRenewed { problem } => {
+                format!("the renewal of the credentials failed: {problem}")
+            }
             Self::Fault(fault) => format!("fault: {}", fault.as_str()),
             Self::Qr {
                 code: Some(code), ..
@@ -331,7 +334,7 @@ impl fmt::Display for Event {
             Self::Qr { qr_payload, .. } => {
                 format!("QR: {}", qr_payload.as_deref().unwrap_or_default())
             }
-            Self::Rebooting => "reboots".to_owned(),
+            Self::Rebooting => "rebooting".to_owned(),
             Self::Stopped { counters } => format!("stopped; {} spoken", counters.spoken),
         };
         f.write_str(&what)
@@ -342,5 +345,5 @@ const fn bound_or_not(bound: bool) -> &'static str {
     if bound { "bound" } else { "not bound" }
 }
 
-/// Who is told.
+/// Receives the reports of a box.
 pub type Listener = Arc<dyn Fn(&Report) + Send + Sync>;

@@ -26,14 +26,14 @@ pub async fn run(
     let credentials = Credentials::load(dir)?;
     let (controls, taken) = mpsc::channel(CONTROLS_MAX);
     if !screen {
-        let listener: Listener = Arc::new(move |report| output.say(report, || report.sentence()));
+        let listener: Listener = Arc::new(move |report| output.emit(report, || report.text()));
         session::run(credentials, options, listener, taken, stop).await?;
         return Ok(());
     }
     let screen = Screen::open(controls, stop.clone())?;
     let listener: Listener = Arc::new(screen.listener());
-    let lived = session::run(credentials, options, listener, taken, stop.clone()).await;
+    let result = session::run(credentials, options, listener, taken, stop.clone()).await;
     stop.cancel();
     screen.close()?;
-    lived.map(|_| ())
+    result.map(|_| ())
 }

@@ -1,16 +1,16 @@
-//! `scenario` and `chaos`: boxes of their own, payments to them, trouble, and a verdict.
+//! `scenario` and `chaos`: simulated boxes, payments, faults, and a check of the outcome.
 //!
-//! A scenario is a file ([`plan`]) with phases and expectations. Its boxes are made through the public API at a
-//! merchant of their own ([`shop`]), so that nothing else at the server is disturbed; customers pay at its tills
-//! ([`till`]); whatever is paid and said goes into a [`book`], and in the end that is held against what was expected
-//! ([`verdict`]). `chaos` is the scenario that is put together from the command line.
+//! A scenario is a file ([`plan`]) with phases and expectations. Its boxes and the merchant they belong to are created
+//! through the public API ([`merchant`]), so that nothing else on the server is affected. The [`runner`] carries out the
+//! phases, [`customer`]s pay, [`evidence`] records every payment and announcement, and [`outcome`] compares the result
+//! with the expectations. `chaos` is a scenario built from command-line arguments.
 
-pub mod book;
+pub mod customer;
+pub mod evidence;
+pub mod merchant;
+pub mod outcome;
 pub mod plan;
-pub mod shop;
-pub mod stage;
-pub mod till;
-pub mod verdict;
+pub mod runner;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -22,49 +22,49 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials;
-use crate::fleet::crew::{Crew, Ended};
+use crate::fault_injection::FleetFaults;
+use crate::fleet::box_tasks::{BoxTasks, Ended};
 use crate::fleet::progress;
 use crate::fleet::registrar::{self, Registrar};
-use crate::luck::Faults;
 use crate::output::Output;
 use crate::partner::Partner;
 use crate::session::Options;
-use book::Book;
+use customer::Customers;
+use evidence::Evidence;
+use merchant::Admin;
+use outcome::{Outcome, PhaseResult, Report};
 use plan::Plan;
-use shop::Admin;
-use stage::{Cast, Stage};
-use till::Till;
-use verdict::{Outcome, Played, Report};
+use runner::{Parts, Runner};
 
-/// Boxes that are asked about at a time.
-const ASKED_AT_ONCE: usize = 16;
+/// Boxes whose notifications are queried at a time.
+const QUERIES_AT_ONCE: usize = 16;
 
-/// The last acknowledgements may take so long.
+/// How long the last acknowledgements may take to reach the platform.
 const ACKS_WITHIN: Duration = Duration::from_secs(20);
 
-const ASK_AGAIN: Duration = Duration::from_millis(250);
+const QUERY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Where a scenario is played.
-pub struct Place {
-    /// Who sets it up.
+/// The server that a scenario runs against.
+pub struct Environment {
+    /// Creates the merchant, terminals and boxes.
     pub admin: Admin,
-    /// What the boxes will trust.
+    /// The CA certificates that the boxes trust.
     pub ca_pem: String,
-    /// Who reports payments.
+    /// Sends the callbacks.
     pub partner: Option<Partner>,
-    /// Where the boxes live; without one they are gone afterwards.
+    /// Where the boxes' credentials are kept; without it they are deleted at the end.
     pub dir: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum OutputEvent<'a> {
     ScenarioStarted {
         scenario: &'a str,
         seed: u64,
         boxes: usize,
     },
-    PhaseEnded(&'a Played),
+    PhaseEnded(&'a PhaseResult),
     PhaseFailed {
         number: usize,
         #[serde(rename = "do")]
@@ -73,63 +73,63 @@ enum Line<'a> {
     },
 }
 
-/// Plays a scenario and tells what came of it, expected or not.
+/// Runs a scenario and reports its outcome, expected or not.
 ///
 /// # Errors
-/// What keeps it from being played to the end.
+/// Anything that prevents it from running to the end.
 pub async fn run(
     plan: &Plan,
-    place: Place,
+    environment: Environment,
     options: Options,
     output: Output,
     stop: CancellationToken,
 ) -> anyhow::Result<Report> {
     anyhow::ensure!(
-        !plan.pays() || place.partner.is_some(),
-        "somebody pays in this scenario: give --partner-id and --partner-secret-file"
+        !plan.pays() || environment.partner.is_some(),
+        "this scenario has payments: give --partner-id and --partner-secret-file"
     );
-    let started = Line::ScenarioStarted {
+    let started = OutputEvent::ScenarioStarted {
         scenario: &plan.name,
         seed: plan.seed,
         boxes: plan.boxes.count,
     };
-    output.say(&started, || format!("{}: seed {}", plan.name, plan.seed));
-    match &place.dir {
+    output.emit(&started, || format!("{}: seed {}", plan.name, plan.seed));
+    match &environment.dir {
         Some(dir) => {
             let dir = dir.clone();
             credentials::make_dir(&dir)?;
-            play(plan, place, &dir, options, output, stop).await
+            run_in(plan, environment, &dir, options, output, stop).await
         }
         None => {
             let dir = tempfile::tempdir()?;
-            play(plan, place, dir.path(), options, output, stop).await
+            run_in(plan, environment, dir.path(), options, output, stop).await
         }
     }
 }
 
-async fn play(
+async fn run_in(
     plan: &Plan,
-    place: Place,
+    environment: Environment,
     dir: &Path,
     options: Options,
     output: Output,
     stop: CancellationToken,
 ) -> anyhow::Result<Report> {
-    let Place {
+    let Environment {
         admin,
         ca_pem,
         partner,
         ..
-    } = place;
+    } = environment;
     let boxes = &plan.boxes;
     let terminals = boxes.count.div_ceil(boxes.per_terminal);
     let set_up = async {
-        let shop = admin.shop(dir, &plan.name, terminals).await?;
+        let merchant = admin.merchant(dir, &plan.name, terminals).await?;
         let registrar = Registrar {
             api: admin.api.clone(),
             ca_pem,
             admin_token: admin.token.clone(),
-            terminals: shop.terminals[..terminals]
+            terminals: merchant.terminals[..terminals]
                 .iter()
                 .map(|one| one.id)
                 .collect(),
@@ -137,44 +137,44 @@ async fn play(
             encoding: boxes.encoding.into(),
             firmware_version: "1.0.3".to_owned(),
         };
-        let sellers = registrar::prepare(dir, boxes.count, Some(&registrar), output).await?;
+        let devices = registrar::prepare(dir, boxes.count, Some(&registrar), output).await?;
         let transports: Vec<_> = (0..boxes.count)
             .map(|one| registrar.transport(one))
             .collect();
-        anyhow::Ok((shop, sellers, transports))
+        anyhow::Ok((merchant, devices, transports))
     };
-    let (shop, sellers, transports) = tokio::select! {
+    let (merchant, devices, transports) = tokio::select! {
         made = set_up => made?,
         () = stop.cancelled() => anyhow::bail!("interrupted"),
     };
 
-    let book = Arc::new(Mutex::new(Book::default()));
-    let faults = Arc::new(Faults::new(plan.seed, plan.faults.clone()));
+    let evidence = Arc::new(Mutex::new(Evidence::default()));
+    let faults = Arc::new(FleetFaults::new(plan.seed, plan.faults.clone()));
     let options = Options {
         heartbeat: boxes.heartbeat.map(|every| every.get()),
         seed: plan.seed,
         faults: Some(Arc::clone(&faults)),
         ..options
     };
-    // The boxes go on while the platform is asked what it knows, whatever stopped the scenario.
+    // The boxes keep running while the platform's records are read, also after an interruption.
     let boxes_stop = CancellationToken::new();
-    let crew = Crew::new(
-        sellers.iter().cloned().zip(transports).collect(),
+    let tasks = BoxTasks::new(
+        devices.iter().cloned().zip(transports).collect(),
         options,
         boxes_stop.clone(),
     );
-    let till = partner.map(|partner| Till {
+    let customers = partner.map(|partner| Customers {
         api: admin.api.clone(),
         partner,
-        nmid: shop.nmid.clone(),
-        book: Arc::clone(&book),
+        nmid: merchant.nmid.clone(),
+        evidence: Arc::clone(&evidence),
     });
-    let mut stage = Stage::set(Cast {
-        crew,
-        sellers,
-        shop,
-        till,
-        book: Arc::clone(&book),
+    let mut runner = Runner::new(Parts {
+        tasks,
+        devices,
+        merchant,
+        customers,
+        evidence: Arc::clone(&evidence),
         faults,
         seed: plan.seed,
         bar: progress(output, boxes.count, "boxes"),
@@ -182,24 +182,24 @@ async fn play(
     });
     let begun = Instant::now();
     let mut phases = Vec::new();
-    let played = play_phases(plan, &mut stage, &mut phases, output).await;
-    let unheard = match &played {
-        Ok(()) if plan.expect.none_unheard => Some(unheard(&admin, &book).await?),
+    let result = run_phases(plan, &mut runner, &mut phases, output).await;
+    let unheard = match &result {
+        Ok(()) if plan.expect.none_unheard => Some(count_unheard(&admin, &evidence).await?),
         _ => None,
     };
     boxes_stop.cancel();
-    let ended = stage.close().await?;
-    played?;
-    let report = judge(plan, &book, unheard, &ended, phases, begun)?;
-    output.say(&report, || report.people());
+    let ended = runner.close().await?;
+    result?;
+    let report = report(plan, &evidence, unheard, &ended, phases, begun)?;
+    output.emit(&report, || report.summary());
     ended.check()?;
     Ok(report)
 }
 
-async fn play_phases(
+async fn run_phases(
     plan: &Plan,
-    stage: &mut Stage,
-    phases: &mut Vec<Played>,
+    runner: &mut Runner,
+    phases: &mut Vec<PhaseResult>,
     output: Output,
 ) -> anyhow::Result<()> {
     let last = plan::Phase::Settle {
@@ -208,75 +208,80 @@ async fn play_phases(
     for (index, phase) in plan.phases.iter().chain([&last]).enumerate() {
         let (number, name) = (index + 1, phase.name());
         let started = Instant::now();
-        if let Err(error) = stage.play(phase).await {
-            let failed = Line::PhaseFailed {
+        if let Err(error) = runner.run(phase).await {
+            let failed = OutputEvent::PhaseFailed {
                 number,
                 name,
                 problem: format!("{error:#}"),
             };
-            output.say(&failed, || format!("phase {number} ({name}) failed"));
+            output.emit(&failed, || format!("phase {number} ({name}) failed"));
             return Err(error.context(format!("phase {number} ({name})")));
         }
-        let played = Played {
+        let result = PhaseResult {
             number,
             name,
             took_ms: millis(started.elapsed()),
         };
         if output.is_json() {
-            output.say(&Line::PhaseEnded(&played), String::new);
+            output.emit(&OutputEvent::PhaseEnded(&result), String::new);
         }
-        phases.push(played);
+        phases.push(result);
     }
     Ok(())
 }
 
-/// How many announcements the platform does not know as played, once it had time to learn of the last ones.
-async fn unheard(admin: &Admin, book: &Mutex<Book>) -> anyhow::Result<u64> {
-    let mut dues = book.lock().map(|book| book.dues()).unwrap_or_default();
+/// How many due announcements the platform does not record as played, after allowing time for the last
+/// acknowledgements.
+async fn count_unheard(admin: &Admin, evidence: &Mutex<Evidence>) -> anyhow::Result<u64> {
+    let mut due_by_box = evidence
+        .lock()
+        .map(|evidence| evidence.due_by_box())
+        .unwrap_or_default();
     let deadline = Instant::now() + ACKS_WITHIN;
     loop {
-        let asked: Vec<_> = stream::iter(dues.into_iter().map(async |(device_id, mut due)| {
-            admin
-                .notifications(device_id, |transaction_id, status| {
-                    if status == "played" {
-                        due.remove(&transaction_id);
-                    }
-                    due.is_empty()
-                })
-                .await?;
-            anyhow::Ok((device_id, due))
-        }))
-        .buffer_unordered(ASKED_AT_ONCE)
-        .try_collect()
-        .await?;
-        dues = asked
+        let queried: Vec<_> =
+            stream::iter(due_by_box.into_iter().map(async |(device_id, mut due)| {
+                admin
+                    .notifications(device_id, |transaction_id, status| {
+                        if status == "played" {
+                            due.remove(&transaction_id);
+                        }
+                        due.is_empty()
+                    })
+                    .await?;
+                anyhow::Ok((device_id, due))
+            }))
+            .buffer_unordered(QUERIES_AT_ONCE)
+            .try_collect()
+            .await?;
+        due_by_box = queried
             .into_iter()
             .filter(|(_, due)| !due.is_empty())
             .collect();
-        if dues.is_empty() || Instant::now() >= deadline {
-            return Ok(dues.values().map(|due| due.len() as u64).sum());
+        if due_by_box.is_empty() || Instant::now() >= deadline {
+            return Ok(due_by_box.values().map(|due| due.len() as u64).sum());
         }
-        sleep(ASK_AGAIN).await;
+        sleep(QUERY_INTERVAL).await;
     }
 }
 
-fn judge(
+fn report(
     plan: &Plan,
-    book: &Mutex<Book>,
+    evidence: &Mutex<Evidence>,
     unheard: Option<u64>,
     ended: &Ended,
-    phases: Vec<Played>,
+    phases: Vec<PhaseResult>,
     begun: Instant,
 ) -> anyhow::Result<Report> {
-    let Ok(book) = book.lock() else {
+    let Ok(evidence) = evidence.lock() else {
         anyhow::bail!("a box panicked while it reported");
     };
     let outcome = Outcome {
-        figures: book.figures(),
-        longest_away: book.longest_away(),
+        figures: evidence.figures(),
+        longest_away: evidence.longest_away(),
         unheard,
     };
-    let expectations = verdict::check(&plan.expect, &outcome);
+    let expectations = outcome::check(&plan.expect, &outcome);
     Ok(Report {
         scenario: plan.name.clone(),
         seed: plan.seed,
@@ -286,7 +291,7 @@ fn judge(
         phases,
         payments: outcome.figures,
         unheard,
-        faults: verdict::faults_by_name(book.faults()),
+        faults: outcome::faults_by_name(evidence.faults()),
         counters: ended.counters,
         passed: expectations.iter().all(|checked| checked.met),
         expectations,

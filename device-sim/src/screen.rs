@@ -1,10 +1,10 @@
-//! `run --screen`: the front of a box, drawn in the terminal: its state, its last payments, and the code it shows. Its
-//! keypad is the keyboard: an amount and Enter ask for a dynamic QR.
+//! `run --screen`: the front of a box, drawn in the terminal: its state, its last payments and the code on its display.
+//! The keyboard is its keypad: an amount and Enter request a dynamic QR.
 //!
-//! A thread of its own draws and reads keys, so that a slow terminal never holds up the box.
+//! Drawing and reading keys have a thread of their own, so that a slow terminal does not delay the box.
 
 mod draw;
-mod face;
+mod front_panel;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
@@ -19,21 +19,21 @@ use wire::Rupiah;
 use crate::clock;
 use crate::report::Report;
 use crate::session::Control;
-use face::Face;
+use front_panel::FrontPanel;
 
-/// How often it looks for keys and for what happened.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often keys and changes are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// It is drawn anew at least this often: seconds pass.
+/// The longest time between two drawings: the screen shows elapsed seconds.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
 
 /// The longest amount on the keypad, in digits.
 const DIGITS_MAX: usize = 8;
 
-/// The face, and whether it has changed since it was drawn.
+/// The front panel, and whether it has changed since it was drawn.
 #[derive(Default)]
 struct Shared {
-    face: Face,
+    panel: FrontPanel,
     changed: bool,
 }
 
@@ -44,14 +44,14 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. Switching the box off at its keypad cancels `stop`.
+    /// Opens the terminal. The key `q` cancels `stop`.
     ///
     /// # Errors
     /// No terminal.
     pub fn open(controls: mpsc::Sender<Control>, stop: CancellationToken) -> anyhow::Result<Self> {
         anyhow::ensure!(
             std::io::stdout().is_terminal(),
-            "--screen needs a terminal; without one, --json tells what happens"
+            "--screen needs a terminal; use --json without one"
         );
         let shared = Arc::new(Mutex::new(Shared::default()));
         let keypad = Keypad {
@@ -71,18 +71,18 @@ impl Screen {
         Ok(Self { shared, thread })
     }
 
-    /// Whoever tells the screen what happens.
+    /// The listener that updates the screen.
     pub fn listener(&self) -> impl Fn(&Report) + Send + Sync + 'static {
         let shared = Arc::clone(&self.shared);
         move |report| {
             if let Ok(mut shared) = shared.lock() {
-                shared.face.take(report);
+                shared.panel.record(report);
                 shared.changed = true;
             }
         }
     }
 
-    /// Gives the terminal back; `stop` must have been cancelled.
+    /// Restores the terminal; `stop` must have been cancelled.
     ///
     /// # Errors
     /// A terminal that could not be drawn on.
@@ -105,7 +105,7 @@ impl Keypad {
         let mut drawn = Instant::now();
         let mut first = true;
         while !self.stop.is_cancelled() {
-            if event::poll(LOOK_EVERY)? {
+            if event::poll(CHECK_INTERVAL)? {
                 match event::read()? {
                     event::Event::Key(key) if key.kind == KeyEventKind::Press => self.press(key),
                     _ => self.touch(),
@@ -116,8 +116,8 @@ impl Keypad {
             };
             if first || shared.changed || drawn.elapsed() >= DRAW_EVERY {
                 let now = clock::now();
-                shared.face.expire(now);
-                terminal.draw(|frame| draw::draw(frame, &shared.face, now))?;
+                shared.panel.expire(now);
+                terminal.draw(|frame| draw::draw(frame, &shared.panel, now))?;
                 shared.changed = false;
                 drawn = Instant::now();
                 first = false;
@@ -137,27 +137,27 @@ impl Keypad {
         let Ok(mut shared) = self.shared.lock() else {
             return;
         };
-        let face = &mut shared.face;
+        let panel = &mut shared.panel;
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 self.stop.cancel();
             }
             KeyCode::Char('q') => self.stop.cancel(),
-            KeyCode::Char(digit) if digit.is_ascii_digit() && face.keyed.len() < DIGITS_MAX => {
-                face.shown = None;
-                face.keyed.push(digit);
+            KeyCode::Char(digit) if digit.is_ascii_digit() && panel.keyed.len() < DIGITS_MAX => {
+                panel.shown = None;
+                panel.keyed.push(digit);
             }
             KeyCode::Backspace => {
-                face.keyed.pop();
+                panel.keyed.pop();
             }
             KeyCode::Esc => {
-                face.keyed.clear();
-                face.shown = None;
+                panel.keyed.clear();
+                panel.shown = None;
             }
             KeyCode::Enter => {
-                if let Ok(amount) = std::mem::take(&mut face.keyed).parse::<Rupiah>() {
-                    // A box that is busy with earlier keys is asked again by the next one.
-                    let _sent = self.controls.try_send(Control::AskQr { amount });
+                if let Ok(amount) = std::mem::take(&mut panel.keyed).parse::<Rupiah>() {
+                    // While the box has other controls queued, the key is ignored.
+                    let _sent = self.controls.try_send(Control::RequestQr { amount });
                 }
             }
             _ => {}

@@ -1,14 +1,15 @@
-//! One running box: its state machine, its connection and its voice, until it is told to stop.
+//! One running box: state machine, connection and voice, until it is stopped.
 //!
-//! [`act`] carries out what the box decides; [`errand`] is what it does over HTTPS beside its connection.
+//! [`act`] carries out the actions of the state machine; [`background`] is the work beside the connection.
 
 mod act;
-mod errand;
+mod background;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,56 +18,57 @@ use wire::{DeviceId, Rupiah, UplinkMessage};
 
 use crate::clock;
 use crate::credentials::Credentials;
+use crate::fault_injection::{FaultInjection, FleetFaults};
 use crate::link::{Link, LinkEvent, Message, Transport};
-use crate::luck::{Faults, Luck};
 use crate::rate::Rate;
 use crate::report::{Event, Fault, Listener, Report};
 use crate::soundbox::counters::Counters;
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::{Durability, Journal};
+use crate::soundbox::settings::Settings;
 use crate::soundbox::{Identity, Soundbox};
 use crate::voice::Voice;
-use errand::{Firmware, Renewal, Told};
+use background::{BackgroundEvent, Firmware, Renewal};
 
-/// How often a box looks whether something is overdue.
+/// How often a box checks whether something is due.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long a box that is switched off in order goes on with its sentence.
+/// How long a box that is stopped may take to finish its sentence.
 const SENTENCE_END_MAX: Duration = Duration::from_secs(10);
 
-/// How soon it tries again to hand over what found no room.
+/// The interval between attempts to hand queued messages to a full client.
 const FLUSH_AGAIN: Duration = Duration::from_millis(5);
 
-/// Ends of sentences and errands that may wait for the box.
-const TOLD_MAX: usize = 8;
+/// Results of background work that may wait for the box.
+const BACKGROUND_EVENTS_MAX: usize = 8;
 
-/// How a box runs.
+/// The options of a box.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Which box this is among many; its luck hangs on it.
+    /// The box's number in its fleet; selects its random streams.
     pub number: usize,
-    /// How it is connected.
+    /// The transport.
     pub transport: Transport,
-    /// The time between signs of life, if it is not the configuration that says so.
+    /// The heartbeat interval, if it is not to follow the configuration.
     pub heartbeat: Option<Duration>,
-    /// MQTT's own.
+    /// MQTT's keepalive.
     pub keep_alive: Duration,
-    /// How it sounds.
+    /// The loudspeaker.
     pub voice: Voice,
-    /// How its journal is written.
+    /// Whether its journal is flushed to the disk.
     pub durability: Durability,
-    /// What it measures.
+    /// The values that it reports in heartbeats.
     pub vitals: Vitals,
     /// How many firmware updates fail.
     pub firmware_failures: Rate,
-    /// Repeats what is left to chance.
+    /// Seeds every random choice.
     pub seed: u64,
-    /// What goes wrong around it.
-    pub faults: Option<Arc<Faults>>,
+    /// Fault injection.
+    pub faults: Option<Arc<FleetFaults>>,
 }
 
 impl Default for Options {
-    /// A box of a fleet: silent, its journal left to the kernel.
+    /// A box of a fleet: silent, with an unflushed journal.
     fn default() -> Self {
         Self {
             number: 0,
@@ -83,21 +85,21 @@ impl Default for Options {
     }
 }
 
-/// What whoever runs a box can do to it.
+/// A control from outside the box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// It beats now.
-    Beat,
-    /// It loses its connection and stays away for so long.
+    /// Send a heartbeat now.
+    Heartbeat,
+    /// Lose the connection.
     Cut {
-        /// How long at least.
+        /// For how long at least.
         away: Duration,
     },
-    /// It loses its power, and has it again at once.
+    /// Lose the power and restart at once.
     PowerCut,
-    /// It asks for a QR.
-    AskQr {
-        /// With this amount.
+    /// Request a QR.
+    RequestQr {
+        /// The amount in it.
         amount: Rupiah,
     },
 }
@@ -105,14 +107,14 @@ pub enum Control {
 /// Controls that may wait for a box.
 pub const CONTROLS_MAX: usize = 4;
 
-/// Why a box does not go on.
+/// Why a run of the box ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It was told to stop.
+    /// It was stopped.
     Stop,
-    /// It starts again in order: why.
+    /// It restarts properly, for this reason.
     Restart(&'static str),
-    /// It starts again without having been told that it ends.
+    /// It restarts without a proper end.
     PowerCut,
 }
 
@@ -122,21 +124,21 @@ struct Session {
     listener: Listener,
     soundbox: Soundbox,
     link: Link,
-    beats: Interval,
+    heartbeats: Interval,
     connected: bool,
-    /// Statuses without an answer in a row.
+    /// Consecutive statuses without an answer.
     unanswered: u32,
-    told: mpsc::Sender<Told>,
+    background: mpsc::Sender<BackgroundEvent>,
     firmware: Firmware,
     renewal: Renewal,
     restart: Option<&'static str>,
-    luck: Option<Luck>,
+    fault_injection: Option<FaultInjection>,
     next_drop: Option<Instant>,
-    /// Acknowledgements that bad luck holds back.
+    /// Acknowledgements that fault injection delays.
     late: Vec<(Instant, UplinkMessage)>,
 }
 
-/// Runs a box until `stop`. A reboot by command is a new start from what is on the disk.
+/// Runs a box until `stop`. A reboot by command restarts it from its disk.
 ///
 /// # Errors
 /// Credentials or a journal that cannot be used.
@@ -148,44 +150,46 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<Counters> {
     let mut total = Counters::default();
-    let mut luck = options
+    let mut fault_injection = options
         .faults
         .as_ref()
-        .map(|faults| faults.luck(options.number));
+        .map(|faults| faults.of_box(options.number));
     let mut firmware = Firmware::new(&options);
     loop {
-        let (told, mut tellings) = mpsc::channel(TOLD_MAX);
+        let (background, mut background_events) = mpsc::channel(BACKGROUND_EVENTS_MAX);
         let mut session = Session::start(
             credentials,
             &options,
             &listener,
-            told,
-            luck.take(),
+            background,
+            fault_injection.take(),
             firmware,
         )?;
-        let lived = session.live(&mut tellings, &mut controls, &stop).await;
-        let end = match lived {
+        let result = session
+            .run(&mut background_events, &mut controls, &stop)
+            .await;
+        let end = match result {
             Ok(End::PowerCut) => End::PowerCut,
             Ok(_) if stop.is_cancelled() => End::Stop,
             Ok(end) => end,
             Err(_) => End::Stop,
         };
-        if lived.is_ok() && end != End::PowerCut {
-            session.end_sentence(&mut tellings).await?;
+        if result.is_ok() && end != End::PowerCut {
+            session.finish_sentence(&mut background_events).await?;
         }
         total += session.soundbox.counters();
         let Session {
             credentials: kept,
-            luck: lucky,
-            firmware: fate,
+            fault_injection: kept_faults,
+            firmware: kept_firmware,
             link,
             ..
         } = match end {
             End::PowerCut => session,
-            End::Restart(reason) => session.goodbye(reason),
+            End::Restart(reason) => session.send_offline(reason),
             End::Stop => {
-                let session = session.goodbye("shutdown");
-                session.tell(Event::Stopped { counters: total });
+                let session = session.send_offline("shutdown");
+                session.report(Event::Stopped { counters: total });
                 session
             }
         };
@@ -194,46 +198,63 @@ pub async fn run(
         } else {
             link.close().await;
         }
-        lived?;
+        result?;
         if end == End::Stop {
             return Ok(total);
         }
-        (credentials, luck, firmware) = (kept, lucky, fate);
+        (credentials, fault_injection, firmware) = (kept, kept_faults, kept_firmware);
     }
 }
 
-/// When signs of life are due: by the command line, else by the box's settings. The first one is said on connecting.
-fn beats(every: Duration) -> Interval {
-    let mut beats = interval_at(tokio::time::Instant::now() + every, every);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beats
+/// The ticks of heartbeats. The first heartbeat is sent on connecting.
+fn heartbeat_ticks(every: Duration) -> Interval {
+    let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// The settings in the stored configuration. One that the box cannot read, from its activation, is ignored.
+fn stored_settings(config: &Value) -> Settings {
+    Settings::read(config).unwrap_or_else(|reason| {
+        tracing::warn!(reason, "the stored configuration is not used");
+        Settings::default()
+    })
 }
 
 impl Session {
-    /// Switches the box on.
+    /// Starts the box.
     fn start(
         credentials: Credentials,
         options: &Options,
         listener: &Listener,
-        told: mpsc::Sender<Told>,
-        mut luck: Option<Luck>,
+        background: mpsc::Sender<BackgroundEvent>,
+        mut fault_injection: Option<FaultInjection>,
         firmware: Firmware,
     ) -> anyhow::Result<Self> {
         let journal = Journal::open(credentials.dir(), options.durability)
             .context("the journal cannot be used")?;
+        let device = &credentials.device;
         let identity = Identity {
+            device_id: device.device_id,
+            keys: device.announcement_keys.clone(),
+            binding_id: device.binding_id,
+            config_version: device.config_version,
+            settings: stored_settings(&device.config),
+            firmware_version: device.firmware_version.clone(),
             transport: options.transport.as_str(),
             vitals: options.vitals,
-            wall_clock: luck.as_ref().map(Luck::wall_clock).unwrap_or_default(),
-            ..credentials.identity()
+            wall_clock: fault_injection
+                .as_ref()
+                .map(FaultInjection::wall_clock)
+                .unwrap_or_default(),
         };
         let now = Instant::now();
         let soundbox =
             Soundbox::start(identity, journal, now).context("the journal cannot be written")?;
         let link = Link::open(options.transport, &credentials, options.keep_alive)?;
-        let next_drop = luck.as_mut().and_then(Luck::next_drop);
+        let next_drop = fault_injection.as_mut().and_then(FaultInjection::next_drop);
         let mut session = Self {
-            beats: beats(Duration::from_secs(1)),
+            heartbeats: heartbeat_ticks(Duration::from_secs(1)),
             credentials,
             options: options.clone(),
             listener: listener.clone(),
@@ -241,16 +262,16 @@ impl Session {
             link,
             connected: false,
             unanswered: 0,
-            told,
+            background,
             firmware,
             renewal: Renewal::default(),
             restart: None,
-            luck,
+            fault_injection,
             next_drop: next_drop.map(|wait| now + wait),
             late: Vec::new(),
         };
-        session.take_settings();
-        session.tell(Event::Started {
+        session.apply_settings();
+        session.report(Event::Started {
             transport: options.transport,
             firmware_version: session.credentials.device.firmware_version.clone(),
             config_version: session.credentials.device.config_version,
@@ -260,20 +281,21 @@ impl Session {
         Ok(session)
     }
 
-    /// Lives by the settings that hold now.
-    fn take_settings(&mut self) {
+    /// Applies the present settings to link and heartbeats.
+    fn apply_settings(&mut self) {
         let settings = self.soundbox.settings();
         let every = self
             .options
             .heartbeat
             .unwrap_or(settings.heartbeat_interval());
-        self.link.set_pace(every, settings);
-        self.beats = beats(every);
+        self.link.set_timing(every, settings);
+        self.heartbeats = heartbeat_ticks(every);
     }
 
-    async fn live(
+    /// Runs the box until it ends or restarts.
+    async fn run(
         &mut self,
-        tellings: &mut mpsc::Receiver<Told>,
+        background_events: &mut mpsc::Receiver<BackgroundEvent>,
         controls: &mut mpsc::Receiver<Control>,
         stop: &CancellationToken,
     ) -> anyhow::Result<End> {
@@ -286,18 +308,18 @@ impl Session {
             tokio::select! {
                 () = stop.cancelled() => return Ok(End::Stop),
                 event = self.link.next() => match event {
-                    Some(event) => self.heard(event)?,
+                    Some(event) => self.link_event(event)?,
                     None => anyhow::bail!("the connection's task has ended"),
                 },
-                Some(told) = tellings.recv() => self.told(told)?,
+                Some(event) = background_events.recv() => self.background_event(event)?,
                 Some(control) = controls.recv() => match control {
-                    Control::Beat => self.beat()?,
+                    Control::Heartbeat => self.send_heartbeat()?,
                     Control::Cut { away } => self.link.cut(away),
                     Control::PowerCut => return Ok(End::PowerCut),
-                    Control::AskQr { amount } => self.ask_qr(amount)?,
+                    Control::RequestQr { amount } => self.request_qr(amount)?,
                 },
-                _ = self.beats.tick() => if self.connected && self.link.is_mqtt() {
-                    self.beat()?;
+                _ = self.heartbeats.tick() => if self.connected && self.link.is_mqtt() {
+                    self.send_heartbeat()?;
                 },
                 _ = ticks.tick() => self.tick()?,
                 () = tokio::time::sleep(FLUSH_AGAIN), if self.link.is_waiting() => {
@@ -307,14 +329,17 @@ impl Session {
         }
     }
 
-    /// Before the box is switched off in order it says to the end what it has begun.
-    async fn end_sentence(&mut self, tellings: &mut mpsc::Receiver<Told>) -> anyhow::Result<()> {
-        self.soundbox.rest();
+    /// Before a proper end, finishes the sentence that was begun.
+    async fn finish_sentence(
+        &mut self,
+        background_events: &mut mpsc::Receiver<BackgroundEvent>,
+    ) -> anyhow::Result<()> {
+        self.soundbox.begin_no_more();
         let until = tokio::time::Instant::now() + SENTENCE_END_MAX;
         while self.soundbox.is_speaking() {
-            // The link goes on by itself meanwhile; what it brings is not confirmed, and so comes again.
-            match timeout_at(until, tellings.recv()).await {
-                Ok(Some(told)) => self.told(told)?,
+            // The link keeps running; its messages are not confirmed and will be delivered again.
+            match timeout_at(until, background_events.recv()).await {
+                Ok(Some(event)) => self.background_event(event)?,
                 Ok(None) | Err(_) => break,
             }
         }
@@ -325,7 +350,7 @@ impl Session {
         self.credentials.device.device_id
     }
 
-    fn tell(&self, event: Event) {
+    fn report(&self, event: Event) {
         let at = self
             .soundbox
             .time(Instant::now())
@@ -337,48 +362,48 @@ impl Session {
         });
     }
 
-    /// The luck of this box, while faults are loose.
-    fn bad_luck(&mut self) -> Option<&mut Luck> {
+    /// The fault injection of this box, while it is active.
+    fn active_faults(&mut self) -> Option<&mut FaultInjection> {
         let active = self
             .options
             .faults
             .as_ref()
             .is_some_and(|faults| faults.is_active());
-        self.luck.as_mut().filter(|_| active)
+        self.fault_injection.as_mut().filter(|_| active)
     }
 
-    fn heard(&mut self, event: LinkEvent) -> anyhow::Result<()> {
+    fn link_event(&mut self, event: LinkEvent) -> anyhow::Result<()> {
         match event {
             LinkEvent::Connected { session_present } => {
                 self.connected = true;
                 self.unanswered = 0;
-                self.tell(Event::Connected { session_present });
+                self.report(Event::Connected { session_present });
                 let actions = self.soundbox.connected(session_present);
                 if self.link.is_mqtt() {
                     if !session_present {
                         self.link.subscribe();
                     }
-                    self.ask_time()?;
-                    self.beat()?;
+                    self.request_time()?;
+                    self.send_heartbeat()?;
                 }
                 self.act(actions)
             }
             LinkEvent::Message(message) => self.message(message),
             LinkEvent::Time(server_time) => {
-                let known = self.soundbox.time(Instant::now()).is_some();
-                let actions = self.soundbox.told_time(server_time, Instant::now());
+                let was_set = self.soundbox.time(Instant::now()).is_some();
+                let actions = self.soundbox.set_time(server_time, Instant::now());
                 let mut actions = actions.context("the journal cannot be written")?;
-                if known {
-                    // Every answer brings the time; only the first one is news.
+                if was_set {
+                    // Every answer carries the time; only the first one is reported.
                     actions
                         .retain(|action| !matches!(action, crate::soundbox::Action::ClockSet(_)));
                 }
                 self.act(actions)
             }
-            LinkEvent::BeatWanted => self.beat(),
+            LinkEvent::HeartbeatDue => self.send_heartbeat(),
             LinkEvent::SubscriptionRefused => {
                 let reason = "the broker refused the subscription".to_owned();
-                self.tell(Event::Refused {
+                self.report(Event::Refused {
                     topic: "subscribe".to_owned(),
                     reason,
                 });
@@ -388,7 +413,7 @@ impl Session {
                 self.connected = false;
                 self.soundbox.disconnected(&reason);
                 let retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
-                self.tell(Event::Disconnected {
+                self.report(Event::Disconnected {
                     reason,
                     retry_in_ms,
                 });
@@ -398,9 +423,12 @@ impl Session {
     }
 
     fn message(&mut self, message: Message) -> anyhow::Result<()> {
-        if self.bad_luck().is_some_and(Luck::loses_message) {
-            // What the connection swallowed comes again on the next one.
-            self.tell(Event::Fault(Fault::LostMessage));
+        let is_lost = self
+            .active_faults()
+            .is_some_and(FaultInjection::loses_message);
+        if is_lost {
+            // The platform delivers it again on the next connection.
+            self.report(Event::Fault(Fault::LostMessage));
             self.link.cut(Duration::ZERO);
             return Ok(());
         }
@@ -408,45 +436,45 @@ impl Session {
             .soundbox
             .receive(message.topic(), message.payload(), Instant::now())
             .context("the journal cannot be written")?;
-        // It is on the disk now, whatever comes next.
+        // It is in the journal now.
         self.link.confirm(message);
         self.act(actions)
     }
 
-    fn beat(&mut self) -> anyhow::Result<()> {
-        let beat = self.soundbox.heartbeat(Instant::now());
-        self.link.publish(self.device_id(), &beat)
+    fn send_heartbeat(&mut self) -> anyhow::Result<()> {
+        let heartbeat = self.soundbox.heartbeat(Instant::now());
+        self.link.publish(self.device_id(), &heartbeat)
     }
 
-    fn ask_time(&mut self) -> anyhow::Result<()> {
-        let question = self.soundbox.ask_time(clock::nonce(), Instant::now());
-        self.act(vec![question])
+    fn request_time(&mut self) -> anyhow::Result<()> {
+        let status = self.soundbox.request_time(clock::nonce(), Instant::now());
+        self.act(vec![status])
     }
 
-    /// What is due by the clock.
+    /// Does what is due by the clock.
     fn tick(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         self.send_late(now)?;
         if self.next_drop.is_some_and(|at| at <= now) {
-            let wait = match self.bad_luck() {
-                Some(luck) => {
-                    let wait = luck.next_drop();
-                    self.tell(Event::Fault(Fault::Drop));
+            let wait = match self.active_faults() {
+                Some(faults) => {
+                    let wait = faults.next_drop();
+                    self.report(Event::Fault(Fault::Drop));
                     self.link.cut(Duration::ZERO);
                     wait
                 }
-                // It waits until the faults are let loose.
+                // Fault injection is not active yet.
                 None => Some(TICK),
             };
             self.next_drop = wait.map(|wait| now + wait);
         }
-        self.renew_in_time(now);
-        self.ask_again(now)
+        self.renew_if_due(now);
+        self.repeat_status(now)
     }
 
-    /// Repeats a status whose answer does not come; from the second time on it also subscribes anew, in case that the
-    /// broker's memory of this box is not what it said it was.
-    fn ask_again(&mut self, now: Instant) -> anyhow::Result<()> {
+    /// Repeats a status whose answer is overdue. From the second time on it also subscribes anew, in case the broker
+    /// has lost the session that it reported as present.
+    fn repeat_status(&mut self, now: Instant) -> anyhow::Result<()> {
         if !self.connected || !self.soundbox.is_time_overdue(now) {
             return Ok(());
         }
@@ -454,11 +482,11 @@ impl Session {
         if self.unanswered >= 2 {
             self.link.subscribe();
         }
-        self.ask_time()
+        self.request_time()
     }
 
-    /// A clean end says so itself, because then the will is not said.
-    fn goodbye(mut self, reason: &str) -> Self {
+    /// Sends the offline status of a proper end, after which the broker does not publish the will.
+    fn send_offline(mut self, reason: &str) -> Self {
         if self.connected {
             let status = UplinkMessage::Status(Status {
                 state: OnlineState::Offline,
@@ -467,7 +495,7 @@ impl Session {
                 nonce: None,
             });
             if let Err(error) = self.link.publish(self.device_id(), &status) {
-                tracing::warn!("cannot say goodbye: {error:#}");
+                tracing::warn!("cannot send the offline status: {error:#}");
             }
         }
         self

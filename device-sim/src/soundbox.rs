@@ -1,21 +1,20 @@
-//! The box itself: what it believes, what it says, and what it answers.
+//! The box as a state machine without a network.
 //!
-//! A state machine without a network: a message, or the end of a sentence, goes in with the present moment, and what
-//! the box does about it comes out as [`Action`]s, to be carried out in order. The one thing it does itself is to
-//! write its [`journal`], because its promise hangs on the order: an announcement is on the disk before it is
-//! confirmed and before it is spoken. When a method returns an error, nothing must be confirmed.
+//! A message or the end of a sentence goes in with the present time, and [`Action`]s come out, to be carried out in
+//! order. The only side effect of the state machine is its [`journal`], because the order matters: a notification is on
+//! disk before it is confirmed and before it is spoken. When a method returns an error, nothing must be confirmed.
 //!
-//! Payments are in [`announcement`], commands in [`order`], and they share one voice: payments speak first.
+//! Payments are in [`announcement`], commands in [`command`]. They share one loudspeaker; payments come first.
 
 pub mod action;
 mod announcement;
 pub mod clock;
+mod command;
 pub mod counters;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod identity;
 pub mod journal;
-mod order;
 pub mod settings;
 
 use std::collections::VecDeque;
@@ -30,16 +29,16 @@ use wire::message::{
 };
 use wire::{Direction, DownlinkMessage, Topic, UplinkMessage};
 
-pub use action::{Action, Errand, Sentence, Utterance};
+pub use action::{Action, BackgroundTask, Sentence, Utterance};
 pub use announcement::WAITING_MAX;
 use clock::TrustedClock;
+use command::PendingCommands;
 use counters::Counters;
 pub use identity::Identity;
 use journal::Journal;
-use order::Orders;
 use settings::Settings;
 
-/// The longest reason that is kept of a lost connection, in characters.
+/// The longest stored reason of a lost connection, in characters.
 const REASON_CHARS_MAX: usize = 128;
 
 /// One box.
@@ -50,17 +49,18 @@ pub struct Soundbox {
     journal: Journal,
     waiting: VecDeque<PaymentSuccess>,
     speaking: Option<Utterance>,
-    resting: bool,
-    orders: Orders,
-    /// Whether the last answers may not have arrived.
-    owes_answers: bool,
+    /// No further sentence is begun.
+    stopping: bool,
+    commands: PendingCommands,
+    /// Whether the last acknowledgements may not have arrived.
+    must_repeat_acks: bool,
     last_sequence: Option<i64>,
     counters: Counters,
     network: Network,
-    switched_on: Instant,
+    started_at: Instant,
 }
 
-/// What a box knows of its connection.
+/// Figures of the box's connection, for diagnostics.
 #[derive(Debug, Clone, Default, Serialize)]
 struct Network {
     connects: u64,
@@ -70,8 +70,8 @@ struct Network {
 }
 
 impl Soundbox {
-    /// A box that has just been switched on. What its journal says was begun has been interrupted: that is recorded
-    /// and will be reported, and is never repeated. What was taken and not begun waits again.
+    /// Starts a box from its journal. A sentence that had begun was interrupted: it is recorded and acknowledged as
+    /// such and never repeated. Notifications that were accepted and not begun are queued again.
     ///
     /// # Errors
     /// A journal that cannot be written.
@@ -87,42 +87,42 @@ impl Soundbox {
             journal,
             waiting,
             speaking: None,
-            resting: false,
-            orders: Orders::default(),
-            owes_answers: true,
+            stopping: false,
+            commands: PendingCommands::default(),
+            must_repeat_acks: true,
             last_sequence: None,
             counters,
             network: Network::default(),
-            switched_on: now,
+            started_at: now,
         })
     }
 
-    /// What it has seen so far.
+    /// Its counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What it is set to.
+    /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.identity.settings
     }
 
-    /// Whether anything waits to be spoken.
+    /// Whether a payment waits to be spoken or anything is being spoken.
     pub fn is_busy(&self) -> bool {
         self.speaking.is_some() || !self.waiting.is_empty()
     }
 
-    /// Whether a sentence has been begun and not ended.
+    /// Whether a sentence is being spoken.
     pub fn is_speaking(&self) -> bool {
         self.speaking.is_some()
     }
 
-    /// Before it is switched off in order: begins no further sentence. What waits is in the journal.
-    pub fn rest(&mut self) {
-        self.resting = true;
+    /// Before a proper end: begins no further sentence. What waits is in the journal.
+    pub fn begin_no_more(&mut self) {
+        self.stopping = true;
     }
 
-    /// The time, if the box knows it.
+    /// The time, if the trusted clock is set.
     pub fn time(&self, now: Instant) -> Option<DateTime<Utc>> {
         self.clock.now(now)
     }
@@ -133,19 +133,19 @@ impl Soundbox {
         Some(wire::time::format(shown))
     }
 
-    /// Whether the platform owes an answer to a status for too long.
+    /// Whether the answer to a time request is overdue.
     pub fn is_time_overdue(&self, now: Instant) -> bool {
         self.clock.is_overdue(now)
     }
 
-    /// After every connect: answers once more what it may not have got through, after a start or with a session that
-    /// the platform has forgotten.
+    /// After every connect: repeats the last acknowledgements if they may not have arrived, that is after a start or
+    /// when the broker has not kept the session.
     pub fn connected(&mut self, session_present: bool) -> Vec<Action> {
         self.network.connects += 1;
-        if !std::mem::replace(&mut self.owes_answers, false) && session_present {
+        if !std::mem::replace(&mut self.must_repeat_acks, false) && session_present {
             return Vec::new();
         }
-        announcement::answers_again(&self.journal)
+        announcement::repeat_acks(&self.journal)
     }
 
     /// After every loss of the connection.
@@ -154,9 +154,9 @@ impl Soundbox {
         self.network.last_disconnect_reason = Some(reason.chars().take(REASON_CHARS_MAX).collect());
     }
 
-    /// Says that it is there and asks for the time: after every connect, and again when the answer does not come.
-    pub fn ask_time(&mut self, nonce: String, now: Instant) -> Action {
-        self.clock.ask(nonce.clone(), now);
+    /// The online status, which requests the time: after every connect, and again when the answer is overdue.
+    pub fn request_time(&mut self, nonce: String, now: Instant) -> Action {
+        self.clock.request(nonce.clone(), now);
         Action::Send(UplinkMessage::Status(Status {
             state: OnlineState::Online,
             firmware_version: Some(self.identity.firmware_version.clone()),
@@ -165,30 +165,30 @@ impl Soundbox {
         }))
     }
 
-    /// Takes the time from an answer of the platform that TLS has proven, and that did not take long.
+    /// Sets the trusted clock from an answer over TLS that arrived quickly.
     ///
     /// # Errors
     /// A journal that cannot be written.
-    pub fn told_time(
+    pub fn set_time(
         &mut self,
         server_time: DateTime<Utc>,
         now: Instant,
     ) -> io::Result<Vec<Action>> {
-        self.clock.tell(server_time, now);
-        self.time_known(server_time, now)
+        self.clock.set(server_time, now);
+        self.clock_set(server_time, now)
     }
 
-    /// Goes on with what waited for the clock.
-    fn time_known(&mut self, time: DateTime<Utc>, now: Instant) -> io::Result<Vec<Action>> {
+    /// Continues with what waited for the clock.
+    fn clock_set(&mut self, time: DateTime<Utc>, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = vec![Action::ClockSet(time)];
-        for command in self.orders.take_undated() {
+        for command in self.commands.take_waiting_for_clock() {
             actions.extend(self.command(command, now)?);
         }
         actions.extend(self.next(now)?);
         Ok(actions)
     }
 
-    /// The sign of life.
+    /// The heartbeat.
     pub fn heartbeat(&self, now: Instant) -> UplinkMessage {
         let mut extras = Extras::default();
         extras.insert("spoken", json!(self.counters.spoken));
@@ -206,7 +206,7 @@ impl Soundbox {
         })
     }
 
-    /// Takes one message of the platform.
+    /// Handles one message of the platform.
     ///
     /// # Errors
     /// A journal that cannot be written: the message must not be confirmed.
@@ -241,15 +241,15 @@ impl Soundbox {
             DownlinkMessage::Time(time) => {
                 if !self.clock.answer(&time.nonce, time.server_time, now) {
                     return Ok(vec![
-                        self.refuse(topic, "the time is no answer to this box's last nonce"),
+                        self.refuse(topic, "the time does not answer this box's last nonce"),
                     ]);
                 }
-                self.time_known(time.server_time, now)
+                self.clock_set(time.server_time, now)
             }
         }
     }
 
-    /// The sentence has been said.
+    /// The sentence was spoken.
     ///
     /// # Errors
     /// A journal that cannot be written.
@@ -261,7 +261,7 @@ impl Soundbox {
         self.sentence_ended(utterance.into(), Ok(()), now)
     }
 
-    /// The sentence could not be said.
+    /// The sentence could not be spoken.
     ///
     /// # Errors
     /// A journal that cannot be written.
@@ -285,17 +285,17 @@ impl Soundbox {
         }
         let mut actions = match utterance {
             Utterance::Payment(event_id) => vec![self.announced(event_id, result, now)?],
-            Utterance::Order(command_id) => self.order_said(command_id, result)?,
+            Utterance::Command(command_id) => self.command_spoken(command_id, result)?,
         };
         self.speaking = None;
         actions.extend(self.next(now)?);
         Ok(actions)
     }
 
-    /// Begins the next sentence, if there is one to say and nothing is being said.
+    /// Begins the next sentence, if one waits and nothing is being spoken.
     fn next(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = self.next_announcement(now)?;
-        actions.extend(self.next_order(now)?);
+        actions.extend(self.next_command_sentence(now)?);
         Ok(actions)
     }
 
@@ -323,7 +323,7 @@ impl Soundbox {
         };
         let answer = config_ack(version, status, refused.clone());
         let mut actions = vec![Action::Configure { push, refused }, answer];
-        // What waited for another binding ends now.
+        // Payments that waited for another binding end now.
         actions.extend(self.next(now)?);
         Ok(actions)
     }

@@ -1,4 +1,4 @@
-//! The loudspeaker: espeak-ng when it is wanted and present, silence otherwise.
+//! The loudspeaker: espeak-ng when it is requested and installed, silent otherwise.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,23 +8,23 @@ use tokio::process::Command;
 
 use crate::soundbox::Sentence;
 
-/// The longest a sentence may take.
+/// The time limit of a sentence.
 const SENTENCE_MAX: Duration = Duration::from_secs(30);
 
 /// espeak-ng's amplitude goes from 0 to 200, a box's volume from 0 to 10.
 const AMPLITUDE_STEP: u32 = 20;
 
-/// How a box sounds.
+/// The loudspeaker of a box.
 #[derive(Debug, Clone)]
 pub enum Voice {
-    /// A sentence is said in no time, and only its line is printed.
+    /// Sentences take no time and are only printed.
     Silent,
-    /// espeak-ng says it.
+    /// espeak-ng speaks.
     Espeak(PathBuf),
 }
 
 impl Voice {
-    /// espeak-ng, if it is installed; else silence, with a word about it.
+    /// espeak-ng if it is installed, otherwise silent with a warning.
     pub fn find() -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path)
@@ -39,11 +39,11 @@ impl Voice {
         )
     }
 
-    /// Says it.
+    /// Speaks a sentence.
     ///
     /// # Errors
-    /// A voice that fails or does not end.
-    pub async fn say(&self, sentence: &Sentence) -> anyhow::Result<()> {
+    /// espeak-ng that fails or does not end.
+    pub async fn speak(&self, sentence: &Sentence) -> anyhow::Result<()> {
         let Self::Espeak(program) = self else {
             return Ok(());
         };

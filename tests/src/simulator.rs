@@ -7,8 +7,8 @@ use device_sim::credentials::Credentials;
 use device_sim::partner::Partner;
 use device_sim::provision::{self, Activation};
 use device_sim::report::{Event, Listener, Report};
-use device_sim::scenario::Place;
-use device_sim::scenario::shop::Admin;
+use device_sim::scenario::Environment;
+use device_sim::scenario::merchant::Admin;
 use device_sim::session::{self, CONTROLS_MAX, Control, Options};
 use domain::role::Role;
 use tokio::sync::mpsc;
@@ -25,10 +25,10 @@ fn api(world: &World) -> device_sim::api::Api {
     device_sim::api::Api::new(&world.url(), world.app().root_pem()).unwrap()
 }
 
-/// Where a scenario is played: this platform, with the acquirer of our merchants.
-pub async fn place(world: &World) -> Place {
+/// This platform as a scenario's environment, with the acquirer of our merchants.
+pub async fn environment(world: &World) -> Environment {
     let secret = acquirer::secret_of(acquirer::OURS);
-    Place {
+    Environment {
         admin: Admin {
             api: api(world),
             token: world.token(Role::Admin).await,
@@ -39,7 +39,7 @@ pub async fn place(world: &World) -> Place {
     }
 }
 
-/// A box of the simulator at a till, provisioned in `dir` and switched off.
+/// A box of the simulator bound to a terminal, provisioned in `dir` and not started.
 pub async fn provision(world: &World, dir: &Path, terminal_id: TerminalId) -> DeviceId {
     let registered = register(world).await;
     bind(world, registered.device_id, terminal_id).await;
@@ -55,20 +55,20 @@ pub async fn provision(world: &World, dir: &Path, terminal_id: TerminalId) -> De
     made.unwrap().0.device.device_id
 }
 
-/// A box that runs.
+/// A running box.
 pub struct Running {
-    /// What can be done to it.
+    /// Its controls.
     pub controls: mpsc::Sender<Control>,
     reports: mpsc::UnboundedReceiver<Report>,
     stop: CancellationToken,
     session: JoinHandle<anyhow::Result<device_sim::soundbox::counters::Counters>>,
 }
 
-/// Switches on the box in `dir`.
+/// Starts the box in `dir`.
 pub fn switch_on(dir: &Path, options: Options) -> Running {
     let (sender, reports) = mpsc::unbounded_channel();
     let listener: Listener = Arc::new(move |report: &Report| {
-        // A story that has ended listens no more.
+        // A story that has ended has dropped the receiver.
         let _gone = sender.send(report.clone());
     });
     let (controls, taken) = mpsc::channel(CONTROLS_MAX);
@@ -84,9 +84,9 @@ pub fn switch_on(dir: &Path, options: Options) -> Running {
 }
 
 impl Running {
-    /// The next thing that `wanted` makes something of; what came before is passed over.
+    /// The first event for which `wanted` returns a value; earlier events are skipped.
     pub async fn until<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
-        crate::within("the box to do what it is waited for", async {
+        crate::within("the expected event of the box", async {
             loop {
                 let report = self.reports.recv().await.unwrap();
                 if let Some(found) = wanted(&report.event) {
@@ -97,7 +97,7 @@ impl Running {
         .await
     }
 
-    /// Switches it off in order, and gives what it did that nobody has looked at.
+    /// Stops it properly, and returns the events that were not read.
     pub async fn switch_off(mut self) -> Vec<Event> {
         self.stop.cancel();
         self.session.await.unwrap().unwrap();

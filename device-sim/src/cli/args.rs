@@ -1,4 +1,4 @@
-//! What each subcommand takes.
+//! The arguments of the subcommands.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use clap::Args;
 use wire::{Encoding, Rupiah, TerminalId, TransactionId};
 
 use crate::api::Api;
-use crate::duration::{self, Written};
-use crate::faults::Faults;
+use crate::callback_faults::CallbackFaults;
+use crate::duration::{self, HumanDuration};
+use crate::fault_injection::FaultRates;
 use crate::link::Transport;
-use crate::luck::Rates;
 use crate::partner::Partner;
 use crate::partner::snap::Snap;
 use crate::rate::Rate;
-use crate::scenario::Place;
-use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, WrittenEncoding};
-use crate::scenario::shop::Admin;
+use crate::scenario::Environment;
+use crate::scenario::merchant::Admin;
+use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, PlanEncoding};
 use crate::session::Options;
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::Durability;
@@ -47,24 +47,24 @@ impl Server {
 
 #[derive(Args)]
 pub(super) struct PartnerArgs {
-    /// Who the acquirer is to the platform.
+    /// The acquirer's partner id.
     #[arg(long)]
     pub(super) partner_id: String,
-    /// The shared secret; better in a file or in the environment, where other users do not see it.
+    /// The shared secret; pass it by file or environment, because other users can see command lines.
     #[arg(long, env = "PARTNER_SECRET", hide_env_values = true)]
     pub(super) partner_secret: Option<String>,
     /// A file with the shared secret.
     #[arg(long, value_name = "FILE", conflicts_with = "partner_secret")]
     pub(super) partner_secret_file: Option<PathBuf>,
-    /// How the acquirer signs.
+    /// The acquirer's signature profile.
     #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
     pub(super) profile: ProfileArg,
-    /// The acquirer's RSA key (PKCS#8 PEM), with which it asks for tokens; for profile snap.
+    /// The acquirer's RSA key (PKCS#8 PEM) for token requests; for profile snap.
     #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
     pub(super) partner_key_file: Option<PathBuf>,
 }
 
-/// How an acquirer signs.
+/// A signature profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ProfileArg {
     /// HMAC-SHA256 over time and body.
@@ -100,7 +100,7 @@ impl PartnerArgs {
 
 #[derive(Args)]
 pub(super) struct AdminArgs {
-    /// An administrator's token; better in a file or in the environment, where other users do not see it.
+    /// An administrator's token; pass it by file or environment, because other users can see command lines.
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
     pub(super) admin_token: Option<String>,
     /// A file with an administrator's token.
@@ -128,29 +128,29 @@ fn secret(file: &Path) -> anyhow::Result<String> {
 pub(super) struct Provision {
     #[command(flatten)]
     pub(super) server: Server,
-    /// What is printed on the box.
+    /// The serial number printed on the box.
     #[arg(long)]
     pub(super) serial: String,
-    /// The one-time code.
+    /// The one-time activation code.
     #[arg(long, env = "ACTIVATION_CODE", hide_env_values = true)]
     pub(super) activation_code: String,
-    /// The credentials directory to make.
+    /// The credentials directory to create.
     #[arg(long)]
     pub(super) dir: PathBuf,
     /// json or msgpack.
     #[arg(long, default_value = "json")]
     pub(super) encoding: Encoding,
-    /// What the box says it runs.
+    /// The firmware version that the box reports.
     #[arg(long, default_value = "1.0.3")]
     pub(super) firmware: String,
-    /// The terminal it will be bound to, if that is known.
+    /// The terminal that it will be bound to, if known.
     #[arg(long, value_name = "ID")]
     pub(super) terminal: Option<TerminalId>,
 }
 
 #[derive(Args)]
 pub(super) struct Running {
-    /// The time between signs of life; default what the box's configuration says.
+    /// The heartbeat interval; by default the one in the box's configuration.
     #[arg(long, value_parser = duration::parse)]
     pub(super) heartbeat: Option<Duration>,
     /// MQTT's keepalive.
@@ -162,7 +162,7 @@ pub(super) struct Running {
     /// How many firmware updates fail: 5% or 0.05.
     #[arg(long, default_value = "0", value_name = "SHARE")]
     pub(super) firmware_failure_rate: Rate,
-    /// Repeats what is left to chance.
+    /// Seeds every random choice.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// The battery level that the box reports, 0 to 100.
@@ -213,7 +213,7 @@ pub(super) struct Run {
     pub(super) dir: PathBuf,
     #[command(flatten)]
     pub(super) common: Running,
-    /// Say it aloud, with espeak-ng where that is installed.
+    /// Speak with espeak-ng, if it is installed.
     #[arg(long)]
     pub(super) speak: bool,
     /// Draw the box in the terminal.
@@ -223,7 +223,7 @@ pub(super) struct Run {
 
 #[derive(Args)]
 pub(super) struct Fleet {
-    /// Where the boxes of this fleet live; missing ones are made when there is an admin token.
+    /// The directory of this fleet's boxes; missing ones are created with the admin token.
     #[arg(long, required_unless_present = "boxes")]
     pub(super) dir: Option<PathBuf>,
     /// How many boxes.
@@ -234,10 +234,10 @@ pub(super) struct Fleet {
     pub(super) boxes: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: Running,
-    /// The boxes speak HTTPS instead of MQTT.
+    /// The boxes use HTTPS instead of MQTT.
     #[arg(long)]
     pub(super) http: bool,
-    /// The HTTPS API, to make missing boxes.
+    /// The HTTPS API, to create missing boxes.
     #[arg(long, requires = "ca")]
     pub(super) url: Option<String>,
     /// The CA certificates that verify the server.
@@ -251,32 +251,32 @@ pub(super) struct Fleet {
     /// json or msgpack, for new boxes.
     #[arg(long, default_value = "json")]
     pub(super) encoding: Encoding,
-    /// What new boxes say they run.
+    /// The firmware version that new boxes report.
     #[arg(long, default_value = "1.0.3")]
     pub(super) firmware: String,
-    /// How many boxes begin to connect each second.
+    /// How many boxes are started per second.
     #[arg(long, default_value_t = 200, value_name = "PER_SECOND")]
     pub(super) connect_rate: u32,
 }
 
-/// Where a scenario is played, and how.
+/// The server that a scenario runs against.
 #[derive(Args)]
-pub(super) struct Playing {
+pub(super) struct EnvironmentArgs {
     #[command(flatten)]
     pub(super) server: Server,
     #[command(flatten)]
     pub(super) admin: AdminArgs,
     #[command(flatten)]
     pub(super) partner: Option<PartnerArgs>,
-    /// Where the boxes live, for the next time; without it they are gone afterwards.
+    /// Where the boxes are kept for the next run; without it they are deleted afterwards.
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,
 }
 
-impl Playing {
-    pub(super) fn place(self) -> anyhow::Result<Place> {
+impl EnvironmentArgs {
+    pub(super) fn environment(self) -> anyhow::Result<Environment> {
         let api = self.server.api()?;
-        Ok(Place {
+        Ok(Environment {
             ca_pem: self.server.ca_pem()?,
             partner: self
                 .partner
@@ -297,8 +297,8 @@ pub(super) struct Scenario {
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) playing: Playing,
-    /// Another seed than the scenario's.
+    pub(super) environment: EnvironmentArgs,
+    /// Overrides the scenario's seed.
     #[arg(long)]
     pub(super) seed: Option<u64>,
 }
@@ -306,36 +306,36 @@ pub(super) struct Scenario {
 #[derive(Args)]
 pub(super) struct Chaos {
     #[command(flatten)]
-    pub(super) playing: Playing,
+    pub(super) environment: EnvironmentArgs,
     /// How many boxes.
     #[arg(long, default_value_t = 20)]
     pub(super) count: usize,
-    /// How many of them speak HTTPS.
+    /// How many of them use HTTPS.
     #[arg(long, default_value_t = 2)]
     pub(super) http: usize,
-    /// How long the faults are loose.
+    /// How long faults are injected.
     #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
-    pub(super) lasting: Written,
-    /// Payments a second meanwhile, when there is an acquirer.
+    pub(super) lasting: HumanDuration,
+    /// Payments per second meanwhile; they need the partner arguments.
     #[arg(long, default_value_t = 5)]
     pub(super) pay_rate: u32,
-    /// All boxes lose their power at once, this often.
+    /// The interval between power cuts of all boxes at once.
     #[arg(long, default_value = "12s", value_name = "DURATION")]
-    pub(super) reboot_storm_every: Written,
+    pub(super) reboot_storm_every: HumanDuration,
     #[command(flatten)]
-    pub(super) rates: Rates,
-    /// Repeats what is left to chance; default one that is drawn and printed.
+    pub(super) rates: FaultRates,
+    /// Seeds every random choice; by default a random seed, which is printed.
     #[arg(long)]
     pub(super) seed: Option<u64>,
 }
 
 impl Chaos {
-    /// The scenario that these arguments describe.
+    /// The scenario of these arguments.
     pub(super) fn plan(&self) -> Plan {
         let lasting_s = u32::try_from(self.lasting.get().as_secs()).unwrap_or(u32::MAX);
         let payments = self.pay_rate.saturating_mul(lasting_s);
         let mut phases = vec![Phase::connect()];
-        if self.playing.partner.is_some() && payments > 0 {
+        if self.environment.partner.is_some() && payments > 0 {
             phases.push(Phase::Pay {
                 payments,
                 rate: self.pay_rate,
@@ -355,7 +355,7 @@ impl Chaos {
                 count: self.count,
                 http: self.http,
                 per_terminal: 1,
-                encoding: WrittenEncoding::Json,
+                encoding: PlanEncoding::Json,
                 heartbeat: None,
             },
             faults: self.rates.clone(),
@@ -367,13 +367,13 @@ impl Chaos {
 
 #[derive(Args)]
 pub(super) struct Qr {
-    /// The credentials directory of the box that asks.
+    /// The credentials directory of the box.
     #[arg(long)]
     pub(super) dir: PathBuf,
-    /// How much, in rupiah.
+    /// The amount in rupiah.
     #[arg(long)]
     pub(super) amount: Rupiah,
-    /// Ask by MQTT.
+    /// Send the request by MQTT.
     #[arg(long)]
     pub(super) mqtt: bool,
 }
@@ -384,7 +384,7 @@ pub(super) struct Pay {
     pub(super) server: Server,
     #[command(flatten)]
     pub(super) partner: PartnerArgs,
-    /// The payment of a dynamic QR.
+    /// The transaction of a dynamic QR.
     #[arg(
         long,
         value_name = "ID",
@@ -392,7 +392,7 @@ pub(super) struct Pay {
         conflicts_with = "static_qr"
     )]
     pub(super) transaction: Option<TransactionId>,
-    /// The payment of a static QR.
+    /// Pay a static QR.
     #[arg(long = "static", requires = "nmid")]
     pub(super) static_qr: bool,
     /// The merchant of a static QR.
@@ -401,7 +401,7 @@ pub(super) struct Pay {
     /// The terminal of a static QR.
     #[arg(long, requires = "static_qr")]
     pub(super) terminal_label: Option<String>,
-    /// How much, in rupiah.
+    /// The amount in rupiah.
     #[arg(long)]
     pub(super) amount: Rupiah,
     /// success, failed, expired or reversed.
@@ -424,27 +424,27 @@ pub(super) struct AcquirerArgs {
     pub(super) server: Server,
     #[command(flatten)]
     pub(super) partner: PartnerArgs,
-    /// A directory whose subdirectories are credentials directories: their boxes ask for codes.
+    /// A directory with the credentials directories of the boxes that request codes.
     #[arg(long, value_name = "DIR", required_unless_present = "listen")]
     pub(super) boxes: Option<PathBuf>,
-    /// Be the partner that the platform asks for codes (profile snap), here.
+    /// Listen here as the partner that issues codes (profile snap).
     #[arg(long, value_name = "ADDRESS", requires = "platform_key_file")]
     pub(super) listen: Option<SocketAddr>,
-    /// The platform's RSA key (PEM), with which it asks for tokens.
+    /// The platform's RSA public key (PEM), which verifies its token requests.
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(super) platform_key_file: Option<PathBuf>,
-    /// How long customers take to pay the codes that were asked for here; 0: they do not.
+    /// How long customers take to pay issued codes; 0 for no payments.
     #[arg(long, default_value = "2s", value_parser = duration::parse, requires = "listen")]
     pub(super) pay_after: Duration,
     #[command(flatten)]
-    pub(super) faults: Faults,
+    pub(super) faults: CallbackFaults,
     /// The time between payments.
     #[arg(long, default_value = "5s", value_parser = duration::parse)]
     pub(super) every: Duration,
-    /// Remember payments here until they are accepted.
+    /// Store payments here until they are accepted.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    /// Repeats the choice of boxes and amounts.
+    /// Seeds the choice of boxes and amounts.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }
@@ -455,19 +455,19 @@ pub(super) struct BankArgs {
     pub(super) server: Server,
     #[command(flatten)]
     pub(super) partner: PartnerArgs,
-    /// Where payouts are taken; port 0 is any.
+    /// The address to listen on for payouts; port 0 is any.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(super) listen: SocketAddr,
-    /// How long it takes to decide about a payout.
+    /// The delay before a decision about a payout.
     #[arg(long, default_value = "5s", value_parser = duration::parse)]
     pub(super) after: Duration,
     /// How many of a hundred payouts fail.
     #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) fail: u8,
-    /// Remember payouts here.
+    /// Store payouts here.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    /// Repeats which payouts fail.
+    /// Seeds which payouts fail.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }

@@ -1,4 +1,4 @@
-//! How the boxes of a fleet are made: registered and bound by an administrator, activated by themselves.
+//! Creates the boxes of a fleet: registers and binds them through the admin API, then activates each as the box.
 
 use std::path::{Path, PathBuf};
 
@@ -21,25 +21,25 @@ const ACTIVATIONS_AT_ONCE: usize = 8;
 
 const REGISTRATION_FILE: &str = "registration.json";
 
-/// How missing boxes are made. It has no `Debug`: it holds a token.
+/// How missing boxes are created. It has no `Debug`: it holds a token.
 pub struct Registrar {
     /// The server.
     pub api: Api,
-    /// What the boxes will trust.
+    /// The CA certificates that the boxes will trust.
     pub ca_pem: String,
-    /// An administrator's.
+    /// An administrator's token.
     pub admin_token: String,
-    /// Where the boxes are bound, in turn; none leaves them unbound.
+    /// The terminals that the boxes are bound to, in turn; empty leaves them unbound.
     pub terminals: Vec<TerminalId>,
-    /// How many of them, the first ones, are registered as boxes on HTTP; the others are on MQTT.
+    /// How many of them (the first ones) are registered for HTTP; the others are for MQTT.
     pub http: usize,
-    /// How the boxes speak.
+    /// The payload encoding.
     pub encoding: Encoding,
-    /// What they say they run.
+    /// The firmware version that they report.
     pub firmware_version: String,
 }
 
-/// A box that is registered and not yet activated, remembered so that a new start finishes it.
+/// A box that is registered and not yet activated; stored so that a later run can finish it.
 #[derive(Serialize, Deserialize)]
 struct Registration {
     serial_number: String,
@@ -47,10 +47,10 @@ struct Registration {
     terminal_id: Option<TerminalId>,
 }
 
-/// The credentials of `count` boxes in `dir`, made where they are missing.
+/// The credentials of `count` boxes in `dir`; missing ones are created.
 ///
 /// # Errors
-/// A box that is missing when there is no registrar, or cannot be made.
+/// A box that is missing without a registrar, or that cannot be created.
 pub async fn prepare(
     dir: &Path,
     count: usize,
@@ -68,11 +68,11 @@ pub async fn prepare(
                     } else {
                         let registrar = registrar.with_context(|| {
                     format!(
-                        "{} is not provisioned; give --url, --ca and --admin-token to make it",
+                        "{} is not provisioned; give --url, --ca and --admin-token to create it",
                         dir.display()
                     )
                 })?;
-                        registrar.make(number, &dir).await?
+                        registrar.create(number, &dir).await?
                     };
                     bar.inc(1);
                     anyhow::Ok(credentials)
@@ -86,7 +86,7 @@ pub async fn prepare(
 }
 
 impl Registrar {
-    /// How the box with this number is connected.
+    /// The transport of the box with this number.
     pub fn transport(&self, number: usize) -> Transport {
         if number < self.http {
             Transport::Http
@@ -95,7 +95,7 @@ impl Registrar {
         }
     }
 
-    async fn make(&self, number: usize, dir: &Path) -> anyhow::Result<Credentials> {
+    async fn create(&self, number: usize, dir: &Path) -> anyhow::Result<Credentials> {
         credentials::make_dir(dir)?;
         let file: PathBuf = dir.join(REGISTRATION_FILE);
         let registration = match std::fs::read(&file) {

@@ -1,4 +1,4 @@
-//! What a whole fleet has seen, in numbers.
+//! The figures of a whole fleet.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -11,12 +11,12 @@ use crate::output::Output;
 use crate::report::{Event, Listener, Report};
 use crate::soundbox::counters::Counters;
 
-/// What the whole fleet has seen.
+/// The figures of a whole fleet.
 pub(super) struct Tally {
     pub(super) connects: u64,
     pub(super) disconnects: u64,
     pub(super) online: u64,
-    /// Boxes that know the time, and when the last of them came to know it.
+    /// Boxes that have the time, and when the last of them got it.
     pub(super) ready: usize,
     pub(super) ready_at: Instant,
     pub(super) received: u64,
@@ -27,17 +27,17 @@ pub(super) struct Tally {
     latency: Latency,
 }
 
-/// What the tally knows of one box.
+/// The state of one box.
 #[derive(Default)]
 struct BoxState {
     connected: bool,
     ready: bool,
 }
 
-/// One line of the tally, with `--json`.
+/// An event on standard output.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Line {
+pub(super) enum OutputEvent {
     FleetConnected {
         boxes: usize,
         connect_ms: u64,
@@ -60,7 +60,7 @@ pub(super) enum Line {
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// All zero.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             connects: 0,
@@ -76,7 +76,7 @@ impl Tally {
         }
     }
 
-    fn take(&mut self, report: &Report, state: &mut BoxState) {
+    fn record(&mut self, report: &Report, state: &mut BoxState) {
         let connected = &mut state.connected;
         match &report.event {
             Event::Connected { .. } => {
@@ -116,7 +116,7 @@ impl Tally {
         }
     }
 
-    /// For the progress bar.
+    /// The text beside the progress bar.
     pub(super) fn sentence(&self, count: usize) -> String {
         format!(
             "received {}  spoken {}  failed {}  refused {}  reconnects {}",
@@ -128,9 +128,9 @@ impl Tally {
         )
     }
 
-    /// The present numbers, as a line.
-    pub(super) fn line(&self, boxes: usize) -> Line {
-        Line::Fleet {
+    /// The present figures.
+    pub(super) fn event(&self, boxes: usize) -> OutputEvent {
+        OutputEvent::Fleet {
             boxes,
             online: self.online,
             received: self.received,
@@ -140,9 +140,9 @@ impl Tally {
         }
     }
 
-    /// All of it, as a line.
-    pub(super) fn report(&self, boxes: usize, counters: Counters) -> Line {
-        Line::FleetReport {
+    /// The final figures.
+    pub(super) fn report(&self, boxes: usize, counters: Counters) -> OutputEvent {
+        OutputEvent::FleetReport {
             boxes,
             connects: self.connects,
             disconnects: self.disconnects,
@@ -151,8 +151,8 @@ impl Tally {
         }
     }
 
-    /// All of it, for people.
-    pub(super) fn people(&self, boxes: usize, counters: Counters) -> String {
+    /// The final figures as text.
+    pub(super) fn summary(&self, boxes: usize, counters: Counters) -> String {
         let Counters {
             received,
             spoken,
@@ -173,22 +173,22 @@ impl Tally {
         )
     }
 
-    /// By the boxes' trusted clocks, from the platform's `sent_at` to the box. A trusted clock is late by what its
-    /// answer took on the way, so these figures are too low by about that much.
+    /// From the platform's `sent_at` to the box, by the boxes' trusted clocks. A trusted clock is late by the network
+    /// delay of its time answer, so these figures are too low by about that much.
     fn latency(&self) -> Percentiles {
         self.latency.percentiles()
     }
 }
 
-/// Whoever listens to one box of the fleet.
+/// The listener of one box of the fleet.
 pub(super) fn listener(tally: Arc<Mutex<Tally>>, output: Output) -> Listener {
     let state = Mutex::new(BoxState::default());
     Arc::new(move |report: &Report| {
         if let (Ok(mut tally), Ok(mut state)) = (tally.lock(), state.lock()) {
-            tally.take(report, &mut state);
+            tally.record(report, &mut state);
         }
         if output.is_json() && matches!(report.event, Event::Spoken { .. }) {
-            output.say(report, String::new);
+            output.emit(report, String::new);
         }
     })
 }

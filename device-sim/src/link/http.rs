@@ -1,9 +1,9 @@
-//! By HTTPS: a beat is sent, its answer brings what MQTT would have brought, in the same signed envelopes, and the
-//! acknowledgements go back one by one.
+//! The HTTPS link: the answer to a heartbeat carries what MQTT would have carried, in the same signed envelopes;
+//! acknowledgements are posted one by one.
 //!
-//! The beat asks the platform to hold its answer until there is something to say (`?wait=25`). A platform that does
-//! answers late, or with something: then the next beat follows at once. One that does not answers empty-handed and at
-//! once, and then the next beat comes when the configuration says so.
+//! A heartbeat requests a long poll (`?wait=25`). When its answer was held or carries something, the next heartbeat
+//! follows at once. A platform without long polling answers empty and at once, and then the next heartbeat follows
+//! after the configured interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::message::Heartbeat;
 use wire::{Channel, DeviceId, Encoding, Topic, UplinkMessage};
 
-use super::pace::{Pace, backoff};
+use super::timing::{LinkTiming, backoff};
 use super::{LinkEvent, Message};
 use crate::api::{Api, ApiError};
 use crate::credentials::Credentials;
@@ -27,35 +27,35 @@ use crate::credentials::Credentials;
 /// How long the platform may hold its answer.
 const WAIT: Duration = Duration::from_secs(25);
 
-/// What a request may take on top of that.
+/// The time limit of a request, in addition to a requested wait.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// An answer that took so long was held.
+/// An answer that took this long was held by the platform.
 const HELD_AFTER: Duration = Duration::from_secs(1);
 
-/// The time in an answer is believed when it came within this.
+/// The time in an answer is used when the answer arrived within this.
 const TIME_FRESH: Duration = Duration::from_secs(2);
 
-/// Beats follow each other no faster than this.
-const BEAT_SPACING_MIN: Duration = Duration::from_millis(100);
+/// The shortest time between two heartbeats.
+const HEARTBEAT_SPACING_MIN: Duration = Duration::from_millis(100);
 
-/// Messages that may wait for the box.
+/// Events that may wait for the box.
 const EVENTS_MAX: usize = 64;
 
 /// Acknowledgements that may wait to be sent.
 const ACKS_MAX: usize = 1024;
 
-/// How long the last acknowledgements may take when the box is switched off.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// The time limit for the last acknowledgements when the link is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// One box's way to the platform.
+/// One box's connection.
 #[derive(Debug)]
 pub struct HttpLink {
     events: mpsc::Receiver<LinkEvent>,
-    beats: mpsc::Sender<Heartbeat>,
+    heartbeats: mpsc::Sender<Heartbeat>,
     acks: mpsc::Sender<Ack>,
     cuts: mpsc::Sender<Duration>,
-    pace: Arc<Pace>,
+    timing: Arc<LinkTiming>,
     polling: JoinHandle<()>,
     sending: JoinHandle<()>,
 }
@@ -66,7 +66,7 @@ struct Ack {
     body: Vec<u8>,
 }
 
-/// What a beat is answered.
+/// The answer to a heartbeat.
 #[derive(Deserialize)]
 struct Answer {
     server_time: DateTime<Utc>,
@@ -78,7 +78,7 @@ struct Answer {
     config_version: i64,
 }
 
-/// The configuration, as it is fetched.
+/// The answer to a configuration request.
 #[derive(Deserialize)]
 struct Fetched {
     envelope: Box<RawValue>,
@@ -88,9 +88,9 @@ impl HttpLink {
     pub(super) fn open(credentials: &Credentials) -> anyhow::Result<Self> {
         let api = credentials.api()?;
         let token: Arc<str> = credentials.device.device_token.as_str().into();
-        let pace = Arc::new(Pace::default());
+        let timing = Arc::new(LinkTiming::default());
         let (to_box, events) = mpsc::channel(EVENTS_MAX);
-        let (beats, beat) = mpsc::channel(1);
+        let (heartbeats, taken) = mpsc::channel(1);
         let (cuts, cut) = mpsc::channel(1);
         let (acks, waiting) = mpsc::channel(ACKS_MAX);
         let poller = Poller {
@@ -98,25 +98,25 @@ impl HttpLink {
             token: Arc::clone(&token),
             device_id: credentials.device.device_id,
             events: to_box,
-            beats: beat,
+            heartbeats: taken,
             cuts: cut,
-            pace: Arc::clone(&pace),
+            timing: Arc::clone(&timing),
             connected: false,
             config_version: None,
         };
         Ok(Self {
             events,
-            beats,
+            heartbeats,
             acks,
             cuts,
-            pace,
+            timing,
             polling: tokio::spawn(poller.run()),
             sending: tokio::spawn(send_acks(api, token, waiting)),
         })
     }
 
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(super) fn timing(&self) -> &LinkTiming {
+        &self.timing
     }
 
     pub(super) fn cuts(&self) -> &mpsc::Sender<Duration> {
@@ -129,31 +129,31 @@ impl HttpLink {
 
     pub(super) fn publish(&self, message: &UplinkMessage) -> anyhow::Result<()> {
         let path = match message {
-            UplinkMessage::Heartbeat(beat) => {
-                // Without a taker nobody has asked for one.
-                let _sent = self.beats.try_send(beat.clone());
+            UplinkMessage::Heartbeat(heartbeat) => {
+                // When the channel is full, the poller has a heartbeat and did not request another.
+                let _sent = self.heartbeats.try_send(heartbeat.clone());
                 return Ok(());
             }
             UplinkMessage::PaymentAck(_) => "/device/notifications/ack",
             UplinkMessage::CommandAck(_) => "/device/commands/ack",
             UplinkMessage::ConfigAck(_) => "/device/config/ack",
-            // Being there is said by beats, and a QR is asked for by a request of its own.
+            // Heartbeats replace statuses, and a QR has a request of its own.
             UplinkMessage::Status(_) | UplinkMessage::DynamicQrRequest(_) => return Ok(()),
         };
         let body = message.encode(Encoding::Json)?;
         if self.acks.try_send(Ack { path, body }).is_err() {
-            // Nothing is lost for good: what the platform needs to hear it asks for again.
-            tracing::warn!("too much waits to be sent; an acknowledgement is dropped");
+            // Nothing is lost for good: the platform sends again what was not acknowledged.
+            tracing::warn!("the queue of acknowledgements is full; one is dropped");
         }
         Ok(())
     }
 
     pub(super) async fn close(mut self) {
         self.polling.abort();
-        // The sender ends when all has been sent and nothing can be added.
-        let (nobody, _) = mpsc::channel(1);
-        self.acks = nobody;
-        let _late = timeout(GOODBYE_MAX, &mut self.sending).await;
+        // With the channel's sender dropped, the task ends when everything has been sent.
+        let (closed, _) = mpsc::channel(1);
+        self.acks = closed;
+        let _late = timeout(CLOSE_WITHIN, &mut self.sending).await;
     }
 }
 
@@ -169,15 +169,15 @@ struct Poller {
     token: Arc<str>,
     device_id: DeviceId,
     events: mpsc::Sender<LinkEvent>,
-    beats: mpsc::Receiver<Heartbeat>,
+    heartbeats: mpsc::Receiver<Heartbeat>,
     cuts: mpsc::Receiver<Duration>,
-    pace: Arc<Pace>,
+    timing: Arc<LinkTiming>,
     connected: bool,
-    /// What was fetched last. The first answer always fetches: whether the last acknowledgement arrived is not known.
+    /// The version that was fetched last. The first answer always fetches: the last acknowledgement may be lost.
     config_version: Option<i64>,
 }
 
-/// The box is gone.
+/// The session has ended.
 struct Gone;
 
 impl Poller {
@@ -186,20 +186,20 @@ impl Poller {
         loop {
             let started = Instant::now();
             let first = !self.connected;
-            let Ok(beaten) = self.beat().await else {
+            let Ok(polled) = self.send_heartbeat().await else {
                 return;
             };
-            let lost = match beaten {
+            let lost = match polled {
                 Ok(answer) => {
                     failures = 0;
                     let took = started.elapsed();
-                    let Ok(brought) = self.deliver(answer, took).await else {
+                    let Ok(delivered) = self.deliver(answer, took).await else {
                         return;
                     };
-                    let pause = if first || brought || took >= HELD_AFTER {
-                        BEAT_SPACING_MIN
+                    let pause = if first || delivered || took >= HELD_AFTER {
+                        HEARTBEAT_SPACING_MIN
                     } else {
-                        self.pace.beat()
+                        self.timing.heartbeat_interval()
                     };
                     tokio::select! {
                         () = sleep_until(started + pause) => continue,
@@ -209,7 +209,7 @@ impl Poller {
                 Err(lost) => lost,
             };
             let Lost { reason, away } = lost;
-            let retry_in = self.pace.retry_in(failures, self.connected).max(away);
+            let retry_in = self.timing.retry_in(failures, self.connected).max(away);
             failures = failures.saturating_add(1);
             self.connected = false;
             let lost = LinkEvent::Disconnected { reason, retry_in };
@@ -220,15 +220,15 @@ impl Poller {
         }
     }
 
-    /// One beat and its answer.
-    async fn beat(&mut self) -> Result<Result<Answer, Lost>, Gone> {
-        self.tell(LinkEvent::BeatWanted).await?;
-        let beat = self.beats.recv().await.ok_or(Gone)?;
-        let body = match UplinkMessage::Heartbeat(beat).encode(Encoding::Json) {
+    /// One heartbeat and its answer.
+    async fn send_heartbeat(&mut self) -> Result<Result<Answer, Lost>, Gone> {
+        self.send_event(LinkEvent::HeartbeatDue).await?;
+        let heartbeat = self.heartbeats.recv().await.ok_or(Gone)?;
+        let body = match UplinkMessage::Heartbeat(heartbeat).encode(Encoding::Json) {
             Ok(body) => body,
             Err(error) => return Ok(Err(Lost::because(error))),
         };
-        // The first beat is answered at once, because the box needs the time.
+        // The first heartbeat requests no wait, because the box needs the time.
         let (path, within) = if self.connected {
             let path = format!("/device/heartbeat?wait={}", WAIT.as_secs());
             (path, WAIT + ANSWER_MAX)
@@ -241,37 +241,38 @@ impl Poller {
         }
     }
 
-    /// Hands over what an answer brings: the configuration first, because it says whose payments are the box's.
-    /// `true` when there was anything.
+    /// Delivers the messages in an answer to the box: the configuration first, because the binding decides which
+    /// payments are announced. `true` when there was any message.
     async fn deliver(&mut self, answer: Answer, took: Duration) -> Result<bool, Gone> {
         if !self.connected {
             self.connected = true;
-            self.tell(LinkEvent::Connected {
+            self.send_event(LinkEvent::Connected {
                 session_present: true,
             })
             .await?;
         }
         if took <= TIME_FRESH {
-            self.tell(LinkEvent::Time(answer.server_time)).await?;
+            self.send_event(LinkEvent::Time(answer.server_time)).await?;
         }
-        let mut brought = false;
+        let mut delivered = false;
         if self.config_version != Some(answer.config_version) {
             match self.fetch_config().await {
                 Ok(envelope) => {
-                    brought = self.config_version.is_some();
+                    delivered = self.config_version.is_some();
                     self.config_version = Some(answer.config_version);
-                    self.hand_over(Channel::ConfigPush, &envelope).await?;
+                    self.deliver_message(Channel::ConfigPush, &envelope).await?;
                 }
                 Err(error) => tracing::warn!("the configuration cannot be fetched: {error}"),
             }
         }
         for envelope in &answer.notifications {
-            self.hand_over(Channel::PaymentSuccess, envelope).await?;
+            self.deliver_message(Channel::PaymentSuccess, envelope)
+                .await?;
         }
         for envelope in &answer.commands {
-            self.hand_over(Channel::Command, envelope).await?;
+            self.deliver_message(Channel::Command, envelope).await?;
         }
-        Ok(brought || !answer.notifications.is_empty() || !answer.commands.is_empty())
+        Ok(delivered || !answer.notifications.is_empty() || !answer.commands.is_empty())
     }
 
     async fn fetch_config(&self) -> Result<Box<RawValue>, ApiError> {
@@ -283,8 +284,8 @@ impl Poller {
         Ok(answer.envelope)
     }
 
-    async fn hand_over(&self, channel: Channel, envelope: &RawValue) -> Result<(), Gone> {
-        self.tell(LinkEvent::Message(Message {
+    async fn deliver_message(&self, channel: Channel, envelope: &RawValue) -> Result<(), Gone> {
+        self.send_event(LinkEvent::Message(Message {
             topic: Topic::new(self.device_id, channel).to_string(),
             payload: Bytes::copy_from_slice(envelope.get().as_bytes()),
             receipt: None,
@@ -292,7 +293,7 @@ impl Poller {
         .await
     }
 
-    async fn tell(&self, event: LinkEvent) -> Result<(), Gone> {
+    async fn send_event(&self, event: LinkEvent) -> Result<(), Gone> {
         self.events.send(event).await.map_err(|_| Gone)
     }
 }
@@ -330,7 +331,7 @@ struct Enveloped<T> {
     data: T,
 }
 
-/// The `data` of an answer, with what is inside byte for byte, because it is signed.
+/// The `data` of an answer; envelopes inside are kept byte for byte, because they are signed.
 fn data<T: DeserializeOwned>(answer: Vec<u8>) -> Result<T, ApiError> {
     serde_json::from_slice::<Enveloped<T>>(&answer)
         .map(|answer| answer.data)
@@ -340,7 +341,7 @@ fn data<T: DeserializeOwned>(answer: Vec<u8>) -> Result<T, ApiError> {
         })
 }
 
-/// Sends acknowledgements in order, each until it is taken or refused for good.
+/// Sends acknowledgements in order, each until it is accepted or refused for good.
 async fn send_acks(api: Api, token: Arc<str>, mut waiting: mpsc::Receiver<Ack>) {
     while let Some(ack) = waiting.recv().await {
         for failures in 0.. {
@@ -352,7 +353,7 @@ async fn send_acks(api: Api, token: Arc<str>, mut waiting: mpsc::Receiver<Ack>) 
                 Ok(_) => break,
                 Err(error) if error.is_temporary() => sleep(backoff(failures)).await,
                 Err(error) => {
-                    tracing::warn!("{} is not taken: {error}", ack.path);
+                    tracing::warn!("{} is refused: {error}", ack.path);
                     break;
                 }
             }

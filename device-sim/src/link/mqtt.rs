@@ -1,8 +1,8 @@
-//! By MQTT: mutual TLS, a persistent session, manual acknowledgements, and a patient way back.
+//! The MQTT link: mutual TLS, a persistent session, manual acknowledgements, and reconnects with backoff.
 //!
-//! The connection is polled in a task of its own, so that nothing the box does can hold up its keepalive. What comes
-//! in goes through a bounded channel; what goes out is taken when there is room. A message is confirmed (PUBACK)
-//! only when the box says so, and only on the connection it came by.
+//! The connection is polled in a task of its own, so that nothing the box does can delay its keepalive. Incoming
+//! messages go through a bounded channel; outgoing ones are queued until the client accepts them. A message is
+//! confirmed (PUBACK) only when the box has stored it, and only on the connection it came by.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use wire::message::{OnlineState, Status};
 use wire::{Channel, DownlinkFilter, Topic, UplinkMessage};
 
-use super::pace::Pace;
+use super::timing::LinkTiming;
 use super::{LinkEvent, Message};
 use crate::credentials::Credentials;
 
-/// Requests that rumqttc takes at once.
+/// The capacity of rumqttc's request queue.
 const REQUESTS_MAX: usize = 64;
 
-/// Messages that may wait for the box.
+/// Events that may wait for the box.
 const EVENTS_MAX: usize = 64;
 
 /// Messages that may wait to be published.
@@ -38,10 +38,10 @@ const PACKET_LEN_MAX: usize = 128 * 1024;
 /// How long a connect may take, in seconds.
 const CONNECT_TIMEOUT_S: u64 = 10;
 
-/// How long a goodbye may take.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// The time limit of a proper disconnect.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A connection that lasted so long was a good one: the next attempt is not delayed by earlier failures.
+/// After a connection that lasted this long, the backoff starts anew.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// A message that can be confirmed, on the connection it came by.
@@ -65,7 +65,7 @@ pub struct MqttLink {
     connection: Arc<AtomicU64>,
     filter: String,
     encoding: wire::Encoding,
-    pace: Arc<Pace>,
+    timing: Arc<LinkTiming>,
     cuts: mpsc::Sender<Duration>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -84,13 +84,13 @@ impl MqttLink {
         let device = &credentials.device;
         let id = device.device_id;
         let encoding = device.payload_encoding;
-        let gone = Status {
+        let offline = Status {
             state: OnlineState::Offline,
             firmware_version: Some(device.firmware_version.clone()),
             reason: Some("connection_lost".to_owned()),
             nonce: None,
         };
-        let will = UplinkMessage::Status(gone).encode(encoding)?;
+        let will = UplinkMessage::Status(offline).encode(encoding)?;
         let will_topic = Topic::new(id, Channel::Status).to_string();
         let mut options = MqttOptions::new(id.to_string(), &device.mqtt_host, device.mqtt_port);
         options
@@ -110,14 +110,14 @@ impl MqttLink {
 
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let connection = Arc::new(AtomicU64::new(0));
-        let pace = Arc::new(Pace::default());
+        let timing = Arc::new(LinkTiming::default());
         let (cuts, cut) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let poller = Poller {
             eventloop,
             events: sender,
             connection: Arc::clone(&connection),
-            pace: Arc::clone(&pace),
+            timing: Arc::clone(&timing),
             cuts: cut,
             stop: stop.clone(),
         };
@@ -129,15 +129,15 @@ impl MqttLink {
             connection,
             filter: DownlinkFilter::All.for_device(id),
             encoding,
-            pace,
+            timing,
             cuts,
             stop,
             task,
         })
     }
 
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(super) fn timing(&self) -> &LinkTiming {
+        &self.timing
     }
 
     pub(super) fn cuts(&self) -> &mpsc::Sender<Duration> {
@@ -147,7 +147,7 @@ impl MqttLink {
     pub(super) async fn next(&mut self) -> Option<LinkEvent> {
         let event = self.events.recv().await;
         if matches!(event, Some(LinkEvent::Disconnected { .. })) {
-            // The broker delivers again what was not confirmed; a late PUBACK would confuse it.
+            // The broker redelivers what was not confirmed; a PUBACK on a later connection would be a protocol error.
             self.outgoing
                 .retain(|request| matches!(request, Request::Publish { .. }));
         }
@@ -160,7 +160,7 @@ impl MqttLink {
             .try_subscribe(&self.filter, QoS::AtLeastOnce)
             .is_err()
         {
-            tracing::warn!("no room for a subscription; it will be repeated");
+            tracing::warn!("the client's queue is full; the subscription will be repeated");
         }
     }
 
@@ -182,8 +182,8 @@ impl MqttLink {
 
     fn push(&mut self, request: Request) {
         if self.outgoing.len() >= OUTGOING_MAX {
-            // Nothing is lost for good: what the platform needs to hear it asks for again.
-            tracing::warn!("too much waits to be sent; the oldest is dropped");
+            // Nothing is lost for good: the platform sends again what was not acknowledged.
+            tracing::warn!("the queue of outgoing messages is full; the oldest is dropped");
             self.outgoing.pop_front();
         }
         self.outgoing.push_back(request);
@@ -218,15 +218,15 @@ impl MqttLink {
         !self.outgoing.is_empty()
     }
 
-    /// Says goodbye (so that the will stays unsaid) and ends, within two seconds.
+    /// Sends DISCONNECT (so that the will is not published) and ends, within two seconds.
     pub(super) async fn close(mut self) {
         self.flush();
         self.stop.cancel();
-        let said = self.client.try_disconnect().is_ok();
-        // Nobody listens any more: the task must not wait for room in the channel.
+        let sent = self.client.try_disconnect().is_ok();
+        // Events are no longer received: the task must not wait for room in the channel.
         self.events.close();
-        if !said
-            || tokio::time::timeout(GOODBYE_MAX, &mut self.task)
+        if !sent
+            || tokio::time::timeout(CLOSE_WITHIN, &mut self.task)
                 .await
                 .is_err()
         {
@@ -241,17 +241,17 @@ impl Drop for MqttLink {
     }
 }
 
-/// The life of the connection.
+/// Polls the connection and reconnects.
 struct Poller {
     eventloop: EventLoop,
     events: mpsc::Sender<LinkEvent>,
     connection: Arc<AtomicU64>,
-    pace: Arc<Pace>,
+    timing: Arc<LinkTiming>,
     cuts: mpsc::Receiver<Duration>,
     stop: CancellationToken,
 }
 
-/// What came of one look at the connection.
+/// The result of one poll.
 enum Polled {
     Event(Event),
     Lost { reason: String, away: Duration },
@@ -288,30 +288,33 @@ impl Poller {
                 {
                     LinkEvent::SubscriptionRefused
                 }
-                // After the goodbye it is the broker that closes: to close first, with an answer of its own unread,
-                // would reset the connection and could take the goodbye with it.
+                // After DISCONNECT the broker closes the connection. Closing it here first, with unread data, would
+                // reset it and could discard the DISCONNECT.
                 Polled::Event(_) => continue,
                 Polled::Lost { .. } if self.stop.is_cancelled() => return,
                 Polled::Lost { reason, away } => {
-                    let lived = connected.take();
-                    if lived.is_some_and(|at| at.elapsed() >= STABLE_AFTER) {
+                    let connected_at = connected.take();
+                    if connected_at.is_some_and(|at| at.elapsed() >= STABLE_AFTER) {
                         failures = 0;
                     }
-                    let retry_in = self.pace.retry_in(failures, lived.is_some()).max(away);
+                    let retry_in = self
+                        .timing
+                        .retry_in(failures, connected_at.is_some())
+                        .max(away);
                     failures = failures.saturating_add(1);
                     let lost = LinkEvent::Disconnected { reason, retry_in };
-                    // A listener that is gone is noticed at the next event.
+                    // A dropped receiver is noticed at the next event.
                     let _closed = self.events.send(lost).await;
                     tokio::select! {
                         () = tokio::time::sleep(retry_in) => {}
                         () = self.stop.cancelled() => return,
                     }
-                    // Whoever cut a connection that was not there has got what was wanted.
+                    // Cuts that arrived meanwhile have no connection left to cut.
                     while self.cuts.try_recv().is_ok() {}
                     continue;
                 }
             };
-            // While the goodbye is on its way nobody listens, and that is no reason to stop polling.
+            // While DISCONNECT is being sent the receiver is closed, but polling must go on.
             if self.events.send(event).await.is_err() && !self.stop.is_cancelled() {
                 return;
             }
@@ -322,11 +325,11 @@ impl Poller {
         let polled = tokio::select! {
             polled = self.eventloop.poll() => polled,
             Some(away) = self.cuts.recv() => {
-                // The socket is dropped as it is; what was not acknowledged is kept and sent again.
+                // Drops the socket; the client keeps what was not acknowledged and sends it again.
                 self.eventloop.clean();
                 return Polled::Lost { reason: "cut".to_owned(), away };
             }
-            // Once connected, the end comes with the goodbye, which has to be polled out.
+            // Once connected, DISCONNECT has to be sent by polling.
             () = self.stop.cancelled(), if !connected => return Polled::Stopped,
         };
         match polled {
@@ -339,7 +342,7 @@ impl Poller {
     }
 }
 
-/// Why there is no connection, in a few words.
+/// A short reason for a lost or failed connection.
 fn reason(error: &ConnectionError, (host, port): (String, u16)) -> String {
     match error {
         ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {

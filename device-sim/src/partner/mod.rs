@@ -1,4 +1,4 @@
-//! The acquirer's side of the callback contract: bodies and their signatures, in profile `hmac` or `snap`.
+//! The acquirer's side of the callback contract: signed bodies in profile `hmac` or `snap`.
 
 pub mod snap;
 
@@ -14,24 +14,24 @@ use self::snap::Snap;
 use crate::api::{Api, ApiError};
 use crate::clock;
 
-/// Where callbacks go.
+/// The platform's route for callbacks.
 const PATH: &str = "/integrations/qris/callback";
 
-/// What an acquirer says about a payment.
+/// A callback of an acquirer about a payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    /// The acquirer's id of this callback.
+    /// The acquirer's id of the callback.
     pub event_id: String,
-    /// A dynamic QR's payment.
+    /// The transaction of a dynamic QR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<TransactionId>,
-    /// A static QR's merchant.
+    /// The merchant of a static QR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nmid: Option<String>,
-    /// A static QR's terminal.
+    /// The terminal of a static QR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal_label: Option<String>,
-    /// The acquirer's id of the payment.
+    /// The acquirer's reference of the payment.
     pub partner_reference: String,
     /// How much.
     pub amount: Rupiah,
@@ -46,7 +46,7 @@ pub struct Callback {
     pub rrn: Option<String>,
 }
 
-/// What the payment is for.
+/// What was paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A dynamic QR.
@@ -61,7 +61,7 @@ pub enum Target {
 }
 
 impl Callback {
-    /// A callback with ids of its own.
+    /// A callback with new ids.
     pub fn new(target: Target, amount: Rupiah, status: &str, paid_at: DateTime<Utc>) -> Self {
         let (transaction_id, nmid, terminal_label) = match target {
             Target::Transaction(transaction_id) => (Some(transaction_id), None, None),
@@ -95,7 +95,7 @@ pub struct Partner {
     profile: Profile,
 }
 
-/// How it signs.
+/// The signature profile.
 enum Profile {
     Hmac(Box<hmac::Key>),
     Snap(Box<Snap>),
@@ -106,14 +106,14 @@ enum Profile {
 pub struct Accepted {
     /// The server's answer.
     pub answer: Value,
-    /// When it came, by this machine's clock.
+    /// When the answer arrived, by this machine's clock.
     pub accepted_at: DateTime<Utc>,
-    /// How long it took.
+    /// How long the request took, in milliseconds.
     pub callback_ms: u64,
 }
 
 impl Partner {
-    /// A partner of the server.
+    /// A partner with profile `hmac`.
     pub fn new(api: Api, id: String, secret: &str) -> Self {
         Self {
             api,
@@ -125,7 +125,7 @@ impl Partner {
         }
     }
 
-    /// A partner of the server that speaks SNAP BI.
+    /// A partner with profile `snap`.
     pub fn snap(api: Api, id: String, snap: Snap) -> Self {
         Self {
             api,
@@ -154,15 +154,15 @@ impl Partner {
 }
 
 impl Partner {
-    /// Posts anything to one of our routes, signed now as profile `hmac`.
+    /// Posts a body to a route of the platform, signed now with profile `hmac`.
     ///
     /// # Errors
-    /// A refusal, no answer, or a partner of another profile.
+    /// A refusal, no answer, or a partner with another profile.
     pub async fn post_to(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
         match &self.profile {
             Profile::Hmac(key) => self.post_hmac(key, path, body).await,
             Profile::Snap(_) => Err(ApiError::Transport(
-                "this partner does not sign as profile hmac".to_owned(),
+                "this partner does not sign with profile hmac".to_owned(),
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! SNAP BI, the partner's half, written from the standard and not from the server: signatures, tokens, bodies.
+//! The partner's side of SNAP BI: signatures, tokens, bodies. Written from the standard, independently of the server.
 
 use anyhow::Context;
 use aws_lc_rs::rand::SystemRandom;
@@ -21,21 +21,21 @@ use crate::clock;
 const TOKEN_PATH: &str = "/v1.0/access-token/b2b";
 const NOTIFY_PATH: &str = "/v1.0/qr/qr-mpm-notify";
 
-/// How a SNAP partner proves itself. It has no `Debug`: it holds secrets.
+/// The credentials of a SNAP partner. It has no `Debug`: it holds secrets.
 pub struct Snap {
     secret: hmac::Key,
     key: RsaKeyPair,
     token: Mutex<Option<String>>,
 }
 
-/// The time as X-TIMESTAMP has it.
+/// The time in the form of X-TIMESTAMP.
 pub fn timestamp(at: DateTime<Utc>) -> String {
     let jakarta = FixedOffset::east_opt(7 * 3600).expect("seven hours are an offset");
     at.with_timezone(&jakarta)
         .to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
-/// The body without whitespace between its tokens (RFC 8259, section 2), hashed as the standard has it.
+/// SHA-256 in hex of the body without whitespace between its tokens (RFC 8259, section 2).
 pub fn body_hash(body: &[u8]) -> String {
     let mut quoted = false;
     let mut escaped = false;
@@ -55,7 +55,7 @@ pub fn body_hash(body: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, &minified))
 }
 
-/// What both sides sign symmetrically with.
+/// The key of symmetric signatures.
 pub fn key(secret: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA512, secret.as_bytes())
 }
@@ -72,14 +72,14 @@ pub fn is_symmetric(secret: &hmac::Key, text: &str, signature: &str) -> bool {
         .is_ok_and(|claimed| hmac::verify(secret, text.as_bytes(), &claimed).is_ok())
 }
 
-/// Somebody's RSA key, DER.
+/// An RSA public key, DER.
 pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
     /// From PEM.
     ///
     /// # Errors
-    /// Not a public key.
+    /// Invalid PEM.
     pub fn from_pem(pem: &str) -> anyhow::Result<Self> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
             .context("not a public key in PEM")?;
@@ -87,7 +87,7 @@ impl PublicKey {
     }
 
     /// Whether this is the SHA256withRSA signature of a text.
-    pub fn signed(&self, text: &str, signature: &str) -> bool {
+    pub fn verifies(&self, text: &str, signature: &str) -> bool {
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.0);
         STANDARD
             .decode(signature)
@@ -99,7 +99,7 @@ impl Snap {
     /// A partner with this client secret and this RSA key (PKCS#8 PEM).
     ///
     /// # Errors
-    /// Not a key.
+    /// An invalid key.
     pub fn new(secret: &str, key_pem: &str) -> anyhow::Result<Self> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(key_pem.as_bytes())
             .context("not a private key in PKCS#8 PEM")?;
@@ -126,8 +126,8 @@ impl Snap {
     }
 
     async fn token(&self, api: &Api, id: &str) -> Result<String, ApiError> {
-        let mut held = self.token.lock().await;
-        if let Some(token) = held.as_ref() {
+        let mut cached = self.token.lock().await;
+        if let Some(token) = cached.as_ref() {
             return Ok(token.clone());
         }
         let now = timestamp(clock::now());
@@ -143,11 +143,11 @@ impl Snap {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        *held = Some(token.clone());
+        *cached = Some(token.clone());
         Ok(token)
     }
 
-    /// Posts a notification, signed now. A token that is over is replaced once.
+    /// Posts a notification, signed now. An expired token is replaced once.
     pub(super) async fn post(
         &self,
         api: &Api,
@@ -183,7 +183,7 @@ impl Snap {
     }
 }
 
-/// What the standard calls a status.
+/// The standard's code of a status.
 pub fn status_code(status: &str) -> &str {
     match status {
         "success" => "00",

@@ -1,4 +1,4 @@
-//! A scenario as it is written: boxes, phases in order, and what is expected in the end.
+//! The scenario file: boxes, phases in order, and expectations.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use wire::Encoding;
 
-use crate::duration::Written;
-use crate::luck::Rates;
+use crate::duration::HumanDuration;
+use crate::fault_injection::FaultRates;
 
 /// The most boxes of a scenario: each has a socket and a file open.
 const BOXES_MAX: usize = 20_000;
@@ -15,24 +15,24 @@ const BOXES_MAX: usize = 20_000;
 /// The most payments of a phase.
 const PAYMENTS_MAX: u32 = 1_000_000;
 
-/// The fastest that a phase pays or connects, per second.
+/// The highest rate of payments or connects, per second.
 const RATE_MAX: u32 = 10_000;
 
-/// A whole scenario.
+/// A scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Repeats what is left to chance.
+    /// Seeds every random choice.
     #[serde(default = "one")]
     pub seed: u64,
-    /// Who takes part.
+    /// Its boxes.
     pub boxes: Boxes,
-    /// What goes wrong in phases with faults.
+    /// The rates of `faults` phases.
     #[serde(default)]
-    pub faults: Rates,
-    /// What happens, in this order.
+    pub faults: FaultRates,
+    /// The phases, in order.
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,
     /// What must be true in the end.
@@ -46,24 +46,24 @@ pub struct Plan {
 pub struct Boxes {
     /// How many.
     pub count: usize,
-    /// How many of them, the first ones, speak HTTPS instead of MQTT.
+    /// How many of them (the first ones) use HTTPS instead of MQTT.
     #[serde(default)]
     pub http: usize,
-    /// How many share a terminal. Each plays each payment of its terminal.
+    /// How many are bound to one terminal. Each announces every payment of its terminal.
     #[serde(default = "one_box")]
     pub per_terminal: usize,
-    /// How they are spoken to by MQTT.
+    /// The payload encoding on MQTT.
     #[serde(default)]
-    pub encoding: WrittenEncoding,
-    /// The time between their signs of life; default what their configuration says.
+    pub encoding: PlanEncoding,
+    /// The heartbeat interval; by default the one in their configuration.
     #[serde(default)]
-    pub heartbeat: Option<Written>,
+    pub heartbeat: Option<HumanDuration>,
 }
 
 /// `json` or `msgpack`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum WrittenEncoding {
+pub enum PlanEncoding {
     /// JSON.
     #[default]
     Json,
@@ -71,11 +71,11 @@ pub enum WrittenEncoding {
     Msgpack,
 }
 
-impl From<WrittenEncoding> for Encoding {
-    fn from(written: WrittenEncoding) -> Self {
+impl From<PlanEncoding> for Encoding {
+    fn from(written: PlanEncoding) -> Self {
         match written {
-            WrittenEncoding::Json => Self::Json,
-            WrittenEncoding::Msgpack => Self::Msgpack,
+            PlanEncoding::Json => Self::Json,
+            PlanEncoding::Msgpack => Self::Msgpack,
         }
     }
 }
@@ -84,10 +84,10 @@ impl From<WrittenEncoding> for Encoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// One that the box asked for, with the amount in it.
+    /// A dynamic QR that the box requested, with the amount.
     #[default]
     Dynamic,
-    /// The printed one of the terminal.
+    /// The printed QR of the terminal.
     Static,
 }
 
@@ -95,26 +95,27 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
-    /// Boxes are switched on; ends when they know the time.
+    /// Starts boxes; ends when they are connected and have the time.
     Connect {
-        /// How many; default all that are off.
+        /// How many; default all that are not started.
         #[serde(default)]
         boxes: Option<usize>,
-        /// How many a second.
+        /// How many per second.
         #[serde(default = "connect_rate")]
         rate: u32,
-        /// How long it may take.
+        /// The time limit.
         #[serde(default = "half_a_minute")]
-        within: Written,
+        within: HumanDuration,
     },
-    /// Every box beats, again and again, besides what its configuration says.
-    Beat {
-        /// How often.
-        every: Written,
+    /// Every box sends extra heartbeats.
+    #[serde(rename = "beat")]
+    Heartbeats {
+        /// The interval.
+        every: HumanDuration,
         /// How long.
         #[serde(rename = "for")]
-        lasting: Written,
-        /// The next phase begins meanwhile.
+        lasting: HumanDuration,
+        /// Whether the next phase begins meanwhile.
         #[serde(default)]
         beside: bool,
     },
@@ -122,49 +123,49 @@ pub enum Phase {
     Pay {
         /// How many.
         payments: u32,
-        /// How many a second.
+        /// How many per second.
         rate: u32,
         /// Which kind of QR.
         #[serde(default)]
         qr: Kind,
-        /// The next phase begins meanwhile.
+        /// Whether the next phase begins meanwhile.
         #[serde(default)]
         beside: bool,
     },
-    /// Some boxes lose their connection and stay away.
+    /// Some boxes lose their connection for a while.
     Drop {
-        /// How many, drawn by the seed.
+        /// How many; which ones is drawn by the seed.
         boxes: usize,
-        /// How long at least.
-        away: Written,
+        /// For how long at least.
+        away: HumanDuration,
     },
-    /// Boxes lose their connection at the same moment and come back as they may; ends when they are back.
+    /// Boxes lose their connection at the same moment; ends when they have reconnected.
     ReconnectStorm {
         /// How many; default all.
         #[serde(default)]
         boxes: Option<usize>,
-        /// How long it may take.
+        /// The time limit.
         #[serde(default = "a_minute")]
-        within: Written,
+        within: HumanDuration,
     },
-    /// Boxes lose their power at the same moment, and start again from what is on their disk; ends when they are back.
+    /// Boxes lose their power at the same moment and restart from their disk; ends when they have reconnected.
     RebootStorm {
         /// How many; default all.
         #[serde(default)]
         boxes: Option<usize>,
-        /// How long it may take.
+        /// The time limit.
         #[serde(default = "a_minute")]
-        within: Written,
+        within: HumanDuration,
     },
-    /// The faults are let loose.
+    /// Fault injection is active.
     Faults {
         /// How long.
         #[serde(rename = "for")]
-        lasting: Written,
-        /// A reboot of all boxes at once, again and again.
+        lasting: HumanDuration,
+        /// The interval between power cuts of all boxes at once.
         #[serde(default)]
-        reboot_storm_every: Option<Written>,
-        /// The next phase begins meanwhile.
+        reboot_storm_every: Option<HumanDuration>,
+        /// Whether the next phase begins meanwhile.
         #[serde(default)]
         beside: bool,
     },
@@ -172,18 +173,18 @@ pub enum Phase {
     Wait {
         /// How long.
         #[serde(rename = "for")]
-        lasting: Written,
+        lasting: HumanDuration,
     },
-    /// Waits until everything beside has ended, all boxes are back and every payment was heard.
+    /// Waits until the phases beside have ended and every accepted payment was announced.
     Settle {
-        /// How long it may take.
+        /// The time limit.
         #[serde(default = "a_minute")]
-        within: Written,
+        within: HumanDuration,
     },
 }
 
 impl Phase {
-    /// All boxes are switched on.
+    /// Starts all boxes.
     pub const fn connect() -> Self {
         Self::Connect {
             boxes: None,
@@ -192,11 +193,11 @@ impl Phase {
         }
     }
 
-    /// As it is called in the file.
+    /// Its name in the file.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "connect",
-            Self::Beat { .. } => "beat",
+            Self::Heartbeats { .. } => "beat",
             Self::Pay { .. } => "pay",
             Self::Drop { .. } => "drop",
             Self::ReconnectStorm { .. } => "reconnect_storm",
@@ -212,18 +213,18 @@ impl Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expectations {
-    /// Every payment was said by each box of its terminal, once, and nothing else was said.
+    /// Each box of a terminal announced every payment of it exactly once, and nothing else.
     pub played_exactly_once: bool,
-    /// The platform knows of every payment that it was played.
+    /// The platform records every announcement as played.
     pub none_unheard: bool,
-    /// 99 % of the payments were heard within this, from the callback's sending on.
-    pub heard_p99: Option<Written>,
+    /// 99 % of the announcements began within this after the callback was sent.
+    pub heard_p99: Option<HumanDuration>,
     /// 99 % of the callbacks were answered within this.
-    pub callback_p99: Option<Written>,
-    /// Every box was back within this after each loss of its connection.
-    pub reconnect_within: Option<Written>,
-    /// How long the end may be waited for.
-    pub settle_within: Written,
+    pub callback_p99: Option<HumanDuration>,
+    /// Every box reconnected within this after each loss of its connection.
+    pub reconnect_within: Option<HumanDuration>,
+    /// The time limit of the final `settle` phase.
+    pub settle_within: HumanDuration,
 }
 
 impl Default for Expectations {
@@ -251,33 +252,33 @@ const fn connect_rate() -> u32 {
     100
 }
 
-const fn half_a_minute() -> Written {
-    Written::new(Duration::from_secs(30))
+const fn half_a_minute() -> HumanDuration {
+    HumanDuration::new(Duration::from_secs(30))
 }
 
-const fn a_minute() -> Written {
-    Written::new(Duration::from_secs(60))
+const fn a_minute() -> HumanDuration {
+    HumanDuration::new(Duration::from_secs(60))
 }
 
 impl Plan {
     /// Reads a scenario.
     ///
     /// # Errors
-    /// What is not TOML, or not a scenario: with the line and the key.
+    /// Invalid TOML or an invalid scenario, with the line and the key.
     pub fn read(text: &str) -> anyhow::Result<Self> {
-        let plan: Self = toml::from_str(text).context("this is no scenario")?;
+        let plan: Self = toml::from_str(text).context("not a valid scenario")?;
         plan.check()?;
         Ok(plan)
     }
 
-    /// Whether anybody pays in it.
+    /// Whether it has payments.
     pub fn pays(&self) -> bool {
         self.phases
             .iter()
             .any(|phase| matches!(phase, Phase::Pay { .. }))
     }
 
-    /// Whether it can be played.
+    /// Checks all limits.
     ///
     /// # Errors
     /// The first number that is out of bounds.
@@ -294,7 +295,10 @@ impl Plan {
         );
         anyhow::ensure!(http <= count, "boxes.http: not more than boxes.count");
         anyhow::ensure!(per_terminal > 0, "boxes.per_terminal: 1 or more");
-        anyhow::ensure!(!self.phases.is_empty(), "a scenario has phases");
+        anyhow::ensure!(
+            !self.phases.is_empty(),
+            "phase: a scenario needs at least one"
+        );
         for (index, phase) in self.phases.iter().enumerate() {
             let wrong = phase.problem(count);
             anyhow::ensure!(
@@ -310,7 +314,7 @@ impl Plan {
 }
 
 impl Phase {
-    /// What is wrong with it, with so many boxes.
+    /// What is wrong with the phase in a scenario with `count` boxes.
     fn problem(&self, count: usize) -> Option<String> {
         let rate = |rate: u32| {
             (!(1..=RATE_MAX).contains(&rate)).then(|| format!("rate: from 1 to {RATE_MAX}"))
@@ -335,7 +339,9 @@ impl Phase {
             Self::ReconnectStorm { boxes: some, .. } | Self::RebootStorm { boxes: some, .. } => {
                 some.and_then(boxes)
             }
-            Self::Beat { every, .. } => every.get().is_zero().then(|| "every: not zero".to_owned()),
+            Self::Heartbeats { every, .. } => {
+                every.get().is_zero().then(|| "every: not zero".to_owned())
+            }
             Self::Faults {
                 reboot_storm_every, ..
             } => reboot_storm_every

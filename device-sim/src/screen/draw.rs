@@ -1,4 +1,4 @@
-//! The front of a box, as characters.
+//! Draws the front panel of a box.
 
 use chrono::{DateTime, FixedOffset, Utc};
 use ratatui::Frame;
@@ -8,18 +8,18 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 use wire::Rupiah;
 
-use super::face::{Face, Shown};
+use super::front_panel::{FrontPanel, Shown};
 use crate::soundbox::settings::VOLUME_MAX;
 
-/// The columns that payments need at least.
+/// The minimum width of the payments.
 const PAYMENTS_COLUMNS_MIN: u16 = 34;
 
-/// The columns of a display that shows no code.
+/// The width of a display without a code.
 const EMPTY_COLUMNS: u16 = 30;
 
-/// Draws the box at this time.
-pub(super) fn draw(frame: &mut Frame<'_>, face: &Face, now: DateTime<Utc>) {
-    let code_rows = code_size(face).map_or(0, |(_, rows)| rows + 2);
+/// Draws the panel at this time.
+pub(super) fn draw(frame: &mut Frame<'_>, panel: &FrontPanel, now: DateTime<Utc>) {
+    let code_rows = code_size(panel).map_or(0, |(_, rows)| rows + 2);
     let [head, middle, log, foot] = Layout::vertical([
         Constraint::Length(5),
         Constraint::Min(code_rows.max(8)),
@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, face: &Face, now: DateTime<Utc>) {
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    let display_columns = code_size(face).map_or(EMPTY_COLUMNS, |(columns, _)| {
+    let display_columns = code_size(panel).map_or(EMPTY_COLUMNS, |(columns, _)| {
         (columns + 2).min(middle.width.saturating_sub(PAYMENTS_COLUMNS_MIN))
     });
     let [display, payments] = Layout::horizontal([
@@ -35,23 +35,23 @@ pub(super) fn draw(frame: &mut Frame<'_>, face: &Face, now: DateTime<Utc>) {
         Constraint::Min(0),
     ])
     .areas(middle);
-    draw_head(frame, head, face, now);
-    draw_display(frame, display, face, now);
-    draw_payments(frame, payments, face);
-    draw_log(frame, log, face);
-    let keys = " digits, Enter: ask for a QR   Esc: clear   q: switch off";
+    draw_head(frame, head, panel, now);
+    draw_display(frame, display, panel, now);
+    draw_payments(frame, payments, panel);
+    draw_log(frame, log, panel);
+    let keys = " digits, Enter: request a QR   Esc: clear   q: stop";
     frame.render_widget(Paragraph::new(keys).style(Style::new().dim()), foot);
 }
 
-/// Columns and rows of the code that is shown.
-fn code_size(face: &Face) -> Option<(u16, u16)> {
-    let (columns, rows) = face.shown.as_ref()?.code.as_ref()?.size();
+/// Columns and rows of the code on the display.
+fn code_size(panel: &FrontPanel) -> Option<(u16, u16)> {
+    let (columns, rows) = panel.shown.as_ref()?.code.as_ref()?.size();
     Some((u16::try_from(columns).ok()?, u16::try_from(rows).ok()? + 1))
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, face: &Face, now: DateTime<Utc>) {
-    let block = Block::bordered().title(format!(" SOUNDBOX {} ", face.name));
-    let (lamp, colour) = if face.online {
+fn draw_head(frame: &mut Frame<'_>, area: Rect, panel: &FrontPanel, now: DateTime<Utc>) {
+    let block = Block::bordered().title(format!(" SOUNDBOX {} ", panel.name));
+    let (lamp, colour) = if panel.online {
         ("● online", Color::Green)
     } else {
         ("○ offline", Color::Red)
@@ -60,17 +60,19 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, face: &Face, now: DateTime<Utc>)
         Span::styled(format!(" {lamp}"), Style::new().fg(colour)),
         Span::raw(format!(
             " {} by {}",
-            face.since.map_or_else(String::new, |since| age(since, now)),
-            face.transport.as_str()
+            panel
+                .since
+                .map_or_else(String::new, |since| age(since, now)),
+            panel.transport.as_str()
         )),
     ];
-    if let Some(problem) = face.problem.as_ref().filter(|_| !face.online) {
+    if let Some(problem) = panel.problem.as_ref().filter(|_| !panel.online) {
         first.push(Span::styled(
             format!("  {problem}"),
             Style::new().fg(Color::Red),
         ));
     }
-    let settings = &face.settings;
+    let settings = &panel.settings;
     let volume = usize::from(settings.volume.min(VOLUME_MAX));
     let rest = usize::from(VOLUME_MAX) - volume;
     let quiet = settings
@@ -88,26 +90,26 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, face: &Face, now: DateTime<Utc>)
             settings.language.tag(),
         )),
         Line::raw(format!(
-            " firmware {}   configuration {}, {}   beats every {} s   {} spoken",
-            face.firmware_version,
-            face.config_version,
-            if face.bound { "bound" } else { "not bound" },
+            " firmware {}   configuration {}, {}   heartbeat every {} s   {} spoken",
+            panel.firmware_version,
+            panel.config_version,
+            if panel.bound { "bound" } else { "not bound" },
             settings.heartbeat_interval_s,
-            face.spoken,
+            panel.spoken,
         )),
     ];
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn draw_display(frame: &mut Frame<'_>, area: Rect, face: &Face, now: DateTime<Utc>) {
+fn draw_display(frame: &mut Frame<'_>, area: Rect, panel: &FrontPanel, now: DateTime<Utc>) {
     let block = Block::bordered().title(" display ");
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    let Some(shown) = &face.shown else {
-        let text = if face.keyed.is_empty() {
+    let Some(shown) = &panel.shown else {
+        let text = if panel.keyed.is_empty() {
             "\n QRIS".to_owned()
         } else {
-            format!("\n Rp {}_", face.keyed)
+            format!("\n Rp {}_", panel.keyed)
         };
         frame.render_widget(Paragraph::new(text), inside);
         return;
@@ -153,10 +155,10 @@ fn caption(shown: &Shown, now: DateTime<Utc>) -> String {
     format!("{amount}{left}")
 }
 
-fn draw_payments(frame: &mut Frame<'_>, area: Rect, face: &Face) {
+fn draw_payments(frame: &mut Frame<'_>, area: Rect, panel: &FrontPanel) {
     let mut text = Text::default();
-    for payment in &face.payments {
-        let mark = match payment.answered {
+    for payment in &panel.payments {
+        let mark = match payment.acknowledged {
             "played" => Span::styled("✔", Style::new().fg(Color::Green)),
             "speaking" => Span::styled("♪", Style::new().fg(Color::Yellow)),
             _ => Span::styled("✘", Style::new().fg(Color::Red)),
@@ -169,7 +171,7 @@ fn draw_payments(frame: &mut Frame<'_>, area: Rect, face: &Face) {
                 format!(" Rp {}", grouped(payment.amount)),
                 Style::new().add_modifier(Modifier::BOLD),
             ),
-            Span::raw(format!("  {}{late}", payment.answered)),
+            Span::raw(format!("  {}{late}", payment.acknowledged)),
         ]));
         text.push_line(Line::styled(
             format!("   {}", payment.text),
@@ -180,20 +182,20 @@ fn draw_payments(frame: &mut Frame<'_>, area: Rect, face: &Face) {
     frame.render_widget(Paragraph::new(text).block(block), area);
 }
 
-fn draw_log(frame: &mut Frame<'_>, area: Rect, face: &Face) {
+fn draw_log(frame: &mut Frame<'_>, area: Rect, panel: &FrontPanel) {
     let rows = usize::from(area.height.saturating_sub(2));
-    let from = face.log.len().saturating_sub(rows);
-    let lines: Vec<Line<'_>> = face
+    let from = panel.log.len().saturating_sub(rows);
+    let lines: Vec<Line<'_>> = panel
         .log
         .iter()
         .skip(from)
         .map(|(at, what)| Line::raw(format!(" {} {what}", local(*at))))
         .collect();
-    let block = Block::bordered().title(" what happened ");
+    let block = Block::bordered().title(" events ");
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-/// The time in Jakarta, which is seven hours ahead.
+/// The time in Jakarta (UTC+7).
 fn local(at: DateTime<Utc>) -> String {
     match FixedOffset::east_opt(7 * 3600) {
         Some(zone) => at.with_timezone(&zone).format("%H:%M:%S").to_string(),

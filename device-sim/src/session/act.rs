@@ -1,4 +1,4 @@
-//! Carrying out what the box decides.
+//! Carries out the actions of the state machine.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -8,14 +8,14 @@ use wire::UplinkMessage;
 use wire::message::ConfigPush;
 
 use super::Session;
-use super::errand::Told;
-use crate::luck::AckFate;
+use super::background::BackgroundEvent;
+use crate::fault_injection::AckDelivery;
 use crate::report::{Event, Fault};
 use crate::soundbox::{Action, Sentence, Utterance};
 use crate::voice::Voice;
 
 impl Session {
-    /// Carries out what the box decided, in order.
+    /// Carries out the actions in order.
     pub(super) fn act(&mut self, actions: Vec<Action>) -> anyhow::Result<()> {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
@@ -28,31 +28,31 @@ impl Session {
                 } => {
                     let now = self.soundbox.time(Instant::now());
                     let sent_to_received_ms = now.map(|now| (now - sent_at).num_milliseconds());
-                    self.tell(Event::Received {
+                    self.report(Event::Received {
                         event_id,
                         sequence,
                         sent_to_received_ms,
                     });
                 }
                 Action::Speak(sentence) => {
-                    self.tell_sentence(&sentence);
+                    self.report_sentence(&sentence);
                     if let Voice::Silent = self.options.voice {
                         let more = self.soundbox.spoken(sentence.utterance, Instant::now());
                         actions.extend(more.context("the journal cannot be written")?);
                     } else {
-                        self.say(sentence);
+                        self.speak(sentence);
                     }
                 }
                 Action::Configure { push, refused } => self.configure(push, refused)?,
-                Action::Errand { command_id, errand } => self.run_errand(command_id, errand)?,
-                Action::Obeyed {
+                Action::StartTask { command_id, task } => self.start_task(command_id, task)?,
+                Action::CommandEnded {
                     command_id,
                     kind,
                     payload,
                     status,
                     reason,
                 } => {
-                    self.tell(Event::Command {
+                    self.report(Event::Command {
                         command_id,
                         kind,
                         payload,
@@ -61,18 +61,18 @@ impl Session {
                     });
                 }
                 Action::Qr(response) => {
-                    self.tell(Event::qr(response.correlation_id, response.outcome))
+                    self.report(Event::qr(response.correlation_id, response.outcome))
                 }
                 Action::ClockSet(_) => {
                     self.unanswered = 0;
-                    self.tell(Event::ClockSet);
+                    self.report(Event::ClockSet);
                 }
                 Action::Reboot => {
-                    self.tell(Event::Rebooting);
+                    self.report(Event::Rebooting);
                     self.restart = Some("reboot");
                 }
                 Action::Refused { topic, reason } => {
-                    self.tell(Event::Refused {
+                    self.report(Event::Refused {
                         topic: topic.to_string(),
                         reason,
                     });
@@ -82,10 +82,10 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes; what happens to an acknowledgement may be up to luck.
+    /// Publishes. Fault injection may delay or duplicate acknowledgements.
     fn send(&mut self, message: UplinkMessage) -> anyhow::Result<()> {
         if let UplinkMessage::PaymentAck(ack) = &message {
-            self.tell(Event::Acked {
+            self.report(Event::Acked {
                 event_id: ack.event_id,
                 status: ack.status,
                 reason: ack.reason.clone(),
@@ -97,18 +97,18 @@ impl Session {
                 | UplinkMessage::CommandAck(_)
                 | UplinkMessage::ConfigAck(_)
         );
-        let fate = match self.bad_luck() {
-            Some(luck) if is_ack => luck.ack(),
-            _ => AckFate::Once,
+        let delivery = match self.active_faults() {
+            Some(faults) if is_ack => faults.ack(),
+            _ => AckDelivery::Once,
         };
-        match fate {
-            AckFate::Once => {}
-            AckFate::Twice => {
-                self.tell(Event::Fault(Fault::DuplicateAck));
+        match delivery {
+            AckDelivery::Once => {}
+            AckDelivery::Twice => {
+                self.report(Event::Fault(Fault::DuplicateAck));
                 self.link.publish(self.device_id(), &message)?;
             }
-            AckFate::Late(delay) => {
-                self.tell(Event::Fault(Fault::LateAck));
+            AckDelivery::Late(delay) => {
+                self.report(Event::Fault(Fault::LateAck));
                 self.late.push((Instant::now() + delay, message));
                 return Ok(());
             }
@@ -116,7 +116,7 @@ impl Session {
         self.link.publish(self.device_id(), &message)
     }
 
-    /// Sends the acknowledgements that were held back until now.
+    /// Sends the delayed acknowledgements that are due.
     pub(super) fn send_late(&mut self, now: Instant) -> anyhow::Result<()> {
         let (due, waiting) = std::mem::take(&mut self.late)
             .into_iter()
@@ -129,7 +129,7 @@ impl Session {
         Ok(())
     }
 
-    fn tell_sentence(&self, sentence: &Sentence) {
+    fn report_sentence(&self, sentence: &Sentence) {
         let Sentence {
             utterance,
             payment,
@@ -138,7 +138,7 @@ impl Session {
             ..
         } = sentence;
         match (*utterance, payment) {
-            (Utterance::Payment(event_id), Some(payment)) => self.tell(Event::Spoken {
+            (Utterance::Payment(event_id), Some(payment)) => self.report(Event::Spoken {
                 event_id,
                 transaction_id: payment.transaction_id,
                 amount: payment.amount,
@@ -146,7 +146,7 @@ impl Session {
                 delayed: payment.delayed,
                 volume: *volume,
             }),
-            (Utterance::Order(command_id), _) => self.tell(Event::Said {
+            (Utterance::Command(command_id), _) => self.report(Event::CommandSpoken {
                 command_id,
                 text: text.clone(),
                 volume: *volume,
@@ -155,21 +155,22 @@ impl Session {
         }
     }
 
-    fn say(&self, sentence: Sentence) {
-        let (voice, told) = (self.options.voice.clone(), self.told.clone());
+    fn speak(&self, sentence: Sentence) {
+        let (voice, background) = (self.options.voice.clone(), self.background.clone());
         tokio::spawn(async move {
             let problem = voice
-                .say(&sentence)
+                .speak(&sentence)
                 .await
                 .err()
                 .map(|error| format!("{error:#}"));
             let utterance = sentence.utterance;
-            // When the box is gone meanwhile, its journal knows that the sentence was interrupted.
-            let _gone = told.send(Told::Said { utterance, problem }).await;
+            // If the box has ended meanwhile, its journal records the sentence as interrupted.
+            let ended = BackgroundEvent::SentenceEnded { utterance, problem };
+            let _box_ended = background.send(ended).await;
         });
     }
 
-    /// Writes down whose box this is, and its configuration unless that is refused.
+    /// Stores the binding, and the configuration unless it is refused.
     fn configure(&mut self, push: ConfigPush, refused: Option<String>) -> anyhow::Result<()> {
         let (version, bound) = (push.version, push.binding_id.is_some());
         let device = &mut self.credentials.device;
@@ -179,8 +180,8 @@ impl Session {
             device.config = push.config;
         }
         self.credentials.save()?;
-        self.take_settings();
-        self.tell(Event::Configured {
+        self.apply_settings();
+        self.report(Event::Configured {
             version,
             bound,
             settings: self.soundbox.settings().clone(),

@@ -1,17 +1,17 @@
-//! What a box does about what it hears.
+//! The actions of the state machine.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use wire::message::{CommandAckStatus, ConfigPush, DynamicQrResponse};
 use wire::{CommandId, EventId, Rupiah, Topic, TransactionId, UplinkMessage};
 
-/// What a sentence is for.
+/// What a sentence belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Utterance {
-    /// An announcement.
+    /// A payment's notification.
     Payment(EventId),
-    /// An order to say something.
-    Order(CommandId),
+    /// A command to speak.
+    Command(CommandId),
 }
 
 impl From<EventId> for Utterance {
@@ -20,18 +20,18 @@ impl From<EventId> for Utterance {
     }
 }
 
-/// A sentence to say aloud.
+/// A sentence to speak.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
-    /// What it is for.
+    /// What it belongs to.
     pub utterance: Utterance,
-    /// The payment that it announces, if it does.
+    /// The payment that it announces, if any.
     pub payment: Option<Announced>,
-    /// The words.
+    /// The text.
     pub text: String,
-    /// What they are in (BCP 47).
+    /// Its language (BCP 47).
     pub language: String,
-    /// How loud, 0–10.
+    /// The volume, 0–10.
     pub volume: u8,
 }
 
@@ -42,79 +42,78 @@ pub struct Announced {
     pub transaction_id: TransactionId,
     /// How much.
     pub amount: Rupiah,
-    /// Whether the words are those for a payment made a while ago.
+    /// Whether the sentence is the one for a delayed payment.
     pub delayed: bool,
 }
 
-/// What an order needs from outside the box; [`Soundbox::errand_ended`](super::Soundbox::errand_ended) is told how it
-/// went.
+/// Work for a command outside the state machine; [`Soundbox::task_ended`](super::Soundbox::task_ended) takes its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Errand {
-    /// Ask for the configuration anew, and take it.
+pub enum BackgroundTask {
+    /// Fetch the configuration and apply it.
     SyncConfig,
-    /// Install this firmware. What the box runs after its next start is written down by whoever does it.
+    /// Install this firmware and store its version in the credentials directory.
     Install {
         /// The version.
         version: String,
     },
 }
 
-/// What a box does.
+/// An action of the box.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Publish.
+    /// Publish a message.
     Send(UplinkMessage),
-    /// Say it, and tell [`Soundbox::spoken`](super::Soundbox::spoken) or
-    /// [`Soundbox::not_spoken`](super::Soundbox::not_spoken) how it went.
+    /// Speak, and then call [`Soundbox::spoken`](super::Soundbox::spoken) or
+    /// [`Soundbox::not_spoken`](super::Soundbox::not_spoken).
     Speak(Sentence),
-    /// An announcement came that is new; for statistics.
+    /// A new notification arrived; for statistics.
     Received {
-        /// The announcement.
+        /// The notification.
         event_id: EventId,
-        /// Its number.
+        /// Its sequence number.
         sequence: i64,
-        /// When it left the platform.
+        /// When the platform sent it.
         sent_at: DateTime<Utc>,
     },
-    /// Write the new binding down, and the configuration if it was not refused. Only what follows may be done when
-    /// that has succeeded.
+    /// Store the new binding, and the configuration unless it is refused. The following actions may be carried out
+    /// only when that has succeeded.
     Configure {
-        /// What came.
+        /// The message.
         push: ConfigPush,
-        /// Why its settings are not taken, if they are not. The binding is: it says whose box this is.
+        /// Why its settings are refused, if they are. The binding is applied in either case.
         refused: Option<String>,
     },
-    /// Do this outside.
-    Errand {
-        /// The order behind it.
+    /// Start the background task of a command.
+    StartTask {
+        /// The command.
         command_id: CommandId,
-        /// What.
-        errand: Errand,
+        /// The task.
+        task: BackgroundTask,
     },
-    /// A command was carried out, or not.
-    Obeyed {
+    /// A command has ended.
+    CommandEnded {
         /// The command.
         command_id: CommandId,
         /// Its type.
         kind: String,
         /// Its parameters.
         payload: Value,
-        /// What became of it.
+        /// Its result.
         status: CommandAckStatus,
-        /// Why.
+        /// The reason, if it was not carried out.
         reason: Option<String>,
     },
-    /// An answer to a request for a QR.
+    /// The answer to a request for a QR.
     Qr(DynamicQrResponse),
-    /// The clock is set.
+    /// The trusted clock is set.
     ClockSet(DateTime<Utc>),
-    /// Start again from what is on the disk.
+    /// Restart from the disk.
     Reboot,
-    /// A message that was not believed.
+    /// A message was refused.
     Refused {
-        /// Where it came.
+        /// Its topic.
         topic: Topic,
-        /// Why.
+        /// The reason, if it was not carried out.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Payments: taken once, spoken at most once, answered always.
+//! Payments: accepted once, announced at most once, always acknowledged.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,14 +11,14 @@ use super::action::Announced;
 use super::journal::{Journal, Outcome, Progress};
 use super::{Action, Sentence, Soundbox, Utterance};
 
-/// How many announcements may wait for their turn or for the clock.
+/// How many notifications may wait for their turn or for the clock.
 pub const WAITING_MAX: usize = 256;
 
-/// How many answers are given again when it is not known whether they arrived.
-const ANSWERED_AGAIN_MAX: usize = 32;
+/// How many acknowledgements are repeated when they may not have arrived.
+const REPEATED_ACKS_MAX: usize = 32;
 
-/// What a journal leaves to a box that is switched on: what still waits to be spoken, and how many sentences were
-/// interrupted, which is recorded and never repeated.
+/// What a box resumes from its journal: the notifications that still wait to be spoken, and how many sentences were
+/// interrupted. Those are recorded as failed and never repeated.
 pub(super) fn resume(journal: &mut Journal) -> io::Result<(VecDeque<PaymentSuccess>, u64)> {
     let mut waiting = VecDeque::new();
     let mut interrupted = Vec::new();
@@ -35,11 +35,11 @@ pub(super) fn resume(journal: &mut Journal) -> io::Result<(VecDeque<PaymentSucce
     Ok((waiting, interrupted.len() as u64))
 }
 
-/// The last answers once more. The platform does not ask again for an announcement that it knows to be received: what
-/// became of it is for the box to say, and what it said may have been lost with its power or its session.
-pub(super) fn answers_again(journal: &Journal) -> Vec<Action> {
+/// The last acknowledgements once more. The platform does not resend a notification that was received, so its final
+/// acknowledgement must come from the box, and the first one may have been lost with the box's power or session.
+pub(super) fn repeat_acks(journal: &Journal) -> Vec<Action> {
     journal
-        .ended_last(ANSWERED_AGAIN_MAX)
+        .ended_last(REPEATED_ACKS_MAX)
         .map(|(event_id, outcome)| send(ack(event_id, outcome)))
         .collect()
 }
@@ -84,7 +84,7 @@ impl Soundbox {
             return Ok(actions);
         }
         actions.push(send(received(event_id)));
-        // One that can be spoken at once is recorded once, as begun; one that has to wait is recorded whole.
+        // A notification that is spoken at once has one journal entry, `speaking`; one that waits is stored whole.
         let waits =
             self.speaking.is_some() || !self.waiting.is_empty() || self.clock.now(now).is_none();
         if waits {
@@ -103,10 +103,10 @@ impl Soundbox {
         Ok(actions)
     }
 
-    /// Begins the next announcement that may be spoken; ends those that may not.
+    /// Begins the next announcement. Notifications that must not be spoken end here.
     pub(super) fn next_announcement(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
-        while !self.resting
+        while !self.stopping
             && self.speaking.is_none()
             && let Some(time) = self.clock.now(now)
             && let Some(payment) = self.waiting.front()
@@ -149,7 +149,7 @@ impl Soundbox {
         Ok(actions)
     }
 
-    /// An announcement that was begun has ended.
+    /// The sentence of a notification has ended.
     pub(super) fn announced(
         &mut self,
         event_id: EventId,
@@ -175,7 +175,7 @@ impl Soundbox {
         Ok(answer)
     }
 
-    /// Ends an announcement that was never begun.
+    /// Ends a notification whose sentence was never begun.
     fn finish(&mut self, event_id: EventId, outcome: Outcome) -> io::Result<Action> {
         match outcome.status {
             AckStatus::Stale => self.counters.stale += 1,

@@ -1,23 +1,23 @@
-//! What a box has seen, in numbers.
+//! The counters of a box.
 
 use serde::Serialize;
 
 /// Counters since the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
-    /// Announcements that were new.
+    /// New notifications.
     pub received: u64,
-    /// Spoken.
+    /// Notifications spoken.
     pub spoken: u64,
-    /// Came again.
+    /// Notifications that arrived again.
     pub duplicates: u64,
-    /// Came too late to be spoken.
+    /// Notifications that were too late to be spoken.
     pub stale: u64,
-    /// Not spoken for another reason.
+    /// Notifications not spoken for another reason.
     pub failed: u64,
-    /// Envelopes that were not believed.
+    /// Messages that were refused.
     pub refused: u64,
-    /// Sequence numbers that were passed over: telemetry, never a reason to refuse.
+    /// Missing sequence numbers: telemetry, never a reason to refuse.
     pub gaps: u64,
     /// Commands carried out.
     pub commands: u64,

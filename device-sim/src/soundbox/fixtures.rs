@@ -17,12 +17,12 @@ pub(crate) fn binding_id(number: u128) -> BindingId {
     BindingId::from_uuid(Uuid::from_u128(number))
 }
 
-/// The moment at which every payment here was made.
+/// The payment time of every payment here.
 pub(crate) fn noon() -> DateTime<Utc> {
     "2026-05-24T12:00:00Z".parse().unwrap()
 }
 
-/// Of binding 1; on time for a minute, and to be spoken for five.
+/// A payment for binding 1: on time for one minute, announced for five.
 pub(crate) fn payment(number: u128) -> PaymentSuccess {
     let amount = Rupiah::from_i64(50_000);
     PaymentSuccess {

@@ -1,34 +1,34 @@
-//! What a box is when it is switched on.
+//! The identity and state with which a box starts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wire::{BindingId, DeviceId, VerifyingKeys};
 
 use super::settings::Settings;
 
-/// Who a box is, from its credentials, and in what shape.
+/// The identity of a box from its credentials, and its simulated hardware.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Its id.
     pub device_id: DeviceId,
-    /// The keys it was given.
+    /// The platform's keys.
     pub keys: VerifyingKeys,
-    /// Where it belongs.
+    /// Its binding to a terminal.
     pub binding_id: Option<BindingId>,
-    /// The newest configuration that it was sent.
+    /// The version of the newest configuration that it received.
     pub config_version: i64,
-    /// What it is set to.
+    /// Its settings.
     pub settings: Settings,
-    /// The firmware it says it runs.
+    /// The firmware version that it reports.
     pub firmware_version: String,
-    /// How it is connected: `mqtt` or `http`.
+    /// Its transport: `mqtt` or `http`.
     pub transport: &'static str,
-    /// What it measures.
+    /// Its measurements.
     pub vitals: Vitals,
-    /// The clock that it states times by.
+    /// The clock by which it states times.
     pub wall_clock: WallClock,
 }
 
-/// What a box measures of itself.
+/// The measurements that a box reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vitals {
     /// 0–100.
@@ -46,21 +46,21 @@ impl Default for Vitals {
     }
 }
 
-/// The clock by which a box states times, in beats and acknowledgements. It never decides what is spoken: that is
-/// the trusted clock's.
+/// The clock by which a box states times, in heartbeats and acknowledgements. Only the trusted clock decides what is
+/// spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WallClock {
-    /// It is right.
+    /// It is correct.
     #[default]
     Right,
-    /// It is off by so much.
+    /// It is off by this much.
     Off(TimeDelta),
     /// The box has none.
     Absent,
 }
 
 impl WallClock {
-    /// What it shows, when it is `time`.
+    /// The time that it shows at `time`.
     pub fn shows(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Right => Some(time),

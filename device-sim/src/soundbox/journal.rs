@@ -1,9 +1,9 @@
-//! What a box must remember through a power cut: which announcements it has taken, begun and ended.
+//! The journal: what a box must remember through a power cut, which is the notifications it has accepted, begun and ended.
 //!
-//! A file of JSON lines, appended and flushed to the disk **before** the box acts on them: before it confirms a
-//! message to the broker, and before it begins to speak. So whatever was begun is known after a restart, and is then
-//! reported as interrupted and never repeated; what was taken but not begun is still there to be spoken. The file is
-//! rewritten by atomic replacement now and then; only its last line can ever be torn.
+//! A file of JSON lines, appended and flushed to disk **before** the box acts on them: before it confirms a message to
+//! the broker, and before it begins to speak. After a restart, a sentence that had begun is reported as interrupted and
+//! never repeated; a notification that was accepted and not begun is still announced. The file is rewritten by atomic
+//! replacement now and then; only its last line can ever be torn.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 use wire::message::{AckStatus, CommandAckStatus, PaymentSuccess};
 use wire::{CommandId, EventId};
 
-/// How many ended announcements are remembered.
+/// How many ended notifications are remembered.
 pub const EVENTS_MAX: usize = 256;
 
 /// How many ended commands are remembered.
 const COMMANDS_MAX: usize = 64;
 
-/// After so many lines the file is rewritten.
+/// The file is rewritten after this many lines.
 const LINES_MAX: usize = 2048;
 
 const FILE_NAME: &str = "journal.jsonl";
 
-/// Whether a line is on the disk when `record` returns.
+/// Whether a line is flushed to disk before the box acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It is: survives a power cut, as a real box does.
+    /// Flushed: survives a power cut, as on a real box.
     Synced,
-    /// The kernel has it: survives the end of the process. For fleets, whose disk is the server's too.
+    /// Written to the kernel: survives the end of the process. For fleets, which share the server's disk.
     Buffered,
 }
 
-/// The end of an announcement.
+/// The end of a notification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Played, failed or stale.
@@ -47,33 +47,33 @@ pub struct Outcome {
     pub played_at: Option<String>,
 }
 
-/// The end of a command.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandOutcome {
-    /// What became of it.
+    /// Its status.
     pub status: CommandAckStatus,
-    /// Why.
+    /// The reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it yielded, so that a repeated command is answered with it again.
+    /// Its result, so that a repeated command gets the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,
 }
 
-/// How far an announcement has come.
+/// The progress of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
-    /// Taken; not a word was said.
+    /// Accepted, and its sentence not begun.
     Accepted(Box<PaymentSuccess>),
-    /// Begun.
+    /// Its sentence was begun.
     Speaking,
-    /// Ended.
+    /// It has ended.
     Done(Outcome),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-enum Line {
+enum Entry {
     Accepted {
         payment: Box<PaymentSuccess>,
     },
@@ -90,7 +90,7 @@ enum Line {
     },
 }
 
-/// The memory of one box.
+/// The journal of one box.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -103,7 +103,7 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct State {
     events: HashMap<EventId, Progress>,
-    /// Taken and not ended, in the order they came.
+    /// Accepted and not ended, in order of arrival.
     open: Vec<EventId>,
     /// Ended, oldest first.
     done: VecDeque<EventId>,
@@ -112,22 +112,22 @@ struct State {
 }
 
 impl State {
-    fn apply(&mut self, line: Line) {
-        match line {
-            Line::Accepted { payment } => {
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Accepted { payment } => {
                 let event_id = payment.event_id;
                 if !self.events.contains_key(&event_id) {
                     self.open.push(event_id);
                 }
                 self.events.insert(event_id, Progress::Accepted(payment));
             }
-            Line::Speaking { event_id } => {
+            Entry::Speaking { event_id } => {
                 if !self.events.contains_key(&event_id) {
                     self.open.push(event_id);
                 }
                 self.events.insert(event_id, Progress::Speaking);
             }
-            Line::Done { event_id, outcome } => {
+            Entry::Done { event_id, outcome } => {
                 self.open.retain(|open| *open != event_id);
                 if !matches!(
                     self.events.insert(event_id, Progress::Done(outcome)),
@@ -141,7 +141,7 @@ impl State {
                     }
                 }
             }
-            Line::Command {
+            Entry::Command {
                 command_id,
                 outcome,
             } => {
@@ -157,13 +157,13 @@ impl State {
         }
     }
 
-    /// Lines that lead to this state, and no others.
-    fn lines(&self) -> Vec<Line> {
+    /// The entries that lead to this state.
+    fn entries(&self) -> Vec<Entry> {
         let done = self
             .done
             .iter()
             .filter_map(|event_id| match self.events.get(event_id)? {
-                Progress::Done(outcome) => Some(Line::Done {
+                Progress::Done(outcome) => Some(Entry::Done {
                     event_id: *event_id,
                     outcome: outcome.clone(),
                 }),
@@ -173,17 +173,17 @@ impl State {
             .open
             .iter()
             .filter_map(|event_id| match self.events.get(event_id)? {
-                Progress::Accepted(payment) => Some(Line::Accepted {
+                Progress::Accepted(payment) => Some(Entry::Accepted {
                     payment: payment.clone(),
                 }),
-                Progress::Speaking => Some(Line::Speaking {
+                Progress::Speaking => Some(Entry::Speaking {
                     event_id: *event_id,
                 }),
                 Progress::Done(_) => None,
             });
         let commands = self.commands_done.iter().filter_map(|command_id| {
             let outcome = self.commands.get(command_id)?.clone();
-            Some(Line::Command {
+            Some(Entry::Command {
                 command_id: *command_id,
                 outcome,
             })
@@ -193,7 +193,7 @@ impl State {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or begins one.
+    /// Opens the journal in `dir`, or creates one.
     ///
     /// # Errors
     /// A directory that cannot be read or written; a damaged line that is not the last.
@@ -208,8 +208,8 @@ impl Journal {
                 let count = lines.len();
                 for (index, bytes) in lines.into_iter().enumerate() {
                     match serde_json::from_slice(&bytes) {
-                        Ok(line) => state.apply(line),
-                        // The line that a power cut tore was never acted upon.
+                        Ok(entry) => state.apply(entry),
+                        // A line that a power cut tore was never acted on.
                         Err(_) if index + 1 == count => {}
                         Err(error) => {
                             let problem =
@@ -232,12 +232,12 @@ impl Journal {
         })
     }
 
-    /// How far this announcement has come, if it is known at all.
+    /// The progress of a notification, if it is remembered.
     pub fn progress(&self, event_id: EventId) -> Option<&Progress> {
         self.state.events.get(&event_id)
     }
 
-    /// Everything taken and not ended, in the order it came.
+    /// The notifications that are accepted and not ended, in order of arrival.
     pub fn open_events(&self) -> impl Iterator<Item = (EventId, &Progress)> {
         self.state
             .open
@@ -245,7 +245,7 @@ impl Journal {
             .filter_map(|event_id| Some((*event_id, self.state.events.get(event_id)?)))
     }
 
-    /// The announcements that ended last, oldest first, at most so many.
+    /// The last `count` notifications that ended, oldest first.
     pub fn ended_last(&self, count: usize) -> impl Iterator<Item = (EventId, &Outcome)> {
         let skipped = self.state.done.len().saturating_sub(count);
         self.state.done.iter().skip(skipped).filter_map(|event_id| {
@@ -256,65 +256,65 @@ impl Journal {
         })
     }
 
-    /// How many ended announcements it remembers.
+    /// How many ended notifications are remembered.
     pub fn remembered(&self) -> usize {
         self.state.done.len()
     }
 
-    /// What became of a command, if it was seen.
+    /// The result of a command, if it is remembered.
     pub fn command(&self, command_id: CommandId) -> Option<&CommandOutcome> {
         self.state.commands.get(&command_id)
     }
 
-    /// Remembers an announcement to speak later.
+    /// Records a notification that is to be spoken later.
     ///
     /// # Errors
-    /// A disk that does not take it; the box must not act then.
+    /// A file that cannot be written; the box must not confirm the notification then.
     pub fn accepted(&mut self, payment: &PaymentSuccess) -> io::Result<()> {
         self.record(
-            Line::Accepted {
+            Entry::Accepted {
                 payment: Box::new(payment.clone()),
             },
             self.durability,
         )
     }
 
-    /// Remembers that an announcement is about to be spoken.
+    /// Records that a notification is about to be spoken.
     ///
     /// # Errors
-    /// A disk that does not take it; the box must not speak then.
+    /// A file that cannot be written; the box must not speak then.
     pub fn speaking(&mut self, event_id: EventId) -> io::Result<()> {
-        self.record(Line::Speaking { event_id }, self.durability)
+        self.record(Entry::Speaking { event_id }, self.durability)
     }
 
-    /// Remembers how an announcement ended.
+    /// Records how a notification ended.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A file that cannot be written.
     pub fn done(&mut self, event_id: EventId, outcome: Outcome) -> io::Result<()> {
-        // After something was begun its end need not wait for the disk: without this line a restart would report it
-        // as interrupted, which the platform ranks below a `played` it has heard. What was never begun has no other
-        // line to remember it by.
+        // The end of a sentence that was begun need not be flushed: without this line a restart reports it as
+        // interrupted, which the platform ranks below an earlier `played`. A notification that was never begun has no
+        // other line.
         let begun = matches!(self.progress(event_id), Some(Progress::Speaking));
         let durability = if begun {
             Durability::Buffered
         } else {
             self.durability
         };
-        self.record(Line::Done { event_id, outcome }, durability)
+        self.record(Entry::Done { event_id, outcome }, durability)
     }
 
-    /// Remembers how a command ended.
+    /// Records the result of a command.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A file that cannot be written.
     pub fn command_done(
         &mut self,
         command_id: CommandId,
         outcome: CommandOutcome,
     ) -> io::Result<()> {
         self.record(
-            Line::Command {
+            Entry::Command {
                 command_id,
                 outcome,
             },
@@ -322,15 +322,15 @@ impl Journal {
         )
     }
 
-    fn record(&mut self, line: Line, durability: Durability) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
+    fn record(&mut self, entry: Entry, durability: Durability) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(&entry).map_err(io::Error::other)?;
         bytes.push(b'\n');
         self.file.write_all(&bytes)?;
         if durability == Durability::Synced {
             self.file.sync_data()?;
         }
         self.lines += 1;
-        self.state.apply(line);
+        self.state.apply(entry);
         if self.lines > LINES_MAX {
             (self.file, self.lines) = rewrite(&self.path, &self.state, self.durability)?;
         }
@@ -338,13 +338,13 @@ impl Journal {
     }
 }
 
-/// Replaces the file by one that holds the state and nothing else, and opens that for appending.
+/// Replaces the file by one with only the present state, and opens it for appending.
 fn rewrite(path: &Path, state: &State, durability: Durability) -> io::Result<(File, usize)> {
     let temporary = path.with_extension("tmp");
     let mut bytes = Vec::new();
-    let lines = state.lines();
-    for line in &lines {
-        serde_json::to_writer(&mut bytes, line).map_err(io::Error::other)?;
+    let entries = state.entries();
+    for entry in &entries {
+        serde_json::to_writer(&mut bytes, entry).map_err(io::Error::other)?;
         bytes.push(b'\n');
     }
     let mut file = File::create(&temporary)?;
@@ -358,7 +358,7 @@ fn rewrite(path: &Path, state: &State, durability: Durability) -> io::Result<(Fi
     {
         File::open(dir)?.sync_all()?;
     }
-    Ok((OpenOptions::new().append(true).open(path)?, lines.len()))
+    Ok((OpenOptions::new().append(true).open(path)?, entries.len()))
 }
 
 #[cfg(test)]

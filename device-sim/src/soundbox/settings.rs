@@ -1,5 +1,5 @@
-//! What a box can be set to: the keys of the configuration, read and checked as a whole. A box takes all of a
-//! configuration or nothing of it, and says why.
+//! The settings of a box: the keys of the configuration, read and checked as a whole. A box applies a configuration
+//! completely or refuses it with a reason.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,34 +8,33 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The loudest.
+/// The highest volume.
 pub const VOLUME_MAX: u8 = 10;
 
-/// How loud a box is at most in its quiet hours, unless they say so themselves. Never silent: a customer has paid.
+/// The default volume limit in quiet hours. It is not zero: a payment must be heard.
 const QUIET_VOLUME: u8 = 2;
 
-/// The longest part of an unknown key that is repeated in a reason, in characters.
+/// The longest part of an unknown key in a reason, in characters.
 const KEY_CHARS_MAX: usize = 64;
 
-/// The box's own zone: western Indonesia (WIB), which is seven hours ahead and has no summer time.
+/// The box's time zone: western Indonesia (WIB), UTC+7 without daylight saving time.
 const LOCAL: TimeDelta = TimeDelta::hours(7);
 
 /// The settings of one box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
-    /// 0–10.
+    /// The volume, 0–10.
     pub volume: u8,
-    /// What the box's own sentences are in. Payments bring theirs along.
+    /// The language of the box's own sentences. Payments carry theirs.
     pub language: Language,
-    /// The time between signs of life, in seconds.
+    /// The time between heartbeats, in seconds.
     pub heartbeat_interval_s: u32,
-    /// When it is quieter.
+    /// When the volume is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
-    /// After a lost connection, how long at most it waits in addition, in seconds, so that a fleet does not come back
-    /// at once.
+    /// The longest additional wait before a reconnect, in seconds, so that a fleet does not reconnect all at once.
     pub reconnect_jitter_s: u32,
-    /// 0–100.
+    /// The brightness of the display, 0–100.
     pub display_brightness: u8,
 }
 
@@ -52,7 +51,7 @@ impl Default for Settings {
     }
 }
 
-/// A language that the box has a voice for.
+/// A language of the box's own sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Language {
     /// Bahasa Indonesia.
@@ -80,7 +79,7 @@ impl Language {
         }
     }
 
-    /// What `play_test` says.
+    /// The sentence of `play_test`.
     pub const fn test_sentence(self) -> &'static str {
         match self {
             Self::Indonesian => "Ini suara percobaan",
@@ -89,16 +88,16 @@ impl Language {
     }
 }
 
-/// A part of every day, perhaps over midnight.
+/// A daily period, possibly over midnight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuietHours {
-    /// From then on, in western Indonesia.
+    /// The start, in western Indonesian time.
     #[serde(serialize_with = "as_clock")]
     pub start: NaiveTime,
-    /// Until then.
+    /// The end, exclusive.
     #[serde(serialize_with = "as_clock")]
     pub end: NaiveTime,
-    /// How loud at most.
+    /// The volume limit.
     pub volume: u8,
 }
 
@@ -106,10 +105,10 @@ fn as_clock<S: serde::Serializer>(time: &NaiveTime, serializer: S) -> Result<S::
     serializer.serialize_str(&time.format("%H:%M").to_string())
 }
 
-/// Quiet hours as they are written: `{"start": "22:00", "end": "06:00", "volume": 2}`.
+/// Quiet hours in the configuration: `{"start": "22:00", "end": "06:00", "volume": 2}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenHours {
+struct QuietHoursConfig {
     start: String,
     end: String,
     #[serde(default)]
@@ -119,7 +118,7 @@ struct WrittenHours {
 impl QuietHours {
     fn read(value: &Value) -> Result<Self, String> {
         let wrong = |problem: &str| format!("quiet_hours: {problem}");
-        let written = WrittenHours::deserialize(value)
+        let written = QuietHoursConfig::deserialize(value)
             .map_err(|error| wrong(&shortened(&error.to_string())))?;
         let clock = |text: &str| {
             NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| wrong("a time is HH:MM"))
@@ -157,10 +156,10 @@ impl fmt::Display for QuietHours {
 }
 
 impl Settings {
-    /// Reads a whole configuration; what is not in it is as a new box has it.
+    /// Reads a whole configuration; missing keys have the defaults of a new box.
     ///
     /// # Errors
-    /// The first key that the box does not know, or whose value it cannot use, in words for operators.
+    /// The first unknown key or invalid value, as a text for operators.
     pub fn read(config: &Value) -> Result<Self, String> {
         let mut settings = Self::default();
         let keys = match config {
@@ -191,7 +190,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How loud it is at this time.
+    /// The volume at this time.
     pub fn volume_at(&self, time: DateTime<Utc>) -> u8 {
         match &self.quiet_hours {
             Some(quiet) if quiet.include(time) => self.volume.min(quiet.volume),
@@ -199,12 +198,12 @@ impl Settings {
         }
     }
 
-    /// The time between signs of life.
+    /// The time between heartbeats.
     pub fn heartbeat_interval(&self) -> Duration {
         Duration::from_secs(self.heartbeat_interval_s.into())
     }
 
-    /// The longest additional wait before it comes back.
+    /// The longest additional wait before a reconnect.
     pub fn reconnect_jitter(&self) -> Duration {
         Duration::from_secs(self.reconnect_jitter_s.into())
     }
@@ -229,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_is_taken_whole_or_refused_with_a_reason() {
+    fn a_configuration_is_applied_whole_or_refused_with_a_reason() {
         let whole = json!({
             "volume": 3, "language": "en-GB", "heartbeat_interval_s": 60, "reconnect_jitter_s": 20,
             "display_brightness": 40, "quiet_hours": { "start": "22:00", "end": "06:30", "volume": 1 },
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_quieter_in_its_quiet_hours_and_never_silenced_by_them() {
+    fn quiet_hours_limit_the_volume_and_never_silence_the_box() {
         let settings = Settings::read(&json!({
             "volume": 9, "quiet_hours": { "start": "22:00", "end": "06:00" },
         }))

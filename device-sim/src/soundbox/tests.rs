@@ -11,10 +11,10 @@ use super::identity::{Vitals, WallClock};
 use super::journal::Durability;
 use super::*;
 
-mod order;
+mod command;
 mod setting;
 
-/// A box on a bench: its disk, its platform, and the stopwatch of the test.
+/// A box under test, with its disk and the test's time.
 struct Bench {
     dir: TempDir,
     start: Instant,
@@ -25,7 +25,7 @@ fn signer() -> Signer {
     Signer::from_seed("k1", &[7; 32]).unwrap()
 }
 
-fn switch_on(dir: &Path) -> Soundbox {
+fn start(dir: &Path) -> Soundbox {
     let identity = Identity {
         device_id: device_id(),
         keys: signer().verifying_keys(),
@@ -44,7 +44,7 @@ fn switch_on(dir: &Path) -> Soundbox {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let soundbox = switch_on(dir.path());
+        let soundbox = start(dir.path());
         Self {
             dir,
             start: Instant::now(),
@@ -52,7 +52,7 @@ impl Bench {
         }
     }
 
-    /// A box that knows that it is noon.
+    /// A box whose clock is set to noon.
     fn at_noon() -> Self {
         let mut bench = Self::new();
         bench.set_clock(0);
@@ -67,7 +67,7 @@ impl Bench {
     fn set_clock(&mut self, seconds: u64) -> Vec<Action> {
         let now = self.after(seconds);
         let mut actions = self.soundbox.connected(true);
-        actions.push(self.soundbox.ask_time("n1".to_owned(), now));
+        actions.push(self.soundbox.request_time("n1".to_owned(), now));
         let server_time = noon() + TimeDelta::seconds(i64::try_from(seconds).unwrap());
         let time = DownlinkMessage::Time(Time {
             nonce: "n1".to_owned(),
@@ -94,9 +94,9 @@ impl Bench {
             .unwrap()
     }
 
-    /// The power goes and comes back.
+    /// The box loses its power and restarts.
     fn power_cut(&mut self) {
-        self.soundbox = switch_on(self.dir.path());
+        self.soundbox = start(self.dir.path());
     }
 }
 
@@ -143,7 +143,7 @@ fn a_payment_is_received_spoken_and_played() {
 }
 
 #[test]
-fn nothing_is_said_before_the_clock_is_known() {
+fn nothing_is_spoken_before_the_clock_is_set() {
     let mut bench = Bench::new();
     let mut actions = bench.pay(payment(1), 0);
     actions.extend(bench.pay(payment(2), 0));
@@ -158,7 +158,7 @@ fn nothing_is_said_before_the_clock_is_known() {
 }
 
 #[test]
-fn what_waited_through_a_power_cut_is_still_spoken() {
+fn a_payment_that_waited_through_a_power_cut_is_still_spoken() {
     let mut bench = Bench::new();
     bench.pay(payment(1), 0);
     bench.power_cut();
@@ -171,11 +171,11 @@ fn what_waited_through_a_power_cut_is_still_spoken() {
 }
 
 #[test]
-fn a_box_that_is_switched_off_in_order_ends_its_sentence_and_begins_no_other() {
+fn a_box_that_is_stopped_finishes_its_sentence_and_begins_no_other() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
     bench.pay(payment(2), 1);
-    bench.soundbox.rest();
+    bench.soundbox.begin_no_more();
     let actions = bench.spoken(1, 3);
     assert_eq!(acks(&actions), [(event_id(1), AckStatus::Played, None)]);
     assert!(spoken_texts(&actions).is_empty());
@@ -215,7 +215,7 @@ fn an_interrupted_sentence_is_reported_and_never_repeated() {
 }
 
 #[test]
-fn what_became_of_the_last_announcements_is_said_again_after_a_start() {
+fn the_last_acknowledgements_are_repeated_after_a_start() {
     let mut bench = Bench::at_noon();
     for number in 1..=40 {
         bench.pay(payment(number), 1);
@@ -223,10 +223,10 @@ fn what_became_of_the_last_announcements_is_said_again_after_a_start() {
     }
     assert!(
         acks(&bench.soundbox.connected(true)).is_empty(),
-        "a session that was kept has them"
+        "the kept session has them"
     );
     let again = |actions: &[Action]| {
-        assert!(spoken_texts(actions).is_empty(), "nothing is said again");
+        assert!(spoken_texts(actions).is_empty(), "nothing is spoken again");
         let acks = acks(actions);
         assert!(
             acks.iter()
@@ -283,7 +283,7 @@ fn another_bindings_payment_is_never_spoken() {
 }
 
 #[test]
-fn a_rebind_ends_what_waited_for_the_old_binding() {
+fn a_rebind_ends_payments_that_wait_for_the_old_binding() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
     bench.pay(payment(2), 1);
@@ -299,7 +299,7 @@ fn a_rebind_ends_what_waited_for_the_old_binding() {
             push,
             refused: None
         },
-        "written down before it is acknowledged"
+        "stored before it is acknowledged"
     );
     assert_eq!(actions[1], config_ack(1, ConfigAckStatus::Applied, None));
     let actions = bench.spoken(1, 3);
@@ -375,7 +375,7 @@ fn the_words_change_when_it_is_late_and_end_when_it_is_too_late() {
 }
 
 #[test]
-fn what_waited_too_long_for_its_turn_is_not_spoken() {
+fn a_payment_that_waited_too_long_for_its_turn_is_not_spoken() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 299);
     bench.pay(payment(2), 299);
@@ -403,7 +403,7 @@ fn a_replay_is_always_spoken_as_delayed() {
 }
 
 #[test]
-fn gaps_are_counted_and_no_reason_to_refuse() {
+fn sequence_gaps_are_counted_and_no_reason_to_refuse() {
     let mut bench = Bench::at_noon();
     for number in [3, 4, 9, 5, 10] {
         assert_eq!(
@@ -417,12 +417,12 @@ fn gaps_are_counted_and_no_reason_to_refuse() {
 }
 
 #[test]
-fn what_is_not_signed_by_the_platform_is_refused() {
+fn messages_without_the_platforms_signature_are_refused() {
     let mut bench = Bench::at_noon();
     let message = DownlinkMessage::PaymentSuccess(payment(1));
     let topic = Topic::new(device_id(), Channel::PaymentSuccess).to_string();
-    let stranger = Signer::from_seed("k1", &[8; 32]).unwrap();
-    let forged = stranger
+    let other_key = Signer::from_seed("k1", &[8; 32]).unwrap();
+    let forged = other_key
         .seal(&message, device_id(), Encoding::Json)
         .unwrap();
     let unsigned = message.encode_body(Encoding::Json).unwrap();
@@ -454,8 +454,8 @@ fn what_is_not_signed_by_the_platform_is_refused() {
 fn an_old_answer_cannot_set_the_clock() {
     let mut bench = Bench::new();
     let now = bench.after(0);
-    bench.soundbox.ask_time("n1".to_owned(), now);
-    bench.soundbox.ask_time("n2".to_owned(), now);
+    bench.soundbox.request_time("n1".to_owned(), now);
+    bench.soundbox.request_time("n2".to_owned(), now);
     let old = DownlinkMessage::Time(Time {
         nonce: "n1".to_owned(),
         server_time: noon(),
@@ -468,7 +468,7 @@ fn an_old_answer_cannot_set_the_clock() {
 }
 
 #[test]
-fn more_than_can_wait_is_answered_and_not_kept() {
+fn payments_beyond_the_queue_limit_fail_and_are_not_queued() {
     let mut bench = Bench::new();
     for number in 0..WAITING_MAX as u128 {
         bench.pay(payment(number), 0);

@@ -1,14 +1,14 @@
-//! The simulator's bank against the platform: neither knows the other's code, and everything goes wrong on the way.
+//! The simulator's QR issuer against the platform, with every callback fault: the two share no code but the contract.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use device_sim::api::Api;
-use device_sim::bank::{self, Bank};
-use device_sim::faults::Faults;
+use device_sim::callback_faults::CallbackFaults;
 use device_sim::output::Output;
 use device_sim::partner::Partner;
 use device_sim::partner::snap::{PublicKey, Snap, key};
+use device_sim::qr_issuer::{self, QrIssuer};
 use platform::config::NotifySignature::Symmetric;
 use platform::config::QrisPartnerApi;
 use serde_json::json;
@@ -54,7 +54,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
         config.payments.partner_timeout_ms = 20_000;
     })
     .await;
-    let faults = Faults {
+    let faults = CallbackFaults {
         lost: 25,
         duplicated: 40,
         wrong_amount: 25,
@@ -63,7 +63,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
     };
     let api = Api::new(&world.url(), world.app().root_pem()).unwrap();
     let voice = Snap::new(SECRET, &snap::private_pem(&bank_key)).unwrap();
-    let bank = Bank {
+    let issuer = QrIssuer {
         partner: Partner::snap(api, BANK.to_owned(), voice),
         secret: key(SECRET),
         platform_key: PublicKey::from_pem(&our_pem).unwrap(),
@@ -73,7 +73,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
         output: Output::new(true),
     };
     let stop = CancellationToken::new();
-    let running = tokio::spawn(bank::run(bank, address, stop.clone()));
+    let running = tokio::spawn(qr_issuer::run(issuer, address, stop.clone()));
 
     let terminal = till(&world).await;
     let credentials = Credentials::at(&world, terminal).await;

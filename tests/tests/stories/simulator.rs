@@ -1,11 +1,11 @@
-//! The simulator that firmware developers reach for, against the real platform.
+//! The simulator against the real platform.
 
 use device_sim::cli;
 use device_sim::link::Transport;
 use device_sim::output::Output;
 use device_sim::report::Event;
 use device_sim::scenario::plan::Plan;
-use device_sim::scenario::{self, verdict};
+use device_sim::scenario::{self, outcome};
 use device_sim::session::{Control, Options};
 use domain::role::Role;
 use serde_json::{Value, json};
@@ -13,35 +13,41 @@ use tests::{Shop, World, eventually, simulator};
 use tokio_util::sync::CancellationToken;
 use wire::{DeviceId, TransactionId};
 
-/// Plays a scenario against this platform.
-async fn play(world: &World, text: &str) -> verdict::Report {
+/// Runs a scenario against this platform.
+async fn run_scenario(world: &World, text: &str) -> outcome::Report {
     let plan = Plan::read(text).unwrap();
-    let place = simulator::place(world).await;
+    let environment = simulator::environment(world).await;
     let stop = CancellationToken::new();
-    scenario::run(&plan, place, Options::default(), Output::new(true), stop)
-        .await
-        .unwrap()
+    scenario::run(
+        &plan,
+        environment,
+        Options::default(),
+        Output::new(true),
+        stop,
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
 async fn the_quick_scenario_passes() {
     let world = World::new().await;
-    let report = play(
+    let report = run_scenario(
         &world,
         include_str!("../../../device-sim/scenarios/quick.toml"),
     )
     .await;
-    assert!(report.passed, "{}", report.people());
-    // 25 payments, each heard by the two boxes of its terminal.
+    assert!(report.passed, "{}", report.summary());
+    // 25 payments, each announced by the two boxes of its terminal.
     assert_eq!((report.payments.due, report.payments.once), (50, 50));
     assert_eq!(report.unheard, Some(0));
-    assert!(report.payments.reconnect.count >= 6, "{}", report.people());
+    assert!(report.payments.reconnect.count >= 6, "{}", report.summary());
 }
 
 #[tokio::test]
 async fn chaos_with_a_fixed_seed_loses_nothing_and_repeats_nothing() {
     let world = World::new().await;
-    let report = play(
+    let report = run_scenario(
         &world,
         r#"
         name = "chaos"
@@ -56,10 +62,10 @@ async fn chaos_with_a_fixed_seed_loses_nothing_and_repeats_nothing() {
         "#,
     )
     .await;
-    assert!(report.passed, "{}", report.people());
+    assert!(report.passed, "{}", report.summary());
     assert_eq!((report.payments.due, report.payments.once), (40, 40));
     for fault in ["drop", "lost_message", "duplicate_ack", "late_ack"] {
-        assert!(report.faults.contains_key(fault), "{}", report.people());
+        assert!(report.faults.contains_key(fault), "{}", report.summary());
     }
 }
 
@@ -72,7 +78,7 @@ async fn a_scenario_that_does_not_come_out_as_expected_ends_with_an_error() {
         std::fs::write(&path, text).unwrap();
         path.into_os_string().into_string().unwrap()
     };
-    // One of the two boxes stays off, so half of the payments are not heard.
+    // One of the two boxes is not started, so half of the payments are not announced.
     let scenario = |heard: bool| {
         format!(
             r#"
@@ -116,7 +122,7 @@ async fn a_scenario_that_does_not_come_out_as_expected_ends_with_an_error() {
     }
 }
 
-/// The payment that a box begins to say.
+/// The payment that a box begins to announce.
 fn spoken(event: &Event) -> Option<TransactionId> {
     match event {
         Event::Spoken { transaction_id, .. } => Some(*transaction_id),
@@ -124,7 +130,7 @@ fn spoken(event: &Event) -> Option<TransactionId> {
     }
 }
 
-/// Whether the platform knows that this box has played all of these.
+/// Waits until the platform records all of this box's notifications as played.
 async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
     let path = format!("/admin/devices/{device_id}/notifications");
     eventually("all notifications to be played", async || {
@@ -167,7 +173,7 @@ async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
         }
         assert_eq!(heard, paid, "{:?}", options.transport);
         all_played(&world, id, paid.len()).await;
-        // Without power for a moment it neither forgets nor repeats.
+        // After a power cut it neither forgets nor repeats.
         running.controls.send(Control::PowerCut).await.unwrap();
         running
             .until(|event| matches!(event, Event::Started { .. }).then_some(()))
@@ -182,14 +188,14 @@ async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
         assert_eq!(running.until(spoken).await, last);
         all_played(&world, id, paid.len() + 1).await;
         let rest = running.switch_off().await;
-        assert_eq!(rest.iter().find_map(spoken), None, "said again");
+        assert_eq!(rest.iter().find_map(spoken), None, "announced again");
     }
 }
 
-/// Gives a box an order, and waits until it has ended.
-async fn order(world: &World, device_id: DeviceId, body: Value) -> Value {
+/// Sends a command to a box, and waits until it has ended.
+async fn command(world: &World, device_id: DeviceId, body: Value) -> Value {
     let path = format!("/admin/devices/{device_id}/commands");
-    let key = format!("order-{:016x}", rand::random::<u64>());
+    let key = format!("command-{:016x}", rand::random::<u64>());
     let admin = world.admin();
     let given = admin
         .post_with(&path, &[("idempotency-key", &key)], &body)
@@ -197,7 +203,7 @@ async fn order(world: &World, device_id: DeviceId, body: Value) -> Value {
         .expect(201)
         .data();
     let path = format!("{path}/{}", given["id"].as_str().unwrap());
-    eventually("the order to end", async || {
+    eventually("the command to end", async || {
         let command = admin.get(&path).await.expect(200).data();
         let ended = !matches!(command["status"].as_str(), Some("queued" | "sent"));
         ended.then_some(command)
@@ -213,7 +219,7 @@ fn install(version: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_box_carries_out_orders_and_starts_with_new_firmware() {
+async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let dir = tempfile::tempdir().unwrap();
@@ -223,28 +229,28 @@ async fn a_box_carries_out_orders_and_starts_with_new_firmware() {
         .until(|event| matches!(event, Event::ClockSet).then_some(()))
         .await;
 
-    let said = order(
+    let spoken_text = command(
         &world,
         id,
         json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
     )
     .await;
-    assert_eq!(said["status"], "delivered");
+    assert_eq!(spoken_text["status"], "delivered");
     let text = running
         .until(|event| match event {
-            Event::Said { text, .. } => Some(text.clone()),
+            Event::CommandSpoken { text, .. } => Some(text.clone()),
             _ => None,
         })
         .await;
     assert_eq!(text, "Selamat pagi");
-    let louder = order(
+    let louder = command(
         &world,
         id,
         json!({ "type": "set_volume", "payload": { "volume": 3 } }),
     )
     .await;
     assert_eq!(louder["status"], "delivered");
-    let diagnosed = order(
+    let diagnosed = command(
         &world,
         id,
         json!({ "type": "collect_diagnostics", "payload": {} }),
@@ -252,10 +258,10 @@ async fn a_box_carries_out_orders_and_starts_with_new_firmware() {
     .await;
     assert_eq!(diagnosed["result_payload"]["settings"]["volume"], 3);
     assert_eq!(diagnosed["result_payload"]["counters"]["refused"], 0);
-    let synced = order(&world, id, json!({ "type": "sync_config", "payload": {} })).await;
+    let synced = command(&world, id, json!({ "type": "sync_config", "payload": {} })).await;
     assert_eq!(synced["status"], "delivered", "{synced}");
 
-    let updated = order(&world, id, install("2.0.0")).await;
+    let updated = command(&world, id, install("2.0.0")).await;
     assert_eq!(updated["status"], "delivered");
     eventually("the new firmware to be seen", async || {
         let path = format!("/admin/devices/{id}");
@@ -265,12 +271,12 @@ async fn a_box_carries_out_orders_and_starts_with_new_firmware() {
     .await;
     running.switch_off().await;
 
-    let unlucky = Options {
+    let failing = Options {
         firmware_failures: "100%".parse().unwrap(),
         ..Options::default()
     };
-    let running = simulator::switch_on(dir.path(), unlucky);
-    let failed = order(&world, id, install("3.0.0")).await;
+    let running = simulator::switch_on(dir.path(), failing);
+    let failed = command(&world, id, install("3.0.0")).await;
     assert_eq!(
         (&failed["status"], &failed["reason"]),
         (&json!("failed"), &json!("checksum_mismatch"))
@@ -293,7 +299,7 @@ async fn a_box_renews_its_credentials_before_they_end() {
     let mut device: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let due: chrono::DateTime<chrono::Utc> =
         serde_json::from_value(device["renew_after"].clone()).unwrap();
-    assert!(due > world.clock.now(), "not due as it was made");
+    assert!(due > world.clock.now(), "not due right after provisioning");
     device["renew_after"] = json!("2020-01-01T00:00:00Z");
     std::fs::write(&file, device.to_string()).unwrap();
 

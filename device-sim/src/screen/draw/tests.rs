@@ -12,17 +12,17 @@ use crate::report::{Event, Report};
 use crate::soundbox::fixtures::{device_id, event_id, noon};
 use crate::soundbox::settings::Settings;
 
-/// A box to which these things happened, one a second from noon on.
-fn face(events: Vec<Event>) -> Face {
-    let mut face = Face::default();
+/// A panel after these events, one a second from noon on.
+fn panel(events: Vec<Event>) -> FrontPanel {
+    let mut panel = FrontPanel::default();
     for (second, event) in (0..).zip(events) {
-        face.take(&Report {
+        panel.record(&Report {
             device_id: device_id(),
             at: noon() + TimeDelta::seconds(second),
             event,
         });
     }
-    face
+    panel
 }
 
 fn started() -> Event {
@@ -63,10 +63,10 @@ fn command(kind: &str, payload: serde_json::Value) -> Event {
     }
 }
 
-fn drawn(face: &Face, columns: u16, rows: u16) -> String {
+fn drawn(panel: &FrontPanel, columns: u16, rows: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
     let now = noon() + TimeDelta::seconds(75);
-    terminal.draw(|frame| draw(frame, face, now)).unwrap();
+    terminal.draw(|frame| draw(frame, panel, now)).unwrap();
     let buffer = terminal.backend().buffer();
     (0..rows)
         .map(|row| {
@@ -81,7 +81,7 @@ fn drawn(face: &Face, columns: u16, rows: u16) -> String {
 
 #[test]
 fn a_box_shows_its_state_and_its_payments() {
-    let face = face(vec![
+    let panel = panel(vec![
         started(),
         CONNECTED,
         Event::ClockSet,
@@ -101,12 +101,12 @@ fn a_box_shows_its_state_and_its_payments() {
             "Pembayaran QRIS diterima, delapan ribu lima ratus rupiah",
         ),
     ]);
-    insta::assert_snapshot!(drawn(&face, 100, 24));
+    insta::assert_snapshot!(drawn(&panel, 100, 24));
 }
 
 #[test]
 fn a_code_is_drawn_with_its_amount_and_its_end() {
-    let face = face(vec![
+    let panel = panel(vec![
         started(),
         CONNECTED,
         command(
@@ -114,42 +114,42 @@ fn a_code_is_drawn_with_its_amount_and_its_end() {
             json!({ "qr_payload": "00020101021226610014ID.CO.EXAMPLE.WWW", "amount": 50000, "expires_in": 300 }),
         ),
     ]);
-    insta::assert_snapshot!(drawn(&face, 80, 34));
+    insta::assert_snapshot!(drawn(&panel, 80, 34));
 }
 
 #[test]
 fn a_terminal_that_is_too_small_for_a_code_says_so() {
     let payload = "Qris".repeat(45);
-    let face = face(vec![
+    let panel = panel(vec![
         started(),
         command("display_qr", json!({ "qr_payload": payload })),
     ]);
-    let screen = drawn(&face, 80, 24);
+    let screen = drawn(&panel, 80, 24);
     assert!(screen.contains("enlarge the"), "{screen}");
-    // And the smallest that can be is no reason to panic.
-    drawn(&face, 1, 1);
+    // The smallest terminal must not cause a panic.
+    drawn(&panel, 1, 1);
 }
 
 #[test]
-fn what_was_shown_goes_when_it_is_paid_cleared_or_over() {
+fn a_code_disappears_when_it_is_paid_cleared_or_expired() {
     let show = || {
         command(
             "display_qr",
             json!({ "qr_payload": "0002", "expires_in": 60 }),
         )
     };
-    assert!(face(vec![started(), show()]).shown.is_some());
+    assert!(panel(vec![started(), show()]).shown.is_some());
     assert!(
-        face(vec![started(), show(), spoken(1, 1_000, "…")])
+        panel(vec![started(), show(), spoken(1, 1_000, "…")])
             .shown
             .is_none()
     );
     assert!(
-        face(vec![started(), show(), command("clear_display", json!({}))])
+        panel(vec![started(), show(), command("clear_display", json!({}))])
             .shown
             .is_none()
     );
-    let mut late = face(vec![started(), show()]);
+    let mut late = panel(vec![started(), show()]);
     late.expire(noon() + TimeDelta::seconds(60));
     assert!(late.shown.is_some());
     late.expire(noon() + TimeDelta::seconds(61));
@@ -157,8 +157,8 @@ fn what_was_shown_goes_when_it_is_paid_cleared_or_over() {
 }
 
 #[test]
-fn a_lost_connection_is_seen_with_its_reason() {
-    let face = face(vec![
+fn a_lost_connection_is_shown_with_its_reason() {
+    let panel = panel(vec![
         started(),
         CONNECTED,
         Event::Disconnected {
@@ -166,7 +166,7 @@ fn a_lost_connection_is_seen_with_its_reason() {
             retry_in_ms: 250,
         },
     ]);
-    let screen = drawn(&face, 80, 24);
+    let screen = drawn(&panel, 80, 24);
     assert!(
         screen.contains("○ offline for 0:01:13 by mqtt  not_authorized"),
         "{screen}"

@@ -15,7 +15,7 @@ fn volume(bench: &Bench) -> u8 {
 }
 
 #[test]
-fn a_configuration_it_does_not_know_is_rejected_with_a_reason_and_the_old_one_stays() {
+fn an_unknown_configuration_is_rejected_with_a_reason_and_the_old_one_stays() {
     let mut bench = Bench::at_noon();
     bench.receive(&push(1, json!({ "volume": 4 })), 1);
     let actions = bench.receive(&push(2, json!({ "volume": 9, "colour": "red" })), 2);
@@ -33,7 +33,7 @@ fn a_configuration_it_does_not_know_is_rejected_with_a_reason_and_the_old_one_st
 }
 
 #[test]
-fn the_binding_of_a_rejected_configuration_holds() {
+fn the_binding_of_a_rejected_configuration_is_applied() {
     let mut bench = Bench::at_noon();
     let moved = ConfigPush {
         version: 2,
@@ -47,7 +47,7 @@ fn the_binding_of_a_rejected_configuration_holds() {
     assert_eq!(
         acks(&bench.pay(payment(1), 2))[0].2,
         Some("binding_mismatch"),
-        "nothing of the old merchant's is said"
+        "payments of the old merchant are not spoken"
     );
     let actions = bench.receive(&push(1, json!({})), 3);
     assert_eq!(
@@ -74,7 +74,9 @@ fn a_wrong_wall_clock_is_stated_and_decides_nothing() {
         let actions = bench.pay(payment(1), 1);
         assert_eq!(spoken_texts(&actions), [ON_TIME]);
         match bench.soundbox.heartbeat(bench.after(1)) {
-            UplinkMessage::Heartbeat(beat) => assert_eq!(beat.timestamp.as_deref(), stated),
+            UplinkMessage::Heartbeat(heartbeat) => {
+                assert_eq!(heartbeat.timestamp.as_deref(), stated)
+            }
             other => panic!("{other:?}"),
         }
     }

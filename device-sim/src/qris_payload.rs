@@ -1,4 +1,4 @@
-//! QRIS codes, as an acquirer makes them: EMVCo's TLV and its CRC, written from the standard.
+//! QRIS payloads as an acquirer builds them: EMVCo's TLV and CRC, written from the standard.
 
 /// CRC-16/CCITT-FALSE.
 fn crc(bytes: &[u8]) -> u16 {
@@ -17,7 +17,7 @@ fn object(tag: u8, value: &str) -> String {
     format!("{tag:02}{:02}{value}", value.len())
 }
 
-/// A code for one payment of `amount` rupiah to the merchant with this NMID.
+/// The payload for one payment of `amount` rupiah to the merchant with this NMID.
 pub(crate) fn dynamic(nmid: &str, amount: &str, reference: &str) -> String {
     let acquirer = [
         object(0, "ID.CO.SIMULATOR.WWW"),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_says_what_is_to_be_paid() {
+    fn a_payload_has_the_amount_and_a_valid_crc() {
         let code = dynamic("ID1020021181745", "50000", "SIM1");
         assert!(code.starts_with("000201010212") && code.contains("540550000"));
         let (body, end) = code.split_at(code.len() - 4);

@@ -1,4 +1,4 @@
-//! Many boxes that run, each in a task of its own, and what can be done to them.
+//! The running boxes of a fleet, each in a task of its own, and the controls applied to them.
 
 use std::collections::VecDeque;
 
@@ -14,33 +14,33 @@ use crate::report::Listener;
 use crate::session::{self, CONTROLS_MAX, Control, Options};
 use crate::soundbox::counters::Counters;
 
-/// The boxes of a fleet: some wait to be started, some run.
-pub struct Crew {
+/// The boxes of a fleet: those waiting to be started and those running.
+pub struct BoxTasks {
     options: Options,
     waiting: VecDeque<(Credentials, Transport)>,
-    running: Vec<Member>,
+    started: Vec<BoxTask>,
     sessions: JoinSet<anyhow::Result<Counters>>,
     stop: CancellationToken,
     ended: Ended,
 }
 
 /// A box that was started.
-struct Member {
+struct BoxTask {
     device_id: DeviceId,
     controls: mpsc::Sender<Control>,
 }
 
-/// What the boxes that ended have left.
+/// The results of the boxes that have ended.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// What all of them saw.
+    /// The sum of their counters.
     pub counters: Counters,
-    /// Why some ended by themselves.
+    /// The errors with which boxes ended.
     pub problems: Vec<String>,
 }
 
-impl Crew {
-    /// Boxes that wait to be started, in this order.
+impl BoxTasks {
+    /// Boxes that are to be started in this order.
     pub fn new(
         boxes: Vec<(Credentials, Transport)>,
         options: Options,
@@ -49,7 +49,7 @@ impl Crew {
         raise_file_limit();
         Self {
             options,
-            running: Vec::with_capacity(boxes.len()),
+            started: Vec::with_capacity(boxes.len()),
             waiting: boxes.into(),
             sessions: JoinSet::new(),
             stop,
@@ -57,14 +57,14 @@ impl Crew {
         }
     }
 
-    /// How many wait to be started.
+    /// How many are not started yet.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// How many were started.
     pub fn started(&self) -> usize {
-        self.running.len()
+        self.started.len()
     }
 
     /// How many run.
@@ -78,12 +78,12 @@ impl Crew {
             return false;
         };
         let options = Options {
-            number: self.running.len(),
+            number: self.started.len(),
             transport,
             ..self.options.clone()
         };
         let (controls, taken) = mpsc::channel(CONTROLS_MAX);
-        self.running.push(Member {
+        self.started.push(BoxTask {
             device_id: credentials.device.device_id,
             controls,
         });
@@ -93,25 +93,25 @@ impl Crew {
         true
     }
 
-    /// Does this to a box; one that has not taken the last few is spared. Its id.
+    /// Sends a control to a box and returns the box's id; `None` when its queue of controls is full.
     pub fn control(&self, number: usize, control: Control) -> Option<DeviceId> {
-        let member = self.running.get(number)?;
-        member.controls.try_send(control).ok()?;
-        Some(member.device_id)
+        let task = self.started.get(number)?;
+        task.controls.try_send(control).ok()?;
+        Some(task.device_id)
     }
 
-    /// Waits until one of them ends; `false` when none runs.
+    /// Waits until a box ends; `false` when none is running.
     pub async fn one_ended(&mut self) -> bool {
         match self.sessions.join_next().await {
             Some(ended) => {
-                self.ended.take(ended);
+                self.ended.add(ended);
                 true
             }
             None => false,
         }
     }
 
-    /// Waits for the end of all.
+    /// Waits until all boxes have ended.
     pub async fn all_ended(mut self) -> Ended {
         while self.one_ended().await {}
         self.ended
@@ -119,7 +119,7 @@ impl Crew {
 }
 
 impl Ended {
-    fn take(&mut self, ended: Result<anyhow::Result<Counters>, JoinError>) {
+    fn add(&mut self, ended: Result<anyhow::Result<Counters>, JoinError>) {
         match ended {
             Ok(Ok(own)) => self.counters += own,
             Ok(Err(error)) => self.problems.push(format!("{error:#}")),
@@ -127,7 +127,7 @@ impl Ended {
         }
     }
 
-    /// An error when any box ended by itself.
+    /// Fails when any box ended with an error.
     ///
     /// # Errors
     /// The first reason, and how many there are.
@@ -142,7 +142,7 @@ impl Ended {
     }
 }
 
-/// Every box holds a socket and a journal: takes as many open files as this process may have.
+/// Raises the limit of open files to the hard limit: every box has a socket and a journal open.
 fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));

@@ -1,6 +1,5 @@
-//! `acquirer --listen`: the partner's own API over HTTP, for a platform that asks it for codes (profile `snap`): access
-//! token, qr-mpm-generate, query, refund, cancel. Customers pay what it issues, and it tells of that with whatever goes
-//! wrong on the way.
+//! `acquirer --listen`: a partner that issues codes (profile `snap`). Its HTTP API has access tokens, qr-mpm-generate,
+//! query, refund and cancel. Simulated customers pay the issued codes, and callbacks follow with the configured faults.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,35 +21,35 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::{Rupiah, TransactionId};
 
+use crate::callback_faults::CallbackFaults;
 use crate::clock;
-use crate::code;
-use crate::faults::Faults;
 use crate::output::Output;
 use crate::partner::snap::{PublicKey, body_hash, is_symmetric};
 use crate::partner::{Callback, Partner, Target};
+use crate::qris_payload;
 
 /// The largest request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The most orders that are remembered.
+/// The most orders that are kept.
 const ORDERS_MAX: usize = 1_000_000;
-/// The most customers who are about to pay.
+/// The most customers with a payment in progress.
 const CUSTOMERS_MAX: usize = 10_000;
 
-/// The partner.
-pub struct Bank {
-    /// How it tells of payments.
+/// The partner that issues codes.
+pub struct QrIssuer {
+    /// Sends the callbacks.
     pub partner: Partner,
-    /// What the platform signs its requests with.
+    /// The secret with which the platform signs its requests.
     pub secret: hmac::Key,
-    /// What the platform signs its requests for tokens with.
+    /// The key that verifies the platform's token requests.
     pub platform_key: PublicKey,
-    /// How long customers take to pay; none: nobody pays.
+    /// How long customers take to pay; `None` for no payments.
     pub pay_after: Option<Duration>,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// Repeats what goes wrong.
+    /// The faults of the callbacks.
+    pub faults: CallbackFaults,
+    /// Seeds the faults.
     pub seed: u64,
-    /// Where it prints.
+    /// Standard output.
     pub output: Output,
 }
 
@@ -60,8 +59,8 @@ struct Order {
     status: &'static str,
 }
 
-struct Counter {
-    bank: Bank,
+struct IssuerState {
+    issuer: QrIssuer,
     token: String,
     numbers: AtomicU64,
     orders: Mutex<HashMap<TransactionId, Order>>,
@@ -70,7 +69,7 @@ struct Counter {
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum OutputEvent<'a> {
     Listening {
         url: String,
     },
@@ -79,7 +78,8 @@ enum Line<'a> {
         reference: &'a str,
         amount: Rupiah,
     },
-    Told {
+    #[serde(rename = "told")]
+    CallbackSent {
         transaction_id: TransactionId,
         amount: Rupiah,
         answer: String,
@@ -93,16 +93,22 @@ enum Line<'a> {
 ///
 /// # Errors
 /// An address that cannot be listened on.
-pub async fn run(bank: Bank, listen: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    issuer: QrIssuer,
+    listen: SocketAddr,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
     let url = format!("http://{}", listener.local_addr()?);
-    bank.output.say(&Line::Listening { url: url.clone() }, || {
-        format!("listening on {url}")
-    });
-    let counter = Arc::new(Counter {
-        bank,
+    issuer
+        .output
+        .emit(&OutputEvent::Listening { url: url.clone() }, || {
+            format!("listening on {url}")
+        });
+    let state = Arc::new(IssuerState {
+        issuer,
         token: clock::nonce(),
         numbers: AtomicU64::new(0),
         orders: Mutex::default(),
@@ -115,7 +121,7 @@ pub async fn run(bank: Bank, listen: SocketAddr, stop: CancellationToken) -> any
         .route("/v1.0/qr/qr-mpm-refund", post(refund))
         .route("/v1.0/qr/qr-mpm-cancel", post(cancel))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(counter);
+        .with_state(state);
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await?;
@@ -124,7 +130,7 @@ pub async fn run(bank: Bank, listen: SocketAddr, stop: CancellationToken) -> any
 
 type Reply = (StatusCode, Json<Value>);
 
-/// An answer: a seven-digit code begins with its HTTP status.
+/// A SNAP answer. The seven-digit code begins with its HTTP status.
 fn reply(code: &str, mut fields: Value) -> Reply {
     fields["responseCode"] = json!(code);
     fields["responseMessage"] = json!(if code.starts_with('2') {
@@ -147,23 +153,23 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-async fn token(State(counter): State<Arc<Counter>>, headers: HeaderMap) -> Reply {
+async fn token(State(state): State<Arc<IssuerState>>, headers: HeaderMap) -> Reply {
     let (client, time) = (
         header(&headers, "x-client-key"),
         header(&headers, "x-timestamp"),
     );
     let signature = header(&headers, "x-signature");
-    let key = &counter.bank.platform_key;
-    if !key.signed(&format!("{client}|{time}"), signature) {
+    let key = &state.issuer.platform_key;
+    if !key.verifies(&format!("{client}|{time}"), signature) {
         return reply("4017300", json!({}));
     }
-    let token = json!({ "accessToken": counter.token, "tokenType": "Bearer", "expiresIn": "900" });
+    let token = json!({ "accessToken": state.token, "tokenType": "Bearer", "expiresIn": "900" });
     reply("2007300", token)
 }
 
-impl Counter {
-    /// What a request says, if its token and signature are good; otherwise how it is answered.
-    fn believe(
+impl IssuerState {
+    /// The transaction and body of an authentic request; otherwise the refusal.
+    fn authenticate(
         &self,
         service: &str,
         uri: &Uri,
@@ -176,7 +182,7 @@ impl Counter {
         }
         let (path, time) = (uri.path(), header(headers, "x-timestamp"));
         let text = format!("POST:{path}:{token}:{}:{time}", body_hash(body));
-        if !is_symmetric(&self.bank.secret, &text, header(headers, "x-signature")) {
+        if !is_symmetric(&self.issuer.secret, &text, header(headers, "x-signature")) {
             return Err(reply(&format!("401{service}00"), json!({})));
         }
         let malformed = || reply(&format!("400{service}01"), json!({}));
@@ -194,9 +200,9 @@ impl Counter {
         orders.get_mut(&id).map(then)
     }
 
-    /// A customer pays, and it is told of as planned.
-    async fn sell(self: Arc<Self>, id: TransactionId, number: u64) {
-        let Some(pay_after) = self.bank.pay_after else {
+    /// A customer pays, and callbacks are sent as planned.
+    async fn simulate_payment(self: Arc<Self>, id: TransactionId, number: u64) {
+        let Some(pay_after) = self.issuer.pay_after else {
             return;
         };
         let Ok(_customer) = self.customers.acquire().await else {
@@ -215,40 +221,40 @@ impl Counter {
         };
         let mut callback = Callback::new(Target::Transaction(id), amount, "success", clock::now());
         callback.partner_reference = reference;
-        let plan = self.bank.faults.plan(self.bank.seed, number);
-        let output = self.bank.output;
+        let plan = self.issuer.faults.plan(self.issuer.seed, number);
+        let output = self.issuer.output;
         if plan.is_empty() {
-            let lost = Line::Lost { transaction_id: id };
-            output.say(&lost, || format!("{id} is paid, and nobody is told"));
+            let lost = OutputEvent::Lost { transaction_id: id };
+            output.emit(&lost, || format!("{id} is paid, and its callback is lost"));
         }
         let mut elapsed = Duration::ZERO;
-        for notice in plan {
-            tokio::time::sleep(notice.after.saturating_sub(elapsed)).await;
-            elapsed = notice.after;
-            let told = Rupiah::from_i64(amount.to_i64() + notice.amount_off_by);
-            callback.amount = told;
-            let answer = match self.bank.partner.post(&callback).await {
+        for planned in plan {
+            tokio::time::sleep(planned.after.saturating_sub(elapsed)).await;
+            elapsed = planned.after;
+            let reported = Rupiah::from_i64(amount.to_i64() + planned.amount_off_by);
+            callback.amount = reported;
+            let answer = match self.issuer.partner.post(&callback).await {
                 Ok(accepted) => accepted.answer.to_string(),
                 Err(error) => error.to_string(),
             };
-            let line = Line::Told {
+            let event = OutputEvent::CallbackSent {
                 transaction_id: id,
-                amount: told,
+                amount: reported,
                 answer: answer.clone(),
             };
-            output.say(&line, || format!("{id} Rp {told}: {answer}"));
+            output.emit(&event, || format!("{id} Rp {reported}: {answer}"));
         }
     }
 }
 
 async fn generate(
-    State(counter): State<Arc<Counter>>,
+    State(state): State<Arc<IssuerState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let (id, body) = match counter.believe("47", &uri, &headers, &body) {
-        Ok(believed) => believed,
+    let (id, body) = match state.authenticate("47", &uri, &headers, &body) {
+        Ok(request) => request,
         Err(refusal) => return refusal,
     };
     let amount = body["amount"]["value"]
@@ -259,20 +265,17 @@ async fn generate(
     };
     let mut fresh = None;
     let reference = {
-        let mut orders = counter
-            .orders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut orders = state.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.len() >= ORDERS_MAX {
             return reply("5004700", json!({}));
         }
-        // Asked again about the same order, it is the same order.
+        // A repeated request for an order gets the same order.
         let order = orders.entry(id).or_insert_with(|| {
-            let number = counter.numbers.fetch_add(1, Ordering::Relaxed);
+            let number = state.numbers.fetch_add(1, Ordering::Relaxed);
             fresh = Some(number);
             Order {
                 amount,
-                reference: format!("SIM{}{number:010}", counter.bank.seed),
+                reference: format!("SIM{}{number:010}", state.issuer.seed),
                 status: "03",
             }
         });
@@ -282,31 +285,31 @@ async fn generate(
         order.reference.clone()
     };
     if let Some(number) = fresh {
-        let line = Line::Issued {
+        let event = OutputEvent::Issued {
             transaction_id: id,
             reference: &reference,
             amount,
         };
-        let output = counter.bank.output;
-        output.say(&line, || format!("{id} Rp {amount} is {reference}"));
-        tokio::spawn(counter.clone().sell(id, number));
+        let output = state.issuer.output;
+        output.emit(&event, || format!("{id} Rp {amount} is {reference}"));
+        tokio::spawn(state.clone().simulate_payment(id, number));
     }
-    let code = code::dynamic(nmid, &amount.to_string(), &reference);
+    let code = qris_payload::dynamic(nmid, &amount.to_string(), &reference);
     let issued = json!({ "referenceNo": reference, "partnerReferenceNo": id, "qrContent": code });
     reply("2004700", issued)
 }
 
 async fn query(
-    State(counter): State<Arc<Counter>>,
+    State(state): State<Arc<IssuerState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let (id, _) = match counter.believe("51", &uri, &headers, &body) {
-        Ok(believed) => believed,
+    let (id, _) = match state.authenticate("51", &uri, &headers, &body) {
+        Ok(request) => request,
         Err(refusal) => return refusal,
     };
-    let known = counter.with_order(id, |order| {
+    let known = state.with_order(id, |order| {
         json!({
             "originalReferenceNo": order.reference,
             "originalPartnerReferenceNo": id,
@@ -322,45 +325,45 @@ async fn query(
 }
 
 async fn refund(
-    State(counter): State<Arc<Counter>>,
+    State(state): State<Arc<IssuerState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    end(
-        &counter,
+    change_status(
+        &state,
         "78",
         ["00", "04"],
-        counter.believe("78", &uri, &headers, &body),
+        state.authenticate("78", &uri, &headers, &body),
     )
 }
 
 async fn cancel(
-    State(counter): State<Arc<Counter>>,
+    State(state): State<Arc<IssuerState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    end(
-        &counter,
+    change_status(
+        &state,
         "77",
         ["03", "05"],
-        counter.believe("77", &uri, &headers, &body),
+        state.authenticate("77", &uri, &headers, &body),
     )
 }
 
-/// Moves an order from one status to another; told again, it is so already.
-fn end(
-    counter: &Counter,
+/// Moves an order from one status to another. Repeating the request succeeds.
+fn change_status(
+    state: &IssuerState,
     service: &str,
     [from, to]: [&'static str; 2],
-    asked: Result<(TransactionId, Value), Reply>,
+    request: Result<(TransactionId, Value), Reply>,
 ) -> Reply {
-    let id = match asked {
+    let id = match request {
         Ok((id, _)) => id,
         Err(refusal) => return refusal,
     };
-    let done = counter.with_order(id, |order| {
+    let done = state.with_order(id, |order| {
         if order.status == from {
             order.status = to;
         }

@@ -1,4 +1,4 @@
-//! Whether what was expected has come about.
+//! Compares what happened in a scenario with its expectations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,79 +6,79 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::book::Figures;
+use super::evidence::Figures;
 use super::plan::Expectations;
 use crate::report::Fault;
 use crate::soundbox::counters::Counters;
 
-/// One expectation, and what came of it.
+/// One expectation and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// As it is called in the file.
+    /// Its key in the scenario file.
     pub expectation: &'static str,
-    /// What was wanted.
+    /// The expected value.
     pub wanted: String,
-    /// What was got.
+    /// The actual value.
     pub got: String,
     /// Whether it is met.
     pub met: bool,
 }
 
-/// What is known when a scenario has ended.
+/// The outcome of a scenario.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What became of the payments.
+    /// The payments' result.
     pub figures: Figures,
-    /// The longest that a box was away.
+    /// The longest time that a box was disconnected.
     pub longest_away: Duration,
-    /// Announcements that the platform does not know as played; `None` when nobody asked.
+    /// Announcements that the platform does not record as played; `None` when that was not queried.
     pub unheard: Option<u64>,
 }
 
-/// A phase that was played.
+/// A phase that has ended.
 #[derive(Debug, Clone, Serialize)]
-pub struct Played {
-    /// Its place in the file, from one on.
+pub struct PhaseResult {
+    /// Its position in the file, from 1.
     pub number: usize,
-    /// What it does.
+    /// Its kind.
     #[serde(rename = "do")]
     pub name: &'static str,
     /// How long it took.
     pub took_ms: u64,
 }
 
-/// The whole of it.
+/// The report of a scenario.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename = "scenario_report")]
 pub struct Report {
-    /// Which scenario.
+    /// The scenario's name.
     pub scenario: String,
-    /// What repeats it.
+    /// The seed that repeats it.
     pub seed: u64,
     /// How many boxes.
     pub boxes: usize,
-    /// How many of them by HTTPS.
+    /// How many of them use HTTPS.
     pub http_boxes: usize,
-    /// How long all took.
+    /// How long all phases took.
     pub took_ms: u64,
-    /// Phase by phase.
-    pub phases: Vec<Played>,
-    /// What became of the payments.
+    /// The phases in order.
+    pub phases: Vec<PhaseResult>,
+    /// The payments' result.
     pub payments: Figures,
-    /// Announcements that the platform does not know as played.
+    /// Announcements that the platform does not record as played.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unheard: Option<u64>,
-    /// What went wrong on purpose.
+    /// The injected faults.
     pub faults: BTreeMap<String, u64>,
-    /// What the boxes saw.
+    /// The boxes' counters.
     pub counters: Counters,
-    /// What was expected.
+    /// The expectations.
     pub expectations: Vec<Checked>,
-    /// Whether all of that has come about.
+    /// Whether all expectations are met.
     pub passed: bool,
 }
 
-/// Holds what came about against what was expected.
+/// Compares the outcome with the expectations.
 pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
     let Outcome {
         figures,
@@ -90,7 +90,7 @@ pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
         let bad = figures.lost + figures.repeated + figures.foreign + figures.not_accepted;
         checks.push(Checked {
             expectation: "played_exactly_once",
-            wanted: format!("{} announcements said once", figures.due),
+            wanted: format!("{} announcements made once", figures.due),
             got: format!(
                 "{} once, {} lost, {} repeated, {} foreign, {} payments not accepted",
                 figures.once, figures.lost, figures.repeated, figures.foreign, figures.not_accepted
@@ -101,8 +101,8 @@ pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
     if let (true, Some(unheard)) = (expect.none_unheard, unheard) {
         checks.push(Checked {
             expectation: "none_unheard",
-            wanted: "the platform knows all of them as played".to_owned(),
-            got: format!("{unheard} it does not"),
+            wanted: "the platform records all of them as played".to_owned(),
+            got: format!("{unheard} not recorded as played"),
             met: *unheard == 0,
         });
     }
@@ -117,7 +117,8 @@ pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
             });
         }
     };
-    let limit = |written: Option<crate::duration::Written>| written.map(|written| written.get());
+    let limit =
+        |written: Option<crate::duration::HumanDuration>| written.map(|written| written.get());
     within("heard_p99", limit(expect.heard_p99), figures.heard.p99_ms);
     within(
         "callback_p99",
@@ -141,8 +142,8 @@ pub fn faults_by_name(faults: &BTreeMap<Fault, u64>) -> BTreeMap<String, u64> {
 }
 
 impl Report {
-    /// For people.
-    pub fn people(&self) -> String {
+    /// The report as text.
+    pub fn summary(&self) -> String {
         let mut text = format!(
             "{}: {} boxes ({} by HTTPS), {} ms, seed {}\n",
             self.scenario, self.boxes, self.http_boxes, self.took_ms, self.seed
@@ -160,7 +161,7 @@ impl Report {
         }
         if figures.due > 0 {
             line(format!(
-                "{} payments, {} announcements: {} said once, {} lost, {} repeated, {} foreign",
+                "{} payments, {} announcements: {} made once, {} lost, {} repeated, {} foreign",
                 figures.accepted,
                 figures.due,
                 figures.once,
@@ -168,12 +169,15 @@ impl Report {
                 figures.repeated,
                 figures.foreign
             ));
-            line(format!("callback sent to sentence: {}", figures.heard));
-            line(format!("callback sent to answer:   {}", figures.callback));
+            line(format!("callback sent to announcement: {}", figures.heard));
+            line(format!(
+                "callback sent to answer:       {}",
+                figures.callback
+            ));
         }
         if figures.reconnect.count > 0 {
             line(format!(
-                "{} reconnects:              {}",
+                "{} reconnects:                  {}",
                 figures.reconnect.count, figures.reconnect
             ));
         }
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_expected_is_met() {
+    fn expectations_are_met() {
         let checks = check(&expect(), &good());
         assert_eq!(checks.len(), 4);
         assert!(failing(&good()).is_empty());

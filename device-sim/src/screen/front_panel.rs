@@ -1,4 +1,4 @@
-//! What the front of a box shows, put together from what happens to it.
+//! The state shown on the front of a box, derived from its events.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::qr_code::Code;
 use crate::report::{Event, Report};
 use crate::soundbox::settings::Settings;
 
-/// The payments and the lines of the log that are kept.
+/// How many payments and events are kept.
 const KEPT_MAX: usize = 50;
 
 /// A code on the display.
@@ -31,13 +31,13 @@ pub(super) struct Payment {
     pub(super) amount: Rupiah,
     pub(super) text: String,
     pub(super) delayed: bool,
-    /// What was answered last.
-    pub(super) answered: &'static str,
+    /// The last acknowledged status.
+    pub(super) acknowledged: &'static str,
 }
 
 /// The front of one box.
 #[derive(Debug, Default)]
-pub(super) struct Face {
+pub(super) struct FrontPanel {
     pub(super) name: String,
     pub(super) transport: Transport,
     pub(super) firmware_version: String,
@@ -46,7 +46,7 @@ pub(super) struct Face {
     pub(super) settings: Settings,
     pub(super) online: bool,
     pub(super) since: Option<DateTime<Utc>>,
-    /// Why it is not online.
+    /// The reason of the last disconnection.
     pub(super) problem: Option<String>,
     pub(super) shown: Option<Shown>,
     /// Newest first.
@@ -58,9 +58,9 @@ pub(super) struct Face {
     pub(super) keyed: String,
 }
 
-impl Face {
-    /// Takes in what happened.
-    pub(super) fn take(&mut self, report: &Report) {
+impl FrontPanel {
+    /// Records an event.
+    pub(super) fn record(&mut self, report: &Report) {
         let at = report.at;
         self.name = report.device_id.to_string();
         match &report.event {
@@ -136,7 +136,7 @@ impl Face {
                 delayed,
                 ..
             } => {
-                // The customer has paid: the code has done its work.
+                // The code on the display has been paid.
                 self.shown = None;
                 self.spoken += 1;
                 self.payments.push_front(Payment {
@@ -145,7 +145,7 @@ impl Face {
                     amount: *amount,
                     text: text.clone(),
                     delayed: *delayed,
-                    answered: "speaking",
+                    acknowledged: "speaking",
                 });
                 self.payments.truncate(KEPT_MAX);
             }
@@ -157,7 +157,7 @@ impl Face {
                     .iter_mut()
                     .find(|payment| payment.event_id == *event_id);
                 if let Some(payment) = known {
-                    payment.answered = status.as_str();
+                    payment.acknowledged = status.as_str();
                 }
             }
             _ => {}
@@ -170,7 +170,7 @@ impl Face {
         }
     }
 
-    /// What is shown at this time: a code that can no longer be paid is not.
+    /// Removes an expired code from the display.
     pub(super) fn expire(&mut self, now: DateTime<Utc>) {
         if self
             .shown

@@ -11,7 +11,7 @@ fn command_id(number: u128) -> CommandId {
     CommandId::from_uuid(Uuid::from_u128(number))
 }
 
-/// Good for a minute from noon on.
+/// Expires one minute after noon.
 fn command(number: u128, kind: &str, payload: Value) -> DownlinkMessage {
     DownlinkMessage::Command(Command {
         command_id: command_id(number),
@@ -34,10 +34,10 @@ fn answers(actions: &[Action]) -> Vec<(CommandAckStatus, Option<&str>)> {
         .collect()
 }
 
-fn obeyed(actions: &[Action]) -> usize {
+fn ended_commands(actions: &[Action]) -> usize {
     actions
         .iter()
-        .filter(|action| matches!(action, Action::Obeyed { .. }))
+        .filter(|action| matches!(action, Action::CommandEnded { .. }))
         .count()
 }
 
@@ -51,56 +51,64 @@ fn failed(reason: &str) -> (CommandAckStatus, Option<&str>) {
 fn a_command_is_carried_out_once_and_not_after_it_expired() {
     let mut bench = Bench::new();
     let show = command(1, "clear_display", json!({}));
-    assert!(
-        bench.receive(&show, 0).is_empty(),
-        "without a clock it waits"
-    );
+    assert!(bench.receive(&show, 0).is_empty(), "it waits for the clock");
     assert!(bench.receive(&show, 0).is_empty());
     let actions = bench.set_clock(1);
-    assert_eq!((obeyed(&actions), answers(&actions)), (1, vec![DELIVERED]));
+    assert_eq!(
+        (ended_commands(&actions), answers(&actions)),
+        (1, vec![DELIVERED])
+    );
     bench.power_cut();
     bench.set_clock(2);
     let actions = bench.receive(&show, 3);
-    assert_eq!((obeyed(&actions), answers(&actions)), (0, vec![DELIVERED]));
+    assert_eq!(
+        (ended_commands(&actions), answers(&actions)),
+        (0, vec![DELIVERED])
+    );
     let late = bench.receive(&command(2, "clear_display", json!({})), 60);
     assert_eq!(
         answers(&late),
         [(CommandAckStatus::Timeout, Some("expired"))]
     );
-    let strange = bench.receive(&command(3, "dance", json!({})), 4);
-    assert_eq!(answers(&strange), [failed("unknown_command")]);
+    let unknown = bench.receive(&command(3, "dance", json!({})), 4);
+    assert_eq!(answers(&unknown), [failed("unknown_command")]);
     let reboot = bench.receive(&command(4, "reboot", json!({})), 5);
     assert_eq!(
         reboot.last(),
         Some(&Action::Reboot),
-        "after it was acknowledged"
+        "after the acknowledgement"
     );
 }
 
 #[test]
-fn an_order_to_speak_waits_for_payments_and_is_answered_when_it_was_said() {
+fn a_sentence_of_a_command_waits_for_payments_and_is_acknowledged_when_it_was_spoken() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
     let text = command(1, "announce_text", json!({ "text": "Selamat pagi" }));
     assert!(
         bench.receive(&text, 1).is_empty(),
-        "a payment is being said"
+        "a payment is being spoken"
     );
-    assert!(bench.receive(&text, 1).is_empty(), "it is known to wait");
+    assert!(bench.receive(&text, 1).is_empty(), "it is waiting already");
     bench.pay(payment(2), 1);
     assert_eq!(spoken_texts(&bench.spoken(1, 2)), [ON_TIME]);
     let actions = bench.spoken(2, 3);
     assert_eq!(spoken_texts(&actions), ["Selamat pagi"]);
     assert!(answers(&actions).is_empty());
-    assert!(bench.receive(&text, 3).is_empty(), "it is known to be said");
+    assert!(
+        bench.receive(&text, 3).is_empty(),
+        "it is being spoken already"
+    );
     let now = bench.after(4);
-    let said = bench.soundbox.spoken(Utterance::Order(command_id(1)), now);
-    assert_eq!(answers(&said.unwrap()), [DELIVERED]);
+    let actions = bench
+        .soundbox
+        .spoken(Utterance::Command(command_id(1)), now);
+    assert_eq!(answers(&actions.unwrap()), [DELIVERED]);
     assert_eq!(answers(&bench.receive(&text, 5)), [DELIVERED]);
 }
 
 #[test]
-fn an_order_that_was_interrupted_says_so_and_one_that_waited_is_done_anew() {
+fn an_interrupted_command_is_reported_and_one_that_waited_is_carried_out_when_repeated() {
     let mut bench = Bench::at_noon();
     let (first, second) = (
         command(1, "play_test", json!({})),
@@ -118,7 +126,7 @@ fn an_order_that_was_interrupted_says_so_and_one_that_waited_is_done_anew() {
 }
 
 #[test]
-fn an_order_whose_turn_comes_too_late_is_not_said() {
+fn a_command_that_expires_while_it_waits_is_not_spoken() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
     bench.receive(&command(1, "play_test", json!({})), 2);
@@ -131,7 +139,7 @@ fn an_order_whose_turn_comes_too_late_is_not_said() {
 }
 
 #[test]
-fn parameters_that_do_not_do_are_answered() {
+fn invalid_parameters_are_acknowledged_as_failed() {
     let mut bench = Bench::at_noon();
     let wrong = [
         ("announce_text", json!({})),
@@ -151,7 +159,7 @@ fn parameters_that_do_not_do_are_answered() {
 }
 
 #[test]
-fn the_volume_of_an_order_is_that_of_the_next_sentence() {
+fn a_set_volume_command_applies_to_the_next_sentence() {
     let mut bench = Bench::at_noon();
     bench.receive(&command(1, "set_volume", json!({ "volume": 3 })), 1);
     let actions = bench.pay(payment(1), 2);
@@ -166,7 +174,7 @@ fn the_volume_of_an_order_is_that_of_the_next_sentence() {
 }
 
 #[test]
-fn a_diagnosis_is_the_same_when_it_is_asked_for_again() {
+fn a_repeated_diagnosis_has_the_same_result() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);
     bench.spoken(1, 1);
@@ -188,7 +196,7 @@ fn a_diagnosis_is_the_same_when_it_is_asked_for_again() {
 }
 
 #[test]
-fn an_errand_ends_with_its_result_and_new_firmware_starts() {
+fn a_background_task_ends_with_its_result_and_new_firmware_reboots() {
     let mut bench = Bench::at_noon();
     let install = |number, version: &str| {
         let payload = json!({
@@ -197,26 +205,26 @@ fn an_errand_ends_with_its_result_and_new_firmware_starts() {
         command(number, "update_firmware", payload)
     };
     let actions = bench.receive(&install(1, "2.0.0"), 1);
-    let errand = Errand::Install {
+    let task = BackgroundTask::Install {
         version: "2.0.0".to_owned(),
     };
     let command_id_1 = command_id(1);
     assert_eq!(
         actions,
-        [Action::Errand {
+        [Action::StartTask {
             command_id: command_id_1,
-            errand
+            task
         }]
     );
     assert!(bench.receive(&install(1, "2.0.0"), 1).is_empty());
-    let actions = bench.soundbox.errand_ended(command_id_1, Ok(None)).unwrap();
+    let actions = bench.soundbox.task_ended(command_id_1, Ok(None)).unwrap();
     assert_eq!(answers(&actions), [DELIVERED]);
     assert_eq!(actions.last(), Some(&Action::Reboot));
 
     bench.receive(&install(2, "3.0.0"), 2);
     let actions = bench
         .soundbox
-        .errand_ended(command_id(2), Err("checksum_mismatch"))
+        .task_ended(command_id(2), Err("checksum_mismatch"))
         .unwrap();
     assert_eq!(answers(&actions), [failed("checksum_mismatch")]);
     assert!(!actions.contains(&Action::Reboot));

@@ -1,52 +1,47 @@
-//! What goes wrong between an acquirer and us: late, lost, repeated, overtaking and wrong callbacks.
+//! CallbackFaults of an acquirer's callbacks: late, lost, duplicated, reordered, and with a wrong amount.
 //!
-//! A plan depends on the seed and on the number of the payment alone, so that a run can be repeated.
+//! The plan of a payment depends only on the seed and the payment's number, so that a run can be repeated.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// How often what goes wrong, in percent.
+/// The rates of callback faults, in percent of payments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
-pub struct Faults {
-    /// Callbacks that are never sent, in percent of payments.
+pub struct CallbackFaults {
+    /// Payments whose callback is never sent, in percent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub lost: u8,
-    /// Payments that are told of more than once.
+    /// Payments whose callback is sent more than once, in percent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub duplicated: u8,
-    /// Payments whose first callback names another amount.
+    /// Payments whose first callback has a wrong amount, in percent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub wrong_amount: u8,
-    /// Payments whose callback is held until after later ones.
+    /// Payments whose callback is held back until later ones are sent, in percent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub reordered: u8,
-    /// Payments that are told of after up to this many seconds.
+    /// The longest random delay of a callback, in seconds.
     #[arg(long, default_value_t = 0)]
     pub delay_s_max: u16,
 }
 
-/// One callback of a plan.
+/// One callback of a payment's plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Notice {
-    /// After the payment.
+pub struct PlannedCallback {
+    /// The delay after the payment.
     pub after: Duration,
-    /// What is added to the amount; zero when it is the right one.
+    /// What is added to the amount; zero in a correct callback.
     pub amount_off_by: i64,
 }
 
-/// How long an overtaken callback is held.
-const HELD: Duration = Duration::from_secs(3);
+/// How long a reordered callback is held back.
+const REORDER_DELAY: Duration = Duration::from_secs(3);
 
-impl Faults {
-    /// Whether nothing goes wrong.
-    pub fn are_none(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// What is told of the payment with this number, in order of time. Empty: nothing is.
-    pub fn plan(&self, seed: u64, number: u64) -> Vec<Notice> {
+impl CallbackFaults {
+    /// The callbacks of the payment with this number, in order of time; empty when its callback is lost.
+    pub fn plan(&self, seed: u64, number: u64) -> Vec<PlannedCallback> {
         let mut random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut happens = |percent: u8| random.random_range(0..100) < percent;
         let (lost, wrong) = (happens(self.lost), happens(self.wrong_amount));
@@ -54,14 +49,14 @@ impl Faults {
         let mut after =
             Duration::from_millis(random.random_range(0..=1000 * u64::from(self.delay_s_max)));
         if reordered {
-            after += HELD;
+            after += REORDER_DELAY;
         }
-        let mut notices = Vec::new();
+        let mut callbacks = Vec::new();
         if lost {
-            return notices;
+            return callbacks;
         }
         if wrong {
-            notices.push(Notice {
+            callbacks.push(PlannedCallback {
                 after,
                 amount_off_by: random.random_range(1..=1000),
             });
@@ -72,13 +67,13 @@ impl Faults {
             1
         };
         for _ in 0..copies {
-            notices.push(Notice {
+            callbacks.push(PlannedCallback {
                 after,
                 amount_off_by: 0,
             });
             after += Duration::from_millis(random.random_range(0..=200));
         }
-        notices
+        callbacks
     }
 }
 
@@ -87,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_goes_wrong_in_the_same_way() {
-        let faults = Faults {
+    fn the_same_seed_gives_the_same_faults() {
+        let faults = CallbackFaults {
             lost: 20,
             duplicated: 30,
             wrong_amount: 20,
@@ -113,10 +108,15 @@ mod tests {
             plans
                 .iter()
                 .flatten()
-                .any(|notice| notice.amount_off_by > 0)
+                .any(|callback| callback.amount_off_by > 0)
         );
-        assert!(plans.iter().flatten().any(|notice| notice.after >= HELD));
-        // Whoever is told anything is told the truth in the end.
+        assert!(
+            plans
+                .iter()
+                .flatten()
+                .any(|callback| callback.after >= REORDER_DELAY)
+        );
+        // The last callback of a payment is always correct.
         assert!(
             plans
                 .iter()
@@ -125,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_every_payment_is_told_of_once_and_at_once() {
-        let once = [Notice {
+    fn without_faults_every_payment_has_one_callback_at_once() {
+        let once = [PlannedCallback {
             after: Duration::ZERO,
             amount_off_by: 0,
         }];
-        assert!((0..100).all(|number| Faults::default().plan(1, number) == once));
+        assert!((0..100).all(|number| CallbackFaults::default().plan(1, number) == once));
     }
 }

@@ -1,4 +1,4 @@
-//! How often a box beats, and how patiently it comes back.
+//! The timing of a link: heartbeat interval, reconnect jitter and retry backoff.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,36 +6,37 @@ use std::time::Duration;
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 
-/// What a link has to know of the box's settings, as they change.
+/// The box's settings that a link follows while they change.
 #[derive(Debug)]
-pub struct Pace {
-    beat_ms: AtomicU64,
+pub struct LinkTiming {
+    heartbeat_ms: AtomicU64,
     jitter_ms: AtomicU64,
 }
 
-impl Default for Pace {
+impl Default for LinkTiming {
     fn default() -> Self {
         Self {
-            beat_ms: AtomicU64::new(30_000),
+            heartbeat_ms: AtomicU64::new(30_000),
             jitter_ms: AtomicU64::new(0),
         }
     }
 }
 
-impl Pace {
+impl LinkTiming {
     /// Takes new settings.
-    pub fn set(&self, beat: Duration, jitter: Duration) {
-        self.beat_ms.store(millis(beat), Ordering::Relaxed);
+    pub fn set(&self, heartbeat: Duration, jitter: Duration) {
+        self.heartbeat_ms
+            .store(millis(heartbeat), Ordering::Relaxed);
         self.jitter_ms.store(millis(jitter), Ordering::Relaxed);
     }
 
-    /// The time between beats.
-    pub fn beat(&self) -> Duration {
-        Duration::from_millis(self.beat_ms.load(Ordering::Relaxed))
+    /// The time between heartbeats.
+    pub fn heartbeat_interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms.load(Ordering::Relaxed))
     }
 
-    /// The wait before the next attempt. After a connection that was `lost`, the configured jitter comes in addition,
-    /// so that a fleet that loses its server at once does not come back at once.
+    /// The wait before the next attempt. After a connection that was `lost`, the configured jitter is added, so that
+    /// a fleet that loses its server does not reconnect all at once.
     pub fn retry_in(&self, failures: u32, lost: bool) -> Duration {
         let jitter = self.jitter_ms.load(Ordering::Relaxed);
         let spread = if lost && jitter > 0 {
@@ -51,8 +52,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Doubled each time up to eight seconds, and then anywhere between half of that and all of it, so that a fleet does
-/// not come back in step.
+/// Doubles with each failure up to eight seconds; the result is drawn between half of that and all of it, so that the
+/// boxes of a fleet do not retry at the same time.
 pub fn backoff(failures: u32) -> Duration {
     let whole = BACKOFF_MIN
         .saturating_mul(1 << failures.min(6))
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_back_is_patient_and_bounded() {
+    fn retries_are_spread_and_bounded() {
         for failures in [0, 1, 2, 3, 4, 5, 6, 7, 100, u32::MAX] {
             let wait = backoff(failures);
             assert!(
@@ -77,18 +78,18 @@ mod tests {
     }
 
     #[test]
-    fn the_configured_jitter_spreads_those_who_lost_their_connection() {
-        let pace = Pace::default();
-        pace.set(Duration::from_secs(60), Duration::from_secs(600));
-        let waits: Vec<Duration> = (0..64).map(|_| pace.retry_in(0, true)).collect();
+    fn the_configured_jitter_spreads_reconnects_after_a_loss() {
+        let timing = LinkTiming::default();
+        timing.set(Duration::from_secs(60), Duration::from_secs(600));
+        let waits: Vec<Duration> = (0..64).map(|_| timing.retry_in(0, true)).collect();
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(601)));
         assert!(
             waits.iter().any(|wait| *wait > Duration::from_secs(10)),
             "{waits:?}"
         );
         assert!(
-            pace.retry_in(0, false) <= BACKOFF_MIN,
-            "a first attempt has no reason to wait"
+            timing.retry_in(0, false) <= BACKOFF_MIN,
+            "jitter is added only after a lost connection"
         );
     }
 }

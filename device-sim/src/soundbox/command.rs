@@ -1,7 +1,7 @@
-//! Commands: each carried out at most once, not after it has expired, and answered with what became of it.
+//! Commands: each carried out at most once, not after it has expired, and acknowledged with its result.
 //!
-//! An order that takes a while (a sentence, an errand) is written down as interrupted before it is begun, and as what
-//! it came to when it ends. So a box that lost its power meanwhile answers the repetition with the truth.
+//! A command that takes a while (a sentence, a background task) is recorded as interrupted before it begins and with
+//! its result when it ends. A box that loses its power meanwhile then answers the repeated command correctly.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,20 +14,20 @@ use wire::{CommandId, UplinkMessage};
 
 use super::journal::CommandOutcome;
 use super::settings::VOLUME_MAX;
-use super::{Action, Errand, Sentence, Soundbox, Utterance};
+use super::{Action, BackgroundTask, Sentence, Soundbox, Utterance};
 
 /// How many commands may wait for the clock, and how many for their turn to speak.
 const WAITING_MAX: usize = 32;
 
-/// What an order asks for, once its parameters are read.
-enum Order {
-    Say(String),
+/// A command with its parameters parsed.
+enum Parsed {
+    Speak(String),
     SetVolume(u8),
-    /// Something for whoever draws the display.
-    Show,
+    /// Only the display changes, which is drawn from the reported event.
+    Display,
     Reboot,
     Diagnose,
-    Errand(Errand),
+    Task(BackgroundTask),
 }
 
 #[derive(Deserialize)]
@@ -52,26 +52,26 @@ struct Firmware {
     version: String,
 }
 
-/// Orders that are not ended.
+/// Commands that have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Orders {
-    /// Whether they have expired cannot be told yet.
-    undated: VecDeque<Command>,
-    /// To be said when it is their turn.
-    to_say: VecDeque<(Command, String)>,
-    /// Begun: a sentence, or errands.
+pub(super) struct PendingCommands {
+    /// Waiting for the clock, without which their expiry cannot be checked.
+    waiting_for_clock: VecDeque<Command>,
+    /// Sentences waiting for their turn.
+    to_speak: VecDeque<(Command, String)>,
+    /// Begun: a sentence, or background tasks.
     begun: Vec<Command>,
 }
 
-impl Orders {
-    pub(super) fn take_undated(&mut self) -> VecDeque<Command> {
-        std::mem::take(&mut self.undated)
+impl PendingCommands {
+    pub(super) fn take_waiting_for_clock(&mut self) -> VecDeque<Command> {
+        std::mem::take(&mut self.waiting_for_clock)
     }
 
     fn contains(&self, command_id: CommandId) -> bool {
-        self.undated
+        self.waiting_for_clock
             .iter()
-            .chain(self.to_say.iter().map(|(command, _)| command))
+            .chain(self.to_speak.iter().map(|(command, _)| command))
             .chain(&self.begun)
             .any(|command| command.command_id == command_id)
     }
@@ -88,86 +88,86 @@ impl Orders {
 impl Soundbox {
     pub(super) fn command(&mut self, command: Command, now: Instant) -> io::Result<Vec<Action>> {
         let command_id = command.command_id;
-        if self.orders.contains(command_id) {
+        if self.commands.contains(command_id) {
             return Ok(Vec::new());
         }
         if let Some(outcome) = self.journal.command(command_id) {
             return Ok(vec![self.command_ack(command_id, outcome.clone())]);
         }
         let Some(time) = self.clock.now(now) else {
-            // One too many is forgotten: it was not answered, so the platform sends it again.
-            if self.orders.undated.len() < WAITING_MAX {
-                self.orders.undated.push_back(command);
+            // A command beyond the limit is dropped: it is not acknowledged, so the platform sends it again.
+            if self.commands.waiting_for_clock.len() < WAITING_MAX {
+                self.commands.waiting_for_clock.push_back(command);
             }
             return Ok(Vec::new());
         };
         if time >= command.expires_at {
-            return self.end_order(command, ended(CommandAckStatus::Timeout, "expired"));
+            return self.end_command(command, ended(CommandAckStatus::Timeout, "expired"));
         }
-        let order = match self.read_order(&command) {
-            Ok(order) => order,
+        let parsed = match self.parse(&command) {
+            Ok(parsed) => parsed,
             Err(reason) => {
-                return self.end_order(command, ended(CommandAckStatus::Failed, reason));
+                return self.end_command(command, ended(CommandAckStatus::Failed, reason));
             }
         };
-        match order {
-            Order::Say(_) if self.orders.to_say.len() >= WAITING_MAX => {
-                self.end_order(command, ended(CommandAckStatus::Failed, "queue_full"))
+        match parsed {
+            Parsed::Speak(_) if self.commands.to_speak.len() >= WAITING_MAX => {
+                self.end_command(command, ended(CommandAckStatus::Failed, "queue_full"))
             }
-            Order::Say(text) => {
-                self.orders.to_say.push_back((command, text));
+            Parsed::Speak(text) => {
+                self.commands.to_speak.push_back((command, text));
                 self.next(now)
             }
-            Order::SetVolume(volume) => {
+            Parsed::SetVolume(volume) => {
                 self.identity.settings.volume = volume;
-                self.end_order(command, delivered(None))
+                self.end_command(command, delivered(None))
             }
-            Order::Show => self.end_order(command, delivered(None)),
-            Order::Diagnose => {
+            Parsed::Display => self.end_command(command, delivered(None)),
+            Parsed::Diagnose => {
                 let result = self.diagnosis(now);
-                self.end_order(command, delivered(Some(result)))
+                self.end_command(command, delivered(Some(result)))
             }
-            Order::Reboot => {
-                let mut actions = self.end_order(command, delivered(None))?;
+            Parsed::Reboot => {
+                let mut actions = self.end_command(command, delivered(None))?;
                 actions.push(Action::Reboot);
                 Ok(actions)
             }
-            Order::Errand(errand) => {
-                self.begin_order(command)?;
-                Ok(vec![Action::Errand { command_id, errand }])
+            Parsed::Task(task) => {
+                self.begin_command(command)?;
+                Ok(vec![Action::StartTask { command_id, task }])
             }
         }
     }
 
-    fn read_order(&self, command: &Command) -> Result<Order, &'static str> {
+    fn parse(&self, command: &Command) -> Result<Parsed, &'static str> {
         let payload = &command.payload;
         match command.kind.as_str() {
             "play_test" => {
                 let language = self.identity.settings.language;
-                Ok(Order::Say(language.test_sentence().to_owned()))
+                Ok(Parsed::Speak(language.test_sentence().to_owned()))
             }
             "announce_text" => {
                 let Text { text } = parameters(payload)?;
-                Ok(Order::Say(text))
+                Ok(Parsed::Speak(text))
             }
             "set_volume" => {
                 let Volume { volume } = parameters(payload)?;
                 if volume > VOLUME_MAX {
                     return Err("invalid_payload");
                 }
-                Ok(Order::SetVolume(volume))
+                Ok(Parsed::SetVolume(volume))
             }
             "display_qr" => {
                 let Code { qr_payload } = parameters(payload)?;
                 if qr_payload.is_empty() {
                     return Err("invalid_payload");
                 }
-                Ok(Order::Show)
+                Ok(Parsed::Display)
             }
-            "clear_display" => Ok(Order::Show),
-            "reboot" => Ok(Order::Reboot),
-            "collect_diagnostics" => Ok(Order::Diagnose),
-            "sync_config" => Ok(Order::Errand(Errand::SyncConfig)),
+            "clear_display" => Ok(Parsed::Display),
+            "reboot" => Ok(Parsed::Reboot),
+            "collect_diagnostics" => Ok(Parsed::Diagnose),
+            "sync_config" => Ok(Parsed::Task(BackgroundTask::SyncConfig)),
             "update_firmware" => {
                 let Firmware {
                     url,
@@ -177,27 +177,27 @@ impl Soundbox {
                 if !url.starts_with("https://") || sha256.len() != 64 || version.is_empty() {
                     return Err("invalid_payload");
                 }
-                Ok(Order::Errand(Errand::Install { version }))
+                Ok(Parsed::Task(BackgroundTask::Install { version }))
             }
             _ => Err("unknown_command"),
         }
     }
 
-    /// Begins the next order to say something, after all payments.
-    pub(super) fn next_order(&mut self, now: Instant) -> io::Result<Vec<Action>> {
+    /// Begins the next sentence of a command. Payments come first.
+    pub(super) fn next_command_sentence(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
-        while !self.resting
+        while !self.stopping
             && self.speaking.is_none()
             && let Some(time) = self.clock.now(now)
-            && let Some((command, text)) = self.orders.to_say.pop_front()
+            && let Some((command, text)) = self.commands.to_speak.pop_front()
         {
             if time >= command.expires_at {
                 let expired = ended(CommandAckStatus::Timeout, "expired");
-                actions.extend(self.end_order(command, expired)?);
+                actions.extend(self.end_command(command, expired)?);
                 continue;
             }
-            let utterance = Utterance::Order(command.command_id);
-            self.begin_order(command)?;
+            let utterance = Utterance::Command(command.command_id);
+            self.begin_command(command)?;
             self.speaking = Some(utterance);
             let settings = &self.identity.settings;
             actions.push(Action::Speak(Sentence {
@@ -211,57 +211,62 @@ impl Soundbox {
         Ok(actions)
     }
 
-    pub(super) fn order_said(
+    pub(super) fn command_spoken(
         &mut self,
         command_id: CommandId,
         result: Result<(), &str>,
     ) -> io::Result<Vec<Action>> {
-        let Some(command) = self.orders.take_begun(command_id) else {
+        let Some(command) = self.commands.take_begun(command_id) else {
             return Ok(Vec::new());
         };
         let outcome = match result {
             Ok(()) => delivered(None),
             Err(reason) => ended(CommandAckStatus::Failed, reason),
         };
-        self.end_order(command, outcome)
+        self.end_command(command, outcome)
     }
 
-    /// An errand has ended: with what there is to tell of it, or the reason of its failure. New firmware starts.
+    /// A background task has ended, with the payload of the acknowledgement or the reason of the failure. A firmware
+    /// update is followed by a reboot.
     ///
     /// # Errors
     /// A journal that cannot be written.
-    pub fn errand_ended(
+    pub fn task_ended(
         &mut self,
         command_id: CommandId,
         result: Result<Option<Value>, &str>,
     ) -> io::Result<Vec<Action>> {
-        let Some(command) = self.orders.take_begun(command_id) else {
+        let Some(command) = self.commands.take_begun(command_id) else {
             return Ok(Vec::new());
         };
-        let starts = result.is_ok() && command.kind == "update_firmware";
+        let reboots = result.is_ok() && command.kind == "update_firmware";
         let outcome = match result {
-            Ok(told) => delivered(told),
+            Ok(payload) => delivered(payload),
             Err(reason) => ended(CommandAckStatus::Failed, reason),
         };
-        let mut actions = self.end_order(command, outcome)?;
-        actions.extend(starts.then_some(Action::Reboot));
+        let mut actions = self.end_command(command, outcome)?;
+        actions.extend(reboots.then_some(Action::Reboot));
         Ok(actions)
     }
 
-    fn begin_order(&mut self, command: Command) -> io::Result<()> {
+    fn begin_command(&mut self, command: Command) -> io::Result<()> {
         let interrupted = ended(CommandAckStatus::Failed, "interrupted");
         self.journal.command_done(command.command_id, interrupted)?;
-        self.orders.begun.push(command);
+        self.commands.begun.push(command);
         Ok(())
     }
 
-    fn end_order(&mut self, command: Command, outcome: CommandOutcome) -> io::Result<Vec<Action>> {
+    fn end_command(
+        &mut self,
+        command: Command,
+        outcome: CommandOutcome,
+    ) -> io::Result<Vec<Action>> {
         let command_id = command.command_id;
         self.journal.command_done(command_id, outcome.clone())?;
         let status = outcome.status;
         self.counters.commands += u64::from(status == CommandAckStatus::Delivered);
         Ok(vec![
-            Action::Obeyed {
+            Action::CommandEnded {
                 command_id,
                 kind: command.kind,
                 payload: command.payload,
@@ -282,12 +287,12 @@ impl Soundbox {
         }))
     }
 
-    /// What `collect_diagnostics` yields.
+    /// The result of `collect_diagnostics`.
     fn diagnosis(&self, now: Instant) -> Value {
         let identity = &self.identity;
         json!({
             "firmware_version": identity.firmware_version,
-            "uptime_s": now.saturating_duration_since(self.switched_on).as_secs(),
+            "uptime_s": now.saturating_duration_since(self.started_at).as_secs(),
             "server_time": self.clock.now(now).map(wire::time::format),
             "stated_time": self.stated_time(now),
             "bound": identity.binding_id.is_some(),

@@ -1,4 +1,4 @@
-//! Where a scenario happens: a merchant of its own with a terminal for each box, made by an administrator.
+//! The merchant of a scenario, with a terminal for each group of boxes, created through the admin API.
 
 use std::path::Path;
 
@@ -15,27 +15,27 @@ use crate::credentials;
 /// Requests at a time.
 const AT_ONCE: usize = 8;
 
-/// Pages of notifications that are read of one box.
+/// The most pages of notifications that are read for one box.
 const PAGES_MAX: usize = 100;
 
 const FILE: &str = "shop.json";
 
-/// Whoever sets up the scenario. It has no `Debug`: it holds a token.
+/// The admin API. It has no `Debug`: it holds a token.
 pub struct Admin {
     /// The server.
     pub api: Api,
-    /// An administrator's.
+    /// An administrator's token.
     pub token: String,
 }
 
 /// The merchant of a scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Shop {
-    /// Which server it is at.
+pub struct Merchant {
+    /// The server that it was created on.
     api_url: String,
     merchant_id: MerchantId,
     outlet_id: OutletId,
-    /// Whom static QRs name.
+    /// What static QRs carry.
     pub nmid: String,
     /// Its terminals.
     pub terminals: Vec<Terminal>,
@@ -46,12 +46,12 @@ pub struct Shop {
 pub struct Terminal {
     /// Its id.
     pub id: TerminalId,
-    /// What static QRs name it.
+    /// Its name in static QRs.
     pub label: String,
 }
 
 impl Admin {
-    /// Posts with an idempotency key of its own, and gives the answer's `data`.
+    /// Posts with a new idempotency key, and returns the answer's `data`.
     async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let key = clock::random_uuid().to_string();
         let headers = [("idempotency-key", key.as_str())];
@@ -60,31 +60,39 @@ impl Admin {
         Ok(answer["data"].take())
     }
 
-    /// The shop in `dir`, opened if there is none, with at least so many terminals.
+    /// The merchant that `dir` remembers, created if there is none, with at least this many terminals.
     ///
     /// # Errors
-    /// A shop of another server; a server that refuses.
-    pub async fn shop(&self, dir: &Path, name: &str, terminals: usize) -> anyhow::Result<Shop> {
+    /// A merchant on another server; a server that refuses.
+    pub async fn merchant(
+        &self,
+        dir: &Path,
+        name: &str,
+        terminals: usize,
+    ) -> anyhow::Result<Merchant> {
         let file = dir.join(FILE);
-        let mut shop: Shop = match std::fs::read(&file) {
+        let mut merchant: Merchant = match std::fs::read(&file) {
             Ok(text) => {
                 serde_json::from_slice(&text).with_context(|| file.display().to_string())?
             }
-            Err(_) => self.open(name).await.context("cannot open a shop")?,
+            Err(_) => self
+                .create(name)
+                .await
+                .context("cannot create the merchant")?,
         };
         anyhow::ensure!(
-            shop.api_url == self.api.base(),
+            merchant.api_url == self.api.base(),
             "the boxes in {} belong to {}; give another --dir",
             dir.display(),
-            shop.api_url
+            merchant.api_url
         );
-        let missing = shop.terminals.len()..terminals.max(shop.terminals.len());
-        let path = format!("/admin/outlets/{}/terminals", shop.outlet_id);
+        let missing = merchant.terminals.len()..terminals.max(merchant.terminals.len());
+        let path = format!("/admin/outlets/{}/terminals", merchant.outlet_id);
         let more: Vec<Terminal> = stream::iter(missing)
             .map(|number| {
                 let path = &path;
                 async move {
-                    let body = json!({ "name": format!("Till {}", number + 1) });
+                    let body = json!({ "name": format!("Terminal {}", number + 1) });
                     let made = self.post(path, &body).await?;
                     anyhow::Ok(Terminal {
                         id: text(&made, "id")?.parse()?,
@@ -95,13 +103,13 @@ impl Admin {
             .buffered(AT_ONCE)
             .try_collect()
             .await
-            .context("cannot set up the terminals")?;
-        shop.terminals.extend(more);
-        credentials::write(dir, FILE, &serde_json::to_vec_pretty(&shop)?, 0o600)?;
-        Ok(shop)
+            .context("cannot create the terminals")?;
+        merchant.terminals.extend(more);
+        credentials::write(dir, FILE, &serde_json::to_vec_pretty(&merchant)?, 0o600)?;
+        Ok(merchant)
     }
 
-    async fn open(&self, name: &str) -> anyhow::Result<Shop> {
+    async fn create(&self, name: &str) -> anyhow::Result<Merchant> {
         let merchant = json!({
             "legal_name": format!("Simulator {name}"),
             "brand_name": "Simulator",
@@ -119,7 +127,7 @@ impl Admin {
         });
         let outlets = format!("/admin/merchants/{merchant_id}/outlets");
         let outlet = self.post(&outlets, &outlet).await?;
-        Ok(Shop {
+        Ok(Merchant {
             api_url: self.api.base().to_owned(),
             merchant_id,
             outlet_id: text(&outlet, "id")?.parse()?,
@@ -128,8 +136,7 @@ impl Admin {
         })
     }
 
-    /// What the platform knows of the announcements of a box: payment and status, newest first, back to where
-    /// `enough` says so.
+    /// Reads the box's notifications (transaction and status), newest first, until `enough` returns true.
     ///
     /// # Errors
     /// A refusal, or no answer.

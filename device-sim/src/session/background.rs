@@ -1,4 +1,5 @@
-//! What a box does beside its connection: it asks for its configuration, renews its credentials, installs firmware.
+//! Work of a box beside its connection: fetching the configuration, renewing the credentials, installing firmware,
+//! speaking.
 
 use std::time::{Duration, Instant};
 
@@ -11,38 +12,38 @@ use wire::{Channel, CommandId, Rupiah, Topic, UplinkMessage};
 
 use super::{Options, Session};
 use crate::api::ApiError;
-use crate::credentials::Credentials;
-use crate::provision::{self, Renewed};
+use crate::credentials::{Credentials, Renewed};
+use crate::provision;
 use crate::qr::{self, DynamicQr};
 use crate::rate::Rate;
 use crate::report::Event;
-use crate::soundbox::{Errand, Utterance};
+use crate::soundbox::{BackgroundTask, Utterance};
 
-/// After a failed renewal the next attempt comes no sooner.
-const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// The shortest time between two attempts to renew the credentials.
+const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
-/// Something that went on beside the connection has ended.
-pub(super) enum Told {
-    /// A sentence.
-    Said {
+/// Background work has ended.
+pub(super) enum BackgroundEvent {
+    /// The loudspeaker has finished a sentence.
+    SentenceEnded {
         utterance: Utterance,
         problem: Option<String>,
     },
-    /// A request for the configuration: its signed envelope.
+    /// The configuration was fetched: its signed envelope.
     Config {
         command_id: CommandId,
         fetched: anyhow::Result<Vec<u8>>,
     },
-    /// A request for a QR.
+    /// A QR was requested over HTTPS.
     Qr {
         amount: Rupiah,
         answer: Result<Box<DynamicQr>, ApiError>,
     },
-    /// A renewal.
+    /// The credentials were renewed.
     Renewed(anyhow::Result<Box<Renewed>>),
 }
 
-/// Whether updates succeed: left to chance, and the same again for the same seed.
+/// Decides by the seed whether firmware updates succeed.
 pub(super) struct Firmware {
     failures: Rate,
     random: StdRng,
@@ -68,72 +69,73 @@ pub(super) struct Renewal {
 }
 
 impl Session {
-    /// Sets out on an errand.
-    pub(super) fn run_errand(
+    /// Starts the background part of a command.
+    pub(super) fn start_task(
         &mut self,
         command_id: CommandId,
-        errand: Errand,
+        task: BackgroundTask,
     ) -> anyhow::Result<()> {
-        match errand {
-            Errand::SyncConfig => {
-                let (credentials, told) = (self.credentials.clone(), self.told.clone());
+        match task {
+            BackgroundTask::SyncConfig => {
+                let (credentials, background) = (self.credentials.clone(), self.background.clone());
                 tokio::spawn(async move {
                     let fetched = fetch_config(&credentials).await;
-                    let told_box = Told::Config {
+                    let event = BackgroundEvent::Config {
                         command_id,
                         fetched,
                     };
-                    // A box that is gone meanwhile is told again.
-                    let _gone = told.send(told_box).await;
+                    // If the box has ended meanwhile, the platform sends the command again.
+                    let _box_ended = background.send(event).await;
                 });
                 Ok(())
             }
-            Errand::Install { version } => {
+            BackgroundTask::Install { version } => {
                 let result = if self.firmware.failures.hits(&mut self.firmware.random) {
                     Err("checksum_mismatch")
                 } else {
-                    // It runs from the next start on, which follows at once.
+                    // The new version runs from the restart that follows at once.
                     self.credentials.device.firmware_version = version;
                     self.credentials.save()?;
                     Ok(None)
                 };
-                let actions = self.soundbox.errand_ended(command_id, result);
+                let actions = self.soundbox.task_ended(command_id, result);
                 self.act(actions.context("the journal cannot be written")?)
             }
         }
     }
 
-    /// Asks for a QR: by MQTT, where the answer comes as a message, or by a request of its own.
-    pub(super) fn ask_qr(&mut self, amount: Rupiah) -> anyhow::Result<()> {
+    /// Requests a QR: by MQTT, where the answer is a message, or over HTTPS.
+    pub(super) fn request_qr(&mut self, amount: Rupiah) -> anyhow::Result<()> {
         if self.link.is_mqtt() {
             let request = qr::request(&self.credentials.device, amount);
             let request = UplinkMessage::DynamicQrRequest(request);
             return self.link.publish(self.device_id(), &request);
         }
-        let (credentials, told) = (self.credentials.clone(), self.told.clone());
+        let (credentials, background) = (self.credentials.clone(), self.background.clone());
         let api = credentials.api()?;
         tokio::spawn(async move {
             let answer = qr::by_http(&api, &credentials, amount).await.map(Box::new);
-            let _gone = told.send(Told::Qr { amount, answer }).await;
+            let event = BackgroundEvent::Qr { amount, answer };
+            let _box_ended = background.send(event).await;
         });
         Ok(())
     }
 
-    /// Takes what has ended.
-    pub(super) fn told(&mut self, told: Told) -> anyhow::Result<()> {
-        match told {
-            Told::Said { utterance, problem } => {
+    /// Handles the end of background work.
+    pub(super) fn background_event(&mut self, event: BackgroundEvent) -> anyhow::Result<()> {
+        match event {
+            BackgroundEvent::SentenceEnded { utterance, problem } => {
                 let now = Instant::now();
                 let actions = match problem {
                     None => self.soundbox.spoken(utterance, now),
                     Some(problem) => {
-                        tracing::warn!(problem, "a sentence could not be said");
+                        tracing::warn!(problem, "a sentence could not be spoken");
                         self.soundbox.not_spoken(utterance, "speaker_failed", now)
                     }
                 };
                 self.act(actions.context("the journal cannot be written")?)
             }
-            Told::Config {
+            BackgroundEvent::Config {
                 command_id,
                 fetched,
             } => {
@@ -152,29 +154,29 @@ impl Session {
                         Err("config_unavailable")
                     }
                 };
-                let actions = self.soundbox.errand_ended(command_id, result);
+                let actions = self.soundbox.task_ended(command_id, result);
                 self.act(actions.context("the journal cannot be written")?)
             }
-            Told::Qr { amount, answer } => {
-                self.tell(match answer {
+            BackgroundEvent::Qr { amount, answer } => {
+                self.report(match answer {
                     Ok(qr) => qr.event(amount),
                     Err(error) => Event::no_qr(String::new(), error.code()),
                 });
                 Ok(())
             }
-            Told::Renewed(Ok(renewed)) => {
+            BackgroundEvent::Renewed(Ok(renewed)) => {
                 let certificate_expires_at = renewed.certificate_expires_at;
                 self.credentials.renew(*renewed)?;
-                self.tell(Event::Renewed {
+                self.report(Event::Renewed {
                     certificate_expires_at,
                 });
-                // The new certificate is shown by the next connection.
+                // The next connection presents the new certificate.
                 self.restart = Some("credentials_renewed");
                 Ok(())
             }
-            Told::Renewed(Err(error)) => {
+            BackgroundEvent::Renewed(Err(error)) => {
                 self.renewal.under_way = false;
-                self.tell(Event::NotRenewed {
+                self.report(Event::NotRenewed {
                     problem: format!("{error:#}"),
                 });
                 Ok(())
@@ -182,8 +184,8 @@ impl Session {
         }
     }
 
-    /// Begins to renew the credentials when they are due, by the trusted clock.
-    pub(super) fn renew_in_time(&mut self, now: Instant) {
+    /// Begins to renew the credentials when that is due by the trusted clock.
+    pub(super) fn renew_if_due(&mut self, now: Instant) {
         let due = match (self.soundbox.time(now), self.credentials.device.renew_after) {
             (Some(time), Some(renew_after)) => time >= renew_after,
             _ => false,
@@ -194,12 +196,12 @@ impl Session {
         }
         self.renewal = Renewal {
             under_way: true,
-            not_before: Some(now + RENEW_AGAIN),
+            not_before: Some(now + RENEW_INTERVAL_MIN),
         };
-        let (credentials, told) = (self.credentials.clone(), self.told.clone());
+        let (credentials, background) = (self.credentials.clone(), self.background.clone());
         tokio::spawn(async move {
             let renewed = provision::renew(&credentials).await.map(Box::new);
-            let _gone = told.send(Told::Renewed(renewed)).await;
+            let _box_ended = background.send(BackgroundEvent::Renewed(renewed)).await;
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Customers who pay: a code is asked for or taken from the wall, and the acquirer reports the payment until the
-//! platform takes it.
+//! Simulated customers: each takes a dynamic code from a box or a printed code, and the acquirer reports the payment
+//! until the platform accepts it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -7,51 +7,51 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use wire::{DeviceId, Rupiah, TransactionId};
 
-use super::book::Book;
-use super::shop::Terminal;
+use super::evidence::Evidence;
+use super::merchant::Terminal;
 use crate::api::{Api, ApiError};
 use crate::clock;
 use crate::credentials::Credentials;
-use crate::link::pace::backoff;
+use crate::link::timing::backoff;
 use crate::partner::{Callback, Partner, Target};
 use crate::qr;
 
-/// How long a payment is tried for.
-const TRY_MAX: Duration = Duration::from_secs(60);
+/// How long temporary errors of one payment are retried.
+const RETRY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Where customers pay, and who reports it.
-pub struct Till {
-    /// The server, for boxes that ask for codes.
+/// The customers of one merchant.
+pub struct Customers {
+    /// The server, for the boxes' code requests.
     pub api: Api,
-    /// The acquirer.
+    /// The acquirer that reports the payments.
     pub partner: Partner,
-    /// Whom static QRs name.
+    /// The merchant's NMID, which static QRs carry.
     pub nmid: String,
-    /// Where it is written down.
-    pub book: Arc<Mutex<Book>>,
+    /// Where payments are recorded.
+    pub evidence: Arc<Mutex<Evidence>>,
 }
 
 /// One customer.
 pub struct Customer {
-    /// Whose box shows the code.
-    pub seller: Arc<Credentials>,
-    /// The boxes of that terminal.
-    pub hearers: Arc<[DeviceId]>,
-    /// The printed code's terminal, when the customer pays that one.
+    /// The box that shows the code.
+    pub device: Arc<Credentials>,
+    /// The boxes of that terminal, which are due to announce the payment.
+    pub boxes: Arc<[DeviceId]>,
+    /// The terminal of the printed code, when the customer pays that one.
     pub printed: Option<Terminal>,
     /// How much.
     pub amount: Rupiah,
 }
 
-impl Till {
-    /// The customer pays.
+impl Customers {
+    /// Makes one payment.
     ///
     /// # Errors
     /// A refusal, or no answer for a minute.
     pub async fn pay(&self, customer: Customer) -> Result<(), ApiError> {
         let started = Instant::now();
         let target = match &customer.printed {
-            None => Target::Transaction(self.code(&customer, started).await?),
+            None => Target::Transaction(self.request_code(&customer, started).await?),
             Some(terminal) => Target::Static {
                 nmid: self.nmid.clone(),
                 terminal_label: Some(terminal.label.clone()),
@@ -65,7 +65,7 @@ impl Till {
         for failures in 0.. {
             let sent_at = Instant::now();
             if let Some(id) = dynamic {
-                self.write(|book| book.paying(id, &customer.hearers, sent_at));
+                self.record(|evidence| evidence.callback_sent(id, &customer.boxes, sent_at));
             }
             match self.partner.post(&callback).await {
                 Ok(accepted) => {
@@ -82,15 +82,15 @@ impl Till {
                             problem: "the payment has no transaction_id".to_owned(),
                         });
                     };
-                    self.write(|book| {
+                    self.record(|evidence| {
                         if dynamic.is_none() {
-                            book.paying(id, &customer.hearers, sent_at);
+                            evidence.callback_sent(id, &customer.boxes, sent_at);
                         }
-                        book.accepted(id, answered_at);
+                        evidence.callback_accepted(id, answered_at);
                     });
                     return Ok(());
                 }
-                Err(error) if error.is_temporary() && started.elapsed() < TRY_MAX => {
+                Err(error) if error.is_temporary() && started.elapsed() < RETRY_WITHIN => {
                     tracing::debug!("a callback is sent again: {error}");
                     sleep(backoff(failures)).await;
                 }
@@ -100,13 +100,17 @@ impl Till {
         Ok(())
     }
 
-    /// A code for this customer.
-    async fn code(&self, customer: &Customer, started: Instant) -> Result<TransactionId, ApiError> {
+    /// Requests a dynamic code as the box.
+    async fn request_code(
+        &self,
+        customer: &Customer,
+        started: Instant,
+    ) -> Result<TransactionId, ApiError> {
         let mut failures = 0;
         loop {
-            match qr::by_http(&self.api, &customer.seller, customer.amount).await {
+            match qr::by_http(&self.api, &customer.device, customer.amount).await {
                 Ok(qr) => return Ok(qr.transaction_id),
-                Err(error) if error.is_temporary() && started.elapsed() < TRY_MAX => {
+                Err(error) if error.is_temporary() && started.elapsed() < RETRY_WITHIN => {
                     sleep(backoff(failures)).await;
                     failures += 1;
                 }
@@ -115,9 +119,9 @@ impl Till {
         }
     }
 
-    fn write(&self, note: impl FnOnce(&mut Book)) {
-        if let Ok(mut book) = self.book.lock() {
-            note(&mut book);
+    fn record(&self, write: impl FnOnce(&mut Evidence)) {
+        if let Ok(mut evidence) = self.evidence.lock() {
+            write(&mut evidence);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was paid, what was said, and who was there: the evidence from which a scenario is judged.
+//! What was paid, what was announced and which boxes were connected: the evidence from which a scenario is judged.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use crate::report::{Event, Fault, Report};
 
 /// The evidence.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct Evidence {
     payments: HashMap<TransactionId, Payment>,
-    said: HashMap<TransactionId, Vec<Said>>,
+    announcements: HashMap<TransactionId, Vec<Announcement>>,
     presence: HashMap<DeviceId, Presence>,
     callback: Latency,
     reconnect: Latency,
@@ -25,15 +25,16 @@ pub struct Book {
 
 #[derive(Debug)]
 struct Payment {
-    /// The boxes of its terminal.
-    hearers: Vec<DeviceId>,
-    /// When the callback that was accepted was sent, or else the last one.
+    /// The boxes of its terminal, each of which is due to announce it.
+    boxes: Vec<DeviceId>,
+    /// When the accepted callback was sent, or else the last one.
     sent_at: Instant,
     accepted: bool,
 }
 
+/// A box spoke a payment.
 #[derive(Debug)]
-struct Said {
+struct Announcement {
     device_id: DeviceId,
     at: Instant,
 }
@@ -42,11 +43,12 @@ struct Said {
 struct Presence {
     transport: Transport,
     connected: bool,
+    /// The box has the time.
     ready: bool,
     lost_at: Option<Instant>,
 }
 
-/// What became of the payments, announcement by announcement.
+/// The payments' result, counted by announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Figures {
     /// Callbacks that were accepted.
@@ -55,37 +57,37 @@ pub struct Figures {
     pub not_accepted: u64,
     /// Announcements that were due.
     pub due: u64,
-    /// Said once.
+    /// Announced once.
     pub once: u64,
-    /// Never said.
+    /// Never announced.
     pub lost: u64,
-    /// Said more than once.
+    /// Announced more than once.
     pub repeated: u64,
-    /// Said by a box that had no business with it, or of a payment that nobody made.
+    /// Announced by a box of another terminal, or without a payment.
     pub foreign: u64,
-    /// From the sending of the callback to the sentence.
+    /// From sending the callback to the announcement.
     pub heard: Percentiles,
-    /// From the sending of the callback to its answer.
+    /// From sending the callback to its answer.
     pub callback: Percentiles,
-    /// From the loss of a connection to the box being there and knowing the time.
+    /// From the loss of a connection until the box is connected again and has the time.
     pub reconnect: Percentiles,
-    /// Messages that boxes did not believe.
+    /// Messages that boxes refused.
     pub refused: u64,
 }
 
-impl Book {
+impl Evidence {
     /// A callback is about to be sent.
-    pub fn paying(&mut self, id: TransactionId, hearers: &[DeviceId], now: Instant) {
+    pub fn callback_sent(&mut self, id: TransactionId, boxes: &[DeviceId], now: Instant) {
         let payment = self.payments.entry(id).or_insert_with(|| Payment {
-            hearers: hearers.to_vec(),
+            boxes: boxes.to_vec(),
             sent_at: now,
             accepted: false,
         });
         payment.sent_at = now;
     }
 
-    /// It was accepted.
-    pub fn accepted(&mut self, id: TransactionId, now: Instant) {
+    /// The platform accepted the callback.
+    pub fn callback_accepted(&mut self, id: TransactionId, now: Instant) {
         if let Some(payment) = self.payments.get_mut(&id)
             && !std::mem::replace(&mut payment.accepted, true)
         {
@@ -93,32 +95,32 @@ impl Book {
         }
     }
 
-    /// Takes in what happened to a box.
-    pub fn take(&mut self, report: &Report, now: Instant) {
+    /// Records an event of a box.
+    pub fn record(&mut self, report: &Report, now: Instant) {
         let device_id = report.device_id;
         let presence = self.presence.entry(device_id).or_default();
         match &report.event {
             Event::Started { transport, .. } => {
                 presence.transport = *transport;
-                // A box that lost its power does not say that it is gone.
+                // A box that loses its power reports no disconnection.
                 presence.lose(now);
             }
             Event::Connected { .. } => {
                 presence.connected = true;
                 if presence.transport == Transport::Http {
-                    self.back(device_id, now);
+                    self.reconnected(device_id, now);
                 }
             }
             Event::ClockSet => {
                 presence.ready = true;
                 if presence.transport == Transport::Mqtt {
-                    self.back(device_id, now);
+                    self.reconnected(device_id, now);
                 }
             }
             Event::Disconnected { .. } | Event::Stopped { .. } => presence.lose(now),
             Event::Spoken { transaction_id, .. } => {
-                let said = self.said.entry(*transaction_id).or_default();
-                said.push(Said { device_id, at: now });
+                let announcements = self.announcements.entry(*transaction_id).or_default();
+                announcements.push(Announcement { device_id, at: now });
             }
             Event::Refused { .. } => self.refused += 1,
             Event::Fault(fault) => *self.faults.entry(*fault).or_default() += 1,
@@ -126,7 +128,7 @@ impl Book {
         }
     }
 
-    fn back(&mut self, device_id: DeviceId, now: Instant) {
+    fn reconnected(&mut self, device_id: DeviceId, now: Instant) {
         let lost_at = self
             .presence
             .get_mut(&device_id)
@@ -138,63 +140,63 @@ impl Book {
         }
     }
 
-    /// A box is made to lose its connection now, whenever it notices.
-    pub fn cut(&mut self, device_id: DeviceId, now: Instant) {
+    /// A fault cuts the box's connection now. The box itself notices later.
+    pub fn connection_cut(&mut self, device_id: DeviceId, now: Instant) {
         if let Some(presence) = self.presence.get_mut(&device_id) {
             presence.lose(now);
         }
     }
 
-    /// How many boxes are there and know the time.
-    pub fn present(&self) -> usize {
+    /// How many boxes are connected and have the time.
+    pub fn ready_boxes(&self) -> usize {
         self.presence
             .values()
             .filter(|presence| presence.connected && presence.ready && presence.lost_at.is_none())
             .count()
     }
 
-    /// How many payments were accepted, and how many sentences said.
+    /// How many payments were accepted, and how many announcements made.
     pub fn progress(&self) -> (usize, usize) {
         let accepted = self.payments.values().filter(|one| one.accepted).count();
-        (accepted, self.said.values().map(Vec::len).sum())
+        (accepted, self.announcements.values().map(Vec::len).sum())
     }
 
-    /// Whether every accepted payment was said by each box of its terminal.
-    pub fn all_heard(&self) -> bool {
-        self.payments
-            .iter()
-            .filter(|(_, payment)| payment.accepted)
-            .all(|(id, payment)| {
-                let said = self.said.get(id).map(Vec::as_slice).unwrap_or_default();
-                payment
-                    .hearers
-                    .iter()
-                    .all(|hearer| said.iter().any(|one| one.device_id == *hearer))
-            })
+    fn announcements_of(&self, id: &TransactionId) -> &[Announcement] {
+        self.announcements.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The accepted payments of each box.
-    pub fn dues(&self) -> HashMap<DeviceId, HashSet<TransactionId>> {
-        let mut dues: HashMap<DeviceId, HashSet<TransactionId>> = HashMap::new();
+    /// Whether every accepted payment was announced by each box of its terminal.
+    pub fn all_announced(&self) -> bool {
+        let mut accepted = self.payments.iter().filter(|(_, payment)| payment.accepted);
+        accepted.all(|(id, payment)| {
+            let announcements = self.announcements_of(id);
+            let mut boxes = payment.boxes.iter();
+            boxes.all(|device_id| announcements.iter().any(|one| one.device_id == *device_id))
+        })
+    }
+
+    /// The accepted payments that each box is due to announce.
+    pub fn due_by_box(&self) -> HashMap<DeviceId, HashSet<TransactionId>> {
+        let mut due: HashMap<DeviceId, HashSet<TransactionId>> = HashMap::new();
         for (id, payment) in self.payments.iter().filter(|(_, one)| one.accepted) {
-            for hearer in &payment.hearers {
-                dues.entry(*hearer).or_default().insert(*id);
+            for device_id in &payment.boxes {
+                due.entry(*device_id).or_default().insert(*id);
             }
         }
-        dues
+        due
     }
 
-    /// The longest that a box was away.
+    /// The longest time that a box was disconnected.
     pub fn longest_away(&self) -> Duration {
         self.reconnect_longest
     }
 
-    /// What went wrong on purpose.
+    /// The injected faults.
     pub fn faults(&self) -> &BTreeMap<Fault, u64> {
         &self.faults
     }
 
-    /// What became of it all.
+    /// The result so far.
     pub fn figures(&self) -> Figures {
         let mut figures = Figures {
             callback: self.callback.percentiles(),
@@ -204,15 +206,18 @@ impl Book {
         };
         let mut heard = Latency::default();
         for (id, payment) in &self.payments {
-            let said = self.said.get(id).map(Vec::as_slice).unwrap_or_default();
+            let announcements = self.announcements_of(id);
             if payment.accepted {
                 figures.accepted += 1;
             } else {
-                // Whether the platform has it is not known: to be heard is right, and not to be heard as well.
+                // The platform may or may not have stored it, so it may or may not be announced.
                 figures.not_accepted += 1;
             }
-            for hearer in &payment.hearers {
-                let own: Vec<&Said> = said.iter().filter(|one| one.device_id == *hearer).collect();
+            for device_id in &payment.boxes {
+                let own: Vec<&Announcement> = announcements
+                    .iter()
+                    .filter(|one| one.device_id == *device_id)
+                    .collect();
                 figures.due += u64::from(payment.accepted);
                 match own.as_slice() {
                     [] => figures.lost += u64::from(payment.accepted),
@@ -223,16 +228,18 @@ impl Book {
                     [_, _, ..] => figures.repeated += 1,
                 }
             }
-            let strangers = said
+            let foreign = announcements
                 .iter()
-                .filter(|one| !payment.hearers.contains(&one.device_id));
-            figures.foreign += strangers.count() as u64;
+                .filter(|one| !payment.boxes.contains(&one.device_id));
+            figures.foreign += foreign.count() as u64;
         }
-        let nobodys = self
-            .said
+        let without_payment = self
+            .announcements
             .iter()
             .filter(|(id, _)| !self.payments.contains_key(id));
-        figures.foreign += nobodys.map(|(_, said)| said.len() as u64).sum::<u64>();
+        figures.foreign += without_payment
+            .map(|(_, all)| all.len() as u64)
+            .sum::<u64>();
         figures.heard = heard.percentiles();
         figures
     }
@@ -282,58 +289,64 @@ mod tests {
     }
 
     /// Two boxes at one terminal, and a payment that was accepted.
-    fn paid(now: Instant) -> Book {
-        let mut book = Book::default();
-        book.paying(transaction(1), &[device(1), device(2)], now);
-        book.accepted(transaction(1), now + Duration::from_millis(5));
-        book
+    fn paid(now: Instant) -> Evidence {
+        let mut evidence = Evidence::default();
+        evidence.callback_sent(transaction(1), &[device(1), device(2)], now);
+        evidence.callback_accepted(transaction(1), now + Duration::from_millis(5));
+        evidence
     }
 
     #[test]
-    fn each_box_of_the_terminal_says_it_once() {
+    fn each_box_of_the_terminal_announces_once() {
         let now = Instant::now();
-        let mut book = paid(now);
+        let mut evidence = paid(now);
         let later = now + Duration::from_millis(20);
-        book.take(&report(device(1), spoken(1, 1)), later);
-        assert!(!book.all_heard());
-        let figures = book.figures();
+        evidence.record(&report(device(1), spoken(1, 1)), later);
+        assert!(!evidence.all_announced());
+        let figures = evidence.figures();
         assert_eq!((figures.due, figures.once, figures.lost), (2, 1, 1));
-        book.take(&report(device(2), spoken(1, 2)), later);
-        assert!(book.all_heard());
-        let figures = book.figures();
+        evidence.record(&report(device(2), spoken(1, 2)), later);
+        assert!(evidence.all_announced());
+        let figures = evidence.figures();
         assert_eq!((figures.once, figures.lost, figures.repeated), (2, 0, 0));
         assert_eq!((figures.heard.max_ms, figures.callback.max_ms), (20, 5));
     }
 
     #[test]
-    fn what_is_said_again_or_by_another_or_of_nothing_is_seen() {
+    fn repeated_and_foreign_announcements_are_counted() {
         let now = Instant::now();
-        let mut book = paid(now);
-        book.take(&report(device(1), spoken(1, 1)), now);
-        book.take(&report(device(1), spoken(1, 1)), now);
-        book.take(&report(device(3), spoken(1, 3)), now);
-        book.take(&report(device(1), spoken(9, 9)), now);
-        let figures = book.figures();
+        let mut evidence = paid(now);
+        evidence.record(&report(device(1), spoken(1, 1)), now);
+        evidence.record(&report(device(1), spoken(1, 1)), now);
+        evidence.record(&report(device(3), spoken(1, 3)), now);
+        evidence.record(&report(device(1), spoken(9, 9)), now);
+        let figures = evidence.figures();
         assert_eq!((figures.repeated, figures.foreign), (1, 2));
     }
 
     #[test]
-    fn a_payment_that_nobody_accepted_need_not_be_heard_but_may() {
+    fn a_payment_that_was_not_accepted_may_be_announced_or_not() {
         let now = Instant::now();
-        let mut book = Book::default();
-        book.paying(transaction(1), &[device(1)], now);
-        assert!(book.all_heard());
-        assert_eq!((book.figures().not_accepted, book.figures().lost), (1, 0));
-        book.take(&report(device(1), spoken(1, 1)), now);
-        assert_eq!((book.figures().foreign, book.figures().repeated), (0, 0));
+        let mut evidence = Evidence::default();
+        evidence.callback_sent(transaction(1), &[device(1)], now);
+        assert!(evidence.all_announced());
+        assert_eq!(
+            (evidence.figures().not_accepted, evidence.figures().lost),
+            (1, 0)
+        );
+        evidence.record(&report(device(1), spoken(1, 1)), now);
+        assert_eq!(
+            (evidence.figures().foreign, evidence.figures().repeated),
+            (0, 0)
+        );
     }
 
     #[test]
-    fn the_way_back_is_measured_from_the_loss_to_the_clock() {
+    fn reconnect_time_is_measured_from_the_loss_to_the_clock() {
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
-        let mut book = Book::default();
-        let mut happens = |event, ms| book.take(&report(device(1), event), at(ms));
+        let mut evidence = Evidence::default();
+        let mut happens = |event, ms| evidence.record(&report(device(1), event), at(ms));
         let connected = || Event::Connected {
             session_present: true,
         };
@@ -346,9 +359,9 @@ mod tests {
         happens(lost, 100);
         happens(connected(), 150);
         happens(Event::ClockSet, 160);
-        assert_eq!(book.present(), 1);
-        let reconnect = book.figures().reconnect;
+        assert_eq!(evidence.ready_boxes(), 1);
+        let reconnect = evidence.figures().reconnect;
         assert_eq!((reconnect.count, reconnect.max_ms), (1, 60));
-        assert_eq!(book.longest_away(), Duration::from_millis(60));
+        assert_eq!(evidence.longest_away(), Duration::from_millis(60));
     }
 }

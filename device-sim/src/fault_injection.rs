@@ -1,8 +1,8 @@
-//! What goes wrong with a box, as often as asked and the same again for the same seed.
+//! Fault injection around a box, at configured rates and reproducible by a seed.
 //!
-//! Every box draws its own luck, and each kind of it from a stream of its own: the third acknowledgement of box 7 is
-//! late in every run with the same seed, however long its network took. The box itself stays honest; it is the world
-//! around it that loses, delays and repeats.
+//! Each box and each kind of fault has a random stream of its own: the third acknowledgement of box 7 is late in every
+//! run with the same seed, whatever the timing of the network. The box itself behaves correctly; faults affect its
+//! connection, its messages and its wall clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 
-use crate::duration::Written;
+use crate::duration::HumanDuration;
 use crate::rate::Rate;
 use crate::soundbox::identity::WallClock;
 
-/// How often what goes wrong.
+/// The rates of all kinds of faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
-pub struct Rates {
-    /// The mean time after which a box loses its connection, again and again.
+pub struct FaultRates {
+    /// The mean time between two losses of a box's connection.
     #[arg(long, default_value = "15s", value_name = "DURATION")]
-    pub drop_every: Option<Written>,
-    /// How many messages of the platform get lost, and the connection with them.
+    pub drop_every: Option<HumanDuration>,
+    /// How many messages of the platform are lost, together with the connection.
     #[arg(long, default_value = "2%", value_name = "SHARE")]
     pub lost_messages: Rate,
     /// How many acknowledgements are sent twice.
@@ -32,44 +32,44 @@ pub struct Rates {
     /// How many acknowledgements are sent late.
     #[arg(long, default_value = "20%", value_name = "SHARE")]
     pub late_acks: Rate,
-    /// How late at most.
+    /// The longest delay of a late acknowledgement.
     #[arg(long, default_value = "3s", value_name = "DURATION")]
-    pub late_max: Written,
+    pub late_max: HumanDuration,
     /// How many boxes state wrong times: a day back, ten years ahead, or none at all.
     #[arg(long, default_value = "50%", value_name = "SHARE")]
     pub wrong_clocks: Rate,
 }
 
-/// What goes wrong in a whole fleet.
+/// Fault injection for a whole fleet.
 #[derive(Debug)]
-pub struct Faults {
+pub struct FleetFaults {
     seed: u64,
-    rates: Rates,
+    rates: FaultRates,
     active: AtomicBool,
 }
 
-/// What happens to one acknowledgement.
+/// How one acknowledgement is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AckFate {
-    /// It is sent.
+pub enum AckDelivery {
+    /// Once, at once.
     Once,
-    /// It is sent twice.
+    /// Twice.
     Twice,
-    /// It is sent after this.
+    /// After this delay.
     Late(Duration),
 }
 
-/// The luck of one box.
+/// Fault injection for one box.
 #[derive(Debug)]
-pub struct Luck {
-    rates: Rates,
+pub struct FaultInjection {
+    rates: FaultRates,
     drops: StdRng,
     messages: StdRng,
     acks: StdRng,
     clock: WallClock,
 }
 
-/// The kinds of luck, each a stream of its own.
+/// The kinds of faults, each with a random stream of its own.
 #[derive(Clone, Copy)]
 enum Stream {
     Drops,
@@ -78,9 +78,9 @@ enum Stream {
     Clock,
 }
 
-impl Faults {
-    /// Faults that wait to be [let loose](Self::set_active).
-    pub fn new(seed: u64, rates: Rates) -> Self {
+impl FleetFaults {
+    /// Inactive faults; [`set_active`](Self::set_active) starts them.
+    pub fn new(seed: u64, rates: FaultRates) -> Self {
         Self {
             seed,
             rates,
@@ -88,18 +88,18 @@ impl Faults {
         }
     }
 
-    /// Lets them loose, or ends them.
+    /// Starts or stops fault injection. Wrong clocks do not depend on it.
     pub fn set_active(&self, active: bool) {
         self.active.store(active, Ordering::Relaxed);
     }
 
-    /// Whether they are loose.
+    /// Whether faults are injected now.
     pub fn is_active(&self) -> bool {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// The luck of the box with this number.
-    pub fn luck(&self, number: usize) -> Luck {
+    /// The faults of the box with this number.
+    pub fn of_box(&self, number: usize) -> FaultInjection {
         let stream = |stream| random(self.seed, number, stream);
         let mut clock = stream(Stream::Clock);
         let clock = if self.rates.wrong_clocks.hits(&mut clock) {
@@ -111,7 +111,7 @@ impl Faults {
         } else {
             WallClock::Right
         };
-        Luck {
+        FaultInjection {
             rates: self.rates.clone(),
             drops: stream(Stream::Drops),
             messages: stream(Stream::Messages),
@@ -121,7 +121,7 @@ impl Faults {
     }
 }
 
-/// A generator of its own for each box and kind.
+/// The random stream of one box and kind.
 fn random(seed: u64, number: usize, stream: Stream) -> StdRng {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -130,35 +130,35 @@ fn random(seed: u64, number: usize, stream: Stream) -> StdRng {
     StdRng::from_seed(bytes)
 }
 
-impl Luck {
-    /// The clock that the box states times by.
+impl FaultInjection {
+    /// The clock by which the box states times.
     pub fn wall_clock(&self) -> WallClock {
         self.clock
     }
 
-    /// How long until the next loss of the connection: anywhere between half the mean and one and a half of it.
+    /// How long until the next loss of the connection: between half and one and a half of the mean.
     pub fn next_drop(&mut self) -> Option<Duration> {
         let mean = self.rates.drop_every?.get();
         Some(self.drops.random_range(mean / 2..=mean + mean / 2))
     }
 
-    /// Whether this message of the platform gets lost.
+    /// Whether this message of the platform is lost.
     pub fn loses_message(&mut self) -> bool {
         self.rates.lost_messages.hits(&mut self.messages)
     }
 
-    /// What happens to this acknowledgement.
-    pub fn ack(&mut self) -> AckFate {
-        // Always as many draws, so that one rate does not shift what another decides.
+    /// How this acknowledgement is sent.
+    pub fn ack(&mut self) -> AckDelivery {
+        // Always the same number of draws, so that changing one rate does not change the decisions of another.
         let twice = self.rates.duplicate_acks.hits(&mut self.acks);
         let late = self.rates.late_acks.hits(&mut self.acks);
         let delay = self
             .acks
             .random_range(Duration::ZERO..=self.rates.late_max.get());
         match (twice, late) {
-            (true, _) => AckFate::Twice,
-            (false, true) => AckFate::Late(delay),
-            (false, false) => AckFate::Once,
+            (true, _) => AckDelivery::Twice,
+            (false, true) => AckDelivery::Late(delay),
+            (false, false) => AckDelivery::Once,
         }
     }
 }
@@ -167,8 +167,8 @@ impl Luck {
 mod tests {
     use super::*;
 
-    fn rates() -> Rates {
-        Rates {
+    fn rates() -> FaultRates {
+        FaultRates {
             drop_every: Some("10s".parse().unwrap()),
             lost_messages: "10%".parse().unwrap(),
             duplicate_acks: "20%".parse().unwrap(),
@@ -178,16 +178,16 @@ mod tests {
         }
     }
 
-    /// What happens to one box in so many steps.
+    /// The faults of one box in this many steps.
     fn history(seed: u64, number: usize, steps: usize) -> Vec<String> {
-        let mut luck = Faults::new(seed, rates()).luck(number);
-        let clock = format!("{:?}", luck.wall_clock());
+        let mut injection = FleetFaults::new(seed, rates()).of_box(number);
+        let clock = format!("{:?}", injection.wall_clock());
         let steps = (0..steps).map(|_| {
             format!(
                 "{:?} {} {:?}",
-                luck.next_drop(),
-                luck.loses_message(),
-                luck.ack()
+                injection.next_drop(),
+                injection.loses_message(),
+                injection.ack()
             )
         });
         std::iter::once(clock)
@@ -196,16 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_luck_and_every_box_has_its_own() {
+    fn the_same_seed_gives_the_same_faults_and_every_box_has_its_own() {
         assert_eq!(history(7, 3, 200), history(7, 3, 200));
         assert_ne!(history(7, 3, 200), history(8, 3, 200));
         assert_ne!(history(7, 3, 200), history(7, 4, 200));
     }
 
     #[test]
-    fn one_kind_of_luck_does_not_shift_another() {
-        let faults = Faults::new(7, rates());
-        let (mut calm, mut busy) = (faults.luck(0), faults.luck(0));
+    fn one_kind_of_fault_does_not_shift_another() {
+        let faults = FleetFaults::new(7, rates());
+        let (mut calm, mut busy) = (faults.of_box(0), faults.of_box(0));
         for _ in 0..100 {
             busy.next_drop();
             busy.loses_message();
@@ -217,8 +217,8 @@ mod tests {
 
     #[test]
     fn each_fault_happens_and_none_always_does() {
-        let faults = Faults::new(1, rates());
-        let clocks: Vec<WallClock> = (0..64).map(|number| faults.luck(number).clock).collect();
+        let faults = FleetFaults::new(1, rates());
+        let clocks: Vec<WallClock> = (0..64).map(|number| faults.of_box(number).clock).collect();
         for clock in [
             WallClock::Right,
             WallClock::Absent,
@@ -226,9 +226,15 @@ mod tests {
         ] {
             assert!(clocks.contains(&clock), "{clock:?}");
         }
-        let mut luck = faults.luck(0);
-        let fates: Vec<AckFate> = (0..200).map(|_| luck.ack()).collect();
-        assert!(fates.contains(&AckFate::Once) && fates.contains(&AckFate::Twice));
-        assert!(fates.iter().any(|fate| matches!(fate, AckFate::Late(_))));
+        let mut injection = faults.of_box(0);
+        let deliveries: Vec<AckDelivery> = (0..200).map(|_| injection.ack()).collect();
+        assert!(
+            deliveries.contains(&AckDelivery::Once) && deliveries.contains(&AckDelivery::Twice)
+        );
+        assert!(
+            deliveries
+                .iter()
+                .any(|delivery| matches!(delivery, AckDelivery::Late(_)))
+        );
     }
 }
