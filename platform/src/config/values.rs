@@ -1,0 +1,392 @@
+//! The values of a configuration: one type for each table of `config/default.toml`, and what is derived from them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use certs::csr::RsaKeys;
+use chrono::NaiveTime;
+use domain::snap::status::Meaning;
+use serde::Deserialize;
+
+/// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub node: String,
+    pub database: Database,
+    pub pki: Pki,
+    pub http: Http,
+    pub mqtt: Mqtt,
+    pub metrics: Metrics,
+    pub announcements: Announcements,
+    pub payments: Payments,
+    pub devices: Devices,
+    pub health: Health,
+    pub qris_partners: BTreeMap<String, QrisPartner>,
+    pub payout_partners: BTreeMap<String, PayoutPartner>,
+    pub money: Money,
+    pub reconciliation: Reconciliation,
+    pub callbacks: Callbacks,
+    pub idempotency: Idempotency,
+    pub demo: Demo,
+    pub log: Log,
+    /// The file it was read from, for errors.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Database {
+    pub url: String,
+    pub connections_max: u32,
+    pub list_connections_max: u32,
+    pub acquire_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Pki {
+    pub dir: PathBuf,
+    pub server_names: Vec<String>,
+    pub server_certificate_file: PathBuf,
+    pub server_key_file: PathBuf,
+    pub server_certificate_warning_days: u32,
+    pub device_certificate_days: u32,
+    pub rsa_device_keys: Switch,
+    pub crl_file: PathBuf,
+    pub crl_refresh_s: u32,
+    pub crl_valid_h: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub tls: Switch,
+    pub public_url: String,
+    pub body_bytes_max: usize,
+    pub body_bytes_in_flight_max: usize,
+    pub request_timeout_ms: u64,
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub accept_rate_per_address_per_s: u32,
+    pub long_polls_max: usize,
+    pub rate_per_principal_per_s: u32,
+    pub rate_per_address_per_s: u32,
+    pub shutdown_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Mqtt {
+    pub listen: SocketAddr,
+    pub public_host: String,
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub unauthenticated_max: usize,
+    pub accept_rate_per_address_per_s: u32,
+    pub handshake_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    pub packet_bytes_max: usize,
+    pub will_bytes_max: usize,
+    pub packets_per_s_max: u32,
+    pub publishes_per_s_max: u32,
+    pub uplink_unacked_max: usize,
+    pub subscriptions_max: usize,
+    pub downlink_inflight_max: usize,
+    pub downlink_queue_max: usize,
+    pub keepalive_ceiling_s: u64,
+    pub write_timeout_ms: u64,
+    pub session_expiry_max_s: u32,
+    pub observers_max: usize,
+    pub observer_queue_bytes_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Metrics {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Announcements {
+    pub key_files: Vec<PathBuf>,
+    pub window_s: u32,
+    pub delayed_after_s: u32,
+    pub resend_first_s: u32,
+    pub resend_max_s: u32,
+    pub reserved_words: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Payments {
+    pub amount_max: i64,
+    pub qr_lifetime_s: u32,
+    pub qr_partner: String,
+    pub acquirer_guid: String,
+    pub partner_timeout_ms: u64,
+    pub partner_attempts_max: u32,
+    pub partner_failures_max: u32,
+    pub partner_pause_ms: u64,
+    pub query_before_expiry_s: u32,
+    pub clock_skew_max_s: u32,
+    pub paid_at_age_max_h: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Devices {
+    pub heartbeat_interval_s: u32,
+    pub activation_code_days: u32,
+    pub activation_failures_per_hour_max: u32,
+    pub activation_failures_per_address_per_hour_max: u32,
+    pub token_days: u32,
+    pub heartbeat_retention_days: u32,
+    pub heartbeat_hours_retention_days: u32,
+    pub rejected_uplinks_per_minute_max: u32,
+    pub rejected_uplink_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Health {
+    pub check_interval_s: u32,
+    pub trading_hours: String,
+    pub offline_after_s: u32,
+    pub unheard_after_s: u32,
+    pub certificate_expires_within_days: u32,
+    pub battery_low_percent: u8,
+    pub signal_weak_percent: u8,
+    pub flips_max: u32,
+    pub flips_within_min: u32,
+    pub clock_skew_max_s: u32,
+    pub retention_days: u32,
+}
+
+/// The protocol of a QRIS partner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QrisProfile {
+    /// HMAC-SHA256 over timestamp and raw body.
+    #[default]
+    Hmac,
+    /// SNAP BI.
+    Snap,
+}
+
+/// Which of SNAP's two signatures a partner's notifications carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifySignature {
+    /// HMAC-SHA512 with an access token that we issued.
+    #[default]
+    Symmetric,
+    /// SHA256withRSA.
+    Asymmetric,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct QrisPartner {
+    pub profile: QrisProfile,
+    pub secret_files: Vec<PathBuf>,
+    pub secret_envs: Vec<String>,
+    pub public_key_files: Vec<PathBuf>,
+    pub notify_signature: NotifySignature,
+    pub statuses: BTreeMap<String, Meaning>,
+    pub api: Option<QrisPartnerApi>,
+}
+
+/// A SNAP partner's own API, which we call.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct QrisPartnerApi {
+    pub url: String,
+    pub client_id: String,
+    pub private_key_file: PathBuf,
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub secret_envs: Vec<String>,
+    pub channel_id: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct PayoutPartner {
+    #[serde(default)]
+    pub url: String,
+    #[serde(default)]
+    pub ca_file: PathBuf,
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub secret_envs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Money {
+    pub payout_partner: String,
+    pub payout_timeout_ms: u64,
+    pub payout_ask_after_s: u32,
+    pub payout_wait_min_s: u32,
+    pub payout_wait_max_s: u32,
+    pub maker_checker: Switch,
+    pub confirm_wait_h: u32,
+    pub daily_run: Switch,
+    pub business_day_ends: String,
+    pub daily_run_after_min: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Reconciliation {
+    pub bytes_max: usize,
+    pub formats: BTreeMap<String, FileFormat>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct FileFormat {
+    pub reference_column: String,
+    pub amount_column: String,
+    pub delimiter: String,
+    pub decimal_comma: bool,
+}
+
+impl Money {
+    /// When a business day ends, WIB.
+    ///
+    /// # Errors
+    /// A text that is not a time of day.
+    pub fn business_day_ends_at(&self) -> anyhow::Result<NaiveTime> {
+        NaiveTime::parse_from_str(&self.business_day_ends, "%H:%M")
+            .context("configuration: money.business_day_ends must be a time of day like 23:30")
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Callbacks {
+    pub timestamp_tolerance_s: u32,
+    pub rejected_bytes_max: usize,
+    pub rejected_per_minute_max: u32,
+    pub rejected_per_address_per_minute_max: u32,
+    pub rejected_days: u32,
+    pub archive_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Idempotency {
+    pub lifetime_h: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Demo {
+    pub enabled: bool,
+}
+
+impl Pki {
+    /// Whether devices may have RSA keys.
+    pub fn rsa_keys(&self) -> RsaKeys {
+        match self.rsa_device_keys {
+            Switch::On => RsaKeys::Accepted,
+            Switch::Off => RsaKeys::Refused,
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Config {
+    /// The data directory, with the default filled in.
+    pub fn data_dir(&self) -> PathBuf {
+        if self.data_dir.as_os_str().is_empty() {
+            crate::postgres::default_data_dir()
+        } else {
+            self.data_dir.clone()
+        }
+    }
+
+    /// The directory of the fleet's CA.
+    pub fn pki_dir(&self) -> PathBuf {
+        if self.pki.dir.as_os_str().is_empty() {
+            self.data_dir().join("pki")
+        } else {
+            self.pki.dir.clone()
+        }
+    }
+
+    /// The host names and the IP addresses of the server certificate.
+    pub fn server_names(&self) -> (Vec<String>, Vec<IpAddr>) {
+        let mut hosts = Vec::new();
+        let mut addresses = Vec::new();
+        for name in &self.pki.server_names {
+            match name.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => hosts.push(name.clone()),
+            }
+        }
+        (hosts, addresses)
+    }
+}
+
+impl Database {
+    /// How long a caller waits for a connection.
+    pub fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms)
+    }
+}
