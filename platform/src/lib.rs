@@ -18,4 +18,5 @@ pub mod jobs;
 pub mod partner;
 pub mod postgres;
 pub mod service;
+mod span;
 pub mod store;

@@ -1,22 +1,22 @@
-//! What the bridge asks of a broker.
+//! What the bridge needs of a broker.
 
 use broker::{Downlink, EdgeHandle, Published};
 use wire::ids::DeviceId;
 
-/// A way to reach boxes: the embedded edge, or a cluster elsewhere.
+/// A broker that reaches devices: the embedded edge, or a cluster elsewhere.
 pub trait Carrier: Clone + Send + Sync + 'static {
-    /// Hands over a downlink, and says what becomes of it. Not durable, never blocks: the outbox sends again what was not
-    /// acknowledged.
+    /// Hands over a downlink and returns what became of it. Not durable, never blocks: the outbox sends again what was
+    /// not acknowledged.
     fn publish(&self, downlink: Downlink) -> Published;
-    /// Whether a box has a live session here.
+    /// Whether a device has a live session on this node.
     fn is_live(&self, device_id: DeviceId) -> bool;
-    /// Ends a box's session if it uses one of these certificates, which are revoked.
+    /// Ends a device's session if it uses one of these certificates, which are revoked.
     fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
-    /// Forgets what waits for a box.
+    /// Drops what is queued for a device.
     fn purge(&self, device_id: DeviceId);
-    /// The certificates with which services observe here.
+    /// The certificates of the observers on this node.
     fn observer_certificates(&self) -> Vec<String>;
-    /// Ends the observers that use one of these certificates, which are revoked.
+    /// Ends the sessions of observers that use one of these certificates, which are revoked.
     fn revoke_observers(&self, certificate_serials: &[String]);
 }
 

@@ -1,4 +1,4 @@
-//! What the edge asks of the platform, answered by services.
+//! The platform's side of the edge: admission, subscriptions, uplinks and ends of sessions, implemented with services.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use broker::{
 };
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, mpsc};
+use tracing::Instrument as _;
 use wire::ids::DeviceId;
 use wire::{Channel, DownlinkFilter};
 
@@ -19,12 +20,13 @@ use super::uplink_batcher::UplinkBatchers;
 use crate::service::Context;
 use crate::service::fleet::{observer, session};
 use crate::service::retry::retried;
+use crate::span;
 
-/// How often the end of a session is tried to be recorded while the database is away.
+/// How often recording the end of a session is tried while the database is away.
 const END_TRIES: u32 = 5;
 const END_RETRY: Duration = Duration::from_millis(200);
 
-/// The platform, as the edge sees it.
+/// The platform, as the edge uses it.
 pub struct PlatformHost<C> {
     context: Context,
     batchers: UplinkBatchers,
@@ -64,7 +66,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
             clean_start: connecting.clean_session,
             expiry_s: connecting.session_expiry_s,
         };
-        let _share = self.quotas.sessions.take().await;
+        let _permit = self.quotas.sessions.take().await;
         match retried(|| session::admit(&self.context, &connect)).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
@@ -74,7 +76,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
             }),
             Ok(None) => Err(Refusal::NotAuthorized),
             Err(error) => {
-                tracing::warn!(%device_id, %error, "a box could not be admitted");
+                tracing::warn!(%device_id, %error, "a device could not be admitted");
                 Err(Refusal::Unavailable)
             }
         }
@@ -89,14 +91,14 @@ impl<C: Carrier> Host for PlatformHost<C> {
         if !persistent {
             return Ok(());
         }
-        let kept = write_subscriptions(session.device_id, &subscriptions);
+        let stored = write_subscriptions(session.device_id, &subscriptions);
         let (device_id, epoch) = (session.device_id, session.epoch);
-        let keep = || session::keep_subscriptions(&self.context, device_id, epoch, &kept);
-        match retried(keep).await {
+        let store = || session::keep_subscriptions(&self.context, device_id, epoch, &stored);
+        match retried(store).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unavailable),
             Err(error) => {
-                tracing::warn!(%session, %error, "subscriptions could not be kept");
+                tracing::warn!(%session, %error, "subscriptions could not be stored");
                 Err(Unavailable)
             }
         }
@@ -110,17 +112,21 @@ impl<C: Carrier> Host for PlatformHost<C> {
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
         let carrier = self.carrier.get().ok_or(Unavailable)?;
-        // Heartbeats and payment acknowledgements wait in their batchers, which hold one connection each.
-        let _share = match uplink.channel {
-            Channel::Heartbeat | Channel::PaymentAck => None,
-            _ => self.quotas.uplinks.take().await,
+        let span = span::uplink(uplink.session.device_id, uplink.channel);
+        let handling = async {
+            // Heartbeats and payment acknowledgements wait in their batchers, which hold one connection each.
+            let _permit = match uplink.channel {
+                Channel::Heartbeat | Channel::PaymentAck => None,
+                _ => self.quotas.uplinks.take().await,
+            };
+            uplink::take(&self.context, &self.batchers, carrier, uplink).await
         };
-        uplink::take(&self.context, &self.batchers, carrier, uplink).await
+        handling.instrument(span).await
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
         if end.reason == EndReason::ShuttingDown {
-            // A whole fleet's sessions end then; one statement takes note of them all (`App::stop`).
+            // All sessions end then; `App::stop` records them in one statement.
             return;
         }
         let ending = session::Ending {
@@ -131,9 +137,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
             reason: end.reason.as_str(),
         };
         for _ in 0..END_TRIES {
-            let quota = self.quotas.sessions.take().await;
+            let permit = self.quotas.sessions.take().await;
             let ended = retried(|| session::end(&self.context, &ending)).await;
-            drop(quota);
+            drop(permit);
             match ended {
                 Ok(()) => return,
                 Err(error) => {
@@ -164,14 +170,15 @@ fn write_subscriptions(device_id: DeviceId, subscriptions: &[Subscription]) -> V
         .collect()
 }
 
-/// A filter that does not read, or no longer exists, is left out: the box subscribes again when it misses something.
-fn read_subscriptions(device_id: DeviceId, kept: &Value) -> Vec<Subscription> {
+/// A filter that cannot be read, or that no longer exists, is left out: the device subscribes again.
+fn read_subscriptions(device_id: DeviceId, stored: &Value) -> Vec<Subscription> {
     let read = |entry: &Value| {
         let filter = DownlinkFilter::parse(device_id, entry.get("filter")?.as_str()?)?;
         let qos = u8::try_from(entry.get("qos")?.as_u64()?).ok()?.min(1);
         Some(Subscription { filter, qos })
     };
-    kept.as_array()
+    stored
+        .as_array()
         .map(|entries| entries.iter().filter_map(read).collect())
         .unwrap_or_default()
 }

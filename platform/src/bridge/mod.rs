@@ -1,27 +1,26 @@
 //! The MQTT bridge: between the edge's sessions and the services.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `carrier` | what the bridge asks of a broker, so that another can take the edge's place |
-//! | `host` | what the edge asks of us: admission, subscriptions, uplinks, endings |
-//! | `batcher` | uplinks that are stored in batches, each answered when its batch is durable |
-//! | `uplink` | one message of a box, from bytes to a use case |
-//! | `quota` | how much of the database sessions and other uplinks may hold at a time |
-//! | `watch` | ends observers whose certificate has been revoked |
-//! | `outbox` | what boxes are to be told, from the database to the broker |
-//! | `revocation` | sessions whose certificates were ended, by whichever process |
+//! | `carrier` | what the bridge needs of a broker; another broker can implement it |
+//! | `host` | what the edge needs of the platform: admission, subscriptions, uplinks, ends of sessions |
+//! | `uplink_batcher` | uplinks that are stored in batches, each answered when its batch is durable |
+//! | `uplink` | one message of a device, from bytes to a use case |
+//! | `pool_quota` | how many database connections sessions and other uplinks may hold at a time |
+//! | `observer_revocation` | ends observers whose certificate was revoked |
+//! | `outbox` | notifications, configurations and commands, from the database to the broker |
+//! | `revocation` | ends sessions whose certificate was revoked by another process |
 //!
-//! Nothing here holds state that a restart would lose: sessions, announcements and configurations
-//! are rows, and the bridge only makes them move.
+//! No state here is lost by a restart: sessions, notifications, configurations and commands are rows.
 
 mod carrier;
 mod host;
+mod observer_revocation;
 mod outbox;
 mod pool_quota;
 mod revocation;
 mod uplink;
 mod uplink_batcher;
-mod watch;
 
 use std::sync::Arc;
 
@@ -35,10 +34,10 @@ use wire::ids::DeviceId;
 use crate::service::Context;
 use crate::service::signal::{Receivers, Signal};
 
-/// How many sessions that became reachable may wait for their replay; the outbox finds the rest by itself.
+/// How many sessions that became reachable may wait for their replay; the outbox's own rounds find the rest.
 const LISTENING_MAX: usize = 65_536;
 
-/// The bridge before its broker is there: the edge needs the host to start, and the host the edge to answer.
+/// The bridge before its broker has started: the edge needs the host to start, and the host the edge to answer.
 pub struct Bridge<C> {
     host: Arc<PlatformHost<C>>,
     carrier: Arc<OnceCell<C>>,
@@ -64,12 +63,12 @@ impl<C: Carrier> Bridge<C> {
         }
     }
 
-    /// What the edge is started with.
+    /// The host that the edge is started with.
     pub fn host(&self) -> Arc<PlatformHost<C>> {
         Arc::clone(&self.host)
     }
 
-    /// Starts carrying downlinks.
+    /// Starts the outbox and the tasks that end sessions.
     pub fn run(
         self,
         carrier: C,
@@ -79,7 +78,7 @@ impl<C: Carrier> Bridge<C> {
     ) {
         let context = self.host.context().clone();
         tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
-        tasks.spawn(watch::end_revoked_observers(
+        tasks.spawn(observer_revocation::watch(
             context.clone(),
             carrier.clone(),
             stop.clone(),
@@ -89,7 +88,7 @@ impl<C: Carrier> Bridge<C> {
             carrier.clone(),
             stop.clone(),
         ));
-        // The only other user of the cell is the host, which waits for it.
+        // Set once, here; until then the host answers `Unavailable`.
         let _ = self.carrier.set(carrier.clone());
         let outbox = outbox::Outbox::new(context, carrier);
         tasks.spawn(

@@ -1,9 +1,8 @@
-//! The outbox: what boxes are to be told, from the database to the broker.
+//! The outbox: notifications, configurations and commands, from the database to the broker.
 //!
-//! One task for payments, one for configurations and one for orders, woken by commits and by sessions that became
-//! reachable, and by themselves often enough that a lost wake-up costs half a second. They re-read the rows each time;
-//! handing them to the broker comes first and noting that comes after, so that a crash in between repeats an
-//! announcement (which the box recognises) and never loses one.
+//! One task for each of the three. Commits and sessions that became reachable wake it, and a timer does so often enough
+//! that a lost wake-up costs half a second. Each round reads the rows again. A message is handed to the broker first and
+//! marked as sent afterwards, so that a crash in between repeats it (the device recognises a repetition) and loses none.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use domain::delivery::UndeliverableReason;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use wire::Channel;
 use wire::ids::DeviceId;
 
@@ -24,12 +24,13 @@ use crate::service::fleet::undeliverable::{self, Message, Undeliverable};
 use crate::service::fleet::{command, config};
 use crate::service::payment::notification;
 use crate::service::{Context, Result};
+use crate::span::outbox_round;
 
-/// How often the outbox looks by itself.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How many boxes are served at once.
+/// How often a round runs without a wake-up.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How many devices one round serves.
 const DEVICES_MAX: usize = 256;
-/// How many boxes one look may find.
+/// How many devices with due messages one query finds.
 const FOUND_MAX: i64 = 4096;
 /// How long to wait when the database is away.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -38,9 +39,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Outbox<C> {
     context: Context,
     carrier: C,
-    /// Held from reading configurations to publishing them: a replay and a change would else pass each other, and the
-    /// older configuration would be the last that a box hears.
-    configs: Arc<Mutex<()>>,
+    /// Held from reading configurations to publishing them. Otherwise a replay and a change could overtake each other, and
+    /// a device would receive the older configuration last.
+    config_order: Arc<Mutex<()>>,
 }
 
 impl<C: Carrier> Outbox<C> {
@@ -48,71 +49,88 @@ impl<C: Carrier> Outbox<C> {
         Self {
             context,
             carrier,
-            configs: Arc::default(),
+            config_order: Arc::default(),
         }
     }
 
-    /// Announces payments: fresh ones, those that a box missed while it was away, and those that are to be sent again.
+    /// Sends notifications: new ones, those that a device missed while it was away, and those that are due again.
     pub(super) async fn announce(
         self,
         mut paid: mpsc::Receiver<DeviceId>,
         mut listening: mpsc::Receiver<DeviceId>,
         stop: CancellationToken,
     ) {
-        let mut look = looks();
+        let mut checks = checks();
         let mut fresh = Vec::with_capacity(DEVICES_MAX);
         let mut reachable = Vec::with_capacity(DEVICES_MAX);
         loop {
-            // Whichever is ready, at random: a storm of one kind never starves the others.
+            // select! picks at random among what is ready, so that no source starves the others.
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = paid.recv_many(&mut fresh, DEVICES_MAX) => self.send_notifications(&mut fresh, false).await,
-                _ = listening.recv_many(&mut reachable, DEVICES_MAX) => self.replay(&mut reachable).await,
-                _ = look.tick() => self.resend_notifications().await,
+                _ = paid.recv_many(&mut fresh, DEVICES_MAX) => {
+                    let round = outbox_round("notifications", "commit");
+                    self.send_notifications(&mut fresh, false).instrument(round).await
+                }
+                _ = listening.recv_many(&mut reachable, DEVICES_MAX) => {
+                    self.replay(&mut reachable).instrument(outbox_round("all", "session")).await
+                }
+                _ = checks.tick() => {
+                    self.resend_notifications().instrument(outbox_round("notifications", "timer")).await
+                }
             };
             pause_after(worked).await;
         }
     }
 
-    /// Pushes configurations, in a task of its own: a payment never waits behind them.
+    /// Pushes configurations, in a task of its own: a notification never waits behind them.
     pub(super) async fn configure(
         self,
         mut changed: mpsc::Receiver<DeviceId>,
         stop: CancellationToken,
     ) {
-        let mut look = looks();
+        let mut checks = checks();
         let mut devices = Vec::with_capacity(DEVICES_MAX);
         loop {
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = changed.recv_many(&mut devices, DEVICES_MAX) => self.push_configs(&mut devices, false).await,
-                _ = look.tick() => self.push_configs_again().await,
+                _ = changed.recv_many(&mut devices, DEVICES_MAX) => {
+                    let round = outbox_round("configs", "commit");
+                    self.push_configs(&mut devices, false).instrument(round).await
+                }
+                _ = checks.tick() => {
+                    self.push_configs_again().instrument(outbox_round("configs", "timer")).await
+                }
             };
             pause_after(worked).await;
         }
     }
 
-    /// Sends orders, in a task of its own for the same reason.
+    /// Sends commands, in a task of its own for the same reason.
     pub(super) async fn command(
         self,
-        mut ordered: mpsc::Receiver<DeviceId>,
+        mut created: mpsc::Receiver<DeviceId>,
         stop: CancellationToken,
     ) {
-        let mut look = looks();
+        let mut checks = checks();
         let mut devices = Vec::with_capacity(DEVICES_MAX);
         loop {
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ordered.recv_many(&mut devices, DEVICES_MAX) => self.send_commands(&mut devices, false).await,
-                _ = look.tick() => self.resend_commands().await,
+                _ = created.recv_many(&mut devices, DEVICES_MAX) => {
+                    let round = outbox_round("commands", "commit");
+                    self.send_commands(&mut devices, false).instrument(round).await
+                }
+                _ = checks.tick() => {
+                    self.resend_commands().instrument(outbox_round("commands", "timer")).await
+                }
             };
             pause_after(worked).await;
         }
     }
 
-    /// Everything a box that has just become reachable is to be told, also what is not due again yet.
-    /// The configuration first: it names the binding, without which the box refuses a payment. Then the money, then
-    /// orders.
+    /// Sends everything to devices that have just become reachable, also what is not due again yet.
+    /// The configuration first: it names the binding, without which the device refuses a notification. Then
+    /// notifications, then commands.
     async fn replay(&self, devices: &mut Vec<DeviceId>) -> Result<()> {
         let mut same = devices.clone();
         self.push_configs(&mut same, true).await?;
@@ -121,7 +139,7 @@ impl<C: Carrier> Outbox<C> {
         self.send_commands(devices, true).await
     }
 
-    /// What is due to these boxes. When a row cannot be read, each box is asked about alone, and an alert names the one
+    /// What is due to these devices. When a row cannot be read, each device is read alone, and an alert names the one
     /// with that row.
     async fn read<S, F>(
         &self,
@@ -167,7 +185,7 @@ impl<C: Carrier> Outbox<C> {
             (downlink, Message::Notification(send.event_id))
         });
         notification::mark_sent(&self.context, &handed.sent).await?;
-        notification::postpone(&self.context, &handed.waiting).await?;
+        notification::postpone(&self.context, &handed.queued).await?;
         self.end_oversized(&handed.oversized).await
     }
 
@@ -189,7 +207,7 @@ impl<C: Carrier> Outbox<C> {
             (downlink, Message::Command(send.id))
         });
         command::mark_sent(&self.context, &handed.sent).await?;
-        command::postpone(&self.context, &handed.waiting).await?;
+        command::postpone(&self.context, &handed.queued).await?;
         self.end_oversized(&handed.oversized).await
     }
 
@@ -197,7 +215,7 @@ impl<C: Carrier> Outbox<C> {
         let Some(devices) = self.take_live(devices) else {
             return Ok(());
         };
-        let ordered = self.configs.lock().await;
+        let order = self.config_order.lock().await;
         let due = |some: Vec<DeviceId>| async move { config::due(&self.context, &some, all).await };
         let pushes = self.read(&devices, due).await?;
         let handed = self.hand_over(pushes, |push| {
@@ -210,13 +228,13 @@ impl<C: Carrier> Outbox<C> {
             };
             (downlink, Message::Config(push.version))
         });
-        drop(ordered);
+        drop(order);
         config::mark_sent(&self.context, &handed.sent).await?;
-        config::postpone(&self.context, &handed.waiting).await?;
+        config::postpone(&self.context, &handed.queued).await?;
         self.end_oversized(&handed.oversized).await
     }
 
-    /// Hands messages to the broker, and sorts them by what becomes of them.
+    /// Hands messages to the broker and sorts them by the result.
     fn hand_over<S>(
         &self,
         sends: Vec<S>,
@@ -237,17 +255,17 @@ impl<C: Carrier> Outbox<C> {
                         message,
                         reason: UndeliverableReason::PacketTooLarge,
                         problem: format!(
-                            "{bytes} bytes, more than the box takes (MQTT 5, Maximum Packet Size)"
+                            "{bytes} bytes, more than the device accepts (MQTT 5, Maximum Packet Size)"
                         ),
                     });
                 }
-                Published::Queued | Published::Refused(_) => handed.waiting.push(send),
+                Published::Queued | Published::Refused(_) => handed.queued.push(send),
             }
         }
         handed
     }
 
-    /// Ends messages that are larger than their boxes take.
+    /// Ends messages that are larger than their devices accept.
     async fn end_oversized(&self, oversized: &[Undeliverable]) -> Result<()> {
         for one in oversized {
             undeliverable::fail(&self.context, one).await?;
@@ -255,7 +273,7 @@ impl<C: Carrier> Outbox<C> {
         Ok(())
     }
 
-    /// Those with a live session here, once each. The others are told when they come.
+    /// Those with a live session on this node, without repetitions. The others are served when they connect.
     fn take_live(&self, devices: &mut Vec<DeviceId>) -> Option<Vec<DeviceId>> {
         let live: HashSet<DeviceId> = devices
             .drain(..)
@@ -292,14 +310,14 @@ impl<C: Carrier> Outbox<C> {
     }
 }
 
-/// What became of messages that were handed to the broker.
+/// Messages that were handed to the broker, by the result.
 struct HandedOver<S> {
-    /// Written to the connection of its box, or next in line. Also a configuration that waits in the session's queue: it
-    /// has no key by which the broker would recognise it.
+    /// Written to the connection of the device, or next to be written. Also a configuration in the session's queue: it has
+    /// no key by which the broker would recognise a repetition.
     sent: Vec<S>,
-    /// Nothing was sent yet: it waits in the session's queue, or the box has not subscribed to it.
-    waiting: Vec<S>,
-    /// It can never be sent to this box.
+    /// Not sent yet: it is in the session's queue, or the device has not subscribed to it.
+    queued: Vec<S>,
+    /// Can never be sent to this device.
     oversized: Vec<Undeliverable>,
 }
 
@@ -307,16 +325,16 @@ impl<S> Default for HandedOver<S> {
     fn default() -> Self {
         Self {
             sent: Vec::new(),
-            waiting: Vec::new(),
+            queued: Vec::new(),
             oversized: Vec::new(),
         }
     }
 }
 
-fn looks() -> Interval {
-    let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    look
+fn checks() -> Interval {
+    let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    checks
 }
 
 async fn pause_after(worked: Result<()>) {

@@ -1,13 +1,12 @@
-//! PoolQuotas of the database: what boxes cause is let in a few at a time, so that payments find a connection free.
+//! Quotas of the database pool: work that devices cause holds only a part of it, so that payments find a connection free.
 //!
-//! The pool of connections is first come, first served. When a fleet comes back at once, thousands of admissions and of
-//! first words would stand in that queue before the next callback of an acquirer, and before the outbox. So each kind
-//! may hold only its quota of the pool, waits outside of it, and never sums up to all of it: payments (callbacks, the
-//! outbox, the batcher of payment acknowledgements) always have half.
+//! The pool is first come, first served. When a fleet reconnects at once, thousands of admissions and status messages would
+//! queue there ahead of the next callback and of the outbox. So each kind of work has a quota of the pool and waits
+//! outside of it. Half of the pool is left to payments: callbacks, the outbox, the batcher of payment acknowledgements.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// One kind of work's quota.
+/// The quota of one kind of work.
 #[derive(Debug)]
 pub(super) struct PoolQuota {
     name: &'static str,
@@ -15,7 +14,7 @@ pub(super) struct PoolQuota {
 }
 
 impl PoolQuota {
-    /// `connections` of the pool, at least one.
+    /// A quota of `connections`, at least one.
     fn new(name: &'static str, connections: u32) -> Self {
         Self {
             name,
@@ -23,13 +22,13 @@ impl PoolQuota {
         }
     }
 
-    /// Waits for a place. Dropping the permit gives it back.
+    /// Waits for a permit. Dropping it gives it back.
     pub(super) async fn take(&self) -> Option<SemaphorePermit<'_>> {
         if let Ok(permit) = self.permits.try_acquire() {
             return Some(permit);
         }
         metrics::counter!("bridge_waits_total", "for" => self.name).increment(1);
-        // It is never closed; without a permit the work goes on, only less politely.
+        // Never closed. Without a permit the work would go on, only without the quota.
         self.permits.acquire().await.ok()
     }
 }
@@ -37,9 +36,9 @@ impl PoolQuota {
 /// All quotas.
 #[derive(Debug)]
 pub(super) struct PoolQuotas {
-    /// Boxes that ask to be let in, and the ends of their sessions.
+    /// Admissions, and ends of sessions.
     pub(super) sessions: PoolQuota,
-    /// What boxes say besides heartbeats and payment acknowledgements, which have batchers.
+    /// Uplinks other than heartbeats and payment acknowledgements, which have batchers.
     pub(super) uplinks: PoolQuota,
 }
 
@@ -59,19 +58,22 @@ mod tests {
     use futures_util::FutureExt as _;
 
     #[tokio::test]
-    async fn a_share_is_held_by_a_few_and_handed_on() {
+    async fn a_quota_limits_one_kind_of_work_and_permits_are_given_back() {
         let quotas = PoolQuotas::of(8);
         let first = quotas.sessions.take().await;
         let second = quotas.sessions.take().await;
         assert!(quotas.sessions.take().now_or_never().is_none(), "full");
-        assert!(quotas.uplinks.take().now_or_never().is_some(), "another's");
+        assert!(
+            quotas.uplinks.take().now_or_never().is_some(),
+            "another quota"
+        );
         drop(first);
         assert!(quotas.sessions.take().now_or_never().is_some());
         drop(second);
     }
 
     #[tokio::test]
-    async fn the_smallest_pool_leaves_something_to_everybody() {
+    async fn the_smallest_pool_gives_each_kind_one_permit() {
         assert!(PoolQuotas::of(1).uplinks.take().now_or_never().is_some());
     }
 }

@@ -1,9 +1,9 @@
-//! Revocations by other processes: a session here may use a certificate that was ended elsewhere.
+//! Revocations by other processes: a session here may use a certificate that another process revoked.
 //!
-//! Whoever ends a certificate says so by NOTIFY in its transaction, and every process looks again at what it holds of
-//! that box. A word that was lost with a connection to the database is made up for: after every reconnection, and
-//! twice a minute besides, all sessions of this process are held against the registry, which also ends those whose
-//! certificates have expired or were replaced meanwhile.
+//! A transaction that revokes a certificate also sends NOTIFY, and every process then checks its session of that device.
+//! A notification can be lost with a database connection. So after every reconnection, and twice a minute, all sessions
+//! of this process are checked against the registry; this also ends sessions whose certificate has expired or was
+//! replaced.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::service::fleet::credential;
 use crate::service::{Context, Result};
 use crate::store::fleet::credential::ENDED_CHANNEL;
 
-/// How often all sessions are looked at.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often all sessions are checked.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// How long to wait when the database is away.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -28,7 +28,7 @@ pub(super) async fn watch<C: Carrier>(context: Context, carrier: C, stop: Cancel
         tokio::select! {
             () = stop.cancelled() => return,
             watched = listen(&context, &carrier) => if let Err(error) = watched {
-                tracing::warn!(%error, "revocations of other processes are not heard at the moment");
+                tracing::warn!(%error, "revocations of other processes are not received at the moment");
                 metrics::counter!("revocation_watch_failures_total").increment(1);
             },
         }
@@ -40,7 +40,7 @@ pub(super) async fn watch<C: Carrier>(context: Context, carrier: C, stop: Cancel
 }
 
 async fn listen<C: Carrier>(context: &Context, carrier: &C) -> Result<()> {
-    // A connection of its own: one that only listens must not be taken from those who work.
+    // A connection of its own, because listening would hold one of the pool for good.
     let options = context.pool().connect_options();
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -49,35 +49,35 @@ async fn listen<C: Carrier>(context: &Context, carrier: &C) -> Result<()> {
         .connect_lazy_with(options.as_ref().clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(ENDED_CHANNEL).await?;
-    let mut sweeps = interval(SWEEP_EVERY);
+    let mut sweeps = interval(SWEEP_INTERVAL);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // The first is at once: what was said before we listened.
+            // The first tick is immediate: it covers revocations before LISTEN.
             _ = sweeps.tick() => sweep(context, carrier).await?,
-            heard = listener.try_recv() => match heard? {
-                Some(word) => look(context, carrier, word.payload()).await?,
+            received = listener.try_recv() => match received? {
+                Some(notification) => check(context, carrier, notification.payload()).await?,
                 None => sweep(context, carrier).await?,
             },
         }
     }
 }
 
-/// Looks at one box.
-async fn look<C: Carrier>(context: &Context, carrier: &C, device_id: &str) -> Result<()> {
+/// Ends the session of one device if its certificate was revoked.
+async fn check<C: Carrier>(context: &Context, carrier: &C, device_id: &str) -> Result<()> {
     let Ok(device_id) = device_id.parse::<DeviceId>() else {
         return Ok(());
     };
-    // Whether it is connected here or still on its way in is the carrier's to know.
+    // The carrier also covers a session that is still being admitted.
     let serials = credential::ended(context, device_id).await?;
     carrier.revoke(device_id, &serials);
     Ok(())
 }
 
-/// Looks at all boxes that are connected here.
+/// Checks all sessions of this process.
 async fn sweep<C: Carrier>(context: &Context, carrier: &C) -> Result<()> {
     for (device_id, serial) in credential::ended_sessions(context).await? {
-        tracing::warn!(%device_id, "a session's certificate may not be used any longer");
+        tracing::warn!(%device_id, "a session's certificate is no longer valid");
         carrier.revoke(device_id, &[serial]);
     }
     Ok(())

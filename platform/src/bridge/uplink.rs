@@ -1,7 +1,7 @@
-//! One message of a box, from bytes to a use case.
+//! One message of a device, from bytes to a use case.
 //!
-//! `Ok` means that the box need not send it again: it had its effect, or it broke a rule and is kept
-//! as a rejected event. `Unavailable` is the database's fault, and the box repeats it.
+//! `Ok` means that the device need not send it again: it took effect, or it broke a rule and is stored
+//! as a rejected event. `Unavailable` means that the database is away; the device sends it again.
 
 use broker::{Downlink, Unavailable, Uplink};
 use bytes::Bytes;
@@ -50,36 +50,37 @@ pub(super) async fn take<C: Carrier>(
             }
         }
         UplinkMessage::Status(status) => {
-            match tell_time(context, carrier, device_id, status).await {
+            match send_time(context, carrier, device_id, status).await {
                 Ok(()) => Ok(()),
-                Err(error) => cannot(context, &uplink, error).await,
+                Err(error) => fail(context, &uplink, error).await,
             }
         }
         UplinkMessage::DynamicQrRequest(request) => {
             match answer_qr(context, carrier, device_id, request).await {
                 Ok(()) => Ok(()),
-                Err(error) => cannot(context, &uplink, error).await,
+                Err(error) => fail(context, &uplink, error).await,
             }
         }
         UplinkMessage::ConfigAck(ack) => {
             match retried(|| config::acknowledge(context, device_id, &ack)).await {
                 Ok(true) => Ok(()),
                 Ok(false) => reject(context, &uplink, "no such version was pushed").await,
-                Err(error) => cannot(context, &uplink, error).await,
+                Err(error) => fail(context, &uplink, error).await,
             }
         }
         UplinkMessage::CommandAck(ack) => {
             match retried(|| command::acknowledge(context, device_id, &ack)).await {
                 Ok(Some(_)) => Ok(()),
                 Ok(None) => reject(context, &uplink, "no such command was sent").await,
-                Err(error) => cannot(context, &uplink, error).await,
+                Err(error) => fail(context, &uplink, error).await,
             }
         }
     }
 }
 
-/// An uplink that cannot be taken: kept as rejected when that is its own fault, so that it does not come back for ever.
-async fn cannot(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
+/// An uplink that cannot be handled: stored as rejected when the cause is its content, so that it is not sent again for
+/// ever.
+async fn fail(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
     if error.is_of_the_item() {
         reject(context, uplink, &impossible(&error.to_string())).await
     } else {
@@ -87,7 +88,7 @@ async fn cannot(context: &Context, uplink: &Uplink, error: Error) -> Result<(), 
     }
 }
 
-/// The reason that is kept with an uplink that reads and cannot be stored.
+/// The reason that is stored with an uplink that can be read and cannot be stored.
 fn impossible(problem: &str) -> String {
     format!("it cannot be stored: {problem}")
 }
@@ -100,7 +101,7 @@ async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), 
 }
 
 fn unavailable(error: Error) -> Unavailable {
-    tracing::warn!(%error, "an uplink could not be taken");
+    tracing::warn!(%error, "an uplink could not be handled");
     Unavailable
 }
 
@@ -114,7 +115,7 @@ async fn tell_time<C: Carrier>(
         return Ok(());
     };
     let encoding = device::payload_encoding(context, device_id).await?;
-    // Read as late as possible: what the box adds to it is its own monotonic clock.
+    // Read as late as possible: the device counts on from it by its monotonic clock.
     let message = DownlinkMessage::Time(Time {
         nonce,
         server_time: context.clock().now(),
@@ -157,7 +158,7 @@ async fn create_qr(
     let amount = request
         .amount
         .ok_or_else(|| Error::InvalidAmount("an amount is whole rupiah".into()))?;
-    let wanted = dynamic_qr::Request {
+    let request = dynamic_qr::Request {
         request_id: request.request_id.clone(),
         terminal_id: request.terminal_id,
         amount,
@@ -169,7 +170,7 @@ async fn create_qr(
             request_id: None,
         })
         .await?;
-    let code = match dynamic_qr::create(&mut unit, device_id, &wanted).await? {
+    let code = match dynamic_qr::create(&mut unit, device_id, &request).await? {
         Created::Ready(code) => code,
         Created::Ask(asking) => {
             let (resumed, code) = asking.ask(unit).await?;
@@ -192,7 +193,7 @@ fn publish<C: Carrier>(
         .signer()?
         .seal(message, device_id, encoding)
         .map_err(anyhow::Error::from)?;
-    // Volatile: a box that hears nothing asks again.
+    // Not durable: a device that gets no answer asks again.
     let _ = carrier.publish(Downlink {
         device_id,
         channel: message.channel(),

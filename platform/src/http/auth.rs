@@ -23,6 +23,7 @@ use super::{query, rate, request};
 use crate::service::fleet::credential;
 use crate::service::people::token::{self, Principal};
 use crate::service::{Actor, Context, Error};
+use crate::span;
 use crate::store::Scope;
 
 /// The longest token that is looked up, in bytes.
@@ -97,6 +98,9 @@ impl<P: Grant> FromRequestParts<Context> for Staff<P> {
         }
         mark_authenticated(parts);
         let scope = principal.scope().ok_or_else(forbidden)?;
+        if let Scope::Merchant(id) = scope {
+            span::set_merchant(id);
+        }
         query::refuse_unknown(parts)?;
         parts.extensions.insert(principal.clone());
         Ok(Self {
@@ -278,6 +282,7 @@ async fn device(
         .get::<Peer>()
         .and_then(|peer| peer.certificate.clone());
     let (id, proof) = authenticate_device(context, &parts.headers, certificate, purpose).await?;
+    span::set_device(id);
     let principal = Principal::Device(id);
     request::set_principal(&principal.name());
     rate::admit_principal(&parts.extensions, &principal)?;

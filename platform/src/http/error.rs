@@ -160,11 +160,7 @@ impl From<sqlx::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Some(context) = &self.context {
-            tracing::error!(
-                request_id = request::id(),
-                code = self.code.as_str(),
-                error = format!("{context:#}")
-            );
+            tracing::error!(code = self.code.as_str(), error = format!("{context:#}"));
         }
         let body = json!({
             "code": self.code,

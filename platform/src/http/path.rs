@@ -1,5 +1,8 @@
 //! Ids in paths. A text that is no id names nothing, so it is not found, like an id that nobody has.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use utoipa::openapi::Required;
@@ -14,9 +17,10 @@ use wire::ids::{
 use super::error::ApiError;
 use super::operation::{Describe, Operation};
 use crate::service::{Error, Noun};
+use crate::span;
 
 /// An id that can stand in a path.
-pub trait PathId: std::str::FromStr + ToSchema + Send {
+pub trait PathId: FromStr + Display + ToSchema + Send {
     /// The name of the parameter in routes, as in `/admin/merchants/{merchant_id}`.
     const PARAMETER: &'static str;
     /// What is not found.
@@ -64,12 +68,13 @@ impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
         let parameters = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| not_found())?;
-        parameters
+        let id: T = parameters
             .iter()
             .find(|(name, _)| *name == T::PARAMETER)
             .and_then(|(_, value)| value.parse().ok())
-            .map(Self)
-            .ok_or_else(not_found)
+            .ok_or_else(not_found)?;
+        span::set(T::PARAMETER, &id);
+        Ok(Self(id))
     }
 }
 

@@ -12,8 +12,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::span;
 
 /// The header that carries a request's id, in both directions.
 pub(super) const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,13 +85,16 @@ pub(super) async fn identify(
         clock,
         principal: OnceLock::new(),
     });
-    let mut response = handle(Arc::clone(&current), next.run(request)).await;
+    let span = span::request(&current.id, &route);
+    let handled = handle(Arc::clone(&current), next.run(request));
+    let mut response = handled.instrument(span.clone()).await;
     if let Some(header) = header {
         response.headers_mut().insert(REQUEST_ID_HEADER, header);
     }
     let elapsed = started.elapsed();
     metrics::histogram!("http_request_seconds", "route" => route.clone(), "method" => label(&method))
         .record(elapsed);
+    let _entered = span.enter();
     tracing::info!(
         target: "access",
         request_id = current.id,

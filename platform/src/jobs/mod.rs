@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::service::fleet::{
@@ -17,6 +18,7 @@ use crate::service::payment::{notification, partner_order, transaction};
 use crate::service::people::audit;
 use crate::service::retry::retried;
 use crate::service::{Context, Result, alert, housekeeping};
+use crate::span;
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;
@@ -162,18 +164,25 @@ impl Job {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            // Whatever is cut off here is undone by the database and done again at the next start.
-            let worked = tokio::select! {
+            // What is cut off here is rolled back by the database and done again at the next start.
+            tokio::select! {
                 () = self.stop.cancelled() => return,
-                worked = retried(|| work(self.context.clone())) => worked,
-            };
-            if let Err(error) = worked {
-                if let Some(outage) = error.outage() {
-                    self.context.availability().note(outage);
-                }
-                metrics::counter!("job_failures_total", "job" => self.name).increment(1);
-                tracing::warn!(job = self.name, %error, "a job failed and will be run again");
+                () = self.run_once(&work).instrument(span::job(self.name)) => {}
             }
+        }
+    }
+
+    async fn run_once<W, F>(&self, work: &W)
+    where
+        W: Fn(Context) -> F,
+        F: Future<Output = Result<()>>,
+    {
+        if let Err(error) = retried(|| work(self.context.clone())).await {
+            if let Some(outage) = error.outage() {
+                self.context.availability().note(outage);
+            }
+            metrics::counter!("job_failures_total", "job" => self.name).increment(1);
+            tracing::warn!(%error, "a job failed and will be run again");
         }
     }
 }

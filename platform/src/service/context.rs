@@ -18,6 +18,7 @@ use domain::snap::signature::{ClientSecret, PublicKey};
 use domain::snap::status::StatusCodes;
 use governor::Quota;
 use sqlx::{PgPool, Postgres, Transaction};
+use tracing::Instrument as _;
 use wire::ids::DeviceId;
 use wire::{Rupiah, Signer, VerifyingKeys};
 
@@ -355,7 +356,8 @@ impl Context {
     pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
         partition::ensure_today(self).await?;
         let pool = self.pool().clone();
-        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        let begin = async move { pool.begin().await };
+        let begun = tokio::spawn(begin.in_current_span()).await;
         Ok(begun.map_err(anyhow::Error::from)??)
     }
 

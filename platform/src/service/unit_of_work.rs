@@ -148,10 +148,12 @@ impl UnitOfWork {
         before: Option<Value>,
         after: Option<Value>,
     ) -> Result<()> {
+        let entity = entity.to_string();
+        tracing::debug!(action, entity, "a change is recorded in the audit log");
         let change = store::people::audit::Change {
             actor: &self.actor.name,
             action,
-            entity: entity.to_string(),
+            entity,
             request_id: self.actor.request_id.as_deref(),
             before,
             after,

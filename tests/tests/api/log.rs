@@ -147,6 +147,46 @@ async fn every_request_has_a_line() {
 }
 
 #[tokio::test]
+async fn lines_of_services_and_of_the_database_name_their_request() {
+    let log = Log::open();
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let request_id = format!("story-{}-span", shop.nmid);
+    let suspended = world
+        .admin()
+        .post_with(
+            &format!("/admin/merchants/{}/suspend", shop.merchant_id),
+            &[("x-request-id", &*request_id)],
+            &json!({ "reason": "a story about log lines" }),
+        )
+        .await;
+    assert_eq!(suspended.status, 200);
+    log.about(&request_id).await;
+    let lines: Vec<Value> = log
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["span"]["request_id"] == json!(request_id))
+        .collect();
+    for target in ["platform::service::unit_of_work", "sqlx::query", "access"] {
+        let line = lines
+            .iter()
+            .find(|line| line["target"] == target)
+            .unwrap_or_else(|| panic!("no line of {target} in the request"));
+        assert_eq!(
+            line["span"]["route"],
+            "/admin/merchants/{merchant_id}/suspend"
+        );
+    }
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["span"]["merchant_id"] == json!(shop.merchant_id)),
+        "the merchant in the path is a field of the span"
+    );
+}
+
+#[tokio::test]
 async fn no_secret_is_in_the_log() {
     let log = Log::open();
     let world = World::new().await;

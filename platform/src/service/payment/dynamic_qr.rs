@@ -22,6 +22,7 @@ use wire::ids::{DeviceId, TerminalId, TransactionId};
 use super::qr_partner::{Issued, Order, PartnerError};
 use crate::service::shop::merchant;
 use crate::service::{Checks, Error, Noun, Result, UnitOfWork};
+use crate::span;
 use crate::store::payment::transaction::{Cause, Code, Transaction};
 use crate::store::shop::terminal::Terminal;
 use crate::store::{self, Scope};
@@ -190,6 +191,8 @@ fn label(terminal: &Terminal) -> Result<TerminalLabel> {
 }
 
 async fn insert(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<()> {
+    span::set_transaction(transaction.id);
+    span::set_merchant(transaction.merchant_id);
     let cause = Cause {
         at: unit.now(),
         cause: "dynamic_qr",
@@ -215,6 +218,8 @@ fn working_on_it() -> Error {
 
 /// The box asks again: for a code that was given, or for one that the partner did not give in time.
 async fn go_on(unit: &mut UnitOfWork, before: Transaction) -> Result<Created> {
+    span::set_transaction(before.id);
+    span::set_merchant(before.merchant_id);
     if before.qr_payload.is_some() {
         return answer(before).map(Created::Ready);
     }

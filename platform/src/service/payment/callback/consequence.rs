@@ -15,6 +15,7 @@ use crate::service::money::fee;
 use crate::service::payment::booking::{self, Sale};
 use crate::service::payment::notification::{self, Payment};
 use crate::service::{Result, UnitOfWork};
+use crate::span;
 use crate::store;
 use crate::store::payment::incident::Kept;
 use crate::store::payment::payee::Payee;
@@ -182,6 +183,8 @@ impl CallbackHandler<'_> {
             cause: self.cause(unit),
         };
         let transaction = sale.book(unit).await?;
+        span::set_transaction(transaction.id);
+        span::set_merchant(transaction.merchant_id);
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
         self.note_clock(unit, Some(transaction.id)).await?;

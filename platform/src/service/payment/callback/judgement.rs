@@ -13,6 +13,7 @@ use wire::ids::{CallbackId, TransactionId};
 use super::{Incoming, Receipt, count_adjustments};
 use crate::service::payment::booking;
 use crate::service::{Error, Noun, Result, UnitOfWork};
+use crate::span;
 use crate::store;
 use crate::store::payment::incident::{Kept, KeptMoney};
 use crate::store::payment::payee::Payee;
@@ -203,6 +204,8 @@ impl CallbackHandler<'_> {
         transaction: &Transaction,
         kept: &Kept,
     ) -> Result<CallbackOutcome> {
+        span::set_transaction(transaction.id);
+        span::set_merchant(transaction.merchant_id);
         let payee =
             store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
                 .await?;

@@ -1,4 +1,4 @@
-//! Ends observers whose certificate has been revoked, on whichever node that was done.
+//! Ends observers whose certificate was revoked, on any node.
 
 use std::time::Duration;
 
@@ -9,21 +9,17 @@ use super::carrier::Carrier;
 use crate::service::Context;
 use crate::service::fleet::observer;
 
-/// A revoked observer is gone within a second.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A revoked observer is disconnected within a second.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Looks until `stop`; costs nothing while nobody observes.
-pub(super) async fn end_revoked_observers<C: Carrier>(
-    context: Context,
-    carrier: C,
-    stop: CancellationToken,
-) {
-    let mut look = interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Runs until `stop`; no query while there are no observers.
+pub(super) async fn watch<C: Carrier>(context: Context, carrier: C, stop: CancellationToken) {
+    let mut checks = interval(CHECK_INTERVAL);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = look.tick() => {}
+            _ = checks.tick() => {}
         }
         let present = carrier.observer_certificates();
         if present.is_empty() {
@@ -32,7 +28,9 @@ pub(super) async fn end_revoked_observers<C: Carrier>(
         match observer::revoked_among(&context, &present).await {
             Ok(revoked) if revoked.is_empty() => {}
             Ok(revoked) => carrier.revoke_observers(&revoked),
-            Err(error) => tracing::warn!(%error, "revoked observers could not be looked for"),
+            Err(error) => {
+                tracing::warn!(%error, "the certificates of observers could not be checked")
+            }
         }
     }
 }
