@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{DeviceRead, DeviceWrite};
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::ApiError;
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::{Action, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -64,10 +64,7 @@ async fn list(
         period,
     };
     let rows = alert::list(&context, wanted, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.opened_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.opened_at, row.id.as_uuid()))
 }
 
 async fn acknowledge(
@@ -78,7 +75,5 @@ async fn acknowledge(
 ) -> Answer<Data<Alert>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let known = alert::acknowledge(&mut unit, id).await?;
-    let reply = envelope::ok(&known)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&known)?).await
 }

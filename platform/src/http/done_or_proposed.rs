@@ -1,4 +1,4 @@
-//! An answer that is either what was asked for, or 202: a change that waits for a second person.
+//! An answer that is either the result, or 202 with a proposal: a change that a second person must confirm.
 
 use std::ops::Deref;
 
@@ -7,52 +7,40 @@ use serde::Serialize;
 
 use super::envelope::{self, Accepted};
 use super::error::ApiError;
-use super::idempotency::Halt;
+use super::idempotency::{Answer, commit_without};
 use super::operation::{Describe, Operation};
 use crate::service::money::approval::{Outcome, Proposal};
 use crate::service::{Reply, UnitOfWork};
 
-/// What was asked for, or the proposal that it became.
+/// The result, or the proposal.
 pub(super) enum DoneOrProposed<D> {
-    /// It happened.
+    /// It was done.
     Done(D),
-    /// It waits.
+    /// It waits for a second person.
     Proposed(Accepted<Proposal>),
 }
 
-/// Commits with the answer to an outcome; `done` makes the answer when it happened. A repetition under the same
+/// Commits with the answer to an outcome; `done` makes the answer when it was done. A repetition under the same
 /// idempotency key gets the answer without its secrets: these fields, and the code of a proposal.
 pub(super) async fn settle<T: Serialize, D: Deref<Target = Reply>>(
     unit: UnitOfWork,
     outcome: Outcome<T>,
     secrets: &[&str],
     done: impl FnOnce(&T) -> Result<D, ApiError>,
-) -> Result<DoneOrProposed<D>, Halt> {
-    let answer = match outcome {
+) -> Answer<DoneOrProposed<D>> {
+    Ok(match outcome {
         Outcome::Done(made) => {
-            let answer = done(&made)?;
-            match secrets {
-                [] => unit.commit_with(&answer).await?,
-                _ => {
-                    unit.commit_with(&envelope::without(&answer, secrets)?)
-                        .await?
-                }
-            }
-            DoneOrProposed::Done(answer)
+            DoneOrProposed::Done(commit_without(unit, done(&made)?, secrets).await?)
         }
         Outcome::Proposed(proposal) => {
             let answer = envelope::accepted(proposal.as_ref())?;
-            match proposal.setup_code {
-                None => unit.commit_with(&answer).await?,
-                Some(_) => {
-                    let kept = envelope::without(&answer, &["setup_code"])?;
-                    unit.commit_with(&kept).await?;
-                }
-            }
-            DoneOrProposed::Proposed(answer)
+            let secrets: &[&str] = match proposal.setup_code {
+                Some(_) => &["setup_code"],
+                None => &[],
+            };
+            DoneOrProposed::Proposed(commit_without(unit, answer, secrets).await?)
         }
-    };
-    Ok(answer)
+    })
 }
 
 impl<D: IntoResponse> IntoResponse for DoneOrProposed<D> {

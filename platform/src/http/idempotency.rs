@@ -1,14 +1,17 @@
-//! `Idempotency-Key`: a client may repeat a request, and gets the first answer again.
+//! `Idempotency-Key`: a client may repeat a request and gets the first answer again.
+//!
+//! Every handler that writes has the same three steps: [`begin`] a unit of work under the request's key, run the use case,
+//! [`commit`] with the answer.
 //!
 //! ```ignore
 //! async fn create(staff: Staff<MerchantWrite>, State(context): State<Context>, request: Keyed<Json<Create>>) -> Answer<Created<Merchant>> {
 //!     let mut unit = begin(&context, staff.actor(), request.key).await?;
 //!     let merchant = service::shop::merchant::create(&mut unit, request.body.0).await?;
-//!     let reply = envelope::created(&merchant)?;
-//!     unit.commit_with(&reply).await?;
-//!     Ok(reply)
+//!     commit(unit, envelope::created(&merchant)?).await
 //! }
 //! ```
+
+use std::ops::Deref;
 
 use aws_lc_rs::digest;
 use axum::extract::{FromRequest, Request};
@@ -18,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::Required;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use super::envelope;
 use super::error::{ApiError, ErrorCode};
 use super::json::{FromBody, read_whole};
 use super::operation::{Describe, Idempotency, Operation};
@@ -25,12 +29,12 @@ use crate::service::people::token::Principal;
 use crate::service::{Actor, Begin, Context, Error, IdempotencyKey, Reply, UnitOfWork};
 
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says that an answer is a repetition.
+/// Marks an answer as a repetition.
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest key, in bytes.
 const KEY_LEN_MAX: usize = 128;
 
-/// A request that may carry an idempotency key. Comes after the extractor of who asks.
+/// A request that may carry an idempotency key. Comes after the extractor of the caller.
 #[derive(Debug)]
 pub struct Keyed<B> {
     /// The key, with what it is bound to.
@@ -39,7 +43,7 @@ pub struct Keyed<B> {
     pub body: B,
 }
 
-/// A request that must carry an idempotency key. Comes after the extractor of who asks.
+/// A request that must carry an idempotency key. Comes after the extractor of the caller.
 #[derive(Debug)]
 pub struct MustKey<B> {
     /// The key, with what it is bound to.
@@ -52,10 +56,9 @@ impl<S: Send + Sync, B: FromBody> FromRequest<S> for Keyed<B> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let key = key_of(&request)?;
-        read(request, state, key)
-            .await
-            .map(|(key, body)| Self { key, body })
+        let key = scope_of(&request)?;
+        let (key, body) = read(request, state, |body| key.map(|key| key.bind(body))).await?;
+        Ok(Self { key, body })
     }
 }
 
@@ -69,12 +72,9 @@ impl<S: Send + Sync, B: FromBody> FromRequest<S> for MustKey<B> {
                 "this request needs an Idempotency-Key header",
             )
         };
-        let key = key_of(&request)?.ok_or_else(missing)?;
-        let (key, body) = read(request, state, Some(key)).await?;
-        Ok(Self {
-            key: key.ok_or_else(missing)?,
-            body,
-        })
+        let key = scope_of(&request)?.ok_or_else(missing)?;
+        let (key, body) = read(request, state, |body| key.bind(body)).await?;
+        Ok(Self { key, body })
     }
 }
 
@@ -127,7 +127,7 @@ fn key_of(request: &Request) -> Result<Option<String>, ApiError> {
     Ok(Some(String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// A key whose request is known but for its bytes.
+/// A key whose request is known except for its content.
 #[derive(Debug, Clone)]
 pub(super) struct Scoped {
     scope: String,
@@ -136,12 +136,12 @@ pub(super) struct Scoped {
 }
 
 impl Scoped {
-    /// Binds it to the bytes of the request, by their SHA-256.
-    pub(super) fn bind(self, sha256: &[u8]) -> IdempotencyKey {
+    /// Binds it to the content of the request: the body, or the SHA-256 of a file.
+    pub(super) fn bind(self, content: &[u8]) -> IdempotencyKey {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(self.query.as_bytes());
         hash.update(b"\n");
-        hash.update(sha256);
+        hash.update(content);
         IdempotencyKey {
             scope: self.scope,
             key: self.key,
@@ -150,13 +150,19 @@ impl Scoped {
     }
 }
 
-/// The key of a request whose body is too large to be read first. Comes after the extractor of who asks.
+/// The key of a request, before its content is read. Comes after the extractor of the caller.
 ///
 /// # Errors
-/// A key that is none.
+/// A header that is not a key.
 pub(super) fn scope_of(request: &Request) -> Result<Option<Scoped>, ApiError> {
     let key = key_of(request)?;
-    let principal = principal_of(request)?;
+    let principal = request
+        .extensions()
+        .get::<Principal>()
+        .map(Principal::name)
+        .ok_or_else(|| {
+            ApiError::internal(anyhow::anyhow!("a keyed request without a known caller"))
+        })?;
     Ok(key.map(|key| Scoped {
         scope: format!("{principal} {} {}", request.method(), request.uri().path()),
         query: request.uri().query().unwrap_or_default().to_owned(),
@@ -164,50 +170,26 @@ pub(super) fn scope_of(request: &Request) -> Result<Option<Scoped>, ApiError> {
     }))
 }
 
-fn principal_of(request: &Request) -> Result<String, ApiError> {
-    request
-        .extensions()
-        .get::<Principal>()
-        .map(Principal::name)
-        .ok_or_else(|| {
-            ApiError::internal(anyhow::anyhow!("a keyed request whose asker is not known"))
-        })
-}
-
-/// Reads the body and binds the key to who asks, for what, and with which bytes.
-async fn read<S: Send + Sync, B: FromBody>(
+/// Reads the body, and binds the key to its bytes.
+async fn read<S: Send + Sync, K, B: FromBody>(
     request: Request,
     state: &S,
-    key: Option<String>,
-) -> Result<(Option<IdempotencyKey>, B), ApiError> {
-    let principal = principal_of(&request)?;
-    let scope = format!("{principal} {} {}", request.method(), request.uri().path());
-    let query = request.uri().query().unwrap_or_default().to_owned();
+    bind: impl FnOnce(&[u8]) -> K,
+) -> Result<(K, B), ApiError> {
     let headers = request.headers().clone();
     let body = read_whole(request, state).await?;
-    let key = key.map(|key| {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(query.as_bytes());
-        hash.update(b"\n");
-        hash.update(&body);
-        IdempotencyKey {
-            scope,
-            key,
-            request_hash: hash.finish().as_ref().to_vec(),
-        }
-    });
-    Ok((key, B::from_body(&headers, &body)?))
+    Ok((bind(&body), B::from_body(&headers, &body)?))
 }
 
-/// A handler's answer, where it may be a repetition.
+/// A handler's answer, which may be a stored one.
 pub type Answer<T> = Result<T, Halt>;
 
 /// Why a handler ends before its work is done.
 #[derive(Debug)]
 pub enum Halt {
-    /// It went wrong.
+    /// It failed.
     Error(ApiError),
-    /// It was done before; this was the answer.
+    /// The same request was answered before; this was the answer.
     Replay(Reply),
 }
 
@@ -236,18 +218,46 @@ impl IntoResponse for Halt {
 ///
 /// # Errors
 /// [`Halt::Replay`] with the first answer; [`Error::Duplicate`] when the key belongs to another request, or to
-/// one that is being worked on; the database's.
+/// one that is being handled.
 pub async fn begin(
     context: &Context,
     actor: Actor,
-    key: Option<IdempotencyKey>,
+    key: impl Into<Option<IdempotencyKey>>,
 ) -> Result<UnitOfWork, Halt> {
     match context
-        .begin_keyed(actor, key)
+        .begin_keyed(actor, key.into())
         .await
         .map_err(|error: Error| Halt::Error(error.into()))?
     {
         Begin::Fresh(unit) => Ok(unit),
         Begin::Replay(reply) => Err(Halt::Replay(reply)),
     }
+}
+
+/// Commits with the answer, which is stored for the request's idempotency key, and returns it.
+///
+/// # Errors
+/// [`Error::Duplicate`] when another request with this key was answered meanwhile.
+pub async fn commit<R: Deref<Target = Reply>>(unit: UnitOfWork, reply: R) -> Answer<R> {
+    commit_without(unit, reply, &[]).await
+}
+
+/// As [`commit`], for an answer with secrets: a repetition gets it with these fields null.
+///
+/// # Errors
+/// As [`commit`].
+pub async fn commit_without<R: Deref<Target = Reply>>(
+    unit: UnitOfWork,
+    reply: R,
+    secrets: &[&str],
+) -> Answer<R> {
+    // Without secrets the same bytes are stored: writing the JSON again would order its fields otherwise.
+    match secrets {
+        [] => unit.commit_with(&reply).await?,
+        _ => {
+            let stored = envelope::without(&reply, secrets)?;
+            unit.commit_with(&stored).await?;
+        }
+    }
+    Ok(reply)
 }

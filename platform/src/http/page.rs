@@ -44,6 +44,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The place of the row with this creation time and id.
+    pub fn new(created_at: DateTime<Utc>, id: Uuid) -> Self {
+        Self { created_at, id }
+    }
+
+    /// The place of a row whose id is a number: the cursor carries it as a UUID.
+    pub fn numbered(created_at: DateTime<Utc>, number: i64) -> Self {
+        Self::new(created_at, Uuid::from_u128(number.unsigned_abs().into()))
+    }
+
     fn encode(self) -> String {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.created_at.timestamp_micros().to_be_bytes());

@@ -5,7 +5,7 @@ use axum::extract::State;
 use super::auth::Staff;
 use super::auth::grants::SeedWrite;
 use super::envelope::{self, Data};
-use super::idempotency::{Answer, Keyed, begin};
+use super::idempotency::{Answer, Keyed, begin, commit_without};
 use super::json::Action;
 use super::routes::Routes;
 use crate::service::Context;
@@ -27,8 +27,5 @@ async fn create(
 ) -> Answer<Data<Seeded>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let seeded = seed::seed(&mut unit, &request.body.0).await?;
-    let reply = envelope::ok(&seeded)?;
-    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
-        .await?;
-    Ok(reply)
+    commit_without(unit, envelope::ok(&seeded)?, &["activation_code"]).await
 }

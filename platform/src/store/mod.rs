@@ -32,6 +32,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// This scope, narrowed to one merchant if one is named. The scope of a merchant's own people stays theirs: naming
+    /// another merchant never widens it.
+    pub fn narrowed_to(self, merchant: Option<MerchantId>) -> Self {
+        match (self, merchant) {
+            (Self::All, Some(id)) => Self::Merchant(id),
+            (scope, _) => scope,
+        }
+    }
+
     /// The parameter for `($n::uuid IS NULL OR merchant_id = $n)`.
     pub(crate) fn merchant(self) -> Option<Uuid> {
         match self {

@@ -10,7 +10,7 @@ use crate::http::auth::grants::{CommandRead, CommandWrite};
 use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -74,7 +74,7 @@ async fn create(
     State(context): State<Context>,
     request: MustKey<Json<NewBulkCommand>>,
 ) -> Answer<DoneOrProposed<Created<View>>> {
-    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_bulk_command(&mut unit, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await
 }
@@ -96,10 +96,7 @@ async fn list(
 }
 
 pub(super) fn place(row: &View) -> Cursor {
-    Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    }
+    Cursor::new(row.created_at, row.id.as_uuid())
 }
 
 async fn read(
@@ -120,10 +117,7 @@ async fn devices(
     let status = query.status.as_deref();
     let (created_at, rows) = bulk_command::devices(&context, id, status, page.store_page()).await?;
     // All of them were chosen at the same moment.
-    page.reply(rows, |row| Cursor {
-        created_at,
-        id: row.device_id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(created_at, row.device_id.as_uuid()))
 }
 
 async fn pause(
@@ -134,8 +128,7 @@ async fn pause(
 ) -> Answer<Data<View>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::ok(&bulk_command::pause(&mut unit, id).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 async fn resume(
@@ -146,8 +139,7 @@ async fn resume(
 ) -> Answer<Data<View>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::ok(&bulk_command::resume(&mut unit, id).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 async fn cancel(
@@ -158,6 +150,5 @@ async fn cancel(
 ) -> Answer<Data<View>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::ok(&bulk_command::cancel(&mut unit, id).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }

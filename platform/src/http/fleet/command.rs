@@ -11,7 +11,7 @@ use crate::http::auth::{DeviceCaller, Staff};
 use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -64,7 +64,7 @@ async fn create(
     Id(id): Id<DeviceId>,
     request: MustKey<Json<NewCommand>>,
 ) -> Answer<DoneOrProposed<Created<Command>>> {
-    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = approval::create_command(&mut unit, id, request.body.0).await?;
     settle(unit, outcome, &[], envelope::created).await
 }
@@ -88,10 +88,7 @@ async fn list(
         kind: query.kind,
     };
     let rows = command::list_of_device(&context, id, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -112,9 +109,7 @@ async fn cancel(
 ) -> Answer<Data<Command>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let cancelled = command::cancel(&mut unit, device_id, id).await?;
-    let reply = envelope::ok(&cancelled)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&cancelled)?).await
 }
 
 async fn acknowledge(

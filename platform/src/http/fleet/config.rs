@@ -12,7 +12,7 @@ use crate::http::auth::{DeviceCaller, Staff};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::ApiError;
 use crate::http::from_device::FromDevice;
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -21,7 +21,6 @@ use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::fleet::config::{self, Current, Patch, Status, View};
 use crate::service::fleet::config_layer::{self, Owner, View as LayerView};
-use crate::store::Scope;
 use crate::store::fleet::config::Drift;
 
 pub(super) fn routes() -> Routes {
@@ -135,11 +134,10 @@ async fn patch_device(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     Json(change): Json<Patch>,
-) -> Result<Data<View>, ApiError> {
+) -> Answer<Data<View>> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = config::patch(&mut unit, id, &change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    commit(unit, envelope::ok(&changed)?).await
 }
 
 async fn status(
@@ -158,8 +156,7 @@ async fn retry_push(
 ) -> Answer<Accepted<Status>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::accepted(&config::retry_push(&mut unit, id).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 async fn read_fleet(
@@ -216,11 +213,10 @@ async fn patch_layer(
     context: &Context,
     owner: Owner,
     change: &Patch,
-) -> Result<Data<LayerView>, ApiError> {
+) -> Answer<Data<LayerView>> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = config_layer::patch(&mut unit, owner, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    commit(unit, envelope::ok(&changed)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -236,10 +232,9 @@ async fn drift(
     page: PageQuery,
     Query(query): Query<DriftQuery>,
 ) -> Result<List<Drift>, ApiError> {
-    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let scope = staff.scope.narrowed_to(query.merchant_id);
     let rows = config::drift(&context, scope, query.status.as_deref(), page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.updated_at,
-        id: row.device_id.as_uuid(),
+    page.reply(rows, |row| {
+        Cursor::new(row.updated_at, row.device_id.as_uuid())
     })
 }

@@ -11,7 +11,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{DeviceRead, DeviceWrite};
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::Action;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -53,10 +53,7 @@ async fn list(
     page: PageQuery,
 ) -> Result<List<CredentialView>, ApiError> {
     let rows = credential::list(&context, id, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.issued_at,
-        id: place(&row.serial),
-    })
+    page.reply(rows, |row| Cursor::new(row.issued_at, place(&row.serial)))
 }
 
 /// The first half of a serial number, which is random enough to be an id.
@@ -73,9 +70,7 @@ async fn revoke(
 ) -> Answer<Data<Revoked>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let revoked = credential::revoke(&mut unit, id, request.body.0).await?;
-    let reply = envelope::ok(&revoked)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&revoked)?).await
 }
 
 #[derive(Deserialize, IntoParams)]

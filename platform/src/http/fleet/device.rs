@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{DeviceRead, DeviceWrite};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit, commit_without};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -71,6 +71,7 @@ pub(super) fn routes() -> Routes {
         )
 }
 
+/// The activation code is in the first answer and null in every repetition.
 async fn create(
     staff: Staff<DeviceWrite>,
     State(context): State<Context>,
@@ -78,9 +79,10 @@ async fn create(
 ) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::create(&mut unit, request.body.0).await?;
-    answer_with_code(unit, &registered).await
+    commit_without(unit, envelope::created(&registered)?, &["activation_code"]).await
 }
 
+/// The code is in the first answer and null in every repetition.
 async fn renew_activation_code(
     staff: Staff<DeviceWrite>,
     State(context): State<Context>,
@@ -89,18 +91,7 @@ async fn renew_activation_code(
 ) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::renew_activation_code(&mut unit, id).await?;
-    answer_with_code(unit, &registered).await
-}
-
-/// The code is in the first answer and null in every repetition.
-async fn answer_with_code(
-    unit: UnitOfWork,
-    registered: &Registered,
-) -> Answer<Created<Registered>> {
-    let reply = envelope::created(registered)?;
-    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
-        .await?;
-    Ok(reply)
+    commit_without(unit, envelope::created(&registered)?, &["activation_code"]).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -141,10 +132,7 @@ async fn list(
 ) -> Result<List<DeviceView>, ApiError> {
     let filter = query.into();
     let rows = device::list(&context, staff.scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -160,11 +148,10 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     Json(change): Json<DevicePatch>,
-) -> Result<Data<DeviceView>, ApiError> {
+) -> Answer<Data<DeviceView>> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = device::patch(&mut unit, id, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    commit(unit, envelope::ok(&changed)?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -181,9 +168,7 @@ async fn bind(
 ) -> Answer<Data<DeviceView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let bound = binding::bind(&mut unit, id, request.body.0.terminal_id).await?;
-    let reply = envelope::ok(&bound)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&bound)?).await
 }
 
 async fn unbind(
@@ -194,9 +179,7 @@ async fn unbind(
 ) -> Answer<Data<DeviceView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let unbound = binding::unbind(&mut unit, id).await?;
-    let reply = envelope::ok(&unbound)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&unbound)?).await
 }
 
 async fn notifications(
@@ -206,8 +189,7 @@ async fn notifications(
     page: PageQuery,
 ) -> Result<List<Notification>, ApiError> {
     let rows = notification::list_of_device(&context, id, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.event_id.as_uuid(),
+    page.reply(rows, |row| {
+        Cursor::new(row.created_at, row.event_id.as_uuid())
     })
 }

@@ -10,7 +10,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{FirmwareRead, FirmwareWrite};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::ApiError;
-use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -62,8 +62,7 @@ async fn create(
 ) -> Answer<Created<Firmware>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::created(&firmware::create(&mut unit, request.body.0).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -80,10 +79,7 @@ async fn list(
 ) -> Result<List<Firmware>, ApiError> {
     let (model, version) = (query.model.as_deref(), query.version.as_deref());
     let rows = firmware::list(&context, model, version, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -100,10 +96,9 @@ async fn roll_out(
     Id(id): Id<FirmwareId>,
     request: MustKey<Json<NewRollout>>,
 ) -> Answer<Created<View>> {
-    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
     let reply = envelope::created(&firmware::roll_out(&mut unit, id, request.body.0).await?)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 async fn rollouts(

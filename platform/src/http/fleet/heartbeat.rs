@@ -95,10 +95,7 @@ impl HeartbeatRow {
             Self::Beat(beat) => (beat.received_at, beat.device_id),
             Self::Hour(hour) => (hour.hour, hour.device_id),
         };
-        Cursor {
-            created_at,
-            id: device_id.as_uuid(),
-        }
+        Cursor::new(created_at, device_id.as_uuid())
     }
 }
 

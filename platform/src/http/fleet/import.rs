@@ -11,7 +11,7 @@ use crate::http::auth::grants::{DeviceRead, DeviceWrite};
 use crate::http::csv::{Csv, CsvFile, plain};
 use crate::http::envelope::{self, Created};
 use crate::http::error::ApiError;
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit_without};
 use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -65,10 +65,7 @@ async fn from_file(
 ) -> Answer<Created<Import>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let imported = import::import(&mut unit, &request.body.0, import::ROWS_MAX).await?;
-    let reply = envelope::created(&imported)?;
-    unit.commit_with(&envelope::without(&reply, &["activation_code"])?)
-        .await?;
-    Ok(reply)
+    commit_without(unit, envelope::created(&imported)?, &["activation_code"]).await
 }
 
 async fn to_file(

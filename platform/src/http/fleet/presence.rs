@@ -3,7 +3,6 @@
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::http::auth::Staff;
@@ -41,9 +40,5 @@ async fn events(
     Query(query): Query<EventQuery>,
 ) -> Result<List<DeviceEvent>, ApiError> {
     let rows = presence::events(&context, id, query.kind.as_deref(), page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.at,
-        // Lines are numbered; the cursor carries the number as a UUID.
-        id: Uuid::from_u128(row.id.unsigned_abs().into()),
-    })
+    page.reply(rows, |row| Cursor::numbered(row.at, row.id))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use crate::http::auth::RenewingDevice;
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit_without};
 use crate::http::json::Json;
 use crate::http::rate::Origin;
 use crate::http::request;
@@ -50,8 +50,5 @@ async fn refresh(
 ) -> Answer<Data<Activated>> {
     let mut unit = begin(&context, device.actor(), request.key).await?;
     let renewed = provisioning::refresh(&mut unit, device.id, request.body.0).await?;
-    let reply = envelope::ok(&renewed)?;
-    unit.commit_with(&envelope::without(&reply, &["device_token"])?)
-        .await?;
-    Ok(reply)
+    commit_without(unit, envelope::ok(&renewed)?, &["device_token"]).await
 }

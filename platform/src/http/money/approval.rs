@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{ApprovalRead, ApprovalWrite};
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit, commit_without};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -70,10 +70,7 @@ async fn list(
 ) -> Result<List<Approval>, ApiError> {
     let (status, kind) = (query.status.as_deref(), query.kind.as_deref());
     let rows = approval::list(&context, status, kind, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -92,10 +89,7 @@ async fn approve(
 ) -> Answer<Data<Confirmed>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let confirmed = approval::approve(&mut unit, id).await?;
-    let reply = envelope::ok(&confirmed)?;
-    unit.commit_with(&envelope::without(&reply, &["token", "setup_code"])?)
-        .await?;
-    Ok(reply)
+    commit_without(unit, envelope::ok(&confirmed)?, &["token", "setup_code"]).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -114,7 +108,5 @@ async fn reject(
 ) -> Answer<Data<Approval>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let rejected = approval::reject(&mut unit, id, &request.body.0.reason).await?;
-    let reply = envelope::ok(&rejected)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&rejected)?).await
 }

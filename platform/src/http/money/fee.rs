@@ -43,10 +43,7 @@ async fn list(
     page: PageQuery,
 ) -> Result<List<FeeProfileView>, ApiError> {
     let rows = fee::list(&context, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: Uuid::nil(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, Uuid::nil()))
 }
 
 async fn read(

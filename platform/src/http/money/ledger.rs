@@ -4,7 +4,6 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
 use crate::http::auth::Staff;
@@ -17,7 +16,6 @@ use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::money::ledger::{self, TrialBalance};
-use crate::store::Scope;
 use crate::store::money::ledger::{Entry, Filter};
 
 pub(super) fn routes() -> Routes {
@@ -54,7 +52,7 @@ async fn list(
     PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Entry>, ApiError> {
-    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let scope = staff.scope.narrowed_to(query.merchant_id);
     let filter = Filter {
         account: query.account,
         kind: query.kind,
@@ -64,11 +62,7 @@ async fn list(
         period,
     };
     let rows = ledger::list(&context, scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        // Lines are numbered; the cursor carries the number as a UUID.
-        id: Uuid::from_u128(row.id.unsigned_abs().into()),
-    })
+    page.reply(rows, |row| Cursor::numbered(row.created_at, row.id))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::ReconciliationId;
 
@@ -15,7 +14,7 @@ use crate::http::auth::grants::{LedgerRead, LedgerWrite};
 use crate::http::csv;
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::ApiError;
-use crate::http::idempotency::{Answer, Halt, begin};
+use crate::http::idempotency::{Answer, Halt, begin, commit};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
@@ -95,9 +94,7 @@ async fn create(
         }
     };
     let done = reconciliation::compare(&mut unit, &loaded).await?;
-    let reply = envelope::created(&done)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::created(&done)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -113,10 +110,7 @@ async fn list(
 ) -> Result<List<Reconciliation>, ApiError> {
     let partner_id = query.partner_id.as_deref();
     let rows = reconciliation::list(&context, partner_id, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -147,11 +141,7 @@ async fn lines(
     });
     let class = query.class.as_deref();
     let rows = reconciliation::lines(&context, id, class, after, place.limit).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: whole.created_at,
-        // Lines are numbered; the cursor carries the number as a UUID.
-        id: Uuid::from_u128(row.line.unsigned_abs().into()),
-    })
+    page.reply(rows, |row| Cursor::numbered(whole.created_at, row.line))
 }
 
 async fn download(

@@ -10,7 +10,7 @@ use crate::http::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
 use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, MustKey, begin};
+use crate::http::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -82,11 +82,9 @@ async fn run(
     State(context): State<Context>,
     request: MustKey<Action<Run>>,
 ) -> Answer<Data<Outcome>> {
-    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
     let outcome = settlement::run(&mut unit, request.body.0).await?;
-    let reply = envelope::ok(&outcome)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&outcome)?).await
 }
 
 async fn retry_payout(
@@ -95,11 +93,9 @@ async fn retry_payout(
     Id(id): Id<SettlementId>,
     request: MustKey<Action<Nothing>>,
 ) -> Answer<Accepted<SettlementView>> {
-    let mut unit = begin(&context, staff.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
     let retried = settlement::retry_payout(&mut unit, id).await?;
-    let reply = envelope::accepted(&retried)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::accepted(&retried)?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -137,9 +133,7 @@ async fn mark_returned(
 ) -> Answer<Data<SettlementView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let returned = settlement::mark_returned(&mut unit, id, &request.body.0.reason).await?;
-    let reply = envelope::ok(&returned)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&returned)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -155,7 +149,7 @@ async fn list(
     PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<SettlementView>, ApiError> {
-    let scope = query.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let scope = staff.scope.narrowed_to(query.merchant_id);
     let status = query.status.as_deref();
     let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
     page.reply(rows, place)
@@ -197,8 +191,5 @@ async fn read_own(
 }
 
 fn place(row: &SettlementView) -> Cursor {
-    Cursor {
-        created_at: row.settlement.created_at,
-        id: row.settlement.id.as_uuid(),
-    }
+    Cursor::new(row.settlement.created_at, row.settlement.id.as_uuid())
 }

@@ -8,7 +8,7 @@ use wire::ids::{DeviceId, TerminalId};
 use crate::http::auth::DeviceCaller;
 use crate::http::envelope::{self, Bare};
 use crate::http::error::ErrorCode;
-use crate::http::idempotency::{Answer, MustKey, begin};
+use crate::http::idempotency::{Answer, MustKey, begin, commit};
 use crate::http::json::{Amount, Json};
 use crate::http::routes::Routes;
 use crate::service::Context;
@@ -58,7 +58,7 @@ async fn create(
         amount: body.amount.rupiah()?,
         currency: body.currency,
     };
-    let mut unit = begin(&context, device.actor(), Some(request.key)).await?;
+    let mut unit = begin(&context, device.actor(), request.key).await?;
     let code = match dynamic_qr::create(&mut unit, device.id, &wanted).await? {
         Created::Ready(code) => code,
         Created::Ask(asking) => {
@@ -68,6 +68,5 @@ async fn create(
         }
     };
     let reply = envelope::bare(&code)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }

@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{IncidentRead, IncidentWrite};
 use crate::http::envelope::{self, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -60,10 +60,7 @@ async fn list(
         period,
     };
     let rows = incident::list(&context, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn resolve(
@@ -74,7 +71,5 @@ async fn resolve(
 ) -> Answer<Data<Incident>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let closed = incident::resolve(&mut unit, id, &request.body.0).await?;
-    let reply = envelope::ok(&closed)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&closed)?).await
 }

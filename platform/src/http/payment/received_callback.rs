@@ -56,10 +56,7 @@ async fn list(
         to: period.to,
     };
     let rows = archive::list(&context, wanted, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.received_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.received_at, row.id.as_uuid()))
 }
 
 async fn find(

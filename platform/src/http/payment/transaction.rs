@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{TransactionRead, TransactionWrite};
 use crate::http::envelope::{self, Accepted, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -80,7 +80,7 @@ impl ListQuery {
             partner_reference: self.partner_reference,
             period,
         };
-        (self.merchant_id.map_or(scope, Scope::Merchant), filter)
+        (scope.narrowed_to(self.merchant_id), filter)
     }
 }
 
@@ -93,10 +93,7 @@ async fn list(
 ) -> Result<List<Transaction>, ApiError> {
     let (scope, filter) = query.of(staff.scope, period);
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -124,9 +121,7 @@ async fn retry_notification(
 ) -> Answer<Accepted<Vec<Notification>>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let events = notification::retry(&mut unit, id).await?;
-    let reply = envelope::accepted(&events)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::accepted(&events)?).await
 }
 
 async fn refund(
@@ -138,8 +133,7 @@ async fn refund(
     let unit = begin(&context, staff.actor(), request.key).await?;
     let (unit, refunded) = reversal::refund(unit, id, &request.body.0).await?;
     let reply = envelope::ok(&refunded)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }
 
 async fn cancel(
@@ -151,6 +145,5 @@ async fn cancel(
     let unit = begin(&context, staff.actor(), request.key).await?;
     let (unit, cancelled) = reversal::cancel(unit, id, &request.body.0).await?;
     let reply = envelope::ok(&cancelled)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, reply).await
 }

@@ -57,10 +57,7 @@ async fn list(
     let (status, partner_id) = (query.status.as_deref(), query.partner_id.as_deref());
     let rows =
         unmatched_payment::list(&context, status, partner_id, period, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn assign(

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::http::auth::Staff;
 use crate::http::auth::grants::AuditRead;
@@ -52,11 +51,7 @@ async fn list(
         period,
     };
     let rows = audit::list(&context, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.at,
-        // Rows are numbered; the cursor carries the number as a UUID.
-        id: Uuid::from_u128(row.id.unsigned_abs().into()),
-    })
+    page.reply(rows, |row| Cursor::numbered(row.at, row.id))
 }
 
 async fn head(_: Staff<AuditRead>, State(context): State<Context>) -> Result<Data<Head>, ApiError> {

@@ -6,6 +6,7 @@ use axum::extract::State;
 use crate::http::auth::LoggedIn;
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::idempotency::{Answer, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::rate::Origin;
 use crate::http::request;
@@ -48,9 +49,8 @@ async fn end(
     caller: LoggedIn,
     State(context): State<Context>,
     Action(Nothing {}): Action<Nothing>,
-) -> Result<Data<TokenView>, ApiError> {
+) -> Answer<Data<TokenView>> {
     let mut unit = context.begin(caller.actor()).await?;
     let ended = token::revoke(&mut unit, caller.token_id).await?;
-    unit.commit().await?;
-    envelope::ok(&ended)
+    commit(unit, envelope::ok(&ended)?).await
 }

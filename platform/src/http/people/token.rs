@@ -10,7 +10,7 @@ use crate::http::auth::grants::{UserRead, UserWrite};
 use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -73,10 +73,7 @@ async fn list(
         user_id: query.user_id,
     };
     let rows = token::list(&context, staff.scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn revoke(
@@ -87,7 +84,5 @@ async fn revoke(
 ) -> Answer<Data<TokenView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let revoked = token::revoke(&mut unit, id).await?;
-    let reply = envelope::ok(&revoked)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&revoked)?).await
 }

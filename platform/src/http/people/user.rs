@@ -77,10 +77,7 @@ async fn list(
         status: query.status,
     };
     let rows = user::list(&context, staff.scope, filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(

@@ -9,7 +9,7 @@ use crate::http::auth::grants::{MerchantRead, MerchantWrite};
 use crate::http::done_or_proposed::{DoneOrProposed, settle};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::{Action, Json, Nothing};
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -73,9 +73,7 @@ async fn create(
 ) -> Answer<Created<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let created = merchant::create(&mut unit, request.body.0).await?;
-    let reply = envelope::created(&created)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::created(&created)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -90,10 +88,7 @@ async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<List<Merchant>, ApiError> {
     let rows = merchant::list(&context, filter.status.as_deref(), page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -142,9 +137,7 @@ async fn suspend(
 ) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let suspended = suspension::suspend(&mut unit, id, request.body.0.reason).await?;
-    let reply = envelope::ok(&suspended)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&suspended)?).await
 }
 
 async fn reactivate(
@@ -155,9 +148,7 @@ async fn reactivate(
 ) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let approved = suspension::reactivate(&mut unit, id).await?;
-    let reply = envelope::ok(&approved)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&approved)?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -174,7 +165,5 @@ async fn reject(
 ) -> Answer<Data<Merchant>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let rejected = merchant::reject(&mut unit, id, request.body.0.reason).await?;
-    let reply = envelope::ok(&rejected)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::ok(&rejected)?).await
 }

@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{OutletRead, OutletWrite};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -17,7 +17,6 @@ use crate::http::query::Query;
 use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::shop::outlet::{self, NewOutlet, OutletPatch};
-use crate::store::Scope;
 use crate::store::shop::outlet::Outlet;
 
 pub(super) fn routes() -> Routes {
@@ -48,9 +47,7 @@ async fn create(
 ) -> Answer<Created<Outlet>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let created = outlet::create(&mut unit, merchant_id, request.body.0).await?;
-    let reply = envelope::created(&created)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::created(&created)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -64,12 +61,9 @@ async fn list(
     page: PageQuery,
     Query(filter): Query<Filter>,
 ) -> Result<List<Outlet>, ApiError> {
-    let scope = filter.merchant_id.map_or(staff.scope, Scope::Merchant);
+    let scope = staff.scope.narrowed_to(filter.merchant_id);
     let rows = outlet::list(&context, scope, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -85,9 +79,8 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<OutletId>,
     Json(change): Json<OutletPatch>,
-) -> Result<Data<Outlet>, ApiError> {
+) -> Answer<Data<Outlet>> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = outlet::patch(&mut unit, id, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    commit(unit, envelope::ok(&changed)?).await
 }

@@ -105,10 +105,7 @@ async fn transactions(
     let scope = Scope::Merchant(staff.merchant()?);
     let filter = query.of(period);
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn transaction(
@@ -139,10 +136,7 @@ async fn devices(
         ..store::fleet::device_view::Filter::default()
     };
     let rows = device::list(&context, scope, &filter, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn outlets(
@@ -152,8 +146,5 @@ async fn outlets(
 ) -> Result<List<Outlet>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let rows = outlet::list(&context, scope, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }

@@ -9,7 +9,7 @@ use crate::http::auth::Staff;
 use crate::http::auth::grants::{TerminalRead, TerminalWrite};
 use crate::http::envelope::{self, Created, Data, List};
 use crate::http::error::{ApiError, ErrorCode};
-use crate::http::idempotency::{Answer, Keyed, begin};
+use crate::http::idempotency::{Answer, Keyed, begin, commit};
 use crate::http::json::Json;
 use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
@@ -65,9 +65,7 @@ async fn create(
 ) -> Answer<Created<TerminalView>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let created = terminal::create(&mut unit, outlet_id, request.body.0).await?;
-    let reply = envelope::created(&created)?;
-    unit.commit_with(&reply).await?;
-    Ok(reply)
+    commit(unit, envelope::created(&created)?).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -82,10 +80,7 @@ async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<List<Terminal>, ApiError> {
     let rows = terminal::list(&context, staff.scope, filter.outlet_id, page.store_page()).await?;
-    page.reply(rows, |row| Cursor {
-        created_at: row.created_at,
-        id: row.id.as_uuid(),
-    })
+    page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 
 async fn read(
@@ -101,11 +96,10 @@ async fn patch(
     State(context): State<Context>,
     Id(id): Id<TerminalId>,
     Json(change): Json<TerminalPatch>,
-) -> Result<Data<TerminalView>, ApiError> {
+) -> Answer<Data<TerminalView>> {
     let mut unit = context.begin(staff.actor()).await?;
     let changed = terminal::patch(&mut unit, id, change).await?;
-    unit.commit().await?;
-    envelope::ok(&changed)
+    commit(unit, envelope::ok(&changed)?).await
 }
 
 async fn qr_svg(
