@@ -66,8 +66,12 @@ impl<C: Carrier> Host for PlatformHost<C> {
             clean_start: connecting.clean_session,
             expiry_s: connecting.session_expiry_s,
         };
-        let _permit = self.quotas.sessions.take().await;
-        match retried(|| session::admit(&self.context, &connect)).await {
+        let admitting = async {
+            let _permit = self.quotas.sessions.take().await;
+            retried(|| session::admit(&self.context, &connect)).await
+        };
+        let span = span::session("admit", device_id);
+        match admitting.instrument(span).await {
             Ok(Some(admitted)) => Ok(Admission {
                 epoch: admitted.epoch,
                 stored: admitted
@@ -94,7 +98,8 @@ impl<C: Carrier> Host for PlatformHost<C> {
         let stored = write_subscriptions(session.device_id, &subscriptions);
         let (device_id, epoch) = (session.device_id, session.epoch);
         let store = || session::keep_subscriptions(&self.context, device_id, epoch, &stored);
-        match retried(store).await {
+        let span = span::session("subscribe", device_id);
+        match retried(store).instrument(span).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unavailable),
             Err(error) => {
@@ -137,10 +142,12 @@ impl<C: Carrier> Host for PlatformHost<C> {
             reason: end.reason.as_str(),
         };
         for _ in 0..END_TRIES {
-            let permit = self.quotas.sessions.take().await;
-            let ended = retried(|| session::end(&self.context, &ending)).await;
-            drop(permit);
-            match ended {
+            let recording = async {
+                let _permit = self.quotas.sessions.take().await;
+                retried(|| session::end(&self.context, &ending)).await
+            };
+            let span = span::session("end", session.device_id);
+            match recording.instrument(span).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(%session, %error, "the end of a session could not be recorded")

@@ -105,7 +105,7 @@ fn unavailable(error: Error) -> Unavailable {
     Unavailable
 }
 
-async fn tell_time<C: Carrier>(
+async fn send_time<C: Carrier>(
     context: &Context,
     carrier: &C,
     device_id: DeviceId,

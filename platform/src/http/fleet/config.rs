@@ -186,7 +186,7 @@ async fn patch_fleet(
     staff: Staff<DeviceWrite>,
     State(context): State<Context>,
     Json(change): Json<Patch>,
-) -> Result<Data<LayerView>, ApiError> {
+) -> Answer<Data<LayerView>> {
     patch_layer(&staff, &context, Owner::Fleet, &change).await
 }
 
@@ -195,7 +195,7 @@ async fn patch_merchant(
     State(context): State<Context>,
     Id(id): Id<MerchantId>,
     Json(change): Json<Patch>,
-) -> Result<Data<LayerView>, ApiError> {
+) -> Answer<Data<LayerView>> {
     patch_layer(&staff, &context, Owner::Merchant(id), &change).await
 }
 
@@ -204,7 +204,7 @@ async fn patch_outlet(
     State(context): State<Context>,
     Id(id): Id<OutletId>,
     Json(change): Json<Patch>,
-) -> Result<Data<LayerView>, ApiError> {
+) -> Answer<Data<LayerView>> {
     patch_layer(&staff, &context, Owner::Outlet(id), &change).await
 }
 

@@ -15,10 +15,10 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
+use crate::service::Context;
 use crate::service::fleet::binding;
 use crate::service::fleet::device::{self, DevicePatch, NewDevice, Registered};
 use crate::service::payment::notification;
-use crate::service::{Context, UnitOfWork};
 use crate::store::fleet::device_view::{DeviceView, Filter};
 use crate::store::payment::notification::Notification;
 
