@@ -1,7 +1,7 @@
-//! Which client certificates a server of ours accepts, beyond a valid chain.
+//! The verification of client certificates.
 //!
-//! Two things are added to webpki's verdict: a certificate that expired a short while ago may still be accepted, and a
-//! certificate with an RSA key only where the configuration says so.
+//! Two rules are added to webpki's: a certificate that expired a short while ago may still be accepted, and one with an
+//! RSA key is accepted only if the configuration allows it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,23 +19,22 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::csr::RsaKeys;
 
-/// The longest part of a refused certificate's name that is kept, characters.
+/// The longest common name that is kept, characters.
 const NAME_CHARS_MAX: usize = 64;
 
 thread_local! {
-    /// The common name in the certificate that was refused last on this thread.
+    /// The common name in the last certificate that was refused on this thread.
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// The common name in the client certificate that a handshake on this thread has just refused, for a log line: rustls
-/// drops the certificate with the connection. A verdict and the error of its handshake come from one call (one poll of
-/// an asynchronous accept), so whoever asks right after that error gets the name of that handshake. It is a claim, not
-/// an identity.
+/// drops the certificate with the connection. The verification and the error of its handshake happen in one call (one
+/// poll of an asynchronous accept), so directly after that error this is the name of that handshake. It is not verified.
 pub fn take_refused_name() -> Option<String> {
     REFUSED.take()
 }
 
-/// An RSA key where none is accepted.
+/// The error for an RSA key where none is accepted.
 struct RsaRefused;
 
 impl fmt::Display for RsaRefused {
@@ -44,7 +43,7 @@ impl fmt::Display for RsaRefused {
     }
 }
 
-/// rustls shows it inside of its own error.
+/// rustls prints it inside its own error.
 impl fmt::Debug for RsaRefused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -53,10 +52,10 @@ impl fmt::Debug for RsaRefused {
 
 impl std::error::Error for RsaRefused {}
 
-/// webpki's verifier with the additions.
+/// webpki's verifier with the added rules.
 pub(crate) struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
-    /// How long a certificate is accepted after its end; zero for not at all.
+    /// How long an expired certificate is accepted; zero for not at all.
     expired_grace: Duration,
     rsa_keys: RsaKeys,
 }
@@ -80,38 +79,38 @@ impl ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self.verify_chain(end_entity, intermediates, now)?;
+        let verified = self.verify_chain(end_entity, intermediates, now)?;
         if self.rsa_keys == RsaKeys::Refused && has_rsa_key(end_entity) {
             let refused = OtherError(Arc::new(RsaRefused));
             return Err(CertificateError::Other(refused).into());
         }
-        Ok(verdict)
+        Ok(verified)
     }
 
-    /// Accepts a certificate that expired a short while ago, if it was good in its last moment.
+    /// Accepts a certificate that expired a short while ago, if it was valid in its last second.
     fn verify_chain(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self
+        let result = self
             .inner
             .verify_client_cert(end_entity, intermediates, now);
         let Err(rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        )) = &verdict
+        )) = &result
         else {
-            return verdict;
+            return result;
         };
         let grace = self.expired_grace.as_secs();
-        match last_moment(end_entity) {
+        match not_after(end_entity) {
             Some(end) if grace > 0 && now.as_secs().saturating_sub(end) <= grace => {
                 let end = UnixTime::since_unix_epoch(Duration::from_secs(end));
                 self.inner
                     .verify_client_cert(end_entity, intermediates, end)
             }
-            _ => verdict,
+            _ => result,
         }
     }
 }
@@ -133,9 +132,9 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self.verify(end_entity, intermediates, now);
-        REFUSED.set(verdict.is_err().then(|| common_name(end_entity)).flatten());
-        verdict
+        let result = self.verify(end_entity, intermediates, now);
+        REFUSED.set(result.is_err().then(|| common_name(end_entity)).flatten());
+        result
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -176,7 +175,7 @@ impl ClientCertVerifier for ClientVerifier {
 }
 
 /// The certificate's `notAfter` in seconds since 1970.
-fn last_moment(certificate: &CertificateDer<'_>) -> Option<u64> {
+fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     u64::try_from(parsed.validity().not_after.timestamp()).ok()
 }
@@ -186,7 +185,7 @@ fn has_rsa_key(certificate: &CertificateDer<'_>) -> bool {
         .is_ok_and(|(_, parsed)| parsed.public_key().algorithm.algorithm == OID_PKCS1_RSAENCRYPTION)
 }
 
-/// The common name in a certificate, cut to a length that a log line bears. A claim, unless the certificate was verified.
+/// The common name in a certificate, truncated for a log line. Not trustworthy unless the certificate was verified.
 pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;

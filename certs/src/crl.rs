@@ -1,39 +1,39 @@
-//! Certificate revocation lists (RFC 5280 §5), for brokers that are not ours.
+//! Certificate revocation lists (RFC 5280 §5), for external brokers.
 //!
-//! Our own edge asks the registry at every CONNECT and needs no list. An external broker cannot:
-//! it is given this one, signed by the same CA as the certificates, and reads it again before
-//! `nextUpdate`.
+//! The platform's own edge checks revocations at every CONNECT and needs no list. An external broker gets this list,
+//! signed by the same CA as the certificates, and reads it again before `nextUpdate`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
 
-use crate::authority::{self, IssuingCa};
-use crate::issue::{Validity, whole_seconds};
+use crate::authority::IssuingCa;
+use crate::pem;
 use crate::serial::SERIAL_LEN;
+use crate::validity::{Validity, whole_seconds};
 
-/// Why a certificate is no longer good, as RFC 5280 §5.3.1 numbers the reasons.
+/// Why a certificate is revoked (RFC 5280 §5.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nothing is known; the list then gives no reason at all, as §5.3.1 asks.
+    /// No reason is known; the list then has no reason code, as §5.3.1 requires.
     Unspecified,
-    /// Somebody else has the private key, or may have it.
+    /// The private key is known to others, or may be.
     KeyCompromise,
-    /// Another certificate took its place.
+    /// Another certificate replaces it.
     Superseded,
-    /// The device is gone for good.
+    /// The device is retired.
     CessationOfOperation,
     /// The device may not be used any longer.
     PrivilegeWithdrawn,
 }
 
-/// One line of a list.
+/// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// The certificate's serial number, hex.
     pub serial_hex: String,
     /// When it was revoked.
     pub at: DateTime<Utc>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
@@ -43,7 +43,7 @@ pub enum CrlError {
     /// A serial number that is not 1 to 20 octets in hex.
     #[error("`{0}` is not a serial number")]
     BadSerial(String),
-    /// The list would be good for no time, or beyond what a date can hold.
+    /// The validity is zero, negative or beyond what a date can hold.
     #[error("a revocation list must be valid for a positive, representable time")]
     BadValidity,
     /// Signing failed.
@@ -52,13 +52,13 @@ pub enum CrlError {
 }
 
 impl IssuingCa {
-    /// Signs the list of certificates that are not to be trusted any longer, as DER.
+    /// Signs the list of revoked certificates, as DER.
     ///
-    /// `number` must rise with every list of this CA (§5.2.3). The list is good from `now` until
-    /// `valid_for` later, by which time its readers have fetched the next.
+    /// `number` must rise with every list of this CA (§5.2.3). The list is valid from `now` for `valid_for`; readers must
+    /// fetch the next one within that time.
     ///
     /// # Errors
-    /// A serial number that is none; a `valid_for` that is not positive.
+    /// An invalid serial number; a `valid_for` that is not positive.
     pub fn sign_crl(
         &self,
         number: u64,
@@ -81,9 +81,9 @@ impl IssuingCa {
     }
 }
 
-/// A list as brokers read it from a file: PEM. HTTP carries the DER (`application/pkix-crl`).
+/// A list as PEM, as brokers read it from a file. HTTP carries the DER (`application/pkix-crl`).
 pub fn to_pem(der: &[u8]) -> String {
-    authority::to_pem("X509 CRL", der)
+    pem::encode("X509 CRL", der)
 }
 
 fn entry(revoked: &Revoked) -> Result<RevokedCertParams, CrlError> {
@@ -114,21 +114,14 @@ mod tests {
     use x509_parser::revocation_list::CertificateRevocationList;
 
     use super::*;
-    use crate::csr::{Csr, KeyAndCsr, KeyKind};
-    use crate::fixtures::{Fleet, device_id, now};
+    use crate::csr::KeyKind;
+    use crate::fixtures::{Fleet, key_and_csr, now};
     use crate::issue::IssuedCertificate;
-    use crate::serial::Serial;
 
     const HOUR: TimeDelta = TimeDelta::hours(1);
 
     fn device(fleet: &Fleet) -> IssuedCertificate {
-        let made = KeyAndCsr::generate(KeyKind::P256, "x").unwrap();
-        let csr = Csr::parse_verified(made.csr_pem()).unwrap();
-        let serial = Serial::random().unwrap();
-        fleet
-            .ca
-            .issue_device(&csr, device_id(), now(), TimeDelta::days(1), serial)
-            .unwrap()
+        fleet.device(&key_and_csr(KeyKind::P256).1, TimeDelta::days(1))
     }
 
     fn revoked(certificate: &IssuedCertificate, reason: Reason) -> Revoked {
@@ -140,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_which_certificates_when_and_why() {
+    fn a_list_states_serial_numbers_times_and_reasons() {
         let fleet = Fleet::new();
         let reasons = [
             (Reason::Unspecified, None),
@@ -173,12 +166,12 @@ mod tests {
                 )
             })
             .collect();
-        let said: Vec<_> = entries
+        let expected: Vec<_> = entries
             .iter()
             .zip(reasons)
             .map(|(entry, (_, code))| (entry.serial_hex.clone(), now().timestamp(), code))
             .collect();
-        assert_eq!(read, said);
+        assert_eq!(read, expected);
     }
 
     #[test]
@@ -190,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_in_a_list_is_refused() {
+    fn invalid_entries_and_validities_are_refused() {
         let fleet = Fleet::new();
         for serial_hex in ["", "zz", "123", &"11".repeat(21)] {
             let entry = Revoked {
@@ -207,9 +200,9 @@ mod tests {
         }
     }
 
-    /// A second opinion, by the library that most brokers use.
+    /// Checked by the library that most brokers use.
     #[test]
-    fn openssl_believes_the_list_and_refuses_what_is_in_it() {
+    fn openssl_accepts_the_list_and_refuses_what_is_in_it() {
         if Command::new("openssl").arg("version").output().is_err() {
             assert!(std::env::var_os("CI").is_none(), "no openssl executable");
             eprintln!("skipped: no openssl executable here");
@@ -243,10 +236,10 @@ mod tests {
         ] {
             let verify = ["crl", "-noout", "-verify", "-CAfile", "issuing.pem"];
             let output = openssl(&[&verify[..], &form].concat());
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(
-                output.status.success() && said.contains("verify OK"),
-                "{said}"
+                output.status.success() && printed.contains("verify OK"),
+                "{printed}"
             );
         }
         let verify = |leaf: &str| {
@@ -265,7 +258,7 @@ mod tests {
         let output = verify("good.pem");
         assert!(output.status.success(), "{output:?}");
         let output = verify("bad.pem");
-        let said = [output.stdout, output.stderr].concat();
-        assert!(String::from_utf8_lossy(&said).contains("certificate revoked"));
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&printed).contains("certificate revoked"));
     }
 }

@@ -1,9 +1,9 @@
 //! Certificate signing requests (PKCS #10, RFC 2986).
 //!
-//! A request is believed for one thing only: that whoever made it holds the private key to the
-//! public key in it. Its names and requested extensions are ignored; the issuer decides those.
+//! A request proves one thing: its maker holds the private key to the public key in it. Its names and requested
+//! extensions are ignored; the issuer sets those.
 //!
-//! The PEM around it may look as the tools of the field write it: [`crate::pem`].
+//! The PEM is read leniently: [`crate::pem`].
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -18,10 +18,11 @@ use x509_parser::oid_registry::{
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 
-/// The PEM labels of a request: RFC 7468 section 7, and the older one of `openssl req -newhdr`, keytool and modems.
+/// The PEM labels of a request: that of RFC 7468 section 7, and the older one of `openssl req -newhdr`, keytool and
+/// modems.
 const LABELS: [&str; 2] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
 
-/// The longest PEM text that is looked at. A P-256 request is about 500 bytes.
+/// The longest PEM text that is read. A P-256 request is about 500 bytes.
 pub const CSR_PEM_BYTES_MAX: usize = 16 * 1024;
 
 /// Octets of an uncompressed P-256 point (SEC 1 §2.3.3).
@@ -42,11 +43,11 @@ pub enum KeyKind {
     P256,
     /// Ed25519.
     Ed25519,
-    /// RSA of 2048 to 4096 bits, where [`RsaKeys::Accepted`] says so.
+    /// RSA of 2048 to 4096 bits, with [`RsaKeys::Accepted`].
     Rsa,
 }
 
-/// Whether boxes may have RSA keys: many modems can make nothing else, but a signature costs them a second.
+/// Whether boxes may have RSA keys. Many modems support no other, but a signature takes them a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RsaKeys {
     /// P-256 and Ed25519 only.
@@ -79,7 +80,7 @@ pub enum CsrError {
     /// An RSA key that is too short or too long.
     #[error("an RSA key must have {RSA_BITS_MIN} to {RSA_BITS_MAX} bits, and this one has {0}")]
     RsaBits(usize),
-    /// The request is signed in a way that its kind of key does not have, or with SHA-1 or MD5.
+    /// The signature algorithm does not belong to the kind of key, or uses SHA-1 or MD5.
     #[error(
         "the certificate signing request must be signed with SHA-256, SHA-384 or SHA-512 (RSA: PKCS #1 v1.5), or by Ed25519"
     )]
@@ -89,7 +90,7 @@ pub enum CsrError {
     BadSignature,
 }
 
-/// A request whose signature has been verified: proof that its sender holds the private key.
+/// A request whose signature has been verified, which proves that its maker holds the private key.
 #[derive(Clone, Debug)]
 pub struct Csr {
     kind: KeyKind,
@@ -117,7 +118,7 @@ impl Csr {
         Self::from_der_accepting(&der, rsa_keys)
     }
 
-    /// [`Csr::parse_verified`] of what stands inside the PEM.
+    /// [`Csr::parse_verified`] of DER.
     ///
     /// # Errors
     /// See [`CsrError`].
@@ -159,7 +160,7 @@ impl Csr {
         Ok(Self { kind, public_key })
     }
 
-    /// What kind of key the box has.
+    /// The kind of the key.
     pub fn key_kind(&self) -> KeyKind {
         self.kind
     }
@@ -171,14 +172,13 @@ impl Csr {
         hex::encode(digest::digest(&digest::SHA256, &spki))
     }
 
-    /// The public key, in the form in which rcgen signs it.
+    /// The public key, as rcgen needs it to sign a certificate.
     pub(crate) fn public_key(&self) -> &rcgen::SubjectPublicKeyInfo {
         &self.public_key
     }
 }
 
-/// Tells the two accepted kinds of key; one key has only one accepted encoding, so that its hash
-/// identifies it.
+/// The kind of a key, if it is supported. A key has only one accepted encoding, so that its hash identifies it.
 fn key_kind(key: &rcgen::SubjectPublicKeyInfo) -> Option<KeyKind> {
     let octets = key.der_bytes();
     let algorithm = key.algorithm();
@@ -201,8 +201,8 @@ fn modulus_bits(modulus: &[u8]) -> usize {
     (significant.len() * 8).saturating_sub(unused as usize)
 }
 
-/// How a request that is signed by this algorithm is verified. The hash is the signer's choice: tools sign P-256 keys
-/// with SHA-384 and SHA-512 too.
+/// The verification algorithm for a signature by this kind of key. The signer chooses the hash: some tools sign with
+/// P-256 keys and SHA-384 or SHA-512.
 fn verification(kind: KeyKind, algorithm: &Oid<'_>) -> Option<&'static dyn VerificationAlgorithm> {
     let known: [(KeyKind, Oid<'_>, &'static dyn VerificationAlgorithm); 7] = [
         (
@@ -243,8 +243,8 @@ fn verification(kind: KeyKind, algorithm: &Oid<'_>) -> Option<&'static dyn Verif
         .map(|(_, _, verification)| verification)
 }
 
-/// A fresh private key and the request that asks for its certificate: the box's side of
-/// provisioning. The key is made on the box and stays there.
+/// A new private key and a request for its certificate: the box's side of provisioning. The key is generated on the box
+/// and never leaves it.
 #[derive(Debug)]
 pub struct KeyAndCsr {
     key: KeyPair,
@@ -257,7 +257,7 @@ pub struct KeyAndCsr {
 pub struct KeyGenerationError(#[source] rcgen::Error);
 
 impl KeyAndCsr {
-    /// Makes a key and a request for it, with `common_name` as its (ignored) subject.
+    /// Generates a key and a request for it, with `common_name` as its subject, which the issuer ignores.
     pub fn generate(kind: KeyKind, common_name: &str) -> Result<Self, KeyGenerationError> {
         let algorithm = match kind {
             KeyKind::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
@@ -268,8 +268,7 @@ impl KeyAndCsr {
         Self::for_key(key, common_name)
     }
 
-    /// Makes a new request for a key that exists already (PKCS #8 PEM), as a box does whose first
-    /// activation got no answer.
+    /// Makes a new request for an existing key (PKCS #8 PEM), as a box does when its first activation got no answer.
     pub fn from_key_pem(key_pem: &str, common_name: &str) -> Result<Self, KeyGenerationError> {
         let key = KeyPair::from_pem(key_pem).map_err(KeyGenerationError)?;
         Self::for_key(key, common_name)
@@ -288,7 +287,7 @@ impl KeyAndCsr {
         Ok(Self { key, csr_pem })
     }
 
-    /// The private key as PKCS #8 PEM. Whoever writes it to a disk gives the file mode 0600.
+    /// The private key as PKCS #8 PEM. A file with it must have mode 0600.
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
@@ -301,16 +300,10 @@ impl KeyAndCsr {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-
     use super::*;
 
     fn to_pem(der: &[u8]) -> String {
-        format!(
-            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
-            STANDARD.encode(der)
-        )
+        crate::pem::encode(LABELS[0], der)
     }
 
     fn der_of(pem: &str) -> Vec<u8> {
@@ -318,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_key_are_accepted_and_told_apart() {
+    fn both_kinds_of_key_are_accepted_and_distinguished() {
         for kind in [KeyKind::P256, KeyKind::Ed25519] {
             let made = KeyAndCsr::generate(kind, "whatever").unwrap();
             assert_eq!(
@@ -333,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openssl_makes_of_accepted_keys_is_accepted_whatever_its_hash_and_label() {
+    fn requests_of_openssl_with_accepted_keys_are_accepted_with_any_hash_and_label() {
         for (name, pem) in [
             ("sha256", include_str!("../tests/csr/p256_sha256.pem")),
             ("sha384", include_str!("../tests/csr/p256_sha384.pem")),
@@ -341,7 +334,7 @@ mod tests {
             ("newhdr", include_str!("../tests/csr/p256_newhdr.pem")),
             ("text", include_str!("../tests/csr/p256_text.pem")),
         ] {
-            for pem in written_otherwise(pem) {
+            for pem in in_other_layouts(pem) {
                 let kind = accepted(&pem, RsaKeys::Refused);
                 assert_eq!(kind, Ok(KeyKind::P256), "{name}: {pem:?}");
             }
@@ -350,8 +343,8 @@ mod tests {
         assert_eq!(accepted(ed25519, RsaKeys::Refused), Ok(KeyKind::Ed25519));
     }
 
-    /// The same request as other tools and transports write it.
-    fn written_otherwise(pem: &str) -> Vec<String> {
+    /// The same request in the layouts of other tools and transports.
+    fn in_other_layouts(pem: &str) -> Vec<String> {
         vec![
             pem.to_owned(),
             pem.replace('\n', "\r\n"),
@@ -367,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn rsa_keys_are_accepted_where_they_may_be_and_refused_by_name_elsewhere() {
+    fn rsa_keys_are_accepted_only_when_allowed() {
         let accept = |pem| accepted(pem, RsaKeys::Accepted);
         for pem in [
             include_str!("../tests/csr/rsa2048_sha256.pem"),
@@ -396,7 +389,12 @@ mod tests {
 
     #[test]
     fn every_changed_byte_of_what_is_signed_by_an_rsa_key_is_refused() {
-        let der = der_of(include_str!("../tests/csr/rsa2048_sha256.pem"));
+        every_changed_byte_is_refused(include_str!("../tests/csr/rsa2048_sha256.pem"));
+    }
+
+    /// Changes each byte that the signature covers.
+    fn every_changed_byte_is_refused(pem: &str) {
+        let der = der_of(pem);
         let (_, request) = X509CertificationRequest::from_der(&der).unwrap();
         let signed = request.certification_request_info.raw;
         let start = der
@@ -407,14 +405,14 @@ mod tests {
             let mut changed = der.clone();
             changed[position] ^= 1;
             assert!(
-                Csr::from_der_accepting(&changed, RsaKeys::Accepted).is_err(),
-                "byte {position} changed and the request still passed"
+                accepted(&to_pem(&changed), RsaKeys::Accepted).is_err(),
+                "byte {position} changed and the request was accepted"
             );
         }
     }
 
     #[test]
-    fn a_key_has_one_hash_whatever_the_request_says() {
+    fn a_key_has_the_same_hash_in_every_request() {
         let first = KeyAndCsr::generate(KeyKind::P256, "one").unwrap();
         let again = KeyAndCsr::from_key_pem(&first.key_pem(), "two").unwrap();
         let other = KeyAndCsr::generate(KeyKind::P256, "one").unwrap();
@@ -431,21 +429,7 @@ mod tests {
     #[test]
     fn every_changed_byte_of_what_is_signed_is_refused() {
         let made = KeyAndCsr::generate(KeyKind::P256, "box").unwrap();
-        let der = der_of(made.csr_pem());
-        let (_, request) = X509CertificationRequest::from_der(&der).unwrap();
-        let signed = request.certification_request_info.raw;
-        let start = der
-            .windows(signed.len())
-            .position(|window| window == signed)
-            .unwrap();
-        for position in start..start + signed.len() {
-            let mut changed = der.clone();
-            changed[position] ^= 1;
-            assert!(
-                Csr::parse_verified(&to_pem(&changed)).is_err(),
-                "byte {position} changed and the request still passed"
-            );
-        }
+        every_changed_byte_is_refused(made.csr_pem());
     }
 
     #[test]
@@ -497,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn requested_names_and_extensions_do_not_matter() {
+    fn requested_names_and_extensions_are_ignored() {
         let key = KeyPair::generate().unwrap();
         let mut params =
             CertificateParams::new(vec!["evil.example".to_owned(), "10.0.0.1".to_owned()]).unwrap();

@@ -7,6 +7,9 @@ use tempfile::TempDir;
 use wire::ids::DeviceId;
 
 use crate::authority::{FleetCa, InitOptions, IssuingCa};
+use crate::csr::{Csr, KeyAndCsr, KeyKind, RsaKeys};
+use crate::issue::IssuedCertificate;
+use crate::serial::Serial;
 
 pub(crate) struct Fleet {
     pub(crate) ca: IssuingCa,
@@ -27,6 +30,20 @@ impl Fleet {
             dir,
         }
     }
+
+    /// A device's certificate, valid from now on.
+    pub(crate) fn device(&self, csr: &Csr, valid_for: TimeDelta) -> IssuedCertificate {
+        let serial = Serial::random().unwrap();
+        self.ca
+            .issue_device(csr, device_id(), now(), valid_for, serial)
+            .unwrap()
+    }
+}
+
+pub(crate) fn key_and_csr(kind: KeyKind) -> (KeyAndCsr, Csr) {
+    let key = KeyAndCsr::generate(kind, "ignored").unwrap();
+    let csr = Csr::parse_verified_accepting(key.csr_pem(), RsaKeys::Accepted).unwrap();
+    (key, csr)
 }
 
 pub(crate) fn options() -> InitOptions {
@@ -37,7 +54,7 @@ pub(crate) fn options() -> InitOptions {
     }
 }
 
-/// The moment at which all tests play, in whole seconds.
+/// The time of all tests, in whole seconds.
 pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).unwrap()
 }

@@ -1,8 +1,7 @@
-//! Who a peer's certificate stands for.
+//! The identity in a peer's certificate.
 //!
-//! Read only from certificates that a TLS handshake has verified against our CA. Reading is
-//! strict all the same: a certificate that could be read in two ways stands for nobody. Whether
-//! the identity is still welcome is the registry's question, asked with the serial number.
+//! It is read only from certificates that a TLS handshake has verified against the fleet's CA. An ambiguous subject is
+//! refused all the same. The platform then checks by serial number that the certificate is not revoked.
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
@@ -17,7 +16,7 @@ pub(crate) const OU_SERVICE: &str = "service";
 /// Longest name of a service.
 const SERVICE_NAME_LEN_MAX: usize = 63;
 
-/// What a certificate names.
+/// The subject of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A soundbox.
@@ -29,9 +28,9 @@ pub enum Subject {
 /// The identity in a verified client certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity {
-    /// Who it is.
+    /// The subject.
     pub subject: Subject,
-    /// The certificate's serial number in lower-case hex: what the registry knows it by.
+    /// The certificate's serial number in lower-case hex, as the platform records it.
     pub serial: String,
     /// Last moment of the certificate's validity.
     pub not_after: DateTime<Utc>,
@@ -39,13 +38,13 @@ pub struct PeerIdentity {
     pub fingerprint_sha256: String,
 }
 
-/// Why a certificate stands for nobody.
+/// Why a certificate has no identity.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// Not exactly one X.509 certificate.
     #[error("not an X.509 certificate")]
     Malformed,
-    /// No common name, several, or one that is no text.
+    /// No common name, several, or one that is not text.
     #[error("the subject must have exactly one common name")]
     CommonName,
     /// No organisational unit, several, or another one than `device` or `service`.
@@ -75,8 +74,8 @@ impl PeerIdentity {
         let subject = match unit {
             OU_DEVICE => {
                 let id: DeviceId = common_name.parse().map_err(|_| IdentityError::DeviceId)?;
-                // The common name is compared with MQTT client ids and topics as text, so only
-                // the id's one canonical spelling will do.
+                // The common name is compared with MQTT client ids and topics as text, so only the canonical
+                // spelling of the id is accepted.
                 if id.to_string() != common_name {
                     return Err(IdentityError::DeviceId);
                 }
@@ -96,7 +95,7 @@ impl PeerIdentity {
         })
     }
 
-    /// The device, when it is one.
+    /// The device id, if the subject is a device.
     pub fn device(&self) -> Option<DeviceId> {
         match &self.subject {
             Subject::Device(id) => Some(*id),
@@ -105,8 +104,8 @@ impl PeerIdentity {
     }
 }
 
-/// A service's name: 1–63 of `a-z 0-9 -`, beginning with a letter, so that it can never be taken
-/// for a device id (those contain `_`) and is safe in a topic.
+/// A service's name: 1–63 of `a-z 0-9 -`, beginning with a letter, so that it is never a device id (those contain `_`)
+/// and is safe in a topic.
 pub(crate) fn is_service_name(name: &str) -> bool {
     name.len() <= SERVICE_NAME_LEN_MAX
         && name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -137,8 +136,8 @@ mod tests {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
     use super::*;
-    use crate::csr::{Csr, KeyAndCsr, KeyKind};
-    use crate::fixtures::{Fleet, device_id, now};
+    use crate::csr::KeyKind;
+    use crate::fixtures::{Fleet, device_id, key_and_csr, now};
     use crate::serial::Serial;
 
     fn certificate(names: &[(DnType, &str)]) -> Vec<u8> {
@@ -156,10 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_issued_is_read_back() {
+    fn an_issued_identity_is_read_back() {
         let fleet = Fleet::new();
-        let made = KeyAndCsr::generate(KeyKind::Ed25519, "x").unwrap();
-        let csr = Csr::parse_verified(made.csr_pem()).unwrap();
+        let (_, csr) = key_and_csr(KeyKind::Ed25519);
         let serial = Serial::random().unwrap();
         let day = TimeDelta::days(1);
         let issued = fleet
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_certificate_is_nobody() {
+    fn a_server_certificate_has_no_identity() {
         let fleet = Fleet::new();
         let names = ["localhost".to_owned()];
         let serial = Serial::random().unwrap();
@@ -198,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn subjects_that_could_mean_two_things_are_nobody() {
+    fn ambiguous_and_invalid_subjects_have_no_identity() {
         let id = device_id().to_string();
         let id = id.as_str();
         let (cn, ou) = (DnType::CommonName, DnType::OrganizationalUnitName);
-        let shouted = id.to_uppercase();
+        let upper_case = id.to_uppercase();
         assert_eq!(
             read(&[(ou.clone(), "device"), (cn.clone(), id)]),
             Ok(Subject::Device(device_id()))
@@ -223,7 +221,7 @@ mod tests {
                 IdentityError::DeviceId,
             ),
             (
-                &[(ou.clone(), "device"), (cn.clone(), &shouted)],
+                &[(ou.clone(), "device"), (cn.clone(), &upper_case)],
                 IdentityError::DeviceId,
             ),
             (
@@ -245,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn a_second_common_name_or_unit_makes_it_nobody() {
-        // rcgen cannot write an attribute twice: turn an attribute of another kind into one, by
-        // changing the last byte of its object identifier (2.5.4.10 is O, .11 OU, .3 CN).
+    fn a_second_common_name_or_unit_is_refused() {
+        // rcgen cannot write an attribute twice, so the last byte of another attribute's object identifier is changed
+        // (2.5.4.10 is O, .11 OU, .3 CN).
         let id = device_id().to_string();
         let twice = |turned: u8| {
             let der = certificate(&[
@@ -272,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_nobody() {
+    fn what_is_no_certificate_has_no_identity() {
         let der = certificate(&[(DnType::CommonName, "x")]);
         let mut longer = der.clone();
         longer.push(0);

@@ -1,8 +1,8 @@
 //! The certificates that the issuing CA signs.
 //!
-//! Three kinds, told apart by what they may be used for: devices and services get a client
-//! certificate for a key they made themselves, our own listeners a server certificate with a key
-//! made here. Names come from the caller's records, never from the request.
+//! There are three kinds: devices and services get a client certificate for a key that they generated, the platform's
+//! listeners a server certificate with a key that is generated here. Names come from the caller's records, never from
+//! the request.
 
 use std::net::IpAddr;
 
@@ -17,19 +17,17 @@ use crate::authority::IssuingCa;
 use crate::csr::Csr;
 use crate::identity::{OU_DEVICE, OU_SERVICE, is_service_name};
 use crate::serial::Serial;
+use crate::validity::Validity;
 
-/// How long before its issue a certificate becomes valid: boxes' clocks run late.
-pub const BACKDATE: TimeDelta = TimeDelta::minutes(5);
-
-/// Organisational unit of server certificates: neither a device nor a service, so that a stolen
-/// server key is no client identity.
+/// Organisational unit of server certificates: neither a device nor a service, so that a stolen server key is no client
+/// identity.
 const OU_SERVER: &str = "server";
 /// RFC 5280 appendix A: ub-common-name.
 const COMMON_NAME_LEN_MAX: usize = 64;
-/// Names in one server certificate.
+/// The most names in one server certificate.
 const SERVER_NAMES_MAX: usize = 100;
 
-/// A certificate just issued.
+/// A new certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedCertificate {
     /// The certificate alone, PEM.
@@ -54,7 +52,7 @@ pub struct ServerCertificate {
     pub key_pem: String,
 }
 
-/// Why nothing was issued.
+/// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The issuing CA's own certificate is not valid now.
@@ -112,8 +110,8 @@ impl IssuingCa {
         self.sign_client(subject(name, OU_SERVICE), csr, now, valid_for, serial)
     }
 
-    /// Makes a key and issues the certificate of our own HTTPS and MQTT listeners, for the names
-    /// and addresses under which clients reach them.
+    /// Generates a key and issues the certificate of the platform's HTTPS and MQTT listeners, for the names and addresses
+    /// at which clients reach them.
     pub fn issue_server(
         &self,
         dns_names: &[String],
@@ -135,7 +133,7 @@ impl IssuingCa {
         }
         alternative_names.extend(addresses.iter().copied().map(SanType::IpAddress));
 
-        // Clients look only at the alternative names; the common name is for people.
+        // Clients check only the alternative names; the common name is informative.
         let common_name = dns_names
             .iter()
             .find(|name| name.len() <= COMMON_NAME_LEN_MAX)
@@ -182,7 +180,7 @@ impl IssuingCa {
                 not_after: issuer.not_after,
             });
         }
-        // X.509 times are whole seconds. A leaf is never valid when its issuer is not.
+        // A leaf is never valid when its issuer is not.
         let validity = Validity::new(now, valid_for)
             .ok_or(IssueError::BadValidity)?
             .within(issuer);
@@ -200,50 +198,6 @@ impl IssuingCa {
             not_after: validity.not_after,
         })
     }
-}
-
-/// A certificate's time of validity, in whole seconds, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Validity {
-    pub(crate) not_before: DateTime<Utc>,
-    pub(crate) not_after: DateTime<Utc>,
-}
-
-impl Validity {
-    /// From a little before `now` until `valid_for` after it; `None` when that is no time at all
-    /// or outside the years 1970–9999, which are all that X.509 dates and rcgen can hold together.
-    pub(crate) fn new(now: DateTime<Utc>, valid_for: TimeDelta) -> Option<Self> {
-        let not_before = now.checked_sub_signed(BACKDATE)?.timestamp();
-        let not_after = now.checked_add_signed(valid_for)?.timestamp();
-        // 9999-12-31T23:59:59Z: RFC 5280 §4.1.2.5.
-        const LAST: i64 = 253_402_300_799;
-        if valid_for <= TimeDelta::zero() || not_before < 0 || not_after > LAST {
-            return None;
-        }
-        Some(Self {
-            not_before: DateTime::from_timestamp(not_before, 0)?,
-            not_after: DateTime::from_timestamp(not_after, 0)?,
-        })
-    }
-
-    fn within(self, outer: Self) -> Self {
-        Self {
-            not_before: self.not_before.max(outer.not_before),
-            not_after: self.not_after.min(outer.not_after),
-        }
-    }
-
-    /// Writes the dates into rcgen's parameters, whose dates are of another library.
-    pub(crate) fn apply(self, params: &mut CertificateParams) {
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + whole_seconds(self.not_before);
-        params.not_after = epoch + whole_seconds(self.not_after);
-    }
-}
-
-/// The time since 1970, which rcgen's dates can be reached by; what was before is 1970.
-pub(crate) fn whole_seconds(time: DateTime<Utc>) -> std::time::Duration {
-    std::time::Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 fn leaf(subject: DistinguishedName, purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
@@ -289,16 +243,15 @@ mod tests {
     use x509_parser::prelude::{FromDer as _, X509Certificate};
 
     use super::*;
-    use crate::csr::{KeyAndCsr, KeyKind};
-    use crate::fixtures::{Fleet, device_id, now};
+    use crate::csr::KeyKind;
+    use crate::fixtures::{Fleet, device_id, key_and_csr, now};
 
     fn csr() -> Csr {
-        let made = KeyAndCsr::generate(KeyKind::P256, "ignored").unwrap();
-        Csr::parse_verified(made.csr_pem()).unwrap()
+        key_and_csr(KeyKind::P256).1
     }
 
     #[test]
-    fn a_device_certificate_says_what_it_should_and_no_more() {
+    fn a_device_certificate_has_the_specified_contents_and_no_more() {
         let fleet = Fleet::new();
         let csr = csr();
         let serial = Serial::from_octets([7; 20]);
@@ -357,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_validity_of_nothing_is_refused() {
+    fn an_empty_validity_is_refused() {
         let fleet = Fleet::new();
         for valid_for in [TimeDelta::zero(), TimeDelta::days(-1), TimeDelta::MAX] {
             let refused = fleet.ca.issue_device(
@@ -399,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_none_are_refused() {
+    fn invalid_names_are_refused() {
         let fleet = Fleet::new();
         let server = |names: &[String]| {
             let serial = Serial::random().unwrap();
@@ -434,7 +387,7 @@ mod tests {
         }
     }
 
-    /// A second opinion on the whole chain, by a library that shares no code with ours.
+    /// Checked by a library that shares no code with this crate.
     #[test]
     fn openssl_verifies_an_issued_chain() {
         if Command::new("openssl").arg("version").output().is_err() {

@@ -1,7 +1,7 @@
 //! `certs`: makes the fleet's certificate authority and issues certificates by hand.
 //!
-//! The platform issues device certificates by itself; this command is for the first `init`, for
-//! the certificates of services and of servers elsewhere, and for looking into a file.
+//! The platform issues device certificates itself. This command is for the first `init`, for the certificates of
+//! services and of servers elsewhere, and for printing the contents of a file.
 
 mod cli;
 
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match cli::Command::parse().run(cli::clock::now()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line for people; a backtrace would say nothing about a wrong argument.
+            // One line: a backtrace does not help with a wrong argument.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

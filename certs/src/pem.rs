@@ -1,7 +1,8 @@
-//! PEM as the tools of the field write it (RFC 7468 section 2 asks parsers to be as lenient).
+//! PEM (RFC 7468).
 //!
-//! Text before and after a block is ignored (`openssl req -text`), and so is all white space inside of it: CRLF, blanks
-//! at the ends of lines, lines of any length, a whole block on one line because a shell joined them.
+//! Reading is lenient, as section 2 recommends, because tools write it in many ways. Text before and after a block is
+//! ignored (`openssl req -text`), and so is all white space inside it: CRLF, blanks at the ends of lines, lines of any
+//! length, a whole block on one line because a shell joined them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,8 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// What stands in the one block of `text` that has one of these labels. `None` when there is no such block or more than
-/// one, when it has no end, and when what stands in it is not Base64. Blocks with other labels are ignored.
+/// The contents of the only block of `text` with one of these labels. `None` when there is no such block or more than
+/// one, when it has no end, and when its contents are not Base64. Blocks with other labels are ignored.
 pub(crate) fn single(text: &str, labels: &[&str]) -> Option<Vec<u8>> {
     let mut found = None;
     let mut rest = text;
@@ -35,6 +36,19 @@ pub(crate) fn single(text: &str, labels: &[&str]) -> Option<Vec<u8>> {
     found
 }
 
+/// DER as a PEM block with this label.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut pem = format!("{BEGIN}{label}{DASHES}\n");
+    // Section 2: lines of 64 characters.
+    for line in encoded.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str(&format!("{END}{label}{DASHES}\n"));
+    pem
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_whole_block_is_none() {
+    fn what_is_not_one_complete_block_is_none() {
         for text in [
             "",
             "aGVsbG8=",

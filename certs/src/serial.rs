@@ -1,7 +1,7 @@
 //! Certificate serial numbers.
 //!
-//! RFC 5280 §4.1.2.2: positive, at most 20 octets, unique per CA. Ours are 20 random octets, so
-//! that two issuing processes need not talk to each other to stay unique.
+//! RFC 5280 §4.1.2.2: positive, at most 20 octets, unique per CA. They are 20 random octets here, so that two issuing
+//! processes stay unique without coordination.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
@@ -29,8 +29,8 @@ impl Serial {
 
     /// Makes a serial number of given octets.
     ///
-    /// The top bit is cleared (a set one would make the DER integer negative, or one octet too
-    /// long) and the next one is set (so that it is never zero and always of the same length).
+    /// The top bit is cleared (otherwise the DER integer would be negative or one octet too long) and the next one is
+    /// set (so that the number is never zero and always of the same length).
     pub fn from_octets(mut octets: [u8; SERIAL_LEN]) -> Self {
         octets[0] = (octets[0] & 0x7f) | 0x40;
         Self(octets)

@@ -95,7 +95,7 @@ fn deliver(
     let Some(dir) = out else {
         if key_pem.is_some() {
             bail!(
-                "a private key was made for this certificate: say where to keep it with --out DIR"
+                "a private key was made for this certificate: name a directory for it with --out DIR"
             );
         }
         print!("{}", issued.chain_pem);

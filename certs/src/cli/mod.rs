@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Show(show::Show),
 }
 
-/// Where the CA is.
+/// The CA's directory.
 #[derive(clap::Args)]
 struct CaDir {
     /// The CA's directory.
@@ -46,7 +46,7 @@ pub(crate) struct Init {
 }
 
 impl Command {
-    /// Does what was asked, at the time `now`.
+    /// Runs the command at the time `now`.
     pub(crate) fn run(self, now: DateTime<Utc>) -> anyhow::Result<()> {
         match self {
             Self::Init(init) => init.run(now),
@@ -67,7 +67,7 @@ impl Init {
         FleetCa::init(&dir, now, &options).context("no certificate authority was made")?;
         println!("Certificate authority made in {}", dir.display());
         println!(
-            "Move {} to a safe place that is not this machine; nothing here needs it.",
+            "Move {} to a safe storage outside this machine; it is not needed here.",
             dir.join(authority::OFFLINE_DIR).display()
         );
         Ok(())

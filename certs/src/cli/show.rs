@@ -63,7 +63,7 @@ fn show_request(pem: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shown, not verified: `openssl crl -verify` does that.
+/// Prints the list without verifying it: `openssl crl -verify` does that.
 fn show_crl(pem: &str) -> anyhow::Result<()> {
     let der = CertificateRevocationListDer::from_pem_slice(pem.as_bytes())?;
     let (_, list) = CertificateRevocationList::from_der(&der)
@@ -120,7 +120,7 @@ fn show_certificate(der: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A name or address as people write it.
+/// A name or address as text.
 fn name(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => (*name).to_owned(),

@@ -12,7 +12,8 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use certs::authority::IssuingCa;
 use certs::serial::Serial;
-use certs::tls::{self, Validity};
+use certs::tls;
+use certs::validity::Validity;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{AlertKind, AlertSubject};
 use rustls::crypto::aws_lc_rs;
@@ -144,7 +145,7 @@ impl Current {
         let Validity {
             not_before,
             not_after,
-        } = Validity::of(leaf).context("the server certificate")?;
+        } = Validity::of(leaf).context("the server certificate is not an X.509 certificate")?;
         if now > not_after {
             bail!("the server certificate expired at {not_after}");
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::serial::Serial;
-use certs::tls::{Validity, client_config, roots_from_pem};
+use certs::tls::{client_config, roots_from_pem};
+use certs::validity::Validity;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::Role;
 use platform::clock::Clock;
