@@ -1,28 +1,27 @@
-//! The two encodings of a message, told apart by the first byte.
+//! The two encodings of a message, distinguished by the first byte.
 //!
-//! `{` opens a JSON object; as MessagePack it would be the integer 123, and a message is always a map, so the two can
-//! never be confused. What JSON allows before it (blanks, line ends) or editors put there (a byte order mark) is skipped;
-//! none of it begins a MessagePack map either. MessagePack maps carry field names (rmp-serde's "named" form), never positions: a field can be
-//! added without a version. Length and depth are bounded before and while anything is read.
+//! `{` opens a JSON object. As MessagePack it would be the integer 123, and a message is always a map, so the two cannot
+//! be confused. White space and a byte order mark before it are skipped; none of them begins a MessagePack map either.
+//! MessagePack maps have field names (rmp-serde's "named" form), not positions, so a field can be added without a new
+//! version. Length and depth are limited before and during reading.
 
 use std::io::Cursor;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::message::FieldError;
+use crate::limits::FieldError;
 
 /// The longest message or envelope, in bytes.
 pub const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
-/// How deep a MessagePack message may be nested (serde_json has a limit of its own, 128; what is skipped has none).
+/// The deepest nesting of a MessagePack message (serde_json has a limit of its own, 128; skipped values have none).
 const DEPTH_MAX: usize = 256;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// JSON text without what senders put around it: a byte order mark and white space before it, and the NUL that ends a C
-/// string behind it.
+/// JSON text without a byte order mark and white space before it, and without the NUL of a C string after it.
 pub fn json_text(bytes: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -37,7 +36,7 @@ pub fn json_text(bytes: &[u8]) -> &[u8] {
     &bytes[start..end.max(start)]
 }
 
-/// How a message is written.
+/// The encoding of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
@@ -49,7 +48,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The word in `payload_encoding`.
+    /// The value of `payload_encoding`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -57,7 +56,7 @@ impl Encoding {
         }
     }
 
-    /// Tells the encoding of a message by its first byte, or by the first one of its JSON text.
+    /// The encoding of a message, by its first byte or by the first one of its JSON text.
     ///
     /// # Errors
     /// Neither a JSON object nor a MessagePack map, or longer than [`MESSAGE_LEN_MAX`].
@@ -80,7 +79,7 @@ impl std::fmt::Display for Encoding {
     }
 }
 
-/// A word that names no encoding.
+/// The error for a text that names no encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an encoding is json or msgpack")]
 pub struct ParseEncodingError;
@@ -97,7 +96,7 @@ impl std::str::FromStr for Encoding {
     }
 }
 
-/// Why bytes are not the message that was expected.
+/// Why bytes are not the expected message.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Longer than [`MESSAGE_LEN_MAX`].
@@ -112,13 +111,13 @@ pub enum DecodeError {
     /// The platform does not publish to this channel.
     #[error("not a downlink channel")]
     NotADownlink,
-    /// The message does not say what it is.
+    /// The message has no type.
     #[error("message_type is missing")]
     NoMessageType,
-    /// The message is not what its topic carries.
+    /// The message has another type than its topic.
     #[error("message_type is not {expected}")]
     WrongMessageType {
-        /// What the topic carries.
+        /// The type of the topic's messages.
         expected: &'static str,
     },
     /// Not JSON, or not this structure.
@@ -175,7 +174,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
         return Err(DecodeError::NotAMessage);
     }
     match encoding {
-        // Text in another character set is somewhere in a text: it costs those letters, not the message.
+        // Bytes that are not UTF-8 are replaced: they cost letters of a text, not the message.
         Encoding::Json => Ok(serde_json::from_str(&String::from_utf8_lossy(json_text(
             bytes,
         )))?),
@@ -192,7 +191,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Makes sure that a message says of itself what its topic says of it.
+/// Checks that a message has the type of its topic.
 pub(crate) fn expect_message_type(
     encoding: Encoding,
     bytes: &[u8],

@@ -1,8 +1,7 @@
-//! The signed envelope around everything the platform says.
+//! The signed envelope of the platform's messages.
 //!
-//! A box believes no broker, bridge or neighbour: it speaks, shows and obeys only what carries an Ed25519 signature
-//! of a key that it was given at activation. What is signed are bytes, not a structure, so nothing has to be
-//! re-encoded to verify:
+//! A box trusts no broker or bridge: it accepts only messages with an Ed25519 signature of a key that it received at
+//! activation. The signature covers bytes, not a structure, so nothing has to be encoded again to verify it:
 //!
 //! ```text
 //! soundbox/1 LF message_type LF device_id LF body
@@ -10,8 +9,8 @@
 //!
 //! The envelope is `{message_type, device_id, key_id, body, signature}`. In JSON the body is the JSON text of the
 //! message, as a string, and the signature is standard base64; in MessagePack the body is the MessagePack encoding
-//! of the message, and both are bin. The message type and the addressee are part of what is signed: an envelope can
-//! neither be moved to another topic nor to another box.
+//! of the message, and both are bin. The signature also covers the message type and the addressee, so an envelope cannot
+//! be moved to another topic or to another box.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +25,7 @@ use crate::ids::DeviceId;
 use crate::message::DownlinkMessage;
 use crate::topic::{Channel, Direction};
 
-/// The first line of what is signed: a signature made for anything else is none here.
+/// The first line of the signed bytes, so that signatures made for other purposes are not valid here.
 const CONTEXT: &str = "soundbox/1";
 
 /// The length of an Ed25519 public key (RFC 8032).
@@ -35,10 +34,10 @@ pub const PUBLIC_KEY_LEN: usize = 32;
 /// The length of an Ed25519 signature (RFC 8032).
 const SIGNATURE_LEN: usize = 64;
 
-/// How many keys a box holds at most: the current one and those about to come or go.
+/// The most keys of a box: the current one and those of a rotation.
 const KEYS_MAX: usize = 16;
 
-/// The longest name of a key.
+/// The longest key id.
 const KEY_ID_LEN_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -72,16 +71,16 @@ fn signing_input(message_type: &str, device_id: &str, body: &[u8]) -> Vec<u8> {
     input
 }
 
-/// A key that cannot be used.
+/// Why a key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not an Ed25519 key.
     #[error("not an Ed25519 key")]
     NotEd25519,
-    /// Not a sane name.
+    /// An invalid key id.
     #[error("a key id is 1 to {KEY_ID_LEN_MAX} characters of [A-Za-z0-9_.-]")]
     KeyId,
-    /// More keys than a box holds.
+    /// More keys than a box can have.
     #[error("more than {KEYS_MAX} keys")]
     TooMany,
 }
@@ -97,10 +96,10 @@ fn check_key_id(key_id: &str) -> Result<(), KeyError> {
     }
 }
 
-/// Why a message could not be sealed.
+/// Why a message could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The message could not be written.
+    /// The message could not be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A JSON body that is not text; cannot happen with serde_json.
@@ -108,7 +107,7 @@ pub enum SealError {
     NotText,
 }
 
-/// The platform's side: signs what it says.
+/// The platform's side: signs messages.
 pub struct Signer {
     key_id: String,
     key: Ed25519KeyPair,
@@ -118,7 +117,7 @@ impl Signer {
     /// A signer from the 32 bytes of an Ed25519 private key (the seed of RFC 8032).
     ///
     /// # Errors
-    /// A key id that is not sane.
+    /// An invalid key id.
     pub fn from_seed(key_id: impl Into<String>, seed: &[u8; 32]) -> Result<Self, KeyError> {
         let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::NotEd25519)?;
         Self::new(key_id.into(), key)
@@ -127,7 +126,7 @@ impl Signer {
     /// A signer from a PKCS#8 document (RFC 8410), version 1 or 2.
     ///
     /// # Errors
-    /// Not an Ed25519 key in PKCS#8, or a key id that is not sane.
+    /// Not an Ed25519 key in PKCS#8, or an invalid key id.
     pub fn from_pkcs8(key_id: impl Into<String>, document: &[u8]) -> Result<Self, KeyError> {
         let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document)
             .map_err(|_| KeyError::NotEd25519)?;
@@ -139,7 +138,7 @@ impl Signer {
         Ok(Self { key_id, key })
     }
 
-    /// The name under which boxes know the key.
+    /// The key's id.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
@@ -149,7 +148,7 @@ impl Signer {
         self.key.public_key().as_ref()
     }
 
-    /// The one key that verifies what this signs.
+    /// The public key of this signer alone.
     pub fn verifying_keys(&self) -> VerifyingKeys {
         let mut keys = VerifyingKeys::default();
         if let Ok(public) = <[u8; PUBLIC_KEY_LEN]>::try_from(self.public_key()) {
@@ -161,7 +160,7 @@ impl Signer {
     /// The payload for `device_id`'s topic.
     ///
     /// # Errors
-    /// A message that breaks a limit.
+    /// A message that violates a limit.
     pub fn seal(
         &self,
         message: &DownlinkMessage,
@@ -219,33 +218,33 @@ impl fmt::Debug for Signer {
 /// Why a box refuses an envelope.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not an envelope at all.
+    /// Not an envelope.
     #[error("not an envelope: {0}")]
     Malformed(#[source] DecodeError),
-    /// The platform does not speak on this channel.
+    /// The platform does not publish on this channel.
     #[error("not a downlink channel")]
     NotADownlink,
-    /// For another box.
+    /// Addressed to another box.
     #[error("addressed to another device")]
     OtherDevice,
-    /// Not what this topic carries.
+    /// Another type than that of the topic.
     #[error("message_type is not {expected}")]
     WrongMessageType {
-        /// What the topic carries.
+        /// The type of the topic's messages.
         expected: &'static str,
     },
-    /// A key that this box was never given.
+    /// A key that this box does not have.
     #[error("signed with an unknown key")]
     UnknownKey,
     /// The signature does not verify.
     #[error("the signature is wrong")]
     WrongSignature,
-    /// Properly signed, and yet not a message of this contract.
+    /// The signature is valid, but the body is not a message of this contract.
     #[error("the signed body is not the message: {0}")]
     Body(#[source] DecodeError),
 }
 
-/// The box's side: the public keys it was given at activation, by name.
+/// The box's side: the public keys that it received at activation, by id.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct VerifyingKeys {
     keys: BTreeMap<String, [u8; PUBLIC_KEY_LEN]>,
@@ -255,7 +254,7 @@ impl VerifyingKeys {
     /// Adds a key.
     ///
     /// # Errors
-    /// A key id that is not sane, or too many keys.
+    /// An invalid key id, or too many keys.
     pub fn insert(
         &mut self,
         key_id: impl Into<String>,
@@ -270,20 +269,20 @@ impl VerifyingKeys {
         Ok(())
     }
 
-    /// The names of the keys.
+    /// The ids of the keys.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
     }
 
-    /// Whether there is no key, so that nothing can be believed.
+    /// Whether there is no key, so that no message can be verified.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Verifies what came on `own`'s `channel`, and only then reads it.
+    /// Verifies a message on `own`'s `channel`, and then reads it.
     ///
     /// # Errors
-    /// Whatever is not exactly a message of the platform to this box on this topic.
+    /// Anything that is not a valid message from the platform to this box on this topic.
     pub fn open(
         &self,
         own: DeviceId,

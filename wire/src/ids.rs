@@ -1,9 +1,9 @@
-//! Identifiers: one type for every noun, so that a merchant can never be passed where a device is meant.
+//! Identifiers: one type for each noun, so that a merchant's id cannot be passed for a device's.
 //!
-//! In memory and in Postgres an id is a UUID (version 7, minted by the platform's clock); everywhere a person or a
-//! box sees it, it is a prefix, an underscore and the 32 lower-case hex digits of that UUID: `sbx_0190…`. The text
-//! form is strict in both directions, so an id has exactly one spelling and can stand in a topic, a path or a
-//! certificate's common name without escaping: its alphabet is `[a-z0-9_]`.
+//! In memory and in Postgres an id is a UUID (version 7, made with the platform's clock). As text it is a prefix, an
+//! underscore and the 32 lower-case hex digits of that UUID: `sbx_0190…`. The text form is strict in both directions, so
+//! an id has exactly one spelling and needs no escaping in a topic, a path or a certificate's common name: its alphabet
+//! is `[a-z0-9_]`.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use uuid::Uuid;
 
-/// A text that is not an id of the expected kind.
+/// The error for a text that is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id of the form {prefix}_ and 32 lower-case hex digits")]
 pub struct ParseIdError {
@@ -58,7 +58,7 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// What stands before the underscore in the text form.
+            /// The part of the text form before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
             /// The id with this UUID.

@@ -1,13 +1,13 @@
-//! Reading leniently what only describes.
+//! Lenient reading of descriptive fields.
 //!
-//! Of a message a few fields decide what it does: whose it is, what it is about, what became of that. Everything else
-//! describes, and must never cost a message: a box that is well repeats what is refused until it is taken. So a field
-//! that describes is read as far as it goes:
+//! A few fields of a message decide its effect: the sender, the subject, the outcome. All others are descriptive and must
+//! never make a message invalid, because a box repeats a refused message until it is accepted. A descriptive field is
+//! normalised instead:
 //!
-//! - text and numbers are alike, blanks around are trimmed, what is empty or null is absent;
+//! - text and numbers are interchangeable, surrounding blanks are trimmed, an empty text or null is absent;
 //! - control characters become blanks;
-//! - what is too long is cut and ends in [`CUT_MARK`];
-//! - what is of another kind altogether is dropped, or kept as its JSON text where people read it.
+//! - a text that is too long is cut and ends in [`CUT_MARK`];
+//! - a value of another kind is dropped, or kept as its JSON text if people read the field.
 
 use std::fmt;
 
@@ -18,17 +18,17 @@ use serde::de::{
 };
 use serde_json::{Map, Number, Value};
 
-/// What a text that was cut ends in.
+/// The end of a text that was cut.
 pub const CUT_MARK: &str = "…[cut]";
 
 /// The longest JSON text of a structured value that is kept whole, bytes.
 pub(crate) const VALUE_LEN_MAX: usize = 16 * 1024;
-/// How deep a structured value may be nested.
+/// The deepest nesting of a structured value.
 pub(crate) const VALUE_DEPTH_MAX: usize = 16;
-/// How much of the JSON text of a longer value is kept, bytes.
+/// The part of a longer value's JSON text that is kept, bytes.
 const SUMMARY_LEN_MAX: usize = 4 * 1024;
 
-/// `text` without control characters and blanks around it, at most `len_max` bytes, the mark of a cut included.
+/// `text` without control characters and surrounding blanks, at most `len_max` bytes with the mark of a cut.
 pub fn cut(text: &str, len_max: usize) -> String {
     let plain = plain(text);
     if plain.len() <= len_max {
@@ -38,7 +38,7 @@ pub fn cut(text: &str, len_max: usize) -> String {
     format!("{}{CUT_MARK}", &plain[..kept])
 }
 
-/// `text` with blanks for control characters, and none around it.
+/// `text` with blanks in place of control characters, trimmed.
 fn plain(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -47,38 +47,38 @@ fn plain(text: &str) -> String {
     plain.trim().to_owned()
 }
 
-/// The text that a value states: a text or a number, unless it is empty.
+/// A value as text: a text or a number, unless it is empty.
 pub fn text(value: &Value) -> Option<String> {
-    let stated = match value {
+    let read = match value {
         Value::String(text) => plain(text),
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    (!stated.is_empty()).then_some(stated)
+    (!read.is_empty()).then_some(read)
 }
 
-/// The whole number that a value states: an integer, a number whose fraction is zero, or either of them as text.
+/// A value as a whole number: an integer, a number whose fraction is zero, or either of them as text.
 pub fn whole(value: &Value) -> Option<i64> {
-    let stated = text(value)?;
-    let whole = match stated.split_once('.') {
+    let read = text(value)?;
+    let whole = match read.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return None,
-        None => &stated,
+        None => &read,
     };
     whole.parse().ok()
 }
 
-/// What people are to read: text as [`text`] takes it, anything else as its JSON text; cut.
+/// A value as a text for people: like [`text`], and any other value as its JSON text; cut.
 fn remark(value: &Value, len_max: usize) -> Option<String> {
-    let stated = match value {
+    let read = match value {
         Value::Null => return None,
         Value::String(_) | Value::Number(_) => text(value)?,
         other => other.to_string(),
     };
-    Some(cut(&stated, len_max)).filter(|kept| !kept.is_empty())
+    Some(cut(&read, len_max)).filter(|kept| !kept.is_empty())
 }
 
-/// A short text that describes, such as a firmware's version: at most `MAX` bytes, anything but text or a number is absent.
+/// A short descriptive text, such as a firmware's version: at most `MAX` bytes. Anything but a text or a number is absent.
 ///
 /// # Errors
 /// Only those of the encoding.
@@ -87,7 +87,7 @@ pub fn short<'de, const MAX: usize, D: Deserializer<'de>>(
 ) -> Result<Option<String>, D::Error> {
     let value = any(deserializer)?;
     Ok(text(&value)
-        .map(|stated| cut(&stated, MAX))
+        .map(|read| cut(&read, MAX))
         .filter(|kept| !kept.is_empty()))
 }
 
@@ -101,7 +101,7 @@ pub fn words<'de, const MAX: usize, D: Deserializer<'de>>(
     Ok(remark(&any(deserializer)?, MAX))
 }
 
-/// A structured value that a database can hold. One that is too long is replaced by a summary of it:
+/// A structured value that a database can store. One that is too long is replaced by a summary:
 /// `{"cut": true, "bytes": …, "start": "…"}`.
 ///
 /// # Errors
@@ -122,24 +122,24 @@ pub fn value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>
     })))
 }
 
-/// A name that decides, where a number will do as well; empty when there is none.
+/// A deciding name, which may also be a number; empty when it is absent.
 pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(text(&any(deserializer)?).unwrap_or_default())
 }
 
-/// [`name`], if there is one.
+/// An optional [`name`].
 pub(crate) fn optional_name<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
     Ok(text(&any(deserializer)?))
 }
 
-/// A whole number that decides.
+/// A deciding whole number.
 pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     whole(&any(deserializer)?).ok_or_else(|| D::Error::custom("expected a whole number"))
 }
 
-/// Any value at all, in the limits of [`VALUE_DEPTH_MAX`].
+/// Any value, up to the nesting of [`VALUE_DEPTH_MAX`].
 pub(crate) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     AnyValue {
         depth: VALUE_DEPTH_MAX,
@@ -147,9 +147,9 @@ pub(crate) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D
     .deserialize(deserializer)
 }
 
-/// Reads any value of either encoding as JSON. What JSON or a database cannot hold is replaced: binary by its base64, NUL
-/// by U+FFFD, what is nested deeper than `depth` by [`CUT_MARK`], and numbers without a value by null. Deeper parts are
-/// skipped without recursion where the format can.
+/// Reads any value of either encoding as JSON. What JSON or a database cannot store is replaced: binary by its base64,
+/// NUL by U+FFFD, values nested deeper than `depth` by [`CUT_MARK`], and NaN and infinities by null. Deeper parts are
+/// skipped without recursion where the format allows it.
 #[derive(Clone, Copy)]
 struct AnyValue {
     depth: usize,
@@ -243,7 +243,7 @@ impl<'de> Visitor<'de> for AnyValue {
             return Ok(CUT_MARK.into());
         }
         let mut fields = Map::new();
-        // A key that is neither a text nor a number has no name in JSON.
+        // A key that is neither a text nor a number cannot be a JSON name.
         while let Some(key) = map.next_key_seed(Self { depth: 0 })? {
             match text(&key) {
                 Some(name) => {
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_is_marked_and_stays_in_its_limit() {
+    fn a_cut_text_is_marked_and_within_the_limit() {
         assert_eq!(cut(" as it is\n", 9), "as it is");
         assert_eq!(cut("one\r\ntwo", 20), "one  two");
         assert_eq!(cut("0123456789abcdef", 12), "0123…[cut]");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_numbers_are_alike() {
+    fn text_and_numbers_are_interchangeable() {
         assert_eq!(text(&json!(" a ")).as_deref(), Some("a"));
         assert_eq!(text(&json!(7)).as_deref(), Some("7"));
         for absent in [
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_kept_as_far_as_a_database_can_hold_it() {
+    fn a_value_is_kept_as_far_as_a_database_can_store_it() {
         assert_eq!(read("null"), None);
         assert_eq!(
             read(r#"{"a": [1, "b\n"]}"#),

@@ -1,15 +1,17 @@
-//! What a soundbox and the platform agree on, and nothing else: ids, rupiah, topics, messages, their two encodings,
-//! the signature on what the platform says, and the words in which a box says it.
+//! The contract between a soundbox and the platform: ids, rupiah, topics, messages, their two encodings, the signature
+//! on the platform's messages, and the sentences that a box speaks.
 //!
-//! There is no IO, no clock and no randomness here: times and keys are arguments. Both sides of the contract (the
-//! platform and the simulated box) depend on this crate and on nothing of each other.
+//! There is no IO, no clock and no randomness here: times and keys are arguments. The platform and the simulated box
+//! depend on this crate and not on each other.
 
 pub mod codec;
 pub mod envelope;
 pub mod ids;
 pub mod lenient;
+mod limits;
 pub mod message;
 pub mod rupiah;
+mod simple;
 pub mod speech;
 pub mod text;
 pub mod time;

@@ -1,21 +1,19 @@
 //! Money: whole rupiah, exact.
 //!
-//! The Indonesian rupiah is written without minor units in every payment this system sees, so an amount is an
-//! integer. It is held as a decimal, because rates (basis points) are multiplied with it elsewhere and must not pass
-//! through binary floats.
+//! QRIS payments have no minor units, so an amount is an integer. It is stored as a decimal, because it is multiplied
+//! with rates (basis points) elsewhere and must not pass through binary floats.
 //!
-//! Amounts come in as JSON, MessagePack and text, from boxes, partners and people. There is one rule for all of them,
-//! and it is here:
+//! Amounts arrive as JSON, MessagePack and text, from boxes, partners and people. One rule holds for all:
 //!
-//! | written as | is read when | examples |
+//! | written as | is accepted when | examples |
 //! |---|---|---|
 //! | a number | its fraction is zero | `50000`, `50000.0`, `5e4` |
 //! | text | it has digits, then nothing, or a point and one or two zeros | `"50000"`, `"50000.0"`, `"50000.00"` |
 //!
-//! Text with three digits behind a point is refused, also when they are zeros: in Indonesia `"50.000"` is fifty
+//! Text with three digits after the point is refused, also when they are zeros: in Indonesia `"50.000"` is fifty
 //! thousand, elsewhere it is fifty. Signs, spaces, exponents and separators are refused in text. Leading zeros are
-//! digits, so `"050"` is 50. A leading minus is read, because the ledger has negative amounts; a payment asks
-//! [`Rupiah::payable`] afterwards.
+//! digits, so `"050"` is 50. A leading minus is accepted, because the ledger has negative amounts; payments are checked
+//! with [`Rupiah::payable`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +23,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// An amount of whole rupiah. Negative amounts exist in the ledger; a payment asks [`Rupiah::payable`].
+/// An amount of whole rupiah. Negative amounts exist in the ledger; payments are checked with [`Rupiah::payable`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Rupiah(Decimal);
 
@@ -55,16 +53,16 @@ pub enum AmountError {
     /// A fraction of a rupiah.
     #[error("not a whole number of rupiah")]
     Fraction,
-    /// Text with more than two digits behind the point, which may be thousands.
+    /// Text with more than two digits after the point, which may be thousands.
     #[error("text has digits, then nothing or a point and one or two zeros, as in 50000.00")]
     Decimals,
-    /// Beyond what 64 bits hold.
+    /// Outside 64 bits.
     #[error("out of range")]
     OutOfRange,
     /// Outside 1 … `max`.
     #[error("a payment is between 1 and {max} rupiah")]
     NotPayable {
-        /// The largest payment that is taken.
+        /// The largest accepted payment.
         max: Rupiah,
     },
 }
@@ -72,17 +70,17 @@ pub enum AmountError {
 /// The longest text that can be an amount: a sign, 19 digits, a point, zeros before and after it.
 const TEXT_LEN_MAX: usize = 40;
 
-/// The most digits behind the point of an amount in text.
+/// The most digits after the point of an amount in text.
 const TEXT_DECIMALS_MAX: usize = 2;
 
-/// The most zeros that an exponent may append: an amount of 64 bits has at most 19 digits.
+/// The most zeros that an exponent may add: an amount of 64 bits has at most 19 digits.
 const EXPONENT_ZEROS_MAX: usize = 19;
 
-/// Below this magnitude every integer has an exact f64 (2^53).
+/// Below this magnitude every integer is exact as an f64 (2^53).
 const F64_EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 impl Rupiah {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
     /// An amount of whole rupiah.
@@ -90,7 +88,7 @@ impl Rupiah {
         Self(Decimal::from(rupiah))
     }
 
-    /// The amount as an integer, as Postgres (`bigint`) and JSON hold it.
+    /// The amount as an integer, as in Postgres (`bigint`) and JSON.
     pub fn to_i64(self) -> i64 {
         // Every constructor and operation keeps the value within i64, so the fallback is never taken.
         self.0.to_i64().unwrap_or(0)
@@ -99,7 +97,7 @@ impl Rupiah {
     /// An amount from a decimal without a fraction (`50000.00` is one).
     ///
     /// # Errors
-    /// A fraction, or a value beyond 64 bits.
+    /// A fraction, or a value outside 64 bits.
     pub fn from_decimal(value: Decimal) -> Result<Self, AmountError> {
         if !value.fract().is_zero() {
             return Err(AmountError::Fraction);
@@ -114,7 +112,7 @@ impl Rupiah {
     /// `50000.000000000000000001` is a fraction.
     ///
     /// # Errors
-    /// What the module's rule does not read.
+    /// A value that the module's rule does not accept.
     pub fn from_json(value: &str) -> Result<Self, AmountError> {
         if value.starts_with('"') {
             let text: String = serde_json::from_str(value).map_err(|_| AmountError::NotANumber)?;
@@ -147,7 +145,7 @@ impl Rupiah {
             return Err(AmountError::NotANumber);
         }
         let all = format!("{whole}{fraction}");
-        // How many of the digits are behind the point, once it has been moved by the exponent.
+        // The number of digits after the point, once it has been moved by the exponent.
         let point = i64::try_from(fraction.len()).unwrap_or(i64::MAX) - i64::from(exponent);
         let shift = usize::try_from(point.unsigned_abs()).unwrap_or(usize::MAX);
         let is_zero = |digits: &str| digits.bytes().all(|digit| digit == b'0');
@@ -176,14 +174,14 @@ impl Rupiah {
         self.0
     }
 
-    /// The sum, or `None` beyond 64 bits.
+    /// The sum, or `None` outside 64 bits.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.to_i64()
             .checked_add(other.to_i64())
             .map(Self::from_i64)
     }
 
-    /// The difference, or `None` beyond 64 bits.
+    /// The difference, or `None` outside 64 bits.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.to_i64()
             .checked_sub(other.to_i64())
@@ -287,8 +285,8 @@ impl<'de> Deserialize<'de> for Rupiah {
             }
 
             fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Rupiah, E> {
-                // The JSON parser has already made a binary float of `50000.0`. Below 2^53 an integral one is exact,
-                // and Rust prints it as exactly that integer; the text then takes the same road as any other.
+                // The JSON parser has already converted `50000.0` to a binary float. Below 2^53 an integral one is
+                // exact, and Rust prints it as exactly that integer, which is then read like any other text.
                 if !value.is_finite() || value.abs() >= F64_EXACT_MAX {
                     return Err(E::custom(AmountError::OutOfRange));
                 }
@@ -314,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_and_what_means_the_same_are_read() {
+    fn an_integer_and_its_equivalents_are_accepted() {
         for text in [
             "50000",
             "\"50000\"",
@@ -384,7 +382,7 @@ mod tests {
         ];
         for text in others {
             assert!(json(text).is_err(), "{text} was accepted");
-            // What a binary float cannot tell from a whole number is told by its text.
+            // A value that a binary float rounds to a whole number is exact as text.
             let exact = text == "9007199254740993.0";
             assert_eq!(Rupiah::from_json(text).is_ok(), exact, "{text}");
         }

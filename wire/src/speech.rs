@@ -1,4 +1,4 @@
-//! The sentences of a soundbox.
+//! The sentences that a soundbox speaks.
 
 use crate::message::Speech;
 use crate::rupiah::Rupiah;
@@ -12,7 +12,7 @@ pub const LANGUAGE: &str = "id";
 #[error("there are no words for this amount")]
 pub struct NoWordsError;
 
-/// What a box says for a payment of `amount`.
+/// The sentences for a payment of `amount`.
 ///
 /// # Errors
 /// An amount that has no words.
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payment_is_said_in_words() {
+    fn a_payment_is_spoken_in_words() {
         let speech = payment(Rupiah::from_i64(50_000)).unwrap();
         assert_eq!(speech.language, "id");
         assert_eq!(

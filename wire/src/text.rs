@@ -1,10 +1,10 @@
-//! Texts that people see or hear on a box: one rule for the API, the database and the wire.
+//! Texts that a box displays or speaks: one rule for the API, the database and the wire.
 //!
-//! A text that the API takes must fit into the message that carries it to a box. So the limit is one constant for both
-//! sides ([`NAME`], [`SPOKEN`]), in characters and in bytes, and one function decides ([`TextLimit::check`]). A text must
-//! show something: a name of joiners and direction marks passes a count of characters and is seen by nobody.
+//! A text that the API accepts must fit into the message that carries it to a box. So there is one limit for both sides
+//! ([`NAME`], [`SPOKEN`]), in characters and in bytes, and one check ([`TextLimit::check`]). A text must have visible
+//! characters: a name of joiners and direction marks alone has a length, but shows nothing.
 
-/// How long a text may be.
+/// The limits of a text's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextLimit {
     /// The most characters.
@@ -19,16 +19,16 @@ pub const NAME: TextLimit = TextLimit {
     bytes_max: 256,
 };
 
-/// A text that a box says once, at an operator's word.
+/// A text that a box speaks once, on an operator's request.
 pub const SPOKEN: TextLimit = TextLimit {
     chars_max: 200,
     bytes_max: 800,
 };
 
-/// What is wrong with a text.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing in it can be seen.
+    /// It has no visible character.
     #[error("has no visible text")]
     Invisible,
     /// More characters than the limit.
@@ -37,13 +37,13 @@ pub enum TextError {
     /// More bytes than the limit.
     #[error("longer than {0} bytes")]
     Bytes(usize),
-    /// A control character, NUL among them, or a line separator.
+    /// A control character (also NUL) or a line separator.
     #[error("contains a control character")]
     Control,
-    /// A character that turns the direction of what stands around it.
+    /// A character that changes the direction of the text around it.
     #[error("contains a character that changes the direction of text")]
     Direction,
-    /// Joiners, selectors and marks outnumber what is seen.
+    /// Joiners, selectors and marks outnumber the visible characters.
     #[error("has more invisible characters than visible ones")]
     MostlyInvisible,
 }
@@ -60,7 +60,7 @@ impl TextLimit {
     /// Checks a text.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first violated rule.
     pub fn check(self, text: &str) -> Result<(), TextError> {
         let (mut chars, mut visible, mut invisible) = (0_usize, 0_usize, 0_usize);
         for c in text.chars() {
@@ -91,8 +91,8 @@ impl TextLimit {
     }
 }
 
-/// Whether a character shows nothing by itself: what Unicode calls default ignorable or format, marks that need a
-/// letter before them, blanks that are no white space, private use and non-characters.
+/// Whether a character shows nothing by itself: default ignorable and format characters of Unicode, marks that need a
+/// preceding letter, blanks that are not white space, private use and non-characters.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{70f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_people_give_are_taken() {
+    fn usual_names_are_accepted() {
         for name in [
             "Toko",
             "Kopi Senja — Bandung",
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_nothing_is_no_text() {
+    fn invisible_texts_are_refused() {
         for name in [
             "",
             " ",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_in_a_text_is_bounded() {
+    fn invisible_characters_in_a_text_are_limited() {
         let joined = format!("Toko{}", "\u{200d}".repeat(90));
         assert_eq!(NAME.check(&joined), Err(TextError::MostlyInvisible));
         let marked = format!("Toko{}", "\u{301}".repeat(5));

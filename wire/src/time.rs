@@ -1,7 +1,7 @@
 //! Times as text: RFC 3339 in UTC with milliseconds, `2026-05-24T10:00:00.000Z`.
 //!
-//! Written in exactly that form; read in any form of RFC 3339, because a box may have written it. What a box says
-//! about time is data and never a reason to refuse its message, so uplinks read times through [`lenient`].
+//! Times are written in exactly that form and read in any form of RFC 3339. A box's time is never a reason to refuse its
+//! message, so uplinks read times through [`lenient`].
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -53,26 +53,25 @@ pub(crate) mod optional {
     }
 }
 
-/// A time that a box states: kept as the text it sent, whatever it is, as long as it is short.
+/// A time from a box: any short text or number is kept as it was sent.
 pub(crate) mod lenient {
     use serde_json::Value;
 
     use super::{Deserialize, Deserializer};
-    use crate::message::Extra;
+    use crate::simple::Simple;
 
-    /// The longest statement of a time that is kept.
+    /// The longest text that is kept.
     const LEN_MAX: usize = 64;
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<String>, D::Error> {
-        let stated = match Extra::deserialize(deserializer)?.into_value() {
+        let sent = match Simple::deserialize(deserializer)?.0 {
             Some(Value::String(text)) => text,
             Some(Value::Number(number)) => number.to_string(),
             _ => return Ok(None),
         };
-        let kept =
-            !stated.is_empty() && stated.len() <= LEN_MAX && !stated.chars().any(char::is_control);
-        Ok(kept.then_some(stated))
+        let kept = !sent.is_empty() && sent.len() <= LEN_MAX && !sent.chars().any(char::is_control);
+        Ok(kept.then_some(sent))
     }
 }

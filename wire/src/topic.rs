@@ -1,15 +1,14 @@
-//! Topics: where each message of the contract travels.
+//! The topics of the contract.
 //!
-//! Every topic is `devices/{device id}/` and one of eleven fixed channels. There is one type for it, parsed and
-//! printed here and nowhere else, so that "whose topic is this" and "may they use it" are questions about values and
-//! never about the shape of a string.
+//! Every topic is `devices/{device id}/` and one of eleven fixed channels. It is parsed and printed only here, so that
+//! access rules compare values and never parts of strings.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::DeviceId;
 
-/// Which way a message travels.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From a box to the platform.
@@ -18,26 +17,26 @@ pub enum Direction {
     Downlink,
 }
 
-/// What a message is about. Each channel carries exactly one type of message.
+/// The last part of a topic. Each channel carries exactly one type of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
-    /// A sign of life with telemetry.
+    /// A heartbeat with telemetry.
     Heartbeat,
     /// Online, after every connect; offline, as the will.
     Status,
-    /// A box asks for a QR with an amount.
+    /// A request for a QR with an amount.
     DynamicQrRequest,
-    /// What became of an announcement.
+    /// The outcome of a notification.
     PaymentAck,
-    /// What became of a command.
+    /// The outcome of a command.
     CommandAck,
-    /// What became of a configuration.
+    /// The outcome of a configuration.
     ConfigAck,
     /// A payment to announce.
     PaymentSuccess,
-    /// The QR that was asked for, or why there is none.
+    /// The requested QR, or the error.
     DynamicQrResponse,
-    /// An order to a box.
+    /// A command to a box.
     Command,
     /// A new configuration, or a new binding.
     ConfigPush,
@@ -46,7 +45,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// What a box publishes.
+    /// The channels on which a box publishes.
     pub const UPLINKS: [Self; 6] = [
         Self::Heartbeat,
         Self::Status,
@@ -56,7 +55,7 @@ impl Channel {
         Self::ConfigAck,
     ];
 
-    /// What the platform publishes.
+    /// The channels on which the platform publishes.
     pub const DOWNLINKS: [Self; 5] = [
         Self::PaymentSuccess,
         Self::DynamicQrResponse,
@@ -66,21 +65,13 @@ impl Channel {
     ];
 
     /// Every channel, uplinks first.
-    pub const ALL: [Self; 11] = [
-        Self::Heartbeat,
-        Self::Status,
-        Self::DynamicQrRequest,
-        Self::PaymentAck,
-        Self::CommandAck,
-        Self::ConfigAck,
-        Self::PaymentSuccess,
-        Self::DynamicQrResponse,
-        Self::Command,
-        Self::ConfigPush,
-        Self::Time,
-    ];
+    pub const ALL: [Self; 11] = {
+        let [a, b, c, d, e, f] = Self::UPLINKS;
+        let [g, h, i, j, k] = Self::DOWNLINKS;
+        [a, b, c, d, e, f, g, h, i, j, k]
+    };
 
-    /// Which way it goes.
+    /// Its direction.
     pub const fn direction(self) -> Direction {
         match self {
             Self::Heartbeat
@@ -97,7 +88,7 @@ impl Channel {
         }
     }
 
-    /// What follows `devices/{id}/` in the topic.
+    /// The part of the topic after `devices/{id}/`.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Heartbeat => "uplink/heartbeat",
@@ -114,7 +105,7 @@ impl Channel {
         }
     }
 
-    /// The `message_type` of what travels here.
+    /// The `message_type` of its messages.
     pub const fn message_type(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",
@@ -139,13 +130,13 @@ impl Channel {
 /// The topic of one device's channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic {
-    /// Whose topic it is.
+    /// The device.
     pub device_id: DeviceId,
-    /// What travels there.
+    /// The channel.
     pub channel: Channel,
 }
 
-/// A text that is no topic of the contract.
+/// The error for a text that is no topic of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a topic of the contract")]
 pub struct ParseTopicError;
@@ -179,7 +170,7 @@ fn split(text: &str) -> Option<(DeviceId, &str)> {
     Some((id.parse().ok()?, path))
 }
 
-/// What a box may subscribe to: one of its own downlink topics, or all of them at once.
+/// A subscription of a box: one of its own downlink topics, or all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DownlinkFilter {
     /// One downlink channel.
@@ -212,7 +203,7 @@ impl DownlinkFilter {
         }
     }
 
-    /// The filter as it stands in a SUBSCRIBE.
+    /// The filter as text, for a SUBSCRIBE.
     pub fn for_device(self, device_id: DeviceId) -> String {
         match self {
             Self::Exact(channel) => Topic::new(device_id, channel).to_string(),
@@ -258,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_resembles_a_topic_is_refused() {
+    fn texts_that_resemble_a_topic_are_refused() {
         let id = device(7);
         for text in [
             String::new(),

@@ -1,10 +1,10 @@
-//! Numbers in Indonesian words, as a cashier would say them.
+//! Numbers in Indonesian words, as they are spoken.
 //!
-//! The rule is regular but for one: a single hundred, thousand or ten is `se-` (`seratus`, `seribu`, `sepuluh`,
-//! `sebelas`), while a single million or more is `satu juta`. `seribu` stands for exactly one thousand: 101,000 is
-//! `seratus satu ribu`.
+//! The only irregularity is the digit one: a single ten, hundred or thousand is `se-` (`sepuluh`, `sebelas`, `seratus`,
+//! `seribu`), while a single million is `satu juta`. `seribu` stands for exactly one thousand: 101,000 is `seratus satu
+//! ribu`.
 
-/// The largest number with words here: 999 trillion and the rest.
+/// The largest supported number: 999 trillion and the rest.
 pub const MAX: u64 = 999_999_999_999_999;
 
 const UNITS: [&str; 10] = [
@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn numbers_read_as_they_are_said() {
+    fn numbers_are_written_as_they_are_spoken() {
         let table = [
             (0, "nol"),
             (1, "satu"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_largest_there_are_no_words() {
+    fn there_are_no_words_above_the_largest_number() {
         assert!(number(MAX).is_some_and(|words| {
             words.starts_with("sembilan ratus sembilan puluh sembilan triliun")
         }));
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(number(u64::MAX), None);
     }
 
-    /// An independent reader of the words, so that the property below cannot agree with a mistake above.
+    /// An independent reader of the words, so that the property below does not repeat a mistake above.
     fn value_of(words: &str) -> u64 {
         let (mut total, mut group, mut last) = (0, 0, 0);
         for word in words.split(' ') {

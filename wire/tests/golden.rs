@@ -1,5 +1,5 @@
-//! The golden vectors: bytes that `wire` did not make, and must read and write exactly so.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The golden vectors: bytes from another implementation, which `wire` must read and write exactly.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
@@ -14,10 +14,10 @@ use wire::message::{
 };
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Rupiah, Signer, UplinkMessage};
 
-/// Which private key signed the envelopes: 00 01 02 … 1f, under this name.
+/// The id of the private key that signed the envelopes: 00 01 02 … 1f.
 const KEY_ID: &str = "k1";
 
-/// The public key of that seed, as Python's `cryptography` gives it.
+/// The public key of that seed, computed by Python's `cryptography`.
 const PUBLIC_KEY: &str = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
 
 macro_rules! golden {
@@ -349,7 +349,7 @@ fn the_worked_example_of_the_device_protocol_is_a_golden_vector() {
     assert_eq!(example("json envelope"), envelope.trim_end());
     assert_eq!(example("json body"), body.trim_end());
     assert_eq!(example("text public-key"), PUBLIC_KEY);
-    // Step by step, as the document says, with nothing of `wire`.
+    // Step by step, as in the document, without `wire`.
     let read: serde_json::Value = serde_json::from_str(envelope).unwrap();
     let text = |field: &str| read[field].as_str().unwrap();
     let signed = format!(

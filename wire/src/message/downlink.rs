@@ -1,12 +1,12 @@
-//! What the platform says.
+//! Messages from the platform.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::limits::{self, FieldError};
 use crate::codec::{self, DecodeError, EncodeError, Encoding};
 use crate::ids::{BindingId, CommandId, EventId, TransactionId};
+use crate::limits::{self, FieldError};
 use crate::rupiah::Rupiah;
 use crate::time;
 use crate::topic::Channel;
@@ -20,7 +20,7 @@ pub enum Currency {
     Idr,
 }
 
-/// What a box says aloud.
+/// The sentences that a box speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Speech {
     /// The language of the sentences (BCP 47).
@@ -35,24 +35,24 @@ pub struct Speech {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "payment_success")]
 pub struct PaymentSuccess {
-    /// This announcement; a box speaks each at most once.
+    /// This notification; a box speaks each at most once.
     pub event_id: EventId,
-    /// Rises by one per box. Gaps are telemetry, never a reason to refuse.
+    /// Rises by one per box. Gaps are never a reason to refuse.
     pub sequence: i64,
-    /// The binding the payment belongs to; a box with another one must not speak it.
+    /// The binding of the payment; a box with another one must not speak it.
     pub binding_id: BindingId,
     /// The payment.
     pub transaction_id: TransactionId,
-    /// Whose payment, for a display.
+    /// The merchant's name, to be displayed.
     pub merchant_name: String,
-    /// How much.
+    /// The amount.
     pub amount: Rupiah,
-    /// In what.
+    /// The currency.
     pub currency: Currency,
-    /// When the customer paid, as the acquirer says.
+    /// When the customer paid, by the acquirer's clock.
     #[serde(with = "time")]
     pub paid_at: DateTime<Utc>,
-    /// When this copy left the platform.
+    /// When this copy was sent.
     #[serde(with = "time")]
     pub sent_at: DateTime<Utc>,
     /// From then on it is spoken as delayed.
@@ -61,7 +61,7 @@ pub struct PaymentSuccess {
     /// From then on it is not spoken at all.
     #[serde(with = "time")]
     pub announce_until: DateTime<Utc>,
-    /// Whether somebody asked to have it repeated; such a one is always spoken as delayed.
+    /// Whether it is repeated on request; it is then always spoken as delayed.
     pub replay: bool,
     /// The sentences.
     pub speech: Speech,
@@ -70,17 +70,17 @@ pub struct PaymentSuccess {
 /// The longest `error.message`, bytes.
 const ERROR_MESSAGE_LEN_MAX: usize = 512;
 
-/// An error that a box can show.
+/// An error that a box can display.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// The code, as in the HTTP contract.
+    /// The code, as in the HTTP API.
     pub code: String,
-    /// For people.
+    /// A message for the user.
     pub message: String,
 }
 
 impl ErrorBody {
-    /// An error whose message fits its limit: control characters become blanks, and what is too long is cut.
+    /// An error whose message is made to fit: control characters become blanks, and a longer text is cut.
     pub fn new(code: impl Into<String>, message: &str) -> Self {
         let mut fitting = String::with_capacity(message.len().min(ERROR_MESSAGE_LEN_MAX));
         for c in message.chars() {
@@ -103,18 +103,18 @@ impl ErrorBody {
 pub struct DynamicQrResponse {
     /// The request's `request_id`.
     pub correlation_id: String,
-    /// The QR, or why there is none.
+    /// The QR, or the error.
     pub outcome: QrOutcome,
 }
 
-/// What became of a request for a QR.
+/// The outcome of a request for a QR.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QrOutcome {
-    /// A QR to show.
+    /// A QR to display.
     Ready {
-        /// The payment it is for.
+        /// The payment's transaction.
         transaction_id: TransactionId,
-        /// The amount in it.
+        /// The amount in the QR.
         amount: Rupiah,
         /// The transaction's state.
         status: String,
@@ -123,11 +123,11 @@ pub enum QrOutcome {
         /// Until when it can be paid.
         expires_at: DateTime<Utc>,
     },
-    /// None.
+    /// No QR.
     Refused(ErrorBody),
 }
 
-/// A [`DynamicQrResponse`] as it stands on the wire.
+/// A [`DynamicQrResponse`] on the wire.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "dynamic_qr_response")]
 struct FlatQrResponse {
@@ -212,40 +212,40 @@ impl TryFrom<FlatQrResponse> for DynamicQrResponse {
     }
 }
 
-/// An order.
+/// A command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "command")]
 pub struct Command {
-    /// This order; a box carries each out at most once.
+    /// This command; a box executes each at most once.
     pub command_id: CommandId,
-    /// What to do: `play_test`, `set_volume`, …
+    /// Its type: `play_test`, `set_volume`, …
     #[serde(rename = "type")]
     pub kind: String,
     /// Its parameters.
     #[serde(default)]
     pub payload: Value,
-    /// When it was given.
+    /// When it was issued.
     #[serde(with = "time")]
     pub issued_at: DateTime<Utc>,
-    /// From then on it must not be carried out.
+    /// From then on it must not be executed.
     #[serde(with = "time")]
     pub expires_at: DateTime<Utc>,
 }
 
-/// A configuration, and whose box this is.
+/// A configuration and the binding of the box.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "config_push")]
 pub struct ConfigPush {
     /// Rises with every change.
     pub version: i64,
-    /// The box's present binding; none when it belongs to no terminal.
+    /// The box's current binding; `None` when it is not bound to a terminal.
     #[serde(default)]
     pub binding_id: Option<BindingId>,
-    /// The whole configuration.
+    /// The complete configuration.
     pub config: Value,
 }
 
-/// What time it is.
+/// The platform's time, in answer to a status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "time")]
 pub struct Time {
@@ -256,7 +256,7 @@ pub struct Time {
     pub server_time: DateTime<Utc>,
 }
 
-/// Any message of the platform.
+/// Any message from the platform.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     missing_docs,
@@ -271,7 +271,7 @@ pub enum DownlinkMessage {
 }
 
 impl DownlinkMessage {
-    /// Where it travels.
+    /// Its channel.
     pub const fn channel(&self) -> Channel {
         match self {
             Self::PaymentSuccess(_) => Channel::PaymentSuccess,
@@ -305,7 +305,7 @@ impl DownlinkMessage {
     /// Reads a body whose signature has been verified.
     ///
     /// # Errors
-    /// Anything that breaks the contract.
+    /// Any violation of the contract.
     pub fn decode_body(
         channel: Channel,
         encoding: Encoding,

@@ -1,7 +1,7 @@
-//! What a box says.
+//! Messages from a box.
 //!
-//! What decides (`device_id`, `command_id`, `event_id`, `version`, `status`, `state`, `request_id`, `nonce`) must be right.
-//! The rest describes, and is read by [`crate::lenient`]: it never costs the message.
+//! Deciding fields (`device_id`, `command_id`, `event_id`, `version`, `status`, `state`, `request_id`, `nonce`) must be
+//! valid. Descriptive fields are read by [`crate::lenient`] and never make a message invalid.
 
 use std::fmt;
 
@@ -9,16 +9,17 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::extras::{Extra, Extras};
-use super::limits::{self, FieldError};
+use super::extras::Extras;
 use crate::codec::{self, DecodeError, EncodeError, Encoding};
 use crate::ids::{CommandId, DeviceId, EventId, TerminalId};
 use crate::lenient;
+use crate::limits::{self, FieldError};
 use crate::rupiah::Rupiah;
+use crate::simple::Simple;
 use crate::time;
 use crate::topic::{Channel, Direction};
 
-/// The longest text in which a box gives a reason, in bytes.
+/// The longest `reason`, in bytes.
 const REASON_LEN_MAX: usize = 256;
 
 /// The longest firmware version, in bytes.
@@ -30,7 +31,7 @@ const STATE_LEN_MAX: usize = 32;
 /// The longest nonce, in bytes.
 const NONCE_LEN_MAX: usize = 64;
 
-/// The longest id that a box gives its own request, in bytes.
+/// The longest `request_id`, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 64;
 
 /// The longest name of a currency, in bytes.
@@ -101,8 +102,8 @@ impl<'de> Deserialize<'de> for Heartbeat {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Heartbeat, A::Error> {
                 let mut device_id = None;
-                let mut beat = Heartbeat {
-                    // Replaced below: a beat without one is refused.
+                let mut heartbeat = Heartbeat {
+                    // Replaced below: a heartbeat without it is refused.
                     device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
                     timestamp: None,
                     firmware_version: None,
@@ -114,29 +115,33 @@ impl<'de> Deserialize<'de> for Heartbeat {
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
                         "device_id" => device_id = Some(map.next_value()?),
-                        "timestamp" => beat.timestamp = map.next_value::<Timestamp>()?.0,
+                        "timestamp" => heartbeat.timestamp = map.next_value::<Timestamp>()?.0,
                         "firmware_version" => {
-                            beat.firmware_version =
+                            heartbeat.firmware_version =
                                 map.next_value::<Short<FIRMWARE_VERSION_LEN_MAX>>()?.0;
                         }
-                        "state" => beat.state = map.next_value::<Short<STATE_LEN_MAX>>()?.0,
+                        "state" => heartbeat.state = map.next_value::<Short<STATE_LEN_MAX>>()?.0,
                         "network_strength" => {
-                            let Stated(value) = map.next_value()?;
-                            beat.network_strength = percent(&mut beat.extras, &name, value);
+                            let AnyValue(value) = map.next_value()?;
+                            heartbeat.network_strength =
+                                percent(&mut heartbeat.extras, &name, value);
                         }
                         "battery_level" => {
-                            let Stated(value) = map.next_value()?;
-                            beat.battery_level = percent(&mut beat.extras, &name, value);
+                            let AnyValue(value) = map.next_value()?;
+                            heartbeat.battery_level = percent(&mut heartbeat.extras, &name, value);
                         }
                         _ => {
-                            if let Some(value) = map.next_value::<Extra>()?.into_value() {
-                                beat.extras.insert(&name, value);
+                            if let Some(value) = map.next_value::<Simple>()?.0 {
+                                heartbeat.extras.insert(&name, value);
                             }
                         }
                     }
                 }
                 let device_id = device_id.ok_or_else(|| A::Error::missing_field("device_id"))?;
-                Ok(Heartbeat { device_id, ..beat })
+                Ok(Heartbeat {
+                    device_id,
+                    ..heartbeat
+                })
             }
         }
 
@@ -153,15 +158,15 @@ struct Short<const MAX: usize>(
 );
 
 #[derive(Deserialize)]
-struct Stated(#[serde(deserialize_with = "lenient::any")] Value);
+struct AnyValue(#[serde(deserialize_with = "lenient::any")] Value);
 
-/// A number from 0 to 100, or none; what is stated and is no such number is kept as it is, among the extras.
-fn percent(extras: &mut Extras, name: &str, stated: Value) -> Option<u8> {
-    let percent = lenient::whole(&stated)
+/// A number from 0 to 100. Any other value is kept among the extras.
+fn percent(extras: &mut Extras, name: &str, value: Value) -> Option<u8> {
+    let percent = lenient::whole(&value)
         .and_then(|number| u8::try_from(number).ok())
         .filter(|number| *number <= 100);
-    match stated {
-        // Of a field that is there twice, the last counts.
+    match value {
+        // Of a repeated field the last one counts.
         _ if percent.is_some() => extras.remove(name),
         Value::Null => {}
         Value::Array(_) | Value::Object(_) => extras.insert(name, "unreadable".into()),
@@ -171,13 +176,13 @@ fn percent(extras: &mut Extras, name: &str, stated: Value) -> Option<u8> {
     percent
 }
 
-/// Whether a box is there.
+/// Whether a box is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnlineState {
-    /// Said once after every connect.
+    /// Sent once after every connect.
     Online,
-    /// Said by the will, or before a clean disconnect.
+    /// Sent by the will, or before a clean disconnect.
     Offline,
 }
 
@@ -185,7 +190,7 @@ pub enum OnlineState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "status")]
 pub struct Status {
-    /// Which of the two.
+    /// The state.
     pub state: OnlineState,
     /// The firmware that runs.
     #[serde(
@@ -201,7 +206,7 @@ pub struct Status {
         skip_serializing_if = "Option::is_none"
     )]
     pub reason: Option<String>,
-    /// Online only: returned in the answer, so that an old answer cannot set the box's clock.
+    /// Online only: repeated in the answer, so that an old answer cannot set the box's clock.
     #[serde(
         default,
         deserialize_with = "lenient::optional_name",
@@ -233,25 +238,25 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message_type", rename = "dynamic_qr_request")]
 pub struct DynamicQrRequest {
-    /// The box's own id of this request: repeating it repeats the answer.
+    /// The box's own id of this request. The same id gets the same answer.
     #[serde(deserialize_with = "lenient::name")]
     pub request_id: String,
-    /// The box that asks; it must be the one of the topic.
+    /// The requesting box; it must be the one of the topic.
     pub device_id: DeviceId,
-    /// Where the payment is to be made; the terminal that the box is bound to.
+    /// The terminal of the payment, to which the box is bound.
     #[serde(
         default,
         deserialize_with = "terminal_id",
         skip_serializing_if = "Option::is_none"
     )]
     pub terminal_id: Option<TerminalId>,
-    /// `None` when what was sent is no amount of whole rupiah: the request can still be answered (INVALID_AMOUNT).
+    /// `None` when the value is no amount of whole rupiah: the request can still be answered (INVALID_AMOUNT).
     #[serde(default, deserialize_with = "lenient_amount")]
     pub amount: Option<Rupiah>,
-    /// `IDR`; empty when none is stated: the request can still be answered.
+    /// `IDR`; empty when it is absent: the request can still be answered.
     #[serde(default, deserialize_with = "currency")]
     pub currency: String,
-    /// The box's own time, as it stated it.
+    /// The box's own time, as it was sent.
     #[serde(
         default,
         deserialize_with = "time::lenient::deserialize",
@@ -272,8 +277,8 @@ fn currency<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
 
 /// An amount, or `None` for any value that is not one.
 fn lenient_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rupiah>, D::Error> {
-    let stated = super::Extra::deserialize(deserializer)?.into_value();
-    Ok(stated.and_then(|value| serde_json::from_value(value).ok()))
+    let value = Simple::deserialize(deserializer)?.0;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }
 
 impl DynamicQrRequest {
@@ -292,9 +297,9 @@ impl DynamicQrRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AckStatus {
-    /// The box has it.
+    /// The box has stored it.
     Received,
-    /// It will never be spoken: interrupted, or not this box's payment.
+    /// It will not be spoken: interrupted, or not this box's payment.
     Failed,
     /// It came too late to be spoken.
     Stale,
@@ -303,7 +308,7 @@ pub enum AckStatus {
 }
 
 impl AckStatus {
-    /// received 0 < failed, stale 1 < played 2. What is known of an announcement only ever rises in rank.
+    /// received 0 < failed, stale 1 < played 2. The recorded status of a notification only rises in rank.
     pub const fn rank(self) -> u8 {
         match self {
             Self::Received => 0,
@@ -312,7 +317,7 @@ impl AckStatus {
         }
     }
 
-    /// The word on the wire.
+    /// The value on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -363,16 +368,16 @@ impl PaymentAck {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CommandAckStatus {
-    /// Done.
+    /// Executed.
     Delivered,
-    /// It could not be done.
+    /// It could not be executed.
     Failed,
-    /// It was not done in time.
+    /// It was not executed in time.
     Timeout,
 }
 
 impl CommandAckStatus {
-    /// The word on the wire.
+    /// The value on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -429,12 +434,12 @@ impl CommandAck {
 pub enum ConfigAckStatus {
     /// It is in force.
     Applied,
-    /// The box will not take it.
+    /// The box refuses it.
     Rejected,
 }
 
 impl ConfigAckStatus {
-    /// The word on the wire.
+    /// The value on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -472,7 +477,7 @@ impl ConfigAck {
     }
 }
 
-/// Any message of a box.
+/// Any message from a box.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     missing_docs,
@@ -488,10 +493,10 @@ pub enum UplinkMessage {
 }
 
 impl UplinkMessage {
-    /// Reads what a box published to `channel`, in either encoding, and checks its limits.
+    /// Reads a message that a box published to `channel`, in either encoding, and checks its limits.
     ///
     /// # Errors
-    /// Anything that breaks the contract: the message is to be counted and kept as rejected, never retried.
+    /// Any violation of the contract: the message is counted and kept as rejected, and not retried.
     pub fn decode(channel: Channel, bytes: &[u8]) -> Result<(Self, Encoding), DecodeError> {
         if channel.direction() != Direction::Uplink {
             return Err(DecodeError::NotAnUplink);
@@ -527,7 +532,7 @@ impl UplinkMessage {
         }
     }
 
-    /// Where it travels.
+    /// Its channel.
     pub const fn channel(&self) -> Channel {
         match self {
             Self::Heartbeat(_) => Channel::Heartbeat,
@@ -539,7 +544,7 @@ impl UplinkMessage {
         }
     }
 
-    /// The device that the message itself names, where it names one. It must be the one of the topic.
+    /// The device in the message, if it has one. It must be the one of the topic.
     pub const fn device_id(&self) -> Option<DeviceId> {
         match self {
             Self::Heartbeat(message) => Some(message.device_id),

@@ -1,4 +1,4 @@
-//! Limits of single fields, checked after a message has been read, so that the answer can name the field.
+//! Limits of single fields, checked after a message has been read, so that the error can name the field.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::text::TextLimit;
 pub struct FieldError {
     /// The field's name on the wire.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The violated limit.
     pub problem: String,
 }
 
@@ -23,7 +23,7 @@ fn err(field: &'static str, problem: impl Into<String>) -> Result<(), FieldError
 }
 
 /// A text of 0 … `len_max` bytes without control characters.
-pub(super) fn text(field: &'static str, value: &str, len_max: usize) -> Result<(), FieldError> {
+pub(crate) fn text(field: &'static str, value: &str, len_max: usize) -> Result<(), FieldError> {
     if value.len() > len_max {
         return err(field, format!("longer than {len_max} bytes"));
     }
@@ -34,7 +34,7 @@ pub(super) fn text(field: &'static str, value: &str, len_max: usize) -> Result<(
 }
 
 /// A text of 1 … `len_max` bytes without control characters.
-pub(super) fn name(field: &'static str, value: &str, len_max: usize) -> Result<(), FieldError> {
+pub(crate) fn name(field: &'static str, value: &str, len_max: usize) -> Result<(), FieldError> {
     if value.is_empty() {
         err(field, "must not be empty")
     } else {
@@ -42,15 +42,15 @@ pub(super) fn name(field: &'static str, value: &str, len_max: usize) -> Result<(
     }
 }
 
-/// A text that people see on a box.
-pub(super) fn shown(field: &'static str, value: &str, limit: TextLimit) -> Result<(), FieldError> {
+/// A text that a box displays.
+pub(crate) fn shown(field: &'static str, value: &str, limit: TextLimit) -> Result<(), FieldError> {
     limit
         .check(value)
         .or_else(|error| err(field, error.to_string()))
 }
 
 /// [`text`], if there is one.
-pub(super) fn optional_text(
+pub(crate) fn optional_text(
     field: &'static str,
     value: Option<&str>,
     len_max: usize,
@@ -59,7 +59,7 @@ pub(super) fn optional_text(
 }
 
 /// 0 … 100, if there is a value.
-pub(super) fn percent(field: &'static str, value: Option<u8>) -> Result<(), FieldError> {
+pub(crate) fn percent(field: &'static str, value: Option<u8>) -> Result<(), FieldError> {
     if value.is_some_and(|value| value > 100) {
         err(field, "must be between 0 and 100")
     } else {
@@ -67,8 +67,8 @@ pub(super) fn percent(field: &'static str, value: Option<u8>) -> Result<(), Fiel
     }
 }
 
-/// A structured value that a database can hold: not too deep, not too long, no NUL in any text.
-pub(super) fn value(field: &'static str, value: &Value) -> Result<(), FieldError> {
+/// A structured value that a database can store: not too deep, not too long, no NUL in any text.
+pub(crate) fn value(field: &'static str, value: &Value) -> Result<(), FieldError> {
     fn walk(value: &Value, depth: usize) -> Result<(), &'static str> {
         let plain = |text: &str| {
             if text.contains('\0') {
