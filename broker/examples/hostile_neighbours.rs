@@ -1,15 +1,14 @@
-//! What a well-behaved box feels of a hostile one: a table of how long an announcement takes from the edge to a box, for
-//! 100 boxes left alone, beside each kind of hostile client, and, to tell the edge from the machine, beside the same
-//! client at another edge on the same processors.
+//! How hostile clients affect other boxes: a table of the latency of a notification from the edge to a box, for 100 boxes
+//! alone, beside each kind of hostile client, and, to separate the edge from the machine, beside the same client at
+//! another edge on the same processors.
 //!
 //! `cargo run --release -p broker --example hostile_neighbours -- [ROUNDS]` (of one second for each figure; default 5). The
-//! three figures of a row take turns second by second, for what else the machine does changes from minute to minute. What
-//! the hostile client itself computes (the other half of every TLS handshake) runs only where nothing else wants to, for
-//! elsewhere it would be another machine's work.
+//! three figures of a row alternate second by second, because the machine's other load changes. The hostile client's own
+//! work (the other half of every TLS handshake) runs at idle priority, because in production another machine does it.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a measurement that cannot go on has failed"
+    reason = "a measurement that cannot continue has failed"
 )]
 
 use std::process::Command;
@@ -18,9 +17,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-// The stories of tests/edge are told with the same boxes and the same hostile clients.
+// The same boxes and hostile clients as in tests/edge.
 #[path = "../tests/edge/common/mod.rs"]
-#[expect(dead_code, reason = "the stories use more of it")]
+#[expect(dead_code, reason = "tests/edge uses more of it")]
 mod common;
 
 use common::World;
@@ -28,7 +27,7 @@ use common::hostility::Hostility;
 use common::neighbours::Neighbours;
 
 const BOXES: u128 = 100;
-/// 500 announcements a second.
+/// 500 notifications a second.
 const SPACING: Duration = Duration::from_millis(2);
 const ROUND: u128 = 500;
 
@@ -45,16 +44,16 @@ fn main() {
         .unwrap();
     let other_edge = Runtime::new().unwrap();
     println!(
-        "milliseconds: p50 / p99 / max; then by how much the 99th percentile is longer beside it"
+        "milliseconds: p50 / p99 / max; then the 99th percentile beside the client, relative to the others"
     );
     println!(
         "{:<40} {:>20} {:>20} {:>20} {:>11} {:>12}",
-        "", "left alone", "at another edge", "beside it", "than alone", "than at that"
+        "", "alone", "other edge", "same edge", "to alone", "to other"
     );
     for hostility in [None].into_iter().chain(Hostility::ALL.map(Some)) {
         let measured = measure(hostility, rounds, elsewhere.handle(), other_edge.handle());
         let [alone, apart, beside] = runtime.block_on(measured);
-        let name = hostility.map_or("nobody (what measurements differ by)", Hostility::name);
+        let name = hostility.map_or("no client (the noise of the measurement)", Hostility::name);
         println!(
             "{name:<40} {:>20} {:>20} {:>20} {:>11} {:>12}",
             alone.row(),
@@ -66,18 +65,18 @@ fn main() {
     }
 }
 
-/// This thread computes when nobody else on its processor wants to. (A nice one would be left to finish its turn.)
+/// Lets this thread run only when its processor is idle. (With `nice` alone it would finish its time slice.)
 fn give_way() {
     let thread = rustix::thread::gettid().to_string();
     let idle = Command::new("chrt")
         .args(["--idle", "--pid", "0", &thread])
         .status();
     if !idle.is_ok_and(|status| status.success()) {
-        eprintln!("chrt does not work here: the hostile client takes its share of the processors");
+        eprintln!("chrt does not work here: the hostile client competes for the processors");
     }
 }
 
-/// How long the announcements took, sorted.
+/// The latencies, sorted.
 struct Took(Vec<Duration>);
 
 impl Took {
@@ -102,13 +101,13 @@ impl Took {
     }
 }
 
-/// Two places after the point.
+/// With two decimal places.
 fn decimal(value: u128, unit: u128) -> String {
     let hundredths = value * 100 / unit;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// The same boxes, left alone, beside the hostile client at the other edge, and beside it at theirs.
+/// The same boxes: alone, beside the hostile client at the other edge, and beside it at the same edge.
 async fn measure(
     hostility: Option<Hostility>,
     rounds: u32,
@@ -119,18 +118,18 @@ async fn measure(
     let other = other_edge.spawn(async { Arc::new(World::with(Hostility::limits()).await) });
     let other = other.await.unwrap();
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
-    // Warm.
-    neighbours.hear_all(&world, BOXES, SPACING).await;
+    // Warm-up.
+    neighbours.deliver_all(&world, BOXES, SPACING).await;
     let mut took = [const { Vec::new() }; 3];
     for _ in 0..rounds {
         for (took, victim) in took.iter_mut().zip([None, Some(&other), Some(&world)]) {
             let hostile = hostility
                 .zip(victim)
                 .map(|(hostility, victim)| elsewhere.spawn(keep_on(hostility, Arc::clone(victim))));
-            took.extend(neighbours.hear_all(&world, ROUND, SPACING).await);
+            took.extend(neighbours.deliver_all(&world, ROUND, SPACING).await);
             if let Some(hostile) = hostile {
                 hostile.abort();
-                // What it held is closed, and what that causes is over.
+                // Its connections are closed; wait until the edge has handled that.
                 let _ = hostile.await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -141,9 +140,9 @@ async fn measure(
 
 async fn keep_on(hostility: Hostility, world: Arc<World>) {
     loop {
-        let held = hostility.act(&world).await;
-        // Whoever holds something open holds it; all else is done again at once.
-        if !held.is_empty() {
+        let open = hostility.act(&world).await;
+        // A client that keeps connections open keeps them; any other acts again at once.
+        if !open.is_empty() {
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! What an idle session costs: the memory of an edge with N connected and subscribed boxes, and how fast they got in.
+//! The cost of an idle session: the memory of an edge with N connected and subscribed boxes, and how fast they connect.
 //!
 //! `cargo run --release -p broker --example idle_sessions -- 2000` starts the edge in a process of its own (so that the
 //! clients' memory is not counted), connects N boxes over mTLS, sends one message to each, and prints a table.
@@ -33,10 +33,10 @@ use wire::{Channel, DeviceId};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Lets everyone in and keeps nothing.
-struct OpenHouse;
+/// Admits every box and stores nothing.
+struct AdmitAll;
 
-impl Host for OpenHouse {
+impl Host for AdmitAll {
     async fn admit(&self, _: Connecting) -> Result<Admission, Refusal> {
         Ok(Admission {
             epoch: 1,
@@ -91,7 +91,7 @@ fn resident_kib() -> Outcome<u64> {
     Ok(number.ok_or("no VmRSS")?.parse()?)
 }
 
-/// The edge's process: for every line on standard input, publishes to that many boxes and answers with its memory.
+/// The edge's process: for every number on standard input, publishes to that many boxes and prints its memory.
 async fn serve_edge(directory: &Path) -> Outcome<()> {
     let ca = IssuingCa::load(directory)?;
     let server = ca.issue_server(
@@ -111,7 +111,7 @@ async fn serve_edge(directory: &Path) -> Outcome<()> {
         )?,
         limits: Limits::default(),
     };
-    let edge = Edge::start(config, Arc::new(OpenHouse), CancellationToken::new()).await?;
+    let edge = Edge::start(config, Arc::new(AdmitAll), CancellationToken::new()).await?;
     println!("{}", edge.local_addr());
     for line in std::io::stdin().lines() {
         let count: u128 = line?.parse()?;
@@ -140,7 +140,7 @@ async fn measure(count: usize) -> Outcome<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut ask = child.stdin.take().ok_or("no stdin")?;
+    let mut requests = child.stdin.take().ok_or("no stdin")?;
     let mut answers = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
     let mut answer = move || -> Outcome<String> { Ok(answers.next().ok_or("no answer")??) };
     let address: SocketAddr = answer()?.parse()?;
@@ -149,11 +149,11 @@ async fn measure(count: usize) -> Outcome<()> {
     for number in 0..count {
         connectors.push(connector(&ca, device(number as u128))?);
     }
-    let mut say = |boxes: usize| -> Outcome<String> {
-        writeln!(ask, "{boxes}")?;
+    let mut publish_to = |boxes: usize| -> Outcome<String> {
+        writeln!(requests, "{boxes}")?;
         answer()
     };
-    let before = say(0)?;
+    let before = publish_to(0)?;
     let started = Instant::now();
     let mut clients = Vec::with_capacity(count);
     for chunk in connectors.chunks(64).enumerate() {
@@ -166,9 +166,9 @@ async fn measure(count: usize) -> Outcome<()> {
         }
     }
     let connected_in = started.elapsed();
-    let connected = say(0)?;
+    let connected = publish_to(0)?;
     let published = Instant::now();
-    say(count)?;
+    publish_to(count)?;
     for client in &mut clients {
         let mut header = [0; 3];
         client.read_exact(&mut header).await?;
@@ -177,12 +177,12 @@ async fn measure(count: usize) -> Outcome<()> {
         client.read_exact(&mut body).await?;
         client.write_all(&[0x40, 2, 0, 1]).await?;
     }
-    let heard_in = published.elapsed();
-    let after = say(0)?;
+    let received_in = published.elapsed();
+    let after = publish_to(0)?;
 
     println!("boxes                      {count}");
     println!("connected and subscribed   {connected_in:?}");
-    println!("one message heard by each  {heard_in:?}");
+    println!("one message to each box    {received_in:?}");
     println!("resident KiB, sessions: before | connected | after a message each");
     println!("  {before} | {connected} | {after}");
     let first = |text: &str| -> Outcome<u64> {
@@ -194,7 +194,7 @@ async fn measure(count: usize) -> Outcome<()> {
     };
     println!("bytes per idle session     {}", per_box(&connected)?);
     println!("bytes after a message      {}", per_box(&after)?);
-    drop(ask);
+    drop(requests);
     child.wait()?;
     Ok(())
 }
@@ -215,7 +215,7 @@ fn connector(ca: &IssuingCa, device: DeviceId) -> Outcome<TlsConnector> {
     )?))
 }
 
-/// Connects with MQTT 3.1.1 and subscribes to everything of its own.
+/// Connects with MQTT 3.1.1 and subscribes to all of its downlinks.
 async fn connect(
     address: SocketAddr,
     connector: TlsConnector,

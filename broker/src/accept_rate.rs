@@ -1,32 +1,30 @@
-//! How often one address may connect.
+//! The limit on new connections of one address.
 //!
-//! A generic cell rate per address: each accepted connection moves the address's "theoretical arrival time" on by one
-//! interval, and a connection is refused when that time is more than a second ahead. Only the accept loop uses it, so
-//! it needs no lock, and addresses that have caught up are forgotten.
+//! Only the accept loop uses it, so it needs no lock. Idle addresses are removed.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A burst of one second's worth is let through.
-const BURST: Duration = Duration::from_secs(1);
-/// Addresses are looked through for ones to forget when there are twice as many as after the last time, and at least
-/// this many.
+use crate::cell_rate::CellRate;
+
+/// Idle addresses are removed when there are twice as many addresses as after the last removal, and at least this many.
 const SWEEP_MIN: usize = 4_096;
 
 /// New connections per second, for each address.
 #[derive(Debug)]
 pub struct AcceptRate {
-    interval: Duration,
-    addresses: HashMap<IpAddr, Instant>,
+    /// The rate of an address that is not listed.
+    idle: CellRate,
+    addresses: HashMap<IpAddr, CellRate>,
     sweep_at: usize,
 }
 
 impl AcceptRate {
-    /// So many a second, with a burst of one second's worth.
+    /// `per_s` connections a second, with a burst of one second's worth.
     pub fn new(per_s: u32) -> Self {
         Self {
-            interval: BURST / per_s.max(1),
+            idle: CellRate::new(per_s),
             addresses: HashMap::new(),
             sweep_at: SWEEP_MIN,
         }
@@ -35,16 +33,13 @@ impl AcceptRate {
     /// Whether a connection from this address may be accepted now.
     pub fn allow(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.addresses.len() >= self.sweep_at {
-            self.addresses.retain(|_, due| *due > now);
+            self.addresses.retain(|_, rate| !rate.is_idle(now));
             self.sweep_at = SWEEP_MIN.max(self.addresses.len() * 2);
         }
-        let due = self.addresses.entry(address).or_insert(now);
-        let next = (*due).max(now) + self.interval;
-        if next.duration_since(now) > BURST {
-            return false;
-        }
-        *due = next;
-        true
+        self.addresses
+            .entry(address)
+            .or_insert(self.idle)
+            .allow(now)
     }
 }
 
@@ -52,6 +47,7 @@ impl AcceptRate {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     fn address(last: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
@@ -68,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_have_caught_up_are_forgotten() {
+    fn idle_addresses_are_removed() {
         let mut rate = AcceptRate::new(1_000);
         let mut now = Instant::now();
         for bits in 0..100_000_u32 {

@@ -4,37 +4,37 @@
 //! (`devices/{own}/downlink/#`). Its will goes to its own `uplink/status`. A service observes: it subscribes to
 //! `devices/+/uplink/#` and `devices/+/downlink/#` or exactly to parts of them, and publishes nothing.
 //!
-//! Topics are compared as parsed values ([`wire::Topic`] has one spelling for each), so there is no prefix, case,
-//! encoding or look-alike to slip through.
+//! Topics are compared as parsed values ([`wire::Topic`] has one spelling for each), so a prefix, another case, another
+//! encoding or a look-alike never matches.
 
 use certs::identity::Subject;
 use wire::{Channel, DeviceId, Direction, DownlinkFilter, Topic};
 
 use crate::fleet_filter::FleetFilter;
 
-/// What it wants to do with a topic.
+/// What a client does with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Send a message to it.
+    /// Publish a message to it.
     Publish,
-    /// Leave a message to be sent to it when the connection is lost.
+    /// Name it as the topic of a will.
     LeaveWill,
-    /// Receive what is sent to it.
+    /// Subscribe to it.
     Subscribe,
 }
 
-/// What it may do: the request, understood.
+/// A permitted action, with its topic parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// To publish on this channel of its own.
+    /// Publish on this channel of its own.
     Publish(Channel),
-    /// To subscribe to these of its own downlinks.
+    /// Subscribe to these of its own downlinks.
     Subscribe(DownlinkFilter),
-    /// To get copies of what the fleet says and is told.
+    /// Receive copies of these uplinks or downlinks of the fleet.
     Observe(FleetFilter),
 }
 
-/// It may not.
+/// The action is not permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not authorized")]
 pub struct Forbidden;
@@ -78,7 +78,7 @@ mod tests {
         DeviceId::from_uuid(Uuid::from_u128(bits))
     }
 
-    /// The policy written the other way round: every string that a box may use, and for what.
+    /// The policy as a list: every topic that a box may use, with its action.
     fn allowed(own: DeviceId) -> Vec<(Action, String)> {
         let uplinks = Channel::UPLINKS.map(|c| (Action::Publish, Topic::new(own, c).to_string()));
         let downlinks =

@@ -1,18 +1,20 @@
-//! Who holds how many connections: caps on all of them, on those of one address, and on those that are pending.
+//! Caps on connections: on all, on those of one address, and on those that are not yet authenticated (pre-auth).
 //!
-//! A pending connection has not yet proven anything: anybody can open one. Pending connections are shared out fairly
-//! among addresses. When there is no room for another connection, the address with the most evictable ones loses its
-//! oldest, if the newcomer's address has fewer. So an address that opens connections and stays silent fills the room
-//! only as long as nobody else needs it, and a fleet that comes back through one address keeps the handshakes that it
-//! has begun. The MQTT edge and the platform's HTTPS listener both use this.
+//! Pre-auth connections are shared out fairly among addresses. When a cap on all is reached, the address with the most
+//! evictable connections loses its oldest, if the new connection's address has fewer. So an address that opens
+//! connections and stays silent keeps them only as long as no other address needs them, and a fleet that reconnects
+//! through one address keeps the handshakes that it has begun. The MQTT edge and the platform's HTTPS listener both use
+//! this.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
 
-/// What counts as one address: whoever has an IPv6 address has the whole /64 around it.
+use crate::lock::lock;
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64, because a host with an IPv6 address usually has all of it.
 pub fn network_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -23,15 +25,15 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
 /// The caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionCaps {
-    /// Connections in all.
+    /// All connections.
     pub connections_max: usize,
     /// Connections of one address.
     pub per_address_max: usize,
-    /// Pending connections in all.
-    pub pending_max: usize,
+    /// All pre-auth connections.
+    pub pre_auth_max: usize,
 }
 
-/// Counts connections and holds them against the caps.
+/// Counts connections and applies the caps.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     caps: ConnectionCaps,
@@ -41,18 +43,18 @@ pub struct ConnectionLimiter {
 #[derive(Debug, Default)]
 struct State {
     connections: usize,
-    pending: usize,
-    /// The number of the next pending connection, so that the oldest has the lowest.
+    pre_auth: usize,
+    /// The number of the next pre-auth connection; the oldest has the lowest.
     next: u64,
-    addresses: HashMap<IpAddr, Held>,
+    addresses: HashMap<IpAddr, AddressUsage>,
 }
 
-/// What one address holds.
+/// The connections of one address.
 #[derive(Debug, Default)]
-struct Held {
+struct AddressUsage {
     connections: usize,
-    pending: usize,
-    /// Those pending connections that can be evicted.
+    pre_auth: usize,
+    /// The pre-auth connections that can be evicted.
     evictable: BTreeMap<u64, CancellationToken>,
 }
 
@@ -65,22 +67,22 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Admits a connection as pending.
+    /// Admits a connection as pre-auth.
     ///
     /// # Errors
-    /// The cap at which it is shed: `over_connections`, `over_address_connections` or `over_unauthenticated`.
+    /// The cap that refuses it: `over_connections`, `over_address_connections` or `over_unauthenticated`.
     pub fn admit(
         self: &Arc<Self>,
         address: IpAddr,
-    ) -> Result<(ConnectionPermit, PendingPermit), &'static str> {
+    ) -> Result<(ConnectionPermit, PreAuthPermit), &'static str> {
         let mut state = self.state();
-        let held = state.addresses.get(&address);
-        if held.is_some_and(|held| held.connections >= self.caps.per_address_max) {
+        let usage = state.addresses.get(&address);
+        if usage.is_some_and(|usage| usage.connections >= self.caps.per_address_max) {
             return Err("over_address_connections");
         }
         let full = if state.connections >= self.caps.connections_max {
             Some("over_connections")
-        } else if state.pending >= self.caps.pending_max {
+        } else if state.pre_auth >= self.caps.pre_auth_max {
             Some("over_unauthenticated")
         } else {
             None
@@ -93,43 +95,42 @@ impl ConnectionLimiter {
         let number = state.next;
         state.next += 1;
         state.connections += 1;
-        state.pending += 1;
+        state.pre_auth += 1;
         let evicted = CancellationToken::new();
-        let held = state.addresses.entry(address).or_default();
-        held.connections += 1;
-        held.pending += 1;
-        held.evictable.insert(number, evicted.clone());
+        let usage = state.addresses.entry(address).or_default();
+        usage.connections += 1;
+        usage.pre_auth += 1;
+        usage.evictable.insert(number, evicted.clone());
         let connection = ConnectionPermit {
             limiter: Arc::clone(self),
             address,
         };
-        let pending = PendingPermit {
+        let pre_auth = PreAuthPermit {
             limiter: Arc::clone(self),
             address,
             number,
             evicted,
         };
-        Ok((connection, pending))
+        Ok((connection, pre_auth))
     }
 
-    /// A panic elsewhere must not take the counts along: they are consistent between any two statements.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl State {
-    /// Evicts the oldest evictable connection of the address with the most of them. It counts until it has ended;
-    /// `false`: no address has more than the newcomer's.
-    fn evict_for(&mut self, newcomer: IpAddr) -> bool {
+    /// Evicts the oldest evictable connection of the address with the most of them. The connection counts until it has
+    /// ended. `false`: no address has more than the new connection's address would.
+    fn evict_for(&mut self, address: IpAddr) -> bool {
         let own = self
             .addresses
-            .get(&newcomer)
-            .map_or(0, |held| held.evictable.len());
+            .get(&address)
+            .map_or(0, |usage| usage.evictable.len());
         let busiest = self
             .addresses
             .values_mut()
-            .max_by_key(|held| held.evictable.len());
+            .max_by_key(|usage| usage.evictable.len());
         let Some(busiest) = busiest.filter(|busiest| busiest.evictable.len() > own + 1) else {
             return false;
         };
@@ -143,14 +144,14 @@ impl State {
         if self
             .addresses
             .get(&address)
-            .is_some_and(|held| held.connections == 0 && held.pending == 0)
+            .is_some_and(|usage| usage.connections == 0 && usage.pre_auth == 0)
         {
             self.addresses.remove(&address);
         }
     }
 }
 
-/// A connection's share of the caps on all and on its address. Dropping it gives it back.
+/// Counts a connection in the caps on all and on its address, until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
@@ -161,53 +162,53 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.limiter.state();
         state.connections -= 1;
-        if let Some(held) = state.addresses.get_mut(&self.address) {
-            held.connections -= 1;
+        if let Some(usage) = state.addresses.get_mut(&self.address) {
+            usage.connections -= 1;
         }
         state.forget_if_empty(self.address);
     }
 }
 
-/// A connection's share of the cap on pending ones. Dropping it gives it back: the connection is pending no longer.
+/// Counts a connection in the cap on pre-auth connections. Dropped when the connection is authenticated or has ended.
 #[derive(Debug)]
-pub struct PendingPermit {
+pub struct PreAuthPermit {
     limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
     number: u64,
     evicted: CancellationToken,
 }
 
-impl PendingPermit {
-    /// Resolves when the connection must end to make room for another.
+impl PreAuthPermit {
+    /// Resolves when the connection must end in favour of another.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 
-    /// From now on it is not evicted: something is being done for it.
+    /// Excludes the connection from eviction, while a request of it is being worked on.
     pub fn retain(&self) {
-        if let Some(held) = self.limiter.state().addresses.get_mut(&self.address) {
-            held.evictable.remove(&self.number);
+        if let Some(usage) = self.limiter.state().addresses.get_mut(&self.address) {
+            usage.evictable.remove(&self.number);
         }
     }
 
-    /// From now on it can be evicted again.
+    /// Allows eviction again.
     pub fn release(&self) {
         if self.evicted.is_cancelled() {
             return;
         }
-        if let Some(held) = self.limiter.state().addresses.get_mut(&self.address) {
-            held.evictable.insert(self.number, self.evicted.clone());
+        if let Some(usage) = self.limiter.state().addresses.get_mut(&self.address) {
+            usage.evictable.insert(self.number, self.evicted.clone());
         }
     }
 }
 
-impl Drop for PendingPermit {
+impl Drop for PreAuthPermit {
     fn drop(&mut self) {
         let mut state = self.limiter.state();
-        state.pending -= 1;
-        if let Some(held) = state.addresses.get_mut(&self.address) {
-            held.pending -= 1;
-            held.evictable.remove(&self.number);
+        state.pre_auth -= 1;
+        if let Some(usage) = state.addresses.get_mut(&self.address) {
+            usage.pre_auth -= 1;
+            usage.evictable.remove(&self.number);
         }
         state.forget_if_empty(self.address);
     }
@@ -218,11 +219,11 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn limiter(connections: usize, per_address: usize, pending: usize) -> Arc<ConnectionLimiter> {
+    fn limiter(connections: usize, per_address: usize, pre_auth: usize) -> Arc<ConnectionLimiter> {
         Arc::new(ConnectionLimiter::new(ConnectionCaps {
             connections_max: connections,
             per_address_max: per_address,
-            pending_max: pending,
+            pre_auth_max: pre_auth,
         }))
     }
 
@@ -230,12 +231,12 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn is_evicted(pending: &PendingPermit) -> bool {
-        pending.evicted().now_or_never().is_some()
+    fn is_evicted(permit: &PreAuthPermit) -> bool {
+        permit.evicted().now_or_never().is_some()
     }
 
     #[test]
-    fn each_cap_sheds_and_gives_back() {
+    fn each_cap_refuses_and_recovers() {
         let limiter = limiter(3, 2, 9);
         let (first, _) = limiter.admit(ip(1)).unwrap();
         let (_second, _) = limiter.admit(ip(1)).unwrap();
@@ -250,48 +251,48 @@ mod tests {
     }
 
     #[test]
-    fn the_room_for_pending_ones_is_shared_out_among_addresses() {
+    fn pre_auth_connections_are_shared_out_among_addresses() {
         let limiter = limiter(99, 99, 4);
-        let crowded: Vec<_> = (0..4).map(|_| limiter.admit(ip(1)).unwrap()).collect();
+        let first: Vec<_> = (0..4).map(|_| limiter.admit(ip(1)).unwrap()).collect();
         assert_eq!(limiter.admit(ip(1)).unwrap_err(), "over_unauthenticated");
-        let (_, _newcomer) = limiter.admit(ip(2)).unwrap();
-        let evicted: Vec<_> = crowded.iter().map(|(_, one)| is_evicted(one)).collect();
+        let (_, _newer) = limiter.admit(ip(2)).unwrap();
+        let evicted: Vec<_> = first.iter().map(|(_, one)| is_evicted(one)).collect();
         assert_eq!(evicted, [true, false, false, false], "the oldest");
         let (_, _another) = limiter.admit(ip(2)).unwrap_or_else(|why| panic!("{why}"));
-        assert!(is_evicted(&crowded[1].1));
-        // Two and two: nobody has more than the newcomer would.
+        assert!(is_evicted(&first[1].1));
+        // Two and two: no address has more than the new connection's would.
         assert_eq!(limiter.admit(ip(2)).unwrap_err(), "over_unauthenticated");
     }
 
     #[test]
-    fn pending_ones_make_room_when_all_connections_are_taken() {
+    fn a_pre_auth_connection_is_evicted_when_all_connections_are_taken() {
         let limiter = limiter(4, 99, 99);
         let (_established, _) = limiter.admit(ip(2)).unwrap();
         let silent: Vec<_> = (0..3).map(|_| limiter.admit(ip(1)).unwrap()).collect();
         assert_eq!(limiter.admit(ip(1)).unwrap_err(), "over_connections");
-        let _newcomer = limiter.admit(ip(3)).unwrap();
+        let _newer = limiter.admit(ip(3)).unwrap();
         assert!(is_evicted(&silent[0].1) && !is_evicted(&silent[1].1));
     }
 
     #[test]
-    fn what_is_retained_is_not_evicted_and_what_is_established_is_not_pending() {
+    fn a_retained_connection_is_not_evicted_and_an_established_one_is_not_pre_auth() {
         let limiter = limiter(99, 99, 2);
         let (_connection, working) = limiter.admit(ip(1)).unwrap();
-        let (_established, pending) = limiter.admit(ip(1)).unwrap();
+        let (_established, pre_auth) = limiter.admit(ip(1)).unwrap();
         working.retain();
         assert_eq!(limiter.admit(ip(2)).unwrap_err(), "over_unauthenticated");
-        drop(pending);
+        drop(pre_auth);
         limiter.admit(ip(2)).unwrap();
         assert!(!is_evicted(&working));
     }
 
     #[test]
-    fn what_is_released_is_the_oldest_again() {
+    fn a_released_connection_is_the_oldest_again() {
         let limiter = limiter(3, 99, 99);
         let kept: Vec<_> = (0..3).map(|_| limiter.admit(ip(1)).unwrap()).collect();
         kept[0].1.retain();
         kept[0].1.release();
-        let _newcomer = limiter.admit(ip(2)).unwrap();
+        let _newer = limiter.admit(ip(2)).unwrap();
         assert!(is_evicted(&kept[0].1));
         // Released after it was evicted, it stays so.
         kept[0].1.release();
@@ -300,17 +301,17 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_hold_nothing_are_forgotten() {
+    fn addresses_without_connections_are_removed() {
         let limiter = limiter(9, 9, 9);
         for last in 0..5 {
             drop(limiter.admit(ip(last)).unwrap());
         }
-        let (connection, pending) = limiter.admit(ip(9)).unwrap();
+        let (connection, pre_auth) = limiter.admit(ip(9)).unwrap();
         drop(connection);
-        drop(pending);
+        drop(pre_auth);
         let state = limiter.state();
         assert!(state.addresses.is_empty());
-        assert_eq!((state.connections, state.pending), (0, 0));
+        assert_eq!((state.connections, state.pre_auth), (0, 0));
     }
 
     #[test]

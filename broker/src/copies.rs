@@ -1,4 +1,4 @@
-//! The way of a copy from a box's session to the observers.
+//! Copies of a box's messages for the observers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) struct Copies {
     pub(crate) router: Arc<Router>,
 }
 
-/// A copy that is published when the platform has taken the original.
+/// A copy that is published when the platform has stored the original.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     topic: Topic,
@@ -25,7 +25,7 @@ pub(crate) struct Prepared {
 }
 
 impl Copies {
-    /// A copy of an uplink, if anybody watches.
+    /// A copy of an uplink, if there is an observer.
     pub(crate) fn of(&self, uplink: &Uplink, user_properties: UserProperties) -> Option<Prepared> {
         self.observers.any().then(|| Prepared {
             topic: Topic::new(uplink.session.device_id, uplink.channel),
@@ -41,7 +41,7 @@ impl Copies {
         }
     }
 
-    /// The will of a box that was lost, which stands for a status that it did not send.
+    /// Publishes the will of a box whose connection was lost, as the status that the box did not send.
     pub(crate) fn publish_will(
         &self,
         session: SessionKey,

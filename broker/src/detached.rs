@@ -1,4 +1,4 @@
-//! What sessions left unacknowledged, kept for a while for their boxes' return to this process.
+//! Unacknowledged packets of ended sessions, kept for a while for boxes that reconnect to this process.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use wire::DeviceId;
 
 use crate::downlink::Unacknowledged;
 
-/// Unacknowledged packets of sessions that are not connected, bounded in number and age; the oldest go first.
+/// Unacknowledged packets of ended sessions, bounded in number and age. The oldest are dropped first.
 #[derive(Debug)]
 pub(crate) struct Detached {
     sessions: HashMap<DeviceId, Left>,
-    /// In the order in which they came. Entries whose session is gone or newer are skipped.
+    /// In the order of their arrival. Entries whose session has been removed or replaced are skipped.
     order: VecDeque<(Instant, DeviceId)>,
     packets: usize,
     packets_max: usize,
@@ -79,7 +79,7 @@ impl Detached {
         (fresh && left.epoch.checked_add(1) == Some(epoch)).then_some(left.packets)
     }
 
-    /// Forgets what the device left.
+    /// Drops the packets of the device.
     pub(crate) fn forget(&mut self, device: DeviceId) {
         self.remove(device);
     }

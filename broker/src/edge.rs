@@ -1,4 +1,4 @@
-//! The edge as a whole: what the platform starts, publishes through and stops.
+//! The public interface of the edge: starting it, publishing, kicking, stopping it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,31 +14,31 @@ use wire::{DeviceId, Topic};
 use crate::connection::Shared;
 use crate::copies::Copies;
 use crate::downlink::Plan;
+use crate::handshake_executor::HandshakeExecutor;
 use crate::host::{Downlink, EndReason, Host, Published, Undelivered};
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::observers::Observers;
-use crate::pace::Pace;
 use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 use crate::router::{Router, RouterError};
 use crate::session::count_downlinks;
 
-/// Beyond the bounded end of a session, for the tasks to be scheduled.
+/// Added to the longest end of a session, for the scheduling of the tasks.
 const STOP_SLACK: Duration = Duration::from_secs(2);
 
-/// How an edge is set up.
+/// The configuration of an edge.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
-    /// Where to listen. Port 0: any free one.
+    /// The address to listen on. Port 0: any free port.
     pub listen: SocketAddr,
     /// Must require a client certificate, and verify it against the fleet's CA: `certs::tls::server_config`.
     pub tls: Arc<ServerConfig>,
-    /// The bounds.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// The edge could not be started.
+/// Why the edge could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
     /// The address cannot be listened on.
@@ -46,10 +46,10 @@ pub enum EdgeError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gives no threads for handshakes.
+    /// The system refuses to start threads for handshakes.
     #[error("cannot start threads for handshakes")]
     Threads(#[source] io::Error),
     /// The router does not start.
@@ -64,7 +64,7 @@ pub struct Edge<H> {
 }
 
 impl<H: Host> Edge<H> {
-    /// Listens, and serves boxes until `stop`.
+    /// Listens, and serves clients until `stop`.
     pub async fn start(
         config: EdgeConfig,
         host: Arc<H>,
@@ -95,13 +95,13 @@ impl<H: Host> Edge<H> {
                 router: Arc::clone(&router),
             },
             refusals: RefusalLog::default(),
-            pace: Pace::new().map_err(EdgeError::Threads)?,
+            handshakes: HandshakeExecutor::new().map_err(EdgeError::Threads)?,
             tls: TlsAcceptor::from(config.tls),
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
 
-        let (boxes, watching) = (Arc::clone(&registry), Arc::clone(&observers));
+        let (boxes, copies) = (Arc::clone(&registry), Arc::clone(&observers));
         let router_stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&router).pump(
             receivers,
@@ -110,7 +110,7 @@ impl<H: Host> Edge<H> {
                 Some(offered) => count_downlinks(offered.as_str(), 1),
                 None => count_downlinks("not_connected", 1),
             },
-            move |copy| watching.offer(&copy),
+            move |copy| copies.offer(&copy),
         ));
 
         let stopped = CancellationToken::new();
@@ -141,7 +141,7 @@ impl<H: Host> Edge<H> {
     }
 }
 
-/// The platform's hold on a running edge. Clones share it.
+/// The handle of a running edge. Clones refer to the same edge.
 #[derive(Debug, Clone)]
 pub struct EdgeHandle {
     local_addr: SocketAddr,
@@ -152,16 +152,16 @@ pub struct EdgeHandle {
 }
 
 impl EdgeHandle {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Hands a downlink to the router, and says what becomes of it. Not durable, and never blocks: what a box does not
-    /// get, the outbox sends again.
+    /// Hands a downlink to the router, and returns the outcome. Never blocks, and is not durable: the outbox sends again
+    /// what a box did not acknowledge.
     ///
-    /// A message whose key already waits on the device's live session, or is under way there, is not sent again; the
-    /// answer then says where it is.
+    /// A message whose key is already queued or in flight on the device's live session is not published; the outcome is
+    /// then that of the earlier one.
     pub fn publish(&self, downlink: Downlink) -> Published {
         let published = self.hand_over(downlink);
         if let Published::Refused(why) = published {
@@ -171,14 +171,14 @@ impl EdgeHandle {
     }
 
     fn hand_over(&self, downlink: Downlink) -> Published {
-        let Some(line) = self.registry.live_line(downlink.device_id) else {
+        let Some(handle) = self.registry.live_handle(downlink.device_id) else {
             return Published::Refused(Undelivered::NotConnected);
         };
         let topic = Topic::new(downlink.device_id, downlink.channel).to_string();
-        // Held until the router has it, so that the next message finds this one expected.
-        let mut outbound = line.outbound();
+        // Locked until the router has the message, so that the plan of the next one counts it.
+        let mut outbound = handle.outbound();
         match outbound.plan(topic.as_bytes(), &downlink) {
-            Plan::Known(published) => published,
+            Plan::Decided(published) => published,
             Plan::Publish(published) => match self.router.publish(downlink) {
                 Some(sequence) => {
                     outbound.expect(sequence);
@@ -189,28 +189,28 @@ impl EdgeHandle {
         }
     }
 
-    /// Whether the device has a session here that can be reached.
+    /// Whether the device has a live session here.
     pub fn is_live(&self, device: DeviceId) -> bool {
         self.registry.is_live(device)
     }
 
-    /// How many sessions can be reached.
+    /// The number of live sessions.
     pub fn live(&self) -> usize {
         self.registry.live()
     }
 
-    /// Ends the device's session, also one that is still being admitted. The will is given to the host as ever.
+    /// Ends the device's session, also one that is still being admitted. The host gets the will, as at any other end.
     pub fn kick(&self, device: DeviceId, reason: EndReason) {
         self.registry.kick(device, reason);
     }
 
     /// Ends the device's session, also one that is still being admitted, if it uses one of these certificates (serial
-    /// numbers as in [`crate::Connecting`]). A box that came back with a new one is left alone.
+    /// numbers as in [`crate::Connecting`]). A session with a newer certificate continues.
     pub fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
         self.registry.revoke(device, certificate_serials);
     }
 
-    /// The serial numbers of the certificates with which services observe at present.
+    /// The certificate serial numbers of the connected observers.
     pub fn observer_certificates(&self) -> Vec<String> {
         self.observers.certificate_serials()
     }
@@ -220,13 +220,13 @@ impl EdgeHandle {
         self.observers.revoke(certificate_serials);
     }
 
-    /// Drops everything that was published to the device before this call and is not on its way to it yet: what waits
-    /// in its queue, what is still inside the router, and what an earlier session of it left unacknowledged.
+    /// Drops everything that was published to the device before this call and has not been sent: its queue, what is
+    /// still inside the router, and the unacknowledged packets of its earlier session.
     pub fn drop_queued(&self, device: DeviceId) {
         self.registry.withdraw(device, self.router.sequence());
     }
 
-    /// Resolves when, after the stop, every connection has been told goodbye and ended, or the time for it is up.
+    /// Resolves when, after the stop, every connection has been closed, or the time for it is over.
     pub async fn stopped(&self) {
         self.stopped.cancelled().await;
     }
@@ -236,28 +236,28 @@ impl EdgeHandle {
 mod tests {
     use std::time::Duration;
 
-    // Told here and not with the other stories because it reaches for the router's thread.
+    // Here and not in tests/edge, because it breaks the router's thread.
     use crate::common::World;
 
     #[tokio::test]
-    async fn boxes_hear_on_after_the_routers_thread_has_ended() {
+    async fn boxes_receive_messages_after_the_routers_thread_has_ended() {
         let world = World::new().await;
         let mut client = world.listening_box(1).await;
         world.publish(1, 1);
-        assert_eq!(client.hear_and_acknowledge().await, "1");
+        assert_eq!(client.receive_and_acknowledge().await, "1");
         world.edge.router.break_thread();
-        // The session does not notice.
+        // The session continues.
         client.ping().await;
-        // The outbox sends until it is acknowledged; the key sees to it that the box is sent it once.
+        // The outbox sends until it is acknowledged; the key makes sure that the box is sent it once.
         let mut outbox = tokio::time::interval(Duration::from_millis(5));
-        let hearing = client.hear_and_acknowledge();
-        tokio::pin!(hearing);
-        let heard = loop {
+        let delivery = client.receive_and_acknowledge();
+        tokio::pin!(delivery);
+        let received = loop {
             tokio::select! {
-                heard = &mut hearing => break heard,
+                received = &mut delivery => break received,
                 _ = outbox.tick() => world.publish(1, 2),
             }
         };
-        assert_eq!(heard, "2");
+        assert_eq!(received, "2");
     }
 }

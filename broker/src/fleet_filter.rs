@@ -1,4 +1,4 @@
-//! What an observer may subscribe to: the whole fleet's uplinks or downlinks, or exactly a part of them.
+//! The topic filters of observers: the whole fleet's uplinks or downlinks, or a part of them.
 
 use wire::{Channel, DeviceId, Direction};
 
@@ -34,7 +34,7 @@ impl FleetFilter {
         Some(Self { device, channels })
     }
 
-    /// Whether a message of this device's channel passes.
+    /// Whether a message on this device's channel passes.
     pub fn matches(self, device: DeviceId, channel: Channel) -> bool {
         let whose = self.device.is_none_or(|one| one == device);
         let what = match self.channels {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_passes_what_its_text_says() {
+    fn a_filter_passes_what_its_text_matches() {
         let one = device(1);
         for (filter, uplink_of_one, uplink_of_another, downlink_of_one) in [
             ("devices/+/uplink/#".to_owned(), true, true, false),

@@ -1,9 +1,9 @@
-//! Framing: one whole packet out of a stream of bytes, and the first refusals.
+//! Framing: one complete packet out of a stream of bytes.
 //!
 //! This runs before any codec. A packet that a client must not send (an acknowledgement that only servers send, any
-//! part of the QoS 2 exchange, an unknown type), wrong flag bits and a length over the limit are refused from the
-//! fixed header alone, before the rest of the packet has even arrived, so that nothing larger is ever buffered and the
-//! codec sees only what it is made for.
+//! part of the QoS 2 exchange, an unknown type), wrong flag bits and a length over the limit are refused from the fixed
+//! header alone, before the rest of the packet has arrived. So nothing larger is ever buffered, and the codec gets only
+//! packets that it supports.
 
 use bytes::BytesMut;
 
@@ -19,19 +19,19 @@ pub(crate) enum Kind {
     Disconnect,
 }
 
-/// A whole packet with its fixed header.
+/// A complete packet with its fixed header.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
-    /// The low four bits of the first byte. Known to be right for the kind.
+    /// The low four bits of the first byte, checked for the kind.
     pub(crate) flags: u8,
     /// All bytes of the packet.
     pub(crate) bytes: BytesMut,
-    /// Where the variable header begins.
+    /// The position of the variable header.
     pub(crate) body_at: usize,
 }
 
-/// Bytes that cannot become a packet we take.
+/// Why bytes are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a packet type that a client must not send")]
@@ -50,7 +50,7 @@ const HEADER_BYTES_MAX: usize = 5;
 impl Frame {
     /// Takes the next packet from the front of `buffer`. `Ok(None)`: more bytes are needed.
     ///
-    /// `body_bytes_max` bounds what the fixed header may announce.
+    /// `body_bytes_max` is the largest remaining length that a fixed header may have.
     pub(crate) fn take(
         buffer: &mut BytesMut,
         body_bytes_max: usize,
@@ -84,7 +84,7 @@ impl Frame {
         }))
     }
 
-    /// What follows the fixed header.
+    /// The bytes after the fixed header.
     pub(crate) fn body(&self) -> &[u8] {
         &self.bytes[self.body_at..]
     }
@@ -99,8 +99,8 @@ fn kind(number: u8) -> Result<Kind, FrameError> {
         10 => Kind::Unsubscribe,
         12 => Kind::PingReq,
         14 => Kind::Disconnect,
-        // 2, 9, 11 and 13 are a server's; 5, 6 and 7 belong to QoS 2, which is neither given nor taken; 15 is AUTH,
-        // which may only follow an authentication method in CONNECT, and none is offered; 0 is reserved.
+        // 2, 9, 11 and 13 are sent by servers; 5, 6 and 7 belong to QoS 2, which is not supported; 15 is AUTH, which
+        // may only follow an authentication method in CONNECT, and none is offered; 0 is reserved.
         _ => return Err(FrameError::WrongType),
     })
 }
@@ -108,7 +108,7 @@ fn kind(number: u8) -> Result<Kind, FrameError> {
 /// MQTT 3.1.1 section 2.2.2: the flag bits of each type.
 fn flags_are_right(kind: Kind, flags: u8) -> bool {
     match kind {
-        // DUP with quality 0 is the version's affair, which is not known here.
+        // Whether DUP is allowed with quality 0 depends on the version, which is not known here.
         Kind::Publish => flags & 0b0110 != 0b0110,
         Kind::Subscribe | Kind::Unsubscribe => flags == 0b0010,
         Kind::Connect | Kind::PubAck | Kind::PingReq | Kind::Disconnect => flags == 0,
@@ -129,7 +129,7 @@ fn length_is_possible(kind: Kind, len: usize) -> bool {
     }
 }
 
-/// The remaining length and where the body begins, once all bytes of the length have arrived.
+/// The remaining length and the position of the body. `None`: not all bytes of the length have arrived.
 fn remaining_length(buffer: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
     let mut len = 0;
     for (index, byte) in buffer.iter().enumerate().take(HEADER_BYTES_MAX).skip(1) {

@@ -1,27 +1,27 @@
-//! The packet reader, as a fuzzer feeds it. No part of the crate's interface.
+//! The packet reader, for the fuzzer. Not part of the crate's interface.
 
 use bytes::BytesMut;
 
 use crate::frame::Frame;
 use crate::protocol::{Protocol, read_connect};
 
-/// Larger than what the fuzzer makes, so that the limit is met through announced lengths alone.
+/// Larger than the fuzzer's inputs, so that only a length in a header can exceed it.
 const BODY_BYTES_MAX: usize = 4096;
 
-/// Reads these bytes as a connection does, CONNECT first, then what a session may send.
+/// Reads these bytes as a connection does: CONNECT first, then the packets of a session.
 ///
 /// # Panics
-/// When bytes are lost or invented, or when it matters in which pieces they arrive.
+/// When bytes are lost or added, or when the result depends on how the bytes are split.
 pub fn read_packets(bytes: &[u8]) {
     let at_once = read(bytes, bytes.len().max(1));
-    // TCP may cut anywhere.
+    // TCP may split the bytes anywhere.
     assert_eq!(at_once, read(bytes, 1), "one byte at a time");
     assert_eq!(at_once, read(bytes, 7), "seven bytes at a time");
 }
 
-/// What was read, in words, until the end or the first refusal.
+/// The packets that were read, as text, up to the end or the first refusal.
 fn read(bytes: &[u8], piece: usize) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut packets = Vec::new();
     let mut buffer = BytesMut::new();
     let mut protocol = None;
     for piece in bytes.chunks(piece) {
@@ -39,30 +39,30 @@ fn read(bytes: &[u8], piece: usize) -> Vec<String> {
                     let Some(protocol) = protocol else {
                         match read_connect(frame) {
                             Ok(connect) => {
-                                said.push(format!("{connect:?}"));
+                                packets.push(format!("{connect:?}"));
                                 protocol = Some(Protocol(connect.version));
                                 continue;
                             }
                             Err(error) => {
-                                said.push(format!("{error:?}"));
-                                return said;
+                                packets.push(format!("{error:?}"));
+                                return packets;
                             }
                         }
                     };
                     match protocol.read(frame) {
-                        Ok(packet) => said.push(format!("{packet:?}")),
+                        Ok(packet) => packets.push(format!("{packet:?}")),
                         Err(violation) => {
-                            said.push(format!("{violation:?}"));
-                            return said;
+                            packets.push(format!("{violation:?}"));
+                            return packets;
                         }
                     }
                 }
                 Err(error) => {
-                    said.push(format!("{error:?}"));
-                    return said;
+                    packets.push(format!("{error:?}"));
+                    return packets;
                 }
             }
         }
     }
-    said
+    packets
 }

@@ -1,8 +1,8 @@
-//! What the edge asks of the platform: who may connect, where an uplink goes, what a session has subscribed to.
+//! The interface to the platform: who may connect, where uplinks go, what sessions have subscribed to.
 //!
-//! The edge knows neither SQL nor HTTP. It keeps sockets, packets and windows; whatever must outlive the process is
-//! the host's. Every call carries a [`SessionKey`], so that a host that shares its database with other nodes can tell
-//! a session that is over from the one that replaced it.
+//! The edge keeps sockets, packets and windows; the host stores whatever must outlive the process. Every call carries a
+//! [`SessionKey`], so that a host that shares its database with other nodes can tell a session that has ended from the
+//! one that replaced it.
 //!
 //! The calls of one session come in this order, never two `admit`s of one device at a time:
 //!
@@ -10,8 +10,8 @@
 //! admit → (listening) → { subscriptions_changed → listening | uplink … } → ended
 //! ```
 //!
-//! `ended` is called exactly once for each `admit` that answered `Ok`, whatever ended the session, also when it was
-//! kicked while `admit` was running. It may be cut short when it takes longer than `Limits::ended_ms_max`.
+//! `ended` is called exactly once for each `admit` that returned `Ok`, also when the connection was kicked while `admit`
+//! was running. It is cancelled when it takes longer than `Limits::ended_ms_max`.
 
 use std::fmt;
 use std::future::Future;
@@ -20,20 +20,20 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use wire::{Channel, DeviceId, DownlinkFilter};
 
-/// What the edge asks of the platform. Generic, not `dyn`: [`crate::Edge`] is built around one host.
+/// The platform, as the edge calls it. A type parameter of [`crate::Edge`], not `dyn`.
 pub trait Host: Send + Sync + 'static {
-    /// The registry's answer to a CONNECT. The certificate and the client id are already known to belong together.
+    /// Decides on a CONNECT whose client id matches its certificate.
     ///
-    /// Called after the connection can be kicked, so a revocation that this call does not see still ends it.
-    /// On `Ok` the device's session epoch has been raised and the session is this node's. When it takes longer than
-    /// `Limits::admit_ms_max` the call is dropped and the box is told to come back.
+    /// Called when the connection can already be kicked, so that a revocation which this call does not see still ends it.
+    /// On `Ok` the device's session epoch has been raised and the session belongs to this node. A call that takes longer
+    /// than `Limits::admit_ms_max` is cancelled, and the CONNECT is refused as "server unavailable".
     fn admit(
         &self,
         connecting: Connecting,
     ) -> impl Future<Output = Result<Admission, Refusal>> + Send;
 
-    /// The whole set of subscriptions after a SUBSCRIBE or UNSUBSCRIBE. For a persistent session they are durable
-    /// when this answers: SUBACK is sent after it. Never called twice at a time for one session, and not called when a
+    /// Takes the whole set of subscriptions after a SUBSCRIBE or UNSUBSCRIBE. For a persistent session they are durable
+    /// when this returns: SUBACK is sent after it. Never called twice at a time for one session, and not called when a
     /// SUBSCRIBE repeats what the session already has (a box that subscribes at every connect costs no write).
     fn subscriptions_changed(
         &self,
@@ -42,48 +42,48 @@ pub trait Host: Send + Sync + 'static {
         subscriptions: Vec<Subscription>,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// From now on a downlink reaches the box: CONNACK has been sent with restored subscriptions, or a SUBACK. The
-    /// host publishes what is pending. Must not block.
+    /// Downlinks reach the box from now on: CONNACK has been sent with restored subscriptions, or a SUBACK. The host
+    /// publishes what is pending. Must not block.
     fn listening(&self, session: SessionKey);
 
-    /// One PUBLISH of a box, on a topic it may use. `Ok` only when the message is durable: PUBACK follows. A message
-    /// that the platform rejects for its content is `Ok` too, for it must not come back.
+    /// Takes one PUBLISH of a box, on a topic it may use. Returns `Ok` only when the message is durable: PUBACK follows.
+    /// A message that the platform rejects for its content is `Ok` too, because the box must not send it again.
     ///
-    /// Up to `Limits::uplinks_unacknowledged_max` of these run at a time for one session, started in the order in
-    /// which the messages arrived. When the session is ended the running ones may be dropped; the box, which never
-    /// got its PUBACK, sends those again.
+    /// Up to `Limits::uplinks_unacknowledged_max` of these calls run at a time for one session, started in the order in
+    /// which the messages arrived. When the session ends, running calls may be cancelled; the box got no PUBACK and sends
+    /// those messages again.
     fn uplink(&self, uplink: Uplink) -> impl Future<Output = Result<(), Unavailable>> + Send;
 
-    /// The session's connection is over, and nothing more will come from it.
+    /// Notes that the session has ended. No further call is made for it.
     fn ended(&self, session: SessionKey, end: SessionEnd) -> impl Future<Output = ()> + Send;
 
-    /// Whether a service may observe the fleet. Its certificate is of our CA; whether it is still welcome is asked
-    /// here, after its connection can be kicked. The same time limit holds as for [`Host::admit`].
+    /// Decides whether a service may observe the fleet. Its certificate was issued by the fleet's CA; this call checks
+    /// that it is not revoked, when the connection can already be kicked. Limited in time as [`Host::admit`] is.
     fn admit_observer(
         &self,
         observer: ObserverConnecting,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
-/// A box that has proven its key and asks to be let in.
+/// A CONNECT of a box that has proven its key.
 #[derive(Debug, Clone)]
 pub struct Connecting {
     /// The common name of the certificate, which is also the client id.
     pub device_id: DeviceId,
     /// The serial number of the certificate that it connected with.
     pub certificate_serial: String,
-    /// The box wants no state of an earlier session (v5: Clean Start).
+    /// No state of an earlier session is used (v5: Clean Start).
     pub clean_session: bool,
     /// Where it connects from.
     pub remote: SocketAddr,
-    /// The MQTT version it speaks.
+    /// The MQTT version of the connection.
     pub protocol: ProtocolVersion,
-    /// For how many seconds after its end the session is to be kept, at most `Limits::session_expiry_s_max`. 0: not at
-    /// all. MQTT 3.1.1 has no such number: it is 0 for a clean session and the limit for one that is to be kept.
+    /// How long the session is kept after its connection has ended, in seconds, at most `Limits::session_expiry_s_max`.
+    /// 0: not at all. MQTT 3.1.1 has no such number: it is 0 for a clean session and the limit for any other.
     pub session_expiry_s: u32,
 }
 
-/// A service that has proven its key and asks to observe.
+/// A CONNECT of a service that has proven its key.
 #[derive(Debug, Clone)]
 pub struct ObserverConnecting {
     /// The common name of its certificate.
@@ -94,37 +94,38 @@ pub struct ObserverConnecting {
     pub remote: SocketAddr,
 }
 
-/// The registry lets a box in.
+/// The CONNECT of a box is accepted.
 #[derive(Debug, Clone)]
 pub struct Admission {
     /// The device's session epoch, one higher than before. The packets that an earlier session of this process left
-    /// unacknowledged are sent again only if it was the one just before, for otherwise another node has had the box
-    /// since.
+    /// unacknowledged are sent again only if that session has the previous epoch; otherwise the box has been connected
+    /// to another node since.
     pub epoch: i64,
-    /// `Some`: a session was kept for this box, with these subscriptions; CONNACK then says "session present".
+    /// `Some`: a session was kept for this box, with these subscriptions; CONNACK then has "session present" set.
     pub stored: Option<Vec<Subscription>>,
 }
 
-/// The registry does not let a box in.
+/// Why a CONNECT is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Unknown, revoked, suspended or retired; the wrong certificate.
     NotAuthorized,
-    /// It cannot be known now.
+    /// The platform cannot decide at present.
     Unavailable,
 }
 
-/// The platform cannot take it now. No acknowledgement is sent and the session is ended, so that the box tries again.
+/// The platform cannot store it at present. No acknowledgement is sent and the session is ended, so that the box tries
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the platform cannot take it now")]
+#[error("the platform is unavailable at present")]
 pub struct Unavailable;
 
-/// One session of one box: the device and the epoch that its CONNECT was given.
+/// One session of one box: the device and the epoch of its CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey {
-    /// Whose session it is.
+    /// The device.
     pub device_id: DeviceId,
-    /// Which of the device's sessions.
+    /// The session's epoch, which rises with every CONNECT of the device.
     pub epoch: i64,
 }
 
@@ -134,7 +135,7 @@ impl fmt::Display for SessionKey {
     }
 }
 
-/// What a session has asked to hear.
+/// A subscription of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subscription {
     /// Which of the box's own downlinks.
@@ -143,56 +144,56 @@ pub struct Subscription {
     pub qos: u8,
 }
 
-/// One message of a box.
+/// One message from a box.
 #[derive(Debug, Clone)]
 pub struct Uplink {
-    /// Whose it is.
+    /// The session that it came from.
     pub session: SessionKey,
-    /// On which of its uplink channels.
+    /// The uplink channel that it was published on.
     pub channel: Channel,
-    /// The bytes, unread.
+    /// The payload, not decoded.
     pub payload: Bytes,
 }
 
-/// One message for a box.
+/// One message to a box.
 #[derive(Debug, Clone)]
 pub struct Downlink {
-    /// For whom.
+    /// The addressee.
     pub device_id: DeviceId,
-    /// On which of its downlink channels.
+    /// The downlink channel to publish it on.
     pub channel: Channel,
-    /// The signed bytes.
+    /// The signed payload.
     pub payload: Bytes,
-    /// What it is about (an event, a command). While a message with this key waits for the box or for its PUBACK on a
-    /// live session, another one with the same key is not sent.
+    /// Identifies what it is about (an event, a command). While a message with this key is queued or waits for its
+    /// PUBACK on a live session, another one with the same key is not sent.
     pub key: Option<uuid::Uuid>,
-    /// After how many seconds it is of no use: not sent after that, and told to a v5 box as Message Expiry Interval.
+    /// Seconds until it expires: it is not sent after that. A v5 box receives them as Message Expiry Interval.
     pub expires_s: Option<u32>,
 }
 
-/// What became of a message that was given to [`crate::EdgeHandle::publish`].
+/// The outcome of [`crate::EdgeHandle::publish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// It has been written to the box's connection, or is written next: nothing that the box does stands before it.
+    /// It has been written to the box's connection, or is written next without waiting for the box.
     Sent,
-    /// It waits in the session's queue until the box acknowledges others or reads what it was sent.
+    /// It waits in the session's queue until the box acknowledges other messages or reads what was written.
     Queued,
-    /// It goes nowhere.
+    /// It is not sent.
     Refused(Undelivered),
 }
 
-/// Why a message goes nowhere.
+/// Why a message is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undelivered {
     /// The box has no session here.
     NotConnected,
     /// Its session has not subscribed to this channel.
     NotSubscribed,
-    /// It is larger than the box says that it takes (MQTT 5.0, Maximum Packet Size).
+    /// It is larger than the box's Maximum Packet Size (MQTT 5.0).
     PacketTooLarge,
-    /// As many as may wait for the box do so already.
+    /// The session's queue is full.
     QueueFull,
-    /// The router is being started again, or is behind.
+    /// The router is restarting, or its backlog is full.
     RouterUnavailable,
 }
 
@@ -212,18 +213,18 @@ impl Undelivered {
 /// How a session ended.
 #[derive(Debug, Clone)]
 pub struct SessionEnd {
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
-    /// The payload of the box's will, to be treated as if the box had sent it on `uplink/status`. `None` if it left
-    /// none, or said goodbye properly.
+    /// The payload of the box's will, to be treated as if the box had sent it on `uplink/status`. `None` if it has no
+    /// will, or sent a DISCONNECT that discards it.
     pub will: Option<Bytes>,
-    /// The session's state is to be dropped: it was a clean session, or the box asked for no more.
+    /// The session's state is to be deleted: it was a clean session, or the box set its expiry to 0.
     pub clean: bool,
-    /// For how many seconds the session is to be kept, if a v5 box changed that with its DISCONNECT.
+    /// The new session expiry in seconds, if a v5 box changed it with its DISCONNECT.
     pub session_expiry_s: Option<u32>,
 }
 
-/// Which MQTT a box speaks.
+/// The MQTT version of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProtocolVersion {
     /// MQTT 3.1.1 (protocol level 4).
@@ -237,33 +238,33 @@ pub enum ProtocolVersion {
 pub enum EndReason {
     /// The box sent DISCONNECT.
     Disconnected,
-    /// The connection was closed or broke without one.
+    /// The connection was closed or broke without DISCONNECT.
     ConnectionLost,
-    /// Nothing was heard for one and a half keep-alive periods.
+    /// No packet arrived for one and a half keep-alive periods.
     KeepAliveTimeout,
     /// The same device connected again.
     TakenOver,
-    /// Its credential was revoked, or the device suspended or retired.
+    /// The credential was revoked, or the device suspended or retired.
     Revoked,
     /// An operator ended it.
     Administrative,
-    /// It sent bytes that are not MQTT, or a packet that a client must not send.
+    /// The client sent bytes that are not MQTT, or a packet that a client must not send.
     ProtocolError,
-    /// It announced a packet larger than the limit.
+    /// The client began a packet larger than the limit.
     PacketTooLarge,
-    /// It published where it may not.
+    /// The client published to a topic that it may not use.
     NotAuthorized,
-    /// It published with quality of service 2.
+    /// The client published with quality of service 2.
     QosNotSupported,
-    /// It published a retained message.
+    /// The client published a retained message.
     RetainNotSupported,
-    /// It had more messages unacknowledged than it may.
+    /// The client exceeded the limit of unacknowledged messages.
     TooManyUnacknowledged,
-    /// It does not read what it is sent.
+    /// The client does not read what it is sent.
     WriteStalled,
-    /// The platform could not take a message.
+    /// The platform could not store a message.
     Unavailable,
-    /// This process is going down.
+    /// This process is stopping.
     ShuttingDown,
 }
 

@@ -1,37 +1,38 @@
 //! The MQTT edge: mTLS, sessions and access rules in front of an embedded rumqttd router.
 //!
-//! Boxes are MQTT clients (3.1.1 and 5.0) that prove themselves with a certificate whose common name is their device
-//! id. Observers are services with a certificate of their own kind, who get copies of what the fleet says and is told,
-//! and can do nothing else. The edge knows what MQTT is and who may use which topic; whether a box is welcome, where its
-//! messages go and what it is to be told is asked of a [`Host`], the platform.
+//! Boxes are MQTT clients (3.1.1 and 5.0) that authenticate with a certificate whose common name is their device id.
+//! Observers are services with a certificate of another kind; they receive copies of the fleet's messages and may not
+//! publish. The edge implements MQTT and the access policy for topics. A [`Host`], the platform, decides which boxes are
+//! admitted, stores their messages and publishes to them.
 //!
 //! # As a library
 //!
 //! Implement [`Host`], and give it to [`Edge::start`] with an address, a TLS configuration that requires client
-//! certificates (`certs::tls::server_config`) and [`Limits`]. The [`EdgeHandle`] that comes back publishes downlinks,
-//! ends sessions and tells who is there; the token that was given with it stops everything. [`authorize`] is the whole
-//! access policy. `examples/idle_sessions.rs` is such a program in one file.
+//! certificates (`certs::tls::server_config`) and [`Limits`]. The returned [`EdgeHandle`] publishes downlinks, ends
+//! sessions and reports the live ones; the cancellation token stops everything. [`authorize`] is the whole access policy.
+//! `examples/idle_sessions.rs` is such a program in one file.
 //!
 //! # Where things are
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `edge` | starting, publishing, kicking, stopping: the public face |
-//! | `host` | what the edge asks of the platform |
-//! | `listener`, `accept_rate`, `connection_limiter`, `pace` | the accept loop, its caps, and the handshakes' turns |
-//! | `connection` | one connection: TLS, CONNECT, admission, its end |
-//! | `session`, `client_rate` | an admitted box: the loop |
-//! | `watch`, `observers`, `copies` | an admitted observer: the loop; who observes; how copies get there |
-//! | `transport` | a connection's bytes and clocks |
+//! | `edge` | the public interface: starting, publishing, kicking, stopping |
+//! | `host` | the interface to the platform |
+//! | `listener`, `accept_rate`, `connection_limiter` | the accept loop and its caps |
+//! | `connection`, `handshake_executor` | one connection: TLS, CONNECT, admission, its end |
+//! | `session`, `ending` | the session of a box; why sessions end |
+//! | `observer_session`, `observers`, `copies` | the session of an observer; all observers; copies for them |
+//! | `transport` | a connection's bytes and timeouts |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
-//! | `authorize`, `fleet_filter` | who may do what: one pure function |
-//! | `registry`, `detached` | who is connected; kicks and takeovers; what is kept for who comes back |
-//! | `downlink` | what waits for one box: queue and window |
-//! | `router` | the embedded router and its watchdog |
-//! | `limits` | every bound |
-//! | `refusal_log` | a log line for who was refused, at most some a minute |
+//! | `authorize`, `fleet_filter` | the access policy: one pure function |
+//! | `registry`, `signal`, `detached` | the connections of devices; kicks and takeovers; packets kept for a reconnect |
+//! | `downlink`, `expiry` | the outbound messages of one box: queue and window |
+//! | `router` | the embedded router and its supervision |
+//! | `limits`, `cell_rate`, `fairness` | every limit; rates; turns of busy connections |
+//! | `refusal_log` | the log of refused connections, limited |
+//! | `lock` | locks whose holder may have panicked |
 //!
-//! # What of MQTT is not offered, and how it is refused
+//! # What of MQTT is not supported, and how it is refused
 //!
 //! | | 3.1.1 | 5.0 |
 //! |---|---|---|
@@ -52,81 +53,87 @@
 //! | topic aliases, subscription identifiers, AUTH | n/a | DISCONNECT 0x94, 0xA1; CONNACK 0x8C |
 //! | more messages unacknowledged than allowed | connection closed | DISCONNECT 0x93 |
 //!
-//! CONNACK (5.0) says so beforehand: Maximum QoS 1, Retain Available 0, no topic aliases, no subscription identifiers,
+//! CONNACK (5.0) states this: Maximum QoS 1, Retain Available 0, no topic aliases, no subscription identifiers,
 //! no shared subscriptions, Receive Maximum, Maximum Packet Size. User properties of a box's message are carried to
 //! observers of version 5.
 //!
-//! A client that sends more packets than [`Limits::packets_per_s_max`] is not read until their turn has come, and TCP
-//! slows it: nothing of it is lost. A box that publishes faster than [`Limits::publishes_per_s_max`] is slowed: its
-//! messages are taken later, and their PUBACKs are withheld until then. Beyond the limit of unacknowledged messages
-//! quality 0 is dropped and counted, and quality 1 ends the session: nothing that was acknowledged is ever dropped.
+//! A client that sends more packets than [`Limits::packets_per_s_max`] is not read for a while, so that TCP slows it:
+//! nothing of it is lost. The messages of a box that publishes faster than [`Limits::publishes_per_s_max`] are delayed
+//! together with their PUBACKs. Beyond the limit of unacknowledged messages quality 0 is dropped and counted, and quality
+//! 1 ends the session: an acknowledged message is never dropped.
 //!
-//! A keep-alive of 0 is allowed, but such a client is not taken to be alive after [`Limits::silence_s_max`] without a
-//! packet. A client of version 3.1.1 that asks for a keep-alive gets one and a half times of it; one of version 5 that
-//! asks for more than the limit allows is told its Server Keep Alive. A will delay interval (5.0) is not waited for: that a box is gone is news at once.
+//! A keep-alive of 0 is allowed, but such a client is disconnected after [`Limits::silence_s_max`] without a packet. A
+//! client of version 3.1.1 may be silent for one and a half times its keep-alive; one of version 5 whose keep-alive is
+//! over the limit gets a Server Keep Alive. A will delay interval (5.0) is ignored: the end of a session is reported at
+//! once.
 //!
 //! # Metrics
 //!
 //! | name | labels | counts |
 //! |---|---|---|
-//! | `mqtt_connections_total` | `outcome` | accepted, or the cap at which they were shed |
-//! | `mqtt_connects_total` | `outcome` | admitted, or why not: from the handshake (`displaced`: made room for another address) to the registry |
-//! | `mqtt_sessions_live` | | sessions that can be reached (gauge) |
+//! | `mqtt_connections_total` | `outcome` | accepted, or the cap that refused them |
+//! | `mqtt_connects_total` | `outcome` | admitted, or why not, from the handshake (`displaced`: evicted in favour of another address) to the platform |
+//! | `mqtt_sessions_live` | | live sessions (gauge) |
 //! | `mqtt_sessions_ended_total` | `reason` | ends, by [`EndReason`] |
-//! | `mqtt_ended_timeouts_total` | | ends that the platform did not take note of in time |
-//! | `mqtt_observers_live` | | observers that are connected (gauge) |
+//! | `mqtt_ended_timeouts_total` | | ends that the platform did not record in time |
+//! | `mqtt_observers_live` | | connected observers (gauge) |
 //! | `mqtt_observers_ended_total` | `reason` | the same for observers |
 //! | `mqtt_observer_messages_total` | `outcome` | copies for observers: sent, or why not: `queue_full`, … |
-//! | `mqtt_clients_slowed_total` | | times a client was not read for a while, because it sent faster than it may |
-//! | `mqtt_uplinks_slowed_total` | | messages of boxes that came faster than they may |
-//! | `mqtt_subscriptions_over_limit_total` | | SUBSCRIBEs that asked for more than a session may have |
+//! | `mqtt_clients_slowed_total` | | pauses of clients over their packet rate |
+//! | `mqtt_uplinks_slowed_total` | | messages of boxes that were delayed by the publish rate |
+//! | `mqtt_subscriptions_over_limit_total` | | SUBSCRIBEs that exceeded the limit of subscriptions |
 //! | `mqtt_uplinks_total` | `type`, `outcome` | messages of boxes: durable, unavailable, dropped |
-//! | `mqtt_forbidden_total` | `action` | attempts on topics that are not the box's own |
-//! | `mqtt_downlinks_total` | `outcome` | messages for boxes: queued, sent, sent_again, or why not |
-//! | `mqtt_unknown_pubacks_total` | | acknowledgements of packets that were not under way |
+//! | `mqtt_forbidden_total` | `action` | attempts on topics that the client may not use |
+//! | `mqtt_downlinks_total` | `outcome` | messages to boxes: queued, sent, sent_again, or why not |
+//! | `mqtt_unknown_pubacks_total` | | acknowledgements of packets that were not in flight |
 //! | `mqtt_router_publishes_total` | `outcome` | handed to the router, or dropped before it |
 //! | `mqtt_router_overwritten_total` | | messages that the router's ring overwrote unread |
-//! | `mqtt_router_unreadable_total` | | messages in the router that are not ours |
+//! | `mqtt_router_unreadable_total` | | messages in the router that the edge did not publish |
 //! | `mqtt_router_restarts_total` | | times its thread ended |
 
-// One of the stories of tests/edge is told inside this crate (in `edge`), with what the others are told with.
+// A few tests inside this crate use the same fixtures as tests/edge.
 #[cfg(test)]
 #[path = "../tests/edge/common/mod.rs"]
-#[expect(dead_code, reason = "the stories use more of it")]
+#[expect(dead_code, reason = "tests/edge uses more of it")]
 mod common;
 #[cfg(test)]
 extern crate self as broker;
 
 mod accept_rate;
 mod authorize;
-mod client_rate;
+mod cell_rate;
 mod connection;
 mod connection_limiter;
 mod copies;
 mod detached;
 mod downlink;
 mod edge;
+mod ending;
+mod expiry;
+mod fairness;
 mod fleet_filter;
 mod frame;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod handshake_executor;
 mod host;
 mod limits;
 mod listener;
+mod lock;
+mod observer_session;
 mod observers;
-mod pace;
 mod protocol;
 mod refusal_log;
 mod registry;
 mod router;
 mod session;
+mod signal;
 mod transport;
-mod watch;
 
 pub use accept_rate::AcceptRate;
 pub use authorize::{Action, Forbidden, Permit, authorize};
 pub use connection_limiter::{
-    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PendingPermit, network_of,
+    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PreAuthPermit, network_of,
 };
 pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 pub use fleet_filter::FleetFilter;

@@ -1,95 +1,93 @@
-//! Every bound of the edge, in one place, with the reason for its default.
+//! Every limit of the edge, with the reason for its default.
 //!
-//! Nothing a client does may cost more than what is written here: memory, tasks, time. A limit that is reached ends
-//! or slows the client that reached it, never its neighbours, and is counted in a metric.
+//! They bound the memory, tasks and time that a client can cost. A limit that is reached ends or slows the client that
+//! reached it, never another one, and is counted in a metric.
 
 use std::time::Duration;
 
 use crate::host::ProtocolVersion;
 
-/// The bounds of the edge. `Default` gives the documented defaults.
+/// The limits of the edge. `Default` gives the documented defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in all, whatever their state. Further ones are closed as they arrive. Default 65,536: at about
-    /// 20 KiB each that is 1.3 GiB, and more than the descriptors most systems grant.
+    /// All connections, in any state. Further ones are closed as they arrive. Default 65,536: at about 20 KiB each that
+    /// is 1.3 GiB, and more file descriptors than most systems allow.
     pub connections_max: usize,
-    /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers hide whole fleets behind one
-    /// address, and still one address cannot take every place.
+    /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers' NAT puts whole fleets behind one
+    /// address, but one address cannot use all connections.
     pub connections_per_address_max: usize,
-    /// Connections that have not yet been admitted. Further ones are closed as they arrive, so that silent ones cost
-    /// a bounded number of tasks, and for no longer than the timeouts below; an address that has fewer of them than
-    /// another takes a place from it. Default 4,096.
+    /// Connections that are not yet admitted. Further ones are closed as they arrive, so that silent ones cost a bounded
+    /// number of tasks for the time of the timeouts below. A connection of an address that has fewer of them evicts one
+    /// of the address that has most. Default 4,096.
     pub unauthenticated_max: usize,
-    /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: whole
-    /// fleets sit behind one carrier's NAT address.
+    /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: carriers'
+    /// NAT puts whole fleets behind one address.
     pub accepts_per_address_per_s: u32,
-    /// For the TLS handshake. Default 10 s.
+    /// Timeout of the TLS handshake. Default 10 s.
     pub handshake_ms_max: u64,
-    /// For the CONNECT packet after the handshake. Default 10 s.
+    /// Timeout of the CONNECT packet after the handshake. Default 10 s.
     pub connect_ms_max: u64,
-    /// For the platform's answer to a CONNECT. Default 10 s.
+    /// Timeout of the platform's answer to a CONNECT. Default 10 s.
     pub admit_ms_max: u64,
-    /// For the older connection of the same device to be over. Default 10 s, more than the bounded end of a session.
+    /// Timeout of the end of the same device's older connection. Default 10 s, more than a session's end can take.
     pub takeover_ms_max: u64,
-    /// For the uplinks that a session had under way when its box said goodbye or was lost. Default 2 s.
+    /// Timeout of the uplinks that the platform is storing when their session ends. Default 2 s.
     pub drain_ms_max: u64,
-    /// For the platform to take note that a session ended. Default 5 s.
+    /// Timeout of the platform's record of a session's end. Default 5 s.
     pub ended_ms_max: u64,
-    /// For a last packet and the closing of the connection. Default 500 ms.
-    pub goodbye_ms_max: u64,
+    /// Timeout of writing the last packet, and of its being read before the connection is closed. Default 500 ms.
+    pub close_ms_max: u64,
     /// Bytes of a packet from a box, after its fixed header. Default 65,536: the largest message of the contract is a
     /// command's result.
     pub packet_bytes_max: usize,
     /// Bytes of a will, which is kept as long as its session lasts. Default 4,096: a status is a few hundred.
     pub will_bytes_max: usize,
-    /// Silence after which a client is taken for lost that asked for no keep-alive, and the longest that a client of
-    /// version 5 may be silent: it is told (Server Keep Alive). A client of version 3.1.1 cannot be told, and has the one
-    /// and a half keep-alives that it asked for. Default 1,200 s. Carriers forget a silent connection sooner.
+    /// How long a client without keep-alive may be silent, and a client of version 5 at most, which is informed by
+    /// Server Keep Alive. A client of version 3.1.1 cannot be informed, and may be silent for one and a half times its
+    /// keep-alive. Default 1,200 s. Carriers drop a silent connection sooner.
     pub silence_s_max: u64,
-    /// How long a box may leave what it is sent unread. Default 10 s.
+    /// How long a box may read nothing of its output. Default 10 s.
     pub write_ms_max: u64,
-    /// Bytes waiting for a box to read them. Default 131,072: acknowledgements of what it sends while it reads
-    /// nothing.
+    /// Unread output of a box, bytes. Default 131,072: acknowledgements of what it sends while it reads nothing.
     pub output_bytes_max: usize,
-    /// Packets of any kind per second of one client, with a burst of one second's worth. What comes faster is left
-    /// unread, so that TCP slows its sender. A packet counts as one more for each of its KiB. Default 2,000: a box with
-    /// a whole queue of announcements acknowledges 128.
+    /// Packets of any kind per second of one client, with a burst of one second's worth. Further packets are read later,
+    /// so that TCP slows the sender. A packet counts as one more for each of its KiB. Default 2,000: a box with a full
+    /// queue acknowledges 128 messages.
     pub packets_per_s_max: u32,
-    /// Publishes per second of one client, with a burst of one second's worth; payment acknowledgements are counted
-    /// apart. What comes faster is taken later, and its PUBACK waits with it, so that it meets the next limit. Default
-    /// 1,000, hundreds of times what an honest box sends.
+    /// Publishes per second of one box, with a burst of one second's worth; payment acknowledgements are counted apart.
+    /// Further publishes are delayed together with their PUBACKs, and so count in the next limit. Default 1,000,
+    /// hundreds of times what a correct box sends.
     pub publishes_per_s_max: u32,
-    /// Publishes of one box that wait for the platform, heartbeats and all. Default 64. A box with more is ended
-    /// (v5: Receive Maximum, which it was told); heartbeats of quality 0 are dropped instead.
+    /// Unacknowledged publishes of one box. Default 64. A box that exceeds it is disconnected (v5: it was sent as
+    /// Receive Maximum); messages of quality 0 are dropped instead.
     pub uplinks_unacknowledged_max: usize,
-    /// The same for payment acknowledgements, which have a lane of their own. Default 64.
+    /// The same for payment acknowledgements, which are counted apart. Default 64.
     pub payment_acks_unacknowledged_max: usize,
-    /// Subscription changes of one box that wait for the platform. Default 16.
+    /// Unanswered SUBSCRIBE and UNSUBSCRIBE packets of one box. Default 16.
     pub subscription_changes_max: usize,
-    /// Subscriptions of one session; further ones are refused in the SUBACK. Default 32: a box has six topics to
-    /// subscribe to.
+    /// Subscriptions of one session; further ones are refused in the SUBACK. Default 32: there are six filters for a box.
     pub subscriptions_max: usize,
-    /// Messages waiting for one box. Default 128: the newest are dropped then, and the outbox sends them again.
+    /// Queued messages of one box. Default 128. Further ones are dropped, and the outbox sends them again.
     pub queue_max: usize,
-    /// Messages sent to one box and not yet acknowledged by it. Default 16; less if a v5 box asks for less.
+    /// Unacknowledged messages to one box. Default 16; a v5 box may lower it by its Receive Maximum.
     pub in_flight_max: usize,
-    /// Unacknowledged packets, of all boxes together, that are kept for their box's return to this process. Default
-    /// 32,768, about 32 MiB; the oldest sessions' go first, and the outbox sends their messages again.
+    /// Unacknowledged packets of ended sessions, of all boxes together, that are kept for boxes that reconnect to this
+    /// process. Default 32,768, about 32 MiB. The oldest are dropped first, and the outbox sends their messages again.
     pub detached_max: usize,
-    /// For how long. Default 3,600 s.
+    /// How long they are kept. Default 3,600 s.
     pub detached_s_max: u64,
-    /// Sessions are kept no longer than this after their connection, whatever a v5 box asks for; a session of MQTT
-    /// 3.1.1, which cannot say how long, is kept as long as this. Default 604,800 s (7 days).
+    /// The longest time for which a session is kept after its connection. A v5 box may request less; a session of MQTT
+    /// 3.1.1, which has no such property, is kept this long. Default 604,800 s (7 days).
     pub session_expiry_s_max: u32,
-    /// Services that observe the fleet at a time. Default 16: each costs a copy of every message it asks for.
+    /// Services that observe the fleet at a time. Default 16: each costs a copy of every message it subscribes to.
     pub observers_max: usize,
-    /// Bytes waiting for one observer to read them; what comes on top is dropped and counted. Default 4 MiB.
+    /// Queued bytes of one observer; further copies are dropped and counted. Default 4 MiB.
     pub observer_queue_bytes_max: usize,
-    /// The router's ring, segments of it. Default 8.
+    /// Segments of the router's ring. Default 8.
     pub router_segments_max: usize,
-    /// Bytes of one segment. Default 1 MiB: with 8 of them a burst of 10,000 announcements fits.
+    /// Bytes of one segment. Default 1 MiB: 8 of them hold a burst of 10,000 notifications.
     pub router_segment_bytes_max: usize,
-    /// Messages handed to the router that it has not yet taken. Default 16,384; further ones are dropped and counted.
+    /// Messages that wait for the router's thread. Default 16,384; further ones are dropped and counted.
     pub router_backlog_max: usize,
 }
 
@@ -106,7 +104,7 @@ impl Default for Limits {
             takeover_ms_max: 10_000,
             drain_ms_max: 2_000,
             ended_ms_max: 5_000,
-            goodbye_ms_max: 500,
+            close_ms_max: 500,
             packet_bytes_max: 64 * 1024,
             will_bytes_max: 4 * 1024,
             silence_s_max: 1_200,
@@ -157,8 +155,8 @@ impl Limits {
         Duration::from_millis(self.ended_ms_max)
     }
 
-    pub(crate) fn goodbye(&self) -> Duration {
-        Duration::from_millis(self.goodbye_ms_max)
+    pub(crate) fn close(&self) -> Duration {
+        Duration::from_millis(self.close_ms_max)
     }
 
     pub(crate) fn write(&self) -> Duration {
@@ -169,27 +167,27 @@ impl Limits {
         Duration::from_secs(self.detached_s_max)
     }
 
-    /// How long a client that asked for this keep-alive may be silent: one and a half times as long (MQTT-3.1.2-24).
-    /// The ceiling holds for who asked for none, and in version 5, where the client is told of it.
+    /// How long a client with this keep-alive may be silent: one and a half times as long (MQTT-3.1.2-24). The ceiling
+    /// holds for clients without keep-alive, and in version 5, where the client is informed of it.
     pub(crate) fn silence(&self, version: ProtocolVersion, keep_alive_s: u16) -> Duration {
         let ceiling = Duration::from_secs(self.silence_s_max);
-        let asked = Duration::from_millis(u64::from(keep_alive_s) * 1_500);
+        let requested = Duration::from_millis(u64::from(keep_alive_s) * 1_500);
         match (keep_alive_s, version) {
             (0, _) => ceiling,
-            (_, ProtocolVersion::V311) => asked,
-            (_, ProtocolVersion::V5) => asked.min(ceiling),
+            (_, ProtocolVersion::V311) => requested,
+            (_, ProtocolVersion::V5) => requested.min(ceiling),
         }
     }
 
-    /// The keep-alive to tell a v5 box whose own is longer than our ceiling allows.
+    /// The Server Keep Alive for a v5 box whose keep-alive is longer than the ceiling allows.
     pub(crate) fn server_keep_alive_s(&self, keep_alive_s: u16) -> Option<u16> {
-        let ours = u16::try_from(self.silence_s_max * 2 / 3).unwrap_or(u16::MAX);
-        (keep_alive_s == 0 || keep_alive_s > ours).then_some(ours)
+        let max = u16::try_from(self.silence_s_max * 2 / 3).unwrap_or(u16::MAX);
+        (keep_alive_s == 0 || keep_alive_s > max).then_some(max)
     }
 
-    /// How long a connection's end may take in all: what a graceful stop waits for.
+    /// The longest time that a session's end may take: what a graceful stop waits for.
     pub(crate) fn end_of_session(&self) -> Duration {
-        self.drain() + self.ended() + self.goodbye()
+        self.drain() + self.ended() + self.close()
     }
 }
 
@@ -198,19 +196,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_one_and_a_half_keep_alives_up_to_a_ceiling_of_which_the_client_is_told() {
+    fn silence_is_one_and_a_half_keep_alives_up_to_a_ceiling_that_connack_states() {
         let limits = Limits::default();
-        let v311 = |asked| limits.silence(ProtocolVersion::V311, asked).as_millis();
-        let v5 = |asked| limits.silence(ProtocolVersion::V5, asked).as_millis();
-        for asked in [1, 2, 30, 799, 800] {
-            assert_eq!(v311(asked), u128::from(asked) * 1_500);
-            assert_eq!(v5(asked), u128::from(asked) * 1_500);
+        let v311 = |keep_alive_s| {
+            limits
+                .silence(ProtocolVersion::V311, keep_alive_s)
+                .as_millis()
+        };
+        let v5 = |keep_alive_s| {
+            limits
+                .silence(ProtocolVersion::V5, keep_alive_s)
+                .as_millis()
+        };
+        for keep_alive_s in [1, 2, 30, 799, 800] {
+            assert_eq!(v311(keep_alive_s), u128::from(keep_alive_s) * 1_500);
+            assert_eq!(v5(keep_alive_s), u128::from(keep_alive_s) * 1_500);
         }
         assert_eq!((v311(0), v5(0)), (1_200_000, 1_200_000));
-        for asked in [801, 1_200, 3_600, u16::MAX] {
-            assert_eq!(v311(asked), u128::from(asked) * 1_500);
-            assert_eq!(v5(asked), 1_200_000);
-            assert_eq!(limits.server_keep_alive_s(asked), Some(800));
+        for keep_alive_s in [801, 1_200, 3_600, u16::MAX] {
+            assert_eq!(v311(keep_alive_s), u128::from(keep_alive_s) * 1_500);
+            assert_eq!(v5(keep_alive_s), 1_200_000);
+            assert_eq!(limits.server_keep_alive_s(keep_alive_s), Some(800));
         }
         assert_eq!(limits.server_keep_alive_s(30), None);
         assert_eq!(limits.server_keep_alive_s(0), Some(800));

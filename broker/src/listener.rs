@@ -1,7 +1,8 @@
-//! The accept loop: the one place where all clients meet, so it does nothing for any of them.
+//! The accept loop.
 //!
-//! It accepts, counts, and hands the socket to a task of its own; TLS, CONNECT and everything else happen there. What
-//! is over a cap is closed at once, so a flood of silent connections costs tasks up to a bound and never the loop.
+//! Every client passes through it, so it only accepts, applies the caps and hands the socket to a task of its own; TLS
+//! and CONNECT happen there. A connection over a cap is closed at once: silent connections cost a bounded number of
+//! tasks and never delay the loop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,25 +14,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept_rate::AcceptRate;
 use crate::connection_limiter::{
-    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PendingPermit, network_of,
+    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PreAuthPermit, network_of,
 };
+use crate::fairness::yield_if_busy;
 use crate::limits::Limits;
-use crate::pace::turn_taken;
 
-/// Connections that the system completes while we are not looking; it may allow fewer.
+/// The listen backlog: connections that the system completes before they are accepted. The system may allow fewer.
 const BACKLOG: u32 = 4_096;
-/// After the system refused an `accept`, usually for want of descriptors.
+/// The pause after a failed `accept`, usually for lack of file descriptors.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
-/// A new connection and its share of the caps.
+/// A new connection with its permits.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     pub(crate) remote: SocketAddr,
-    /// Held as long as the connection is open.
-    pub(crate) place: ConnectionPermit,
-    /// Held until it is admitted.
-    pub(crate) pending: PendingPermit,
+    /// Kept as long as the connection is open.
+    pub(crate) permit: ConnectionPermit,
+    /// Kept until the client is admitted.
+    pub(crate) pre_auth: PreAuthPermit,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Listener {
             limiter: Arc::new(ConnectionLimiter::new(ConnectionCaps {
                 connections_max: limits.connections_max,
                 per_address_max: limits.connections_per_address_max,
-                pending_max: limits.unauthenticated_max,
+                pre_auth_max: limits.unauthenticated_max,
             })),
             rate: AcceptRate::new(limits.accepts_per_address_per_s),
         })
@@ -79,8 +80,8 @@ impl Listener {
                 () = stop.cancelled() => return,
                 accepted = accept => accepted,
             };
-            // A thousand connections at once are accepted between the turns of the sessions that are there already.
-            turn_taken(waited).await;
+            // A burst of connections lets the live sessions run between two accepts.
+            yield_if_busy(waited).await;
             let outcome = match accepted {
                 Ok((stream, remote)) => match self.admit(stream, remote) {
                     Ok(accepted) => {
@@ -90,8 +91,8 @@ impl Listener {
                     Err(reason) => reason,
                 },
                 Err(error) => {
-                    // A connection that was reset before we came to it is nothing; out of descriptors is, and calling
-                    // again at once would spin.
+                    // A connection that was reset before it was accepted needs no action. Without file descriptors an
+                    // immediate retry would spin.
                     if !is_of_one_connection(&error) {
                         tracing::error!(%error, "cannot accept connections");
                         tokio::select! {
@@ -111,14 +112,14 @@ impl Listener {
         if !self.rate.allow(address, Instant::now()) {
             return Err("over_address_rate");
         }
-        let (place, pending) = self.limiter.admit(address)?;
-        // Announcements are small and must not wait for more bytes to fill a segment.
+        let (permit, pre_auth) = self.limiter.admit(address)?;
+        // Notifications are small, and Nagle's algorithm would delay them.
         stream.set_nodelay(true).map_err(|_| "error")?;
         Ok(Accepted {
             stream,
             remote,
-            place,
-            pending,
+            permit,
+            pre_auth,
         })
     }
 }

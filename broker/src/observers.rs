@@ -1,26 +1,26 @@
-//! The services that watch the fleet: who they are, what they asked for, and what waits for them.
+//! The services that observe the fleet: their connections, their subscriptions and their queues.
 //!
 //! ```text
 //! a box's message, when it is durable ─┐
-//! a downlink ──────────────────────────┴▶ router ─▶ offer ─▶ [queue of each observer that asked for it]
+//! a downlink ──────────────────────────┴▶ router ─▶ offer ─▶ [queue of each observer that subscribed to it]
 //! ```
 //!
-//! An observer gets copies, at quality 0 and without promises: a queue that is full drops what comes, and counts it.
-//! Nothing that the fleet does ever waits for an observer.
+//! An observer gets copies at quality 0: a full queue drops further copies and counts them, and no message of the fleet
+//! waits for an observer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use wire::{Channel, DeviceId};
 
 use crate::fleet_filter::FleetFilter;
 use crate::host::EndReason;
+use crate::lock::lock;
 use crate::protocol::UserProperties;
+use crate::signal::Signal;
 
 /// A copy of a message.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub(crate) struct Observed {
     pub(crate) user_properties: UserProperties,
 }
 
-/// What a queued copy costs beside its bytes.
+/// The memory of a queued copy beside its topic, payload and properties.
 const OBSERVED_BYTES: usize = 128;
 
 impl Observed {
@@ -48,24 +48,23 @@ impl Observed {
 /// All observers.
 #[derive(Debug)]
 pub(crate) struct Observers {
-    lines: Mutex<Vec<Arc<ObserverLine>>>,
+    handles: Mutex<Vec<Arc<ObserverHandle>>>,
     /// Those that have been admitted.
-    watching: AtomicUsize,
-    /// How many have come without a client id.
-    nameless: AtomicU64,
+    live: AtomicUsize,
+    /// How many client ids have been assigned.
+    assigned_ids: AtomicU64,
     closed: AtomicBool,
     observers_max: usize,
     queue_bytes_max: usize,
 }
 
-/// Our end of one observer's connection.
+/// One observer's connection, as the other tasks reach it: how to end it, its subscriptions and its queue.
 #[derive(Debug)]
-pub(crate) struct ObserverLine {
+pub(crate) struct ObserverHandle {
     name: String,
     client_id: String,
     certificate_serial: String,
-    kicked: OnceLock<EndReason>,
-    wake: Notify,
+    pub(crate) signal: Signal,
     state: Mutex<Waiting>,
 }
 
@@ -79,47 +78,49 @@ struct Waiting {
 impl Observers {
     pub(crate) fn new(observers_max: usize, queue_bytes_max: usize) -> Self {
         Self {
-            lines: Mutex::default(),
-            watching: AtomicUsize::new(0),
-            nameless: AtomicU64::new(0),
+            handles: Mutex::default(),
+            live: AtomicUsize::new(0),
+            assigned_ids: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             observers_max,
             queue_bytes_max,
         }
     }
 
-    /// Whether anybody watches: copies are made only then.
+    /// Whether there is an observer: copies are made only then.
     pub(crate) fn any(&self) -> bool {
-        self.watching.load(Ordering::Relaxed) > 0
+        self.live.load(Ordering::Relaxed) > 0
     }
 
-    /// A client id for an observer that has none.
-    pub(crate) fn name_for(&self, name: &str) -> String {
-        let number = self.nameless.fetch_add(1, Ordering::Relaxed);
+    /// Assigns a client id to an observer that sent none.
+    pub(crate) fn assign_client_id(&self, name: &str) -> String {
+        let number = self.assigned_ids.fetch_add(1, Ordering::Relaxed);
         format!("{name}/{number}")
     }
 
-    /// Registers an observer, which can be kicked from now on, and kicks the one that has the same name and client id.
-    /// `None`: there are too many.
-    pub(crate) fn join(
+    /// Registers an observer, which can be kicked from now on, and kicks the one with the same name and client id.
+    /// `None`: the limit of observers is reached.
+    pub(crate) fn register(
         self: &Arc<Self>,
         name: &str,
         client_id: &str,
         certificate_serial: &str,
-    ) -> Option<ObserverSeat> {
-        let line = Arc::new(ObserverLine {
+    ) -> Option<ObserverRegistration> {
+        let handle = Arc::new(ObserverHandle {
             name: name.to_owned(),
             client_id: client_id.to_owned(),
             certificate_serial: certificate_serial.to_owned(),
-            kicked: OnceLock::new(),
-            wake: Notify::new(),
+            signal: Signal::default(),
             state: Mutex::default(),
         });
-        let mut lines = lock(&self.lines);
+        let mut handles = lock(&self.handles);
         let mut others = 0;
-        for older in lines.iter().filter(|older| older.kicked().is_none()) {
+        for older in handles
+            .iter()
+            .filter(|older| older.signal.kicked().is_none())
+        {
             if older.name == name && older.client_id == client_id {
-                older.kick(EndReason::TakenOver);
+                older.signal.kick(EndReason::TakenOver);
             } else {
                 others += 1;
             }
@@ -127,20 +128,20 @@ impl Observers {
         if others >= self.observers_max {
             return None;
         }
-        lines.push(Arc::clone(&line));
-        drop(lines);
-        // `close` sets the flag first and then kicks everyone it finds, so one of the two sees this line.
+        handles.push(Arc::clone(&handle));
+        drop(handles);
+        // `close` sets the flag and then kicks every observer it finds: this one is kicked here or there.
         if self.closed.load(Ordering::SeqCst) {
-            line.kick(EndReason::ShuttingDown);
+            handle.signal.kick(EndReason::ShuttingDown);
         }
-        Some(ObserverSeat {
+        Some(ObserverRegistration {
             observers: Arc::clone(self),
-            line,
-            watching: AtomicBool::new(false),
+            handle,
+            live: AtomicBool::new(false),
         })
     }
 
-    /// Ends every observer, and every one that is still to come.
+    /// Ends every observer, and every one that registers later.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.kick(EndReason::ShuttingDown, |_| true);
@@ -148,30 +149,33 @@ impl Observers {
 
     /// Ends those that use one of these certificates.
     pub(crate) fn revoke(&self, certificate_serials: &[String]) {
-        self.kick(EndReason::Revoked, |line| {
-            certificate_serials.contains(&line.certificate_serial)
+        self.kick(EndReason::Revoked, |handle| {
+            certificate_serials.contains(&handle.certificate_serial)
         });
     }
 
-    fn kick(&self, reason: EndReason, whom: impl Fn(&ObserverLine) -> bool) {
-        for line in lock(&self.lines).iter().filter(|line| whom(line)) {
-            line.kick(reason);
+    fn kick(&self, reason: EndReason, is_affected: impl Fn(&ObserverHandle) -> bool) {
+        for handle in lock(&self.handles)
+            .iter()
+            .filter(|handle| is_affected(handle))
+        {
+            handle.signal.kick(reason);
         }
     }
 
-    /// The certificates of those that are here.
+    /// The certificates of the connected observers.
     pub(crate) fn certificate_serials(&self) -> Vec<String> {
-        let lines = lock(&self.lines);
-        lines
+        let handles = lock(&self.handles);
+        handles
             .iter()
-            .map(|line| line.certificate_serial.clone())
+            .map(|handle| handle.certificate_serial.clone())
             .collect()
     }
 
-    /// Puts a copy before everyone who asked for it.
+    /// Queues a copy for every observer that subscribed to it.
     pub(crate) fn offer(&self, copy: &Observed) {
-        for line in lock(&self.lines).iter() {
-            let mut waiting = lock(&line.state);
+        for handle in lock(&self.handles).iter() {
+            let mut waiting = lock(&handle.state);
             let filters = &waiting.filters;
             if !filters
                 .iter()
@@ -188,36 +192,12 @@ impl Observers {
             waiting.bytes += bytes;
             waiting.queue.push_back(copy.clone());
             drop(waiting);
-            line.wake.notify_one();
+            handle.signal.wake();
         }
     }
 }
 
-impl ObserverLine {
-    fn kick(&self, reason: EndReason) {
-        let _ = self.kicked.set(reason);
-        self.wake.notify_one();
-    }
-
-    pub(crate) fn kicked(&self) -> Option<EndReason> {
-        self.kicked.get().copied()
-    }
-
-    /// Resolves when there is something to look at: a kick or a copy. One waiter at a time.
-    pub(crate) fn notified(&self) -> Notified<'_> {
-        self.wake.notified()
-    }
-
-    /// Resolves when the observer has been kicked.
-    pub(crate) async fn until_kicked(&self) -> EndReason {
-        loop {
-            if let Some(reason) = self.kicked() {
-                return reason;
-            }
-            self.notified().await;
-        }
-    }
-
+impl ObserverHandle {
     /// The name in its certificate.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -227,7 +207,7 @@ impl ObserverLine {
         &self.certificate_serial
     }
 
-    /// Its subscriptions. The queue keeps what passed the ones before.
+    /// Replaces its subscriptions. Copies that are already queued stay.
     pub(crate) fn set_filters(&self, filters: Vec<FleetFilter>) {
         lock(&self.state).filters = filters;
     }
@@ -244,45 +224,41 @@ impl ObserverLine {
     }
 }
 
-/// An observer's place. Dropping it gives up the place.
+/// An observer's entry. Dropping it removes the entry.
 #[derive(Debug)]
-pub(crate) struct ObserverSeat {
+pub(crate) struct ObserverRegistration {
     observers: Arc<Observers>,
-    line: Arc<ObserverLine>,
-    watching: AtomicBool,
+    handle: Arc<ObserverHandle>,
+    live: AtomicBool,
 }
 
-impl ObserverSeat {
-    pub(crate) fn line(&self) -> &Arc<ObserverLine> {
-        &self.line
+impl ObserverRegistration {
+    pub(crate) fn handle(&self) -> &Arc<ObserverHandle> {
+        &self.handle
     }
 
-    /// It has been admitted: copies are made from now on.
-    pub(crate) fn watch(&self) {
-        if !self.watching.swap(true, Ordering::AcqRel) {
-            self.observers.watching.fetch_add(1, Ordering::Relaxed);
+    /// Notes that it has been admitted: copies are made from now on.
+    pub(crate) fn go_live(&self) {
+        if !self.live.swap(true, Ordering::AcqRel) {
+            self.observers.live.fetch_add(1, Ordering::Relaxed);
             metrics::gauge!("mqtt_observers_live").increment(1);
         }
     }
 }
 
-impl Drop for ObserverSeat {
+impl Drop for ObserverRegistration {
     fn drop(&mut self) {
-        if *self.watching.get_mut() {
-            self.observers.watching.fetch_sub(1, Ordering::Relaxed);
+        if *self.live.get_mut() {
+            self.observers.live.fetch_sub(1, Ordering::Relaxed);
             metrics::gauge!("mqtt_observers_live").decrement(1);
         }
-        lock(&self.observers.lines).retain(|line| !Arc::ptr_eq(line, &self.line));
+        lock(&self.observers.handles).retain(|handle| !Arc::ptr_eq(handle, &self.handle));
     }
 }
 
-/// Counts what became of copies for observers.
+/// Counts copies for observers by outcome.
 pub(crate) fn count(outcome: &'static str, count: u64) {
     metrics::counter!("mqtt_observer_messages_total", "outcome" => outcome).increment(count);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -315,59 +291,61 @@ mod tests {
     }
 
     #[test]
-    fn each_gets_what_it_asked_for_and_once() {
+    fn each_observer_gets_what_it_subscribed_to_and_once() {
         let observers = observers(100_000);
-        let one = observers.join("analytics", "a", "1").unwrap();
-        let two = observers.join("analytics", "b", "1").unwrap();
-        one.line()
+        let one = observers.register("analytics", "a", "1").unwrap();
+        let two = observers.register("analytics", "b", "1").unwrap();
+        one.handle()
             .set_filters(filters(&["devices/+/uplink/#", "devices/+/uplink/status"]));
         observers.offer(&copy(1, Channel::Status, 1));
         observers.offer(&copy(1, Channel::Time, 1));
-        assert_eq!(one.line().next().unwrap().channel, Channel::Status);
-        assert!(one.line().next().is_none());
-        assert!(two.line().next().is_none(), "nothing was asked for");
+        assert_eq!(one.handle().next().unwrap().channel, Channel::Status);
+        assert!(one.handle().next().is_none());
+        assert!(two.handle().next().is_none(), "it has no subscription");
     }
 
     #[test]
-    fn a_queue_that_is_full_drops_and_has_room_again_when_it_is_read() {
+    fn a_full_queue_drops_copies_until_it_is_read() {
         let observers = observers(1_000);
-        let seat = observers.join("analytics", "a", "1").unwrap();
-        seat.line().set_filters(filters(&["devices/+/uplink/#"]));
+        let registration = observers.register("analytics", "a", "1").unwrap();
+        registration
+            .handle()
+            .set_filters(filters(&["devices/+/uplink/#"]));
         for _ in 0..10 {
             observers.offer(&copy(1, Channel::Status, 300));
         }
-        assert_eq!(lock(&seat.line().state).queue.len(), 2);
-        while seat.line().next().is_some() {}
-        assert_eq!(lock(&seat.line().state).bytes, 0);
+        assert_eq!(lock(&registration.handle().state).queue.len(), 2);
+        while registration.handle().next().is_some() {}
+        assert_eq!(lock(&registration.handle().state).bytes, 0);
         observers.offer(&copy(1, Channel::Status, 300));
-        assert!(seat.line().next().is_some());
+        assert!(registration.handle().next().is_some());
     }
 
     #[test]
-    fn the_same_client_takes_over_and_too_many_are_refused() {
+    fn the_same_client_takes_over_and_observers_over_the_limit_are_refused() {
         let observers = observers(1_000);
-        let first = observers.join("analytics", "a", "1").unwrap();
-        let second = observers.join("analytics", "a", "2").unwrap();
-        assert_eq!(first.line().kicked(), Some(EndReason::TakenOver));
-        let _third = observers.join("other", "a", "3").unwrap();
-        assert!(observers.join("other", "b", "3").is_none());
+        let first = observers.register("analytics", "a", "1").unwrap();
+        let second = observers.register("analytics", "a", "2").unwrap();
+        assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
+        let _third = observers.register("other", "a", "3").unwrap();
+        assert!(observers.register("other", "b", "3").is_none());
         observers.revoke(&["2".to_owned()]);
-        assert_eq!(second.line().kicked(), Some(EndReason::Revoked));
+        assert_eq!(second.handle().signal.kicked(), Some(EndReason::Revoked));
         drop((first, second));
         assert_eq!(observers.certificate_serials(), ["3"]);
         observers.close();
-        let late = observers.join("late", "a", "4").unwrap();
-        assert_eq!(late.line().kicked(), Some(EndReason::ShuttingDown));
+        let late = observers.register("late", "a", "4").unwrap();
+        assert_eq!(late.handle().signal.kicked(), Some(EndReason::ShuttingDown));
     }
 
     #[test]
-    fn copies_are_made_only_while_somebody_watches() {
+    fn copies_are_made_only_while_there_is_an_observer() {
         let observers = observers(1_000);
-        let seat = observers.join("analytics", "a", "1").unwrap();
+        let registration = observers.register("analytics", "a", "1").unwrap();
         assert!(!observers.any());
-        seat.watch();
+        registration.go_live();
         assert!(observers.any());
-        drop(seat);
+        drop(registration);
         assert!(!observers.any());
     }
 }

@@ -1,22 +1,23 @@
-//! One log line for each kind of refused connection: who fails again and again, or floods, does not fill the log.
+//! The log of refused connections, limited so that repeated failures and floods do not fill it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::connection_limiter::network_of;
+use crate::lock::lock;
 
-/// Limits hold for each stretch of time of this length.
+/// The period for which the limits hold.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Lines in one window, in all.
 const LINES_MAX: usize = 60;
-/// Lines in one window about one address (an IPv6 /64 is one). Several, because carriers hide many boxes behind one.
+/// Lines in one window about one address (an IPv6 /64 is one). Several, because carriers' NAT puts many boxes behind one.
 const LINES_PER_ADDRESS_MAX: usize = 4;
 
-/// Logs refused handshakes and CONNECTs with their reason, address and the name in the certificate, at most some a
-/// minute for each address and in all, and the same of one address once. What is left out is counted, and said when the
-/// minute is over.
+/// Logs refused handshakes and CONNECTs with their reason, address and the name in the certificate: a limited number a
+/// minute for each address and in all, and the same refusal of one address once. Refusals that are not logged are
+/// counted, and their number is logged after the minute.
 #[derive(Debug, Default)]
 pub struct RefusalLog(Mutex<Option<Window>>);
 
@@ -24,14 +25,14 @@ pub struct RefusalLog(Mutex<Option<Window>>);
 struct Window {
     began: Instant,
     lines: usize,
-    /// What was logged about each address.
+    /// The reasons and names that were logged for each address.
     logged: HashMap<IpAddr, Vec<(String, Option<String>)>>,
     left_out: u64,
 }
 
 impl RefusalLog {
-    /// Logs a refusal, unless there were too many. `certificate`: the common name in the client's certificate, which it
-    /// may only have claimed.
+    /// Logs a refusal, unless a limit is reached. `certificate`: the common name in the client's certificate, which is
+    /// not verified when the handshake failed.
     pub fn note(&self, remote: SocketAddr, reason: &str, certificate: Option<&str>) {
         let (log, left_out) = self.admit(remote.ip(), reason, certificate, Instant::now());
         if left_out > 0 {
@@ -45,7 +46,7 @@ impl RefusalLog {
         }
     }
 
-    /// Whether this one is logged, and how many were left out in the window that is over.
+    /// Whether to log this one, and how many were not logged in the window that has just ended.
     fn admit(
         &self,
         ip: IpAddr,
@@ -53,7 +54,7 @@ impl RefusalLog {
         certificate: Option<&str>,
         now: Instant,
     ) -> (bool, u64) {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = lock(&self.0);
         let over = window
             .take_if(|window| now.duration_since(window.began) >= WINDOW)
             .map_or(0, |window| window.left_out);
@@ -95,7 +96,7 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(log.admit(ip(1), "a", Some("box"), now), (false, 0));
         }
-        // Another box, reason or address is news.
+        // Another box, reason or address is logged.
         assert!(log.admit(ip(1), "a", Some("other"), now).0);
         assert!(log.admit(ip(1), "b", None, now).0);
         assert!(log.admit(ip(2), "a", Some("box"), now).0);

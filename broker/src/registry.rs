@@ -1,65 +1,41 @@
-//! Who is connected: one entry per device, from before its registry check until its session has been ended.
+//! The connections of devices, from before their admission until their session has ended.
 //!
-//! A connection takes a [`Seat`] as soon as it has said who it is. From then on it can be kicked, so that a revocation
-//! finds it whether it is still being admitted or long live. Taking a seat kicks whoever holds one for the same
-//! device, and the device's *turn* (a lock handed on in order of arrival) makes the newcomer wait until the older
-//! connection has been ended altogether: at most one connection of a device is between `admit` and `ended`.
+//! A connection gets a [`Registration`] as soon as its CONNECT matches its certificate. From then on it can be kicked,
+//! so a revocation also ends a connection that is still being admitted. Registering kicks the older connections of the
+//! same device, and the device's *turn* (a fair lock) makes the newer one wait until the older has ended: at most one
+//! connection of a device is between `admit` and `ended`.
 //!
-//! The registry also keeps, for a while, what a session left unacknowledged, for its box's return to this process.
+//! The registry also keeps unacknowledged packets of ended sessions for a while, for a box that reconnects to this
+//! process.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 use wire::DeviceId;
 
 use crate::detached::Detached;
 use crate::downlink::{Message, Offered, Outbound, Unacknowledged};
 use crate::host::EndReason;
+use crate::lock::lock;
+use crate::signal::Signal;
 
 const SHARDS: usize = 64;
 
-/// The platform's end of one connection: how to end it, and what waits for its box.
+/// One connection, as the other tasks reach it: how to end it, and its outbound messages.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionHandle {
     number: u64,
     certificate_serial: String,
-    kicked: OnceLock<EndReason>,
+    pub(crate) signal: Signal,
     live: AtomicBool,
-    wake: Notify,
     outbound: Mutex<Outbound>,
 }
 
-impl Line {
-    /// Ends the connection. The first reason counts.
-    pub(crate) fn kick(&self, reason: EndReason) {
-        let _ = self.kicked.set(reason);
-        self.wake.notify_one();
-    }
-
-    pub(crate) fn kicked(&self) -> Option<EndReason> {
-        self.kicked.get().copied()
-    }
-
-    /// Resolves when there is something to look at: a kick or a message. One waiter at a time.
-    pub(crate) fn notified(&self) -> Notified<'_> {
-        self.wake.notified()
-    }
-
-    /// Resolves when the connection has been kicked.
-    pub(crate) async fn until_kicked(&self) -> EndReason {
-        loop {
-            if let Some(reason) = self.kicked() {
-                return reason;
-            }
-            self.notified().await;
-        }
-    }
-
+impl ConnectionHandle {
     pub(crate) fn outbound(&self) -> MutexGuard<'_, Outbound> {
         lock(&self.outbound)
     }
@@ -69,14 +45,14 @@ impl Line {
     }
 }
 
-/// All connections of one device, oldest first. More than one only while a newer waits for an older to end.
+/// All connections of one device, oldest first. More than one only while a newer one waits for an older one to end.
 #[derive(Debug, Default)]
 struct Entry {
     turn: Arc<tokio::sync::Mutex<()>>,
-    lines: Vec<Arc<Line>>,
+    handles: Vec<Arc<ConnectionHandle>>,
 }
 
-/// Who is connected.
+/// All connections of devices.
 #[derive(Debug)]
 pub(crate) struct Registry {
     shards: Vec<Mutex<HashMap<DeviceId, Entry>>>,
@@ -107,44 +83,47 @@ impl Registry {
     }
 
     /// Registers a connection of this device and kicks those it already has.
-    pub(crate) fn take_seat(self: &Arc<Self>, device: DeviceId, certificate_serial: &str) -> Seat {
-        let line = Arc::new(Line {
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        device: DeviceId,
+        certificate_serial: &str,
+    ) -> Registration {
+        let handle = Arc::new(ConnectionHandle {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             certificate_serial: certificate_serial.to_owned(),
-            kicked: OnceLock::new(),
+            signal: Signal::default(),
             live: AtomicBool::new(false),
-            wake: Notify::new(),
             outbound: Mutex::new(Outbound::new(self.queue_max)),
         });
         let turn = {
             let mut shard = self.shard(device);
             let entry = shard.entry(device).or_default();
-            for older in &entry.lines {
-                older.kick(EndReason::TakenOver);
+            for older in &entry.handles {
+                older.signal.kick(EndReason::TakenOver);
             }
-            entry.lines.push(Arc::clone(&line));
+            entry.handles.push(Arc::clone(&handle));
             Arc::clone(&entry.turn)
         };
-        // `close` sets the flag first and then kicks everyone it finds, so one of the two sees this line.
+        // `close` sets the flag and then kicks every connection it finds: this one is kicked here or there.
         if self.closed.load(Ordering::SeqCst) {
-            line.kick(EndReason::ShuttingDown);
+            handle.signal.kick(EndReason::ShuttingDown);
         }
-        Seat {
+        Registration {
             registry: Arc::clone(self),
             device,
-            line,
+            handle,
             turn,
-            held: None,
+            turn_guard: None,
         }
     }
 
-    /// Ends every connection, and every one that is still to come.
+    /// Ends every connection, and every one that registers later.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for shard in &self.shards {
             for entry in lock(shard).values() {
-                for line in &entry.lines {
-                    line.kick(EndReason::ShuttingDown);
+                for handle in &entry.handles {
+                    handle.signal.kick(EndReason::ShuttingDown);
                 }
             }
         }
@@ -152,8 +131,8 @@ impl Registry {
 
     pub(crate) fn kick(&self, device: DeviceId, reason: EndReason) {
         if let Some(entry) = self.shard(device).get(&device) {
-            for line in &entry.lines {
-                line.kick(reason);
+            for handle in &entry.handles {
+                handle.signal.kick(reason);
             }
         }
     }
@@ -161,60 +140,60 @@ impl Registry {
     /// Kicks the device's connections that use one of these certificates.
     pub(crate) fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
         if let Some(entry) = self.shard(device).get(&device) {
-            for line in &entry.lines {
-                if certificate_serials.contains(&line.certificate_serial) {
-                    line.kick(EndReason::Revoked);
+            for handle in &entry.handles {
+                if certificate_serials.contains(&handle.certificate_serial) {
+                    handle.signal.kick(EndReason::Revoked);
                 }
             }
         }
     }
 
-    pub(crate) fn live_line(&self, device: DeviceId) -> Option<Arc<Line>> {
+    pub(crate) fn live_handle(&self, device: DeviceId) -> Option<Arc<ConnectionHandle>> {
         let shard = self.shard(device);
-        let lines = &shard.get(&device)?.lines;
-        lines.iter().find(|line| line.is_live()).cloned()
+        let handles = &shard.get(&device)?.handles;
+        handles.iter().find(|handle| handle.is_live()).cloned()
     }
 
     pub(crate) fn is_live(&self, device: DeviceId) -> bool {
-        self.live_line(device).is_some()
+        self.live_handle(device).is_some()
     }
 
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Puts a message before the device's live session. `None`: it has none.
+    /// Offers a message to the device's live session. `None`: it has none.
     pub(crate) fn offer(&self, device: DeviceId, message: Message) -> Option<Offered> {
-        let line = self.live_line(device)?;
-        let offered = line.outbound().offer(message);
+        let handle = self.live_handle(device)?;
+        let offered = handle.outbound().offer(message);
         if offered == Offered::Queued {
-            line.wake.notify_one();
+            handle.signal.wake();
         }
         Some(offered)
     }
 
-    /// Drops what waits for the device, also what was published before `sequence` and has yet to arrive here.
+    /// Drops the device's queued messages, also those published before `sequence` that are still inside the router.
     pub(crate) fn withdraw(&self, device: DeviceId, sequence: u64) {
-        // Twice, around the lines: a connection moves what was left into its line, and out of it again at its end,
-        // while it holds the line's lock. Whichever way it is moving now, one of these three finds it.
+        // Twice, before and after the handles: while a connection holds its handle's lock it moves detached packets into
+        // the handle, and at its end out of it. In either direction one of these three steps finds them.
         self.forget(device);
-        let lines = self
+        let handles = self
             .shard(device)
             .get(&device)
-            .map(|entry| entry.lines.clone());
-        for line in lines.into_iter().flatten() {
-            line.outbound().withdraw(sequence);
+            .map(|entry| entry.handles.clone());
+        for handle in handles.into_iter().flatten() {
+            handle.outbound().withdraw(sequence);
         }
         self.forget(device);
     }
 
-    /// Keeps what a session left unacknowledged. The caller holds its line's lock.
+    /// Keeps the unacknowledged packets of an ended session. The caller holds its handle's lock.
     pub(crate) fn detach(&self, device: DeviceId, epoch: i64, left: Unacknowledged, now: Instant) {
         lock(&self.detached).put(device, epoch, left, now);
     }
 
-    /// What the device's last session of this process left, if that was the session just before `epoch`. The caller
-    /// holds its line's lock.
+    /// The unacknowledged packets of the device's last session in this process, if that session has the epoch before
+    /// `epoch`. The caller holds its handle's lock.
     pub(crate) fn reattach(
         &self,
         device: DeviceId,
@@ -224,65 +203,62 @@ impl Registry {
         lock(&self.detached).take(device, epoch, now)
     }
 
-    /// Forgets what the device's last session left.
+    /// Drops the unacknowledged packets of the device's last session.
     pub(crate) fn forget(&self, device: DeviceId) {
         lock(&self.detached).forget(device);
     }
 }
 
-/// A connection's place in the registry. Dropping it gives up the place, and then the turn.
+/// A connection's entry in the registry. Dropping it removes the entry and then releases the device's turn.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Registration {
     registry: Arc<Registry>,
     device: DeviceId,
-    line: Arc<Line>,
+    handle: Arc<ConnectionHandle>,
     turn: Arc<tokio::sync::Mutex<()>>,
-    held: Option<OwnedMutexGuard<()>>,
+    turn_guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Seat {
-    pub(crate) fn line(&self) -> &Arc<Line> {
-        &self.line
+impl Registration {
+    pub(crate) fn handle(&self) -> &Arc<ConnectionHandle> {
+        &self.handle
     }
 
-    /// Waits until every older connection of the device is over.
+    /// Waits until every older connection of the device has ended.
     pub(crate) async fn wait_for_turn(&mut self) {
-        self.held = Some(Arc::clone(&self.turn).lock_owned().await);
+        self.turn_guard = Some(Arc::clone(&self.turn).lock_owned().await);
     }
 
-    /// From now on messages for the device come to this connection.
+    /// Routes the device's messages to this connection from now on.
     pub(crate) fn go_live(&self) {
-        if !self.line.live.swap(true, Ordering::AcqRel) {
+        if !self.handle.live.swap(true, Ordering::AcqRel) {
             self.registry.live.fetch_add(1, Ordering::Relaxed);
             metrics::gauge!("mqtt_sessions_live").increment(1);
         }
     }
 
-    /// No more messages come to this connection.
-    pub(crate) fn leave(&self) {
-        if self.line.live.swap(false, Ordering::AcqRel) {
+    /// Routes no more messages to this connection.
+    pub(crate) fn go_offline(&self) {
+        if self.handle.live.swap(false, Ordering::AcqRel) {
             self.registry.live.fetch_sub(1, Ordering::Relaxed);
             metrics::gauge!("mqtt_sessions_live").decrement(1);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.leave();
+        self.go_offline();
         let mut shard = self.registry.shard(self.device);
         if let Some(entry) = shard.get_mut(&self.device) {
-            entry.lines.retain(|line| line.number != self.line.number);
-            if entry.lines.is_empty() {
+            entry
+                .handles
+                .retain(|handle| handle.number != self.handle.number);
+            if entry.handles.is_empty() {
                 shard.remove(&self.device);
             }
         }
     }
-}
-
-/// A panic elsewhere must not take the registry along: its state is consistent between any two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -328,17 +304,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_kicks_the_older_connection_and_waits_until_it_is_over() {
+    async fn a_newer_connection_kicks_the_older_one_and_waits_until_it_has_ended() {
         let registry = registry(8);
-        let mut first = registry.take_seat(device(1), "1");
+        let mut first = registry.register(device(1), "1");
         first.wait_for_turn().await;
         first.go_live();
-        let mut second = registry.take_seat(device(1), "1");
-        assert_eq!(first.line().kicked(), Some(EndReason::TakenOver));
+        let mut second = registry.register(device(1), "1");
+        assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
         assert!(second.wait_for_turn().now_or_never().is_none());
         drop(first);
         second.wait_for_turn().await;
-        assert_eq!(second.line().kicked(), None);
+        assert_eq!(second.handle().signal.kicked(), None);
         assert!(!registry.is_live(device(1)));
         second.go_live();
         assert!(registry.is_live(device(1)));
@@ -348,11 +324,11 @@ mod tests {
     #[tokio::test]
     async fn a_third_waits_for_the_first_although_the_second_gave_up() {
         let registry = registry(8);
-        let mut first = registry.take_seat(device(1), "1");
+        let mut first = registry.register(device(1), "1");
         first.wait_for_turn().await;
-        let second = registry.take_seat(device(1), "1");
-        let mut third = registry.take_seat(device(1), "1");
-        assert_eq!(second.line().kicked(), Some(EndReason::TakenOver));
+        let second = registry.register(device(1), "1");
+        let mut third = registry.register(device(1), "1");
+        assert_eq!(second.handle().signal.kicked(), Some(EndReason::TakenOver));
         drop(second);
         assert!(third.wait_for_turn().now_or_never().is_none());
         drop(first);
@@ -362,11 +338,11 @@ mod tests {
     #[test]
     fn a_kick_finds_a_connection_that_is_not_yet_live() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1), "1");
+        let registration = registry.register(device(1), "1");
         registry.revoke(device(1), &["1".to_owned()]);
         registry.kick(device(1), EndReason::Administrative);
         assert_eq!(
-            seat.line().until_kicked().now_or_never(),
+            registration.handle().signal.until_kicked().now_or_never(),
             Some(EndReason::Revoked)
         );
     }
@@ -375,42 +351,45 @@ mod tests {
     fn a_revocation_ends_what_uses_a_revoked_certificate_and_nothing_else() {
         let registry = registry(8);
         let revoked = ["older".to_owned(), "old".to_owned()];
-        let older = registry.take_seat(device(1), "old");
+        let older = registry.register(device(1), "old");
         registry.revoke(device(1), &revoked);
-        assert_eq!(older.line().kicked(), Some(EndReason::Revoked));
-        let newer = registry.take_seat(device(1), "new");
+        assert_eq!(older.handle().signal.kicked(), Some(EndReason::Revoked));
+        let newer = registry.register(device(1), "new");
         registry.revoke(device(1), &revoked);
-        assert_eq!(newer.line().kicked(), None);
+        assert_eq!(newer.handle().signal.kicked(), None);
     }
 
     #[test]
-    fn whoever_comes_after_the_closing_is_kicked_at_once() {
+    fn a_connection_after_the_closing_is_kicked_at_once() {
         let registry = registry(8);
-        let before = registry.take_seat(device(1), "1");
+        let before = registry.register(device(1), "1");
         registry.close();
-        let after = registry.take_seat(device(2), "2");
-        for seat in [before, after] {
-            assert_eq!(seat.line().kicked(), Some(EndReason::ShuttingDown));
+        let after = registry.register(device(2), "2");
+        for registration in [before, after] {
+            assert_eq!(
+                registration.handle().signal.kicked(),
+                Some(EndReason::ShuttingDown)
+            );
         }
     }
 
     #[test]
-    fn a_seat_that_is_given_up_leaves_nothing_behind() {
+    fn a_dropped_registration_leaves_nothing_behind() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1), "1");
-        seat.go_live();
+        let registration = registry.register(device(1), "1");
+        registration.go_live();
         assert_eq!(
             registry.offer(device(1), message(1)),
             Some(Offered::NotSubscribed)
         );
-        drop(seat);
+        drop(registration);
         assert_eq!(registry.offer(device(1), message(2)), None);
         assert_eq!(registry.live(), 0);
         assert!(registry.shard(device(1)).is_empty());
     }
 
     #[test]
-    fn what_was_left_comes_back_only_to_the_next_session() {
+    fn detached_packets_are_reattached_only_by_the_next_session() {
         let registry = registry(8);
         let now = Instant::now();
         let leave = |epoch| registry.detach(device(1), epoch, unacknowledged(2), now);
@@ -436,14 +415,14 @@ mod tests {
     #[test]
     fn a_withdrawal_reaches_a_connection_that_is_not_live_yet() {
         let registry = registry(8);
-        let seat = registry.take_seat(device(1), "1");
-        seat.line().outbound().resume(unacknowledged(2));
+        let registration = registry.register(device(1), "1");
+        registration.handle().outbound().resume(unacknowledged(2));
         registry.withdraw(device(1), 9);
-        assert!(seat.line().outbound().detach().is_none());
+        assert!(registration.handle().outbound().detach().is_none());
     }
 
     #[test]
-    fn the_oldest_leftovers_go_first() {
+    fn the_oldest_detached_packets_are_dropped_first() {
         let registry = registry(5);
         let now = Instant::now();
         for bits in 1..=3 {

@@ -1,12 +1,11 @@
-//! One connection's bytes and clocks.
+//! One connection's bytes and timeouts.
 //!
-//! A transport is polled, not awaited: every turn of a session first writes what waits, then reads what has come, then
-//! looks at the clocks. So neither direction can hold up the other: a box that does not read is still heard, until
-//! what it leaves unread has stalled for too long. And nothing is read from a client that sends faster than it may, so
-//! that TCP slows it.
+//! A transport is polled, not awaited: every turn of a session writes, then reads, then checks the timeouts. So neither
+//! direction blocks the other: packets of a box that does not read are still taken, until its unread output has stalled
+//! for too long. A client that exceeds its packet rate is not read for a while, so that TCP slows it.
 //!
-//! An idle transport holds no buffers: bytes are read through a few KiB of the polling thread's stack, and both
-//! buffers are given back when they are empty. That, and not speed, decides how many boxes fit into a machine.
+//! An idle transport holds no buffers: bytes are read through a few KiB of the polling thread's stack, and both buffers
+//! are freed when they are empty. Memory, not speed, limits the number of boxes on a machine.
 
 use std::future::Future as _;
 use std::mem::MaybeUninit;
@@ -18,72 +17,74 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::client_rate::ClientRate;
+use crate::cell_rate::CellRate;
 use crate::frame::{Frame, FrameError};
 
-/// Read at a time.
+/// Messages are taken from a queue while less than this waits in the output.
+pub(crate) const OUTPUT_FILL_BYTES: usize = 16 * 1024;
+/// Bytes per read.
 const READ_BYTES: usize = 4 * 1024;
-/// Whoever is too fast is not read for at least this long: often enough to go on smoothly, and seldom enough that it
-/// causes no more work than it is entitled to.
+/// The shortest pause of a client that exceeds its packet rate: short enough to continue smoothly, and long enough that
+/// the pauses themselves cost little.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Discarded at most while a peer is given the chance to read our last words.
+/// The most bytes that are discarded while the peer reads the last packet.
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
-/// What happened on a connection.
+/// An event on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// There may be packets to take.
     Received,
-    /// All of `output` has been handed to the system.
+    /// All of `output` has been written to the socket.
     Written,
     /// The peer closed the connection, or it broke.
     Lost,
-    /// No packet for too long.
+    /// No packet arrived within `silence_max`.
     Silent,
-    /// The peer does not read.
+    /// The peer read nothing within `stalled_max`.
     Stalled,
 }
 
-/// How long a peer may let us wait, and how often it may have us work.
+/// The timeouts and the packet rate of one connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// Without a packet of it.
+pub(crate) struct TransportLimits {
+    /// The longest time without a packet of the peer.
     pub(crate) silence_max: Duration,
-    /// Without it reading what it is sent.
+    /// The longest time in which the peer reads nothing of its output.
     pub(crate) stalled_max: Duration,
-    /// Packets of it that are taken.
+    /// Packets of the peer per second; further ones are read later.
     pub(crate) packets_per_s_max: u32,
 }
 
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
     stream: S,
-    /// Received and not yet taken.
+    /// Bytes that were received and are not yet taken.
     input: BytesMut,
-    /// To be written.
+    /// Bytes to be written.
     pub(crate) output: BytesMut,
-    /// The stream has taken bytes that it may not have sent yet.
+    /// The stream may hold bytes that it has not sent.
     unflushed: bool,
-    /// Since when writing has made no progress.
+    /// Since when writing makes no progress.
     stalled_since: Option<Instant>,
     stalled_max: Duration,
     last_packet: Instant,
     silence_max: Duration,
-    packet_rate: ClientRate,
+    packet_rate: CellRate,
     /// Until when no packet is taken.
     paused_until: Option<Instant>,
-    /// Fires at the earlier deadline, or before it: then it is set anew.
+    /// Fires at the earliest deadline, or before it; it is set again then.
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
-    pub(crate) fn new(stream: S, patience: Patience) -> Self {
+    pub(crate) fn new(stream: S, limits: TransportLimits) -> Self {
         let now = Instant::now();
-        let Patience {
+        let TransportLimits {
             silence_max,
             stalled_max,
             packets_per_s_max,
-        } = patience;
+        } = limits;
         Self {
             stream,
             input: BytesMut::new(),
@@ -93,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             stalled_max,
             last_packet: now,
             silence_max,
-            packet_rate: ClientRate::new(packets_per_s_max),
+            packet_rate: CellRate::new(packets_per_s_max),
             paused_until: None,
             alarm: Box::pin(tokio::time::sleep_until(now + silence_max)),
         }
@@ -105,10 +106,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         self.alarm.as_mut().reset(self.last_packet + silence_max);
     }
 
-    /// The next packet, if it is whole and the peer's turn for it has come. Whoever gets `None` polls again.
+    /// The next packet, if it is complete and the packet rate allows it. After `None` the caller polls again.
     ///
     /// # Errors
-    /// When what comes next is no packet, or one with more than `body_bytes_max` after its fixed header.
+    /// When the next bytes are no packet, or one with more than `body_bytes_max` after its fixed header.
     pub(crate) fn take(&mut self, body_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
         if self.paused_until.is_some() {
             return Ok(None);
@@ -117,12 +118,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         if let Some(frame) = &frame {
             let now = Instant::now();
             self.last_packet = now;
-            if let Some(turn) = self.packet_rate.turn(now.into_std(), weight(frame)) {
+            if let Some(due) = self.packet_rate.delay(now.into_std(), weight(frame)) {
                 metrics::counter!("mqtt_clients_slowed_total").increment(1);
-                self.paused_until = Some((now + PAUSE_MIN).max(turn.into()));
+                self.paused_until = Some((now + PAUSE_MIN).max(due.into()));
             }
         } else if self.input.is_empty() {
-            // Its memory is given back.
+            // Frees its memory.
             self.input = BytesMut::new();
         }
         Ok(frame)
@@ -133,8 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Writes, reads and looks at the clocks. Bytes in `input` that are not a packet yet are bounded by the caller,
-    /// who takes every packet that it is given before polling again and refuses packets over the limit.
+    /// Writes, reads and checks the timeouts. The caller bounds `input`: it takes every complete packet before it polls
+    /// again, and refuses packets over the limit.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let written = match self.poll_write(cx) {
             Ok(written) => written,
@@ -145,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             Poll::Ready(Err(Broken)) => return Poll::Ready(Event::Lost),
             Poll::Pending => {}
         }
-        if let Poll::Ready(event) = self.poll_clocks(cx) {
+        if let Poll::Ready(event) = self.poll_timeouts(cx) {
             return Poll::Ready(event);
         }
         if written {
@@ -154,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         Poll::Pending
     }
 
-    /// `Ok(true)`: there was something to write and all of it is written.
+    /// `Ok(true)`: there was output, and all of it has been written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let had_output = !self.output.is_empty();
         while !self.output.is_empty() {
@@ -204,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_timeouts(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             let silent_at = self.last_packet + self.silence_max;
             let stalled_at = self.stalled_since.map(|since| since + self.stalled_max);
@@ -227,30 +228,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 self.paused_until = None;
                 return Poll::Ready(Event::Received);
             }
-            // It was set before the last packet: the usual case, and the only work a packet causes here.
+            // The alarm was set before the last packet: the usual case.
             self.alarm.as_mut().reset(due);
         }
     }
 
-    /// Writes what waits and says that no more will come, within a bounded time. `None`: it could not be said.
-    pub(crate) async fn say_goodbye(mut self, within: Duration) -> Option<Parting<S>> {
-        let last_words = async {
+    /// Writes the output and closes the sending side. `None`: it failed, or took longer than `within`.
+    pub(crate) async fn shut_down(mut self, within: Duration) -> Option<Lingering<S>> {
+        let shutdown = async {
             self.stream.write_all(&self.output).await?;
             self.stream.shutdown().await
         };
-        let said = tokio::time::timeout(within, last_words).await;
-        matches!(said, Ok(Ok(()))).then_some(Parting(self.stream))
+        let result = tokio::time::timeout(within, shutdown).await;
+        matches!(result, Ok(Ok(()))).then_some(Lingering(self.stream))
     }
 }
 
-/// A connection on which all has been said.
+/// A connection whose sending side is closed.
 ///
-/// A socket that is closed with unread bytes in it is reset, and a reset can overtake our last packet. So the peer gets
-/// a moment to read it and to close its side.
+/// A socket that is closed with unread bytes in it is reset, and a reset can overtake the last packet. So the peer has a
+/// moment to read it and to close its side.
 #[derive(Debug)]
-pub(crate) struct Parting<S>(S);
+pub(crate) struct Lingering<S>(S);
 
-impl<S: AsyncRead + Unpin> Parting<S> {
+impl<S: AsyncRead + Unpin> Lingering<S> {
     pub(crate) async fn linger(mut self, at_most: Duration) {
         let discard = async {
             let mut left = LINGER_BYTES_MAX;
@@ -266,12 +267,13 @@ impl<S: AsyncRead + Unpin> Parting<S> {
     }
 }
 
-/// As how many packets one counts: as one more for every whole KiB, for a thousand filters are more work than one.
+/// The cells that a packet counts in the packet rate: one, and one more for every whole KiB, because a thousand filters
+/// are more work than one.
 fn weight(frame: &Frame) -> u32 {
     u32::try_from(frame.bytes.len() / 1024).map_or(u32::MAX, |more| more.saturating_add(1))
 }
 
-/// The connection is of no more use.
+/// The connection is broken or closed.
 struct Broken;
 
 #[cfg(test)]
@@ -284,16 +286,16 @@ mod tests {
 
     fn pair(capacity: usize) -> (Transport<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(capacity);
-        let patience = Patience {
+        let limits = TransportLimits {
             silence_max: SILENCE,
             stalled_max: STALLED,
             packets_per_s_max: 10,
         };
-        (Transport::new(ours, patience), theirs)
+        (Transport::new(ours, limits), theirs)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_without_a_packet_do_not_count_as_a_sign_of_life() {
+    async fn bytes_without_a_complete_packet_do_not_end_the_silence() {
         let (mut transport, mut peer) = pair(64);
         let started = Instant::now();
         for _ in 0..3 {
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_packet_puts_the_silence_off() {
+    async fn a_packet_ends_the_silence() {
         let (mut transport, mut peer) = pair(64);
         let started = Instant::now();
         tokio::time::sleep(Duration::from_secs(20)).await;
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_read_stalls_while_it_is_still_heard() {
+    async fn a_peer_that_does_not_read_stalls_while_its_packets_are_still_taken() {
         let (mut transport, mut peer) = pair(8);
         transport.output.extend_from_slice(&[7; 100]);
         let started = Instant::now();
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_is_too_fast_is_slowed_and_loses_nothing() {
+    async fn a_peer_over_its_packet_rate_is_slowed_and_loses_nothing() {
         let (mut transport, mut peer) = pair(16);
         let started = Instant::now();
         let sender = tokio::spawn(async move {
@@ -359,7 +361,7 @@ mod tests {
                 taken.push(started.elapsed().as_secs());
             }
         }
-        // A burst of one second's worth and the one that shows that it was used up, then ten a second.
+        // A burst of one second's worth and the packet after which the pause begins, then ten a second.
         assert_eq!(taken.iter().filter(|second| **second == 0).count(), 11 + 9);
         assert_eq!(taken.last(), Some(&1));
         sender.await.unwrap();

@@ -1,49 +1,49 @@
-//! From a CONNECT that is in order to a session: the seat, the device's turn, the host's word, CONNACK.
+//! From a valid CONNECT to a session: registration, the device's turn, the host's decision, CONNACK.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Applicant, Opened, Shared, count, kicked_refusal};
-use crate::connection_limiter::PendingPermit;
-use crate::downlink::Takes;
+use super::{ConnectingBox, OpenSession, Shared, count, kicked_refusal};
+use crate::connection_limiter::PreAuthPermit;
+use crate::downlink::ClientLimits;
 use crate::host::{Admission, Connecting, Host, Refusal, SessionKey};
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
-use crate::registry::Seat;
-use crate::session::{Opening, Session};
+use crate::registry::Registration;
+use crate::session::{Session, SessionParts};
 use crate::transport::Transport;
 
 impl<H: Host> Shared<H> {
-    /// Takes a seat, waits for the device's turn, and asks the host.
+    /// Registers the connection, waits for the device's turn, and calls the host.
     pub(super) async fn admit<S>(
         &self,
-        applicant: Applicant<S>,
-        pending: PendingPermit,
-    ) -> Option<Opened<H, S>>
+        connecting: ConnectingBox<S>,
+        pre_auth: PreAuthPermit,
+    ) -> Option<OpenSession<H, S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Applicant {
+        let ConnectingBox {
             mut connect,
             device_id,
             certificate_serial,
             transport,
             peer,
-        } = applicant;
+        } = connecting;
         let version = connect.version;
-        let mut seat = self.registry.take_seat(device_id, &certificate_serial);
-        let line = Arc::clone(seat.line());
+        let mut registration = self.registry.register(device_id, &certificate_serial);
+        let handle = Arc::clone(registration.handle());
 
         let waited = tokio::select! {
             biased;
-            reason = line.until_kicked() => Err(kicked_refusal(reason)),
-            turn = tokio::time::timeout(self.limits.takeover(), seat.wait_for_turn()) => {
+            reason = handle.signal.until_kicked() => Err(kicked_refusal(reason)),
+            turn = tokio::time::timeout(self.limits.takeover(), registration.wait_for_turn()) => {
                 turn.map_err(|_| ConnectRefusal::Unavailable)
             }
         };
         if let Err(why) = waited {
-            self.turn_away(transport, version, why, peer).await;
+            self.refuse(transport, version, why, peer).await;
             return None;
         }
 
@@ -64,16 +64,16 @@ impl<H: Host> Shared<H> {
         let answer = tokio::select! {
             biased;
             answer = &mut admission => Ok(answer),
-            reason = line.until_kicked() => Err(reason),
+            reason = handle.signal.until_kicked() => Err(reason),
         };
-        // A kick that came together with the answer counts: the answer may not know of it.
-        let (answer, reason) = match (answer, line.kicked()) {
+        // A kick that coincides with the answer counts: the answer may have been given before its cause.
+        let (answer, reason) = match (answer, handle.signal.kicked()) {
             (Ok(answer), None) => (answer, None),
             (Ok(answer), Some(reason)) => (answer, Some(reason)),
             (Err(reason), _) => {
-                // The box goes now. The host is still asked to the end, for if it has let the box in it must hear
-                // that the session is over.
-                self.turn_away(transport, version, kicked_refusal(reason), peer)
+                // The box is refused now. The host's call is still completed: if it admits the box, the host must be
+                // notified that the session has ended.
+                self.refuse(transport, version, kicked_refusal(reason), peer)
                     .await;
                 if let Ok(Ok(admission)) = admission.await {
                     self.end_unopened(device_id, &admission, reason, session_expiry_s)
@@ -90,47 +90,54 @@ impl<H: Host> Shared<H> {
                     Refusal::NotAuthorized => ConnectRefusal::NotAuthorized,
                     Refusal::Unavailable => ConnectRefusal::Unavailable,
                 };
-                self.turn_away(transport, version, why, peer).await;
+                self.refuse(transport, version, why, peer).await;
                 return None;
             }
             Err(_) => {
                 tracing::warn!(device = %device_id, "the platform did not answer a CONNECT in time");
-                self.turn_away(transport, version, ConnectRefusal::Unavailable, peer)
+                self.refuse(transport, version, ConnectRefusal::Unavailable, peer)
                     .await;
                 return None;
             }
         };
         if let Some(reason) = reason {
-            self.turn_away(transport, version, kicked_refusal(reason), peer)
+            self.refuse(transport, version, kicked_refusal(reason), peer)
                 .await;
             self.end_unopened(device_id, &admission, reason, session_expiry_s)
                 .await;
             return None;
         }
-        drop(pending);
+        drop(pre_auth);
         count("admitted");
         let key = SessionKey {
             device_id,
             epoch: admission.epoch,
         };
         let will = connect.will.take();
-        Some(Opened {
-            session: self.open(connect, key, admission, transport, &seat, session_expiry_s),
-            seat,
+        Some(OpenSession {
+            session: self.open(
+                connect,
+                key,
+                admission,
+                transport,
+                &registration,
+                session_expiry_s,
+            ),
+            registration,
             will,
             persistent: session_expiry_s > 0,
-            place: peer.place,
+            permit: peer.permit,
         })
     }
 
-    /// Says CONNACK and puts the session within reach of the router.
+    /// Writes CONNACK and connects the session to the router.
     fn open<S>(
         &self,
         connect: Connect,
         key: SessionKey,
         admission: Admission,
         mut transport: Transport<S>,
-        seat: &Seat,
+        registration: &Registration,
         session_expiry_s: u32,
     ) -> Session<H, S>
     where
@@ -146,24 +153,21 @@ impl<H: Host> Shared<H> {
         let terms = Terms {
             session_expiry_s: (session_expiry_s != connect.session_expiry_s)
                 .then_some(session_expiry_s),
-            receive_maximum: u16::try_from(limits.uplinks_unacknowledged_max).unwrap_or(u16::MAX),
-            packet_bytes_max: u32::try_from(limits.packet_bytes_max).unwrap_or(u32::MAX),
-            keep_alive_s: limits.server_keep_alive_s(connect.keep_alive_s),
-            assigned_client_id: None,
+            ..self.terms(&connect)
         };
-        protocol.write_welcome(&mut transport.output, session_present, terms);
+        protocol.write_connack(&mut transport.output, session_present, terms);
 
-        let line = Arc::clone(seat.line());
+        let handle = Arc::clone(registration.handle());
         let window = limits
             .in_flight_max
             .min(usize::from(connect.receive_maximum));
-        line.outbound().set_takes(Takes {
+        handle.outbound().set_client_limits(ClientLimits {
             protocol,
             packet_bytes_max: connect.packet_bytes_max,
             window,
         });
         if session_present {
-            let mut outbound = line.outbound();
+            let mut outbound = handle.outbound();
             let left = self
                 .registry
                 .reattach(key.device_id, key.epoch, Instant::now());
@@ -174,7 +178,7 @@ impl<H: Host> Shared<H> {
         } else {
             self.registry.forget(key.device_id);
         }
-        seat.go_live();
+        registration.go_live();
         if !subscriptions.is_empty() {
             self.host.listening(key);
         }
@@ -182,12 +186,12 @@ impl<H: Host> Shared<H> {
             device = %key.device_id, epoch = key.epoch, protocol = ?connect.version, session_present,
             "connected"
         );
-        Session::new(Opening {
+        Session::new(SessionParts {
             host: Arc::clone(&self.host),
             limits: Arc::clone(&self.limits),
             protocol,
             key,
-            line,
+            handle,
             copies: self.copies.clone(),
             transport,
             persistent: session_expiry_s > 0,

@@ -1,24 +1,24 @@
 //! One connection, from its first byte to its last: TLS, CONNECT, admission, session, end.
 //!
 //! ```text
-//! TLS handshake → identity → CONNECT ┬ box ──────▶ seat (can be kicked from here) → turn → admit → session → ended
-//!                                    └ observer ─▶ place (can be kicked from here) → admit → copies
+//! TLS handshake → identity → CONNECT ┬ box ──────▶ registration (can be kicked from here) → turn → admit → session → ended
+//!                                    └ observer ─▶ registration (can be kicked from here) → admit → copies
 //! ```
 //!
-//! Everything here runs in the connection's own task and is bounded in time, so a client that stops anywhere on the way
-//! holds up nobody but itself.
+//! Everything here runs in the connection's own task and is bounded in time, so a client that stops at any step delays
+//! no other client.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `application` | CONNECT, held against the certificate and against what we offer |
-//! | `admission` | a box: the host's word, CONNACK |
-//! | `ending` | a box's session is run and ended |
+//! | `identification` | CONNECT is checked against the certificate and against what the edge offers |
+//! | `admission` | a box: registration, the host's decision, CONNACK |
+//! | `run` | a box's session is run and ended |
 //! | `observer` | the same for an observer |
 
 mod admission;
-mod application;
-mod ending;
+mod identification;
 mod observer;
+mod run;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,56 +33,56 @@ use wire::DeviceId;
 
 use crate::connection_limiter::ConnectionPermit;
 use crate::copies::Copies;
+use crate::handshake_executor::HandshakeExecutor;
 use crate::host::{EndReason, Host};
 use crate::limits::Limits;
 use crate::listener::Accepted;
-use crate::pace::Pace;
-use crate::protocol::{Connect, ConnectRefusal, Will};
+use crate::protocol::{Connect, ConnectRefusal, Terms, Will};
 use crate::refusal_log::RefusalLog;
-use crate::registry::{Registry, Seat};
+use crate::registry::{Registration, Registry};
 use crate::session::Session;
-use crate::transport::{Patience, Transport};
+use crate::transport::{Transport, TransportLimits};
 
-use application::Introduced;
-use observer::Watching;
+use identification::Identified;
+use observer::OpenObserverSession;
 
-/// Bytes that TLS may hold back for a client that does not read.
+/// Bytes that TLS may buffer for a client that does not read.
 const TLS_OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
-/// A connection's bytes, in the clear.
+/// A connection after its TLS handshake.
 type TlsSocket = Box<TlsStream<TcpStream>>;
 
-/// What all connections share.
+/// What all connections use.
 pub(crate) struct Shared<H> {
     pub(crate) host: Arc<H>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) copies: Copies,
     pub(crate) tls: TlsAcceptor,
-    pub(crate) pace: Pace,
+    pub(crate) handshakes: HandshakeExecutor,
     pub(crate) refusals: RefusalLog,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Debug)]
 struct Peer {
     remote: SocketAddr,
     /// The common name in its certificate.
     certificate: Option<String>,
-    place: ConnectionPermit,
+    permit: ConnectionPermit,
 }
 
-/// TLS is done, and CONNECT is next.
-struct Greeting<S> {
+/// A connection whose TLS handshake is complete, before CONNECT.
+struct Handshaken<S> {
     transport: Transport<S>,
     identity: Result<PeerIdentity, IdentityError>,
     peer: Peer,
 }
 
-/// A box whose CONNECT is in order and belongs to its certificate.
-struct Applicant<S> {
+/// A box whose CONNECT is valid and matches its certificate.
+struct ConnectingBox<S> {
     connect: Connect,
     device_id: DeviceId,
     certificate_serial: String,
@@ -90,72 +90,72 @@ struct Applicant<S> {
     peer: Peer,
 }
 
-/// A session that can begin.
-struct Opened<H, S> {
+/// The session of an admitted box.
+struct OpenSession<H, S> {
     session: Session<H, S>,
-    seat: Seat,
+    registration: Registration,
     will: Option<Will>,
     persistent: bool,
-    place: ConnectionPermit,
+    permit: ConnectionPermit,
 }
 
-/// Who has been let in.
-enum Entered<H, S> {
-    Box(Box<Opened<H, S>>),
-    Observer(Box<Watching<S>>),
+/// An admitted client.
+enum Admitted<H, S> {
+    Box(Box<OpenSession<H, S>>),
+    Observer(Box<OpenObserverSession<S>>),
 }
 
 impl<H: Host> Shared<H> {
-    /// Serves one connection until it is over.
+    /// Serves one connection until it has ended.
     ///
-    /// Each phase is a future of its own, in a box that is gone when the phase is over: a box that has been connected
-    /// for days does not carry the state of its handshake.
+    /// Each phase is a boxed future of its own, freed at the end of the phase: a connection that lasts for days does not
+    /// keep the memory of its handshake.
     pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted) {
-        match Box::pin(self.let_in(accepted)).await {
-            Some(Entered::Box(opened)) => self.run(opened).await,
-            Some(Entered::Observer(watching)) => Box::pin(self.watch(watching)).await,
+        match Box::pin(self.establish(accepted)).await {
+            Some(Admitted::Box(open)) => self.run(open).await,
+            Some(Admitted::Observer(open)) => Box::pin(self.run_observer(open)).await,
             None => {}
         }
     }
 
-    async fn let_in(&self, accepted: Accepted) -> Option<Entered<H, TlsSocket>> {
+    async fn establish(&self, accepted: Accepted) -> Option<Admitted<H, TlsSocket>> {
         let Accepted {
             stream,
             remote,
-            place,
-            pending,
+            permit,
+            pre_auth,
         } = accepted;
-        let introduction = async {
-            let greeting = Box::pin(self.shake_hands(stream, remote, place)).await?;
-            Box::pin(self.read_application(greeting)).await
+        let identification = async {
+            let handshaken = Box::pin(self.handshake(stream, remote, permit)).await?;
+            Box::pin(self.identify(handshaken)).await
         };
-        let introduced = tokio::select! {
-            () = pending.evicted() => {
-                count("displaced");
-                return None;
-            }
-            introduced = introduction => introduced?,
+        let identified = tokio::select! {
+        () = pre_auth.evicted() => {
+            count("displaced");
+            return None;
+        }
+        identified = identification => identified?,
         };
-        // The platform may be asked from here on, and whoever it lets in must not be dropped halfway.
-        pending.retain();
-        match introduced {
-            Introduced::Box(applicant) => Box::pin(self.admit(applicant, pending))
+        // The host is called from here on, and a client that it has admitted must not be dropped before its session.
+        pre_auth.retain();
+        match identified {
+            Identified::Box(connecting) => Box::pin(self.admit(connecting, pre_auth))
                 .await
-                .map(|opened| Entered::Box(Box::new(opened))),
-            Introduced::Observer(applicant) => Box::pin(self.admit_observer(applicant, pending))
+                .map(|open| Admitted::Box(Box::new(open))),
+            Identified::Observer(connecting) => Box::pin(self.admit_observer(connecting, pre_auth))
                 .await
-                .map(|watching| Entered::Observer(Box::new(watching))),
+                .map(|open| Admitted::Observer(Box::new(open))),
         }
     }
 
-    async fn shake_hands(
+    async fn handshake(
         &self,
         stream: TcpStream,
         remote: SocketAddr,
-        place: ConnectionPermit,
-    ) -> Option<Greeting<TlsSocket>> {
+        permit: ConnectionPermit,
+    ) -> Option<Handshaken<TlsSocket>> {
         let tls = self.tls.clone();
-        let handshake = self.pace.keep(async move {
+        let handshake = self.handshakes.run(async move {
             tls.accept_with(stream, |tls| {
                 tls.set_buffer_limit(Some(TLS_OUTPUT_BYTES_MAX))
             })
@@ -185,24 +185,36 @@ impl<H: Host> Shared<H> {
             self.refusals.note(remote, "no_certificate", None);
             return None;
         };
-        let patience = Patience {
+        let limits = TransportLimits {
             silence_max: self.limits.connect(),
             stalled_max: self.limits.write(),
             packets_per_s_max: self.limits.packets_per_s_max,
         };
-        Some(Greeting {
+        Some(Handshaken {
             identity: PeerIdentity::from_der(certificate),
             peer: Peer {
                 remote,
                 certificate: certs::common_name(certificate),
-                place,
+                permit,
             },
-            transport: Transport::new(stream, patience),
+            transport: Transport::new(stream, limits),
         })
+    }
+
+    /// The CONNACK properties that do not depend on the session.
+    fn terms(&self, connect: &Connect) -> Terms {
+        let limits = &self.limits;
+        Terms {
+            session_expiry_s: None,
+            receive_maximum: u16::try_from(limits.uplinks_unacknowledged_max).unwrap_or(u16::MAX),
+            packet_bytes_max: u32::try_from(limits.packet_bytes_max).unwrap_or(u32::MAX),
+            keep_alive_s: limits.server_keep_alive_s(connect.keep_alive_s),
+            assigned_client_id: None,
+        }
     }
 }
 
-/// What a client is told that was kicked before it was let in.
+/// The refusal of a client that was kicked before it was admitted.
 fn kicked_refusal(reason: EndReason) -> ConnectRefusal {
     match reason {
         EndReason::Revoked => ConnectRefusal::NotAuthorized,

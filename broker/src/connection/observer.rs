@@ -1,19 +1,19 @@
-//! An observer: its place among the others, the host's word, CONNACK, and then its copies.
+//! An observer: registration, the host's decision, CONNACK, and its session.
 
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Peer, Shared, count, kicked_refusal};
-use crate::connection_limiter::{ConnectionPermit, PendingPermit};
+use crate::connection_limiter::{ConnectionPermit, PreAuthPermit};
 use crate::host::{EndReason, Host, ObserverConnecting, Refusal};
-use crate::observers::ObserverSeat;
+use crate::observer_session::{ObserverSession, ObserverSessionParts};
+use crate::observers::ObserverRegistration;
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
 use crate::transport::Transport;
-use crate::watch::{self, Watch};
 
-/// A service whose CONNECT is in order.
-pub(super) struct ObserverApplicant<S> {
+/// A service whose CONNECT is valid and matches its certificate.
+pub(super) struct ConnectingObserver<S> {
     pub(super) connect: Connect,
     pub(super) name: String,
     pub(super) certificate_serial: String,
@@ -21,43 +21,44 @@ pub(super) struct ObserverApplicant<S> {
     pub(super) peer: Peer,
 }
 
-/// An observer that has been let in.
-pub(super) struct Watching<S> {
-    watch: Watch<S>,
-    seat: ObserverSeat,
-    place: ConnectionPermit,
+/// The session of an admitted observer.
+pub(super) struct OpenObserverSession<S> {
+    session: ObserverSession<S>,
+    registration: ObserverRegistration,
+    permit: ConnectionPermit,
 }
 
 impl<H: Host> Shared<H> {
-    /// Takes a place, and asks the host.
+    /// Registers the observer, and calls the host.
     pub(super) async fn admit_observer<S>(
         &self,
-        applicant: ObserverApplicant<S>,
-        pending: PendingPermit,
-    ) -> Option<Watching<S>>
+        connecting: ConnectingObserver<S>,
+        pre_auth: PreAuthPermit,
+    ) -> Option<OpenObserverSession<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let ObserverApplicant {
+        let ConnectingObserver {
             mut connect,
             name,
             certificate_serial,
             transport,
             peer,
-        } = applicant;
+        } = connecting;
         let version = connect.version;
         let observers = &self.copies.observers;
-        let nameless = connect.client_id.is_empty();
-        if nameless {
-            connect.client_id = observers.name_for(&name);
+        let without_client_id = connect.client_id.is_empty();
+        if without_client_id {
+            connect.client_id = observers.assign_client_id(&name);
         }
-        let Some(seat) = observers.join(&name, &connect.client_id, &certificate_serial) else {
+        let Some(registration) = observers.register(&name, &connect.client_id, &certificate_serial)
+        else {
             let why = ConnectRefusal::Unavailable;
-            self.turn_away(transport, version, why, peer).await;
+            self.refuse(transport, version, why, peer).await;
             return None;
         };
-        let line = Arc::clone(seat.line());
-        let asked = tokio::time::timeout(
+        let handle = Arc::clone(registration.handle());
+        let admission = tokio::time::timeout(
             self.limits.admit(),
             self.host.admit_observer(ObserverConnecting {
                 name,
@@ -65,11 +66,11 @@ impl<H: Host> Shared<H> {
                 remote: peer.remote,
             }),
         );
-        // A kick that comes together with the answer counts: the answer may not know of it.
+        // A kick that coincides with the answer counts: the answer may have been given before its cause.
         let answer = tokio::select! {
             biased;
-            reason = line.until_kicked() => Err(kicked_refusal(reason)),
-            answer = asked => match (line.kicked(), answer) {
+            reason = handle.signal.until_kicked() => Err(kicked_refusal(reason)),
+            answer = admission => match (handle.signal.kicked(), answer) {
                 (Some(reason), _) => Err(kicked_refusal(reason)),
                 (None, Ok(Ok(()))) => Ok(()),
                 (None, Ok(Err(Refusal::NotAuthorized))) => Err(ConnectRefusal::NotAuthorized),
@@ -77,76 +78,81 @@ impl<H: Host> Shared<H> {
             },
         };
         if let Err(why) = answer {
-            self.turn_away(transport, version, why, peer).await;
+            self.refuse(transport, version, why, peer).await;
             return None;
         }
-        drop(pending);
+        drop(pre_auth);
         count("observer_admitted");
-        let assigned_client_id = nameless.then(|| connect.client_id.clone());
-        Some(self.welcome_observer(&connect, assigned_client_id, transport, seat, peer.place))
+        let assigned_client_id = without_client_id.then(|| connect.client_id.clone());
+        Some(self.open_observer(
+            &connect,
+            assigned_client_id,
+            transport,
+            registration,
+            peer.permit,
+        ))
     }
 
-    fn welcome_observer<S>(
+    /// Writes CONNACK and lets copies flow.
+    fn open_observer<S>(
         &self,
         connect: &Connect,
         assigned_client_id: Option<String>,
         mut transport: Transport<S>,
-        seat: ObserverSeat,
-        place: ConnectionPermit,
-    ) -> Watching<S>
+        registration: ObserverRegistration,
+        permit: ConnectionPermit,
+    ) -> OpenObserverSession<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let limits = &self.limits;
         transport.set_silence_max(limits.silence(connect.version, connect.keep_alive_s));
         let terms = Terms {
-            // Its session ends with its connection, whatever it asked for.
+            // Its session always ends with its connection.
             session_expiry_s: (connect.session_expiry_s > 0).then_some(0),
-            receive_maximum: u16::try_from(limits.uplinks_unacknowledged_max).unwrap_or(u16::MAX),
-            packet_bytes_max: u32::try_from(limits.packet_bytes_max).unwrap_or(u32::MAX),
-            keep_alive_s: limits.server_keep_alive_s(connect.keep_alive_s),
             assigned_client_id,
+            ..self.terms(connect)
         };
         let protocol = Protocol(connect.version);
-        protocol.write_welcome(&mut transport.output, false, terms);
-        seat.watch();
+        protocol.write_connack(&mut transport.output, false, terms);
+        registration.go_live();
         self.copies.router.observe();
-        let line = seat.line();
+        let handle = registration.handle();
         tracing::info!(
-            name = line.name(),
-            serial = line.certificate_serial(),
+            name = handle.name(),
+            serial = handle.certificate_serial(),
             "an observer connected"
         );
-        Watching {
-            watch: Watch::new(watch::Opening {
+        OpenObserverSession {
+            session: ObserverSession::new(ObserverSessionParts {
                 limits: Arc::clone(limits),
                 protocol,
-                line: Arc::clone(line),
+                handle: Arc::clone(handle),
                 transport,
                 packet_bytes_max: connect.packet_bytes_max,
             }),
-            seat,
-            place,
+            registration,
+            permit,
         }
     }
 
     /// Runs an observer's session and ends it.
-    pub(super) async fn watch<S>(&self, watching: Box<Watching<S>>)
+    pub(super) async fn run_observer<S>(&self, open: Box<OpenObserverSession<S>>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Watching {
-            mut watch,
-            seat,
-            place,
-        } = *watching;
-        let ending = watch.run().await;
+        let OpenObserverSession {
+            mut session,
+            registration,
+            permit,
+        } = *open;
+        let ending = session.run().await;
         let reason: EndReason = ending.reason;
         metrics::counter!("mqtt_observers_ended_total", "reason" => reason.as_str()).increment(1);
-        tracing::info!(name = seat.line().name(), %reason, "an observer's session ended");
-        drop(seat);
-        if let Some(transport) = watch.into_transport(ending) {
-            self.part(transport, place).await;
+        tracing::info!(name = registration.handle().name(), %reason, "an observer's session ended");
+        drop(registration);
+        if let Some(transport) = session.into_transport(ending) {
+            self.close(transport, permit).await;
         }
     }
 }

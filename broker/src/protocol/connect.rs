@@ -19,17 +19,17 @@ pub(crate) struct Connect {
     pub(crate) clean_session: bool,
     pub(crate) keep_alive_s: u16,
     pub(crate) will: Option<Will>,
-    /// As asked for; for v3.1.1 0 or [`u32::MAX`].
+    /// As requested; for v3.1.1 0 or [`u32::MAX`].
     pub(crate) session_expiry_s: u32,
-    /// How many unacknowledged PUBLISH the box takes at a time.
+    /// The most unacknowledged PUBLISH packets that the client accepts.
     pub(crate) receive_maximum: u16,
-    /// The largest packet that the box takes.
+    /// The largest packet that the client accepts.
     pub(crate) packet_bytes_max: usize,
-    /// It wants an authentication exchange (v5), and none is offered.
+    /// It requests an authentication exchange (v5), which is not offered.
     pub(crate) authentication_method: bool,
 }
 
-/// What a box leaves to be said when it is lost.
+/// A client's will.
 #[derive(Debug)]
 pub(crate) struct Will {
     pub(crate) topic: String,
@@ -39,7 +39,7 @@ pub(crate) struct Will {
     pub(crate) user_properties: UserProperties,
 }
 
-/// Why a CONNECT is answered with a refusal.
+/// The reason of a CONNACK that refuses a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectRefusal {
     ProtocolVersion,
@@ -86,18 +86,18 @@ impl ConnectRefusal {
     }
 }
 
-/// What a v5 client is told about this server in CONNACK.
+/// The limits of this server in the CONNACK of v5.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) session_expiry_s: Option<u32>,
     pub(crate) receive_maximum: u16,
     pub(crate) packet_bytes_max: u32,
     pub(crate) keep_alive_s: Option<u16>,
-    /// The client id that was made up for a client without one.
+    /// The client id that the server assigned to a client without one.
     pub(crate) assigned_client_id: Option<String>,
 }
 
-/// A CONNECT that cannot be understood.
+/// Why a first packet cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectError {
     /// Another protocol or another version of it: answered with a refusal.
@@ -106,17 +106,17 @@ pub(crate) enum ConnectError {
     Malformed,
 }
 
-/// Where the connect flags stand in the body.
+/// The position of the connect flags in the body.
 const FLAGS_AT: usize = 7;
-/// The connect flags that announce a user name and a password.
+/// The connect flags of the user name and the password.
 const LOGIN_FLAGS: u8 = 0b1100_0000;
 
-/// A will goes no further than the platform, which takes note of it before the session is over. Version 5 is told in
-/// CONNACK that there is no quality 2 (Maximum QoS); 3.1.1 cannot be told, and gets quality 1 as its subscriptions do.
-fn will_qos(version: ProtocolVersion, asked: u8) -> u8 {
+/// The quality of a will. In version 5 CONNACK excludes quality 2 (Maximum QoS). Version 3.1.1 has no such property, so
+/// quality 2 is lowered to 1, as for its subscriptions.
+fn will_qos(version: ProtocolVersion, requested: u8) -> u8 {
     match version {
-        ProtocolVersion::V311 => asked.min(1),
-        ProtocolVersion::V5 => asked,
+        ProtocolVersion::V311 => requested.min(1),
+        ProtocolVersion::V5 => requested,
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
     if frame.kind != Kind::Connect {
         return Err(ConnectError::Malformed);
     }
-    // Protocol name, level and flags stand at fixed places in every version that we speak.
+    // Protocol name, level and flags have fixed positions in every supported version.
     let version = match frame.body() {
         [0, 4, b'M', b'Q', b'T', b'T', 4, ..] => ProtocolVersion::V311,
         [0, 4, b'M', b'Q', b'T', b'T', 5, ..] => ProtocolVersion::V5,
@@ -142,8 +142,8 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
         return Err(ConnectError::Malformed);
     }
     if version == ProtocolVersion::V311 {
-        // User name and password, at the end, mean nothing here: the certificate is the identity. Old clients send
-        // passwords that are not UTF-8, which the standard allows and the codec does not read.
+        // User name and password, at the end, are ignored: the certificate is the identity. Some clients send
+        // passwords that are not UTF-8, which the standard allows and the codec refuses.
         let flags = frame.body_at + FLAGS_AT;
         frame.bytes[flags] &= !LOGIN_FLAGS;
     }
@@ -165,7 +165,7 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
         }),
     };
     let properties = properties.as_ref();
-    let asked_expiry_s = match version {
+    let requested_expiry_s = match version {
         ProtocolVersion::V311 if connect.clean_session => 0,
         ProtocolVersion::V311 => u32::MAX,
         ProtocolVersion::V5 => properties
@@ -187,15 +187,15 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
         clean_session: connect.clean_session,
         keep_alive_s: connect.keep_alive,
         will,
-        session_expiry_s: asked_expiry_s,
+        session_expiry_s: requested_expiry_s,
         receive_maximum,
         packet_bytes_max: usize::try_from(packet_bytes_max).unwrap_or(usize::MAX),
         authentication_method: properties.is_some_and(|p| p.authentication_method.is_some()),
     })
 }
 
-/// Says no to a CONNECT.
-pub(crate) fn refuse(version: ProtocolVersion, refusal: ConnectRefusal, out: &mut BytesMut) {
+/// Writes the CONNACK that refuses a client.
+pub(crate) fn write_refusal(version: ProtocolVersion, refusal: ConnectRefusal, out: &mut BytesMut) {
     let code = refusal.code(version);
     match version {
         ProtocolVersion::V311 => out.put_slice(&[0x20, 2, 0, code]),
@@ -204,8 +204,8 @@ pub(crate) fn refuse(version: ProtocolVersion, refusal: ConnectRefusal, out: &mu
 }
 
 impl Protocol {
-    /// CONNACK that lets a client in.
-    pub(crate) fn write_welcome(self, out: &mut BytesMut, session_present: bool, terms: Terms) {
+    /// Writes the CONNACK that accepts a client.
+    pub(crate) fn write_connack(self, out: &mut BytesMut, session_present: bool, terms: Terms) {
         if !self.v5() {
             out.put_slice(&[0x20, 2, u8::from(session_present), 0]);
             return;
@@ -237,7 +237,7 @@ mod tests {
     use crate::protocol::tests::frame;
 
     #[test]
-    fn connect_is_read_in_both_versions_and_others_are_named() {
+    fn connect_is_read_in_both_versions_and_other_versions_are_recognised() {
         let connect = |rest: &[u8]| {
             let mut bytes = vec![0x10, rest.len() as u8];
             bytes.extend(rest);

@@ -1,17 +1,18 @@
 //! The two versions of MQTT behind one set of packets.
 //!
-//! A [`Frame`] becomes a [`Packet`] and the session matches on it; what the session says goes out through the
-//! functions of [`Protocol`]. The version is chosen once, by the protocol level of CONNECT.
+//! A [`Frame`] is read as a [`Packet`]; sessions write packets with the functions of [`Protocol`]. The version is set
+//! once, by the protocol level of CONNECT.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
 //! | `connect` | CONNECT and its answer |
 //! | `read` | frames to packets |
 //! | `write` | packets to bytes |
 //!
-//! rumqttd's codecs read what has strings and properties (CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE) and write the v5
-//! CONNACK. The rest is a few fixed bytes each and is done here: the codec hides a PUBLISH's packet identifier, writes
-//! a v5 DISCONNECT without properties one byte too long, and does not read one that is only a reason code.
+//! rumqttd's codecs read the packets with strings and properties (CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE) and write
+//! the v5 CONNACK. The others have a few fixed bytes each and are read and written here, because the codec hides a
+//! PUBLISH's packet identifier, writes a v5 DISCONNECT without properties one byte too long, and does not read one that
+//! is only a reason code.
 
 mod connect;
 mod read;
@@ -23,16 +24,16 @@ use rumqttd::protocol::v5::V5;
 use rumqttd::protocol::{Packet as Decoded, Protocol as Codec};
 
 pub(crate) use connect::{
-    Connect, ConnectError, ConnectRefusal, Terms, Will, read_connect, refuse,
+    Connect, ConnectError, ConnectRefusal, Terms, Will, read_connect, write_refusal,
 };
 
 use crate::frame::Frame;
 use crate::host::{EndReason, ProtocolVersion};
 
-/// Names and values that a v5 client adds to a message for whoever receives it.
+/// Names and values that a v5 client adds to a message for its receivers.
 pub(crate) type UserProperties = Vec<(String, String)>;
 
-/// What a client may send after CONNECT.
+/// The packets that a client may send after CONNECT.
 #[derive(Debug)]
 pub(crate) enum Packet {
     Publish(Publish),
@@ -49,14 +50,14 @@ pub(crate) enum Packet {
     },
     PingReq,
     Disconnect {
-        /// v5, reason 0x04: the will is to be published all the same.
+        /// v5, reason code 0x04: the will is to be published.
         with_will: bool,
-        /// v5: the session expiry interval, if it changes it.
+        /// v5: the new session expiry interval.
         session_expiry_s: Option<u32>,
     },
 }
 
-/// A message of a client.
+/// A message from a client.
 #[derive(Debug)]
 pub(crate) struct Publish {
     pub(crate) topic: String,
@@ -69,7 +70,7 @@ pub(crate) struct Publish {
     pub(crate) user_properties: UserProperties,
 }
 
-/// A message for a client, about to be written.
+/// A message to a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) topic: &'a [u8],
@@ -83,7 +84,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) user_properties: &'a [(String, String)],
 }
 
-/// What became of one filter of a SUBSCRIBE.
+/// The answer to one filter of a SUBSCRIBE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Granted {
     /// Granted, with this quality of service.
@@ -92,7 +93,7 @@ pub(crate) enum Granted {
     QuotaExceeded,
 }
 
-/// Bytes that break the rules of MQTT, with the v5 reason code that says which.
+/// Bytes that break the rules of MQTT, with the v5 reason code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) code: u8,
@@ -101,7 +102,7 @@ pub(crate) struct Violation {
 const MALFORMED: Violation = Violation { code: 0x81 };
 const PROTOCOL_ERROR: Violation = Violation { code: 0x82 };
 
-/// The version that a session speaks.
+/// The MQTT version of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Protocol(pub(crate) ProtocolVersion);
 
@@ -112,7 +113,7 @@ impl Protocol {
 }
 
 /// The v5 reason code of a server's DISCONNECT, or `None` where none is sent.
-pub(crate) fn goodbye_code(reason: EndReason) -> Option<u8> {
+pub(crate) fn disconnect_code(reason: EndReason) -> Option<u8> {
     Some(match reason {
         EndReason::Disconnected | EndReason::ConnectionLost | EndReason::WriteStalled => {
             return None;
@@ -133,7 +134,7 @@ pub(crate) fn goodbye_code(reason: EndReason) -> Option<u8> {
 
 fn decode(version: ProtocolVersion, frame: Frame) -> Result<Decoded, Violation> {
     let mut bytes = frame.bytes;
-    // The frame is whole and its size within limits, so the codec's own limit has nothing to do.
+    // The frame is complete and its size is within the limit, so the codec's own limit is not needed.
     match version {
         ProtocolVersion::V311 => V4.read_mut(&mut bytes, usize::MAX),
         ProtocolVersion::V5 => V5.read_mut(&mut bytes, usize::MAX),
@@ -141,9 +142,9 @@ fn decode(version: ProtocolVersion, frame: Frame) -> Result<Decoded, Violation> 
     .map_err(|_| MALFORMED)
 }
 
-/// Whether a client asks for something that is not offered by its RETAIN flag. Nothing is ever retained here, and CONNACK
-/// tells a client of version 5 so (Retain Available). Version 3.1.1 has no way to say it, and old clients set the flag
-/// out of habit: there it is ignored, and the message is delivered as not retained.
+/// Whether a RETAIN flag is a request that must be refused. Nothing is retained here, as CONNACK says in version 5
+/// (Retain Available). Version 3.1.1 has no such property, and old clients set the flag on every message: it is ignored
+/// there, and the message is delivered as not retained.
 fn retain(version: ProtocolVersion, flag: bool) -> bool {
     flag && version == ProtocolVersion::V5
 }
@@ -206,9 +207,9 @@ mod tests {
             }
         }
 
-        /// Properties whose lengths lie: the loops of the codec must stay within the packet.
+        /// Properties with wrong lengths: the loops of the codec must stay within the packet.
         #[test]
-        fn lying_v5_properties_do_not_panic(
+        fn wrong_lengths_of_v5_properties_do_not_panic(
             first in prop::sample::select(vec![0x30_u8, 0x82, 0xa2, 0xe0]),
             head in prop::sample::select(vec![&b"\x00\x01a"[..], b"\x00\x01", b"\x00"]),
             properties_len in 0_u8..=255,

@@ -1,4 +1,4 @@
-//! Frames to packets: what a client may send after CONNECT.
+//! Frames to packets, after CONNECT.
 
 use rumqttd::protocol::Packet as Decoded;
 
@@ -57,7 +57,7 @@ impl Protocol {
     fn read_puback(self, body: &[u8]) -> Result<Packet, Violation> {
         match body {
             [high, low] => Ok((*high, *low)),
-            // A reason code and properties: it is received, and that is all we ask.
+            // A reason code and properties, which are ignored.
             [high, low, ..] if self.v5() => Ok((*high, *low)),
             _ => Err(MALFORMED),
         }
@@ -67,7 +67,8 @@ impl Protocol {
 
     fn read_publish(self, frame: Frame) -> Result<Publish, Violation> {
         let qos = (frame.flags >> 1) & 0b11;
-        // MQTT-3.3.1-2. Old clients repeat a message of quality 0 with the flag; it means nothing there.
+        // MQTT-3.3.1-2. Version 3.1.1 forbids it too, but some clients set DUP when they repeat a message of quality 0;
+        // it is ignored there.
         if self.v5() && qos == 0 && frame.flags & 0b1000 != 0 {
             return Err(MALFORMED);
         }
@@ -88,7 +89,7 @@ impl Protocol {
             }
             Some(properties) => properties.user_properties,
         };
-        // MQTT 5.0 section 3.3.2.1: an empty topic stands for an alias, and there are none.
+        // MQTT 5.0 section 3.3.2.1: an empty topic needs an alias, and aliases are not offered.
         if self.v5() && publish.topic.is_empty() {
             return Err(PROTOCOL_ERROR);
         }
@@ -132,7 +133,7 @@ fn nonzero(packet_id: u16) -> Result<u16, Violation> {
     }
 }
 
-/// The packet identifier of a PUBLISH, which stands after the topic.
+/// The packet identifier of a PUBLISH, which follows the topic.
 fn packet_id_after_topic(body: &[u8]) -> Option<u16> {
     let (len, rest) = body.split_first_chunk::<2>()?;
     let rest = rest.get(usize::from(u16::from_be_bytes(*len))..)?;

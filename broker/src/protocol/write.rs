@@ -1,4 +1,4 @@
-//! Packets to bytes: what a client is sent after CONNACK.
+//! Packets to bytes, after CONNACK.
 
 use bytes::{BufMut, BytesMut};
 
@@ -10,7 +10,7 @@ impl Protocol {
         out.put_u16(packet_id);
     }
 
-    /// PUBACK with reason "not authorized". v5 only: v3.1.1 has no way to say it.
+    /// PUBACK with reason "not authorized". v5 only: v3.1.1 has no reason codes.
     pub(crate) fn write_puback_not_authorized(self, out: &mut BytesMut, packet_id: u16) {
         debug_assert!(self.v5());
         out.put_slice(&[0x40, 3]);
@@ -18,7 +18,7 @@ impl Protocol {
         out.put_u8(0x87);
     }
 
-    /// SUBACK: what became of each filter.
+    /// SUBACK, with an answer to each filter.
     pub(crate) fn write_suback(self, out: &mut BytesMut, packet_id: u16, granted: &[Granted]) {
         let code = |granted: &Granted| match (granted, self.v5()) {
             (Granted::Quality(qos), _) => *qos,
@@ -30,7 +30,7 @@ impl Protocol {
         self.write_answers(out, packet_id, granted.iter().map(code));
     }
 
-    /// UNSUBACK: for each filter whether there was such a subscription. v3.1.1 does not say.
+    /// UNSUBACK. In v5 it says for each filter whether there was such a subscription.
     pub(crate) fn write_unsuback(self, out: &mut BytesMut, packet_id: u16, existed: &[bool]) {
         if self.v5() {
             out.put_u8(0xb0);
@@ -106,15 +106,15 @@ impl Protocol {
         out.put_slice(publish.payload);
     }
 
-    /// The server's DISCONNECT. v3.1.1 has none: the connection is just closed.
-    pub(crate) fn write_goodbye(self, out: &mut BytesMut, code: u8) {
+    /// The server's DISCONNECT. v3.1.1 has none.
+    pub(crate) fn write_disconnect(self, out: &mut BytesMut, code: u8) {
         if self.v5() {
             out.put_slice(&[0xe0, 1, code]);
         }
     }
 }
 
-/// How long the v5 properties of a PUBLISH are.
+/// The length of the v5 properties of a PUBLISH.
 fn properties_len(publish: &Outgoing<'_>) -> usize {
     let expiry = if publish.expires_s.is_some() { 5 } else { 0 };
     let user = |(name, value): &(String, String)| 1 + 2 + name.len() + 2 + value.len();
@@ -248,8 +248,11 @@ mod tests {
             written(&|out| V5.write_unsuback(out, 7, &[true, false])),
             [0xb0, 5, 0, 7, 0, 0, 0x11]
         );
-        assert_eq!(written(&|out| V5.write_goodbye(out, 0x8b)), [0xe0, 1, 0x8b]);
-        assert!(written(&|out| V311.write_goodbye(out, 0x8b)).is_empty());
+        assert_eq!(
+            written(&|out| V5.write_disconnect(out, 0x8b)),
+            [0xe0, 1, 0x8b]
+        );
+        assert!(written(&|out| V311.write_disconnect(out, 0x8b)).is_empty());
         assert_eq!(
             written(&|out| V5.write_puback_not_authorized(out, 258)),
             [0x40, 3, 1, 2, 0x87]

@@ -1,9 +1,9 @@
-//! What travels with a downlink through the router, and goes no further.
+//! The metadata of a downlink inside the router.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
-/// What travels with a publish through the router as its correlation data, and goes no further.
+/// Carried through the router as the publish's correlation data, and not sent to the box.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) sequence: u64,

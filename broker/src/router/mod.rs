@@ -1,4 +1,4 @@
-//! The wire between the bridge and the boxes: an embedded rumqttd router, and its watchdog.
+//! The embedded rumqttd router between publishers and sessions, and its supervision.
 //!
 //! ```text
 //! EdgeHandle::publish → link → [router thread: bounded rings] → link → pump → session, by device id
@@ -6,25 +6,25 @@
 //! ```
 //!
 //! One in-process link publishes every downlink and subscribes to `devices/+/downlink/#`, so the router's cost does
-//! not grow with the number of boxes, and it never sees a socket. A second link carries the copies for observers, so
-//! that a flood of those fills buffers of its own; it subscribes to both directions when the first observer comes. It is a wire and not a store: beyond its ring it
-//! overwrites (which the pump notices by the gap in the cursors, and counts), and what is in it when it dies is gone.
-//! The outbox sends again what a box did not acknowledge.
+//! not grow with the number of boxes, and it never reads a socket. A second link with buffers of its own carries the
+//! copies for observers; it subscribes to both directions when the first observer connects. The router does not store:
+//! beyond its ring it overwrites (the pump counts the gaps in the cursors), and what is in it when it ends is lost. The
+//! outbox sends again what a box did not acknowledge.
 //!
-//! The router thread is a foreign body, so it is watched: when it ends, the link reports it, and the pump starts a new
-//! router with a new link. Publishes in between are dropped and counted.
+//! The router's thread runs code of another project, so it is supervised: when it ends, the link reports it, and the
+//! pump starts a new router with new links. Publishes in between are dropped and counted.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `receive` | what comes out: reading it, and noticing what was overwritten |
-//! | `label` | what travels with a downlink and goes no further |
+//! | `receive` | reading what the router forwards, and counting what it overwrote |
+//! | `label` | the metadata of a downlink inside the router |
 //!
-//! An idle router thread costs nothing and has no stop of its own; at shutdown it is left parked on its channel.
+//! An idle router thread costs nothing and cannot be stopped; at shutdown it stays parked on its channel.
 
 mod label;
 mod receive;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,7 @@ use wire::{DeviceId, Topic};
 use crate::downlink::Message;
 use crate::host::Downlink;
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::observers::Observed;
 use crate::protocol::UserProperties;
 use label::Label;
@@ -48,25 +49,25 @@ use receive::{Receiver, read, read_observed};
 const DOWNLINKS: &str = "devices/+/downlink/#";
 /// Every uplink of every box.
 const UPLINKS: &str = "devices/+/uplink/#";
-/// More than our two links.
+/// More than the two links of the edge.
 const LINKS_MAX: usize = 8;
 /// Messages that the router hands over at a time.
 const BATCH_MAX: u64 = 128;
-/// Between a router's end and the next one's start, so that a router that cannot live does not spin.
+/// The pause before a restart, so that a router that fails at once does not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(20);
 
 /// The router could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
-    /// Its thread died at once.
+    /// Its thread ended at once.
     #[error("the router's thread could not be started")]
     Thread(#[from] tokio::task::JoinError),
-    /// It did not accept our link.
-    #[error("the router refused our link: {0}")]
+    /// It refused a link.
+    #[error("the router refused a link: {0}")]
     Link(String),
 }
 
-/// The sending end.
+/// The sending side.
 #[derive(Debug)]
 pub(crate) struct Router {
     config: RouterConfig,
@@ -78,9 +79,9 @@ struct Sender {
     link: Option<LinkTx>,
     /// The observers' link.
     copies: Option<LinkTx>,
-    /// The observers' link is subscribed, and so will be that of the next router.
+    /// The observers' link is subscribed; that of the next router will be too.
     observed: bool,
-    /// The number of the next publish, so that a withdrawal can tell what came before it.
+    /// The number of the next publish. A withdrawal affects those with lower numbers.
     sequence: u64,
 }
 
@@ -94,7 +95,7 @@ impl std::fmt::Debug for Sender {
 }
 
 impl Router {
-    /// Starts a router thread. The receiving ends are driven by [`Router::pump`].
+    /// Starts a router thread. [`Router::pump`] runs the receiving sides.
     pub(crate) async fn start(limits: &Limits) -> Result<(Arc<Self>, Receivers), RouterError> {
         let router = Arc::new(Self {
             config: RouterConfig {
@@ -146,10 +147,11 @@ impl Router {
     }
 
     fn sender(&self) -> std::sync::MutexGuard<'_, Sender> {
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sender)
     }
 
-    /// Hands a downlink to the router, and gives its sequence. Never blocks; `None`: the router cannot take it.
+    /// Hands a downlink to the router, and returns its sequence. Never blocks. `None`: the router is down or its backlog
+    /// is full.
     pub(crate) fn publish(&self, downlink: Downlink) -> Option<u64> {
         let topic = Topic::new(downlink.device_id, downlink.channel).to_string();
         let publish = Publish::new(Bytes::from(topic), downlink.payload, false);
@@ -177,8 +179,8 @@ impl Router {
         (outcome == "sent").then_some(sequence)
     }
 
-    /// Lets copies flow on the observers' link, from now on. Before, nothing may be published there: the router ends a
-    /// link that publishes what nobody has ever subscribed to.
+    /// Opens the observers' link for copies. Nothing may be published there before: the router ends a link that
+    /// publishes to a topic without any subscription.
     pub(crate) fn observe(&self) {
         let mut sender = self.sender();
         if std::mem::replace(&mut sender.observed, true) {
@@ -187,12 +189,12 @@ impl Router {
         if let Some(copies) = sender.copies.as_mut()
             && let Err(error) = subscribe_copies(copies)
         {
-            // The router has ended; its successor subscribes.
+            // The router has ended; the next one subscribes.
             tracing::warn!(%error, "the observers' link could not subscribe");
         }
     }
 
-    /// Hands the copy of an uplink to the router. Never blocks; a copy that finds no room is dropped.
+    /// Hands the copy of an uplink to the router. Never blocks; a copy is dropped when the backlog is full.
     pub(crate) fn publish_uplink(
         &self,
         topic: Topic,
@@ -219,12 +221,12 @@ impl Router {
         }
     }
 
-    /// Everything published so far has a lower sequence than this.
+    /// The next sequence: everything published so far has a lower one.
     pub(crate) fn sequence(&self) -> u64 {
         self.sender().sequence
     }
 
-    /// Carries downlinks to `deliver` and observers' copies to `observe`, and restarts the router when it ends, until
+    /// Passes downlinks to `deliver` and observers' copies to `observe`, and restarts the router when it ends, until
     /// `stop`.
     pub(crate) async fn pump(
         self: Arc<Self>,
@@ -238,7 +240,7 @@ impl Router {
                 mut downlinks,
                 mut observed,
             } = receivers;
-            // In a task of its own, which ends with its router: a flood of copies does not delay a downlink.
+            // In a task of its own, which ends with its router, so that a flood of copies does not delay a downlink.
             let observe = observe.clone();
             let copies = tokio::spawn(async move {
                 observed
@@ -280,19 +282,19 @@ impl Router {
         }
     }
 
-    /// Makes the router's thread end the way a defect in it would: by a panic. rumqttd looks up the connection of a
-    /// shadow request without asking whether it still exists.
+    /// Makes the router's thread end as a defect in it would: by a panic. rumqttd looks up the connection of a shadow
+    /// request without checking that it still exists.
     #[cfg(test)]
     pub(crate) fn break_thread(&self) {
         let mut sender = self.sender();
         let link = sender.link.as_mut().expect("connected");
-        let goodbye = Packet::Disconnect(
+        let disconnect = Packet::Disconnect(
             rumqttd::protocol::Disconnect {
                 reason_code: rumqttd::protocol::DisconnectReasonCode::NormalDisconnection,
             },
             None,
         );
-        link.send(goodbye)
+        link.send(disconnect)
             .now_or_never()
             .expect("no waiting")
             .expect("running");
@@ -300,10 +302,10 @@ impl Router {
     }
 }
 
-/// Puts a packet before the router and says what became of it.
+/// Hands a packet to the router, and returns the outcome.
 ///
-/// A link is a buffer and an event that tells the router to empty it. One pending event is enough, and it is pending
-/// as long as the buffer is not empty, so the channel of events can never fill up and block us.
+/// A link is a buffer and an event that makes the router empty it. One pending event is enough, and it is pending as
+/// long as the buffer is not empty, so the channel of events never fills up and never blocks the caller.
 fn send(link: &mut LinkTx, packet: Packet, backlog_max: usize) -> &'static str {
     {
         let mut buffer = link.buffer();
@@ -384,9 +386,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_published_comes_out_in_order_with_its_key() {
+    async fn downlinks_are_delivered_in_order_with_their_keys() {
         let mut running = running(&Limits::default()).await;
-        // Many more than the router hands over at a time, so that it pauses and has to be woken.
+        // Many more than the router forwards at a time, so that it pauses and must be woken.
         const COUNT: u128 = 5_000;
         for number in 0..COUNT {
             running.router.publish(downlink(number));
@@ -416,14 +418,14 @@ mod tests {
     async fn observers_get_copies_of_both_directions_also_after_the_routers_thread_has_ended() {
         let mut running = running(&Limits::default()).await;
         let (topic, payload, user) = uplink(0);
-        // Before anybody observes, this goes nowhere and harms nothing.
+        // Without an observer, this is dropped.
         running.router.publish_uplink(topic, payload, user);
         running.router.observe();
         for round in 1..3 {
             let mut again = tokio::time::interval(Duration::from_millis(5));
-            let mut heard = [false; 2];
+            let mut received = [false; 2];
             within("copies of this round", async {
-                while heard != [true; 2] {
+                while received != [true; 2] {
                     tokio::select! {
                         copy = running.observed.recv() => {
                             let copy = copy.unwrap();
@@ -433,10 +435,10 @@ mod tests {
                             if copy.channel == Channel::Heartbeat {
                                 let expected = [("number".to_owned(), round.to_string())];
                                 assert_eq!(copy.user_properties, expected);
-                                heard[0] = true;
+                                received[0] = true;
                             } else {
                                 assert!(copy.user_properties.is_empty());
-                                heard[1] = true;
+                                received[1] = true;
                             }
                         }
                         _ = again.tick() => {
@@ -461,8 +463,8 @@ mod tests {
         running.delivered.recv().await.unwrap();
         for round in 2..4 {
             running.router.break_thread();
-            // What is published while it is down is lost; the outbox would send it again, as this loop does. What the
-            // router before had carried more than once may still come.
+            // What is published while it is down is lost; the outbox would send it again, as this loop does. Duplicates
+            // from the previous router may still arrive.
             let mut again = tokio::time::interval(Duration::from_millis(5));
             let carried = within("a delivery of this round", async {
                 loop {

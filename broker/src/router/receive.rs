@@ -1,6 +1,4 @@
-//! What comes out of the router.
-
-use std::time::{Duration, Instant};
+//! The receiving sides of the router's links.
 
 use rumqttd::local::LinkRx;
 use rumqttd::{Forward, Notification};
@@ -8,9 +6,10 @@ use wire::{DeviceId, Topic};
 
 use super::label::Label;
 use crate::downlink::Message;
+use crate::expiry::expires_at;
 use crate::observers::Observed;
 
-/// The receiving ends of one router.
+/// The receiving sides of one router.
 #[derive(Debug)]
 pub(crate) struct Receivers {
     pub(super) downlinks: Receiver,
@@ -20,7 +19,7 @@ pub(crate) struct Receivers {
 #[derive(Debug)]
 pub(super) struct Receiver {
     link: LinkRx,
-    /// The offset that the next message of each ring should have. There is one ring for each direction.
+    /// The expected offset of the next message of each ring. There is one ring for each direction.
     expected: [Option<u64>; 2],
 }
 
@@ -32,7 +31,7 @@ impl Receiver {
         }
     }
 
-    /// Hands over what is forwarded until the router ends.
+    /// Passes what is forwarded to `take`, until the router ends.
     pub(super) async fn run(&mut self, take: impl Fn(Forward)) {
         loop {
             match self.link.next().await {
@@ -40,8 +39,8 @@ impl Receiver {
                     self.count_overwritten(&forward);
                     take(forward);
                 }
-                // We were not reading fast enough, and the router has stopped sending until we say that we have
-                // caught up. Everything before this notification has been delivered.
+                // The link was read too slowly, and the router pauses until it is woken. Everything before this
+                // notification has been delivered.
                 Ok(Some(Notification::Unschedule)) => {
                     if self.link.wake().await.is_err() {
                         return;
@@ -93,7 +92,7 @@ pub(super) fn read(forward: Forward) -> Option<(DeviceId, Message)> {
     Some((topic.device_id, message))
 }
 
-/// A copy for observers. A downlink's label is ours and stays here.
+/// A copy for observers, without the downlink's label.
 pub(super) fn read_observed(forward: Forward) -> Option<Observed> {
     let Forward {
         publish,
@@ -117,8 +116,4 @@ pub(super) fn read_observed(forward: Forward) -> Option<Observed> {
         expires_at: expires_at(expiry_s),
         user_properties,
     })
-}
-
-fn expires_at(expiry_s: Option<u32>) -> Option<Instant> {
-    expiry_s.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.into())))
 }

@@ -1,15 +1,16 @@
-//! What the box is sent: out of its queue, through its window.
+//! Packets to the box, from its queue through its window.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{OUTPUT_FILL_BYTES, Session};
+use super::Session;
 use crate::host::Host;
 use crate::protocol::Outgoing;
+use crate::transport::OUTPUT_FILL_BYTES;
 
 impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     pub(super) fn acknowledged(&mut self, packet_id: u16) {
-        if !self.line.outbound().acknowledged(packet_id) {
-            // It may answer a packet of its last connection. There is nothing to do about the others either.
+        if !self.handle.outbound().acknowledged(packet_id) {
+            // It may belong to a packet of an earlier connection. No action is needed either way.
             metrics::counter!("mqtt_unknown_pubacks_total").increment(1);
         }
     }
@@ -18,7 +19,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         let now = std::time::Instant::now();
         let mut expired = 0;
         while self.transport.output.len() < OUTPUT_FILL_BYTES {
-            let next = self.line.outbound().next(now, self.window, &mut expired);
+            let next = self.handle.outbound().next(now, self.window, &mut expired);
             let Some(departure) = next else { break };
             let outgoing = Outgoing {
                 topic: &departure.message.topic,
@@ -29,9 +30,9 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
                 user_properties: &[],
             };
             if self.protocol.publish_len(&outgoing) > self.packet_bytes_max {
-                // MQTT 5.0 section 3.1.2.11.4: as if it had been sent.
+                // MQTT 5.0 section 3.1.2.11.4: treated as sent.
                 if let Some(packet_id) = departure.packet_id {
-                    self.line.outbound().acknowledged(packet_id);
+                    self.handle.outbound().acknowledged(packet_id);
                 }
                 count_downlinks("larger_than_the_box_takes", 1);
                 continue;
@@ -45,12 +46,12 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         }
         let blocked = self.transport.output.len() >= OUTPUT_FILL_BYTES;
         if std::mem::replace(&mut self.blocked, blocked) != blocked {
-            self.line.outbound().set_blocked(blocked);
+            self.handle.outbound().set_blocked(blocked);
         }
     }
 }
 
-/// Counts what became of messages for boxes.
+/// Counts messages to boxes by outcome.
 pub(crate) fn count_downlinks(outcome: &'static str, count: u64) {
     metrics::counter!("mqtt_downlinks_total", "outcome" => outcome).increment(count);
 }

@@ -1,7 +1,7 @@
-//! An admitted box: the loop between its packets, the platform's answers and what waits for it.
+//! The session of an admitted box: its packets, the platform's answers and its outbound messages.
 //!
-//! One task, one loop. Each turn looks at everything that can have happened (a kick or a message, answers of the
-//! platform, bytes), acts on all of it, and then writes what came of it in one go:
+//! One task runs one loop. Each turn polls everything that can have happened (a kick or a message, answers of the
+//! platform, bytes), acts on all of it, and then writes the resulting packets in one piece:
 //!
 //! ```text
 //!  box ── PUBLISH ──▶ host.uplink ─ durable ─▶ PUBACK          up to 64 at a time, acknowledged in order of arrival
@@ -10,16 +10,16 @@
 //!  box ◀─ PUBLISH ─── window ◀── queue ◀── router              up to 16 unacknowledged
 //! ```
 //!
-//! Back-pressure is an acknowledgement that is not sent yet. The reader never waits: a box with more messages under way
-//! than it may have is ended. Payment acknowledgements are counted apart, so that a backlog of heartbeats never costs
-//! one, and every call to the host starts when its message arrives, so none waits behind another. Only a SUBSCRIBE is
-//! waited for by what follows it: the platform's answer to that must find the subscription in force.
+//! Back-pressure is a withheld acknowledgement. The reader never waits: a box that exceeds the limit of unacknowledged
+//! messages is disconnected. Payment acknowledgements are counted apart, so a backlog of heartbeats never costs one.
+//! Every call to the host starts when its message arrives, so none waits behind another. Only messages that follow a
+//! SUBSCRIBE wait for it: the platform's answer to them needs the subscription.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `uplinks` | what the box says |
-//! | `subscriptions` | what it asks to hear |
-//! | `downlinks` | what it is sent |
+//! | `uplinks` | from PUBLISH to PUBACK |
+//! | `subscriptions` | SUBSCRIBE and UNSUBSCRIBE |
+//! | `downlinks` | packets to the box |
 
 mod downlinks;
 mod subscriptions;
@@ -38,91 +38,37 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::sync::watch;
 
-use crate::client_rate::ClientRate;
+use crate::cell_rate::CellRate;
 use crate::copies::Copies;
-use crate::frame::FrameError;
+use crate::ending::Ending;
+use crate::fairness::yield_if_busy;
 use crate::host::{EndReason, Host, SessionKey, Subscription, Unavailable};
 use crate::limits::Limits;
-use crate::pace::turn_taken;
-use crate::protocol::{Packet, Protocol, Violation, goodbye_code};
-use crate::registry::Line;
+use crate::protocol::{Packet, Protocol};
+use crate::registry::ConnectionHandle;
 use crate::transport::{Event, Transport};
 
 pub(crate) use downlinks::count_downlinks;
 use subscriptions::Change;
 use uplinks::Settled;
 
-/// Messages are taken from a queue while less than this waits to be written.
-pub(crate) const OUTPUT_FILL_BYTES: usize = 16 * 1024;
-
-/// Why a session ended, and what is left to do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ending {
-    pub(crate) reason: EndReason,
-    /// The v5 reason code to say goodbye with, if anything is said.
-    pub(crate) code: Option<u8>,
-    /// The box said goodbye and wants no will published.
-    pub(crate) without_will: bool,
-    /// The box changed how long its session is to be kept.
-    pub(crate) session_expiry_s: Option<u32>,
-}
-
-impl From<EndReason> for Ending {
-    fn from(reason: EndReason) -> Self {
-        Self {
-            reason,
-            code: goodbye_code(reason),
-            without_will: false,
-            session_expiry_s: None,
-        }
-    }
-}
-
-impl From<Violation> for Ending {
-    fn from(violation: Violation) -> Self {
-        Self {
-            code: Some(violation.code),
-            ..EndReason::ProtocolError.into()
-        }
-    }
-}
-
-impl From<FrameError> for Ending {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::TooLarge(_) => EndReason::PacketTooLarge.into(),
-            FrameError::WrongType => EndReason::ProtocolError.into(),
-            FrameError::WrongFlags | FrameError::MalformedLength => Self {
-                code: Some(0x81),
-                ..EndReason::ProtocolError.into()
-            },
-        }
-    }
-}
-
-impl From<Unavailable> for Ending {
-    fn from(_: Unavailable) -> Self {
-        EndReason::Unavailable.into()
-    }
-}
-
-/// What a session is made with.
-pub(crate) struct Opening<H, S> {
+/// The parts of a new session.
+pub(crate) struct SessionParts<H, S> {
     pub(crate) host: Arc<H>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) protocol: Protocol,
     pub(crate) key: SessionKey,
-    pub(crate) line: Arc<Line>,
-    /// Where observers get theirs.
+    pub(crate) handle: Arc<ConnectionHandle>,
+    /// Copies of its messages, for observers.
     pub(crate) copies: Copies,
     pub(crate) transport: Transport<S>,
-    /// The session is to outlive its connection.
+    /// The session outlives its connection.
     pub(crate) persistent: bool,
-    /// Packets that may be under way to the box.
+    /// Unacknowledged packets to the box, at most.
     pub(crate) window: usize,
-    /// The largest packet that the box takes.
+    /// The largest packet that the box accepts.
     pub(crate) packet_bytes_max: usize,
-    /// What it is subscribed to already.
+    /// The restored subscriptions.
     pub(crate) subscriptions: Vec<Subscription>,
 }
 
@@ -131,31 +77,31 @@ pub(crate) struct Session<H, S> {
     limits: Arc<Limits>,
     protocol: Protocol,
     key: SessionKey,
-    line: Arc<Line>,
+    handle: Arc<ConnectionHandle>,
     copies: Copies,
     pub(crate) transport: Transport<S>,
     persistent: bool,
     window: usize,
     packet_bytes_max: usize,
-    /// The box does not read what it is sent, and nothing more is taken from its queue.
+    /// The output is full, because the box does not read: nothing more is taken from the queue.
     blocked: bool,
-    /// Messages that the platform is taking, in the order in which they arrived.
+    /// The running calls of the host, in the order in which the messages arrived.
     uplinks: FuturesOrdered<BoxFuture<'static, Settled>>,
-    ordinary_under_way: usize,
-    payment_acks_under_way: usize,
-    ordinary_rate: ClientRate,
-    payment_ack_rate: ClientRate,
-    /// It has tried what it may not, and that has been logged.
+    ordinary_running: usize,
+    payment_acks_running: usize,
+    ordinary_rate: CellRate,
+    payment_ack_rate: CellRate,
+    /// A forbidden action has been logged.
     warned: bool,
-    /// The subscriptions as they will be when all changes are done.
+    /// The subscriptions as they will be after all changes.
     intended: Vec<Subscription>,
     changes: VecDeque<Change>,
     changing: Option<BoxFuture<'static, Result<(), Unavailable>>>,
-    /// Dropped when no change is left, for the messages that arrived behind one.
+    /// Dropped when no change is left: releases the messages that arrived after a change.
     applying: Option<watch::Sender<()>>,
 }
 
-/// All that happened since the last turn.
+/// Everything that happened since the last turn.
 #[derive(Default)]
 struct Turn {
     woken: bool,
@@ -171,27 +117,27 @@ impl Turn {
 }
 
 impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
-    pub(crate) fn new(opening: Opening<H, S>) -> Self {
-        let rate = ClientRate::new(opening.limits.publishes_per_s_max);
+    pub(crate) fn new(parts: SessionParts<H, S>) -> Self {
+        let rate = CellRate::new(parts.limits.publishes_per_s_max);
         Self {
-            host: opening.host,
-            limits: opening.limits,
-            protocol: opening.protocol,
-            key: opening.key,
-            line: opening.line,
-            copies: opening.copies,
-            transport: opening.transport,
-            persistent: opening.persistent,
-            window: opening.window,
-            packet_bytes_max: opening.packet_bytes_max,
+            host: parts.host,
+            limits: parts.limits,
+            protocol: parts.protocol,
+            key: parts.key,
+            handle: parts.handle,
+            copies: parts.copies,
+            transport: parts.transport,
+            persistent: parts.persistent,
+            window: parts.window,
+            packet_bytes_max: parts.packet_bytes_max,
             blocked: false,
             uplinks: FuturesOrdered::new(),
-            ordinary_under_way: 0,
-            payment_acks_under_way: 0,
+            ordinary_running: 0,
+            payment_acks_running: 0,
             ordinary_rate: rate,
             payment_ack_rate: rate,
             warned: false,
-            intended: opening.subscriptions,
+            intended: parts.subscriptions,
             changes: VecDeque::new(),
             changing: None,
             applying: None,
@@ -200,9 +146,9 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
 
     /// Serves the box until the session ends.
     pub(crate) async fn run(&mut self) -> Ending {
-        let line = Arc::clone(&self.line);
-        let mut woken = std::pin::pin!(line.notified());
-        // A client may send before it has read its CONNACK, so there may be packets already.
+        let handle = Arc::clone(&self.handle);
+        let mut woken = std::pin::pin!(handle.signal.notified());
+        // A client may send before it has read its CONNACK, so packets may be in the buffer.
         let mut turn = Turn {
             woken: true,
             event: Some(Event::Received),
@@ -219,9 +165,9 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
                 turn
             })
             .await;
-            turn_taken(waited).await;
+            yield_if_busy(waited).await;
             if turn.woken {
-                woken.set(line.notified());
+                woken.set(handle.signal.notified());
             }
         }
     }
@@ -230,26 +176,15 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         self.key
     }
 
-    /// What is left of a session that has ended: its connection, with a goodbye written if there is one to say, and
-    /// the messages that the platform was already taking, to be completed but not acknowledged.
+    /// The rest of a session that has ended: its connection, with the last packet in its output, and the running calls
+    /// of the host, to be completed but not acknowledged.
     pub(crate) fn into_parts(
-        mut self,
+        self,
         ending: Ending,
     ) -> (Option<Transport<S>>, impl Future<Output = ()>) {
-        let transport = match ending.reason {
-            // There is nobody to talk to.
-            EndReason::ConnectionLost | EndReason::WriteStalled => None,
-            _ => {
-                if let Some(code) = ending.code {
-                    self.protocol
-                        .write_goodbye(&mut self.transport.output, code);
-                }
-                Some(self.transport)
-            }
-        };
         let mut uplinks = self.uplinks;
         (
-            transport,
+            ending.write_disconnect(self.protocol, self.transport),
             async move { while uplinks.next().await.is_some() {} },
         )
     }
@@ -278,7 +213,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 
     fn act(&mut self, turn: Turn) -> Result<(), Ending> {
-        if let Some(reason) = self.line.kicked() {
+        if let Some(reason) = self.handle.signal.kicked() {
             return Err(reason.into());
         }
         for settled in turn.settled {
@@ -291,10 +226,8 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         }
         match turn.event {
             Some(Event::Received) => self.take_packets()?,
-            Some(Event::Lost) => return Err(EndReason::ConnectionLost.into()),
-            Some(Event::Silent) => return Err(EndReason::KeepAliveTimeout.into()),
-            Some(Event::Stalled) => return Err(EndReason::WriteStalled.into()),
-            Some(Event::Written) | None => {}
+            Some(event) => Ending::check(event)?,
+            None => {}
         }
         self.send_downlinks();
         if self.transport.output.len() > self.limits.output_bytes_max {
@@ -324,7 +257,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 
     fn disconnected(&self, with_will: bool, session_expiry_s: Option<u32>) -> Ending {
-        // A session that was to end with its connection cannot be made to outlive it (MQTT 5.0 section 3.14.2.2.2).
+        // A session with expiry 0 cannot get another one in DISCONNECT (MQTT 5.0 section 3.14.2.2.2).
         if !self.persistent && session_expiry_s.is_some_and(|seconds| seconds > 0) {
             return EndReason::ProtocolError.into();
         }
@@ -335,11 +268,11 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         }
     }
 
-    /// Counts an attempt on what is not the box's own; logs the first, so that a flood of them does not fill the log.
+    /// Counts a forbidden action, and logs the first of the session.
     fn count_forbidden(&mut self, action: &'static str) {
         metrics::counter!("mqtt_forbidden_total", "action" => action).increment(1);
         if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(device = %self.key.device_id, action, "tried what it may not");
+            tracing::warn!(device = %self.key.device_id, action, "a box attempted a forbidden action");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the box asks to hear: SUBSCRIBE and UNSUBSCRIBE, one after another, each answered when it is durable.
+//! SUBSCRIBE and UNSUBSCRIBE, one after another, each answered when it is durable.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use certs::identity::Subject;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Ending, Session};
+use super::Session;
 use crate::authorize::{Action, Permit, authorize};
+use crate::ending::Ending;
 use crate::host::{EndReason, Host, Subscription};
 use crate::protocol::Granted;
 
@@ -16,7 +17,7 @@ use crate::protocol::Granted;
 #[derive(Debug)]
 pub(super) struct Change {
     answer: Answer,
-    /// The set of subscriptions after it; `None` if it changes nothing.
+    /// The subscriptions after it; `None` if it changes nothing.
     subscriptions: Option<Vec<Subscription>>,
 }
 
@@ -42,17 +43,17 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         let mut after = self.intended.clone();
         let granted: Vec<Granted> = filters
             .iter()
-            .map(|(filter, asked)| {
+            .map(|(filter, requested)| {
                 let Ok(Permit::Subscribe(filter)) = authorize(&subject, Action::Subscribe, filter)
                 else {
                     return Granted::NotAuthorized;
                 };
                 let (qos, full) = (
-                    (*asked).min(1),
+                    (*requested).min(1),
                     after.len() >= self.limits.subscriptions_max,
                 );
-                match after.iter_mut().find(|held| held.filter == filter) {
-                    Some(held) => held.qos = qos,
+                match after.iter_mut().find(|one| one.filter == filter) {
+                    Some(one) => one.qos = qos,
                     None if full => return Granted::QuotaExceeded,
                     None => after.push(Subscription { filter, qos }),
                 }
@@ -79,7 +80,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
                     return false;
                 };
                 let before = after.len();
-                after.retain(|held| held.filter != filter);
+                after.retain(|one| one.filter != filter);
                 after.len() < before
             })
             .collect();
@@ -100,7 +101,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         Ok(())
     }
 
-    /// Starts the next change when none is under way; those that change nothing are answered at once.
+    /// Starts the next change unless one is running. Those that change nothing are answered at once.
     pub(super) fn start_changes(&mut self) {
         while self.changing.is_none() {
             match self.changes.front() {
@@ -125,21 +126,21 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         }
     }
 
-    /// The oldest change is durable: it takes effect and is answered.
+    /// Applies and answers the oldest change, which is durable.
     pub(super) fn finish_change(&mut self) {
         let Some(change) = self.changes.pop_front() else {
             return;
         };
         if let Some(subscriptions) = change.subscriptions {
-            self.line.outbound().set_subscriptions(subscriptions);
+            self.handle.outbound().set_subscriptions(subscriptions);
         }
         let output = &mut self.transport.output;
         match change.answer {
             Answer::Subscribed { packet_id, granted } => {
                 self.protocol.write_suback(output, packet_id, &granted);
-                let heard = |granted: &Granted| matches!(granted, Granted::Quality(_));
-                if granted.iter().any(heard) {
-                    // Whatever this brings is written after the SUBACK, which stands in the output already.
+                let is_granted = |granted: &Granted| matches!(granted, Granted::Quality(_));
+                if granted.iter().any(is_granted) {
+                    // Resulting messages are written after the SUBACK, which is already in the output.
                     self.host.listening(self.key);
                 }
             }

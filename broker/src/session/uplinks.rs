@@ -1,4 +1,4 @@
-//! What the box says: from PUBLISH to PUBACK.
+//! Messages from the box, from PUBLISH to PUBACK.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,12 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use wire::Channel;
 
-use super::{Ending, Session};
+use super::Session;
 use crate::authorize::{Action, Permit, authorize};
+use crate::ending::Ending;
 use crate::host::{EndReason, Host, ProtocolVersion, Unavailable, Uplink};
 use crate::protocol::Publish;
 
-/// What became of a message of the box.
+/// A message of the box whose outcome is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settled {
     channel: Option<Channel>,
@@ -27,7 +28,7 @@ pub(super) struct Settled {
 enum Outcome {
     Durable,
     Unavailable,
-    /// v5 says so in the PUBACK, which keeps its place among the others.
+    /// v5: the reason code of the PUBACK, which is sent in its order among the others.
     NotAuthorized,
 }
 
@@ -44,15 +45,15 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         else {
             return self.forbidden(&publish);
         };
-        if !self.has_room(channel)? {
+        if !self.is_below_limit(channel)? {
             if publish.qos == 0 {
                 count_uplink(channel, "dropped");
                 return Ok(());
             }
             return Err(EndReason::TooManyUnacknowledged.into());
         }
-        *self.under_way(Some(channel)) += 1;
-        let turn = self.turn(Some(channel));
+        *self.running(Some(channel)) += 1;
+        let due = self.delay(Some(channel));
         let host = Arc::clone(&self.host);
         let copies = self.copies.clone();
         let uplink = Uplink {
@@ -68,10 +69,11 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         self.uplinks.push_back(
             async move {
                 if let Some(mut applying) = applying {
-                    // Nothing is ever sent here. When the session ends first, what it said still counts.
+                    // Resolves when the sender is dropped: after the last change, or with the session, whose messages
+                    // are still stored.
                     let _dropped = applying.changed().await;
                 }
-                wait_for(turn).await;
+                sleep_until(due).await;
                 let copy = copies.of(&uplink, user_properties);
                 let outcome = match host.uplink(uplink).await {
                     Ok(()) => {
@@ -99,12 +101,12 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         if publish.qos == 0 {
             return Ok(());
         }
-        // Counted like any message, or a flood of them would wait without bound behind one slow uplink.
-        if !self.has_room(Channel::Heartbeat)? {
+        // Counted like any other message: otherwise their number behind one slow uplink would have no limit.
+        if !self.is_below_limit(Channel::Heartbeat)? {
             return Err(EndReason::TooManyUnacknowledged.into());
         }
-        *self.under_way(None) += 1;
-        let turn = self.turn(None);
+        *self.running(None) += 1;
+        let due = self.delay(None);
         let settled = Settled {
             channel: None,
             packet_id: publish.packet_id,
@@ -112,7 +114,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         };
         self.uplinks.push_back(
             async move {
-                wait_for(turn).await;
+                sleep_until(due).await;
                 settled
             }
             .boxed(),
@@ -120,45 +122,46 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         Ok(())
     }
 
-    /// When the message may go on, if it comes faster than the box may publish.
-    fn turn(&mut self, channel: Option<Channel>) -> Option<Instant> {
+    /// Until when to delay the message, if the box publishes faster than its rate.
+    fn delay(&mut self, channel: Option<Channel>) -> Option<Instant> {
         let rate = match channel {
             Some(Channel::PaymentAck) => &mut self.payment_ack_rate,
             _ => &mut self.ordinary_rate,
         };
-        let turn = rate.turn(Instant::now(), 1);
-        if turn.is_some() {
+        let due = rate.delay(Instant::now(), 1);
+        if due.is_some() {
             metrics::counter!("mqtt_uplinks_slowed_total").increment(1);
         }
-        turn
+        due
     }
 
-    fn under_way(&mut self, channel: Option<Channel>) -> &mut usize {
+    /// The number of running calls of the host.
+    fn running(&mut self, channel: Option<Channel>) -> &mut usize {
         match channel {
-            Some(Channel::PaymentAck) => &mut self.payment_acks_under_way,
-            _ => &mut self.ordinary_under_way,
+            Some(Channel::PaymentAck) => &mut self.payment_acks_running,
+            _ => &mut self.ordinary_running,
         }
     }
 
-    /// Whether another message may be under way, after those that the platform has finished with meanwhile.
-    fn has_room(&mut self, channel: Channel) -> Result<bool, Ending> {
+    /// Whether another message is below the limit, after settling those that the platform has finished.
+    fn is_below_limit(&mut self, channel: Channel) -> Result<bool, Ending> {
         let limit = match channel {
             Channel::PaymentAck => self.limits.payment_acks_unacknowledged_max,
             _ => self.limits.uplinks_unacknowledged_max,
         };
-        if *self.under_way(Some(channel)) < limit {
+        if *self.running(Some(channel)) < limit {
             return Ok(true);
         }
-        // A burst that arrived in one piece has not been looked at since. The loop polls again before it waits, so
-        // nothing is lost by polling here without a waker.
+        // The calls of a burst that arrived in one piece have not been polled since. The loop polls again before it
+        // waits, so polling here without a waker loses no wake-up.
         while let Some(Some(settled)) = self.uplinks.next().now_or_never() {
             self.settle(settled)?;
         }
-        Ok(*self.under_way(Some(channel)) < limit)
+        Ok(*self.running(Some(channel)) < limit)
     }
 
     pub(super) fn settle(&mut self, settled: Settled) -> Result<(), Ending> {
-        *self.under_way(settled.channel) -= 1;
+        *self.running(settled.channel) -= 1;
         let outcome = match settled.outcome {
             Outcome::Durable => "durable",
             Outcome::Unavailable => "unavailable",
@@ -169,7 +172,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         }
         let output = &mut self.transport.output;
         match (settled.packet_id, settled.outcome) {
-            // Quality 0 promises nothing: the next heartbeat will do.
+            // Quality 0 has no acknowledgement.
             (0, _) => {}
             (_, Outcome::Unavailable) => return Err(EndReason::Unavailable.into()),
             (id, Outcome::Durable) => self.protocol.write_puback(output, id),
@@ -179,10 +182,10 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 }
 
-async fn wait_for(turn: Option<Instant>) {
-    if let Some(turn) = turn {
-        // In a box, because it is rare and every message's future would have to have room for it.
-        Box::pin(tokio::time::sleep_until(turn.into())).await;
+async fn sleep_until(due: Option<Instant>) {
+    if let Some(due) = due {
+        // Boxed, because it is rare and would enlarge the future of every message.
+        Box::pin(tokio::time::sleep_until(due.into())).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who gets in, and how sessions end.
+//! Which clients are admitted, and how sessions end.
 
 use broker::{EndReason, Limits, ProtocolVersion, SessionKey};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use crate::common::client::{
     Client, WILL_QOS_1, connect, connect_raw, publish, subscribe, unsubscribe,
 };
 use crate::common::fleet::Fleet;
-use crate::common::host::Told;
+use crate::common::host::HostCall;
 use crate::common::{World, device, start, within};
 
 const ACCEPTED: [u8; 2] = [0, 0];
@@ -18,7 +18,7 @@ const UNAVAILABLE: [u8; 2] = [0, 3];
 const NOT_AUTHORIZED: [u8; 2] = [0, 5];
 
 #[tokio::test]
-async fn a_box_gets_in_with_the_certificate_of_its_own_name() {
+async fn a_box_connects_with_the_certificate_of_its_own_name() {
     let world = World::new().await;
     let credentials = world.device(1);
     let mut client = Client::dial(world.edge.local_addr(), &credentials)
@@ -61,32 +61,29 @@ async fn a_client_id_that_is_not_the_certificates_name_is_refused() {
     client.send(&connect("", true, 60, None)).await;
     client.expect(0x20, &CLIENT_ID).await;
     client.expect_closed().await;
-    assert!(
-        world.host.told().is_empty(),
-        "the platform was not even asked"
-    );
-    // And the listener has survived them all.
+    assert!(world.host.calls().is_empty(), "the host was not called");
+    // The listener still accepts.
     world.connected_box(1).await.ping().await;
 }
 
 #[tokio::test]
-async fn without_a_certificate_of_this_fleet_nobody_connects() {
+async fn a_client_without_a_certificate_of_this_fleet_is_refused() {
     let world = World::new().await;
     let other = Fleet::new();
     for credentials in [
-        world.fleet.nobody(),
-        world.fleet.stranger(&other, device(1)),
+        world.fleet.without_certificate(),
+        world.fleet.issued_by(&other, device(1)),
     ] {
-        // In TLS 1.3 the client finishes first, so the refusal may only show when it reads.
+        // In TLS 1.3 the client's handshake completes first, so it may see the refusal only when it reads.
         if let Ok(mut client) = Client::dial(world.edge.local_addr(), &credentials).await {
             client.expect_closed().await;
         }
     }
-    assert!(world.host.told().is_empty());
+    assert!(world.host.calls().is_empty());
 }
 
 #[tokio::test]
-async fn a_box_that_the_registry_does_not_welcome_is_refused() {
+async fn a_box_that_the_host_refuses_is_refused() {
     let world = World::new().await;
     world.host.refused.lock().unwrap().insert(device(1));
     let mut client = world.dial(1).await;
@@ -99,7 +96,7 @@ async fn a_box_that_the_registry_does_not_welcome_is_refused() {
 }
 
 #[tokio::test]
-async fn another_version_of_mqtt_is_told_so() {
+async fn another_version_of_mqtt_is_refused_with_its_code() {
     let world = World::new().await;
     for level in [3, 6, 131] {
         let mut client = world.dial(1).await;
@@ -147,12 +144,12 @@ async fn a_will_may_only_go_to_the_boxs_own_status() {
 }
 
 #[tokio::test]
-async fn flags_of_old_clients_that_mean_nothing_here_are_ignored_in_3_1_1() {
+async fn unsupported_flags_of_old_clients_are_ignored_in_3_1_1() {
     const RETAIN: u8 = 0x20;
     let world = World::new().await;
     let id = device(1).to_string();
     let own = Topic::new(device(1), Channel::Status).to_string();
-    // A retained will at each quality, with a clean session and a kept one.
+    // A retained will at each quality, with and without clean session.
     for (number, quality) in (0_u8..3).enumerate() {
         for clean in [true, false] {
             let mut client = world.dial(1).await;
@@ -161,7 +158,7 @@ async fn flags_of_old_clients_that_mean_nothing_here_are_ignored_in_3_1_1() {
             client.send(&connect(&id, clean, 60, will)).await;
             let connack = client.next().await.expect("CONNACK");
             assert_eq!((connack.first, connack.body[1]), (0x20, 0), "{flags:#x}");
-            client.vanish();
+            client.drop_connection();
             let ends = world
                 .host
                 .ends(device(1), number * 2 + 1 + usize::from(!clean))
@@ -183,7 +180,7 @@ async fn flags_of_old_clients_that_mean_nothing_here_are_ignored_in_3_1_1() {
 }
 
 #[tokio::test]
-async fn a_lost_boxs_will_is_given_to_the_platform_and_one_that_says_goodbye_leaves_none() {
+async fn the_will_of_a_lost_box_reaches_the_host_and_disconnect_discards_it() {
     let world = World::new().await;
     let topic = |number| Topic::new(device(number), Channel::Status).to_string();
     for number in [1, 2] {
@@ -198,7 +195,7 @@ async fn a_lost_boxs_will_is_given_to_the_platform_and_one_that_says_goodbye_lea
             client.send(&[0xe0, 0]).await;
             client.expect_closed().await;
         } else {
-            client.vanish();
+            client.drop_connection();
         }
     }
     let (reason, will, clean) = world.host.ended(device(1)).await;
@@ -222,7 +219,7 @@ async fn a_revoked_box_is_ended_while_it_is_live() {
 }
 
 #[tokio::test]
-async fn a_box_that_is_revoked_while_it_is_being_admitted_does_not_get_in() {
+async fn a_box_that_is_revoked_while_it_is_being_admitted_is_refused() {
     let world = World::new().await;
     world.host.admitting.close();
     let mut client = world.dial(1).await;
@@ -231,15 +228,15 @@ async fn a_box_that_is_revoked_while_it_is_being_admitted_does_not_get_in() {
         .await;
     world
         .host
-        .was_told("an admission", |told| {
-            (*told == Told::Admitting(device(1))).then_some(())
+        .wait_for_call("an admission", |call| {
+            (*call == HostCall::Admitting(device(1))).then_some(())
         })
         .await;
     world.edge.kick(device(1), EndReason::Revoked);
-    // It is told at once, not when the platform has made up its mind.
+    // It is refused at once, before the host has decided.
     client.expect(0x20, &NOT_AUTHORIZED).await;
     client.expect_closed().await;
-    // The platform, which let it in, hears that it is gone.
+    // The host, which admits it, is notified of its end.
     world.host.admitting.open();
     assert_eq!(
         world.host.ends(device(1), 1).await,
@@ -258,13 +255,13 @@ async fn when_a_box_connects_again_its_older_session_is_over_before_the_newer_is
         .send(&connect(&device(1).to_string(), true, 60, None))
         .await;
     older.expect_closed().await;
-    let admissions = |told: Vec<Told>| {
-        told.into_iter()
-            .filter(|one| matches!(one, Told::Admitting(_)))
+    let admissions = |call: Vec<HostCall>| {
+        call.into_iter()
+            .filter(|one| matches!(one, HostCall::Admitting(_)))
             .count()
     };
     assert_eq!(
-        admissions(world.host.told()),
+        admissions(world.host.calls()),
         1,
         "the older is still ending"
     );
@@ -293,7 +290,7 @@ async fn of_many_connections_of_one_box_the_last_one_stays() {
     last.expect(0x20, &ACCEPTED).await;
     last.ping().await;
     for mut earlier in clients {
-        // Either it was let in and taken over, or it was turned away while it waited.
+        // It was admitted and taken over, or refused while it waited.
         while let Some(packet) = earlier.next().await {
             assert_eq!(packet.first, 0x20);
             assert!([0, 3].contains(&packet.body[1]), "{packet:?}");
@@ -325,7 +322,7 @@ async fn a_kept_session_is_present_again_with_its_subscriptions() {
         .send(&subscribe(7, &[(&topic, 2), ("devices/+/downlink/#", 1)]))
         .await;
     client.expect(0x90, &[0, 7, 1, 0x80]).await;
-    client.vanish();
+    client.drop_connection();
     let (_, _, clean) = world.host.ended(device(1)).await;
     assert!(!clean);
 
@@ -337,28 +334,28 @@ async fn a_kept_session_is_present_again_with_its_subscriptions() {
     };
     world
         .host
-        .was_told("that it is listening again", |told| {
-            (*told == Told::Listening(second)).then_some(())
+        .wait_for_call("that it is listening again", |call| {
+            (*call == HostCall::Listening(second)).then_some(())
         })
         .await;
     world.publish(1, 5);
-    assert_eq!(client.hear_and_acknowledge().await, "5");
+    assert_eq!(client.receive_and_acknowledge().await, "5");
     client.send(&unsubscribe(8, &[&topic])).await;
     client.expect(0xb0, &[0, 8]).await;
-    client.vanish();
+    client.drop_connection();
     world.host.ends(device(1), 2).await;
 
     let mut client = world.dial(1).await;
     assert!(
         !client.connect(device(1), true).await,
-        "a clean one never is"
+        "never with a clean session"
     );
-    client.vanish();
+    client.drop_connection();
     world.host.ends(device(1), 3).await;
     let mut client = world.dial(1).await;
     assert!(
         !client.connect(device(1), false).await,
-        "and leaves nothing"
+        "the clean session has deleted it"
     );
 }
 
@@ -380,11 +377,11 @@ async fn a_kept_session_survives_the_process() {
         .unwrap();
     assert!(client.connect(device(1), false).await);
     edge.publish(crate::common::payment(1, 9));
-    assert_eq!(client.hear_and_acknowledge().await, "9");
+    assert_eq!(client.receive_and_acknowledge().await, "9");
 }
 
 #[tokio::test]
-async fn suback_waits_for_the_platform_while_pings_are_answered() {
+async fn suback_waits_for_the_host_while_pings_are_answered() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     world.host.subscribing.close();
@@ -399,13 +396,13 @@ async fn suback_waits_for_the_platform_while_pings_are_answered() {
 }
 
 #[tokio::test]
-async fn at_the_stop_every_session_is_ended_and_nobody_gets_in() {
+async fn at_the_stop_every_session_is_ended_and_no_client_is_admitted() {
     let world = World::new().await;
     let mut clients = Vec::new();
     for number in 1..=5 {
         clients.push(world.connected_box(number).await);
     }
-    // One more in the middle of its admission, and one that has not said CONNECT.
+    // One more whose admission is running, and one that has not sent CONNECT.
     world.host.admitting.close();
     let mut admitting = world.dial(6).await;
     admitting
@@ -413,8 +410,8 @@ async fn at_the_stop_every_session_is_ended_and_nobody_gets_in() {
         .await;
     world
         .host
-        .was_told("an admission", |told| {
-            (*told == Told::Admitting(device(6))).then_some(())
+        .wait_for_call("an admission", |call| {
+            (*call == HostCall::Admitting(device(6))).then_some(())
         })
         .await;
     let mut silent = world.dial(7).await;
@@ -441,7 +438,7 @@ async fn at_the_stop_every_session_is_ended_and_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn what_a_box_sends_before_its_connack_is_not_lost() {
+async fn packets_that_a_box_sends_before_its_connack_are_not_lost() {
     let world = World::new().await;
     let mut client = world.dial(1).await;
     let mut bytes = connect(&device(1).to_string(), true, 60, None);

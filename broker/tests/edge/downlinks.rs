@@ -1,31 +1,31 @@
-//! What boxes hear.
+//! Messages to boxes.
 
 use broker::{Downlink, Limits};
 use bytes::Bytes;
 use uuid::Uuid;
 use wire::{Channel, Topic};
 
-use crate::common::client::{Heard, puback, subscribe};
-use crate::common::host::Told;
+use crate::common::client::{Received, puback, subscribe};
+use crate::common::host::HostCall;
 use crate::common::{World, device, payment};
 
 #[tokio::test]
-async fn a_box_hears_what_is_published_to_it_and_nothing_else() {
+async fn a_box_receives_what_is_published_to_it_and_nothing_else() {
     let world = World::new().await;
     let mut one = world.listening_box(1).await;
     let mut two = world.listening_box(2).await;
     world.publish(2, 20);
     world.publish(1, 10);
     assert_eq!(
-        one.hear().await,
-        Heard {
+        one.receive().await,
+        Received {
             topic: Topic::new(device(1), Channel::PaymentSuccess).to_string(),
             text: "10".to_owned(),
             dup: false,
             id: Some(1),
         }
     );
-    assert_eq!(two.hear().await.text, "20");
+    assert_eq!(two.receive().await.text, "20");
     one.ping().await;
     two.ping().await;
 }
@@ -59,15 +59,15 @@ async fn another_boxs_downlinks_cannot_be_subscribed_to() {
     assert!(
         !world
             .host
-            .told()
+            .calls()
             .iter()
-            .any(|told| matches!(told, Told::Subscriptions(..) | Told::Listening(_))),
-        "a refusal changes nothing"
+            .any(|call| matches!(call, HostCall::Subscriptions(..) | HostCall::Listening(_))),
+        "a refused subscription changes nothing"
     );
 }
 
 #[tokio::test]
-async fn a_box_hears_only_the_channels_it_subscribed_to() {
+async fn a_box_receives_only_the_channels_it_subscribed_to() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     let time = Topic::new(device(1), Channel::Time).to_string();
@@ -78,11 +78,11 @@ async fn a_box_hears_only_the_channels_it_subscribed_to() {
         channel: Channel::Time,
         ..payment(1, 2)
     });
-    let heard = client.hear().await;
+    let received = client.receive().await;
     assert_eq!(
-        (heard.topic, heard.id),
+        (received.topic, received.id),
         (time, None),
-        "at the quality asked for"
+        "at the requested quality"
     );
     client.ping().await;
 }
@@ -98,40 +98,40 @@ async fn the_window_holds_until_the_box_acknowledges() {
     for event in 1..=5 {
         world.publish(1, event);
     }
-    assert_eq!(client.hear().await.id, Some(1));
-    assert_eq!(client.hear().await.id, Some(2));
+    assert_eq!(client.receive().await.id, Some(1));
+    assert_eq!(client.receive().await.id, Some(2));
     client.ping().await;
-    // Out of order, and some that were never sent.
+    // Out of order, repeated, and of a packet that was never sent.
     for id in [2, 2, 77] {
         client.send(&puback(id)).await;
     }
-    assert_eq!(client.hear().await.text, "3");
+    assert_eq!(client.receive().await.text, "3");
     client.ping().await;
     client.send(&puback(1)).await;
     client.send(&puback(3)).await;
-    assert_eq!(client.hear().await.text, "4");
-    assert_eq!(client.hear().await.text, "5");
+    assert_eq!(client.receive().await.text, "4");
+    assert_eq!(client.receive().await.text, "5");
 }
 
 #[tokio::test]
-async fn an_event_under_way_is_not_sent_a_second_time_until_it_is_acknowledged() {
+async fn an_event_in_flight_is_not_sent_a_second_time_until_it_is_acknowledged() {
     let world = World::new().await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
-    let heard = client.hear().await;
+    let received = client.receive().await;
     for _ in 0..3 {
         world.publish(1, 1);
     }
     world.publish(1, 2);
-    assert_eq!(client.hear_and_acknowledge().await, "2");
-    client.send(&puback(heard.id.unwrap())).await;
+    assert_eq!(client.receive_and_acknowledge().await, "2");
+    client.send(&puback(received.id.unwrap())).await;
     client.ping().await;
     world.publish(1, 1);
-    assert_eq!(client.hear_and_acknowledge().await, "1");
+    assert_eq!(client.receive_and_acknowledge().await, "1");
 }
 
 #[tokio::test]
-async fn on_return_unacknowledged_packets_come_first_again_marked_dup_with_their_ids() {
+async fn after_a_reconnect_unacknowledged_packets_are_sent_first_marked_dup_with_their_ids() {
     let world = World::new().await;
     let mut client = world.dial(1).await;
     client.connect(device(1), false).await;
@@ -140,28 +140,28 @@ async fn on_return_unacknowledged_packets_come_first_again_marked_dup_with_their
         world.publish(1, event);
     }
     for event in 1..=3 {
-        assert_eq!(client.hear().await.text, event.to_string());
+        assert_eq!(client.receive().await.text, event.to_string());
     }
     client.send(&puback(2)).await;
     client.ping().await;
-    client.vanish();
+    client.drop_connection();
     world.host.ended(device(1)).await;
 
     let mut client = world.dial(1).await;
     assert!(client.connect(device(1), false).await);
-    // The outbox replays everything that it has no acknowledgement for.
+    // The outbox publishes everything again that is not acknowledged.
     for event in [1, 3, 4] {
         world.publish(1, event);
     }
-    let again = |id: u16, event: &str| Heard {
+    let again = |id: u16, event: &str| Received {
         topic: Topic::new(device(1), Channel::PaymentSuccess).to_string(),
         text: event.to_owned(),
         dup: true,
         id: Some(id),
     };
-    assert_eq!(client.hear().await, again(1, "1"));
-    assert_eq!(client.hear().await, again(3, "3"));
-    let fresh = client.hear().await;
+    assert_eq!(client.receive().await, again(1, "1"));
+    assert_eq!(client.receive().await, again(3, "3"));
+    let fresh = client.receive().await;
     assert_eq!(
         (fresh.text.as_str(), fresh.dup, fresh.id),
         ("4", false, Some(4))
@@ -174,17 +174,17 @@ async fn a_clean_session_leaves_nothing_to_be_sent_again() {
     let world = World::new().await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
-    client.hear().await;
-    client.vanish();
+    client.receive().await;
+    client.drop_connection();
     world.host.ended(device(1)).await;
     let mut client = world.listening_box(1).await;
     client.ping().await;
     world.publish(1, 2);
-    assert_eq!(client.hear().await.text, "2");
+    assert_eq!(client.receive().await.text, "2");
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_and_the_neighbours_hear_on() {
+async fn a_full_queue_drops_messages_and_affects_no_other_box() {
     let world = World::with(Limits {
         in_flight_max: 1,
         queue_max: 4,
@@ -194,26 +194,26 @@ async fn a_full_queue_drops_and_the_neighbours_hear_on() {
     let mut slow = world.listening_box(1).await;
     let mut other = world.listening_box(2).await;
     world.publish(1, 1);
-    assert_eq!(slow.hear().await.text, "1");
+    assert_eq!(slow.receive().await.text, "1");
     for event in 2..=50 {
         world.publish(1, event);
     }
     world.publish(2, 99);
-    assert_eq!(other.hear_and_acknowledge().await, "99");
-    let mut heard = Vec::new();
+    assert_eq!(other.receive_and_acknowledge().await, "99");
+    let mut received = Vec::new();
     slow.send(&puback(1)).await;
     for _ in 2..=5 {
-        heard.push(slow.hear_and_acknowledge().await);
+        received.push(slow.receive_and_acknowledge().await);
     }
-    assert_eq!(heard, ["2", "3", "4", "5"], "the oldest four, in order");
+    assert_eq!(received, ["2", "3", "4", "5"], "the oldest four, in order");
     slow.ping().await;
-    // What was dropped is sent again by the outbox, and heard then.
+    // The outbox publishes a dropped message again, and it is delivered then.
     world.publish(1, 6);
-    assert_eq!(slow.hear_and_acknowledge().await, "6");
+    assert_eq!(slow.receive_and_acknowledge().await, "6");
 }
 
 #[tokio::test]
-async fn what_is_withdrawn_is_not_heard() {
+async fn withdrawn_messages_are_not_received() {
     let world = World::with(Limits {
         in_flight_max: 1,
         ..Limits::default()
@@ -221,7 +221,7 @@ async fn what_is_withdrawn_is_not_heard() {
     .await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
-    assert_eq!(client.hear().await.text, "1");
+    assert_eq!(client.receive().await.text, "1");
     for event in 2..=20 {
         world.publish(1, event);
     }
@@ -229,26 +229,26 @@ async fn what_is_withdrawn_is_not_heard() {
     world.edge.drop_queued(device(1));
     world.publish(1, 21);
     client.send(&puback(1)).await;
-    assert_eq!(client.hear_and_acknowledge().await, "21");
+    assert_eq!(client.receive_and_acknowledge().await, "21");
     client.ping().await;
 }
 
 #[tokio::test]
-async fn what_is_withdrawn_while_the_box_is_away_is_not_sent_again() {
+async fn what_is_withdrawn_while_the_box_is_disconnected_is_not_sent_again() {
     let world = World::new().await;
     let mut client = world.dial(1).await;
     client.connect(device(1), false).await;
     client.subscribe_all(device(1)).await;
     world.publish(1, 1);
-    client.hear().await;
-    client.vanish();
+    client.receive().await;
+    client.drop_connection();
     world.host.ended(device(1)).await;
     world.edge.drop_queued(device(1));
     let mut client = world.dial(1).await;
     assert!(client.connect(device(1), false).await);
     client.ping().await;
     world.publish(1, 2);
-    assert_eq!(client.hear().await.text, "2");
+    assert_eq!(client.receive().await.text, "2");
 }
 
 #[tokio::test]
@@ -260,14 +260,14 @@ async fn a_message_that_has_expired_in_the_queue_is_not_sent() {
     .await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
-    client.hear().await;
+    client.receive().await;
     world.edge.publish(Downlink {
         expires_s: Some(0),
         ..payment(1, 2)
     });
     world.publish(1, 3);
     client.send(&puback(1)).await;
-    assert_eq!(client.hear().await.text, "3");
+    assert_eq!(client.receive().await.text, "3");
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn many_messages_to_many_boxes_all_arrive_in_order() {
     }
     for client in &mut clients {
         for event in 0..EACH {
-            assert_eq!(client.hear_and_acknowledge().await, event.to_string());
+            assert_eq!(client.receive_and_acknowledge().await, event.to_string());
         }
     }
 }

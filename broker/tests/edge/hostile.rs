@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are broken. Each is ended or held within bounds, and none is felt by its neighbours.
+//! Hostile and broken clients. Each is disconnected or limited, and none affects other clients.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn expect_closed(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn silent_and_half_spoken_connections_do_not_block_others() {
+async fn silent_and_incomplete_connections_do_not_block_others() {
     let world = World::new().await;
     let mut silent = Vec::new();
     for number in 0..200 {
@@ -39,17 +39,17 @@ async fn silent_and_half_spoken_connections_do_not_block_others() {
         }
         silent.push(stream);
     }
-    // These have finished TLS and then say nothing, or half a CONNECT.
-    let mut mute = world.dial(1).await;
-    mute.send(&connect(&device(1).to_string(), true, 60, None)[..9])
+    // This one completes TLS and then sends half a CONNECT.
+    let mut half = world.dial(1).await;
+    half.send(&connect(&device(1).to_string(), true, 60, None)[..9])
         .await;
     let mut client = world.listening_box(2).await;
     world.publish(2, 1);
-    assert_eq!(client.hear_and_acknowledge().await, "1");
+    assert_eq!(client.receive_and_acknowledge().await, "1");
 }
 
 #[tokio::test]
-async fn who_takes_too_long_to_say_who_it_is_is_ended() {
+async fn a_client_that_authenticates_too_slowly_is_disconnected() {
     let world = World::with(Limits {
         handshake_ms_max: 100,
         connect_ms_max: 100,
@@ -62,26 +62,26 @@ async fn who_takes_too_long_to_say_who_it_is_is_ended() {
     half.send(&connect(&device(1).to_string(), true, 60, None)[..9])
         .await;
     half.expect_closed().await;
-    assert!(world.host.told().is_empty());
+    assert!(world.host.calls().is_empty());
 }
 
 #[tokio::test]
-async fn the_cap_on_unauthenticated_connections_sheds_and_recovers() {
+async fn the_cap_on_unauthenticated_connections_refuses_and_recovers() {
     let world = World::with(Limits {
         unauthenticated_max: 3,
         ..Limits::default()
     })
     .await;
-    // A box that is in does not count.
-    let mut inside = world.connected_box(1).await;
+    // An admitted box does not count.
+    let mut admitted = world.connected_box(1).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
         waiting.push(world.dial(2).await);
     }
     expect_closed(&mut tcp(world.edge.local_addr()).await).await;
-    inside.ping().await;
+    admitted.ping().await;
     drop(waiting);
-    within("room", async {
+    within("a connection below the cap", async {
         while Client::dial(world.edge.local_addr(), &world.device(3))
             .await
             .is_err()
@@ -107,7 +107,7 @@ async fn the_cap_on_all_connections_holds() {
 }
 
 #[tokio::test]
-async fn an_address_that_connects_too_often_is_shed() {
+async fn an_address_that_connects_too_often_is_refused() {
     let world = World::with(Limits {
         accepts_per_address_per_s: 1,
         ..Limits::default()
@@ -119,7 +119,7 @@ async fn an_address_that_connects_too_often_is_shed() {
 }
 
 #[tokio::test]
-async fn a_first_packet_that_is_no_connect_ends_the_connection() {
+async fn a_first_packet_that_is_no_connect_closes_the_connection() {
     let world = World::new().await;
     for bytes in [
         vec![0xc0, 0],
@@ -136,11 +136,11 @@ async fn a_first_packet_that_is_no_connect_ends_the_connection() {
         client.send(&bytes).await;
         client.expect_closed().await;
     }
-    assert!(world.host.told().is_empty());
+    assert!(world.host.calls().is_empty());
 }
 
 #[tokio::test]
-async fn packets_that_only_servers_send_and_other_nonsense_end_the_session() {
+async fn packets_that_only_servers_send_and_other_invalid_packets_end_the_session() {
     let world = World::new().await;
     let own = Topic::new(device(1), Channel::Heartbeat).to_string();
     let connect = connect(&device(1).to_string(), true, 60, None);
@@ -186,7 +186,7 @@ async fn packets_that_only_servers_send_and_other_nonsense_end_the_session() {
 async fn a_packet_over_the_limit_ends_the_session_before_it_has_arrived() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
-    // Only the header of 200 KB: nothing has to be read to know that it is too much.
+    // Only the header of 200 KB: the limit is applied to the header alone.
     client.send(&[0x30, 0xc0, 0x9a, 0x0c]).await;
     client.expect_closed().await;
     let (reason, ..) = world.host.ended(device(1)).await;
@@ -212,11 +212,11 @@ async fn a_subscribe_with_a_thousand_filters_is_answered_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_box_that_sends_but_never_reads_is_ended() {
+async fn a_box_that_sends_but_never_reads_is_disconnected() {
     let world = World::with(Limits {
         write_ms_max: 200,
         output_bytes_max: 8 * 1024,
-        // So that what it leaves unread becomes more than the system holds.
+        // So that its unread output becomes more than the system's socket buffers hold.
         packets_per_s_max: 1_000_000,
         ..Limits::default()
     })
@@ -224,22 +224,19 @@ async fn a_box_that_sends_but_never_reads_is_ended() {
     let mut client = world.connected_box(1).await;
     let mut other = world.listening_box(2).await;
     let pings = [0xc0, 0].repeat(4_000);
-    // Until the server gives up, which shows as a failed write here.
+    // Until the server closes the connection, which fails the write here.
     within("the end of the session", async {
-        let mut told = false;
-        while !told {
-            told = client.try_send(&pings).await.is_err();
-        }
+        while client.try_send(&pings).await.is_ok() {}
     })
     .await;
     let (reason, ..) = world.host.ended(device(1)).await;
     assert_eq!(reason, EndReason::WriteStalled);
     world.publish(2, 1);
-    assert_eq!(other.hear_and_acknowledge().await, "1");
+    assert_eq!(other.receive_and_acknowledge().await, "1");
 }
 
 #[tokio::test]
-async fn a_box_that_trickles_bytes_without_a_packet_is_lost_by_its_keep_alive() {
+async fn a_box_that_sends_bytes_without_completing_a_packet_is_disconnected_by_its_keep_alive() {
     let world = World::new().await;
     let mut client = world.dial(1).await;
     client
@@ -301,6 +298,6 @@ fn random_bytes_never_harm_the_edge() {
     runtime.block_on(async {
         let mut client = world.listening_box(2).await;
         world.publish(2, 1);
-        assert_eq!(client.hear_and_acknowledge().await, "1");
+        assert_eq!(client.receive_and_acknowledge().await, "1");
     });
 }

@@ -1,6 +1,6 @@
-//! Stories about the edge, told with real TLS connections against a platform in memory.
+//! Tests of the edge, over real TLS connections, with a host in memory.
 
-#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod beside_hostile;
 mod common;

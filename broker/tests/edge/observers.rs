@@ -1,14 +1,14 @@
-//! Services that watch the fleet, and can do nothing else.
+//! Services that observe the fleet.
 
 use broker::{EndReason, Limits};
-use wire::{Channel, Topic};
+use wire::Channel;
 
 use crate::common::client::{
-    Client, Heard, WILL_QOS_1, connect, connect_raw, connect_v5, puback, publish, publish_raw,
+    Client, Received, WILL_QOS_1, connect, connect_raw, connect_v5, puback, publish, publish_raw,
     publish_v5, subscribe, unsubscribe, v5,
 };
 use crate::common::fleet::Credentials;
-use crate::common::{World, device, within};
+use crate::common::{World, device, topic, within};
 
 const ACCEPTED: [u8; 2] = [0, 0];
 const NOT_AUTHORIZED: [u8; 2] = [0, 5];
@@ -27,20 +27,20 @@ async fn observer(world: &World, credentials: &Credentials, client_id: &str) -> 
     client
 }
 
-async fn watching_everything(world: &World) -> Client {
-    let credentials = world.fleet.service("analytics");
-    let mut client = observer(world, &credentials, "analytics-1").await;
+async fn observing_everything(world: &World) -> Client {
+    observing_everything_as(world, "analytics").await
+}
+
+async fn observing_everything_as(world: &World, name: &str) -> Client {
+    let credentials = world.fleet.service(name);
+    let mut client = observer(world, &credentials, name).await;
     client.send(&subscribe(1, &EVERYTHING)).await;
     client.expect(0x90, &[0, 1, 0, 0]).await;
     client
 }
 
-fn topic(number: u128, channel: Channel) -> String {
-    Topic::new(device(number), channel).to_string()
-}
-
-fn copy(number: u128, channel: Channel, text: &str) -> Heard {
-    Heard {
+fn copy(number: u128, channel: Channel, text: &str) -> Received {
+    Received {
         topic: topic(number, channel),
         text: text.to_owned(),
         dup: false,
@@ -49,30 +49,35 @@ fn copy(number: u128, channel: Channel, text: &str) -> Heard {
 }
 
 #[tokio::test]
-async fn an_observer_gets_copies_of_what_boxes_say_and_are_told() {
+async fn an_observer_gets_copies_of_uplinks_and_downlinks() {
     let world = World::new().await;
-    let mut observer = watching_everything(&world).await;
+    let mut observer = observing_everything(&world).await;
     for number in [1, 2] {
         let mut client = world.listening_box(number).await;
         client
-            .send(&publish(2, &topic(number, Channel::Heartbeat), 7, b"beat"))
+            .send(&publish(
+                2,
+                &topic(number, Channel::Heartbeat),
+                7,
+                b"heartbeat",
+            ))
             .await;
         client.expect(0x40, &[0, 7]).await;
         assert_eq!(
-            observer.hear().await,
-            copy(number, Channel::Heartbeat, "beat")
+            observer.receive().await,
+            copy(number, Channel::Heartbeat, "heartbeat")
         );
         world.publish(number, 50);
-        assert_eq!(client.hear_and_acknowledge().await, "50");
+        assert_eq!(client.receive_and_acknowledge().await, "50");
         assert_eq!(
-            observer.hear().await,
+            observer.receive().await,
             copy(number, Channel::PaymentSuccess, "50")
         );
     }
 }
 
 #[tokio::test]
-async fn an_observer_hears_only_what_was_durable_and_what_it_asked_for() {
+async fn an_observer_receives_only_durable_messages_that_it_subscribed_to() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     let mut observer = observer(&world, &credentials, "a").await;
@@ -94,7 +99,7 @@ async fn an_observer_hears_only_what_was_durable_and_what_it_asked_for() {
         client.send(&publish(2, &topic(1, channel), 1, text)).await;
         client.expect(0x40, &[0, 1]).await;
     }
-    assert_eq!(observer.hear().await, copy(1, Channel::Status, "taken"));
+    assert_eq!(observer.receive().await, copy(1, Channel::Status, "taken"));
     observer.send(&unsubscribe(2, &[filter])).await;
     observer.expect(0xb0, &[0, 2]).await;
     client
@@ -105,9 +110,9 @@ async fn an_observer_hears_only_what_was_durable_and_what_it_asked_for() {
 }
 
 #[tokio::test]
-async fn a_will_is_heard_like_the_status_that_it_stands_for() {
+async fn a_will_is_copied_as_a_status() {
     let world = World::new().await;
-    let mut observer = watching_everything(&world).await;
+    let mut observer = observing_everything(&world).await;
     let mut client = world.dial(1).await;
     let status = topic(1, Channel::Status);
     let will = Some((status.as_str(), &b"offline"[..], WILL_QOS_1));
@@ -115,12 +120,15 @@ async fn a_will_is_heard_like_the_status_that_it_stands_for() {
         .send(&connect(&device(1).to_string(), true, 60, will))
         .await;
     client.expect(0x20, &ACCEPTED).await;
-    client.vanish();
-    assert_eq!(observer.hear().await, copy(1, Channel::Status, "offline"));
+    client.drop_connection();
+    assert_eq!(
+        observer.receive().await,
+        copy(1, Channel::Status, "offline")
+    );
 }
 
 #[tokio::test]
-async fn user_properties_come_through_to_version_5() {
+async fn user_properties_are_carried_to_version_5() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     let mut observer = dial(&world, &credentials).await;
@@ -137,15 +145,21 @@ async fn user_properties_come_through_to_version_5() {
     client.next().await.unwrap();
     let own = topic(1, Channel::Heartbeat);
     client
-        .send(&publish_raw(2, own.as_bytes(), 7, Some(&property), b"beat"))
+        .send(&publish_raw(
+            2,
+            own.as_bytes(),
+            7,
+            Some(&property),
+            b"heartbeat",
+        ))
         .await;
     client.expect(0x40, &[0, 7]).await;
-    let copied = publish_raw(0, own.as_bytes(), 0, Some(&property), b"beat");
+    let copied = publish_raw(0, own.as_bytes(), 0, Some(&property), b"heartbeat");
     observer.expect(0x30, &copied[2..]).await;
 }
 
 #[tokio::test]
-async fn an_observer_publishes_nothing() {
+async fn an_observer_may_not_publish() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     let mut neighbour = world.listening_box(1).await;
@@ -178,7 +192,7 @@ async fn an_observer_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn an_observer_subscribes_to_nothing_but_the_fleet() {
+async fn an_observer_may_subscribe_only_to_the_fleets_topics() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     let mut client = dial(&world, &credentials).await;
@@ -204,7 +218,7 @@ async fn an_observer_subscribes_to_nothing_but_the_fleet() {
 }
 
 #[tokio::test]
-async fn subscriptions_beyond_the_limit_are_refused_as_such() {
+async fn subscriptions_over_the_limit_are_refused_with_their_code() {
     let world = World::with(Limits {
         subscriptions_max: 2,
         ..Limits::default()
@@ -225,15 +239,15 @@ async fn subscriptions_beyond_the_limit_are_refused_as_such() {
 }
 
 #[tokio::test]
-async fn an_observer_that_does_not_read_loses_copies_and_holds_up_nobody() {
+async fn an_observer_that_does_not_read_loses_copies_and_delays_no_other() {
     let world = World::with(Limits {
         observer_queue_bytes_max: 8 * 1024,
         ..Limits::default()
     })
     .await;
     // It subscribes and never reads again.
-    let mut slow = watching_everything(&world).await;
-    let mut other = watching_everything_as(&world, "other").await;
+    let mut slow = observing_everything(&world).await;
+    let mut other = observing_everything_as(&world, "other").await;
     let mut client = world.listening_box(1).await;
     let text = "x".repeat(60_000);
     for id in 1..=100_u16 {
@@ -248,37 +262,32 @@ async fn an_observer_that_does_not_read_loses_copies_and_holds_up_nobody() {
         client.expect(0x40, &id.to_be_bytes()).await;
     }
     world.publish(1, 1);
-    assert_eq!(client.hear_and_acknowledge().await, "1");
-    // Copies this large never fit into the queue; the small one does.
+    assert_eq!(client.receive_and_acknowledge().await, "1");
+    // Copies of this size never fit into the queue; the small one does.
     for observer in [&mut slow, &mut other] {
-        assert_eq!(observer.hear().await, copy(1, Channel::PaymentSuccess, "1"));
+        assert_eq!(
+            observer.receive().await,
+            copy(1, Channel::PaymentSuccess, "1")
+        );
     }
 }
 
-async fn watching_everything_as(world: &World, name: &str) -> Client {
-    let credentials = world.fleet.service(name);
-    let mut client = observer(world, &credentials, name).await;
-    client.send(&subscribe(1, &EVERYTHING)).await;
-    client.expect(0x90, &[0, 1, 0, 0]).await;
-    client
-}
-
 #[tokio::test]
-async fn an_observer_that_leaves_what_it_is_sent_unread_is_ended() {
+async fn an_observer_that_never_reads_is_disconnected() {
     let world = World::with(Limits {
         write_ms_max: 200,
         ..Limits::default()
     })
     .await;
-    let _unread = watching_everything(&world).await;
+    let _unread = observing_everything(&world).await;
     let mut client = world.connected_box(1).await;
     let text = "x".repeat(60_000);
     within("the end of the observer", async {
         let mut id = 0_u16;
         while !world.edge.observer_certificates().is_empty() {
             id = id.checked_add(1).unwrap_or(1);
-            let beat = publish(2, &topic(1, Channel::Heartbeat), id, text.as_bytes());
-            client.send(&beat).await;
+            let heartbeat = publish(2, &topic(1, Channel::Heartbeat), id, text.as_bytes());
+            client.send(&heartbeat).await;
             client.expect(0x40, &id.to_be_bytes()).await;
         }
     })
@@ -286,7 +295,7 @@ async fn an_observer_that_leaves_what_it_is_sent_unread_is_ended() {
 }
 
 #[tokio::test]
-async fn a_revoked_observer_is_gone_and_does_not_come_back() {
+async fn a_revoked_observer_is_disconnected_and_cannot_reconnect() {
     let world = World::new().await;
     let (old, new) = (
         world.fleet.service("analytics"),
@@ -314,13 +323,13 @@ async fn a_revoked_observer_is_gone_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn an_observer_that_is_revoked_while_it_is_being_admitted_does_not_get_in() {
+async fn an_observer_that_is_revoked_while_it_is_being_admitted_is_refused() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     world.host.admitting.close();
     let mut client = dial(&world, &credentials).await;
     client.send(&connect("a", true, 60, None)).await;
-    within("its place", async {
+    within("its registration", async {
         while world.edge.observer_certificates().is_empty() {
             tokio::task::yield_now().await;
         }
@@ -334,43 +343,48 @@ async fn an_observer_that_is_revoked_while_it_is_being_admitted_does_not_get_in(
 }
 
 #[tokio::test]
-async fn names_of_observers_connections() {
+async fn client_ids_of_observers() {
     let world = World::with(Limits {
         observers_max: 3,
         ..Limits::default()
     })
     .await;
     let credentials = world.fleet.service("analytics");
-    // A box's name is a box's.
+    // A device id is refused.
     let mut client = dial(&world, &credentials).await;
     let id = device(1).to_string();
     client.send(&connect(&id, true, 60, None)).await;
     client.expect(0x20, &NOT_AUTHORIZED).await;
-    // Without a name a session cannot be asked to be kept (3.1.1); version 5 is told the name it got.
+    // Without a client id the session must be clean (3.1.1); version 5 gets the assigned client id.
     let mut client = dial(&world, &credentials).await;
     client.send(&connect("", false, 60, None)).await;
     client.expect(0x20, &[0, 2]).await;
-    let _nameless = observer(&world, &credentials, "").await;
+    let _without_client_id = observer(&world, &credentials, "").await;
     let mut client = dial(&world, &credentials).await;
     client.send(&connect_v5("", false, &[])).await;
     let connack = client.next().await.unwrap();
-    let given = b"\x12\x00\x0banalytics/1";
-    assert!(connack.body.windows(given.len()).any(|part| part == given));
-    // The same name takes over, and a session is never kept.
+    let assigned = b"\x12\x00\x0banalytics/1";
+    assert!(
+        connack
+            .body
+            .windows(assigned.len())
+            .any(|part| part == assigned)
+    );
+    // The same client id takes over, and a session is never kept.
     let mut older = observer(&world, &credentials, "a").await;
     let mut newer = dial(&world, &credentials).await;
     newer.send(&connect("a", false, 60, None)).await;
     newer.expect(0x20, &ACCEPTED).await;
     older.expect_closed().await;
     newer.ping().await;
-    // There is a limit.
+    // The limit of observers is reached.
     let mut another = dial(&world, &credentials).await;
     another.send(&connect("b", true, 60, None)).await;
     another.expect(0x20, &[0, 3]).await;
 }
 
 #[tokio::test]
-async fn an_observer_is_told_when_the_edge_goes_down() {
+async fn an_observer_gets_a_disconnect_when_the_edge_stops() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     let mut client = dial(&world, &credentials).await;
@@ -384,18 +398,18 @@ async fn an_observer_is_told_when_the_edge_goes_down() {
 }
 
 #[tokio::test]
-async fn a_box_is_no_observer() {
+async fn a_box_cannot_observe() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     client.send(&subscribe(1, &EVERYTHING)).await;
     client.expect(0x90, &[0, 1, 0x80, 0x80]).await;
-    // What it hears after that is its own.
+    // It then receives only its own messages.
     client.subscribe_all(device(1)).await;
     world.publish(2, 2);
     world.publish(1, 1);
-    let heard = client.hear().await;
-    assert_eq!(heard.text, "1");
-    client.send(&puback(heard.id.unwrap())).await;
+    let received = client.receive().await;
+    assert_eq!(received.text, "1");
+    client.send(&puback(received.id.unwrap())).await;
     client.send(&[0xe0, 0]).await;
     let (reason, ..) = world.host.ended(device(1)).await;
     assert_eq!(reason, EndReason::Disconnected);

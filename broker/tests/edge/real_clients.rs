@@ -1,4 +1,4 @@
-//! A client library as it comes.
+//! Unmodified MQTT clients.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn until<T>(events: &mut EventLoop, pick: impl Fn(Packet) -> Option<T>) ->
 }
 
 #[tokio::test]
-async fn rumqttc_beats_and_hears_a_payment() {
+async fn rumqttc_sends_a_heartbeat_and_receives_a_payment() {
     let world = World::new().await;
     let (client, mut events) = AsyncClient::new(options(&world, 1, &device(1).to_string()), 10);
     let all = format!("devices/{}/downlink/#", device(1));
@@ -41,9 +41,9 @@ async fn rumqttc_beats_and_hears_a_payment() {
         matches!(packet, Packet::SubAck(_)).then_some(())
     })
     .await;
-    let beat = Topic::new(device(1), Channel::Heartbeat).to_string();
+    let heartbeat = Topic::new(device(1), Channel::Heartbeat).to_string();
     client
-        .publish(beat, QoS::AtLeastOnce, false, "beat")
+        .publish(heartbeat, QoS::AtLeastOnce, false, "heartbeat")
         .await
         .unwrap();
     until(&mut events, |packet| {
@@ -51,14 +51,14 @@ async fn rumqttc_beats_and_hears_a_payment() {
     })
     .await;
     world.publish(1, 50_000);
-    let heard = until(&mut events, |packet| match packet {
+    let received = until(&mut events, |packet| match packet {
         Packet::Publish(publish) => Some(publish),
         _ => None,
     })
     .await;
-    assert_eq!(heard.payload, "50000");
+    assert_eq!(received.payload, "50000");
     assert_eq!(
-        heard.topic,
+        received.topic,
         Topic::new(device(1), Channel::PaymentSuccess).to_string()
     );
     client.disconnect().await.unwrap();
@@ -67,7 +67,7 @@ async fn rumqttc_beats_and_hears_a_payment() {
 }
 
 #[tokio::test]
-async fn rumqttc_under_another_boxs_name_is_refused() {
+async fn rumqttc_with_another_boxs_client_id_is_refused() {
     let world = World::new().await;
     let (_client, mut events) = AsyncClient::new(options(&world, 1, &device(2).to_string()), 10);
     let refused = within("an answer", events.poll()).await.unwrap_err();
@@ -81,7 +81,7 @@ async fn rumqttc_under_another_boxs_name_is_refused() {
 }
 
 #[tokio::test]
-async fn rumqttc_of_version_5_hears_a_payment_too() {
+async fn rumqttc_of_version_5_receives_a_payment_too() {
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::Packet;
     use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -97,27 +97,27 @@ async fn rumqttc_of_version_5_hears_a_payment_too() {
     let (client, mut events) = AsyncClient::new(options, 10);
     let all = format!("devices/{}/downlink/#", device(1));
     client.subscribe(all, QoS::AtLeastOnce).await.unwrap();
-    let beat = Topic::new(device(1), Channel::Heartbeat).to_string();
+    let heartbeat = Topic::new(device(1), Channel::Heartbeat).to_string();
     client
-        .publish(beat, QoS::AtLeastOnce, false, "beat")
+        .publish(heartbeat, QoS::AtLeastOnce, false, "heartbeat")
         .await
         .unwrap();
-    let (mut acknowledged, mut heard) = (false, None);
-    within("a payment and a PUBACK, whichever comes first", async {
-        while !acknowledged || heard.is_none() {
+    let (mut acknowledged, mut received) = (false, None);
+    within("a payment and a PUBACK, in any order", async {
+        while !acknowledged || received.is_none() {
             match events.poll().await.unwrap() {
                 Event::Incoming(Packet::SubAck(_)) => world.publish(1, 7),
                 Event::Incoming(Packet::PubAck(_)) => acknowledged = true,
-                Event::Incoming(Packet::Publish(publish)) => heard = Some(publish.payload),
+                Event::Incoming(Packet::Publish(publish)) => received = Some(publish.payload),
                 _ => {}
             }
         }
     })
     .await;
-    assert_eq!(heard.unwrap(), "7");
+    assert_eq!(received.unwrap(), "7");
 }
 
-/// Watches until it has heard one message, and returns what it printed; `None` when it is not installed.
+/// Observes until it has received one message, and returns what it printed. `None`: it is not installed.
 fn mosquitto_sub(world: &World, version: &str) -> Option<tokio::task::JoinHandle<String>> {
     let credentials = world.fleet.service("analytics");
     let dir = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn mosquitto_sub(world: &World, version: &str) -> Option<tokio::task::JoinHandle
     let child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("mosquitto_sub is not installed: nothing was tried");
+            eprintln!("skipped: mosquitto_sub is not installed");
             return None;
         }
         Err(error) => panic!("{error}"),
@@ -164,16 +164,16 @@ async fn mosquitto_sub_observes_the_fleet_in_both_versions() {
             return;
         };
         let mut id = 0;
-        let beating = async {
-            // Until it has subscribed and heard one.
+        let sending = async {
+            // Until it has subscribed and received one.
             while !printed.is_finished() {
                 id += 1;
-                client.send(&publish(2, &topic, id, b"beat")).await;
+                client.send(&publish(2, &topic, id, b"heartbeat")).await;
                 client.expect(0x40, &id.to_be_bytes()).await;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        within("a copy", beating).await;
-        assert_eq!(printed.await.unwrap(), format!("{topic} beat\n"));
+        within("a copy", sending).await;
+        assert_eq!(printed.await.unwrap(), format!("{topic} heartbeat\n"));
     }
 }

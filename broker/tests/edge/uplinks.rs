@@ -1,18 +1,14 @@
-//! What boxes say.
+//! Messages from boxes.
 
 use broker::{EndReason, Limits};
-use wire::{Channel, Topic};
+use wire::Channel;
 
 use crate::common::client::{Client, connect, publish, subscribe};
-use crate::common::host::Told;
-use crate::common::{World, device};
+use crate::common::host::HostCall;
+use crate::common::{World, device, topic};
 
 const QOS_0: u8 = 0;
 const QOS_1: u8 = 2;
-
-fn topic(number: u128, channel: Channel) -> String {
-    Topic::new(device(number), channel).to_string()
-}
 
 fn small_limits() -> Limits {
     Limits {
@@ -32,15 +28,15 @@ async fn puback_comes_only_after_the_message_is_durable_and_pings_are_answered_m
             QOS_1,
             &topic(1, Channel::Heartbeat),
             7,
-            b"{\"beat\":1}",
+            b"{\"heartbeat\":1}",
         ))
         .await;
     let begun = world.host.uplinks_begun(1).await;
     assert_eq!(
         begun[0],
-        (Channel::Heartbeat, (&b"{\"beat\":1}"[..]).into())
+        (Channel::Heartbeat, (&b"{\"heartbeat\":1}"[..]).into())
     );
-    // If the PUBACK had been sent, it would stand before these answers.
+    // If the PUBACK had been sent, it would precede these answers.
     client.ping().await;
     client.ping().await;
     world.host.uplinks.open();
@@ -68,7 +64,7 @@ async fn every_uplink_channel_of_the_contract_is_taken() {
 }
 
 #[tokio::test]
-async fn what_a_box_says_right_behind_a_subscribe_is_taken_when_it_can_hear_the_answer() {
+async fn an_uplink_that_follows_a_subscribe_is_taken_after_the_subscription_is_in_force() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     world.host.subscribing.close();
@@ -79,12 +75,12 @@ async fn what_a_box_says_right_behind_a_subscribe_is_taken_when_it_can_hear_the_
         .await;
     // Both have been read when this is answered.
     client.ping().await;
-    let taken = |told: &Told| matches!(told, Told::Uplink(..)).then_some(());
-    assert!(!world.host.told().iter().any(|told| taken(told).is_some()));
+    let taken = |call: &HostCall| matches!(call, HostCall::Uplink(..)).then_some(());
+    assert!(!world.host.calls().iter().any(|call| taken(call).is_some()));
     world.host.subscribing.open();
     client.expect(0x90, &[0, 1, 1]).await;
     client.expect(0x40, &[0, 2]).await;
-    world.host.was_told("what the box said", taken).await;
+    world.host.wait_for_call("the uplink", taken).await;
 }
 
 #[tokio::test]
@@ -94,10 +90,15 @@ async fn a_payment_ack_does_not_wait_behind_heartbeats_but_pubacks_keep_their_or
     world.host.heartbeats.close();
     for id in 1..=3 {
         client
-            .send(&publish(QOS_1, &topic(1, Channel::Heartbeat), id, b"beat"))
+            .send(&publish(
+                QOS_1,
+                &topic(1, Channel::Heartbeat),
+                id,
+                b"heartbeat",
+            ))
             .await;
     }
-    // The heartbeats have used up their allowance, and the payment acknowledgement has its own.
+    // The heartbeats have reached their limit; payment acknowledgements have their own.
     client
         .send(&publish(
             QOS_1,
@@ -116,7 +117,7 @@ async fn a_payment_ack_does_not_wait_behind_heartbeats_but_pubacks_keep_their_or
 }
 
 #[tokio::test]
-async fn a_box_with_too_many_messages_unacknowledged_is_ended() {
+async fn a_box_with_too_many_unacknowledged_messages_is_disconnected() {
     let world = World::with(small_limits()).await;
     let mut client = world.connected_box(1).await;
     world.host.uplinks.close();
@@ -139,7 +140,12 @@ async fn heartbeats_of_quality_0_over_the_limit_are_dropped_and_the_box_stays() 
     world.host.uplinks.close();
     for _ in 0..10 {
         client
-            .send(&publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"beat"))
+            .send(&publish(
+                QOS_0,
+                &topic(1, Channel::Heartbeat),
+                0,
+                b"heartbeat",
+            ))
             .await;
     }
     client.ping().await;
@@ -153,7 +159,7 @@ async fn heartbeats_of_quality_0_over_the_limit_are_dropped_and_the_box_stays() 
 }
 
 #[tokio::test]
-async fn a_burst_in_one_piece_is_no_overload_when_the_platform_keeps_up() {
+async fn a_burst_in_one_piece_is_below_the_limit_when_the_host_keeps_up() {
     let world = World::with(small_limits()).await;
     let mut client = world.connected_box(1).await;
     let mut burst = Vec::new();
@@ -167,12 +173,17 @@ async fn a_burst_in_one_piece_is_no_overload_when_the_platform_keeps_up() {
 }
 
 #[tokio::test]
-async fn when_the_platform_cannot_take_a_message_the_box_is_ended_without_a_puback() {
+async fn when_the_host_cannot_take_a_message_the_box_is_disconnected_without_a_puback() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     *world.host.unavailable.lock().unwrap() = true;
     client
-        .send(&publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"beat"))
+        .send(&publish(
+            QOS_0,
+            &topic(1, Channel::Heartbeat),
+            0,
+            b"heartbeat",
+        ))
         .await;
     client.ping().await;
     client
@@ -189,11 +200,11 @@ async fn when_the_platform_cannot_take_a_message_the_box_is_ended_without_a_puba
 }
 
 #[tokio::test]
-async fn what_a_box_said_before_its_goodbye_is_taken_before_its_end() {
+async fn uplinks_before_a_disconnect_are_taken_before_the_session_ends() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     world.host.uplinks.close();
-    let mut bytes = publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"last words");
+    let mut bytes = publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"last");
     bytes.extend([0xe0, 0]);
     client.send(&bytes).await;
     client.expect_closed().await;
@@ -255,11 +266,11 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
     const DUP: u8 = 8;
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
-    let beat = topic(1, Channel::Heartbeat);
+    let heartbeat = topic(1, Channel::Heartbeat);
     let mut sent = 0;
     for flags in [QOS_0, QOS_1, QOS_1 | DUP, DUP] {
         for flags in [flags, flags | RETAIN] {
-            client.send(&publish(flags, &beat, 1, &[flags])).await;
+            client.send(&publish(flags, &heartbeat, 1, &[flags])).await;
             if flags & QOS_1 != 0 {
                 client.expect(0x40, &[0, 1]).await;
             }
@@ -269,7 +280,7 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
             assert_eq!(begun[sent - 1], (Channel::Heartbeat, vec![flags].into()));
         }
     }
-    // An observer that comes later finds nothing that was kept for it, and what it is sent is not marked as retained.
+    // An observer that subscribes later gets no retained message, and its copies are not marked as retained.
     let credentials = world.fleet.service("analytics");
     let mut observer = Client::dial(world.edge.local_addr(), &credentials)
         .await
@@ -282,29 +293,29 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
     observer.expect(0x90, &[0, 1, 0]).await;
     observer.ping().await;
     client
-        .send(&publish(QOS_1 | RETAIN, &beat, 2, b"fresh"))
+        .send(&publish(QOS_1 | RETAIN, &heartbeat, 2, b"fresh"))
         .await;
     client.expect(0x40, &[0, 2]).await;
-    let heard = observer.next().await.unwrap();
-    assert_eq!(heard.first, 0x30);
-    assert!(heard.body.ends_with(b"fresh"));
+    let received = observer.next().await.unwrap();
+    assert_eq!(received.first, 0x30);
+    assert!(received.body.ends_with(b"fresh"));
 }
 
 #[tokio::test]
-async fn a_box_that_publishes_too_fast_is_slowed_and_its_payment_acks_are_not() {
+async fn a_box_that_publishes_too_fast_is_delayed_and_its_payment_acks_are_not() {
     let world = World::with(Limits {
         publishes_per_s_max: 1,
         ..Limits::default()
     })
     .await;
     let mut client = world.connected_box(1).await;
-    let beat = topic(1, Channel::Heartbeat);
-    client.send(&publish(QOS_1, &beat, 1, b"1")).await;
+    let heartbeat = topic(1, Channel::Heartbeat);
+    client.send(&publish(QOS_1, &heartbeat, 1, b"1")).await;
     client.expect(0x40, &[0, 1]).await;
-    client.send(&publish(QOS_1, &beat, 2, b"2")).await;
+    client.send(&publish(QOS_1, &heartbeat, 2, b"2")).await;
     let ack = topic(1, Channel::PaymentAck);
     client.send(&publish(QOS_1, &ack, 3, b"3")).await;
-    // Nothing is acknowledged before this is answered, and the payment ack has gone ahead.
+    // Nothing is acknowledged before this is answered, and the host has the payment acknowledgement first.
     client.ping().await;
     let begun = world.host.uplinks_begun(2).await;
     assert_eq!(begun[1].0, Channel::PaymentAck);
@@ -315,7 +326,7 @@ async fn a_box_that_publishes_too_fast_is_slowed_and_its_payment_acks_are_not() 
 }
 
 #[tokio::test]
-async fn what_is_slowed_counts_as_unacknowledged() {
+async fn delayed_uplinks_count_as_unacknowledged() {
     let world = World::with(Limits {
         publishes_per_s_max: 1,
         uplinks_unacknowledged_max: 2,
@@ -323,16 +334,16 @@ async fn what_is_slowed_counts_as_unacknowledged() {
     })
     .await;
     let mut client = world.connected_box(1).await;
-    let beat = topic(1, Channel::Heartbeat);
-    client.send(&publish(QOS_1, &beat, 1, b"1")).await;
+    let heartbeat = topic(1, Channel::Heartbeat);
+    client.send(&publish(QOS_1, &heartbeat, 1, b"1")).await;
     client.expect(0x40, &[0, 1]).await;
-    // Two wait for their turn, quality 0 is dropped behind them, and more of quality 1 is too much.
-    let mut rest = publish(QOS_1, &beat, 2, b"2");
-    rest.extend(publish(QOS_1, &beat, 3, b"3"));
-    rest.extend(publish(QOS_0, &beat, 0, b"dropped"));
+    // Two are delayed, quality 0 is dropped after them, and another of quality 1 exceeds the limit.
+    let mut rest = publish(QOS_1, &heartbeat, 2, b"2");
+    rest.extend(publish(QOS_1, &heartbeat, 3, b"3"));
+    rest.extend(publish(QOS_0, &heartbeat, 0, b"dropped"));
     client.send(&rest).await;
     client.ping().await;
-    client.send(&publish(QOS_1, &beat, 4, b"4")).await;
+    client.send(&publish(QOS_1, &heartbeat, 4, b"4")).await;
     client.expect_closed().await;
     let (reason, ..) = world.host.ended(device(1)).await;
     assert_eq!(reason, EndReason::TooManyUnacknowledged);

@@ -1,12 +1,12 @@
-//! MQTT 5.0: the same rules, with reasons.
+//! MQTT 5.0: the same rules, with reason codes.
 
 use broker::{Downlink, EndReason, Limits, ProtocolVersion, Published, Undelivered};
-use wire::{Channel, Topic};
+use wire::Channel;
 
 use crate::common::client::{
     Client, connect_raw, connect_v5, publish_raw, publish_v5, subscribe, unsubscribe, v5,
 };
-use crate::common::{World, device, payment};
+use crate::common::{World, device, payment, topic};
 
 /// Session Expiry Interval.
 fn expiry(seconds: u32) -> Vec<u8> {
@@ -39,10 +39,6 @@ async fn listening(world: &World, number: u128, clean: bool, properties: &[u8]) 
     client
 }
 
-fn topic(number: u128, channel: Channel) -> String {
-    Topic::new(device(number), channel).to_string()
-}
-
 fn has(properties: &[u8], property: &[u8]) -> bool {
     properties
         .windows(property.len())
@@ -50,7 +46,7 @@ fn has(properties: &[u8], property: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn connack_says_what_is_offered() {
+async fn connack_states_what_is_supported() {
     let world = World::new().await;
     let (_client, flags, properties) = connect(&world, 1, true, &[]).await;
     assert_eq!(flags, 0);
@@ -70,7 +66,7 @@ async fn connack_says_what_is_offered() {
 }
 
 #[tokio::test]
-async fn refusals_carry_their_reason() {
+async fn refusals_have_reason_codes() {
     let world = World::new().await;
     let own = device(1).to_string();
     let status = topic(1, Channel::Status);
@@ -101,7 +97,7 @@ async fn refusals_carry_their_reason() {
 }
 
 #[tokio::test]
-async fn a_forbidden_publish_is_acknowledged_as_such_in_its_turn_and_the_session_goes_on() {
+async fn a_forbidden_publish_is_acknowledged_with_its_code_in_order_and_the_session_continues() {
     let world = World::new().await;
     let (mut client, ..) = connect(&world, 1, true, &[]).await;
     world.host.uplinks.close();
@@ -123,7 +119,7 @@ async fn a_forbidden_publish_is_acknowledged_as_such_in_its_turn_and_the_session
 }
 
 #[tokio::test]
-async fn subscriptions_are_answered_with_reasons() {
+async fn subscriptions_are_answered_with_reason_codes() {
     let world = World::new().await;
     let (mut client, ..) = connect(&world, 1, true, &[]).await;
     let (own, other) = (topic(1, Channel::Time), topic(2, Channel::Time));
@@ -136,7 +132,7 @@ async fn subscriptions_are_answered_with_reasons() {
 }
 
 #[tokio::test]
-async fn what_is_not_offered_ends_the_session_with_its_reason() {
+async fn what_is_not_supported_ends_the_session_with_its_reason_code() {
     let world = World::with(Limits {
         uplinks_unacknowledged_max: 1,
         ..Limits::default()
@@ -164,7 +160,7 @@ async fn what_is_not_offered_ends_the_session_with_its_reason() {
 }
 
 #[tokio::test]
-async fn ends_from_our_side_carry_their_reason() {
+async fn the_servers_disconnects_have_reason_codes() {
     let world = World::new().await;
     let (mut revoked, ..) = connect(&world, 1, true, &[]).await;
     world.edge.kick(device(1), EndReason::Revoked);
@@ -182,20 +178,20 @@ async fn ends_from_our_side_carry_their_reason() {
 }
 
 #[tokio::test]
-async fn a_message_tells_how_long_it_is_of_use() {
+async fn a_message_has_its_expiry_interval() {
     let world = World::new().await;
     let mut client = listening(&world, 1, true, &[]).await;
     world.edge.publish(Downlink {
         expires_s: Some(300),
         ..payment(1, 7)
     });
-    let heard = client.next().await.unwrap();
-    let properties = heard.body.len() - 1 - 6;
-    assert_eq!(&heard.body[properties..], &[5, 2, 0, 0, 1, 44, b'7']);
+    let received = client.next().await.unwrap();
+    let properties = received.body.len() - 1 - 6;
+    assert_eq!(&received.body[properties..], &[5, 2, 0, 0, 1, 44, b'7']);
 }
 
 #[tokio::test]
-async fn a_box_gets_no_more_and_nothing_larger_than_it_takes() {
+async fn a_boxs_receive_maximum_and_maximum_packet_size_are_respected() {
     let world = World::new().await;
     // Receive Maximum 1, Maximum Packet Size 100.
     let mut client = listening(&world, 1, true, &[0x21, 0, 1, 0x27, 0, 0, 0, 100]).await;
@@ -205,20 +201,20 @@ async fn a_box_gets_no_more_and_nothing_larger_than_it_takes() {
     });
     world.publish(1, 2);
     world.publish(1, 3);
-    let heard = client.next().await.unwrap();
-    assert_eq!(heard.body.last(), Some(&b'2'));
+    let received = client.next().await.unwrap();
+    assert_eq!(received.body.last(), Some(&b'2'));
     client.ping().await;
-    let id = heard.body.len() - 4;
+    let id = received.body.len() - 4;
     // PUBACK with a reason code, as version 5 allows.
     client
-        .send(&[0x40, 3, heard.body[id], heard.body[id + 1], 0])
+        .send(&[0x40, 3, received.body[id], received.body[id + 1], 0])
         .await;
-    let heard = client.next().await.unwrap();
-    assert_eq!(heard.body.last(), Some(&b'3'));
+    let received = client.next().await.unwrap();
+    assert_eq!(received.body.last(), Some(&b'3'));
 }
 
 #[tokio::test]
-async fn what_becomes_of_a_message_is_said_when_it_is_published() {
+async fn publish_returns_the_outcome_of_a_message() {
     let world = World::with(Limits {
         queue_max: 2,
         ..Limits::default()
@@ -250,45 +246,45 @@ async fn what_becomes_of_a_message_is_said_when_it_is_published() {
         world.edge.publish(large(4)),
         refused(Undelivered::PacketTooLarge)
     );
-    // One is sent and not acknowledged, the next wait behind it, also while they are on their way inside.
+    // One is sent and not acknowledged, and the next wait for it, also while they are inside the router.
     assert_eq!(publish(5), Published::Sent);
     assert_eq!(publish(6), Published::Queued);
-    let heard = client.next().await.unwrap();
-    assert_eq!(heard.body.last(), Some(&b'5'));
-    assert_eq!(publish(5), Published::Sent, "it is under way");
+    let received = client.next().await.unwrap();
+    assert_eq!(received.body.last(), Some(&b'5'));
+    assert_eq!(publish(5), Published::Sent, "it is in flight");
     assert_eq!(publish(7), Published::Queued);
     client.ping().await;
     while publish(8) != refused(Undelivered::QueueFull) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(publish(6), Published::Queued, "it waits");
-    // An acknowledgement lets the next one go, and then that one is sent.
-    let id = heard.body.len() - 4;
+    assert_eq!(publish(6), Published::Queued, "it is queued");
+    // After an acknowledgement the next one is sent.
+    let id = received.body.len() - 4;
     client
-        .send(&[0x40, 2, heard.body[id], heard.body[id + 1]])
+        .send(&[0x40, 2, received.body[id], received.body[id + 1]])
         .await;
-    let heard = client.next().await.unwrap();
-    assert_eq!(heard.body.last(), Some(&b'6'));
+    let received = client.next().await.unwrap();
+    assert_eq!(received.body.last(), Some(&b'6'));
     assert_eq!(publish(6), Published::Sent);
 }
 
 #[tokio::test]
-async fn a_session_is_kept_as_long_as_the_box_asks() {
+async fn a_session_is_kept_as_long_as_the_box_requests() {
     let world = World::with(Limits {
         session_expiry_s_max: 1_000,
         ..Limits::default()
     })
     .await;
     let client = listening(&world, 1, true, &expiry(600)).await;
-    client.vanish();
+    client.drop_connection();
     assert!(!world.host.ended(device(1)).await.2);
     let (mut client, flags, properties) = connect(&world, 1, false, &expiry(u32::MAX)).await;
     assert_eq!(flags, 1, "session present");
     assert!(
         has(&properties, &expiry(1_000)),
-        "no longer than we keep it"
+        "at most the server's limit"
     );
-    // It changes its mind with its DISCONNECT, twice.
+    // Its DISCONNECT changes the expiry, twice.
     client.send(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 9]).await;
     client.expect_closed().await;
     world.host.ends(device(1), 2).await;
@@ -303,7 +299,7 @@ async fn a_session_is_kept_as_long_as_the_box_asks() {
 }
 
 #[tokio::test]
-async fn a_disconnect_may_ask_for_the_will() {
+async fn a_disconnect_may_request_the_will() {
     let world = World::new().await;
     let status = topic(1, Channel::Status);
     let own = device(1).to_string();
@@ -321,7 +317,7 @@ async fn a_disconnect_may_ask_for_the_will() {
     let connack = client.next().await.unwrap();
     assert!(
         has(&connack.body, &[0x13, 3, 32]),
-        "our keep-alive instead of none"
+        "the server's keep-alive instead of none"
     );
     client.send(&[0xe0, 1, 4]).await;
     let (reason, will, _) = world.host.ended(device(1)).await;

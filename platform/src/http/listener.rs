@@ -121,7 +121,7 @@ pub async fn serve(
     let limiter = Arc::new(ConnectionLimiter::new(ConnectionCaps {
         connections_max: limits.connections_max,
         per_address_max: limits.connections_per_address_max,
-        pending_max: limits.connections_max,
+        pre_auth_max: limits.connections_max,
     }));
     let mut rate = (limits.accepts_per_address_per_s > 0)
         .then(|| AcceptRate::new(limits.accepts_per_address_per_s));

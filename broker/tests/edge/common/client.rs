@@ -1,4 +1,4 @@
-//! A client that sends whatever bytes it is told to, and reads packets one by one. It shares no code with the edge.
+//! A client that sends given bytes and reads packets one by one. It shares no code with the edge.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,9 +25,9 @@ pub(crate) struct Packet {
     pub(crate) body: Vec<u8>,
 }
 
-/// A PUBLISH of version 3.1.1, taken apart.
+/// A PUBLISH of version 3.1.1, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     pub(crate) topic: String,
     pub(crate) text: String,
     pub(crate) dup: bool,
@@ -54,7 +54,7 @@ impl Client {
         self.stream.flush().await
     }
 
-    /// Says that no more will come, and waits until the server has closed its side too.
+    /// Closes the sending side, and waits until the server has closed its side too.
     pub(crate) async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;
         while self.next().await.is_some() {}
@@ -92,12 +92,12 @@ impl Client {
         assert_eq!(self.next().await, Some(expected));
     }
 
-    /// Expects the server to close the connection without another word.
+    /// Expects the server to close the connection without another packet.
     pub(crate) async fn expect_closed(&mut self) {
         assert_eq!(self.next().await, None);
     }
 
-    /// CONNECT of version 3.1.1; whether a session was present.
+    /// CONNECT of version 3.1.1. Returns whether a session was present.
     pub(crate) async fn connect(&mut self, device: DeviceId, clean: bool) -> bool {
         self.send(&connect(&device.to_string(), clean, 60, None))
             .await;
@@ -116,26 +116,26 @@ impl Client {
     }
 
     /// Expects a PUBLISH of version 3.1.1.
-    pub(crate) async fn hear(&mut self) -> Heard {
-        Heard::read(&self.next().await.expect("a PUBLISH"))
+    pub(crate) async fn receive(&mut self) -> Received {
+        Received::read(&self.next().await.expect("a PUBLISH"))
     }
 
-    /// Waits for a PUBLISH of version 3.1.1 as long as it takes; `None` when the connection is over.
-    pub(crate) async fn listen(&mut self) -> Option<Heard> {
+    /// Waits for a PUBLISH of version 3.1.1 without a timeout. `None`: the connection has ended.
+    pub(crate) async fn next_publish(&mut self) -> Option<Received> {
         let packet = self.read().await.ok()?;
-        Some(Heard::read(&packet))
+        Some(Received::read(&packet))
     }
 
-    /// Reads one byte, and nothing more.
+    /// Reads exactly one byte.
     pub(crate) async fn read_a_byte(&mut self) -> io::Result<u8> {
         self.stream.read_u8().await
     }
 
-    /// Hears a message and acknowledges it.
-    pub(crate) async fn hear_and_acknowledge(&mut self) -> String {
-        let heard = self.hear().await;
-        self.send(&puback(heard.id.expect("quality 1"))).await;
-        heard.text
+    /// Receives a message and acknowledges it.
+    pub(crate) async fn receive_and_acknowledge(&mut self) -> String {
+        let received = self.receive().await;
+        self.send(&puback(received.id.expect("quality 1"))).await;
+        received.text
     }
 
     pub(crate) async fn ping(&mut self) {
@@ -144,12 +144,12 @@ impl Client {
     }
 
     /// Closes the socket without a DISCONNECT.
-    pub(crate) fn vanish(self) {
+    pub(crate) fn drop_connection(self) {
         drop(self);
     }
 }
 
-impl Heard {
+impl Received {
     fn read(packet: &Packet) -> Self {
         assert_eq!(packet.first >> 4, 3, "{packet:?}");
         let qos = packet.first >> 1 & 3;
@@ -191,7 +191,7 @@ pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What is left when the client is lost: topic, message, and the will's bits of the connect flags.
+/// A will: topic, message, and its bits of the connect flags.
 pub(crate) type Will<'a> = (&'a str, &'a [u8], u8);
 
 /// The will flag with quality 1.
@@ -266,7 +266,7 @@ pub(crate) fn v5(packet_v311: &[u8]) -> Vec<u8> {
     packet(packet_v311[0], &body)
 }
 
-/// `flags`: the low bits of the first byte. An identifier is written when they say that there is one.
+/// `flags`: the low bits of the first byte. The identifier is written when their quality is above 0.
 pub(crate) fn publish(flags: u8, topic: &str, id: u16, payload: &[u8]) -> Vec<u8> {
     publish_raw(flags, topic.as_bytes(), id, None, payload)
 }

@@ -1,4 +1,4 @@
-//! A certificate authority in a temporary directory, and the credentials it gives out.
+//! A certificate authority in a temporary directory, and credentials of it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ pub(crate) struct Fleet {
     _dir: tempfile::TempDir,
 }
 
-/// What a client shows.
+/// The certificate and key of a client.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) serial: String,
-    /// The same as files have it; empty for nobody.
+    /// The same as PEM; empty without a certificate.
     pub(crate) chain_pem: String,
     pub(crate) key_pem: String,
 }
@@ -70,13 +70,7 @@ impl Fleet {
     }
 
     pub(crate) fn device(&self, device: DeviceId) -> Credentials {
-        let (key, csr) = key_and_csr();
-        let serial = Serial::random().unwrap();
-        let issued = self
-            .ca
-            .issue_device(&csr, device, now(), TimeDelta::days(1), serial)
-            .unwrap();
-        self.credentials(&issued.chain_pem, &key, issued.serial_hex)
+        self.issued_by(self, device)
     }
 
     pub(crate) fn service(&self, name: &str) -> Credentials {
@@ -89,7 +83,7 @@ impl Fleet {
         self.credentials(&issued.chain_pem, &key, issued.serial_hex)
     }
 
-    pub(crate) fn nobody(&self) -> Credentials {
+    pub(crate) fn without_certificate(&self) -> Credentials {
         Credentials {
             tls: client_config(self.trusted(), None, Vec::new()).unwrap(),
             serial: String::new(),
@@ -98,8 +92,8 @@ impl Fleet {
         }
     }
 
-    /// The server under this fleet's name, the certificate from another fleet's authority.
-    pub(crate) fn stranger(&self, other: &Self, device: DeviceId) -> Credentials {
+    /// Credentials that trust this fleet's server, with a certificate of another fleet's CA.
+    pub(crate) fn issued_by(&self, other: &Self, device: DeviceId) -> Credentials {
         let (key, csr) = key_and_csr();
         let serial = Serial::random().unwrap();
         let issued = other

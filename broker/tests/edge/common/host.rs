@@ -1,4 +1,4 @@
-//! A platform in memory: a registry, kept sessions, and a record of all it was told. Its answers can be held back.
+//! A host in memory: admissions, kept sessions, and a record of all calls. Its answers can be delayed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use wire::{Channel, DeviceId};
 
 use super::within;
 
-/// Something that a story waits for before it goes on.
+/// Delays the host's answers while it is closed.
 #[derive(Debug)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
@@ -38,9 +38,9 @@ impl Gate {
     }
 }
 
-/// What the host was told, in order.
+/// A call of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum HostCall {
     Admitting(DeviceId),
     Subscriptions(SessionKey, bool, Vec<Subscription>),
     Listening(SessionKey),
@@ -59,59 +59,63 @@ struct Kept {
 pub(crate) struct FakeHost {
     pub(crate) admitting: Gate,
     pub(crate) uplinks: Gate,
-    /// Heartbeats alone.
+    /// For heartbeats only.
     pub(crate) heartbeats: Gate,
     pub(crate) subscribing: Gate,
     pub(crate) ending: Gate,
     pub(crate) refused: Mutex<HashSet<DeviceId>>,
     /// Certificates of services that may not observe.
     pub(crate) refused_observers: Mutex<HashSet<String>>,
-    /// Uplinks and subscriptions cannot be taken.
+    /// Uplinks and subscriptions are refused.
     pub(crate) unavailable: Mutex<bool>,
     pub(crate) connecting: Mutex<Vec<Connecting>>,
     kept: Mutex<HashMap<DeviceId, Kept>>,
-    told: watch::Sender<Vec<Told>>,
-    /// Uplinks are not recorded: there will be very many.
-    pub(crate) forgetful: AtomicBool,
-    /// What boxes changed their session's expiry to with their last words.
+    calls: watch::Sender<Vec<HostCall>>,
+    /// Uplinks are not recorded, because there are very many.
+    pub(crate) ignores_uplinks: AtomicBool,
+    /// The session expiries that boxes set with their DISCONNECT.
     pub(crate) changed_expiries: Mutex<Vec<u32>>,
 }
 
 impl FakeHost {
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.told.borrow().clone()
+    pub(crate) fn calls(&self) -> Vec<HostCall> {
+        self.calls.borrow().clone()
     }
 
-    fn tell(&self, told: Told) {
-        self.told.send_modify(|all| all.push(told));
+    fn record(&self, call: HostCall) {
+        self.calls.send_modify(|all| all.push(call));
     }
 
-    /// Waits until the host was told something that this picks out.
-    pub(crate) async fn was_told<T>(&self, what: &str, pick: impl Fn(&Told) -> Option<T>) -> T {
-        let mut told = self.told.subscribe();
-        let found = told.wait_for(|all| all.iter().any(|one| pick(one).is_some()));
+    /// Waits for a call that `pick` selects.
+    pub(crate) async fn wait_for_call<T>(
+        &self,
+        what: &str,
+        pick: impl Fn(&HostCall) -> Option<T>,
+    ) -> T {
+        let mut calls = self.calls.subscribe();
+        let found = calls.wait_for(|all| all.iter().any(|one| pick(one).is_some()));
         let all = within(what, found).await.unwrap();
         all.iter().find_map(pick).unwrap()
     }
 
-    /// Waits for so many uplinks to have begun, and returns them all.
+    /// Waits until `count` uplinks have begun, and returns them all.
     pub(crate) async fn uplinks_begun(&self, count: usize) -> Vec<(Channel, Bytes)> {
-        let uplinks = |all: &[Told]| -> Vec<(Channel, Bytes)> {
+        let uplinks = |all: &[HostCall]| -> Vec<(Channel, Bytes)> {
             all.iter()
-                .filter_map(|told| match told {
-                    Told::Uplink(_, channel, payload) => Some((*channel, payload.clone())),
+                .filter_map(|call| match call {
+                    HostCall::Uplink(_, channel, payload) => Some((*channel, payload.clone())),
                     _ => None,
                 })
                 .collect()
         };
-        let mut told = self.told.subscribe();
-        let enough = told.wait_for(|all| uplinks(all).len() >= count);
+        let mut calls = self.calls.subscribe();
+        let enough = calls.wait_for(|all| uplinks(all).len() >= count);
         uplinks(&within("so many uplinks", enough).await.unwrap())
     }
 
     pub(crate) async fn ended(&self, device: DeviceId) -> (EndReason, Option<Bytes>, bool) {
-        self.was_told("the end of a session", |told| match told {
-            Told::Ended(key, reason, will, clean) if key.device_id == device => {
+        self.wait_for_call("the end of a session", |call| match call {
+            HostCall::Ended(key, reason, will, clean) if key.device_id == device => {
                 Some((*reason, will.clone(), *clean))
             }
             _ => None,
@@ -119,20 +123,20 @@ impl FakeHost {
         .await
     }
 
-    /// Waits for so many sessions of the device to have ended.
+    /// Waits until `count` sessions of the device have ended.
     pub(crate) async fn ends(&self, device: DeviceId, count: usize) -> Vec<(i64, EndReason)> {
-        let ends = |all: &[Told]| -> Vec<(i64, EndReason)> {
+        let ends = |all: &[HostCall]| -> Vec<(i64, EndReason)> {
             all.iter()
-                .filter_map(|told| match told {
-                    Told::Ended(key, reason, ..) if key.device_id == device => {
+                .filter_map(|call| match call {
+                    HostCall::Ended(key, reason, ..) if key.device_id == device => {
                         Some((key.epoch, *reason))
                     }
                     _ => None,
                 })
                 .collect()
         };
-        let mut told = self.told.subscribe();
-        let enough = told.wait_for(|all| ends(all).len() >= count);
+        let mut calls = self.calls.subscribe();
+        let enough = calls.wait_for(|all| ends(all).len() >= count);
         ends(&within("so many ends", enough).await.unwrap())
     }
 }
@@ -140,7 +144,7 @@ impl FakeHost {
 impl Host for FakeHost {
     async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
         let device = connecting.device_id;
-        self.tell(Told::Admitting(device));
+        self.record(HostCall::Admitting(device));
         self.admitting.pass().await;
         if self.refused.lock().unwrap().contains(&device) {
             return Err(Refusal::NotAuthorized);
@@ -167,7 +171,7 @@ impl Host for FakeHost {
         persistent: bool,
         subscriptions: Vec<Subscription>,
     ) -> Result<(), Unavailable> {
-        self.tell(Told::Subscriptions(
+        self.record(HostCall::Subscriptions(
             session,
             persistent,
             subscriptions.clone(),
@@ -184,12 +188,16 @@ impl Host for FakeHost {
     }
 
     fn listening(&self, session: SessionKey) {
-        self.tell(Told::Listening(session));
+        self.record(HostCall::Listening(session));
     }
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
-        if !self.forgetful.load(Ordering::Relaxed) {
-            self.tell(Told::Uplink(uplink.session, uplink.channel, uplink.payload));
+        if !self.ignores_uplinks.load(Ordering::Relaxed) {
+            self.record(HostCall::Uplink(
+                uplink.session,
+                uplink.channel,
+                uplink.payload,
+            ));
         }
         self.uplinks.pass().await;
         if uplink.channel == Channel::Heartbeat {
@@ -211,7 +219,7 @@ impl Host for FakeHost {
             let mut kept = self.kept.lock().unwrap();
             kept.entry(session.device_id).or_default().subscriptions = None;
         }
-        self.tell(Told::Ended(session, end.reason, end.will, end.clean));
+        self.record(HostCall::Ended(session, end.reason, end.will, end.clean));
     }
 
     async fn admit_observer(&self, observer: ObserverConnecting) -> Result<(), Refusal> {

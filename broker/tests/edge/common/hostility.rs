@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are broken: each does its worst once, and is ended or held within bounds.
+//! Hostile and broken clients: each acts once, and the edge must disconnect or limit it.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +8,16 @@ use broker::{EndReason, Limits};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use wire::{Channel, Topic};
+use wire::Channel;
 
 use super::client::{
     Client, WILL_QOS_1, connect, connect_raw, connect_v5, packet, puback, publish, publish_raw,
     publish_v5, subscribe, v5,
 };
-use super::{World, device, within};
+use super::{World, device, topic, within};
 
-/// Connections and sessions that stay open until this is dropped.
-pub(crate) type Held = Vec<Box<dyn Any + Send>>;
+/// Connections that stay open until this is dropped.
+pub(crate) type OpenConnections = Vec<Box<dyn Any + Send>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hostility {
@@ -47,10 +47,6 @@ fn number() -> u128 {
     NEXT.fetch_add(1, Ordering::Relaxed).into()
 }
 
-fn topic(number: u128, channel: Channel) -> String {
-    Topic::new(device(number), channel).to_string()
-}
-
 /// A session of version 5.
 async fn connected_v5(world: &World, number: u128) -> Client {
     let mut client = world.dial(number).await;
@@ -61,7 +57,7 @@ async fn connected_v5(world: &World, number: u128) -> Client {
     client
 }
 
-/// Version 3.1.1 is closed without a word, and version 5 with a reason.
+/// Version 3.1.1 is closed without a packet, and version 5 with a reason code.
 async fn ends_both(world: &World, bytes: [&[u8]; 2], reason: EndReason, code: u8) {
     let number = number();
     let mut client = world.connected_box(number).await;
@@ -103,7 +99,7 @@ impl Hostility {
             Self::OversizedPackets => "packets over the limit",
             Self::EmptyTopics => "empty topics and filters",
             Self::WrongUtf8 => "topics that are not UTF-8",
-            Self::PubacksOutOfOrder => "PUBACKs out of order and of nothing",
+            Self::PubacksOutOfOrder => "PUBACKs out of order and of unsent packets",
             Self::NeverReading => "a box that never reads",
             Self::ByteByByte => "a box that reads byte by byte",
             Self::Reconnecting => "a box that reconnects 100 times a second",
@@ -117,7 +113,7 @@ impl Hostility {
         }
     }
 
-    /// Limits that let a misdeed be over soon; the others are the defaults.
+    /// Limits that keep the attacks short; the others are the defaults.
     pub(crate) fn limits() -> Limits {
         Limits {
             write_ms_max: 500,
@@ -125,14 +121,14 @@ impl Hostility {
         }
     }
 
-    /// Does its worst, and sees what the edge makes of it.
-    pub(crate) async fn act(self, world: &World) -> Held {
+    /// Acts once, and checks the edge's reaction.
+    pub(crate) async fn act(self, world: &World) -> OpenConnections {
         match self {
             Self::SilentTcp => return silent(world, 1_000).await,
             Self::HalfHandshakes => return half_handshakes(world, 200).await,
             Self::OddClientIds => odd_client_ids(world).await,
             Self::OversizedPackets => {
-                // Only the header of 200 KB: nothing has to be read to know that it is too much.
+                // Only the header of 200 KB: the limit is applied to the header alone.
                 let bytes = [0x30, 0xc0, 0x9a, 0x0c];
                 ends_both(world, [&bytes; 2], EndReason::PacketTooLarge, 0x95).await;
             }
@@ -158,7 +154,7 @@ impl Hostility {
             Self::PublishFlood => publish_flood(world).await,
             Self::PingFlood => {
                 let mut client = world.connected_box(number()).await;
-                // The burst, and then as fast as it may.
+                // The burst, and then at the packet rate.
                 for _ in 0..10 {
                     client.send(&[0xc0, 0].repeat(400)).await;
                     for _ in 0..400 {
@@ -167,52 +163,52 @@ impl Hostility {
                 }
             }
             Self::HandshakeStorm => {
-                let storm: Vec<_> = (0..100).map(|_| coming(world, number())).collect();
+                let storm: Vec<_> = (0..100).map(|_| reconnect(world, number())).collect();
                 for one in storm {
                     within("a connection", one).await.unwrap();
                 }
             }
             Self::SharedAndSystemTopics => shared_and_system_topics(world).await,
         }
-        Held::new()
+        OpenConnections::new()
     }
 }
 
-async fn silent(world: &World, count: usize) -> Held {
-    let mut held = Held::new();
+async fn silent(world: &World, count: usize) -> OpenConnections {
+    let mut open = OpenConnections::new();
     for _ in 0..count {
         let connecting = TcpStream::connect(world.edge.local_addr());
-        held.push(Box::new(within("TCP", connecting).await.unwrap()));
+        open.push(Box::new(within("TCP", connecting).await.unwrap()));
     }
-    held
+    open
 }
 
-async fn half_handshakes(world: &World, count: usize) -> Held {
-    let mut held = Held::new();
+async fn half_handshakes(world: &World, count: usize) -> OpenConnections {
+    let mut open = OpenConnections::new();
     for _ in 0..count {
         let connecting = TcpStream::connect(world.edge.local_addr());
         let mut stream = within("TCP", connecting).await.unwrap();
         // The beginning of a ClientHello, and nothing more.
         stream.write_all(&[0x16, 3, 1, 0x02, 0, 1]).await.unwrap();
-        held.push(Box::new(stream));
+        open.push(Box::new(stream));
     }
     for _ in 0..10 {
         let number = number();
         let mut client = world.dial(number).await;
         let hello = connect(&device(number).to_string(), true, 60, None);
         client.send(&hello[..9]).await;
-        held.push(Box::new(client));
+        open.push(Box::new(client));
     }
-    held
+    open
 }
 
-/// A box of a fleet that comes back at once.
-fn coming(world: &World, number: u128) -> JoinHandle<()> {
+/// A box of a fleet that reconnects at once.
+fn reconnect(world: &World, number: u128) -> JoinHandle<()> {
     let (address, credentials) = (world.edge.local_addr(), world.device(number));
     tokio::spawn(async move {
         let mut client = Client::dial(address, &credentials).await.unwrap();
         client.connect(device(number), true).await;
-        client.vanish();
+        client.drop_connection();
     })
 }
 
@@ -245,26 +241,26 @@ async fn pubacks_out_of_order(world: &World) {
     let mut ids = Vec::new();
     for event in 1..=3 {
         world.publish(number, u128::MAX - event);
-        ids.push(client.hear().await.id.unwrap());
+        ids.push(client.receive().await.id.unwrap());
     }
-    // Backwards, one twice, and some that were never sent.
+    // In reverse, one twice, and two that were never sent.
     ids.reverse();
     for id in ids.iter().chain(&ids[..1]).chain(&[500, u16::MAX]) {
         client.send(&puback(*id)).await;
     }
-    // What comes next is not confused by it.
+    // The next message is delivered as usual.
     world.publish(number, u128::MAX - 4);
-    client.hear_and_acknowledge().await;
+    client.receive_and_acknowledge().await;
     client.ping().await;
     client.send(&puback(0)).await;
     client.expect_closed().await;
 }
 
-/// What it sends is soon not read either, so it cannot even send more.
-async fn never_reading(world: &World) -> Held {
+/// The edge then stops reading from it, so its own writes block.
+async fn never_reading(world: &World) -> OpenConnections {
     let mut client = world.connected_box(number()).await;
     let pings = [0xc0, 0].repeat(4_000);
-    within("a client that is held up", async {
+    within("a client whose writes block", async {
         let second = Duration::from_secs(1);
         while let Ok(sent) = tokio::time::timeout(second, client.try_send(&pings)).await {
             sent.unwrap();
@@ -274,7 +270,7 @@ async fn never_reading(world: &World) -> Held {
     vec![Box::new(client)]
 }
 
-/// As slow as it may be without being ended: its queue fills, and what does not fit is the outbox's again.
+/// As slow as possible without being disconnected. Its queue fills, and further messages are dropped.
 async fn byte_by_byte(world: &World) {
     let number = number();
     let mut client = world.listening_box(number).await;
@@ -290,7 +286,7 @@ async fn byte_by_byte(world: &World) {
 async fn reconnecting(world: &World) {
     let number = number();
     for _ in 0..50 {
-        world.connected_box(number).await.vanish();
+        world.connected_box(number).await.drop_connection();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -344,20 +340,20 @@ async fn server_only_packets(world: &World) {
     }
 }
 
-/// Quality 0 as fast as it may, and then more of quality 1 than may be under way.
+/// Quality 0 at the highest rate, and then more of quality 1 than may be unacknowledged.
 async fn publish_flood(world: &World) {
-    world.host.forgetful.store(true, Ordering::Relaxed);
+    world.host.ignores_uplinks.store(true, Ordering::Relaxed);
     let number = number();
-    let beat = topic(number, Channel::Heartbeat);
+    let heartbeat = topic(number, Channel::Heartbeat);
     let mut client = world.connected_box(number).await;
-    let burst = publish(0, &beat, 0, b"beat").repeat(500);
+    let burst = publish(0, &heartbeat, 0, b"heartbeat").repeat(500);
     for _ in 0..8 {
         client.send(&burst).await;
     }
-    // It has used up its burst, so these are slowed, and beyond the window it is ended.
+    // The burst is used up, so these are delayed, and over the limit the box is disconnected.
     let mut burst = Vec::new();
     for id in 1..=1_000 {
-        burst.extend(publish(2, &beat, id, b"beat"));
+        burst.extend(publish(2, &heartbeat, id, b"heartbeat"));
     }
     let _ = client.try_send(&burst).await;
     let (reason, ..) = world.host.ended(device(number)).await;

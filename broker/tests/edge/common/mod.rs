@@ -1,5 +1,5 @@
-//! What the stories of this crate share: a small fleet with its certificates, a host in memory whose answers a story
-//! can hold back, and a client that sends whatever bytes it is told to.
+//! Fixtures of this crate's tests: a small fleet with its certificates, a host in memory whose answers can be delayed,
+//! and a client that sends given bytes.
 
 pub(crate) mod client;
 pub(crate) mod fleet;
@@ -16,18 +16,18 @@ use bytes::Bytes;
 use certs::tls::{ClientAuth, ServerOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use wire::{Channel, DeviceId};
+use wire::{Channel, DeviceId, Topic};
 
 use client::Client;
 use fleet::{Credentials, Fleet};
 use host::FakeHost;
 
-/// No story waits longer for anything: far more than anything takes, so that a hang is a failure with a name.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that a test waits for one event: far more than any takes, so that a hang fails with a description.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits, but not for ever.
+/// Waits for `future` within the timeout.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what} did not happen"),
     }
@@ -63,7 +63,7 @@ impl World {
         self.fleet.device(device(number))
     }
 
-    /// A TLS connection that has not said CONNECT.
+    /// A TLS connection before CONNECT.
     pub(crate) async fn dial(&self, number: u128) -> Client {
         within(
             "a handshake",
@@ -73,7 +73,7 @@ impl World {
         .unwrap()
     }
 
-    /// A box with a clean session that listens to all of its downlinks at quality 1.
+    /// A box with a clean session that is subscribed to all of its downlinks at quality 1.
     pub(crate) async fn listening_box(&self, number: u128) -> Client {
         let mut client = self.connected_box(number).await;
         client.subscribe_all(device(number)).await;
@@ -118,7 +118,11 @@ pub(crate) fn device(number: u128) -> DeviceId {
     DeviceId::from_uuid(Uuid::from_u128(number))
 }
 
-/// The announcement of an event: its number, as text.
+pub(crate) fn topic(number: u128, channel: Channel) -> String {
+    Topic::new(device(number), channel).to_string()
+}
+
+/// The notification of an event. Its payload is the event's number, as text.
 pub(crate) fn payment(number: u128, event: u128) -> Downlink {
     Downlink {
         device_id: device(number),

@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use broker::PendingPermit;
+use broker::PreAuthPermit;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 /// The standing of one connection.
 #[derive(Debug)]
 pub struct Standing {
-    pending: PendingPermit,
+    pending: PreAuthPermit,
     state: Mutex<State>,
 }
 
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Standing {
-    pub(super) fn new(pending: PendingPermit) -> Self {
+    pub(super) fn new(pending: PreAuthPermit) -> Self {
         Self {
             pending,
             state: Mutex::default(),

@@ -1,7 +1,7 @@
-//! An admitted observer: the loop between what it asks for and the copies that wait for it.
+//! The session of an admitted observer: its subscriptions and its copies.
 //!
-//! Far simpler than a box's session, because nothing here is promised: no windows, no state that outlives the
-//! connection, and nothing that it may publish.
+//! Simpler than a box's session: quality 0 needs no window, no state outlives the connection, and an observer may not
+//! publish.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,47 +13,47 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::Notified;
 
 use crate::authorize::{Action, Permit, authorize};
-use crate::downlink::seconds_until;
+use crate::ending::Ending;
+use crate::expiry::seconds_until;
+use crate::fairness::yield_if_busy;
 use crate::fleet_filter::FleetFilter;
 use crate::host::{EndReason, ProtocolVersion};
 use crate::limits::Limits;
-use crate::observers::{ObserverLine, count};
-use crate::pace::turn_taken;
+use crate::observers::{ObserverHandle, count};
 use crate::protocol::{Granted, Outgoing, Packet, Protocol, Publish};
-use crate::session::{Ending, OUTPUT_FILL_BYTES};
-use crate::transport::{Event, Transport};
+use crate::transport::{Event, OUTPUT_FILL_BYTES, Transport};
 
-/// What an observer's session is made with.
-pub(crate) struct Opening<S> {
+/// The parts of a new session.
+pub(crate) struct ObserverSessionParts<S> {
     pub(crate) limits: Arc<Limits>,
     pub(crate) protocol: Protocol,
-    pub(crate) line: Arc<ObserverLine>,
+    pub(crate) handle: Arc<ObserverHandle>,
     pub(crate) transport: Transport<S>,
-    /// The largest packet that it takes.
+    /// The largest packet that it accepts.
     pub(crate) packet_bytes_max: usize,
 }
 
-pub(crate) struct Watch<S> {
+pub(crate) struct ObserverSession<S> {
     limits: Arc<Limits>,
     protocol: Protocol,
-    line: Arc<ObserverLine>,
+    handle: Arc<ObserverHandle>,
     subject: Subject,
     transport: Transport<S>,
     packet_bytes_max: usize,
-    /// What it subscribed to, as it wrote it.
+    /// Its subscriptions, with the text of each filter.
     subscriptions: Vec<(String, FleetFilter)>,
     warned: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
-    pub(crate) fn new(opening: Opening<S>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
+    pub(crate) fn new(parts: ObserverSessionParts<S>) -> Self {
         Self {
-            subject: Subject::Service(opening.line.name().to_owned()),
-            limits: opening.limits,
-            protocol: opening.protocol,
-            line: opening.line,
-            transport: opening.transport,
-            packet_bytes_max: opening.packet_bytes_max,
+            subject: Subject::Service(parts.handle.name().to_owned()),
+            limits: parts.limits,
+            protocol: parts.protocol,
+            handle: parts.handle,
+            transport: parts.transport,
+            packet_bytes_max: parts.packet_bytes_max,
             subscriptions: Vec::new(),
             warned: false,
         }
@@ -61,9 +61,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
 
     /// Serves the observer until its session ends.
     pub(crate) async fn run(&mut self) -> Ending {
-        let line = Arc::clone(&self.line);
-        let mut woken = std::pin::pin!(line.notified());
-        // A client may send before it has read its CONNACK, so there may be packets already.
+        let handle = Arc::clone(&self.handle);
+        let mut woken = std::pin::pin!(handle.signal.notified());
+        // A client may send before it has read its CONNACK, so packets may be in the buffer.
         let mut event = Some(Event::Received);
         loop {
             if let Err(ending) = self.act(event) {
@@ -76,27 +76,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
                 turn
             })
             .await;
-            turn_taken(waited).await;
+            yield_if_busy(waited).await;
             event = next;
             if was_woken {
-                woken.set(line.notified());
+                woken.set(handle.signal.notified());
             }
         }
     }
 
-    /// What is left of a session that has ended: its connection, with a goodbye written if there is one to say.
-    pub(crate) fn into_transport(mut self, ending: Ending) -> Option<Transport<S>> {
-        if matches!(
-            ending.reason,
-            EndReason::ConnectionLost | EndReason::WriteStalled
-        ) {
-            return None;
-        }
-        if let Some(code) = ending.code {
-            self.protocol
-                .write_goodbye(&mut self.transport.output, code);
-        }
-        Some(self.transport)
+    /// The connection of a session that has ended, with the last packet in its output.
+    pub(crate) fn into_transport(self, ending: Ending) -> Option<Transport<S>> {
+        ending.write_disconnect(self.protocol, self.transport)
     }
 
     fn poll_turn(
@@ -113,15 +103,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
     }
 
     fn act(&mut self, event: Option<Event>) -> Result<(), Ending> {
-        if let Some(reason) = self.line.kicked() {
+        if let Some(reason) = self.handle.signal.kicked() {
             return Err(reason.into());
         }
         match event {
             Some(Event::Received) => self.take_packets()?,
-            Some(Event::Lost) => return Err(EndReason::ConnectionLost.into()),
-            Some(Event::Silent) => return Err(EndReason::KeepAliveTimeout.into()),
-            Some(Event::Stalled) => return Err(EndReason::WriteStalled.into()),
-            Some(Event::Written) | None => {}
+            Some(event) => Ending::check(event)?,
+            None => {}
         }
         self.send_copies();
         if self.transport.output.len() > self.limits.output_bytes_max + self.limits.packet_bytes_max
@@ -136,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         while let Some(frame) = self.transport.take(limit)? {
             match self.protocol.read(frame)? {
                 Packet::PingReq => self.protocol.write_pingresp(&mut self.transport.output),
-                // It is sent nothing that it could acknowledge.
+                // Copies have quality 0 and are not acknowledged.
                 Packet::PubAck { .. } => {}
                 Packet::Publish(publish) => self.refuse_publish(&publish)?,
                 Packet::Subscribe { packet_id, filters } => self.subscribe(packet_id, filters),
@@ -147,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
         Ok(())
     }
 
-    /// An observer publishes nothing, whatever the topic.
+    /// An observer may not publish to any topic.
     fn refuse_publish(&mut self, publish: &Publish) -> Result<(), Ending> {
         self.count_forbidden("observer_publish");
         if self.protocol.0 == ProtocolVersion::V311 {
@@ -172,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
                 granted.push(Granted::NotAuthorized);
                 continue;
             };
-            if !self.subscriptions.iter().any(|(held, _)| *held == text) {
+            if !self.subscriptions.iter().any(|(one, _)| *one == text) {
                 if self.subscriptions.len() >= self.limits.subscriptions_max {
                     metrics::counter!("mqtt_subscriptions_over_limit_total").increment(1);
                     granted.push(Granted::QuotaExceeded);
@@ -180,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
                 }
                 self.subscriptions.push((text, filter));
             }
-            // Copies are made at quality 0.
+            // Copies are sent at quality 0.
             granted.push(Granted::Quality(0));
         }
         self.apply();
@@ -193,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
             .iter()
             .map(|filter| {
                 let before = self.subscriptions.len();
-                self.subscriptions.retain(|(held, _)| held != filter);
+                self.subscriptions.retain(|(one, _)| one != filter);
                 self.subscriptions.len() < before
             })
             .collect();
@@ -204,13 +192,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
 
     fn apply(&self) {
         let filters = self.subscriptions.iter().map(|(_, filter)| *filter);
-        self.line.set_filters(filters.collect());
+        self.handle.set_filters(filters.collect());
     }
 
     fn send_copies(&mut self) {
         let (now, mut sent) = (Instant::now(), 0);
         while self.transport.output.len() < OUTPUT_FILL_BYTES {
-            let Some(copy) = self.line.next() else { break };
+            let Some(copy) = self.handle.next() else {
+                break;
+            };
             let Ok(expires_s) = seconds_until(copy.expires_at, now) else {
                 count("expired", 1);
                 continue;
@@ -239,7 +229,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watch<S> {
     fn count_forbidden(&mut self, action: &'static str) {
         metrics::counter!("mqtt_forbidden_total", "action" => action).increment(1);
         if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(observer = self.line.name(), action, "tried what it may not");
+            tracing::warn!(
+                observer = self.handle.name(),
+                action,
+                "an observer attempted a forbidden action"
+            );
         }
     }
 }

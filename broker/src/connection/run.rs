@@ -1,4 +1,4 @@
-//! Running a session and ending it: whatever ends it, the platform is told, once.
+//! Running a box's session and ending it: the platform is notified of every end exactly once.
 
 use std::time::Instant;
 
@@ -6,35 +6,35 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
-use super::{Opened, Peer, Shared, count};
+use super::{OpenSession, Peer, Shared, count};
 use crate::connection_limiter::ConnectionPermit;
+use crate::ending::Ending;
 use crate::host::{Admission, EndReason, Host, ProtocolVersion, SessionEnd, SessionKey};
-use crate::protocol::{ConnectRefusal, refuse};
-use crate::registry::Line;
-use crate::session::Ending;
+use crate::protocol::{ConnectRefusal, write_refusal};
+use crate::registry::ConnectionHandle;
 use crate::transport::Transport;
 
 impl<H: Host> Shared<H> {
-    /// Runs the session and ends it, whatever ends it.
-    pub(super) async fn run<S>(&self, opened: Box<Opened<H, S>>)
+    /// Runs the session to its end, and ends it.
+    pub(super) async fn run<S>(&self, open: Box<OpenSession<H, S>>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Opened {
+        let OpenSession {
             mut session,
-            seat,
+            registration,
             will,
             persistent,
-            place,
-        } = *opened;
+            permit,
+        } = *open;
         let key = session.key();
-        // A defect in the session must not leave the platform with a session that never ends.
+        // A panic in the session must not leave the platform with a session that never ends.
         let running = std::panic::AssertUnwindSafe(session.run()).catch_unwind();
         let ending = running.await.unwrap_or_else(|_| {
             tracing::error!(device = %key.device_id, "a session panicked");
             EndReason::ConnectionLost.into()
         });
-        seat.leave();
+        registration.go_offline();
         metrics::counter!("mqtt_sessions_ended_total", "reason" => ending.reason.as_str())
             .increment(1);
         tracing::debug!(
@@ -44,28 +44,28 @@ impl<H: Host> Shared<H> {
         let keep = ending
             .session_expiry_s
             .map_or(persistent, |seconds| seconds > 0);
-        self.keep_unacknowledged(key, seat.line(), keep);
+        self.keep_unacknowledged(key, registration.handle(), keep);
 
         let (transport, uplinks) = session.into_parts(ending);
-        // The box hears it at once; what it sent before is brought to its end meanwhile.
-        let parting = async {
+        // The connection is closed at once, while the calls for earlier messages are completed.
+        let closing = async {
             match transport {
-                Some(transport) => self.part(transport, place).await,
-                None => drop(place),
+                Some(transport) => self.close(transport, permit).await,
+                None => drop(permit),
             }
         };
         let draining = async {
-            if outlives_its_messages(ending) {
+            if cancels_messages(ending) {
                 return;
             }
             tokio::select! {
                 () = uplinks => {}
-                // A newer connection of the box waits, and it will send again what it got no PUBACK for.
-                _ = seat.line().until_kicked() => {}
+                // A newer connection of the box waits, on which it sends again what got no PUBACK.
+                _ = registration.handle().signal.until_kicked() => {}
                 () = tokio::time::sleep(self.limits.drain()) => {}
             }
         };
-        futures_util::future::join(parting, draining).await;
+        futures_util::future::join(closing, draining).await;
 
         let will = will.filter(|_| !ending.without_will);
         let end = SessionEnd {
@@ -74,19 +74,19 @@ impl<H: Host> Shared<H> {
             clean: !keep,
             session_expiry_s: ending
                 .session_expiry_s
-                .map(|asked| asked.min(self.limits.session_expiry_s_max)),
+                .map(|requested| requested.min(self.limits.session_expiry_s_max)),
         };
         self.end(key, end).await;
         if let Some(will) = will {
             self.copies
                 .publish_will(key, will.payload, will.user_properties);
         }
-        drop(seat);
+        drop(registration);
     }
 
-    /// Puts aside what the box has not acknowledged, if its session is kept.
-    fn keep_unacknowledged(&self, key: SessionKey, line: &Line, keep: bool) {
-        let mut outbound = line.outbound();
+    /// Keeps the unacknowledged packets, if the session is kept.
+    fn keep_unacknowledged(&self, key: SessionKey, handle: &ConnectionHandle, keep: bool) {
+        let mut outbound = handle.outbound();
         match outbound.detach().filter(|_| keep) {
             Some(left) => self
                 .registry
@@ -95,7 +95,7 @@ impl<H: Host> Shared<H> {
         }
     }
 
-    /// The end of a session whose box never got its CONNACK.
+    /// Ends a session that the host admitted and whose box got no CONNACK.
     pub(super) async fn end_unopened(
         &self,
         device_id: DeviceId,
@@ -120,12 +120,12 @@ impl<H: Host> Shared<H> {
         let ended = tokio::time::timeout(self.limits.ended(), self.host.ended(key, end)).await;
         if ended.is_err() {
             metrics::counter!("mqtt_ended_timeouts_total").increment(1);
-            tracing::error!(device = %key.device_id, "the platform did not take note of a session's end in time");
+            tracing::error!(device = %key.device_id, "the platform did not record the end of a session in time");
         }
     }
 
     /// Refuses a CONNECT and closes the connection.
-    pub(super) async fn turn_away<S>(
+    pub(super) async fn refuse<S>(
         &self,
         mut transport: Transport<S>,
         version: ProtocolVersion,
@@ -137,26 +137,27 @@ impl<H: Host> Shared<H> {
         count(why.as_str());
         let certificate = peer.certificate.as_deref();
         self.refusals.note(peer.remote, why.as_str(), certificate);
-        refuse(version, why, &mut transport.output);
-        self.part(transport, peer.place).await;
+        write_refusal(version, why, &mut transport.output);
+        self.close(transport, peer.permit).await;
     }
 
-    /// Writes the last words, and lets the connection linger in a task of its own until they are read.
-    pub(super) async fn part<S>(&self, transport: Transport<S>, place: ConnectionPermit)
+    /// Writes the output and closes the connection; a task of its own waits until the peer has read the output.
+    pub(super) async fn close<S>(&self, transport: Transport<S>, permit: ConnectionPermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let within = self.limits.goodbye();
-        if let Some(parting) = transport.say_goodbye(within).await {
+        let within = self.limits.close();
+        if let Some(lingering) = transport.shut_down(within).await {
             self.tasks.spawn(async move {
-                parting.linger(within).await;
-                drop(place);
+                lingering.linger(within).await;
+                drop(permit);
             });
         }
     }
 }
 
-/// A revoked box's last messages are not carried to their end, and a box that has come back sends its own again.
-fn outlives_its_messages(ending: Ending) -> bool {
+/// Whether the running calls of the host are cancelled: the messages of a revoked box are not wanted, and a box that has
+/// reconnected sends its own again.
+fn cancels_messages(ending: Ending) -> bool {
     matches!(ending.reason, EndReason::Revoked | EndReason::TakenOver)
 }

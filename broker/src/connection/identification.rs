@@ -1,11 +1,11 @@
-//! CONNECT, held against the certificate that it came with and against what we offer.
+//! CONNECT, checked against the certificate of its connection and against what the edge offers.
 
 use certs::identity::{IdentityError, PeerIdentity, Subject};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
-use super::observer::ObserverApplicant;
-use super::{Applicant, Greeting, Peer, Shared, count};
+use super::observer::ConnectingObserver;
+use super::{ConnectingBox, Handshaken, Peer, Shared, count};
 use crate::authorize::{Action, authorize};
 use crate::frame::{Frame, FrameError};
 use crate::host::{Host, ProtocolVersion};
@@ -13,23 +13,23 @@ use crate::limits::Limits;
 use crate::protocol::{Connect, ConnectError, ConnectRefusal, Will, read_connect};
 use crate::transport::{Event, Transport};
 
-/// Who has said what it is, and may ask to be let in.
-pub(super) enum Introduced<S> {
-    Box(Applicant<S>),
-    Observer(ObserverApplicant<S>),
+/// A client whose CONNECT is valid and matches its certificate.
+pub(super) enum Identified<S> {
+    Box(ConnectingBox<S>),
+    Observer(ConnectingObserver<S>),
 }
 
 impl<H: Host> Shared<H> {
-    /// Reads CONNECT and holds it against the certificate.
-    pub(super) async fn read_application<S>(&self, greeting: Greeting<S>) -> Option<Introduced<S>>
+    /// Reads CONNECT and checks it.
+    pub(super) async fn identify<S>(&self, handshaken: Handshaken<S>) -> Option<Identified<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Greeting {
+        let Handshaken {
             mut transport,
             identity,
             peer,
-        } = greeting;
+        } = handshaken;
         let frame = tokio::select! {
             () = self.stop.cancelled() => return None,
             frame = first_frame(&mut transport, self.limits.packet_bytes_max) => frame,
@@ -53,39 +53,39 @@ impl<H: Host> Shared<H> {
                 return None;
             }
             Err(ConnectError::Version) => {
-                // Whoever speaks another version is told in the words of the oldest.
+                // A client of another version gets the CONNACK of version 3.1.1.
                 let (version, why) = (ProtocolVersion::V311, ConnectRefusal::ProtocolVersion);
-                self.turn_away(transport, version, why, peer).await;
+                self.refuse(transport, version, why, peer).await;
                 return None;
             }
         };
         let version = connect.version;
         match check(&connect, identity, &self.limits) {
-            Ok(applicant) => Some(introduce(applicant, connect, transport, peer)),
+            Ok(identity) => Some(identified(identity, connect, transport, peer)),
             Err(why) => {
-                self.turn_away(transport, version, why, peer).await;
+                self.refuse(transport, version, why, peer).await;
                 None
             }
         }
     }
 }
 
-fn introduce<S>(
+fn identified<S>(
     identity: PeerIdentity,
     connect: Connect,
     transport: Transport<S>,
     peer: Peer,
-) -> Introduced<S> {
+) -> Identified<S> {
     let certificate_serial = identity.serial;
     match identity.subject {
-        Subject::Device(device_id) => Introduced::Box(Applicant {
+        Subject::Device(device_id) => Identified::Box(ConnectingBox {
             connect,
             device_id,
             certificate_serial,
             transport,
             peer,
         }),
-        Subject::Service(name) => Introduced::Observer(ObserverApplicant {
+        Subject::Service(name) => Identified::Observer(ConnectingObserver {
             connect,
             name,
             certificate_serial,
@@ -95,7 +95,7 @@ fn introduce<S>(
     }
 }
 
-/// Waits for the first whole packet; says why there is none.
+/// Waits for the first complete packet. The error is the outcome for metrics and logs.
 async fn first_frame<S>(
     transport: &mut Transport<S>,
     body_bytes_max: usize,
@@ -119,19 +119,19 @@ where
     }
 }
 
-/// Holds a CONNECT against the certificate that it came with, and against what we offer.
+/// Checks a CONNECT against the certificate of its connection, and against what the edge offers.
 fn check(
     connect: &Connect,
     identity: Result<PeerIdentity, IdentityError>,
     limits: &Limits,
 ) -> Result<PeerIdentity, ConnectRefusal> {
-    if connect.client_id.is_empty() && !may_be_nameless(connect, identity.as_ref()) {
+    if connect.client_id.is_empty() && !may_omit_client_id(connect, identity.as_ref()) {
         return Err(ConnectRefusal::ClientId);
     }
     let identity = identity.map_err(|_| ConnectRefusal::NotAuthorized)?;
     match &identity.subject {
         Subject::Device(own) if connect.client_id.parse() == Ok(*own) => {}
-        // An observer may call its connections what it likes, but not after a box.
+        // An observer may use any client id but a device id.
         Subject::Service(_) if connect.client_id.parse::<DeviceId>().is_err() => {}
         Subject::Device(_) | Subject::Service(_) => return Err(ConnectRefusal::NotAuthorized),
     }
@@ -144,8 +144,8 @@ fn check(
     Ok(identity)
 }
 
-/// MQTT 3.1.1 section 3.1.3.1: a client without a name can have no session that is kept. A box has a name.
-fn may_be_nameless(connect: &Connect, identity: Result<&PeerIdentity, &IdentityError>) -> bool {
+/// MQTT 3.1.1 section 3.1.3.1: a client without a client id must use a clean session. A box always has its client id.
+fn may_omit_client_id(connect: &Connect, identity: Result<&PeerIdentity, &IdentityError>) -> bool {
     let observer = identity.is_ok_and(|identity| matches!(identity.subject, Subject::Service(_)));
     observer && (connect.clean_session || connect.version == ProtocolVersion::V5)
 }
