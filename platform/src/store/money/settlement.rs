@@ -226,8 +226,9 @@ pub async fn hold_reason_of(
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         r#"SELECT CASE
-             WHEN EXISTS (SELECT 1 FROM settlements s JOIN merchants m ON m.id = s.merchant_id
-                          WHERE s.merchant_id = $1 AND s.status = 'pending' AND m.status = 'suspended')
+             WHEN (SELECT status FROM merchants WHERE id = $1) = 'suspended'
+                  AND (EXISTS (SELECT 1 FROM settlements WHERE merchant_id = $1 AND status = 'pending')
+                       OR EXISTS (SELECT 1 FROM payouts WHERE merchant_id = $1 AND status = 'pending'))
              THEN 'merchant_suspended'
              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.merchant_id = $1 AND p.status = 'pending' AND p.due_at IS NULL)
              THEN 'account_not_confirmed' END"#,
