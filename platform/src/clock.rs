@@ -1,6 +1,6 @@
 //! The one place that reads the wall clock and mints ids.
 //!
-//! Everything else takes a [`Clock`] or a time, so that a test can stand at any moment it likes.
+//! Everything else takes a [`Clock`] or a time, so that tests can set the time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// The source of the present moment and of time-ordered ids.
+/// The source of the current time and of time-ordered ids.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// Microseconds that tests have moved this clock ahead of the system's.
@@ -19,12 +19,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows the system's time.
+    /// The system's clock.
     pub fn system() -> Self {
         Self::default()
     }
 
-    /// The present moment, UTC, in whole microseconds: what Postgres can keep, so that a time
+    /// The current time, UTC, in whole microseconds: the precision of Postgres, so that a time
     /// reads back as it was written.
     #[expect(
         clippy::disallowed_methods,
@@ -35,11 +35,11 @@ impl Clock {
         (Utc::now() + offset).trunc_subsecs(6)
     }
 
-    /// A new UUID version 7 (RFC 9562) of the present moment; each is greater than the one before.
+    /// A new UUID version 7 (RFC 9562) of the current time; each is greater than the one before.
     pub fn uuid(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
-        // What it holds is whole at every moment.
+        // A panic leaves the value consistent.
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         Uuid::new_v7(Timestamp::from_unix(
             &*ids,

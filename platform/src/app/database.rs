@@ -10,8 +10,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use crate::config::Config;
 use crate::postgres::{Launcher, Server, StartOptions};
 
-/// A connection that was used a moment ago is taken to be alive, and costs a payment no question first. Should the server
-/// have gone meanwhile, the unit of work fails before it has done anything.
+/// A connection that was used within this time is not tested before its next use, which saves a payment a round trip. If
+/// the server has gone meanwhile, the unit of work fails before it has any effect.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The migrations, compiled in.
@@ -20,7 +20,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// Opens the configured database; without one, starts the embedded server.
 ///
 /// # Errors
-/// A URL that does not read, a server that cannot be reached or started.
+/// A URL that cannot be read, a server that cannot be reached or started.
 pub async fn open(config: &Config) -> anyhow::Result<(Option<Server>, PgPool)> {
     let (server, url) = match config.database.url.as_str() {
         "" => {
@@ -37,7 +37,7 @@ pub async fn open(config: &Config) -> anyhow::Result<(Option<Server>, PgPool)> {
 /// A pool on a database.
 ///
 /// # Errors
-/// A URL that does not read, a server that cannot be reached.
+/// A URL that cannot be read, a server that cannot be reached.
 pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     // The text of a URL may hold a password and is left out of the message.
     let options: PgConnectOptions = url.parse().context("the database URL does not read")?;
@@ -65,8 +65,7 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     }
 }
 
-/// Why there is no connection. A pool that waits for a server which is not there knows no more than that it waited, so
-/// the server is asked once more, without a pool.
+/// Why there is no connection. A pool reports only that it waited too long, so one connection is tried without a pool.
 async fn cause(error: sqlx::Error, options: &PgConnectOptions, within: Duration) -> String {
     if !matches!(error, sqlx::Error::PoolTimedOut) {
         return problem(&error);
@@ -81,7 +80,7 @@ async fn cause(error: sqlx::Error, options: &PgConnectOptions, within: Duration)
     }
 }
 
-/// Which database it is, by names that may be shown: `soundbox at db.internal:5432 as soundbox`.
+/// The database, without secrets: `soundbox at db.internal:5432 as soundbox`.
 fn place(options: &PgConnectOptions) -> String {
     let user = options.get_username();
     let database = options.get_database().unwrap_or(user);
@@ -95,7 +94,7 @@ fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-/// What the database or the way to it said, once and without positions in statements.
+/// The error of the database or of the connection, once and without positions in statements.
 pub fn problem(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
@@ -105,10 +104,10 @@ pub fn problem(error: &sqlx::Error) -> String {
     }
 }
 
-/// Refuses a database that is behind this program.
+/// Refuses a database whose schema is older than this program.
 ///
 /// # Errors
-/// What is to be done about it.
+/// What the operator has to do.
 pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
     let applied: sqlx::Result<Vec<i64>> =
         sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
@@ -116,7 +115,7 @@ pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
             .await;
     let applied = match applied {
         Ok(applied) => applied,
-        // undefined_table: no migration ever ran.
+        // undefined_table: no migration has run.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
         Err(error) => bail!(
             "cannot read the database {}: {}",
@@ -136,9 +135,8 @@ pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A pool of its own for lists, on the same database: whoever pages through a year does not take the connections that
-/// payments need. It only reads, and plans every question anew, because the best way to "all of this merchant's boxes
-/// that are away" is not the best way to "all boxes", though the statement is the same.
+/// A separate pool for lists, on the same database, so that long lists do not take the connections of payments. It is
+/// read-only and plans every statement for its actual parameters, because the best plan depends on which filters are set.
 pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
     let options = (*pool.connect_options()).clone().options([
         ("plan_cache_mode", "force_custom_plan"),

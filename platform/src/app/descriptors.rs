@@ -1,13 +1,13 @@
-//! The descriptors that this process may open, held against the connections that the configuration allows.
+//! The limit of open descriptors, compared with the connections that the configuration allows.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Beside connections: listening sockets, files, pipes of child processes, the runtime's own.
+/// Descriptors for other uses: listening sockets, files, pipes of child processes, the runtime.
 const OTHERS: u64 = 256;
 
-/// Raises the limit to what the system allows, and warns when the configured connections do not fit below it.
+/// Raises the limit as far as the system allows, and warns when it is too low for the configured connections.
 pub(super) fn prepare(config: &Config) {
     let allowed = match raise() {
         Ok(allowed) => allowed,
@@ -48,7 +48,7 @@ fn complaint(allowed: u64, needed: u64) -> Option<String> {
         format!(
             "this process may open {allowed} descriptors (RLIMIT_NOFILE), and needs {needed} for the configured \
              connections: mqtt.connections_max + http.connections_max + database.connections_max + \
-             database.list_connections_max + {OTHERS}. Beyond it connections are refused, whoever they are of. Raise the \
+             database.list_connections_max + {OTHERS}. Beyond it all connections are refused. Raise the \
              limit (LimitNOFILE= in systemd, --ulimit nofile= in Docker) or lower the connections"
         )
     })

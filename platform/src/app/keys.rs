@@ -1,7 +1,7 @@
-//! The Ed25519 keys that sign what boxes are sent.
+//! The Ed25519 keys that sign messages to devices.
 //!
-//! The first key of the configuration signs; all are given to boxes, so that a new key can be made
-//! known before it signs. A key's id is derived from the key itself, so that it cannot be confused.
+//! The first key of the configuration signs. Devices receive all of them, so that a new key is known
+//! before it signs. A key's id is derived from the key itself, so that two keys cannot share one.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +20,7 @@ use wire::{Signer, VerifyingKeys};
 use super::problems::Problems;
 use crate::config::Config;
 
-/// The key that signs, and all keys as boxes are given them. Files that do not read are kept with `problems`.
+/// The signing key, and all keys as devices receive them. Files that cannot be read are added to `problems`.
 pub(super) fn load(config: &Config, problems: &mut Problems) -> Option<(Signer, VerifyingKeys)> {
     let mut all = VerifyingKeys::default();
     let mut first = None;
@@ -90,7 +90,7 @@ fn make(file: &Path) -> anyhow::Result<()> {
         .step_by(64)
         .map(|at| &body[at..body.len().min(at + 64)])
         .collect();
-    // Written whole under another name first: a key cut off in the middle would never sign again.
+    // Written under another name first and renamed, so that an interruption leaves no truncated key.
     let partial = file.with_extension("partial");
     let mut out = std::fs::OpenOptions::new()
         .write(true)

@@ -1,22 +1,23 @@
 //! The whole platform: built from a [`Config`], run, and stopped in order.
 //!
 //! ```text
-//! database → migrations → leftovers of an earlier life → bridge → MQTT edge → HTTPS → jobs
+//! database → migrations → sessions of an earlier run → bridge → MQTT edge → HTTPS → jobs
 //! ```
 //!
-//! Stopping goes the other way: no new work, then what is in hand is finished, then the database.
+//! Stopping goes the other way: no new work, then running work is finished, then the database stops.
 
 mod database;
 mod descriptors;
 mod keys;
 mod partners;
 mod pki;
+mod port;
 mod problems;
 mod secrets;
 mod server_certificate;
+mod settings;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,18 +27,13 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 use chrono::TimeDelta;
-use domain::announcement::{AnnouncementPolicy, ResendPolicy};
-use domain::health::HealthPolicy;
-use domain::payment_time::ClockPolicy;
 use governor::Quota;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::Rupiah;
 
+use self::port::{bind, cannot_listen, reserve, wait_until_free};
 use self::problems::Problems;
 use self::secrets::Secrets;
 use self::server_certificate::ServerCertificate;
@@ -51,33 +47,23 @@ use crate::partner::local::Local;
 use crate::postgres;
 use crate::service::context::Parts;
 use crate::service::fleet::long_poll::LongPolls;
-use crate::service::money::payout::RetryBackoff;
-use crate::service::money::settlement_run::Daily;
-use crate::service::payment::callback::RejectedBudget;
+use crate::service::payment::callback::rejected_budget::RejectedBudget;
 use crate::service::signal::Signals;
-use crate::service::{self, Context, Settings};
+use crate::service::{self, Context};
 
 pub use database::{connect, migrate, open, problem};
 
-/// How long a port that is in use is waited for.
-const PORT_FREE_WITHIN: Duration = Duration::from_secs(5);
-const PORT_POLL: Duration = Duration::from_millis(50);
 /// How long jobs and the bridge may take to end.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest that a box on HTTP may have its answer held back.
-const LONG_POLL_MAX: Duration = Duration::from_secs(25);
-/// What is left of a request's time for the answer itself.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// What a caller may put in the place of the usual.
+/// What a caller may replace.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The clock; the system's unless a test moves it.
+    /// The clock; the system's except in tests.
     pub clock: Clock,
-    /// Make a fleet CA when there is none, as a demonstration does. In production that is a person's decision.
+    /// Create a fleet CA when there is none, as a demonstration does. In production an operator does that.
     pub make_ca: bool,
-    /// Where metrics are recorded; made when absent. A process has one recorder.
+    /// The metrics recorder; installed when absent. A process has one.
     pub metrics: Option<PrometheusHandle>,
 }
 
@@ -100,10 +86,10 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything; when this returns, boxes can connect and requests are answered.
+    /// Starts everything; when this returns, devices can connect and requests are answered.
     ///
     /// # Errors
-    /// Whatever is missing or does not fit, in words for the operator.
+    /// What is missing or wrong, for the operator.
     pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
         let (soft, hard, tasks) = (
             CancellationToken::new(),
@@ -122,9 +108,9 @@ impl App {
         let (server, pool) = database::open(config).await?;
         database::migrate(&pool).await?;
 
-        // The sockets are bound before the settings are made, because boxes are told the real ports.
-        port_is_free(config.http.listen, "http.listen").await;
-        port_is_free(config.mqtt.listen, "mqtt.listen").await;
+        // The sockets are bound before the settings are made, because devices' configuration holds the real ports.
+        wait_until_free(config.http.listen, "http.listen").await;
+        wait_until_free(config.mqtt.listen, "mqtt.listen").await;
         let http_listener = bind(config.http.listen, "http.listen").await?;
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
         let (signals, receivers) =
@@ -152,7 +138,7 @@ impl App {
         let edge_config = EdgeConfig {
             listen: mqtt_listen,
             tls: pki.mqtt,
-            limits: edge_limits(config),
+            limits: settings::edge_limits(config),
         };
         let edge = Edge::start(edge_config, bridge.host(), soft.clone())
             .await
@@ -171,7 +157,7 @@ impl App {
                 body_bytes_max: config.http.body_bytes_max,
                 body_bytes_in_flight_max: config.http.body_bytes_in_flight_max,
                 request: Duration::from_millis(config.http.request_timeout_ms),
-                rates: rates(config),
+                rates: settings::rates(config),
             },
         );
         let transport = match config.http.tls {
@@ -239,22 +225,22 @@ impl App {
         })
     }
 
-    /// Where HTTPS is answered.
+    /// The address of the API.
     pub fn http_addr(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where boxes connect.
+    /// The address of the MQTT edge.
     pub fn mqtt_addr(&self) -> SocketAddr {
         self.mqtt
     }
 
-    /// Where health and metrics are answered.
+    /// The address of health and metrics.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics
     }
 
-    /// What use cases stand on.
+    /// The context of use cases.
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -269,20 +255,20 @@ impl App {
         &self.root_pem
     }
 
-    /// Reads the server's certificate again (or issues another, when it is our own), for the connections to come.
+    /// Reads the server's certificate again (or issues another, when it is our own), for new connections.
     ///
     /// # Errors
-    /// Files that do not read or do not go together; then the present certificate stays.
+    /// Files that cannot be read or do not belong together; then the present certificate stays.
     pub fn reload_certificate(&self) -> anyhow::Result<()> {
         self.certificate.reload(&self.config, self.context.clock())
     }
 
-    /// The embedded database's URL, when it is ours.
+    /// The URL of the embedded database, if there is one.
     pub fn embedded_database_url(&self) -> Option<&str> {
         self.server.as_ref().map(postgres::Server::database_url)
     }
 
-    /// Completes when the embedded database ends without being asked to; never, when there is none.
+    /// Completes when the embedded database ends unexpectedly; never when there is none.
     pub async fn database_lost(&self) {
         match &self.server {
             Some(server) => {
@@ -292,7 +278,7 @@ impl App {
         }
     }
 
-    /// Finishes what is in hand and ends.
+    /// Finishes the requests and jobs that are running, and stops.
     ///
     /// # Errors
     /// An embedded database that does not stop.
@@ -300,7 +286,7 @@ impl App {
         self.soft.cancel();
         self.edge.stopped().await;
         if let Err(error) = service::fleet::session::end_leftovers(&self.context).await {
-            tracing::warn!(%error, "the end of the sessions is left to the next start");
+            tracing::warn!(%error, "the sessions could not be ended in the database; the next start does it");
         }
         self.hard.cancel();
         self.tasks.close();
@@ -321,20 +307,21 @@ impl App {
     }
 }
 
-/// The database and what use cases stand on, without a server: for a command that does one thing and ends. It has no keys
-/// and no partners, because it sends nothing. The embedded database is the caller's to stop.
+/// The database and a context, without servers: for a command that does one thing and ends. It has no keys and no
+/// partners, because it sends nothing. The caller stops the embedded database.
 ///
 /// # Errors
 /// As [`App::start`].
 pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server>, Context)> {
     let (server, pool) = database::open(config).await?;
     if server.is_some() {
-        // Nobody else uses it now; another database is for `platform migrate`.
+        // No other process uses it now; an external database is migrated by `platform migrate`.
         database::migrate(&pool).await?;
     } else {
         database::must_be_current(&pool).await?;
     }
-    let (signals, _nobody) = service::signal::channel(LongPolls::new(0, CancellationToken::new()));
+    let (signals, _receivers) =
+        service::signal::channel(LongPolls::new(0, CancellationToken::new()));
     let context = context(
         config,
         &Clock::system(),
@@ -354,7 +341,7 @@ fn context(
     signals: Signals,
     secrets: Option<Secrets>,
 ) -> anyhow::Result<Context> {
-    let settings = settings(config, mqtt_port);
+    let settings = settings::settings(config, mqtt_port);
     let settings = match &config.file {
         Some(file) => settings.with_context(|| file.display().to_string())?,
         None => settings?,
@@ -388,180 +375,4 @@ fn context(
         ),
         signals,
     }))
-}
-
-/// Waits for some seconds while somebody else listens there: a predecessor that was killed under many sessions is still
-/// closing them. Whether it is free in the end, binding shows.
-async fn port_is_free(address: SocketAddr, key: &str) {
-    let deadline = Instant::now() + PORT_FREE_WITHIN;
-    let mut told = false;
-    while address.port() != 0
-        && Instant::now() < deadline
-        && let Err(error) = std::net::TcpListener::bind(address)
-        && error.kind() == io::ErrorKind::AddrInUse
-    {
-        if !told {
-            tracing::warn!(
-                "{address} ({key}) is in use; waiting up to {} s for it",
-                PORT_FREE_WITHIN.as_secs()
-            );
-            told = true;
-        }
-        tokio::time::sleep(PORT_POLL).await;
-    }
-}
-
-async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| cannot_listen(address, key))
-}
-
-/// Names the key, and the variable that sets it.
-fn cannot_listen(address: SocketAddr, key: &str) -> String {
-    let variable = key.to_uppercase().replace('.', "__");
-    format!("cannot listen on {address} ({key}; SOUNDBOX__{variable} sets another, port 0 any)")
-}
-
-/// Port 0 for MQTT: the number must be known before the edge starts, because it is told to boxes.
-fn reserve(address: SocketAddr) -> anyhow::Result<SocketAddr> {
-    if address.port() != 0 {
-        return Ok(address);
-    }
-    let probe = std::net::TcpListener::bind(address)
-        .with_context(|| cannot_listen(address, "mqtt.listen"))?;
-    Ok(probe.local_addr()?)
-}
-
-fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
-    let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
-    let days = |days: u32| TimeDelta::days(i64::from(days));
-    let mqtt_host = match config.mqtt.public_host.as_str() {
-        "" => config.pki.server_names.first().cloned().unwrap_or_default(),
-        host => host.to_owned(),
-    };
-    Ok(Settings {
-        node: config.node.clone(),
-        reserved_words: config.announcements.reserved_words.clone(),
-        announcement: AnnouncementPolicy {
-            plain_for: seconds(config.announcements.delayed_after_s),
-            announce_for: seconds(config.announcements.window_s),
-        },
-        resend: ResendPolicy {
-            first: Duration::from_secs(config.announcements.resend_first_s.into()),
-            longest: Duration::from_secs(config.announcements.resend_max_s.into()),
-        },
-        amount_max: Rupiah::from_i64(config.payments.amount_max),
-        clocks: ClockPolicy {
-            skew_max: seconds(config.payments.clock_skew_max_s),
-            age_max: TimeDelta::hours(i64::from(config.payments.paid_at_age_max_h)),
-        },
-        qr_lifetime: seconds(config.payments.qr_lifetime_s),
-        query_before_expiry: seconds(config.payments.query_before_expiry_s),
-        // Twice what the call itself may take: whoever waits for it is then surely gone.
-        partner_lease: TimeDelta::milliseconds(
-            i64::try_from(config.payments.partner_timeout_ms.saturating_mul(4)).unwrap_or(60_000),
-        ),
-        qr_partner: partners::issuing(config)?,
-        acquirer_guid: config
-            .payments
-            .acquirer_guid
-            .parse()
-            .context("configuration: payments.acquirer_guid")?,
-        certificate_lifetime: days(config.pki.device_certificate_days),
-        rsa_device_keys: config.pki.rsa_keys(),
-        crl_lifetime: TimeDelta::hours(i64::from(config.pki.crl_valid_h)),
-        device_token_lifetime: days(config.devices.token_days),
-        activation_code_lifetime: days(config.devices.activation_code_days),
-        activation_failures_max: i64::from(config.devices.activation_failures_per_hour_max),
-        activation_failures_per_address_max: i64::from(
-            config.devices.activation_failures_per_address_per_hour_max,
-        ),
-        heartbeat_interval_s: config.devices.heartbeat_interval_s,
-        long_poll_max: LONG_POLL_MAX.min(
-            Duration::from_millis(config.http.request_timeout_ms).saturating_sub(ANSWER_WITHIN),
-        ),
-        health: health(config)?,
-        timestamp_tolerance: seconds(config.callbacks.timestamp_tolerance_s),
-        rejected_bytes_max: config.callbacks.rejected_bytes_max,
-        idempotency_lifetime: TimeDelta::hours(i64::from(config.idempotency.lifetime_h)),
-        mqtt_host,
-        mqtt_port,
-        demo: config.demo.enabled,
-        payout_partner: partners::paying(config)?,
-        file_formats: partners::file_formats(config)?,
-        reconciliation_bytes_max: config.reconciliation.bytes_max,
-        maker_checker: config.money.maker_checker == Switch::On,
-        confirm_wait: TimeDelta::hours(i64::from(config.money.confirm_wait_h)),
-        payouts: RetryBackoff {
-            ask_after: seconds(config.money.payout_ask_after_s),
-            wait_min: seconds(config.money.payout_wait_min_s),
-            wait_max: seconds(config.money.payout_wait_max_s),
-        },
-        daily_run: match config.money.daily_run {
-            Switch::Off => None,
-            Switch::On => Some(Daily {
-                ends_at: config.money.business_day_ends_at()?,
-                grace: TimeDelta::minutes(i64::from(config.money.daily_run_after_min)),
-            }),
-        },
-    })
-}
-
-fn health(config: &Config) -> anyhow::Result<HealthPolicy> {
-    let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
-    let health = &config.health;
-    Ok(HealthPolicy {
-        trading_hours: health
-            .trading_hours
-            .parse()
-            .context("configuration: health.trading_hours")?,
-        offline_after: seconds(health.offline_after_s),
-        unheard_after: seconds(health.unheard_after_s),
-        certificate_expires_within: TimeDelta::days(i64::from(
-            health.certificate_expires_within_days,
-        )),
-        battery_low_percent: health.battery_low_percent.into(),
-        signal_weak_percent: health.signal_weak_percent.into(),
-        flips_max: health.flips_max.into(),
-        flips_within: TimeDelta::minutes(i64::from(health.flips_within_min)),
-        clock_skew_max: seconds(health.clock_skew_max_s),
-    })
-}
-
-/// Zero is no limit. Without TLS we are behind a proxy, whose address all clients share.
-fn rates(config: &Config) -> http::rate::Quotas {
-    let direct = config.http.tls == Switch::On;
-    http::rate::Quotas {
-        per_principal: NonZeroU32::new(config.http.rate_per_principal_per_s),
-        per_address: NonZeroU32::new(config.http.rate_per_address_per_s).filter(|_| direct),
-        direct,
-    }
-}
-
-fn edge_limits(config: &Config) -> broker::Limits {
-    let mqtt = &config.mqtt;
-    broker::Limits {
-        connections_max: mqtt.connections_max,
-        connections_per_address_max: mqtt.connections_per_address_max,
-        unauthenticated_max: mqtt.unauthenticated_max,
-        accepts_per_address_per_s: mqtt.accept_rate_per_address_per_s,
-        handshake_ms_max: mqtt.handshake_timeout_ms,
-        connect_ms_max: mqtt.connect_timeout_ms,
-        packet_bytes_max: mqtt.packet_bytes_max,
-        will_bytes_max: mqtt.will_bytes_max,
-        packets_per_s_max: mqtt.packets_per_s_max,
-        publishes_per_s_max: mqtt.publishes_per_s_max,
-        uplinks_unacknowledged_max: mqtt.uplink_unacked_max,
-        payment_acks_unacknowledged_max: mqtt.uplink_unacked_max,
-        subscriptions_max: mqtt.subscriptions_max,
-        in_flight_max: mqtt.downlink_inflight_max,
-        queue_max: mqtt.downlink_queue_max,
-        silence_s_max: mqtt.keepalive_ceiling_s,
-        write_ms_max: mqtt.write_timeout_ms,
-        session_expiry_s_max: mqtt.session_expiry_max_s,
-        observers_max: mqtt.observers_max,
-        observer_queue_bytes_max: mqtt.observer_queue_bytes_max,
-        ..broker::Limits::default()
-    }
 }

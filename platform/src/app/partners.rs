@@ -25,7 +25,7 @@ use crate::service::money::payout_partner::PayoutPartner;
 use crate::service::payment::qr_partner::QrPartner;
 use crate::service::{Partner, PayoutChannel, SnapPartner};
 
-/// The partners that may call us about payments. Secrets and keys that do not read are kept with `problems`.
+/// The partners that may send callbacks. Secrets and keys that cannot be read are added to `problems`.
 pub(super) fn qris(config: &Config, problems: &mut Problems) -> HashMap<String, Partner> {
     let partners = config.qris_partners.iter().filter_map(|(id, partner)| {
         let read = match partner.profile {
@@ -83,8 +83,7 @@ fn snap(id: &str, partner: &QrisPartner, problems: &mut Problems) -> Option<Snap
     })
 }
 
-/// The partners that we ask for codes. Secrets and keys that do not read, and URLs that are none, are kept with
-/// `problems`.
+/// The partners that issue codes. Secrets, keys and URLs that cannot be read are added to `problems`.
 pub(super) fn issuers(
     config: &Config,
     clock: &Clock,
@@ -117,7 +116,7 @@ fn client(
         url: url?,
         client_id: api.client_id.clone(),
         key: key?,
-        // The newest first: it is the one that we sign with.
+        // The first is the newest: it signs our requests.
         secret: secrets?.swap_remove(0),
         channel_id: api.channel_id.clone(),
         timeout: Duration::from_millis(payments.partner_timeout_ms),
@@ -144,7 +143,7 @@ fn partner_url(api: &QrisPartnerApi) -> anyhow::Result<reqwest::Url> {
     Ok(url)
 }
 
-/// Our own key towards a partner.
+/// Our private key for requests to a partner.
 fn own_key(named: &str, file: &Path) -> anyhow::Result<PrivateKey> {
     let pem = std::fs::read(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow::anyhow!(
@@ -182,7 +181,7 @@ fn public_key(named: &str, file: &Path) -> anyhow::Result<PublicKey> {
     Ok(PublicKey::from_der(&key))
 }
 
-/// The partners that carry out payouts. Secrets, URLs and CAs that do not read are kept with `problems`.
+/// The partners that carry out payouts. Secrets, URLs and CAs that cannot be read are added to `problems`.
 pub(super) fn payout(
     config: &Config,
     clock: &Clock,
@@ -226,10 +225,10 @@ fn payout_channel(
     })
 }
 
-/// How acquirers write their files.
+/// The file formats of acquirers.
 ///
 /// # Errors
-/// A format of nobody's, a delimiter that is not one ASCII character.
+/// A format of a partner that is not configured, a delimiter that is not one ASCII character.
 pub(super) fn file_formats(config: &Config) -> anyhow::Result<HashMap<String, Format>> {
     config
         .reconciliation
@@ -253,7 +252,7 @@ pub(super) fn file_formats(config: &Config) -> anyhow::Result<HashMap<String, Fo
         .collect()
 }
 
-/// The partner that is told of payouts.
+/// The partner that carries out payouts.
 ///
 /// # Errors
 /// None is named and there are several, or the named one is not configured.

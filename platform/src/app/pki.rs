@@ -8,7 +8,7 @@ use certs::tls::{self, ClientAuth, ServerOptions};
 use domain::credential::RENEWAL_GRACE;
 use rustls::ServerConfig;
 
-use super::server_certificate::{self, ServerCertificate};
+use super::server_certificate::{self, CA, ServerCertificate};
 use crate::clock::Clock;
 use crate::config::Config;
 
@@ -62,6 +62,3 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
         certificate,
     })
 }
-
-/// What errors about the CA's files begin with; the rest says what is wrong, and what to do about it.
-pub(super) const CA: &str = "the fleet's CA (pki.dir)";

@@ -1,19 +1,19 @@
-//! What an installation lacks, all of it at once: an operator mends it in one go.
+//! All problems of an installation, reported at once, so that an operator can fix them in one go.
 
 use std::path::Path;
 
-/// What is missing or does not read, a line each.
+/// What is missing or cannot be read, a line each.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    /// The value, or nothing and its problem kept. Of a text with several lines each line is a problem.
+    /// The value, or nothing after adding its problem. Each line of the error is a problem.
     pub(super) fn keep<T>(&mut self, outcome: anyhow::Result<T>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(error) => {
                 for line in format!("{error:#}").lines() {
-                    // A CA is needed for two things and is still one thing to mend.
+                    // The CA is used twice; its problem is reported once.
                     if !self.0.iter().any(|known| known == line) {
                         self.0.push(line.to_owned());
                     }
@@ -23,10 +23,10 @@ impl Problems {
         }
     }
 
-    /// Refuses to go on when there is a problem.
+    /// Ends the collection.
     ///
     /// # Errors
-    /// All problems, and the configuration that asks for what is missing.
+    /// All problems, if there are any, with the configuration file.
     pub(super) fn finish(self, file: Option<&Path>) -> anyhow::Result<()> {
         if self.0.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Keys and secrets of a running platform, read from where the configuration says they are.
+//! Keys and secrets of a running platform, read from the files and variables that the configuration names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use certs::authority::IssuingCa;
 
 use super::problems::Problems;
-use super::{keys, partners, pki};
+use super::{keys, partners, server_certificate};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::payment::qr_partner::QrPartner;
@@ -21,10 +21,10 @@ pub(super) struct Secrets {
     pub(super) payout_partners: HashMap<String, PayoutChannel>,
 }
 
-/// Reads them. What is missing is kept with `problems`; then there is no value, or one that lacks it.
+/// Reads them. What is missing is added to `problems`; then the value is absent or incomplete.
 pub(super) fn load(config: &Config, clock: &Clock, problems: &mut Problems) -> Option<Secrets> {
     let dir = config.pki_dir();
-    let ca = problems.keep(IssuingCa::load(&dir).context(pki::CA));
+    let ca = problems.keep(IssuingCa::load(&dir).context(server_certificate::CA));
     let announcement = keys::load(config, problems);
     let qris_partners = partners::qris(config, problems);
     let qr_partners = partners::issuers(config, clock, problems);

@@ -1,8 +1,8 @@
-//! The server's certificate of the moment, for HTTPS and MQTT alike.
+//! The server's certificate, for HTTPS and MQTT.
 //!
-//! Both TLS configurations ask here at every handshake, so a new certificate holds from the next connection on, and
-//! the connections there are go on undisturbed. A certificate that no client would accept is never put here: one that
-//! has expired, that is not valid yet, or whose key is another's.
+//! Both TLS configurations read it at every handshake, so a replaced certificate is used from the next connection on, and
+//! open connections continue. A certificate that clients would reject is refused here: one that has expired, is not valid
+//! yet, or does not match its key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use certs::serial::Serial;
 use certs::tls;
 use certs::validity::Validity;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::alert::{AlertKind, AlertSubject};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -25,20 +25,21 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::pki::CA;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::Context;
-use crate::service::alert::{self, NewAlert};
+use crate::service::alert_record;
 
-/// A certificate of our own CA is issued anew at every start and every reload.
+/// The beginning of errors about the CA's files.
+pub(super) const CA: &str = "the fleet's CA (pki.dir)";
+/// The validity of a certificate of our own CA, which is issued at every start and every reload.
 const LIFETIME: TimeDelta = TimeDelta::days(398);
-/// How often the certificate's end is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
-/// The alert about its end.
+/// How often the certificate's expiry is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+/// The alert about its expiry.
 const EXPIRING: AlertKind = AlertKind::ServerCertificateExpiring;
 const SUBJECT: AlertSubject = AlertSubject::Platform;
-/// The metric: Unix time at which the certificate ends.
+/// The metric: the Unix time at which the certificate expires.
 const EXPIRES: &str = "tls_certificate_expires_seconds";
 
 /// A certificate that can be replaced while it is in use.
@@ -55,10 +56,10 @@ struct Current {
 }
 
 impl ServerCertificate {
-    /// This one, for a start.
+    /// The first certificate.
     ///
     /// # Errors
-    /// A certificate that is not valid now; a key that is another certificate's.
+    /// A certificate that is not valid now; a key that does not match.
     pub(super) fn of(pem: &Pem, now: DateTime<Utc>) -> anyhow::Result<Self> {
         Ok(Self {
             current: ArcSwap::from_pointee(Current::of(pem, now)?),
@@ -69,7 +70,7 @@ impl ServerCertificate {
     /// Reads it again. When that fails, the present one stays.
     ///
     /// # Errors
-    /// A file that does not read; a certificate that is not valid now; a key that is another certificate's.
+    /// A file that cannot be read; a certificate that is not valid now; a key that does not match.
     pub(super) fn reload(&self, config: &Config, clock: &Clock) -> anyhow::Result<()> {
         let current = Current::of(&pem(config, clock)?, clock.now())?;
         self.current.store(Arc::new(current));
@@ -78,7 +79,7 @@ impl ServerCertificate {
         Ok(())
     }
 
-    /// Its last moment.
+    /// When it expires.
     pub(super) fn not_after(&self) -> DateTime<Utc> {
         self.current.load().not_after
     }
@@ -91,7 +92,7 @@ impl ServerCertificate {
         metrics::gauge!(EXPIRES).set(self.not_after().timestamp() as f64);
     }
 
-    /// Shows the certificate's end in the metrics, and warns when it is near, until `stop`.
+    /// Publishes the certificate's expiry as a metric and warns when it is near, until `stop`.
     pub(super) async fn watch(
         self: Arc<Self>,
         context: Context,
@@ -103,7 +104,7 @@ impl ServerCertificate {
             metrics::Unit::Seconds,
             "Unix time at which the server certificate ends"
         );
-        let mut ticks = interval(LOOK_EVERY);
+        let mut ticks = interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -121,9 +122,9 @@ impl ServerCertificate {
                     "the server certificate expires soon: replace it and send SIGHUP"
                 );
                 let details = json!({ "not_after": not_after });
-                alert::raise_now(&context, NewAlert::new(EXPIRING, SUBJECT, details)).await
+                alert_record::open_now(&context, NewAlert::new(EXPIRING, SUBJECT, details)).await
             } else {
-                alert::close(&context, EXPIRING, &SUBJECT).await
+                alert_record::close(&context, EXPIRING, &SUBJECT).await
             };
             if let Err(error) = noted {
                 tracing::warn!(%error, "the alert about the server certificate could not be written");
@@ -171,7 +172,7 @@ impl Pem {
     /// The certificate, then its issuers.
     ///
     /// # Errors
-    /// Text that is none.
+    /// Text that cannot be read.
     pub(super) fn chain(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         tls::chain_from_pem(&self.chain).context("the server certificate")
     }
@@ -179,7 +180,7 @@ impl Pem {
     /// Its key.
     ///
     /// # Errors
-    /// Text that is none.
+    /// Text that cannot be read.
     pub(super) fn key(&self) -> anyhow::Result<PrivateKeyDer<'static>> {
         tls::key_from_pem(&self.key).context("the server certificate's key")
     }
@@ -188,7 +189,7 @@ impl Pem {
 /// The certificate that the configuration names, or a new one of our own CA.
 ///
 /// # Errors
-/// A file that does not read; a CA that is missing.
+/// A file that cannot be read; a CA that is missing.
 pub(super) fn pem(config: &Config, clock: &Clock) -> anyhow::Result<Pem> {
     let pki = &config.pki;
     if pki.server_certificate_file.as_os_str().is_empty() {

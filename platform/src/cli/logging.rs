@@ -1,4 +1,4 @@
-//! Log lines on standard error, as `log.filter` and `log.format` say.
+//! Log lines on standard error, by `log.filter` and `log.format`.
 
 use std::io::IsTerminal as _;
 
@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use platform::config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// Begins to log.
+/// Installs the subscriber.
 ///
 /// # Errors
-/// A filter that does not read.
+/// A filter that cannot be read.
 pub(super) fn init(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .with_context(|| format!("configuration: log.filter = {:?}", log.filter))?;

@@ -79,12 +79,12 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = tokio::runtime::Runtime::new()
         .context("cannot start the asynchronous runtime")
-        // On the main thread, which lives as long as the process: children that are started there can be tied to it.
+        // On the main thread, which runs as long as the process: child processes are tied to the thread that starts them.
         .and_then(|runtime| runtime.block_on(dispatch(cli)));
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", said(&error));
+            eprintln!("error: {}", causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -105,8 +105,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// An error with its causes, each said once; a database's without positions in statements.
-fn said(error: &anyhow::Error) -> String {
+/// An error with its causes, each once; a database's without positions in statements.
+fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let (words, is_last) = match cause.downcast_ref::<sqlx::Error>() {
@@ -154,10 +154,10 @@ mod tests {
     fn what_went_wrong_is_said_once() {
         let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
         let twice = anyhow::Error::new(io).context("no such file");
-        assert_eq!(said(&twice), "no such file");
+        assert_eq!(causes(&twice), "no such file");
         let database = anyhow::Error::new(sqlx::Error::PoolTimedOut).context("cannot do it");
         assert_eq!(
-            said(&database),
+            causes(&database),
             "cannot do it: no connection became free in time"
         );
     }

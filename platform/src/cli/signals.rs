@@ -37,7 +37,7 @@ pub(super) fn stop_token() -> anyhow::Result<CancellationToken> {
                 token.cancel();
             }
         }
-        // Whatever runs below us is told by the kernel that we are gone.
+        // The kernel signals our child processes when we end.
         eprintln!("stopped at once, by a second signal");
         std::process::exit(INTERRUPTED);
     });

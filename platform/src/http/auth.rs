@@ -1,8 +1,8 @@
-//! Who asks, and whether they may: in every handler's signature.
+//! Authentication and authorisation, as extractors in every handler's signature.
 //!
-//! `Staff<MerchantWrite>` is a caller whose role has that permission, `DeviceCaller` a box. They are
-//! the first extractors of a handler, so that nothing of a request is looked at before its sender is
-//! known. Which role has which permission stands in one table, [`domain::role`].
+//! `Staff<MerchantWrite>` is a caller whose role has that permission, `DeviceCaller` a device. They are
+//! the first extractors of a handler, so that nothing else of a request is read before its sender is
+//! authenticated. One table says which role has which permission: [`domain::role`].
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -63,15 +63,15 @@ grants! {
 /// A person or program with a role that has the permission `P`.
 #[derive(Debug, Clone)]
 pub struct Staff<P> {
-    /// Who it is.
+    /// The caller.
     pub principal: Principal,
-    /// Whose data it may see.
+    /// The data that it may see.
     pub scope: Scope,
     permission: PhantomData<P>,
 }
 
 impl<P> Staff<P> {
-    /// As the audit log names it.
+    /// The caller, for the audit log.
     pub fn actor(&self) -> Actor {
         actor(&self.principal)
     }
@@ -125,16 +125,16 @@ impl<P: Grant> Describe for Staff<P> {
         operation.fails(&[
             ErrorCode::Unauthenticated,
             ErrorCode::Forbidden,
-            // A parameter in the query string that the route does not know.
+            // An unknown parameter in the query string.
             ErrorCode::ValidationFailed,
         ]);
     }
 }
 
-/// A person or program with any role: for what everybody may do with their own token.
+/// A person or program with any role: for routes about the caller's own token.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
-    /// The token that asks.
+    /// The caller's token.
     pub token_id: TokenId,
     /// The person whose login made it; none for a program's.
     pub user_id: Option<UserId>,
@@ -142,7 +142,7 @@ pub struct LoggedIn {
 }
 
 impl LoggedIn {
-    /// As the audit log names it.
+    /// The caller, for the audit log.
     pub fn actor(&self) -> Actor {
         actor(&self.principal)
     }
@@ -180,15 +180,15 @@ impl Describe for LoggedIn {
     }
 }
 
-/// A box, by its token or by its client certificate on this connection.
+/// A device, by its token or by its client certificate on this connection.
 #[derive(Debug, Clone)]
 pub struct DeviceCaller {
-    /// Which one.
+    /// The device.
     pub id: DeviceId,
     proof: Proof,
 }
 
-/// By what a box showed who it is.
+/// How a device authenticated.
 #[derive(Debug, Clone)]
 enum Proof {
     Token(SecretString),
@@ -196,12 +196,12 @@ enum Proof {
 }
 
 impl DeviceCaller {
-    /// As the audit log names it.
+    /// The caller, for the audit log.
     pub fn actor(&self) -> Actor {
         actor(&Principal::Device(self.id))
     }
 
-    /// Whether what it showed is still good: for a request that has waited.
+    /// Whether its token or certificate is still valid: for a request that has waited.
     ///
     /// # Errors
     /// DEVICE_UNAUTHORIZED.
@@ -219,7 +219,7 @@ impl DeviceCaller {
         }
     }
 
-    /// Refuses a request in which a box speaks of another one.
+    /// Refuses a request in which a device names another one.
     ///
     /// # Errors
     /// FORBIDDEN.
@@ -240,7 +240,7 @@ impl FromRequestParts<Context> for DeviceCaller {
     }
 }
 
-/// A box that renews its credentials: its certificate may have expired lately.
+/// A device that renews its credentials: its certificate may have expired recently.
 #[derive(Debug, Clone)]
 pub struct RenewingDevice(pub DeviceCaller);
 
@@ -265,7 +265,7 @@ impl Describe for RenewingDevice {
     }
 }
 
-/// What a box calls for.
+/// What a device authenticates for.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Anything,
@@ -291,7 +291,7 @@ async fn device(
     Ok(DeviceCaller { id, proof })
 }
 
-/// Its connection is kept when others need room.
+/// An authenticated connection is not evicted.
 fn mark_authenticated(parts: &Parts) {
     if let Some(peer) = parts.extensions.get::<Peer>() {
         peer.standing.authenticated();
@@ -301,7 +301,7 @@ fn mark_authenticated(parts: &Parts) {
 const UNKNOWN_DEVICE: Error =
     Error::DeviceUnauthorized("a device token or a device certificate is required");
 
-/// The token counts when there is one; a certificate beside it must be the same box's.
+/// A token takes precedence; a certificate beside it must be the same device's.
 async fn authenticate_device(
     context: &Context,
     headers: &HeaderMap,

@@ -1,8 +1,8 @@
-//! The bytes of request bodies that are in memory: bounded in all, and shared out among addresses.
+//! The bytes of request bodies in memory: limited in all, and for each address.
 //!
-//! A body counts from its first byte until its handler has let go of it. An address may hold as many bytes as are still
-//! free: alone it gets half of the budget, the second one a third, and there is always something left for the next, so
-//! whoever sends many large bodies slowly takes nothing from the others. Beyond it a request is refused for now.
+//! A body counts from its first byte until its handler drops it. An address may hold as many bytes as are still free: one
+//! address gets half of the budget, a second one half of the rest, and something is always left for the next. So a client
+//! that sends many large bodies slowly does not block other addresses. Beyond the limit a request is refused with 503.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ pub(super) struct BodyBudget {
 #[derive(Debug, Default)]
 struct State {
     bytes: usize,
-    /// By address; without addresses (behind a proxy) only the whole counts.
+    /// By address; behind a proxy there are no addresses, and only the total is limited.
     addresses: HashMap<IpAddr, usize>,
 }
 
@@ -63,16 +63,16 @@ impl BodyBudget {
     }
 }
 
-/// What one body holds of the budget. Dropping it gives it back.
+/// The part of the budget that one body holds. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct BodyShare {
+pub(super) struct BodyReservation {
     budget: Arc<BodyBudget>,
     address: Option<IpAddr>,
     bytes: usize,
     refused: bool,
 }
 
-impl BodyShare {
+impl BodyReservation {
     pub(super) fn none(budget: &Arc<BodyBudget>, address: Option<IpAddr>) -> Self {
         Self {
             budget: Arc::clone(budget),
@@ -92,7 +92,7 @@ impl BodyShare {
     }
 }
 
-impl Drop for BodyShare {
+impl Drop for BodyReservation {
     fn drop(&mut self) {
         self.budget.give_back(self.address, self.bytes);
     }
@@ -100,31 +100,31 @@ impl Drop for BodyShare {
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("more bytes of bodies are in memory than there may be")]
+#[error("the request bodies in memory have reached their limit")]
 struct OverBudget;
 
-/// A body that is counted as it comes in.
+/// A body that is counted while it is received.
 pub(super) struct Counted {
     body: Body,
-    held: Arc<Mutex<BodyShare>>,
+    reservation: Arc<Mutex<BodyReservation>>,
 }
 
 impl Counted {
-    pub(super) fn new(body: Body, held: BodyShare) -> (Self, Tally) {
-        let held = Arc::new(Mutex::new(held));
-        let tally = Tally(Arc::clone(&held));
-        (Self { body, held }, tally)
+    pub(super) fn new(body: Body, reservation: BodyReservation) -> (Self, Tally) {
+        let reservation = Arc::new(Mutex::new(reservation));
+        let tally = Tally(Arc::clone(&reservation));
+        (Self { body, reservation }, tally)
     }
 }
 
-/// What a body has taken of the budget, for whoever reads it.
-pub(super) struct Tally(Arc<Mutex<BodyShare>>);
+/// The reservation of a body, for its reader.
+pub(super) struct Tally(Arc<Mutex<BodyReservation>>);
 
 impl Tally {
     /// Whether the budget was used up.
     pub(super) fn was_refused(&self) -> bool {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.refused
+        let reservation = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reservation.refused
     }
 
     /// The body's bytes, which count until they are dropped.
@@ -165,7 +165,7 @@ impl HttpBody for Counted {
         };
         let taken = length == 0
             || self
-                .held
+                .reservation
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .add(length);
@@ -194,19 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn no_address_takes_all_and_what_is_let_go_is_free_again() {
+    fn no_address_takes_all_and_dropped_bodies_are_free_again() {
         let budget = Arc::new(BodyBudget::new(1_200));
         let fill = |address| {
-            let mut held = BodyShare::none(&budget, address);
-            while held.add(10) {}
-            held
+            let mut reservation = BodyReservation::none(&budget, address);
+            while reservation.add(10) {}
+            reservation
         };
         let first = fill(ip(1));
         let second = fill(ip(2));
         let third = fill(ip(3));
         assert_eq!((first.bytes, second.bytes, third.bytes), (600, 300, 150));
-        assert!(!BodyShare::none(&budget, ip(1)).add(10), "over its share");
-        assert!(BodyShare::none(&budget, ip(4)).add(10), "room for the next");
+        assert!(
+            !BodyReservation::none(&budget, ip(1)).add(10),
+            "over its limit"
+        );
+        assert!(
+            BodyReservation::none(&budget, ip(4)).add(10),
+            "room for the next"
+        );
         drop(first);
         assert_eq!(fill(ip(1)).bytes, 380);
         drop((second, third));
@@ -215,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn without_addresses_the_whole_budget_is_everybodys() {
+    fn without_addresses_only_the_total_is_limited() {
         let budget = Arc::new(BodyBudget::new(100));
-        let mut held = BodyShare::none(&budget, None);
-        assert!(held.add(100) && !held.add(1));
+        let mut reservation = BodyReservation::none(&budget, None);
+        assert!(reservation.add(100) && !reservation.add(1));
     }
 }

@@ -60,7 +60,7 @@ pub struct CsvFile {
 }
 
 impl CsvFile {
-    /// A file that browsers save as `disposition` says.
+    /// A file with this Content-Disposition.
     pub fn of<S>(disposition: &'static str, parts: S) -> Self
     where
         S: TryStream<Ok = Bytes, Error = anyhow::Error> + Send + 'static,

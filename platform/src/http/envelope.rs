@@ -1,7 +1,7 @@
-//! Answers as clients see them: `{"data", "request_id", "timestamp"}`, lists with `next_cursor`.
+//! Answers: `{"data", "request_id", "timestamp"}`, lists with `next_cursor`.
 //!
-//! An answer is made as bytes before its database transaction commits, because the same bytes are
-//! kept for a repetition under the same idempotency key.
+//! An answer is serialised before its database transaction commits, because the same bytes are
+//! stored for a repetition under the same idempotency key.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -36,25 +36,25 @@ struct ListEnvelope<'a, T> {
     timestamp: DateTime<Utc>,
 }
 
-/// An answer whose type says what it is: its form `F`, with a `T` inside.
+/// An answer of the form `F` with a `T` inside.
 #[derive(Debug)]
 pub struct Answer<F, T> {
     reply: Reply,
     content: PhantomData<fn() -> (F, T)>,
 }
 
-/// 200: it is so, or it was changed.
+/// 200: read, or changed.
 pub type Data<T> = Answer<form::Data, T>;
 /// 201: it was created.
 pub type Created<T> = Answer<form::Created, T>;
-/// 202: it was taken on, and goes on.
+/// 202: accepted; the work goes on.
 pub type Accepted<T> = Answer<form::Accepted, T>;
 /// 200: one page of a list.
 pub type List<T> = Answer<form::List, T>;
 /// 201 without the envelope, where the contract has none.
 pub type Bare<T> = Answer<form::Bare, T>;
 
-/// 200: it is so, or it was changed.
+/// 200: read, or changed.
 ///
 /// # Errors
 /// When `data` cannot be written as JSON, which is a bug.
@@ -70,7 +70,7 @@ pub fn created<T: Serialize>(data: &T) -> Result<Created<T>, ApiError> {
     enveloped(data)
 }
 
-/// 202: it was taken on, and goes on.
+/// 202: accepted; the work goes on.
 ///
 /// # Errors
 /// As [`ok`].
@@ -121,7 +121,7 @@ fn answer<F: Form, T>(body: &impl Serialize) -> Result<Answer<F, T>, ApiError> {
     })
 }
 
-/// The same answer with these fields null, wherever they stand: what is kept for a repetition.
+/// The same answer with these fields null, at any depth: stored for a repetition.
 ///
 /// # Errors
 /// As [`ok`].
@@ -179,7 +179,7 @@ impl<F: Form, T: ToSchema> Describe for Answer<F, T> {
     }
 }
 
-/// What an answer looks like around its content.
+/// The form of an answer around its content.
 pub trait Form {
     /// Its status.
     const STATUS: StatusCode;
@@ -192,8 +192,8 @@ pub trait Form {
     }
 }
 
-/// The forms that there are.
-#[expect(missing_docs, reason = "each is told of at the type of its answers")]
+/// All forms.
+#[expect(missing_docs, reason = "described at the type of its answers")]
 pub mod form {
     use axum::http::StatusCode;
     use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};

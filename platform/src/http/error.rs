@@ -1,8 +1,7 @@
-//! Errors as clients see them: `{"code", "message", "details", "request_id", "timestamp"}`.
+//! Errors: `{"code", "message", "details", "request_id", "timestamp"}`.
 //!
-//! An error has a public side (the code of the contract and a message for the client's developer)
-//! and a private one (what really happened), which is logged where the answer is made and never
-//! sent.
+//! An error has a public part (the code of the contract and a message for the client's developer) and
+//! a private one (the cause), which is logged where the answer is made and never sent.
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -25,15 +24,15 @@ pub struct ApiError {
     message: String,
     details: Option<Value>,
     retry_after_s: Option<u32>,
-    /// What the database lacks, when that is the reason.
+    /// The outage of the database, when that is the reason.
     outage: Option<Outage>,
-    /// For the log alone.
+    /// The cause, for the log alone.
     context: Option<anyhow::Error>,
-    /// The transaction was undone because another one was in its way: the request can be done again.
+    /// The transaction was rolled back because of another one: the request can be repeated.
     conflict: bool,
 }
 
-/// Marks an answer to a request whose transaction was undone because another one was in its way.
+/// Marks the answer to a request whose transaction conflicted with another one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conflict;
 
@@ -56,14 +55,14 @@ impl ApiError {
         Error::field(field, message).into()
     }
 
-    /// Our fault, with what happened for the log.
+    /// An internal error, with its cause for the log.
     pub fn internal(context: impl Into<anyhow::Error>) -> Self {
         let mut error = Self::new(ErrorCode::Internal, "internal error");
         error.context = Some(context.into());
         error
     }
 
-    /// Not now; try again soon.
+    /// Unavailable for now; the client may try again soon.
     pub fn unavailable(message: impl Into<String>, context: Option<anyhow::Error>) -> Self {
         let mut error =
             Self::new(ErrorCode::Unavailable, message).retry_after(UNAVAILABLE_RETRY_AFTER_S);
@@ -115,7 +114,7 @@ impl From<Error> for ApiError {
             } => plain.retry_after(seconds),
             Error::Database(error) => error.into(),
             Error::Contended(error) => {
-                // It was tried often enough.
+                // It was repeated often enough.
                 let mut busy = Self::from(error);
                 busy.conflict = false;
                 busy
@@ -135,7 +134,7 @@ impl From<Error> for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        // The store's word for a row that changed between our look and our write.
+        // The store reports a row that changed between reading and writing like this.
         if matches!(error, sqlx::Error::RowNotFound) {
             let mut changed = Self::new(
                 ErrorCode::InvalidState,

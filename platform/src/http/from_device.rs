@@ -1,4 +1,4 @@
-//! What a box says of itself: the message that it would publish by MQTT, where it may also name itself.
+//! A message of a device over HTTP: the one that it would publish by MQTT, in which it may also name itself.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use wire::ids::DeviceId;
 use super::auth::DeviceCaller;
 use super::error::ApiError;
 
-/// A message, and the box that it says it is from.
+/// A message, and the device that it names as its sender.
 #[derive(Debug, Deserialize)]
 pub(super) struct FromDevice<T> {
     device_id: Option<DeviceId>,
@@ -43,10 +43,10 @@ impl<T: ToSchema> ToSchema for FromDevice<T> {
 }
 
 impl<T> FromDevice<T> {
-    /// The message, if it is `device`'s.
+    /// The message, if it names no other device than `device`.
     ///
     /// # Errors
-    /// FORBIDDEN for another box's.
+    /// FORBIDDEN for another device's.
     pub(super) fn of(self, device: &DeviceCaller) -> Result<T, ApiError> {
         if let Some(named) = self.device_id {
             device.must_be(named)?;

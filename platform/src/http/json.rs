@@ -1,8 +1,8 @@
-//! Request bodies: read once, whole, and taken apart into a type, with an error that says what to change.
+//! Request bodies: read whole, once, and deserialised, with an error that names the field to change.
 //!
 //! Not JSON is 400; JSON of the wrong shape is 422 and names the field; another content type is 415;
-//! too large is 413. Which fields a body may have is its type's affair: writes under `/admin` refuse
-//! unknown ones with `#[serde(deny_unknown_fields)]`, boxes and partners may send more than we know.
+//! too large is 413. The body's type decides which fields it may have: writes under `/admin` refuse
+//! unknown ones with `#[serde(deny_unknown_fields)]`; devices and partners may send additional ones.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 use wire::{AmountError, Rupiah};
 
-use super::body_budget::{BodyBudget, BodyShare, Counted};
+use super::body_budget::{BodyBudget, BodyReservation, Counted};
 use super::error::{ApiError, ErrorCode};
 use super::operation::{Describe, Operation};
 use super::rate::Origin;
 use crate::service::Error;
 
-/// Something that a body is read into.
+/// A type that a body is deserialised into.
 pub trait FromBody: Sized {
-    /// Reads it.
+    /// Deserialises it.
     ///
     /// # Errors
-    /// What the client is to change.
+    /// What the client has to change.
     fn from_body(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError>;
 }
 
@@ -37,7 +37,7 @@ pub trait FromBody: Sized {
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// A JSON body of an action that has nothing, or only optional things, to say: may be left out.
+/// The JSON body of an action without required parameters: may be left out.
 #[derive(Debug)]
 pub struct Action<T>(pub T);
 
@@ -121,7 +121,7 @@ pub(super) async fn read_whole<S: Send + Sync>(
     let request = match budget {
         None => request,
         Some(budget) => request.map(|body| {
-            let (counted, counts) = Counted::new(body, BodyShare::none(&budget, address));
+            let (counted, counts) = Counted::new(body, BodyReservation::none(&budget, address));
             tally = Some(counts);
             Body::new(counted)
         }),
@@ -172,11 +172,11 @@ fn is_built_upon_json(essence: &str) -> bool {
     essence.starts_with("application/") && essence.ends_with("+json")
 }
 
-/// Takes a body apart.
+/// Deserialises a body.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = wire::codec::json_text(body);
     let malformed = || ApiError::new(ErrorCode::MalformedRequest, "the body is not valid JSON");
-    // What is no JSON at all is that first, whatever else is wrong with its beginning.
+    // A body that is not JSON is reported as that, whatever else is wrong with its beginning.
     let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -187,17 +187,17 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         }
     })?;
     deserializer.end().map_err(|_| malformed())?;
-    // serde would fill a struct from an array, in the order of its fields.
+    // serde also reads a struct from an array, in the order of its fields.
     if body.first() == Some(&b'[') {
         return Err(ApiError::field("", "expected an object"));
     }
     Ok(value)
 }
 
-/// The field that an error is about, and what is wrong with it.
+/// The field that an error is about, and the problem.
 fn wrong_shape(path: &str, error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
-    // The place in the text means nothing to somebody who made the text with a program.
+    // The position in the text does not help a client that generated it.
     let reason = text
         .rsplit_once(" at line ")
         .map_or(text.as_str(), |(reason, _)| reason);

@@ -1,16 +1,15 @@
 //! The socket side of HTTP: TLS, connections, limits on time and number, an orderly end.
 //!
-//! Each connection lives in a task of its own from the first byte, handshake included, so that a
-//! silent or slow client costs a task and nobody's time. A connection on which nothing is asked for
-//! a while is closed, whatever its protocol. At the end no connection is accepted any more, requests
-//! in hand are finished, and after a limit the rest is dropped.
+//! Each connection has a task of its own from the first byte, handshake included, so that a silent or
+//! slow client costs one task and delays no other client. An idle connection is closed, whatever its
+//! protocol. When the process stops, no connection is accepted any more, running requests are finished,
+//! and after a time limit the rest is dropped.
 //!
-//! When all connections are taken, a newcomer's place is that of a connection on which nobody has shown who it is and no
-//! whole request is being worked on, of the address that has the most of those ([`standing`]). Further ones are closed as
-//! they arrive, and nobody waits behind them.
+//! At the limit of connections a new one evicts an unauthenticated connection without a complete request, of the address
+//! that has the most of those ([`standing`]). If there is none, the new connection is closed at once.
 //!
-//! Who a client is comes from the TLS handshake alone: the headers in which a proxy would name a
-//! certificate are never looked at.
+//! The client's identity comes from the TLS handshake alone: headers in which a proxy would name a
+//! certificate are never read.
 
 use std::future::Future;
 use std::io;
@@ -46,30 +45,30 @@ use self::standing::{Tracked, Working};
 
 /// The largest head of a request: 431 beyond it, for both protocols.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;
-/// What a client may send of HTTP/2 bodies that nobody has read yet: on one stream, and on one connection.
+/// How many bytes of unread HTTP/2 bodies a client may send: on one stream, and on one connection.
 const WINDOW_BYTES: u32 = 64 * 1024;
-/// How long to wait after an accept that failed, as it does without free file descriptors.
+/// How long to wait after a failed accept, for example when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
 
-/// Who is at the other end of a connection. In the extensions of every request.
+/// The client of a connection. In the extensions of every request.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// Its verified client certificate, when it showed one. Whether it may still be used is the registry's to say.
+    /// Its verified client certificate, if it presented one. Whether it was revoked is checked in the registry.
     pub certificate: Option<Arc<PeerIdentity>>,
-    /// What keeps its connection from being closed in favour of another.
+    /// Whether the connection may be evicted.
     pub standing: Arc<Standing>,
 }
 
-/// What is spoken on the socket.
+/// The protocol below HTTP.
 #[derive(Clone)]
 pub enum Transport {
     /// HTTP/1.1 in the clear: loopback only.
     Plain,
-    /// HTTPS with the configuration of the moment; a new one holds for new connections.
+    /// HTTPS; a replaced configuration is used for new connections.
     Tls(Arc<ArcSwap<ServerConfig>>),
 }
 
@@ -86,11 +85,11 @@ pub struct Limits {
     pub handshake: Duration,
     /// For the head of a request, and between two requests on one HTTP/1.1 connection.
     pub head: Duration,
-    /// For a connection on which nothing is asked.
+    /// For a connection without requests.
     pub idle: Duration,
-    /// For an idle connection that was told to close.
+    /// For an idle connection to close after it was asked to.
     pub closing: Duration,
-    /// For requests in hand when asked to stop.
+    /// For running requests when the process stops.
     pub shutdown: Duration,
 }
 
@@ -109,7 +108,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until `stop`, then finishes what is in hand and returns.
+/// Serves `router` on `listener` until `stop`, then finishes running requests and returns.
 pub async fn serve(
     listener: TcpListener,
     transport: Transport,
@@ -154,7 +153,7 @@ pub async fn serve(
         };
         metrics::counter!("http_connections_total", "outcome" => outcome).increment(1);
     }
-    // Nobody may wait in the queue of a socket that is not served any more.
+    // No client may wait in the backlog of a socket that is no longer served.
     drop(listener);
     connections.close();
     if timeout(limits.shutdown, connections.wait()).await.is_err() {
@@ -201,7 +200,7 @@ struct Connection {
     standing: Arc<Standing>,
 }
 
-/// The protocol of a connection: known from the handshake, never guessed from bytes that may not come.
+/// The protocol of a connection: known from the handshake, never guessed from the first bytes, which may not come.
 #[derive(Clone, Copy)]
 enum Protocol {
     Http1,
@@ -209,7 +208,7 @@ enum Protocol {
 }
 
 impl Connection {
-    /// Serves it until it ends or is evicted; its place is free afterwards.
+    /// Serves it until it ends or is evicted; its permit is free afterwards.
     async fn run(self, stream: TcpStream, permit: ConnectionPermit) {
         let standing = Arc::clone(&self.standing);
         tokio::select! {
@@ -222,11 +221,11 @@ impl Connection {
     }
 
     async fn serve(self, stream: TcpStream) {
-        // Answers are small and whole: none of them gains by waiting for another.
+        // Answers are small and written whole, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let address = self.address;
         match self.transport.clone() {
-            Transport::Plain => self.speak(stream, Protocol::Http1, None).await,
+            Transport::Plain => self.serve_http(stream, Protocol::Http1, None).await,
             Transport::Tls(config) => {
                 let accept = TlsAcceptor::from(config.load_full()).accept(stream);
                 let shaken = tokio::select! {
@@ -253,17 +252,21 @@ impl Connection {
                 };
                 let certificate = session.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| {
                     PeerIdentity::from_der(leaf)
-                        .inspect_err(|error| tracing::debug!(%address, %error, "a certificate that names nobody"))
+                        .inspect_err(|error| tracing::debug!(%address, %error, "a client certificate without a known name"))
                         .ok()
                         .map(Arc::new)
                 });
-                self.speak(stream, protocol, certificate).await;
+                self.serve_http(stream, protocol, certificate).await;
             }
         }
     }
 
-    async fn speak<S>(self, stream: S, protocol: Protocol, certificate: Option<Arc<PeerIdentity>>)
-    where
+    async fn serve_http<S>(
+        self,
+        stream: S,
+        protocol: Protocol,
+        certificate: Option<Arc<PeerIdentity>>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
@@ -328,7 +331,7 @@ impl Connection {
                 () = sleep_until(deadline) => match activity.idle_since() {
                     None => deadline = Instant::now() + self.limits.idle,
                     Some(since) if since + self.limits.idle > Instant::now() => deadline = since + self.limits.idle,
-                    // Told to close and still there: it does not read what we write.
+                    // Asked to close and still open: the client does not read.
                     Some(_) if closing => return,
                     Some(_) => {
                         closing = true;
@@ -341,25 +344,25 @@ impl Connection {
     }
 }
 
-/// Whether something is being asked on a connection, and since when not.
+/// The number of running requests of a connection, and when the last one ended.
 #[derive(Clone)]
 struct Activity {
-    in_hand: Arc<AtomicUsize>,
+    running: Arc<AtomicUsize>,
     last: Arc<watch::Sender<Instant>>,
 }
 
 impl Activity {
     fn new() -> Self {
         Self {
-            in_hand: Arc::default(),
+            running: Arc::default(),
             last: Arc::new(watch::Sender::new(Instant::now())),
         }
     }
 
-    /// Runs a request, and counts it as in hand until it ends or is dropped.
+    /// Runs a request and counts it until it ends or is dropped.
     fn during<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        self.in_hand.fetch_add(1, Ordering::Relaxed);
-        let guard = InHand(self.clone());
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let guard = RunningRequest(self.clone());
         async move {
             let output = work.await;
             drop(guard);
@@ -368,17 +371,17 @@ impl Activity {
     }
 
     fn idle_since(&self) -> Option<Instant> {
-        (self.in_hand.load(Ordering::Relaxed) == 0).then(|| *self.last.borrow())
+        (self.running.load(Ordering::Relaxed) == 0).then(|| *self.last.borrow())
     }
 }
 
-/// A request in hand.
-struct InHand(Activity);
+/// A running request.
+struct RunningRequest(Activity);
 
-impl Drop for InHand {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.0.last.send_replace(Instant::now());
-        self.0.in_hand.fetch_sub(1, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio_util::sync::CancellationToken;
 
 use crate::service::payment::stats;
-use crate::service::{Context, availability};
+use crate::service::{Context, readiness};
 
 /// Records from here on, for this whole process.
 ///
@@ -53,7 +53,7 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, String) {
     if operations.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
-    match availability::check(&operations.context).await {
+    match readiness::check(&operations.context).await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(outage) => (StatusCode::SERVICE_UNAVAILABLE, format!("{outage}\n")),
     }

@@ -1,10 +1,10 @@
 //! The HTTP API.
 //!
-//! A handler is the contract's side of one use case: its signature says who may call it and what
-//! comes in, its body begins a unit of work, calls the service and makes the answer. Everything that
-//! holds for all of them is here and in the modules beside: who asks ([`auth`]), bodies ([`json`]),
-//! ids in paths ([`path`]), filters ([`query`], [`period`]), lists ([`page`]), repeated requests ([`idempotency`]), how often one
-//! may ask ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
+//! A handler is the API's side of one use case: its signature declares who may call it and what it
+//! takes; its body begins a unit of work, calls the service and makes the answer. What all handlers
+//! share is here and in the modules beside: callers ([`auth`]), bodies ([`json`]), ids in paths
+//! ([`path`]), filters ([`query`], [`period`]), lists ([`page`]), repeated requests ([`idempotency`]), rate limits
+//! ([`rate`]), the form of answers ([`envelope`]) and errors ([`error`]), sockets ([`listener`]).
 
 mod alert;
 pub mod auth;
@@ -36,6 +36,7 @@ mod rerun;
 pub mod routes;
 mod seed;
 mod shop;
+mod signed;
 mod upload;
 
 use std::any::Any;
@@ -70,7 +71,7 @@ pub struct Limits {
     pub body_bytes_in_flight_max: usize,
     /// From the head of a request to its answer.
     pub request: Duration,
-    /// How often one may ask.
+    /// Rate limits.
     pub rates: rate::Quotas,
 }
 
@@ -86,12 +87,12 @@ pub fn router(context: Context, limits: Limits) -> Router {
     finish(routes, clock, limits)
 }
 
-/// All methods of all paths of the contract, with what is known of them.
+/// All methods of all paths, with their descriptions.
 pub fn endpoints() -> Vec<Endpoint> {
     routes().into_endpoints()
 }
 
-/// Each noun names its own routes.
+/// Each noun declares its own routes.
 fn routes() -> Routes {
     shop::routes()
         .merge(fleet::routes())
@@ -102,11 +103,11 @@ fn routes() -> Routes {
         .merge(seed::routes())
 }
 
-/// Adds what holds for every request, also for those that no route takes.
+/// Adds the middleware of every request, also of those without a route.
 fn finish(routes: Router, clock: Clock, limits: Limits) -> Router {
     let rates = Arc::new(rate::Rates::new(limits.rates));
     let bodies = Arc::new(BodyBudget::new(limits.body_bytes_in_flight_max));
-    // The last layer is the outermost: the id comes first, and holds for what the others answer.
+    // The last layer is the outermost: the id comes first, and appears in the answers of the others.
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -134,7 +135,7 @@ async fn no_method() -> ApiError {
     )
 }
 
-/// A handler that panicked took nothing else with it; its database transaction is undone.
+/// A panic ends only its own request; the database transaction is rolled back.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the signature that the layer asks for"
@@ -148,7 +149,7 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::internal(anyhow::anyhow!("a handler panicked: {text}")).into_response()
 }
 
-/// Ends what takes too long: the client's sending, our work, or the database's.
+/// Ends a request that takes too long: receiving it, handling it, or waiting for the database.
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
@@ -156,7 +157,7 @@ async fn limit_time(State(limit): State<Duration>, request: Request, next: Next)
     }
 }
 
-/// Notes for readiness what the database refused.
+/// Records for readiness that the database refused a request.
 async fn note_outage(
     State(availability): State<Arc<Availability>>,
     request: Request,
@@ -169,7 +170,7 @@ async fn note_outage(
     response
 }
 
-/// Headers that keep a browser from making something of our answers that they are not.
+/// Headers that keep a browser from interpreting answers as something else.
 async fn harden(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 6] = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

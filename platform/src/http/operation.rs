@@ -1,8 +1,8 @@
-//! What a handler's signature says of its operation, for the OpenAPI document.
+//! An operation of the OpenAPI document, derived from its handler's signature.
 //!
 //! Every extractor and every answer describes itself ([`Describe`]), and a handler is described by its arguments and by
-//! what it returns ([`Handler`]). So the document cannot say anything else than the code does. What no type tells,
-//! which rules of a use case may refuse, is said where the route is named ([`super::routes`]).
+//! what it returns ([`Handler`]). So the document and the code cannot differ. What no type expresses, the errors of the
+//! use case, is listed where the route is declared ([`super::routes`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,25 +15,25 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, Schema};
 
 use super::error::ErrorCode;
 
-/// Whom an operation is for.
+/// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callers {
-    /// Whoever asks.
+    /// Everyone.
     Anyone,
     /// People and programs with one of these roles.
     Roles(&'static [Role]),
-    /// Boxes, with their token or their certificate.
+    /// Devices, with their token or their certificate.
     Devices,
     /// Partners, who sign.
     Partners,
-    /// Partners, who sign as SNAP BI has it.
+    /// Partners, who sign as SNAP BI specifies.
     SnapPartners,
 }
 
-/// What an `Idempotency-Key` is to an operation.
+/// How an operation treats an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idempotency {
-    /// Not looked at.
+    /// Not read.
     Ignored,
     /// Honoured.
     Honoured,
@@ -44,10 +44,10 @@ pub enum Idempotency {
 /// Schemas by their names.
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// An operation, as far as its types tell.
+/// An operation, as far as its types describe it.
 #[derive(Clone)]
 pub struct Operation {
-    /// Whom it is for.
+    /// Who may call it.
     pub callers: Callers,
     /// What an `Idempotency-Key` does.
     pub idempotency: Idempotency,
@@ -56,7 +56,7 @@ pub struct Operation {
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<RequestBody>,
     pub(super) answer: Option<(u16, Response)>,
-    /// What it answers in another form than everybody's: a standard of its callers.
+    /// Answers in another form than our envelope: that of its callers' standard.
     pub(super) foreign: BTreeMap<u16, RefOr<Schema>>,
     /// Another success that it may answer with instead.
     pub(super) other_answer: Option<(u16, Response)>,
@@ -64,7 +64,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// One that takes nothing; what can happen to any request can happen to it.
+    /// An operation without parameters, with the errors that every request can have.
     fn new() -> Self {
         Self {
             callers: Callers::Anyone,
@@ -165,7 +165,7 @@ impl Operation {
     }
 }
 
-/// Adds a schema. Two of one name must be the same thing.
+/// Adds a schema. Two of one name must be equal.
 pub(super) fn add(schemas: &mut Schemas, name: String, schema: RefOr<Schema>) {
     debug_assert!(
         schemas.get(&name).is_none_or(|other| *other == schema),
@@ -195,13 +195,13 @@ fn require_all(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// An extractor, or an answer, that can say what it means to an operation.
+/// An extractor or an answer that describes its part of an operation.
 pub trait Describe {
-    /// Says it.
+    /// Adds its part.
     fn describe(operation: &mut Operation);
 }
 
-/// What a client does not see.
+/// Extractors that a client does not see.
 macro_rules! silent {
     ($($type:ty),+) => {
         $(impl Describe for $type {
@@ -221,9 +221,9 @@ impl<T: Describe, E> Describe for Result<T, E> {
     }
 }
 
-/// A handler, told apart by its arguments `A`.
+/// A handler; its arguments `A` distinguish the implementations.
 pub trait Handler<A> {
-    /// What its signature says.
+    /// The operation of its signature.
     fn operation() -> Operation;
 }
 

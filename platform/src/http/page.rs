@@ -1,7 +1,7 @@
 //! Lists, page by page: newest first, with an opaque cursor.
 //!
-//! The cursor is the creation time and id of the last row of the page before, so a page costs the
-//! same however far back it lies, and rows that are added meanwhile neither repeat nor hide others.
+//! The cursor is the creation time and id of the last row of the previous page, so a page costs the
+//! same however far back it is, and rows that are added meanwhile neither repeat nor hide others.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -22,19 +22,19 @@ use super::query::Query;
 use crate::service::Error;
 use crate::store::Page;
 
-/// Rows on a page, unless the client says otherwise.
+/// Rows on a page by default.
 const LIMIT_DEFAULT: i64 = 50;
-/// The most that a client can ask for.
+/// The largest page.
 const LIMIT_MAX: i64 = 200;
 
-/// Which page a client asks for: `?limit=` 1–200 and `?cursor=`.
+/// The page that a client requests: `?limit=` 1–200 and `?cursor=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageQuery {
     limit: i64,
     after: Option<Cursor>,
 }
 
-/// A place in a list: the last row of a page.
+/// A position in a list: the last row of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// When the row was created, in whole microseconds.
@@ -44,12 +44,12 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The place of the row with this creation time and id.
+    /// The position of the row with this creation time and id.
     pub fn new(created_at: DateTime<Utc>, id: Uuid) -> Self {
         Self { created_at, id }
     }
 
-    /// The place of a row whose id is a number: the cursor carries it as a UUID.
+    /// The position of a row whose id is a number: the cursor carries it as a UUID.
     pub fn numbered(created_at: DateTime<Utc>, number: i64) -> Self {
         Self::new(created_at, Uuid::from_u128(number.unsigned_abs().into()))
     }
@@ -80,7 +80,7 @@ struct Raw {
 }
 
 impl PageQuery {
-    /// What to ask the store for: one row more than the page has, to know whether there is another page.
+    /// The page for the store: one row more than the client's page, to detect whether there is another page.
     pub fn store_page(&self) -> Page {
         Page {
             limit: self.limit + 1,
@@ -88,7 +88,7 @@ impl PageQuery {
         }
     }
 
-    /// The answer for `rows`, which [`PageQuery::store_page`] asked for; `place` names a row's place in the list.
+    /// The answer for the `rows` of [`PageQuery::store_page`]; `place` is a row's position in the list.
     ///
     /// # Errors
     /// When a row cannot be written as JSON, which is a bug.

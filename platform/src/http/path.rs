@@ -1,4 +1,4 @@
-//! Ids in paths. A text that is no id names nothing, so it is not found, like an id that nobody has.
+//! Ids in paths. A text that is not an id is answered as not found, like an id that does not exist.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -19,11 +19,11 @@ use super::operation::{Describe, Operation};
 use crate::service::{Error, Noun};
 use crate::span;
 
-/// An id that can stand in a path.
+/// An id in a path.
 pub trait PathId: FromStr + Display + ToSchema + Send {
     /// The name of the parameter in routes, as in `/admin/merchants/{merchant_id}`.
     const PARAMETER: &'static str;
-    /// What is not found.
+    /// The noun of the not-found error.
     const NOUN: Noun;
 }
 
@@ -92,7 +92,7 @@ impl<T: PathId> Describe for Id<T> {
     }
 }
 
-/// The name of a fee profile in the path; one that no profile can have is not found either.
+/// The name of a fee profile in the path; an impossible name is not found either.
 #[derive(Debug, Clone)]
 pub struct FeeProfileId(pub String);
 

@@ -1,9 +1,9 @@
-//! The query string: the parameters that a route knows, each read as its type. Everything else is refused by name,
-//! also on routes that take no parameter: a filter that is ignored answers another question than the one asked.
+//! The query string: the parameters of a route, each read as its type. All others are refused by name, also on routes
+//! without parameters: with a misspelt filter that is ignored, the answer would be that to another question.
 //!
 //! A route's parameters are those that its extractors describe ([`Operation`]), so the OpenAPI document, the extractors
-//! and this check cannot differ. Routes of boxes and partners ignore unknown parameters: what is in the field cannot be
-//! changed by us.
+//! and this check cannot differ. Routes of devices and partners ignore unknown parameters, because devices in the field
+//! cannot be changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl<T: IntoParams> Describe for Query<T> {
     }
 }
 
-/// The names of the parameters that a route knows; in the extensions of requests to routes that refuse others.
+/// The parameters of a route; in the extensions of requests to routes that refuse all others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KnownParameters(Arc<BTreeSet<String>>);
 
@@ -115,7 +115,7 @@ impl KnownParameters {
     }
 }
 
-/// Refuses unknown parameters, where the route says which it knows: for callers who are known by now.
+/// Refuses unknown parameters on routes with [`KnownParameters`]; called once the caller is authenticated.
 ///
 /// # Errors
 /// VALIDATION_FAILED with the names of the unknown ones.
@@ -126,7 +126,7 @@ pub(super) fn refuse_unknown(parts: &Parts) -> Result<(), ApiError> {
     }
 }
 
-/// Middleware for routes that anybody may call: refuses unknown parameters.
+/// Middleware for public routes: refuses unknown parameters.
 pub(super) async fn only_known(
     State(known): State<KnownParameters>,
     request: Request,

@@ -1,8 +1,8 @@
-//! How often one may ask: each principal for itself, and each client address for itself.
+//! Rate limits: one for each principal, and one for each client address.
 //!
 //! Both are token buckets that hold one second's worth. One address, or one principal, never uses up another's.
 //!
-//! Behind a reverse proxy every client has the proxy's address; there the limit by address is the proxy's affair.
+//! Behind a reverse proxy every client has the proxy's address; there the proxy has to limit addresses.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -39,7 +39,7 @@ pub(super) struct Rates {
     direct: bool,
 }
 
-/// Where a request came from, as far as limits are concerned; in its extensions. None behind a proxy.
+/// The client's network, for limits; in the extensions of a request. None behind a proxy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin(pub(super) Option<IpAddr>);
 
@@ -57,7 +57,7 @@ impl Rates {
     }
 }
 
-/// Middleware: lets a request in unless its address asks too often.
+/// Middleware: refuses a request of an address over its rate.
 pub(super) async fn admit(
     State(rates): State<Arc<Rates>>,
     mut request: Request,

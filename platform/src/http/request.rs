@@ -1,7 +1,7 @@
-//! What is known of the request in hand, wherever in its handling one stands.
+//! The current request: its id, clock and caller, available everywhere in its handling.
 //!
-//! A task-local, because errors are turned into answers in places that see neither the request nor
-//! the state (extractors, fallbacks, the panic handler), and every answer names its request.
+//! A task-local, because errors become answers in places that see neither the request nor the state
+//! (extractors, fallbacks, the panic handler), and every answer names its request.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +26,7 @@ tokio::task_local! {
     static CURRENT: Arc<Current>;
 }
 
-/// The request in hand.
+/// The current request.
 #[derive(Debug)]
 struct Current {
     id: String,
@@ -34,21 +34,21 @@ struct Current {
     principal: OnceLock<String>,
 }
 
-/// The id of the request in hand; empty outside of any.
+/// The id of the current request; empty outside of any.
 pub(super) fn id() -> String {
     CURRENT
         .try_with(|current| current.id.clone())
         .unwrap_or_default()
 }
 
-/// The present moment, by the clock of the request in hand.
+/// The current time by the clock of the request.
 pub(super) fn now() -> DateTime<Utc> {
     CURRENT
         .try_with(|current| current.clock.now())
         .unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-/// Notes who asks, for the access log.
+/// Records the caller, for the access log.
 pub(super) fn set_principal(name: &str) {
     let _ = CURRENT.try_with(|current| current.principal.set(name.to_owned()));
 }
@@ -58,8 +58,8 @@ async fn handle<F: Future>(current: Arc<Current>, work: F) -> F::Output {
     CURRENT.scope(current, work).await
 }
 
-/// Middleware, outermost: gives the request its id, returns it, and writes one line to the log when
-/// the answer is ready.
+/// Middleware, outermost: gives the request its id and its span, returns the id, and writes one line to the
+/// access log when the answer is ready.
 pub(super) async fn identify(
     State(clock): State<Clock>,
     mut request: Request,
@@ -107,7 +107,7 @@ pub(super) async fn identify(
     response
 }
 
-/// The method as a label: anybody can invent a method, and each label costs memory for ever.
+/// The method as a metric label. Clients can invent methods, and each label value costs memory for good.
 fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -121,7 +121,7 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// Whether an id from outside may stand in our logs and answers.
+/// Whether a client's id may appear in logs and answers.
 fn is_sane(id: &str) -> bool {
     (1..=REQUEST_ID_LEN_MAX).contains(&id.len())
         && id

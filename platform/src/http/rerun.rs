@@ -1,7 +1,7 @@
-//! A request whose transaction got in the way of another one is done again, and its client does not hear of it.
+//! A request whose transaction conflicted with another one is handled again, invisibly to its client.
 //!
-//! A handler is one transaction, which Postgres has undone when it reports a deadlock or a serialisation failure. So the
-//! handler can be called again with the same request. Its body has been read by then, and is kept beside for that.
+//! A handler is one transaction, which Postgres has rolled back when it reports a deadlock or a serialisation failure. So
+//! the handler can be called again with the same request. Its body has been read by then, so a copy is kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use super::error::Conflict;
 use crate::service::retry::{TRIES_MAX, wait_after};
 
-/// What was read of a body.
+/// A copy of what was read of a body.
 #[derive(Default)]
 struct Copy {
     parts: Vec<Bytes>,
@@ -23,8 +23,8 @@ struct Copy {
     too_long: bool,
 }
 
-/// Middleware: calls the handler again while its transaction conflicts with others, a bounded number of times. A body
-/// longer than `bytes_max` is not kept, and its request not done again.
+/// Middleware: calls the handler again while its transaction conflicts with others, a limited number of times. A body
+/// longer than `bytes_max` is not copied, and its request not repeated.
 pub(super) async fn rerun(
     State(bytes_max): State<usize>,
     request: Request,
@@ -68,10 +68,10 @@ pub(super) async fn rerun(
     response
 }
 
-/// The body, if all of it was read and kept.
+/// The body, if all of it was read and copied.
 fn whole(copy: &Mutex<Copy>, announced: Option<usize>) -> Option<Bytes> {
     let copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
-    // A handler reads all of a body or nothing of it. Nothing is all of it only when it is said to be empty.
+    // A handler reads all of a body or nothing of it. If it read nothing, the body is whole only when it was empty.
     let is_whole = !copy.too_long && (copy.len > 0 || announced.unwrap_or(0) == 0);
     (is_whole && announced.is_none_or(|len| len == copy.len)).then(|| copy.parts.concat().into())
 }

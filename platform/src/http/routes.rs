@@ -1,7 +1,7 @@
-//! The routes: path, method, handler, and what the OpenAPI document tells besides.
+//! The routes: path, method, handler, and their description in the OpenAPI document.
 //!
-//! axum's router does not tell what it has. Each noun therefore names its routes to a [`Routes`], which keeps what is
-//! known of them beside the router that it builds: the document and the tests start from there.
+//! axum's router cannot list its routes. Each noun therefore declares them to a [`Routes`], which keeps their descriptions
+//! beside the router that it builds; the document and the tests read those.
 
 use axum::handler::Handler as AxumHandler;
 use axum::middleware::from_fn_with_state;
@@ -21,17 +21,17 @@ pub struct Endpoint {
     pub path: &'static str,
     /// The method.
     pub method: HttpMethod,
-    /// What it belongs to.
+    /// Its group in the document.
     pub tag: &'static str,
     /// Its name among all operations.
     pub id: String,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// What its handler's signature says, and the errors of its use case.
+    /// The operation of its handler's signature, with the errors of its use case.
     pub operation: Operation,
 }
 
-/// Routes, and what is known of them.
+/// Routes and their descriptions.
 pub(super) struct Routes {
     tag: &'static str,
     router: Router<Context>,
@@ -39,7 +39,7 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// None yet, of this noun.
+    /// No routes yet, in this group.
     pub(super) fn of(tag: &'static str) -> Self {
         Self {
             tag,
@@ -63,7 +63,7 @@ impl Routes {
         self.add::<H, A>(HttpMethod::Get, path, get(handler), summary, errors)
     }
 
-    /// These, and POST. `errors` are those of the use case: what the signature tells is known.
+    /// These, and POST. `errors` are those of the use case; the signature adds its own.
     pub(super) fn post<H, T, A>(
         self,
         path: &'static str,

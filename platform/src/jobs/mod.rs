@@ -1,4 +1,4 @@
-//! Background jobs: each takes no input, re-reads what there is to do, and may be run at any time.
+//! Background jobs: each takes no input, reads from the database what is to be done, and may be run at any time.
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::span;
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;
 
-/// How many transactions one step asks partners about.
+/// How many orders one step queries partners about.
 const QUERIES_MAX: i64 = 32;
 
-/// How many hours of heartbeats one step rolls up: more than one only after a time of standing still.
+/// How many hours of heartbeats one step rolls up: more than one only after an interruption.
 const HOURS_MAX: u32 = 24;
 
 /// Starts all jobs.
@@ -95,9 +95,9 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
         every("end_silent_boxes", 5 * second, context)
             .run(|context| async move { presence::end_silent(&context, ROWS_MAX).await.map(drop) }),
     );
-    let look = Duration::from_secs(config.health.check_interval_s.into());
+    let check_interval = Duration::from_secs(config.health.check_interval_s.into());
     tasks.spawn(
-        every("look_for_alerts", look, context)
+        every("look_for_alerts", check_interval, context)
             .run(|context| async move { alert::look(&context, ROWS_MAX).await }),
     );
     tasks.spawn(

@@ -3,12 +3,12 @@
 //! ```text
 //! POST {url}/payouts        {payout_id, settlement_id, merchant_id, amount, currency, destination}
 //! POST {url}/payouts/query  {payout_id}
-//!   ◀── {status: processing | paid | failed | returned, bank_reference?, reason?}; 404 to a query: never heard of it
+//!   ◀── {status: processing | paid | failed | returned, bank_reference?, reason?}; 404 to a query: unknown payout
 //! ```
 //!
-//! Both are signed as profile `hmac` is, by us this time, with the partner's newest secret. `Idempotency-Key` is the
-//! payout's id: told twice, it pays once. Only an answer that says what happened is an answer; whatever else comes
-//! back (a timeout, a 5xx, something unreadable) leaves the payout to be asked about.
+//! Both are signed like callbacks of profile `hmac`, with the partner's newest secret. `Idempotency-Key` is the payout's
+//! id, so a repeated instruction pays once. Only an answer with a known status counts as an answer. After anything else (a
+//! timeout, a 5xx, something unreadable) the outcome is unknown, and the payout is queried later.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,13 +36,13 @@ const TEXT_LEN_MAX: usize = 128;
 
 /// How to reach a partner.
 pub struct Settings {
-    /// Its id, which is also ours towards it.
+    /// Its id, which is also our id in requests to it.
     pub id: String,
-    /// Where it listens.
+    /// Its base URL.
     pub url: String,
     /// The CA of its server; those that this machine trusts when it is empty.
     pub ca_file: PathBuf,
-    /// What signs our requests.
+    /// The secret that signs our requests.
     pub secret: PartnerSecret,
     /// For a whole call.
     pub timeout: Duration,
@@ -59,10 +59,10 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// A client of it.
+    /// A client of a partner.
     ///
     /// # Errors
-    /// A URL that is not HTTPS (on this machine HTTP will do), a CA that does not read.
+    /// A URL that is not HTTPS (HTTP is allowed on this machine), a CA that cannot be read.
     pub fn new(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let base: Url = settings.url.parse().context("url")?;
         let host = base.host_str().unwrap_or_default();
@@ -172,18 +172,18 @@ impl PayoutPartner for Bank {
     }
 }
 
-/// A 404 of the partner's own, and not of something in between that does not know the path.
+/// Whether a 404 comes from the partner, and not from a proxy that does not know the path.
 fn is_about_payout(answer: &[u8]) -> bool {
     serde_json::from_slice::<Value>(answer)
         .is_ok_and(|answer| answer["code"].as_str() == Some("PAYOUT_NOT_FOUND"))
 }
 
-/// What an answer says, by its status and, when it was paid, the bank's reference; whatever else it says is read
-/// leniently or left alone. A refusal counts as one only when it says that the payout has failed.
+/// Reads an answer: its status and, for a paid payout, the bank's reference, strictly; everything else leniently. A refusal
+/// counts as a failure only when its status is `failed`.
 fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
     let unclear = || {
         NoAnswer(format!(
-            "the payout partner answered {status}, which says nothing"
+            "the payout partner answered {status} without a known status of the payout"
         ))
     };
     if status.is_server_error() {
@@ -192,15 +192,15 @@ fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
     let body: Value = serde_json::from_slice(answer).map_err(|_| unclear())?;
     let stated = |field: &str| body.get(field).and_then(lenient::text);
     let bank_reference = stated("bank_reference").filter(|name| name.len() <= TEXT_LEN_MAX);
-    let said = stated("status").ok_or_else(unclear)?;
-    if said == "processing" {
+    let payout_status = stated("status").ok_or_else(unclear)?;
+    if payout_status == "processing" {
         return if status.is_success() {
             Ok(Answer::Processing)
         } else {
             Err(unclear())
         };
     }
-    let outcome: PayoutOutcome = said.parse().map_err(|_| unclear())?;
+    let outcome: PayoutOutcome = payout_status.parse().map_err(|_| unclear())?;
     let says_nothing = match outcome {
         PayoutOutcome::Paid => bank_reference.is_none() || !status.is_success(),
         PayoutOutcome::Returned => !status.is_success(),
@@ -220,7 +220,7 @@ fn read(status: StatusCode, answer: &[u8]) -> Result<Answer, NoAnswer> {
 mod tests {
     use super::*;
 
-    fn said(status: u16, body: &str) -> Result<Answer, NoAnswer> {
+    fn answer_of(status: u16, body: &str) -> Result<Answer, NoAnswer> {
         read(StatusCode::from_u16(status).unwrap(), body.as_bytes())
     }
 
@@ -239,15 +239,15 @@ mod tests {
     #[test]
     fn only_what_says_something_is_an_answer() {
         assert_eq!(
-            said(202, r#"{"status":"processing"}"#),
+            answer_of(202, r#"{"status":"processing"}"#),
             Ok(Answer::Processing)
         );
         assert_eq!(
-            said(200, r#"{"status":"paid","bank_reference":"B1","more":1}"#),
+            answer_of(200, r#"{"status":"paid","bank_reference":"B1","more":1}"#),
             Ok(outcome(PayoutOutcome::Paid, Some("B1"), None))
         );
         assert_eq!(
-            said(422, r#"{"status":"failed","reason":"no such account"}"#),
+            answer_of(422, r#"{"status":"failed","reason":"no such account"}"#),
             Ok(outcome(
                 PayoutOutcome::Failed,
                 None,
@@ -255,7 +255,7 @@ mod tests {
             ))
         );
         assert_eq!(
-            said(
+            answer_of(
                 200,
                 r#"{"status":" paid ","bank_reference":20201029,"reason":["ok"]}"#
             ),
@@ -265,7 +265,7 @@ mod tests {
         let Ok(Answer::Outcome {
             reason: Some(reason),
             ..
-        }) = said(422, &long)
+        }) = answer_of(422, &long)
         else {
             panic!("a long reason is no reason to ask again")
         };
@@ -283,7 +283,7 @@ mod tests {
             (404, "<html>"),
             (401, r#"{"code":"INVALID_SIGNATURE"}"#),
         ] {
-            assert!(said(status, body).is_err(), "{status} {body}");
+            assert!(answer_of(status, body).is_err(), "{status} {body}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! Leaves a partner alone that does not answer.
+//! A circuit breaker: stops calls to a partner that does not answer.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Opens after so many failures in a row; after a pause lets one call through, which decides.
+/// Opens after `failures_max` failures in a row; after a pause it lets one call through, whose result decides.
 #[derive(Debug)]
 pub struct Breaker {
     failures_max: u32,
@@ -16,12 +16,12 @@ pub struct Breaker {
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     failures: u32,
-    /// While it is open: until when nobody is let through.
-    closed_until: Option<Instant>,
+    /// While it is open: until when no call is made.
+    open_until: Option<Instant>,
 }
 
 impl Breaker {
-    /// A breaker that lets everybody through.
+    /// A breaker that lets all calls through.
     pub fn new(failures_max: u32, pause: Duration) -> Self {
         Self {
             failures_max: failures_max.max(1),
@@ -30,15 +30,15 @@ impl Breaker {
         }
     }
 
-    /// Whether a call may be made now. Who is let through says how it went.
+    /// Whether a call may be made now. The caller then reports its result.
     pub fn admits(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.closed_until {
+        match state.open_until {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                // This one tries it; the others wait for another pause, or for its success.
-                state.closed_until = Some(now + self.pause);
+                // One call tries; the others wait for another pause, or for its success.
+                state.open_until = Some(now + self.pause);
                 true
             }
         }
@@ -54,7 +54,7 @@ impl Breaker {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
         if state.failures >= self.failures_max {
-            state.closed_until = Some(now + self.pause);
+            state.open_until = Some(now + self.pause);
         }
     }
 }

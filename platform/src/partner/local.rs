@@ -1,4 +1,4 @@
-//! The `local` partner: codes are built here, from the merchant's registration. Nobody is called.
+//! The `local` partner: codes are built here, from the merchant's registration, without a call.
 
 use domain::qris::{QrisCode, Reference};
 use futures_util::FutureExt;
@@ -44,7 +44,7 @@ impl QrPartner for Local {
     }
 
     fn cancel<'a>(&'a self, _: &'a Named, _: &'a str) -> BoxFuture<'a, Result<(), PartnerError>> {
-        // There is nobody who would take the customer's money for it but the acquirer, who tells us.
+        // Nothing to withdraw: a payment would still arrive as the acquirer's callback.
         std::future::ready(Ok(())).boxed()
     }
 }

@@ -1,9 +1,8 @@
 //! Partners that we call: the other end of [`crate::service::payment::qr_partner`] and, for payouts, of
 //! [`crate::service::money::payout_partner`].
 //!
-//! A call has a time limit; a question that may be repeated is, with growing, jittered pauses; and a partner that failed
-//! several times in a row is left alone for a while ([`breaker`]), so that boxes are answered at once instead of
-//! waiting for it.
+//! A call has a time limit. A query that may be repeated is repeated, with growing, jittered pauses. A partner that failed
+//! several times in a row is not called for a while ([`breaker`]), so that devices get an error at once instead of waiting.
 
 pub mod bank;
 pub mod breaker;

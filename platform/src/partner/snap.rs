@@ -77,19 +77,19 @@ struct Token {
     good_until: DateTime<Utc>,
 }
 
-/// An answer that says that what was asked for is done.
+/// An answer that confirms the request.
 struct Done {
     bytes: Vec<u8>,
     fields: Value,
 }
 
-/// How one attempt ended without an answer that is of use.
+/// Why one attempt failed.
 enum Failure {
-    /// Nothing came, or a fault of the partner's: to be tried again.
+    /// No answer, or an error of the partner's: tried again.
     Away(String),
-    /// Our token is over: to be tried again with another.
+    /// Our token has expired: tried again with another.
     Token,
-    /// Its last word.
+    /// Final.
     Refused(PartnerError),
 }
 
@@ -104,7 +104,7 @@ impl SnapClient {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("qris-soundbox/", env!("CARGO_PKG_VERSION")));
         if settings.url.scheme() == "http" {
-            // A loopback address: no proxy is asked for it.
+            // A loopback address: no proxy.
             http = http.no_proxy();
         }
         Ok(Self {
@@ -116,7 +116,7 @@ impl SnapClient {
         })
     }
 
-    /// Asks until there is an answer, at most `attempts_max` times.
+    /// Sends a request until it is answered, at most `attempts_max` times.
     async fn ask(
         &self,
         service: Service,
@@ -236,15 +236,15 @@ impl SnapClient {
         Ok(url)
     }
 
-    /// A number that no request of the day has: SNAP's is numeric and has at most 36 digits.
+    /// A number that is unique among the day's requests: SNAP requires digits, at most 36.
     fn external_id(&self) -> String {
         let uuid = self.clock.uuid().as_u128();
         format!("{:036}", uuid % 10_u128.pow(36))
     }
 }
 
-/// Sends a request; an answer of the 2xx kind whose code says so too is one. Some partners leave the code out: then the
-/// HTTP status and what was asked for say enough, except where money goes back or a code is withdrawn.
+/// Sends a request. It is confirmed by a 2xx status with a `responseCode` that begins with 2. Some partners leave the code
+/// out; then the HTTP status is enough, except for refunds and cancellations.
 async fn send(service: Service, request: reqwest::RequestBuilder) -> Result<Done, Failure> {
     let away = |error: reqwest::Error| Failure::Away(error.without_url().to_string());
     let mut response = request.send().await.map_err(away)?;
@@ -268,11 +268,11 @@ async fn send(service: Service, request: reqwest::RequestBuilder) -> Result<Done
         })?;
     let stated = |field: &str| fields.get(field).and_then(lenient::text);
     let code = stated("responseCode");
-    let says_done = match &code {
+    let is_confirmed = match &code {
         Some(code) => code.starts_with('2'),
         None => !matches!(service, Service::Refund | Service::Cancel),
     };
-    if status.is_success() && says_done {
+    if status.is_success() && is_confirmed {
         return Ok(Done { bytes, fields });
     }
     if status.as_u16() == 401 && code.as_ref().is_none_or(|code| code.ends_with("01")) {
@@ -295,7 +295,7 @@ impl QrPartner for SnapClient {
         false
     }
 
-    /// Asked once: the box repeats its request, and then the partner knows the order by our transaction.
+    /// Sent once: the device repeats its request, and the partner then recognises the order by our transaction id.
     fn generate<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Issued, PartnerError>> {
         async move {
             let body = GenerateRequest {

@@ -1,7 +1,7 @@
-//! As whom Postgres runs.
+//! The account that runs Postgres.
 //!
-//! Postgres refuses to be root. An ordinary user runs it as itself; root runs it as the owner of
-//! the cluster that is there, else as `postgres`, else as `nobody`.
+//! Postgres refuses to run as root. An ordinary user runs it as itself; root runs it as the owner of
+//! the existing cluster, else as `postgres`, else as `nobody`.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -11,15 +11,15 @@ use nix::unistd::{Gid, Uid, User, getegid, geteuid};
 
 use super::error::PostgresError;
 
-/// The accounts that root steps down to, the first that exists.
+/// The accounts that root changes to, the first that exists.
 const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
-/// As whom Postgres runs.
+/// The account that runs Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
-    /// Whether we are root and have to step down.
+    /// Whether we are root and have to change the account.
     pub(super) steps_down: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Finding the distribution's server binaries.
 //!
-//! Looked for in `PG_BIN_DIR` (alone, when it is set), then `/usr/lib/postgresql/*/bin` (Debian:
+//! Searched in `PG_BIN_DIR` (alone, when it is set), then `/usr/lib/postgresql/*/bin` (Debian:
 //! one directory for each major version, the highest first), then `PATH`. A cluster can only be
-//! run by the major version that made it, so that one is asked for when there is a cluster.
+//! run by the major version that made it, so that version is searched when there is a cluster.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Search {
     }
 
     /// The directory with the server for a cluster of major version `wanted` (`None`: a new one,
-    /// for which the newest will do).
+    /// for which the newest is used).
     pub(super) fn find(&self, cluster: Option<(&Path, u32)>) -> Result<PathBuf, PostgresError> {
         let missing = || match cluster {
             Some((cluster, wanted)) if self.candidates().any(|found| is_server(&found.dir)) => {
@@ -52,8 +52,8 @@ impl Search {
         };
         self.candidates()
             .filter(|candidate| is_server(&candidate.dir))
-            // A directory that does not tell its version is tried: Postgres itself refuses a
-            // cluster that is not its own, and says so.
+            // A directory without a known version is tried: Postgres itself refuses a cluster of
+            // another version, with an error.
             .find(|candidate| match (cluster, candidate.major) {
                 (Some((_, wanted)), Some(major)) => wanted == major,
                 _ => true,

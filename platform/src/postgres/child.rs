@@ -29,15 +29,15 @@ use super::layout::Lock;
 #[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
-    /// `None` once it has ended and before its number is given back to the system, so that a
-    /// signal never reaches a stranger.
+    /// `None` once it has ended and before it is reaped, so that a signal never reaches another process
+    /// with the same id.
     alive: Arc<Mutex<Option<Pid>>>,
     ended: watch::Receiver<Option<ExitStatus>>,
 }
 
 /// What a child is given besides its command line.
 pub(super) struct Inheritance {
-    /// As whom it runs.
+    /// The account that it runs as.
     pub(super) account: Account,
     /// Where its output goes.
     pub(super) log: File,
@@ -67,8 +67,8 @@ impl Child {
     pub(super) fn signal(&self, signal: Signal) {
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pid) = *alive {
-            // The child is not yet reaped, so the only thing that could fail is permission, and
-            // nobody may take that from us: we are root or the child's own user.
+            // The child is not yet reaped, so only permission could be missing, and we are root or the
+            // child's own user.
             let _ = kill(pid, signal);
         }
     }
@@ -87,8 +87,8 @@ impl Child {
                     return status;
                 }
                 if ended.changed().await.is_err() {
-                    // The thread says how the child ended before it ends itself; it can only have
-                    // ended without a word in a panic.
+                    // The thread reports how the child ended before it ends itself, except after a
+                    // panic.
                     return std::os::unix::process::ExitStatusExt::from_raw(-1);
                 }
             }
@@ -102,7 +102,7 @@ impl Drop for Child {
     }
 }
 
-/// The thread's life: spawn, wait, reap.
+/// The thread's work: spawn, wait, reap.
 fn parent(
     mut command: Command,
     inheritance: Inheritance,
@@ -127,17 +127,17 @@ fn parent(
         alive: Arc::clone(&alive),
         ended,
     };
-    // When nobody waits for it any more the child is dropped here, and told to stop.
+    // If the starter no longer waits, the child is dropped here, which stops it.
     drop(started.send(Ok(child)));
 
-    // Wait without reaping: until its number is crossed out it must not be another's.
+    // Wait without reaping: until the id is cleared it must not be reused.
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     while waitid(Id::Pid(pid), flags) == Err(Errno::EINTR) {}
     *alive.lock().unwrap_or_else(PoisonError::into_inner) = None;
     let status = process
         .wait()
         .unwrap_or_else(|_| std::os::unix::process::ExitStatusExt::from_raw(-1));
-    // Before the news: whoever hears it may start again at once.
+    // Before the report: the receiver may start another server at once.
     drop(lock);
     ending.send_replace(Some(status));
 }
@@ -164,7 +164,7 @@ fn prepare(command: &mut Command, inheritance: &Inheritance) -> io::Result<()> {
         // After setuid, which std has done by now: it clears the death signal.
         set_pdeathsig(Signal::SIGINT)?;
         if getppid() != us {
-            // We died before the line above: nobody is left to signal the child.
+            // The parent died before the line above, so the death signal will not come.
             return Err(Errno::ESRCH.into());
         }
         for &directory in &directories {

@@ -47,7 +47,7 @@ pub(super) async fn init(
         .arg("--pgdata")
         .arg(&place.name)
         .arg(format!("--username={ROLE}"))
-        // Whoever can enter the socket's private directory may connect; there is no other way in.
+        // Access to the socket's private directory is the authentication; there is no TCP port.
         .args(["--auth-local=trust", "--auth-host=reject"])
         .args(["--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"])
         .arg("--no-instructions");
@@ -89,7 +89,7 @@ fn remove_drafts(home: &Path) {
             .as_encoded_bytes()
             .starts_with(DRAFT.as_bytes())
         {
-            // One that is being removed by its dying initdb is no trouble: names are our own.
+            // Another process may be removing it at the same time, which is harmless.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -188,7 +188,7 @@ impl Place {
     }
 }
 
-/// Nothing of the caller's environment may steer the server or initdb.
+/// The caller's environment must not influence the server or initdb.
 fn clean_environment(command: &mut Command) {
     command
         .env_clear()

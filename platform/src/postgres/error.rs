@@ -15,7 +15,7 @@ pub enum PostgresError {
          set DATABASE_URL to a server that runs already"
     )]
     BinariesMissing {
-        /// Where was looked.
+        /// The directories that were searched.
         searched: String,
     },
     /// The cluster was made by another major version than is installed.
@@ -30,7 +30,7 @@ pub enum PostgresError {
         cluster: PathBuf,
         /// The major version that made it.
         wanted: u32,
-        /// Where was looked.
+        /// The directories that were searched.
         searched: String,
     },
     /// Another process of ours uses the data directory.
@@ -43,7 +43,7 @@ pub enum PostgresError {
     AlreadyRunning {
         /// The data directory.
         dir: PathBuf,
-        /// The other process, if it has told.
+        /// The other process, if known.
         pid: Option<u32>,
     },
     /// A server whose parent died has not ended in time.
@@ -54,12 +54,12 @@ pub enum PostgresError {
         /// How long it was given.
         waited: Duration,
     },
-    /// We are root, which Postgres refuses to be, and there is nobody to become.
+    /// We are root, as which Postgres refuses to run, and no other account exists.
     #[error(
         "Postgres refuses to run as root, and there is neither an account `postgres` nor `nobody`"
     )]
     NoAccount,
-    /// The cluster belongs to somebody else.
+    /// The cluster belongs to another account.
     #[error(
         "{} belongs to uid {owner}, so uid {own} cannot run Postgres on it; start as its owner or \
          as root, or use another data directory",
@@ -68,9 +68,9 @@ pub enum PostgresError {
     ForeignCluster {
         /// The cluster's directory.
         cluster: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Who we are.
+        /// Our account.
         own: u32,
     },
     /// No directory is short enough for a socket and private.
@@ -86,7 +86,7 @@ pub enum PostgresError {
     InitDb {
         /// How it ended.
         status: ExitStatus,
-        /// What it said last.
+        /// Its last output.
         log: String,
     },
     /// The server ended before it was ready.
@@ -120,7 +120,7 @@ pub enum PostgresError {
     Io {
         /// Which.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },

@@ -1,4 +1,4 @@
-//! Whether the process that has the lock is dying.
+//! Whether the process that holds the lock is ending.
 //!
 //! A killed process ends in steps: the signal is pending, then its threads exit, then its files are closed one by one,
 //! the lock among them. From the first step on it does nothing more, and its lock is worth waiting for.
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Between two attempts to take the lock.
 pub(super) const POLL: Duration = Duration::from_millis(50);
-/// How long a dying process is waited for.
+/// How long an ending process is waited for.
 const DYING_WITHIN: Duration = Duration::from_secs(10);
 /// How long a process that looks alive is watched: between the signal and its effect it looks alive for a moment.
 const ALIVE_FOR: Duration = Duration::from_millis(200);
@@ -19,11 +19,11 @@ const SIGKILL_BIT: u64 = 1 << 8;
 /// The kernel's mark of a process that exits.
 const PF_EXITING: u64 = 0x4;
 
-/// A look at who has the lock, again and again.
+/// Observes the process that holds the lock.
 pub(super) struct Watch {
     begin: Instant,
     alive_since: Option<Instant>,
-    told: bool,
+    logged: bool,
 }
 
 impl Watch {
@@ -31,11 +31,11 @@ impl Watch {
         Self {
             begin: Instant::now(),
             alive_since: None,
-            told: false,
+            logged: false,
         }
     }
 
-    /// Whether the lock that `pid` has may still become free by itself. `None`: it did not say who it is.
+    /// Whether the lock that `pid` holds may still become free by itself. `None`: its process is not known.
     pub(super) fn may_wait(&mut self, pid: Option<u32>) -> bool {
         let now = Instant::now();
         if now - self.begin >= DYING_WITHIN {
@@ -43,13 +43,13 @@ impl Watch {
         }
         if pid.is_none_or(is_dying) {
             self.alive_since = None;
-            if !self.told {
+            if !self.logged {
                 tracing::warn!(
                     pid,
                     "the data directory is locked by a process that is ending; waiting up to {} s",
                     DYING_WITHIN.as_secs()
                 );
-                self.told = true;
+                self.logged = true;
             }
             return true;
         }

@@ -1,11 +1,11 @@
-//! What lies where in the data directory.
+//! The files of the data directory.
 //!
 //! ```text
 //! DATA/postgres/           ours; others may pass through (root steps down), not read
 //! DATA/postgres/lock       flock: one platform process at a time
 //! DATA/postgres/server.log the server's and initdb's output
 //! DATA/postgres/cluster/   the account's: what initdb makes
-//! DATA/postgres/socket/    the account's, 0700: whoever can open it is let in, and nobody else can
+//! DATA/postgres/socket/    the account's, 0700: access to it is the authentication
 //! ```
 //!
 //! `lock` and `server.log` are outside what the account may write, so that a subverted server
@@ -92,7 +92,7 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(PostgresError::io(&dir)(error)),
         }
-        // In a shared place somebody else may have made it first.
+        // In a shared directory another user may have created it first.
         let metadata = fs::symlink_metadata(&dir).map_err(PostgresError::io(&dir))?;
         if !metadata.is_dir() || metadata.uid() != account.uid.as_raw() {
             return Err(PostgresError::SocketDirectory {
@@ -102,8 +102,8 @@ impl Layout {
         }
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
             .map_err(PostgresError::io(&dir))?;
-        // We hold the lock and no server lives, so these are of a dead one. Postgres would refuse
-        // to start if the dead one's process id now is somebody else's.
+        // We hold the lock and no server runs, so these belong to a server that has ended. Postgres would
+        // refuse to start if its process id now belongs to another process.
         for name in [format!(".s.PGSQL.{PORT}"), format!(".s.PGSQL.{PORT}.lock")] {
             remove_file(&dir.join(name))?;
         }
@@ -138,7 +138,7 @@ impl Layout {
             .unwrap_or_else(|| Path::new("/tmp").join(name))
     }
 
-    /// Opens the log for a new server, setting a long one aside, and tells where it will begin.
+    /// Opens the log for a new server, renames a long one, and returns where the new output begins.
     pub(super) fn open_log(&self) -> Result<(File, u64), PostgresError> {
         let error = || PostgresError::io(&self.log);
         let length = fs::metadata(&self.log).map_or(0, |metadata| metadata.len());
@@ -155,7 +155,7 @@ impl Layout {
         Ok((file, begin))
     }
 
-    /// The end of what the log says since `begin`.
+    /// The end of the log since `begin`.
     pub(super) fn log_tail(&self, begin: u64) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&self.log)?;
@@ -189,7 +189,7 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or says who has it. A process that was killed keeps it until its last connection is closed, which
+    /// Takes the lock, or returns its holder. A process that was killed keeps it until its last connection is closed, which
     /// takes seconds when there are thousands: that is waited for.
     pub(super) async fn take(layout: &Layout) -> Result<Self, PostgresError> {
         let path = layout.home.join("lock");
@@ -226,7 +226,7 @@ impl Lock {
     }
 }
 
-/// The process that says it has the lock; none when it has not said so yet.
+/// The process id in the lock file; none if it is not written yet.
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
@@ -257,8 +257,8 @@ fn fits(dir: &Path) -> bool {
     dir.as_os_str().len() + file.len() <= SOCKET_PATH_LEN_MAX
 }
 
-/// Where data is kept unless told otherwise: `/var/lib/qris-soundbox` for root (below `/root`
-/// nobody else could reach it), else `$XDG_STATE_HOME/qris-soundbox`, which by default is
+/// The default data directory: `/var/lib/qris-soundbox` for root (below `/root` no other account
+/// could reach it), else `$XDG_STATE_HOME/qris-soundbox`, which by default is
 /// `~/.local/state/qris-soundbox` (XDG Base Directory Specification).
 pub fn default_data_dir() -> PathBuf {
     data_dir_of(

@@ -1,11 +1,10 @@
 //! The embedded Postgres: the distribution's server, started and stopped by us.
 //!
-//! For a demo, a test or a small installation nobody should have to set up a database first. When
+//! A demo, a test or a small installation needs no database set up beforehand. When
 //! `DATABASE_URL` is unset, [`Launcher::start`] runs the installed server binaries on a private
-//! Unix socket in the data directory: durable (fsync and checksums on), reachable by nobody else,
-//! and never alive longer than we are. One invariant carries the rest: *whoever holds the lock on
-//! the data directory is the only one to touch it*, so what lies there of an earlier run can be
-//! judged at leisure.
+//! Unix socket in the data directory: durable (fsync and checksums on), reachable by this account only,
+//! and ended with this process. Everything rests on one invariant: *only the process that holds the lock
+//! on the data directory changes it*, so the remains of an earlier run can be examined safely.
 //!
 //! - [`layout`]: directories, lock, log · [`account`]: as whom the server runs
 //! - [`binaries`]: finding `postgres` and `initdb` · [`cluster`]: `initdb` and the settings

@@ -1,9 +1,9 @@
 //! The server of an earlier run.
 //!
-//! Whoever is here holds the lock, so the process that started an earlier server is gone. Its
-//! server may still be stopping (it was told so by the kernel when its parent died), or be gone
+//! This process holds the lock, so the process that started an earlier server has ended. Its
+//! server may still be stopping (the kernel signalled it when its parent died), or be gone
 //! and have left `postmaster.pid` behind. Postgres judges that file by the process id in it alone,
-//! and refuses to start when that number now belongs to some stranger; we look closer.
+//! and refuses to start when that id now belongs to another process; this is checked here.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -22,7 +22,7 @@ use super::layout::{Layout, remove_file};
 
 /// How long a dying server may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// When a server that is asked to stop is told to abort.
+/// After this time a server that was asked to stop is aborted.
 const ABORT_AFTER: Duration = Duration::from_secs(7);
 const POLL: Duration = Duration::from_millis(10);
 

@@ -1,9 +1,7 @@
-//! Alerts: searched for by a job or raised where they happen, closed when they are over, acknowledged by people.
+//! Alerts: the job that finds and closes them, the list, and their acknowledgement. [`super::alert_record`] opens single ones.
 
-pub use domain::alert::NewAlert;
-use domain::alert::{AlertKind, AlertState, AlertSubject};
+use domain::alert::{AlertKind, AlertState};
 use serde_json::json;
-use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::ids::{AlertId, DeviceId, MerchantId};
 
@@ -42,40 +40,6 @@ async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> 
     let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
     let opened = store::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
     metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
-    Ok(())
-}
-
-/// Opens an alert outside of any unit of work, unless it is open already. In a unit of work: [`UnitOfWork::raise`].
-pub async fn raise_now(context: &Context, alert: NewAlert) -> Result<()> {
-    let mut conn = context.pool().acquire().await?;
-    write(context, &mut conn, &[alert]).await
-}
-
-/// Opens alerts inside the caller's transaction, in the order of their subjects, so that two transactions that raise the
-/// same ones never wait for each other in a circle.
-pub(super) async fn write(
-    context: &Context,
-    conn: &mut PgConnection,
-    alerts: &[NewAlert],
-) -> Result<()> {
-    let now = context.clock().now();
-    let mut sorted: Vec<&NewAlert> = alerts.iter().collect();
-    sorted.sort_by(|a, b| (&a.subject, a.kind).cmp(&(&b.subject, b.kind)));
-    for alert in sorted {
-        let id = AlertId::from_uuid(context.clock().uuid());
-        if store::alert::raise(conn, id, alert, now).await? {
-            metrics::counter!("alerts_opened_total", "kind" => alert.kind.as_str()).increment(1);
-        }
-    }
-    Ok(())
-}
-
-/// Closes the alert of this kind for this subject, if one is open.
-pub async fn close(context: &Context, kind: AlertKind, subject: &AlertSubject) -> Result<()> {
-    let mut conn = context.pool().acquire().await?;
-    if store::alert::close(&mut conn, kind, subject, context.clock().now()).await? {
-        metrics::counter!("alerts_closed_total", "kind" => kind.as_str()).increment(1);
-    }
     Ok(())
 }
 

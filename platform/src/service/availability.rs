@@ -1,26 +1,23 @@
-//! Whether the database takes writes: for readiness.
+//! What this process knows of the database's availability, for readiness.
 //!
-//! Two things tell. A probe writes when somebody asks, at most once a second. And whatever use case was refused a write
-//! says so here: a disk can be full for a payment while one more page is found for a probe. What was refused counts for
-//! a few seconds, so readiness comes back by itself once nothing is refused any more.
+//! There are two sources. A probe writes when readiness is asked for, at most once a second ([`super::readiness`]). And
+//! every use case whose write was refused is noted here: a disk can be full for a payment while a probe still finds
+//! a free page. A refusal counts for a few seconds, so that readiness returns by itself.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Context, Result};
-use crate::store;
 use crate::store::outage::Outage;
 
-/// How long a probe may take, waiting for a connection included.
-const PROBE_WITHIN: Duration = Duration::from_secs(2);
-/// How long the outcome of a probe is good: whoever asks more often does not make us write more often.
+/// How long the result of a probe is used: more questions do not cause more writes.
 const PROBE_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// How long a refused write makes the process unready.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(5);
-/// After how many probes their pages are given back.
+/// After how many probes their table is emptied.
 const PROBES_KEPT_MAX: u32 = 64;
 
 /// What is known of the database's availability.
@@ -42,54 +39,40 @@ impl Availability {
         }
     }
 
-    fn refused_lately(&self) -> Option<Outage> {
+    /// A refusal of the last few seconds.
+    pub(super) fn refused_lately(&self) -> Option<Outage> {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused
             .filter(|(at, _)| at.elapsed() < REFUSAL_COUNTS_FOR)
             .map(|(_, outage)| outage)
     }
-}
 
-/// Whether the database takes writes.
-///
-/// # Errors
-/// Why it does not.
-pub async fn check(context: &Context) -> std::result::Result<(), Outage> {
-    let availability = context.availability();
-    // One probe at a time, whoever asks.
-    let mut probed = availability.probed.lock().await;
-    let outcome = match *probed {
-        Some((at, outcome)) if at.elapsed() < PROBE_COUNTS_FOR => outcome,
-        _ => {
-            let outcome = match timeout(PROBE_WITHIN, probe(context)).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "the database does not take writes");
-                    Err(error.outage().unwrap_or(Outage::StorageFailure))
-                }
-                Err(_) => Err(Outage::Unreachable),
-            };
-            *probed = Some((Instant::now(), outcome));
-            outcome
-        }
-    };
-    drop(probed);
-    outcome?;
-    availability.refused_lately().map_or(Ok(()), Err)
-}
-
-async fn probe(context: &Context) -> Result<()> {
-    let mut conn = context.pool().acquire().await?;
-    store::write_probe::insert(&mut conn, context.clock().now()).await?;
-    drop(conn);
-    let probes = &context.availability().probes;
-    if probes.fetch_add(1, Ordering::Relaxed) >= PROBES_KEPT_MAX {
-        let mut tx = context.transaction().await?;
-        // A reader of the table is no outage; the next probe tries again.
-        if store::write_probe::clear(&mut tx).await.is_ok() {
-            tx.commit().await?;
-            probes.store(0, Ordering::Relaxed);
+    /// The result of the last probe, or of a new one by `run` if it is too old. One probe runs at a time.
+    pub(super) async fn probed_lately<F>(
+        &self,
+        run: impl FnOnce() -> F,
+    ) -> std::result::Result<(), Outage>
+    where
+        F: Future<Output = std::result::Result<(), Outage>>,
+    {
+        let mut probed = self.probed.lock().await;
+        match *probed {
+            Some((at, outcome)) if at.elapsed() < PROBE_COUNTS_FOR => outcome,
+            _ => {
+                let outcome = run().await;
+                *probed = Some((Instant::now(), outcome));
+                outcome
+            }
         }
     }
-    Ok(())
+
+    /// Counts a probe. `true`: there were enough to empty their table.
+    pub(super) fn count_probe(&self) -> bool {
+        self.probes.fetch_add(1, Ordering::Relaxed) >= PROBES_KEPT_MAX
+    }
+
+    /// The table of probes was emptied.
+    pub(super) fn forget_probes(&self) {
+        self.probes.store(0, Ordering::Relaxed);
+    }
 }

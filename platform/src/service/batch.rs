@@ -7,7 +7,7 @@ use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::json;
 
 use super::retry::retried;
-use super::{Context, Error, Result, alert};
+use super::{Context, Error, Result, alert_record};
 
 /// What became of one item.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub enum Outcome<R> {
 pub async fn put_aside(context: &Context, job: &'static str, subject: AlertSubject, error: &Error) {
     metrics::counter!("failed_items_total", "job" => job).increment(1);
     tracing::warn!(job, %subject, %error, "an item of a job was put aside");
-    if let Err(error) = alert::raise_now(context, failed_item(job, subject, error)).await {
+    if let Err(error) = alert_record::open_now(context, failed_item(job, subject, error)).await {
         tracing::warn!(job, %error, "an alert could not be opened");
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::error::Noun;
+use super::noun::Noun;
 
 /// Declares the codes of the contract with their statuses.
 macro_rules! error_codes {

@@ -1,65 +1,11 @@
 //! What can go wrong in a use case, in the words of the API contract.
 
+use domain::merchant::InvalidTransition;
 use domain::validation::FieldError;
 
 use super::code::ErrorCode;
+use super::noun::Noun;
 use crate::store::outage::Outage;
-
-/// A noun that was asked for and is not there (or not the asker's).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the noun of its name")]
-pub enum Noun {
-    Merchant,
-    Outlet,
-    Terminal,
-    Device,
-    Binding,
-    Transaction,
-    Incident,
-    UnmatchedPayment,
-    Notification,
-    Command,
-    BulkCommand,
-    Firmware,
-    Alert,
-    Settlement,
-    FeeProfile,
-    Approval,
-    Reconciliation,
-    User,
-    Token,
-    Credential,
-    Callback,
-}
-
-impl Noun {
-    /// The word in `…_NOT_FOUND` and in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Merchant => "merchant",
-            Self::Outlet => "outlet",
-            Self::Terminal => "terminal",
-            Self::Device => "device",
-            Self::Binding => "binding",
-            Self::Transaction => "transaction",
-            Self::Incident => "incident",
-            Self::UnmatchedPayment => "unmatched payment",
-            Self::Notification => "notification",
-            Self::Command => "command",
-            Self::BulkCommand => "bulk command",
-            Self::Firmware => "firmware",
-            Self::Alert => "alert",
-            Self::Settlement => "settlement",
-            Self::FeeProfile => "fee profile",
-            Self::Approval => "approval",
-            Self::Reconciliation => "reconciliation",
-            Self::User => "user",
-            Self::Token => "token",
-            Self::Credential => "credential",
-            Self::Callback => "callback",
-        }
-    }
-}
 
 /// Why a use case did not happen. Nothing of it is left in the database, unless a variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -234,5 +180,14 @@ impl Error {
     }
 }
 
-/// What a use case answers.
+impl From<InvalidTransition> for Error {
+    fn from(error: InvalidTransition) -> Self {
+        Self::InvalidState {
+            current: error.current.to_string(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -3,7 +3,7 @@
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::{Value, json};
 
-use super::{Context, Error, Result, alert};
+use super::{Context, Error, Result, alert_record};
 
 /// What is shown of the reason: the code of the contract, because the text of an internal error is for the log.
 pub(super) fn reason(error: &Error) -> &'static str {
@@ -49,5 +49,5 @@ pub(super) async fn put_aside(
         return Err(error);
     }
     note(job, &subject, &error);
-    alert::raise_now(context, failed(job, subject, &error, details)).await
+    alert_record::open_now(context, failed(job, subject, &error, details)).await
 }

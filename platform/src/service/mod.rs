@@ -7,6 +7,7 @@
 //! Every use case may fail with the database's error; an `# Errors` section names what else can go wrong.
 
 pub mod alert;
+pub mod alert_record;
 pub mod availability;
 pub mod batch;
 pub mod code;
@@ -16,22 +17,30 @@ pub mod error;
 mod failed_item;
 pub mod fleet;
 pub mod housekeeping;
+mod known_days;
 pub mod merge;
 pub mod money;
+mod noun;
 pub mod partition;
+pub mod partner;
 pub mod payment;
 pub mod people;
 pub mod rate_limit;
+pub mod readiness;
 pub mod retry;
 pub mod secret;
 pub mod seed;
+pub mod settings;
 pub mod shop;
 pub mod signal;
 pub mod unit_of_work;
 
 pub use code::ErrorCode;
-pub use context::{Context, Keys, Partner, PayoutChannel, Settings, SnapPartner};
-pub use error::{Error, Noun, Result};
+pub use context::{Context, Keys};
+pub use error::{Error, Result};
+pub use noun::Noun;
+pub use partner::{Partner, PayoutChannel, SnapPartner};
+pub use settings::Settings;
 pub use unit_of_work::{Actor, Begin, IdempotencyKey, Reply, UnitOfWork};
 
 use domain::validation::FieldError;

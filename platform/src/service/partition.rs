@@ -1,9 +1,6 @@
-//! The partitions of tables that are kept by day: made ahead, dropped when their days are over.
+//! The partitions of tables that are kept by day: created ahead, dropped after their retention.
 
-use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
-
-use chrono::{NaiveDate, TimeDelta};
+use chrono::TimeDelta;
 
 use super::{Context, Result};
 use crate::store;
@@ -36,25 +33,7 @@ impl Retention {
     }
 }
 
-/// The days for which this process knows that there are partitions; none until it has made some.
-#[derive(Debug, Default)]
-pub(super) struct KnownDays(Mutex<Option<RangeInclusive<NaiveDate>>>);
-
-impl KnownDays {
-    fn lacks(&self, day: NaiveDate) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().is_some_and(|days| !days.contains(&day))
-    }
-
-    fn set(&self, days: RangeInclusive<NaiveDate>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(days);
-    }
-}
-
-/// Makes the partitions of the coming days, and drops those past their retention.
-///
-/// # Errors
-/// The database's; the next time goes on.
+/// Creates the partitions of the coming days and drops those past their retention.
 pub async fn maintain(context: &Context, retention: Retention) -> Result<()> {
     make(context).await?;
     let today = context.clock().now().date_naive();
@@ -66,7 +45,7 @@ pub async fn maintain(context: &Context, retention: Retention) -> Result<()> {
     Ok(())
 }
 
-/// Makes today's partitions when a clock that jumped, or a job that failed for days, has left none.
+/// Creates today's partitions if they are missing: the clock jumped, or the job failed for days.
 pub(super) async fn ensure_today(context: &Context) -> Result<()> {
     if context
         .known_days()

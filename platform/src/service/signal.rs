@@ -1,40 +1,40 @@
-//! What a committed use case tells the rest of this process.
+//! Signals of committed use cases to the rest of this process.
 //!
-//! A signal only makes something happen earlier: the receivers re-read the database, and look again
-//! by themselves when a signal was lost.
+//! A signal only makes something happen earlier: the receivers read the database, and do so at
+//! intervals too, so that a lost signal costs a delay and nothing else.
 
 use tokio::sync::mpsc;
 use wire::ids::DeviceId;
 
 use super::fleet::long_poll::LongPolls;
 
-/// How many wake-ups may wait; beyond it they are dropped, because the outbox looks by itself.
+/// How many wake-ups are queued; more are dropped, because the outbox also checks at intervals.
 const WAKES_MAX: usize = 65_536;
-/// How many sessions may wait to be ended; beyond it the sender waits.
+/// How many sessions to end are queued; beyond it the sender waits.
 const ENDINGS_MAX: usize = 4_096;
 
 /// Something that follows from a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
-    /// There is a payment to announce to this box.
+    /// There is a notification for this device.
     Announce(DeviceId),
-    /// There is a configuration to push to this box.
+    /// There is a configuration for this device.
     Configure(DeviceId),
-    /// There is an order for this box.
+    /// There is a command for this device.
     Command(DeviceId),
-    /// This box may not be connected with these certificates any longer.
+    /// This device may no longer be connected with these certificates.
     Revoked {
-        /// The box.
+        /// The device.
         device_id: DeviceId,
         /// Their serial numbers.
         certificate_serials: Vec<String>,
     },
-    /// What waits in this box's session belongs to a binding that is over.
+    /// What is queued in this device's session belongs to a binding that has ended.
     Purge(DeviceId),
 }
 
 impl Signal {
-    /// The box that it concerns.
+    /// The device that it concerns.
     fn device_id(&self) -> DeviceId {
         match self {
             Self::Announce(device_id)
@@ -53,31 +53,31 @@ pub struct Signals {
     configs: mpsc::Sender<DeviceId>,
     commands: mpsc::Sender<DeviceId>,
     endings: mpsc::Sender<Signal>,
-    waiting: LongPolls,
+    long_polls: LongPolls,
 }
 
-/// The receiving side, of which there is one: the MQTT bridge.
+/// The receiving side: the MQTT bridge.
 #[derive(Debug)]
 pub struct Receivers {
-    /// Boxes whose outbox has something new.
+    /// Devices with new messages.
     pub wakes: Wakes,
-    /// Sessions to end or to purge.
+    /// Sessions to end, and sessions whose queue is dropped.
     pub endings: mpsc::Receiver<Signal>,
 }
 
-/// Boxes that are to be told something.
+/// Devices with new messages, by kind.
 #[derive(Debug)]
 pub struct Wakes {
-    /// Of a payment.
+    /// A notification.
     pub payments: mpsc::Receiver<DeviceId>,
-    /// Of a configuration.
+    /// A configuration.
     pub configs: mpsc::Receiver<DeviceId>,
-    /// Of an order.
+    /// A command.
     pub commands: mpsc::Receiver<DeviceId>,
 }
 
-/// Both sides. Boxes that wait on HTTP are woken in `waiting` by the same signals.
-pub fn channel(waiting: LongPolls) -> (Signals, Receivers) {
+/// Both sides. The same signals wake the `long_polls` of devices on HTTP.
+pub fn channel(long_polls: LongPolls) -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
     let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
@@ -92,7 +92,7 @@ pub fn channel(waiting: LongPolls) -> (Signals, Receivers) {
         configs,
         commands,
         endings,
-        waiting,
+        long_polls,
     };
     let receivers = Receivers {
         wakes,
@@ -102,13 +102,13 @@ pub fn channel(waiting: LongPolls) -> (Signals, Receivers) {
 }
 
 impl Signals {
-    /// Boxes that wait on HTTP.
+    /// The waiting requests of devices on HTTP.
     pub(super) fn long_polls(&self) -> &LongPolls {
-        &self.waiting
+        &self.long_polls
     }
 
     pub(super) async fn send(&self, signal: Signal) {
-        self.waiting.wake(signal.device_id());
+        self.long_polls.wake(signal.device_id());
         match signal {
             Signal::Announce(device_id) => wake(&self.payments, device_id),
             Signal::Configure(device_id) => wake(&self.configs, device_id),
@@ -139,9 +139,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn every_signal_wakes_the_box_that_waits_for_it_on_http() {
-        let waiting = LongPolls::new(1, CancellationToken::new());
-        let (signals, _receivers) = channel(waiting.clone());
+    async fn every_signal_wakes_the_long_poll_of_its_device() {
+        let long_polls = LongPolls::new(1, CancellationToken::new());
+        let (signals, _receivers) = channel(long_polls.clone());
         let device_id = DeviceId::from_uuid(Uuid::from_u128(1));
         let certificate_serials = Vec::new();
         for signal in [
@@ -154,11 +154,11 @@ mod tests {
                 certificate_serials,
             },
         ] {
-            let place = waiting.enter(device_id).unwrap();
-            let told = format!("{signal:?}");
+            let poll = long_polls.enter(device_id).unwrap();
+            let name = format!("{signal:?}");
             signals.send(signal).await;
             let deadline = Instant::now() + Duration::from_secs(25);
-            assert_eq!(place.wait(deadline).await, WaitOutcome::Woken, "{told}");
+            assert_eq!(poll.wait(deadline).await, WaitOutcome::Woken, "{name}");
         }
     }
 }

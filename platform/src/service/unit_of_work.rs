@@ -4,10 +4,14 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::alert::{self, NewAlert};
+use domain::alert::NewAlert;
+
+use super::alert_record;
 use super::context::Context;
+use super::partition;
 use super::signal::Signal;
 use super::{Error, Result};
 use crate::store;
@@ -192,7 +196,7 @@ impl UnitOfWork {
     /// The database's; then nothing happened, or it is not known whether it did.
     pub async fn commit(mut self) -> Result<()> {
         // Last, so that no lock of another row is waited for while an alert's is held.
-        alert::write(&self.context, &mut self.tx, &self.alerts).await?;
+        alert_record::open(&self.context, &mut self.tx, &self.alerts).await?;
         self.tx.commit().await?;
         for signal in self.signals {
             self.context.signals().send(signal).await;
@@ -270,6 +274,67 @@ impl UnitOfWork {
             })?;
         }
         self.commit().await
+    }
+}
+
+impl Context {
+    /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an
+    /// HTTP client hangs up) would otherwise give the connection back to the pool with the transaction open, because
+    /// sqlx 0.9 rolls back only what it has seen begin.
+    #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
+        partition::ensure_today(self).await?;
+        let pool = self.pool().clone();
+        let begin = async move { pool.begin().await };
+        let begun = tokio::spawn(begin.in_current_span()).await;
+        Ok(begun.map_err(anyhow::Error::from)??)
+    }
+
+    /// A unit of work by `actor`.
+    pub async fn begin(&self, actor: Actor) -> Result<UnitOfWork> {
+        Ok(UnitOfWork::new(
+            self.clone(),
+            self.transaction().await?,
+            actor,
+        ))
+    }
+
+    /// A unit of work under an idempotency key, or what was answered to the same request before.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when the key was used for another request or is in use now.
+    pub async fn begin_keyed(&self, actor: Actor, key: Option<IdempotencyKey>) -> Result<Begin> {
+        let mut unit = self.begin(actor).await?;
+        let Some(key) = key else {
+            return Ok(Begin::Fresh(unit));
+        };
+        let now = unit.now();
+        if !store::idempotency::try_lock(unit.conn(), &key.scope, &key.key).await? {
+            return Err(Error::Duplicate {
+                message: "a request with this Idempotency-Key is being worked on".into(),
+                retry_after_s: Some(1),
+            });
+        }
+        match store::idempotency::find(unit.conn(), &key.scope, &key.key, now).await? {
+            None => {
+                unit.keep_reply_under(key);
+                Ok(Begin::Fresh(unit))
+            }
+            Some(stored) if stored.request_hash == key.request_hash && stored.status == 0 => {
+                Err(Error::Duplicate {
+                    message: "a request with this Idempotency-Key waits for a partner".into(),
+                    retry_after_s: Some(1),
+                })
+            }
+            Some(stored) if stored.request_hash == key.request_hash => Ok(Begin::Replay(Reply {
+                status: stored.status,
+                body: stored.body.into(),
+            })),
+            Some(_) => Err(Error::Duplicate {
+                message: "this Idempotency-Key was used for another request".into(),
+                retry_after_s: None,
+            }),
+        }
     }
 }
 

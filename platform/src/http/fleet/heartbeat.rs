@@ -1,5 +1,5 @@
-//! `/device/heartbeat`: a box on HTTP says that it is there, and hears what it would hear by MQTT.
-//! `/admin/devices/{device_id}/heartbeats`: what arrived, by either way.
+//! `/device/heartbeat`: the heartbeat of a device on HTTP, answered with what it would receive by MQTT.
+//! `/admin/devices/{device_id}/heartbeats`: the heartbeats that arrived, by both protocols.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::fleet::poll::{self, Poll};
 use crate::service::fleet::{heartbeat, heartbeat_hour};
-use crate::store::fleet::heartbeat::Heartbeat as Kept;
+use crate::store::fleet::heartbeat::Heartbeat as Stored;
 use crate::store::fleet::heartbeat_hour::HeartbeatHour;
 
 pub(super) fn routes() -> Routes {
@@ -58,12 +58,13 @@ async fn create(
     let longest = context.settings().long_poll_max;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(longest);
     let deadline = Instant::now() + wait;
-    let place = poll::enter(&context, device.id, wait);
+    // Before the first read of the database, so that no commit in between is missed.
+    let long_poll = poll::enter(&context, device.id, wait);
     poll::take(&context, device.id, beat).await?;
-    let told = poll::tell(&context, device.id, place, deadline, || {
+    let due = poll::collect(&context, device.id, long_poll, deadline, || {
         device.still_may(&context)
     });
-    envelope::ok(&told.await?)
+    envelope::ok(&due.await?)
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -85,7 +86,7 @@ enum Resolution {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum HeartbeatRow {
-    Beat(Kept),
+    Beat(Stored),
     Hour(HeartbeatHour),
 }
 

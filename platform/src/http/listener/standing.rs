@@ -1,8 +1,8 @@
-//! What keeps a connection from being closed in favour of another.
+//! Whether a connection may be evicted for a new one.
 //!
-//! A connection can be evicted as long as anybody could have opened it: before the handshake, between two requests, and
-//! while a request is still coming in. It is kept for good once somebody has shown on it who it is, and for as long as a
-//! whole request is being worked on.
+//! An unauthenticated connection may be evicted before the handshake, between two requests, and while a request is still
+//! being received. It is retained while a complete request is being handled, and for good once its client has
+//! authenticated.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,7 +21,7 @@ pub struct Standing {
 #[derive(Debug, Default)]
 struct State {
     authenticated: bool,
-    /// Whole requests that are being worked on.
+    /// Complete requests that are being handled.
     working: usize,
 }
 
@@ -33,7 +33,7 @@ impl Standing {
         }
     }
 
-    /// Somebody has shown on this connection who it is.
+    /// The client has authenticated on this connection.
     pub fn authenticated(&self) {
         self.change(|state| state.authenticated = true);
     }
@@ -45,9 +45,9 @@ impl Standing {
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.is_kept();
+        let before = state.is_retained();
         change(&mut state);
-        match (before, state.is_kept()) {
+        match (before, state.is_retained()) {
             (false, true) => self.pending.retain(),
             (true, false) => self.pending.release(),
             _ => {}
@@ -56,12 +56,12 @@ impl Standing {
 }
 
 impl State {
-    fn is_kept(&self) -> bool {
+    fn is_retained(&self) -> bool {
         self.authenticated || self.working > 0
     }
 }
 
-/// A request that is being answered. From the moment at which it is there as a whole it keeps its connection.
+/// A request that is being handled. Once it is received completely, its connection is retained.
 #[derive(Clone)]
 pub(super) struct Working {
     standing: Arc<Standing>,
@@ -84,7 +84,7 @@ impl Working {
     }
 }
 
-/// A whole request. Dropped with the last of its [`Working`]s.
+/// A complete request. Dropped with the last of its [`Working`]s.
 struct Whole(Arc<Standing>);
 
 impl Drop for Whole {
@@ -93,7 +93,7 @@ impl Drop for Whole {
     }
 }
 
-/// A request's body, which tells when all of it has come.
+/// A request's body, which reports when it is complete.
 pub(super) struct Tracked {
     body: Incoming,
     working: Working,

@@ -9,8 +9,8 @@ use wire::ids::{PayoutId, SettlementId};
 use crate::http::envelope::{self, Data};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::json::Amount;
-use crate::http::payment::callback::Signed;
 use crate::http::routes::Routes;
+use crate::http::signed::Signed;
 use crate::service::Context;
 use crate::service::money::payout_callback::{self, Receipt};
 

@@ -1,6 +1,6 @@
 //! From a code that is shown to an announcement that is heard.
 
-pub(super) mod callback;
+mod callback;
 mod dynamic_qr;
 mod incident;
 mod notification;

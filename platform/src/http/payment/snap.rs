@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::snap::answer::Answer;
 use domain::snap::order::TokenAnswer;
@@ -14,11 +14,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::Required;
 
-use super::callback::Signed;
 use crate::http::error::{ApiError, ErrorCode, UNAVAILABLE_RETRY_AFTER_S};
 use crate::http::json::read_whole;
 use crate::http::operation::{Callers, Describe, Operation};
 use crate::http::routes::Routes;
+use crate::http::signed::{Signed, header};
 use crate::service::Context;
 use crate::service::payment::callback::snap::{self, SnapReply};
 use crate::service::payment::partner_token::{self, Issued, TokenClaim};
@@ -117,13 +117,6 @@ impl Describe for TokenRequest {
         operation.takes_body::<GrantBody>(Required::True);
         operation.fails(&[ErrorCode::MalformedRequest, ErrorCode::PayloadTooLarge]);
     }
-}
-
-pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
 }
 
 /// The answer to a request for a token.

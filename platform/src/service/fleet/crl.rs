@@ -1,53 +1,42 @@
-//! The certificate revocation list, for brokers that cannot ask the registry.
+//! The certificate revocation list, for brokers that cannot read the registry.
 //!
-//! One list for all processes is kept in the database. A job looks often whether there is something new to say, signs
-//! the next list when there is or when the present one is half through its time, and keeps the list at hand, so that
-//! whoever fetches it costs neither the database nor the CA anything.
+//! The database holds one list for all processes. A job signs the next list when its content has changed, or after half of
+//! the validity of the present one. Each process keeps the list in memory, so that serving it needs neither the database
+//! nor the CA.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use bytes::Bytes;
 use certs::crl::{Reason, Revoked, to_pem};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::RevocationReason;
 
+use super::published_crl::PublishedCrl;
 use crate::service::{Actor, Context, Result};
 use crate::store;
 use crate::store::fleet::credential::Ended;
 use crate::store::fleet::crl::Crl;
 
-/// A signed list at hand.
-#[derive(Debug)]
-pub struct Published {
-    /// The list.
-    pub der: Bytes,
-    /// Its number.
-    pub number: i64,
-    /// By when there is another.
-    pub next_update: DateTime<Utc>,
-}
-
-/// The list at hand; at the very start of a process, the one in the database or the first.
+/// The list in memory; right after the start of a process, the one in the database, or the first.
 ///
 /// # Errors
-/// The database's; a CA that cannot sign.
-pub async fn current(context: &Context) -> Result<Arc<Published>> {
+/// A CA that cannot sign.
+pub async fn current(context: &Context) -> Result<Arc<PublishedCrl>> {
     match context.crl() {
         Some(published) => Ok(published),
         None => refresh(context).await,
     }
 }
 
-/// Signs a new list if there is something new to say, and puts the newest at hand.
+/// Signs a new list if one is due, and keeps the newest in memory.
 ///
 /// # Errors
-/// The database's; a CA that cannot sign.
-pub async fn refresh(context: &Context) -> Result<Arc<Published>> {
+/// A CA that cannot sign.
+pub async fn refresh(context: &Context) -> Result<Arc<PublishedCrl>> {
     let lifetime = context.settings().crl_lifetime;
     let mut unit = context.begin(Actor::system()).await?;
-    // One process at a time, so that numbers rise.
+    // One process at a time, so that numbers increase.
     store::serialise(unit.conn(), "crl").await?;
     unit.refresh_now();
     let now = unit.now();
@@ -82,7 +71,7 @@ pub async fn refresh(context: &Context) -> Result<Arc<Published>> {
         }
     };
     unit.commit().await?;
-    let published = Arc::new(Published {
+    let published = Arc::new(PublishedCrl {
         der: crl.der.into(),
         number: crl.number,
         next_update: crl.next_update,
@@ -122,12 +111,12 @@ fn write(file: &Path, pem: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {} (pki.crl_file)", file.display()))
 }
 
-/// Whether a list is still in the first half of its time, and not from the future.
+/// Whether a list is in the first half of its validity, and not from the future.
 fn is_fresh(crl: &Crl, lifetime: TimeDelta, now: DateTime<Utc>) -> bool {
     crl.this_update <= now && now < crl.this_update + lifetime / 2 && now < crl.next_update
 }
 
-/// What a list says, in 32 bytes.
+/// The SHA-256 of a list's content.
 fn content_of(issuing_pem: &str, ended: &[Ended]) -> Vec<u8> {
     let mut digest = Digest::new(&SHA256);
     digest.update(issuing_pem.as_bytes());

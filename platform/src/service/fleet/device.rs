@@ -291,7 +291,7 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
     }
     device.updated_at = unit.now();
     store::fleet::device::update(unit.conn(), &device).await?;
-    let interval_s = unit.context().settings().beat_interval_s();
+    let interval_s = unit.context().settings().heartbeat_interval();
     let now = unit.now();
     store::fleet::presence::judge(unit.conn(), id, interval_s, now).await?;
     let after = view(unit, id).await?;

@@ -1,9 +1,9 @@
-//! Boxes on HTTP that wait for something to be told.
+//! Long polls: requests of devices on HTTP whose answer is held back until there is a message for the device.
 //!
-//! A request that waits holds a place here and nothing else: no database connection, no lock. A commit that concerns
-//! its box wakes it, and it looks again; places are taken before the first look, so that nothing slips in between.
-//! There is one place for each box (the newer request takes it over) and a limit for all of them; whoever finds none
-//! is answered at once, as a box that did not ask to wait. At the end of the process all of them are let go.
+//! A waiting request holds an entry here and nothing else: no database connection, no lock. A commit that concerns its
+//! device wakes it, and it reads the database again. The entry is made before the first read, so that no commit in between
+//! is missed. A device has one entry (a newer request replaces the older one), and the number of entries is limited; a
+//! request beyond the limit is answered at once. When the process stops, all of them are answered.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,106 +14,109 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wire::ids::DeviceId;
 
-/// The waiting room; cheap to clone.
+/// The waiting requests; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LongPolls(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    places: Mutex<HashMap<DeviceId, Arc<Slot>>>,
-    places_max: usize,
+    entries: Mutex<HashMap<DeviceId, Arc<Entry>>>,
+    entries_max: usize,
     numbers: AtomicU64,
     stop: CancellationToken,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Entry {
     number: u64,
     wake: Notify,
-    /// Cancelled when a newer request of the same box takes the place.
-    taken_over: CancellationToken,
+    /// Cancelled when a newer request of the same device replaces this one.
+    replaced: CancellationToken,
 }
 
-/// A place in the waiting room, given back when it is dropped.
+/// The entry of one request, removed when it is dropped.
 #[derive(Debug)]
 pub struct LongPoll {
-    room: LongPolls,
+    polls: LongPolls,
     device_id: DeviceId,
-    seat: Arc<Slot>,
+    entry: Arc<Entry>,
 }
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitOutcome {
-    /// There may be something: look.
+    /// There may be a message: read the database.
     Woken,
-    /// Nothing came, or it is time to go.
+    /// The deadline has passed, the request was replaced, or the process is stopping.
     Over,
 }
 
 impl LongPolls {
-    /// A room with this many places, which is closed by `stop`.
-    pub fn new(places_max: usize, stop: CancellationToken) -> Self {
+    /// At most `entries_max` waiting requests, until `stop`.
+    pub fn new(entries_max: usize, stop: CancellationToken) -> Self {
         Self(Arc::new(Inner {
-            places: Mutex::default(),
-            places_max,
+            entries: Mutex::default(),
+            entries_max,
             numbers: AtomicU64::new(0),
             stop,
         }))
     }
 
-    /// A place for a request of this box; `None` when there is none left or the process is stopping.
+    /// An entry for a request of this device; `None` at the limit, or when the process is stopping.
     pub fn enter(&self, device_id: DeviceId) -> Option<LongPoll> {
         if self.0.stop.is_cancelled() {
             return None;
         }
-        let seat = Arc::new(Slot {
+        let entry = Arc::new(Entry {
             number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
             wake: Notify::new(),
-            taken_over: CancellationToken::new(),
+            replaced: CancellationToken::new(),
         });
-        let mut places = self.places();
-        if places.len() >= self.0.places_max && !places.contains_key(&device_id) {
+        let mut entries = self.entries();
+        if entries.len() >= self.0.entries_max && !entries.contains_key(&device_id) {
             metrics::counter!("long_polls_refused_total").increment(1);
             return None;
         }
-        if let Some(older) = places.insert(device_id, Arc::clone(&seat)) {
-            older.taken_over.cancel();
+        if let Some(older) = entries.insert(device_id, Arc::clone(&entry)) {
+            older.replaced.cancel();
         }
         Some(LongPoll {
-            room: self.clone(),
+            polls: self.clone(),
             device_id,
-            seat,
+            entry,
         })
     }
 
-    /// Wakes this box's request, if one waits.
+    /// Wakes this device's request, if one waits.
     pub fn wake(&self, device_id: DeviceId) {
-        if let Some(seat) = self.places().get(&device_id) {
-            // Kept for a request that has a place and is not waiting yet.
-            seat.wake.notify_one();
+        if let Some(entry) = self.entries().get(&device_id) {
+            // Stored for a request that has an entry and does not wait yet.
+            entry.wake.notify_one();
         }
     }
 
-    /// The boxes that wait.
+    /// The devices with a waiting request.
     pub fn devices(&self) -> Vec<DeviceId> {
-        self.places().keys().copied().collect()
+        self.entries().keys().copied().collect()
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Slot>>> {
-        // What it holds is whole at every moment.
-        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Entry>>> {
+        // A panic leaves the map consistent.
+        self.0
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LongPoll {
-    /// Waits until something may be there, until `deadline`, or until it is time to go.
+    /// Waits for a wake-up, for `deadline`, for a newer request, or for the end of the process.
     pub async fn wait(&self, deadline: Instant) -> WaitOutcome {
         let woken = async {
             tokio::select! {
-                () = self.seat.wake.notified() => WaitOutcome::Woken,
-                () = self.seat.taken_over.cancelled() => WaitOutcome::Over,
-                () = self.room.0.stop.cancelled() => WaitOutcome::Over,
+                () = self.entry.wake.notified() => WaitOutcome::Woken,
+                () = self.entry.replaced.cancelled() => WaitOutcome::Over,
+                () = self.polls.0.stop.cancelled() => WaitOutcome::Over,
             }
         };
         timeout_at(deadline, woken)
@@ -124,12 +127,12 @@ impl LongPoll {
 
 impl Drop for LongPoll {
     fn drop(&mut self) {
-        let mut places = self.room.places();
-        if places
+        let mut entries = self.polls.entries();
+        if entries
             .get(&self.device_id)
-            .is_some_and(|seat| seat.number == self.seat.number)
+            .is_some_and(|entry| entry.number == self.entry.number)
         {
-            places.remove(&self.device_id);
+            entries.remove(&self.device_id);
         }
     }
 }
@@ -152,47 +155,47 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wake_that_comes_before_the_wait_is_not_lost() {
-        let room = LongPolls::new(2, CancellationToken::new());
-        let place = room.enter(device(1)).unwrap();
-        room.wake(device(2));
-        room.wake(device(1));
-        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Woken);
-        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Over);
+        let polls = LongPolls::new(2, CancellationToken::new());
+        let poll = polls.enter(device(1)).unwrap();
+        polls.wake(device(2));
+        polls.wake(device(1));
+        assert_eq!(poll.wait(in_a_while()).await, WaitOutcome::Woken);
+        assert_eq!(poll.wait(in_a_while()).await, WaitOutcome::Over);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newer_request_takes_the_place_of_the_older() {
-        let room = LongPolls::new(1, CancellationToken::new());
-        let older = room.enter(device(1)).unwrap();
-        let newer = room.enter(device(1)).unwrap();
+    async fn a_newer_request_replaces_the_older() {
+        let polls = LongPolls::new(1, CancellationToken::new());
+        let older = polls.enter(device(1)).unwrap();
+        let newer = polls.enter(device(1)).unwrap();
         let start = Instant::now();
         assert_eq!(older.wait(in_a_while()).await, WaitOutcome::Over);
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(older);
-        room.wake(device(1));
+        polls.wake(device(1));
         assert_eq!(newer.wait(in_a_while()).await, WaitOutcome::Woken);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_limited_and_given_back() {
-        let room = LongPolls::new(2, CancellationToken::new());
-        let first = room.enter(device(1)).unwrap();
-        let _second = room.enter(device(2)).unwrap();
-        assert!(room.enter(device(3)).is_none());
+    async fn waiting_requests_are_limited_and_their_entries_given_back() {
+        let polls = LongPolls::new(2, CancellationToken::new());
+        let first = polls.enter(device(1)).unwrap();
+        let _second = polls.enter(device(2)).unwrap();
+        assert!(polls.enter(device(3)).is_none());
         drop(first);
-        assert!(room.enter(device(3)).is_some());
-        assert_eq!(room.devices(), [device(2)]);
+        assert!(polls.enter(device(3)).is_some());
+        assert_eq!(polls.devices(), [device(2)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_lets_everybody_go_and_nobody_in() {
+    async fn the_end_of_the_process_ends_all_waits_and_allows_no_new_one() {
         let stop = CancellationToken::new();
-        let room = LongPolls::new(2, stop.clone());
-        let place = room.enter(device(1)).unwrap();
+        let polls = LongPolls::new(2, stop.clone());
+        let poll = polls.enter(device(1)).unwrap();
         let start = Instant::now();
         stop.cancel();
-        assert_eq!(place.wait(in_a_while()).await, WaitOutcome::Over);
+        assert_eq!(poll.wait(in_a_while()).await, WaitOutcome::Over);
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(room.enter(device(2)).is_none());
+        assert!(polls.enter(device(2)).is_none());
     }
 }

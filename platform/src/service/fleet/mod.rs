@@ -19,6 +19,7 @@ pub mod observer;
 pub mod poll;
 pub mod presence;
 pub mod provisioning;
+pub mod published_crl;
 pub mod session;
 pub mod summary;
 pub mod undeliverable;

@@ -1,8 +1,8 @@
-//! What a box on HTTP is told: what it would have heard by MQTT, in the same signed envelopes, in the answer to its beat.
+//! The answer to a heartbeat over HTTP: the signed envelopes that the device would receive by MQTT.
 //!
-//! Whether an answer arrived is not known here. What is not acknowledged is told again, payments with each beat that
-//! comes later than [`ResendPolicy::first`] after the last: the box is there, and it does not have it yet. So a box
-//! that beats misses no payment that it could still announce, however many answers are lost on the way.
+//! Whether an answer arrived is not known here. What is not acknowledged is sent again: notifications with each heartbeat
+//! that comes later than [`ResendPolicy::first`] after the last answer. So a device that sends heartbeats misses no
+//! payment that it could still announce, however many answers are lost.
 //!
 //! [`ResendPolicy::first`]: domain::announcement::ResendPolicy::first
 
@@ -25,8 +25,8 @@ use crate::service::payment::notification;
 use crate::service::{Context, Result};
 use crate::store;
 
-/// How many boxes are looked at in one statement.
-const LOOK_MAX: usize = 4096;
+/// How many devices one statement reads.
+const DEVICES_MAX: usize = 4096;
 
 /// What a box on HTTP is answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +42,7 @@ pub struct Poll {
     pub notifications: Vec<Box<RawValue>>,
     /// The version of the configuration that it should have.
     pub config_version: i64,
-    /// Whether that is news to the box, as far as it has said.
+    /// Whether the device has not acknowledged that version.
     #[serde(skip)]
     config_is_due: bool,
 }
@@ -53,8 +53,8 @@ impl Poll {
     }
 }
 
-/// A box's place among those that wait for up to `wait`; none when it does not want to, or cannot. It is taken before
-/// the first look, so that nothing that is committed in between is slept through.
+/// The long poll of a request that may wait for up to `wait`; none when it does not wait, or at the limit. It begins
+/// before the first read of the database, so that no commit in between is missed.
 pub fn enter(context: &Context, device_id: DeviceId, wait: Duration) -> Option<LongPoll> {
     if wait.is_zero() {
         return None;
@@ -62,7 +62,7 @@ pub fn enter(context: &Context, device_id: DeviceId, wait: Duration) -> Option<L
     context.signals().long_polls().enter(device_id)
 }
 
-/// Takes a beat over HTTP, and shows a box on HTTP as online.
+/// Stores a heartbeat over HTTP, and marks the device as online.
 pub async fn take(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) -> Result<()> {
     let now = context.clock().now();
     store_batch(context, &[beat(now, device_id, heartbeat)]).await?;
@@ -71,16 +71,15 @@ pub async fn take(context: &Context, device_id: DeviceId, heartbeat: Heartbeat) 
     Ok(())
 }
 
-/// What is due to a box now; at once when there is something, otherwise when there is, or at `deadline`. While it
-/// waits it holds no connection to the database. `still_may` says whether the box may be told anything yet after a
-/// wait.
+/// What is due to a device: at once when there is something, otherwise as soon as there is, or at `deadline`. A wait
+/// holds no connection to the database. `still_may` checks after a wait whether the device is still authenticated.
 ///
 /// # Errors
-/// The database's, and what `still_may` says.
-pub async fn tell<F, A>(
+/// Those of `still_may`.
+pub async fn collect<F, A>(
     context: &Context,
     device_id: DeviceId,
-    place: Option<LongPoll>,
+    long_poll: Option<LongPoll>,
     deadline: Instant,
     still_may: F,
 ) -> Result<Poll>
@@ -89,23 +88,20 @@ where
     A: Future<Output = Result<()>>,
 {
     loop {
-        let told = look(context, device_id).await?;
-        let Some(place) = place.as_ref().filter(|_| told.is_empty()) else {
-            return Ok(told);
+        let due = read(context, device_id).await?;
+        let Some(long_poll) = long_poll.as_ref().filter(|_| due.is_empty()) else {
+            return Ok(due);
         };
-        let waited = place.wait(deadline).await;
+        let waited = long_poll.wait(deadline).await;
         still_may().await?;
         if waited == WaitOutcome::Over {
             let server_time = context.clock().now();
-            return Ok(Poll {
-                server_time,
-                ..told
-            });
+            return Ok(Poll { server_time, ..due });
         }
     }
 }
 
-async fn look(context: &Context, device_id: DeviceId) -> Result<Poll> {
+async fn read(context: &Context, device_id: DeviceId) -> Result<Poll> {
     let devices = [device_id];
     let sends = notification::due_as(context, &devices, false, Some(Encoding::Json)).await?;
     let notifications = raw(sends.iter().map(|send| &send.payload))?;
@@ -142,7 +138,7 @@ pub async fn wake_due(context: &Context) -> Result<()> {
     let waiting = context.signals().long_polls();
     let devices = waiting.devices();
     metrics::gauge!("long_polls_waiting").set(u32::try_from(devices.len()).unwrap_or(u32::MAX));
-    for some in devices.chunks(LOOK_MAX) {
+    for some in devices.chunks(DEVICES_MAX) {
         let now = context.clock().now();
         let mut conn = context.pool().acquire().await?;
         for device_id in store::fleet::waiting::with_something_due(&mut conn, some, now).await? {

@@ -14,7 +14,7 @@ const KIND_LEN_MAX: usize = 40;
 
 /// Shows as offline up to `limit` boxes on HTTP that have missed three beats.
 pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
-    let interval_s = context.settings().beat_interval_s();
+    let interval_s = context.settings().heartbeat_interval();
     let now = context.clock().now();
     let end = |only: Option<Part<DeviceId>>| async move {
         let mut conn = context.pool().acquire().await?;

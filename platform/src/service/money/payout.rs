@@ -10,7 +10,7 @@
 //! transaction open, book what it said (another). A crash in between leaves a payout that is `processing` with a lease
 //! that runs out: then the partner is asked, and told again under the same id only when it never heard of it.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::ledger::Posting;
 use domain::payout::{Decision, PayoutOutcome, PayoutStatus, PayoutView, decide, postings};
@@ -691,28 +691,6 @@ fn short(text: &str) -> String {
         .filter(|c| !c.is_control())
         .take(REASON_LEN_MAX)
         .collect()
-}
-
-/// How patient the worker is.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryBackoff {
-    /// From a word of the partner's that it is processing, to the next question.
-    pub ask_after: TimeDelta,
-    /// From a try without an answer to the next; doubled with each try. Longer than a call to the partner may take.
-    pub wait_min: TimeDelta,
-    /// The longest wait.
-    pub wait_max: TimeDelta,
-}
-
-impl RetryBackoff {
-    /// The wait after this many tries.
-    fn wait(&self, tries: i32) -> TimeDelta {
-        let doublings = tries.clamp(0, 16);
-        self.wait_min
-            .checked_mul(1 << doublings)
-            .unwrap_or(self.wait_max)
-            .min(self.wait_max)
-    }
 }
 
 /// Gives their first payout to settlements that were made when there was no partner to tell, `limit` at a time.

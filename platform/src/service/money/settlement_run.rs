@@ -4,25 +4,15 @@
 //! itself: it may be large, and what a crash cuts off is taken up where it was left, because a merchant that was settled
 //! has nothing left before the same cutoff.
 
-use chrono::{NaiveTime, TimeDelta};
 use domain::business_day::BusinessDay;
 use wire::ids::MerchantId;
 
 use super::settlement::{failed, settle};
-use crate::service::{Actor, Context, Error, Result, alert};
+use crate::service::{Actor, Context, Error, Result, alert_record};
 use crate::store;
 
 /// Merchants that are looked up at a time.
 const MERCHANTS_MAX: i64 = 100;
-
-/// When the daily run is.
-#[derive(Debug, Clone, Copy)]
-pub struct Daily {
-    /// When a business day ends, WIB.
-    pub ends_at: NaiveTime,
-    /// How long callbacks of the day may still come.
-    pub grace: TimeDelta,
-}
 
 /// Does the run of the last business day, unless it is done or another node is at it.
 ///
@@ -68,7 +58,7 @@ pub async fn daily(context: &Context) -> Result<()> {
                 Err(error) if error.is_of_the_item() => {
                     skipped += 1;
                     metrics::counter!("settlement_failures_total").increment(1);
-                    alert::raise_now(context, failed(merchant_id, &error)).await?;
+                    alert_record::open_now(context, failed(merchant_id, &error)).await?;
                 }
                 // The next look goes on where this one ends.
                 Err(error) => return Err(error),

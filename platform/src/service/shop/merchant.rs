@@ -328,8 +328,7 @@ pub async fn patch(
                 current: status,
                 wanted,
             }),
-        }
-        .map_err(invalid_state)?
+        }?
         .to_string();
         merchant.status_reason = patch.reason;
     }
@@ -414,7 +413,7 @@ async fn step(
     unit.refresh_now();
     let before = json!(merchant);
     let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
-    let status = transition(status).map_err(invalid_state)?;
+    let status = transition(status)?;
     let qr_partner = unit.context().settings().qr_partner.clone();
     if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
         // Money for an invented identity would be nobody's: only a demonstration invents one.
@@ -494,13 +493,6 @@ pub(crate) fn registration(context: &Context, merchant: &Merchant) -> Result<Reg
         city: merchant.city.clone(),
         postal_code: merchant.postal_code.clone(),
     })
-}
-
-pub(super) fn invalid_state(error: InvalidTransition) -> Error {
-    Error::InvalidState {
-        current: error.current.to_string(),
-        message: error.to_string(),
-    }
 }
 
 fn known(error: sqlx::Error) -> Error {

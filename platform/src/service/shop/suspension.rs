@@ -8,7 +8,6 @@ use domain::merchant::{InvalidTransition, MerchantStatus};
 use serde_json::json;
 use wire::ids::MerchantId;
 
-use super::merchant::invalid_state;
 use crate::service::money::hold;
 use crate::service::{Checks, Error, Noun, Result, UnitOfWork};
 use crate::store;
@@ -48,7 +47,7 @@ async fn take(
     unit.refresh_now();
     let before = json!(merchant);
     let from: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
-    let to = step(from).map_err(invalid_state)?;
+    let to = step(from)?;
     merchant.status = to.to_string();
     merchant.status_reason = reason;
     merchant.updated_at = unit.now();

@@ -17,6 +17,7 @@ pub mod query;
 mod record;
 mod refused;
 pub(in crate::service) mod rejected;
+pub mod rejected_budget;
 pub mod snap;
 
 use std::net::IpAddr;
@@ -34,7 +35,6 @@ use wire::ids::{CallbackId, TransactionId};
 
 use self::judgement::{CallbackHandler, CallbackOutcome, Message};
 use self::refused::keep_unreadable;
-pub use self::rejected::RejectedBudget;
 use self::rejected::{keep_failed, keep_unverified};
 use crate::service::retry::retried;
 use crate::service::{Actor, Context, Error, Partner, Result};

@@ -3,16 +3,11 @@
 //! Who has not proven to be a partner can be anybody. Of such a message the beginning and a few headers are kept, for
 //! some days, within a budget for its address and one for all of them; beyond it is counted and no more.
 
-use std::net::IpAddr;
-use std::num::NonZeroU32;
-
 use chrono::{DateTime, Utc};
-use governor::{DefaultDirectRateLimiter, Quota};
 use serde_json::Value;
 use wire::ids::CallbackId;
 
 use super::{Incoming, count};
-use crate::service::rate_limit::KeyedRateLimiter;
 use crate::service::{Context, Error, Result, partition};
 use crate::store;
 
@@ -32,31 +27,6 @@ const HEADERS_KEPT: [&str; 11] = [
 ];
 /// The longest value of such a header, and the longest name that a sender may claim, characters.
 const VALUE_LEN_MAX: usize = 128;
-
-/// How many unproven messages are kept.
-pub struct RejectedBudget {
-    total: DefaultDirectRateLimiter,
-    per_address: KeyedRateLimiter<IpAddr>,
-}
-
-impl RejectedBudget {
-    /// So many a minute in all, and from each address.
-    pub fn new(per_minute_max: u32, per_address_per_minute_max: u32) -> Self {
-        let quota = |rate| Quota::per_minute(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
-        Self {
-            total: DefaultDirectRateLimiter::direct(quota(per_minute_max)),
-            per_address: KeyedRateLimiter::new(quota(per_address_per_minute_max)),
-        }
-    }
-
-    /// Takes one, or says which budget is used up. An address that is over its own takes nothing from the others.
-    fn take(&self, address: Option<IpAddr>) -> std::result::Result<(), &'static str> {
-        if address.is_some_and(|address| self.per_address.take(&address).is_err()) {
-            return Err("address");
-        }
-        self.total.check().map_err(|_| "total")
-    }
-}
 
 /// Keeps the beginning of a message whose sender is not proven, within the budgets. That it could not be kept is no
 /// reason to tell its sender anything else.
@@ -176,29 +146,6 @@ pub(in crate::service) async fn keep_verified(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn address(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([10, 0, 0, last]))
-    }
-
-    #[test]
-    fn an_address_uses_up_its_own_budget_and_no_other() {
-        let budget = RejectedBudget::new(1_000, 10);
-        let kept = (0..500).filter(|_| budget.take(address(1)).is_ok()).count();
-        assert!((10..20).contains(&kept), "{kept}");
-        assert_eq!(budget.take(address(1)), Err("address"));
-        assert_eq!(budget.take(address(2)), Ok(()));
-    }
-
-    #[test]
-    fn all_addresses_together_have_a_budget_too() {
-        let budget = RejectedBudget::new(20, 10);
-        let kept = (0..200)
-            .filter(|last| budget.take(address(*last)).is_ok())
-            .count();
-        assert!((20..40).contains(&kept), "{kept}");
-        assert_eq!(budget.take(None), Err("total"));
-    }
 
     #[test]
     fn the_headers_that_matter_are_kept_and_are_short() {
