@@ -11,7 +11,7 @@ choose_target_dir "$checkout"
 
 # Queries are checked against .sqlx: a database named by DATABASE_URL may still be empty.
 export SQLX_OFFLINE=true
-[[ -x "$CARGO_TARGET_DIR/release/platform" ]] ||
+[[ -x "$CARGO_TARGET_DIR/demo/platform" ]] ||
   echo "Building; the first time this takes some minutes …" >&2
-cargo build --release --quiet --locked --manifest-path "$checkout/Cargo.toml" -p platform -p device-sim -p certs
-exec "$CARGO_TARGET_DIR/release/platform" demo "$@"
+cargo build --profile demo --quiet --locked --manifest-path "$checkout/Cargo.toml" -p platform -p device-sim -p certs
+exec "$CARGO_TARGET_DIR/demo/platform" demo "$@"
