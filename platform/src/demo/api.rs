@@ -1,4 +1,4 @@
-//! The public API, as a client sees it: HTTPS verified against the demonstration's CA and nothing else.
+//! A client of the public API that trusts the demonstration's CA only.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) struct SeededDevice {
     pub(super) activation_code: Option<String>,
 }
 
-/// A transaction with its announcements.
+/// A transaction with its notifications.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Transaction {
     pub(super) merchant_id: MerchantId,
@@ -97,7 +97,7 @@ impl Api {
         })
     }
 
-    /// Makes sure that the demonstration data is there.
+    /// Creates the demonstration data unless it exists.
     ///
     /// # Errors
     /// A refusal, or no answer.
@@ -123,7 +123,7 @@ impl Api {
         Ok(renewed.activation_code)
     }
 
-    /// A transaction and what was announced of it.
+    /// A transaction and its notifications.
     ///
     /// # Errors
     /// A refusal, or no answer.
@@ -132,7 +132,7 @@ impl Api {
             .await
     }
 
-    /// The latest announcements of a box, newest first.
+    /// The latest notifications of a box, newest first.
     ///
     /// # Errors
     /// A refusal, or no answer.
@@ -165,7 +165,7 @@ impl Api {
             return Err(refused(status, &bytes).context(what));
         }
         let answer: Envelope<T> = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{what}: the answer is not as agreed"))?;
+            .with_context(|| format!("{what}: the answer is not in the expected form"))?;
         Ok(answer.data)
     }
 }

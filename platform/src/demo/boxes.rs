@@ -1,8 +1,8 @@
-//! The boxes: provisioned through the public API with keys of their own, and kept from start to start.
+//! The boxes: provisioned through the public API with keys of their own, and kept from run to run.
 //!
 //! ```text
 //! boxes/DEMO-0001/    a credentials directory: key.pem, cert.pem, ca.pem, device.json, and the box's journal
-//! boxes-running/      links to the boxes of this start
+//! boxes-running/      links to the boxes of this run
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -22,11 +22,11 @@ use super::private_file;
 
 /// Activations at a time.
 const ACTIVATIONS_AT_ONCE: usize = 4;
-/// How long the boxes of a start that was killed may take to end; each says goodbye for up to two seconds.
+/// How long the boxes of a killed run may take to end; each may take two seconds to disconnect.
 const EARLIER_END_WITHIN: Duration = Duration::from_secs(15);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
-/// Where boxes find the server. Ports may change from start to start.
+/// The server's addresses. Ports may change from run to run.
 pub(super) struct Server<'a> {
     pub(super) api_url: &'a str,
     pub(super) mqtt_host: &'a str,
@@ -35,11 +35,10 @@ pub(super) struct Server<'a> {
     pub(super) ca_pem: &'a str,
 }
 
-/// Waits until no box of an earlier start is alive, and keeps the place: two processes with one journal would not be
-/// one box.
+/// Waits until no box of an earlier run is alive, and locks the directory: two processes must not share a journal.
 ///
 /// # Errors
-/// They do not end.
+/// Boxes of an earlier run that do not end.
 pub(super) async fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("boxes.lock");
     let named = || path.display().to_string();
@@ -56,7 +55,7 @@ pub(super) async fn lock(data_dir: &Path) -> anyhow::Result<File> {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOCK_POLL).await,
             Err(TryLockError::WouldBlock) => anyhow::bail!(
-                "boxes of an earlier start are still running ({} is locked)",
+                "boxes of an earlier run are still running ({} is locked)",
                 path.display()
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(named),
@@ -64,7 +63,7 @@ pub(super) async fn lock(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Makes the boxes that are missing, tells all of them where the server is, and links them. Gives their
+/// Provisions the missing boxes, updates the server's addresses in all of them, and links them. Returns their
 /// credentials directories in the order of `devices`.
 ///
 /// # Errors
@@ -101,7 +100,7 @@ fn dir(data_dir: &Path) -> PathBuf {
     data_dir.join("boxes")
 }
 
-/// The directory with links to the boxes of this start.
+/// The directory with links to the boxes of this run.
 pub(super) fn running_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("boxes-running")
 }
@@ -113,13 +112,13 @@ async fn ensure(
     server: &Server<'_>,
     device: &SeededDevice,
 ) -> anyhow::Result<()> {
-    match keep(dir, server, device) {
+    match update(dir, server, device) {
         Ok(true) => return Ok(()),
         Ok(false) => {}
-        Err(error) => tracing::warn!("{} is made anew: {error:#}", dir.display()),
+        Err(error) => tracing::warn!("{} is provisioned again: {error:#}", dir.display()),
     }
     if dir.join("device.json").exists() {
-        // A box of another database or another CA: its credentials open nothing here.
+        // A box of another database or another CA: its credentials are not valid here.
         fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
     let code = match &device.activation_code {
@@ -149,7 +148,7 @@ async fn ensure(
         String::from_utf8_lossy(&output.stderr).trim()
     );
     anyhow::ensure!(
-        keep(dir, server, device)?,
+        update(dir, server, device)?,
         "the credentials in {} are not those of {}",
         dir.display(),
         device.device_id
@@ -157,8 +156,8 @@ async fn ensure(
     Ok(())
 }
 
-/// Whether `dir` holds this box, as this server knows it; then it is told where the server is now.
-fn keep(dir: &Path, server: &Server<'_>, device: &SeededDevice) -> anyhow::Result<bool> {
+/// Whether `dir` holds this box of this server. If so, the server's addresses in it are updated.
+fn update(dir: &Path, server: &Server<'_>, device: &SeededDevice) -> anyhow::Result<bool> {
     let file = dir.join("device.json");
     let text = match fs::read(&file) {
         Ok(text) => text,
@@ -186,7 +185,7 @@ fn keep(dir: &Path, server: &Server<'_>, device: &SeededDevice) -> anyhow::Resul
     Ok(true)
 }
 
-/// Makes `running` a directory of links to exactly these boxes.
+/// Replaces `running` by a directory of links to exactly these boxes.
 fn link(running: &Path, dirs: &[PathBuf]) -> anyhow::Result<()> {
     let attempt = || -> io::Result<()> {
         match fs::remove_dir_all(running) {

@@ -1,7 +1,7 @@
-//! Programs that run beside us: started, started again when they end, stopped, and never left behind.
+//! Child processes: started, restarted when they end, stopped, and never left behind.
 //!
-//! Each has a process group of its own, so that Ctrl-C reaches us alone and we stop them in order; the kernel signals
-//! each when we die. "We" is the thread that started it, so [`Child`]ren are started from the main thread.
+//! Each has a process group of its own, so that Ctrl-C reaches this process only, which stops the children in order. The
+//! kernel signals each child when the thread that started it ends, so they are started from the main thread.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,12 +22,12 @@ use super::log_file;
 /// Between the end of a program and its next start.
 const RESTART_MIN: Duration = Duration::from_secs(1);
 const RESTART_MAX: Duration = Duration::from_secs(30);
-/// A program that ran this long was well.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+/// After running this long, a program's restart delay is reset.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// What is to run.
+/// A program to run.
 pub(super) struct Program {
-    /// For people.
+    /// Its name in messages.
     pub(super) name: String,
     /// The executable.
     pub(super) executable: PathBuf,
@@ -37,14 +37,14 @@ pub(super) struct Program {
     pub(super) output: PathBuf,
     /// Where standard error is appended.
     pub(super) errors: PathBuf,
-    /// What the kernel sends it when we die.
+    /// The signal that it gets when this process dies.
     pub(super) on_parent_death: Signal,
 }
 
 /// A program that is kept running.
 pub(super) struct Child {
     program: Program,
-    /// Held by every child as its (empty) standard input, so that it is free when the last of them has ended.
+    /// The locked file is every child's (empty) standard input, so that the lock is released when the last has ended.
     lock: File,
     process: Option<tokio::process::Child>,
     started: Instant,
@@ -81,11 +81,11 @@ impl Child {
             .stdout(log_file::append(&program.output).with_context(named)?)
             .stderr(log_file::append(&program.errors).with_context(named)?)
             .process_group(0);
-        let (us, death_signal) = (Pid::this(), program.on_parent_death);
+        let (parent, death_signal) = (Pid::this(), program.on_parent_death);
         let before_exec = move || {
             set_pdeathsig(death_signal)?;
-            if getppid() != us {
-                // We died before the line above: nobody is left to signal the child.
+            if getppid() != parent {
+                // The parent died before prctl, so no signal will arrive.
                 return Err(Errno::ESRCH.into());
             }
             Ok(())
@@ -102,13 +102,13 @@ impl Child {
         Ok(())
     }
 
-    /// Starts it again when it has ended. Gives what there is to say about that.
-    pub(super) fn tend(&mut self) -> Option<String> {
+    /// Restarts it when it has ended. Returns the problem, if there is one.
+    pub(super) fn restart_if_ended(&mut self) -> Option<String> {
         let now = Instant::now();
         if let Some(process) = &mut self.process {
             let status = process.try_wait().ok().flatten()?;
             self.process = None;
-            if now - self.started >= WELL_AFTER {
+            if now - self.started >= STABLE_AFTER {
                 self.wait = RESTART_MIN;
             }
             self.next_start = now + self.wait;
@@ -127,20 +127,20 @@ impl Child {
 
     fn ended(&self, status: ExitStatus) -> String {
         format!(
-            "{} has ended by itself ({status}) and is started again in {} s; see {}",
+            "{} has ended unexpectedly ({status}) and is restarted in {} s; see {}",
             self.program.name,
             self.wait.as_secs(),
             self.program.errors.display()
         )
     }
 
-    /// Asks it to stop, and waits for its end; ends it when it takes too long.
+    /// Sends SIGTERM and waits for its end; kills it when it takes too long.
     pub(super) async fn stop(mut self, within: Duration) {
         let Some(mut process) = self.process.take() else {
             return;
         };
         if let Some(pid) = process.id() {
-            // It is not reaped, so this number is its own; what can fail then is nothing.
+            // The child is not reaped yet, so the process id is still its own and the signal cannot fail.
             let _sent = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
         }
         if timeout(within, process.wait()).await.is_err() {
@@ -154,16 +154,16 @@ impl Child {
     }
 }
 
-/// The simulator, which is installed beside us.
+/// The simulator's executable, in the directory of this one.
 ///
 /// # Errors
 /// It is not there.
 pub(super) fn simulator() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let own = std::env::current_exe().context("cannot find this program's executable")?;
     let file = own.parent().unwrap_or(Path::new("/")).join("device-sim");
     anyhow::ensure!(
         file.is_file(),
-        "{} is missing: `cargo build -p device-sim` makes it, and --boxes 0 needs none",
+        "{} is missing: build it with `cargo build -p device-sim`, or give --boxes 0",
         file.display()
     );
     Ok(file)

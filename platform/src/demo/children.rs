@@ -1,9 +1,9 @@
-//! The simulator's processes, of which each is started once and told to end.
+//! The simulator's processes.
 
 use std::time::Duration;
 
 use super::child::Child;
-use super::screen::Screen;
+use super::output::Output;
 
 const BOX_STOPS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -16,16 +16,16 @@ pub(super) struct Children {
 }
 
 impl Children {
-    pub(super) fn tend(&mut self, screen: &Screen) {
+    pub(super) fn restart_ended(&mut self, output: &Output) {
         let others = self.acquirer.iter_mut().chain(&mut self.bank);
         for child in self.boxes.iter_mut().chain(others) {
-            if let Some(problem) = child.tend() {
-                screen.notice("problem", &problem);
+            if let Some(problem) = child.restart_if_ended() {
+                output.notice("problem", &problem);
             }
         }
     }
 
-    /// Boxes, and the bank.
+    /// Stops the boxes and the bank.
     pub(super) async fn stop_boxes(&mut self) {
         let stops = self
             .boxes

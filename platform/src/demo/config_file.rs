@@ -1,4 +1,4 @@
-//! config.toml: with it the command line works on the running demonstration (`platform audit verify --config …`).
+//! config.toml, with which the command line works on the running demonstration (`platform audit verify --config …`).
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,15 @@ use super::private_file;
 
 const FILE: &str = "config.toml";
 
-/// Where it is.
+/// The path of config.toml.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
-/// Writes it, for the owner only: the URL may hold a password.
+/// Writes the file, readable for its owner only: the URL may hold a password.
 ///
 /// # Errors
-/// A path that is not UTF-8; a disk that does not take it.
+/// A path that is not UTF-8; a file that cannot be written.
 pub(super) fn write(data_dir: &Path, database_url: &str) -> anyhow::Result<()> {
     let text = content(data_dir, database_url)?;
     private_file::write(&path(data_dir), text.as_bytes(), 0o600)

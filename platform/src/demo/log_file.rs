@@ -1,7 +1,7 @@
-//! What the simulator prints goes straight into files, and is read from there.
+//! The simulator's output goes directly to files and is read from there.
 //!
-//! A pipe would lose what was printed around a kill −9 of this process; a file has it at the next start, which can
-//! then still tell whether a sentence was said twice.
+//! A pipe would lose output around a kill −9 of this process. A file keeps it for the next run, which can then still
+//! decide whether a payment was spoken twice.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -10,38 +10,38 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// At a start a file that is longer than this is put aside, in the place of the one that was put aside before.
+/// A file that is longer than this at the start of a run is rotated and replaces the previously rotated one.
 const LEN_MAX: u64 = 4 * 1024 * 1024;
-/// The longest line that is understood.
+/// The longest line that is read.
 const LINE_LEN_MAX: usize = 64 * 1024;
 
 /// A file of lines that another process appends to.
 pub(super) struct LogFile {
     path: PathBuf,
     offset: u64,
-    /// The beginning of a line whose end is not written yet.
+    /// The beginning of a line that is not complete yet.
     partial: Vec<u8>,
 }
 
 impl LogFile {
-    /// The file at `path`, and all whole lines that earlier starts left in it.
+    /// The file at `path`, and all complete lines of earlier runs.
     ///
     /// # Errors
     /// A file that cannot be used.
     pub(super) fn open(path: PathBuf) -> anyhow::Result<(Self, Vec<Vec<u8>>)> {
         let attempt = || -> io::Result<(Self, Vec<Vec<u8>>)> {
-            let aside = path.with_extension("old.jsonl");
+            let rotated = path.with_extension("old.jsonl");
             if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > LEN_MAX) {
-                fs::rename(&path, &aside)?;
+                fs::rename(&path, &rotated)?;
             }
             let mut history = Vec::new();
-            if aside.exists() {
-                history = Self::at(aside).new_lines()?;
+            if rotated.exists() {
+                history = Self::at(rotated).new_lines()?;
             }
             append(&path)?;
             let mut file = Self::at(path.clone());
             history.extend(file.new_lines()?);
-            // Half a line of a process that has ended is never finished.
+            // A process that has ended never completes its last line.
             if !file.partial.is_empty() {
                 io::Write::write_all(&mut append(&path)?, b"\n")?;
                 file.offset += 1;
@@ -60,7 +60,7 @@ impl LogFile {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -73,7 +73,7 @@ impl LogFile {
         append(&self.path)
     }
 
-    /// The whole lines that were written since the last call.
+    /// The complete lines that were written since the last call.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -101,7 +101,7 @@ impl LogFile {
     }
 }
 
-/// Opens a file to append to, for its owner only.
+/// Opens a file for appending, readable for its owner only.
 ///
 /// # Errors
 /// A file that cannot be opened.
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_whole_and_once_and_those_of_earlier_starts_first() {
+    fn lines_are_read_complete_and_once_and_those_of_earlier_runs_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("box.jsonl");
         fs::write(&path, "one\ntwo\nhal").unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_is_put_aside_and_still_counts_once_more() {
+    fn a_long_file_is_rotated_and_read_once_more() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("box.jsonl");
         let line = "x".repeat(1023) + "\n";

@@ -1,30 +1,30 @@
-//! The demonstration: a platform, boxes that hear it, an acquirer that pays, and a witness.
+//! The demonstration: a platform, simulated boxes, an acquirer and a bank, and a check of every payment.
 //!
-//! Nothing is faked: the boxes are `device-sim` processes that provision themselves through the public API, the
-//! acquirer signs and posts callbacks, and what is shown here is put together from what each of them says
-//! ([`book`]) and from the public API. Only tokens are made from within, because the first one has to be.
+//! Boxes, acquirer and bank are `device-sim` processes that use only the public API. What is printed comes from their
+//! output and from the public API ([`evidence`]). Only the tokens are created inside this process, because the API needs
+//! a first one.
 //!
-//! Ending goes against the stream: the acquirer first, then whatever it paid is heard out, then the boxes, then the
-//! platform. When this process is killed the kernel tells the children: boxes end as boxes do when they are switched
-//! off properly (they are other machines, after all), the acquirer at once, because it remembers what it owes.
+//! At the end the acquirer stops first, then outstanding announcements are waited for, then the boxes stop, then the
+//! platform. When this process is killed, the kernel signals the children: boxes get SIGTERM and stop properly, as if
+//! they were other machines; the acquirer gets SIGKILL, because its journal has the payments that it has not reported.
 
 mod api;
-mod before;
-mod book;
 mod boxes;
 mod child;
 mod children;
 mod config_file;
-mod handout;
-mod line;
+mod demo_file;
+mod earlier_runs;
+mod evidence;
 mod log_file;
+mod monitor;
+mod output;
 mod partner;
 mod private_file;
 mod rupiah;
-mod screen;
-mod stage;
+mod setup;
+mod simulator_event;
 mod tokens;
-mod witness;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,37 +36,37 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::children::Children;
+use self::monitor::Monitor;
+use self::output::Output;
 use self::partner::Partners;
-use self::screen::Screen;
-use self::witness::Witness;
 
-/// How often the simulator's files are read.
+/// How often the simulator's output is read.
 const TICK: Duration = Duration::from_millis(20);
-/// The acquirer waits for boxes that do not come no longer than this.
+/// The acquirer is started after this time even if boxes are missing.
 const BOXES_UP_WITHIN: Duration = Duration::from_secs(10);
-/// The acquirer finishes the payment in hand for up to ten seconds.
+/// The acquirer may take ten seconds to finish its current payment.
 const ACQUIRER_STOPS_WITHIN: Duration = Duration::from_secs(12);
-/// An announcement that got lost is sent again after 2, 4 and 8 seconds.
+/// A lost notification is sent again after 2, 4 and 8 seconds.
 const ACKS_WITHIN: Duration = Duration::from_secs(30);
-/// The same when a person waits for the end.
-const ACKS_WITHIN_WHEN_ASKED: Duration = Duration::from_secs(5);
+/// The same after a signal, when a person waits for the end.
+const ACKS_WITHIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
-/// What is wanted.
+/// The arguments of a demonstration.
 pub(crate) struct Plan {
     /// How many boxes.
     pub(crate) boxes: u32,
-    /// The time between payments; none without an acquirer.
+    /// The time between payments; `None` for no acquirer.
     pub(crate) pay_every: Option<Duration>,
-    /// When to end.
+    /// How long it runs after it is ready.
     pub(crate) end_after: Option<Duration>,
-    /// JSON lines instead of sentences.
+    /// JSON lines instead of text.
     pub(crate) json: bool,
 }
 
-/// Runs the demonstration until it is told to stop, or its time is over.
+/// Runs the demonstration until `stop`, or until its time is over.
 ///
 /// # Errors
-/// Whatever keeps the platform from starting or the boxes from being made.
+/// A platform that cannot start, or boxes that cannot be provisioned.
 pub(crate) async fn run(
     mut config: Config,
     plan: &Plan,
@@ -95,13 +95,13 @@ pub(crate) async fn run(
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let ended = tokio::select! {
-        ended = play(&config, plan, &app, simulator.as_deref(), partners, started, &stop) => ended,
+        ended = run_on(&config, plan, &app, simulator.as_deref(), partners, started, &stop) => ended,
         () = app.database_lost() => Err(anyhow::anyhow!(
-            "the embedded Postgres has ended by itself; see {}/postgres/server.log",
+            "the embedded Postgres has stopped unexpectedly; see {}/postgres/server.log",
             config.data_dir().display()
         )),
     };
-    // Whatever happened, the platform is stopped; the first problem is the one to tell.
+    // The platform is stopped in any case; the first error is returned.
     let stopped = app.stop().await;
     let clean = ended?;
     stopped?;
@@ -112,8 +112,8 @@ pub(crate) async fn run(
     })
 }
 
-/// The demonstration on a running platform. Gives whether everything went as promised.
-async fn play(
+/// The demonstration on a running platform. Returns whether every payment was played exactly once.
+async fn run_on(
     config: &Config,
     plan: &Plan,
     app: &App,
@@ -125,37 +125,37 @@ async fn play(
     let data_dir = config.data_dir();
     let logs = data_dir.join("logs");
     private_file::make_dir(&logs)?;
-    let setting_up = stage::set_up(config, plan, app, simulator, partners);
-    let stage = tokio::select! {
-        stage = setting_up => stage?,
+    let setting_up = setup::set_up(config, plan, app, simulator, partners);
+    let setup = tokio::select! {
+        setup = setting_up => setup?,
         () = stop.cancelled() => return Ok(true),
     };
-    let screen = Screen::new(
+    let output = Output::new(
         plan.json,
-        stage
+        setup
             .seeded
             .merchants
             .iter()
             .map(|merchant| (merchant.merchant_id, merchant.brand_name.clone()))
             .collect(),
     );
-    config_file::write(&data_dir, &stage.handout.database_url)?;
-    stage.handout.write(&data_dir)?;
-    screen.ready(&stage.handout, &handout::path(&data_dir), started.elapsed())?;
+    config_file::write(&data_dir, &setup.demo.database_url)?;
+    setup.demo.write(&data_dir)?;
+    output.ready(&setup.demo, &demo_file::path(&data_dir), started.elapsed())?;
     let ready = Instant::now();
-    let mut witness = Witness::new(config, app, stage, screen, &logs).await?;
+    let mut monitor = Monitor::new(config, app, setup, output, &logs).await?;
     let mut children = Children::default();
     if let Some(simulator) = simulator {
-        witness.start_boxes(&mut children, simulator)?;
+        monitor.start_boxes(&mut children, simulator)?;
         if let Some(bank) = partner::bank_address(config) {
-            children.bank = Some(witness.start_bank(simulator, bank)?);
+            children.bank = Some(monitor.start_bank(simulator, bank)?);
         }
     }
     let acquirer = plan.pay_every.zip(simulator);
     let end = plan.end_after.map(|after| ready + after);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let asked = loop {
+    let signalled = loop {
         tokio::select! {
             () = stop.cancelled() => break true,
             _ = ticks.tick() => {}
@@ -163,48 +163,48 @@ async fn play(
         if end.is_some_and(|end| Instant::now() >= end) {
             break false;
         }
-        witness.look(false).await?;
-        children.tend(&witness.screen);
+        monitor.poll(false).await?;
+        children.restart_ended(&monitor.output);
         if let Some((every, simulator)) = acquirer
             && children.acquirer.is_none()
-            && (witness.boxes_up() || ready.elapsed() >= BOXES_UP_WITHIN)
+            && (monitor.boxes_up() || ready.elapsed() >= BOXES_UP_WITHIN)
         {
-            children.acquirer = Some(witness.start_acquirer(simulator, every)?);
+            children.acquirer = Some(monitor.start_acquirer(simulator, every)?);
         }
     };
 
     if let Some(acquirer) = children.acquirer.take() {
         acquirer.stop(ACQUIRER_STOPS_WITHIN).await;
     }
-    let patience = if asked {
-        ACKS_WITHIN_WHEN_ASKED
+    let within = if signalled {
+        ACKS_WITHIN_AFTER_SIGNAL
     } else {
         ACKS_WITHIN
     };
-    let deadline = Instant::now() + patience;
-    witness.look(false).await?;
-    while witness.book.is_waiting() && Instant::now() < deadline {
+    let deadline = Instant::now() + within;
+    monitor.poll(false).await?;
+    while monitor.evidence.is_waiting() && Instant::now() < deadline {
         ticks.tick().await;
-        witness.look(false).await?;
-        children.tend(&witness.screen);
+        monitor.poll(false).await?;
+        children.restart_ended(&monitor.output);
     }
     children.stop_boxes().await;
-    // Without a time to be over, what is not heard yet is not lost: the next start announces it.
-    witness.look(plan.end_after.is_some()).await?;
-    let sum = witness.book.summary();
-    witness.screen.summary(&sum);
+    // Without a time limit, a payment that is not spoken yet is not lost: the next run announces it.
+    monitor.poll(plan.end_after.is_some()).await?;
+    let summary = monitor.evidence.summary();
+    monitor.output.summary(&summary);
     let Some(length) = plan.end_after else {
         return Ok(true);
     };
-    let paid_in_vain = match acquirer {
-        Some((every, _)) => sum.payments == 0 && !asked && length >= every * 2,
+    let nothing_paid = match acquirer {
+        Some((every, _)) => summary.payments == 0 && !signalled && length >= every * 2,
         None => false,
     };
-    if paid_in_vain {
-        witness.screen.notice(
+    if nothing_paid {
+        monitor.output.notice(
             "problem",
             &format!("no payment was made; see {}", logs.display()),
         );
     }
-    Ok(sum.is_clean() && !paid_in_vain)
+    Ok(summary.is_clean() && !nothing_paid)
 }

@@ -1,4 +1,4 @@
-//! The partners of the demonstration and their secrets, made once and kept.
+//! The partners of the demonstration and their secrets, which are generated once and kept.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use super::private_file;
 const ACQUIRER: &str = "demo-acquirer";
 const BANK: &str = "demo-bank";
 
-/// A partner as demo.json tells of it. It has no `Debug`: it holds the secret.
+/// A partner in demo.json. It has no `Debug`: it holds the secret.
 #[derive(Serialize)]
 pub(super) struct Partner {
     /// `X-Partner-Id`.
     pub(super) id: &'static str,
-    /// What signs its callbacks.
+    /// The secret that signs its callbacks.
     pub(super) secret: String,
 }
 
@@ -30,8 +30,8 @@ pub(super) struct Partners {
     pub(super) payout: Partner,
 }
 
-/// Makes the secrets that are missing and puts the partners into the configuration; `bank` is where the simulated
-/// bank will be, if there is one.
+/// Generates missing secrets and adds the partners to the configuration; `bank` is the address of the simulated bank,
+/// if there is one.
 ///
 /// # Errors
 /// A data directory that cannot be written.
@@ -64,7 +64,7 @@ pub(super) fn configure(config: &mut Config, bank: Option<SocketAddr>) -> anyhow
     config.payout_partners.insert(
         BANK.to_owned(),
         PayoutPartner {
-            // Without a simulated bank, whoever has the secret is the bank: it answers by callbacks alone.
+            // Without a simulated bank, a client with the secret acts as the bank: it only sends callbacks.
             url: bank.map_or_else(String::new, |address| format!("http://{address}")),
             ca_file: PathBuf::new(),
             secret_files: vec![bank_file],
@@ -74,25 +74,25 @@ pub(super) fn configure(config: &mut Config, bank: Option<SocketAddr>) -> anyhow
     Ok(partners)
 }
 
-/// A port that nobody listens on now, for the simulated bank.
+/// A free port for the simulated bank.
 ///
 /// # Errors
-/// There is none.
+/// No free port.
 pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(probe.local_addr()?)
 }
 
-/// Where the simulated bank is to listen, if there is to be one.
+/// The address of the simulated bank, if there is one.
 pub(super) fn bank_address(config: &Config) -> Option<SocketAddr> {
     let url = &config.payout_partners.get(BANK)?.url;
     url.strip_prefix("http://")?.parse().ok()
 }
 
-/// Where the secret of a partner is.
+/// The file with a partner's secret.
 ///
 /// # Errors
-/// There is no such partner.
+/// An unknown partner.
 pub(super) fn secret_file(config: &Config, id: &str) -> anyhow::Result<PathBuf> {
     let qris = config
         .qris_partners
@@ -107,7 +107,7 @@ pub(super) fn secret_file(config: &Config, id: &str) -> anyhow::Result<PathBuf> 
         .with_context(|| format!("there is no partner {id}"))
 }
 
-/// The secret in `file`; a new one when there is none.
+/// The secret in `file`; a new one if the file is missing.
 fn secret(file: &Path) -> anyhow::Result<String> {
     if file.exists() {
         let text = std::fs::read_to_string(file)
@@ -115,7 +115,7 @@ fn secret(file: &Path) -> anyhow::Result<String> {
         return Ok(text.trim_end().to_owned());
     }
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).context("the system gives no random bytes")?;
+    rand::fill(&mut bytes).context("the system returns no random bytes")?;
     let secret = hex::encode(bytes);
     private_file::write(file, secret.as_bytes(), 0o600)?;
     Ok(secret)

@@ -1,4 +1,4 @@
-//! Files with secrets in them: for their owner only, and either whole or not there.
+//! Files with secrets: readable for their owner only, and written by atomic replacement.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Writes a file under another name, flushes it, and renames it.
+/// Writes a file under a temporary name, flushes it, and renames it.
 ///
 /// # Errors
-/// A disk that does not take it.
+/// A file that cannot be written.
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let attempt = || -> io::Result<()> {
         let temporary = path.with_extension("new");
@@ -34,14 +34,14 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Makes a directory that only its owner may enter.
+/// Creates a directory with access for its owner only.
 ///
 /// # Errors
-/// A directory that cannot be made.
+/// A directory that cannot be created.
 pub(super) fn make_dir(dir: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("cannot make {}", dir.display()))
+        .with_context(|| format!("cannot create {}", dir.display()))
 }

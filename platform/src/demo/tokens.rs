@@ -1,4 +1,4 @@
-//! A token for every role, kept from start to start as long as it is good.
+//! A token for every role, kept from run to run while it is valid.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use wire::MerchantId;
 
 const LIFETIME: TimeDelta = TimeDelta::days(90);
 
-/// The token for `role`: the earlier one if it still opens what it should, else a new one.
+/// The token for `role`: the earlier one if it is still valid for the same merchant, otherwise a new one.
 pub(super) async fn ensure(
     context: &Context,
     earlier: &BTreeMap<String, String>,

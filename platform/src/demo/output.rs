@@ -1,4 +1,4 @@
-//! What the demonstration prints: sentences for people, or one JSON object a line.
+//! The demonstration's standard output: text, or one JSON object per line.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -9,41 +9,41 @@ use chrono::Local;
 use serde_json::{Value, json};
 use wire::MerchantId;
 
-use super::book::{Entry, Outcome, Summary, latency_ms, received_ms};
-use super::handout::Handout;
+use super::demo_file::DemoFile;
+use super::evidence::{Entry, Outcome, Summary, latency_ms, received_ms};
 use super::rupiah;
 
 /// The standard output.
-pub(super) struct Screen {
+pub(super) struct Output {
     json: bool,
     merchants: HashMap<MerchantId, String>,
 }
 
-impl Screen {
-    /// Knows merchants by their brands.
+impl Output {
+    /// An output that shows merchants by their brand names.
     pub(super) fn new(json: bool, merchants: HashMap<MerchantId, String>) -> Self {
         Self { json, merchants }
     }
 
     fn line(&self, line: &str) {
-        // A reader that has gone away is no reason to stop.
+        // A closed pipe must not stop the demonstration.
         let mut stdout = std::io::stdout().lock();
         let _gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     }
 
-    /// Everything a person needs to join in, or the same for a program.
+    /// Everything that a client needs to connect.
     ///
     /// # Errors
-    /// None that occurs; serialisation could.
+    /// JSON serialisation.
     pub(super) fn ready(
         &self,
-        handout: &Handout,
+        demo: &DemoFile,
         file: &std::path::Path,
         after: Duration,
     ) -> anyhow::Result<()> {
         let ready_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         if self.json {
-            let mut line = serde_json::to_value(handout).context("demo.json")?;
+            let mut line = serde_json::to_value(demo).context("demo.json")?;
             for secret in ["qris_partner", "payout_partner"] {
                 line[secret] = json!({ "id": line[secret]["id"] });
             }
@@ -59,30 +59,30 @@ impl Screen {
              MQTT        {}:{}, TLS with a client certificate\n  \
              Metrics     {}/metrics\n  \
              Database    {}\n",
-            handout.api_url,
-            handout.ca_file.display(),
-            handout.mqtt_host,
-            handout.mqtt_port,
-            handout.metrics_url,
-            handout.database_url,
+            demo.api_url,
+            demo.ca_file.display(),
+            demo.mqtt_host,
+            demo.mqtt_port,
+            demo.metrics_url,
+            demo.database_url,
         );
-        for merchant in &handout.merchants {
+        for merchant in &demo.merchants {
             text += &format!(
                 "  Merchant    {}  {}\n",
                 merchant.merchant_id,
                 self.name(merchant.merchant_id)
             );
         }
-        for device in handout.devices.iter().take(BOXES_SHOWN_MAX) {
+        for device in demo.devices.iter().take(BOXES_SHOWN_MAX) {
             text += &format!(
                 "  Box         {}  {}\n",
                 device.device_id, device.serial_number
             );
         }
-        if handout.devices.len() > BOXES_SHOWN_MAX {
-            text += &format!("  Boxes       {} in all\n", handout.devices.len());
+        if demo.devices.len() > BOXES_SHOWN_MAX {
+            text += &format!("  Boxes       {} in all\n", demo.devices.len());
         }
-        for (role, token) in &handout.tokens {
+        for (role, token) in &demo.tokens {
             text += &format!("  Token       {role:<16}  {token}\n");
         }
         text += &format!(
@@ -100,7 +100,7 @@ impl Screen {
             .unwrap_or_else(|| id.to_string())
     }
 
-    /// One payment. Gives its JSON line, whatever is printed.
+    /// Prints one payment, and returns its JSON line in either form.
     pub(super) fn payment(&self, entry: &Entry<'_>) -> String {
         let line = payment_json(entry, |id| self.name(id)).to_string();
         if self.json {
@@ -114,9 +114,9 @@ impl Screen {
     fn payment_text(&self, entry: &Entry<'_>) -> String {
         let figures = Figures::of(entry);
         let at = entry
-            .announcements
+            .notifications
             .iter()
-            .filter_map(|(announcement, _)| announcement.acked_at)
+            .filter_map(|(notification, _)| notification.acked_at)
             .max()
             .or(entry.record.and_then(|record| record.paid_at))
             .map_or_else(
@@ -130,10 +130,10 @@ impl Screen {
             || entry.id.to_string(),
             |record| self.name(record.merchant_id),
         );
-        let said = entry
+        let text = entry
             .text
             .map_or_else(String::new, |text| format!("\"{text}\"  "));
-        let became = match &entry.outcome {
+        let outcome = match &entry.outcome {
             Outcome::Played => {
                 let mut text = "played".to_owned();
                 if let Some(ms) = figures.latency_ms {
@@ -148,15 +148,15 @@ impl Screen {
                 text
             }
             Outcome::Waiting => "not played yet".to_owned(),
-            Outcome::Repeated => format!("REPEATED: said {} times", figures.plays),
+            Outcome::Repeated => format!("REPEATED: announced {} times", figures.plays),
             Outcome::Unfounded(problem) => format!("UNFOUNDED: {problem}"),
             Outcome::Lost(problem) => format!("LOST: {problem}"),
             Outcome::TooLate => "paid too long ago to be announced".to_owned(),
         };
-        format!("{at}  {amount:<12} {merchant:<18} {said}{became}")
+        format!("{at}  {amount:<12} {merchant:<18} {text}{outcome}")
     }
 
-    /// Something that a person should know and that is no payment.
+    /// Prints a notice that is not about a payment.
     pub(super) fn notice(&self, kind: &str, problem: &str) {
         if self.json {
             self.line(&json!({ "event": kind, "problem": problem }).to_string());
@@ -165,7 +165,7 @@ impl Screen {
         }
     }
 
-    /// The end.
+    /// Prints the summary.
     pub(super) fn summary(&self, sum: &Summary) {
         if self.json {
             let line = json!({
@@ -195,10 +195,10 @@ impl Screen {
     }
 }
 
-/// The boxes a person wants to see by name.
+/// The most boxes that are listed by name.
 const BOXES_SHOWN_MAX: usize = 10;
 
-/// A payment's figures over the boxes at its terminal: the slowest, and the one that said it most.
+/// A payment's figures over the boxes of its terminal: the longest latencies and the highest number of plays.
 struct Figures {
     latency_ms: Option<i64>,
     received_ms: Option<i64>,
@@ -207,7 +207,7 @@ struct Figures {
 
 impl Figures {
     fn of(entry: &Entry<'_>) -> Self {
-        let all = || entry.announcements.iter();
+        let all = || entry.notifications.iter();
         Self {
             latency_ms: all().filter_map(|(one, _)| latency_ms(one)).max(),
             received_ms: all().filter_map(|(one, _)| received_ms(one)).max(),
@@ -226,9 +226,9 @@ fn payment_json(entry: &Entry<'_>, name: impl Fn(MerchantId) -> String) -> Value
         Outcome::Lost(problem) => ("lost", Some(problem.clone())),
         Outcome::TooLate => ("too_late", None),
     };
-    let first = entry.announcements.first().map(|(one, _)| one);
+    let first = entry.notifications.first().map(|(one, _)| one);
     let boxes: Vec<Value> = entry
-        .announcements
+        .notifications
         .iter()
         .map(|(one, plays)| {
             json!({

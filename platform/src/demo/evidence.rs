@@ -1,9 +1,11 @@
-//! The join that decides whether every payment was played exactly once.
+//! Decides whether every payment was played exactly once.
 //!
-//! Three witnesses: the acquirer (a payment was accepted), the boxes (a sentence was said, and when the boxes' files
-//! go back to an earlier start, then also there), and the platform's own record (what was to be announced where, and
-//! what the box answered). A payment is played when its record says so for every box of this start that stands at its
-//! terminal, and each of them said each of its announcements once.
+//! The evidence has three sources: the acquirer (a payment was accepted), the boxes (a payment was spoken, in this run
+//! or an earlier one), and the platform's record (the notifications and their acknowledgements). A payment is played
+//! when its record says so for every box of this run at its terminal, and each of them spoke it once.
+//!
+//! A scenario of the simulator has evidence of its own (`device_sim::scenario::evidence`). It counts notifications of one
+//! process; this one decides payment by payment, across restarts, and reads the platform's record.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -13,36 +15,36 @@ use tokio::time::Instant;
 use wire::{DeviceId, EventId, Rupiah, TransactionId};
 
 use super::api::{Notification, Transaction};
-use super::line::Spoken;
+use super::simulator_event::Spoken;
 
-/// A box that has just been started needs a moment to hear an announcement that is about to end.
-const HEARING_TIME: TimeDelta = TimeDelta::seconds(10);
-/// Between two looks at the record of a payment that is not played yet.
-const LOOK_MIN: Duration = Duration::from_millis(20);
-const LOOK_MAX: Duration = Duration::from_secs(1);
-/// Payments that are remembered one by one; a demonstration may run for weeks.
+/// A box that has just been started may miss a notification that expires within this time.
+const START_MARGIN: TimeDelta = TimeDelta::seconds(10);
+/// The interval between two lookups of a payment's record doubles between these limits.
+const LOOKUP_INTERVAL_MIN: Duration = Duration::from_millis(20);
+const LOOKUP_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Payments that are kept one by one; a demonstration may run for weeks.
 const PAYMENTS_MAX: usize = 5_000;
-/// Latencies that the median is taken of.
+/// The most latencies that are kept for the median.
 const LATENCIES_MAX: usize = 100_000;
 
-/// What a payment has come to.
+/// The outcome of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Not yet decided.
     Waiting,
-    /// Said once by every box at its terminal, and answered.
+    /// Spoken once by every box at its terminal, and acknowledged.
     Played,
-    /// Said more than once.
+    /// Spoken more than once by one box.
     Repeated,
-    /// Said although it was not paid, or with another amount.
+    /// Spoken although it was not paid, or with another amount.
     Unfounded(&'static str),
-    /// Not said, and nothing will change that.
+    /// Not spoken, finally.
     Lost(String),
-    /// Paid, but so long ago that by contract nobody says it any more.
+    /// Paid so long ago that by contract it is not announced any more.
     TooLate,
 }
 
-/// One sentence as often as one box said it.
+/// How often one box spoke one notification.
 #[derive(Debug)]
 struct Plays {
     count: u32,
@@ -52,33 +54,33 @@ struct Plays {
 
 #[derive(Debug)]
 struct Payment {
-    /// Accepted from our acquirer, after this many milliseconds.
+    /// The duration of the accepted callback.
     callback_ms: Option<u64>,
     record: Option<Transaction>,
-    /// What was said of it in this start.
-    heard: BTreeSet<(EventId, DeviceId)>,
-    /// Something was said since the record was looked up.
+    /// The notifications of it that were spoken in this run.
+    spoken: BTreeSet<(EventId, DeviceId)>,
+    /// A box spoke since the record was read.
     is_record_old: bool,
-    /// Its line is printed.
+    /// The printed outcome.
     shown: Option<Outcome>,
-    next_look: Instant,
+    next_lookup: Instant,
     wait: Duration,
 }
 
-/// What is to be shown of a payment.
+/// A payment as it is printed.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub(super) id: TransactionId,
     pub(super) outcome: Outcome,
     pub(super) callback_ms: Option<u64>,
     pub(super) record: Option<&'a Transaction>,
-    /// The announcements to boxes of this start, each with how often it was said.
-    pub(super) announcements: Vec<(&'a Notification, u32)>,
-    /// What was said.
+    /// The notifications to boxes of this run, each with how often it was spoken.
+    pub(super) notifications: Vec<(&'a Notification, u32)>,
+    /// The spoken sentence.
     pub(super) text: Option<&'a str>,
 }
 
-/// The sum of it.
+/// The sums over all payments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) payments: usize,
@@ -86,7 +88,7 @@ pub(super) struct Summary {
     pub(super) lost: usize,
     pub(super) repeated: usize,
     pub(super) unfounded: usize,
-    /// From the callback to the box's answer, of payments made in this start.
+    /// From the payment's commit to the box's acknowledgement, of payments made in this run.
     pub(super) p50_ms: Option<i64>,
     pub(super) max_ms: Option<i64>,
 }
@@ -98,20 +100,20 @@ impl Summary {
     }
 }
 
-/// All payments of this start.
-pub(super) struct Book {
+/// The evidence of this run.
+pub(super) struct Evidence {
     boxes: HashSet<DeviceId>,
-    /// When this start was ready.
+    /// When this run was ready.
     since: DateTime<Utc>,
-    /// How long a payment is announced.
+    /// How long after the payment it may be announced.
     window: TimeDelta,
-    /// Payments that an earlier start has shown as played.
-    done_before: HashSet<TransactionId>,
+    /// Payments that an earlier run printed as played.
+    played_earlier: HashSet<TransactionId>,
     plays: HashMap<(EventId, DeviceId), Plays>,
     payments: BTreeMap<TransactionId, Payment>,
-    /// Those of them that are not decided, or of which something was heard since.
-    unsettled: BTreeSet<TransactionId>,
-    /// The sum of payments that were refused for good, or forgotten since they were decided.
+    /// Those of them that are not decided, or of which something was spoken since.
+    undecided: BTreeSet<TransactionId>,
+    /// The sums over payments that were refused for good, or dropped after they were decided.
     closed: Totals,
 }
 
@@ -125,28 +127,28 @@ struct Totals {
     latencies_ms: VecDeque<i64>,
 }
 
-impl Book {
-    /// An empty book for these boxes.
+impl Evidence {
+    /// Empty evidence for these boxes.
     pub(super) fn new(
         boxes: impl IntoIterator<Item = DeviceId>,
         since: DateTime<Utc>,
         window: TimeDelta,
-        done_before: HashSet<TransactionId>,
+        played_earlier: HashSet<TransactionId>,
     ) -> Self {
         Self {
             boxes: boxes.into_iter().collect(),
             since,
             window,
-            done_before,
+            played_earlier,
             plays: HashMap::new(),
             payments: BTreeMap::new(),
-            unsettled: BTreeSet::new(),
+            undecided: BTreeSet::new(),
             closed: Totals::default(),
         }
     }
 
-    /// A sentence in the files of an earlier start.
-    pub(super) fn heard_before(&mut self, spoken: Spoken) {
+    /// A box spoke a payment in an earlier run.
+    pub(super) fn spoken_earlier(&mut self, spoken: Spoken) {
         let key = (spoken.event_id, spoken.device_id);
         self.plays
             .entry(key)
@@ -158,93 +160,98 @@ impl Book {
             .count += 1;
     }
 
-    /// A sentence.
-    pub(super) fn heard(&mut self, spoken: Spoken, now: Instant) {
+    /// A box spoke a payment.
+    pub(super) fn spoken(&mut self, spoken: Spoken, now: Instant) {
         let id = spoken.transaction_id;
         let key = (spoken.event_id, spoken.device_id);
-        self.heard_before(spoken);
+        self.spoken_earlier(spoken);
         let payment = self.payment(id, now);
-        payment.heard.insert(key);
+        payment.spoken.insert(key);
         payment.is_record_old = true;
-        // The box answers in a moment.
-        payment.wait = LOOK_MIN;
-        payment.next_look = now + LOOK_MIN;
+        // The acknowledgement follows shortly.
+        payment.wait = LOOKUP_INTERVAL_MIN;
+        payment.next_lookup = now + LOOKUP_INTERVAL_MIN;
     }
 
-    /// A payment that an earlier start heard and had no time to show.
-    pub(super) fn told_late(&mut self, id: TransactionId, now: Instant) {
+    /// A payment that was spoken in an earlier run and not printed.
+    pub(super) fn unreported(&mut self, id: TransactionId, now: Instant) {
         self.payment(id, now);
     }
 
-    /// A payment that the platform took from the acquirer.
+    /// The platform accepted a callback.
     pub(super) fn accepted(&mut self, id: TransactionId, callback_ms: u64, now: Instant) {
         self.payment(id, now).callback_ms = Some(callback_ms);
     }
 
-    /// A payment that the platform refused.
+    /// The platform refused a callback for good.
     pub(super) fn rejected(&mut self) {
         self.closed.payments += 1;
         self.closed.lost += 1;
     }
 
-    /// An announcement that an earlier start owes.
-    pub(super) fn owed(&mut self, announcement: &Notification, now: Instant) {
+    /// A notification of an earlier run that may be open.
+    pub(super) fn notification_open(&mut self, notification: &Notification, now: Instant) {
         let open = matches!(
-            announcement.status.as_str(),
+            notification.status.as_str(),
             "pending" | "sent" | "received"
         );
-        if open && self.is_expected(announcement) {
-            self.payment(announcement.transaction_id, now);
+        if open && self.is_expected(notification) {
+            self.payment(notification.transaction_id, now);
         }
     }
 
     fn payment(&mut self, id: TransactionId, now: Instant) -> &mut Payment {
-        self.unsettled.insert(id);
+        self.undecided.insert(id);
         self.payments.entry(id).or_insert(Payment {
             callback_ms: None,
             record: None,
-            heard: BTreeSet::new(),
+            spoken: BTreeSet::new(),
             is_record_old: false,
             shown: None,
-            next_look: now + LOOK_MIN,
-            wait: LOOK_MIN,
+            next_lookup: now + LOOKUP_INTERVAL_MIN,
+            wait: LOOKUP_INTERVAL_MIN,
         })
     }
 
-    /// Up to `limit` payments whose record is to be looked at by `now`.
-    pub(super) fn to_look_at(&self, limit: usize, now: Instant) -> Vec<TransactionId> {
+    /// Up to `limit` payments whose record is due to be read at `now`.
+    pub(super) fn due_lookups(&self, limit: usize, now: Instant) -> Vec<TransactionId> {
         let mut due: Vec<_> = self
-            .unsettled
+            .undecided
             .iter()
-            .filter_map(|id| Some((self.payments.get(id)?.next_look, *id)))
-            .filter(|(next_look, _)| *next_look <= now)
+            .filter_map(|id| Some((self.payments.get(id)?.next_lookup, *id)))
+            .filter(|(next_lookup, _)| *next_lookup <= now)
             .collect();
         due.sort_unstable();
         due.into_iter().take(limit).map(|(_, id)| id).collect()
     }
 
-    /// The record of a payment; none when the platform knows no such payment or does not answer.
-    pub(super) fn learned(&mut self, id: TransactionId, record: Option<Transaction>, now: Instant) {
+    /// The record of a payment was read; `None` when the platform has no such payment or does not answer.
+    pub(super) fn record_read(
+        &mut self,
+        id: TransactionId,
+        record: Option<Transaction>,
+        now: Instant,
+    ) {
         if let Some(payment) = self.payments.get_mut(&id) {
             if record.is_some() {
                 payment.record = record;
                 payment.is_record_old = false;
             }
-            payment.next_look = now + payment.wait;
-            payment.wait = (payment.wait * 2).min(LOOK_MAX);
+            payment.next_lookup = now + payment.wait;
+            payment.wait = (payment.wait * 2).min(LOOKUP_INTERVAL_MAX);
         }
     }
 
-    /// Whether a payment is not decided yet.
+    /// Whether any payment is undecided.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.unsettled.is_empty()
+        !self.undecided.is_empty()
     }
 
-    /// The payments that have been decided since the last call; at the `end`, all that are left.
+    /// The payments that were decided since the last call; at the `end`, all that are left.
     pub(super) fn take_decided(&mut self, end: bool) -> Vec<Entry<'_>> {
         self.forget();
         let mut fresh = Vec::new();
-        for id in self.unsettled.clone() {
+        for id in self.undecided.clone() {
             let Some(payment) = self.payments.get(&id) else {
                 continue;
             };
@@ -253,8 +260,8 @@ impl Book {
                 Outcome::Waiting => Outcome::Lost("it was not played in time".to_owned()),
                 outcome => outcome,
             };
-            self.unsettled.remove(&id);
-            let again = outcome == Outcome::Played && self.done_before.contains(&id);
+            self.undecided.remove(&id);
+            let again = outcome == Outcome::Played && self.played_earlier.contains(&id);
             let shown = self
                 .payments
                 .get_mut(&id)
@@ -266,7 +273,7 @@ impl Book {
         fresh.into_iter().filter_map(|id| self.entry(id)).collect()
     }
 
-    /// Folds the oldest decided payments into their sum when there are too many.
+    /// Adds the oldest decided payments to the closed sums and drops them when there are too many.
     fn forget(&mut self) {
         if self.payments.len() <= PAYMENTS_MAX {
             return;
@@ -274,7 +281,7 @@ impl Book {
         let old: Vec<_> = self
             .payments
             .keys()
-            .filter(|id| !self.unsettled.contains(id))
+            .filter(|id| !self.undecided.contains(id))
             .take(PAYMENTS_MAX / 2)
             .copied()
             .collect();
@@ -293,12 +300,12 @@ impl Book {
     fn entry(&self, id: TransactionId) -> Option<Entry<'_>> {
         let payment = self.payments.get(&id)?;
         let record = payment.record.as_ref();
-        let announcements: Vec<_> = self
-            .of_our_boxes(record)
-            .map(|announcement| (announcement, self.count(announcement)))
+        let notifications: Vec<_> = self
+            .of_these_boxes(record)
+            .map(|notification| (notification, self.count(notification)))
             .collect();
-        let text = announcements.iter().find_map(|(announcement, _)| {
-            let key = (announcement.event_id, announcement.device_id);
+        let text = notifications.iter().find_map(|(notification, _)| {
+            let key = (notification.event_id, notification.device_id);
             self.plays.get(&key).map(|plays| plays.text.as_str())
         });
         Some(Entry {
@@ -306,31 +313,31 @@ impl Book {
             outcome: payment.shown.clone()?,
             callback_ms: payment.callback_ms,
             record,
-            announcements,
+            notifications,
             text,
         })
     }
 
-    fn of_our_boxes<'a>(
+    fn of_these_boxes<'a>(
         &'a self,
         record: Option<&'a Transaction>,
     ) -> impl Iterator<Item = &'a Notification> {
         record
             .into_iter()
             .flat_map(|record| &record.notifications)
-            .filter(|announcement| self.boxes.contains(&announcement.device_id))
+            .filter(|notification| self.boxes.contains(&notification.device_id))
     }
 
-    fn count(&self, announcement: &Notification) -> u32 {
+    fn count(&self, notification: &Notification) -> u32 {
         self.plays
-            .get(&(announcement.event_id, announcement.device_id))
+            .get(&(notification.event_id, notification.device_id))
             .map_or(0, |plays| plays.count)
     }
 
-    /// Whether a box of this start can be expected to say it, or to have said it.
-    fn is_expected(&self, announcement: &Notification) -> bool {
-        self.boxes.contains(&announcement.device_id)
-            && announcement.announce_until > self.since + HEARING_TIME
+    /// Whether a box of this run must have spoken it.
+    fn is_expected(&self, notification: &Notification) -> bool {
+        self.boxes.contains(&notification.device_id)
+            && notification.announce_until > self.since + START_MARGIN
     }
 
     fn outcome(&self, id: TransactionId, payment: &Payment) -> Outcome {
@@ -340,51 +347,51 @@ impl Book {
         if payment.is_record_old {
             return Outcome::Waiting;
         }
-        for key in &payment.heard {
-            let mut announced = record.notifications.iter();
-            if !announced.any(|one| (one.event_id, one.device_id) == *key) {
+        for key in &payment.spoken {
+            let mut notified = record.notifications.iter();
+            if !notified.any(|one| (one.event_id, one.device_id) == *key) {
                 return Outcome::Unfounded("it was not announced");
             }
         }
-        for announcement in self.of_our_boxes(Some(record)) {
-            let key = (announcement.event_id, announcement.device_id);
+        for notification in self.of_these_boxes(Some(record)) {
+            let key = (notification.event_id, notification.device_id);
             match self.plays.get(&key) {
                 Some(plays) if plays.count > 1 => return Outcome::Repeated,
                 Some(plays) if plays.amount != record.amount => {
-                    return Outcome::Unfounded("another amount was said");
+                    return Outcome::Unfounded("another amount was spoken");
                 }
                 _ => {}
             }
         }
         if !matches!(record.status.as_str(), "paid" | "reversed") {
-            return match payment.heard.is_empty() {
+            return match payment.spoken.is_empty() {
                 true => Outcome::Waiting,
                 false => Outcome::Unfounded("it was not paid"),
             };
         }
         let mut expected = 0;
         let mut waiting = false;
-        for announcement in self.of_our_boxes(Some(record)) {
-            if !self.is_expected(announcement) && self.count(announcement) == 0 {
+        for notification in self.of_these_boxes(Some(record)) {
+            if !self.is_expected(notification) && self.count(notification) == 0 {
                 continue;
             }
             expected += 1;
-            match (announcement.status.as_str(), self.count(announcement)) {
+            match (notification.status.as_str(), self.count(notification)) {
                 ("played", 1) => {}
                 ("failed" | "stale", _) => {
-                    let reason = announcement.reason.as_deref().unwrap_or("no reason given");
-                    return Outcome::Lost(format!("{}: {reason}", announcement.status));
+                    let reason = notification.reason.as_deref().unwrap_or("no reason given");
+                    return Outcome::Lost(format!("{}: {reason}", notification.status));
                 }
-                // The answer, or the line, is on its way.
+                // The acknowledgement, or the box's output, is still to come.
                 _ => waiting = true,
             }
         }
         match (expected, waiting) {
             (_, true) => Outcome::Waiting,
-            (0, false) if self.done_before.contains(&id) => Outcome::Played,
+            (0, false) if self.played_earlier.contains(&id) => Outcome::Played,
             (0, false) if !record.notifications.is_empty() => Outcome::TooLate,
             (0, false) => match record.paid_at {
-                Some(paid_at) if paid_at + self.window <= self.since + HEARING_TIME => {
+                Some(paid_at) if paid_at + self.window <= self.since + START_MARGIN => {
                     Outcome::TooLate
                 }
                 _ => Outcome::Lost("it was announced to no box".to_owned()),
@@ -393,7 +400,7 @@ impl Book {
         }
     }
 
-    /// The sum of what is decided.
+    /// The sums over decided payments.
     pub(super) fn summary(&self) -> Summary {
         let mut sum = self.closed.clone();
         for (id, payment) in &self.payments {
@@ -416,12 +423,12 @@ impl Book {
     fn count_in(&self, sum: &mut Totals, id: TransactionId, payment: &Payment) {
         match &payment.shown {
             None | Some(Outcome::Waiting | Outcome::TooLate) => return,
-            Some(Outcome::Played) if self.done_before.contains(&id) => return,
+            Some(Outcome::Played) if self.played_earlier.contains(&id) => return,
             Some(Outcome::Played) => {
                 sum.played_once += 1;
                 let latency_ms = self
-                    .of_our_boxes(payment.record.as_ref())
-                    .filter(|announcement| announcement.created_at >= self.since)
+                    .of_these_boxes(payment.record.as_ref())
+                    .filter(|notification| notification.created_at >= self.since)
                     .filter_map(latency_ms)
                     .max();
                 if let Some(latency_ms) = latency_ms {
@@ -439,15 +446,15 @@ impl Book {
     }
 }
 
-/// From the payment's commit to the box's final answer, rounded to milliseconds.
-pub(super) fn latency_ms(announcement: &Notification) -> Option<i64> {
-    Some(rounded_ms(announcement.acked_at? - announcement.created_at))
+/// From the payment's commit to the box's final acknowledgement, rounded to milliseconds.
+pub(super) fn latency_ms(notification: &Notification) -> Option<i64> {
+    Some(rounded_ms(notification.acked_at? - notification.created_at))
 }
 
-/// From the payment's commit to the box's first answer.
-pub(super) fn received_ms(announcement: &Notification) -> Option<i64> {
+/// From the payment's commit to the box's first acknowledgement.
+pub(super) fn received_ms(notification: &Notification) -> Option<i64> {
     Some(rounded_ms(
-        announcement.received_at? - announcement.created_at,
+        notification.received_at? - notification.created_at,
     ))
 }
 

@@ -1,4 +1,4 @@
-//! demo.json: all that a client needs to join the demonstration.
+//! demo.json: everything that a client needs to connect to the demonstration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const FILE: &str = "demo.json";
 
 /// The content of demo.json; its keys are a contract. It has no `Debug`: it holds tokens and secrets.
 #[derive(Serialize)]
-pub(super) struct Handout {
+pub(super) struct DemoFile {
     pub(super) api_url: String,
     pub(super) mqtt_host: String,
     pub(super) mqtt_port: u16,
@@ -44,20 +44,20 @@ pub(super) struct Device {
     pub(super) credentials_dir: PathBuf,
 }
 
-/// What a later start takes over from an earlier one's file.
+/// What a run reads from the file of an earlier one.
 #[derive(Default, Deserialize)]
 pub(super) struct Earlier {
     #[serde(default)]
     pub(super) tokens: BTreeMap<String, String>,
 }
 
-/// Where it is.
+/// The path of demo.json.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
 impl Earlier {
-    /// What an earlier start left; nothing when there was none, or its file does not read.
+    /// The file of an earlier run; empty when there is none, or it cannot be parsed.
     pub(super) fn read(data_dir: &Path) -> Self {
         std::fs::read(path(data_dir))
             .ok()
@@ -66,11 +66,11 @@ impl Earlier {
     }
 }
 
-impl Handout {
-    /// Writes it, for the owner only.
+impl DemoFile {
+    /// Writes the file, readable for its owner only.
     ///
     /// # Errors
-    /// A disk that does not take it.
+    /// A file that cannot be written.
     pub(super) fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
         let mut text = serde_json::to_vec_pretty(self).context("demo.json")?;
         text.push(b'\n');

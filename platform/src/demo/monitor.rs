@@ -1,4 +1,4 @@
-//! The witness: reads what boxes and acquirer say, looks up what the platform says, and shows what is decided.
+//! Starts the simulator's processes, feeds their output and the platform's records to the evidence, and prints decided payments.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,62 +14,62 @@ use platform::app::App;
 use platform::config::Config;
 use tokio::time::Instant;
 
-use super::before::Before;
-use super::book::Book;
 use super::boxes;
 use super::child::{Child, Program};
 use super::children::Children;
-use super::line::Line;
+use super::earlier_runs::EarlierRuns;
+use super::evidence::Evidence;
 use super::log_file::LogFile;
-use super::screen::Screen;
-use super::stage::Stage;
+use super::output::Output;
+use super::setup::Setup;
+use super::simulator_event::SimulatorEvent;
 
-/// The bank lets others with its secret speak first: a client that plays the bank itself is not interrupted.
-const BANK_TAKES: Duration = Duration::from_secs(20);
-/// Payments whose record is looked at in one tick.
-const LOOKS_MAX: usize = 32;
-/// Beyond every look that is planned.
+/// The simulated bank's delay, long enough for a client with the bank's secret to send the callback itself.
+const BANK_DELAY: Duration = Duration::from_secs(20);
+/// The most records that are read in one tick.
+const LOOKUPS_MAX: usize = 32;
+/// Longer than any lookup interval: at the end, all lookups are due.
 const LONG: Duration = Duration::from_secs(60);
-/// Up to so many boxes each have a process; more share one.
+/// Up to this many boxes have a process each; more share one.
 const PROCESSES_MAX: usize = 20;
 
-/// Whoever reads what all of them say, and shows what came of it.
-pub(super) struct Witness {
-    stage: Stage,
-    pub(super) screen: Screen,
-    pub(super) book: Book,
+/// The monitor of a run.
+pub(super) struct Monitor {
+    setup: Setup,
+    pub(super) output: Output,
+    pub(super) evidence: Evidence,
     logs: PathBuf,
     boxes: Vec<LogFile>,
     acquirer: LogFile,
-    /// The lines of all payments that were shown, so that a later start does not show them again.
-    shown: File,
+    /// The JSON lines of all printed payments, so that a later run does not print them again.
+    printed: File,
     boxes_up: usize,
     fleet_up: bool,
 }
 
-impl Witness {
+impl Monitor {
     pub(super) async fn new(
         config: &Config,
         app: &App,
-        stage: Stage,
-        screen: Screen,
+        setup: Setup,
+        output: Output,
         logs: &Path,
     ) -> anyhow::Result<Self> {
-        let (shown, lines) = LogFile::open(logs.join("payments.jsonl"))?;
-        let before = Before::read(&lines);
+        let (printed, lines) = LogFile::open(logs.join("payments.jsonl"))?;
+        let earlier = EarlierRuns::read(&lines);
         let now = Instant::now();
-        let mut book = Book::new(
-            stage.handout.devices.iter().map(|device| device.device_id),
+        let mut evidence = Evidence::new(
+            setup.demo.devices.iter().map(|device| device.device_id),
             app.context().clock().now(),
             TimeDelta::seconds(i64::from(config.announcements.window_s)),
-            before.played.clone(),
+            earlier.played.clone(),
         );
         let (acquirer, _) = LogFile::open(logs.join("acquirer.jsonl"))?;
         let mut boxes = Vec::new();
         let mut names: Vec<String> = vec!["fleet".to_owned()];
         names.extend(
-            stage
-                .handout
+            setup
+                .demo
                 .devices
                 .iter()
                 .map(|device| device.serial_number.clone()),
@@ -77,25 +77,25 @@ impl Witness {
         for name in names {
             let (file, history) = LogFile::open(logs.join(format!("{name}.jsonl")))?;
             for line in history {
-                if let Line::Spoken(spoken) = Line::parse(&line) {
-                    if before.owes(spoken.transaction_id) {
-                        book.told_late(spoken.transaction_id, now);
+                if let SimulatorEvent::Spoken(spoken) = SimulatorEvent::parse(&line) {
+                    if earlier.is_unprinted(spoken.transaction_id) {
+                        evidence.unreported(spoken.transaction_id, now);
                     }
-                    book.heard_before(spoken);
+                    evidence.spoken_earlier(spoken);
                 }
             }
             boxes.push(file);
         }
-        for device in &stage.handout.devices {
-            for announcement in stage.api.notifications(device.device_id).await? {
-                book.owed(&announcement, now);
+        for device in &setup.demo.devices {
+            for notification in setup.api.notifications(device.device_id).await? {
+                evidence.notification_open(&notification, now);
             }
         }
         Ok(Self {
-            shown: shown.writer()?,
-            stage,
-            screen,
-            book,
+            printed: printed.writer()?,
+            setup,
+            output,
+            evidence,
             logs: logs.to_owned(),
             boxes,
             acquirer,
@@ -104,23 +104,23 @@ impl Witness {
         })
     }
 
-    /// Whether all boxes have connected and know the time.
+    /// Whether all boxes have connected and have the time.
     pub(super) fn boxes_up(&self) -> bool {
-        self.fleet_up || self.boxes_up >= self.stage.handout.devices.len()
+        self.fleet_up || self.boxes_up >= self.setup.demo.devices.len()
     }
 
-    /// Reads what was said since the last time, looks things up, and shows what is decided; at the `end`, everything.
-    pub(super) async fn look(&mut self, end: bool) -> anyhow::Result<()> {
-        // Boxes first: an accepted payment whose sentence is known is decided at once.
+    /// Reads new output and due records, and prints the payments that are decided; at the `end`, all of them.
+    pub(super) async fn poll(&mut self, end: bool) -> anyhow::Result<()> {
+        // Boxes first, so that an accepted payment that was spoken is decided at once.
         for file in &mut self.boxes {
             let lines = file
                 .new_lines()
                 .with_context(|| file.path().display().to_string())?;
             for line in lines {
-                match Line::parse(&line) {
-                    Line::Spoken(spoken) => self.book.heard(spoken, Instant::now()),
-                    Line::ClockSet => self.boxes_up += 1,
-                    Line::FleetConnected => self.fleet_up = true,
+                match SimulatorEvent::parse(&line) {
+                    SimulatorEvent::Spoken(spoken) => self.evidence.spoken(spoken, Instant::now()),
+                    SimulatorEvent::ClockSet => self.boxes_up += 1,
+                    SimulatorEvent::FleetConnected => self.fleet_up = true,
                     _ => {}
                 }
             }
@@ -130,23 +130,23 @@ impl Witness {
             .new_lines()
             .with_context(|| self.acquirer.path().display().to_string())?;
         for line in lines {
-            match Line::parse(&line) {
-                Line::Paid {
+            match SimulatorEvent::parse(&line) {
+                SimulatorEvent::Paid {
                     transaction_id,
                     callback_ms,
                 } => self
-                    .book
+                    .evidence
                     .accepted(transaction_id, callback_ms, Instant::now()),
-                Line::Rejected {
+                SimulatorEvent::Rejected {
                     partner_reference,
                     problem,
                 } => {
-                    self.book.rejected();
+                    self.evidence.rejected();
                     let problem = format!("the payment {partner_reference} is refused: {problem}");
-                    self.screen.notice("problem", &problem);
+                    self.output.notice("problem", &problem);
                 }
-                Line::Retrying { problem } | Line::NoQr { problem } => {
-                    self.screen
+                SimulatorEvent::Retrying { problem } | SimulatorEvent::NoQr { problem } => {
+                    self.output
                         .notice("problem", &format!("acquirer: {problem}"));
                 }
                 _ => {}
@@ -154,23 +154,23 @@ impl Witness {
         }
         let now = Instant::now();
         let due = if end {
-            self.book.to_look_at(usize::MAX, now + LONG)
+            self.evidence.due_lookups(usize::MAX, now + LONG)
         } else {
-            self.book.to_look_at(LOOKS_MAX, now)
+            self.evidence.due_lookups(LOOKUPS_MAX, now)
         };
         for id in due {
-            let record = match self.stage.api.transaction(id).await {
+            let record = match self.setup.api.transaction(id).await {
                 Ok(record) => Some(record),
                 Err(error) => {
-                    tracing::warn!("cannot look up {id}: {error:#}");
+                    tracing::warn!("cannot read the transaction {id}: {error:#}");
                     None
                 }
             };
-            self.book.learned(id, record, now);
+            self.evidence.record_read(id, record, now);
         }
-        for entry in self.book.take_decided(end) {
-            let line = self.screen.payment(&entry);
-            writeln!(self.shown, "{line}").context("logs/payments.jsonl")?;
+        for entry in self.evidence.take_decided(end) {
+            let line = self.output.payment(&entry);
+            writeln!(self.printed, "{line}").context("logs/payments.jsonl")?;
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Witness {
         children: &mut Children,
         simulator: &Path,
     ) -> anyhow::Result<()> {
-        let devices = &self.stage.handout.devices;
+        let devices = &self.setup.demo.devices;
         let programs: Vec<Program> = if devices.len() > PROCESSES_MAX {
             let links = boxes::running_dir(self.data_dir());
             let args = vec!["fleet".into(), "--boxes".into(), links.into()];
@@ -211,7 +211,7 @@ impl Witness {
         for program in programs {
             children
                 .boxes
-                .push(Child::start(program, &self.stage.lock)?);
+                .push(Child::start(program, &self.setup.lock)?);
         }
         Ok(())
     }
@@ -221,18 +221,18 @@ impl Witness {
         simulator: &Path,
         every: Duration,
     ) -> anyhow::Result<Child> {
-        let handout = &self.stage.handout;
+        let demo = &self.setup.demo;
         let data_dir = self.data_dir();
         let args: Vec<OsString> = vec![
             "acquirer".into(),
             "--url".into(),
-            handout.api_url.clone().into(),
+            demo.api_url.clone().into(),
             "--ca".into(),
-            self.stage.ca_file.clone().into(),
+            self.setup.ca_file.clone().into(),
             "--partner-id".into(),
-            handout.qris_partner.id.into(),
+            demo.qris_partner.id.into(),
             "--partner-secret-file".into(),
-            self.stage.partner_secret_file.clone().into(),
+            self.setup.partner_secret_file.clone().into(),
             "--boxes".into(),
             boxes::running_dir(data_dir).into(),
             "--every".into(),
@@ -241,30 +241,30 @@ impl Witness {
             data_dir.join("acquirer.json").into(),
         ];
         let program = self.program("acquirer", simulator, args, Signal::SIGKILL);
-        Child::start(program, &self.stage.lock)
+        Child::start(program, &self.setup.lock)
     }
 
     pub(super) fn start_bank(&self, simulator: &Path, listen: SocketAddr) -> anyhow::Result<Child> {
-        let handout = &self.stage.handout;
+        let demo = &self.setup.demo;
         let args: Vec<OsString> = vec![
             "bank".into(),
             "--url".into(),
-            handout.api_url.clone().into(),
+            demo.api_url.clone().into(),
             "--ca".into(),
-            self.stage.ca_file.clone().into(),
+            self.setup.ca_file.clone().into(),
             "--partner-id".into(),
-            handout.payout_partner.id.into(),
+            demo.payout_partner.id.into(),
             "--partner-secret-file".into(),
-            self.stage.bank_secret_file.clone().into(),
+            self.setup.bank_secret_file.clone().into(),
             "--listen".into(),
             listen.to_string().into(),
             "--after".into(),
-            format!("{}ms", BANK_TAKES.as_millis()).into(),
+            format!("{}ms", BANK_DELAY.as_millis()).into(),
             "--journal".into(),
             self.data_dir().join("bank.jsonl").into(),
         ];
         let program = self.program("bank", simulator, args, Signal::SIGKILL);
-        Child::start(program, &self.stage.lock)
+        Child::start(program, &self.setup.lock)
     }
 
     fn data_dir(&self) -> &Path {

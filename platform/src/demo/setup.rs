@@ -10,19 +10,19 @@ use platform::app::App;
 use platform::config::Config;
 
 use super::api::{Api, Seeded};
-use super::handout::{Device, Earlier, Handout, Merchant};
+use super::demo_file::{DemoFile, Device, Earlier, Merchant};
 use super::partner::Partners;
 use super::{Plan, boxes, partner, private_file, tokens};
 
-/// Everything that is there once it is ready.
-pub(super) struct Stage {
-    pub(super) handout: Handout,
+/// Everything that exists once the demonstration is ready.
+pub(super) struct Setup {
+    pub(super) demo: DemoFile,
     pub(super) seeded: Seeded,
     pub(super) api: Api,
     pub(super) ca_file: PathBuf,
     pub(super) partner_secret_file: PathBuf,
     pub(super) bank_secret_file: PathBuf,
-    /// Held while boxes may run.
+    /// Locked while boxes may run.
     pub(super) lock: File,
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn set_up(
     app: &App,
     simulator: Option<&Path>,
     partners: Partners,
-) -> anyhow::Result<Stage> {
+) -> anyhow::Result<Setup> {
     let data_dir = config.data_dir();
     let ca_file = data_dir.join("ca.pem");
     private_file::write(&ca_file, app.root_pem().as_bytes(), 0o644)?;
@@ -49,16 +49,19 @@ pub(super) async fn set_up(
 
     let earlier = Earlier::read(&data_dir);
     let context = app.context();
-    let mut made = BTreeMap::new();
+    let mut tokens_by_role = BTreeMap::new();
     for role in Role::ALL
         .iter()
         .copied()
         .filter(|role| !role.is_of_merchant())
     {
         let token = tokens::ensure(context, &earlier.tokens, role, None).await?;
-        made.insert(role.as_str().to_owned(), token);
+        tokens_by_role.insert(role.as_str().to_owned(), token);
     }
-    let admin = made.get(Role::Admin.as_str()).cloned().unwrap_or_default();
+    let admin = tokens_by_role
+        .get(Role::Admin.as_str())
+        .cloned()
+        .unwrap_or_default();
     let api = Api::new(&api_url, app.root_pem(), &admin)?;
     let seeded = api.seed(plan.boxes).await?;
     let merchant_id = seeded
@@ -71,7 +74,7 @@ pub(super) async fn set_up(
         .filter(|role| role.is_of_merchant())
     {
         let token = tokens::ensure(context, &earlier.tokens, role, merchant_id).await?;
-        made.insert(role.as_str().to_owned(), token);
+        tokens_by_role.insert(role.as_str().to_owned(), token);
     }
 
     let lock = boxes::lock(&data_dir).await?;
@@ -88,7 +91,7 @@ pub(super) async fn set_up(
         }
         None => Vec::new(),
     };
-    let handout = Handout {
+    let demo = DemoFile {
         api_url: api_url.clone(),
         mqtt_host: mqtt_host.clone(),
         mqtt_port: app.mqtt_addr().port(),
@@ -98,7 +101,7 @@ pub(super) async fn set_up(
             .embedded_database_url()
             .unwrap_or(&config.database.url)
             .to_owned(),
-        tokens: made,
+        tokens: tokens_by_role,
         merchants: seeded
             .merchants
             .iter()
@@ -122,10 +125,10 @@ pub(super) async fn set_up(
         qris_partner: partners.qris,
         payout_partner: partners.payout,
     };
-    let partner_secret_file = partner::secret_file(config, handout.qris_partner.id)?;
-    let bank_secret_file = partner::secret_file(config, handout.payout_partner.id)?;
-    Ok(Stage {
-        handout,
+    let partner_secret_file = partner::secret_file(config, demo.qris_partner.id)?;
+    let bank_secret_file = partner::secret_file(config, demo.payout_partner.id)?;
+    Ok(Setup {
+        demo,
         seeded,
         api,
         ca_file,
@@ -135,7 +138,7 @@ pub(super) async fn set_up(
     })
 }
 
-/// How a client on this machine names an address: as it is, if the server's certificate names it too.
+/// The host by which a client on this machine reaches an address: one that the server's certificate names.
 fn reachable(address: SocketAddr, config: &Config) -> String {
     let (names, addresses) = config.server_names();
     if addresses.contains(&address.ip()) {
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_are_told_a_name_that_the_certificate_has() {
+    fn clients_get_a_host_that_the_certificate_names() {
         let config = Config::demo().unwrap();
         let named = |address: &str| reachable(address.parse().unwrap(), &config);
         assert_eq!(named("127.0.0.1:1"), "127.0.0.1");
