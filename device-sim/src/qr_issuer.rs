@@ -252,22 +252,19 @@ async fn generate(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Reply {
-    let (id, body) = match state.authenticate("47", &uri, &headers, &body) {
-        Ok(request) => request,
-        Err(refusal) => return refusal,
-    };
+) -> Result<Reply, Reply> {
+    let (id, body) = state.authenticate("47", &uri, &headers, &body)?;
     let amount = body["amount"]["value"]
         .as_str()
         .and_then(|value| value.parse::<Rupiah>().ok());
     let (Some(amount), Some(nmid)) = (amount, body["merchantId"].as_str()) else {
-        return reply("4004701", json!({}));
+        return Err(reply("4004701", json!({})));
     };
     let mut fresh = None;
     let reference = {
         let mut orders = state.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.len() >= ORDERS_MAX {
-            return reply("5004700", json!({}));
+            return Err(reply("5004700", json!({})));
         }
         // A repeated request for an order gets the same order.
         let order = orders.entry(id).or_insert_with(|| {
@@ -280,7 +277,7 @@ async fn generate(
             }
         });
         if order.amount != amount {
-            return reply("4094700", json!({}));
+            return Err(reply("4094700", json!({})));
         }
         order.reference.clone()
     };
@@ -296,7 +293,7 @@ async fn generate(
     }
     let code = qris_payload::dynamic(nmid, &amount.to_string(), &reference);
     let issued = json!({ "referenceNo": reference, "partnerReferenceNo": id, "qrContent": code });
-    reply("2004700", issued)
+    Ok(reply("2004700", issued))
 }
 
 async fn query(
@@ -304,11 +301,8 @@ async fn query(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Reply {
-    let (id, _) = match state.authenticate("51", &uri, &headers, &body) {
-        Ok(request) => request,
-        Err(refusal) => return refusal,
-    };
+) -> Result<Reply, Reply> {
+    let (id, _) = state.authenticate("51", &uri, &headers, &body)?;
     let known = state.with_order(id, |order| {
         json!({
             "originalReferenceNo": order.reference,
@@ -318,10 +312,9 @@ async fn query(
             "amount": { "value": format!("{}.00", order.amount), "currency": "IDR" },
         })
     });
-    known.map_or_else(
-        || reply("4045101", json!({})),
-        |known| reply("2005100", known),
-    )
+    known
+        .map(|known| reply("2005100", known))
+        .ok_or_else(|| reply("4045101", json!({})))
 }
 
 async fn refund(
@@ -329,13 +322,9 @@ async fn refund(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Reply {
-    change_status(
-        &state,
-        "78",
-        ["00", "04"],
-        state.authenticate("78", &uri, &headers, &body),
-    )
+) -> Result<Reply, Reply> {
+    let (id, _) = state.authenticate("78", &uri, &headers, &body)?;
+    Ok(change_status(&state, "78", id, ["00", "04"]))
 }
 
 async fn cancel(
@@ -343,26 +332,18 @@ async fn cancel(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Reply {
-    change_status(
-        &state,
-        "77",
-        ["03", "05"],
-        state.authenticate("77", &uri, &headers, &body),
-    )
+) -> Result<Reply, Reply> {
+    let (id, _) = state.authenticate("77", &uri, &headers, &body)?;
+    Ok(change_status(&state, "77", id, ["03", "05"]))
 }
 
 /// Moves an order from one status to another. Repeating the request succeeds.
 fn change_status(
     state: &IssuerState,
     service: &str,
+    id: TransactionId,
     [from, to]: [&'static str; 2],
-    request: Result<(TransactionId, Value), Reply>,
 ) -> Reply {
-    let id = match request {
-        Ok((id, _)) => id,
-        Err(refusal) => return refusal,
-    };
     let done = state.with_order(id, |order| {
         if order.status == from {
             order.status = to;
