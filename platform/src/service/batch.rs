@@ -1,4 +1,4 @@
-//! Work on many items at once, in which one that is impossible does not stop the others.
+//! Work on many items at once, in which one that fails does not stop the others.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::{Context, Error, Result, alert_record};
 pub enum Outcome<R> {
     /// It was done.
     Done(R),
-    /// It cannot be done: it fails alone, through what it is.
+    /// It failed by itself, because of its content.
     Failed(Error),
-    /// Not now: the database is away. It may be done later.
+    /// The database is away. It may be done later.
     Unavailable,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn failed_item(job: &'static str, subject: AlertSubject, error: &Erro
     NewAlert::new(AlertKind::FailedItem, subject, details)
 }
 
-/// Some neighbours of a batch.
+/// A contiguous part of a batch.
 #[derive(Debug, Clone)]
 pub struct Part<T> {
     items: Arc<[T]>,
@@ -50,7 +50,7 @@ impl<T> Deref for Part<T> {
     }
 }
 
-/// For a batch whose failed items need nothing more than [`isolate`]'s line in the log.
+/// For a batch whose failed items need no more than the log line of [`isolate`].
 ///
 /// # Errors
 /// [`Error::Internal`] when the database was away.
@@ -64,8 +64,8 @@ pub fn finish<R>(outcomes: &[Outcome<R>]) -> Result<()> {
     Ok(())
 }
 
-/// Does a job's statement on all rows that are due: `work(None)`. When that fails through one of them, it is done on the
-/// rows that `find` names, and those that fail alone are put aside with an alert. Says how many rows were changed.
+/// Runs a job's statement on all rows that are due: `work(None)`. If that fails because of one of them, it runs on the rows
+/// of `find`, and rows that fail by themselves are put aside with an alert. The answer: how many rows were changed.
 pub async fn sweep<I, F, G>(
     context: &Context,
     job: &'static str,
@@ -100,8 +100,8 @@ where
     finish(&outcomes).map(|()| changed)
 }
 
-/// Does `work` on all of `items` at once. When that fails through one of them, it is done on halves, down to the single
-/// item that fails. `work` answers for each item in order, and has no effect when it fails. With `n` items and `k`
+/// Runs `work` on all of `items` at once. If that fails because of one of them, it runs on halves, down to the single item
+/// that fails. `work` answers for each item in order, and has no effect when it fails. With `n` items and `k`
 /// impossible ones that takes at most `2·k·log₂(n)` calls more.
 pub async fn isolate<T, R, F>(items: Vec<T>, work: impl Fn(Part<T>) -> F) -> Vec<Outcome<R>>
 where
@@ -109,7 +109,7 @@ where
 {
     let items: Arc<[T]> = items.into();
     let mut outcomes: Vec<Outcome<R>> = Vec::with_capacity(items.len());
-    // Ranges that are still to be done, the first on top: outcomes come in the order of the items.
+    // Ranges that are still to do, the first on top: outcomes are in the order of the items.
     let mut ranges: Vec<Range<usize>> = std::iter::once(0..items.len()).collect();
     while let Some(range) = ranges.pop() {
         if range.is_empty() {

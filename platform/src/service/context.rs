@@ -112,7 +112,7 @@ impl Context {
         &self.inner.list_pool
     }
 
-    /// Gives the connections back. Who asks for one afterwards gets an error.
+    /// Closes the pools; later requests for a connection fail.
     pub async fn close(&self) {
         self.inner.list_pool.close().await;
         self.inner.pool.close().await;
@@ -159,7 +159,7 @@ impl Context {
         })
     }
 
-    /// Who issues the codes of merchants that are registered with this partner: whoever we do not call, we do it for.
+    /// The issuer of codes for merchants of this partner: its API, or the local one if it has none.
     pub(super) fn qr_partner(&self, id: &str) -> &Arc<dyn QrPartner> {
         self.inner.qr_partners.get(id).unwrap_or(&self.inner.local)
     }

@@ -3,7 +3,7 @@
 //! | found in files | what is done |
 //! |---|---|
 //! | a byte order mark; blanks around names and cells; LF or CRLF; cells in quotes | taken |
-//! | `sep=;` in the first line | it names the separator |
+//! | `sep=;` in the first line | sets the separator |
 //! | `,` `;` or tab as the separator | what the header has, unless one is expected and the header has it |
 //! | rows of blanks and separators only | skipped |
 //! | blank cells behind the last column | left out |
@@ -13,13 +13,13 @@
 
 use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 
-/// What may separate cells, when nobody says.
+/// The separators that are recognised without `sep=`.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 /// The longest first line, bytes.
 const HEADER_LEN_MAX: u64 = 64 * 1024;
 /// How many rows may be blank before the header.
 const BLANK_ROWS_MAX: u64 = 1_000;
-/// Windows-1252 from 0x80 to 0x9f; U+0000 where it has no letter.
+/// Windows-1252 from 0x80 to 0x9f; U+0000 where it has no character.
 const WINDOWS_1252: [char; 32] = [
     '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘',
     '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
@@ -73,7 +73,7 @@ pub struct CsvFile<R> {
     columns: Vec<String>,
     /// The line of the header.
     header_line: u64,
-    /// Lines before what the reader sees.
+    /// Lines before the reader's first.
     lines_before: u64,
 }
 
@@ -159,10 +159,10 @@ impl<R: Read> CsvFile<R> {
         self.header_line
     }
 
-    /// Where the column of this name stands.
+    /// The position of the column with this name.
     ///
     /// # Errors
-    /// A name that stands there twice.
+    /// A name that occurs twice.
     pub fn column(&self, name: &str) -> Result<Option<usize>, Wrong> {
         let name = column_name(name);
         let mut places = (0..self.columns.len()).filter(|at| self.columns[*at] == name);
@@ -199,7 +199,7 @@ impl<R: Read> CsvFile<R> {
     fn read(&mut self) -> Result<Option<Row>, Wrong> {
         loop {
             let read = self.reader.read_byte_record(&mut self.record);
-            // The reader stands behind the line's end; lines that are empty were skipped before the row.
+            // The reader is behind the end of the line; empty lines were skipped before the row.
             let inside = self
                 .record
                 .as_slice()

@@ -1,4 +1,4 @@
-//! What can go wrong in a use case, in the words of the API contract.
+//! The errors of use cases, as the API contract has them.
 
 use domain::merchant::InvalidTransition;
 use domain::validation::FieldError;
@@ -7,7 +7,7 @@ use super::code::ErrorCode;
 use super::noun::Noun;
 use crate::store::outage::Outage;
 
-/// Why a use case did not happen. Nothing of it is left in the database, unless a variant says so.
+/// Why a use case failed. It has no effect on the database, unless a variant says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It does not exist, or not for this caller.
@@ -27,7 +27,7 @@ pub enum Error {
     /// An amount that cannot be paid.
     #[error("{0}")]
     InvalidAmount(String),
-    /// The device stands at no terminal.
+    /// The device is bound to no terminal.
     #[error("the device is not bound to a terminal")]
     DeviceNotBound,
     /// The device lacks a capability.
@@ -38,22 +38,22 @@ pub enum Error {
     Duplicate {
         /// What was used twice.
         message: String,
-        /// When it may be tried again, seconds: it is being worked on now.
+        /// When it may be tried again, seconds, if the other request is still being handled.
         retry_after_s: Option<u32>,
     },
-    /// The caller is known and may not.
+    /// The caller is authenticated and not allowed to do this.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The caller is not known.
+    /// The caller is not authenticated.
     #[error("authentication is required")]
     Unauthenticated,
-    /// No active user with this email and password, or with this one-time code. Which of them is wrong is nobody's to know.
+    /// No active user with this email and password, or with this one-time code. Which of them is wrong is not disclosed.
     #[error("email, password or code is wrong")]
     WrongLogin,
     /// The device is not known, or its code, token or certificate is not valid.
     #[error("{0}")]
     DeviceUnauthorized(&'static str),
-    /// Too often.
+    /// Too many requests.
     #[error("{message}")]
     RateLimited {
         /// What there was too much of.
@@ -61,7 +61,7 @@ pub enum Error {
         /// When it may be tried again, seconds.
         retry_after_s: u32,
     },
-    /// The merchant wants to be paid directly and has not said where.
+    /// The merchant is paid directly and has no account.
     #[error("the merchant has no account to pay out to")]
     MerchantPayoutNotConfigured,
     /// Nothing to settle, or not in this state.
@@ -79,13 +79,13 @@ pub enum Error {
     /// More than may be sent.
     #[error("the file is too large")]
     TooLarge,
-    /// Not readable at all.
+    /// Cannot be read at all.
     #[error("{0}")]
     Malformed(String),
     /// The database's.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// Other transactions got in the way each time that it was tried; it may be tried again.
+    /// Each try conflicted with another transaction; it may be tried again later.
     #[error("the database is busy")]
     Contended(#[source] sqlx::Error),
     /// A bug or a broken installation; the text is for the log only.
@@ -140,8 +140,7 @@ impl Error {
         }
     }
 
-    /// Whether this is the fault of what was to be done, and not of a database that is away, busy or broken: it would
-    /// fail again.
+    /// Whether the item itself caused the error, and not a database that is away, busy or broken: it would fail again.
     pub(crate) fn is_of_the_item(&self) -> bool {
         let error = match self {
             Self::Database(error) => error,
@@ -150,7 +149,7 @@ impl Error {
         };
         match error {
             sqlx::Error::Database(error) => match error.code() {
-                // Also said of a row that no partition is for, which no row can help; then no constraint is named.
+                // Also the code for a row without a partition, which is not the row's fault; then no constraint is named.
                 Some(code) if code == "23514" => error.constraint().is_some(),
                 // Data exceptions, constraints, what triggers raise, limits of a row or an index.
                 Some(code) => ["21", "22", "23", "P0", "54"]
@@ -171,7 +170,7 @@ impl Error {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22003"))
     }
 
-    /// Whether the database said that this constraint would be broken.
+    /// Whether the error is a violation of this constraint.
     pub(crate) fn breaks(error: &sqlx::Error, constraint: &str) -> bool {
         error
             .as_database_error()

@@ -1,11 +1,11 @@
-//! An item of a batch that could not be worked on: it is put aside with an alert, so that the others go on.
+//! An item of a batch that failed: it is put aside with an alert, and the others continue.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::{Value, json};
 
 use super::{Context, Error, Result, alert_record};
 
-/// What is shown of the reason: the code of the contract, because the text of an internal error is for the log.
+/// The reason as it is shown: the error code, because the text of an internal error is for the log.
 pub(super) fn reason(error: &Error) -> &'static str {
     if error.is_out_of_range() {
         "a number is beyond 64 bits"
@@ -14,7 +14,7 @@ pub(super) fn reason(error: &Error) -> &'static str {
     }
 }
 
-/// The alert for an item of `job` that failed, of which `details` says more.
+/// The alert for a failed item of `job`, with `details`.
 pub(super) fn failed(
     job: &'static str,
     subject: AlertSubject,
@@ -28,13 +28,13 @@ pub(super) fn failed(
     NewAlert::new(AlertKind::FailedItem, subject, said)
 }
 
-/// Counts an item that failed, and writes why into the log.
+/// Counts a failed item and logs the reason.
 pub(super) fn note(job: &'static str, subject: &AlertSubject, error: &Error) {
     metrics::counter!("failed_items_total", "job" => job).increment(1);
     tracing::error!(job, %subject, %error, "an item was put aside");
 }
 
-/// Puts an item aside: the alert, the log and the count. What is not the item's own fault comes back as the error.
+/// Puts an item aside: alert, log line and count. An error that the item did not cause is returned.
 ///
 /// # Errors
 /// [`Error::is_of_the_item`] does not hold; or the alert could not be written.

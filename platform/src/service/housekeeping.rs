@@ -1,4 +1,4 @@
-//! Forgetting what has served its time.
+//! Deleting rows that are no longer needed.
 
 use chrono::TimeDelta;
 use domain::alert::AlertSubject;
@@ -15,23 +15,20 @@ const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 /// An external id counts for the day of its message.
 const EXTERNAL_IDS_KEPT: TimeDelta = TimeDelta::days(2);
 
-/// Hours of beats come by the hundred thousand, and go as fast.
+/// Hours of heartbeats accumulate by the hundred thousand.
 const HOURS_TIMES: i64 = 20;
 
-/// For how long what may be looked up later is kept.
+/// How long history is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
-    /// Closed alerts and the history of comings and goings, days.
+    /// Closed alerts and the history of presence, days.
     pub health_days: u32,
-    /// What hours of beats amounted to, days.
+    /// Hourly roll-ups of heartbeats, days.
     pub heartbeat_hours_days: u32,
 }
 
-/// Forgets expired answers to idempotency keys, kept sessions whose box did not come back in time, old wrong activation
-/// codes, failed logins, partners' access tokens and external ids.
-///
-/// # Errors
-/// The database's. A step that cannot be taken is put aside with an alert, and the others are.
+/// Deletes expired answers to idempotency keys, expired sessions, old wrong activation codes, failed logins, partners' access
+/// tokens and external ids. A step that fails is put aside with an alert, and the others are taken.
 pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -52,10 +49,7 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     step(context, "reconciliations", done).await
 }
 
-/// Forgets what was kept to be looked up for a while.
-///
-/// # Errors
-/// The database's. A step that cannot be taken is put aside with an alert, and the others are.
+/// Deletes history past its retention. A step that fails is put aside with an alert, and the others are taken.
 pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result<()> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -70,7 +64,7 @@ pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result
     step(context, "heartbeat_hours", done).await
 }
 
-/// One step: what fails because of a row of its own does not keep the next ones from being taken.
+/// One step: a failure because of one row does not prevent the next steps.
 async fn step<T, E: Into<Error>>(
     context: &Context,
     table: &'static str,

@@ -1,8 +1,8 @@
 //! Use cases. Each owns its database transaction, through a [`UnitOfWork`].
 //!
-//! Who calls (an HTTP handler, the MQTT bridge, a job) begins a unit, hands it to one or more use
-//! cases and commits it; dropping it undoes everything. What must happen after the commit (waking
-//! the outbox, ending a session) is collected in the unit and signalled only then.
+//! The caller (an HTTP handler, the MQTT bridge, a job) begins a unit, passes it to one or more use
+//! cases and commits it; dropping it rolls everything back. What must happen after the commit (waking
+//! the outbox, ending a session) is collected in the unit and signalled then.
 //!
 //! Every use case may fail with the database's error; an `# Errors` section names what else can go wrong.
 
@@ -56,7 +56,7 @@ impl Checks {
         self.text_within(field, value, TextLimit::chars(len_max));
     }
 
-    /// A name that boxes are told: what is taken here fits into the message. Blanks around it go.
+    /// A name that is sent to devices: limited so that it fits into the message. Blanks around it are removed.
     pub(crate) fn name(&mut self, field: &str, value: &mut String) {
         if value.trim().len() != value.len() {
             *value = value.trim().to_owned();
@@ -90,7 +90,7 @@ impl Checks {
             .ok()
     }
 
-    /// What a rule of the domain said.
+    /// The complaints of a rule of the domain.
     pub(crate) fn extend(&mut self, outcome: std::result::Result<(), Vec<FieldError>>) {
         self.0.extend(outcome.err().unwrap_or_default());
     }

@@ -1,7 +1,7 @@
 //! Rates by key: a token bucket (GCRA) for each address, principal or box.
 //!
-//! A bucket is forgotten once it is full again, so memory follows the keys of the last period, whatever keys are
-//! invented. One key never uses up another's.
+//! A bucket is dropped once it is full again, so memory follows the keys of the last period, even if clients invent keys.
+//! One key never uses up another's.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,8 +11,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-/// After how many requests full buckets are looked for and forgotten.
-const SWEEP_EVERY: u32 = 4096;
+/// After how many requests full buckets are dropped.
+const SWEEP_INTERVAL: u32 = 4096;
 
 /// One bucket for each key.
 pub struct KeyedRateLimiter<K: Clone + Eq + Hash, C: Clock = DefaultClock> {
@@ -42,7 +42,7 @@ impl<K: Clone + Eq + Hash, C: Clock + Clone> KeyedRateLimiter<K, C> {
     /// # Errors
     /// It is empty: after how many seconds there will be one.
     pub fn take(&self, key: &K) -> Result<(), u32> {
-        if self.taken.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+        if self.taken.fetch_add(1, Ordering::Relaxed) % SWEEP_INTERVAL == SWEEP_INTERVAL - 1 {
             self.buckets.retain_recent();
         }
         self.buckets.check_key(key).map_err(|refused| {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_never_uses_up_anothers_share() {
+    fn one_caller_never_uses_up_anothers_quota() {
         let (limiter, clock) = limiter(3);
         for _ in 0..3 {
             assert_eq!(limiter.take(&"a"), Ok(()));
@@ -85,13 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_not_asked_for_a_second_is_forgotten() {
+    fn a_caller_without_requests_for_a_second_is_dropped() {
         let (limiter, clock) = limiter(1000);
-        for caller in 0..3 * SWEEP_EVERY {
+        for caller in 0..3 * SWEEP_INTERVAL {
             let _ = limiter.take(&caller);
         }
         clock.advance(Duration::from_secs(1));
-        for _ in 0..SWEEP_EVERY {
+        for _ in 0..SWEEP_INTERVAL {
             let _ = limiter.take(&0);
         }
         assert_eq!(limiter.buckets.len(), 1);

@@ -1,24 +1,23 @@
-//! Transactions that got in each other's way are run again, from their beginning.
+//! Transactions that conflicted with another one are run again, from their beginning.
 //!
-//! One lock order (ARCHITECTURE.md) keeps use cases from deadlocking. What happens all the same (a deadlock with something
-//! that nobody thought of, a serialisation failure) is not the caller's concern: Postgres has undone the transaction, so
-//! the work that it belonged to is done again. Over HTTP the whole request is (`http::rerun`), by MQTT and in jobs what is
-//! given to [`retried`].
+//! One lock order (ARCHITECTURE.md) keeps use cases from deadlocking. After an unforeseen deadlock or a serialisation
+//! failure Postgres has rolled the transaction back, so its work is repeated and the caller does not see the conflict. Over
+//! HTTP the whole request is repeated (`http::rerun`), by MQTT and in jobs the closure given to [`retried`].
 
 use std::time::Duration;
 
 use super::{Error, Result};
 
-/// How many times work is done before the caller hears of a conflict.
+/// How many times work is tried before the caller gets the conflict.
 pub const TRIES_MAX: u32 = 6;
 /// The longest wait before the second try; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(8);
 
-/// Does `work` again while the database says that it got in the way of another transaction, a bounded number of times.
+/// Repeats `work` while its transaction conflicts with another one, a limited number of times.
 /// `work` begins its own transaction, and has no effect outside of it before it has committed.
 ///
 /// # Errors
-/// What `work` says; [`Error::Contended`] when there was a conflict each time.
+/// Those of `work`; [`Error::Contended`] after a conflict in each try.
 pub async fn retried<T, F>(mut work: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -37,7 +36,7 @@ where
     unreachable!("the loop ends by returning")
 }
 
-/// Whether two transactions got in each other's way, which Postgres ended by undoing this one. It is counted.
+/// Whether Postgres rolled this transaction back because of another one. Counts it.
 pub fn is_conflict(error: &sqlx::Error) -> bool {
     let code = match error.as_database_error().and_then(|error| error.code()) {
         Some(code) if code == "40001" => "40001",
@@ -49,7 +48,7 @@ pub fn is_conflict(error: &sqlx::Error) -> bool {
     true
 }
 
-/// How long to wait after this many tries: a random part of a time that doubles, so that two that met do not meet again.
+/// How long to wait after this many tries: a random part of a time that doubles, so that the two do not collide again.
 pub fn wait_after(tries: u32) -> Duration {
     let longest = FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(8));
     longest.mul_f64(rand::random_range(0.25..1.0))

@@ -1,4 +1,4 @@
-//! The unit of work: one database transaction, who asked for it, and what follows its commit.
+//! The unit of work: one database transaction, its actor, and what follows its commit.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,12 +16,12 @@ use super::signal::Signal;
 use super::{Error, Result};
 use crate::store;
 
-/// Who asks for something, as the audit log names them.
+/// Who does something, as the audit log names them.
 #[derive(Debug, Clone)]
 pub struct Actor {
     /// `tok_…`, `sbx_…`, a partner's id, or `system`.
     pub name: String,
-    /// The HTTP request, where there is one.
+    /// The HTTP request, if there is one.
     pub request_id: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub struct IdempotencyKey {
     pub scope: String,
     /// The key.
     pub key: String,
-    /// SHA-256 of what was asked.
+    /// SHA-256 of the request.
     pub request_hash: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ pub enum Begin {
     Replay(Reply),
 }
 
-/// A place in a unit of work that one can go back to.
+/// A point in a unit of work to which it can be rolled back.
 pub(super) struct Savepoint {
     signals: usize,
     alerts: usize,
@@ -103,7 +103,7 @@ impl UnitOfWork {
         self.now
     }
 
-    /// Looks at the clock again after a wait for a lock: what the lock guards may have been written since this unit
+    /// Reads the clock again after waiting for a lock: rows that the lock guards may have been written since this unit
     /// began, and history must not run backwards.
     pub(super) fn refresh_now(&mut self) {
         self.now = self.context.clock().now();
@@ -114,12 +114,12 @@ impl UnitOfWork {
         self.context.clock().uuid()
     }
 
-    /// Who asks for it.
+    /// The actor.
     pub(super) fn actor_name(&self) -> &str {
         &self.actor.name
     }
 
-    /// Who it turned out to be, for what is audited from now on.
+    /// Replaces the actor, for what is audited from now on.
     pub(super) fn act_as(&mut self, name: String) {
         self.actor.name = name;
     }
@@ -134,7 +134,7 @@ impl UnitOfWork {
         &mut self.tx
     }
 
-    /// To be told after the commit.
+    /// Sends a signal after the commit.
     pub(super) fn signal(&mut self, signal: Signal) {
         self.signals.push(signal);
     }
@@ -166,7 +166,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Marks a place that [`UnitOfWork::roll_back_to`] goes back to: for finding out whether something could be done.
+    /// A savepoint for [`UnitOfWork::roll_back_to`]: to find out whether something can be done.
     pub(super) async fn savepoint(&mut self) -> Result<Savepoint> {
         store::savepoint(&mut self.tx).await?;
         Ok(Savepoint {
@@ -175,13 +175,13 @@ impl UnitOfWork {
         })
     }
 
-    /// Keeps everything since the place was marked, which is forgotten: one is enough for any number of tries.
+    /// Keeps everything since the savepoint, and drops it: one is enough for any number of tries.
     pub(super) async fn release(&mut self, _: Savepoint) -> Result<()> {
         store::release(&mut self.tx).await?;
         Ok(())
     }
 
-    /// Undoes everything since the place was marked, which is forgotten.
+    /// Undoes everything since the savepoint, and drops it.
     pub(super) async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<()> {
         store::undo(&mut self.tx).await?;
         store::release(&mut self.tx).await?;
@@ -195,7 +195,7 @@ impl UnitOfWork {
     /// # Errors
     /// The database's; then nothing happened, or it is not known whether it did.
     pub async fn commit(mut self) -> Result<()> {
-        // Last, so that no lock of another row is waited for while an alert's is held.
+        // Last, so that no other lock is waited for while an alert's is held.
         alert_record::open(&self.context, &mut self.tx, &self.alerts).await?;
         self.tx.commit().await?;
         for signal in self.signals {
@@ -204,7 +204,7 @@ impl UnitOfWork {
         Ok(())
     }
 
-    /// Commits what there is so far, because a partner is asked next. The idempotency key stays reserved until `until`.
+    /// Commits what was done so far, because a partner is called next. The idempotency key stays reserved until `until`.
     ///
     /// # Errors
     /// As [`UnitOfWork::commit`].
@@ -231,7 +231,7 @@ impl UnitOfWork {
         Ok(paused)
     }
 
-    /// Gives the idempotency key back: the request was not answered, and may be tried again.
+    /// Releases the idempotency key: the request was not answered, and may be tried again.
     pub(super) async fn release_key(&mut self) -> Result<()> {
         if let Some(key) = self.key.take() {
             store::idempotency::release(&mut self.tx, &key.scope, &key.key, &key.request_hash)
@@ -338,7 +338,7 @@ impl Context {
     }
 }
 
-/// Work that waits for a partner, outside of any database transaction.
+/// A unit of work that waits for a partner, outside of any database transaction.
 pub(super) struct Paused {
     context: Context,
     actor: Actor,
@@ -346,7 +346,7 @@ pub(super) struct Paused {
 }
 
 impl Paused {
-    /// Goes on, in a database transaction of its own.
+    /// Continues, in a database transaction of its own.
     pub(super) async fn resume(self) -> Result<UnitOfWork> {
         let mut unit = self.context.begin(self.actor).await?;
         unit.key = self.key;

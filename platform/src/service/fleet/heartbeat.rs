@@ -15,8 +15,8 @@ const REJECTED_BYTES_MAX: usize = 2048;
 /// The longest reason that is kept, characters.
 const REASON_LEN_MAX: usize = 256;
 
-/// A beat as it is stored: the time is that of its arrival; the box's own clock is only data. A number that is none is
-/// null, counted, and kept among the extras.
+/// A heartbeat as it is stored: with the time of its arrival; the device's own clock is only data. A number that cannot be
+/// read is null, counted, and kept among the extras.
 pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbeat) -> Beat {
     for field in Heartbeat::PERCENTAGES {
         if heartbeat.extras.get(field).is_some() {
@@ -36,10 +36,7 @@ pub fn beat(received_at: DateTime<Utc>, device_id: DeviceId, heartbeat: Heartbea
     }
 }
 
-/// Stores a batch in one transaction.
-///
-/// # Errors
-/// The database's; then none of them is stored.
+/// Stores a batch in one transaction, all or none.
 pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
     let mut tx = context.transaction().await?;
     store::fleet::heartbeat::insert_batch(&mut tx, beats).await?;
@@ -47,7 +44,7 @@ pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
     Ok(())
 }
 
-/// A box's beats that arrived in `from..to`, newest first.
+/// A device's heartbeats that arrived in `from..to`, newest first.
 ///
 /// # Errors
 /// [`Noun::Device`] not found.
@@ -65,8 +62,8 @@ pub async fn list_of_device(
     Ok(store::fleet::heartbeat::list_of_device(&mut conn, device_id, from, to, page).await?)
 }
 
-/// Keeps an uplink that broke a rule, so that somebody can see why it had no effect. Beyond its box's budget it is
-/// counted only.
+/// Stores an uplink that broke a rule, so that an operator can see why it had no effect. Beyond the device's budget it is
+/// only counted.
 pub async fn reject(
     context: &Context,
     device_id: DeviceId,

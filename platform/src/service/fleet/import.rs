@@ -1,4 +1,4 @@
-//! Registering many boxes from a file, all or none: a file with a mistake can be corrected and sent again as it is.
+//! Registering many devices from a file, all or none, so that a corrected file can be sent again whole.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 5] = [
 ];
 /// How many boxes one request registers at most.
 pub const ROWS_MAX: usize = 1_000;
-/// How many mistakes are told.
+/// How many mistakes are reported.
 const MISTAKES_MAX: usize = 100;
 
 /// Columns without which no box is registered.
@@ -84,7 +84,7 @@ pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Resu
         return Err(Error::Validation(mistakes));
     }
     store::fleet::config_layer::hold_fleet(unit.conn()).await?;
-    // In the order of their serial numbers, so that two files with the same boxes never wait for each other crosswise.
+    // In the order of their serial numbers, so that two files with the same devices cannot deadlock.
     let mut rows = rows;
     rows.sort_by(|(_, a), (_, b)| a.serial_number.cmp(&b.serial_number));
     let mut devices = Vec::with_capacity(rows.len());

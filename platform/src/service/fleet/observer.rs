@@ -1,8 +1,8 @@
-//! Observers: which services may watch the fleet.
+//! Observers: the services that may observe the fleet.
 //!
-//! The CA vouches for a service's certificate (`certs issue --service`); here it is only noted, and revoked. A node
-//! that has observers asks every half second which of their certificates have been revoked, so that a revocation takes
-//! effect on every node, whoever made it.
+//! The CA issues a service's certificate (`certs issue --service`); here it is only recorded and revoked. A node with
+//! observers checks every half second which of their certificates were revoked, so that a revocation takes effect on every
+//! node.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const SERIAL_HEX_MAX: usize = 40;
 /// How many are listed.
 const LISTED_MAX: i64 = 1000;
 
-/// Whether a service may observe; it is noted that it came.
+/// Whether a service may observe; its connection is recorded.
 pub async fn admit(context: &Context, certificate_serial: &str, name: &str) -> Result<bool> {
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -25,7 +25,7 @@ pub async fn admit(context: &Context, certificate_serial: &str, name: &str) -> R
 /// Revokes a service's certificate by its serial number (hex, colons allowed), also one that never connected.
 ///
 /// # Errors
-/// Text that is no serial number.
+/// Text that is not a serial number.
 pub async fn revoke(unit: &mut UnitOfWork, certificate_serial: &str) -> Result<Observer> {
     let serial = certificate_serial.trim().replace(':', "").to_lowercase();
     let is_hex = serial.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -53,7 +53,7 @@ pub async fn revoked_among(
     Ok(store::fleet::observer::revoked_among(&mut conn, certificate_serials).await?)
 }
 
-/// The services that were seen, and the certificates that are revoked.
+/// The services that have connected, and the certificates that are revoked.
 pub async fn list(context: &Context) -> Result<Vec<Observer>> {
     let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::observer::list(&mut conn, LISTED_MAX).await?)

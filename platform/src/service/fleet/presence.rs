@@ -1,4 +1,4 @@
-//! Presence: who is there, and the history of comings and goings.
+//! Presence: which devices are online, and the history of changes.
 
 use domain::alert::AlertSubject;
 use domain::validation::FieldError;
@@ -12,7 +12,7 @@ use crate::store::{self, Page};
 /// The longest name of a kind of event, bytes.
 const KIND_LEN_MAX: usize = 40;
 
-/// Shows as offline up to `limit` boxes on HTTP that have missed three beats.
+/// Marks as offline up to `limit` devices on HTTP that have missed three heartbeats.
 pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
     let interval_s = context.settings().heartbeat_interval();
     let now = context.clock().now();

@@ -1,4 +1,4 @@
-//! MQTT sessions: who may connect, what is remembered, and presence.
+//! MQTT sessions: admission, stored subscriptions, and presence.
 
 use serde_json::Value;
 use wire::ids::DeviceId;
@@ -16,7 +16,7 @@ pub struct Connect<'a> {
     pub device_id: DeviceId,
     /// The serial number of its certificate.
     pub certificate_serial: &'a str,
-    /// Whether an earlier session is to be forgotten.
+    /// Whether an earlier session is dropped.
     pub clean_start: bool,
     /// How long the session is kept after its end, seconds; 0: not at all.
     pub expiry_s: u32,
@@ -27,14 +27,11 @@ pub struct Connect<'a> {
 pub struct Admitted {
     /// Its epoch.
     pub epoch: i64,
-    /// The subscriptions that were kept; absent when there was no session to continue.
+    /// The stored subscriptions; absent when there was no session to continue.
     pub kept: Option<Value>,
 }
 
-/// Admits a box if its certificate may be used now, and shows it as online.
-///
-/// # Errors
-/// The database's. `None`: it may not.
+/// Admits a device if its certificate is valid now, and marks it as online. `None`: it is not admitted.
 pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Admitted>> {
     let now = context.clock().now();
     let mut tx = context.transaction().await?;
@@ -68,7 +65,7 @@ pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Ad
     }))
 }
 
-/// Keeps a session's subscriptions; `false` when it is no longer the current one.
+/// Stores a session's subscriptions; `false` when it is no longer the current one.
 pub async fn keep_subscriptions(
     context: &Context,
     device_id: DeviceId,
@@ -82,7 +79,7 @@ pub async fn keep_subscriptions(
     )
 }
 
-/// Ends a session's connection and shows a box on MQTT as offline, unless it has connected again since.
+/// Ends a session's connection and marks the device as offline, unless it has connected again since.
 pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
     let Ending {
         device_id, reason, ..
@@ -96,7 +93,7 @@ pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Ends what this life of this node, when it stops, or an earlier one, when it starts, left connected.
+/// Ends the sessions that this node left connected: when it stops, and when it starts after a crash.
 pub async fn end_leftovers(context: &Context) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     store::fleet::session::end_leftovers(

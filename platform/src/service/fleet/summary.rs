@@ -1,4 +1,4 @@
-//! The fleet in numbers, for whoever wants to know whether it is well.
+//! The fleet in numbers: presence, health, firmware and open alerts.
 
 use serde::Serialize;
 use utoipa::ToSchema;

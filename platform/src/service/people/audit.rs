@@ -1,8 +1,8 @@
-//! The audit log: reading it, sealing it, and finding out whether somebody was at it.
+//! The audit log: reading it, sealing it, and detecting changes of sealed rows.
 //!
-//! Changes write their rows in their own transactions, many at a time. One sealer at a time takes what has been
-//! committed and appends it to a chain of hashes ([`domain::audit`]). Its head is in the metrics, in the log and in
-//! the API: whoever keeps one elsewhere can prove later that nothing before it was touched.
+//! Changes write their rows in their own transactions, many at a time. One sealer at a time appends the committed rows
+//! to a chain of hashes ([`domain::audit`]). Its head is in the metrics, in the log and in the API: with a copy of a head
+//! that was kept elsewhere, one can prove later that no earlier row was changed.
 
 use chrono::{DateTime, Utc};
 use domain::alert::AlertSubject;
@@ -15,11 +15,11 @@ use crate::store::people::audit::{Entry, Filter, Record, Seal};
 use crate::store::{self, Page};
 use utoipa::ToSchema;
 
-/// How many batches are sealed before others get their turn.
+/// How many batches one run seals.
 const SEAL_BATCHES_MAX: usize = 20;
 /// How many links are read at a time when the chain is verified.
 const VERIFY_BATCH: i64 = 1000;
-/// How many findings are told.
+/// How many findings are reported.
 const FINDINGS_MAX: usize = 100;
 
 /// The end of the chain.
@@ -67,11 +67,11 @@ async fn read_head(conn: &mut sqlx::PgConnection) -> Result<Head> {
     })
 }
 
-/// Seals committed rows, batch by batch, until there are none or it has been at it long enough. A batch that fails
-/// because of one row is sealed row by row: the one goes on waiting, with an alert, and the others are sealed.
+/// Seals committed rows, batch by batch, a limited number of batches. A batch that fails because of one row is sealed row by
+/// row: that row stays unsealed, with an alert, and the others are sealed.
 ///
 /// # Errors
-/// The database's; a chain that cannot be continued.
+/// A chain that cannot be continued.
 pub async fn seal(context: &Context, batch: i64) -> Result<()> {
     for _ in 0..SEAL_BATCHES_MAX {
         match seal_batch(context, Taken::Next(batch)).await {
@@ -108,13 +108,13 @@ async fn seal_each(context: &Context, batch: i64) -> Result<()> {
 /// Which rows are sealed in one transaction.
 #[derive(Debug, Clone, Copy)]
 enum Taken {
-    /// So many of those that wait.
+    /// At most this many unsealed rows.
     Next(i64),
     /// This one.
     One(i64),
 }
 
-/// Seals rows in one transaction, and says how many.
+/// Seals rows in one transaction. The answer: how many.
 async fn seal_batch(context: &Context, taken: Taken) -> Result<i64> {
     let mut tx = context.transaction().await?;
     store::people::audit::lock_chain(&mut tx).await?;
@@ -153,14 +153,14 @@ async fn seal_batch(context: &Context, taken: Taken) -> Result<i64> {
         reason = "gauges are floats; exact up to 2^53 rows"
     )]
     metrics::gauge!("audit_chain_seq").set(seq as f64);
-    // Where logs are kept elsewhere, each of these is a head that nobody here can change.
+    // If logs are kept on another machine, each of these lines is a head that cannot be changed from here.
     tracing::info!(target: "audit", seq, head = hex::encode(previous), "audit rows sealed");
     Ok(i64::try_from(seals.len()).unwrap_or(i64::MAX))
 }
 
 /// Reads the whole chain and compares it with the log. `known_head`, of an earlier time, must be in it.
 pub async fn verify(context: &Context, known_head: Option<&str>) -> Result<Report> {
-    // One view of everything, however long it takes and whatever is written meanwhile.
+    // One snapshot, however long the verification takes.
     let mut tx = context.transaction().await?;
     store::people::audit::hold_view(&mut tx).await?;
     let head = read_head(&mut tx).await?;

@@ -1,12 +1,12 @@
 //! Logging in: an email and a password for a token.
 //!
-//! An attempt is counted before its password is looked at, in a transaction of its own, and taken back when it
-//! succeeds. So a thousand guesses at once are no better than one after another, whichever processes they reach. An
-//! email that nobody has is counted, worked on and answered like any other.
+//! An attempt is counted before its password is checked, in a transaction of its own, and the count is removed when it
+//! succeeds. So parallel guesses have no advantage over sequential ones, in one process or several. An unknown email is
+//! counted, hashed and answered like any other.
 //!
-//! Attempts count for the email together with the address that they come from, and for the address: whoever guesses
-//! somebody else's password is slowed down, and that person logs in from elsewhere as always. Behind a proxy no
-//! address is known, and attempts count for the email alone.
+//! Attempts count for the pair of email and address, and for the address: guessing another person's password is slowed
+//! down, while that person can still log in from elsewhere. Behind a proxy no address is known, and attempts count for the
+//! email alone.
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,11 +23,11 @@ use utoipa::ToSchema;
 
 /// How long a failed attempt counts.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
-/// Failed attempts in that time for one email from one address: enough for a person who tries all its passwords.
+/// Failed attempts in that time for one email from one address: enough for a person who tries several passwords.
 const PER_EMAIL_AND_ADDRESS_MAX: i64 = 10;
-/// And from one address for any email: behind it may be a whole office.
+/// Failed attempts from one address for all emails: an office may share one address.
 const PER_ADDRESS_MAX: i64 = 50;
-/// Whatever is longer than the longest password was not typed by a person.
+/// A longer text is refused without hashing it.
 pub(super) const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// What a person sends to log in.
@@ -52,10 +52,10 @@ pub struct NewSession {
     pub user: User,
 }
 
-/// Logs a person in. `address` is where the request came from, as far as throttling is concerned.
+/// Logs a person in. `address` is the client's network, for throttling.
 ///
 /// # Errors
-/// [`Error::WrongLogin`], whatever was wrong; [`Error::RateLimited`] after too many of those.
+/// [`Error::WrongLogin`], whichever part is wrong; [`Error::RateLimited`] after too many of those.
 pub async fn login(
     context: &Context,
     login: Login,
@@ -73,7 +73,7 @@ pub async fn login(
     let attempt = count(context, &email, address).await?;
     let mut conn = context.pool().acquire().await?;
     let known = store::people::user::credentials(&mut conn, email.as_str()).await?;
-    // Nothing of the database is held while the password is worked on.
+    // No connection is held while the password is hashed.
     drop(conn);
     let hash = known.as_ref().and_then(|known| known.password_hash.clone());
     let right = password::verify(login.password, hash).await?;
@@ -88,7 +88,7 @@ pub async fn login(
             request_id,
         })
         .await?;
-    // It may have been disabled, or given a new password, while we were hashing.
+    // The user may have been disabled, or given a new password, during the hashing.
     let Some(user) = store::people::user::hold_active(unit.conn(), &proven).await? else {
         metrics::counter!("logins_total", "result" => "refused").increment(1);
         return Err(Error::WrongLogin);
@@ -107,7 +107,7 @@ pub async fn login(
     })
 }
 
-/// Takes an attempt back that turned out to be right.
+/// Removes the attempt of a successful login.
 pub(super) async fn forget(unit: &mut UnitOfWork, attempt: &Attempt) -> Result<()> {
     store::people::login::delete(unit.conn(), attempt.id).await?;
     Ok(())

@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::Scope;
 use crate::store::people::user::User;
 
-/// The longest code that is looked at, bytes.
+/// The longest code that is checked, bytes.
 const CODE_BYTES_MAX: usize = 100;
 
 /// A person's own new password.
@@ -44,8 +44,8 @@ pub struct PasswordSetup {
     pub password: String,
 }
 
-/// Changes the password of the user who asks with `token_id`, and ends all of the user's other sessions. Tries count as
-/// logins do.
+/// Changes the password of the user of `token_id`, and ends all of the user's other sessions. Failed tries count like
+/// logins.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a program; wrong fields, of which `current_password` may be one; [`Error::RateLimited`] after
@@ -89,7 +89,7 @@ pub async fn change(
         .await?
         .ok_or(Error::Unauthenticated)?;
     unit.refresh_now();
-    // It may have been disabled, or given another password, while we were hashing.
+    // The user may have been disabled, or given another password, during the hashing.
     let still = match &known {
         Some(proven) => store::people::user::hold_active(unit.conn(), proven).await?,
         None => None,
@@ -115,7 +115,7 @@ pub async fn change(
 }
 
 /// Sets the password of the user with this email, once, with the code that was made for it. The wait before this user
-/// confirms anything begins now. Tries count as logins do.
+/// may confirm anything begins now. Failed tries count like logins.
 ///
 /// # Errors
 /// Wrong fields; [`Error::WrongLogin`] when email or code is wrong, or the code was used or is too old;

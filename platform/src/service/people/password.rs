@@ -1,7 +1,7 @@
-//! Passwords: kept as Argon2id hashes, which are made slow on purpose.
+//! Passwords: stored as Argon2id hashes, which are slow on purpose.
 //!
-//! The work is done off the asynchronous threads, and only a few at a time: each takes 19 MiB and tens of
-//! milliseconds, and whoever can make us do it without limit can stop us.
+//! Hashing runs off the asynchronous threads, and only a few hashes at a time: each takes 19 MiB and tens of
+//! milliseconds, so that without a limit requests could exhaust the process.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -10,17 +10,17 @@ use tokio::sync::Semaphore;
 
 use crate::service::{Error, Result, secret};
 
-/// How many hashes are worked on at a time.
+/// How many hashes are computed at a time.
 const AT_WORK_MAX: usize = 2;
-/// How many may wait for that; beyond it, a caller is sent away.
+/// How many may wait; further callers are refused.
 const WAITING_MAX: usize = 128;
-/// When that caller may come again, seconds.
+/// When a refused caller may try again, seconds.
 const RETRY_AFTER_S: u32 = 2;
 
 static AT_WORK: Semaphore = Semaphore::const_new(AT_WORK_MAX);
 static WAITING: Semaphore = Semaphore::const_new(WAITING_MAX);
 
-/// The hash of a password that nobody knows, with the cost of all others.
+/// The hash of a random password, with the same cost as all others.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -29,7 +29,7 @@ pub fn generate() -> String {
     secret::activation_code().to_lowercase()
 }
 
-/// The hash under which a password is kept.
+/// The hash of a password.
 ///
 /// # Errors
 /// [`Error::RateLimited`] when too many wait for theirs.
@@ -43,8 +43,8 @@ pub(super) async fn hash(password: String) -> Result<String> {
     .await
 }
 
-/// Whether this is the password of `hash`. Without one, the same work is done for nothing: how long an answer takes
-/// does not tell who has an account.
+/// Whether this is the password of `hash`. Without a hash the same work is done, so that the time of an answer does not
+/// reveal who has an account.
 ///
 /// # Errors
 /// [`Error::RateLimited`] when too many wait for theirs.
@@ -69,7 +69,7 @@ async fn work<T: Send + 'static>(
         retry_after_s: RETRY_AFTER_S,
     };
     let place = WAITING.try_acquire().map_err(|_| busy())?;
-    // Held by the work itself: a caller that goes away does not make room for another while it goes on.
+    // Held by the work itself: a caller that hangs up frees no permit while its hash is still being computed.
     let turn = AT_WORK.acquire().await.map_err(|_| busy())?;
     drop(place);
     tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! One-time codes with which a person sets a password, so that nobody else ever knows it.
+//! One-time codes with which a person sets a password that no other person knows.
 //!
 //! Where two people make or reset a user, each holds one half of the code. Neither can set the password alone, and so
 //! neither can become the second person. Only a hash over both halves is kept.
@@ -16,7 +16,7 @@ pub(in crate::service) fn generate() -> String {
     secret::activation_code()
 }
 
-/// The hash of a code or a half, as somebody typed it.
+/// The hash of a code or a half, as it was typed.
 pub(in crate::service) fn hash(code: &str) -> Vec<u8> {
     secret::hash(&code.trim().to_ascii_uppercase())
 }
@@ -29,7 +29,7 @@ pub(super) fn setup(hashes: &[&[u8]], now: DateTime<Utc>) -> Setup {
     }
 }
 
-/// The hashes under which what a person typed may be kept: the halves in either order.
+/// The possible hashes of what a person typed: the halves in either order.
 pub(super) fn candidates(code: &str, second_code: Option<&str>) -> Vec<Vec<u8>> {
     let first = hash(code);
     match second_code.map(hash) {
