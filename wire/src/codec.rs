@@ -73,6 +73,9 @@ impl Encoding {
     }
 }
 
+#[cfg(feature = "sqlx")]
+crate::stored_as_text!(Encoding);
+
 impl std::fmt::Display for Encoding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

@@ -13,6 +13,8 @@ pub mod message;
 pub mod rupiah;
 mod simple;
 pub mod speech;
+#[cfg(feature = "sqlx")]
+pub mod stored;
 pub mod text;
 pub mod time;
 pub mod topic;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use wire::message::AckStatus;
 
 use crate::text_enum::text_enum;
 
@@ -93,6 +94,17 @@ text_enum! {
         Stale = "stale",
         /// It was spoken.
         Played = "played",
+    }
+}
+
+impl From<AckStatus> for NotificationStatus {
+    fn from(ack: AckStatus) -> Self {
+        match ack {
+            AckStatus::Received => Self::Received,
+            AckStatus::Failed => Self::Failed,
+            AckStatus::Stale => Self::Stale,
+            AckStatus::Played => Self::Played,
+        }
     }
 }
 

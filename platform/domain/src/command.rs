@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use wire::message::CommandAckStatus;
 use wire::rupiah::Rupiah;
 
 use crate::device::Capability;
@@ -50,6 +51,16 @@ text_enum! {
         Timeout = "timeout",
         /// An operator took it back.
         Cancelled = "cancelled",
+    }
+}
+
+impl From<CommandAckStatus> for CommandStatus {
+    fn from(ack: CommandAckStatus) -> Self {
+        match ack {
+            CommandAckStatus::Delivered => Self::Delivered,
+            CommandAckStatus::Failed => Self::Failed,
+            CommandAckStatus::Timeout => Self::Timeout,
+        }
     }
 }
 

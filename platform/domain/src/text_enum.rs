@@ -58,6 +58,9 @@ macro_rules! text_enum {
             }
         }
 
+        #[cfg(feature = "sqlx")]
+        wire::stored_as_text!($name);
+
         #[cfg(feature = "openapi")]
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {

@@ -133,7 +133,7 @@ async fn answer_qr<C: Carrier>(
         Ok(code) => QrOutcome::Ready {
             transaction_id: code.transaction_id,
             amount: code.amount,
-            status: code.status,
+            status: code.status.to_string(),
             qr_payload: code.qr_payload,
             expires_at: code.expires_at,
         },

@@ -131,7 +131,7 @@ async fn list_all(args: &List) -> anyhow::Result<ExitCode> {
 /// All users, page by page.
 async fn list(context: &Context, role: Option<Role>) -> anyhow::Result<Vec<User>> {
     let filter = Filter {
-        role: role.map(|role| role.to_string()),
+        role,
         ..Filter::default()
     };
     let mut users: Vec<User> = Vec::new();
@@ -142,7 +142,7 @@ async fn list(context: &Context, role: Option<Role>) -> anyhow::Result<Vec<User>
                 .last()
                 .map(|last| (last.created_at, last.id.as_uuid())),
         };
-        let next = user::list(context, Scope::All, filter.clone(), page)
+        let next = user::list(context, Scope::All, &filter, page)
             .await
             .map_err(sentence)?;
         if next.is_empty() {
@@ -174,14 +174,14 @@ async fn reset_one(args: &Reset) -> anyhow::Result<ExitCode> {
 
 async fn reset(context: &Context, email: &str) -> anyhow::Result<SetUp> {
     let filter = Filter {
-        email: Some(email.trim().to_owned()),
+        email: Some(email.trim().to_ascii_lowercase()),
         ..Filter::default()
     };
     let one = Page {
         limit: 1,
         after: None,
     };
-    let found = user::list(context, Scope::All, filter, one)
+    let found = user::list(context, Scope::All, &filter, one)
         .await
         .map_err(sentence)?;
     let found = found

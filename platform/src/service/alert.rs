@@ -38,7 +38,7 @@ async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> 
     }
     let findings = store::fleet::health::find(&mut conn, kind, &policy, now, limit).await?;
     let ids: Vec<Uuid> = findings.iter().map(|_| context.clock().uuid()).collect();
-    let opened = store::alert::open(&mut conn, kind.as_str(), &ids, &findings, now).await?;
+    let opened = store::alert::open(&mut conn, kind, &ids, &findings, now).await?;
     metrics::counter!("alerts_opened_total", "kind" => kind.as_str()).increment(opened);
     Ok(())
 }
@@ -72,7 +72,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
     checks.finish()?;
     let filter = Filter {
         open: state.map(|state| state == AlertState::Open),
-        kind: kind.map(|kind| kind.to_string()),
+        kind,
         device_id: wanted.device_id,
         merchant_id: wanted.merchant_id,
         acknowledged: wanted.acknowledged,

@@ -46,6 +46,19 @@ pub use unit_of_work::{Actor, Begin, IdempotencyKey, Reply, UnitOfWork};
 use domain::validation::FieldError;
 use wire::text::TextLimit;
 
+/// A word by which a list is filtered.
+///
+/// # Errors
+/// A word that does not exist.
+pub(crate) fn word<T>(field: &'static str, text: Option<&str>) -> Result<Option<T>>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    text.map(str::parse)
+        .transpose()
+        .map_err(|error: T::Err| Error::field(field, error.to_string()))
+}
+
 /// Collects the complaints about an input.
 #[derive(Debug, Default)]
 pub(crate) struct Checks(Vec<FieldError>);

@@ -198,7 +198,7 @@ async fn ensure_device(
             }
             Some(device_id) => {
                 let found = device::view(unit, device_id).await?;
-                let waits = found.status == DeviceStatus::Registered.as_str();
+                let waits = found.status == DeviceStatus::Registered;
                 let code = if waits {
                     Some(
                         device::renew_activation_code(unit, device_id)

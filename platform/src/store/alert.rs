@@ -2,7 +2,7 @@
 //! searched for is in [`super::fleet::health`]; the others are raised where they happen, and closed here.
 
 use chrono::{DateTime, Utc};
-use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::alert::{AlertKind, AlertState, AlertSubject, NewAlert};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -17,10 +17,8 @@ use crate::store::{Page, Period};
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Alert {
     pub id: AlertId,
-    #[schema(value_type = domain::alert::AlertKind)]
-    pub kind: String,
-    #[schema(value_type = domain::alert::AlertState)]
-    pub state: String,
+    pub kind: AlertKind,
+    pub state: AlertState,
     /// What it is about: an id with its prefix, `partner:NAME` or `platform`.
     pub subject: String,
     /// The box, when it is about one.
@@ -40,46 +38,6 @@ pub struct Alert {
     pub acknowledged_by: Option<String>,
 }
 
-struct Row {
-    id: Uuid,
-    kind: String,
-    state: String,
-    subject: String,
-    device_id: Option<Uuid>,
-    serial_number: Option<String>,
-    merchant_id: Option<Uuid>,
-    outlet_id: Option<Uuid>,
-    terminal_id: Option<Uuid>,
-    since: DateTime<Utc>,
-    details: Value,
-    opened_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
-    acknowledged_at: Option<DateTime<Utc>>,
-    acknowledged_by: Option<String>,
-}
-
-impl From<Row> for Alert {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            kind: row.kind,
-            state: row.state,
-            subject: row.subject,
-            device_id: row.device_id.map(DeviceId::from_uuid),
-            serial_number: row.serial_number,
-            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
-            outlet_id: row.outlet_id.map(OutletId::from_uuid),
-            terminal_id: row.terminal_id.map(TerminalId::from_uuid),
-            since: row.since,
-            details: row.details,
-            opened_at: row.opened_at,
-            closed_at: row.closed_at,
-            acknowledged_at: row.acknowledged_at,
-            acknowledged_by: row.acknowledged_by,
-        }
-    }
-}
-
 /// Something wrong with a box, or with the boxes of a terminal.
 #[derive(Debug, Clone)]
 pub struct Finding {
@@ -97,18 +55,16 @@ pub struct Finding {
 /// `findings`.
 pub async fn open(
     conn: &mut PgConnection,
-    kind: &str,
+    kind: AlertKind,
     ids: &[Uuid],
     findings: &[Finding],
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let devices: Vec<Option<Uuid>> = findings.iter().map(|one| device_of(&one.subject)).collect();
+    let devices: Vec<Option<DeviceId>> =
+        findings.iter().map(|one| device_of(&one.subject)).collect();
     let subjects: Vec<String> = findings.iter().map(|one| one.subject.to_string()).collect();
     let subject_ids: Vec<Option<Uuid>> = findings.iter().map(|one| one.subject.uuid()).collect();
-    let merchants: Vec<Option<Uuid>> = findings
-        .iter()
-        .map(|one| one.merchant_id.map(MerchantId::as_uuid))
-        .collect();
+    let merchants: Vec<Option<MerchantId>> = findings.iter().map(|one| one.merchant_id).collect();
     let since: Vec<DateTime<Utc>> = findings.iter().map(|one| one.since).collect();
     let details: Vec<Value> = findings.iter().map(|one| one.details.clone()).collect();
     let result = sqlx::query!(
@@ -120,12 +76,12 @@ pub async fn open(
          ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
         ids,
         &subjects,
-        &subject_ids as &[Option<Uuid>],
-        &devices as &[Option<Uuid>],
-        &merchants as &[Option<Uuid>],
+        &subject_ids as _,
+        &devices as _,
+        &merchants as _,
         &since,
         &details,
-        kind,
+        kind as _,
         now
     )
     .execute(conn)
@@ -134,9 +90,9 @@ pub async fn open(
 }
 
 /// The box that an alert is about.
-fn device_of(subject: &AlertSubject) -> Option<Uuid> {
+fn device_of(subject: &AlertSubject) -> Option<DeviceId> {
     match subject {
-        AlertSubject::Device(id) => Some(id.as_uuid()),
+        AlertSubject::Device(id) => Some(*id),
         _ => None,
     }
 }
@@ -152,12 +108,12 @@ pub async fn raise(
     let result = sqlx::query!(
         "INSERT INTO alerts (id, subject, subject_id, device_id, merchant_id, kind, since, details, opened_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7) ON CONFLICT (subject, kind) WHERE closed_at IS NULL DO NOTHING",
-        id.as_uuid(),
+        id as _,
         alert.subject.to_string(),
         alert.subject.uuid(),
-        device_of(&alert.subject),
-        alert.merchant_id.map(MerchantId::as_uuid),
-        alert.kind.as_str(),
+        device_of(&alert.subject) as _,
+        alert.merchant_id as _,
+        alert.kind as _,
         now,
         alert.details
     )
@@ -176,7 +132,7 @@ pub async fn close(
     let result = sqlx::query!(
         "UPDATE alerts SET closed_at = $3 WHERE subject = $1 AND kind = $2 AND closed_at IS NULL",
         subject.to_string(),
-        kind.as_str(),
+        kind as _,
         now
     )
     .execute(conn)
@@ -242,7 +198,7 @@ pub async fn close_over(
         _ => {
             sqlx::query!(
                 "UPDATE alerts SET closed_at = $2 WHERE kind = $1 AND closed_at IS NULL AND acknowledged_at IS NOT NULL",
-                kind.as_str(),
+                kind as _,
                 now
             )
             .execute(conn)
@@ -257,7 +213,7 @@ pub async fn close_over(
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
     pub open: Option<bool>,
-    pub kind: Option<String>,
+    pub kind: Option<AlertKind>,
     pub device_id: Option<DeviceId>,
     pub merchant_id: Option<MerchantId>,
     pub acknowledged: Option<bool>,
@@ -272,11 +228,12 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Alert>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!", a.subject,
-                  a.device_id, d.serial_number AS "serial_number?", coalesce(b.merchant_id, a.merchant_id) AS "merchant_id?",
-                  coalesce(b.outlet_id, t.outlet_id) AS "outlet_id?", coalesce(b.terminal_id, t.id) AS "terminal_id?", a.since, a.details, a.opened_at, a.closed_at,
+    sqlx::query_as!(
+        Alert,
+        r#"SELECT a.id, a.kind, CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END AS "state!: AlertState", a.subject,
+                  a.device_id, d.serial_number AS "serial_number?", coalesce(b.merchant_id, a.merchant_id) AS "merchant_id: MerchantId",
+                  coalesce(b.outlet_id, t.outlet_id) AS "outlet_id: OutletId",
+                  coalesce(b.terminal_id, t.id) AS "terminal_id: TerminalId", a.since, a.details, a.opened_at, a.closed_at,
                   a.acknowledged_at, a.acknowledged_by
            FROM alerts a
            LEFT JOIN devices d ON d.id = a.device_id
@@ -292,11 +249,11 @@ pub async fn list(
              AND ($7::timestamptz IS NULL OR a.opened_at >= $7) AND ($8::timestamptz IS NULL OR a.opened_at < $8)
              AND ($9::timestamptz IS NULL OR (a.opened_at, a.id) < ($9, $10::uuid))
            ORDER BY a.opened_at DESC, a.id DESC LIMIT $11"#,
-        id.map(AlertId::as_uuid),
+        id as _,
         filter.open,
-        filter.kind,
-        filter.device_id.map(DeviceId::as_uuid),
-        filter.merchant_id.map(MerchantId::as_uuid),
+        filter.kind as _,
+        filter.device_id as _,
+        filter.merchant_id as _,
         filter.acknowledged,
         filter.period.from,
         filter.period.to,
@@ -305,8 +262,7 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Alert::from).collect())
+    .await
 }
 
 /// Notes who knows of an alert; the first one stays. `false` when somebody did before, or there is no such alert.
@@ -318,7 +274,7 @@ pub async fn acknowledge(
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE alerts SET acknowledged_at = $3, acknowledged_by = $2 WHERE id = $1 AND acknowledged_at IS NULL",
-        id.as_uuid(),
+        id as _,
         by,
         now
     )
@@ -331,8 +287,7 @@ pub async fn acknowledge(
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OpenAlerts {
     /// The kind.
-    #[schema(value_type = domain::alert::AlertKind)]
-    pub kind: String,
+    pub kind: AlertKind,
     /// How many.
     pub open: i64,
 }
@@ -348,7 +303,7 @@ pub async fn count_open(
            WHERE a.closed_at IS NULL AND ($1::uuid IS NULL OR a.merchant_id = $1 OR EXISTS (
                SELECT 1 FROM bindings b WHERE b.device_id = a.device_id AND b.unbound_at IS NULL AND b.merchant_id = $1))
            GROUP BY a.kind ORDER BY a.kind"#,
-        merchant_id.map(MerchantId::as_uuid)
+        merchant_id as _
     )
     .fetch_all(conn)
     .await

@@ -20,7 +20,7 @@ use crate::http::routes::Routes;
 use crate::service::fleet::command::{self, NewCommand};
 use crate::service::money::approval;
 use crate::service::{Context, Error, Noun};
-use crate::store::fleet::command::{Command, Filter};
+use crate::store::fleet::command::Command;
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{CommandNotFound, DeviceCapabilityNotSupported, DeviceNotBound, InvalidState};
@@ -83,10 +83,7 @@ async fn list(
     page: PageQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Command>, ApiError> {
-    let filter = Filter {
-        status: query.status,
-        kind: query.kind,
-    };
+    let filter = command::filter(query.status.as_deref(), query.kind.as_deref())?;
     let rows = command::list_of_device(&context, id, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }

@@ -135,6 +135,7 @@ fn cells(device: &DeviceView) -> [String; 17] {
     let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
         or_empty(time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
     };
+    let capabilities: Vec<&str> = device.capabilities.iter().map(|it| it.as_str()).collect();
     let binding = device.binding.as_ref();
     let merchant: Option<MerchantId> = binding.map(|binding| binding.merchant_id);
     let outlet: Option<OutletId> = binding.map(|binding| binding.outlet_id);
@@ -143,9 +144,9 @@ fn cells(device: &DeviceView) -> [String; 17] {
         device.id.to_string(),
         plain(&device.serial_number),
         plain(&device.model),
-        device.capabilities.join(";"),
-        device.communication_mode.clone(),
-        device.status.clone(),
+        capabilities.join(";"),
+        device.communication_mode.to_string(),
+        device.status.to_string(),
         plain(&device.tags.join(";")),
         or_empty(merchant),
         or_empty(outlet),

@@ -53,9 +53,10 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<List<Entry>, ApiError> {
     let scope = staff.scope.narrowed_to(query.merchant_id);
+    let (account, kind) = ledger::words(query.account.as_deref(), query.kind.as_deref())?;
     let filter = Filter {
-        account: query.account,
-        kind: query.kind,
+        account,
+        kind,
         transaction_id: query.transaction_id,
         settlement_id: query.settlement_id,
         payout_id: query.payout_id,

@@ -202,7 +202,7 @@ fn row(line: &Line) -> Result<Vec<u8>, ApiError> {
         .unwrap_or_default();
     csv::row(&[
         &line.line.to_string(),
-        line.class.as_deref().unwrap_or_default(),
+        line.class.map_or("", |class| class.as_str()),
         &line.partner_reference,
         &amount(line.their_amount),
         &amount(line.our_amount),

@@ -6,6 +6,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use domain::merchant::masked_account;
+use domain::settlement::SettlementStatus;
 use domain::wib;
 use futures_util::stream;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -161,14 +162,14 @@ fn kind(kind: &str, language: Language) -> &str {
 }
 
 /// How far a settlement is, in a word.
-fn status(status: &str, language: Language) -> &str {
+fn status(status: SettlementStatus, language: Language) -> &'static str {
     match (status, language) {
-        ("pending", Language::Id) => "menunggu",
-        ("processing", Language::Id) => "diproses",
-        ("paid", Language::Id) => "dibayarkan",
-        ("failed", Language::Id) => "gagal",
-        ("returned", Language::Id) => "dikembalikan bank",
-        (status, _) => status,
+        (SettlementStatus::Pending, Language::Id) => "menunggu",
+        (SettlementStatus::Processing, Language::Id) => "diproses",
+        (SettlementStatus::Paid, Language::Id) => "dibayarkan",
+        (SettlementStatus::Failed, Language::Id) => "gagal",
+        (SettlementStatus::Returned, Language::Id) => "dikembalikan bank",
+        (status, _) => status.as_str(),
     }
 }
 
@@ -258,7 +259,7 @@ fn begin(Statement { view, merchant }: &Statement, language: Language) -> Markup
             language.pick("Nomor settlement", "Settlement"),
             settlement.id.to_string(),
         ),
-        ("Status", status(&settlement.status, language).to_owned()),
+        ("Status", status(settlement.status, language).to_owned()),
         (
             language.pick("Batas waktu (WIB)", "Cutoff (WIB)"),
             wib::format(settlement.cutoff),

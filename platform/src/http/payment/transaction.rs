@@ -16,10 +16,10 @@ use crate::http::path::Id;
 use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::service::Context;
 use crate::service::payment::notification;
 use crate::service::payment::reversal::{self, Reason};
 use crate::service::payment::transaction::{self, TransactionView};
+use crate::service::{Context, Error, word};
 use crate::store::payment::notification::Notification;
 use crate::store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use crate::store::{Period, Scope};
@@ -72,15 +72,15 @@ pub(super) struct ListQuery {
 
 impl ListQuery {
     /// Whose transactions are asked for, and which.
-    pub(super) fn of(self, scope: Scope, period: Period) -> (Scope, Filter) {
+    pub(super) fn of(self, scope: Scope, period: Period) -> Result<(Scope, Filter), Error> {
         let filter = Filter {
-            status: self.status,
+            status: word("status", self.status.as_deref())?,
             terminal_id: self.terminal_id,
             outlet_id: self.outlet_id,
             partner_reference: self.partner_reference,
             period,
         };
-        (scope.narrowed_to(self.merchant_id), filter)
+        Ok((scope.narrowed_to(self.merchant_id), filter))
     }
 }
 
@@ -91,7 +91,7 @@ async fn list(
     PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Transaction>, ApiError> {
-    let (scope, filter) = query.of(staff.scope, period);
+    let (scope, filter) = query.of(staff.scope, period)?;
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }

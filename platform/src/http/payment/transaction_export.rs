@@ -2,6 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use domain::transaction::{QrType, TransactionStatus};
 use domain::wib;
 use futures_util::stream;
 use wire::Rupiah;
@@ -44,7 +45,7 @@ async fn for_staff(
     Query(query): Query<ListQuery>,
     Query(language): Query<LanguageQuery>,
 ) -> Result<CsvFile, ApiError> {
-    let (scope, filter) = query.of(staff.scope, period);
+    let (scope, filter) = query.of(staff.scope, period)?;
     let export = Export::begin(&context, scope, filter).await?;
     file(export, language.language())
 }
@@ -57,7 +58,7 @@ async fn for_merchant(
     Query(language): Query<LanguageQuery>,
 ) -> Result<CsvFile, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let export = Export::begin(&context, scope, query.of(period)).await?;
+    let export = Export::begin(&context, scope, query.of(period)?).await?;
     file(export, language.language())
 }
 
@@ -118,11 +119,11 @@ fn row(line: &Line, language: Language) -> Result<Vec<u8>, ApiError> {
         &line.id.to_string(),
         &wib::format(line.created_at),
         &line.paid_at.map(wib::format).unwrap_or_default(),
-        language.pick(status_in_indonesian(&line.status), &line.status),
+        language.pick(status_in_indonesian(line.status), line.status.as_str()),
         &line.merchant,
         &line.outlet,
         &line.terminal,
-        language.pick(qr_type_in_indonesian(&line.qr_type), &line.qr_type),
+        language.pick(qr_type_in_indonesian(line.qr_type), line.qr_type.as_str()),
         &line.partner_id,
         line.partner_reference.as_deref().unwrap_or_default(),
         line.rrn.as_deref().unwrap_or_default(),
@@ -135,39 +136,35 @@ fn row(line: &Line, language: Language) -> Result<Vec<u8>, ApiError> {
     ])
 }
 
-fn status_in_indonesian(status: &str) -> &str {
+fn status_in_indonesian(status: TransactionStatus) -> &'static str {
     match status {
-        "initiated" => "dibuat",
-        "awaiting_payment" => "menunggu pembayaran",
-        "paid" => "dibayar",
-        "failed" => "gagal",
-        "expired" => "kedaluwarsa",
-        "reversed" => "dibatalkan",
-        other => other,
+        TransactionStatus::Initiated => "dibuat",
+        TransactionStatus::AwaitingPayment => "menunggu pembayaran",
+        TransactionStatus::Paid => "dibayar",
+        TransactionStatus::Failed => "gagal",
+        TransactionStatus::Expired => "kedaluwarsa",
+        TransactionStatus::Reversed => "dibatalkan",
     }
 }
 
-fn qr_type_in_indonesian(qr_type: &str) -> &str {
+fn qr_type_in_indonesian(qr_type: QrType) -> &'static str {
     match qr_type {
-        "static" => "statis",
-        "dynamic" => "dinamis",
-        other => other,
+        QrType::Static => "statis",
+        QrType::Dynamic => "dinamis",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::transaction::{QrType, TransactionStatus};
-
     use super::*;
 
     #[test]
     fn every_status_and_kind_of_code_has_an_indonesian_word() {
         for status in TransactionStatus::ALL {
-            assert_ne!(status_in_indonesian(status.as_str()), status.as_str());
+            assert_ne!(status_in_indonesian(*status), status.as_str());
         }
         for qr_type in QrType::ALL {
-            assert_ne!(qr_type_in_indonesian(qr_type.as_str()), qr_type.as_str());
+            assert_ne!(qr_type_in_indonesian(*qr_type), qr_type.as_str());
         }
     }
 }

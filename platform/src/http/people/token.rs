@@ -16,9 +16,9 @@ use crate::http::page::{Cursor, PageQuery};
 use crate::http::path::Id;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::people::token::{self, NewToken, TokenRequest};
+use crate::service::{Context, word};
 use crate::store::people::token::{Filter, TokenView};
 
 pub(super) fn routes() -> Routes {
@@ -69,7 +69,7 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<List<TokenView>, ApiError> {
     let filter = Filter {
-        role: query.role,
+        role: word("role", query.role.as_deref())?,
         user_id: query.user_id,
     };
     let rows = token::list(&context, staff.scope, &filter, page.store_page()).await?;

@@ -19,7 +19,7 @@ use crate::http::routes::Routes;
 use crate::service::Context;
 use crate::service::money::approval;
 use crate::service::people::user::{self, Made, NewUser, SetUp, UserPatch};
-use crate::store::people::user::{Filter, User};
+use crate::store::people::user::User;
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{InvalidState, MerchantNotFound};
@@ -71,12 +71,9 @@ async fn list(
     page: PageQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<User>, ApiError> {
-    let filter = Filter {
-        email: query.email,
-        role: query.role,
-        status: query.status,
-    };
-    let rows = user::list(&context, staff.scope, filter, page.store_page()).await?;
+    let (email, role) = (query.email.as_deref(), query.role.as_deref());
+    let filter = user::filter(email, role, query.status.as_deref())?;
+    let rows = user::list(&context, staff.scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }
 

@@ -14,12 +14,12 @@ use crate::http::path::Id;
 use crate::http::period::PeriodQuery;
 use crate::http::query::Query;
 use crate::http::routes::Routes;
-use crate::service::Context;
 use crate::service::fleet::device;
 use crate::service::payment::transaction;
 use crate::service::payment::transaction::TransactionView;
 use crate::service::shop::portal::{Me, Summary};
 use crate::service::shop::{outlet, portal};
+use crate::service::{Context, Error, word};
 use crate::store::fleet::device_view::DeviceView;
 use crate::store::payment::transaction::{Filter, Transaction};
 use crate::store::shop::outlet::Outlet;
@@ -84,14 +84,14 @@ pub(in crate::http) struct TransactionQuery {
 
 impl TransactionQuery {
     /// Which transactions are asked for.
-    pub(in crate::http) fn of(self, period: Period) -> Filter {
-        Filter {
-            status: self.status,
+    pub(in crate::http) fn of(self, period: Period) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: word("status", self.status.as_deref())?,
             terminal_id: self.terminal_id,
             outlet_id: self.outlet_id,
             partner_reference: None,
             period,
-        }
+        })
     }
 }
 
@@ -103,7 +103,7 @@ async fn transactions(
     Query(query): Query<TransactionQuery>,
 ) -> Result<List<Transaction>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let filter = query.of(period);
+    let filter = query.of(period)?;
     let rows = transaction::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }

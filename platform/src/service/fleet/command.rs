@@ -7,7 +7,6 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::command::{CommandStatus, CommandType};
-use domain::device::DeviceStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -71,13 +70,9 @@ pub async fn create(
     checks.finish()?;
     let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
     let kind = kind.ok_or_else(|| Error::field("type", "is required"))?;
-    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
-    status.activate().map_err(device::invalid_state)?;
+    found.status.activate().map_err(device::invalid_state)?;
     if let Some(capability) = kind.capability()
-        && !found
-            .capabilities
-            .iter()
-            .any(|has| has == capability.as_str())
+        && !found.capabilities.contains(&capability)
     {
         return Err(Error::CapabilityNotSupported(capability.as_str()));
     }
@@ -97,9 +92,9 @@ pub async fn create(
     let command = Command {
         id: CommandId::from_uuid(unit.uuid()),
         device_id,
-        kind: kind.to_string(),
+        kind,
         payload: Value::Object(payload),
-        status: CommandStatus::Queued.to_string(),
+        status: CommandStatus::Queued,
         reason: None,
         result_payload: None,
         attempts: 0,
@@ -141,14 +136,14 @@ pub async fn cancel(unit: &mut UnitOfWork, device_id: DeviceId, id: CommandId) -
         .await?
         .ok_or(Error::NotFound(Noun::Command))?;
     unit.refresh_now();
-    if !is_open(&command)? {
+    if !command.status.is_open() {
         return Err(Error::InvalidState {
-            current: command.status,
+            current: command.status.to_string(),
             message: "the command has ended already".into(),
         });
     }
     let end = End {
-        status: CommandStatus::Cancelled.as_str(),
+        status: CommandStatus::Cancelled,
         reason: Some("cancelled by an operator"),
         result_payload: None,
         acked_at: None,
@@ -180,16 +175,16 @@ pub async fn acknowledge(
     else {
         return Ok(None);
     };
-    if is_open(&command)? {
+    if command.status.is_open() {
         let end = End {
-            status: ack.status.as_str(),
+            status: ack.status.into(),
             reason: ack.reason.as_deref(),
             result_payload: ack.result_payload.as_ref(),
             acked_at: Some(now),
             ended_at: now,
         };
         store::fleet::command::end(&mut tx, command.id, &end).await?;
-    } else if command.acked_at.is_none() || command.status != ack.status.as_str() {
+    } else if command.acked_at.is_none() || command.status != ack.status.into() {
         let late_ack = json!({
             "status": ack.status,
             "reason": ack.reason,
@@ -203,11 +198,6 @@ pub async fn acknowledge(
     Ok(known)
 }
 
-fn is_open(command: &Command) -> Result<bool> {
-    let status: CommandStatus = command.status.parse().map_err(anyhow::Error::from)?;
-    Ok(status.is_open())
-}
-
 /// One order of a box.
 ///
 /// # Errors
@@ -219,24 +209,30 @@ pub async fn get(context: &Context, device_id: DeviceId, id: CommandId) -> Resul
         .ok_or(Error::NotFound(Noun::Command))
 }
 
+/// Which orders a list shows.
+///
+/// # Errors
+/// A status or type that does not exist.
+pub fn filter(status: Option<&str>, kind: Option<&str>) -> Result<Filter> {
+    let mut checks = Checks::default();
+    let filter = Filter {
+        status: status.and_then(|status| checks.parse("status", status)),
+        kind: kind.and_then(|kind| checks.parse("type", kind)),
+    };
+    checks.finish()?;
+    Ok(filter)
+}
+
 /// A box's orders, newest first.
 ///
 /// # Errors
-/// [`Noun::Device`] not found; a status or type that does not exist.
+/// [`Noun::Device`] not found.
 pub async fn list_of_device(
     context: &Context,
     device_id: DeviceId,
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<Command>> {
-    let mut checks = Checks::default();
-    if let Some(status) = &filter.status {
-        let _: Option<CommandStatus> = checks.parse("status", status);
-    }
-    if let Some(kind) = &filter.kind {
-        let _: Option<CommandType> = checks.parse("type", kind);
-    }
-    checks.finish()?;
     let mut conn = context.lists().acquire().await?;
     store::fleet::device::find(&mut conn, device_id)
         .await?
@@ -287,13 +283,10 @@ fn seal(
     encoding: Option<Encoding>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Send> {
-    let encoding = match encoding {
-        Some(encoding) => encoding,
-        None => due.payload_encoding.parse()?,
-    };
+    let encoding = encoding.unwrap_or(due.payload_encoding);
     let message = DownlinkMessage::Command(message::Command {
         command_id: due.id,
-        kind: due.kind.clone(),
+        kind: due.kind.to_string(),
         payload: due.payload.clone(),
         issued_at: due.created_at,
         expires_at: due.expires_at,

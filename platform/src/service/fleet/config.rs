@@ -44,11 +44,10 @@ pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<V
     drop(conn);
     let name = |due: &Due| (due.desired.device_id, Message::Config(due.desired.version));
     let push = |due: &Due| {
-        let encoding: Encoding = due.payload_encoding.parse()?;
         Ok(Push {
             device_id: due.desired.device_id,
             version: due.desired.version,
-            payload: seal(context, &due.desired, encoding)?.into(),
+            payload: seal(context, &due.desired, due.payload_encoding)?.into(),
             attempts: due.attempts,
         })
     };

@@ -152,13 +152,13 @@ pub async fn spread(context: &Context) -> Result<()> {
     for _ in 0..BATCHES_MAX {
         let layer = {
             let mut conn = context.pool().acquire().await?;
-            store::fleet::config_layer::next_spreading(&mut conn, after.as_ref()).await?
+            store::fleet::config_layer::next_spreading(&mut conn, after).await?
         };
         let Some(layer) = layer else {
             return Ok(());
         };
-        let carried = match retried(|| carry(context, &layer, false)).await {
-            Err(error) if error.is_of_the_item() => retried(|| carry(context, &layer, true)).await,
+        let carried = match retried(|| carry(context, layer, false)).await {
+            Err(error) if error.is_of_the_item() => retried(|| carry(context, layer, true)).await,
             carried => carried,
         };
         match carried {
@@ -166,7 +166,7 @@ pub async fn spread(context: &Context) -> Result<()> {
             Ok(false) => after = Some(layer),
             Ok(true) => {}
             Err(error) if error.is_of_the_item() => {
-                put_aside(context, JOB, subject(&layer), &error).await;
+                put_aside(context, JOB, subject(layer), &error).await;
                 after = Some(layer);
             }
             Err(error) => return Err(error),
@@ -176,11 +176,11 @@ pub async fn spread(context: &Context) -> Result<()> {
 }
 
 /// Whom an alert about a layer is about.
-fn subject((kind, owner_id): &(String, Uuid)) -> AlertSubject {
-    match kind.parse() {
-        Ok(LayerKind::Merchant) => AlertSubject::Merchant(MerchantId::from_uuid(*owner_id)),
-        Ok(LayerKind::Outlet) => AlertSubject::Outlet(OutletId::from_uuid(*owner_id)),
-        Ok(LayerKind::Fleet) | Err(_) => AlertSubject::Platform,
+fn subject((kind, owner_id): (LayerKind, Uuid)) -> AlertSubject {
+    match kind {
+        LayerKind::Merchant => AlertSubject::Merchant(MerchantId::from_uuid(owner_id)),
+        LayerKind::Outlet => AlertSubject::Outlet(OutletId::from_uuid(owner_id)),
+        LayerKind::Fleet => AlertSubject::Platform,
     }
 }
 
@@ -188,11 +188,11 @@ fn subject((kind, owner_id): &(String, Uuid)) -> AlertSubject {
 /// `false`: there was nothing to do.
 async fn carry(
     context: &Context,
-    (kind, owner_id): &(String, Uuid),
+    (kind, owner_id): (LayerKind, Uuid),
     one_by_one: bool,
 ) -> Result<bool> {
     let mut unit = context.begin(Actor::system()).await?;
-    let locked = store::fleet::config_layer::lock_spreading(unit.conn(), kind, *owner_id).await?;
+    let locked = store::fleet::config_layer::lock_spreading(unit.conn(), kind, owner_id).await?;
     let Some(spreading) = locked else {
         return Ok(false);
     };

@@ -39,8 +39,7 @@ pub struct CredentialView {
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
     /// Why.
-    #[schema(value_type = Option<RevocationReason>)]
-    pub revoked_reason: Option<String>,
+    pub revoked_reason: Option<RevocationReason>,
 }
 
 impl CredentialView {

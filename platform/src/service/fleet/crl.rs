@@ -123,18 +123,17 @@ fn content_of(issuing_pem: &str, ended: &[Ended]) -> Vec<u8> {
     for ended in ended {
         digest.update(ended.certificate_serial.as_bytes());
         digest.update(&ended.at.timestamp().to_be_bytes());
-        digest.update(ended.reason.as_bytes());
+        digest.update(ended.reason.as_str().as_bytes());
         digest.update(b"\n");
     }
     digest.finish().as_ref().to_vec()
 }
 
 fn entry(ended: &Ended) -> Result<Revoked> {
-    let reason: RevocationReason = ended.reason.parse().map_err(anyhow::Error::from)?;
     Ok(Revoked {
         serial_hex: ended.certificate_serial.clone(),
         at: ended.at,
-        reason: match reason {
+        reason: match ended.reason {
             RevocationReason::Unspecified => Reason::Unspecified,
             RevocationReason::KeyCompromise => Reason::KeyCompromise,
             RevocationReason::Superseded => Reason::Superseded,

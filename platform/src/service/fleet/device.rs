@@ -1,7 +1,5 @@
 //! Devices: registering boxes, and taking them out of service.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use domain::credential::RevocationReason;
 use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
@@ -90,7 +88,7 @@ pub async fn create(unit: &mut UnitOfWork, new: NewDevice) -> Result<Registered>
 pub(super) struct Checked {
     pub(super) serial_number: String,
     model: String,
-    capabilities: Vec<String>,
+    capabilities: Vec<Capability>,
     mode: CommunicationMode,
     tags: Vec<String>,
 }
@@ -123,9 +121,9 @@ pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Regi
         serial_number: new.serial_number,
         model: new.model,
         capabilities: new.capabilities,
-        communication_mode: new.mode.to_string(),
-        status: DeviceStatus::Registered.to_string(),
-        payload_encoding: wire::Encoding::Json.as_str().to_owned(),
+        communication_mode: new.mode,
+        status: DeviceStatus::Registered,
+        payload_encoding: wire::Encoding::Json,
         tags: new.tags,
         created_at: now,
         updated_at: now,
@@ -159,8 +157,7 @@ pub async fn renew_activation_code(unit: &mut UnitOfWork, id: DeviceId) -> Resul
     let device = store::fleet::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    let status: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
-    status.activate().map_err(invalid_state)?;
+    device.status.activate().map_err(invalid_state)?;
     let view = view(unit, id).await?;
     unit.audit("device.activation_code", id, None, None).await?;
     issue_code(unit, view).await
@@ -205,10 +202,7 @@ pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::E
     let found = store::fleet::device::find(&mut conn, id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    Ok(found
-        .payload_encoding
-        .parse()
-        .map_err(anyhow::Error::from)?)
+    Ok(found.payload_encoding)
 }
 
 /// Devices, newest first.
@@ -257,7 +251,7 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
         .ok_or(Error::NotFound(Noun::Device))?;
     unit.refresh_now();
     let before = view(unit, id).await?;
-    let current: DeviceStatus = device.status.parse().map_err(anyhow::Error::from)?;
+    let current = device.status;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {
         let next = match wanted {
             DeviceStatus::Suspended => current.suspend(),
@@ -267,7 +261,7 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
             DeviceStatus::Registered => Err(InvalidTransition { current, wanted }),
         }
         .map_err(invalid_state)?;
-        device.status = next.to_string();
+        device.status = next;
         let reason = match next {
             DeviceStatus::Suspended => Some(RevocationReason::PrivilegeWithdrawn),
             DeviceStatus::Retired => Some(RevocationReason::CessationOfOperation),
@@ -287,7 +281,7 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
         device.tags = tags;
     }
     if let Some(mode) = mode {
-        device.communication_mode = mode.to_string();
+        device.communication_mode = mode;
     }
     device.updated_at = unit.now();
     store::fleet::device::update(unit.conn(), &device).await?;
@@ -332,14 +326,15 @@ fn check_tags(checks: &mut Checks, given: &[String]) -> Vec<String> {
     })
 }
 
-fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<String> {
-    let mut known = BTreeSet::new();
-    for capability in given {
-        if let Some(capability) = checks.parse::<Capability>("capabilities", capability) {
-            known.insert(capability.to_string());
-        }
-    }
-    known.into_iter().collect()
+/// Each capability once, in the order of their words.
+fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<Capability> {
+    let mut known: Vec<Capability> = given
+        .iter()
+        .filter_map(|text| checks.parse("capabilities", text))
+        .collect();
+    known.sort_unstable_by_key(|capability| capability.as_str());
+    known.dedup();
+    known
 }
 
 pub(crate) fn invalid_state(error: InvalidTransition) -> Error {

@@ -1,7 +1,6 @@
 //! What a box may show: codes that pay its own merchant, and nobody else's.
 
 use domain::command::displayed_code;
-use domain::merchant::MerchantStatus;
 use domain::qris::{NotIts, Payee};
 use serde_json::{Map, Value};
 use wire::ids::DeviceId;
@@ -57,14 +56,13 @@ async fn judge(
     let merchant = store::shop::merchant::find(unit.conn(), scope, binding.merchant_id)
         .await?
         .ok_or_else(|| anyhow::anyhow!("{} has no merchant", binding.id))?;
-    let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let (true, Some(nmid), Some(pan)) = (
-        status.takes_payments(),
+        merchant.status.takes_payments(),
         &merchant.nmid,
         &merchant.merchant_pan,
     ) else {
         return Err(Error::InvalidState {
-            current: merchant.status,
+            current: merchant.status.to_string(),
             message: "only an approved merchant takes payments".into(),
         });
     };

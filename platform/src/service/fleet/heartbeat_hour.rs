@@ -47,7 +47,7 @@ pub async fn roll_up(context: &Context, retention_days: u32, hours_max: u32) -> 
 }
 
 async fn roll_up_hour(context: &Context, hour: DateTime<Utc>) -> Result<()> {
-    let mut after = Uuid::nil();
+    let mut after = DeviceId::from_uuid(Uuid::nil());
     loop {
         let mut conn = context.pool().acquire().await?;
         let devices =
@@ -58,7 +58,7 @@ async fn roll_up_hour(context: &Context, hour: DateTime<Utc>) -> Result<()> {
         };
         after = *last;
         drop(conn);
-        let roll_up = |part: Part<Uuid>| async move {
+        let roll_up = |part: Part<DeviceId>| async move {
             let mut conn = context.pool().acquire().await?;
             store::fleet::heartbeat_hour::roll_up(&mut conn, &part, hour).await?;
             Ok(vec![(); part.len()])
@@ -66,7 +66,7 @@ async fn roll_up_hour(context: &Context, hour: DateTime<Utc>) -> Result<()> {
         let outcomes = isolate(devices.clone(), roll_up).await;
         for (device, outcome) in devices.iter().zip(&outcomes) {
             if let Outcome::Failed(error) = outcome {
-                let subject = AlertSubject::Device(DeviceId::from_uuid(*device));
+                let subject = AlertSubject::Device(*device);
                 put_aside(context, "roll_up_heartbeats", subject, error).await;
             }
         }

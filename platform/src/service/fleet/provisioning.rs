@@ -5,7 +5,6 @@ use certs::csr::Csr;
 use certs::serial::Serial;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::{OVERLAP, RevocationReason};
-use domain::device::DeviceStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -76,7 +75,8 @@ pub struct Activated {
     pub token_expires_at: DateTime<Utc>,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub announcement_keys: VerifyingKeys,
-    pub payload_encoding: String,
+    #[schema(value_type = String)]
+    pub payload_encoding: Encoding,
     pub binding_id: Option<BindingId>,
     pub mqtt: MqttAccess,
     #[schema(value_type = Object)]
@@ -137,13 +137,9 @@ pub async fn activate(
         drop(unit);
         return refuse(context, attempt).await;
     };
-    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
     let now = unit.now();
-    found.status = status
-        .activate()
-        .map_err(device::invalid_state)?
-        .to_string();
-    found.payload_encoding = encoding.as_str().to_owned();
+    found.status = found.status.activate().map_err(device::invalid_state)?;
+    found.payload_encoding = encoding;
     found.activated_at.get_or_insert(now);
     found.updated_at = now;
     store::fleet::device::update(unit.conn(), &found).await?;
@@ -179,8 +175,7 @@ pub async fn refresh(
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    let status: DeviceStatus = found.status.parse().map_err(anyhow::Error::from)?;
-    if !status.may_connect() {
+    if !found.status.may_connect() {
         return Err(Error::DeviceUnauthorized("the device is out of service"));
     }
     unit.refresh_now();
@@ -308,7 +303,7 @@ async fn issue(unit: &mut UnitOfWork, found: &Device, csr: &Csr) -> Result<Activ
         device_token: token.token,
         token_expires_at: token.expires_at,
         announcement_keys: context.announcement_keys()?.clone(),
-        payload_encoding: found.payload_encoding.clone(),
+        payload_encoding: found.payload_encoding,
         binding_id: desired.binding_id,
         mqtt: MqttAccess {
             host: settings.mqtt_host.clone(),

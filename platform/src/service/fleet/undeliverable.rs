@@ -48,7 +48,7 @@ pub async fn fail(context: &Context, one: &Undeliverable) -> Result<()> {
         }
         Message::Command(id) => {
             let end = End {
-                status: CommandStatus::Failed.as_str(),
+                status: CommandStatus::Failed,
                 reason: Some(reason),
                 result_payload: None,
                 acked_at: None,

@@ -461,10 +461,10 @@ async fn keep(
 ) -> Result<Approval> {
     let approval = Approval {
         id: ApprovalId::from_uuid(unit.uuid()),
-        kind: kind.to_string(),
+        kind,
         entity,
         request,
-        status: ApprovalStatus::Pending.to_string(),
+        status: ApprovalStatus::Pending,
         requested_by: unit.actor_name().to_owned(),
         created_at: unit.now(),
         decided_by: None,
@@ -597,7 +597,7 @@ pub async fn reject(unit: &mut UnitOfWork, id: ApprovalId, reason: &str) -> Resu
     checks.text("reason", reason, 500);
     checks.finish()?;
     let before = take(unit, id).await?;
-    if before.kind.parse() == Ok(ApprovalKind::PayoutAccount)
+    if before.kind == ApprovalKind::PayoutAccount
         && let Change::PayoutAccount {
             merchant_id,
             destination,
@@ -613,10 +613,10 @@ async fn take(unit: &mut UnitOfWork, id: ApprovalId) -> Result<Approval> {
         .await?
         .ok_or(Error::NotFound(Noun::Approval))?;
     unit.refresh_now();
-    if approval.status.parse() != Ok(ApprovalStatus::Pending) {
+    if approval.status != ApprovalStatus::Pending {
         return Err(Error::InvalidState {
             message: format!("it was {} before", approval.status),
-            current: approval.status,
+            current: approval.status.to_string(),
         });
     }
     Ok(approval)
@@ -629,15 +629,7 @@ async fn decide(
     reason: Option<&str>,
 ) -> Result<Approval> {
     let (checker, now) = (unit.actor_name().to_owned(), unit.now());
-    store::money::approval::decide(
-        unit.conn(),
-        before.id,
-        status.as_str(),
-        &checker,
-        reason,
-        now,
-    )
-    .await?;
+    store::money::approval::decide(unit.conn(), before.id, status, &checker, reason, now).await?;
     let after = store::money::approval::find(unit.conn(), before.id)
         .await?
         .ok_or(Error::NotFound(Noun::Approval))?;
@@ -672,12 +664,8 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<Approval>> {
     let mut checks = Checks::default();
-    if let Some(status) = status {
-        let _: Option<ApprovalStatus> = checks.parse("status", status);
-    }
-    if let Some(kind) = kind {
-        let _: Option<ApprovalKind> = checks.parse("kind", kind);
-    }
+    let status = status.and_then(|status| checks.parse("status", status));
+    let kind = kind.and_then(|kind| checks.parse("kind", kind));
     checks.finish()?;
     let mut conn = context.lists().acquire().await?;
     Ok(store::money::approval::list(&mut conn, status, kind, page).await?)

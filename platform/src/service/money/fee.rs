@@ -34,12 +34,9 @@ pub async fn ensure_basic(context: &Context) -> Result<()> {
 pub(crate) fn of_payment(payee: &Payee, amount: Rupiah, paid_at: DateTime<Utc>) -> Result<Fee> {
     let version = FeeVersion::deserialize(&payee.rates).map_err(anyhow::Error::from)?;
     let profile = FeeProfile::new(vec![version]).map_err(anyhow::Error::from)?;
-    let criteria = payee
-        .merchant_criteria
-        .parse()
-        .map_err(anyhow::Error::from)?;
     let mcc: Mcc = payee.mcc.parse().map_err(anyhow::Error::from)?;
-    Ok(profile.fee(amount, criteria, MerchantCategory::of(&mcc), paid_at))
+    let (criteria, category) = (payee.merchant_criteria, MerchantCategory::of(&mcc));
+    Ok(profile.fee(amount, criteria, category, paid_at))
 }
 
 /// A new fee profile: its first version holds from the beginning.

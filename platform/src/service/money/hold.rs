@@ -6,6 +6,7 @@
 //! taken. A merchant with a held payout has one open alert `payout_held`, whatever the reasons.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::merchant::MerchantStatus;
 use serde_json::json;
 use sqlx::PgConnection;
 use wire::ids::MerchantId;
@@ -50,11 +51,11 @@ pub(in crate::service) async fn close(
 
 /// Refuses what would pay a suspended merchant by hand.
 pub(super) fn refuse_by_hand(merchant: &Merchant) -> Result<()> {
-    match merchant.status.parse() {
-        Ok(domain::merchant::MerchantStatus::Suspended) => Err(Error::InvalidState {
-            current: merchant.status.clone(),
+    if merchant.status == MerchantStatus::Suspended {
+        return Err(Error::InvalidState {
+            current: merchant.status.to_string(),
             message: "the merchant is suspended: its payouts are held".into(),
-        }),
-        _ => Ok(()),
+        });
     }
+    Ok(())
 }

@@ -65,7 +65,7 @@ pub(in crate::service) async fn post(
                 }
             };
             Line {
-                account: line.account.as_str(),
+                account: line.account,
                 debit: on(Side::Debit),
                 credit: on(Side::Credit),
                 of_settlement: line.of_settlement,
@@ -74,7 +74,7 @@ pub(in crate::service) async fn post(
         .collect();
     let subject = store::money::ledger::Subject {
         posting_id: unit.uuid(),
-        kind: posting.kind().as_str(),
+        kind: posting.kind(),
         merchant_id: subject.merchant_id,
         partner_id: subject.partner_id,
         transaction_id: subject.transaction_id,
@@ -86,24 +86,28 @@ pub(in crate::service) async fn post(
     Ok(())
 }
 
-/// Lines, newest first.
+/// An account and a kind by which lines are filtered.
 ///
 /// # Errors
 /// An account or a kind that does not exist.
+pub fn words(
+    account: Option<&str>,
+    kind: Option<&str>,
+) -> Result<(Option<Account>, Option<PostingKind>)> {
+    let mut checks = Checks::default();
+    let account = account.and_then(|account| checks.parse("account", account));
+    let kind = kind.and_then(|kind| checks.parse("kind", kind));
+    checks.finish()?;
+    Ok((account, kind))
+}
+
+/// Lines, newest first.
 pub async fn list(
     context: &Context,
     scope: Scope,
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<Entry>> {
-    let mut checks = Checks::default();
-    if let Some(account) = &filter.account {
-        let _: Option<Account> = checks.parse("account", account);
-    }
-    if let Some(kind) = &filter.kind {
-        let _: Option<PostingKind> = checks.parse("kind", kind);
-    }
-    checks.finish()?;
     let mut conn = context.lists().acquire().await?;
     Ok(store::money::ledger::list(&mut conn, scope, filter, page).await?)
 }
@@ -138,11 +142,9 @@ pub async fn trial_balance(
     let accounts: Vec<Balance> = Account::ALL
         .iter()
         .map(|account| {
-            let found = booked
-                .iter()
-                .find(|balance| balance.account == account.as_str());
-            found.cloned().unwrap_or_else(|| Balance {
-                account: account.to_string(),
+            let found = booked.iter().find(|balance| balance.account == *account);
+            found.cloned().unwrap_or(Balance {
+                account: *account,
                 debit: Total::ZERO,
                 credit: Total::ZERO,
                 balance: Total::ZERO,

@@ -58,7 +58,7 @@ pub(super) async fn enqueue(
         partner_id: Some(partner_id),
         destination: settlement.destination.as_deref(),
         amount: settlement.net,
-        status: PayoutStatus::Pending.as_str(),
+        status: PayoutStatus::Pending,
         bank_reference: None,
         due_at: (!waits).then_some(now),
         created_by: &created_by,
@@ -95,7 +95,7 @@ pub(super) async fn paid_by_hand(
         partner_id: None,
         destination: settlement.destination.as_deref(),
         amount: settlement.net,
-        status: PayoutStatus::Paid.as_str(),
+        status: PayoutStatus::Paid,
         bank_reference: Some(bank_reference),
         due_at: None,
         created_by: &created_by,
@@ -132,7 +132,7 @@ pub(super) async fn returned_by_hand(
     let payouts = store::money::payout::of_settlements(unit.conn(), &[settlement]).await?;
     let paid = payouts
         .iter()
-        .find(|payout| payout.status.parse() == Ok(PayoutStatus::Paid))
+        .find(|payout| payout.status == PayoutStatus::Paid)
         .ok_or_else(|| anyhow::anyhow!("{settlement} is paid without a payout"))?;
     if let Some(mut held) = LockedPayout::take(unit, paid.id).await? {
         let said = PartnerReport {
@@ -165,10 +165,6 @@ impl LockedPayout {
             .ok_or_else(|| anyhow::anyhow!("{id} went away"))?;
         unit.refresh_now();
         Ok(Some(Self { settlement, payout }))
-    }
-
-    fn status(&self) -> Result<PayoutStatus> {
-        Ok(self.payout.status.parse().map_err(anyhow::Error::from)?)
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -213,12 +209,12 @@ impl LockedPayout {
         let after = json!({ "status": to, "cause": cause.cause, "bank_reference": step.bank_reference, "reason": step.reason });
         unit.audit("payout.step", self.payout.id, Some(before), Some(after))
             .await?;
-        self.payout.status = to.to_string();
+        self.payout.status = to;
         if let Some(reference) = step.bank_reference {
             self.payout.bank_reference = Some(reference.to_owned());
         }
         let shown = store::money::settlement::Shown {
-            status: to.settlement().as_str(),
+            status: to.settlement(),
             bank_reference: self.payout.bank_reference.as_deref(),
             status_reason: step.reason,
             at: unit.now(),
@@ -235,8 +231,8 @@ impl LockedPayout {
     ) -> Result<()> {
         let sent = Posting::payout_sent(self.payout.amount).map_err(anyhow::Error::from)?;
         let step = Step {
-            from: PayoutStatus::Pending.as_str(),
-            to: PayoutStatus::Processing.as_str(),
+            from: PayoutStatus::Pending,
+            to: PayoutStatus::Processing,
             bank_reference: None,
             reason: None,
             due_at,
@@ -258,7 +254,7 @@ impl LockedPayout {
         cause: &str,
         message: Option<Message<'_>>,
     ) -> Result<Decision> {
-        let status = self.status()?;
+        let status = self.payout.status;
         let is_own = match said.bank_reference {
             Some(reference) => self.own_reference(unit, reference).await?,
             None => true,
@@ -275,8 +271,8 @@ impl LockedPayout {
         let postings =
             postings(status, said.outcome, self.payout.amount).map_err(anyhow::Error::from)?;
         let step = Step {
-            from: status.as_str(),
-            to: said.outcome.status().as_str(),
+            from: status,
+            to: said.outcome.status(),
             bank_reference: said.bank_reference,
             reason: said.reason,
             due_at: None,
@@ -451,7 +447,7 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<NextStep>> {
         lease,
     )
     .await?;
-    let talk = match held.status()? {
+    let talk = match held.payout.status {
         PayoutStatus::Pending if !reachable => {
             // It reads its instructions elsewhere, and answers by callbacks alone.
             held.mark_processing(&mut unit, None).await?;
@@ -505,7 +501,7 @@ async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>
     let Some(mut held) = take_to_tell(&mut unit, id).await? else {
         return Ok(None);
     };
-    if held.status()? != PayoutStatus::Pending || held.payout.hold_reason.is_some() {
+    if held.payout.status != PayoutStatus::Pending || held.payout.hold_reason.is_some() {
         return Ok(None);
     }
     let due_at = held.payout.due_at;
@@ -547,7 +543,7 @@ async fn conclude(
     let Some(mut held) = LockedPayout::take(&mut unit, id).await? else {
         return Ok(());
     };
-    if held.status()? != PayoutStatus::Processing {
+    if held.payout.status != PayoutStatus::Processing {
         // A callback was quicker.
         return Ok(());
     }
@@ -608,7 +604,7 @@ async fn postpone(mut unit: UnitOfWork, held: &LockedPayout, reason: &str) -> Re
 async fn wait(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
     match LockedPayout::take(&mut unit, id).await? {
-        Some(held) if held.status()? == PayoutStatus::Pending => {
+        Some(held) if held.payout.status == PayoutStatus::Pending => {
             postpone(unit, &held, &short(reason)).await
         }
         _ => Ok(()),
@@ -626,13 +622,13 @@ async fn was_paid(
     let Some(mut held) = LockedPayout::take(&mut unit, waiting).await? else {
         return Ok(());
     };
-    if held.status()? != PayoutStatus::Pending {
+    if held.payout.status != PayoutStatus::Pending {
         return Ok(());
     }
     let Some(mut found) = LockedPayout::take(&mut unit, earlier).await? else {
         return Ok(());
     };
-    let from = found.status()?;
+    let from = found.payout.status;
     if from != PayoutStatus::Failed {
         // It came back, as the partner had said and signed: two words of the partner's against each other.
         let reason = "the partner says that an earlier payout, which it had returned, is paid";
@@ -652,8 +648,8 @@ async fn was_paid(
         message: None,
     };
     let cancelled = Step {
-        from: PayoutStatus::Pending.as_str(),
-        to: PayoutStatus::Cancelled.as_str(),
+        from: PayoutStatus::Pending,
+        to: PayoutStatus::Cancelled,
         bank_reference: None,
         reason: Some("an earlier payout was paid after all"),
         due_at: None,
@@ -662,8 +658,8 @@ async fn was_paid(
         .await?;
     let late = Posting::payout_paid_late(found.payout.amount).map_err(anyhow::Error::from)?;
     let paid = Step {
-        from: from.as_str(),
-        to: PayoutStatus::Paid.as_str(),
+        from,
+        to: PayoutStatus::Paid,
         bank_reference,
         reason: Some("said to have failed, and found to be paid"),
         due_at: None,
@@ -737,7 +733,7 @@ async fn give_payout(
     }
     enqueue(&mut unit, &settlement, partner_id, "run").await?;
     let shown = store::money::settlement::Shown {
-        status: PayoutStatus::Pending.settlement().as_str(),
+        status: PayoutStatus::Pending.settlement(),
         bank_reference: None,
         status_reason: None,
         at: unit.now(),

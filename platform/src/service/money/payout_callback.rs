@@ -305,7 +305,7 @@ impl PayoutCallbackHandler<'_> {
                 // One that came back without ever having been said to be paid: this may be the word that is missing.
                 let missed = payouts.iter().any(|payout| {
                     payout.id != newest.id
-                        && payout.status == PayoutStatus::Returned.as_str()
+                        && payout.status == PayoutStatus::Returned
                         && payout.bank_reference.is_none()
                 });
                 let doubt = missed && self.callback.outcome == PayoutOutcome::Paid;
@@ -342,7 +342,7 @@ impl PayoutCallbackHandler<'_> {
             verdict,
             settlement_id,
             payout_id: held.payout.id,
-            status: settlement.status.parse().map_err(anyhow::Error::from)?,
+            status: settlement.status,
         })
     }
 
@@ -498,7 +498,7 @@ fn refusal(reason: &str, held: Option<&LockedPayout>) -> Option<Error> {
     match reason {
         UNKNOWN_SETTLEMENT => Some(Error::NotFound(Noun::Settlement)),
         AMOUNT_MISMATCH => Some(Error::InvalidState {
-            current: held.map_or_else(String::new, |held| held.settlement.status.clone()),
+            current: held.map_or_else(String::new, |held| held.settlement.status.to_string()),
             message: "the amount is not the payout's".into(),
         }),
         _ => None,

@@ -8,14 +8,14 @@ use std::io::{self, Read};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::reconciliation::{Class, Format, amount, reference};
+use domain::reconciliation::{Format, amount, reference};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
 use crate::service::csv_file::{CsvFile, Wrong};
-use crate::service::{Context, Error, Noun, Result, UnitOfWork};
+use crate::service::{Context, Error, Noun, Result, UnitOfWork, word};
 use crate::store::money::reconciliation::{Line, Reconciliation};
 use crate::store::{self, Page};
 
@@ -313,11 +313,7 @@ pub async fn lines(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Line>> {
-    if let Some(class) = class {
-        class
-            .parse::<Class>()
-            .map_err(|error| Error::field("class", error.to_string()))?;
-    }
+    let class = word("class", class)?;
     let mut conn = context.lists().acquire().await?;
     Ok(store::money::reconciliation::lines(&mut conn, id, class, after, limit).await?)
 }

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use domain::alert::{AlertSubject, NewAlert};
 use domain::ledger::Posting;
-use domain::merchant::{PayoutMode, SettlementAccountType};
+use domain::merchant::PayoutMode;
 use domain::settlement::{Accounts, SettlementStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,7 +15,9 @@ use wire::ids::{MerchantId, SettlementId};
 
 use super::ledger::{self, Subject};
 use super::{hold, payout};
-use crate::service::{Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item};
+use crate::service::{
+    Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item, word,
+};
 use crate::store::money::payout::Payout;
 use crate::store::money::settlement::{Claim, Settlement, Shown};
 use crate::store::shop::merchant::Merchant;
@@ -149,7 +151,7 @@ pub(super) async fn settle(
     let claim = Claim {
         id: SettlementId::from_uuid(unit.uuid()),
         merchant_id,
-        payout_mode: &merchant.payout_mode,
+        payout_mode: merchant.payout_mode,
         destination,
         cutoff,
         created_by: &created_by,
@@ -176,7 +178,7 @@ pub(super) async fn settle(
             }
             None => {
                 let shown = Shown {
-                    status: SettlementStatus::Pending.as_str(),
+                    status: SettlementStatus::Pending,
                     bank_reference: None,
                     status_reason: Some("no payout partner is configured"),
                     at: unit.now(),
@@ -196,18 +198,18 @@ pub(super) async fn settle(
 /// [`Error::MerchantPayoutNotConfigured`] when its merchant has no account any more.
 pub async fn retry_payout(unit: &mut UnitOfWork, id: SettlementId) -> Result<SettlementView> {
     let (before, merchant) = take_with_merchant(unit, id).await?;
-    if before.payout_mode.parse() == Ok(PayoutMode::Manual) {
+    if before.payout_mode == PayoutMode::Manual {
         return Err(Error::SettlementNotEligible(
             "this settlement is paid by hand: pay it and mark it as paid".into(),
         ));
     }
-    let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
     if !matches!(
-        status,
+        before.status,
         SettlementStatus::Failed | SettlementStatus::Returned
     ) {
         return Err(Error::SettlementNotEligible(format!(
-            "a payout is tried again after it failed or was returned; this settlement is {status}"
+            "a payout is tried again after it failed or was returned; this settlement is {}",
+            before.status
         )));
     }
     let partner_id = unit
@@ -223,7 +225,7 @@ pub async fn retry_payout(unit: &mut UnitOfWork, id: SettlementId) -> Result<Set
     let settlement = take(unit, id).await?;
     payout::enqueue(unit, &settlement, &partner_id, "retry").await?;
     let shown = Shown {
-        status: SettlementStatus::Pending.as_str(),
+        status: SettlementStatus::Pending,
         bank_reference: None,
         status_reason: None,
         at: unit.now(),
@@ -248,9 +250,8 @@ pub async fn mark_paid(
     let (before, merchant) = take_with_merchant(unit, id).await?;
     by_hand(&before)?;
     hold::refuse_by_hand(&merchant)?;
-    let status: SettlementStatus = before.status.parse().map_err(anyhow::Error::from)?;
     if !matches!(
-        status,
+        before.status,
         SettlementStatus::Pending | SettlementStatus::Returned
     ) {
         return Err(Error::InvalidState {
@@ -258,12 +259,12 @@ pub async fn mark_paid(
                 "a settlement that is {} cannot be marked as paid",
                 before.status
             ),
-            current: before.status,
+            current: before.status.to_string(),
         });
     }
     payout::paid_by_hand(unit, &before, bank_reference).await?;
     let shown = Shown {
-        status: SettlementStatus::Paid.as_str(),
+        status: SettlementStatus::Paid,
         bank_reference: Some(bank_reference),
         status_reason: None,
         at: unit.now(),
@@ -288,13 +289,13 @@ pub async fn mark_returned(
     checks.finish()?;
     let before = take(unit, id).await?;
     by_hand(&before)?;
-    if before.status.parse() != Ok(SettlementStatus::Paid) {
+    if before.status != SettlementStatus::Paid {
         return Err(Error::InvalidState {
             message: format!(
                 "nothing comes back of a settlement that is {}",
                 before.status
             ),
-            current: before.status,
+            current: before.status.to_string(),
         });
     }
     payout::returned_by_hand(unit, id, reason).await?;
@@ -303,7 +304,7 @@ pub async fn mark_returned(
 
 /// Refuses what is not for people to pay.
 fn by_hand(settlement: &Settlement) -> Result<()> {
-    if settlement.payout_mode.parse() != Ok(PayoutMode::Manual) {
+    if settlement.payout_mode != PayoutMode::Manual {
         return Err(Error::SettlementNotEligible(
             "this settlement is paid out by the payout partner".into(),
         ));
@@ -350,17 +351,11 @@ async fn changed(
 }
 
 fn destination(merchant: &Merchant) -> Result<Option<&str>> {
-    let settlement_account_type: Option<SettlementAccountType> = merchant
-        .settlement_account_type
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(anyhow::Error::from)?;
     let accounts = Accounts {
-        payout_mode: merchant.payout_mode.parse().map_err(anyhow::Error::from)?,
+        payout_mode: merchant.payout_mode,
         payout_account_reference: merchant.payout_account_reference.as_deref(),
         settlement_account_reference: merchant.settlement_account_reference.as_deref(),
-        settlement_account_type,
+        settlement_account_type: merchant.settlement_account_type,
     };
     accounts
         .destination()
@@ -394,11 +389,7 @@ pub async fn list(
     period: Period,
     page: Page,
 ) -> Result<Vec<SettlementView>> {
-    if let Some(status) = status {
-        status
-            .parse::<SettlementStatus>()
-            .map_err(|error| Error::field("status", error.to_string()))?;
-    }
+    let status = word("status", status)?;
     let mut conn = context.lists().acquire().await?;
     let rows = store::money::settlement::list(&mut conn, scope, status, period, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();

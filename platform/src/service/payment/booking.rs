@@ -38,13 +38,13 @@ impl Sale<'_> {
             outlet_id: self.outlet_id,
             terminal_id: self.terminal_id,
             device_id: None,
-            qr_type: QrType::Static.to_string(),
+            qr_type: QrType::Static,
             amount: self.amount,
             tip_mode: None,
             amount_due: None,
             tip: None,
             currency: "IDR".into(),
-            status: TransactionStatus::Paid.to_string(),
+            status: TransactionStatus::Paid,
             late: false,
             fee: Some(cost.fee),
             net: Some(cost.net),
@@ -92,14 +92,8 @@ pub(super) async fn reverse(
     cause: Cause<'_>,
 ) -> Result<()> {
     let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
-    store::payment::transaction::set_status(
-        unit.conn(),
-        transaction.id,
-        paid.as_str(),
-        reversed.as_str(),
-        cause,
-    )
-    .await?;
+    store::payment::transaction::set_status(unit.conn(), transaction.id, paid, reversed, cause)
+        .await?;
     let cost = transaction
         .fee
         .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;

@@ -53,8 +53,7 @@ pub struct DynamicQr {
     #[schema(ignore)]
     pub amount: Rupiah,
     pub expires_at: DateTime<Utc>,
-    #[schema(value_type = domain::transaction::TransactionStatus)]
-    pub status: String,
+    pub status: TransactionStatus,
 }
 
 /// How a request goes on.
@@ -89,11 +88,7 @@ pub async fn create(
         return go_on(unit, before).await;
     }
     let can = [Capability::DynamicQr, Capability::Display];
-    if !device
-        .capabilities
-        .iter()
-        .any(|has| can.iter().any(|capability| capability.as_str() == has))
-    {
+    if !device.capabilities.iter().any(|has| can.contains(has)) {
         return Err(Error::CapabilityNotSupported(
             Capability::DynamicQr.as_str(),
         ));
@@ -134,13 +129,13 @@ pub async fn create(
         outlet_id: binding.outlet_id,
         terminal_id: binding.terminal_id,
         device_id: Some(device_id),
-        qr_type: QrType::Dynamic.to_string(),
+        qr_type: QrType::Dynamic,
         amount: request.amount,
         tip_mode: None,
         amount_due: None,
         tip: None,
         currency: "IDR".into(),
-        status: TransactionStatus::Initiated.to_string(),
+        status: TransactionStatus::Initiated,
         late: false,
         fee: None,
         net: None,
@@ -165,7 +160,7 @@ pub async fn create(
             .generate(&order)
             .await
             .map_err(|error| Error::InvalidAmount(error.to_string()))?;
-        transaction.status = TransactionStatus::AwaitingPayment.to_string();
+        transaction.status = TransactionStatus::AwaitingPayment;
         transaction.qr_payload = Some(issued.qr_payload);
         transaction.qr_reference = issued.qr_reference;
         insert(unit, &transaction).await?;
@@ -223,9 +218,9 @@ async fn go_on(unit: &mut UnitOfWork, before: Transaction) -> Result<Created> {
     if before.qr_payload.is_some() {
         return answer(before).map(Created::Ready);
     }
-    if before.status != TransactionStatus::Initiated.as_str() {
+    if before.status != TransactionStatus::Initiated {
         return Err(Error::InvalidState {
-            current: before.status,
+            current: before.status.to_string(),
             message: "the partner gave no code for this request".into(),
         });
     }
@@ -287,7 +282,7 @@ impl Asking {
                 let code = Code {
                     qr_payload: &issued.qr_payload,
                     qr_reference: issued.qr_reference.as_deref(),
-                    tip_mode: due.map(|(mode, _)| mode.as_str()),
+                    tip_mode: due.map(|(mode, _)| mode),
                     amount_due: due.map(|(_, amount)| amount),
                 };
                 store::payment::transaction::show(unit.conn(), id, code, cause(now)).await?;
@@ -304,14 +299,9 @@ impl Asking {
                 store::payment::partner_order::release(unit.conn(), id).await?;
                 if !matches!(error, PartnerError::Away(_)) {
                     let (from, to) = (TransactionStatus::Initiated, TransactionStatus::Failed);
-                    let ended = store::payment::transaction::set_status(
-                        unit.conn(),
-                        id,
-                        from.as_str(),
-                        to.as_str(),
-                        cause(now),
-                    )
-                    .await;
+                    let (conn, cause) = (unit.conn(), cause(now));
+                    let ended =
+                        store::payment::transaction::set_status(conn, id, from, to, cause).await;
                     // It may have run out meanwhile, which is an end too.
                     match ended {
                         Ok(()) | Err(sqlx::Error::RowNotFound) => {}
@@ -320,7 +310,7 @@ impl Asking {
                 }
                 unit.release_key().await?;
                 unit.commit().await?;
-                Err(error.told(TransactionStatus::Failed.as_str()))
+                Err(error.told(TransactionStatus::Failed))
             }
         }
     }

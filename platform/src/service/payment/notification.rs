@@ -50,7 +50,7 @@ pub struct Send {
 pub(crate) struct Payment<'a> {
     pub(crate) transaction: &'a store::payment::transaction::Transaction,
     pub(crate) merchant_name: &'a str,
-    pub(crate) merchant_status: &'a str,
+    pub(crate) merchant_status: MerchantStatus,
     pub(crate) paid_at: DateTime<Utc>,
     pub(crate) window: AnnouncementWindow,
     pub(crate) replay: bool,
@@ -73,11 +73,7 @@ const WINDOW_OVER: &str = "window_over";
 
 /// Why no box can speak of a payment, if none can.
 fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str> {
-    let is_any = |status: DeviceStatus| {
-        listeners
-            .iter()
-            .any(|listener| listener.status == status.as_str())
-    };
+    let is_any = |status| listeners.iter().any(|listener| listener.status == status);
     if is_any(DeviceStatus::Active) {
         is_over.then_some(WINDOW_OVER)
     } else if is_any(DeviceStatus::Registered) {
@@ -92,7 +88,7 @@ fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str>
 /// Puts a payment into the outbox of every box at its terminal, unless its merchant is suspended. When its window is
 /// over already, the notifications are stale from their beginning, which records that it was not announced, and why.
 pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
-    if payment.merchant_status == MerchantStatus::Suspended.as_str() {
+    if payment.merchant_status == MerchantStatus::Suspended {
         return Ok(Enqueued {
             events: Vec::new(),
             unheard: Some(MERCHANT_SUSPENDED),
@@ -104,11 +100,8 @@ pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Res
         store::fleet::binding::listeners_for_share(unit.conn(), payment.transaction.terminal_id)
             .await?;
     let unheard = unheard_reason(&listeners, is_over);
-    let hears = [
-        DeviceStatus::Registered.as_str(),
-        DeviceStatus::Active.as_str(),
-    ];
-    listeners.retain(|listener| hears.contains(&listener.status.as_str()));
+    let hears = [DeviceStatus::Registered, DeviceStatus::Active];
+    listeners.retain(|listener| hears.contains(&listener.status));
     let mut events = Vec::new();
     for listener in &listeners {
         let event_id = EventId::from_uuid(unit.uuid());
@@ -164,10 +157,7 @@ fn seal(
     encoding: Option<Encoding>,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Send> {
-    let encoding = match encoding {
-        Some(encoding) => encoding,
-        None => due.payload_encoding.parse()?,
-    };
+    let encoding = encoding.unwrap_or(due.payload_encoding);
     let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
         event_id: due.event_id,
         sequence: due.sequence,
@@ -270,7 +260,7 @@ pub fn ack(device_id: DeviceId, said: PaymentAck) -> Ack {
     Ack {
         event_id: said.event_id,
         device_id,
-        status: said.status.as_str().to_owned(),
+        status: said.status.into(),
         played_at: played_at.map(|time| time.to_utc()),
         reason: said.reason,
     }
@@ -325,10 +315,10 @@ fn observe(risen: &Risen, now: DateTime<Utc>) {
     if risen.first {
         stats::observe(Step::Received, risen.created_at, now);
     }
-    match risen.status.parse() {
-        Ok(NotificationStatus::Played) => stats::observe(Step::Played, risen.created_at, now),
-        Ok(NotificationStatus::Failed | NotificationStatus::Stale) => stats::count_unheard(1),
-        Ok(_) | Err(_) => {}
+    match risen.status {
+        NotificationStatus::Played => stats::observe(Step::Played, risen.created_at, now),
+        NotificationStatus::Failed | NotificationStatus::Stale => stats::count_unheard(1),
+        NotificationStatus::Pending | NotificationStatus::Sent | NotificationStatus::Received => {}
     }
 }
 
@@ -378,12 +368,9 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
     unit.refresh_now();
-    let (TransactionStatus::Paid, Some(paid_at)) = (
-        transaction.status.parse().map_err(anyhow::Error::from)?,
-        transaction.paid_at,
-    ) else {
+    let (TransactionStatus::Paid, Some(paid_at)) = (transaction.status, transaction.paid_at) else {
         return Err(Error::InvalidState {
-            current: transaction.status,
+            current: transaction.status.to_string(),
             message: "only a paid transaction is announced".into(),
         });
     };
@@ -398,7 +385,7 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
     let payment = Payment {
         transaction: &transaction,
         merchant_name: &merchant.brand_name,
-        merchant_status: &merchant.status,
+        merchant_status: merchant.status,
         paid_at,
         window,
         replay: true,
@@ -406,7 +393,7 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
     let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
     if unheard == Some(MERCHANT_SUSPENDED) {
         return Err(Error::InvalidState {
-            current: merchant.status,
+            current: merchant.status.to_string(),
             message: "the merchant is suspended: its boxes announce nothing".into(),
         });
     }

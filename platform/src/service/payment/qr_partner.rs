@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::qris::TerminalLabel;
 use domain::registration::Registration;
+use domain::transaction::TransactionStatus;
 use futures_util::future::BoxFuture;
 use wire::Rupiah;
 use wire::ids::TransactionId;
@@ -81,11 +82,11 @@ pub enum PartnerError {
 
 impl PartnerError {
     /// The same for who asked us, about a transaction that stands at `current`.
-    pub(super) fn told(self, current: &str) -> Error {
+    pub(super) fn told(self, current: TransactionStatus) -> Error {
         match self {
             Self::Away(_) => Error::PartnerTimeout,
             refused => Error::InvalidState {
-                current: current.to_owned(),
+                current: current.to_string(),
                 message: refused.to_string(),
             },
         }

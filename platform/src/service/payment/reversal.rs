@@ -61,7 +61,7 @@ async fn nmid_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<Str
 
 fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
     Error::InvalidState {
-        current: transaction.status.clone(),
+        current: transaction.status.to_string(),
         message: message.to_owned(),
     }
 }
@@ -90,7 +90,7 @@ pub async fn refund(
     let Some(partner_reference) = seen
         .partner_reference
         .clone()
-        .filter(|_| seen.status == paid.as_str())
+        .filter(|_| seen.status == paid)
     else {
         return Err(stands_otherwise(
             &seen,
@@ -112,14 +112,14 @@ pub async fn refund(
     if let Err(error) = done {
         unit.release_key().await?;
         unit.commit().await?;
-        return Err(error.told(&seen.status));
+        return Err(error.told(seen.status));
     }
     let now = lock(&mut unit, &seen).await?;
     // The partner's callback may have been quicker.
-    if now.status == paid.as_str() {
+    if now.status == paid {
         let cause = cause(&unit, "refund");
         booking::reverse(&mut unit, &now, cause).await?;
-    } else if now.status != reversed.as_str() {
+    } else if now.status != reversed {
         return Err(stands_otherwise(&now, "it is not paid any more"));
     }
     unit.audit(
@@ -145,7 +145,7 @@ pub async fn cancel(
 ) -> Result<(UnitOfWork, Transaction)> {
     reason.check()?;
     let seen = find(&mut unit, id).await?;
-    if seen.status != TransactionStatus::AwaitingPayment.as_str() {
+    if seen.status != TransactionStatus::AwaitingPayment {
         return Err(stands_otherwise(
             &seen,
             "only a transaction that waits to be paid is cancelled",
@@ -164,22 +164,15 @@ pub async fn cancel(
     if let Err(error) = done {
         unit.release_key().await?;
         unit.commit().await?;
-        return Err(error.told(&seen.status));
+        return Err(error.told(seen.status));
     }
     let now = lock(&mut unit, &seen).await?;
-    let status: TransactionStatus = now.status.parse().map_err(anyhow::Error::from)?;
+    let status = now.status;
     let failed = status
         .fail()
         .map_err(|_| stands_otherwise(&now, "it went on meanwhile"))?;
     let cause = cause(&unit, "cancelled");
-    store::payment::transaction::set_status(
-        unit.conn(),
-        id,
-        status.as_str(),
-        failed.as_str(),
-        cause,
-    )
-    .await?;
+    store::payment::transaction::set_status(unit.conn(), id, status, failed, cause).await?;
     unit.audit(
         "transaction.cancel",
         id,

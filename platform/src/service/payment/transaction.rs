@@ -1,7 +1,6 @@
 //! Transactions: reading them, and ending those that nobody paid.
 
 use domain::alert::AlertSubject;
-use domain::transaction::TransactionStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wire::ids::TransactionId;
@@ -39,20 +38,12 @@ pub async fn get(context: &Context, scope: Scope, id: TransactionId) -> Result<T
 }
 
 /// Transactions, newest first.
-///
-/// # Errors
-/// A status that does not exist.
 pub async fn list(
     context: &Context,
     scope: Scope,
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<Transaction>> {
-    if let Some(status) = &filter.status {
-        status
-            .parse::<TransactionStatus>()
-            .map_err(|error| Error::field("status", error.to_string()))?;
-    }
     let mut conn = context.lists().acquire().await?;
     Ok(store::payment::transaction::list(&mut conn, scope, filter, page).await?)
 }

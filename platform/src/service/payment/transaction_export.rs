@@ -1,7 +1,5 @@
 //! Transactions as a file, read a page at a time. No connection is held while its reader is slow.
 
-use domain::transaction::TransactionStatus;
-
 use crate::service::{Context, Error, Result};
 use crate::store::payment::transaction::Filter;
 use crate::store::payment::transaction_export::{self, Line};
@@ -26,13 +24,8 @@ impl Export {
     /// A file of the transactions that a list with this filter has.
     ///
     /// # Errors
-    /// A status that does not exist; more than [`LINES_MAX`] transactions.
+    /// More than [`LINES_MAX`] transactions.
     pub async fn begin(context: &Context, scope: Scope, filter: Filter) -> Result<Self> {
-        if let Some(status) = &filter.status {
-            status
-                .parse::<TransactionStatus>()
-                .map_err(|error| Error::field("status", error.to_string()))?;
-        }
         let mut conn = context.lists().acquire().await?;
         let count = transaction_export::count(&mut conn, scope, &filter, LINES_MAX + 1).await?;
         if count > LINES_MAX {

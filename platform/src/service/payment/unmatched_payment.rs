@@ -165,9 +165,9 @@ async fn check(unit: &mut UnitOfWork, money: &UnmatchedPayment, merchant: &Merch
             message: message.into(),
         })
     };
-    if merchant.status.parse() == Ok(MerchantStatus::Suspended) {
+    if merchant.status == MerchantStatus::Suspended {
         return Err(Error::InvalidState {
-            current: merchant.status.clone(),
+            current: merchant.status.to_string(),
             message: "the merchant is suspended: the money is kept until that is over".into(),
         });
     }

@@ -142,9 +142,9 @@ async fn insert(
     let user = User {
         id: UserId::from_uuid(unit.uuid()),
         email: email.to_string(),
-        role: role.to_string(),
+        role,
         merchant_id: new.merchant_id,
-        status: UserStatus::Active.to_string(),
+        status: UserStatus::Active,
         access_changed_at: now,
         created_at: now,
         updated_at: now,
@@ -201,14 +201,13 @@ pub async fn patch(unit: &mut UnitOfWork, id: UserId, patch: UserPatch) -> Resul
             "merchant roles, and only they, belong to a merchant",
         ));
     }
-    let is_role_new = role.is_some_and(|role| role.as_str() != user.role);
-    let is_enabled =
-        status == Some(UserStatus::Active) && user.status != UserStatus::Active.as_str();
+    let is_role_new = role.is_some_and(|role| role != user.role);
+    let is_enabled = status == Some(UserStatus::Active) && user.status != UserStatus::Active;
     if let Some(role) = role {
-        user.role = role.to_string();
+        user.role = role;
     }
     if let Some(status) = status {
-        user.status = status.to_string();
+        user.status = status;
     }
     let now = unit.now();
     user.updated_at = now;
@@ -253,9 +252,9 @@ async fn lock(unit: &mut UnitOfWork, id: UserId) -> Result<User> {
 /// [`Noun::User`] not found; [`Error::InvalidState`] for a disabled user.
 pub async fn reset(unit: &mut UnitOfWork, id: UserId, first_half: Option<&[u8]>) -> Result<SetUp> {
     let mut user = lock(unit, id).await?;
-    if user.status != UserStatus::Active.as_str() {
+    if user.status != UserStatus::Active {
         return Err(Error::InvalidState {
-            current: user.status,
+            current: user.status.to_string(),
             message: "a disabled user gets no password".into(),
         });
     }
@@ -281,27 +280,30 @@ pub async fn get(context: &Context, scope: Scope, id: UserId) -> Result<User> {
         .ok_or(Error::NotFound(Noun::User))
 }
 
-/// Users, newest first.
+/// Which users a list shows.
 ///
 /// # Errors
 /// A role or a status that does not exist.
+pub fn filter(email: Option<&str>, role: Option<&str>, status: Option<&str>) -> Result<Filter> {
+    let mut checks = Checks::default();
+    let filter = Filter {
+        email: email.map(str::to_ascii_lowercase),
+        role: role.and_then(|role| checks.parse("role", role)),
+        status: status.and_then(|status| checks.parse("status", status)),
+    };
+    checks.finish()?;
+    Ok(filter)
+}
+
+/// Users, newest first.
 pub async fn list(
     context: &Context,
     scope: Scope,
-    mut filter: Filter,
+    filter: &Filter,
     page: Page,
 ) -> Result<Vec<User>> {
-    let mut checks = Checks::default();
-    if let Some(role) = &filter.role {
-        let _: Option<Role> = checks.parse("role", role);
-    }
-    if let Some(status) = &filter.status {
-        let _: Option<UserStatus> = checks.parse("status", status);
-    }
-    checks.finish()?;
-    filter.email = filter.email.map(|email| email.to_ascii_lowercase());
     let mut conn = context.lists().acquire().await?;
-    Ok(store::people::user::list(&mut conn, scope, &filter, page).await?)
+    Ok(store::people::user::list(&mut conn, scope, filter, page).await?)
 }
 
 fn known(error: sqlx::Error) -> Error {

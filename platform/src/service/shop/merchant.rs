@@ -1,8 +1,6 @@
 //! Merchants: registration, review, and what a QR code needs of them.
 
-use domain::merchant::{
-    InvalidTransition, MerchantCode, MerchantStatus, PayoutMode, SettlementAccountType,
-};
+use domain::merchant::{InvalidTransition, MerchantCode, MerchantStatus, PayoutMode};
 use domain::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
 use domain::registration::{self, MCC_DEFAULT, Registration};
 use domain::validation::FieldError;
@@ -13,7 +11,7 @@ use wire::ids::MerchantId;
 
 use super::suspension;
 use crate::service::merge::Field;
-use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork, word};
 use crate::store::shop::merchant::Merchant;
 use crate::store::{self, Page, Scope};
 
@@ -96,13 +94,11 @@ pub(crate) async fn create_with_code(
         merchant_code,
         legal_name: new.legal_name,
         brand_name: new.brand_name,
-        status: MerchantStatus::PendingReview.to_string(),
+        status: MerchantStatus::PendingReview,
         status_reason: None,
-        payout_mode: new
-            .payout_mode
-            .unwrap_or_else(|| PayoutMode::default().to_string()),
+        payout_mode: PayoutMode::default(),
         settlement_account_reference: new.settlement_account_reference,
-        settlement_account_type: new.settlement_account_type,
+        settlement_account_type: None,
         payout_account_reference: new.payout_account_reference,
         fee_profile_id: new
             .fee_profile_id
@@ -110,9 +106,7 @@ pub(crate) async fn create_with_code(
         nmid: new.nmid,
         merchant_pan: new.merchant_pan,
         qris_partner_id: None,
-        merchant_criteria: new
-            .merchant_criteria
-            .unwrap_or_else(|| MerchantCriteria::Umi.to_string()),
+        merchant_criteria: MerchantCriteria::Umi,
         mcc: new.mcc.unwrap_or_else(|| MCC_DEFAULT.to_owned()),
         city: new.city.unwrap_or_else(|| "JAKARTA".to_owned()),
         postal_code: new.postal_code,
@@ -120,10 +114,14 @@ pub(crate) async fn create_with_code(
         created_at: now,
         updated_at: now,
     };
+    let mut words = Words::of(&merchant);
+    words.settlement_account_type = new.settlement_account_type;
+    words.payout_mode = new.payout_mode.unwrap_or(words.payout_mode);
+    words.merchant_criteria = new.merchant_criteria.unwrap_or(words.merchant_criteria);
     let mut checks = Checks::default();
     checks.name("legal_name", &mut merchant.legal_name);
     checks.name("brand_name", &mut merchant.brand_name);
-    check(&mut checks, &merchant);
+    check(&mut checks, &mut merchant, &words);
     checks.finish()?;
     store::shop::merchant::insert(unit.conn(), &merchant)
         .await
@@ -133,8 +131,25 @@ pub(crate) async fn create_with_code(
     Ok(merchant)
 }
 
+/// Fields of a merchant as they came in, before it is known whether they are words that exist.
+struct Words {
+    payout_mode: String,
+    settlement_account_type: Option<String>,
+    merchant_criteria: String,
+}
+
+impl Words {
+    fn of(merchant: &Merchant) -> Self {
+        Self {
+            payout_mode: merchant.payout_mode.to_string(),
+            settlement_account_type: merchant.settlement_account_type.map(|it| it.to_string()),
+            merchant_criteria: merchant.merchant_criteria.to_string(),
+        }
+    }
+}
+
 /// The rules for the fields that people fill in, at the creation and at every change. Names have theirs beside it.
-fn check(checks: &mut Checks, merchant: &Merchant) {
+fn check(checks: &mut Checks, merchant: &mut Merchant, words: &Words) {
     checks.optional_text(
         "settlement_account_reference",
         merchant.settlement_account_reference.as_deref(),
@@ -147,18 +162,22 @@ fn check(checks: &mut Checks, merchant: &Merchant) {
     );
     checks.text("city", &merchant.city, 60);
     checks.optional_text("postal_code", merchant.postal_code.as_deref(), 10);
-    let _: Option<PayoutMode> = checks.parse("payout_mode", &merchant.payout_mode);
-    if let Some(text) = &merchant.settlement_account_type {
-        let _: Option<SettlementAccountType> = checks.parse("settlement_account_type", text);
+    if let Some(payout_mode) = checks.parse("payout_mode", &words.payout_mode) {
+        merchant.payout_mode = payout_mode;
     }
+    merchant.settlement_account_type = words
+        .settlement_account_type
+        .as_deref()
+        .and_then(|text| checks.parse("settlement_account_type", text));
     if let Some(text) = &merchant.nmid {
         let _: Option<Nmid> = checks.parse("nmid", text);
     }
     if let Some(text) = &merchant.merchant_pan {
         let _: Option<MerchantPan> = checks.parse("merchant_pan", text);
     }
-    let _: Option<MerchantCriteria> =
-        checks.parse("merchant_criteria", &merchant.merchant_criteria);
+    if let Some(criteria) = checks.parse("merchant_criteria", &words.merchant_criteria) {
+        merchant.merchant_criteria = criteria;
+    }
     let _: Option<Mcc> = checks.parse("mcc", &merchant.mcc);
     if merchant
         .contact
@@ -266,10 +285,11 @@ pub async fn patch(
     if patch.reason.is_some() && patch.status.is_none() {
         checks.refuse("reason", "goes with a status");
     }
+    let mut words = Words::of(&merchant);
     let required = [
         ("legal_name", patch.legal_name, &mut merchant.legal_name),
         ("brand_name", patch.brand_name, &mut merchant.brand_name),
-        ("payout_mode", patch.payout_mode, &mut merchant.payout_mode),
+        ("payout_mode", patch.payout_mode, &mut words.payout_mode),
         (
             "fee_profile_id",
             patch.fee_profile_id,
@@ -278,7 +298,7 @@ pub async fn patch(
         (
             "merchant_criteria",
             patch.merchant_criteria,
-            &mut merchant.merchant_criteria,
+            &mut words.merchant_criteria,
         ),
         ("mcc", patch.mcc, &mut merchant.mcc),
         ("city", patch.city, &mut merchant.city),
@@ -291,7 +311,7 @@ pub async fn patch(
         .apply(&mut merchant.settlement_account_reference);
     patch
         .settlement_account_type
-        .apply(&mut merchant.settlement_account_type);
+        .apply(&mut words.settlement_account_type);
     patch
         .payout_account_reference
         .apply(&mut merchant.payout_account_reference);
@@ -306,15 +326,15 @@ pub async fn patch(
     if merchant.brand_name != before.brand_name {
         checks.name("brand_name", &mut merchant.brand_name);
     }
-    check(&mut checks, &merchant);
+    check(&mut checks, &mut merchant, &words);
     checks.finish()?;
 
-    let status: MerchantStatus = before.status.parse().map_err(anyhow::Error::from)?;
+    let status = before.status;
     let identity = |of: &Merchant| (of.nmid.clone(), of.merchant_pan.clone());
     if identity(&merchant) != identity(&before) && status != MerchantStatus::PendingReview {
         // Codes with the old one are printed and out, and payments of them must find their merchant.
         return Err(Error::InvalidState {
-            current: before.status,
+            current: status.to_string(),
             message: "the NMID and the PAN of a merchant can be changed only before its review"
                 .into(),
         });
@@ -328,8 +348,7 @@ pub async fn patch(
                 current: status,
                 wanted,
             }),
-        }?
-        .to_string();
+        }?;
         merchant.status_reason = patch.reason;
     }
     merchant.updated_at = unit.now();
@@ -365,11 +384,7 @@ pub async fn get(context: &Context, scope: Scope, id: MerchantId) -> Result<Merc
 /// # Errors
 /// A status that does not exist.
 pub async fn list(context: &Context, status: Option<&str>, page: Page) -> Result<Vec<Merchant>> {
-    if let Some(status) = status {
-        status
-            .parse::<MerchantStatus>()
-            .map_err(|error| Error::field("status", error.to_string()))?;
-    }
+    let status = word("status", status)?;
     let mut conn = context.lists().acquire().await?;
     Ok(store::shop::merchant::list(&mut conn, status, page).await?)
 }
@@ -412,8 +427,7 @@ async fn step(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     unit.refresh_now();
     let before = json!(merchant);
-    let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
-    let status = transition(status)?;
+    let status = transition(merchant.status)?;
     let qr_partner = unit.context().settings().qr_partner.clone();
     if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
         // Money for an invented identity would be nobody's: only a demonstration invents one.
@@ -433,7 +447,7 @@ async fn step(
     if status.takes_payments() {
         merchant.qris_partner_id = Some(qr_partner);
     }
-    merchant.status = status.to_string();
+    merchant.status = status;
     merchant.status_reason = reason;
     merchant.updated_at = unit.now();
     store::shop::merchant::update(unit.conn(), &merchant)
@@ -465,14 +479,13 @@ fn no_identity(merchant: &Merchant) -> Error {
 /// # Errors
 /// [`Error::InvalidState`] for a merchant that takes no payments.
 pub(crate) fn registration(context: &Context, merchant: &Merchant) -> Result<Registration> {
-    let status: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
     let (Some(nmid), Some(pan), true) = (
         &merchant.nmid,
         &merchant.merchant_pan,
-        status.takes_payments(),
+        merchant.status.takes_payments(),
     ) else {
         return Err(Error::InvalidState {
-            current: merchant.status.clone(),
+            current: merchant.status.to_string(),
             message: "only an approved merchant takes payments".into(),
         });
     };
@@ -483,10 +496,7 @@ pub(crate) fn registration(context: &Context, merchant: &Merchant) -> Result<Reg
         merchant_id: format!("{:0>15}", &pan[8..])
             .parse()
             .map_err(anyhow::Error::from)?,
-        criteria: merchant
-            .merchant_criteria
-            .parse()
-            .map_err(anyhow::Error::from)?,
+        criteria: merchant.merchant_criteria,
         nmid: nmid.parse().map_err(anyhow::Error::from)?,
         mcc: merchant.mcc.parse().map_err(anyhow::Error::from)?,
         name: merchant.brand_name.clone(),

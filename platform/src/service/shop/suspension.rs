@@ -46,9 +46,8 @@ async fn take(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     unit.refresh_now();
     let before = json!(merchant);
-    let from: MerchantStatus = merchant.status.parse().map_err(anyhow::Error::from)?;
-    let to = step(from)?;
-    merchant.status = to.to_string();
+    let to = step(merchant.status)?;
+    merchant.status = to;
     merchant.status_reason = reason;
     merchant.updated_at = unit.now();
     store::shop::merchant::update(unit.conn(), &merchant).await?;

@@ -31,7 +31,7 @@ pub async fn replace(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(&mut *conn)
@@ -39,7 +39,7 @@ pub async fn replace(
     sqlx::query!(
         "INSERT INTO activation_codes (id, device_id, code_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
         id,
-        device_id.as_uuid(),
+        device_id as _,
         code_hash,
         now,
         expires_at
@@ -55,7 +55,7 @@ pub async fn find_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Re
         Code,
         "SELECT id, code_hash, expires_at, used_at, used_public_key_sha256 FROM activation_codes
          WHERE device_id = $1 AND revoked_at IS NULL",
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -173,7 +173,7 @@ pub async fn revoke_used(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND used_at IS NOT NULL AND revoked_at IS NULL",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(conn)

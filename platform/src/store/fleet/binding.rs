@@ -1,6 +1,7 @@
 //! Bindings: which box stands at which terminal.
 
 use chrono::{DateTime, Utc};
+use domain::device::DeviceStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -26,11 +27,11 @@ pub struct Binding {
 pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO bindings (id, device_id, terminal_id, outlet_id, merchant_id, bound_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        binding.id.as_uuid(),
-        binding.device_id.as_uuid(),
-        binding.terminal_id.as_uuid(),
-        binding.outlet_id.as_uuid(),
-        binding.merchant_id.as_uuid(),
+        binding.id as _,
+        binding.device_id as _,
+        binding.terminal_id as _,
+        binding.outlet_id as _,
+        binding.merchant_id as _,
         binding.bound_at
     )
     .execute(conn)
@@ -46,7 +47,7 @@ pub async fn find_active(
     sqlx::query_as!(
         Binding,
         "SELECT * FROM bindings WHERE device_id = $1 AND unbound_at IS NULL",
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -58,14 +59,13 @@ pub async fn end_active(
     device_id: DeviceId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<BindingId>> {
-    let id = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "UPDATE bindings SET unbound_at = $2 WHERE device_id = $1 AND unbound_at IS NULL RETURNING id",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(BindingId::from_uuid))
+    .await
 }
 
 /// A box at the terminal of a payment.
@@ -76,7 +76,7 @@ pub struct Listener {
     /// Its binding.
     pub binding_id: BindingId,
     /// registered, active, suspended or retired: the payment is announced to the first two.
-    pub status: String,
+    pub status: DeviceStatus,
 }
 
 /// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
@@ -90,7 +90,7 @@ pub async fn listeners_for_share(
         "SELECT b.device_id, b.id AS binding_id, d.status FROM bindings b JOIN devices d ON d.id = b.device_id
          WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
          ORDER BY b.device_id FOR SHARE OF b",
-        terminal_id.as_uuid()
+        terminal_id as _
     )
     .fetch_all(conn)
     .await

@@ -1,11 +1,13 @@
 //! Bulk commands: one order to many boxes, which boxes, and how far it has come.
 
 use chrono::{DateTime, Utc};
+use domain::command::{CommandStatus, CommandType};
+use domain::device::{Capability, DeviceStatus};
+use domain::rollout::RolloutStatus;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::{BulkCommandId, CommandId, DeviceId, FirmwareId, MerchantId};
 
 use crate::store::Page;
@@ -15,14 +17,14 @@ use crate::store::Page;
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct BulkCommand {
     pub id: BulkCommandId,
-    pub command_type: String,
+    pub command_type: CommandType,
     pub payload: Value,
     pub expires_in_s: i32,
     pub query: Value,
     pub rollout: Value,
-    pub firmware_id: Option<Uuid>,
+    pub firmware_id: Option<FirmwareId>,
     pub guard: Option<Value>,
-    pub status: String,
+    pub status: RolloutStatus,
     pub reason: Option<String>,
     pub target_count: i32,
     pub skipped_count: i32,
@@ -46,15 +48,15 @@ pub async fn insert(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result
         "INSERT INTO bulk_commands (id, command_type, payload, expires_in_s, query, rollout, firmware_id, guard, status,
              target_count, skipped_count, next_release_at, created_by, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        bulk.id.as_uuid(),
-        bulk.command_type,
+        bulk.id as _,
+        bulk.command_type as _,
         bulk.payload,
         bulk.expires_in_s,
         bulk.query,
         bulk.rollout,
-        bulk.firmware_id,
+        bulk.firmware_id as _,
         bulk.guard,
-        bulk.status,
+        bulk.status as _,
         bulk.target_count,
         bulk.skipped_count,
         bulk.next_release_at,
@@ -87,13 +89,9 @@ pub async fn choose_targets(
     conn: &mut PgConnection,
     id: BulkCommandId,
     selection: &Selection,
-    capability: Option<&str>,
+    capability: Option<Capability>,
     limit: i64,
 ) -> sqlx::Result<(i64, i64)> {
-    let device_ids: Option<Vec<Uuid>> = selection
-        .device_ids
-        .as_ref()
-        .map(|ids| ids.iter().map(|id| id.as_uuid()).collect());
     let chosen = sqlx::query!(
         r#"WITH chosen AS (
                SELECT d.id, ($2::text IS NULL OR $2 = ANY(d.capabilities)) AS capable
@@ -116,14 +114,14 @@ pub async fn choose_targets(
                FROM chosen
                RETURNING skipped)
            SELECT count(*) AS "count!", count(skipped) AS "skipped!" FROM inserted"#,
-        id.as_uuid(),
-        capability,
+        id as _,
+        capability as _,
         selection.tag,
-        selection.merchant_id.map(MerchantId::as_uuid),
+        selection.merchant_id as _,
         selection.model,
         selection.firmware_version,
         selection.online,
-        device_ids.as_deref(),
+        selection.device_ids as _,
         selection.not_firmware_version,
         limit
     )
@@ -136,7 +134,7 @@ pub async fn choose_targets(
 pub async fn set_targets(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE bulk_commands SET target_count = $2, skipped_count = $3 WHERE id = $1",
-        bulk.id.as_uuid(),
+        bulk.id as _,
         bulk.target_count,
         bulk.skipped_count
     )
@@ -150,7 +148,7 @@ pub async fn find(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Op
     sqlx::query_as!(
         BulkCommand,
         "SELECT * FROM bulk_commands WHERE id = $1",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -161,7 +159,7 @@ pub async fn lock(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Op
     sqlx::query_as!(
         BulkCommand,
         "SELECT * FROM bulk_commands WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -175,7 +173,7 @@ pub async fn lock_idle(
     sqlx::query_as!(
         BulkCommand,
         "SELECT * FROM bulk_commands WHERE id = $1 AND ended_at IS NULL FOR UPDATE SKIP LOCKED",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -183,13 +181,12 @@ pub async fn lock_idle(
 
 /// Those with something left to be done.
 pub async fn at_work(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<BulkCommandId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT id FROM bulk_commands WHERE ended_at IS NULL AND status IN ('running', 'cancelled') ORDER BY id LIMIT $1",
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(BulkCommandId::from_uuid).collect())
+    .await
 }
 
 /// How many are not over.
@@ -202,7 +199,7 @@ pub async fn count_open(conn: &mut PgConnection) -> sqlx::Result<i64> {
 /// Bulk commands, newest first.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<&str>,
+    status: Option<RolloutStatus>,
     firmware_id: Option<FirmwareId>,
     page: Page,
 ) -> sqlx::Result<Vec<BulkCommand>> {
@@ -212,8 +209,8 @@ pub async fn list(
          WHERE ($1::text IS NULL OR status = $1) AND ($2::uuid IS NULL OR firmware_id = $2)
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $5",
-        status,
-        firmware_id.map(FirmwareId::as_uuid),
+        status as _,
+        firmware_id as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -227,18 +224,17 @@ pub async fn list(
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Count {
     pub bulk_command_id: BulkCommandId,
-    pub status: String,
+    pub status: CommandStatus,
     pub count: i64,
 }
 
 /// How far these bulk commands have come.
 pub async fn counts(conn: &mut PgConnection, ids: &[BulkCommandId]) -> sqlx::Result<Vec<Count>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         Count,
         r#"SELECT bulk_command_id AS "bulk_command_id!", status, count(*) AS "count!"
            FROM commands WHERE bulk_command_id = ANY($1) GROUP BY bulk_command_id, status"#,
-        &ids
+        ids as _
     )
     .fetch_all(conn)
     .await
@@ -250,15 +246,14 @@ pub async fn target_of_each_merchant(
     conn: &mut PgConnection,
     id: BulkCommandId,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let devices = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT DISTINCT ON (b.merchant_id) t.device_id FROM bulk_command_targets t
          LEFT JOIN bindings b ON b.device_id = t.device_id AND b.unbound_at IS NULL
          WHERE t.bulk_command_id = $1 AND t.skipped IS NULL ORDER BY b.merchant_id, t.position LIMIT 2",
-        id.as_uuid()
+        id as _
     )
     .fetch_all(conn)
-    .await?;
-    Ok(devices.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// A target whose turn it is.
@@ -267,7 +262,7 @@ pub async fn target_of_each_merchant(
 pub struct Candidate {
     pub device_id: DeviceId,
     pub skipped: Option<String>,
-    pub device_status: String,
+    pub device_status: DeviceStatus,
     pub capable: bool,
     pub open_commands: i64,
 }
@@ -278,7 +273,7 @@ pub async fn candidates(
     id: BulkCommandId,
     from: i32,
     to: i32,
-    capability: Option<&str>,
+    capability: Option<Capability>,
 ) -> sqlx::Result<Vec<Candidate>> {
     sqlx::query_as!(
         Candidate,
@@ -286,10 +281,10 @@ pub async fn candidates(
                   (SELECT count(*) FROM commands c WHERE c.device_id = t.device_id AND c.status IN ('queued', 'sent')) AS "open_commands!"
            FROM bulk_command_targets t JOIN devices d ON d.id = t.device_id
            WHERE t.bulk_command_id = $1 AND t.position >= $2 AND t.position < $3 ORDER BY t.position"#,
-        id.as_uuid(),
+        id as _,
         from,
         to,
-        capability
+        capability as _
     )
     .fetch_all(conn)
     .await
@@ -306,10 +301,7 @@ pub async fn release(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (ids, devices): (Vec<Uuid>, Vec<Uuid>) = orders
-        .iter()
-        .map(|(id, device)| (id.as_uuid(), device.as_uuid()))
-        .unzip();
+    let (ids, devices): (Vec<CommandId>, Vec<DeviceId>) = orders.iter().copied().unzip();
     sqlx::query!(
         "WITH orders AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS o (id, device_id)),
          inserted AS (
@@ -318,14 +310,14 @@ pub async fn release(
              SELECT id, device_id, $3, $4, 'queued', $5, $6, $7, $6, $8 FROM orders)
          UPDATE bulk_command_targets t SET command_id = o.id
          FROM orders o WHERE t.bulk_command_id = $8 AND t.device_id = o.device_id",
-        &ids,
-        &devices,
-        bulk.command_type,
+        &ids as _,
+        &devices as _,
+        bulk.command_type as _,
         bulk.payload,
         bulk.id.to_string(),
         now,
         expires_at,
-        bulk.id.as_uuid()
+        bulk.id as _
     )
     .execute(conn)
     .await?;
@@ -338,7 +330,7 @@ pub async fn skip(
     id: BulkCommandId,
     skipped: &[(DeviceId, &'static str)],
 ) -> sqlx::Result<()> {
-    let devices: Vec<Uuid> = skipped.iter().map(|(id, _)| id.as_uuid()).collect();
+    let devices: Vec<DeviceId> = skipped.iter().map(|(id, _)| *id).collect();
     let reasons: Vec<String> = skipped
         .iter()
         .map(|(_, reason)| (*reason).to_owned())
@@ -347,8 +339,8 @@ pub async fn skip(
         "UPDATE bulk_command_targets t SET skipped = s.reason
          FROM unnest($2::uuid[], $3::text[]) AS s (device_id, reason)
          WHERE t.bulk_command_id = $1 AND t.device_id = s.device_id",
-        id.as_uuid(),
-        &devices,
+        id as _,
+        &devices as _,
         &reasons
     )
     .execute(conn)
@@ -363,8 +355,8 @@ pub async fn update(conn: &mut PgConnection, bulk: &BulkCommand) -> sqlx::Result
              next_release_at = $7, ended_before = $8, failed_before = $9, guard_seen = $10, guard_seen_at = $11,
              updated_at = $12, ended_at = $13, resumed_at = $14
          WHERE id = $1",
-        bulk.id.as_uuid(),
-        bulk.status,
+        bulk.id as _,
+        bulk.status as _,
         bulk.reason,
         bulk.skipped_count,
         bulk.released_count,
@@ -392,7 +384,7 @@ pub async fn abort(
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE bulk_commands SET status = 'aborted', reason = $2, updated_at = $3 WHERE id = $1 AND status = 'running'",
-        id.as_uuid(),
+        id as _,
         reason,
         now
     )
@@ -412,7 +404,7 @@ pub async fn take_back(
         "UPDATE commands SET status = 'cancelled', reason = 'the bulk command was cancelled', ended_at = $2 WHERE id IN (
              SELECT id FROM commands WHERE bulk_command_id = $1 AND status IN ('queued', 'sent')
              LIMIT $3 FOR UPDATE SKIP LOCKED)",
-        id.as_uuid(),
+        id as _,
         now,
         limit
     )
@@ -432,8 +424,7 @@ pub struct Target {
     /// `pending`, `skipped`, or that of its order.
     pub status: String,
     pub reason: Option<String>,
-    #[schema(value_type = Option<CommandId>)]
-    pub command_id: Option<String>,
+    pub command_id: Option<CommandId>,
     pub sent_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
 }
@@ -445,7 +436,8 @@ pub async fn targets(
     status: Option<&str>,
     page: Page,
 ) -> sqlx::Result<Vec<Target>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Target,
         r#"SELECT device_id, serial_number, position, status AS "status!", reason, command_id, sent_at, ended_at
            FROM (SELECT t.device_id, d.serial_number, t.position, t.command_id, coalesce(t.skipped, c.reason) AS reason,
                         CASE WHEN t.skipped IS NOT NULL THEN 'skipped' WHEN c.id IS NOT NULL THEN c.status
@@ -458,26 +450,11 @@ pub async fn targets(
                  WHERE t.bulk_command_id = $1 AND ($2::uuid IS NULL OR t.device_id < $2)) AS target
            WHERE $3::text IS NULL OR status = $3
            ORDER BY device_id DESC LIMIT $4"#,
-        id.as_uuid(),
+        id as _,
         page.after_id(),
         status,
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Target {
-            device_id: row.device_id.into(),
-            serial_number: row.serial_number,
-            position: row.position,
-            status: row.status,
-            reason: row.reason,
-            command_id: row
-                .command_id
-                .map(|id| CommandId::from_uuid(id).to_string()),
-            sent_at: row.sent_at,
-            ended_at: row.ended_at,
-        })
-        .collect())
+    .await
 }

@@ -1,11 +1,12 @@
 //! Commands: orders to boxes, and how they ended.
 
 use chrono::{DateTime, Utc};
+use domain::command::{CommandStatus, CommandType};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
+use wire::Encoding;
 use wire::ids::{CommandId, DeviceId};
 
 use crate::store::Page;
@@ -17,12 +18,10 @@ pub struct Command {
     pub id: CommandId,
     pub device_id: DeviceId,
     #[serde(rename = "type")]
-    #[schema(value_type = domain::command::CommandType)]
-    pub kind: String,
+    pub kind: CommandType,
     #[schema(value_type = Object)]
     pub payload: Value,
-    #[schema(value_type = domain::command::CommandStatus)]
-    pub status: String,
+    pub status: CommandStatus,
     pub reason: Option<String>,
     pub result_payload: Option<Value>,
     pub attempts: i32,
@@ -40,11 +39,11 @@ pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<
     sqlx::query!(
         "INSERT INTO commands (id, device_id, type, payload, status, created_by, created_at, expires_at, next_attempt_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7)",
-        command.id.as_uuid(),
-        command.device_id.as_uuid(),
-        command.kind,
+        command.id as _,
+        command.device_id as _,
+        command.kind as _,
         command.payload,
-        command.status,
+        command.status as _,
         command.created_by,
         command.created_at,
         command.expires_at
@@ -58,7 +57,7 @@ pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<
 pub async fn count_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM commands WHERE device_id = $1 AND status IN ('queued', 'sent')"#,
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_one(conn)
     .await
@@ -75,8 +74,8 @@ pub async fn find(
         "SELECT id, device_id, type AS kind, payload, status, reason, result_payload, attempts, created_by, created_at,
                 expires_at, sent_at, acked_at, ended_at, late_ack
          FROM commands WHERE id = $1 AND device_id = $2",
-        id.as_uuid(),
-        device_id.as_uuid()
+        id as _,
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -93,8 +92,8 @@ pub async fn lock(
         "SELECT id, device_id, type AS kind, payload, status, reason, result_payload, attempts, created_by, created_at,
                 expires_at, sent_at, acked_at, ended_at, late_ack
          FROM commands WHERE id = $1 AND device_id = $2 FOR UPDATE",
-        id.as_uuid(),
-        device_id.as_uuid()
+        id as _,
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -104,8 +103,8 @@ pub async fn lock(
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
-    pub status: Option<String>,
-    pub kind: Option<String>,
+    pub status: Option<CommandStatus>,
+    pub kind: Option<CommandType>,
 }
 
 /// A box's orders, newest first.
@@ -123,9 +122,9 @@ pub async fn list_of_device(
          WHERE device_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR type = $3)
            AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $6",
-        device_id.as_uuid(),
-        filter.status,
-        filter.kind,
+        device_id as _,
+        filter.status as _,
+        filter.kind as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -140,12 +139,12 @@ pub async fn list_of_device(
 pub struct Due {
     pub id: CommandId,
     pub device_id: DeviceId,
-    pub kind: String,
+    pub kind: CommandType,
     pub payload: Value,
     pub attempts: i32,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
-    pub payload_encoding: String,
+    pub payload_encoding: Encoding,
 }
 
 /// What these boxes still have to be told, oldest first for each: whatever is due by `due_by` and not over `now`.
@@ -156,7 +155,6 @@ pub async fn due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Due>> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         Due,
         "SELECT c.id, c.device_id, c.type AS kind, c.payload, c.attempts, c.created_at, c.expires_at, d.payload_encoding
@@ -164,7 +162,7 @@ pub async fn due(
          WHERE c.device_id = ANY($1) AND c.status IN ('queued', 'sent') AND c.next_attempt_at <= $2 AND c.expires_at > $3
            AND d.status = 'active'
          ORDER BY c.device_id, c.created_at, c.id LIMIT $4",
-        &devices,
+        devices as _,
         due_by,
         now,
         limit
@@ -179,15 +177,14 @@ pub async fn devices_with_due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let rows = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT DISTINCT c.device_id FROM commands c JOIN sessions s ON s.device_id = c.device_id AND s.connected
          WHERE c.status IN ('queued', 'sent') AND c.next_attempt_at <= $1 AND c.expires_at > $1 LIMIT $2",
         now,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// Notes that orders were handed to the wire, each with when it is to be tried again. One that has ended meanwhile is left
@@ -197,8 +194,8 @@ pub async fn mark_sent(
     sent: &[(CommandId, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (commands, next_attempts): (Vec<Uuid>, Vec<DateTime<Utc>>) =
-        sent.iter().map(|(id, next)| (id.as_uuid(), *next)).unzip();
+    let (commands, next_attempts): (Vec<CommandId>, Vec<DateTime<Utc>>) =
+        sent.iter().copied().unzip();
     sqlx::query!(
         "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (id, next_attempt_at)),
          locked AS (SELECT c.id FROM commands c JOIN sent USING (id)
@@ -206,7 +203,7 @@ pub async fn mark_sent(
          UPDATE commands c SET status = 'sent', attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
              sent_at = coalesce(c.sent_at, $3)
          FROM sent s JOIN locked l USING (id) WHERE c.id = s.id",
-        &commands,
+        &commands as _,
         &next_attempts,
         now
     )
@@ -221,11 +218,10 @@ pub async fn postpone(
     commands: &[CommandId],
     until: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let commands: Vec<Uuid> = commands.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
         "WITH locked AS (SELECT id FROM commands WHERE id = ANY($1) AND status IN ('queued', 'sent') ORDER BY id FOR UPDATE)
          UPDATE commands c SET next_attempt_at = $2 FROM locked l WHERE c.id = l.id",
-        &commands,
+        commands as _,
         until
     )
     .execute(conn)
@@ -237,7 +233,7 @@ pub async fn postpone(
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct End<'a> {
-    pub status: &'a str,
+    pub status: CommandStatus,
     pub reason: Option<&'a str>,
     pub result_payload: Option<&'a Value>,
     pub acked_at: Option<DateTime<Utc>>,
@@ -252,8 +248,8 @@ pub async fn end(conn: &mut PgConnection, id: CommandId, end: &End<'_>) -> sqlx:
     let result = sqlx::query!(
         "UPDATE commands SET status = $2, reason = $3, result_payload = $4, acked_at = $5, ended_at = $6
          WHERE id = $1 AND status IN ('queued', 'sent')",
-        id.as_uuid(),
-        end.status,
+        id as _,
+        end.status as _,
         end.reason,
         end.result_payload,
         end.acked_at,
@@ -276,7 +272,7 @@ pub async fn cancel_of_binding(
              WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'display_qr')
              ORDER BY id FOR UPDATE)
          UPDATE commands c SET status = 'cancelled', reason = 'unbound', ended_at = $2 FROM locked l WHERE c.id = l.id",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(conn)
@@ -293,7 +289,7 @@ pub async fn keep_late_ack(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE commands SET late_ack = $2, acked_at = coalesce(acked_at, $3) WHERE id = $1 AND late_ack IS NULL",
-        id.as_uuid(),
+        id as _,
         late_ack,
         now
     )
@@ -318,7 +314,7 @@ pub async fn overdue(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.id.into(), row.device_id.into()))
+        .map(|row| (row.id, row.device_id))
         .collect())
 }
 
@@ -330,7 +326,6 @@ pub async fn end_overdue(
     only: Option<&[CommandId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
-    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "UPDATE commands SET status = 'timeout', reason = 'expired', ended_at = $2 WHERE id IN (
              SELECT id FROM commands WHERE status IN ('queued', 'sent') AND expires_at < $1
@@ -339,7 +334,7 @@ pub async fn end_overdue(
         before,
         now,
         limit,
-        only.as_deref() as Option<&[Uuid]>
+        only as _
     )
     .execute(conn)
     .await?;

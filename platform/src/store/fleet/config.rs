@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
+use wire::Encoding;
 use wire::ids::{BindingId, DeviceId};
 
 use crate::store::{Page, Scope};
@@ -31,44 +31,6 @@ pub struct Desired {
     pub failed_reason: Option<String>,
 }
 
-struct Row {
-    device_id: Uuid,
-    version: i64,
-    config: Value,
-    binding_id: Option<Uuid>,
-    applied_version: Option<i64>,
-    rejected_version: Option<i64>,
-    rejected_reason: Option<String>,
-    updated_at: DateTime<Utc>,
-    layer: Value,
-    reported_version: Option<i64>,
-    reported: Option<Value>,
-    acked_at: Option<DateTime<Utc>>,
-    failed_version: Option<i64>,
-    failed_reason: Option<String>,
-}
-
-impl From<Row> for Desired {
-    fn from(row: Row) -> Self {
-        Self {
-            device_id: row.device_id.into(),
-            version: row.version,
-            config: row.config,
-            binding_id: row.binding_id.map(BindingId::from_uuid),
-            applied_version: row.applied_version,
-            rejected_version: row.rejected_version,
-            rejected_reason: row.rejected_reason,
-            updated_at: row.updated_at,
-            layer: row.layer,
-            reported_version: row.reported_version,
-            reported: row.reported,
-            acked_at: row.acked_at,
-            failed_version: row.failed_version,
-            failed_reason: row.failed_reason,
-        }
-    }
-}
-
 /// Stores the first version for a new box.
 pub async fn insert(
     conn: &mut PgConnection,
@@ -78,7 +40,7 @@ pub async fn insert(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO device_configs (device_id, version, config, updated_at, next_attempt_at) VALUES ($1, 1, $2, $3, $3)",
-        device_id.as_uuid(),
+        device_id as _,
         config,
         now
     )
@@ -89,24 +51,22 @@ pub async fn insert(
 
 /// The desired configuration of a box.
 pub async fn find(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<Option<Desired>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Desired,
         "SELECT device_id, version, config, binding_id, applied_version, rejected_version, rejected_reason, updated_at, layer,
                 reported_version, reported, acked_at, failed_version, failed_reason
          FROM device_configs WHERE device_id = $1",
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Desired::from))
+    .await
 }
 
 /// Locks the configurations of boxes until the transaction ends, in the order of their ids.
 pub async fn lock(conn: &mut PgConnection, devices: &[DeviceId]) -> sqlx::Result<()> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
         "SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE",
-        &devices
+        devices as _
     )
     .fetch_all(conn)
     .await?;
@@ -121,7 +81,7 @@ pub async fn set_layer(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE device_configs SET layer = $2 WHERE device_id = $1",
-        device_id.as_uuid(),
+        device_id as _,
         layer
     )
     .execute(conn)
@@ -137,8 +97,7 @@ pub async fn refresh(
     defaults: &Value,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
-    let changed = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "UPDATE device_configs c SET version = c.version + 1, previous = c.config, config = e.config, updated_at = $3,
              attempts = 0, next_attempt_at = $3
          FROM (SELECT c.device_id, $2::jsonb || coalesce(f.config, '{}') || coalesce(m.config, '{}')
@@ -151,13 +110,12 @@ pub async fn refresh(
                WHERE c.device_id = ANY($1)) e
          WHERE c.device_id = e.device_id AND c.config <> e.config
          RETURNING c.device_id",
-        &devices,
+        devices as _,
         defaults,
         now
     )
     .fetch_all(conn)
-    .await?;
-    Ok(changed.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// The layers above a box's own.
@@ -180,7 +138,7 @@ pub async fn above(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result
            LEFT JOIN config_layers m ON m.kind = 'merchant' AND m.owner_id = b.merchant_id
            LEFT JOIN config_layers o ON o.kind = 'outlet' AND o.owner_id = b.outlet_id
            WHERE c.device_id = $1"#,
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_one(conn)
     .await
@@ -193,10 +151,9 @@ pub async fn request_push(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     lock(&mut *conn, devices).await?;
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
         "UPDATE device_configs SET push_requested = true, attempts = 0, next_attempt_at = $2 WHERE device_id = ANY($1)",
-        &devices,
+        devices as _,
         now
     )
     .execute(conn)
@@ -267,7 +224,7 @@ pub async fn fail(
         "UPDATE device_configs SET failed_version = version, failed_reason = $3, push_requested = false
          WHERE device_id = $1 AND version = $2
            AND (push_requested OR (applied_version IS DISTINCT FROM version AND rejected_version IS DISTINCT FROM version))",
-        device_id.as_uuid(),
+        device_id as _,
         version,
         reason
     )
@@ -287,8 +244,8 @@ pub async fn set_binding(
         "UPDATE device_configs SET version = version + 1, previous = config, binding_id = $2, updated_at = $3, attempts = 0,
              next_attempt_at = $3
          WHERE device_id = $1",
-        device_id.as_uuid(),
-        binding_id.map(BindingId::as_uuid),
+        device_id as _,
+        binding_id as _,
         now
     )
     .execute(conn)
@@ -302,7 +259,7 @@ pub async fn set_binding(
 pub struct Due {
     pub desired: Desired,
     pub attempts: i32,
-    pub payload_encoding: String,
+    pub payload_encoding: Encoding,
 }
 
 /// The configurations that these boxes have neither applied nor rejected, due by `due_by`. `again`: also those that could
@@ -313,7 +270,6 @@ pub async fn due(
     due_by: DateTime<Utc>,
     again: bool,
 ) -> sqlx::Result<Vec<Due>> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         "SELECT c.device_id, c.version, c.config, c.binding_id, c.applied_version, c.rejected_version, c.rejected_reason,
                 c.updated_at, c.layer, c.reported_version, c.reported, c.acked_at, c.failed_version, c.failed_reason, c.attempts,
@@ -323,7 +279,7 @@ pub async fn due(
            AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
                                      AND c.rejected_version IS DISTINCT FROM c.version
                                      AND ($3 OR c.failed_version IS DISTINCT FROM c.version)))",
-        &devices,
+        devices as _,
         due_by,
         again
     )
@@ -334,7 +290,7 @@ pub async fn due(
         .map(|row| Due {
             attempts: row.attempts,
             payload_encoding: row.payload_encoding,
-            desired: Row {
+            desired: Desired {
                 device_id: row.device_id,
                 version: row.version,
                 config: row.config,
@@ -349,8 +305,7 @@ pub async fn due(
                 acked_at: row.acked_at,
                 failed_version: row.failed_version,
                 failed_reason: row.failed_reason,
-            }
-            .into(),
+            },
         })
         .collect())
 }
@@ -361,7 +316,7 @@ pub async fn devices_with_due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let rows = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
          WHERE c.next_attempt_at <= $1
            AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
@@ -371,8 +326,7 @@ pub async fn devices_with_due(
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// A configuration that was handed to the wire.
@@ -388,7 +342,7 @@ pub struct Sent {
 
 /// Notes that configurations were pushed.
 pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<()> {
-    let devices: Vec<Uuid> = sent.iter().map(|sent| sent.device_id.as_uuid()).collect();
+    let devices: Vec<DeviceId> = sent.iter().map(|sent| sent.device_id).collect();
     let versions: Vec<i64> = sent.iter().map(|sent| sent.version).collect();
     let next: Vec<DateTime<Utc>> = sent.iter().map(|sent| sent.next_attempt_at).collect();
     // In device order, so that two batches never wait for each other crosswise.
@@ -397,7 +351,7 @@ pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<(
          locked AS (SELECT c.device_id FROM device_configs c JOIN sent USING (device_id, version) ORDER BY c.device_id FOR UPDATE OF c)
          UPDATE device_configs c SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at
          FROM sent s JOIN locked l USING (device_id) WHERE c.device_id = s.device_id AND c.version = s.version",
-        &devices,
+        &devices as _,
         &versions,
         &next
     )
@@ -412,11 +366,10 @@ pub async fn postpone(
     devices: &[DeviceId],
     until: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
         "WITH locked AS (SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE)
          UPDATE device_configs c SET next_attempt_at = $2 FROM locked l WHERE c.device_id = l.device_id",
-        &devices,
+        devices as _,
         until
     )
     .execute(conn)
@@ -446,7 +399,7 @@ pub async fn acknowledge(
                      rejected_reason = CASE WHEN rejected_version = $2 THEN NULL ELSE rejected_reason END,
                      push_requested = push_requested AND $2 <> version, acked_at = $3
                  WHERE device_id = $1 AND version >= $2",
-                device_id.as_uuid(),
+                device_id as _,
                 version,
                 now
             )
@@ -458,7 +411,7 @@ pub async fn acknowledge(
                 "UPDATE device_configs SET rejected_version = greatest(rejected_version, $2), rejected_reason = $4,
                      push_requested = push_requested AND $2 <> version, acked_at = $3
                  WHERE device_id = $1 AND version >= $2",
-                device_id.as_uuid(),
+                device_id as _,
                 version,
                 now,
                 reason

@@ -27,7 +27,7 @@ pub async fn find(
     sqlx::query_as!(
         Layer,
         "SELECT version, config, updated_by, updated_at, spread_after FROM config_layers WHERE kind = $1 AND owner_id = $2",
-        kind.as_str(),
+        kind as _,
         owner_id
     )
     .fetch_optional(conn)
@@ -44,7 +44,7 @@ pub async fn lock(
         Layer,
         "SELECT version, config, updated_by, updated_at, spread_after FROM config_layers
          WHERE kind = $1 AND owner_id = $2 FOR UPDATE",
-        kind.as_str(),
+        kind as _,
         owner_id
     )
     .fetch_optional(conn)
@@ -68,7 +68,7 @@ pub async fn has_owner(
     sqlx::query_scalar!(
         r#"SELECT ($1 = 'fleet' OR ($1 = 'merchant' AND EXISTS (SELECT FROM merchants WHERE id = $2))
                    OR ($1 = 'outlet' AND EXISTS (SELECT FROM outlets WHERE id = $2))) AS "there!""#,
-        kind.as_str(),
+        kind as _,
         owner_id
     )
     .fetch_one(conn)
@@ -85,16 +85,19 @@ pub async fn lock_owner(
         LayerKind::Fleet => return Ok(true),
         LayerKind::Merchant => {
             sqlx::query_scalar!(
-                "SELECT id FROM merchants WHERE id = $1 FOR UPDATE",
+                r#"SELECT 1 AS "one!" FROM merchants WHERE id = $1 FOR UPDATE"#,
                 owner_id
             )
             .fetch_optional(conn)
             .await?
         }
         LayerKind::Outlet => {
-            sqlx::query_scalar!("SELECT id FROM outlets WHERE id = $1 FOR UPDATE", owner_id)
-                .fetch_optional(conn)
-                .await?
+            sqlx::query_scalar!(
+                r#"SELECT 1 AS "one!" FROM outlets WHERE id = $1 FOR UPDATE"#,
+                owner_id
+            )
+            .fetch_optional(conn)
+            .await?
         }
     };
     Ok(found.is_some())
@@ -116,7 +119,7 @@ pub async fn save(
          ON CONFLICT (kind, owner_id) DO UPDATE SET version = config_layers.version + 1, config = excluded.config,
              updated_by = excluded.updated_by, updated_at = excluded.updated_at, spread_after = excluded.spread_after
          RETURNING version, config, updated_by, updated_at, spread_after",
-        kind.as_str(),
+        kind as _,
         owner_id,
         config,
         updated_by,
@@ -130,7 +133,7 @@ pub async fn save(
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Spreading {
-    pub kind: String,
+    pub kind: LayerKind,
     pub owner_id: Uuid,
     pub spread_after: Uuid,
 }
@@ -138,14 +141,14 @@ pub struct Spreading {
 /// The next layer whose change has not reached all of its boxes: its kind and its owner.
 pub async fn next_spreading(
     conn: &mut PgConnection,
-    after: Option<&(String, Uuid)>,
-) -> sqlx::Result<Option<(String, Uuid)>> {
-    let (kind, owner_id) = after.map(|(kind, id)| (kind.as_str(), *id)).unzip();
+    after: Option<(LayerKind, Uuid)>,
+) -> sqlx::Result<Option<(LayerKind, Uuid)>> {
+    let (kind, owner_id) = after.unzip();
     let row = sqlx::query!(
         "SELECT kind, owner_id FROM config_layers
          WHERE spread_after IS NOT NULL AND ($1::text IS NULL OR (kind, owner_id) > ($1, $2::uuid))
          ORDER BY kind, owner_id LIMIT 1",
-        kind,
+        kind as _,
         owner_id
     )
     .fetch_optional(conn)
@@ -156,14 +159,14 @@ pub async fn next_spreading(
 /// Locks a layer whose change is on its way; `None` when there is nothing left to do, or another process is at it.
 pub async fn lock_spreading(
     conn: &mut PgConnection,
-    kind: &str,
+    kind: LayerKind,
     owner_id: Uuid,
 ) -> sqlx::Result<Option<Spreading>> {
     sqlx::query_as!(
         Spreading,
         r#"SELECT kind, owner_id, spread_after AS "spread_after!" FROM config_layers
            WHERE kind = $1 AND owner_id = $2 AND spread_after IS NOT NULL FOR UPDATE SKIP LOCKED"#,
-        kind,
+        kind as _,
         owner_id
     )
     .fetch_optional(conn)
@@ -176,19 +179,18 @@ pub async fn devices(
     spreading: &Spreading,
     limit: i64,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT c.device_id FROM device_configs c LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
          WHERE c.device_id > $3
            AND ($1 = 'fleet' OR ($1 = 'merchant' AND b.merchant_id = $2) OR ($1 = 'outlet' AND b.outlet_id = $2))
          ORDER BY c.device_id LIMIT $4",
-        spreading.kind,
+        spreading.kind as _,
         spreading.owner_id,
         spreading.spread_after,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// Notes how far a layer's change has come; `None`: to all.
@@ -199,9 +201,9 @@ pub async fn set_spread(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE config_layers SET spread_after = $3 WHERE kind = $1 AND owner_id = $2",
-        spreading.kind,
+        spreading.kind as _,
         spreading.owner_id,
-        after.map(DeviceId::as_uuid)
+        after as _
     )
     .execute(conn)
     .await?;

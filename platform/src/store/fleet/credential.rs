@@ -36,7 +36,7 @@ pub async fn insert(
         "INSERT INTO device_credentials (certificate_serial, device_id, public_key_sha256, certificate_pem, not_after, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
         credential.certificate_serial,
-        device_id.as_uuid(),
+        device_id as _,
         credential.public_key_sha256,
         credential.certificate_pem,
         credential.not_after,
@@ -56,7 +56,7 @@ pub async fn find_newest(
         Credential,
         "SELECT certificate_serial, public_key_sha256, certificate_pem, not_after, first_used_at FROM device_credentials
          WHERE device_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1",
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -74,7 +74,7 @@ pub async fn may_use(
         r#"SELECT c.first_used_at IS NOT NULL AS "used!" FROM device_credentials c JOIN devices d ON d.id = c.device_id
            WHERE c.certificate_serial = $2 AND c.device_id = $1 AND c.revoked_at IS NULL
              AND (c.superseded_until IS NULL OR c.superseded_until > $3) AND d.status = 'active'"#,
-        device_id.as_uuid(),
+        device_id as _,
         certificate_serial,
         now
     )
@@ -100,7 +100,7 @@ pub async fn mark_used(
         "UPDATE device_credentials SET superseded_until = $3
          WHERE device_id = $1 AND certificate_serial <> $2 AND superseded_until > $3
          RETURNING certificate_serial",
-        device_id.as_uuid(),
+        device_id as _,
         certificate_serial,
         now
     )
@@ -117,7 +117,7 @@ pub async fn supersede(
     sqlx::query!(
         "UPDATE device_credentials SET superseded_until = $2
          WHERE device_id = $1 AND revoked_at IS NULL AND (superseded_until IS NULL OR superseded_until > $2)",
-        device_id.as_uuid(),
+        device_id as _,
         until
     )
     .execute(conn)
@@ -141,9 +141,9 @@ pub async fn revoke_all(
            SET revoked_at = coalesce(c.revoked_at, $2), revoked_reason = coalesce(c.revoked_reason, $3)
            FROM before WHERE c.certificate_serial = before.certificate_serial
            RETURNING c.certificate_serial, before.fresh AS "fresh!""#,
-        device_id.as_uuid(),
+        device_id as _,
         now,
-        reason.as_str()
+        reason as _
     )
     .fetch_all(conn)
     .await?;
@@ -164,7 +164,7 @@ pub struct Record {
     pub first_used_at: Option<DateTime<Utc>>,
     pub superseded_until: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
-    pub revoked_reason: Option<String>,
+    pub revoked_reason: Option<RevocationReason>,
 }
 
 /// The certificates that a device ever had, newest first. A page's place is the first half of a serial number, which is
@@ -182,7 +182,7 @@ pub async fn list(
          WHERE device_id = $1
              AND ($2::timestamptz IS NULL OR (created_at, left(certificate_serial, 32)) < ($2, $3::text))
          ORDER BY created_at DESC, certificate_serial DESC LIMIT $4",
-        device_id.as_uuid(),
+        device_id as _,
         page.after_time(),
         page.after_id().map(|id| id.simple().to_string()),
         page.limit
@@ -202,7 +202,7 @@ pub async fn lock(
         "SELECT certificate_serial, public_key_sha256, created_at, not_after, first_used_at, superseded_until,
              revoked_at, revoked_reason
          FROM device_credentials WHERE device_id = $1 AND certificate_serial = $2 FOR UPDATE",
-        device_id.as_uuid(),
+        device_id as _,
         certificate_serial
     )
     .fetch_optional(conn)
@@ -221,7 +221,7 @@ pub async fn revoke(
          WHERE certificate_serial = $1 AND revoked_at IS NULL",
         certificate_serial,
         now,
-        reason.as_str()
+        reason as _
     )
     .execute(conn)
     .await?;
@@ -250,7 +250,7 @@ pub async fn ended(
         "SELECT c.certificate_serial FROM device_credentials c JOIN devices d ON d.id = c.device_id
          WHERE c.device_id = $1 AND (c.revoked_at IS NOT NULL OR c.superseded_until <= $2 OR c.not_after <= $2
              OR d.status <> 'active')",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .fetch_all(conn)
@@ -276,7 +276,7 @@ pub async fn ended_sessions(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (DeviceId::from_uuid(row.device_id), row.certificate_serial))
+        .map(|row| (row.device_id, row.certificate_serial))
         .collect())
 }
 
@@ -288,7 +288,7 @@ pub struct Ended {
     /// Since when.
     pub at: DateTime<Utc>,
     /// Why, in the words of [`RevocationReason`].
-    pub reason: String,
+    pub reason: RevocationReason,
 }
 
 /// All certificates that were revoked or have been replaced, and would be valid after `expired_before` otherwise, in
@@ -300,7 +300,7 @@ pub async fn revoked(
 ) -> sqlx::Result<Vec<Ended>> {
     sqlx::query_as!(
         Ended,
-        r#"SELECT certificate_serial AS "certificate_serial!", at AS "at!", reason AS "reason!" FROM (
+        r#"SELECT certificate_serial AS "certificate_serial!", at AS "at!", reason AS "reason!: RevocationReason" FROM (
                SELECT certificate_serial, revoked_at AS at, coalesce(revoked_reason, 'unspecified') AS reason
                FROM device_credentials WHERE revoked_at IS NOT NULL AND not_after > $1
                UNION ALL

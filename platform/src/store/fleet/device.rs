@@ -1,7 +1,9 @@
 //! Devices: the boxes, as operators set them.
 
 use chrono::{DateTime, Utc};
+use domain::device::{Capability, CommunicationMode, DeviceStatus};
 use sqlx::PgConnection;
+use wire::Encoding;
 use wire::ids::DeviceId;
 
 /// What an operator sets of a device.
@@ -11,10 +13,10 @@ pub struct Device {
     pub id: DeviceId,
     pub serial_number: String,
     pub model: String,
-    pub capabilities: Vec<String>,
-    pub communication_mode: String,
-    pub status: String,
-    pub payload_encoding: String,
+    pub capabilities: Vec<Capability>,
+    pub communication_mode: CommunicationMode,
+    pub status: DeviceStatus,
+    pub payload_encoding: Encoding,
     pub tags: Vec<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -30,13 +32,13 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
         "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at,
              tags)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        device.id.as_uuid(),
+        device.id as _,
         device.serial_number,
         device.model,
-        &device.capabilities,
-        device.communication_mode,
-        device.status,
-        device.payload_encoding,
+        &device.capabilities as _,
+        device.communication_mode as _,
+        device.status as _,
+        device.payload_encoding as _,
         device.created_at,
         device.updated_at,
         &device.tags,
@@ -45,13 +47,13 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
     .await?;
     sqlx::query!(
         "INSERT INTO device_presence (device_id) VALUES ($1)",
-        device.id.as_uuid()
+        device.id as _
     )
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
         "INSERT INTO notification_sequences (device_id, last_sequence) VALUES ($1, 0)",
-        device.id.as_uuid()
+        device.id as _
     )
     .execute(conn)
     .await?;
@@ -60,7 +62,7 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
 
 /// A device, not locked.
 pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
-    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id.as_uuid())
+    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id as _)
         .fetch_optional(conn)
         .await
 }
@@ -71,7 +73,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
     sqlx::query_as!(
         Device,
         "SELECT * FROM devices WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -81,7 +83,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
 pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await?;
@@ -107,13 +109,12 @@ pub async fn id_by_serial(
     conn: &mut PgConnection,
     serial_number: &str,
 ) -> sqlx::Result<Option<DeviceId>> {
-    let id = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT id FROM devices WHERE serial_number = $1",
         serial_number
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(DeviceId::from_uuid))
+    .await
 }
 
 /// Those of these serial numbers that are registered already.
@@ -134,12 +135,12 @@ pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
     let result = sqlx::query!(
         "UPDATE devices SET model = $2, capabilities = $3, communication_mode = $4, status = $5, payload_encoding = $6,
              updated_at = $7, activated_at = $8, tags = $9 WHERE id = $1",
-        device.id.as_uuid(),
+        device.id as _,
         device.model,
-        &device.capabilities,
-        device.communication_mode,
-        device.status,
-        device.payload_encoding,
+        &device.capabilities as _,
+        device.communication_mode as _,
+        device.status as _,
+        device.payload_encoding as _,
         device.updated_at,
         device.activated_at,
         &device.tags,

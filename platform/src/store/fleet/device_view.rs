@@ -1,11 +1,12 @@
 //! Devices with what is known of each: how the API shows and lists them.
 
 use chrono::{DateTime, Utc};
+use domain::device::{Capability, CommunicationMode, DeviceStatus};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
-use wire::ids::{DeviceId, MerchantId, OutletId, TerminalId};
+use wire::Encoding;
+use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
 
 use super::device::Device;
 use crate::store::{Page, Scope};
@@ -14,7 +15,7 @@ use crate::store::{Page, Scope};
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct BindingView {
-    pub binding_id: wire::ids::BindingId,
+    pub binding_id: BindingId,
     pub terminal_id: TerminalId,
     pub outlet_id: OutletId,
     pub merchant_id: MerchantId,
@@ -36,13 +37,11 @@ pub struct DeviceView {
     pub id: DeviceId,
     pub serial_number: String,
     pub model: String,
-    #[schema(value_type = Vec<domain::device::Capability>)]
-    pub capabilities: Vec<String>,
-    #[schema(value_type = domain::device::CommunicationMode)]
-    pub communication_mode: String,
-    pub payload_encoding: String,
-    #[schema(value_type = domain::device::DeviceStatus)]
-    pub status: String,
+    pub capabilities: Vec<Capability>,
+    pub communication_mode: CommunicationMode,
+    #[schema(value_type = String)]
+    pub payload_encoding: Encoding,
+    pub status: DeviceStatus,
     pub tags: Vec<String>,
     pub binding: Option<BindingView>,
     pub online: bool,
@@ -104,13 +103,13 @@ pub struct Filter {
 }
 
 struct ViewRow {
-    id: Uuid,
+    id: DeviceId,
     serial_number: String,
     model: String,
-    capabilities: Vec<String>,
-    communication_mode: String,
-    payload_encoding: String,
-    status: String,
+    capabilities: Vec<Capability>,
+    communication_mode: CommunicationMode,
+    payload_encoding: Encoding,
+    status: DeviceStatus,
     tags: Vec<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -122,10 +121,10 @@ struct ViewRow {
     battery_level: Option<i16>,
     network_strength: Option<i16>,
     clock_skew_ms: Option<i64>,
-    binding_id: Option<Uuid>,
-    terminal_id: Option<Uuid>,
-    outlet_id: Option<Uuid>,
-    merchant_id: Option<Uuid>,
+    binding_id: Option<BindingId>,
+    terminal_id: Option<TerminalId>,
+    outlet_id: Option<OutletId>,
+    merchant_id: Option<MerchantId>,
     bound_at: Option<DateTime<Utc>>,
     certificate_serial: Option<String>,
     certificate_not_after: Option<DateTime<Utc>>,
@@ -140,15 +139,19 @@ impl From<ViewRow> for DeviceView {
             row.merchant_id,
             row.bound_at,
         ) {
-            (Some(binding), Some(terminal), Some(outlet), Some(merchant), Some(bound_at)) => {
-                Some(BindingView {
-                    binding_id: binding.into(),
-                    terminal_id: terminal.into(),
-                    outlet_id: outlet.into(),
-                    merchant_id: merchant.into(),
-                    bound_at,
-                })
-            }
+            (
+                Some(binding_id),
+                Some(terminal_id),
+                Some(outlet_id),
+                Some(merchant_id),
+                Some(bound_at),
+            ) => Some(BindingView {
+                binding_id,
+                terminal_id,
+                outlet_id,
+                merchant_id,
+                bound_at,
+            }),
             _ => None,
         };
         let certificate = row
@@ -156,7 +159,7 @@ impl From<ViewRow> for DeviceView {
             .zip(row.certificate_not_after)
             .map(|(serial, not_after)| CertificateView { serial, not_after });
         Self {
-            id: row.id.into(),
+            id: row.id,
             serial_number: row.serial_number,
             model: row.model,
             capabilities: row.capabilities,
@@ -199,7 +202,7 @@ pub async fn choose(
 ) -> sqlx::Result<Vec<DeviceId>> {
     // Narrow, so that indexes alone answer it. Their rows are read for one page of devices, not for all that are looked
     // through.
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"SELECT d.id
            FROM devices d
            JOIN device_presence p ON p.device_id = d.id
@@ -217,23 +220,21 @@ pub async fn choose(
         filter.online,
         filter.model,
         filter.serial_number,
-        filter.terminal_id.map(TerminalId::as_uuid),
-        filter.merchant_id.map(MerchantId::as_uuid),
+        filter.terminal_id as _,
+        filter.merchant_id as _,
         filter.firmware_version,
         filter.tag,
         filter.q.as_deref().map(contains),
         filter
             .q
             .as_deref()
-            .and_then(|text| text.parse().ok())
-            .map(DeviceId::as_uuid),
+            .and_then(|text| text.parse::<DeviceId>().ok()) as _,
         page.after_time(),
         page.after_id(),
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// These devices, newest first. For a merchant only those bound to it now.
@@ -242,7 +243,6 @@ pub async fn views(
     scope: Scope,
     ids: &[DeviceId],
 ) -> sqlx::Result<Vec<DeviceView>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query_as!(
         ViewRow,
         r#"SELECT d.id, d.serial_number, d.model, d.capabilities, d.communication_mode, d.payload_encoding, d.status, d.tags,
@@ -258,7 +258,7 @@ pub async fn views(
                               WHERE device_id = d.id AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1) c ON true
            WHERE d.id = ANY($1) AND ($2::uuid IS NULL OR b.merchant_id = $2)
            ORDER BY d.created_at DESC, d.id DESC"#,
-        &ids,
+        ids as _,
         scope.merchant()
     )
     .fetch_all(conn)

@@ -30,7 +30,7 @@ pub async fn insert(conn: &mut PgConnection, firmware: &Firmware) -> sqlx::Resul
     sqlx::query!(
         "INSERT INTO firmwares (id, version, model, url, sha256, notes, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        firmware.id.as_uuid(),
+        firmware.id as _,
         firmware.version,
         firmware.model,
         firmware.url,
@@ -46,13 +46,9 @@ pub async fn insert(conn: &mut PgConnection, firmware: &Firmware) -> sqlx::Resul
 
 /// One firmware.
 pub async fn find(conn: &mut PgConnection, id: FirmwareId) -> sqlx::Result<Option<Firmware>> {
-    sqlx::query_as!(
-        Firmware,
-        "SELECT * FROM firmwares WHERE id = $1",
-        id.as_uuid()
-    )
-    .fetch_optional(conn)
-    .await
+    sqlx::query_as!(Firmware, "SELECT * FROM firmwares WHERE id = $1", id as _)
+        .fetch_optional(conn)
+        .await
 }
 
 /// The catalogue, newest first.
@@ -106,7 +102,7 @@ pub async fn heard(
                                 AND coalesce(n.reason, '') NOT IN ('unbound', 'reversed')
            LEFT JOIN commands c ON c.bulk_command_id = $1 AND c.device_id = d.id AND c.status = 'delivered'
            WHERE d.model = $2 GROUP BY 1"#,
-        bulk_command_id.as_uuid(),
+        bulk_command_id as _,
         model,
         since,
         until
@@ -126,7 +122,7 @@ pub async fn count_unconfirmed(
         r#"SELECT count(*) AS "count!" FROM commands c JOIN device_presence p ON p.device_id = c.device_id
            WHERE c.bulk_command_id = $1 AND c.status = 'delivered' AND c.ended_at < $2
              AND p.firmware_version IS DISTINCT FROM $3"#,
-        bulk_command_id.as_uuid(),
+        bulk_command_id as _,
         before,
         version
     )

@@ -8,8 +8,7 @@ use domain::alert::{AlertKind, AlertSubject};
 use domain::health::HealthPolicy;
 use serde_json::Value;
 use sqlx::PgConnection;
-use uuid::Uuid;
-use wire::ids::MerchantId;
+use wire::ids::{DeviceId, MerchantId, TerminalId};
 
 use crate::store::alert::Finding;
 
@@ -19,7 +18,7 @@ const UNHEARD_LOOKBACK: TimeDelta = TimeDelta::hours(1);
 const ENDED_LOOKBACK: TimeDelta = TimeDelta::days(90);
 
 struct Row {
-    device_id: Uuid,
+    device_id: DeviceId,
     since: DateTime<Utc>,
     details: Value,
 }
@@ -27,7 +26,7 @@ struct Row {
 impl From<Row> for Finding {
     fn from(row: Row) -> Self {
         Self {
-            subject: AlertSubject::Device(row.device_id.into()),
+            subject: AlertSubject::Device(row.device_id),
             merchant_id: None,
             since: row.since,
             details: row.details,
@@ -95,7 +94,8 @@ async fn find_offline(
                                  WHERE a.subject_id IN (d.id, b.terminal_id) AND a.kind = 'offline' AND a.closed_at IS NULL)
                LIMIT $5),
            terminals_away AS (SELECT DISTINCT terminal_id, merchant_id, timezone, boxes FROM away WHERE boxes > 1)
-           SELECT id AS "device_id?", NULL::uuid AS terminal_id, NULL::uuid AS merchant_id, since AS "since!",
+           SELECT id AS "device_id?: DeviceId", NULL::uuid AS "terminal_id: TerminalId",
+                  NULL::uuid AS "merchant_id: MerchantId", since AS "since!",
                   jsonb_build_object('last_seen_at', last_seen_at, 'timezone', timezone) AS "details!"
            FROM away WHERE boxes <= 1
            UNION ALL
@@ -112,13 +112,13 @@ async fn find_offline(
     .await?;
     let findings = rows.into_iter().filter_map(|row| {
         let subject = match (row.device_id, row.terminal_id) {
-            (Some(id), _) => AlertSubject::Device(id.into()),
-            (None, Some(id)) => AlertSubject::Terminal(id.into()),
+            (Some(id), _) => AlertSubject::Device(id),
+            (None, Some(id)) => AlertSubject::Terminal(id),
             (None, None) => return None,
         };
         Some(Finding {
             subject,
-            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
+            merchant_id: row.merchant_id,
             since: row.since,
             details: row.details,
         })

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::store::Page;
@@ -32,7 +31,7 @@ pub struct Beat {
 
 /// Stores a batch of beats and what the last of each box says of it.
 pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Result<()> {
-    let devices: Vec<Uuid> = beats.iter().map(|beat| beat.device_id.as_uuid()).collect();
+    let devices: Vec<DeviceId> = beats.iter().map(|beat| beat.device_id).collect();
     let received: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.received_at).collect();
     let times: Vec<Option<String>> = beats.iter().map(|beat| beat.device_time.clone()).collect();
     let firmware: Vec<Option<String>> = beats
@@ -47,7 +46,7 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
     sqlx::query!(
         "INSERT INTO heartbeats (device_id, received_at, device_time, firmware_version, state, network_strength, battery_level, extras)
          SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::int2[], $7::int2[], $8::jsonb[])",
-        &devices,
+        &devices as _,
         &received,
         &times as &[Option<String>],
         &firmware as &[Option<String>],
@@ -71,7 +70,7 @@ pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Resu
              network_strength = coalesce(b.network_strength, p.network_strength),
              battery_level = coalesce(b.battery_level, p.battery_level), clock_skew_ms = b.clock_skew_ms
          FROM beats b JOIN locked l USING (device_id) WHERE p.device_id = b.device_id",
-        &devices,
+        &devices as _,
         &received,
         &firmware as &[Option<String>],
         &states as &[Option<String>],
@@ -119,7 +118,7 @@ pub async fn list_of_device(
          WHERE device_id = $1 AND received_at >= coalesce($2, '-infinity'::timestamptz)
            AND received_at < least(coalesce($3, 'infinity'::timestamptz), coalesce($4, 'infinity'::timestamptz))
          ORDER BY received_at DESC LIMIT $5"#,
-        device_id.as_uuid(),
+        device_id as _,
         from,
         to,
         page.after_time(),
@@ -140,7 +139,7 @@ pub async fn insert_rejected(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO rejected_uplinks (device_id, channel, payload, reason, received_at) VALUES ($1, $2, $3, $4, $5)",
-        device_id.as_uuid(),
+        device_id as _,
         channel,
         payload,
         reason,

@@ -4,7 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::store::Page;
@@ -47,12 +46,12 @@ pub async fn first_device(conn: &mut PgConnection) -> sqlx::Result<Option<DateTi
 /// Up to `limit` boxes, those after `after`.
 pub async fn devices_after(
     conn: &mut PgConnection,
-    after: Uuid,
+    after: DeviceId,
     limit: i64,
-) -> sqlx::Result<Vec<Uuid>> {
+) -> sqlx::Result<Vec<DeviceId>> {
     sqlx::query_scalar!(
         "SELECT id FROM devices WHERE id > $1 ORDER BY id LIMIT $2",
-        after,
+        after as _,
         limit
     )
     .fetch_all(conn)
@@ -62,7 +61,7 @@ pub async fn devices_after(
 /// Rolls up one hour of these boxes; done again, it says the same.
 pub async fn roll_up(
     conn: &mut PgConnection,
-    devices: &[Uuid],
+    devices: &[DeviceId],
     hour: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
@@ -72,7 +71,7 @@ pub async fn roll_up(
          ON CONFLICT (device_id, hour) DO UPDATE SET beats = excluded.beats, battery_min = excluded.battery_min,
              battery_avg = excluded.battery_avg, signal_min = excluded.signal_min, signal_avg = excluded.signal_avg,
              longest_gap_s = excluded.longest_gap_s",
-        devices,
+        devices as _,
         hour,
         hour + TimeDelta::hours(1)
     )
@@ -127,7 +126,7 @@ pub async fn list_of_device(
            WHERE hour >= coalesce($4, '-infinity'::timestamptz)
              AND hour < least(coalesce($5, 'infinity'::timestamptz), coalesce($6, 'infinity'::timestamptz))
            ORDER BY hour DESC LIMIT $7"#,
-        device_id.as_uuid(),
+        device_id as _,
         rolled_until,
         now,
         range.from,

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::store::Page;
@@ -24,7 +23,7 @@ pub async fn session_opened(
              UPDATE device_presence SET online = true, last_seen_at = greatest(last_seen_at, $2)
              WHERE device_id = $1 AND NOT online RETURNING device_id)
          INSERT INTO device_events (device_id, at, kind) SELECT device_id, $2, 'online' FROM flipped",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(conn)
@@ -47,7 +46,7 @@ pub async fn session_ended(
              RETURNING p.device_id)
          INSERT INTO device_events (device_id, at, kind, details)
          SELECT device_id, $3, 'offline', jsonb_build_object('reason', $2::text) FROM flipped",
-        device_id.as_uuid(),
+        device_id as _,
         reason,
         now
     )
@@ -69,7 +68,7 @@ pub async fn has_beaten(
                AND p.device_id = $1 AND NOT p.online
              RETURNING p.device_id)
          INSERT INTO device_events (device_id, at, kind) SELECT device_id, $2, 'online' FROM flipped",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(conn)
@@ -100,7 +99,7 @@ pub async fn judge(
          INSERT INTO device_events (device_id, at, kind, details)
          SELECT device_id, $3, CASE WHEN online THEN 'online' ELSE 'offline' END, '{\"reason\": \"changed_by_operator\"}'::jsonb
          FROM flipped",
-        device_id.as_uuid(),
+        device_id as _,
         interval_s,
         now
     )
@@ -116,7 +115,7 @@ pub async fn silent(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT p.device_id FROM devices d
          JOIN device_presence p ON p.device_id = d.id AND p.online
          LEFT JOIN device_configs c ON c.device_id = d.id
@@ -128,8 +127,7 @@ pub async fn silent(
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// Shows as offline up to `limit` boxes on HTTP that have missed three beats, of these or of all; says how many.
@@ -140,7 +138,6 @@ pub async fn end_silent(
     only: Option<&[DeviceId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
-    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "WITH silent AS (
              SELECT p.device_id FROM devices d
@@ -158,7 +155,7 @@ pub async fn end_silent(
         interval_s,
         now,
         limit,
-        only.as_deref() as Option<&[Uuid]>
+        only as _
     )
     .execute(conn)
     .await?;
@@ -195,7 +192,7 @@ pub async fn events(
         "SELECT id, at, kind, details FROM device_events
          WHERE device_id = $1 AND ($2::text IS NULL OR kind = $2) AND ($3::bigint IS NULL OR id < $3)
          ORDER BY id DESC LIMIT $4",
-        device_id.as_uuid(),
+        device_id as _,
         kind,
         before,
         page.limit

@@ -39,7 +39,7 @@ pub async fn open(
 ) -> sqlx::Result<Opened> {
     let before = sqlx::query!(
         "SELECT persistent, subscriptions, expires_at, connected FROM sessions WHERE device_id = $1 FOR UPDATE",
-        opening.device_id.as_uuid()
+        opening.device_id as _
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -58,7 +58,7 @@ pub async fn open(
              subscriptions = $4, certificate_serial = $5, connected_at = $6, session_expiry_s = $7,
              ended_at = NULL, end_reason = NULL, expires_at = NULL
          RETURNING epoch",
-        opening.device_id.as_uuid(),
+        opening.device_id as _,
         opening.node,
         opening.persistent,
         subscriptions,
@@ -80,7 +80,7 @@ pub async fn set_subscriptions(
 ) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE sessions SET subscriptions = $3 WHERE device_id = $1 AND epoch = $2",
-        device_id.as_uuid(),
+        device_id as _,
         epoch,
         subscriptions
     )
@@ -116,7 +116,7 @@ pub async fn end(
              session_expiry_s = coalesce($6, session_expiry_s),
              expires_at = $3::timestamptz + make_interval(secs => coalesce($6, session_expiry_s)::double precision)
          WHERE device_id = $1 AND epoch = $2 AND connected",
-        ending.device_id.as_uuid(),
+        ending.device_id as _,
         ending.epoch,
         now,
         ending.reason,

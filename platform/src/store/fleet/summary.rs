@@ -69,7 +69,7 @@ pub async fn count(
            JOIN device_presence p ON p.device_id = d.id
            LEFT JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
            WHERE $1::uuid IS NULL OR b.merchant_id = $1"#,
-        merchant_id.map(MerchantId::as_uuid),
+        merchant_id as _,
         thresholds.battery_low_percent,
         thresholds.signal_weak_percent,
         thresholds.clock_skew_max.num_milliseconds()
@@ -102,7 +102,7 @@ pub async fn versions(
            LEFT JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
            WHERE d.status = 'active' AND ($1::uuid IS NULL OR b.merchant_id = $1)
            GROUP BY p.firmware_version, d.model ORDER BY count(*) DESC, d.model, p.firmware_version LIMIT $2"#,
-        merchant_id.map(MerchantId::as_uuid),
+        merchant_id as _,
         VERSIONS_MAX
     )
     .fetch_all(conn)

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 use wire::ids::DeviceId;
 
 /// Those among `devices` for which there is something due by `now`: a payment, an order, a configuration.
@@ -11,9 +10,8 @@ pub async fn with_something_due(
     devices: &[DeviceId],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
-    let rows = sqlx::query_scalar!(
-        r#"SELECT due.device_id AS "device_id!" FROM (
+    sqlx::query_scalar!(
+        r#"SELECT due.device_id AS "device_id!: DeviceId" FROM (
                SELECT device_id FROM notifications
                WHERE status IN ('pending', 'sent', 'received') AND status <> 'received'
                  AND next_attempt_at <= $2 AND announce_until > $2 AND device_id = ANY($1)
@@ -26,10 +24,9 @@ pub async fn with_something_due(
                  AND rejected_version IS DISTINCT FROM version AND failed_version IS DISTINCT FROM version
                  AND device_id = ANY($1)
            ) due JOIN devices d ON d.id = due.device_id WHERE d.status = 'active'"#,
-        &devices,
+        devices as _,
         now
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }

@@ -1,6 +1,7 @@
 //! Changes that wait for a second person.
 
 use chrono::{DateTime, Utc};
+use domain::approval::{ApprovalKind, ApprovalStatus};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -14,15 +15,13 @@ use crate::store::{Page, exactly_one};
 #[expect(missing_docs, reason = "the fields of the API contract")]
 pub struct Approval {
     pub id: ApprovalId,
-    #[schema(value_type = domain::approval::ApprovalKind)]
-    pub kind: String,
+    pub kind: ApprovalKind,
     /// What is to be changed.
     pub entity: String,
     /// The change, as it was asked for.
     #[schema(value_type = Object)]
     pub request: Value,
-    #[schema(value_type = domain::approval::ApprovalStatus)]
-    pub status: String,
+    pub status: ApprovalStatus,
     pub requested_by: String,
     pub created_at: DateTime<Utc>,
     pub decided_by: Option<String>,
@@ -35,11 +34,11 @@ pub struct Approval {
 pub async fn insert(conn: &mut PgConnection, approval: &Approval) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO approvals (id, kind, entity, request, status, requested_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        approval.id.as_uuid(),
-        approval.kind,
+        approval.id as _,
+        approval.kind as _,
         approval.entity,
         approval.request,
-        approval.status,
+        approval.status as _,
         approval.requested_by,
         approval.created_at
     )
@@ -50,13 +49,9 @@ pub async fn insert(conn: &mut PgConnection, approval: &Approval) -> sqlx::Resul
 
 /// One proposal.
 pub async fn find(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Approval>> {
-    sqlx::query_as!(
-        Approval,
-        "SELECT * FROM approvals WHERE id = $1",
-        id.as_uuid()
-    )
-    .fetch_optional(conn)
-    .await
+    sqlx::query_as!(Approval, "SELECT * FROM approvals WHERE id = $1", id as _)
+        .fetch_optional(conn)
+        .await
 }
 
 /// One proposal, kept from every other decision until the transaction ends.
@@ -64,7 +59,7 @@ pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
     sqlx::query_as!(
         Approval,
         "SELECT * FROM approvals WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -73,8 +68,8 @@ pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
 /// Proposals, newest first, optionally of one status and kind.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<&str>,
-    kind: Option<&str>,
+    status: Option<ApprovalStatus>,
+    kind: Option<ApprovalKind>,
     page: Page,
 ) -> sqlx::Result<Vec<Approval>> {
     sqlx::query_as!(
@@ -83,8 +78,8 @@ pub async fn list(
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR kind = $2)
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $5",
-        status,
-        kind,
+        status as _,
+        kind as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -130,7 +125,7 @@ pub async fn take_over(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE approvals SET requested_by = $2 WHERE id = $1 AND status = 'pending'",
-        id.as_uuid(),
+        id as _,
         requested_by
     )
     .execute(conn)
@@ -145,15 +140,15 @@ pub async fn take_over(
 pub async fn decide(
     conn: &mut PgConnection,
     id: ApprovalId,
-    status: &str,
+    status: ApprovalStatus,
     decided_by: &str,
     reason: Option<&str>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE approvals SET status = $2, decided_by = $3, reason = $4, decided_at = $5 WHERE id = $1 AND status = 'pending'",
-        id.as_uuid(),
-        status,
+        id as _,
+        status as _,
         decided_by,
         reason,
         now

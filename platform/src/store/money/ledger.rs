@@ -1,6 +1,7 @@
 //! The double-entry ledger.
 
 use chrono::{DateTime, Utc};
+use domain::ledger::{Account, PostingKind};
 use domain::total::Total;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -16,7 +17,7 @@ use crate::store::{Page, Period, Scope, total};
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Subject<'a> {
     pub posting_id: Uuid,
-    pub kind: &'a str,
+    pub kind: PostingKind,
     pub merchant_id: MerchantId,
     pub partner_id: Option<&'a str>,
     pub transaction_id: Option<TransactionId>,
@@ -29,8 +30,8 @@ pub struct Subject<'a> {
 /// One line: an account and what it is debited or credited.
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
-    /// The account's name.
-    pub account: &'static str,
+    /// Which account.
+    pub account: Account,
     /// Debited; zero on a credit line.
     pub debit: Rupiah,
     /// Credited; zero on a debit line.
@@ -48,9 +49,9 @@ pub async fn insert(
     subject: Subject<'_>,
     lines: &[Line],
 ) -> sqlx::Result<()> {
-    let accounts: Vec<String> = lines.iter().map(|line| line.account.to_owned()).collect();
-    let debits: Vec<i64> = lines.iter().map(|line| line.debit.to_i64()).collect();
-    let credits: Vec<i64> = lines.iter().map(|line| line.credit.to_i64()).collect();
+    let accounts: Vec<Account> = lines.iter().map(|line| line.account).collect();
+    let debits: Vec<Rupiah> = lines.iter().map(|line| line.debit).collect();
+    let credits: Vec<Rupiah> = lines.iter().map(|line| line.credit).collect();
     let of_settlement: Vec<bool> = lines.iter().map(|line| line.of_settlement).collect();
     sqlx::query!(
         "INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
@@ -58,16 +59,16 @@ pub async fn insert(
          SELECT $1, $2, line.account, $3, $4, $5, CASE WHEN line.of_settlement THEN $6::uuid END, $7, line.debit, line.credit, $8
          FROM unnest($9::text[], $10::bigint[], $11::bigint[], $12::boolean[]) AS line (account, debit, credit, of_settlement)",
         subject.posting_id,
-        subject.kind,
-        subject.merchant_id.as_uuid(),
+        subject.kind as _,
+        subject.merchant_id as _,
         subject.partner_id,
-        subject.transaction_id.map(TransactionId::as_uuid),
-        subject.settlement_id.map(SettlementId::as_uuid),
-        subject.payout_id.map(PayoutId::as_uuid),
+        subject.transaction_id as _,
+        subject.settlement_id as _,
+        subject.payout_id as _,
         subject.at,
-        &accounts,
-        &debits,
-        &credits,
+        &accounts as _,
+        &debits as _,
+        &credits as _,
         &of_settlement
     )
     .execute(conn)
@@ -82,10 +83,8 @@ pub struct Entry {
     pub id: i64,
     /// The same for all lines of one event.
     pub posting_id: String,
-    #[schema(value_type = domain::ledger::PostingKind)]
-    pub kind: String,
-    #[schema(value_type = domain::ledger::Account)]
-    pub account: String,
+    pub kind: PostingKind,
+    pub account: Account,
     pub merchant_id: MerchantId,
     pub partner_id: Option<String>,
     pub transaction_id: Option<TransactionId>,
@@ -101,8 +100,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
-    pub account: Option<String>,
-    pub kind: Option<String>,
+    pub account: Option<Account>,
+    pub kind: Option<PostingKind>,
     pub transaction_id: Option<TransactionId>,
     /// Whole postings: also their lines that belong to no settlement.
     pub settlement_id: Option<SettlementId>,
@@ -133,11 +132,11 @@ pub async fn list(
            AND ($9::timestamptz IS NULL OR (created_at, id) < ($9, $10::bigint))
          ORDER BY created_at DESC, id DESC LIMIT $11",
         scope.merchant(),
-        filter.account,
-        filter.kind,
-        filter.transaction_id.map(TransactionId::as_uuid),
-        filter.settlement_id.map(SettlementId::as_uuid),
-        filter.payout_id.map(PayoutId::as_uuid),
+        filter.account as _,
+        filter.kind as _,
+        filter.transaction_id as _,
+        filter.settlement_id as _,
+        filter.payout_id as _,
         filter.period.from,
         filter.period.to,
         page.after_time(),
@@ -151,13 +150,13 @@ pub async fn list(
         posting_id: row.posting_id.to_string(),
         kind: row.kind,
         account: row.account,
-        merchant_id: row.merchant_id.into(),
+        merchant_id: row.merchant_id,
         partner_id: row.partner_id,
-        transaction_id: row.transaction_id.map(TransactionId::from_uuid),
-        settlement_id: row.settlement_id.map(SettlementId::from_uuid),
-        payout_id: row.payout_id.map(PayoutId::from_uuid),
-        debit: row.debit.into(),
-        credit: row.credit.into(),
+        transaction_id: row.transaction_id,
+        settlement_id: row.settlement_id,
+        payout_id: row.payout_id,
+        debit: row.debit,
+        credit: row.credit,
         created_at: row.created_at,
     });
     Ok(entries.collect())
@@ -167,8 +166,7 @@ pub async fn list(
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Balance {
     /// Which.
-    #[schema(value_type = domain::ledger::Account)]
-    pub account: String,
+    pub account: Account,
     /// All that was debited.
     pub debit: Total,
     /// All that was credited.

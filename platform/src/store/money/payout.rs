@@ -1,11 +1,11 @@
 //! Payouts: the outbox of what the payout partner is to be told, and the history of what it said.
 
 use chrono::{DateTime, Utc};
+use domain::payout::PayoutStatus;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{CallbackId, MerchantId, PayoutId, SettlementId};
 
@@ -26,8 +26,7 @@ pub struct Payout {
     pub partner_id: Option<String>,
     pub destination: Option<String>,
     pub amount: Rupiah,
-    #[schema(value_type = domain::payout::PayoutStatus)]
-    pub status: String,
+    pub status: PayoutStatus,
     pub bank_reference: Option<String>,
     /// What the partner said, or why it was not told.
     pub reason: Option<String>,
@@ -74,7 +73,7 @@ pub struct NewPayout<'a> {
     pub partner_id: Option<&'a str>,
     pub destination: Option<&'a str>,
     pub amount: Rupiah,
-    pub status: &'a str,
+    pub status: PayoutStatus,
     pub bank_reference: Option<&'a str>,
     pub due_at: Option<DateTime<Utc>>,
     pub created_by: &'a str,
@@ -97,13 +96,13 @@ pub async fn insert(
              FROM payouts p WHERE p.settlement_id = $2
              RETURNING id)
          INSERT INTO payout_events (payout_id, at, to_status, cause) SELECT id, $11, $7, $12 FROM new",
-        new.id.as_uuid(),
-        new.settlement_id.as_uuid(),
-        new.merchant_id.as_uuid(),
+        new.id as _,
+        new.settlement_id as _,
+        new.merchant_id as _,
         new.partner_id,
         new.destination,
-        new.amount.to_i64(),
-        new.status,
+        new.amount as _,
+        new.status as _,
         new.bank_reference,
         new.due_at,
         new.created_by,
@@ -120,14 +119,10 @@ pub async fn of_settlements(
     conn: &mut PgConnection,
     settlements: &[SettlementId],
 ) -> sqlx::Result<Vec<Payout>> {
-    let ids: Vec<Uuid> = settlements.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         Payout,
-        "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
-              THEN 'merchant_suspended'
-              WHEN p.status = 'pending' AND p.due_at IS NULL THEN 'account_not_confirmed' END AS hold_reason
-         FROM payouts p WHERE p.settlement_id = ANY($1) ORDER BY p.settlement_id, p.attempt",
-        &ids
+        "SELECT p.*, hold_reason(p) FROM payouts p WHERE p.settlement_id = ANY($1) ORDER BY p.settlement_id, p.attempt",
+        settlements as _
     )
     .fetch_all(conn)
     .await
@@ -137,11 +132,8 @@ pub async fn of_settlements(
 pub async fn find(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<Payout>> {
     sqlx::query_as!(
         Payout,
-        "SELECT p.*, CASE WHEN p.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = p.merchant_id) = 'suspended'
-              THEN 'merchant_suspended'
-              WHEN p.status = 'pending' AND p.due_at IS NULL THEN 'account_not_confirmed' END AS hold_reason
-         FROM payouts p WHERE p.id = $1",
-        id.as_uuid()
+        "SELECT p.*, hold_reason(p) FROM payouts p WHERE p.id = $1",
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -157,7 +149,7 @@ pub async fn is_known_account(
         r#"SELECT EXISTS (SELECT 1 FROM payouts WHERE merchant_id = $1 AND destination = $2 AND status = 'paid')
                OR EXISTS (SELECT 1 FROM approvals WHERE entity = $3 AND kind = 'payout.account' AND status = 'approved'
                           AND request -> 'payout_account' ->> 'destination' = $2) AS "known!""#,
-        merchant_id.as_uuid(),
+        merchant_id as _,
         destination,
         merchant_id.to_string()
     )
@@ -171,14 +163,13 @@ pub async fn waiting(
     merchant_id: MerchantId,
     destination: &str,
 ) -> sqlx::Result<Vec<PayoutId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT id FROM payouts WHERE merchant_id = $1 AND destination = $2 AND status = 'pending' AND due_at IS NULL ORDER BY id",
-        merchant_id.as_uuid(),
+        merchant_id as _,
         destination
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(PayoutId::from_uuid).collect())
+    .await
 }
 
 /// Makes payouts due that wait until their account is confirmed.
@@ -191,7 +182,7 @@ pub async fn release_waiting(
     sqlx::query!(
         "UPDATE payouts SET due_at = $3, reason = NULL, updated_at = $3
          WHERE merchant_id = $1 AND destination = $2 AND status = 'pending' AND due_at IS NULL",
-        merchant_id.as_uuid(),
+        merchant_id as _,
         destination,
         now
     )
@@ -207,15 +198,14 @@ pub async fn due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<PayoutId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT p.id FROM payouts p JOIN merchants m ON m.id = p.merchant_id
          WHERE p.due_at <= $1 AND NOT (p.status = 'pending' AND m.status = 'suspended') ORDER BY p.due_at LIMIT $2",
         now,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(PayoutId::from_uuid).collect())
+    .await
 }
 
 /// Notes a try, why the last one ended as it did, and when the next one is.
@@ -228,7 +218,7 @@ pub async fn schedule(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE payouts SET tries = $2, reason = $3, due_at = $4 WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         tries,
         reason,
         due_at
@@ -242,8 +232,8 @@ pub async fn schedule(
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Step<'a> {
-    pub from: &'a str,
-    pub to: &'a str,
+    pub from: PayoutStatus,
+    pub to: PayoutStatus,
     /// Kept as it was when absent.
     pub bank_reference: Option<&'a str>,
     pub reason: Option<&'a str>,
@@ -268,15 +258,15 @@ pub async fn set_status(
              WHERE id = $1 AND status = $2 RETURNING id)
          INSERT INTO payout_events (payout_id, at, from_status, to_status, cause, callback_id, partner_id, partner_event_id, said, occurred_at)
          SELECT id, $7, $2, $3, $8, $9, $10, $11, $12, $13 FROM changed",
-        id.as_uuid(),
-        step.from,
-        step.to,
+        id as _,
+        step.from as _,
+        step.to as _,
         step.bank_reference,
         step.reason,
         step.due_at,
         cause.at,
         cause.cause,
-        message.map(|message| message.callback_id.as_uuid()),
+        message.map(|message| message.callback_id) as _,
         message.map(|message| message.partner_id),
         message.map(|message| message.event_id),
         message.map(|message| message.said),

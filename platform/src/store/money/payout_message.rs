@@ -34,19 +34,14 @@ pub async fn find(
     partner_id: &str,
     event_id: &str,
 ) -> sqlx::Result<Option<PayoutMessage>> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        PayoutMessage,
         "SELECT payout_id, content, verdict, reason FROM payout_messages WHERE partner_id = $1 AND event_id = $2",
         partner_id,
         event_id
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| PayoutMessage {
-        payout_id: row.payout_id.map(PayoutId::from_uuid),
-        content: row.content,
-        verdict: row.verdict,
-        reason: row.reason,
-    }))
+    .await
 }
 
 /// Remembers a message that is answered, in the place of one of the same name that was refused. The caller holds the
@@ -66,7 +61,7 @@ pub async fn insert(
          WHERE payout_messages.verdict = 'incident'",
         partner_id,
         event_id,
-        message.payout_id.map(PayoutId::as_uuid),
+        message.payout_id as _,
         message.content,
         message.verdict,
         message.reason,

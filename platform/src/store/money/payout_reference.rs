@@ -19,14 +19,13 @@ pub async fn owner(
     )
     .execute(&mut *conn)
     .await?;
-    let owner = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT payout_id FROM payout_references WHERE partner_id = $1 AND bank_reference = $2",
         partner_id,
         bank_reference
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(owner.map(PayoutId::from_uuid))
+    .await
 }
 
 /// Gives a reference to a payout, unless it has an owner.
@@ -42,7 +41,7 @@ pub async fn claim(
          ON CONFLICT ON CONSTRAINT payout_references_once DO NOTHING",
         partner_id,
         bank_reference,
-        payout_id.as_uuid(),
+        payout_id as _,
         at
     )
     .execute(conn)

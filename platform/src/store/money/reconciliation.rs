@@ -1,6 +1,7 @@
 //! An acquirer's file against our transactions.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::reconciliation::Class;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -37,8 +38,8 @@ pub struct Reconciliation {
 pub struct Line {
     /// Its number in the file, or after the file's last.
     pub line: i64,
-    #[schema(value_type = domain::reconciliation::Class)]
-    pub class: Option<String>,
+    #[schema(value_type = Class)]
+    pub class: Option<Class>,
     pub partner_reference: String,
     pub their_amount: Option<Rupiah>,
     pub our_amount: Option<Rupiah>,
@@ -55,7 +56,7 @@ pub async fn insert(conn: &mut PgConnection, new: &Reconciliation) -> sqlx::Resu
     sqlx::query!(
         "INSERT INTO reconciliations (id, partner_id, period_from, period_to, status, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        new.id.as_uuid(),
+        new.id as _,
         new.partner_id,
         new.period_from,
         new.period_to,
@@ -80,7 +81,7 @@ pub async fn add_lines(
         "INSERT INTO reconciliation_lines (reconciliation_id, line, partner_reference, their_amount)
          SELECT $1, file.line, file.reference, file.amount
          FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS file (line, reference, amount)",
-        id.as_uuid(),
+        id as _,
         lines,
         references,
         amounts
@@ -108,7 +109,7 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
                          WHEN f.id IS NULL AND f.is_unmatched THEN 'kept as an unmatched payment'
                          WHEN f.status = 'reversed' THEN 'reversed since' END
          FROM file f WHERE l.reconciliation_id = $1 AND l.line = f.line",
-        id.as_uuid()
+        id as _
     )
     .execute(&mut *conn)
     .await?;
@@ -121,7 +122,7 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
               AND t.paid_at >= r.period_from AND t.paid_at < r.period_to AND t.partner_reference IS NOT NULL
          WHERE r.id = $1 AND NOT EXISTS (
              SELECT 1 FROM reconciliation_lines l WHERE l.reconciliation_id = r.id AND l.partner_reference = t.partner_reference)",
-        id.as_uuid()
+        id as _
     )
     .execute(conn)
     .await?;
@@ -142,7 +143,7 @@ pub async fn finish(
                       count(*) FILTER (WHERE class = 'amount_differs') AS amount_differs
                FROM reconciliation_lines WHERE reconciliation_id = $1) c
          WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         file_sha256
     )
     .execute(conn)
@@ -158,7 +159,7 @@ pub async fn find(
     sqlx::query_as!(
         Reconciliation,
         "SELECT * FROM reconciliations WHERE id = $1 AND status = 'done'",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -189,37 +190,28 @@ pub async fn list(
 pub async fn lines(
     conn: &mut PgConnection,
     id: ReconciliationId,
-    class: Option<&str>,
+    class: Option<Class>,
     after: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<Line>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Line,
         "SELECT line, class, partner_reference, their_amount, our_amount, transaction_id, note FROM reconciliation_lines
          WHERE reconciliation_id = $1 AND ($2::text IS NULL OR class = $2) AND line > $3 ORDER BY line LIMIT $4",
-        id.as_uuid(),
-        class,
+        id as _,
+        class as _,
         after,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    let lines = rows.into_iter().map(|row| Line {
-        line: row.line,
-        class: row.class,
-        partner_reference: row.partner_reference,
-        their_amount: row.their_amount.map(Rupiah::from_i64),
-        our_amount: row.our_amount.map(Rupiah::from_i64),
-        transaction_id: row.transaction_id.map(TransactionId::from_uuid),
-        note: row.note,
-    });
-    Ok(lines.collect())
+    .await
 }
 
 /// Forgets a comparison that came to nothing, with its lines.
 pub async fn delete(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM reconciliations WHERE id = $1 AND status = 'loading'",
-        id.as_uuid()
+        id as _
     )
     .execute(conn)
     .await?;

@@ -1,6 +1,8 @@
 //! Settlements: what was claimed for a payout, and of which transactions.
 
 use chrono::{DateTime, Utc};
+use domain::merchant::PayoutMode;
+use domain::settlement::SettlementStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -15,10 +17,8 @@ use crate::store::{Page, Period, Scope, exactly_one};
 pub struct Settlement {
     pub id: SettlementId,
     pub merchant_id: MerchantId,
-    #[schema(value_type = domain::settlement::SettlementStatus)]
-    pub status: String,
-    #[schema(value_type = domain::merchant::PayoutMode)]
-    pub payout_mode: String,
+    pub status: SettlementStatus,
+    pub payout_mode: PayoutMode,
     pub destination: Option<String>,
     pub cutoff: DateTime<Utc>,
     pub gross: Rupiah,
@@ -42,7 +42,7 @@ pub struct Settlement {
 pub struct Claim<'a> {
     pub id: SettlementId,
     pub merchant_id: MerchantId,
-    pub payout_mode: &'a str,
+    pub payout_mode: PayoutMode,
     pub destination: Option<&'a str>,
     pub cutoff: DateTime<Utc>,
     pub created_by: &'a str,
@@ -54,7 +54,7 @@ pub async fn merchants_with_unsettled(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,
 ) -> sqlx::Result<Vec<MerchantId>> {
-    let rows = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
          WHERE EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
                        AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
@@ -64,8 +64,7 @@ pub async fn merchants_with_unsettled(
         cutoff
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(MerchantId::from_uuid).collect())
+    .await
 }
 
 /// Makes a merchant's settlement of everything that was paid before the cutoff and is in none yet: sales, and the refunds
@@ -76,7 +75,7 @@ pub async fn claim(
     conn: &mut PgConnection,
     claim: &Claim<'_>,
 ) -> sqlx::Result<Option<SettlementId>> {
-    let id = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"WITH eligible AS (
              SELECT t.id, t.amount, t.fee, t.net, t.settlement_id IS NULL AS is_unsettled, t.status = 'reversed' AS is_reversed
              FROM transactions t
@@ -106,17 +105,16 @@ pub async fn claim(
          claimed AS (
              UPDATE transactions t SET settlement_id = s.id FROM eligible e, settlement s WHERE t.id = e.id AND e.is_unsettled)
          SELECT id AS "id!" FROM settlement"#,
-        claim.id.as_uuid(),
-        claim.merchant_id.as_uuid(),
-        claim.payout_mode,
+        claim.id as _,
+        claim.merchant_id as _,
+        claim.payout_mode as _,
         claim.destination,
         claim.cutoff,
         claim.created_by,
         claim.created_at
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(id.map(SettlementId::from_uuid))
+    .await
 }
 
 /// One settlement.
@@ -127,12 +125,8 @@ pub async fn find(
 ) -> sqlx::Result<Option<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended'
-              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
-              THEN 'account_not_confirmed' END AS hold_reason
-         FROM settlements s WHERE s.id = $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)",
-        id.as_uuid(),
+        "SELECT s.*, hold_reason(s) FROM settlements s WHERE s.id = $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)",
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
@@ -143,12 +137,8 @@ pub async fn find(
 pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Option<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended'
-              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
-              THEN 'account_not_confirmed' END AS hold_reason
-         FROM settlements s WHERE s.id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        "SELECT s.*, hold_reason(s) FROM settlements s WHERE s.id = $1 FOR NO KEY UPDATE",
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -158,7 +148,7 @@ pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Opt
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Shown<'a> {
-    pub status: &'a str,
+    pub status: SettlementStatus,
     pub bank_reference: Option<&'a str>,
     pub status_reason: Option<&'a str>,
     pub at: DateTime<Utc>,
@@ -169,8 +159,8 @@ pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -
     let result = sqlx::query!(
         "UPDATE settlements SET status = $2, bank_reference = $3, status_reason = $4, updated_at = $5
          WHERE id = $1",
-        id.as_uuid(),
-        shown.status,
+        id as _,
+        shown.status as _,
         shown.bank_reference,
         shown.status_reason,
         shown.at
@@ -188,7 +178,7 @@ pub async fn redirect(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE settlements SET destination = $2 WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         destination
     )
     .execute(conn)
@@ -208,15 +198,13 @@ pub async fn without_payout(
          WHERE s.status = 'pending' AND s.payout_mode = 'merchant_direct' AND ($1::uuid IS NULL OR s.id > $1)
            AND NOT EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id)
          ORDER BY s.id LIMIT $2",
-        after.map(SettlementId::as_uuid),
+        after as _,
         limit
     )
     .fetch_all(conn)
     .await?;
     let found = rows.into_iter();
-    Ok(found
-        .map(|row| (row.id.into(), row.merchant_id.into()))
-        .collect())
+    Ok(found.map(|row| (row.id, row.merchant_id)).collect())
 }
 
 /// Why any payout to this merchant is held; `None` when none is.
@@ -232,7 +220,7 @@ pub async fn hold_reason_of(
              THEN 'merchant_suspended'
              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.merchant_id = $1 AND p.status = 'pending' AND p.due_at IS NULL)
              THEN 'account_not_confirmed' END"#,
-        merchant_id.as_uuid()
+        merchant_id as _
     )
     .fetch_one(conn)
     .await
@@ -242,23 +230,19 @@ pub async fn hold_reason_of(
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
-    status: Option<&str>,
+    status: Option<SettlementStatus>,
     period: Period,
     page: Page,
 ) -> sqlx::Result<Vec<Settlement>> {
     sqlx::query_as!(
         Settlement,
-        "SELECT s.*, CASE WHEN s.status = 'pending' AND (SELECT m.status FROM merchants m WHERE m.id = s.merchant_id) = 'suspended'
-              THEN 'merchant_suspended'
-              WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id AND p.status = 'pending' AND p.due_at IS NULL)
-              THEN 'account_not_confirmed' END AS hold_reason
-         FROM settlements s
+        "SELECT s.*, hold_reason(s) FROM settlements s
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
            AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $7",
         scope.merchant(),
-        status,
+        status as _,
         period.from,
         period.to,
         page.after_time(),

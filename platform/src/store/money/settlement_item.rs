@@ -52,8 +52,8 @@ pub async fn list(
          JOIN terminals e ON e.id = t.terminal_id
          WHERE i.settlement_id = $1 AND ($2::uuid IS NULL OR (i.transaction_id, i.kind) > ($2, $3))
          ORDER BY i.transaction_id, i.kind LIMIT $4",
-        settlement_id.as_uuid(),
-        after.map(|after| after.transaction_id.as_uuid()),
+        settlement_id as _,
+        after.map(|after| after.transaction_id) as _,
         after.map(|after| after.kind.as_str()),
         limit
     )

@@ -89,8 +89,8 @@ pub async fn merchants(
     after: Option<MerchantId>,
     limit: i64,
 ) -> sqlx::Result<Vec<MerchantId>> {
-    let after = after.map_or(Uuid::nil(), MerchantId::as_uuid);
-    let rows = sqlx::query_scalar!(
+    let after = after.unwrap_or(MerchantId::from_uuid(Uuid::nil()));
+    sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
          WHERE m.id > $2 AND (EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
                        AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
@@ -98,10 +98,9 @@ pub async fn merchants(
                        AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
          ORDER BY m.id LIMIT $3",
         cutoff,
-        after,
+        after as _,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(MerchantId::from_uuid).collect())
+    .await
 }

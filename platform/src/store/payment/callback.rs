@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::{CallbackId, TransactionId};
 
 use crate::store::Page;
@@ -35,7 +34,7 @@ pub async fn insert(conn: &mut PgConnection, callback: &Callback<'_>) -> sqlx::R
              INSERT INTO callbacks (id, route, partner_id, received_at, body_bytes, verdict, reason, http_status, partner_reference, transaction_id)
              VALUES ($1, $2, $3, $4, length($6::bytea), $7, $8, $9, $10, $11))
          INSERT INTO callback_bodies (callback_id, received_at, headers, body) VALUES ($1, $4, $5, $6)",
-        callback.id.as_uuid(),
+        callback.id as _,
         callback.route,
         callback.partner_id,
         callback.received_at,
@@ -45,7 +44,7 @@ pub async fn insert(conn: &mut PgConnection, callback: &Callback<'_>) -> sqlx::R
         callback.reason,
         i16::try_from(callback.http_status).unwrap_or(0),
         callback.partner_reference,
-        callback.transaction_id.map(TransactionId::as_uuid)
+        callback.transaction_id as _
     )
     .execute(conn)
     .await?;
@@ -76,7 +75,7 @@ pub async fn insert_rejected(conn: &mut PgConnection, rejected: &Rejected<'_>) -
     sqlx::query!(
         "INSERT INTO rejected_callbacks (id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        rejected.id.as_uuid(),
+        rejected.id as _,
         rejected.route,
         rejected.claimed_partner_id,
         rejected.address,
@@ -131,40 +130,6 @@ pub struct Kept {
     pub body: Option<Vec<u8>>,
 }
 
-struct Row {
-    id: Uuid,
-    route: String,
-    partner_id: Option<String>,
-    claimed_partner_id: Option<String>,
-    address: Option<String>,
-    received_at: DateTime<Utc>,
-    verdict: String,
-    reason: Option<String>,
-    http_status: i16,
-    partner_reference: Option<String>,
-    transaction_id: Option<Uuid>,
-    body_bytes: i32,
-}
-
-impl From<Row> for Received {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            route: row.route,
-            partner_id: row.partner_id,
-            claimed_partner_id: row.claimed_partner_id,
-            address: row.address,
-            received_at: row.received_at,
-            verdict: row.verdict,
-            reason: row.reason,
-            http_status: row.http_status,
-            partner_reference: row.partner_reference,
-            transaction_id: row.transaction_id.map(TransactionId::from_uuid),
-            body_bytes: row.body_bytes,
-        }
-    }
-}
-
 /// Which messages a list shows. A partner's are also those of whoever claimed to be it.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
@@ -183,10 +148,11 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Received>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Received,
         r#"SELECT id AS "id!", route AS "route!", partner_id, claimed_partner_id, address, received_at AS "received_at!",
-                  verdict AS "verdict!", reason, http_status AS "http_status!", partner_reference, transaction_id,
+                  verdict AS "verdict!", reason, http_status AS "http_status!", partner_reference,
+                  transaction_id AS "transaction_id: TransactionId",
                   body_bytes AS "body_bytes!"
            FROM (
                (SELECT id, route, partner_id, partner_id AS claimed_partner_id, NULL::text AS address, received_at, verdict,
@@ -214,8 +180,7 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Received::from).collect())
+    .await
 }
 
 /// A verified message, without its bytes once their day was dropped.
@@ -226,14 +191,14 @@ pub async fn find(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Optio
            FROM callbacks c
            LEFT JOIN callback_bodies b ON b.received_at = c.received_at AND b.callback_id = c.id
            WHERE c.id = $1"#,
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Kept {
         headers: row.headers,
         body: row.body,
-        callback: Row {
+        callback: Received {
             id: row.id,
             route: row.route,
             claimed_partner_id: row.partner_id.clone(),
@@ -246,8 +211,7 @@ pub async fn find(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Optio
             partner_reference: row.partner_reference,
             transaction_id: row.transaction_id,
             body_bytes: row.body_bytes,
-        }
-        .into(),
+        },
     }))
 }
 
@@ -256,14 +220,14 @@ pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Res
     let row = sqlx::query!(
         "SELECT id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status
          FROM rejected_callbacks WHERE id = $1",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Kept {
         headers: Some(row.headers),
         body: Some(row.body),
-        callback: Row {
+        callback: Received {
             id: row.id,
             route: row.route,
             partner_id: None,
@@ -276,8 +240,7 @@ pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Res
             partner_reference: None,
             transaction_id: None,
             body_bytes: row.body_bytes,
-        }
-        .into(),
+        },
     }))
 }
 
@@ -297,7 +260,7 @@ pub async fn was_answered(
         partner_id,
         reference,
         body,
-        id.as_uuid()
+        id as _
     )
     .fetch_one(conn)
     .await

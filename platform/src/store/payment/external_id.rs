@@ -72,7 +72,7 @@ pub async fn insert(
         answered.body_hash,
         i16::try_from(answered.http_status).unwrap_or(500),
         answered.answer,
-        callback_id.as_uuid()
+        callback_id as _
     )
     .execute(conn)
     .await?;

@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{CallbackId, IncidentId, TransactionId, UnmatchedPaymentId};
 
@@ -30,11 +29,11 @@ pub async fn insert(conn: &mut PgConnection, incident: &NewIncident<'_>) -> sqlx
     sqlx::query!(
         "INSERT INTO incidents (id, kind, partner_id, transaction_id, callback_id, details, created_at, partner_reference)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        incident.id.as_uuid(),
+        incident.id as _,
         incident.kind,
         incident.partner_id,
-        incident.transaction_id.map(TransactionId::as_uuid),
-        incident.callback_id.as_uuid(),
+        incident.transaction_id as _,
+        incident.callback_id as _,
         incident.details,
         incident.created_at,
         incident.partner_reference
@@ -85,12 +84,12 @@ pub async fn kept_of(
     .fetch_one(conn)
     .await?;
     let money = row.id.zip(row.status).map(|(id, status)| KeptMoney {
-        id: id.into(),
+        id,
         status,
-        amount: row.amount.map(Rupiah::from),
+        amount: row.amount,
         amount_text: row.amount_text,
-        claimed: row.transaction_id.map(TransactionId::from_uuid),
-        assigned_to: row.assigned_to.map(TransactionId::from_uuid),
+        claimed: row.transaction_id,
+        assigned_to: row.assigned_to,
     });
     Ok(Kept {
         money,
@@ -123,36 +122,6 @@ pub struct Incident {
     pub resolution: Option<String>,
 }
 
-struct Row {
-    id: Uuid,
-    kind: String,
-    partner_id: String,
-    transaction_id: Option<Uuid>,
-    callback_id: Uuid,
-    details: Value,
-    created_at: DateTime<Utc>,
-    resolved_at: Option<DateTime<Utc>>,
-    resolved_by: Option<String>,
-    resolution: Option<String>,
-}
-
-impl From<Row> for Incident {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            kind: row.kind,
-            partner_id: row.partner_id,
-            transaction_id: row.transaction_id.map(TransactionId::from_uuid),
-            callback_id: row.callback_id.into(),
-            details: row.details,
-            created_at: row.created_at,
-            resolved_at: row.resolved_at,
-            resolved_by: row.resolved_by,
-            resolution: row.resolution,
-        }
-    }
-}
-
 /// Which incidents a list shows.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
@@ -171,8 +140,8 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Incident>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Incident,
         "SELECT id, kind, partner_id, transaction_id, callback_id, details, created_at, resolved_at, resolved_by, resolution
          FROM incidents
          WHERE ($1::bool IS NULL OR (resolved_at IS NOT NULL) = $1) AND ($2::text IS NULL OR kind = $2)
@@ -183,7 +152,7 @@ pub async fn list(
         filter.resolved,
         filter.kind,
         filter.partner_id,
-        filter.transaction_id.map(TransactionId::as_uuid),
+        filter.transaction_id as _,
         filter.period.from,
         filter.period.to,
         page.after_time(),
@@ -191,21 +160,19 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Incident::from).collect())
+    .await
 }
 
 /// One incident, its row locked until the database transaction ends.
 pub async fn lock(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Option<Incident>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Incident,
         "SELECT id, kind, partner_id, transaction_id, callback_id, details, created_at, resolved_at, resolved_by, resolution
          FROM incidents WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Incident::from))
+    .await
 }
 
 /// Closes an incident.
@@ -221,7 +188,7 @@ pub async fn resolve(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE incidents SET resolved_at = $2, resolved_by = $3, resolution = $4 WHERE id = $1 AND resolved_at IS NULL",
-        id.as_uuid(),
+        id as _,
         at,
         by,
         resolution

@@ -3,12 +3,12 @@
 //! A row is open (pending, sent, received) until the box said how it ended or its time is over.
 
 use chrono::{DateTime, Utc};
+use domain::announcement::NotificationStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
-use wire::Rupiah;
 use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
+use wire::{Encoding, Rupiah};
 
 use crate::store::Page;
 use crate::store::fleet::binding::Listener;
@@ -22,8 +22,7 @@ pub struct Notification {
     pub transaction_id: TransactionId,
     pub device_id: DeviceId,
     pub amount: Rupiah,
-    #[schema(value_type = domain::announcement::NotificationStatus)]
-    pub status: String,
+    pub status: NotificationStatus,
     pub reason: Option<String>,
     pub attempts: i32,
     pub replay: bool,
@@ -68,12 +67,12 @@ pub async fn insert(
              replay, status, reason, created_at, next_attempt_at, delayed_after, announce_until)
          SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, CASE WHEN $12::text IS NULL THEN 'pending' ELSE 'stale' END, $12, $9, $9, $10, $11
          FROM next",
-        event_id.as_uuid(),
-        listener.device_id.as_uuid(),
-        listener.binding_id.as_uuid(),
-        announcement.transaction_id.as_uuid(),
+        event_id as _,
+        listener.device_id as _,
+        listener.binding_id as _,
+        announcement.transaction_id as _,
         announcement.merchant_name,
-        announcement.amount.to_i64(),
+        announcement.amount as _,
         announcement.paid_at,
         announcement.replay,
         announcement.created_at,
@@ -103,7 +102,7 @@ pub struct Due {
     pub created_at: DateTime<Utc>,
     pub delayed_after: DateTime<Utc>,
     pub announce_until: DateTime<Utc>,
-    pub payload_encoding: String,
+    pub payload_encoding: Encoding,
 }
 
 /// What these boxes still have to be told, in sequence order for each: whatever is due by `due_by`.
@@ -115,7 +114,6 @@ pub async fn due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Due>> {
-    let devices: Vec<Uuid> = devices.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         Due,
         "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
@@ -124,7 +122,7 @@ pub async fn due(
          WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
            AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
          ORDER BY n.device_id, n.sequence LIMIT $4",
-        &devices,
+        devices as _,
         due_by,
         now,
         limit
@@ -139,7 +137,7 @@ pub async fn devices_with_due(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeviceId>> {
-    let rows = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
          WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
            AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
@@ -147,8 +145,7 @@ pub async fn devices_with_due(
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(DeviceId::from_uuid).collect())
+    .await
 }
 
 /// Notes that announcements were handed to the wire, each with when it is to be tried again.
@@ -157,15 +154,14 @@ pub async fn mark_sent(
     sent: &[(EventId, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (events, next_attempts): (Vec<Uuid>, Vec<DateTime<Utc>>) =
-        sent.iter().map(|(id, next)| (id.as_uuid(), *next)).unzip();
+    let (events, next_attempts): (Vec<EventId>, Vec<DateTime<Utc>>) = sent.iter().copied().unzip();
     sqlx::query!(
         "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
          locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
          UPDATE notifications n SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
              sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
          FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
-        &events,
+        &events as _,
         &next_attempts,
         now
     )
@@ -180,12 +176,11 @@ pub async fn postpone(
     events: &[EventId],
     until: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let events: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
         "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
                            AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
          UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
-        &events,
+        events as _,
         until
     )
     .execute(conn)
@@ -201,7 +196,7 @@ pub struct Ack {
     /// The box that said it: an acknowledgement counts only for its own.
     pub device_id: DeviceId,
     /// received, failed, stale or played.
-    pub status: String,
+    pub status: NotificationStatus,
     /// When it was played, by the box's clock.
     pub played_at: Option<DateTime<Utc>>,
     /// Why it failed.
@@ -221,7 +216,7 @@ pub struct Acknowledged {
 #[derive(Debug, Clone)]
 pub struct Risen {
     /// received, failed, stale or played.
-    pub status: String,
+    pub status: NotificationStatus,
     /// Whether this is the first that the box said of it.
     pub first: bool,
     /// Whether it is a replay.
@@ -237,9 +232,9 @@ pub async fn acknowledge(
     acks: &[Ack],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Acknowledged>> {
-    let events: Vec<Uuid> = acks.iter().map(|ack| ack.event_id.as_uuid()).collect();
-    let devices: Vec<Uuid> = acks.iter().map(|ack| ack.device_id.as_uuid()).collect();
-    let statuses: Vec<String> = acks.iter().map(|ack| ack.status.clone()).collect();
+    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
+    let devices: Vec<DeviceId> = acks.iter().map(|ack| ack.device_id).collect();
+    let statuses: Vec<NotificationStatus> = acks.iter().map(|ack| ack.status).collect();
     let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
     let reasons: Vec<Option<String>> = acks.iter().map(|ack| ack.reason.clone()).collect();
     let rows = sqlx::query!(
@@ -262,12 +257,12 @@ pub async fn acknowledge(
                  acked_at = CASE WHEN r.new >= 2 THEN $6 ELSE n.acked_at END
              FROM ranked r WHERE n.event_id = r.event_id
              RETURNING n.event_id, n.status, n.received_at = $6 AS first, n.replay, n.created_at)
-         SELECT o.event_id AS "event_id!", r.status AS "status?", r.first AS "first?", r.replay AS "replay?",
+         SELECT o.event_id AS "event_id!", r.status AS "status?: NotificationStatus", r.first AS "first?", r.replay AS "replay?",
                 r.created_at AS "created_at?"
          FROM owned o LEFT JOIN risen r USING (event_id)"#,
-        &events,
-        &devices,
-        &statuses,
+        &events as _,
+        &devices as _,
+        &statuses as _,
         &played as &[Option<DateTime<Utc>>],
         &reasons as &[Option<String>],
         now
@@ -277,7 +272,7 @@ pub async fn acknowledge(
     Ok(rows
         .into_iter()
         .map(|row| Acknowledged {
-            event_id: row.event_id.into(),
+            event_id: row.event_id,
             risen_to: row
                 .status
                 .zip(row.created_at)
@@ -301,7 +296,7 @@ pub async fn fail(
     let result = sqlx::query!(
         "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
          WHERE event_id = $1 AND status IN ('pending', 'sent')",
-        event_id.as_uuid(),
+        event_id as _,
         reason,
         now
     )
@@ -322,7 +317,7 @@ pub async fn cancel_binding(
              ORDER BY event_id FOR UPDATE)
          UPDATE notifications n SET status = 'failed', reason = 'unbound', acked_at = $2
          FROM locked l WHERE n.event_id = l.event_id",
-        binding_id.as_uuid(),
+        binding_id as _,
         now
     )
     .execute(conn)
@@ -342,7 +337,7 @@ pub async fn cancel_transaction(
              ORDER BY event_id FOR UPDATE)
          UPDATE notifications n SET status = 'failed', reason = 'reversed', acked_at = $2
          FROM locked l WHERE n.event_id = l.event_id",
-        transaction_id.as_uuid(),
+        transaction_id as _,
         now
     )
     .execute(conn)
@@ -366,7 +361,7 @@ pub async fn stale(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.event_id.into(), row.device_id.into()))
+        .map(|row| (row.event_id, row.device_id))
         .collect())
 }
 
@@ -377,7 +372,6 @@ pub async fn end_stale(
     only: Option<&[EventId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
-    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
              SELECT event_id FROM notifications
@@ -385,7 +379,7 @@ pub async fn end_stale(
                AND ($3::uuid[] IS NULL OR event_id = ANY($3)) LIMIT $2 FOR UPDATE SKIP LOCKED)",
         before,
         limit,
-        only.as_deref() as Option<&[Uuid]>
+        only as _
     )
     .execute(conn)
     .await?;
@@ -403,8 +397,8 @@ pub async fn find_of_device(
         "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
                 received_at, played_at, acked_at, announce_until
          FROM notifications WHERE event_id = $1 AND device_id = $2",
-        event_id.as_uuid(),
-        device_id.as_uuid()
+        event_id as _,
+        device_id as _
     )
     .fetch_optional(conn)
     .await
@@ -422,7 +416,7 @@ pub async fn list_of_device(
                 received_at, played_at, acked_at, announce_until
          FROM notifications WHERE device_id = $1 AND ($2::timestamptz IS NULL OR (created_at, event_id) < ($2, $3::uuid))
          ORDER BY created_at DESC, event_id DESC LIMIT $4",
-        device_id.as_uuid(),
+        device_id as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -441,7 +435,7 @@ pub async fn list_of_transaction(
         "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
                 received_at, played_at, acked_at, announce_until
          FROM notifications WHERE transaction_id = $1 ORDER BY created_at, event_id",
-        transaction_id.as_uuid()
+        transaction_id as _
     )
     .fetch_all(conn)
     .await

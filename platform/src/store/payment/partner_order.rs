@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 use wire::ids::TransactionId;
 
 use crate::store::exactly_one;
@@ -16,7 +15,7 @@ pub async fn insert(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO partner_orders (transaction_id, partner_id, leased_until) VALUES ($1, $2, $3)",
-        id.as_uuid(),
+        id as _,
         partner_id,
         leased_until
     )
@@ -35,7 +34,7 @@ pub async fn lease(
     let result = sqlx::query!(
         "UPDATE partner_orders SET leased_until = $3
          WHERE transaction_id = $1 AND (leased_until IS NULL OR leased_until <= $2)",
-        id.as_uuid(),
+        id as _,
         now,
         leased_until
     )
@@ -48,7 +47,7 @@ pub async fn lease(
 pub async fn release(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET leased_until = NULL WHERE transaction_id = $1",
-        id.as_uuid()
+        id as _
     )
     .execute(conn)
     .await?;
@@ -67,7 +66,7 @@ pub async fn issued(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE partner_orders SET leased_until = NULL, reference_no = $2, query_at = $3 WHERE transaction_id = $1",
-        id.as_uuid(),
+        id as _,
         reference_no,
         query_at
     )
@@ -83,7 +82,7 @@ pub async fn reference_no(
 ) -> sqlx::Result<Option<String>> {
     let found = sqlx::query_scalar!(
         "SELECT reference_no FROM partner_orders WHERE transaction_id = $1",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await?;
@@ -98,7 +97,7 @@ pub async fn query_soon(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET query_at = $2, queries = 0 WHERE transaction_id = $1",
-        id.as_uuid(),
+        id as _,
         now
     )
     .execute(conn)
@@ -110,7 +109,7 @@ pub async fn query_soon(
 pub async fn settle(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET query_at = NULL WHERE transaction_id = $1",
-        id.as_uuid()
+        id as _
     )
     .execute(conn)
     .await?;
@@ -128,14 +127,6 @@ pub struct Due {
     pub nmid: String,
 }
 
-struct Row {
-    transaction_id: Uuid,
-    partner_id: String,
-    reference_no: Option<String>,
-    queries: i32,
-    nmid: String,
-}
-
 /// Claims up to `limit` orders that are due. Each is due again after a pause that doubles, `queries_max` times in all,
 /// so that whoever claimed it may die.
 pub async fn claim_due(
@@ -145,8 +136,8 @@ pub async fn claim_due(
     queries_max: i32,
     limit: i64,
 ) -> sqlx::Result<Vec<Due>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Due,
         r#"WITH due AS (
              SELECT transaction_id FROM partner_orders WHERE query_at <= $1
              ORDER BY query_at LIMIT $4 FOR UPDATE SKIP LOCKED)
@@ -162,15 +153,5 @@ pub async fn claim_due(
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Due {
-            transaction_id: row.transaction_id.into(),
-            partner_id: row.partner_id,
-            reference_no: row.reference_no,
-            queries: row.queries,
-            nmid: row.nmid,
-        })
-        .collect())
+    .await
 }

@@ -3,6 +3,8 @@
 //! A payment needs a part of two tables, and reads it in one statement: whoever paid stands at the counter.
 
 use chrono::{DateTime, Utc};
+use domain::merchant::MerchantStatus;
+use domain::qris::MerchantCriteria;
 use serde_json::Value;
 use sqlx::PgConnection;
 use wire::ids::MerchantId;
@@ -13,9 +15,9 @@ use wire::ids::MerchantId;
 pub struct Payee {
     pub merchant_id: MerchantId,
     pub brand_name: String,
-    pub status: String,
+    pub status: MerchantStatus,
     pub nmid: Option<String>,
-    pub merchant_criteria: String,
+    pub merchant_criteria: MerchantCriteria,
     pub mcc: String,
     pub fee_profile_id: String,
     pub fee_version: i32,
@@ -36,7 +38,7 @@ pub async fn of_merchant(
         Payee,
         r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
          FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
-        merchant_id.as_uuid(),
+        merchant_id as _,
         at
     )
     .fetch_one(conn)

@@ -59,7 +59,7 @@ pub async fn figures(
            FROM said"#,
         from,
         to,
-        merchant_id.map(MerchantId::as_uuid)
+        merchant_id as _
     )
     .fetch_one(conn)
     .await

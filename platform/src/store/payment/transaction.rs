@@ -1,10 +1,11 @@
 //! Transactions: from the request for a code to the money.
 
 use chrono::{DateTime, Utc};
+use domain::qris::TipMode;
+use domain::transaction::{QrType, TransactionStatus};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{
     CallbackId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId,
@@ -21,20 +22,17 @@ pub struct Transaction {
     pub outlet_id: OutletId,
     pub terminal_id: TerminalId,
     pub device_id: Option<DeviceId>,
-    #[schema(value_type = domain::transaction::QrType)]
-    pub qr_type: String,
+    pub qr_type: QrType,
     /// What was asked without a tip; once it is paid, what was paid.
     pub amount: Rupiah,
     /// How the code asks for a tip: free, fixed or percentage; null when it asks for none.
-    #[schema(value_type = Option<domain::qris::TipMode>)]
-    pub tip_mode: Option<String>,
+    pub tip_mode: Option<TipMode>,
     /// What a code with a tip asks for in all; with a free tip, the least.
     pub amount_due: Option<Rupiah>,
     /// The part of what was paid that is the tip.
     pub tip: Option<Rupiah>,
     pub currency: String,
-    #[schema(value_type = domain::transaction::TransactionStatus)]
-    pub status: String,
+    pub status: TransactionStatus,
     pub late: bool,
     pub fee: Option<Rupiah>,
     pub net: Option<Rupiah>,
@@ -54,79 +52,11 @@ pub struct Transaction {
     pub settlement_id: Option<SettlementId>,
 }
 
-struct Row {
-    id: Uuid,
-    merchant_id: Uuid,
-    outlet_id: Uuid,
-    terminal_id: Uuid,
-    device_id: Option<Uuid>,
-    qr_type: String,
-    amount: i64,
-    tip_mode: Option<String>,
-    amount_due: Option<i64>,
-    tip: Option<i64>,
-    currency: String,
-    status: String,
-    late: bool,
-    fee: Option<i64>,
-    net: Option<i64>,
-    fee_profile_id: Option<String>,
-    fee_version: Option<i32>,
-    partner_id: String,
-    partner_reference: Option<String>,
-    rrn: Option<String>,
-    issuer: Option<String>,
-    qr_reference: Option<String>,
-    qr_payload: Option<String>,
-    request_id: Option<String>,
-    created_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    paid_at: Option<DateTime<Utc>>,
-    accepted_at: Option<DateTime<Utc>>,
-    settlement_id: Option<Uuid>,
-}
-
 impl Transaction {
     /// What was asked of the customer without a tip.
     pub fn asked(&self) -> Rupiah {
         let tip = self.tip.unwrap_or_default();
         self.amount.checked_sub(tip).unwrap_or(self.amount)
-    }
-}
-
-impl From<Row> for Transaction {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            merchant_id: row.merchant_id.into(),
-            outlet_id: row.outlet_id.into(),
-            terminal_id: row.terminal_id.into(),
-            device_id: row.device_id.map(DeviceId::from_uuid),
-            qr_type: row.qr_type,
-            amount: row.amount.into(),
-            tip_mode: row.tip_mode,
-            amount_due: row.amount_due.map(Rupiah::from),
-            tip: row.tip.map(Rupiah::from),
-            currency: row.currency,
-            status: row.status,
-            late: row.late,
-            fee: row.fee.map(Rupiah::from),
-            net: row.net.map(Rupiah::from),
-            fee_profile_id: row.fee_profile_id,
-            fee_version: row.fee_version,
-            partner_id: row.partner_id,
-            partner_reference: row.partner_reference,
-            rrn: row.rrn,
-            issuer: row.issuer,
-            qr_reference: row.qr_reference,
-            qr_payload: row.qr_payload,
-            request_id: row.request_id,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            paid_at: row.paid_at,
-            accepted_at: row.accepted_at,
-            settlement_id: row.settlement_id.map(SettlementId::from_uuid),
-        }
     }
 }
 
@@ -158,18 +88,18 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
          RETURNING id)
          INSERT INTO transaction_events (transaction_id, at, to_status, cause, callback_id) SELECT id, $26, $9, $27, $28 FROM new",
-        transaction.id.as_uuid(),
-        transaction.merchant_id.as_uuid(),
-        transaction.outlet_id.as_uuid(),
-        transaction.terminal_id.as_uuid(),
-        transaction.device_id.map(DeviceId::as_uuid),
-        transaction.qr_type,
-        transaction.amount.to_i64(),
+        transaction.id as _,
+        transaction.merchant_id as _,
+        transaction.outlet_id as _,
+        transaction.terminal_id as _,
+        transaction.device_id as _,
+        transaction.qr_type as _,
+        transaction.amount as _,
         transaction.currency,
-        transaction.status,
+        transaction.status as _,
         transaction.late,
-        transaction.fee.map(Rupiah::to_i64),
-        transaction.net.map(Rupiah::to_i64),
+        transaction.fee as _,
+        transaction.net as _,
         transaction.fee_profile_id,
         transaction.fee_version,
         transaction.partner_id,
@@ -185,7 +115,7 @@ pub async fn insert(
         transaction.accepted_at,
         cause.at,
         cause.cause,
-        cause.callback_id.map(CallbackId::as_uuid),
+        cause.callback_id as _,
     )
     .execute(conn)
     .await?;
@@ -198,27 +128,25 @@ pub async fn find(
     scope: Scope,
     id: TransactionId,
 ) -> sqlx::Result<Option<Transaction>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
-        id.as_uuid(),
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Transaction::from))
+    .await
 }
 
 /// One transaction, its row locked until the database transaction ends.
 pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Transaction::from))
+    .await
 }
 
 /// Whether this code was issued at a terminal, for a payment that is still awaited.
@@ -230,7 +158,7 @@ pub async fn is_payable(
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM transactions
            WHERE terminal_id = $1 AND status = 'awaiting_payment' AND qr_payload = $2) AS "payable!""#,
-        terminal_id.as_uuid(),
+        terminal_id as _,
         qr_payload
     )
     .fetch_one(conn)
@@ -243,15 +171,14 @@ pub async fn lock_of_partner(
     partner_id: &str,
     id: TransactionId,
 ) -> sqlx::Result<Option<Transaction>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions WHERE id = $1 AND partner_id = $2 FOR UPDATE",
-        id.as_uuid(),
+        id as _,
         partner_id
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Transaction::from))
+    .await
 }
 
 /// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that
@@ -262,16 +189,15 @@ pub async fn lock_candidates(
     named: Option<TransactionId>,
     reference: &str,
 ) -> sqlx::Result<Vec<Transaction>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions WHERE partner_id = $1 AND (id = $2 OR partner_reference = $3) ORDER BY id FOR UPDATE",
         partner_id,
-        named.map(TransactionId::as_uuid),
+        named as _,
         reference
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Transaction::from).collect())
+    .await
 }
 
 /// Takes the lock of a partner's reference until the database transaction ends, so that two first
@@ -297,22 +223,21 @@ pub async fn find_by_request(
     device_id: DeviceId,
     request_id: &str,
 ) -> sqlx::Result<Option<Transaction>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions WHERE device_id = $1 AND request_id = $2",
-        device_id.as_uuid(),
+        device_id as _,
         request_id
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Transaction::from))
+    .await
 }
 
 /// Which transactions a list shows.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
-    pub status: Option<String>,
+    pub status: Option<TransactionStatus>,
     pub terminal_id: Option<TerminalId>,
     pub outlet_id: Option<OutletId>,
     pub partner_reference: Option<String>,
@@ -327,8 +252,8 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Transaction>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        Transaction,
         "SELECT * FROM transactions
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::uuid IS NULL OR terminal_id = $3) AND ($4::uuid IS NULL OR outlet_id = $4)
@@ -337,9 +262,9 @@ pub async fn list(
            AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $10",
         scope.merchant(),
-        filter.status,
-        filter.terminal_id.map(TerminalId::as_uuid),
-        filter.outlet_id.map(OutletId::as_uuid),
+        filter.status as _,
+        filter.terminal_id as _,
+        filter.outlet_id as _,
         filter.partner_reference,
         filter.period.from,
         filter.period.to,
@@ -348,8 +273,7 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Transaction::from).collect())
+    .await
 }
 
 /// What a payment adds to its transaction.
@@ -377,7 +301,7 @@ pub struct Payment<'a> {
 pub async fn mark_paid(
     conn: &mut PgConnection,
     id: TransactionId,
-    from: &str,
+    from: TransactionStatus,
     payment: &Payment<'_>,
     cause: Cause<'_>,
 ) -> sqlx::Result<()> {
@@ -388,11 +312,11 @@ pub async fn mark_paid(
          RETURNING id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
          SELECT id, $13, $2, 'paid', $14, $15 FROM paid",
-        id.as_uuid(),
-        from,
+        id as _,
+        from as _,
         payment.late,
-        payment.fee.to_i64(),
-        payment.net.to_i64(),
+        payment.fee as _,
+        payment.net as _,
         payment.fee_profile_id,
         payment.fee_version,
         payment.partner_reference,
@@ -402,9 +326,9 @@ pub async fn mark_paid(
         payment.accepted_at,
         cause.at,
         cause.cause,
-        cause.callback_id.map(CallbackId::as_uuid),
-        payment.amount.to_i64(),
-        payment.tip.map(Rupiah::to_i64)
+        cause.callback_id as _,
+        payment.amount as _,
+        payment.tip as _
     )
     .execute(conn)
     .await?;
@@ -418,20 +342,20 @@ pub async fn mark_paid(
 pub async fn set_status(
     conn: &mut PgConnection,
     id: TransactionId,
-    from: &str,
-    to: &str,
+    from: TransactionStatus,
+    to: TransactionStatus,
     cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "WITH changed AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
          SELECT id, $4, $2, $3, $5, $6 FROM changed",
-        id.as_uuid(),
-        from,
-        to,
+        id as _,
+        from as _,
+        to as _,
         cause.at,
         cause.cause,
-        cause.callback_id.map(CallbackId::as_uuid)
+        cause.callback_id as _
     )
     .execute(conn)
     .await?;
@@ -444,7 +368,7 @@ pub async fn set_status(
 pub struct Code<'a> {
     pub qr_payload: &'a str,
     pub qr_reference: Option<&'a str>,
-    pub tip_mode: Option<&'a str>,
+    pub tip_mode: Option<TipMode>,
     pub amount_due: Option<Rupiah>,
 }
 
@@ -460,11 +384,11 @@ pub async fn show(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE transactions SET qr_payload = $2, qr_reference = $3, tip_mode = $4, amount_due = $5 WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         code.qr_payload,
         code.qr_reference,
-        code.tip_mode,
-        code.amount_due.map(Rupiah::to_i64)
+        code.tip_mode as _,
+        code.amount_due as _
     )
     .execute(&mut *conn)
     .await?;
@@ -473,10 +397,10 @@ pub async fn show(
         "WITH shown AS (UPDATE transactions SET status = 'awaiting_payment' WHERE id = $1 AND status = 'initiated' RETURNING id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
          SELECT id, $2, 'initiated', 'awaiting_payment', $3, $4 FROM shown",
-        id.as_uuid(),
+        id as _,
         cause.at,
         cause.cause,
-        cause.callback_id.map(CallbackId::as_uuid)
+        cause.callback_id as _
     )
     .execute(conn)
     .await?;
@@ -489,11 +413,9 @@ pub struct TransactionEvent {
     /// When.
     pub at: DateTime<Utc>,
     /// Where it stood; null at its beginning.
-    #[schema(value_type = Option<domain::transaction::TransactionStatus>)]
-    pub from_status: Option<String>,
+    pub from_status: Option<TransactionStatus>,
     /// Where it stands from here on.
-    #[schema(value_type = domain::transaction::TransactionStatus)]
-    pub to_status: String,
+    pub to_status: TransactionStatus,
     /// What did it, in a word.
     pub cause: String,
     /// The partner's message that did it.
@@ -505,22 +427,13 @@ pub async fn events(
     conn: &mut PgConnection,
     id: TransactionId,
 ) -> sqlx::Result<Vec<TransactionEvent>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        TransactionEvent,
         "SELECT at, from_status, to_status, cause, callback_id FROM transaction_events WHERE transaction_id = $1 ORDER BY id",
-        id.as_uuid()
+        id as _
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| TransactionEvent {
-            at: row.at,
-            from_status: row.from_status,
-            to_status: row.to_status,
-            cause: row.cause,
-            callback_id: row.callback_id.map(CallbackId::from_uuid),
-        })
-        .collect())
+    .await
 }
 
 /// Up to `limit` transactions whose time is over.
@@ -529,15 +442,14 @@ pub async fn overdue(
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<TransactionId>> {
-    let ids = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         "SELECT id FROM transactions WHERE status IN ('awaiting_payment', 'initiated') AND expires_at <= $1
          ORDER BY expires_at LIMIT $2",
         now,
         limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(ids.into_iter().map(TransactionId::from_uuid).collect())
+    .await
 }
 
 /// Expires up to `limit` transactions whose time is over, of these or of all, with their events.
@@ -547,7 +459,6 @@ pub async fn expire_overdue(
     only: Option<&[TransactionId]>,
     limit: i64,
 ) -> sqlx::Result<u64> {
-    let only: Option<Vec<Uuid>> = only.map(|some| some.iter().map(|id| id.as_uuid()).collect());
     let result = sqlx::query!(
         "WITH shown AS (
              SELECT id, status FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1
@@ -564,7 +475,7 @@ pub async fn expire_overdue(
          SELECT id, $1, from_status, 'expired', 'time' FROM expired",
         now,
         limit,
-        only.as_deref() as Option<&[Uuid]>
+        only as _
     )
     .execute(conn)
     .await?;

@@ -1,9 +1,10 @@
 //! Transactions as lines of a file: with the names that people know, for people.
 
 use chrono::{DateTime, Utc};
+use domain::transaction::{QrType, TransactionStatus};
 use sqlx::PgConnection;
 use wire::Rupiah;
-use wire::ids::{OutletId, SettlementId, TerminalId, TransactionId};
+use wire::ids::{SettlementId, TransactionId};
 
 use super::transaction::Filter;
 use crate::store::{Page, Scope};
@@ -15,14 +16,14 @@ pub struct Line {
     pub id: TransactionId,
     pub created_at: DateTime<Utc>,
     pub paid_at: Option<DateTime<Utc>>,
-    pub status: String,
+    pub status: TransactionStatus,
     /// The merchant's brand name.
     pub merchant: String,
     /// The outlet's name.
     pub outlet: String,
     /// The terminal's name.
     pub terminal: String,
-    pub qr_type: String,
+    pub qr_type: QrType,
     pub amount: Rupiah,
     /// The part of the amount that is a tip.
     pub tip: Option<Rupiah>,
@@ -51,9 +52,9 @@ pub async fn count(
                  AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
                LIMIT $8) counted"#,
         scope.merchant(),
-        filter.status,
-        filter.terminal_id.map(TerminalId::as_uuid),
-        filter.outlet_id.map(OutletId::as_uuid),
+        filter.status as _,
+        filter.terminal_id as _,
+        filter.outlet_id as _,
         filter.partner_reference,
         filter.period.from,
         filter.period.to,
@@ -70,7 +71,8 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Line>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Line,
         "SELECT t.id, t.created_at, t.paid_at, t.status, m.brand_name AS merchant, o.name AS outlet, e.name AS terminal,
                 t.qr_type, t.amount, t.tip, t.fee, t.net, t.partner_id, t.partner_reference, t.rrn, t.issuer, t.settlement_id
            FROM (SELECT * FROM transactions
@@ -85,9 +87,9 @@ pub async fn list(
            JOIN terminals e ON e.id = t.terminal_id
            ORDER BY t.created_at DESC, t.id DESC",
         scope.merchant(),
-        filter.status,
-        filter.terminal_id.map(TerminalId::as_uuid),
-        filter.outlet_id.map(OutletId::as_uuid),
+        filter.status as _,
+        filter.terminal_id as _,
+        filter.outlet_id as _,
         filter.partner_reference,
         filter.period.from,
         filter.period.to,
@@ -96,25 +98,5 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    let lines = rows.into_iter().map(|row| Line {
-        id: row.id.into(),
-        created_at: row.created_at,
-        paid_at: row.paid_at,
-        status: row.status,
-        merchant: row.merchant,
-        outlet: row.outlet,
-        terminal: row.terminal,
-        qr_type: row.qr_type,
-        amount: row.amount.into(),
-        tip: row.tip.map(Rupiah::from),
-        fee: row.fee.map(Rupiah::from),
-        net: row.net.map(Rupiah::from),
-        partner_id: row.partner_id,
-        partner_reference: row.partner_reference,
-        rrn: row.rrn,
-        issuer: row.issuer,
-        settlement_id: row.settlement_id.map(SettlementId::from_uuid),
-    });
-    Ok(lines.collect())
+    .await
 }

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{CallbackId, TransactionId, UnmatchedPaymentId};
 
@@ -77,54 +76,6 @@ pub struct UnmatchedPayment {
     pub closed_by: Option<String>,
 }
 
-struct Row {
-    id: Uuid,
-    status: String,
-    partner_id: String,
-    partner_reference: String,
-    amount: Option<i64>,
-    amount_text: Option<String>,
-    paid_at: DateTime<Utc>,
-    nmid: Option<String>,
-    merchant_pan: Option<String>,
-    terminal_label: Option<String>,
-    terminal_id: Option<String>,
-    rrn: Option<String>,
-    issuer: Option<String>,
-    reason: String,
-    transaction_id: Option<Uuid>,
-    assigned_to: Option<Uuid>,
-    created_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
-    closed_by: Option<String>,
-}
-
-impl From<Row> for UnmatchedPayment {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            status: row.status,
-            partner_id: row.partner_id,
-            partner_reference: row.partner_reference,
-            amount: row.amount.map(Rupiah::from),
-            amount_text: row.amount_text,
-            paid_at: row.paid_at,
-            nmid: row.nmid,
-            merchant_pan: row.merchant_pan,
-            terminal_label: row.terminal_label,
-            terminal_id: row.terminal_id,
-            rrn: row.rrn,
-            issuer: row.issuer,
-            reason: row.reason,
-            claimed_transaction_id: row.transaction_id.map(TransactionId::from_uuid),
-            transaction_id: row.assigned_to.map(TransactionId::from_uuid),
-            created_at: row.created_at,
-            closed_at: row.closed_at,
-            closed_by: row.closed_by,
-        }
-    }
-}
-
 /// Keeps money that could not be attributed; once for each reference.
 pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sqlx::Result<()> {
     sqlx::query!(
@@ -132,14 +83,14 @@ pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sq
              amount, paid_at, rrn, issuer, reason, created_at, amount_text, merchant_pan, terminal_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT ON CONSTRAINT unmatched_payments_reference_unique DO NOTHING",
-        unmatched.id.as_uuid(),
-        unmatched.callback_id.as_uuid(),
+        unmatched.id as _,
+        unmatched.callback_id as _,
         unmatched.partner_id,
         unmatched.partner_reference,
-        unmatched.transaction_id.map(TransactionId::as_uuid),
+        unmatched.transaction_id as _,
         unmatched.nmid,
         unmatched.terminal_label,
-        unmatched.amount.map(Rupiah::to_i64),
+        unmatched.amount as _,
         unmatched.paid_at,
         unmatched.rrn,
         unmatched.issuer,
@@ -159,16 +110,16 @@ pub async fn find(
     conn: &mut PgConnection,
     id: UnmatchedPaymentId,
 ) -> sqlx::Result<Option<UnmatchedPayment>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        UnmatchedPayment,
         "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
-             terminal_id, rrn, issuer, reason, transaction_id, assigned_to, created_at, closed_at, closed_by
+             terminal_id, rrn, issuer, reason, transaction_id AS claimed_transaction_id,
+             assigned_to AS transaction_id, created_at, closed_at, closed_by
          FROM unmatched_payments WHERE id = $1",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(UnmatchedPayment::from))
+    .await
 }
 
 /// Them, newest first.
@@ -179,10 +130,11 @@ pub async fn list(
     period: Period,
     page: Page,
 ) -> sqlx::Result<Vec<UnmatchedPayment>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        UnmatchedPayment,
         "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
-             terminal_id, rrn, issuer, reason, transaction_id, assigned_to, created_at, closed_at, closed_by
+             terminal_id, rrn, issuer, reason, transaction_id AS claimed_transaction_id,
+             assigned_to AS transaction_id, created_at, closed_at, closed_by
          FROM unmatched_payments
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
@@ -197,8 +149,7 @@ pub async fn list(
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(UnmatchedPayment::from).collect())
+    .await
 }
 
 /// What open money became, and by whom.
@@ -227,9 +178,9 @@ pub async fn close(
     let result = sqlx::query!(
         "UPDATE unmatched_payments SET status = $2, assigned_to = $3, closed_at = $4, closed_by = $5
          WHERE id = $1 AND status = 'open'",
-        id.as_uuid(),
+        id as _,
         status,
-        closing.assigned_to.map(TransactionId::as_uuid),
+        closing.assigned_to as _,
         closing.closed_at,
         closing.closed_by
     )

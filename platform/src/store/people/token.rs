@@ -1,10 +1,10 @@
 //! Bearer tokens: of people, of programs, of boxes. Only hashes.
 
 use chrono::{DateTime, Utc};
+use domain::role::Role;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
 use crate::store::{Page, Scope, exactly_one};
@@ -15,7 +15,7 @@ pub struct Token {
     /// Its id.
     pub id: TokenId,
     /// The role, of a person's or a program's token.
-    pub role: Option<String>,
+    pub role: Option<Role>,
     /// The merchant whose data it may see, for merchant roles.
     pub merchant_id: Option<MerchantId>,
     /// The user whose login made it.
@@ -31,8 +31,8 @@ pub struct Token {
 pub enum Holder<'a> {
     /// Staff or merchant users.
     Role {
-        /// The role's name.
-        role: &'a str,
+        /// The role.
+        role: Role,
         /// For merchant roles.
         merchant_id: Option<MerchantId>,
         /// The user who logged in.
@@ -53,8 +53,7 @@ pub enum Holder<'a> {
 pub struct TokenView {
     pub id: TokenId,
     pub name: String,
-    #[schema(value_type = domain::role::Role)]
-    pub role: String,
+    pub role: Role,
     pub merchant_id: Option<MerchantId>,
     pub user_id: Option<UserId>,
     pub created_at: DateTime<Utc>,
@@ -63,40 +62,11 @@ pub struct TokenView {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The same as Postgres has it.
-struct Row {
-    id: Uuid,
-    name: String,
-    role: String,
-    merchant_id: Option<Uuid>,
-    user_id: Option<Uuid>,
-    created_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    first_used_at: Option<DateTime<Utc>>,
-    revoked_at: Option<DateTime<Utc>>,
-}
-
-impl From<Row> for TokenView {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            name: row.name,
-            role: row.role,
-            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
-            user_id: row.user_id.map(UserId::from_uuid),
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            first_used_at: row.first_used_at,
-            revoked_at: row.revoked_at,
-        }
-    }
-}
-
 /// Which tokens a list is about.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// A role's name.
-    pub role: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
     /// Those that this user's logins made.
     pub user_id: Option<UserId>,
 }
@@ -129,13 +99,13 @@ pub async fn insert(
         "INSERT INTO tokens (id, token_hash, name, role, merchant_id, user_id, device_id, created_at, expires_at,
              certificate_serial)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        id.as_uuid(),
+        id as _,
         hash,
         name,
-        role,
-        merchant_id.map(MerchantId::as_uuid),
-        user_id.map(UserId::as_uuid),
-        device.map(|(device_id, _)| device_id.as_uuid()),
+        role as _,
+        merchant_id as _,
+        user_id as _,
+        device.map(|(device_id, _)| device_id) as _,
         now,
         expires_at,
         device.map(|(_, certificate_serial)| certificate_serial),
@@ -151,7 +121,8 @@ pub async fn find_live(
     hash: &[u8],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Token>> {
-    let row = sqlx::query!(
+    sqlx::query_as!(
+        Token,
         r#"SELECT t.id, t.role, t.merchant_id, t.user_id, t.device_id, t.first_used_at IS NOT NULL AS "used!"
            FROM tokens t LEFT JOIN devices d ON d.id = t.device_id
            WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND t.expires_at > $2
@@ -160,15 +131,7 @@ pub async fn find_live(
         now
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Token {
-        id: row.id.into(),
-        role: row.role,
-        merchant_id: row.merchant_id.map(MerchantId::from_uuid),
-        user_id: row.user_id.map(UserId::from_uuid),
-        device_id: row.device_id.map(DeviceId::from_uuid),
-        used: row.used,
-    }))
+    .await
 }
 
 /// Notes the first use of a token.
@@ -179,7 +142,7 @@ pub async fn mark_used(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE tokens SET first_used_at = $2 WHERE id = $1 AND first_used_at IS NULL",
-        id.as_uuid(),
+        id as _,
         now
     )
     .execute(conn)
@@ -195,7 +158,7 @@ pub async fn device_has_used_one(
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM tokens
            WHERE device_id = $1 AND revoked_at IS NULL AND first_used_at IS NOT NULL) AS "used!""#,
-        device_id.as_uuid()
+        device_id as _
     )
     .fetch_one(conn)
     .await
@@ -209,7 +172,7 @@ pub async fn supersede_device(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE tokens SET expires_at = $2 WHERE device_id = $1 AND revoked_at IS NULL AND expires_at > $2",
-        device_id.as_uuid(),
+        device_id as _,
         until
     )
     .execute(conn)
@@ -227,8 +190,8 @@ pub async fn end_predecessors(
     sqlx::query!(
         "UPDATE tokens SET revoked_at = $3 WHERE device_id = $1 AND revoked_at IS NULL
              AND created_at < (SELECT created_at FROM tokens WHERE id = $2)",
-        device_id.as_uuid(),
-        successor.as_uuid(),
+        device_id as _,
+        successor as _,
         now
     )
     .execute(conn)
@@ -245,7 +208,7 @@ pub async fn revoke_with_certificate(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE tokens SET revoked_at = $3 WHERE device_id = $1 AND certificate_serial = $2 AND revoked_at IS NULL",
-        device_id.as_uuid(),
+        device_id as _,
         certificate_serial,
         now
     )
@@ -262,7 +225,7 @@ pub async fn revoke_device(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
-        device_id.as_uuid(),
+        device_id as _,
         now
     )
     .execute(conn)
@@ -272,15 +235,14 @@ pub async fn revoke_device(
 
 /// A person's or a program's token, locked until the transaction ends.
 pub async fn lock(conn: &mut PgConnection, id: TokenId) -> sqlx::Result<Option<TokenView>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        TokenView,
         r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
            FROM tokens WHERE id = $1 AND role IS NOT NULL FOR UPDATE"#,
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Into::into))
+    .await
 }
 
 /// People's and programs' tokens, newest first.
@@ -290,8 +252,8 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<TokenView>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        TokenView,
         r#"SELECT id, name, role AS "role!", merchant_id, user_id, created_at, expires_at, first_used_at, revoked_at
            FROM tokens
            WHERE role IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
@@ -299,22 +261,21 @@ pub async fn list(
              AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
            ORDER BY created_at DESC, id DESC LIMIT $6"#,
         scope.merchant(),
-        filter.role,
-        filter.user_id.map(UserId::as_uuid),
+        filter.role as _,
+        filter.user_id as _,
         page.after_time(),
         page.after_id(),
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    .await
 }
 
 /// Revokes a person's or a program's token that is not revoked yet.
 pub async fn revoke(conn: &mut PgConnection, id: TokenId, now: DateTime<Utc>) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND role IS NOT NULL AND revoked_at IS NULL",
-        id.as_uuid(),
+        id as _,
         now
     )
     .execute(conn)
@@ -331,8 +292,8 @@ pub async fn revoke_user(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE tokens SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)",
-        user_id.as_uuid(),
-        kept.map(TokenId::as_uuid),
+        user_id as _,
+        kept as _,
         now
     )
     .execute(conn)

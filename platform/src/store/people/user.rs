@@ -1,10 +1,11 @@
 //! Users: people who log in.
 
 use chrono::{DateTime, Utc};
+use domain::role::Role;
+use domain::user::UserStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::ids::{MerchantId, UserId};
 
 use crate::store::{Page, Scope, exactly_one};
@@ -15,42 +16,13 @@ use crate::store::{Page, Scope, exactly_one};
 pub struct User {
     pub id: UserId,
     pub email: String,
-    #[schema(value_type = domain::role::Role)]
-    pub role: String,
+    pub role: Role,
     pub merchant_id: Option<MerchantId>,
-    #[schema(value_type = domain::user::UserStatus)]
-    pub status: String,
+    pub status: UserStatus,
     /// Since when the account stands as it is: made, enabled again, given a role, or given a password by others.
     pub access_changed_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-}
-
-/// A user as Postgres has it.
-struct Row {
-    id: Uuid,
-    email: String,
-    role: String,
-    merchant_id: Option<Uuid>,
-    status: String,
-    access_changed_at: DateTime<Utc>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl From<Row> for User {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            email: row.email,
-            role: row.role,
-            merchant_id: row.merchant_id.map(MerchantId::from_uuid),
-            status: row.status,
-            access_changed_at: row.access_changed_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        }
-    }
 }
 
 /// A user and what proves that it is the one.
@@ -76,10 +48,10 @@ pub struct Setup {
 pub struct Filter {
     /// In lower case.
     pub email: Option<String>,
-    /// A role's name.
-    pub role: Option<String>,
-    /// `active` or `disabled`.
-    pub status: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+    /// Of this status.
+    pub status: Option<UserStatus>,
 }
 
 /// Stores a new user, without a password.
@@ -90,11 +62,11 @@ pub async fn insert(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO users (id, email, role, merchant_id, status, access_changed_at, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        user.id.as_uuid(),
+        user.id as _,
         user.email,
-        user.role,
-        user.merchant_id.map(MerchantId::as_uuid),
-        user.status,
+        user.role as _,
+        user.merchant_id as _,
+        user.status as _,
         user.access_changed_at,
         user.created_at,
         user.updated_at,
@@ -106,28 +78,26 @@ pub async fn insert(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
 
 /// One user.
 pub async fn find(conn: &mut PgConnection, scope: Scope, id: UserId) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        User,
         "SELECT id, email, role, merchant_id, status, access_changed_at, created_at, updated_at FROM users
          WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
-        id.as_uuid(),
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Into::into))
+    .await
 }
 
 /// One user, locked until the transaction ends: nobody logs in as it meanwhile.
 pub async fn lock(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        User,
         "SELECT id, email, role, merchant_id, status, access_changed_at, created_at, updated_at FROM users WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Into::into))
+    .await
 }
 
 /// What proves who a user is, by its email.
@@ -149,16 +119,15 @@ pub async fn hold_active(
     conn: &mut PgConnection,
     proven: &Credentials,
 ) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        User,
         "SELECT id, email, role, merchant_id, status, access_changed_at, created_at, updated_at FROM users
          WHERE id = $1 AND password_hash = $2 AND status = 'active' FOR SHARE",
-        proven.id.as_uuid(),
+        proven.id as _,
         proven.password_hash
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Into::into))
+    .await
 }
 
 /// Users, newest first.
@@ -168,8 +137,8 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<User>> {
-    let rows = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        User,
         "SELECT id, email, role, merchant_id, status, access_changed_at, created_at, updated_at FROM users
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR email = $2)
            AND ($3::text IS NULL OR role = $3) AND ($4::text IS NULL OR status = $4)
@@ -177,24 +146,23 @@ pub async fn list(
          ORDER BY created_at DESC, id DESC LIMIT $7",
         scope.merchant(),
         filter.email,
-        filter.role,
-        filter.status,
+        filter.role as _,
+        filter.status as _,
         page.after_time(),
         page.after_id(),
         page.limit
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    .await
 }
 
 /// Writes a user's role and status, and since when they are so.
 pub async fn update(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE users SET role = $2, status = $3, access_changed_at = $4, updated_at = $5 WHERE id = $1",
-        user.id.as_uuid(),
-        user.role,
-        user.status,
+        user.id as _,
+        user.role as _,
+        user.status as _,
         user.access_changed_at,
         user.updated_at
     )
@@ -212,7 +180,7 @@ pub async fn set_password(
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE users SET password_hash = $2, setup_hash = NULL, setup_expires_at = NULL, updated_at = $3 WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         password_hash,
         now
     )
@@ -225,7 +193,7 @@ pub async fn set_password(
 pub async fn expect_setup(conn: &mut PgConnection, id: UserId, setup: &Setup) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE users SET password_hash = NULL, setup_hash = $2, setup_expires_at = $3 WHERE id = $1",
-        id.as_uuid(),
+        id as _,
         setup.hash,
         setup.expires_at
     )
@@ -241,8 +209,8 @@ pub async fn lock_by_setup(
     hashes: &[Vec<u8>],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query_as!(
-        Row,
+    sqlx::query_as!(
+        User,
         "SELECT id, email, role, merchant_id, status, access_changed_at, created_at, updated_at FROM users
          WHERE email = $1 AND setup_hash = ANY($2) AND setup_expires_at > $3 AND status = 'active' FOR UPDATE",
         email,
@@ -250,6 +218,5 @@ pub async fn lock_by_setup(
         now
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Into::into))
+    .await
 }

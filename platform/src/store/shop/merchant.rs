@@ -1,6 +1,8 @@
 //! Merchants.
 
 use chrono::{DateTime, Utc};
+use domain::merchant::{MerchantStatus, PayoutMode, SettlementAccountType};
+use domain::qris::MerchantCriteria;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -17,21 +19,17 @@ pub struct Merchant {
     pub merchant_code: String,
     pub legal_name: String,
     pub brand_name: String,
-    #[schema(value_type = domain::merchant::MerchantStatus)]
-    pub status: String,
+    pub status: MerchantStatus,
     pub status_reason: Option<String>,
-    #[schema(value_type = domain::merchant::PayoutMode)]
-    pub payout_mode: String,
+    pub payout_mode: PayoutMode,
     pub settlement_account_reference: Option<String>,
-    #[schema(value_type = Option<domain::merchant::SettlementAccountType>)]
-    pub settlement_account_type: Option<String>,
+    pub settlement_account_type: Option<SettlementAccountType>,
     pub payout_account_reference: Option<String>,
     pub fee_profile_id: String,
     pub nmid: Option<String>,
     pub merchant_pan: Option<String>,
     pub qris_partner_id: Option<String>,
-    #[schema(value_type = domain::qris::MerchantCriteria)]
-    pub merchant_criteria: String,
+    pub merchant_criteria: MerchantCriteria,
     pub mcc: String,
     pub city: String,
     pub postal_code: Option<String>,
@@ -51,20 +49,20 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
              settlement_account_reference, settlement_account_type, payout_account_reference, fee_profile_id,
              nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at, qris_partner_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
-        merchant.id.as_uuid(),
+        merchant.id as _,
         merchant.merchant_code,
         merchant.legal_name,
         merchant.brand_name,
-        merchant.status,
+        merchant.status as _,
         merchant.status_reason,
-        merchant.payout_mode,
+        merchant.payout_mode as _,
         merchant.settlement_account_reference,
-        merchant.settlement_account_type,
+        merchant.settlement_account_type as _,
         merchant.payout_account_reference,
         merchant.fee_profile_id,
         merchant.nmid,
         merchant.merchant_pan,
-        merchant.merchant_criteria,
+        merchant.merchant_criteria as _,
         merchant.mcc,
         merchant.city,
         merchant.postal_code,
@@ -87,7 +85,7 @@ pub async fn find(
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 AND ($2::uuid IS NULL OR id = $2)",
-        id.as_uuid(),
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
@@ -103,7 +101,7 @@ pub async fn lock_with_keys(
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 FOR UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -114,7 +112,7 @@ pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Optio
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -129,7 +127,7 @@ pub async fn lock_for_settlement(
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -143,7 +141,7 @@ pub async fn lock_for_payout(
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 FOR SHARE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -153,7 +151,7 @@ pub async fn lock_for_payout(
 pub async fn is_suspended(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<bool> {
     let suspended = sqlx::query_scalar!(
         r#"SELECT status = 'suspended' AS "suspended!" FROM merchants WHERE id = $1"#,
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await?;
@@ -193,7 +191,7 @@ pub async fn find_by_code(
 /// Merchants, newest first, optionally of one status.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<&str>,
+    status: Option<MerchantStatus>,
     page: Page,
 ) -> sqlx::Result<Vec<Merchant>> {
     sqlx::query_as!(
@@ -201,7 +199,7 @@ pub async fn list(
         "SELECT * FROM merchants
          WHERE ($1::text IS NULL OR status = $1) AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $4",
-        status,
+        status as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -221,19 +219,19 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
              fee_profile_id = $10, nmid = $11, merchant_pan = $12, merchant_criteria = $13, mcc = $14, city = $15,
              postal_code = $16, contact = $17, updated_at = $18, qris_partner_id = $19
          WHERE id = $1",
-        merchant.id.as_uuid(),
+        merchant.id as _,
         merchant.legal_name,
         merchant.brand_name,
-        merchant.status,
+        merchant.status as _,
         merchant.status_reason,
-        merchant.payout_mode,
+        merchant.payout_mode as _,
         merchant.settlement_account_reference,
-        merchant.settlement_account_type,
+        merchant.settlement_account_type as _,
         merchant.payout_account_reference,
         merchant.fee_profile_id,
         merchant.nmid,
         merchant.merchant_pan,
-        merchant.merchant_criteria,
+        merchant.merchant_criteria as _,
         merchant.mcc,
         merchant.city,
         merchant.postal_code,

@@ -31,8 +31,8 @@ pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
     sqlx::query!(
         "INSERT INTO outlets (id, merchant_id, name, address, city, postal_code, timezone, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        outlet.id.as_uuid(),
-        outlet.merchant_id.as_uuid(),
+        outlet.id as _,
+        outlet.merchant_id as _,
         outlet.name,
         outlet.address,
         outlet.city,
@@ -55,7 +55,7 @@ pub async fn find(
     sqlx::query_as!(
         Outlet,
         "SELECT * FROM outlets WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
-        id.as_uuid(),
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
@@ -67,7 +67,7 @@ pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<
     sqlx::query_as!(
         Outlet,
         "SELECT * FROM outlets WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -77,7 +77,7 @@ pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<
 pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE outlets SET name = $2, address = $3, city = $4, postal_code = $5, timezone = $6, updated_at = $7 WHERE id = $1",
-        outlet.id.as_uuid(),
+        outlet.id as _,
         outlet.name,
         outlet.address,
         outlet.city,

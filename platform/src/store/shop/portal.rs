@@ -69,7 +69,7 @@ pub async fn takings(
                GROUP BY outlet_id) t ON t.outlet_id = o.id
            WHERE o.merchant_id = $1
            ORDER BY o.name, o.id"#,
-        merchant_id.as_uuid(),
+        merchant_id as _,
         times.from,
         times.yesterday,
         times.today,
@@ -80,7 +80,7 @@ pub async fn takings(
     rows.into_iter()
         .map(|row| {
             Ok(Takings {
-                outlet_id: row.outlet_id.into(),
+                outlet_id: row.outlet_id,
                 name: row.name,
                 today_count: row.today_count,
                 today_gross: total(&row.today_gross)?,
@@ -111,7 +111,7 @@ pub async fn boxes(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Re
         r#"SELECT count(*) - count(away.device_id) AS "online!", count(*) AS "total!"
            FROM bindings b LEFT JOIN device_presence away ON away.device_id = b.device_id AND NOT away.online
            WHERE b.merchant_id = $1 AND b.unbound_at IS NULL"#,
-        merchant_id.as_uuid()
+        merchant_id as _
     )
     .fetch_one(conn)
     .await

@@ -30,9 +30,9 @@ pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
     sqlx::query!(
         "INSERT INTO terminals (id, merchant_id, outlet_id, name, terminal_label, qr_mode, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        terminal.id.as_uuid(),
-        terminal.merchant_id.as_uuid(),
-        terminal.outlet_id.as_uuid(),
+        terminal.id as _,
+        terminal.merchant_id as _,
+        terminal.outlet_id as _,
         terminal.name,
         terminal.terminal_label,
         terminal.qr_mode,
@@ -53,7 +53,7 @@ pub async fn find(
     sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
-        id.as_uuid(),
+        id as _,
         scope.merchant()
     )
     .fetch_optional(conn)
@@ -65,7 +65,7 @@ pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Optio
     sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals WHERE id = $1 FOR NO KEY UPDATE",
-        id.as_uuid()
+        id as _
     )
     .fetch_optional(conn)
     .await
@@ -78,7 +78,7 @@ pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Optio
 pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE terminals SET name = $2, terminal_label = $3, qr_mode = $4, updated_at = $5 WHERE id = $1",
-        terminal.id.as_uuid(),
+        terminal.id as _,
         terminal.name,
         terminal.terminal_label,
         terminal.qr_mode,
@@ -103,7 +103,7 @@ pub async fn list(
            AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $5",
         scope.merchant(),
-        outlet.map(OutletId::as_uuid),
+        outlet as _,
         page.after_time(),
         page.after_id(),
         page.limit
@@ -116,7 +116,7 @@ pub async fn list(
 pub async fn count(conn: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM terminals WHERE merchant_id = $1"#,
-        merchant_id.as_uuid()
+        merchant_id as _
     )
     .fetch_one(conn)
     .await
@@ -134,7 +134,7 @@ pub async fn find_static_by_label(
         "SELECT * FROM terminals
          WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') AND lower(terminal_label) = lower($2)
          ORDER BY terminal_label <> $2 LIMIT 2",
-        merchant_id.as_uuid(),
+        merchant_id as _,
         label
     )
     .fetch_all(conn)
@@ -156,7 +156,7 @@ pub async fn find_sole_static(
     let mut found = sqlx::query_as!(
         Terminal,
         "SELECT * FROM terminals WHERE merchant_id = $1 AND qr_mode IN ('static', 'both') LIMIT 2",
-        merchant_id.as_uuid()
+        merchant_id as _
     )
     .fetch_all(conn)
     .await?;

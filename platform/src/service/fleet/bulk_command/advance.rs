@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
-use domain::command::CommandType;
+use domain::command::{CommandStatus, CommandType};
 use domain::device::DeviceStatus;
 use domain::rollout::{Ended, Guard, GuardSeen, Heard, Rollout, RolloutStatus};
 use serde_json::json;
@@ -80,7 +80,7 @@ async fn advance_one(context: &Context, id: BulkCommandId) -> Result<()> {
         return Ok(());
     };
     let before = bulk.clone();
-    match bulk.status.parse().map_err(anyhow::Error::from)? {
+    match bulk.status {
         RolloutStatus::Running => run(&mut unit, &mut bulk).await?,
         RolloutStatus::Cancelled => take_back(&mut unit, &mut bulk).await?,
         RolloutStatus::Paused | RolloutStatus::Aborted | RolloutStatus::Completed => {}
@@ -115,14 +115,14 @@ pub(super) async fn known(unit: &mut UnitOfWork, bulk: &BulkCommand) -> Result<K
         failed: 0,
     };
     for count in store::fleet::bulk_command::counts(unit.conn(), &[bulk.id]).await? {
-        match count.status.as_str() {
-            "queued" | "sent" => known.open += count.count,
-            "delivered" => known.ended += count.count,
-            "failed" | "timeout" => {
+        match count.status {
+            CommandStatus::Queued | CommandStatus::Sent => known.open += count.count,
+            CommandStatus::Delivered => known.ended += count.count,
+            CommandStatus::Failed | CommandStatus::Timeout => {
                 known.ended += count.count;
                 known.failed += count.count;
             }
-            _ => {}
+            CommandStatus::Cancelled => {}
         }
     }
     if let Some(seen) = seen(bulk)? {
@@ -169,7 +169,7 @@ async fn run(unit: &mut UnitOfWork, bulk: &mut BulkCommand) -> Result<()> {
         return Ok(());
     }
     if over && released >= total {
-        bulk.status = RolloutStatus::Completed.to_string();
+        bulk.status = RolloutStatus::Completed;
         bulk.ended_at = Some(unit.now());
         return Ok(());
     }
@@ -190,14 +190,14 @@ fn since(now: i64, before: i64) -> u64 {
 }
 
 fn abort(bulk: &mut BulkCommand, reason: String) {
-    bulk.status = RolloutStatus::Aborted.to_string();
+    bulk.status = RolloutStatus::Aborted;
     bulk.reason = Some(reason);
 }
 
 /// Gives the next `count` targets their orders.
 async fn release(unit: &mut UnitOfWork, bulk: &mut BulkCommand, count: u32) -> Result<()> {
-    let kind: CommandType = bulk.command_type.parse().map_err(anyhow::Error::from)?;
-    let capability = kind.capability().map(|capability| capability.as_str());
+    let kind = bulk.command_type;
+    let capability = kind.capability();
     let from = bulk.released_count;
     let to = from + count.cast_signed();
     let turn =
@@ -280,7 +280,7 @@ async fn showing(
     skipped: &mut Vec<(DeviceId, &'static str)>,
 ) -> Result<Vec<(CommandId, DeviceId)>> {
     let payload = bulk.payload.as_object().cloned().unwrap_or_default();
-    orders.sort_unstable_by_key(|(_, device_id)| device_id.as_uuid());
+    orders.sort_unstable_by_key(|(_, device_id)| *device_id);
     let mut kept = Vec::with_capacity(orders.len());
     for (id, device_id) in orders {
         store::fleet::device::lock(unit.conn(), device_id).await?;
@@ -296,7 +296,7 @@ async fn showing(
 
 /// Why a box gets no order now, if it does not.
 fn obstacle(candidate: &Candidate) -> Option<&'static str> {
-    if candidate.device_status != DeviceStatus::Active.as_str() {
+    if candidate.device_status != DeviceStatus::Active {
         Some("out_of_service")
     } else if !candidate.capable {
         Some("capability")

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use wire::ids::{BulkCommandId, DeviceId, FirmwareId, MerchantId};
 
 use crate::service::fleet::{command, displayed_code};
-use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
+use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork, word};
 use crate::store::fleet::bulk_command::{BulkCommand, Count, Selection, Target};
 use crate::store::fleet::firmware::Firmware;
 use crate::store::{self, Page};
@@ -100,8 +100,7 @@ pub struct Progress {
 pub struct View {
     pub id: BulkCommandId,
     #[serde(rename = "type")]
-    #[schema(value_type = CommandType)]
-    pub kind: String,
+    pub kind: CommandType,
     #[schema(value_type = Object)]
     pub payload: Value,
     pub expires_in: i32,
@@ -112,8 +111,7 @@ pub struct View {
     pub firmware_id: Option<FirmwareId>,
     #[schema(value_type = Option<Object>)]
     pub guard: Option<Value>,
-    #[schema(value_type = RolloutStatus)]
-    pub status: String,
+    pub status: RolloutStatus,
     /// Why it was aborted.
     pub reason: Option<String>,
     /// The step that it is in: the canary, then each phase, from 0.
@@ -212,14 +210,14 @@ pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
     let (firmware, guard) = plan.firmware.unzip();
     let mut bulk = BulkCommand {
         id: BulkCommandId::from_uuid(unit.uuid()),
-        command_type: plan.kind.to_string(),
+        command_type: plan.kind,
         payload: plan.payload,
         expires_in_s: i32::try_from(plan.expires_in_s).map_err(anyhow::Error::from)?,
         query: json!(plan.query),
         rollout: json!(plan.rollout),
-        firmware_id: firmware.as_ref().map(|firmware| firmware.id.as_uuid()),
+        firmware_id: firmware.as_ref().map(|firmware| firmware.id),
         guard: guard.map(|guard| json!(guard)),
-        status: RolloutStatus::Running.to_string(),
+        status: RolloutStatus::Running,
         reason: None,
         target_count: 0,
         skipped_count: 0,
@@ -245,7 +243,7 @@ pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
         device_ids: plan.query.device_ids,
         not_firmware_version: firmware.map(|firmware| firmware.version),
     };
-    let capability = plan.kind.capability().map(|capability| capability.as_str());
+    let capability = plan.kind.capability();
     store::fleet::bulk_command::insert(unit.conn(), &bulk).await?;
     let (count, skipped) = store::fleet::bulk_command::choose_targets(
         unit.conn(),
@@ -264,7 +262,7 @@ pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
             ));
         }
         Some(capability) if skipped == count => {
-            return Err(Error::CapabilityNotSupported(capability));
+            return Err(Error::CapabilityNotSupported(capability.as_str()));
         }
         _ => {}
     }
@@ -328,13 +326,12 @@ async fn step(
         .await?
         .ok_or(Error::NotFound(Noun::BulkCommand))?;
     unit.refresh_now();
-    let status: RolloutStatus = bulk.status.parse().map_err(anyhow::Error::from)?;
     let before = json!({ "status": bulk.status, "reason": bulk.reason });
-    let next = transition(status).map_err(|error| Error::InvalidState {
+    let next = transition(bulk.status).map_err(|error| Error::InvalidState {
         current: error.current.to_string(),
         message: error.to_string(),
     })?;
-    bulk.status = next.to_string();
+    bulk.status = next;
     if next == RolloutStatus::Running {
         let known = advance::known(unit, &bulk).await?;
         bulk.reason = None;
@@ -375,11 +372,7 @@ pub async fn list(
     firmware_id: Option<FirmwareId>,
     page: Page,
 ) -> Result<Vec<View>> {
-    if let Some(status) = status {
-        status
-            .parse::<RolloutStatus>()
-            .map_err(|error| Error::field("status", error.to_string()))?;
-    }
+    let status = word("status", status)?;
     let mut conn = context.lists().acquire().await?;
     let found = store::fleet::bulk_command::list(&mut conn, status, firmware_id, page).await?;
     let ids: Vec<BulkCommandId> = found.iter().map(|bulk| bulk.id).collect();
@@ -406,13 +399,8 @@ pub async fn devices(
     status: Option<&str>,
     page: Page,
 ) -> Result<(DateTime<Utc>, Vec<Target>)> {
-    if let Some(status) = status
-        && !matches!(status, "pending" | "skipped")
-    {
-        status
-            .parse::<CommandStatus>()
-            .map_err(|error| Error::field("status", error.to_string()))?;
-    }
+    let of_order = status.filter(|status| !matches!(*status, "pending" | "skipped"));
+    word::<CommandStatus>("status", of_order)?;
     let mut conn = context.lists().acquire().await?;
     let bulk = store::fleet::bulk_command::find(&mut conn, id)
         .await?
@@ -430,18 +418,18 @@ fn view_of(bulk: BulkCommand, counts: Vec<Count>) -> View {
     let mut ordered = 0;
     for Count { status, count, .. } in counts {
         ordered += count;
-        let place = match status.as_str() {
-            "queued" => &mut progress.queued,
-            "sent" => &mut progress.sent,
-            "delivered" => &mut progress.delivered,
-            "failed" => &mut progress.failed,
-            "timeout" => &mut progress.timeout,
-            _ => &mut progress.cancelled,
+        let place = match status {
+            CommandStatus::Queued => &mut progress.queued,
+            CommandStatus::Sent => &mut progress.sent,
+            CommandStatus::Delivered => &mut progress.delivered,
+            CommandStatus::Failed => &mut progress.failed,
+            CommandStatus::Timeout => &mut progress.timeout,
+            CommandStatus::Cancelled => &mut progress.cancelled,
         };
         *place += count;
     }
     progress.pending = progress.total - progress.skipped - ordered;
-    if bulk.status == RolloutStatus::Cancelled.as_str() {
+    if bulk.status == RolloutStatus::Cancelled {
         progress.cancelled += std::mem::take(&mut progress.pending);
     }
     View {
@@ -451,7 +439,7 @@ fn view_of(bulk: BulkCommand, counts: Vec<Count>) -> View {
         expires_in: bulk.expires_in_s,
         query: bulk.query,
         rollout: bulk.rollout,
-        firmware_id: bulk.firmware_id.map(FirmwareId::from_uuid),
+        firmware_id: bulk.firmware_id,
         guard: bulk.guard,
         status: bulk.status,
         reason: bulk.reason,

@@ -40,8 +40,7 @@ pub(super) async fn attribute(
         });
     };
     let merchant_id = Some(payee.merchant_id);
-    let status: MerchantStatus = payee.status.parse().map_err(anyhow::Error::from)?;
-    let reason = match status {
+    let reason = match payee.status {
         MerchantStatus::Approved => None,
         MerchantStatus::Suspended => Some("merchant_suspended"),
         _ => Some("merchant_not_approved"),

@@ -37,7 +37,7 @@ impl CallbackHandler<'_> {
         // What was paid is booked, announced and settled: with a tip, that is more than was asked.
         let amount = self.callback.amount.rupiah();
         let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
-        let tip = match &transaction.tip_mode {
+        let tip = match transaction.tip_mode {
             Some(_) => amount.checked_sub(transaction.amount),
             None => None,
         };
@@ -62,14 +62,8 @@ impl CallbackHandler<'_> {
             accepted_at,
         };
         let cause = self.cause(unit);
-        store::payment::transaction::mark_paid(
-            unit.conn(),
-            transaction.id,
-            from.as_str(),
-            &payment,
-            cause,
-        )
-        .await?;
+        store::payment::transaction::mark_paid(unit.conn(), transaction.id, from, &payment, cause)
+            .await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         booking::post(unit, transaction, &posting).await?;
         self.note_clock(unit, Some(transaction.id)).await?;
@@ -92,14 +86,8 @@ impl CallbackHandler<'_> {
         self.keep(unit, "accepted", None, Some(transaction.id), 200)
             .await?;
         let cause = self.cause(unit);
-        store::payment::transaction::set_status(
-            unit.conn(),
-            transaction.id,
-            from.as_str(),
-            to.as_str(),
-            cause,
-        )
-        .await?;
+        store::payment::transaction::set_status(unit.conn(), transaction.id, from, to, cause)
+            .await?;
         Ok(CallbackOutcome::taken(
             "accepted",
             Some(transaction),
@@ -247,10 +235,7 @@ impl CallbackHandler<'_> {
             let now = unit.now();
             store::payment::partner_order::query_soon(unit.conn(), id, now).await?;
         }
-        let status = transaction
-            .map(|transaction| transaction.status.parse())
-            .transpose()
-            .map_err(anyhow::Error::from)?;
+        let status = transaction.map(|transaction| transaction.status);
         Ok(CallbackOutcome::taken("held", transaction, status))
     }
 
@@ -284,7 +269,7 @@ pub(in crate::service::payment) async fn announce(
     let payment = Payment {
         transaction,
         merchant_name: &payee.brand_name,
-        merchant_status: &payee.status,
+        merchant_status: payee.status,
         paid_at,
         window,
         replay: false,

@@ -114,7 +114,7 @@ fn amount_due(
         .amount_due
         .filter(|_| !is_over)
         .unwrap_or(transaction.amount);
-    if transaction.tip_mode.as_deref() == Some(TipMode::Free.as_str()) && !is_over {
+    if transaction.tip_mode == Some(TipMode::Free) && !is_over {
         let most = unit.context().settings().amount_max;
         return AmountDue { least, most };
     }
@@ -215,7 +215,7 @@ impl CallbackHandler<'_> {
             .map(str::parse)
             .transpose()
             .map_err(anyhow::Error::from)?;
-        let status: TransactionStatus = transaction.status.parse().map_err(anyhow::Error::from)?;
+        let status = transaction.status;
         let view = TransactionView {
             status,
             amount: transaction.amount,

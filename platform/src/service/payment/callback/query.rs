@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use domain::callback::{CallbackStatus, CallbackTarget};
 use domain::snap::notification::Notification;
-use domain::transaction::TransactionStatus;
 use serde_json::{Value, json};
 use wire::ids::CallbackId;
 
@@ -72,8 +71,7 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
     let handler = CallbackHandler::new(&unit, id_of_message, partner_id, message, &callback, now);
     let verdict = handler.apply(&mut unit).await?;
     let after = store::payment::transaction::find(unit.conn(), Scope::All, id).await?;
-    let open =
-        after.is_some_and(|after| after.status.parse().is_ok_and(TransactionStatus::is_open));
+    let open = after.is_some_and(|after| after.status.is_open());
     if !open {
         store::payment::partner_order::settle(unit.conn(), id).await?;
     }
