@@ -51,7 +51,7 @@ pub struct Finding {
     pub details: Value,
 }
 
-/// Opens an alert for each finding whose subject has no open one of this kind; says how many. `ids` are as many as
+/// Opens an alert for each finding whose subject has no open one of this kind; returns how many. `ids` are as many as
 /// `findings`.
 pub async fn open(
     conn: &mut PgConnection,
@@ -97,7 +97,7 @@ fn device_of(subject: &AlertSubject) -> Option<DeviceId> {
     }
 }
 
-/// Opens an alert unless one of its kind is open for its subject; says whether it did. It waits for no row but an
+/// Opens an alert unless one of its kind is open for its subject; returns whether it did. It waits for no row but an
 /// alert of the same subject and kind that is being opened.
 pub async fn raise(
     conn: &mut PgConnection,
@@ -122,7 +122,7 @@ pub async fn raise(
     Ok(result.rows_affected() == 1)
 }
 
-/// Closes the alert of this kind for this subject, because its reason is over; says whether there was one.
+/// Closes the alert of this kind for this subject, because its reason is over; returns whether there was one.
 pub async fn close(
     conn: &mut PgConnection,
     kind: AlertKind,
@@ -140,15 +140,15 @@ pub async fn close(
     Ok(result.rows_affected() > 0)
 }
 
-/// Closes the raised alerts of this kind whose reason is over; says how many. What has no end that the database
-/// shows is over when somebody has acknowledged it.
+/// Closes the raised alerts of this kind whose reason is over; returns how many. A kind whose end the database does not
+/// show is over once the alert is acknowledged.
 pub async fn close_over(
     conn: &mut PgConnection,
     kind: AlertKind,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let result = match kind {
-        // A later payment there was announced, or somebody knows.
+        // A later payment there was announced, or the alert is acknowledged.
         AlertKind::UnannouncedPayment => {
             sqlx::query!(
                 "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'unannounced_payment' AND a.closed_at IS NULL AND (
@@ -181,9 +181,9 @@ pub async fn close_over(
             .execute(conn)
             .await?
         }
-        // Closed by whoever looks at the certificate: it is not over because somebody knows.
+        // Closed by the job that checks the certificate; an acknowledgement does not end it.
         AlertKind::ServerCertificateExpiring => return Ok(0),
-        // The box has heard something since, or somebody knows.
+        // A later announcement was played, or the alert is acknowledged.
         AlertKind::UndeliverableMessage => {
             sqlx::query!(
                 "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'undeliverable_message' AND a.closed_at IS NULL AND (
@@ -265,7 +265,7 @@ pub async fn list(
     .await
 }
 
-/// Notes who knows of an alert; the first one stays. `false` when somebody did before, or there is no such alert.
+/// Records who acknowledged an alert; the first stays. `false` when it is acknowledged already, or there is no such alert.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     id: AlertId,
@@ -309,7 +309,7 @@ pub async fn count_open(
     .await
 }
 
-/// Forgets up to `limit` alerts that were closed before `before`.
+/// Deletes up to `limit` alerts that were closed before `before`.
 pub async fn forget(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

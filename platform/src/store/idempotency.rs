@@ -47,8 +47,8 @@ pub async fn find(
     }))
 }
 
-/// Reserves a key whose answer takes longer than one database transaction, because a partner is asked in between. When
-/// `until` has passed, somebody else may have it.
+/// Reserves a key whose answer takes longer than one database transaction, because a partner is called in between. After
+/// `until` another request may take it.
 pub async fn reserve(
     conn: &mut PgConnection,
     scope: &str,

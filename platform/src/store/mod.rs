@@ -84,7 +84,7 @@ pub struct Period {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// A statement that must touch exactly one row touched another number: somebody else was there first.
+/// Fails unless the statement changed exactly one row: a concurrent transaction may have been first.
 pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Result<()> {
     match result.rows_affected() {
         1 => Ok(()),
@@ -92,7 +92,7 @@ pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Resul
     }
 }
 
-/// Lets only one database transaction at a time do what this name stands for.
+/// Takes the advisory lock of this name until the database transaction ends.
 pub(crate) async fn serialise(conn: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
@@ -103,13 +103,13 @@ pub(crate) async fn serialise(conn: &mut sqlx::PgConnection, name: &str) -> sqlx
     Ok(())
 }
 
-/// Marks a place in the transaction, of which there is one.
+/// Sets the transaction's one savepoint.
 pub(crate) async fn savepoint(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SAVEPOINT trial").execute(conn).await?;
     Ok(())
 }
 
-/// Forgets the place that was marked: what was done since stays.
+/// Releases the savepoint; what was done since stays.
 pub(crate) async fn release(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!("RELEASE SAVEPOINT trial")
         .execute(conn)
@@ -117,7 +117,7 @@ pub(crate) async fn release(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Goes back to the place that was marked.
+/// Rolls back to the savepoint.
 pub(crate) async fn undo(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!("ROLLBACK TO SAVEPOINT trial")
         .execute(conn)

@@ -1,4 +1,4 @@
-//! What Postgres says when it cannot serve at the moment, told apart from statements that are wrong.
+//! Errors of a Postgres that cannot serve at the moment, as opposed to errors of a statement.
 
 use std::fmt;
 
@@ -19,12 +19,12 @@ pub enum Outage {
     ShuttingDown,
     /// Its storage fails.
     StorageFailure,
-    /// Two transactions were in each other's way. Says nothing about the server.
+    /// Two transactions conflicted. The server itself works.
     Contention,
 }
 
 impl Outage {
-    /// What an error says about the server; `None` when the statement itself is wrong.
+    /// Classifies an error; `None` when the statement itself is wrong.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::OutOfConnections),

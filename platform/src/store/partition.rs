@@ -38,7 +38,7 @@ impl Partitioned {
 /// Makes sure that the partitions of `days` days from `first` exist.
 ///
 /// # Errors
-/// The database's; `55P03` when somebody holds the table for long.
+/// `55P03` when another transaction holds the table for long.
 pub async fn ensure(
     conn: &mut PgConnection,
     table: Partitioned,
@@ -56,10 +56,10 @@ pub async fn ensure(
     Ok(())
 }
 
-/// Drops the partitions of days before `before`, and says how many.
+/// Drops the partitions of days before `before`; returns how many.
 ///
 /// # Errors
-/// The database's; `55P03` when somebody holds the table for long.
+/// `55P03` when another transaction holds the table for long.
 pub async fn drop_before(
     conn: &mut PgConnection,
     table: Partitioned,

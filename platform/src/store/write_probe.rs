@@ -1,4 +1,4 @@
-//! Writing for no other reason than to see whether the database takes writes.
+//! A probe: whether the database accepts writes.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -14,10 +14,10 @@ pub async fn insert(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result
     Ok(())
 }
 
-/// Gives the pages back, unless somebody reads the table (a backup does).
+/// Frees the pages, unless the table is being read (by a backup).
 ///
 /// # Errors
-/// The database's; `55P03` when somebody reads the table.
+/// `55P03` while the table is being read.
 pub async fn clear(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("LOCK TABLE write_probes IN ACCESS EXCLUSIVE MODE NOWAIT")
         .execute(&mut *conn)

@@ -70,6 +70,7 @@ mod simulator;
 mod snap;
 mod statement;
 mod stats;
+mod stored_words;
 mod storm;
 mod suspension;
 mod tip;

@@ -1,7 +1,9 @@
 //! Published codes of real merchants as parser fixtures (never shown as payable), and properties of our own.
 
 use proptest::prelude::*;
+use wire::rupiah::Rupiah;
 
+use super::build::object;
 use super::*;
 use crate::registration::Registration;
 

@@ -91,9 +91,9 @@ pub(super) async fn reverse(
     transaction: &Transaction,
     cause: Cause<'_>,
 ) -> Result<()> {
-    let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
-    store::payment::transaction::set_status(unit.conn(), transaction.id, paid, reversed, cause)
-        .await?;
+    let (from, conn) = (transaction.status, unit.conn());
+    let to = from.reverse().map_err(anyhow::Error::from)?;
+    store::payment::transaction::set_status(conn, transaction.id, from, to, cause).await?;
     let cost = transaction
         .fee
         .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;

@@ -1,4 +1,4 @@
-//! Bindings: which box stands at which terminal.
+//! Bindings: which box belongs to which terminal.
 
 use chrono::{DateTime, Utc};
 use domain::device::DeviceStatus;
@@ -23,7 +23,7 @@ pub struct Binding {
 /// Stores a new binding.
 ///
 /// # Errors
-/// The database's; `bindings_one_active` when the box is bound already.
+/// `bindings_one_active` when the box is bound already.
 pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO bindings (id, device_id, terminal_id, outlet_id, merchant_id, bound_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -39,7 +39,7 @@ pub async fn insert(conn: &mut PgConnection, binding: &Binding) -> sqlx::Result<
     Ok(())
 }
 
-/// Where a box stands now.
+/// The current binding of a box.
 pub async fn find_active(
     conn: &mut PgConnection,
     device_id: DeviceId,

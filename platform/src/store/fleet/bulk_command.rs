@@ -1,4 +1,4 @@
-//! Bulk commands: one order to many boxes, which boxes, and how far it has come.
+//! Bulk commands: one command to many boxes, its targets, and its progress.
 
 use chrono::{DateTime, Utc};
 use domain::command::{CommandStatus, CommandType};
@@ -165,7 +165,7 @@ pub async fn lock(conn: &mut PgConnection, id: BulkCommandId) -> sqlx::Result<Op
     .await
 }
 
-/// One that is not over, its row locked, unless somebody else has it in hand.
+/// One that is not over, its row locked; `None` while another transaction holds it.
 pub async fn lock_idle(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -179,7 +179,7 @@ pub async fn lock_idle(
     .await
 }
 
-/// Those with something left to be done.
+/// Those that the job has to advance.
 pub async fn at_work(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<BulkCommandId>> {
     sqlx::query_scalar!(
         "SELECT id FROM bulk_commands WHERE ended_at IS NULL AND status IN ('running', 'cancelled') ORDER BY id LIMIT $1",
@@ -219,7 +219,7 @@ pub async fn list(
     .await
 }
 
-/// How many orders of a bulk command stand there.
+/// How many commands of a bulk command have this status.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Count {
@@ -258,7 +258,7 @@ pub async fn target_of_each_merchant(
 
 /// A target whose turn it is.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "what decides whether it gets an order")]
+#[expect(missing_docs, reason = "what decides whether it gets a command")]
 pub struct Candidate {
     pub device_id: DeviceId,
     pub skipped: Option<String>,
@@ -290,18 +290,18 @@ pub async fn candidates(
     .await
 }
 
-/// Puts orders of a bulk command into the outboxes of these boxes.
+/// Puts commands of a bulk command into the outboxes of these boxes.
 ///
 /// # Errors
-/// The database's; `commands_once_for_bulk`.
+/// `commands_once_for_bulk`.
 pub async fn release(
     conn: &mut PgConnection,
     bulk: &BulkCommand,
-    orders: &[(CommandId, DeviceId)],
+    commands: &[(CommandId, DeviceId)],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (ids, devices): (Vec<CommandId>, Vec<DeviceId>) = orders.iter().copied().unzip();
+    let (ids, devices): (Vec<CommandId>, Vec<DeviceId>) = commands.iter().copied().unzip();
     sqlx::query!(
         "WITH orders AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS o (id, device_id)),
          inserted AS (
@@ -324,7 +324,7 @@ pub async fn release(
     Ok(())
 }
 
-/// Notes why boxes get no order.
+/// Records why boxes get no command.
 pub async fn skip(
     conn: &mut PgConnection,
     id: BulkCommandId,
@@ -393,7 +393,7 @@ pub async fn abort(
     Ok(result.rows_affected() == 1)
 }
 
-/// Takes back up to `limit` orders of a cancelled bulk command that have not ended.
+/// Cancels up to `limit` open commands of a cancelled bulk command.
 pub async fn take_back(
     conn: &mut PgConnection,
     id: BulkCommandId,

@@ -34,7 +34,7 @@ pub struct Command {
     pub late_ack: Option<Value>,
 }
 
-/// Stores a new order.
+/// Stores a new command.
 pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO commands (id, device_id, type, payload, status, created_by, created_at, expires_at, next_attempt_at)
@@ -53,7 +53,7 @@ pub async fn insert(conn: &mut PgConnection, command: &Command) -> sqlx::Result<
     Ok(())
 }
 
-/// How many orders of a box have not ended.
+/// How many commands of a box are open.
 pub async fn count_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM commands WHERE device_id = $1 AND status IN ('queued', 'sent')"#,
@@ -63,7 +63,7 @@ pub async fn count_open(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::R
     .await
 }
 
-/// One order of a box.
+/// One command of a box.
 pub async fn find(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -81,7 +81,7 @@ pub async fn find(
     .await
 }
 
-/// One order of a box, its row locked until the transaction ends.
+/// One command of a box, its row locked until the transaction ends.
 pub async fn lock(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -99,7 +99,7 @@ pub async fn lock(
     .await
 }
 
-/// Which orders a list shows.
+/// Which commands a list shows.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
@@ -107,7 +107,7 @@ pub struct Filter {
     pub kind: Option<CommandType>,
 }
 
-/// A box's orders, newest first.
+/// A box's commands, newest first.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -133,7 +133,7 @@ pub async fn list_of_device(
     .await
 }
 
-/// An order that is to be sent now.
+/// A command that is to be sent now.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Due {
@@ -147,7 +147,7 @@ pub struct Due {
     pub payload_encoding: Encoding,
 }
 
-/// What these boxes still have to be told, oldest first for each: whatever is due by `due_by` and not over `now`.
+/// The commands of these boxes that are due by `due_by` and not over at `now`, oldest first for each box.
 pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -171,7 +171,7 @@ pub async fn due(
     .await
 }
 
-/// Connected boxes with an order due by `now`.
+/// Connected boxes with a command due by `now`.
 pub async fn devices_with_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -187,8 +187,7 @@ pub async fn devices_with_due(
     .await
 }
 
-/// Notes that orders were handed to the wire, each with when it is to be tried again. One that has ended meanwhile is left
-/// as it is.
+/// Marks commands as sent, each with the time of its next attempt. One that has ended meanwhile is left as it is.
 pub async fn mark_sent(
     conn: &mut PgConnection,
     sent: &[(CommandId, DateTime<Utc>)],
@@ -212,7 +211,7 @@ pub async fn mark_sent(
     Ok(())
 }
 
-/// Puts orders off until then, without a try having been made.
+/// Postpones commands until `until`; no attempt is counted.
 pub async fn postpone(
     conn: &mut PgConnection,
     commands: &[CommandId],
@@ -229,7 +228,7 @@ pub async fn postpone(
     Ok(())
 }
 
-/// How an order ends.
+/// How a command ends.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct End<'a> {
@@ -240,10 +239,10 @@ pub struct End<'a> {
     pub ended_at: DateTime<Utc>,
 }
 
-/// Ends an open order.
+/// Ends an open command.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when it has ended already.
+/// `RowNotFound` when it has ended already.
 pub async fn end(conn: &mut PgConnection, id: CommandId, end: &End<'_>) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE commands SET status = $2, reason = $3, result_payload = $4, acked_at = $5, ended_at = $6
@@ -260,7 +259,7 @@ pub async fn end(conn: &mut PgConnection, id: CommandId, end: &End<'_>) -> sqlx:
     crate::store::exactly_one(&result)
 }
 
-/// Takes back what a box was still to say or show for a binding that is over.
+/// Cancels the open commands that speak or show something for a binding that is over.
 pub async fn cancel_of_binding(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -280,7 +279,7 @@ pub async fn cancel_of_binding(
     Ok(())
 }
 
-/// Keeps what a box said of an order that had ended, if it is the first that it said.
+/// Keeps the first acknowledgement that arrives after the end of a command.
 pub async fn keep_late_ack(
     conn: &mut PgConnection,
     id: CommandId,
@@ -298,7 +297,7 @@ pub async fn keep_late_ack(
     Ok(())
 }
 
-/// Up to `limit` orders whose time was over by `before`, each with its box.
+/// Up to `limit` commands whose time was over by `before`, each with its box.
 pub async fn overdue(
     conn: &mut PgConnection,
     before: DateTime<Utc>,
@@ -318,7 +317,7 @@ pub async fn overdue(
         .collect())
 }
 
-/// Ends up to `limit` orders whose time was over by `before`, of these or of all.
+/// Ends up to `limit` commands whose time was over by `before`, of these or of all.
 pub async fn end_overdue(
     conn: &mut PgConnection,
     before: DateTime<Utc>,

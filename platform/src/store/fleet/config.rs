@@ -1,4 +1,4 @@
-//! What each box should be set to, and what it last said it is set to.
+//! The desired configuration of each box, and the one that it last reported.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

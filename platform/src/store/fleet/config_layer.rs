@@ -18,7 +18,7 @@ pub struct Layer {
     pub spread_after: Option<Uuid>,
 }
 
-/// A layer, if anything was ever set in it.
+/// A layer, if it was ever set.
 pub async fn find(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -34,7 +34,7 @@ pub async fn find(
     .await
 }
 
-/// A layer, its row locked until the transaction ends, if anything was ever set in it.
+/// A layer, its row locked until the transaction ends, if it was ever set.
 pub async fn lock(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -75,7 +75,7 @@ pub async fn has_owner(
     .await
 }
 
-/// Locks the row of a layer's owner, so that no box comes to it until the transaction ends; `false`: there is none.
+/// Locks the row of a layer's owner, so that no box is bound to it until the transaction ends; `false`: there is none.
 pub async fn lock_owner(
     conn: &mut PgConnection,
     kind: LayerKind,
@@ -156,7 +156,7 @@ pub async fn next_spreading(
     Ok(row.map(|row| (row.kind, row.owner_id)))
 }
 
-/// Locks a layer whose change is on its way; `None` when there is nothing left to do, or another process is at it.
+/// Locks a layer whose change is being spread; `None` when nothing is left to do, or another process holds it.
 pub async fn lock_spreading(
     conn: &mut PgConnection,
     kind: LayerKind,

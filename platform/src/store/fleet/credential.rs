@@ -7,7 +7,7 @@ use wire::ids::DeviceId;
 
 use crate::store::Page;
 
-/// The channel of NOTIFY on which processes tell each other whose certificates have ended.
+/// The NOTIFY channel on which processes learn whose certificates have ended.
 pub const ENDED_CHANNEL: &str = "credentials_ended";
 
 /// A certificate that was issued to a device.
@@ -228,7 +228,7 @@ pub async fn revoke(
     crate::store::exactly_one(&result)
 }
 
-/// Tells the other processes, once this is committed, to look at a device's certificates again.
+/// Notifies the other processes, once this is committed, to check a device's certificates again.
 pub async fn announce_end(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_notify($1, $2)",

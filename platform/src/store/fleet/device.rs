@@ -26,7 +26,7 @@ pub struct Device {
 /// Stores a new device and its rows of presence and sequence numbers.
 ///
 /// # Errors
-/// The database's; `devices_serial_number_unique`.
+/// `devices_serial_number_unique`.
 pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at,

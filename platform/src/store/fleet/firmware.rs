@@ -1,4 +1,4 @@
-//! Firmware: what boxes can be updated to, and what is known of boxes that were.
+//! Firmware: the catalogue, and the figures of boxes that were updated.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub struct Firmware {
 /// Stores a new one.
 ///
 /// # Errors
-/// The database's; `firmwares_version_unique`.
+/// `firmwares_version_unique`.
 pub async fn insert(conn: &mut PgConnection, firmware: &Firmware) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO firmwares (id, version, model, url, sha256, notes, created_by, created_at)
@@ -84,7 +84,7 @@ pub struct Heard {
 }
 
 /// Payments that were to be announced in `since..until` on boxes of this model: those on boxes that had carried out
-/// their order of this bulk command by then, and the others. What was closed because the box was unbound or the payment
+/// their command of this bulk command by then, and the others. What was closed because the box was unbound or the payment
 /// taken back does not count.
 pub async fn heard(
     conn: &mut PgConnection,
@@ -111,7 +111,7 @@ pub async fn heard(
     .await
 }
 
-/// How many boxes carried out their order of this bulk command before `before` and do not say that they run `version`.
+/// How many boxes carried out their command of this bulk command before `before` and do not report `version`.
 pub async fn count_unconfirmed(
     conn: &mut PgConnection,
     bulk_command_id: BulkCommandId,

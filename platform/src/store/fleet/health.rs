@@ -14,7 +14,7 @@ use crate::store::alert::Finding;
 
 /// Payments that failed or came too late are looked for this far back: long enough for a platform that was down.
 const UNHEARD_LOOKBACK: TimeDelta = TimeDelta::hours(1);
-/// Certificates that ended longer ago than this are nobody's surprise any more.
+/// Certificates that ended longer ago than this raise no alert.
 const ENDED_LOOKBACK: TimeDelta = TimeDelta::days(90);
 
 struct Row {
@@ -54,7 +54,7 @@ pub async fn find(
     Ok(rows.into_iter().map(Finding::from).collect())
 }
 
-/// Closes the alerts of this kind whose reason is over; says how many.
+/// Closes the alerts of this kind whose reason is over; returns how many.
 pub async fn close(
     conn: &mut PgConnection,
     kind: AlertKind,
@@ -71,8 +71,8 @@ pub async fn close(
     }
 }
 
-/// Away for so long that the shop has been open all the while. Boxes of a terminal that has several are one finding,
-/// of the terminal: they go away together, with the shop's power or network.
+/// Offline for the whole grace period, within trading hours. Boxes of a terminal that has several are one finding of the
+/// terminal: they go offline together, with the outlet's power or network.
 async fn find_offline(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
@@ -158,7 +158,7 @@ async fn close_offline(
     Ok(result.rows_affected())
 }
 
-/// The newest payment of each box that was not played in time, unless an alert told of it or of a newer one.
+/// The newest payment of each box that was not played in time, unless an alert covers it or a newer one.
 async fn find_unheard(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
@@ -192,7 +192,7 @@ async fn find_unheard(
     .await
 }
 
-/// Over when the box has said that payment or a later one, or stands elsewhere.
+/// Over when the box has played that payment or a later one, or is bound elsewhere.
 async fn close_unheard(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'unheard_payment' AND a.closed_at IS NULL AND (
@@ -302,7 +302,7 @@ async fn close_low(
     Ok(result.rows_affected())
 }
 
-/// Boxes that came and went too often lately. A restart of the platform is not a box's doing.
+/// Boxes that connected and disconnected too often lately. A restart of the platform does not count.
 async fn find_flapping(
     conn: &mut PgConnection,
     policy: &HealthPolicy,

@@ -10,7 +10,7 @@ use wire::ids::DeviceId;
 
 use crate::store::Page;
 
-/// One beat, as it arrived.
+/// One heartbeat, as it arrived.
 #[derive(Debug, Clone)]
 #[expect(
     missing_docs,
@@ -29,7 +29,7 @@ pub struct Beat {
     pub clock_skew_ms: Option<i64>,
 }
 
-/// Stores a batch of beats and what the last of each box says of it.
+/// Stores a batch of heartbeats, and the state of each box by its last one.
 pub async fn insert_batch(conn: &mut PgConnection, beats: &[Beat]) -> sqlx::Result<()> {
     let devices: Vec<DeviceId> = beats.iter().map(|beat| beat.device_id).collect();
     let received: Vec<DateTime<Utc>> = beats.iter().map(|beat| beat.received_at).collect();

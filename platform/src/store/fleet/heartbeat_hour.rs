@@ -1,4 +1,4 @@
-//! What an hour of beats amounts to: rolled up once the hour is over, kept longer than the beats.
+//! Hourly summaries of heartbeats: made once the hour is over, kept longer than the heartbeats.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub async fn last_rolled(conn: &mut PgConnection) -> sqlx::Result<Option<DateTim
         .await
 }
 
-/// When the first box was registered: before that there are no beats.
+/// When the first box was registered: before that there are no heartbeats.
 pub async fn first_device(conn: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("SELECT min(created_at) FROM devices")
         .fetch_one(conn)
@@ -58,7 +58,7 @@ pub async fn devices_after(
     .await
 }
 
-/// Rolls up one hour of these boxes; done again, it says the same.
+/// Summarises one hour of these boxes; idempotent.
 pub async fn roll_up(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -80,7 +80,7 @@ pub async fn roll_up(
     Ok(())
 }
 
-/// Notes that an hour is rolled up for every box.
+/// Records that an hour is summarised for every box.
 pub async fn finish(
     conn: &mut PgConnection,
     hour: DateTime<Utc>,
@@ -105,7 +105,7 @@ pub struct Range {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// A box's hours that began in `range`, newest first. Those from `rolled_until` on are made from the beats.
+/// A box's hours that began in `range`, newest first. Those from `rolled_until` on are made from the heartbeats.
 pub async fn list_of_device(
     conn: &mut PgConnection,
     device_id: DeviceId,
@@ -152,7 +152,7 @@ pub async fn forget(
     )
     .execute(&mut *conn)
     .await?;
-    // The newest line says where to go on, and stays.
+    // The newest line is where the next run continues, and stays.
     sqlx::query!(
         "DELETE FROM heartbeat_rollups WHERE hour < $1 AND hour < (SELECT max(hour) FROM heartbeat_rollups)",
         before

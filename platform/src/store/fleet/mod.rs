@@ -1,4 +1,4 @@
-//! The boxes: identity, presence, orders and configuration.
+//! The boxes: identity, presence, commands and configuration.
 
 pub mod activation;
 pub mod binding;

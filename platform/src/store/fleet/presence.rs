@@ -108,7 +108,7 @@ pub async fn judge(
     Ok(())
 }
 
-/// Up to `limit` boxes on HTTP that are shown as online and have missed three beats.
+/// Up to `limit` boxes on HTTP that are shown as online and have missed three heartbeats.
 pub async fn silent(
     conn: &mut PgConnection,
     interval_s: i32,
@@ -130,7 +130,7 @@ pub async fn silent(
     .await
 }
 
-/// Shows as offline up to `limit` boxes on HTTP that have missed three beats, of these or of all; says how many.
+/// Shows as offline up to `limit` boxes on HTTP that have missed three heartbeats, of these or of all; returns how many.
 pub async fn end_silent(
     conn: &mut PgConnection,
     interval_s: i32,

@@ -14,7 +14,7 @@ pub struct Opened {
     pub kept: Option<Value>,
 }
 
-/// What a CONNECT says of its session.
+/// The session part of a CONNECT.
 #[derive(Debug, Clone)]
 pub struct Opening<'a> {
     /// The box.
@@ -31,7 +31,7 @@ pub struct Opening<'a> {
     pub expiry_s: i64,
 }
 
-/// Raises the epoch and takes over what was kept.
+/// Raises the epoch and resumes the kept session.
 pub async fn open(
     conn: &mut PgConnection,
     opening: &Opening<'_>,
@@ -98,7 +98,7 @@ pub struct Ending<'a> {
     pub epoch: i64,
     /// Nothing of the session is to be kept.
     pub forget: bool,
-    /// For how many seconds it is to be kept, if the box changed its mind with its last word.
+    /// Session expiry interval of the DISCONNECT, seconds, if it had one.
     pub expiry_s: Option<u32>,
     /// Why, in one word.
     pub reason: &'a str,
@@ -128,7 +128,7 @@ pub async fn end(
     Ok(result.rows_affected() == 1)
 }
 
-/// Forgets up to `limit` sessions that were kept as long as they were to be. Their rows stay, for the epochs in them.
+/// Ends up to `limit` sessions whose expiry interval is over. Their rows stay, because they hold the epochs.
 pub async fn forget_expired(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -146,7 +146,7 @@ pub async fn forget_expired(
     Ok(result.rows_affected())
 }
 
-/// Ends what an earlier life of this node left connected, and shows those boxes as offline.
+/// Ends the sessions that an earlier process of this node left connected, and shows their boxes as offline.
 pub async fn end_leftovers(
     conn: &mut PgConnection,
     node: &str,

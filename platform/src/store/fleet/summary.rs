@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
-/// How many versions of firmware are told apart.
+/// How many firmware versions are counted separately.
 const VERSIONS_MAX: i64 = 50;
 
 /// Boxes by what is known of them. All but the first five count boxes in service (`active`) alone.

@@ -1,10 +1,10 @@
-//! What boxes that wait on HTTP are to be told.
+//! Which of the boxes that wait on HTTP have something due.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use wire::ids::DeviceId;
 
-/// Those among `devices` for which there is something due by `now`: a payment, an order, a configuration.
+/// Those of `devices` for which something is due by `now`: an announcement, a command, a configuration.
 pub async fn with_something_due(
     conn: &mut PgConnection,
     devices: &[DeviceId],

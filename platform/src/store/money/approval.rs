@@ -88,7 +88,7 @@ pub async fn list(
     .await
 }
 
-/// How many proposals of this person nobody has decided about.
+/// How many proposals of this person are pending.
 pub async fn count_pending(conn: &mut PgConnection, requested_by: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM approvals WHERE requested_by = $1 AND status = 'pending'"#,
@@ -117,7 +117,7 @@ pub async fn is_account_pending(
 /// Makes a person the maker of a proposal that no person has made.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when it was decided.
+/// `RowNotFound` when it was decided.
 pub async fn take_over(
     conn: &mut PgConnection,
     id: ApprovalId,
@@ -133,10 +133,10 @@ pub async fn take_over(
     exactly_one(&result)
 }
 
-/// Decides about a proposal that nobody has decided about.
+/// Decides a pending proposal.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when it was decided; `approvals_two_people`.
+/// `RowNotFound` when it was decided; `approvals_two_people`.
 pub async fn decide(
     conn: &mut PgConnection,
     id: ApprovalId,

@@ -65,7 +65,7 @@ pub struct VersionView {
 /// Stores a profile.
 ///
 /// # Errors
-/// The database's; `fee_profiles_pkey`, `fee_profiles_id_form`.
+/// `fee_profiles_pkey`, `fee_profiles_id_form`.
 pub async fn insert(conn: &mut PgConnection, profile: &Profile) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO fee_profiles (id, name, created_at) VALUES ($1, $2, $3)",
@@ -81,7 +81,7 @@ pub async fn insert(conn: &mut PgConnection, profile: &Profile) -> sqlx::Result<
 /// Stores a version.
 ///
 /// # Errors
-/// The database's; `fee_profile_versions_pkey`.
+/// `fee_profile_versions_pkey`.
 pub async fn insert_version(conn: &mut PgConnection, version: &VersionView) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO fee_profile_versions (profile_id, version, effective_from, rates, created_by, approved_by, created_at)

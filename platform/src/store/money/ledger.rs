@@ -43,7 +43,7 @@ pub struct Line {
 /// Books a posting: all of its lines in one statement, which the database refuses unless it balances.
 ///
 /// # Errors
-/// The database's; `ledger_entries_balanced`, `ledger_entries_once`, `ledger_entries_payout_once`, `ledger_entries_settlement_once`.
+/// `ledger_entries_balanced`, `ledger_entries_once`, `ledger_entries_payout_once`, `ledger_entries_settlement_once`.
 pub async fn insert(
     conn: &mut PgConnection,
     subject: Subject<'_>,

@@ -1,4 +1,4 @@
-//! Payouts: the outbox of what the payout partner is to be told, and the history of what it said.
+//! Payouts: the outbox of instructions to the payout partner, and the history of its answers.
 
 use chrono::{DateTime, Utc};
 use domain::payout::PayoutStatus;
@@ -82,7 +82,7 @@ pub struct NewPayout<'a> {
 /// Puts a payout into the outbox, with its line of history.
 ///
 /// # Errors
-/// The database's; `payouts_one_in_force` when another may still pay.
+/// `payouts_one_in_force` when another may still pay.
 pub async fn insert(
     conn: &mut PgConnection,
     new: &NewPayout<'_>,
@@ -157,7 +157,7 @@ pub async fn is_known_account(
     .await
 }
 
-/// Payouts that wait until their account is confirmed: nobody was told, and nothing is due.
+/// Payouts that wait until their account is confirmed: no partner was instructed, and nothing is due.
 pub async fn waiting(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -191,8 +191,8 @@ pub async fn release_waiting(
     Ok(())
 }
 
-/// Payouts whose time to be told or asked about has come, the longest due first. Those that nobody was told of yet wait
-/// while their merchant is suspended.
+/// Payouts whose next call to the partner is due, the longest due first. Pending ones are left out while their merchant is
+/// suspended.
 pub async fn due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -243,7 +243,7 @@ pub struct Step<'a> {
 /// Takes a step, with its line of history.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when the payout is no longer in `from`; `payouts_one_in_force`;
+/// `RowNotFound` when the payout is no longer in `from`; `payouts_one_in_force`;
 /// `payout_events_partner_event_unique`.
 pub async fn set_status(
     conn: &mut PgConnection,

@@ -6,7 +6,7 @@ use wire::ids::PayoutId;
 
 /// The payout that this reference of a partner belongs to, if it was used before. Locks the reference until the database
 /// transaction ends, so that two first uses are judged one after the other. The caller holds the lock of one settlement,
-/// and asks about one reference.
+/// and looks up one reference.
 pub async fn owner(
     conn: &mut PgConnection,
     partner_id: &str,

@@ -51,7 +51,7 @@ pub struct Line {
 /// Begins a comparison.
 ///
 /// # Errors
-/// The database's; `reconciliations_period`.
+/// `reconciliations_period`.
 pub async fn insert(conn: &mut PgConnection, new: &Reconciliation) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO reconciliations (id, partner_id, period_from, period_to, status, created_by, created_at)

@@ -49,7 +49,7 @@ pub struct Claim<'a> {
     pub created_at: DateTime<Utc>,
 }
 
-/// Merchants with something that was not settled yet, in the order in which they are locked.
+/// Merchants with unsettled transactions, in the order in which they are locked.
 pub async fn merchants_with_unsettled(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,

@@ -7,7 +7,7 @@ use wire::ids::MerchantId;
 
 use crate::store::exactly_one;
 
-/// Takes the lead among all nodes until the database transaction ends; `false` when another has it.
+/// Elects this node the leader of the runs until the database transaction ends; `false` when another node is.
 pub async fn try_lead(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('settlement_runs', 3)) AS "leads!""#
@@ -27,7 +27,7 @@ pub async fn is_finished(conn: &mut PgConnection, day: NaiveDate) -> sqlx::Resul
     Ok(finished.unwrap_or(false))
 }
 
-/// Notes that a run begins, or begins again after it was cut off.
+/// Records that a run begins, or resumes after an interruption.
 pub async fn begin(
     conn: &mut PgConnection,
     day: NaiveDate,
@@ -82,7 +82,7 @@ pub async fn finish(
     exactly_one(&result)
 }
 
-/// Some merchants with something that was not settled yet, in the order of their ids, after one of them.
+/// Some merchants with unsettled transactions, by id, after `after`.
 pub async fn merchants(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,

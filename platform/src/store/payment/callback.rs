@@ -51,7 +51,7 @@ pub async fn insert(conn: &mut PgConnection, callback: &Callback<'_>) -> sqlx::R
     Ok(())
 }
 
-/// A callback whose sender did not prove who it is.
+/// A callback whose sender is not authenticated.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Rejected<'a> {
@@ -70,7 +70,7 @@ pub struct Rejected<'a> {
     pub http_status: u16,
 }
 
-/// Keeps what is kept of such a callback.
+/// Stores a rejected callback.
 pub async fn insert_rejected(conn: &mut PgConnection, rejected: &Rejected<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO rejected_callbacks (id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status)
@@ -130,7 +130,7 @@ pub struct Kept {
     pub body: Option<Vec<u8>>,
 }
 
-/// Which messages a list shows. A partner's are also those of whoever claimed to be it.
+/// Which messages a list shows. A partner's include rejected ones that claimed to be from it.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Filter {
@@ -215,7 +215,7 @@ pub async fn find(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Optio
     }))
 }
 
-/// A message whose sender did not prove who it is.
+/// A message whose sender is not authenticated.
 pub async fn find_rejected(conn: &mut PgConnection, id: CallbackId) -> sqlx::Result<Option<Kept>> {
     let row = sqlx::query!(
         "SELECT id, route, claimed_partner_id, address, received_at, headers, body, body_bytes, reason, http_status

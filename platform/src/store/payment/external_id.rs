@@ -56,7 +56,7 @@ pub async fn find(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<O
 /// Notes what the first message under this id was answered.
 ///
 /// # Errors
-/// The database's; `external_ids_pkey` without [`lock`].
+/// `external_ids_pkey` without [`lock`].
 pub async fn insert(
     conn: &mut PgConnection,
     id: ExternalId<'_>,

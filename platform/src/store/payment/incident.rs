@@ -66,7 +66,7 @@ pub struct KeptMoney {
     pub assigned_to: Option<TransactionId>,
 }
 
-/// Looks for money and reversals with this reference that were put aside. Whoever asks holds the reference's lock.
+/// Finds kept money and held reversals of this reference. The caller holds the reference's lock.
 pub async fn kept_of(
     conn: &mut PgConnection,
     partner_id: &str,
@@ -178,7 +178,7 @@ pub async fn lock(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Optio
 /// Closes an incident.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when it is closed already.
+/// `RowNotFound` when it is closed already.
 pub async fn resolve(
     conn: &mut PgConnection,
     id: IncidentId,

@@ -1,6 +1,8 @@
 //! Notifications: the outbox of announcements.
 //!
-//! A row is open (pending, sent, received) until the box said how it ended or its time is over.
+//! A row is open (pending, sent, received) until the box has acknowledged its end or its time is over.
+
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
@@ -53,7 +55,7 @@ pub struct Announcement<'a> {
 /// Puts an announcement into the outbox of a box, with the box's next sequence number.
 ///
 /// # Errors
-/// The database's; `notifications_once`.
+/// `notifications_once`.
 pub async fn insert(
     conn: &mut PgConnection,
     event_id: EventId,
@@ -105,8 +107,8 @@ pub struct Due {
     pub payload_encoding: Encoding,
 }
 
-/// What these boxes still have to be told, in sequence order for each: whatever is due by `due_by`.
-/// A box that said `received` has it already and is not told again.
+/// The announcements of these boxes that are due by `due_by`, in sequence order for each box. One that was acknowledged as
+/// `received` is not sent again.
 pub async fn due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
@@ -131,7 +133,7 @@ pub async fn due(
     .await
 }
 
-/// Boxes with something due by `now`, so that they can be asked about one by one.
+/// Boxes with an announcement due by `now`.
 pub async fn devices_with_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -148,7 +150,7 @@ pub async fn devices_with_due(
     .await
 }
 
-/// Notes that announcements were handed to the wire, each with when it is to be tried again.
+/// Marks announcements as sent, each with the time of its next attempt.
 pub async fn mark_sent(
     conn: &mut PgConnection,
     sent: &[(EventId, DateTime<Utc>)],
@@ -170,7 +172,7 @@ pub async fn mark_sent(
     Ok(())
 }
 
-/// Puts announcements off until then, without a try having been made.
+/// Postpones announcements until `until`; no attempt is counted.
 pub async fn postpone(
     conn: &mut PgConnection,
     events: &[EventId],
@@ -188,12 +190,12 @@ pub async fn postpone(
     Ok(())
 }
 
-/// What a box said about an announcement.
+/// An acknowledgement of an announcement.
 #[derive(Debug, Clone)]
 pub struct Ack {
     /// The announcement.
     pub event_id: EventId,
-    /// The box that said it: an acknowledgement counts only for its own.
+    /// The box that sent it: it counts only for announcements of that box.
     pub device_id: DeviceId,
     /// received, failed, stale or played.
     pub status: NotificationStatus,
@@ -225,65 +227,98 @@ pub struct Risen {
     pub created_at: DateTime<Utc>,
 }
 
-/// Takes acknowledgements: the rank only rises (received < failed, stale < played). Returns those of events that belong
-/// to the box that spoke of them; the others are not this box's to acknowledge.
+/// Takes acknowledgements: what is known of an announcement only rises ([`NotificationStatus::raised_to`]). Returns the
+/// announcements that belong to the box that acknowledged them; the others are not this box's to acknowledge.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     acks: &[Ack],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Acknowledged>> {
+    let mut known = lock_acknowledged(&mut *conn, acks).await?;
+    let mut raising: BTreeMap<EventId, &Ack> = BTreeMap::new();
+    for ack in acks {
+        let Some(status) = known.get_mut(&(ack.event_id, ack.device_id)) else {
+            continue;
+        };
+        if let Some(raised) = status.raised_to(ack.status) {
+            *status = raised;
+            raising.insert(ack.event_id, ack);
+        }
+    }
+    let raising: Vec<&Ack> = raising.into_values().collect();
+    let mut risen = match raising.as_slice() {
+        [] => HashMap::new(),
+        acks => raise(conn, acks, now).await?,
+    };
+    Ok(known
+        .into_keys()
+        .map(|(event_id, _)| Acknowledged {
+            event_id,
+            risen_to: risen.remove(&event_id),
+        })
+        .collect())
+}
+
+/// Locks the acknowledged announcements that belong to the acknowledging box, in the order of their ids, and reads what is
+/// known of them.
+async fn lock_acknowledged(
+    conn: &mut PgConnection,
+    acks: &[Ack],
+) -> sqlx::Result<BTreeMap<(EventId, DeviceId), NotificationStatus>> {
     let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
     let devices: Vec<DeviceId> = acks.iter().map(|ack| ack.device_id).collect();
-    let statuses: Vec<NotificationStatus> = acks.iter().map(|ack| ack.status).collect();
-    let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
-    let reasons: Vec<Option<String>> = acks.iter().map(|ack| ack.reason.clone()).collect();
     let rows = sqlx::query!(
-        r#"WITH said AS (
-             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
-                 AS a (event_id, device_id, status, played_at, reason)),
-         owned AS (
-             SELECT n.event_id, n.status AS old_status FROM notifications n
-             WHERE EXISTS (SELECT 1 FROM said WHERE said.event_id = n.event_id AND said.device_id = n.device_id)
-             ORDER BY n.event_id FOR UPDATE OF n),
-         ranked AS (
-             SELECT DISTINCT ON (said.event_id) said.*, rank.new FROM said JOIN owned USING (event_id),
-                 LATERAL (SELECT CASE said.status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS new,
-                     CASE owned.old_status WHEN 'received' THEN 1 WHEN 'failed' THEN 2 WHEN 'stale' THEN 2 WHEN 'played' THEN 3 ELSE 0 END AS old) rank
-             WHERE rank.new > rank.old ORDER BY said.event_id, rank.new DESC),
-         risen AS (
-             UPDATE notifications n SET status = r.status, reason = r.reason,
-                 received_at = coalesce(n.received_at, $6), sent_at = coalesce(n.sent_at, $6),
-                 played_at = CASE r.status WHEN 'played' THEN coalesce(r.played_at, $6) ELSE n.played_at END,
-                 acked_at = CASE WHEN r.new >= 2 THEN $6 ELSE n.acked_at END
-             FROM ranked r WHERE n.event_id = r.event_id
-             RETURNING n.event_id, n.status, n.received_at = $6 AS first, n.replay, n.created_at)
-         SELECT o.event_id AS "event_id!", r.status AS "status?: NotificationStatus", r.first AS "first?", r.replay AS "replay?",
-                r.created_at AS "created_at?"
-         FROM owned o LEFT JOIN risen r USING (event_id)"#,
+        "SELECT n.event_id, n.device_id, n.status FROM notifications n
+         WHERE EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS a (event_id, device_id)
+                       WHERE a.event_id = n.event_id AND a.device_id = n.device_id)
+         ORDER BY n.event_id FOR UPDATE OF n",
         &events as _,
-        &devices as _,
-        &statuses as _,
-        &played as &[Option<DateTime<Utc>>],
-        &reasons as &[Option<String>],
-        now
+        &devices as _
     )
     .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Acknowledged {
-            event_id: row.event_id,
-            risen_to: row
-                .status
-                .zip(row.created_at)
-                .map(|(status, created_at)| Risen {
-                    status,
-                    first: row.first.unwrap_or(false),
-                    replay: row.replay.unwrap_or(false),
-                    created_at,
-                }),
-        })
+        .map(|row| ((row.event_id, row.device_id), row.status))
         .collect())
+}
+
+/// Writes acknowledgements that raise what is known, one for each announcement. The caller holds the rows' locks.
+async fn raise(
+    conn: &mut PgConnection,
+    acks: &[&Ack],
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashMap<EventId, Risen>> {
+    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
+    let statuses: Vec<NotificationStatus> = acks.iter().map(|ack| ack.status).collect();
+    let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
+    let reasons: Vec<Option<&str>> = acks.iter().map(|ack| ack.reason.as_deref()).collect();
+    let rows = sqlx::query!(
+        r#"UPDATE notifications n SET status = a.status, reason = a.reason,
+               received_at = coalesce(n.received_at, $5), sent_at = coalesce(n.sent_at, $5),
+               played_at = CASE a.status WHEN 'played' THEN coalesce(a.played_at, $5) ELSE n.played_at END,
+               acked_at = CASE a.status WHEN 'received' THEN n.acked_at ELSE $5 END
+           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) AS a (event_id, status, played_at, reason)
+           WHERE n.event_id = a.event_id
+           RETURNING n.event_id, n.status, n.received_at = $5 AS "first!", n.replay, n.created_at"#,
+        &events as _,
+        &statuses as _,
+        &played as _,
+        &reasons as _,
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    let risen = rows.into_iter().map(|row| {
+        let risen = Risen {
+            status: row.status,
+            first: row.first,
+            replay: row.replay,
+            created_at: row.created_at,
+        };
+        (row.event_id, risen)
+    });
+    Ok(risen.collect())
 }
 
 /// Ends an announcement that cannot be sent; `false` when the box has it, or it has ended.

@@ -6,7 +6,7 @@ use wire::ids::TransactionId;
 
 use crate::store::exactly_one;
 
-/// Notes that somebody asks a partner for the code of a new transaction, until `leased_until`.
+/// Records that the code of a new transaction is being requested from a partner, until `leased_until`.
 pub async fn insert(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -24,7 +24,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Takes over the asking; `false` while somebody else does it.
+/// Takes over the request; `false` while another holds the lease.
 pub async fn lease(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -57,7 +57,7 @@ pub async fn release(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result
 /// Ends the asking with a code, about which the partner is asked at `query_at`.
 ///
 /// # Errors
-/// The database's; `RowNotFound` without [`insert`].
+/// `RowNotFound` without [`insert`].
 pub async fn issued(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -105,7 +105,7 @@ pub async fn query_soon(
     Ok(())
 }
 
-/// There is nothing more to ask.
+/// Ends the queries of an order.
 pub async fn settle(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE partner_orders SET query_at = NULL WHERE transaction_id = $1",
@@ -116,7 +116,7 @@ pub async fn settle(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<
     Ok(())
 }
 
-/// An order that is to be asked about.
+/// An order whose state is to be queried.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Due {
@@ -128,7 +128,7 @@ pub struct Due {
 }
 
 /// Claims up to `limit` orders that are due. Each is due again after a pause that doubles, `queries_max` times in all,
-/// so that whoever claimed it may die.
+/// so that a claim by a process that dies is not lost.
 pub async fn claim_due(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

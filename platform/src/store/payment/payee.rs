@@ -1,6 +1,6 @@
 //! Who is paid: a merchant, and what a payment costs it at a time.
 //!
-//! A payment needs a part of two tables, and reads it in one statement: whoever paid stands at the counter.
+//! A payment needs parts of two tables and reads them in one statement, because its latency matters.
 
 use chrono::{DateTime, Utc};
 use domain::merchant::MerchantStatus;
@@ -28,7 +28,7 @@ pub struct Payee {
 /// The payee of this merchant's payments at a time.
 ///
 /// # Errors
-/// The database's; [`sqlx::Error::RowNotFound`] when there is no such merchant.
+/// [`sqlx::Error::RowNotFound`] when there is no such merchant.
 pub async fn of_merchant(
     conn: &mut PgConnection,
     merchant_id: MerchantId,

@@ -66,7 +66,7 @@ impl Transaction {
 pub struct Cause<'a> {
     /// When.
     pub at: DateTime<Utc>,
-    /// What did it, in a word.
+    /// A word for what caused it.
     pub cause: &'a str,
     /// The callback that did it.
     pub callback_id: Option<CallbackId>,
@@ -75,7 +75,7 @@ pub struct Cause<'a> {
 /// Stores a new transaction.
 ///
 /// # Errors
-/// The database's; `transactions_device_request_unique`, `transactions_partner_reference_unique`.
+/// `transactions_device_request_unique`, `transactions_partner_reference_unique`.
 pub async fn insert(
     conn: &mut PgConnection,
     transaction: &Transaction,
@@ -297,7 +297,7 @@ pub struct Payment<'a> {
 /// `from` → paid.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when the transaction is no longer in `from`.
+/// `RowNotFound` when the transaction is no longer in `from`.
 pub async fn mark_paid(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -338,7 +338,7 @@ pub async fn mark_paid(
 /// `from` → `to`, for transitions that carry no money of their own.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when the transaction is no longer in `from`.
+/// `RowNotFound` when the transaction is no longer in `from`.
 pub async fn set_status(
     conn: &mut PgConnection,
     id: TransactionId,
@@ -375,7 +375,7 @@ pub struct Code<'a> {
 /// Shows the code that a partner gave; initiated → awaiting payment, unless it went on meanwhile.
 ///
 /// # Errors
-/// The database's; `RowNotFound` when there is no such transaction.
+/// `RowNotFound` when there is no such transaction.
 pub async fn show(
     conn: &mut PgConnection,
     id: TransactionId,

@@ -164,7 +164,7 @@ pub struct Closing<'a> {
 /// open → assigned (with a transaction) or reversed (without one).
 ///
 /// # Errors
-/// The database's; `RowNotFound` when it is no longer open.
+/// `RowNotFound` when it is no longer open.
 pub async fn close(
     conn: &mut PgConnection,
     id: UnmatchedPaymentId,

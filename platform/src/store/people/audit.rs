@@ -323,7 +323,7 @@ pub async fn chain_after(
         .collect())
 }
 
-/// Up to `limit` rows that are neither sealed nor waiting: nobody who writes audit rows as we do leaves such.
+/// Up to `limit` rows that are neither sealed nor waiting; the platform never leaves such rows.
 pub async fn strangers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT l.id FROM audit_logs l

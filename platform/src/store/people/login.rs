@@ -1,4 +1,4 @@
-//! Logins that failed or are in hand, by email and by address: what throttling counts.
+//! Login attempts that failed or are running, by email and by address: what throttling counts.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

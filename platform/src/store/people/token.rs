@@ -74,7 +74,7 @@ pub struct Filter {
 /// Stores a token.
 ///
 /// # Errors
-/// The database's; `tokens_merchant` when the merchant does not exist.
+/// `tokens_merchant` when the merchant does not exist.
 pub async fn insert(
     conn: &mut PgConnection,
     id: TokenId,

@@ -57,7 +57,7 @@ pub struct Filter {
 /// Stores a new user, without a password.
 ///
 /// # Errors
-/// The database's; `users_email_unique`, `users_merchant`.
+/// `users_email_unique`, `users_merchant`.
 pub async fn insert(conn: &mut PgConnection, user: &User) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO users (id, email, role, merchant_id, status, access_changed_at, created_at, updated_at)
@@ -89,7 +89,7 @@ pub async fn find(conn: &mut PgConnection, scope: Scope, id: UserId) -> sqlx::Re
     .await
 }
 
-/// One user, locked until the transaction ends: nobody logs in as it meanwhile.
+/// One user, locked until the transaction ends, also against its logins.
 pub async fn lock(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
     sqlx::query_as!(
         User,
@@ -114,7 +114,7 @@ pub async fn credentials(
     .await
 }
 
-/// The user, if it may still log in with this password hash; nobody changes it until the transaction ends.
+/// The user, if it may still log in with this password hash; locked against changes until the transaction ends.
 pub async fn hold_active(
     conn: &mut PgConnection,
     proven: &Credentials,

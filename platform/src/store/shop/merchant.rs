@@ -42,7 +42,7 @@ pub struct Merchant {
 /// Stores a new merchant.
 ///
 /// # Errors
-/// The database's; `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+/// `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
 pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, status_reason, payout_mode,
@@ -93,7 +93,7 @@ pub async fn find(
 }
 
 /// One merchant, locked until the transaction ends, also against rows that refer to it: for a change of its NMID or PAN,
-/// which are keys. Whoever holds this locks nothing that comes before merchants or that payments lock.
+/// which are keys. The holder must not lock anything that comes before merchants in the lock order, or that payments lock.
 pub async fn lock_with_keys(
     conn: &mut PgConnection,
     id: MerchantId,
@@ -211,7 +211,7 @@ pub async fn list(
 /// Writes back everything of a merchant that may change. The caller holds its row's lock.
 ///
 /// # Errors
-/// The database's; `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+/// `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
 pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE merchants SET legal_name = $2, brand_name = $3, status = $4, status_reason = $5, payout_mode = $6,

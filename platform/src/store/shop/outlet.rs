@@ -26,7 +26,7 @@ pub struct Outlet {
 /// Stores a new outlet.
 ///
 /// # Errors
-/// The database's; `outlets_merchant`.
+/// `outlets_merchant`.
 pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO outlets (id, merchant_id, name, address, city, postal_code, timezone, created_at, updated_at)

@@ -25,7 +25,7 @@ pub struct Terminal {
 /// Stores a new terminal.
 ///
 /// # Errors
-/// The database's; `terminals_label_unique`.
+/// `terminals_label_unique`.
 pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO terminals (id, merchant_id, outlet_id, name, terminal_label, qr_mode, created_at, updated_at)
@@ -74,7 +74,7 @@ pub async fn lock(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<Optio
 /// Writes back what may change of a terminal. The caller holds its row's lock.
 ///
 /// # Errors
-/// The database's; `terminals_label_unique`.
+/// `terminals_label_unique`.
 pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE terminals SET name = $2, terminal_label = $3, qr_mode = $4, updated_at = $5 WHERE id = $1",

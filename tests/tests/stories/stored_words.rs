@@ -1,0 +1,106 @@
+//! What stands in the database against the domain: steps that SQL takes by itself, and texts that are no words.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::transaction::TransactionStatus;
+use platform::store::payment::transaction::{self, Cause, Code, expire_overdue};
+use platform::store::{self, Scope};
+use sqlx::PgConnection;
+use tests::{Shop, World};
+use wire::ids::TransactionId;
+
+/// A transaction that takes any status, and any text in its place.
+async fn unconstrained(world: &World, shop: &Shop) -> TransactionId {
+    sqlx::query(
+        "DO $$ DECLARE c text; BEGIN
+             FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = 'transactions'::regclass AND contype = 'c' LOOP
+                 EXECUTE format('ALTER TABLE transactions DROP CONSTRAINT %I', c);
+             END LOOP;
+         END $$",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let id: sqlx::types::Uuid = sqlx::query_scalar(
+        "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, partner_id, created_at)
+         VALUES (gen_random_uuid(), $1, $2, $3, 'dynamic', 1000, 'IDR', 'initiated', 'acme', $4) RETURNING id",
+    )
+    .bind(shop.merchant_id.as_uuid())
+    .bind(shop.outlet_id.as_uuid())
+    .bind(shop.till().id.as_uuid())
+    .bind(world.clock.now())
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    TransactionId::from_uuid(id)
+}
+
+async fn put(conn: &mut PgConnection, id: TransactionId, status: &str, expires_at: DateTime<Utc>) {
+    sqlx::query("UPDATE transactions SET status = $2, expires_at = $3 WHERE id = $1")
+        .bind(id.as_uuid())
+        .bind(status)
+        .bind(expires_at)
+        .execute(conn)
+        .await
+        .unwrap();
+}
+
+async fn status(conn: &mut PgConnection, id: TransactionId) -> TransactionStatus {
+    let found = transaction::find(conn, Scope::All, id).await.unwrap();
+    found.unwrap().status
+}
+
+#[tokio::test]
+async fn the_steps_that_sql_takes_are_those_of_the_domain() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let id = unconstrained(&world, &shop).await;
+    let now = world.clock.now();
+    let mut conn = world.pool.acquire().await.unwrap();
+    for before in TransactionStatus::ALL {
+        put(&mut conn, id, before.as_str(), now - TimeDelta::seconds(1)).await;
+        expire_overdue(&mut conn, now, Some(&[id]), 10)
+            .await
+            .unwrap();
+        let expired = before.expire().unwrap_or(*before);
+        assert_eq!(status(&mut conn, id).await, expired, "{before} expires");
+
+        put(&mut conn, id, before.as_str(), now + TimeDelta::hours(1)).await;
+        expire_overdue(&mut conn, now, Some(&[id]), 10)
+            .await
+            .unwrap();
+        assert_eq!(status(&mut conn, id).await, *before, "{before} in time");
+        let code = Code {
+            qr_payload: "000201",
+            qr_reference: None,
+            tip_mode: None,
+            amount_due: None,
+        };
+        let cause = Cause {
+            at: now,
+            cause: "partner",
+            callback_id: None,
+        };
+        transaction::show(&mut conn, id, code, cause).await.unwrap();
+        let shown = before.await_payment().unwrap_or(*before);
+        assert_eq!(status(&mut conn, id).await, shown, "{before} is shown");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_word_is_an_error_that_names_its_column() {
+    let world = World::new().await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let id = unconstrained(&world, &shop).await;
+    let mut conn = world.pool.acquire().await.unwrap();
+    put(&mut conn, id, "payed", world.clock.now()).await;
+    let error = store::payment::transaction::find(&mut conn, Scope::All, id)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, sqlx::Error::ColumnDecode { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("column"), "{text}");
+    assert!(
+        text.contains("\"payed\" is not a transaction status"),
+        "{text}"
+    );
+}
