@@ -1,4 +1,4 @@
-//! Alerts: what somebody has to look at. The platform opens and closes them; people acknowledge them.
+//! Alerts: conditions that need a person's attention. The platform opens and closes them; people acknowledge them.
 //!
 //! There is at most one open alert of each kind for each subject. Some kinds are found by looking at the fleet every
 //! few seconds; the others are raised in the transaction of what they report.
@@ -16,13 +16,13 @@ text_enum! {
     pub enum AlertKind as "alert kind" {
         /// A box is away while its shop is open.
         Offline = "offline",
-        /// A customer paid and the box did not say so in time.
+        /// A customer paid and the box did not announce it in time.
         UnheardPayment = "unheard_payment",
         /// A box's certificate ends soon, and it has no newer one.
         CertificateExpiring = "certificate_expiring",
         /// A box's battery is nearly empty.
         BatteryLow = "battery_low",
-        /// A box comes and goes too often.
+        /// A box connects and disconnects too often.
         Flapping = "flapping",
         /// A customer paid and there was no box that could announce it.
         UnannouncedPayment = "unannounced_payment",

@@ -84,7 +84,7 @@ text_enum! {
     pub enum NotificationStatus as "notification status" {
         /// In the outbox.
         Pending = "pending",
-        /// In the box's hands as far as the broker knows, not yet acknowledged.
+        /// Delivered as far as the broker knows, not yet acknowledged.
         Sent = "sent",
         /// The box has it and is about to speak.
         Received = "received",
@@ -121,19 +121,9 @@ impl NotificationStatus {
         }
     }
 
-    /// The status after `reported`, or `None` when nothing new is told.
+    /// The status after `reported`, or `None` when it is no rise.
     pub fn raised_to(self, reported: Self) -> Option<Self> {
         (reported.rank() > self.rank()).then_some(reported)
-    }
-
-    /// Whether it is still to be sent or awaited.
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Pending | Self::Sent | Self::Received)
-    }
-
-    /// Whether it may be sent again when the box keeps silent.
-    pub const fn is_resendable(self) -> bool {
-        matches!(self, Self::Pending | Self::Sent)
     }
 }
 

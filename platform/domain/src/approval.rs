@@ -29,17 +29,17 @@ text_enum! {
         TokenCreate = "token.create",
         /// The first payout to an account.
         PayoutAccount = "payout.account",
-        /// A box says a free text.
+        /// A box announces a free text.
         CommandCreate = "command.create",
-        /// Many boxes say a free text.
+        /// Many boxes announce a free text.
         BulkCommandCreate = "bulk_command.create",
     }
 }
 
 text_enum! {
-    /// Where a proposal stands.
+    /// The state of a proposal.
     pub enum ApprovalStatus as "approval status" {
-        /// Nobody has decided.
+        /// Not decided.
         Pending = "pending",
         /// Confirmed, and done.
         Approved = "approved",
@@ -48,10 +48,10 @@ text_enum! {
     }
 }
 
-/// Why somebody may not propose or confirm.
+/// Why a proposal or a confirmation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotYours {
-    /// A program has a token, and nobody knows who has the token.
+    /// A program's token may be held by anybody.
     #[error(
         "this needs two people who have logged in; a program's token can neither propose nor confirm it"
     )]
@@ -59,7 +59,7 @@ pub enum NotYours {
     /// The rule.
     #[error("nobody confirms what they have proposed themselves")]
     OwnProposal,
-    /// Whoever makes or resets a user could be that user for a while.
+    /// The person who makes or resets a user could act as that user.
     #[error(
         "a user confirms nothing for a time after the account was made, reset, enabled again or given a role (money.confirm_wait_h)"
     )]
@@ -83,12 +83,12 @@ pub fn may_propose(maker: &str) -> Result<(), NotYours> {
     }
 }
 
-/// Whoever is about to confirm.
+/// The person who is about to confirm.
 #[derive(Debug, Clone, Copy)]
 pub struct Checker<'a> {
     /// As the audit log has it.
     pub name: &'a str,
-    /// Since when the account stands as it is.
+    /// Since when the account has its role, status and password.
     pub since: DateTime<Utc>,
 }
 
@@ -114,8 +114,8 @@ impl Checker<'_> {
     }
 }
 
-/// Whether something that these people and programs made was made by people other than `checker`. Nobody knows who holds a
-/// program's token, so that what a program made may have been made by anybody.
+/// Whether something that these people and programs made was made by people other than `checker`. A program's
+/// token may be held by anybody, so that what a program made may have been made by `checker`.
 pub fn is_made_by_others<'a>(makers: impl IntoIterator<Item = &'a str>, checker: &str) -> bool {
     let mut makers = makers.into_iter().peekable();
     makers.peek().is_some() && makers.all(|maker| is_person(maker) && maker != checker)

@@ -1,7 +1,7 @@
 //! The hashes that chain the audit log.
 //!
 //! A row's hash covers all its columns, each behind its length, so that no two rows have the same bytes. A head covers
-//! the head before it, so whoever knows one head knows everything up to it: a row that is changed, taken out, put in
+//! the head before it, so one head proves everything up to it: a row that is changed, taken out, put in
 //! or moved gives another head. What the chain cannot tell by itself is that its end was cut off; for that, a head
 //! is kept elsewhere and asked for again.
 

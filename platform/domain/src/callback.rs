@@ -1,4 +1,4 @@
-//! What a QRIS partner tells us, in the body of profile `hmac`: read from bytes whose signature was checked.
+//! A QRIS partner's message, in the body of profile `hmac`: read from bytes whose signature was checked.
 //!
 //! The body is taken apart once, here, into types that cannot hold nonsense. Of what decides (order or payee, reference,
 //! amount, currency, status) every field that breaks a rule is named in one answer; everything else never refuses a
@@ -31,7 +31,7 @@ text_enum! {
     }
 }
 
-/// Which payment the partner speaks of.
+/// Which payment a message is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallbackTarget {
     /// One that we asked a dynamic code for. The merchant may be named besides, and must then be the right one.
@@ -55,7 +55,7 @@ impl CallbackTarget {
     }
 }
 
-/// What a message says of the printed code that was paid. All of it is a claim: it may name nothing that we know.
+/// The printed code that was paid, as the message describes it. All of it is a claim: it may name nothing known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PrintedCode {
     /// The merchant that the partner credits, in capital letters.
@@ -86,7 +86,7 @@ impl PrintedCode {
         }
     }
 
-    /// Whether it says nothing at all.
+    /// Whether all fields are absent.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -114,7 +114,7 @@ impl PrintedCode {
 /// The longest text of an amount that is kept without being counted, in bytes.
 const AMOUNT_LEN_MAX: usize = 40;
 
-/// How much a message says was paid.
+/// The amount of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaidAmount {
     /// At least one rupiah.
@@ -314,7 +314,7 @@ pub(crate) fn currency(text: &str) -> Result<(), String> {
     }
 }
 
-/// Takes the object apart. An array would do for serde, field by field in order; it will not do here. A byte order mark
+/// Parses an object. serde would accept an array too, field by field; here it is refused. A byte order mark
 /// in front of it is skipped: some senders write one (RFC 8259, section 8.1, lets readers ignore it).
 pub(crate) fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CallbackError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);

@@ -1,4 +1,4 @@
-//! What a box can be told to do, what it needs for that, and how an order ends.
+//! Commands to boxes: their types, the capabilities that they need, and how they end.
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::text_enum::text_enum;
 use crate::validation::FieldError;
 
 text_enum! {
-    /// The orders there are.
+    /// The types of commands.
     pub enum CommandType as "command type" {
         /// Plays a sound.
         PlayTest = "play_test",
@@ -37,7 +37,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where an order stands.
+    /// The state of a command.
     pub enum CommandStatus as "command status" {
         /// It waits for the box.
         Queued = "queued",
@@ -65,7 +65,7 @@ impl From<CommandAckStatus> for CommandStatus {
 }
 
 impl CommandStatus {
-    /// Whether the order may still be carried out.
+    /// Whether the command may still be carried out.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Sent)
     }
@@ -105,7 +105,7 @@ struct DisplayQr {
     expires_in: Option<u32>,
 }
 
-/// The code that an order to show one is about. Whose it is must be checked against the box's merchant.
+/// The code of a `display_qr` command. The caller checks that it pays the box's merchant.
 ///
 /// # Errors
 /// `payload.qr_payload` when it is no code; `payload.amount` when the code asks for another amount.
@@ -147,7 +147,7 @@ impl CommandType {
         }
     }
 
-    /// Checks the parameters of an order. `reserved` are words that no free text may use, beside those of
+    /// Checks the parameters of a command. `reserved` are words that no free text may use, beside those of
     /// [`free_text`].
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl CommandType {
     }
 }
 
-/// The parameters as a `T`; what does not fit is told by serde's words, which name the field.
+/// The parameters as a `T`; the error is serde's, which names the field.
 fn read<T: serde::de::DeserializeOwned>(
     payload: &Map<String, Value>,
 ) -> Result<T, Vec<FieldError>> {

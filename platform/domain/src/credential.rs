@@ -1,4 +1,4 @@
-//! A box's certificates: how each stands, and why one was ended.
+//! A box's certificates: the state of each, and why one was ended.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,9 +13,9 @@ pub const OVERLAP: TimeDelta = TimeDelta::hours(24);
 text_enum! {
     /// Why a certificate was ended, in the words of RFC 5280 §5.3.1.
     pub enum RevocationReason as "reason for a revocation" {
-        /// Nobody said.
+        /// No reason was given.
         Unspecified = "unspecified",
-        /// Somebody else has the private key, or may have it.
+        /// Another party has the private key, or may have it.
         KeyCompromise = "key_compromise",
         /// Another certificate took its place.
         Superseded = "superseded",
@@ -27,7 +27,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// How a certificate stands.
+    /// The state of a certificate.
     pub enum CredentialStatus as "credential status" {
         /// Good.
         Active = "active",
@@ -56,7 +56,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// How it stands at `now`. What somebody decided counts before what time did.
+    /// The state at `now`. A decision counts before the passing of time.
     pub fn status(self, now: DateTime<Utc>) -> CredentialStatus {
         if self.revoked_at.is_some() {
             CredentialStatus::Revoked

@@ -7,7 +7,7 @@ text_enum! {
     pub enum UndeliverableReason as "reason of a message that cannot be delivered" {
         /// It breaks a limit of the wire, or its row does not read.
         Unsendable = "unsendable",
-        /// It is larger than the box says that it takes (MQTT 5, Maximum Packet Size).
+        /// It is larger than the box accepts (MQTT 5, Maximum Packet Size).
         PacketTooLarge = "packet_too_large",
     }
 }

@@ -20,7 +20,7 @@ text_enum! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a device that is {current} cannot become {wanted}")]
 pub struct InvalidTransition {
-    /// Where it stands.
+    /// The current state.
     pub current: DeviceStatus,
     /// Where it was to go.
     pub wanted: DeviceStatus,
@@ -88,11 +88,11 @@ impl DeviceStatus {
 text_enum! {
     /// What a box can do.
     pub enum Capability as "capability" {
-        /// Speaks.
+        /// Has a speaker.
         Speaker = "speaker",
         /// Shows text and codes.
         Display = "display",
-        /// Asks for dynamic codes on its own.
+        /// Requests dynamic codes.
         DynamicQr = "dynamic_qr",
         /// Prints slips.
         Printer = "printer",

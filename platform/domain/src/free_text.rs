@@ -1,4 +1,4 @@
-//! Free text that a box says because an operator asks for it. It must not sound like a payment.
+//! Free text that a box announces for an operator. It must not sound like a payment.
 //!
 //! A box announces payments only from signed, verified payments. An operator's text goes through the same speaker, so
 //! whoever may send one could sell goods that nobody paid for. The rule is strict and simple rather than clever:
@@ -109,7 +109,7 @@ const STEM_LEN_MIN: usize = 5;
 /// Punctuation beside the space.
 const PUNCTUATION: &str = ".,!?'\"-:;()/&‘’“”–—";
 
-/// Why a box does not say a text.
+/// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A character outside of the alphabet.
@@ -131,7 +131,7 @@ pub enum Refusal {
     Payment(String),
 }
 
-/// Whether a box may say `text`. `more` are reserved words beside those that stand here.
+/// Checks whether a box may announce `text`. `more` are reserved words beside those of this file.
 ///
 /// # Errors
 /// [`Refusal`], which names the first thing that is wrong.

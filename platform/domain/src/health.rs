@@ -1,4 +1,4 @@
-//! When a box is unwell: the thresholds, and what a box's own clock says of itself.
+//! Health of a box: the thresholds of alerts, and the skew of the box's clock.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
@@ -54,14 +54,14 @@ pub struct HealthPolicy {
 
 impl HealthPolicy {
     /// A low battery is well again at this charge: a few percent above the threshold, so that an alert does not
-    /// open and close with every beat of a box that stands just at it.
+    /// open and close with every heartbeat of a box that is just at the threshold.
     pub fn battery_well_percent(&self) -> i16 {
         self.battery_low_percent.saturating_add(5).min(100)
     }
 }
 
-/// How far a box's clock is ahead of ours (negative: behind), in milliseconds: what it said its time was, against the
-/// moment at which we heard it. The way of the message is in it. `None`: it told no time that can be read.
+/// How far a box's clock is ahead of ours (negative: behind), in milliseconds: the time in its message minus the time of
+/// arrival, transport delay included. `None`: the message has no readable time.
 pub fn clock_skew_ms(device_time: Option<&str>, received_at: DateTime<Utc>) -> Option<i64> {
     let told = DateTime::parse_from_rfc3339(device_time?.trim()).ok()?;
     Some(

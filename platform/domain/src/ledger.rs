@@ -17,7 +17,7 @@ use wire::rupiah::Rupiah;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// Where money stands.
+    /// The accounts.
     pub enum Account as "ledger account" {
         /// What the acquirer holds (an asset: debits add).
         AcquirerHeld = "acquirer_held",
@@ -235,7 +235,7 @@ impl Posting {
         ))
     }
 
-    /// Lines without an amount say nothing and are left out.
+    /// Lines without an amount are left out.
     fn of<const N: usize>(kind: PostingKind, lines: [(Account, Side, Rupiah); N]) -> Self {
         let lines = lines
             .into_iter()

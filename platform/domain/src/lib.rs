@@ -1,8 +1,8 @@
 //! Pure rules of payments and fleet: states, fees, QRIS codes, signatures. No IO, no clock, no database.
 //!
 //! Everything here is a function of its arguments: time and randomness come in from outside, and an
-//! answer is a value. The rooms above (`store`, `service`, `http`) carry the answers out; none of them
-//! may decide on its own what is decided here.
+//! answer is a value. The layers above (`store`, `service`, `http`) carry the answers out; a rule that is here is
+//! decided nowhere else.
 
 pub mod alert;
 pub mod announcement;

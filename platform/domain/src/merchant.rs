@@ -23,7 +23,7 @@ text_enum! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a merchant that is {current} cannot become {wanted}")]
 pub struct InvalidTransition {
-    /// Where it stands.
+    /// The current state.
     pub current: MerchantStatus,
     /// Where it was to go.
     pub wanted: MerchantStatus,

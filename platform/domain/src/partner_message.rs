@@ -136,7 +136,7 @@ fn scalar(raw: Option<&RawValue>) -> Scalar {
     }
 }
 
-/// Without what nobody sees at the ends.
+/// Trims characters without a visible form at both ends.
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{200B}' | '\u{FEFF}')

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub const TIMESTAMP_HEADER: &str = "x-partner-timestamp";
 /// Name of the header with the signature.
 pub const SIGNATURE_HEADER: &str = "x-partner-signature";
-/// Name of the header that says which partner speaks.
+/// Name of the header with the partner id.
 pub const PARTNER_ID_HEADER: &str = "x-partner-id";
 /// How far a partner's clock may be from ours, unless the configuration says otherwise.
 pub const TOLERANCE_DEFAULT: TimeDelta = TimeDelta::seconds(300);
@@ -81,7 +81,7 @@ pub fn verify(
         .and_then(|text| hex::decode_to_slice(text, &mut claimed).ok())
         .ok_or(SignatureError::MalformedHeader(SIGNATURE_HEADER))?;
     let message = [timestamp.as_bytes(), b".", body].concat();
-    // Every secret is tried, so that the time taken does not tell which one matched.
+    // Every secret is tried, so that the time taken does not reveal which one matched.
     let matches = secrets
         .iter()
         .filter(|secret| hmac::verify(&secret.0, &message, &claimed).is_ok())

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub struct ClockPolicy {
     /// A `paid_at` that differs from our clock by more than this is an incident.
     pub skew_max: TimeDelta,
-    /// No payment is older than this when it is told of.
+    /// A payment is not older than this when its message arrives.
     pub age_max: TimeDelta,
 }
 

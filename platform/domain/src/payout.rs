@@ -1,4 +1,4 @@
-//! Payouts: what was told to whoever holds the money, and what its answers mean.
+//! Payouts: instructions to the payout partner, and the meaning of its answers.
 //!
 //! A settlement is paid out by one payout at a time. The payout's id is the partner's idempotency key, so telling it
 //! twice pays once; a payout whose answer never came is asked about, never replaced. Only what failed or came back
@@ -12,11 +12,11 @@ use crate::settlement::SettlementStatus;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// Where one payout stands.
+    /// The state of one payout.
     pub enum PayoutStatus as "payout status" {
-        /// Waits to be told to the partner, in the outbox.
+        /// In the outbox; the partner has not been instructed.
         Pending = "pending",
-        /// The partner was told, or may have been.
+        /// The partner was instructed, or may have been.
         Processing = "processing",
         /// The partner has paid.
         Paid = "paid",
@@ -24,13 +24,13 @@ text_enum! {
         Failed = "failed",
         /// The merchant's bank sent the money back.
         Returned = "returned",
-        /// Taken back before anybody was told, because an earlier one turned out to be paid.
+        /// Cancelled before the partner was instructed, because an earlier one turned out to be paid.
         Cancelled = "cancelled",
     }
 }
 
 impl PayoutStatus {
-    /// What a settlement shows while its newest payout stands here.
+    /// What a settlement shows while its newest payout has this status.
     pub const fn settlement(self) -> SettlementStatus {
         match self {
             Self::Pending => SettlementStatus::Pending,
@@ -43,7 +43,7 @@ impl PayoutStatus {
 }
 
 text_enum! {
-    /// What a partner says of a payout.
+    /// The outcome of a payout, as the partner reports it.
     pub enum PayoutOutcome as "payout outcome" {
         /// The money is with the merchant's bank.
         Paid = "paid",
@@ -55,7 +55,7 @@ text_enum! {
 }
 
 impl PayoutOutcome {
-    /// The status that says the same.
+    /// The status of a payout with this outcome.
     pub const fn status(self) -> PayoutStatus {
         match self {
             Self::Paid => PayoutStatus::Paid,
@@ -70,30 +70,31 @@ impl PayoutOutcome {
 pub enum Decision {
     /// The payout goes there.
     Becomes(PayoutOutcome),
-    /// It is there already, and nothing that was said differs.
+    /// It has this status already, and the message agrees with what is known.
     Duplicate,
-    /// It contradicts what the partner said before: nothing changes, and a person must look.
+    /// It contradicts an earlier report of the partner: nothing changes, and a person must look.
     Contradiction,
     /// Its bank reference belongs to another payout: nothing changes, and a person must look.
     Held,
 }
 
-/// What is known of a payout when the partner speaks of it.
+/// What is known of a payout when a report about it arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct PayoutView<'a> {
-    /// Where it stands.
+    /// Its status.
     pub status: PayoutStatus,
-    /// The bank's name for its transfer, if one was said.
+    /// The bank's name for its transfer, if one was reported.
     pub bank_reference: Option<&'a str>,
-    /// Whether the reference that the partner now says was used for another payout.
+    /// Whether the reference of this report was used for another payout.
     pub reference_is_anothers: bool,
 }
 
-/// What `outcome` means for a payout, with the bank reference that the partner says, if it says one.
+/// What `outcome` means for a payout, with the bank reference of the report, if it has one.
 ///
 /// A bank reference is the name of one transfer. Under the name of another payout's transfer nothing is done, because
-/// either message may be about the other one. A payout that failed is not made paid by a later word alone: another may be on its way. It is found out by asking
-/// the partner, which happens before another is sent.
+/// either message may be about the other one. A later report
+/// alone does not make a failed payout paid, because another may be on its way: the partner is queried before another is
+/// sent.
 pub fn decide(view: PayoutView<'_>, outcome: PayoutOutcome, reference: Option<&str>) -> Decision {
     if view.reference_is_anothers {
         return Decision::Held;
@@ -105,7 +106,7 @@ pub fn decide(view: PayoutView<'_>, outcome: PayoutOutcome, reference: Option<&s
     match (view.status, outcome) {
         (PayoutStatus::Pending | PayoutStatus::Processing, outcome) => Decision::Becomes(outcome),
         (PayoutStatus::Paid, PayoutOutcome::Returned) => Decision::Becomes(PayoutOutcome::Returned),
-        // A word of the time before it came back.
+        // A report from before it came back.
         (PayoutStatus::Paid | PayoutStatus::Returned, PayoutOutcome::Paid) if same_reference => {
             Decision::Duplicate
         }
@@ -115,7 +116,7 @@ pub fn decide(view: PayoutView<'_>, outcome: PayoutOutcome, reference: Option<&s
     }
 }
 
-/// A payout is not told of as being more than this ahead of our clock.
+/// A report is not more than this ahead of our clock.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(30);
 /// No news of a payout is older than this. Banks return money weeks later, never years.
 const AGE_MAX: TimeDelta = TimeDelta::days(366);
@@ -123,7 +124,7 @@ const AGE_MAX: TimeDelta = TimeDelta::days(366);
 /// When something happened at the bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BankTime {
-    /// The moment that counts; never after the moment at which we were told.
+    /// The moment that counts; never after the arrival of the report.
     pub at: DateTime<Utc>,
     /// The partner's clock cannot be right.
     pub is_far_off: bool,
@@ -144,7 +145,7 @@ pub fn bank_time(occurred_at: Option<DateTime<Utc>>, accepted_at: DateTime<Utc>)
     }
 }
 
-/// What is booked when a payout that stands at `from` becomes `outcome`, as [`decide`] allows.
+/// What is booked when a payout with the status `from` gets `outcome`, as [`decide`] allows.
 ///
 /// # Errors
 /// An amount that is not positive.
@@ -164,7 +165,7 @@ pub fn postings(
         (PayoutOutcome::Returned, PayoutStatus::Paid) => {
             postings.push(Posting::payout_returned(amount)?);
         }
-        // That it was paid was never said.
+        // That it was paid was never reported.
         (PayoutOutcome::Returned, _) => {
             postings.push(Posting::payout_paid(amount)?);
             postings.push(Posting::payout_returned(amount)?);

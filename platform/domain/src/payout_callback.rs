@@ -20,7 +20,7 @@ pub struct PayoutCallback {
     pub event_id: String,
     /// Which settlement is paid.
     pub settlement_id: SettlementId,
-    /// Which payout of it; absent when the partner does not say.
+    /// Which payout of it; absent when the partner does not name it.
     pub payout_id: Option<PayoutId>,
     /// What became of it.
     pub outcome: PayoutOutcome,

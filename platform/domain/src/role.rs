@@ -18,7 +18,7 @@ text_enum! {
         Support = "support",
         /// Owns a merchant.
         MerchantOwner = "merchant_owner",
-        /// Stands at a merchant's counter.
+        /// Works at a merchant's counter.
         MerchantCashier = "merchant_cashier",
     }
 }
@@ -29,7 +29,7 @@ impl Role {
         matches!(self, Self::MerchantOwner | Self::MerchantCashier)
     }
 
-    /// Whether it may move money or make people: a program with it needs the word of two people.
+    /// Whether it may move money or make users: a token with it needs the approval of two people.
     pub fn is_powerful(self) -> bool {
         use Permission::{
             ApprovalWrite, FeeWrite, LedgerWrite, SettlementWrite, TransactionWrite, UserWrite,

@@ -1,8 +1,8 @@
-//! How one order goes out to many boxes: how fast, in which steps, and until which failures.
+//! The roll-out of a bulk command: how fast, in which steps, and until which failures.
 //!
-//! The boxes of a rollout stand in a fixed order. Orders go out in that order at a rate; at the end of each step (the
-//! canary, then each phase) nothing goes out until every order so far has ended. Too large a share of orders that
-//! failed, or payments that are heard less often where the order was carried out, aborts it.
+//! The boxes of a roll-out have a fixed order. Commands are released in that order at a rate; at the end of each step (the
+//! canary, then each phase) nothing is released until every command so far has ended. Too large a share of failed commands,
+//! or payments that are played less often on updated boxes, aborts it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::text_enum::text_enum;
 use crate::validation::FieldError;
 
-/// The fastest rollout: a thousand orders a second.
+/// The fastest roll-out: a thousand commands a second.
 pub const RATE_PER_MINUTE_MAX: u32 = 60_000;
 /// The most phases.
 const PHASES_MAX: usize = 20;
@@ -20,17 +20,17 @@ const SAMPLE_MAX: u32 = 100_000;
 const CATCH_UP: TimeDelta = TimeDelta::seconds(2);
 
 text_enum! {
-    /// Where a rollout stands.
+    /// The state of a roll-out.
     pub enum RolloutStatus as "bulk command status" {
-        /// Orders go out.
+        /// Commands are released.
         Running = "running",
         /// An operator holds it.
         Paused = "paused",
         /// It stopped by itself, because too much went wrong; an operator may let it go on.
         Aborted = "aborted",
-        /// An operator ended it; orders that had not ended were taken back.
+        /// An operator ended it; open commands were cancelled.
         Cancelled = "cancelled",
-        /// Every order has ended.
+        /// Every command has ended.
         Completed = "completed",
     }
 }
@@ -39,7 +39,7 @@ text_enum! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a bulk command that is {current} cannot become {wanted}")]
 pub struct InvalidStep {
-    /// Where it stands.
+    /// The current state.
     pub current: RolloutStatus,
     /// Where it was to go.
     pub wanted: RolloutStatus,
@@ -114,7 +114,7 @@ pub struct Rollout {
     pub min_sample: u32,
 }
 
-/// How the orders of a rollout ended so far (since it was last resumed).
+/// How the commands of a roll-out ended so far (since it was last resumed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
     /// All that were carried out, failed or timed out. What was taken back does not count.
@@ -188,7 +188,8 @@ impl Rollout {
             && ended.failed * 100 >= ended.all * u64::from(self.abort_threshold_percent)
     }
 
-    /// How many orders go out now, at most `most`, and when the next one may. `next_at` is what the last call said.
+    /// How many commands are released now, at most `most`, and when the next one may be. `next_at` is the answer of the
+    /// last call.
     pub fn release(
         &self,
         next_at: DateTime<Utc>,

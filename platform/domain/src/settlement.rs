@@ -1,14 +1,14 @@
-//! Settlements: where one stands, and where its money is to go.
+//! Settlements: their states, and the account that one is paid out to.
 
 use crate::merchant::{PayoutMode, SettlementAccountType};
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// Where a settlement stands.
+    /// The state of a settlement.
     pub enum SettlementStatus as "settlement status" {
-        /// Made; nobody was told to pay it yet.
+        /// Made; its payout has not been instructed.
         Pending = "pending",
-        /// The payout partner was told, or may have been.
+        /// The payout partner was instructed, or may have been.
         Processing = "processing",
         /// The merchant has the money.
         Paid = "paid",
@@ -19,7 +19,7 @@ text_enum! {
     }
 }
 
-/// What a merchant has said about where its money goes.
+/// A merchant's settings of its accounts.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the merchant's fields of the same names")]
 pub struct Accounts<'a> {
@@ -29,7 +29,7 @@ pub struct Accounts<'a> {
     pub settlement_account_type: Option<SettlementAccountType>,
 }
 
-/// The merchant wants to be paid directly and has not said where.
+/// The merchant is to be paid directly and has no account for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the merchant has no account to pay out to")]
 pub struct NotConfigured;
@@ -38,7 +38,7 @@ impl<'a> Accounts<'a> {
     /// The account that a payout goes to; none when people pay by hand.
     ///
     /// The payout account comes first. The settlement account will do when it is the merchant's own at a bank:
-    /// a balance that somebody keeps for the merchant is not the merchant's to be paid into.
+    /// a balance that an acquirer keeps for the merchant cannot be paid into.
     ///
     /// # Errors
     /// [`NotConfigured`].

@@ -1,7 +1,7 @@
 //! The life of a payment, and what a verified callback means for it.
 //!
 //! `initiated → awaiting_payment → paid | failed | expired`, and `paid → reversed`. A success also makes a failed
-//! or expired payment paid (`late`): the customer's money was taken, whatever was said before. Nothing else leads
+//! or expired payment paid (`late`): the customer's money was taken, whatever was reported before. Nothing else leads
 //! out of `paid`, and nothing out of `reversed`.
 //!
 //! [`decide`] is the whole judgement of a callback: the service only carries it out, in one database transaction
@@ -14,7 +14,7 @@ use crate::qris::{AmountDue, Nmid};
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// Where a payment stands.
+    /// The state of a payment.
     pub enum TransactionStatus as "transaction status" {
         /// Asked for; the partner has not given a code yet.
         Initiated = "initiated",
@@ -24,7 +24,7 @@ text_enum! {
         Paid = "paid",
         /// The payment was refused, or no code could be had.
         Failed = "failed",
-        /// Nobody paid in time.
+        /// It was not paid in time.
         Expired = "expired",
         /// Paid, and taken back.
         Reversed = "reversed",
@@ -147,7 +147,7 @@ pub struct TransactionView<'a> {
     pub status: TransactionStatus,
     /// What was asked of the customer without a tip; once it is paid, what was paid.
     pub amount: Rupiah,
-    /// What a success may say was paid.
+    /// Which amounts a success may report.
     pub due: AmountDue,
     /// The merchant's NMID, when it has one.
     pub nmid: Option<&'a Nmid>,
@@ -199,13 +199,13 @@ pub enum Decision {
     Expired,
     /// The payment is taken back now: ledger, 200.
     Reversed,
-    /// Told before; nothing changes. 200.
+    /// Reported before; nothing changes. 200.
     Duplicate,
     /// Money with another reference on a transaction that is paid: kept as unmatched. 200.
     OtherReference,
     /// Signed, and contradicting what we know: an incident, nothing changes. 409.
     Mismatch(Mismatch),
-    /// In an order that cannot be: kept, an incident, to be asked at the partner; nothing is announced. 200.
+    /// Out of order: kept, with an incident, and the partner is queried; nothing is announced. 200.
     Held,
     /// Money with another reference on a transaction whose own money was taken back: kept as unmatched, and an incident.
     /// 200.
@@ -259,7 +259,7 @@ fn mismatch(current: &TransactionView<'_>, callback: &Callback) -> Option<Mismat
     let Some(amount) = callback.amount.rupiah() else {
         return Some(Mismatch::Amount);
     };
-    // Who did not pay may be told of without the tip.
+    // The message of a payment that failed may leave the tip out.
     let as_asked = callback.status != CallbackStatus::Success && amount == current.amount;
     (!current.due.accepts(amount) && !as_asked).then_some(Mismatch::Amount)
 }
@@ -291,7 +291,7 @@ fn given_up(current: TransactionStatus, wanted: TransactionStatus, decision: Dec
     }
 }
 
-/// A reversal takes back the money of its own reference and no other: one that names money that nobody has seen must not
+/// A reversal takes back the money of its own reference and no other: one that names unknown money must not
 /// take back the payment that made the transaction paid.
 fn reversed(current: &TransactionView<'_>, is_own: bool) -> Decision {
     match current.status {

@@ -1,4 +1,4 @@
-//! What is said of an input that breaks a rule: which field, and why.
+//! The error of an input that breaks a rule: which field, and why.
 
 pub use crate::text_enum::UnknownVariant;
 

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::registration::Registration;
 
-/// What stands in tag 59 when nothing of a merchant's name can be written in ASCII.
+/// The value of tag 59 when nothing of a merchant's name can be written in ASCII.
 const NAME_UNWRITABLE: &str = "MERCHANT";
-/// What stands in tag 60 when a merchant's city is unknown or cannot be written in ASCII.
+/// The value of tag 60 when a merchant's city is unknown or cannot be written in ASCII.
 const CITY_UNWRITABLE: &str = "INDONESIA";
 
 /// Why a code cannot be built.

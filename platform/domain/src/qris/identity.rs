@@ -99,7 +99,7 @@ checked_text! {
 }
 
 checked_text! {
-    /// Additional data 62.07: which till of the merchant. Together with the NMID it names a terminal.
+    /// Additional data 62.07: which terminal of the merchant. Together with the NMID it names a terminal.
     TerminalLabel, IdentityError::TerminalLabel, |text| label(text)
 }
 
@@ -174,7 +174,7 @@ fn all_digits(text: &str) -> bool {
 }
 
 /// The rule of EMVCo's labels: 1 to 25 printable ASCII characters. Spaces at the ends are refused, since
-/// two labels must not differ by what nobody sees.
+/// two labels must not differ by invisible characters.
 fn label(text: &str) -> Option<&str> {
     let printable = text.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
     (printable && (1..=25).contains(&text.len()) && text.trim() == text).then_some(text)

@@ -88,7 +88,7 @@ pub enum ParseError {
         /// The tag in question.
         tag: Tag,
     },
-    /// A tag stands twice in one template.
+    /// A tag appears twice in one template.
     #[error("tag {tag} appears twice")]
     Duplicate {
         /// The tag in question.
@@ -133,7 +133,7 @@ pub enum PointOfInitiation {
 /// The acquirer's account template, tags 26 to 45.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MerchantAccount {
-    /// The tag it stands under, 26 when there is one.
+    /// Its tag; 26 when there is one account.
     pub tag: Tag,
     /// Reverse domain of who defined the template, that is of the acquirer.
     pub guid: String,
@@ -161,7 +161,7 @@ pub struct NationalAccount {
 pub struct AdditionalData {
     /// 05: the acquirer's name for this payment.
     pub reference: Option<Reference>,
-    /// 07: the till.
+    /// 07: the terminal.
     pub terminal_label: Option<TerminalLabel>,
 }
 
@@ -205,7 +205,7 @@ impl QrisCode {
         &self.mcc
     }
 
-    /// Tag 54 as it stands, also with sen (`25578.00`).
+    /// Tag 54 unchanged, also with sen (`25578.00`).
     pub fn amount(&self) -> Option<Decimal> {
         self.amount
     }
@@ -370,7 +370,7 @@ const fn not_allowed(tag: Tag, reason: &'static str) -> ParseError {
     ParseError::Value { tag, reason }
 }
 
-/// A template's inner objects. An error within is told as the template's, whose tag is the one to look for.
+/// A template's inner objects. An error within is reported with the template's tag.
 fn template(tag: Tag, value: &str) -> Result<Vec<DataObject>, ParseError> {
     tlv::parse(value).map_err(|_| not_allowed(tag, "its inner objects are broken"))
 }

@@ -1,4 +1,4 @@
-//! Whom a code pays: whether that is one merchant and nobody else.
+//! The payee of a code: whether every account in it is of one merchant.
 
 use super::{
     ACQUIRER_ACCOUNT, ACQUIRER_ACCOUNT_LAST, MerchantPan, Nmid, QRIS_ACCOUNT, QrisCode, Tag,
@@ -19,19 +19,19 @@ pub struct Payee {
     pub pan: MerchantPan,
 }
 
-/// Why a code may not be shown at a till.
+/// Why a code may not be shown at a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotIts {
-    /// An account in it is somebody else's, or does not say whose it is.
+    /// An account in it is another merchant's, or does not identify its owner.
     #[error("the code pays somebody else than the merchant of this device")]
     Payee,
-    /// It names another till.
+    /// It names another terminal.
     #[error("the code is of another terminal than the device's")]
     Terminal,
 }
 
 impl QrisCode {
-    /// Whether every account in the code is `payee`'s, and the till, where it names one, is `label`.
+    /// Whether every account in the code is `payee`'s, and the terminal, where it names one, is `label`.
     ///
     /// # Errors
     /// [`NotIts`].

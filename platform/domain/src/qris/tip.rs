@@ -27,9 +27,9 @@ text_enum! {
     pub enum TipMode as "tip mode" {
         /// The customer chooses it.
         Free = "free",
-        /// The code says how much it is.
+        /// The code contains the amount of the tip.
         Fixed = "fixed",
-        /// The code says which part of the amount it is.
+        /// The code contains the percentage.
         Percentage = "percentage",
     }
 }
@@ -37,7 +37,7 @@ text_enum! {
 /// What a code asks for besides its amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tip {
-    /// Whatever the customer wants to give.
+    /// Any amount, entered by the customer.
     Free,
     /// So many rupiah.
     Fixed(Rupiah),

@@ -27,7 +27,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// One data object as it stands in a code.
+/// One data object of a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataObject {
     /// What the value means, within its template.

@@ -6,7 +6,7 @@
 //!
 //! | service | code | who calls |
 //! |---|---|---|
-//! | access token | 73 | both: whoever wants to call the other symmetrically |
+//! | access token | 73 | both: the side that is about to call the other symmetrically |
 //! | qr-mpm-generate | 47 | we |
 //! | qr-mpm-query | 51 | we |
 //! | qr-mpm-notify | 52 | the partner |

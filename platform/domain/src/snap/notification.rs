@@ -1,4 +1,4 @@
-//! `qr-mpm-notify` and the answer of `qr-mpm-query`: what a partner says of one payment.
+//! `qr-mpm-notify` and the answer of `qr-mpm-query`: a partner's message about one payment.
 //!
 //! Both have the same fields. `originalPartnerReferenceNo` is the id of our transaction, which the partner got with
 //! qr-mpm-generate; a payment on a printed code has none, or one of the partner's own, and is attributed by
@@ -13,16 +13,16 @@ use crate::callback::{
 };
 use crate::partner_message::{Adjustment, Lenient, Object, deciding};
 
-/// What a partner says.
+/// A partner's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Which payment, if it says.
+    /// Which payment, if it is named.
     pub target: Option<CallbackTarget>,
     /// The partner's name for the money.
     pub partner_reference: Option<String>,
     /// How much.
     pub amount: Option<PaidAmount>,
-    /// `latestTransactionStatus` as it stands.
+    /// `latestTransactionStatus`, unchanged.
     pub status_code: String,
     /// When the customer paid, by the partner's clock.
     pub paid_at: Option<DateTime<Utc>>,

@@ -83,7 +83,7 @@ pub struct GenerateRequest {
     pub amount: Money,
     /// The merchant, by its NMID.
     pub merchant_id: String,
-    /// The till.
+    /// The terminal.
     pub terminal_id: String,
     /// Until when the code can be paid, as X-TIMESTAMP is written.
     pub validity_period: String,

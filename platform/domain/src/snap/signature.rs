@@ -25,7 +25,7 @@ use crate::partner_signature::SignatureError;
 pub const TIMESTAMP_HEADER: &str = "x-timestamp";
 /// Name of the header with the signature.
 pub const SIGNATURE_HEADER: &str = "x-signature";
-/// Name of the header that says who asks for a token.
+/// Name of the header with the client id of a token request.
 pub const CLIENT_KEY_HEADER: &str = "x-client-key";
 /// Name of the header that names the message, once a day.
 pub const EXTERNAL_ID_HEADER: &str = "x-external-id";
@@ -120,7 +120,7 @@ pub struct Signed<'a> {
     pub path: &'a str,
     /// The raw body.
     pub body: &'a [u8],
-    /// X-TIMESTAMP as it stands.
+    /// X-TIMESTAMP, unchanged.
     pub timestamp: &'a str,
 }
 
@@ -161,7 +161,7 @@ impl Signed<'_> {
     ) -> Result<(), SignatureError> {
         let claimed = decode(signature)?;
         let text = self.symmetric_text(token);
-        // Every secret is tried, so that the time taken does not tell which one matched.
+        // Every secret is tried, so that the time taken does not reveal which one matched.
         let matches = secrets
             .iter()
             .filter(|secret| hmac::verify(&secret.0, text.as_bytes(), &claimed).is_ok())

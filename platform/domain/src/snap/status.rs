@@ -9,7 +9,7 @@ use crate::callback::CallbackStatus;
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// What a status code says of a payment.
+    /// The meaning of a status code.
     pub enum Meaning as "meaning of a SNAP status" {
         /// The customer paid.
         Success = "success",
@@ -71,7 +71,7 @@ impl StatusCodes {
         self
     }
 
-    /// What a code means, if this partner ever said so.
+    /// The meaning of a code, if it is configured for this partner.
     pub fn meaning(&self, code: &str) -> Option<Meaning> {
         self.0.get(code).copied()
     }
