@@ -41,6 +41,29 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Which kinds of codes a terminal has.
+    pub enum QrMode as "QR mode" {
+        /// A printed code only.
+        Static = "static",
+        /// A code for each payment only.
+        Dynamic = "dynamic",
+        /// Both.
+        Both = "both",
+    }
+}
+
+impl QrMode {
+    /// Whether the terminal has codes of this kind.
+    pub const fn takes(self, kind: QrType) -> bool {
+        match self {
+            Self::Static => matches!(kind, QrType::Static),
+            Self::Dynamic => matches!(kind, QrType::Dynamic),
+            Self::Both => true,
+        }
+    }
+}
+
 /// A step that the life of a payment does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a transaction that is {current} cannot become {wanted}")]

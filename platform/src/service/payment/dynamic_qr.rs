@@ -105,9 +105,9 @@ pub async fn create(
     let terminal = store::shop::terminal::find(unit.conn(), Scope::All, binding.terminal_id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
-    if terminal.qr_mode == QrType::Static.as_str() {
+    if !terminal.qr_mode.takes(QrType::Dynamic) {
         return Err(Error::InvalidState {
-            current: terminal.qr_mode,
+            current: terminal.qr_mode.to_string(),
             message: "the terminal takes static codes only".into(),
         });
     }

@@ -1,6 +1,7 @@
 //! Terminals, and the code that is printed for one.
 
 use domain::qris::{QrisCode, TerminalLabel};
+use domain::transaction::{QrMode, QrType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -37,8 +38,6 @@ pub struct TerminalView {
     pub static_qr_payload: Option<String>,
 }
 
-const QR_MODES: [&str; 3] = ["static", "dynamic", "both"];
-
 /// Creates a terminal of an outlet. Without a label it gets the merchant's next number.
 ///
 /// # Errors
@@ -48,11 +47,15 @@ pub async fn create(
     outlet_id: OutletId,
     mut new: NewTerminal,
 ) -> Result<TerminalView> {
-    let qr_mode = new.qr_mode.unwrap_or_else(|| "both".to_owned());
     let mut checks = Checks::default();
     checks.name("name", &mut new.name);
-    check(&mut checks, new.terminal_label.as_deref(), &qr_mode);
+    if let Some(label) = &new.terminal_label {
+        check_label(&mut checks, label);
+    }
+    let qr_mode = new.qr_mode.as_deref();
+    let qr_mode = qr_mode.and_then(|text| checks.parse("qr_mode", text));
     checks.finish()?;
+    let qr_mode = qr_mode.unwrap_or(QrMode::Both);
     let outlet = store::shop::outlet::find(unit.conn(), Scope::All, outlet_id)
         .await?
         .ok_or(Error::NotFound(Noun::Outlet))?;
@@ -86,13 +89,8 @@ pub async fn create(
     view(unit.context(), terminal, &merchant)
 }
 
-fn check(checks: &mut Checks, label: Option<&str>, qr_mode: &str) {
-    if let Some(label) = label {
-        let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
-    }
-    if !QR_MODES.contains(&qr_mode) {
-        checks.refuse("qr_mode", format!("one of {}", QR_MODES.join(", ")));
-    }
+fn check_label(checks: &mut Checks, label: &str) {
+    let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
 }
 
 fn known(error: sqlx::Error) -> Error {
@@ -139,6 +137,7 @@ pub async fn patch(
     let before = json!(terminal);
     let mut checks = Checks::default();
     let renamed = !patch.name.is_keep();
+    let mut qr_mode = terminal.qr_mode.to_string();
     for (field, change, value) in [
         ("name", patch.name, &mut terminal.name),
         (
@@ -146,18 +145,17 @@ pub async fn patch(
             patch.terminal_label,
             &mut terminal.terminal_label,
         ),
-        ("qr_mode", patch.qr_mode, &mut terminal.qr_mode),
+        ("qr_mode", patch.qr_mode, &mut qr_mode),
     ] {
         change.apply_required(&mut checks, field, value);
     }
     if renamed {
         checks.name("name", &mut terminal.name);
     }
-    check(
-        &mut checks,
-        Some(&terminal.terminal_label),
-        &terminal.qr_mode,
-    );
+    check_label(&mut checks, &terminal.terminal_label);
+    if let Some(qr_mode) = checks.parse("qr_mode", &qr_mode) {
+        terminal.qr_mode = qr_mode;
+    }
     checks.finish()?;
     terminal.updated_at = unit.now();
     store::shop::terminal::update(unit.conn(), &terminal)
@@ -178,12 +176,12 @@ pub async fn patch(
 pub async fn static_qr_payload(context: &Context, scope: Scope, id: TerminalId) -> Result<String> {
     let view = get(context, scope, id).await?;
     view.static_qr_payload
-        .ok_or_else(|| match view.terminal.qr_mode.as_str() {
-            "dynamic" => Error::InvalidState {
-                current: view.terminal.qr_mode,
+        .ok_or_else(|| match view.terminal.qr_mode {
+            mode @ QrMode::Dynamic => Error::InvalidState {
+                current: mode.to_string(),
                 message: "a terminal with dynamic codes alone has none to print".into(),
             },
-            _ => Error::InvalidState {
+            QrMode::Static | QrMode::Both => Error::InvalidState {
                 current: "not_approved".into(),
                 message: "only an approved merchant takes payments".into(),
             },
@@ -222,7 +220,7 @@ fn view(
     owner: &store::shop::merchant::Merchant,
 ) -> Result<TerminalView> {
     let static_qr_payload = match merchant::registration(context, owner) {
-        Ok(registration) if terminal.qr_mode != "dynamic" => {
+        Ok(registration) if terminal.qr_mode.takes(QrType::Static) => {
             let label: TerminalLabel = terminal
                 .terminal_label
                 .parse()

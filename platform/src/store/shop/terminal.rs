@@ -1,6 +1,7 @@
 //! Terminals: a point of sale in an outlet, with its label in QR codes.
 
 use chrono::{DateTime, Utc};
+use domain::transaction::QrMode;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -17,7 +18,8 @@ pub struct Terminal {
     pub outlet_id: OutletId,
     pub name: String,
     pub terminal_label: String,
-    pub qr_mode: String,
+    #[schema(value_type = String)]
+    pub qr_mode: QrMode,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -35,7 +37,7 @@ pub async fn insert(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
         terminal.outlet_id as _,
         terminal.name,
         terminal.terminal_label,
-        terminal.qr_mode,
+        terminal.qr_mode as _,
         terminal.created_at,
         terminal.updated_at,
     )
@@ -81,7 +83,7 @@ pub async fn update(conn: &mut PgConnection, terminal: &Terminal) -> sqlx::Resul
         terminal.id as _,
         terminal.name,
         terminal.terminal_label,
-        terminal.qr_mode,
+        terminal.qr_mode as _,
         terminal.updated_at,
     )
     .execute(conn)

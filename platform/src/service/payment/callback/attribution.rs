@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use domain::callback::PrintedCode;
 use domain::merchant::MerchantStatus;
+use domain::transaction::QrType;
 use wire::ids::{MerchantId, TerminalId};
 
 use crate::service::{Result, UnitOfWork};
@@ -115,5 +116,5 @@ async fn by_our_id(
 ) -> Result<Option<Terminal>> {
     let scope = Scope::Merchant(merchant_id);
     let found = store::shop::terminal::find(unit.conn(), scope, id).await?;
-    Ok(found.filter(|terminal| terminal.qr_mode != "dynamic"))
+    Ok(found.filter(|terminal| terminal.qr_mode.takes(QrType::Static)))
 }
