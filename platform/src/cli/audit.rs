@@ -1,4 +1,4 @@
-//! `platform audit verify`: whether somebody was at the audit log.
+//! `platform audit verify`: whether the audit log was changed.
 
 use std::process::ExitCode;
 

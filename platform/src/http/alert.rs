@@ -1,4 +1,4 @@
-//! `/admin/alerts`: what somebody has to look at.
+//! `/admin/alerts`: conditions that need an operator.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! `/admin/bulk-commands`: one order to many boxes.
+//! `/admin/bulk-commands`: one command to many devices.
 
 use axum::extract::State;
 use serde::Deserialize;

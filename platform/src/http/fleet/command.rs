@@ -1,4 +1,4 @@
-//! `/admin/devices/{device_id}/commands`: orders to boxes; `/device/commands/ack`: how a box on HTTP ended one.
+//! `/admin/devices/{device_id}/commands`: commands to devices; `/device/commands/ack`: a device on HTTP acknowledges one.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! `/device/config`: a box on HTTP asks for its configuration, and says what became of it. `/admin/…/config`: what
-//! operators set, box by box and in layers above.
+//! `/device/config`: a device on HTTP reads its configuration and acknowledges it. `/admin/…/config`: what operators set,
+//! for single devices and in layers above.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! `/pki/crl`: the certificate revocation list, for whoever asks.
+//! `/pki/crl`: the certificate revocation list, without authentication.
 
 use axum::body::Body;
 use axum::extract::State;

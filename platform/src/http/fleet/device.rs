@@ -1,4 +1,4 @@
-//! `/admin/devices`: registering, changing, binding boxes, and what they were told.
+//! `/admin/devices`: registering, changing and binding devices, and their notifications.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! `/admin/devices/import` and `/admin/devices/export.csv`: boxes as files.
+//! `/admin/devices/import` and `/admin/devices/export.csv`: devices as files.
 
 use axum::body::Bytes;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! The boxes: identity, presence, orders and configuration.
+//! The devices: identity, presence, commands and configuration.
 
 mod bulk_command;
 mod command;

@@ -1,4 +1,4 @@
-//! `/admin/devices/{device_id}/events`: when a box came and went, and why.
+//! `/admin/devices/{device_id}/events`: when a device went online and offline, and why.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! `/device/provision`: a box without credentials gets them, and one that has some gets new ones.
+//! `/device/provision`: the first credentials of a device, and their renewal.
 
 use axum::Extension;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `/admin/approvals`: changes that one person proposed and another decides about.
+//! `/admin/approvals`: changes that one person proposes and another confirms or rejects.
 
 use axum::extract::State;
 use serde::Deserialize;

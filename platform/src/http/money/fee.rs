@@ -1,4 +1,4 @@
-//! `/admin/fee-profiles`: what payments cost, as data with dates.
+//! `/admin/fee-profiles`: fees of payments, in dated versions.
 
 use axum::extract::State;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! What a payment costs, and how the rest reaches its merchant.
+//! Fees, settlements, payouts and the ledger.
 
 mod approval;
 mod fee;

@@ -1,4 +1,4 @@
-//! `/integrations/bank/payout-callback`: the payout partner tells us what became of a payout.
+//! `/integrations/bank/payout-callback`: the payout partner's notification about a payout.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! From a code that is shown to an announcement that is heard.
+//! Payments: codes, callbacks, transactions and notifications.
 
 mod callback;
 mod dynamic_qr;

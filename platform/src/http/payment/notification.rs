@@ -1,4 +1,4 @@
-//! `/device/notifications`: a box on HTTP says what became of an announcement.
+//! `/device/notifications`: a device on HTTP acknowledges a notification.
 
 use axum::extract::State;
 use wire::message::PaymentAck;

@@ -1,4 +1,4 @@
-//! `/admin/callbacks`: what partners, and whoever claimed to be one, have sent.
+//! `/admin/callbacks`: what partners have sent, and what could not be verified.
 
 use axum::extract::State;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Who may come in, and the record of what they did.
+//! Users, logins and tokens, and the audit log.
 
 mod audit;
 mod login;

@@ -1,4 +1,4 @@
-//! `/admin/password`: what people do about their own password.
+//! `/admin/password`: changing one's own password, and setting one with a one-time code.
 
 use axum::Extension;
 use axum::extract::State;

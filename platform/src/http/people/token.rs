@@ -1,4 +1,4 @@
-//! `/admin/tokens`: what programs show instead of a login, and what logins gave.
+//! `/admin/tokens`: tokens of programs, and those of logins.
 
 use axum::extract::State;
 use serde::Deserialize;

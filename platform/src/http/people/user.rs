@@ -1,4 +1,4 @@
-//! `/admin/users`: who may log in.
+//! `/admin/users`: people who may log in.
 
 use axum::extract::State;
 use serde::Deserialize;

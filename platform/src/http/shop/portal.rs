@@ -1,4 +1,4 @@
-//! `/merchant`: the portal of a merchant's own people. Whatever is asked, only the caller's merchant answers.
+//! `/merchant`: the portal of a merchant's own people, limited to the caller's merchant.
 
 use axum::extract::State;
 use serde::Deserialize;
