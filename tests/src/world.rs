@@ -101,6 +101,11 @@ impl World {
         world
     }
 
+    /// Where its database is.
+    pub fn database_url(&self) -> &str {
+        &self.config.database.url
+    }
+
     /// Starts the platform on what an earlier run left.
     pub async fn start(&mut self) {
         assert!(self.life.is_none(), "it runs already");

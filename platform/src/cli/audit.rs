@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use platform::app;
 use platform::service::people::audit;
 
-use super::{ConfigArgs, logging};
+use super::ConfigArgs;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -25,16 +24,11 @@ pub(super) struct Verify {
 
 pub(super) async fn run(command: &AuditCommand) -> anyhow::Result<ExitCode> {
     let AuditCommand::Verify(args) = command;
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
     let known = args.head.as_ref().map(|head| head.trim().to_lowercase());
-    let report = audit::verify(&context, known.as_deref()).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let report = report?;
+    let report = args
+        .config
+        .offline(async |context| Ok(audit::verify(context, known.as_deref()).await?))
+        .await?;
     println!(
         "{} rows sealed, {} waiting; head {}",
         report.head.seq, report.head.waiting, report.head.head

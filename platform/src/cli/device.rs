@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
-use platform::app;
 use platform::service::fleet::import::{self, Import};
 use platform::service::{Actor, Context};
 
-use super::{ConfigArgs, logging, sentence};
+use super::{ConfigArgs, sentence};
 
 /// How many boxes one file has at most, and how large it is.
 const ROWS_MAX: usize = 10_000;
@@ -34,15 +33,11 @@ pub(super) struct ImportArgs {
 pub(super) async fn run(command: &DeviceCommand) -> anyhow::Result<ExitCode> {
     let DeviceCommand::Import(args) = command;
     let file = read(&args.file)?;
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let imported = import(&context, &file).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    print(&imported?)?;
+    let imported = args
+        .config
+        .offline(async |context| import(context, &file).await)
+        .await?;
+    print(&imported)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use platform::app;
 use platform::service::money::ledger;
 
-use super::{ConfigArgs, logging};
+use super::ConfigArgs;
 
 #[derive(Subcommand)]
 pub(super) enum LedgerCommand {
@@ -16,15 +15,9 @@ pub(super) enum LedgerCommand {
 
 pub(super) async fn run(command: &LedgerCommand) -> anyhow::Result<ExitCode> {
     let LedgerCommand::Verify(args) = command;
-    let config = args.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let report = ledger::verify(&context).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let report = report?;
+    let report = args
+        .offline(async |context| Ok(ledger::verify(context).await?))
+        .await?;
     println!("{} lines in {} postings", report.entries, report.postings);
     if report.findings.is_empty() {
         println!("the ledger adds up");

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use platform::app;
 use platform::config::Config;
-use platform::service;
+use platform::service::{self, Context};
 
 /// The QRIS soundbox platform.
 #[derive(Parser)]
@@ -71,6 +71,22 @@ struct ConfigArgs {
 impl ConfigArgs {
     fn load(&self) -> anyhow::Result<Config> {
         Config::load(self.config.as_deref())
+    }
+
+    /// Runs `work` on the database without a server, and closes the database whatever comes of it.
+    async fn offline<T>(
+        &self,
+        work: impl AsyncFnOnce(&Context) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let config = self.load()?;
+        logging::init(&config.log)?;
+        let (server, context) = app::offline(&config).await?;
+        let outcome = work(&context).await;
+        context.close().await;
+        if let Some(server) = server {
+            server.stop().await?;
+        }
+        outcome
     }
 }
 

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use platform::app;
 use platform::service::fleet::observer;
 use platform::service::{Actor, Context};
 use platform::store::fleet::observer::Observer;
 
-use super::{ConfigArgs, logging, sentence};
+use super::{ConfigArgs, sentence};
 
 #[derive(Subcommand)]
 pub(super) enum ObserverCommand {
@@ -28,21 +27,18 @@ pub(super) struct Revoke {
 }
 
 pub(super) async fn run(command: &ObserverCommand) -> anyhow::Result<ExitCode> {
-    let config = match command {
-        ObserverCommand::List(args) => args.load()?,
-        ObserverCommand::Revoke(args) => args.config.load()?,
-    };
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
     let done = match command {
-        ObserverCommand::List(_) => observer::list(&context).await.map_err(sentence),
-        ObserverCommand::Revoke(args) => revoke(&context, &args.certificate_serial).await,
+        ObserverCommand::List(args) => {
+            args.offline(async |context| observer::list(context).await.map_err(sentence))
+                .await?
+        }
+        ObserverCommand::Revoke(args) => {
+            args.config
+                .offline(async |context| revoke(context, &args.certificate_serial).await)
+                .await?
+        }
     };
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    for observer in done? {
+    for observer in done {
         println!("{}", line(&observer));
     }
     Ok(ExitCode::SUCCESS)

@@ -8,14 +8,13 @@ use chrono::TimeDelta;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use domain::role::Role;
-use platform::app;
 use platform::service::people::token;
 use platform::service::{self, Actor, Context, Noun};
 use platform::store::people::token::{Filter, TokenView};
 use platform::store::{Page, Scope};
 use wire::{MerchantId, TokenId};
 
-use super::{ConfigArgs, duration, logging, sentence};
+use super::{ConfigArgs, duration, sentence};
 
 /// How many tokens are read at a time.
 const PAGE: i64 = 200;
@@ -81,16 +80,14 @@ pub(super) async fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn list_all(args: &List) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let tokens = list(&context).await;
-    let now = context.clock().now();
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    for token in tokens? {
+    let (tokens, now) = args
+        .config
+        .offline(async |context| {
+            let now = context.clock().now();
+            anyhow::Ok((list(context).await?, now))
+        })
+        .await?;
+    for token in tokens {
         let is_good = token.revoked_at.is_none() && token.expires_at > now;
         if args.all || is_good {
             println!("{}", line(&token));
@@ -137,15 +134,10 @@ fn line(token: &TokenView) -> String {
 }
 
 async fn revoke_one(args: &Revoke) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let revoked = revoke(&context, args.id).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let revoked = revoked?;
+    let revoked = args
+        .config
+        .offline(async |context| revoke(context, args.id).await)
+        .await?;
     eprintln!(
         "{} ({}, role {}) is revoked",
         revoked.id, revoked.name, revoked.role
@@ -167,15 +159,10 @@ async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
     );
     anyhow::ensure!(!args.name.trim().is_empty(), "--name must not be empty");
     anyhow::ensure!(!args.expires.is_zero(), "--expires must not be zero");
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let created = create(&context, args).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let created = created?;
+    let created = args
+        .config
+        .offline(async |context| create(context, args).await)
+        .await?;
     eprintln!(
         "{} with the role {}, until {}; this is the only time that it is shown:",
         created.id,

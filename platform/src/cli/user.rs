@@ -8,14 +8,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::role::Role;
-use platform::app;
 use platform::service::people::user::{self, Made, NewUser, SetUp};
 use platform::service::{Actor, Context};
 use platform::store::people::user::{Filter, User};
 use platform::store::{Page, Scope};
 use wire::MerchantId;
 
-use super::{ConfigArgs, logging, sentence, token};
+use super::{ConfigArgs, sentence, token};
 
 /// The most that is read from standard input, bytes.
 const INPUT_MAX: u64 = 4096;
@@ -81,15 +80,10 @@ async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
         merchant_id: args.merchant,
         password: piped_password()?,
     };
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let made = create(&context, new).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let made = made?;
+    let made = args
+        .config
+        .offline(async |context| create(context, new).await)
+        .await?;
     eprintln!(
         "{} ({}) with the role {}",
         made.user.email, made.user.id, made.user.role
@@ -104,15 +98,11 @@ async fn create_one(args: &Create) -> anyhow::Result<ExitCode> {
 }
 
 async fn list_all(args: &List) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let users = list(&context, args.role).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    for user in users? {
+    let users = args
+        .config
+        .offline(async |context| list(context, args.role).await)
+        .await?;
+    for user in users {
         let of = user
             .merchant_id
             .map_or_else(String::new, |id| format!(" of {id}"));
@@ -153,15 +143,10 @@ async fn list(context: &Context, role: Option<Role>) -> anyhow::Result<Vec<User>
 }
 
 async fn reset_one(args: &Reset) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?;
-    logging::init(&config.log)?;
-    let (server, context) = app::offline(&config).await?;
-    let reset = reset(&context, &args.email).await;
-    context.close().await;
-    if let Some(server) = server {
-        server.stop().await?;
-    }
-    let reset = reset?;
+    let reset = args
+        .config
+        .offline(async |context| reset(context, &args.email).await)
+        .await?;
     eprintln!(
         "{} ({}) sets a password with this code by POST /admin/password/setup, until {}; it is shown once:",
         reset.user.email,

@@ -200,3 +200,70 @@ fn a_wrong_configuration_is_named_with_its_file_and_its_key() {
         );
     }
 }
+
+/// The standard output of a run that succeeds.
+fn output(args: &[&str], config: &Path) -> String {
+    let output = platform(args, config);
+    assert!(output.status.success(), "{args:?}: {}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn users_and_tokens_are_listed_reset_and_revoked() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    std::fs::write(
+        &config,
+        format!("[database]\nurl = {:?}\n", world.database_url()),
+    )
+    .unwrap();
+    let email = "ani@example.id";
+    let create = ["user", "create", "--email", email, "--role", "ops"];
+    let password = output(&create, &config).trim().to_owned();
+    let login = serde_json::json!({ "email": email, "password": password });
+    let login = async || world.anonymous().post("/admin/login", &login).await;
+    let session = login().await.expect(200).data();
+    let session = world
+        .anonymous()
+        .with_token(session["token"].as_str().unwrap());
+    let _ = session.get("/admin/devices").await.expect(200);
+
+    let listed = output(&["user", "list"], &config);
+    let line = listed.lines().find(|line| line.contains(email)).unwrap();
+    assert!(
+        line.starts_with("usr_") && line.contains("  ops  "),
+        "{line}"
+    );
+    let admins = output(&["user", "list", "--role", "admin"], &config);
+    assert!(!admins.contains(email), "{admins}");
+
+    // A reset ends the password and the sessions; the code sets another password.
+    let code = output(&["user", "reset", email], &config).trim().to_owned();
+    assert_eq!(session.get("/admin/devices").await.status, 401);
+    assert_eq!(login().await.status, 401);
+    let setup = serde_json::json!({ "email": email, "code": code, "password": password });
+    let setup = world
+        .anonymous()
+        .post("/admin/password/setup", &setup)
+        .await;
+    let _ = setup.expect(200);
+    let _ = login().await.expect(200);
+    let missing = text(&platform(&["user", "reset", "budi@example.id"], &config));
+    assert!(missing.contains("budi@example.id"), "{missing}");
+
+    let create = ["token", "create", "--role", "ops", "--name", "backup job"];
+    let secret = output(&create, &config).trim().to_owned();
+    let program = world.anonymous().with_token(&secret);
+    let _ = program.get("/admin/devices").await.expect(200);
+    let listed = output(&["token", "list"], &config);
+    assert!(!listed.contains(&secret), "secrets are never listed");
+    let line = listed.lines().find(|line| line.contains("backup job"));
+    let id = line.unwrap().split_whitespace().next().unwrap();
+    output(&["token", "revoke", id], &config);
+    assert_eq!(program.get("/admin/devices").await.status, 401);
+    assert!(!output(&["token", "list"], &config).contains(id));
+    let all = output(&["token", "list", "--all"], &config);
+    let line = all.lines().find(|line| line.contains(id)).unwrap();
+    assert!(line.contains("revoked"), "{line}");
+}
