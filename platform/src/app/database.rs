@@ -58,9 +58,9 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     match pool {
         Ok(pool) => Ok(pool),
         Err(error) => {
-            let place = place(&options);
+            let server = describe(&options);
             let cause = cause(error, &options, config.database.acquire_timeout()).await;
-            bail!("cannot connect to the database {place}: {cause}")
+            bail!("cannot connect to the database {server}: {cause}")
         }
     }
 }
@@ -81,7 +81,7 @@ async fn cause(error: sqlx::Error, options: &PgConnectOptions, within: Duration)
 }
 
 /// The database, without secrets: `soundbox at db.internal:5432 as soundbox`.
-fn place(options: &PgConnectOptions) -> String {
+fn describe(options: &PgConnectOptions) -> String {
     let user = options.get_username();
     let database = options.get_database().unwrap_or(user);
     let port = options.get_port();
@@ -119,7 +119,7 @@ pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
         Err(error) => bail!(
             "cannot read the database {}: {}",
-            place(&pool.connect_options()),
+            describe(&pool.connect_options()),
             problem(&error)
         ),
     };
@@ -130,7 +130,7 @@ pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
     ensure!(
         missing == 0,
         "the database {} lacks {missing} migrations of this program; run `platform migrate` with the same configuration",
-        place(&pool.connect_options())
+        describe(&pool.connect_options())
     );
     Ok(())
 }
@@ -163,7 +163,7 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
         };
         anyhow::anyhow!(
             "cannot migrate the database {}: {text}",
-            place(&pool.connect_options())
+            describe(&pool.connect_options())
         )
     })
 }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_database_is_named_without_its_password() {
-        let named = |url: &str| place(&url.parse().unwrap());
+        let named = |url: &str| describe(&url.parse().unwrap());
         assert_eq!(
             named("postgres://soundbox:geheim@db.internal:6543/prod"),
             "prod at db.internal:6543 as soundbox"

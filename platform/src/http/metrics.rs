@@ -44,7 +44,7 @@ pub fn router(operations: Operations) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(numbers))
-        // For whoever opens the address without a path.
+        // For a browser that opens the address without a path.
         .route("/", get(numbers))
         .with_state(operations)
 }

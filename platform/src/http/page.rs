@@ -88,19 +88,19 @@ impl PageQuery {
         }
     }
 
-    /// The answer for the `rows` of [`PageQuery::store_page`]; `place` is a row's position in the list.
+    /// The answer for the `rows` of [`PageQuery::store_page`]; `cursor` is a row's position in the list.
     ///
     /// # Errors
     /// When a row cannot be written as JSON, which is a bug.
     pub fn reply<T: Serialize>(
         &self,
         mut rows: Vec<T>,
-        place: impl Fn(&T) -> Cursor,
+        cursor: impl Fn(&T) -> Cursor,
     ) -> Result<List<T>, ApiError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| place(row).encode());
+        let next_cursor = rows.last().filter(|_| more).map(|row| cursor(row).encode());
         envelope::list(&rows, next_cursor)
     }
 

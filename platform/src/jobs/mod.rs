@@ -98,7 +98,7 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     let check_interval = Duration::from_secs(config.health.check_interval_s.into());
     tasks.spawn(
         every("look_for_alerts", check_interval, context)
-            .run(|context| async move { alert::look(&context, ROWS_MAX).await }),
+            .run(|context| async move { alert::check(&context, ROWS_MAX).await }),
     );
     tasks.spawn(
         every("roll_up_heartbeats", 5 * second, context).run(move |context| async move {

@@ -10,24 +10,21 @@ use crate::service::{Checks, Context, Error, Noun, Result, UnitOfWork};
 use crate::store::alert::{Alert, Filter};
 use crate::store::{self, Page, Period};
 
-/// Looks at the fleet once: closes what is over, opens up to `limit` alerts of each kind. It can be run at any time, by
-/// several processes at once; a subject has one open alert of a kind at most.
-///
-/// # Errors
-/// The database's; the next look goes on.
-pub async fn look(context: &Context, limit: i64) -> Result<()> {
+/// Checks the conditions of all kinds once: closes alerts whose condition is over, opens up to `limit` alerts of each kind.
+/// It can be run at any time, by several processes at once; a subject has at most one open alert of a kind.
+pub async fn check(context: &Context, limit: i64) -> Result<()> {
     let mut outcome = Ok(());
     for kind in AlertKind::ALL.iter().copied() {
-        // One kind that cannot be looked for does not keep the others from being found.
-        if let Err(error) = retried(|| look_for(context, kind, limit)).await {
-            tracing::warn!(kind = kind.as_str(), %error, "alerts of a kind could not be looked for");
+        // One kind that fails does not prevent the others.
+        if let Err(error) = retried(|| check_kind(context, kind, limit)).await {
+            tracing::warn!(kind = kind.as_str(), %error, "the conditions of a kind of alert could not be checked");
             outcome = Err(error);
         }
     }
     outcome
 }
 
-async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> {
+async fn check_kind(context: &Context, kind: AlertKind, limit: i64) -> Result<()> {
     let policy = context.settings().health;
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
@@ -43,7 +40,7 @@ async fn look_for(context: &Context, kind: AlertKind, limit: i64) -> Result<()> 
     Ok(())
 }
 
-/// Which alerts are wanted, as a client says it.
+/// The filter of a client.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each is a filter of the same name")]
 pub struct Wanted {
@@ -82,7 +79,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
     Ok(store::alert::list(&mut conn, None, &filter, page).await?)
 }
 
-/// Notes that somebody knows of an alert. Saying it again changes nothing: the first one stays.
+/// Acknowledges an alert. A second acknowledgement changes nothing: the first one stays.
 ///
 /// # Errors
 /// [`Noun::Alert`] not found.

@@ -153,7 +153,7 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
     );
     let _ = admin.post(&acknowledge, &json!({})).await.expect(200);
     world
-        .within(|context| async move { platform::service::alert::look(&context, 10).await })
+        .within(|context| async move { platform::service::alert::check(&context, 10).await })
         .await
         .unwrap();
     assert_eq!(admin.get(path).await.data()[0]["id"], alert["id"]);

@@ -635,7 +635,7 @@ const USE_CASES: &[UseCase] = &[
     }),
     ("jobs that look and clean up", |s, _| {
         async move {
-            alert::look(&s.context, 100).await.unwrap();
+            alert::check(&s.context, 100).await.unwrap();
             heartbeat_hour::roll_up(&s.context, 30, 2).await.unwrap();
             housekeeping::forget_expired(&s.context, 100).await.unwrap();
         }

@@ -92,10 +92,10 @@ async fn list(
 ) -> Result<List<View>, ApiError> {
     let status = query.status.as_deref();
     let rows = bulk_command::list(&context, status, None, page.store_page()).await?;
-    page.reply(rows, place)
+    page.reply(rows, cursor)
 }
 
-pub(super) fn place(row: &View) -> Cursor {
+pub(super) fn cursor(row: &View) -> Cursor {
     Cursor::new(row.created_at, row.id.as_uuid())
 }
 

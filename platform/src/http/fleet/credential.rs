@@ -21,7 +21,7 @@ use crate::service::Context;
 use crate::service::fleet::credential::{self, CredentialView, Revocation, Revoked};
 use crate::service::fleet::expiry::{self, Forecast};
 
-/// Digits of a serial number that make a place in a list.
+/// Digits of a serial number that a cursor carries.
 const PLACE_DIGITS: usize = 32;
 
 pub(super) fn routes() -> Routes {
@@ -53,11 +53,13 @@ async fn list(
     page: PageQuery,
 ) -> Result<List<CredentialView>, ApiError> {
     let rows = credential::list(&context, id, page.store_page()).await?;
-    page.reply(rows, |row| Cursor::new(row.issued_at, place(&row.serial)))
+    page.reply(rows, |row| {
+        Cursor::new(row.issued_at, cursor_id(&row.serial))
+    })
 }
 
 /// The first half of a serial number, which is random enough to be an id.
-fn place(serial: &str) -> Uuid {
+fn cursor_id(serial: &str) -> Uuid {
     let digits = serial.get(..PLACE_DIGITS).unwrap_or_default();
     Uuid::try_parse(digits).unwrap_or_default()
 }

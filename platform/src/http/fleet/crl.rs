@@ -34,7 +34,7 @@ impl IntoResponse for Der {
         let mut response = Response::new(Body::from(self.0));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        // What was revoked meanwhile must not wait for a cache.
+        // A cache must not delay a revocation.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
@@ -42,7 +42,7 @@ impl IntoResponse for Der {
 
 impl Describe for Der {
     fn describe(operation: &mut Operation) {
-        // A body that is no JSON has no schema in OpenAPI 3.1.
+        // A body that is not JSON has no schema in OpenAPI 3.1.
         let answer = ResponseBuilder::new()
             .description("The list")
             .content(MEDIA_TYPE, ContentBuilder::new().build())

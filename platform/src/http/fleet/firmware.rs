@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use wire::ids::FirmwareId;
 
-use super::bulk_command::{StatusQuery, place};
+use super::bulk_command::{StatusQuery, cursor};
 use crate::http::auth::Staff;
 use crate::http::auth::grants::{FirmwareRead, FirmwareWrite};
 use crate::http::envelope::{self, Created, Data, List};
@@ -110,5 +110,5 @@ async fn rollouts(
 ) -> Result<List<View>, ApiError> {
     let status = query.status.as_deref();
     let rows = firmware::rollouts(&context, id, status, page.store_page()).await?;
-    page.reply(rows, place)
+    page.reply(rows, cursor)
 }

@@ -91,7 +91,7 @@ enum HeartbeatRow {
 }
 
 impl HeartbeatRow {
-    fn place(&self) -> Cursor {
+    fn cursor(&self) -> Cursor {
         let (created_at, device_id) = match self {
             Self::Beat(beat) => (beat.received_at, beat.device_id),
             Self::Hour(hour) => (hour.hour, hour.device_id),
@@ -127,5 +127,5 @@ async fn list(
                 .collect()
         }
     };
-    page.reply(rows, HeartbeatRow::place)
+    page.reply(rows, HeartbeatRow::cursor)
 }

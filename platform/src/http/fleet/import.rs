@@ -77,14 +77,14 @@ async fn to_file(
         context,
         scope: staff.scope,
         filter: query.into(),
-        place: Place::Head,
+        position: Position::Head,
     };
     let parts = futures_util::stream::try_unfold(start, Export::next);
     Ok(CsvFile::of("attachment; filename=\"devices.csv\"", parts))
 }
 
-/// Where an export is.
-enum Place {
+/// How far an export is.
+enum Position {
     Head,
     After(Option<(chrono::DateTime<chrono::Utc>, Uuid)>),
     End,
@@ -95,19 +95,19 @@ struct Export {
     context: Context,
     scope: Scope,
     filter: Filter,
-    place: Place,
+    position: Position,
 }
 
 impl Export {
     async fn next(mut self) -> anyhow::Result<Option<(Bytes, Self)>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        match self.place {
-            Place::End => return Ok(None),
-            Place::Head => {
+        match self.position {
+            Position::End => return Ok(None),
+            Position::Head => {
                 writer.write_record(EXPORT_COLUMNS)?;
-                self.place = Place::After(None);
+                self.position = Position::After(None);
             }
-            Place::After(after) => {
+            Position::After(after) => {
                 let page = Page {
                     limit: EXPORT_PAGE,
                     after,
@@ -117,9 +117,9 @@ impl Export {
                     writer.write_record(cells(row))?;
                 }
                 let full = i64::try_from(rows.len())? == EXPORT_PAGE;
-                self.place = match rows.last().filter(|_| full) {
-                    Some(last) => Place::After(Some((last.created_at, last.id.as_uuid()))),
-                    None => Place::End,
+                self.position = match rows.last().filter(|_| full) {
+                    Some(last) => Position::After(Some((last.created_at, last.id.as_uuid()))),
+                    None => Position::End,
                 };
             }
         }

@@ -135,12 +135,12 @@ async fn lines(
     Query(query): Query<LinesQuery>,
 ) -> Result<List<Line>, ApiError> {
     let whole = reconciliation::get(&context, id).await?;
-    let place = page.store_page();
-    let after = place.after.map_or(0, |(_, line)| {
+    let wanted = page.store_page();
+    let after = wanted.after.map_or(0, |(_, line)| {
         i64::try_from(line.as_u128()).unwrap_or(i64::MAX)
     });
     let class = query.class.as_deref();
-    let rows = reconciliation::lines(&context, id, class, after, place.limit).await?;
+    let rows = reconciliation::lines(&context, id, class, after, wanted.limit).await?;
     page.reply(rows, |row| Cursor::numbered(whole.created_at, row.line))
 }
 

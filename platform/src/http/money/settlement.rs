@@ -152,7 +152,7 @@ async fn list(
     let scope = staff.scope.narrowed_to(query.merchant_id);
     let status = query.status.as_deref();
     let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
-    page.reply(rows, place)
+    page.reply(rows, cursor)
 }
 
 async fn read(
@@ -178,7 +178,7 @@ async fn list_own(
     let scope = Scope::Merchant(staff.merchant()?);
     let status = query.status.as_deref();
     let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
-    page.reply(rows, place)
+    page.reply(rows, cursor)
 }
 
 async fn read_own(
@@ -190,6 +190,6 @@ async fn read_own(
     envelope::ok(&settlement::get(&context, scope, id).await?)
 }
 
-fn place(row: &SettlementView) -> Cursor {
+fn cursor(row: &SettlementView) -> Cursor {
     Cursor::new(row.settlement.created_at, row.settlement.id.as_uuid())
 }

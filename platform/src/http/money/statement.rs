@@ -371,8 +371,8 @@ fn rows(items: &[Item], language: Language) -> Markup {
 fn rupiah(amount: Rupiah) -> String {
     let digits = amount.to_i64().unsigned_abs().to_string();
     let mut text = String::from(if amount.to_i64() < 0 { "-Rp" } else { "Rp" });
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (position, digit) in digits.char_indices() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push('.');
         }
         text.push(digit);

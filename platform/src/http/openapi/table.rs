@@ -8,7 +8,7 @@ use super::super::error::ErrorCode;
 use super::super::operation::{Callers, Idempotency};
 use super::super::routes::Endpoint;
 
-/// Errors that every endpoint may answer with, told once.
+/// Errors that every endpoint may answer with, listed once.
 const EVERYWHERE: [ErrorCode; 3] = [
     ErrorCode::RateLimited,
     ErrorCode::Internal,

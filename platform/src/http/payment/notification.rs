@@ -29,6 +29,6 @@ async fn acknowledge(
     State(context): State<Context>,
     Json(body): Json<FromDevice<PaymentAck>>,
 ) -> Result<Data<Notification>, ApiError> {
-    let said = body.of(&device)?;
-    envelope::ok(&notification::acknowledge_one(&context, device.id, said).await?)
+    let ack = body.of(&device)?;
+    envelope::ok(&notification::acknowledge_one(&context, device.id, ack).await?)
 }

@@ -37,9 +37,9 @@ async fn change(
     Json(wanted): Json<PasswordChange>,
 ) -> Result<Data<User>, ApiError> {
     let address = address.map(|address| address.to_string());
-    let asker = (caller.token_id, caller.user_id);
+    let known = (caller.token_id, caller.user_id);
     let changed =
-        own_password::change(&context, asker, wanted, address, Some(request::id())).await?;
+        own_password::change(&context, known, wanted, address, Some(request::id())).await?;
     envelope::ok(&changed)
 }
 
