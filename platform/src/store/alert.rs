@@ -181,8 +181,8 @@ pub async fn close_over(
             .execute(conn)
             .await?
         }
-        // Closed by the job that checks the certificate; an acknowledgement does not end it.
-        AlertKind::ServerCertificateExpiring => return Ok(0),
+        // Closed by what ends the reason: the check of the certificate, the end of the hold. An acknowledgement does not.
+        AlertKind::ServerCertificateExpiring | AlertKind::PayoutHeld => return Ok(0),
         // A later announcement was played, or the alert is acknowledged.
         AlertKind::UndeliverableMessage => {
             sqlx::query!(

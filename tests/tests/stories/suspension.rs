@@ -326,6 +326,16 @@ async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
     world.later(1);
     let first = tests::books::settle(&ani).await;
     assert_eq!(open_alerts().await, 1, "the account is not confirmed");
+    let held = ani.get("/admin/alerts?state=open&kind=payout_held").await;
+    let path = format!(
+        "/admin/alerts/{}/acknowledge",
+        text(&held.expect(200).data()[0], "id")
+    );
+    let _ = ani.post(&path, &json!({})).await.expect(200);
+    platform::service::alert::check(world.app().context(), 100)
+        .await
+        .unwrap();
+    assert_eq!(open_alerts().await, 1, "an acknowledgement does not end it");
 
     act("suspend").await;
     act("reactivate").await;
