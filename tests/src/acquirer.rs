@@ -1,4 +1,4 @@
-//! The acquirer: signed callbacks, and callbacks that only look like it.
+//! The acquirer: signed callbacks, and callbacks that are tampered with.
 
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use crate::api::{Answer, Api};
 
 /// The partner that issues our merchants' codes.
 pub const OURS: &str = "acme";
-/// A partner that we know, with no merchants of ours.
+/// A configured partner without merchants.
 pub const ANOTHER: &str = "rival";
 /// Where callbacks go.
 pub const PATH: &str = "/integrations/qris/callback";
@@ -30,9 +30,9 @@ pub struct Acquirer {
     secret: String,
 }
 
-/// A callback on its way: whatever is in here can be spoiled before it is sent.
+/// A signed callback; tests change any of its parts before it is sent.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct SignedRequest {
     /// `X-Partner-Id`.
     pub partner: String,
     /// `X-Partner-Timestamp`.
@@ -53,12 +53,12 @@ impl Acquirer {
         }
     }
 
-    /// A signed callback with this body. Signed here by hand, not by the platform's own code.
-    pub fn sign(&self, body: &[u8], at: DateTime<Utc>) -> Letter {
+    /// A signed callback with this body. It is not signed by the platform's own code.
+    pub fn sign(&self, body: &[u8], at: DateTime<Utc>) -> SignedRequest {
         let timestamp = at.timestamp().to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
         let signed = [timestamp.as_bytes(), b".", body].concat();
-        Letter {
+        SignedRequest {
             partner: self.id.clone(),
             signature: hex::encode(hmac::sign(&key, &signed)),
             timestamp,
@@ -66,40 +66,45 @@ impl Acquirer {
         }
     }
 
-    /// Sends a callback as it is.
-    pub async fn post(&self, letter: &Letter) -> Answer {
-        self.try_post(letter).await.unwrap()
+    /// Sends a callback unchanged.
+    pub async fn post(&self, request: &SignedRequest) -> Answer {
+        self.try_post(request).await.unwrap()
     }
 
-    /// Sends a callback to a platform that may not be there any more.
+    /// Sends a callback to a platform that may have stopped.
     ///
     /// # Errors
     /// There was no answer.
-    pub async fn try_post(&self, letter: &Letter) -> reqwest::Result<Answer> {
+    pub async fn try_post(&self, request: &SignedRequest) -> reqwest::Result<Answer> {
         let headers = [
-            ("x-partner-id", letter.partner.as_str()),
-            ("x-partner-timestamp", letter.timestamp.as_str()),
-            ("x-partner-signature", letter.signature.as_str()),
+            ("x-partner-id", request.partner.as_str()),
+            ("x-partner-timestamp", request.timestamp.as_str()),
+            ("x-partner-signature", request.signature.as_str()),
         ];
-        let body = Some(letter.body.clone());
+        let body = Some(request.body.clone());
         self.api.try_call(Method::POST, PATH, &headers, body).await
     }
 
     /// Signs and sends.
-    pub async fn tell(&self, body: &Value) -> Answer {
-        let letter = self.sign(body.to_string().as_bytes(), self.clock.now());
-        self.post(&letter).await
+    pub async fn send(&self, body: &Value) -> Answer {
+        let request = self.sign(body.to_string().as_bytes(), self.clock.now());
+        self.post(&request).await
     }
 
-    /// The callback about a dynamic code that a customer pays now.
-    pub fn payment(&self, id: TransactionId, amount: i64) -> Letter {
+    /// Signs and sends; the verdict of an answer that must be 200.
+    pub async fn verdict(&self, body: &Value) -> Value {
+        self.send(body).await.expect(200).data()["verdict"].take()
+    }
+
+    /// The callback about a dynamic code that is paid now.
+    pub fn payment(&self, id: TransactionId, amount: i64) -> SignedRequest {
         let now = self.clock.now();
         let body = success(id, amount, &reference(), now);
         self.sign(body.to_string().as_bytes(), now)
     }
 
     /// A customer pays a dynamic code now.
-    pub async fn pays(&self, id: TransactionId, amount: i64) -> Answer {
+    pub async fn pay(&self, id: TransactionId, amount: i64) -> Answer {
         self.post(&self.payment(id, amount)).await
     }
 }
@@ -126,6 +131,26 @@ pub fn success(
         "paid_at": paid_at,
         "rrn": "123456789012",
         "issuer": "Bank Contoh",
+    })
+}
+
+/// The body of a success of a printed code.
+pub fn static_success(
+    nmid: &str,
+    terminal_label: &str,
+    amount: i64,
+    partner_reference: &str,
+    paid_at: DateTime<Utc>,
+) -> Value {
+    json!({
+        "event_id": format!("evt-{partner_reference}"),
+        "nmid": nmid,
+        "terminal_label": terminal_label,
+        "partner_reference": partner_reference,
+        "amount": amount,
+        "currency": "IDR",
+        "status": "success",
+        "paid_at": paid_at,
     })
 }
 

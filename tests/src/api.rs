@@ -1,4 +1,4 @@
-//! The HTTPS side of the platform, as any client sees it.
+//! An HTTPS client of the platform.
 
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use crate::conformance;
+use crate::refusal::{Refusal, VALIDATION_FAILED};
 
 /// A client with a token, or none.
 #[derive(Debug, Clone)]
@@ -20,14 +21,14 @@ pub struct Api {
     checked: bool,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, as it came.
+    /// The raw body.
     pub body: Bytes,
 }
 
@@ -41,12 +42,12 @@ impl Api {
         Self::with_tls(base, ClientConfig::clone(&tls))
     }
 
-    /// A client that shows what `tls` says.
+    /// A client with this TLS configuration.
     pub fn with_tls(base: &str, tls: ClientConfig) -> Self {
         Self::build(base, tls, None)
     }
 
-    /// A client that calls from an address of its own, as another machine would: any of 127.0.0.0/8 will do.
+    /// A client that calls from this address, any of 127.0.0.0/8, as another machine would.
     pub fn from_address(base: &str, root_pem: &str, address: IpAddr) -> Self {
         let tls = client_config(roots_from_pem(root_pem).unwrap(), None, Vec::new()).unwrap();
         Self::build(base, ClientConfig::clone(&tls), Some(address))
@@ -67,7 +68,7 @@ impl Api {
         }
     }
 
-    /// The same, whose answers are not held against the OpenAPI document.
+    /// The same, whose answers are not checked against the OpenAPI document.
     #[must_use]
     pub fn unchecked(&self) -> Self {
         Self {
@@ -85,10 +86,11 @@ impl Api {
         }
     }
 
-    /// One request; a body is said to be JSON unless a header says otherwise. The answer must be one that the OpenAPI document tells of.
+    /// One request; the content type of a body is JSON unless a header sets another. The answer must be one of those in the
+    /// OpenAPI document.
     ///
     /// # Errors
-    /// The server was not reached, or went away before its answer was complete.
+    /// The server was not reached, or closed the connection before its answer was complete.
     pub async fn try_call(
         &self,
         method: Method,
@@ -124,7 +126,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// [`Self::try_call`], of a server that is there.
+    /// [`Self::try_call`] of a running server.
     pub async fn call(
         &self,
         method: Method,
@@ -151,7 +153,7 @@ impl Api {
         self.call(Method::POST, path, headers, Some(body)).await
     }
 
-    /// POST with an idempotency key of its own.
+    /// POST with a new idempotency key.
     pub async fn post_once(&self, path: &str, body: &Value) -> Answer {
         let key = format!("k-{:016x}", rand::random::<u64>());
         self.post_with(path, &[("idempotency-key", &key)], body)
@@ -171,6 +173,45 @@ impl Api {
         let body = body.to_string().into_bytes();
         self.call(Method::PATCH, path, &[], Some(body)).await
     }
+
+    /// GET that must be answered 200; its data.
+    pub async fn read(&self, path: &str) -> Value {
+        self.get(path).await.expect(200).data()
+    }
+
+    /// GET of a list that must be answered 200; its rows.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        self.get(path).await.expect(200).rows()
+    }
+
+    /// All rows of a list, page by page; `path` has a limit.
+    pub async fn pages(&self, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut next = path.to_owned();
+        loop {
+            let page = self.get(&next).await.expect(200);
+            rows.extend(page.rows());
+            match page.json()["next_cursor"].as_str() {
+                Some(cursor) => next = format!("{path}&cursor={cursor}"),
+                None => return rows,
+            }
+        }
+    }
+
+    /// POST that must be answered 201; its data.
+    pub async fn create(&self, path: &str, body: &Value) -> Value {
+        self.post(path, body).await.expect(201).data()
+    }
+
+    /// POST that must be answered 200; its data.
+    pub async fn act(&self, path: &str, body: &Value) -> Value {
+        self.post(path, body).await.expect(200).data()
+    }
+
+    /// PATCH that must be answered 200; its data.
+    pub async fn change(&self, path: &str, body: &Value) -> Value {
+        self.patch(path, body).await.expect(200).data()
+    }
 }
 
 impl Answer {
@@ -180,14 +221,22 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// What is in a successful answer.
+    /// The data of a successful answer.
     pub fn data(&self) -> Value {
         assert!((200..300).contains(&self.status), "{self}");
         self.json()["data"].take()
     }
 
+    /// The rows of a successful answer that is a list.
+    #[track_caller]
+    pub fn rows(&self) -> Vec<Value> {
+        let data = self.data();
+        data.as_array().unwrap_or_else(|| panic!("{self}")).clone()
+    }
+
     /// Expects this status.
     #[must_use]
+    #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self}");
         self
@@ -203,8 +252,17 @@ impl Answer {
     }
 
     /// Expects this error.
-    pub fn refused(&self, status: u16, code: &str) {
+    #[track_caller]
+    pub fn refused(&self, (status, code): Refusal<'_>) {
         assert_eq!(self.refusal(), (status, code.to_owned()), "{self}");
+    }
+
+    /// Expects that this field was refused before all others.
+    #[track_caller]
+    pub fn refused_field(&self, field: &str) {
+        self.refused(VALIDATION_FAILED);
+        let first = &self.json()["details"]["fields"][0]["field"];
+        assert_eq!(first, field, "{self}");
     }
 
     /// A header's text.

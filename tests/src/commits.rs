@@ -1,4 +1,4 @@
-//! The peer of whatever is written durably: one row a commit.
+//! A baseline for durable writes: one row a commit.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub async fn per_second(
     Ok(rate)
 }
 
-/// Whole ones a second.
+/// A rate a second, rounded down.
 #[must_use]
 pub fn per_second_of(number: u64, time: Duration) -> u128 {
     u128::from(number) * 1_000 / time.as_millis().max(1)

@@ -1,4 +1,4 @@
-//! Every answer that a story gets is held against the OpenAPI document: its status, its error code, its fields.
+//! Checks every answer against the OpenAPI document: its status, its error code, its fields.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use crate::Answer;
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(platform::http::openapi::json()).unwrap());
 
-/// Compiled when an answer of the kind first comes.
+/// Each is compiled when it is first needed.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Validator>>> = LazyLock::new(Mutex::default);
 
-/// Fails the story when `answer` is none that the document knows of. Paths that it does not have are left alone.
+/// Fails when `answer` is not in the document. Paths that are not in the document are not checked.
 pub fn check(method: &Method, path: &str, answer: &Answer) {
     let path = path.split('?').next().unwrap_or_default();
     let Some((template, item)) = item(path) else {
@@ -28,7 +28,7 @@ pub fn check(method: &Method, path: &str, answer: &Answer) {
     };
     let status = answer.status.to_string();
     let Some(response) = operation["responses"].get(&status).map(resolve) else {
-        panic!("{method} {template} answered {answer}, which the document does not tell of");
+        panic!("{method} {template} answered {answer}, which is not in the document");
     };
     let content_type = answer.header("content-type").unwrap_or_default();
     let Some(content) = response["content"].get(content_type) else {
@@ -55,7 +55,7 @@ pub fn check(method: &Method, path: &str, answer: &Answer) {
     );
 }
 
-/// What a reference leads to.
+/// Follows a reference.
 fn resolve(value: &'static Value) -> &'static Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap(),

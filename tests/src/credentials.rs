@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use wire::{BindingId, DeviceId, Encoding, TerminalId, TransactionId, VerifyingKeys};
 
 use crate::api::{Answer, Api};
-use crate::shop::text;
+use crate::eventually::eventually;
+use crate::fields::text;
 use crate::world::World;
 
 /// A box as it is shipped.
@@ -18,9 +19,9 @@ use crate::world::World;
 pub struct Registered {
     /// Its id.
     pub device_id: DeviceId,
-    /// The number on its back.
+    /// Its serial number.
     pub serial_number: String,
-    /// The code on its leaflet.
+    /// Its activation code.
     pub activation_code: String,
 }
 
@@ -29,7 +30,7 @@ pub struct Registered {
 pub struct Credentials {
     /// Its id.
     pub device_id: DeviceId,
-    /// The number on its back.
+    /// Its serial number.
     pub serial_number: String,
     /// Its bearer token.
     pub token: String,
@@ -37,11 +38,11 @@ pub struct Credentials {
     pub key_pem: String,
     /// Its certificate and the chain above it.
     pub chain_pem: String,
-    /// Who signs what it is told.
+    /// The keys that verify messages to it.
     pub keys: VerifyingKeys,
-    /// Where it stood when it was activated.
+    /// Its binding when it was activated.
     pub binding_id: Option<BindingId>,
-    /// What it is spoken to in.
+    /// The encoding of messages to it.
     pub encoding: Encoding,
     /// Verifies the server.
     pub root_pem: String,
@@ -58,7 +59,7 @@ pub struct DynamicQr {
     pub answer: Value,
 }
 
-/// Registers a box that can do everything.
+/// Registers a box with all capabilities.
 pub async fn register(world: &World) -> Registered {
     register_with(world, &["speaker", "display", "dynamic_qr"]).await
 }
@@ -68,13 +69,10 @@ pub async fn register_with(world: &World, capabilities: &[&str]) -> Registered {
     let serial_number = format!("SN-{:08X}", rand::random::<u32>());
     let created = world
         .admin()
-        .post(
+        .create(
             "/admin/devices",
             &json!({ "serial_number": serial_number, "model": "SB-1", "capabilities": capabilities, "communication_mode": "mqtt" }),
-        )
-        .await
-        .expect(201)
-        .data();
+        ).await;
     Registered {
         device_id: text(&created, "id").parse().unwrap(),
         serial_number,
@@ -82,17 +80,15 @@ pub async fn register_with(world: &World, capabilities: &[&str]) -> Registered {
     }
 }
 
-/// Puts a box at a till; the binding's id.
+/// Binds a box to a terminal; the binding's id.
 pub async fn bind(world: &World, device_id: DeviceId, terminal_id: TerminalId) -> BindingId {
     let bound = world
         .admin()
-        .post(
+        .act(
             &format!("/admin/devices/{device_id}/bind"),
             &json!({ "terminal_id": terminal_id }),
         )
-        .await
-        .expect(200)
-        .data();
+        .await;
     text(&bound["binding"], "binding_id").parse().unwrap()
 }
 
@@ -102,7 +98,7 @@ pub fn new_key() -> KeyAndCsr {
 }
 
 impl Registered {
-    /// Asks to be activated.
+    /// Requests an activation.
     pub async fn ask(&self, world: &World, code: &str, csr: &str, more: Value) -> Answer {
         self.ask_from(&world.anonymous(), code, csr, more).await
     }
@@ -110,18 +106,19 @@ impl Registered {
     /// The same from another machine.
     pub async fn ask_from(&self, api: &Api, code: &str, csr: &str, more: Value) -> Answer {
         let mut body = json!({
-            "serial_number": self.serial_number,
-            "activation_code": code,
-            "csr": csr,
-            "firmware_version": "1.0.3",
+            "serial_number": self.serial_number, "activation_code": code, "csr": csr, "firmware_version": "1.0.3",
         });
-        body.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        let more = more.as_object().unwrap().clone();
+        body.as_object_mut().unwrap().extend(more);
         api.post("/device/provision/activate", &body).await
     }
 
-    /// Is activated.
+    /// Sends this code and the request for a certificate of this key.
+    pub async fn try_code(&self, world: &World, code: &str, key: &KeyAndCsr) -> Answer {
+        self.ask(world, code, key.csr_pem(), json!({})).await
+    }
+
+    /// Activates the box.
     pub async fn activate(&self, world: &World, encoding: Encoding) -> Credentials {
         let key = new_key();
         let more = json!({ "payload_encoding": encoding.as_str() });
@@ -132,14 +129,14 @@ impl Registered {
         self.keep(world, &key, &answer.data())
     }
 
-    /// What a box keeps of the answer.
+    /// The credentials in the answer.
     pub fn keep(&self, world: &World, key: &KeyAndCsr, data: &Value) -> Credentials {
         Credentials::of(&self.serial_number, key, data, world.app().root_pem())
     }
 }
 
 impl Credentials {
-    /// What a box keeps of the answer to its activation.
+    /// The credentials in the answer to an activation.
     pub fn of(serial_number: &str, key: &KeyAndCsr, data: &Value, root_pem: &str) -> Self {
         Self {
             device_id: text(data, "device_id").parse().unwrap(),
@@ -154,19 +151,19 @@ impl Credentials {
         }
     }
 
-    /// A new box at a till, activated.
+    /// A new box, bound to a terminal and activated.
     pub async fn at(world: &World, terminal_id: TerminalId) -> Self {
         Self::at_in(world, terminal_id, Encoding::Json).await
     }
 
-    /// The same, spoken to in this encoding.
+    /// The same with this encoding.
     pub async fn at_in(world: &World, terminal_id: TerminalId, encoding: Encoding) -> Self {
         let registered = register(world).await;
         bind(world, registered.device_id, terminal_id).await;
         registered.activate(world, encoding).await
     }
 
-    /// A new box that stands nowhere, activated.
+    /// A new box without a binding, activated.
     pub async fn unbound(world: &World) -> Self {
         register(world).await.activate(world, Encoding::Json).await
     }
@@ -191,17 +188,15 @@ impl Credentials {
         PeerIdentity::from_der(&chain[0]).unwrap().serial
     }
 
-    /// Gets new credentials in the place of these, for a new key.
+    /// Renews the credentials, for a new key.
     pub async fn renew(&self, world: &World, api: &Api) -> Self {
         let key = new_key();
         let answer = api
-            .post(
+            .act(
                 "/device/provision/refresh-credential",
                 &json!({ "csr": key.csr_pem() }),
             )
-            .await
-            .expect(200)
-            .data();
+            .await;
         assert_eq!(answer["device_id"], json!(self.device_id));
         let registered = Registered {
             device_id: self.device_id,
@@ -221,7 +216,7 @@ impl Credentials {
         Api::with_tls(&world.url(), ClientConfig::clone(&self.tls()))
     }
 
-    /// Asks for a code over HTTP.
+    /// Requests a code over HTTP.
     pub async fn ask_qr(&self, world: &World, key: &str, body: &Value) -> Answer {
         self.api(world)
             .post_with(
@@ -251,33 +246,63 @@ impl Credentials {
         }
     }
 
-    /// A customer pays this amount at this box's till, by a dynamic code.
+    /// A payment of a dynamic code of this box.
     pub async fn sell(&self, world: &World, amount: i64) -> TransactionId {
         let id = self.qr(world, amount).await.transaction_id;
-        let _ = world.acquirer().pays(id, amount).await.expect(200);
+        let _ = world.acquirer().pay(id, amount).await.expect(200);
         id
     }
 
-    /// What the API says of this box.
+    /// Its path in the API.
+    pub fn path(&self) -> String {
+        format!("/admin/devices/{}", self.device_id)
+    }
+
+    /// Changes it through the API.
+    pub async fn change(&self, world: &World, change: Value) -> Value {
+        world.admin().change(&self.path(), &change).await
+    }
+
+    /// Changes its status through the API.
+    pub async fn set_status(&self, world: &World, status: &str) -> Value {
+        self.change(world, json!({ "status": status })).await
+    }
+
+    /// Sends a heartbeat over HTTPS; the answer's data.
+    pub async fn heartbeat(&self, world: &World, firmware_version: &str) -> Value {
+        let heartbeat = json!({
+            "device_id": self.device_id, "firmware_version": firmware_version, "state": "idle",
+        });
+        self.api(world).act("/device/heartbeat", &heartbeat).await
+    }
+
+    /// Asks the platform to send a command to it.
+    pub async fn command(&self, api: &Api, command: &Value) -> Answer {
+        api.post_once(&format!("{}/commands", self.path()), command)
+            .await
+    }
+
+    /// This box in the API.
     pub async fn view(&self, world: &World) -> Value {
         world
             .admin()
-            .get(&format!("/admin/devices/{}", self.device_id))
+            .read(&format!("/admin/devices/{}", self.device_id))
             .await
-            .expect(200)
-            .data()
     }
 
-    /// What the API says of what this box was told, newest first.
+    /// Waits until the platform sees that this box is online, or that it is not.
+    pub async fn wait_for_online(&self, world: &World, online: bool) {
+        eventually(&format!("the box with online = {online}"), || async {
+            (self.view(world).await["online"] == online).then_some(())
+        })
+        .await;
+    }
+
+    /// The notifications of this box in the API, newest first.
     pub async fn notifications(&self, world: &World) -> Vec<Value> {
         world
             .admin()
-            .get(&format!("/admin/devices/{}/notifications", self.device_id))
+            .list(&format!("/admin/devices/{}/notifications", self.device_id))
             .await
-            .expect(200)
-            .data()
-            .as_array()
-            .unwrap()
-            .clone()
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! TEST_DATABASE_URL     the server to use; ./test.sh starts one around the whole run and sets it
-//! (unset)               a keeper process serves all test processes of this checkout and ends by
-//!                       itself a while after the last of them has
+//! (unset)               a keeper process serves all test processes of this checkout and ends a while
+//!                       after the last of them
 //! ```
 //!
 //! Either way the server is the platform's own launcher's, without fsync, and nothing of it is
 //! left afterwards. A test process never owns the server: under nextest each test is a process,
-//! and none of them knows whether it is the last. So the keeper ([`keeper`], the program
+//! and cannot know whether it is the last. So the keeper ([`keeper`], the program
 //! `test-database`) owns it, and test processes hold a shared lock for as long as they live, which
-//! the kernel releases whatever end they come to.
+//! the kernel releases however they end.
 
 pub mod keeper;
 mod template;
@@ -27,7 +27,7 @@ use tokio::sync::OnceCell;
 /// Names the server to use, by any database on it in which the role may create others.
 pub const SERVER_URL: &str = "TEST_DATABASE_URL";
 
-/// A database of one test's own, with all migrations applied, dropped with this value.
+/// A database with all migrations applied, dropped with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
     server: PgConnectOptions,
@@ -52,7 +52,7 @@ impl Origin {
         let (url, presence) = match std::env::var(SERVER_URL) {
             Ok(url) if !url.is_empty() => (url, None),
             _ => {
-                // Waiting for another process is no work for an asynchronous thread.
+                // It blocks while it waits for another process.
                 let presence = tokio::task::spawn_blocking(keeper::join).await??;
                 (presence.url().to_owned(), Some(presence))
             }
@@ -60,7 +60,7 @@ impl Origin {
         let server: PgConnectOptions = url
             .parse()
             .with_context(|| format!("{SERVER_URL} is no Postgres URL"))?;
-        // A test's every statement in its output would bury what it has to say.
+        // Logged statements would hide the output of the test.
         let server = server.disable_statement_logging();
         Ok(Self {
             template: template::ensure(&server).await?,
@@ -78,7 +78,7 @@ impl TestDatabase {
         Self::clone_of(origin, &origin.template).await
     }
 
-    /// One that has nothing in it.
+    /// An empty database.
     pub async fn empty() -> anyhow::Result<Self> {
         let origin = ORIGIN.get_or_try_init(Origin::find).await?;
         Self::clone_of(origin, "template0").await
@@ -128,7 +128,7 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let server = self.server.clone();
-        // Not on the test's own runtime: it may be ending, and cannot wait for itself.
+        // Not on the test's own runtime, which may be shutting down.
         let dropper = std::thread::spawn(move || -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -148,7 +148,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The URL with another database: what stands between the authority and the query.
+/// The URL with another database name, which is between the authority and the query.
 fn with_database(url: &str, name: &str) -> String {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let authority = place.find("://").map_or(0, |scheme| scheme + 3);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sqlx::{ConnectOptions as _, PgPool};
 
-use crate::patience::within;
+use crate::eventually::within;
 
-/// How often it is looked whether the others have left.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the number of other connections is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many deadlocks there were in this database. A server process hands in what it counted when it has had nothing to do
-/// for a while, or at its end: so the platform must have stopped, and the pool is closed here.
+/// How many deadlocks there were in this database. A backend reports its count when it has been idle for a while, or when
+/// it ends: the platform must have stopped, and the pool is closed here.
 pub async fn of_all_who_left(pool: &PgPool) -> i64 {
     pool.close().await;
     let mut conn = pool.connect_options().connect().await.unwrap();
@@ -26,7 +26,7 @@ pub async fn of_all_who_left(pool: &PgPool) -> i64 {
             if others == 0 {
                 break;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     })
     .await;

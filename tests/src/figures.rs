@@ -1,10 +1,10 @@
-//! Collected times, and how they are printed.
+//! Measured times, and how they are printed.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Longer times count as a minute.
+/// Longer times are counted as a minute.
 const MICROSECONDS_MAX: u64 = 60_000_000;
 
 /// Times of one kind.
@@ -31,7 +31,7 @@ impl Figures {
         self.quantile(0.5)
     }
 
-    /// What this share of the times does not exceed, in milliseconds.
+    /// A quantile, in milliseconds.
     pub fn quantile(&self, share: f64) -> f64 {
         milliseconds(self.0.value_at_quantile(share))
     }

@@ -1,4 +1,4 @@
-//! A box that speaks HTTP: beats, opens what it is answered, says each payment once, acknowledges.
+//! A box on HTTP: sends heartbeats, verifies the answers, plays each payment once, acknowledges.
 
 use std::collections::HashSet;
 
@@ -13,33 +13,33 @@ use crate::world::World;
 /// A box on HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpBox {
-    /// Who it is.
+    /// Its credentials.
     pub credentials: Credentials,
-    /// What it has said, in order.
+    /// The payments that it played, in order.
     pub spoken: Vec<PaymentSuccess>,
-    /// What it was told again after it had said it.
+    /// Payments that it received again.
     pub repeated: Vec<EventId>,
     api: Api,
 }
 
-/// What an answer to a beat carries.
+/// The answer to a heartbeat.
 #[derive(Debug)]
-pub struct Told {
+pub struct HeartbeatAnswer {
     /// Payments, verified.
     pub payments: Vec<PaymentSuccess>,
-    /// Orders, verified.
+    /// Commands, verified.
     pub commands: Vec<wire::message::Command>,
     /// The version of the configuration that the box should have.
     pub config_version: i64,
 }
 
 impl HttpBox {
-    /// A box that an operator has put on HTTP, at a till.
+    /// A box in HTTP mode, bound to a terminal.
     pub async fn at(world: &World, terminal_id: wire::TerminalId) -> Self {
         let credentials = Credentials::at(world, terminal_id).await;
         let soundbox = Self::with(world, credentials);
-        soundbox.goes_by(world, "http").await;
-        soundbox.settle().await;
+        soundbox.set_communication_mode(world, "http").await;
+        soundbox.apply_config().await;
         soundbox
     }
 
@@ -53,41 +53,41 @@ impl HttpBox {
         }
     }
 
-    /// An operator sets the way by which it communicates.
-    pub async fn goes_by(&self, world: &World, communication_mode: &str) {
+    /// Sets its communication mode through the API.
+    pub async fn set_communication_mode(&self, world: &World, communication_mode: &str) {
         let path = format!("/admin/devices/{}", self.credentials.device_id);
         let change = json!({ "communication_mode": communication_mode });
-        let _ = world.admin().patch(&path, &change).await.expect(200);
+        world.admin().change(&path, &change).await;
     }
 
-    /// Fetches its configuration and applies it, so that no news of it is left.
-    pub async fn settle(&self) {
-        let current = self.api.get("/device/config").await.expect(200).data();
+    /// Fetches its configuration and acknowledges it, so that no change is pending.
+    pub async fn apply_config(&self) {
+        let current = self.api.read("/device/config").await;
         let ack = json!({ "device_id": self.credentials.device_id, "version": current["version"], "status": "applied" });
-        let _ = self.api.post("/device/config/ack", &ack).await.expect(200);
+        self.api.act("/device/config/ack", &ack).await;
     }
 
-    /// Its sign of life, for whoever wants to send it in a way of their own.
-    pub fn sign_of_life(&self) -> Value {
+    /// The body of its heartbeat.
+    pub fn heartbeat_body(&self) -> Value {
         json!({
             "device_id": self.credentials.device_id, "firmware_version": "1.0.3", "state": "idle",
             "network_strength": 78, "battery_level": 92,
         })
     }
 
-    /// Beats and waits for the answer for up to `wait_s` seconds, as the platform sees it.
-    pub async fn ask(&self, wait_s: u32) -> Answer {
+    /// Sends a heartbeat and lets the platform wait for up to `wait_s` seconds.
+    pub async fn poll(&self, wait_s: u32) -> Answer {
         let path = format!("/device/heartbeat?wait={wait_s}");
-        self.api.post(&path, &self.sign_of_life()).await
+        self.api.post(&path, &self.heartbeat_body()).await
     }
 
-    /// Beats; what it is told, verified and not acknowledged.
-    pub async fn beat(&self, wait_s: u32) -> Told {
-        self.open(&self.ask(wait_s).await.expect(200).data())
+    /// Sends a heartbeat; the answer, verified and not acknowledged.
+    pub async fn heartbeat(&self, wait_s: u32) -> HeartbeatAnswer {
+        self.open(&self.poll(wait_s).await.expect(200).data())
     }
 
-    /// Verifies what an answer carries.
-    pub fn open(&self, data: &Value) -> Told {
+    /// Verifies an answer.
+    pub fn open(&self, data: &Value) -> HeartbeatAnswer {
         let open = |channel: Channel, envelope: &Value| {
             let bytes = envelope.to_string().into_bytes();
             let own = self.credentials.device_id;
@@ -107,16 +107,16 @@ impl HttpBox {
                 other => panic!("{other:?}"),
             })
             .collect();
-        Told {
+        HeartbeatAnswer {
             payments: payments.collect(),
             commands,
             config_version: data["config_version"].as_i64().unwrap(),
         }
     }
 
-    /// Beats and says what is new; what it knows already it only acknowledges. How many it said.
+    /// Sends a heartbeat, plays what is new and acknowledges everything. How many it played.
     pub async fn play(&mut self, wait_s: u32) -> usize {
-        let payments = self.beat(wait_s).await.payments;
+        let payments = self.heartbeat(wait_s).await.payments;
         let before = self.spoken.len();
         for payment in payments {
             let known: HashSet<EventId> = self.spoken.iter().map(|one| one.event_id).collect();
@@ -130,13 +130,9 @@ impl HttpBox {
         self.spoken.len() - before
     }
 
-    /// Says what became of an announcement.
+    /// Acknowledges a notification.
     pub async fn acknowledge(&self, event_id: EventId, status: AckStatus) {
         let ack = json!({ "event_id": event_id, "status": status.as_str() });
-        let _ = self
-            .api
-            .post("/device/notifications/ack", &ack)
-            .await
-            .expect(200);
+        self.api.act("/device/notifications/ack", &ack).await;
     }
 }

@@ -9,10 +9,10 @@ use chrono::TimeDelta;
 use rumqttc::{ConnectionError, QoS, SubscribeReasonCode};
 use rustls::ClientConfig;
 
-use crate::line::{Dial, Line};
+use crate::connection::{ConnectOptions, Connection};
 use crate::world::World;
 
-/// What `certs issue --service` gives to a service.
+/// A service with a certificate as `certs issue --service` makes it.
 #[derive(Debug, Clone)]
 pub struct Observer {
     /// Its name.
@@ -53,10 +53,10 @@ impl Observer {
     /// Connects.
     ///
     /// # Errors
-    /// What the server or TLS has against it.
-    pub async fn dial(&self, world: &World) -> Result<Line, ConnectionError> {
-        Line::dial(Dial {
-            to: world.mqtt(),
+    /// TLS failed, or the server refused the connection.
+    pub async fn connect(&self, world: &World) -> Result<Connection, ConnectionError> {
+        Connection::open(ConnectOptions {
+            address: world.mqtt(),
             client_id: &self.name,
             clean: true,
             tls: Arc::clone(&self.tls),
@@ -64,13 +64,13 @@ impl Observer {
         .await
     }
 
-    /// Connects and watches everything.
-    pub async fn watch(&self, world: &World) -> Line {
-        let mut line = self.dial(world).await.unwrap();
+    /// Connects and subscribes to all topics of the fleet.
+    pub async fn watch(&self, world: &World) -> Connection {
+        let mut connection = self.connect(world).await.unwrap();
         let granted = SubscribeReasonCode::Success(QoS::AtMostOnce);
         for filter in ["devices/+/uplink/#", "devices/+/downlink/#"] {
-            assert_eq!(line.subscribe(filter).await, granted);
+            assert_eq!(connection.subscribe(filter).await, granted);
         }
-        line
+        connection
     }
 }

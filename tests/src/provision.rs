@@ -1,4 +1,4 @@
-//! A box for measurements: registered, placed if it is to be paid, activated, connected.
+//! A box for measurements: registered, bound if it is to be paid, activated, connected.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
 use wire::{DeviceId, DownlinkMessage, UplinkMessage, VerifyingKeys};
 
 use crate::api::Api;
-use crate::line::{Dial, Line};
+use crate::connection::{ConnectOptions, Connection};
 use crate::server::Server;
 use crate::shop::text;
 
-/// What a box answers that does at once whatever it is told; nothing where no measurement asks for an answer.
+/// The acknowledgement of a payment or a configuration; none for other messages.
 #[must_use]
-pub fn answer_to(told: &DownlinkMessage) -> Option<UplinkMessage> {
-    match told {
+pub fn answer_to(message: &DownlinkMessage) -> Option<UplinkMessage> {
+    match message {
         DownlinkMessage::PaymentSuccess(payment) => Some(UplinkMessage::PaymentAck(PaymentAck {
             event_id: payment.event_id,
             status: AckStatus::Played,
@@ -35,25 +35,25 @@ pub fn answer_to(told: &DownlinkMessage) -> Option<UplinkMessage> {
     }
 }
 
-/// What a client needs to connect.
+/// Address and identity of a client.
 #[derive(Debug, Clone)]
-pub struct Door {
-    /// Where to.
+pub struct Endpoint {
+    /// The server's address.
     pub to: SocketAddr,
-    /// As whom.
+    /// The client id.
     pub device_id: DeviceId,
-    /// What is shown and trusted.
+    /// The certificate that is shown, and the roots that are trusted.
     pub tls: Arc<ClientConfig>,
 }
 
-impl Door {
+impl Endpoint {
     /// Connects, with a session that ends with the connection.
     ///
     /// # Errors
-    /// What the server or TLS has against it.
-    pub async fn dial(&self) -> Result<Line, ConnectionError> {
-        Line::dial(Dial {
-            to: self.to,
+    /// TLS failed, or the server refused the connection.
+    pub async fn connect(&self) -> Result<Connection, ConnectionError> {
+        Connection::open(ConnectOptions {
+            address: self.to,
             client_id: &self.device_id.to_string(),
             clean: true,
             tls: Arc::clone(&self.tls),
@@ -65,11 +65,11 @@ impl Door {
 /// A box that can connect.
 #[derive(Debug, Clone)]
 pub struct Provisioned {
-    /// Who it is.
+    /// Its credentials.
     pub device_id: DeviceId,
-    /// The label of its till, tag 62.07; none when it stands nowhere.
+    /// The label of its terminal, tag 62.07; none when it is not bound.
     pub terminal_label: Option<String>,
-    /// Who signs what it is told.
+    /// The keys that verify messages to it.
     pub keys: VerifyingKeys,
     /// HTTPS, with its token.
     pub api: Api,
@@ -79,10 +79,10 @@ pub struct Provisioned {
 }
 
 impl Provisioned {
-    /// Makes the box of this number through the public API; in an outlet, at a till of its own, if it is to be paid.
+    /// Makes the box of this number through the public API; with an outlet, bound to a terminal of its own.
     ///
     /// # Errors
-    /// Something unreadable in an answer.
+    /// An answer could not be read.
     pub async fn new(
         server: &Server,
         admin: &Api,
@@ -94,11 +94,7 @@ impl Provisioned {
             "model": "bench",
             "capabilities": ["speaker", "display", "dynamic_qr"],
         });
-        let device = admin
-            .post("/admin/devices", &device)
-            .await
-            .expect(201)
-            .data();
+        let device = admin.create("/admin/devices", &device).await;
         let device_id: DeviceId = text(&device, "id").parse()?;
         let terminal_label = outlet.map(|_| format!("B{number:06}"));
         if let Some(outlet) = outlet {
@@ -107,15 +103,12 @@ impl Provisioned {
                 "terminal_label": terminal_label,
             });
             let terminal = admin
-                .post(&format!("/admin/outlets/{outlet}/terminals"), &terminal)
-                .await
-                .expect(201)
-                .data();
+                .create(&format!("/admin/outlets/{outlet}/terminals"), &terminal)
+                .await;
             let bind = json!({ "terminal_id": terminal["id"] });
-            let _ = admin
-                .post(&format!("/admin/devices/{device_id}/bind"), &bind)
-                .await
-                .expect(200);
+            admin
+                .act(&format!("/admin/devices/{device_id}/bind"), &bind)
+                .await;
         }
         let key = KeyAndCsr::generate(KeyKind::P256, "bench")?;
         let activation = json!({
@@ -124,11 +117,7 @@ impl Provisioned {
             "csr": key.csr_pem(),
             "firmware_version": "1.0.0",
         });
-        let activated = admin
-            .post("/device/provision/activate", &activation)
-            .await
-            .expect(200)
-            .data();
+        let activated = admin.act("/device/provision/activate", &activation).await;
         let chain = format!(
             "{}{}",
             text(&activated, "certificate"),
@@ -152,10 +141,10 @@ impl Provisioned {
         })
     }
 
-    /// What it connects with.
+    /// Its endpoint.
     #[must_use]
-    pub fn door(&self) -> Door {
-        Door {
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
             to: self.to,
             device_id: self.device_id,
             tls: Arc::clone(&self.tls),
@@ -165,19 +154,20 @@ impl Provisioned {
     /// Connects.
     ///
     /// # Errors
-    /// What the platform or TLS has against it.
-    pub async fn dial(&self) -> Result<Line, ConnectionError> {
-        self.door().dial().await
+    /// TLS failed, or the platform refused the connection.
+    pub async fn connect(&self) -> Result<Connection, ConnectionError> {
+        self.endpoint().connect().await
     }
 
-    /// Connects and subscribes to all that it is told.
+    /// Connects and subscribes to its topics.
     ///
     /// # Errors
-    /// What the platform or TLS has against it.
-    pub async fn listen(&self) -> Result<Line, ConnectionError> {
-        let mut line = self.dial().await?;
-        line.subscribe(&format!("devices/{}/downlink/#", self.device_id))
+    /// TLS failed, or the platform refused the connection.
+    pub async fn listen(&self) -> Result<Connection, ConnectionError> {
+        let mut connection = self.connect().await?;
+        connection
+            .subscribe(&format!("devices/{}/downlink/#", self.device_id))
             .await;
-        Ok(line)
+        Ok(connection)
     }
 }

@@ -18,22 +18,22 @@ use crate::api::Api;
 /// How long the first start, with a new database and a new CA, may take.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// What `demo.json` says, as far as it is used here.
+/// `demo.json`, as far as it is used here.
 #[derive(Deserialize)]
 pub struct Demo {
     /// `https://…`
     pub api_url: String,
-    /// Where boxes connect.
+    /// The address for MQTT.
     pub mqtt_host: String,
-    /// Where boxes connect.
+    /// The address for MQTT.
     pub mqtt_port: u16,
-    /// What verifies both.
+    /// The root certificate of both.
     pub ca_file: PathBuf,
     /// Its database.
     pub database_url: String,
     /// By role.
     pub tokens: std::collections::BTreeMap<String, String>,
-    /// The acquirer that it knows.
+    /// Its configured acquirer.
     pub qris_partner: Partner,
     /// The demonstration's merchants.
     pub merchants: Vec<Merchant>,
@@ -60,9 +60,9 @@ pub struct Merchant {
 /// A running platform.
 pub struct Server {
     child: Child,
-    /// What it wrote for clients.
+    /// What it wrote to `demo.json`.
     pub demo: Demo,
-    /// Where it keeps everything.
+    /// Its data directory.
     pub data_dir: PathBuf,
     /// The root of its CA.
     pub root_pem: String,
@@ -77,7 +77,7 @@ impl Server {
         let executable = executable()?;
         let data_dir = dir.join("data");
         let file = data_dir.join("demo.json");
-        // What an earlier life of it left says nothing about this one.
+        // An earlier run may have left one.
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -96,7 +96,7 @@ impl Server {
             .env("SOUNDBOX__HTTP__LISTEN", "127.0.0.1:0")
             .env("SOUNDBOX__MQTT__LISTEN", "127.0.0.1:0")
             .env("SOUNDBOX__METRICS__LISTEN", "127.0.0.1:0")
-            // Here a whole fleet and its acquirer have one address.
+            // Here a whole fleet and its acquirer share one address.
             .env("SOUNDBOX__HTTP__RATE_PER_ADDRESS_PER_S", "0")
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
@@ -126,7 +126,7 @@ impl Server {
         })
     }
 
-    /// A client with this role's token, whose answers are not checked against the document: that would be measured too.
+    /// A client with this role's token; answers are not checked against the document, because that would be measured too.
     ///
     /// # Errors
     /// There is no token of this role.
@@ -159,14 +159,14 @@ impl Server {
         Api::new(&self.demo.api_url, &self.root_pem).unchecked()
     }
 
-    /// The acquirer that it knows.
+    /// Its configured acquirer.
     pub fn acquirer(&self) -> Acquirer {
         let partner = &self.demo.qris_partner;
         let secret = partner.secret.clone();
         Acquirer::new(self.anonymous(), Clock::system(), &partner.id, secret)
     }
 
-    /// Where boxes connect.
+    /// The address for MQTT.
     ///
     /// # Errors
     /// A host that has no address.
@@ -178,7 +178,7 @@ impl Server {
             .context("the MQTT host has no address")
     }
 
-    /// The most memory that it ever had, as Linux counts it, in KiB.
+    /// Its peak resident memory (VmHWM), KiB.
     ///
     /// # Errors
     /// It has ended.
@@ -192,10 +192,10 @@ impl Server {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// What `platform ledger verify` says of its database.
+    /// The output of `platform ledger verify`.
     ///
     /// # Errors
-    /// Money does not add up.
+    /// The ledger has findings.
     pub async fn verify_ledger(&self) -> anyhow::Result<String> {
         let output = Command::new(executable()?)
             .args(["ledger", "verify"])
@@ -210,7 +210,7 @@ impl Server {
         Ok(text.trim_end().replace('\n', "; "))
     }
 
-    /// Ends it where it stands: SIGKILL.
+    /// Ends it with SIGKILL.
     ///
     /// # Errors
     /// It could not be killed.
@@ -219,10 +219,10 @@ impl Server {
         Ok(())
     }
 
-    /// Stops it in order.
+    /// Stops it with SIGTERM.
     ///
     /// # Errors
-    /// It could not be told, or waited for.
+    /// The signal could not be sent, or the wait failed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
@@ -232,7 +232,7 @@ impl Server {
     }
 }
 
-/// The platform's executable: beside this one, or above it for a test's.
+/// The platform's executable, in this executable's directory or, for tests, its parent.
 ///
 /// # Errors
 /// It is not built.

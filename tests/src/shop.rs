@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wire::{MerchantId, OutletId, TerminalId};
 
+pub use crate::fields::text;
 use crate::world::World;
 
 /// An approved merchant of criteria UME (0.7 %), with one outlet.
@@ -18,7 +19,7 @@ pub struct Shop {
     pub terminals: Vec<Terminal>,
 }
 
-/// One till.
+/// One terminal.
 #[derive(Debug, Clone)]
 pub struct Terminal {
     /// Its id.
@@ -30,8 +31,8 @@ pub struct Terminal {
 }
 
 impl Shop {
-    /// Opens a shop with this many tills.
-    pub async fn open(world: &World, name: &str, tills: usize) -> Self {
+    /// Opens a shop with this many terminals.
+    pub async fn open(world: &World, name: &str, terminals: usize) -> Self {
         let admin = world.admin();
         let merchant = json!({
             "legal_name": format!("PT {name}"),
@@ -42,44 +43,35 @@ impl Shop {
             "fee_profile_id": "fee_basic",
             "merchant_criteria": "UME",
         });
-        let created = admin
-            .post("/admin/merchants", &merchant)
-            .await
-            .expect(201)
-            .data();
+        let created = admin.create("/admin/merchants", &merchant).await;
         let merchant_id = text(&created, "id");
         let approved = world.approve(&merchant_id).await;
         let outlet = admin
-            .post(
+            .create(
                 &format!("/admin/merchants/{merchant_id}/outlets"),
                 &json!({ "name": "Pusat", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110" }),
-            )
-            .await
-            .expect(201)
-            .data();
+            ).await;
         let mut shop = Self {
             merchant_id: merchant_id.parse().unwrap(),
             nmid: text(&approved, "nmid"),
             outlet_id: text(&outlet, "id").parse().unwrap(),
             terminals: Vec::new(),
         };
-        for till in 1..=tills {
-            shop.add_till(world, &format!("Kasir {till}")).await;
+        for terminal in 1..=terminals {
+            shop.add_terminal(world, &format!("Kasir {terminal}")).await;
         }
         shop
     }
 
-    /// Puts up another till.
-    pub async fn add_till(&mut self, world: &World, name: &str) -> &Terminal {
+    /// Adds a terminal.
+    pub async fn add_terminal(&mut self, world: &World, name: &str) -> &Terminal {
         let created = world
             .admin()
-            .post(
+            .create(
                 &format!("/admin/outlets/{}/terminals", self.outlet_id),
                 &json!({ "name": name }),
             )
-            .await
-            .expect(201)
-            .data();
+            .await;
         self.terminals.push(Terminal {
             id: text(&created, "id").parse().unwrap(),
             label: text(&created, "terminal_label"),
@@ -88,16 +80,23 @@ impl Shop {
         self.terminals.last().unwrap()
     }
 
-    /// The first till.
-    pub fn till(&self) -> &Terminal {
+    /// The merchant's path in the API.
+    pub fn path(&self) -> String {
+        format!("/admin/merchants/{}", self.merchant_id)
+    }
+
+    /// Changes the merchant through the API.
+    pub async fn change(&self, world: &World, change: Value) -> Value {
+        world.admin().change(&self.path(), &change).await
+    }
+
+    /// Changes the merchant's status through the API.
+    pub async fn set_status(&self, world: &World, status: &str) -> Value {
+        self.change(world, json!({ "status": status })).await
+    }
+
+    /// The first terminal.
+    pub fn terminal(&self) -> &Terminal {
         &self.terminals[0]
     }
-}
-
-/// A field that is text.
-pub fn text(value: &Value, field: &str) -> String {
-    value[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("{field} is no text in {value}"))
-        .to_owned()
 }

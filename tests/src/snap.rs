@@ -1,4 +1,4 @@
-//! A bank that speaks SNAP BI. It signs by hand, not with the platform's own code.
+//! A partner that speaks SNAP BI. It does not sign with the platform's own code.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -17,17 +17,17 @@ use wire::TransactionId;
 use crate::api::{Answer, Api};
 use crate::world::World;
 
-/// What the bank is called here.
+/// The partner's id.
 pub const BANK: &str = "bank";
-/// Where it tells of payments.
+/// The path of its notifications.
 pub const NOTIFY: &str = "/v1.0/qr/qr-mpm-notify";
-/// Where it gets its tokens.
+/// The path of its token requests.
 pub const TOKEN: &str = "/v1.0/access-token/b2b";
 /// The client secret of its symmetric signatures.
 pub const SECRET: &str = "the client secret of the bank";
 
-/// The bank.
-pub struct Bank {
+/// The partner.
+pub struct SnapPartner {
     api: Api,
     clock: Clock,
     key: RsaKeyPair,
@@ -61,7 +61,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// The bank among the partners, with these keys, as the partner that merchants are registered with.
+/// Configures the partner with these keys, as the one that merchants are registered with.
 pub fn configure(config: &mut Config, public_pem: &str, signature: NotifySignature) {
     let write = |name: &str, text: &str| {
         let file = config.data_dir.join(name);
@@ -79,8 +79,8 @@ pub fn configure(config: &mut Config, public_pem: &str, signature: NotifySignatu
     config.payments.qr_partner = BANK.to_owned();
 }
 
-/// A platform whose merchants are the bank's.
-pub async fn world(signature: NotifySignature) -> (World, Bank) {
+/// A platform whose merchants are registered with the partner.
+pub async fn world(signature: NotifySignature) -> (World, SnapPartner) {
     world_with(signature, |_| {}).await
 }
 
@@ -88,14 +88,14 @@ pub async fn world(signature: NotifySignature) -> (World, Bank) {
 pub async fn world_with(
     signature: NotifySignature,
     change: impl FnOnce(&mut Config),
-) -> (World, Bank) {
+) -> (World, SnapPartner) {
     let (key, public_pem) = new_key();
     let world = World::with(|config| {
         configure(config, &public_pem, signature);
         change(config);
     })
     .await;
-    let bank = Bank {
+    let bank = SnapPartner {
         api: world.anonymous(),
         clock: world.clock.clone(),
         key,
@@ -104,10 +104,10 @@ pub async fn world_with(
     (world, bank)
 }
 
-/// A notification on its way: whatever is in here can be spoiled before it is sent.
+/// A signed notification; tests change any of its parts before it is sent.
 #[derive(Debug, Clone)]
-pub struct Letter {
-    /// Where it goes.
+pub struct SignedRequest {
+    /// The path.
     pub path: String,
     /// Its headers.
     pub headers: Vec<(&'static str, String)>,
@@ -115,7 +115,7 @@ pub struct Letter {
     pub body: Vec<u8>,
 }
 
-impl Letter {
+impl SignedRequest {
     /// The same with another header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -150,7 +150,7 @@ pub fn external_id() -> String {
     format!("{:032}", rand::random::<u64>())
 }
 
-impl Bank {
+impl SnapPartner {
     fn rsa(&self, text: &str) -> String {
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
@@ -164,7 +164,7 @@ impl Bank {
         STANDARD.encode(signature)
     }
 
-    /// Asks for a token with these headers besides the client's.
+    /// Requests a token with these headers.
     pub async fn ask_token(&self, timestamp: &str, signature: &str, body: &Value) -> Answer {
         let headers = [
             ("x-client-key", BANK),
@@ -194,8 +194,8 @@ impl Bank {
         body["accessToken"].as_str().unwrap().to_owned()
     }
 
-    /// Signs a compact body for a path, with a token if the bank signs symmetrically.
-    pub fn sign(&self, path: &str, body: &[u8], token: &str, at: DateTime<Utc>) -> Letter {
+    /// Signs a compact body for a path, with a token if the partner signs symmetrically.
+    pub fn sign(&self, path: &str, body: &[u8], token: &str, at: DateTime<Utc>) -> SignedRequest {
         let timestamp = timestamp(at);
         let hash = hex::encode(digest::digest(&digest::SHA256, body));
         let signature = if self.asymmetric {
@@ -205,7 +205,7 @@ impl Bank {
             let text = format!("POST:{path}:{token}:{hash}:{timestamp}");
             STANDARD.encode(hmac::sign(&key, text.as_bytes()))
         };
-        Letter {
+        SignedRequest {
             path: path.to_owned(),
             headers: vec![
                 ("x-partner-id", BANK.to_owned()),
@@ -219,33 +219,38 @@ impl Bank {
         }
     }
 
-    /// Sends it as it is.
-    pub async fn post(&self, letter: &Letter) -> Answer {
-        let headers: Vec<(&str, &str)> = letter
+    /// Sends it unchanged.
+    pub async fn post(&self, request: &SignedRequest) -> Answer {
+        let headers: Vec<(&str, &str)> = request
             .headers
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let body = Some(letter.body.clone());
+        let body = Some(request.body.clone());
         self.api
-            .call(Method::POST, &letter.path, &headers, body)
+            .call(Method::POST, &request.path, &headers, body)
             .await
     }
 
-    /// Signs now and sends: the response code that came back.
-    pub async fn tell(&self, body: &Value) -> String {
+    /// Signs now and sends; the answer must be a success.
+    pub async fn send_ok(&self, body: &Value) {
+        assert_eq!(self.send(body).await, "2005200", "{body}");
+    }
+
+    /// Signs now and sends; the response code.
+    pub async fn send(&self, body: &Value) -> String {
         let token = if self.asymmetric {
             String::new()
         } else {
             self.token().await
         };
         let bytes = body.to_string().into_bytes();
-        let letter = self.sign(NOTIFY, &bytes, &token, self.clock.now());
-        code(&self.post(&letter).await)
+        let request = self.sign(NOTIFY, &bytes, &token, self.clock.now());
+        code(&self.post(&request).await)
     }
 }
 
-/// The response code of an answer in SNAP's form, which goes with its HTTP status.
+/// The response code of an answer in SNAP's form; it must agree with the HTTP status.
 pub fn code(answer: &Answer) -> String {
     let body = answer.json();
     assert!(body["responseMessage"].is_string(), "{answer}");

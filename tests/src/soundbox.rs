@@ -1,47 +1,51 @@
-//! An honest box: believes only what is signed for it, says what it heard, and nothing twice.
+//! A box on MQTT as it should be: verifies signatures, plays each payment once, acknowledges.
 
 use std::collections::{HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use rumqttc::{ConnectionError, SubscribeReasonCode};
 use wire::message::{
-    AckStatus, ConfigAck, ConfigAckStatus, ConfigPush, Heartbeat, OnlineState, PaymentAck,
-    PaymentSuccess, Status, Time,
+    AckStatus, Command, ConfigAck, ConfigAckStatus, ConfigPush, DynamicQrResponse, Heartbeat,
+    OnlineState, PaymentAck, PaymentSuccess, Status, Time,
 };
 use wire::{BindingId, Channel, DownlinkFilter, DownlinkMessage, EventId, Topic, UplinkMessage};
 
+use crate::connection::{ConnectOptions, Connection};
 use crate::credentials::Credentials;
-use crate::line::{Dial, Line};
-use crate::patience::eventually;
 use crate::world::World;
 
-/// A box that is switched on.
+/// A connected box.
 pub struct Soundbox {
-    /// Who it is.
+    /// Its credentials.
     pub credentials: Credentials,
-    /// Where it stands, as far as it knows.
+    /// Its binding in the newest configuration.
     pub binding_id: Option<BindingId>,
-    /// What it heard and would have said, in order.
+    /// The payments that it played, in order.
     pub spoken: Vec<PaymentSuccess>,
-    /// What it was told again.
+    /// Payments that it received again.
     pub repeated: Vec<EventId>,
-    /// The time that it was told when it connected: the only one that it believes.
+    /// The server's time when it connected; the box has no other clock.
     pub server_time: DateTime<Utc>,
-    line: Line,
+    connection: Connection,
     waiting: VecDeque<DownlinkMessage>,
 }
 
 impl Soundbox {
-    /// A new box at a till, listening.
+    /// A new box, bound to a terminal and connected.
     pub async fn at(world: &World, terminal_id: wire::TerminalId) -> Self {
         Self::switch_on(world, Credentials::at(world, terminal_id).await).await
     }
 
-    /// Connects with a kept session, subscribes, asks for the time.
+    /// A new box without a binding, connected.
+    pub async fn unbound(world: &World) -> Self {
+        Self::switch_on(world, Credentials::unbound(world).await).await
+    }
+
+    /// Connects with a persistent session, subscribes, requests the time.
     pub async fn switch_on(world: &World, credentials: Credentials) -> Self {
-        let mut line = dial(world, &credentials, false).await.unwrap();
+        let mut connection = connect(world, &credentials, false).await.unwrap();
         let filter = DownlinkFilter::All.for_device(credentials.device_id);
-        let granted = line.subscribe(&filter).await;
+        let granted = connection.subscribe(&filter).await;
         assert_eq!(
             granted,
             SubscribeReasonCode::Success(rumqttc::QoS::AtLeastOnce)
@@ -52,25 +56,25 @@ impl Soundbox {
             spoken: Vec::new(),
             repeated: Vec::new(),
             server_time: DateTime::UNIX_EPOCH,
-            line,
+            connection,
             waiting: VecDeque::new(),
         };
         soundbox.ask_time().await;
         soundbox
     }
 
-    /// Is switched off: the line is gone without a word. What was heard and not taken yet is forgotten.
-    pub async fn switch_off(self) -> Away {
+    /// Switches it off: the connection ends without a DISCONNECT, unread messages are lost.
+    pub async fn switch_off(self) -> SwitchedOff {
         let Self {
             credentials,
             binding_id,
             spoken,
             repeated,
-            line,
+            connection,
             ..
         } = self;
-        line.vanish().await;
-        Away {
+        connection.abort().await;
+        SwitchedOff {
             credentials,
             binding_id,
             spoken,
@@ -80,7 +84,7 @@ impl Soundbox {
 
     /// The next message that is signed for this box, confirmed (PUBACK).
     async fn listen(&mut self) -> DownlinkMessage {
-        let publish = self.line.hear().await;
+        let publish = self.connection.receive().await;
         let topic: Topic = publish.topic.parse().unwrap();
         let own = self.credentials.device_id;
         assert_eq!(topic.device_id, own, "another box's topic");
@@ -92,9 +96,9 @@ impl Soundbox {
         assert_eq!(
             wire::Encoding::detect(&publish.payload).unwrap(),
             self.credentials.encoding,
-            "spoken to in the wrong encoding"
+            "a message in the wrong encoding"
         );
-        self.line.confirm(&publish).await;
+        self.connection.confirm(&publish).await;
         message
     }
 
@@ -106,7 +110,7 @@ impl Soundbox {
             reason: None,
             nonce: Some(nonce.clone()),
         };
-        self.say(UplinkMessage::Status(status)).await;
+        self.send(UplinkMessage::Status(status)).await;
         loop {
             match self.listen().await {
                 DownlinkMessage::Time(Time {
@@ -134,6 +138,33 @@ impl Soundbox {
         message
     }
 
+    /// The next command; what comes before it is passed over.
+    pub async fn next_command(&mut self) -> Command {
+        loop {
+            if let DownlinkMessage::Command(command) = self.next().await {
+                return command;
+            }
+        }
+    }
+
+    /// The next configuration; what comes before it is passed over.
+    pub async fn next_config(&mut self) -> ConfigPush {
+        loop {
+            if let DownlinkMessage::ConfigPush(push) = self.next().await {
+                return push;
+            }
+        }
+    }
+
+    /// The next answer to a request for a code; what comes before it is passed over.
+    pub async fn next_qr(&mut self) -> DynamicQrResponse {
+        loop {
+            if let DownlinkMessage::DynamicQrResponse(response) = self.next().await {
+                return response;
+            }
+        }
+    }
+
     async fn apply(&mut self, push: &ConfigPush) {
         self.binding_id = push.binding_id;
         let ack = ConfigAck {
@@ -141,10 +172,10 @@ impl Soundbox {
             status: ConfigAckStatus::Applied,
             reason: None,
         };
-        self.say(UplinkMessage::ConfigAck(ack)).await;
+        self.send(UplinkMessage::ConfigAck(ack)).await;
     }
 
-    /// The next announcement, confirmed and not acknowledged. It must be of this box's binding.
+    /// The next payment, PUBACKed and not acknowledged. It must be of this box's binding.
     pub async fn hear(&mut self) -> PaymentSuccess {
         loop {
             if let DownlinkMessage::PaymentSuccess(payment) = self.next().await {
@@ -158,7 +189,7 @@ impl Soundbox {
         }
     }
 
-    /// The next announcement that is new, said and acknowledged. What it knows already is acknowledged and not said.
+    /// Plays and acknowledges the next new payment. One that it has played already is acknowledged only.
     pub async fn play(&mut self) -> PaymentSuccess {
         loop {
             let payment = self.hear().await;
@@ -175,29 +206,23 @@ impl Soundbox {
         }
     }
 
-    /// Applies configurations until one says that this is where the box stands.
-    pub async fn stands(&mut self, binding_id: Option<BindingId>) {
-        loop {
-            if let DownlinkMessage::ConfigPush(push) = self.next().await
-                && push.binding_id == binding_id
-            {
-                return;
-            }
-        }
+    /// Applies configurations until one has this binding.
+    pub async fn wait_for_binding(&mut self, binding_id: Option<BindingId>) {
+        while self.next_config().await.binding_id != binding_id {}
     }
 
-    /// What this box says of an announcement at the time that it was told when it connected.
-    pub fn words(&self, payment: &PaymentSuccess) -> Words {
+    /// How this box words a payment at the time when it connected.
+    pub fn wording(&self, payment: &PaymentSuccess) -> Wording {
         if self.server_time >= payment.announce_until {
-            Words::Nothing
+            Wording::Nothing
         } else if self.server_time >= payment.delayed_after {
-            Words::Delayed
+            Wording::Delayed
         } else {
-            Words::Plain
+            Wording::Plain
         }
     }
 
-    /// Says what became of an announcement; returns when the platform has it.
+    /// Acknowledges a payment; returns at the PUBACK.
     pub async fn acknowledge(&mut self, event_id: EventId, status: AckStatus) {
         let ack = PaymentAck {
             event_id,
@@ -205,30 +230,30 @@ impl Soundbox {
             played_at: None,
             reason: None,
         };
-        self.say(UplinkMessage::PaymentAck(ack)).await;
+        self.send(UplinkMessage::PaymentAck(ack)).await;
     }
 
-    /// Says something; returns when it is acknowledged.
-    pub async fn say(&mut self, message: UplinkMessage) {
+    /// Sends a message; returns at the PUBACK.
+    pub async fn send(&mut self, message: UplinkMessage) {
         let payload = message.encode(self.credentials.encoding).unwrap();
         let channel = message.channel();
-        assert!(self.say_raw(channel, payload).await, "no PUBACK");
+        assert!(self.send_raw(channel, payload).await, "no PUBACK");
     }
 
-    /// Says these bytes; whether they were acknowledged.
-    pub async fn say_raw(&mut self, channel: Channel, payload: Vec<u8>) -> bool {
+    /// Sends these bytes; whether they were PUBACKed.
+    pub async fn send_raw(&mut self, channel: Channel, payload: Vec<u8>) -> bool {
         let topic = Topic::new(self.credentials.device_id, channel).to_string();
-        self.line.publish(&topic, payload).await
+        self.connection.publish(&topic, payload).await
     }
 
-    /// Beats once.
-    pub async fn beat(&mut self, timestamp: &str) {
-        self.beat_at(Some(timestamp)).await;
+    /// Sends a heartbeat.
+    pub async fn heartbeat(&mut self, timestamp: &str) {
+        self.heartbeat_at(Some(timestamp)).await;
     }
 
-    /// Beats once, with a timestamp or without one.
-    pub async fn beat_at(&mut self, timestamp: Option<&str>) {
-        let beat = Heartbeat {
+    /// Sends a heartbeat with a timestamp or without one.
+    pub async fn heartbeat_at(&mut self, timestamp: Option<&str>) {
+        let heartbeat = Heartbeat {
             device_id: self.credentials.device_id,
             timestamp: timestamp.map(str::to_owned),
             firmware_version: Some("1.0.3".to_owned()),
@@ -237,23 +262,23 @@ impl Soundbox {
             battery_level: Some(92),
             extras: wire::message::Extras::default(),
         };
-        self.say(UplinkMessage::Heartbeat(beat)).await;
+        self.send(UplinkMessage::Heartbeat(heartbeat)).await;
     }
 
-    /// The connection underneath.
-    pub fn line(&mut self) -> &mut Line {
-        &mut self.line
+    /// Its connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Waits until the platform has ended the connection.
     pub async fn ended(self) -> ConnectionError {
-        self.line.ended().await
+        self.connection.ended().await
     }
 }
 
-/// Which words a payment is spoken in.
+/// How a payment is worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Words {
+pub enum Wording {
     /// As new.
     Plain,
     /// As delayed.
@@ -263,35 +288,31 @@ pub enum Words {
 }
 
 /// A box that is switched off.
-pub struct Away {
-    /// Who it is.
+pub struct SwitchedOff {
+    /// Its credentials.
     pub credentials: Credentials,
     binding_id: Option<BindingId>,
     spoken: Vec<PaymentSuccess>,
     repeated: Vec<EventId>,
 }
 
-impl Away {
-    /// Waits until the platform has noticed.
-    pub async fn is_missed(&self, world: &World) {
-        eventually("the platform sees that the box is away", || async {
-            let seen = self.credentials.view(world).await;
-            (seen["online"] == false).then_some(())
-        })
-        .await;
+impl SwitchedOff {
+    /// Waits until the platform sees that it is offline.
+    pub async fn wait_until_offline(&self, world: &World) {
+        self.credentials.wait_for_online(world, false).await;
     }
 
-    /// Is switched on again, and does not subscribe: its session was kept.
-    pub async fn come_back(self, world: &World) -> Soundbox {
-        let line = dial(world, &self.credentials, false).await.unwrap();
-        assert!(line.session_present, "the session is gone");
+    /// Connects again without subscribing: its session must have been kept.
+    pub async fn reconnect(self, world: &World) -> Soundbox {
+        let connection = connect(world, &self.credentials, false).await.unwrap();
+        assert!(connection.session_present, "the session is gone");
         let mut soundbox = Soundbox {
             credentials: self.credentials,
             binding_id: self.binding_id,
             spoken: self.spoken,
             repeated: self.repeated,
             server_time: DateTime::UNIX_EPOCH,
-            line,
+            connection,
             waiting: VecDeque::new(),
         };
         soundbox.ask_time().await;
@@ -299,17 +320,17 @@ impl Away {
     }
 }
 
-/// A connection as this box.
+/// Connects as this box.
 ///
 /// # Errors
-/// What the platform has against it.
-pub async fn dial(
+/// TLS failed, or the platform refused the connection.
+pub async fn connect(
     world: &World,
     credentials: &Credentials,
     clean: bool,
-) -> Result<Line, ConnectionError> {
-    Line::dial(Dial {
-        to: world.mqtt(),
+) -> Result<Connection, ConnectionError> {
+    Connection::open(ConnectOptions {
+        address: world.mqtt(),
         client_id: &credentials.device_id.to_string(),
         clean,
         tls: credentials.tls(),

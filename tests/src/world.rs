@@ -1,8 +1,7 @@
 //! A platform on a database of its own, with a clock that can be moved.
 //!
-//! The platform runs in a runtime of its own, so that it can be killed in the middle of whatever it
-//! does: [`World::crash`] drops all its tasks where they stand, as the end of a process would.
-//! What a real `kill -9` does besides is a matter for tests of the process.
+//! The platform runs in a runtime of its own, so that it can be killed at any time: [`World::crash`] drops all its tasks,
+//! as the end of a process would. The effects of a real `kill -9` are tested with the process.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -34,7 +33,7 @@ pub const PASSWORD: &str = "kopi tubruk panas";
 pub struct World {
     /// The platform's clock.
     pub clock: Clock,
-    /// A look into the database.
+    /// Connections to the database.
     pub pool: PgPool,
     config: Config,
     life: Option<Life>,
@@ -80,7 +79,7 @@ impl World {
                 .insert(partner.to_owned(), partner_config);
         }
         config.payments.qr_partner = acquirer::OURS.to_owned();
-        // Stories send hundreds of spoiled callbacks from one address and look at what was kept of each.
+        // Tests send hundreds of forged callbacks from one address and read what was kept of each.
         config.callbacks.rejected_per_minute_max = 100_000;
         config.callbacks.rejected_per_address_per_minute_max = 100_000;
         change(&mut config);
@@ -94,7 +93,7 @@ impl World {
             _database: database,
         };
         world.start().await;
-        // Good for stories that go on for months.
+        // Valid for tests that span months.
         world.admin_token = world
             .token_for(Role::Admin, None, TimeDelta::days(400))
             .await;
@@ -106,7 +105,7 @@ impl World {
         &self.config.database.url
     }
 
-    /// Starts the platform on what an earlier run left.
+    /// Starts the platform on the data of an earlier run.
     pub async fn start(&mut self) {
         assert!(self.life.is_none(), "it runs already");
         self.try_start().await.unwrap();
@@ -141,7 +140,7 @@ impl World {
         change(&mut self.config);
     }
 
-    /// Ends the platform where it stands.
+    /// Ends the platform without a shutdown.
     pub fn crash(&mut self) {
         let Life { app, runtime } = self.life.take().unwrap();
         runtime.shutdown_background();
@@ -153,7 +152,13 @@ impl World {
         &self.life.as_ref().unwrap().app
     }
 
-    /// Where boxes connect.
+    /// The metrics as Prometheus reads them.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.app().metrics_addr());
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
+    /// The address for MQTT.
     pub fn mqtt(&self) -> SocketAddr {
         self.app().mqtt_addr()
     }
@@ -183,9 +188,21 @@ impl World {
         self.anonymous().with_token(&self.token(role).await)
     }
 
-    /// A client of somebody who has worked here for long with this role and has logged in.
+    /// A client of a merchant's user with this role.
+    pub async fn merchant_user(&self, role: Role, merchant_id: MerchantId) -> Api {
+        let month = TimeDelta::days(30);
+        let token = self.token_for(role, Some(merchant_id), month).await;
+        self.anonymous().with_token(&token)
+    }
+
+    /// A client of a merchant's owner.
+    pub async fn owner(&self, merchant_id: MerchantId) -> Api {
+        self.merchant_user(Role::MerchantOwner, merchant_id).await
+    }
+
+    /// A client of a logged-in user with this role, whose access is 30 days old.
     pub async fn person(&self, role: Role) -> Api {
-        let email = self.hire(role).await;
+        let email = self.create_user(role).await;
         sqlx::query(
             "UPDATE users SET access_changed_at = access_changed_at - interval '30 days' WHERE email = $1",
         )
@@ -196,13 +213,13 @@ impl World {
         self.log_in(&email).await
     }
 
-    /// The same for somebody who has begun today.
+    /// The same for a user who was created today.
     pub async fn newcomer(&self, role: Role) -> Api {
-        let email = self.hire(role).await;
+        let email = self.create_user(role).await;
         self.log_in(&email).await
     }
 
-    /// Approves a merchant: through the API where one person's word is enough, else as whoever runs the platform.
+    /// Approves a merchant: through the API where one person may, else as the system.
     pub async fn approve(&self, merchant_id: &str) -> Value {
         let path = format!("/admin/merchants/{merchant_id}");
         if self.config.money.maker_checker == Switch::Off {
@@ -218,11 +235,11 @@ impl World {
         })
         .await
         .unwrap();
-        self.admin().get(&path).await.expect(200).data()
+        self.admin().read(&path).await
     }
 
-    /// A user with this role and [`PASSWORD`], made by whoever runs the platform. Gives the email.
-    pub async fn hire(&self, role: Role) -> String {
+    /// Creates a user with this role and [`PASSWORD`] as the system; the email.
+    pub async fn create_user(&self, role: Role) -> String {
         let email = format!("{role}-{:08x}@example.id", rand::random::<u32>());
         let new = NewUser {
             email: email.clone(),
@@ -282,12 +299,12 @@ impl World {
         runtime.spawn(work).await.unwrap()
     }
 
-    /// The acquirer that our merchants are registered with.
+    /// The acquirer that merchants are registered with.
     pub fn acquirer(&self) -> Acquirer {
         self.acquirer_named(acquirer::OURS)
     }
 
-    /// Another acquirer that we know, with no merchants of ours.
+    /// Another configured acquirer, without merchants.
     pub fn another_acquirer(&self) -> Acquirer {
         self.acquirer_named(acquirer::ANOTHER)
     }
@@ -333,7 +350,7 @@ impl Life {
 pub struct Neighbour(Option<Life>);
 
 impl Neighbour {
-    /// Where boxes connect.
+    /// The address for MQTT.
     pub fn mqtt(&self) -> SocketAddr {
         self.0.as_ref().unwrap().app.mqtt_addr()
     }
@@ -349,7 +366,7 @@ impl Drop for Neighbour {
 }
 
 impl Drop for World {
-    /// A failing story must not wait for anything, and a runtime may not be dropped in another.
+    /// A failing test must not wait, and a runtime may not be dropped inside another.
     fn drop(&mut self) {
         if self.life.is_some() {
             self.crash();
@@ -357,7 +374,7 @@ impl Drop for World {
     }
 }
 
-/// A process has one recorder, however many platforms.
+/// A process can have one recorder.
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER

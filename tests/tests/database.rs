@@ -1,4 +1,4 @@
-//! Stories of the test databases themselves: everything else stands on them.
+//! Tests of the test databases.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ async fn count(connection: &mut sqlx::PgConnection, query: &'static str) -> i64 
 }
 
 #[tokio::test]
-async fn two_tests_never_see_each_others_rows() {
+async fn tests_do_not_see_rows_of_each_other() {
     let (one, two) = (
         TestDatabase::create().await.unwrap(),
         TestDatabase::create().await.unwrap(),

@@ -1,4 +1,4 @@
-//! What the fuzzer keeps (`tests/fuzz/corpus`) is read again by every test run, whole and cut short.
+//! The corpus of the fuzzer (`tests/fuzz/corpus`) is read in every test run, whole and cut short.
 
 #[path = "../fuzz/src/targets.rs"]
 #[expect(

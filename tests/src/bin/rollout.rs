@@ -1,12 +1,12 @@
-//! Rolls an order out to a fleet of simulated boxes, on a real platform, through failures and a kill −9.
+//! Rolls a command out to a fleet of simulated boxes, on a real platform, through failures and a kill −9.
 //!
 //! ```text
 //! cargo run --release -p tests --bin rollout -- --boxes 1000
 //! ```
 //!
 //! It starts the `platform` executable beside it, registers the boxes from a CSV file, activates and connects them, and
-//! orders all of them something. Three of a hundred fail: the rollout must abort at its threshold. Then it is resumed,
-//! the platform is killed in the middle and started again, and in the end every box must have been ordered once.
+//! sends a command to all of them. Three of a hundred fail: the roll-out must abort at its threshold. Then it is resumed,
+//! the platform is killed half-way and started again, and in the end every box must have received the command once.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,26 +19,26 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::credentials::new_key;
 use tests::server::Server;
-use tests::{Api, Credentials, Crowd};
+use tests::{Api, Credentials, Fleet};
 
 #[derive(Parser)]
 struct Args {
     /// How many boxes.
     #[arg(long, default_value_t = 1000)]
     boxes: usize,
-    /// Orders a minute.
+    /// Commands a minute.
     #[arg(long, default_value_t = 6000)]
     rate: u32,
 }
 
-/// One of so many orders fails.
+/// One of so many commands fails.
 const FAILS_ONE_OF: u32 = 33;
 /// Boxes in one file.
 const FILE_MAX: usize = 1000;
 /// Activations at a time.
 const AT_ONCE: usize = 8;
 /// The longest that any step may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const STEP_MAX: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -53,10 +53,10 @@ async fn main() -> anyhow::Result<()> {
         began.elapsed()
     );
     let began = Instant::now();
-    let crowd = Crowd::gather(server.mqtt().await?, boxes).await;
+    let fleet = Fleet::connect(server.mqtt().await?, boxes).await;
     println!("connected in {:.1?}", began.elapsed());
 
-    crowd.fail_one_of(FAILS_ONE_OF);
+    fleet.fail_one_of(FAILS_ONE_OF);
     let body = json!({
         "type": "set_volume", "payload": { "volume": 7 }, "query": { "online": true },
         "rollout": { "rate_per_minute": args.rate, "canary": 20, "phases": [50], "abort_threshold_percent": 3, "min_sample": 100 },
@@ -84,12 +84,9 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("  {}", aborted["progress"]);
 
-    crowd.fail_one_of(0);
+    fleet.fail_one_of(0);
     let api = server.api("ops")?;
-    let _ = api
-        .post(&format!("{path}/resume"), &json!({}))
-        .await
-        .expect(200);
+    api.act(&format!("{path}/resume"), &json!({})).await;
     let half = args.boxes / 2;
     let before = until(&server, &path, |now| {
         now["progress"]["delivered"]
@@ -100,20 +97,20 @@ async fn main() -> anyhow::Result<()> {
     server.kill().await?;
     println!("killed at {}", before["progress"]);
     let server = restart(dir.path()).await?;
-    crowd.moved(server.mqtt().await?);
+    fleet.moved(server.mqtt().await?);
     let began = Instant::now();
     let done = until(&server, &path, |now| now["status"] == "completed").await?;
     println!("completed {:.1?} after the new start", began.elapsed());
     println!("  {}", done["progress"]);
 
-    let carried_out = crowd.carried_out();
-    let once = carried_out.values().all(|orders| orders.len() == 1);
+    let executed = fleet.executed();
+    let once = executed.values().all(|orders| orders.len() == 1);
     ensure!(
-        once && carried_out.len() == args.boxes,
-        "not every box was ordered once"
+        once && executed.len() == args.boxes,
+        "not every box received the command once"
     );
-    println!("each of {} boxes was ordered once", carried_out.len());
-    crowd.disperse().await;
+    println!("each of {} boxes received the command once", executed.len());
+    fleet.disconnect().await;
     server.stop().await
 }
 
@@ -124,7 +121,7 @@ async fn restart(dir: &Path) -> anyhow::Result<Server> {
     Ok(server)
 }
 
-/// Waits until a bulk command is as it should be.
+/// Waits for a state of the bulk command.
 async fn until(
     server: &Server,
     path: &str,
@@ -133,16 +130,16 @@ async fn until(
     let api = server.api("support")?;
     let look = async {
         loop {
-            let now = api.get(path).await.expect(200).data();
+            let now = api.read(path).await;
             if is_so(&now) {
                 return now;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, look)
+    tokio::time::timeout(STEP_MAX, look)
         .await
-        .context("the rollout did not get there")
+        .context("the roll-out did not get there")
 }
 
 /// Registers boxes from files, and activates each.

@@ -1,4 +1,4 @@
-//! The owner of the throw-away Postgres server that all tests share.
+//! Runs the throw-away Postgres server that all tests share.
 //!
 //! `run` is what `./test.sh` uses: the server lives exactly as long as the command. `keep` is
 //! started by test processes that find no server; see `tests::database`.
@@ -47,13 +47,13 @@ async fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
         .tempdir()?;
     let server = keeper::start(&dir.path().join("data")).await?;
     let status = with_server(&command, server.database_url()).await;
-    // In every case, so that nothing is left.
+    // In every case, so that no server is left running.
     server.stop().await?;
     dir.close()?;
     let status = status?;
     let code = status
         .code()
-        // As a shell would say it.
+        // As a shell reports it.
         .or_else(|| status.signal().map(|signal| 128 + signal))
         .and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
@@ -67,7 +67,7 @@ async fn with_server(command: &[OsString], url: &str) -> anyhow::Result<ExitStat
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env(SERVER_URL, url)
-        // What the tests start must not find the developer's own database.
+        // Programs that tests start must not use the developer's own database.
         .env_remove("DATABASE_URL")
         .spawn()
         .with_context(|| program.display().to_string())?;

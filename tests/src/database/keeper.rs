@@ -4,7 +4,7 @@
 //! DIR/starting   flock, exclusive: one process at a time looks for a keeper or starts one
 //! DIR/present    flock, shared: held by every test process for as long as it lives
 //! DIR/url        where the server is; written when it is ready, removed before it stops
-//! DIR/data-PID/  the server's data directory · DIR/keeper.log what the keeper says
+//! DIR/data-PID/  the server's data directory · DIR/keeper.log the keeper's log
 //! ```
 //!
 //! The keeper stops when it gets `present` exclusively after an idle while. It takes `starting`
@@ -32,7 +32,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const DATA: &str = "data-";
 const POLL: Duration = Duration::from_millis(10);
 
-/// A test process's hold on the keeper.
+/// A test process's lock that keeps the keeper running.
 #[derive(Debug)]
 pub struct Presence {
     url: String,
@@ -46,7 +46,7 @@ impl Presence {
     }
 }
 
-/// Finds the keeper of this checkout, or starts one, and holds on to it.
+/// Finds the keeper of this checkout, or starts one, and takes the shared lock.
 pub fn join() -> anyhow::Result<Presence> {
     let dir = directory()?;
     let starting = open(&dir.join("starting"))?;
@@ -79,7 +79,7 @@ pub fn join() -> anyhow::Result<Presence> {
     }
 }
 
-/// Runs a keeper until nobody is present: `test-database keep DIR`.
+/// Runs a keeper until no test process is left: `test-database keep DIR`.
 pub async fn keep(dir: &Path) -> anyhow::Result<()> {
     let failed = dir.join("failed");
     remove(&failed)?;
@@ -104,7 +104,7 @@ pub async fn keep(dir: &Path) -> anyhow::Result<()> {
             () = tokio::time::sleep(POLL * 10) => {}
         }
         match try_exclusively(&starting, &present)? {
-            // Somebody is here, or about to be.
+            // A test process is running or starting.
             false => idle_since = Instant::now(),
             true if idle_since.elapsed() < IDLE_LIMIT => {
                 present.unlock()?;
@@ -113,14 +113,14 @@ pub async fn keep(dir: &Path) -> anyhow::Result<()> {
             true => break,
         }
     }
-    // Both locks are ours: nobody sees a server that is stopping.
+    // Both locks are held: no process can find a server that is stopping.
     remove(&dir.join("url"))?;
     server.stop().await?;
     fs::remove_dir_all(data)?;
     Ok(())
 }
 
-/// Removes what keepers that were killed have left.
+/// Removes the data of keepers that were killed.
 fn remove_old_data(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry
@@ -128,7 +128,7 @@ fn remove_old_data(dir: &Path) {
             .as_encoded_bytes()
             .starts_with(DATA.as_bytes())
         {
-            // Its server may be just stopping; then the next keeper removes it.
+            // Its server may still be stopping; then the next keeper removes it.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -143,7 +143,7 @@ pub async fn start(data: &Path) -> anyhow::Result<Server> {
     Ok(Launcher::start(data, options).await?)
 }
 
-/// A directory that belongs to this checkout and this user alone.
+/// A directory of this checkout and this user.
 fn directory() -> anyhow::Result<PathBuf> {
     let uid = nix::unistd::geteuid().as_raw();
     let hash = digest::digest(&digest::SHA256, env!("CARGO_MANIFEST_DIR").as_bytes());
@@ -171,7 +171,7 @@ fn answering(url_file: &Path) -> Option<String> {
     Some(url)
 }
 
-/// Starts a keeper that outlives us and holds nothing of ours.
+/// Starts a keeper that outlives this process and inherits nothing from it.
 fn spawn(dir: &Path) -> anyhow::Result<()> {
     let program = program()?;
     remove(&dir.join("failed"))?;
@@ -228,7 +228,7 @@ fn try_lock(file: &File) -> anyhow::Result<bool> {
     }
 }
 
-/// Whoever sees the file sees all of it.
+/// Writes the file atomically.
 fn publish(dir: &Path, url: &str) -> io::Result<()> {
     let draft = dir.join("url.new");
     fs::write(&draft, url)?;

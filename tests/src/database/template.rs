@@ -1,4 +1,4 @@
-//! The template: a database with all migrations applied, to which nobody connects.
+//! The template: a database with all migrations applied, to which no connections are allowed.
 //!
 //! Its name holds a hash of the migrations, so that a changed migration makes a new template and
 //! several checkouts can share a server.
@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 /// Serialises the makers of templates on a server ("soundbox" in ASCII).
 const LOCK: i64 = 0x736f_756e_6462_6f78;
 
-/// Makes the template if it is not there, and gives its name.
+/// Makes the template if it does not exist; its name.
 pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> {
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let migrator = Migrator::new(migrations.as_path())
@@ -37,7 +37,7 @@ pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> 
     if !exists {
         let draft = format!("{name}_draft");
         for statement in [
-            // Of a maker that was cut off.
+            // Left by a run that was interrupted.
             format!("DROP DATABASE IF EXISTS {draft} WITH (FORCE)"),
             format!("CREATE DATABASE {draft} TEMPLATE template0"),
         ] {

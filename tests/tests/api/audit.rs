@@ -1,4 +1,4 @@
-//! The audit log says who did what, and whether somebody was at it.
+//! The audit log records who did what, and shows when it was changed.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,14 @@ use domain::role::Role;
 use platform::service::people::audit::{self, Report};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection};
+use tests::refusal::*;
 use tests::shop::text;
 use tests::{Shop, World, eventually};
 
 /// Waits until everything so far is sealed.
 async fn sealed(world: &World) -> Value {
     eventually("the seal of every row", || async {
-        let head = world
-            .admin()
-            .get("/admin/audit-logs/head")
-            .await
-            .expect(200)
-            .data();
+        let head = world.admin().read("/admin/audit-logs/head").await;
         (head["waiting"] == 0 && head["seq"].as_i64() > Some(0)).then_some(head)
     })
     .await
@@ -29,7 +25,7 @@ async fn verify(world: &World, known_head: Option<&str>) -> Report {
         .unwrap()
 }
 
-/// What somebody does who may do everything in the database.
+/// Changes rows as the owner of the database could.
 async fn tamper(world: &World, statements: &[&str]) {
     let mut conn = world.pool.acquire().await.unwrap();
     let mut tx = conn.begin().await.unwrap();
@@ -50,7 +46,7 @@ async fn tamper(world: &World, statements: &[&str]) {
     tx.commit().await.unwrap();
 }
 
-/// The only thing that a verification finds.
+/// Expects one finding.
 async fn finds(world: &World, what: &str) {
     let report = verify(world, None).await;
     let [finding] = &report.findings[..] else {
@@ -97,10 +93,7 @@ async fn a_changed_row_is_found() {
         let restore =
             format!("UPDATE audit_logs l SET {column} = k.{column} FROM kept k WHERE k.id = l.id");
         tamper(world, &[&restore]).await;
-        sqlx::query("DROP TABLE kept")
-            .execute(&world.pool)
-            .await
-            .unwrap();
+        world.execute("DROP TABLE kept").await;
         assert_eq!(verify(world, None).await.findings, [""; 0], "{column}");
     }
 }
@@ -114,7 +107,7 @@ async fn a_deleted_row_is_found() {
     )
     .await;
     finds(&world, "was deleted").await;
-    // So is one whose seal was taken along.
+    // So is one whose seal was deleted as well.
     let link = "DELETE FROM audit_seals WHERE audit_id NOT IN (SELECT id FROM audit_logs)";
     tamper(&world, &[link]).await;
     finds(&world, "the chain has no link").await;
@@ -146,8 +139,11 @@ async fn a_link_that_was_made_anew_is_found() {
     let head = "UPDATE audit_seals SET head = sha256('y') WHERE seq = 3";
     tamper(&world, &[head]).await;
     let report = verify(&world, None).await;
-    let told: BTreeSet<&str> = report.findings.iter().map(String::as_str).collect();
-    assert!(told.contains("link 4 does not continue link 3"), "{told:?}");
+    let findings: BTreeSet<&str> = report.findings.iter().map(String::as_str).collect();
+    assert!(
+        findings.contains("link 4 does not continue link 3"),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
@@ -155,7 +151,7 @@ async fn an_end_that_was_cut_off_is_found_by_a_head_that_was_noted() {
     let (world, head) = with_history().await;
     let noted = text(&head, "head");
     assert_eq!(verify(&world, Some(&noted)).await.findings, [""; 0]);
-    // More comes after it: an old head stays good.
+    // More rows come after it: an old head stays valid.
     let _ = world.token(Role::Ops).await;
     sealed(&world).await;
     assert_eq!(verify(&world, Some(&noted)).await.findings, [""; 0]);
@@ -202,14 +198,14 @@ async fn every_committed_row_is_sealed_once_whatever_the_order_of_commits() {
     let (world, before) = with_history().await;
     let insert = "WITH written AS (INSERT INTO audit_logs (at, actor, action, entity) VALUES (now(), 'a', 'x.y', 'z') RETURNING id)
                   INSERT INTO audit_waiting SELECT id FROM written";
-    // The lower number is committed after the higher one was sealed; a third never is.
+    // The lower id is committed after the higher one was sealed; a third is rolled back.
     let mut early = world.pool.acquire().await.unwrap();
     let mut early = early.begin().await.unwrap();
     sqlx::query(insert).execute(&mut *early).await.unwrap();
     let mut never = world.pool.acquire().await.unwrap();
     let mut never = never.begin().await.unwrap();
     sqlx::query(insert).execute(&mut *never).await.unwrap();
-    sqlx::query(insert).execute(&world.pool).await.unwrap();
+    world.execute(insert).await;
     let between = sealed(&world).await;
     early.commit().await.unwrap();
     never.rollback().await.unwrap();
@@ -232,32 +228,12 @@ async fn the_log_is_read_page_by_page_and_by_entity() {
     let shop = Shop::open(&world, "Warung Sari", 3).await;
     sealed(&world).await;
     let support = world.staff(Role::Support).await;
-    let all = support
-        .get("/admin/audit-logs?limit=200")
-        .await
-        .expect(200)
-        .data();
-    let all = all.as_array().unwrap().clone();
-    let mut paged = Vec::new();
-    let mut path = "/admin/audit-logs?limit=2".to_owned();
-    loop {
-        let page = support.get(&path).await.expect(200).json();
-        paged.extend(page["data"].as_array().unwrap().clone());
-        match page["next_cursor"].as_str() {
-            Some(cursor) => path = format!("/admin/audit-logs?limit=2&cursor={cursor}"),
-            None => break,
-        }
-    }
+    let all = support.list("/admin/audit-logs?limit=200").await;
+    let all = all.clone();
+    let paged = support.pages("/admin/audit-logs?limit=2").await;
     assert_eq!(paged, all);
     let path = format!("/admin/audit-logs?entity={}", shop.merchant_id);
-    let about: Vec<Value> = support
-        .get(&path)
-        .await
-        .expect(200)
-        .data()
-        .as_array()
-        .unwrap()
-        .clone();
+    let about: Vec<Value> = support.list(&path).await;
     let actions: Vec<&str> = about
         .iter()
         .map(|row| row["action"].as_str().unwrap())
@@ -274,5 +250,5 @@ async fn the_log_is_read_page_by_page_and_by_entity() {
         .await
         .get("/admin/audit-logs")
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
 }

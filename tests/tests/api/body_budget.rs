@@ -1,9 +1,10 @@
-//! Whoever sends many bodies and never ends them takes nothing from the others.
+//! Unfinished bodies of one address take no memory from the others.
 
 use std::sync::Arc;
 
 use certs::tls::{client_config, roots_from_pem};
 use reqwest::Method;
+use tests::refusal::*;
 use tests::{World, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -64,14 +65,14 @@ async fn unfinished_bodies_are_bounded_in_all_and_shared_out_among_addresses() {
         (count.parse::<u32>().unwrap() >= 16).then_some(())
     })
     .await;
-    // Another address sends whole ones meanwhile.
+    // Another address sends whole bodies meanwhile.
     for _ in 0..3 {
         let other = world.anonymous_from([127, 0, 0, 3]);
         let body = Some(vec![b'x'; BODY]);
         let sent = other
             .call(Method::POST, "/integrations/qris/callback", &[], body)
             .await;
-        sent.refused(401, "INVALID_SIGNATURE");
+        sent.refused(INVALID_SIGNATURE);
     }
     let mut outcomes = [0, 0];
     for mut stream in held {
@@ -92,7 +93,7 @@ async fn unfinished_bodies_are_bounded_in_all_and_shared_out_among_addresses() {
         outcomes[1] >= 7,
         "half a mebibyte is seven whole ones: {outcomes:?}"
     );
-    // Nothing is held any more.
+    // The budget is free again.
     let again = hold_back(&world, 2).await;
     let mut again = again;
     again.write_all(b"x").await.unwrap();

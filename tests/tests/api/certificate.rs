@@ -16,7 +16,7 @@ use tests::{Api, World, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// A certificate authority that the world trusts, and where the platform expects what it issues.
+/// A certificate authority that clients trust, and the files where the platform reads its certificate.
 struct PublicCa {
     ca: IssuingCa,
     certificate_file: PathBuf,
@@ -37,12 +37,12 @@ impl PublicCa {
         }
     }
 
-    /// Puts a new certificate where the platform looks, good for 90 days from `from` on, and tells its DER.
+    /// Writes a new certificate, valid for 90 days from `from` on; its DER.
     fn renew(&self, from: DateTime<Utc>) -> Vec<u8> {
         self.renew_for(from, TimeDelta::days(90))
     }
 
-    /// The same, good for so long.
+    /// The same with this lifetime.
     fn renew_for(&self, from: DateTime<Utc>, lifetime: TimeDelta) -> Vec<u8> {
         let names = ["localhost".to_owned()];
         let serial = Serial::random().unwrap();
@@ -55,7 +55,7 @@ impl PublicCa {
         certs::tls::chain_from_pem(&issued.certificate.chain_pem).unwrap()[0].to_vec()
     }
 
-    /// A platform that serves what is issued here.
+    /// A platform with this certificate.
     async fn world(&self) -> World {
         World::with(|config| {
             config.pki.server_certificate_file = self.certificate_file.clone();
@@ -64,7 +64,7 @@ impl PublicCa {
         .await
     }
 
-    /// What a client is shown there, if it trusts it.
+    /// The certificate that a client gets at this address.
     async fn shown_at(&self, address: SocketAddr) -> Vec<u8> {
         let roots = roots_from_pem(self.ca.root_pem()).unwrap();
         let tls = client_config(roots, None, Vec::new()).unwrap();
@@ -92,7 +92,7 @@ async fn a_new_certificate_holds_from_the_next_connection_on() {
     assert_eq!(public.shown_at(https).await, first);
     assert_eq!(public.shown_at(mqtt).await, first);
 
-    // A renewal that was broken off changes nothing: the key is not this certificate's, or is not there.
+    // An incomplete renewal changes nothing: the key belongs to another certificate, or is missing.
     let key = std::fs::read_to_string(&public.key_file).unwrap();
     public.renew(now);
     write(&public.key_file, &key);
@@ -124,11 +124,11 @@ async fn a_new_certificate_holds_from_the_next_connection_on() {
 async fn connections_outlive_the_certificate_they_were_made_with() {
     let world = World::new().await;
     let admin = world.admin();
-    let _ = admin.get("/admin/devices").await.expect(200);
-    // Our own CA issues another one.
+    admin.read("/admin/devices").await;
+    // The platform's own CA issues another one.
     world.app().reload_certificate().unwrap();
-    let _ = admin.get("/admin/devices").await.expect(200);
-    let _ = world.admin().get("/admin/devices").await.expect(200);
+    admin.read("/admin/devices").await;
+    world.admin().read("/admin/devices").await;
 }
 
 #[tokio::test]
@@ -146,12 +146,12 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
     .await;
     assert_eq!(alert["subject"], "platform");
     assert!(alert["details"]["not_after"].is_string(), "{alert}");
-    // Knowing of it does not make it go away.
+    // An acknowledgement does not close it.
     let acknowledge = format!(
         "/admin/alerts/{}/acknowledge",
         alert["id"].as_str().unwrap()
     );
-    let _ = admin.post(&acknowledge, &json!({})).await.expect(200);
+    admin.act(&acknowledge, &json!({})).await;
     world
         .within(|context| async move { platform::service::alert::check(&context, 10).await })
         .await
@@ -174,8 +174,7 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
 
 /// The end of the certificate in the metrics, Unix time.
 async fn end_in_metrics(world: &World) -> i64 {
-    let url = format!("http://{}/metrics", world.app().metrics_addr());
-    let numbers = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let numbers = world.metrics().await;
     let line = numbers
         .lines()
         .find(|line| line.starts_with("tls_certificate_expires_seconds"))
@@ -187,10 +186,10 @@ fn end_of(der: &[u8]) -> i64 {
     Validity::of(der).unwrap().not_after.timestamp()
 }
 
-/// A name, and what spoils the certificate on disk.
+/// An error, and what makes the certificate on disk cause it.
 type Spoiling<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
-/// What is wrong with certificates, and what is said of it.
+/// Invalid certificates, and their errors.
 fn spoil(public: &PublicCa, now: DateTime<Utc>) -> Vec<Spoiling<'_>> {
     let day = TimeDelta::days(1);
     vec![

@@ -3,15 +3,14 @@
 use domain::role::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Api, Credentials, Shop, Soundbox, World};
-use wire::DownlinkMessage;
+use tests::{Answer, Api, Credentials, Shop, Soundbox, World, assert_fields};
 
 async fn send(api: &Api, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     api.call(Method::POST, path, headers, Some(body.as_bytes().to_vec()))
         .await
 }
 
-/// The fields of an object, in no order.
+/// The fields of an object, sorted.
 fn names(object: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = object
         .as_object()
@@ -73,20 +72,13 @@ async fn the_sample_of_a_heartbeat() {
         .await
         .expect(200);
     let seen = credentials.view(&world).await;
-    assert_eq!(
-        [
-            &seen["firmware_version"],
-            &seen["network_strength"],
-            &seen["battery_level"]
-        ],
-        [&json!("1.0.3"), &json!(78), &json!(92)]
-    );
+    assert_fields!(seen, { "firmware_version": "1.0.3", "network_strength": 78, "battery_level": 92 });
 }
 
 #[tokio::test]
 async fn the_sample_of_an_acknowledgement() {
     let world = World::new().await;
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
     let path = format!("/admin/devices/{device_id}/commands");
     let ops = world.staff(Role::Ops).await;
@@ -97,11 +89,7 @@ async fn the_sample_of_an_acknowledgement() {
         r#"{"type": "play_test", "payload": {}}"#,
     )
     .await;
-    let command = loop {
-        if let DownlinkMessage::Command(command) = soundbox.next().await {
-            break command.command_id;
-        }
-    };
+    let command = soundbox.next_command().await.command_id;
     let sample = r#"{
   "device_id": "sbx_001",
   "command_id": "cmd_123",
@@ -122,21 +110,14 @@ async fn the_sample_of_an_acknowledgement() {
     .await
     .expect(200);
     let ended = ops.get(&format!("{path}/{command}")).await.data();
-    assert_eq!(
-        [&ended["status"], &ended["reason"], &ended["result_payload"]],
-        [
-            &json!("delivered"),
-            &json!("ok"),
-            &json!({ "payment_result": "ok" })
-        ]
-    );
+    assert_fields!(ended, { "status": "delivered", "reason": "ok", "result_payload": { "payment_result": "ok" } });
 }
 
 #[tokio::test]
 async fn the_sample_of_a_dynamic_code() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Toko Indo", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let sample = r#"{
   "device_id": "sbx_001",
   "terminal_id": "term_001",
@@ -145,7 +126,7 @@ async fn the_sample_of_a_dynamic_code() {
   "request_id": "req_123"
 }"#
     .replace("sbx_001", &credentials.device_id.to_string())
-    .replace("term_001", &shop.till().id.to_string());
+    .replace("term_001", &shop.terminal().id.to_string());
     let key = [("idempotency-key", "4f6c0d9e-5b1c-4a53-9d5e-0d9a3c1d2b7f")];
     let answer = send(
         &credentials.api(&world),
@@ -167,10 +148,7 @@ async fn the_sample_of_a_dynamic_code() {
             "transaction_id"
         ]
     );
-    assert_eq!(
-        [&answer["request_id"], &answer["qr_type"], &answer["status"]],
-        ["req_123", "dynamic", "awaiting_payment"]
-    );
+    assert_fields!(answer, { "request_id": "req_123", "qr_type": "dynamic", "status": "awaiting_payment" });
     let payload = answer["qr_payload"].as_str().unwrap();
     assert!(payload.starts_with("000201010212"), "{payload}");
     assert!(

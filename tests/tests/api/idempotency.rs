@@ -1,26 +1,27 @@
-//! A client that does not know whether it was heard says it again.
+//! Repeated requests with idempotency keys.
 
 use domain::role::Role;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::books::{Books, count};
+use tests::Snapshot;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, World};
+use tests::{Answer, Api, World, fixture};
 
-/// How many say the same at once.
+/// How many send the same at once.
 const AT_ONCE: usize = 50;
 
 fn merchant(name: &str) -> Value {
     json!({ "legal_name": name, "brand_name": name })
 }
 
-/// Asks until there is another answer than that it is being worked on.
+/// Repeats until the answer is not that the request is in progress.
 async fn insist(api: &Api, path: &str, key: &str, body: &Value) -> Answer {
     try_to_insist(api, path, key, body).await.unwrap()
 }
 
-/// The same of a platform that may not be there any more.
+/// The same for a platform that may have stopped.
 async fn try_to_insist(api: &Api, path: &str, key: &str, body: &Value) -> reqwest::Result<Answer> {
     loop {
         let headers = [("idempotency-key", key)];
@@ -31,7 +32,7 @@ async fn try_to_insist(api: &Api, path: &str, key: &str, body: &Value) -> reqwes
         if answer.status != 409 || answer.header("retry-after").is_none() {
             return Ok(answer);
         }
-        answer.refused(409, "DUPLICATE_REQUEST");
+        answer.refused(DUPLICATE_REQUEST);
     }
 }
 
@@ -48,7 +49,7 @@ async fn all_say(api: &Api, path: &str, body: &Value) -> (Answer, Vec<Answer>) {
 #[tokio::test]
 async fn fifty_at_once_are_one() {
     let world = World::new().await;
-    let books = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let (first, replayed) = all_say(&world.admin(), "/admin/merchants", &merchant("Sari")).await;
     for answer in replayed {
         assert_eq!((answer.status, &answer.body), (201, &first.body));
@@ -59,11 +60,11 @@ async fn fifty_at_once_are_one() {
         ("merchants", 1),
         ("tokens", 0),
     ];
-    books.changed_only(&world.pool, &effects).await;
+    before.changed_only(&world.pool, &effects).await;
 }
 
 #[tokio::test]
-async fn fifty_at_once_are_one_and_its_secret_is_told_once() {
+async fn fifty_at_once_are_one_and_its_secret_is_shown_once() {
     let world = World::new().await;
     let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
     let (first, replayed) = all_say(&world.admin(), "/admin/devices", &device).await;
@@ -73,25 +74,20 @@ async fn fifty_at_once_are_one_and_its_secret_is_told_once() {
         assert!(answer.data()["activation_code"].is_null());
         assert_eq!(answer.data()["id"], first.data()["id"]);
     }
-    assert_eq!(count(&world.pool, "SELECT count(*) FROM devices").await, 1);
-    assert_eq!(
-        count(&world.pool, "SELECT count(*) FROM activation_codes").await,
-        1
-    );
+    assert_eq!(world.rows("devices").await, 1);
+    assert_eq!(world.rows("activation_codes").await, 1);
 }
 
 #[tokio::test]
 async fn fifty_at_once_are_one_code_to_pay() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     let asked = json!({ "amount": 25_000, "currency": "IDR", "request_id": "req_sale_1" });
     let path = "/device/transactions/dynamic-qr";
     let (first, replayed) = all_say(&credentials.api(&world), path, &asked).await;
     for answer in replayed {
         assert_eq!((answer.status, &answer.body), (201, &first.body));
     }
-    // The query string is a part of the request, also what of it is ignored.
+    // The query string is a part of the request, also ignored parameters.
     insist(
         &credentials.api(&world),
         &format!("{path}?again=1"),
@@ -99,11 +95,8 @@ async fn fifty_at_once_are_one_code_to_pay() {
         &asked,
     )
     .await
-    .refused(409, "DUPLICATE_REQUEST");
-    assert_eq!(
-        count(&world.pool, "SELECT count(*) FROM transactions").await,
-        1
-    );
+    .refused(DUPLICATE_REQUEST);
+    assert_eq!(world.rows("transactions").await, 1);
 }
 
 #[tokio::test]
@@ -114,13 +107,13 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
         .await
         .expect(201);
     let other = insist(&admin, "/admin/merchants", "one", &merchant("Budi")).await;
-    other.refused(409, "DUPLICATE_REQUEST");
-    // A parameter that is not known is refused before the key is looked at.
+    other.refused(DUPLICATE_REQUEST);
+    // An unknown parameter is refused before the key is checked.
     let query = "/admin/merchants?dry_run=true";
     insist(&admin, query, "one", &merchant("Sari"))
         .await
-        .refused(422, "VALIDATION_FAILED");
-    // The same words of another caller, or for another route, are another request.
+        .refused(VALIDATION_FAILED);
+    // The same request of another caller, or to another route, is another request.
     let ops = world.staff(Role::Ops).await;
     let another = insist(&ops, "/admin/merchants", "one", &merchant("Sari"))
         .await
@@ -130,7 +123,7 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
     let path = format!("/admin/merchants/{}/approve", text(&first.data(), "id"));
     let approved = insist(&admin, &path, "one", &json!({})).await.expect(200);
     assert_eq!(approved.header("idempotent-replayed"), None);
-    // A repetition is answered as it was, whatever became of the merchant since.
+    // A repetition gets the old answer, whatever has changed since.
     let again = insist(&admin, "/admin/merchants", "one", &merchant("Sari"))
         .await
         .expect(201);
@@ -153,12 +146,12 @@ async fn a_key_belongs_to_one_request_of_one_caller() {
 async fn what_was_refused_did_not_use_up_its_key() {
     let world = World::new().await;
     let admin = world.admin();
-    let books = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let wrong = json!({ "legal_name": "Sari", "brand_name": "" });
     insist(&admin, "/admin/merchants", "one", &wrong)
         .await
-        .refused(422, "VALIDATION_FAILED");
-    books.changed_only(&world.pool, &[("tokens", 0)]).await;
+        .refused(VALIDATION_FAILED);
+    before.changed_only(&world.pool, &[("tokens", 0)]).await;
     let _ = insist(&admin, "/admin/merchants", "one", &merchant("Sari"))
         .await
         .expect(201);
@@ -170,16 +163,13 @@ async fn what_was_refused_did_not_use_up_its_key() {
                 &merchant("Sari"),
             )
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
-    assert_eq!(
-        count(&world.pool, "SELECT count(*) FROM merchants").await,
-        1
-    );
+    assert_eq!(world.rows("merchants").await, 1);
 }
 
 #[tokio::test]
-async fn a_platform_that_died_in_between_has_done_it_once_or_not_at_all() {
+async fn a_crash_in_between_has_one_effect_or_none() {
     let mut world = World::new().await;
     let asked = 40;
     let admin = world.admin();
@@ -193,14 +183,14 @@ async fn a_platform_that_died_in_between_has_done_it_once_or_not_at_all() {
         })
         .collect();
     tests::eventually("the first of them", || async {
-        let done = count(&world.pool, "SELECT count(*) FROM merchants").await;
+        let done = world.rows("merchants").await;
         (done > 0).then_some(())
     })
     .await;
     world.crash();
     let mut heard = Vec::new();
     for answer in first_life {
-        // No answer promises anything, nor does one that says that something went wrong.
+        // A missing answer or a 5xx promises nothing.
         let answer = answer.await.unwrap().ok();
         heard.push(answer.filter(|answer| answer.status == 201));
     }
@@ -215,8 +205,8 @@ async fn a_platform_that_died_in_between_has_done_it_once_or_not_at_all() {
             assert_eq!(again.body, before.body, "{key} was answered before");
         }
     }
-    let merchants = count(&world.pool, "SELECT count(*) FROM merchants").await;
+    let merchants = world.rows("merchants").await;
     assert_eq!(merchants, asked);
-    let told = "SELECT count(*) FROM audit_logs WHERE action = 'merchant.create'";
-    assert_eq!(count(&world.pool, told).await, asked);
+    let audited = "audit_logs WHERE action = 'merchant.create'";
+    assert_eq!(world.rows(audited).await, asked);
 }

@@ -1,18 +1,19 @@
-//! What the log says of a request, and what it never says.
+//! What the log contains of a request, and what it never contains.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::{Value, json};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Credentials, Shop, World, acquirer, eventually, success};
+use tests::{Shop, World, acquirer, eventually, fixture, success};
 use tracing_subscriber::EnvFilter;
 
-/// Everything of ours, as loud as it gets, and the libraries as in production.
+/// The platform's own targets at trace level, and libraries as in production.
 const FILTER: &str =
     "info,access=trace,audit=trace,platform=trace,broker=trace,certs=trace,wire=trace,sqlx=debug";
 
-/// What was logged, by whatever runs in this process.
+/// Everything that this process has logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -65,15 +66,11 @@ impl Write for Log {
 #[tokio::test]
 async fn every_request_has_a_line() {
     let log = Log::open();
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let ops = world
         .admin()
-        .post("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
-        .await
-        .expect(201)
-        .data();
+        .create("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
+        .await;
     let anonymous = world.anonymous();
     let ops_api = anonymous.with_token(&text(&ops, "token"));
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
@@ -149,8 +146,7 @@ async fn every_request_has_a_line() {
 #[tokio::test]
 async fn lines_of_services_and_of_the_database_name_their_request() {
     let log = Log::open();
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let request_id = format!("story-{}-span", shop.nmid);
     let suspended = world
         .admin()
@@ -198,22 +194,16 @@ async fn no_secret_is_in_the_log() {
         ("partner secret", acquirer::secret_of(acquirer::OURS)),
     ];
     let user = json!({ "email": "sari@example.id", "role": "ops", "password": secrets[0].1 });
-    let _ = admin.post("/admin/users", &user).await.expect(201);
+    admin.create("/admin/users", &user).await;
     let login = |password: &str| json!({ "email": "sari@example.id", "password": password });
-    let stranger = world.anonymous();
-    let given = stranger
-        .post("/admin/login", &login(&secrets[0].1))
-        .await
-        .expect(200)
-        .data();
+    let anonymous = world.anonymous();
+    let given = anonymous.act("/admin/login", &login(&secrets[0].1)).await;
     secrets.push(("login token", text(&given, "token")));
-    let refused = stranger.post("/admin/login", &login(&secrets[1].1)).await;
-    refused.refused(401, "UNAUTHENTICATED");
+    let refused = anonymous.post("/admin/login", &login(&secrets[1].1)).await;
+    refused.refused(UNAUTHENTICATED);
     let made = admin
-        .post("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
-        .await
-        .expect(201)
-        .data();
+        .create("/admin/tokens", &json!({ "role": "ops", "name": "x" }))
+        .await;
     secrets.push(("token", text(&made, "token")));
 
     let registered = tests::credentials::register(&world).await;
@@ -226,13 +216,13 @@ async fn no_secret_is_in_the_log() {
             json!({}),
         )
         .await;
-    wrong.refused(401, "DEVICE_UNAUTHORIZED");
+    wrong.refused(DEVICE_UNAUTHORIZED);
     secrets.push((
         "wrong activation code",
         "WRONG-CODES-ARE-NOT-KEPT".to_owned(),
     ));
     let credentials = registered.activate(&world, wire::Encoding::Json).await;
-    tests::credentials::bind(&world, credentials.device_id, shop.till().id).await;
+    tests::credentials::bind(&world, credentials.device_id, shop.terminal().id).await;
     secrets.push(("device token", credentials.token.clone()));
     let sold = credentials.qr(&world, 10_000).await;
     let ours = world.acquirer();
@@ -240,11 +230,11 @@ async fn no_secret_is_in_the_log() {
     let body = success(sold.transaction_id, 10_000, &acquirer::reference(), now)
         .to_string()
         .into_bytes();
-    let letter = ours.sign(&body, now);
-    let _ = ours.post(&letter).await.expect(200);
-    secrets.push(("callback signature", letter.signature.clone()));
+    let request = ours.sign(&body, now);
+    let _ = ours.post(&request).await.expect(200);
+    secrets.push(("callback signature", request.signature.clone()));
 
-    let last = stranger
+    let last = anonymous
         .call(
             "GET".parse().unwrap(),
             "/nowhere",

@@ -1,4 +1,4 @@
-//! The stories of the HTTP API as such: who gets in, how often, and what is kept of it.
+//! The stories of the HTTP API itself: admission, limits, idempotency, and what is recorded.
 #![expect(
     clippy::unwrap_used,
     reason = "a story that cannot go on has failed, and the panic says where"
@@ -15,5 +15,6 @@ mod query;
 mod race;
 mod rate;
 mod route;
+mod route_table;
 mod text;
 mod user;

@@ -1,4 +1,4 @@
-//! The OpenAPI document says what the platform does, and its committed copies are the document.
+//! The OpenAPI document agrees with the platform, and its committed copies are current.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use platform::http::openapi;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::World;
+use tests::refusal::*;
 
 /// A file of the repository.
 fn committed(path: &str) -> String {
@@ -30,7 +31,7 @@ fn the_committed_table_is_that_of_the_routes() {
 }
 
 #[test]
-fn every_operation_has_a_name_of_its_own_and_says_what_it_does() {
+fn every_operation_has_a_unique_id_and_a_summary() {
     let endpoints = platform::http::endpoints();
     let names: BTreeSet<&str> = endpoints
         .iter()
@@ -65,12 +66,12 @@ fn every_reference_leads_somewhere() {
 #[tokio::test]
 async fn anyone_may_read_the_document_and_its_page() {
     let world = World::new().await;
-    let stranger = world.anonymous();
-    let answer = stranger.get("/openapi.json").await.expect(200);
+    let anonymous = world.anonymous();
+    let answer = anonymous.get("/openapi.json").await.expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.body, openapi::json().as_bytes());
 
-    let page = stranger.get("/docs").await.expect(200);
+    let page = anonymous.get("/docs").await.expect(200);
     assert_eq!(
         page.header("content-type"),
         Some("text/html; charset=utf-8")
@@ -89,14 +90,14 @@ async fn anyone_may_read_the_document_and_its_page() {
     assert!(loaded.len() >= 5, "{loaded:?}");
     for target in loaded {
         assert!(target.starts_with('/'), "{target} is on another host");
-        let _ = stranger.get(target).await.expect(200);
+        let _ = anonymous.get(target).await.expect(200);
     }
-    stranger
+    anonymous
         .get("/docs/nothing.js")
         .await
-        .refused(404, "ROUTE_NOT_FOUND");
-    stranger
+        .refused(ROUTE_NOT_FOUND);
+    anonymous
         .call(Method::POST, "/docs", &[], None)
         .await
-        .refused(405, "METHOD_NOT_ALLOWED");
+        .refused(METHOD_NOT_ALLOWED);
 }

@@ -1,10 +1,10 @@
-//! The query string: what a route does not know is refused by its name, on every route of people.
+//! The query string: routes of people refuse unknown parameters by their name.
 
-use chrono::TimeDelta;
 use domain::role::Role;
 use platform::http::operation::Callers;
 use reqwest::Method;
-use tests::{Answer, Shop, World};
+use tests::refusal::*;
+use tests::{Answer, World, fixture};
 
 /// The names of the fields that an answer refuses.
 fn refused_fields(answer: &Answer) -> Vec<String> {
@@ -19,17 +19,9 @@ fn refused_fields(answer: &Answer) -> Vec<String> {
 #[tokio::test]
 async fn an_unknown_parameter_is_refused_by_name_on_every_route_and_ignored_where_boxes_and_partners_call()
  {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let token = world
-        .token_for(
-            Role::MerchantOwner,
-            Some(shop.merchant_id),
-            TimeDelta::hours(1),
-        )
-        .await;
+    let (world, shop) = fixture::shop().await;
     let (admin, anonymous) = (world.admin(), world.anonymous());
-    let owner = anonymous.with_token(&token);
+    let owner = world.owner(shop.merchant_id).await;
     let (mut refusing, mut ignoring) = (0, 0);
     for endpoint in platform::http::endpoints() {
         let method: Method = serde_json::json!(endpoint.method)
@@ -64,31 +56,31 @@ async fn an_unknown_parameter_is_refused_by_name_on_every_route_and_ignored_wher
             continue;
         }
         refusing += 1;
-        answer.refused(422, "VALIDATION_FAILED");
+        answer.refused(VALIDATION_FAILED);
         let fields = refused_fields(&answer);
         assert!(
             fields.contains(&"foo".to_owned()),
             "{method} {path}: {answer}"
         );
-        // Who asks is found out first.
+        // The caller is checked first.
         if matches!(endpoint.operation.callers, Callers::Roles(_)) {
             anonymous
                 .call(method, &path, &[], body)
                 .await
-                .refused(401, "UNAUTHENTICATED");
+                .refused(UNAUTHENTICATED);
         }
     }
     assert!(refusing > 90 && ignoring > 10, "{refusing} {ignoring}");
 }
 
 #[tokio::test]
-async fn pages_for_anybody_know_no_parameters_and_the_first_one_leads_to_the_others() {
+async fn public_pages_take_no_parameters_and_the_first_links_to_the_others() {
     let world = World::new().await;
     let anonymous = world.anonymous().unchecked();
     for path in ["/", "/docs", "/openapi.json"] {
         let _ = anonymous.get(path).await.expect(200);
         let answer = anonymous.get(&format!("{path}?foo=1")).await;
-        answer.refused(422, "VALIDATION_FAILED");
+        answer.refused(VALIDATION_FAILED);
         assert_eq!(refused_fields(&answer), ["foo"], "{path}");
     }
     let start = anonymous.get("/").await.expect(200);
@@ -103,13 +95,13 @@ async fn pages_for_anybody_know_no_parameters_and_the_first_one_leads_to_the_oth
 }
 
 #[tokio::test]
-async fn all_unknown_parameters_are_named_at_once_and_known_ones_are_told() {
+async fn all_unknown_parameters_are_named_at_once_and_known_ones_are_listed() {
     let world = World::new().await;
     let answer = world
         .admin()
         .get("/admin/transactions?merchant=m&status=paid&sort=amount")
         .await;
-    answer.refused(422, "VALIDATION_FAILED");
+    answer.refused(VALIDATION_FAILED);
     assert_eq!(refused_fields(&answer), ["merchant", "sort"]);
     let text = answer.to_string();
     for known in ["merchant_id", "from", "to", "limit", "cursor"] {

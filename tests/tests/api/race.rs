@@ -1,8 +1,9 @@
-//! Two at the same thing at the same time: one after the other, or one of them not at all. Never half.
+//! Concurrent changes of the same thing: one after the other, or one of them is refused.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tests::books::{Books, count};
+use tests::Snapshot;
+use tests::refusal::*;
 use tests::shop::text;
 use tests::{Answer, Credentials, Shop, World};
 
@@ -16,7 +17,7 @@ fn with(answers: &[Answer], status: u16) -> usize {
         .count()
 }
 
-/// What the audit log says of an entity: each change begins where the one before it ended.
+/// The audit log of an entity: each change begins with the state that the one before it left.
 async fn must_follow(world: &World, entity: &str, action: &str) -> usize {
     let changes: Vec<(Option<Value>, Option<Value>)> = sqlx::query_as(
         "SELECT before, after FROM audit_logs WHERE entity = $1 AND action = $2 ORDER BY id",
@@ -46,13 +47,9 @@ async fn a_merchant_is_decided_once() {
     let world = World::new().await;
     let admin = world.admin();
     let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari" });
-    let created = admin
-        .post("/admin/merchants", &merchant)
-        .await
-        .expect(201)
-        .data();
+    let created = admin.create("/admin/merchants", &merchant).await;
     let id = text(&created, "id");
-    let books = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let answers = join_all((0..AT_ONCE).map(|number| {
         let (admin, id) = (admin.clone(), id.clone());
         async move {
@@ -79,24 +76,20 @@ async fn a_merchant_is_decided_once() {
         .find(|answer| answer.status == 200)
         .unwrap()
         .data();
-    let now = admin
-        .get(&format!("/admin/merchants/{id}"))
-        .await
-        .expect(200)
-        .data();
+    let now = admin.read(&format!("/admin/merchants/{id}")).await;
     assert_eq!(now, decided);
     assert_eq!(now["status"] == "approved", now["nmid"].is_string());
     assert_eq!(
         now["status"] == "rejected",
         now["status_reason"].is_string()
     );
-    books
+    before
         .changed_only(&world.pool, &[("audit_logs", 1), ("merchants", 0)])
         .await;
 }
 
 #[tokio::test]
-async fn what_an_acquirer_calls_a_merchant_is_one_merchants() {
+async fn an_acquirer_id_belongs_to_one_merchant() {
     let world = World::new().await;
     let admin = world.admin();
     for (field, value) in [
@@ -107,7 +100,7 @@ async fn what_an_acquirer_calls_a_merchant_is_one_merchants() {
         let answers = join_all((0..4).map(|_| admin.post("/admin/merchants", &merchant))).await;
         assert_eq!(with(&answers, 201), 1, "{answers:?}");
         for answer in answers.iter().filter(|answer| answer.status != 201) {
-            answer.refused(409, "DUPLICATE_REQUEST");
+            answer.refused(DUPLICATE_REQUEST);
         }
     }
 }
@@ -116,7 +109,7 @@ async fn what_an_acquirer_calls_a_merchant_is_one_merchants() {
 async fn a_serial_number_is_registered_once() {
     let world = World::new().await;
     let admin = world.admin();
-    let books = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
     let answers = join_all((0..AT_ONCE).map(|_| admin.post("/admin/devices", &device))).await;
     assert_eq!(
@@ -133,7 +126,7 @@ async fn a_serial_number_is_registered_once() {
         ("notification_sequences", 1),
         ("tokens", 0),
     ];
-    books.changed_only(&world.pool, &one).await;
+    before.changed_only(&world.pool, &one).await;
 }
 
 #[tokio::test]
@@ -158,23 +151,22 @@ async fn a_box_stands_in_one_place() {
     .await;
     // An unbind may come when there is nothing to unbind; nothing else may fail.
     for answer in answers.iter().filter(|answer| answer.status != 200) {
-        answer.refused(409, "DEVICE_NOT_BOUND");
+        answer.refused(DEVICE_NOT_BOUND);
     }
-    let active = "SELECT count(*) FROM bindings WHERE unbound_at IS NULL";
-    assert!(count(&world.pool, active).await <= 1);
-    // What is pushed to the box is where it stands.
-    let agree = "SELECT count(*) FROM device_configs c LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
+    assert!(world.rows("bindings WHERE unbound_at IS NULL").await <= 1);
+    // The configuration that is pushed has the current binding.
+    let agree = "device_configs c LEFT JOIN bindings b ON b.device_id = c.device_id AND b.unbound_at IS NULL
                  WHERE c.binding_id IS NOT DISTINCT FROM b.id";
-    assert_eq!(count(&world.pool, agree).await, 1);
-    // And the log tells the whole way there.
-    let bindings = count(&world.pool, "SELECT count(*) FROM bindings").await;
-    let told = "SELECT count(*) FROM audit_logs WHERE action = 'device.bind'";
-    assert_eq!(count(&world.pool, told).await, bindings);
-    // No two of the places overlap in time.
-    let overlapping = "SELECT count(*) FROM (
+    assert_eq!(world.rows(agree).await, 1);
+    // The audit log has every step.
+    let bindings = world.rows("bindings").await;
+    let audited = "audit_logs WHERE action = 'device.bind'";
+    assert_eq!(world.rows(audited).await, bindings);
+    // No two bindings overlap in time.
+    let overlapping = "(
         SELECT bound_at, unbound_at, lag(unbound_at) OVER (ORDER BY bound_at, unbound_at) AS before FROM bindings) b
         WHERE unbound_at < bound_at OR before > bound_at";
-    assert_eq!(count(&world.pool, overlapping).await, 0);
+    assert_eq!(world.rows(overlapping).await, 0);
 }
 
 #[tokio::test]
@@ -197,11 +189,11 @@ async fn no_change_of_a_box_is_lost() {
     assert_eq!(with(&answers, 200), AT_ONCE, "{answers:?}");
     let entity = credentials.device_id.to_string();
     assert_eq!(must_follow(&world, &entity, "device.patch").await, AT_ONCE);
-    // Suspended once, its credentials stay revoked, whatever its status is now.
+    // After a suspension its credentials stay revoked, whatever its status is now.
     let live =
         "SELECT (SELECT count(*) FROM tokens WHERE device_id IS NOT NULL AND revoked_at IS NULL)
                      + (SELECT count(*) FROM device_credentials WHERE revoked_at IS NULL)";
-    assert_eq!(count(&world.pool, live).await, 0);
+    assert_eq!(world.number(live).await, 0);
 }
 
 #[tokio::test]
@@ -210,20 +202,18 @@ async fn no_login_slips_past_the_end_of_a_user() {
     let admin = world.admin();
     let user =
         json!({ "email": "sari@example.id", "role": "ops", "password": "kopi tubruk panas" });
-    let user = admin.post("/admin/users", &user).await.expect(201).data();
+    let user = admin.create("/admin/users", &user).await;
     let path = format!("/admin/users/{}", text(&user, "id"));
-    let stranger = world.anonymous();
+    let anonymous = world.anonymous();
     let login = json!({ "email": "sari@example.id", "password": "kopi tubruk panas" });
-    let logins = join_all((0..8).map(|_| stranger.post("/admin/login", &login)));
+    let logins = join_all((0..8).map(|_| anonymous.post("/admin/login", &login)));
     let disable = json!({ "status": "disabled" });
     let (logins, disabled) = tokio::join!(logins, admin.patch(&path, &disable));
     let _ = disabled.expect(200);
     for answer in logins.iter().filter(|answer| answer.status == 200) {
         let sari = world.anonymous().with_token(&text(&answer.data(), "token"));
-        sari.get("/admin/devices")
-            .await
-            .refused(401, "UNAUTHENTICATED");
+        sari.get("/admin/devices").await.refused(UNAUTHENTICATED);
     }
-    let live = "SELECT count(*) FROM tokens WHERE user_id IS NOT NULL AND revoked_at IS NULL";
-    assert_eq!(count(&world.pool, live).await, 0);
+    let live = "tokens WHERE user_id IS NOT NULL AND revoked_at IS NULL";
+    assert_eq!(world.rows(live).await, 0);
 }

@@ -1,22 +1,23 @@
-//! Nobody may ask too often, and nobody pays for somebody else who does.
+//! Rate limits: they apply to one caller and not to others.
 
 use domain::role::Role;
 use futures_util::future::join_all;
+use tests::refusal::*;
 use tests::{Answer, Api, World};
 
-/// So many at once, that a limit of a few a second is passed on the slowest machine.
+/// So many at once that a limit of a few a second is exceeded on any machine.
 async fn storm(api: &Api, path: &str) -> Vec<Answer> {
     join_all((0..200).map(|_| api.get(path))).await
 }
 
-/// Those that were sent away, each in the contract's form.
+/// The refused ones, each in the contract's form.
 fn sent_away(answers: &[Answer]) -> usize {
     let refused: Vec<_> = answers
         .iter()
         .filter(|answer| answer.status == 429)
         .collect();
     for answer in &refused {
-        answer.refused(429, "RATE_LIMITED");
+        answer.refused(RATE_LIMITED);
         let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!(wait >= 1);
     }
@@ -24,7 +25,7 @@ fn sent_away(answers: &[Answer]) -> usize {
 }
 
 #[tokio::test]
-async fn an_address_that_asks_too_often_is_sent_away_and_no_other() {
+async fn an_address_with_too_many_requests_is_limited_and_no_other() {
     let world = World::with(|config| config.http.rate_per_address_per_s = 10).await;
     let (loud, quiet) = (
         world.anonymous_from([127, 0, 0, 2]),
@@ -36,14 +37,9 @@ async fn an_address_that_asks_too_often_is_sent_away_and_no_other() {
     let served = answers.iter().filter(|answer| answer.status == 404).count();
     assert!(served >= 10 && served + away == answers.len(), "{served}");
     for _ in 0..5 {
-        quiet.get("/nowhere").await.refused(404, "ROUTE_NOT_FOUND");
+        quiet.get("/nowhere").await.refused(ROUTE_NOT_FOUND);
     }
-    let numbers = reqwest::get(format!("http://{}/metrics", world.app().metrics_addr()))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let numbers = world.metrics().await;
     assert!(
         numbers.contains("http_rate_limited_total{by=\"address\"}"),
         "{numbers}"
@@ -51,7 +47,7 @@ async fn an_address_that_asks_too_often_is_sent_away_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_principal_that_asks_too_often_is_sent_away_and_no_other() {
+async fn a_principal_with_too_many_requests_is_limited_and_no_other() {
     let world = World::with(|config| {
         config.http.rate_per_address_per_s = 0;
         config.http.rate_per_principal_per_s = 5;
@@ -66,10 +62,10 @@ async fn a_principal_that_asks_too_often_is_sent_away_and_no_other() {
         "{served} and {away}"
     );
     // From the same address.
-    let _ = quiet.get("/admin/devices").await.expect(200);
+    quiet.read("/admin/devices").await;
     world
         .anonymous()
         .get("/admin/devices")
         .await
-        .refused(401, "UNAUTHENTICATED");
+        .refused(UNAUTHENTICATED);
 }

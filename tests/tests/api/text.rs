@@ -1,10 +1,10 @@
-//! Names and texts that boxes show or say: what the API takes, a message can carry.
+//! Names and texts for boxes: every one that the API accepts fits into a message.
 
 use serde_json::{Value, json};
-use tests::books::Books;
+use tests::Snapshot;
 use tests::credentials::register;
 use tests::shop::text;
-use tests::{Answer, Shop, World};
+use tests::{Answer, World, fixture};
 
 /// Texts that show nothing, hide something, or are too long to be sent.
 fn impossible() -> Vec<String> {
@@ -43,14 +43,13 @@ fn names(answer: &Answer, field: &str) -> bool {
 
 #[tokio::test]
 async fn a_name_that_shows_nothing_or_cannot_be_sent_is_refused_by_its_field() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let device = register(&world).await.device_id;
     let admin = world.admin();
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
     let outlet = format!("/admin/outlets/{}", shop.outlet_id);
-    let terminal = format!("/admin/terminals/{}", shop.till().id);
-    let books = Books::open(&world.pool).await;
+    let terminal = format!("/admin/terminals/{}", shop.terminal().id);
+    let before = Snapshot::take(&world.pool).await;
     let mut bad = impossible();
     // As many characters as are allowed, and more bytes.
     bad.push("食".repeat(100));
@@ -73,13 +72,13 @@ async fn a_name_that_shows_nothing_or_cannot_be_sent_is_refused_by_its_field() {
             assert!(names(&answer, "name"), "{path} {name:?}: {answer}");
         }
     }
-    for said in impossible() {
-        let order = json!({ "type": "announce_text", "payload": { "text": said } });
+    for impossible in impossible() {
+        let order = json!({ "type": "announce_text", "payload": { "text": impossible } });
         let path = format!("/admin/devices/{device}/commands");
         let answer = admin.post_once(&path, &order).await;
-        assert!(names(&answer, "payload.text"), "{said:?}: {answer}");
+        assert!(names(&answer, "payload.text"), "{impossible:?}: {answer}");
     }
-    books.changed_only(&world.pool, &[]).await;
+    before.changed_only(&world.pool, &[]).await;
 }
 
 #[tokio::test]
@@ -96,26 +95,24 @@ async fn names_that_people_give_are_taken_without_the_blanks_around_them() {
         ("مقهى", "مقهى"),
     ] {
         let new = json!({ "brand_name": given, "legal_name": "PT Toko" });
-        let made = admin
-            .post("/admin/merchants", &new)
-            .await
-            .expect(201)
-            .data();
+        let made = admin.create("/admin/merchants", &new).await;
         assert_eq!(text(&made, "brand_name"), kept);
     }
 }
 
 #[tokio::test]
 async fn a_merchant_with_an_old_name_can_still_be_suspended() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     sqlx::query("UPDATE merchants SET brand_name = U&'\\200D' WHERE id = $1")
         .bind(shop.merchant_id.as_uuid())
         .execute(&world.pool)
         .await
         .unwrap();
-    let path = format!("/admin/merchants/{}", shop.merchant_id);
-    let change = json!({ "status": "suspended", "reason": "an odd name" });
-    let suspended = world.admin().patch(&path, &change).await.expect(200).data();
+    let suspended = shop
+        .change(
+            &world,
+            json!({ "status": "suspended", "reason": "an odd name" }),
+        )
+        .await;
     assert_eq!(suspended["status"], Value::from("suspended"));
 }

@@ -1,19 +1,19 @@
-//! How a box without credentials gets them, and how somebody else does not.
+//! How a box gets its credentials, and how nobody else gets them.
 
 use certs::csr::{KeyAndCsr, KeyKind};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::credentials::{bind, new_key, register};
-use tests::soundbox::dial;
-use tests::{Credentials, Shop, Soundbox, World, books};
+use tests::refusal::*;
+use tests::soundbox::connect;
+use tests::{Credentials, Soundbox, World, assert_fields, fixture};
 use wire::{Encoding, Topic};
 
 #[tokio::test]
 async fn a_box_gets_all_it_needs() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let registered = register(&world).await;
-    let binding = bind(&world, registered.device_id, shop.till().id).await;
+    let binding = bind(&world, registered.device_id, shop.terminal().id).await;
     for kind in [KeyKind::P256, KeyKind::Ed25519] {
         let renewed = world
             .admin()
@@ -26,18 +26,14 @@ async fn a_box_gets_all_it_needs() {
         let code = renewed["activation_code"].as_str().unwrap();
         let key = KeyAndCsr::generate(kind, "call me admin").unwrap();
         let data = registered
-            .ask(&world, code, key.csr_pem(), json!({}))
+            .try_code(&world, code, &key)
             .await
             .expect(200)
             .data();
 
         let id = registered.device_id;
-        assert_eq!(data["device_id"], json!(id));
-        assert_eq!(data["binding_id"], json!(binding));
-        assert_eq!(
-            (&data["mqtt"]["client_id"], &data["mqtt"]["port"]),
-            (&json!(id), &json!(world.mqtt().port()))
-        );
+        assert_fields!(data, { "device_id": id, "binding_id": binding });
+        assert_fields!(data["mqtt"], { "client_id": id, "port": world.mqtt().port() });
         assert_eq!(data["mqtt"]["host"], "localhost");
         for field in ["certificate_expires_at", "token_expires_at", "server_time"] {
             assert!(data[field].is_string(), "{field}");
@@ -49,66 +45,59 @@ async fn a_box_gets_all_it_needs() {
             assert_eq!(topic.device_id, id);
         }
         let credentials = registered.keep(&world, &key, &data);
-        let line = dial(&world, &credentials, true).await.unwrap();
-        line.leave().await;
+        let connection = connect(&world, &credentials, true).await.unwrap();
+        connection.disconnect().await;
     }
 }
 
 #[tokio::test]
-async fn a_wrong_code_is_refused_and_five_of_them_close_the_door() {
+async fn a_wrong_code_is_refused_and_five_block_the_activation_for_an_hour() {
     let world = World::new().await;
     let registered = register(&world).await;
     let key = new_key();
     for _ in 0..5 {
-        let answer = registered
-            .ask(&world, "WRONG-CODE", key.csr_pem(), json!({}))
-            .await;
-        answer.refused(401, "DEVICE_UNAUTHORIZED");
+        let answer = registered.try_code(&world, "WRONG-CODE", &key).await;
+        answer.refused(DEVICE_UNAUTHORIZED);
     }
-    // Now not even the right one helps, and a box that does not exist is treated the same.
+    // Now the right code is refused too, and an unknown box is treated the same.
     let right = registered.activation_code.clone();
-    let answer = registered
-        .ask(&world, &right, key.csr_pem(), json!({}))
-        .await;
-    answer.refused(429, "RATE_LIMITED");
+    let answer = registered.try_code(&world, &right, &key).await;
+    answer.refused(RATE_LIMITED);
     assert!(answer.header("retry-after").is_some());
-    let mut nobody = registered.clone();
-    nobody.serial_number = "SN-NOBODY".to_owned();
+    let mut unknown = registered.clone();
+    unknown.serial_number = "SN-NOBODY".to_owned();
     for _ in 0..5 {
-        let answer = nobody.ask(&world, &right, key.csr_pem(), json!({})).await;
-        answer.refused(401, "DEVICE_UNAUTHORIZED");
+        let answer = unknown.try_code(&world, &right, &key).await;
+        answer.refused(DEVICE_UNAUTHORIZED);
     }
-    nobody
-        .ask(&world, &right, key.csr_pem(), json!({}))
+    unknown
+        .try_code(&world, &right, &key)
         .await
-        .refused(429, "RATE_LIMITED");
-    // Others are not affected, and an hour later the door is open again.
+        .refused(RATE_LIMITED);
+    // Other boxes are not affected, and after an hour the right code works again.
     register(&world)
         .await
         .activate(&world, Encoding::Json)
         .await;
     world.later(3601);
-    let _ = registered
-        .ask(&world, &right, key.csr_pem(), json!({}))
-        .await
-        .expect(200);
+    let _ = registered.try_code(&world, &right, &key).await.expect(200);
 }
 
 #[tokio::test]
-async fn nobody_uses_up_the_tries_of_somebody_elses_box() {
+async fn another_address_cannot_use_up_the_attempts_of_a_box() {
     let world = World::with(|config| {
         config.devices.activation_failures_per_address_per_hour_max = 12;
     })
     .await;
     let registered = register(&world).await;
     let key = new_key();
-    let stranger = world.anonymous_from([127, 0, 0, 2]);
-    // At once, so that none of them was counted before all were asked.
+    let anonymous = world.anonymous_from([127, 0, 0, 2]);
+    // All at once, so that none is counted before the others are sent.
     let tries = join_all((0..20).map(|_| {
-        let (registered, stranger, csr) = (registered.clone(), stranger.clone(), key.csr_pem());
+        let (registered, anonymous, csr) = (registered.clone(), anonymous.clone(), key.csr_pem());
         async move {
             registered
-                .ask_from(&stranger, "WRONG-CODE", csr, json!({}))
+                .ask_from(&anonymous, "WRONG-CODE", csr, json!({}))
                 .await
                 .status
         }
@@ -119,23 +108,23 @@ async fn nobody_uses_up_the_tries_of_somebody_elses_box() {
         "{tries:?}"
     );
     let kept = "SELECT count(*) FROM activation_failures";
-    assert_eq!(books::count(&world.pool, kept).await, 5);
+    assert_eq!(world.number(kept).await, 5);
     let refused = registered
-        .ask_from(&stranger, "WRONG-CODE", key.csr_pem(), json!({}))
+        .ask_from(&anonymous, "WRONG-CODE", key.csr_pem(), json!({}))
         .await;
-    refused.refused(429, "RATE_LIMITED");
+    refused.refused(RATE_LIMITED);
     let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=3601).contains(&wait), "{wait}");
-    // Of one address no more is kept than its budget, whatever serial numbers it invents.
+    // No more failures are kept of an address than its budget, whatever serial numbers it sends.
     for number in 0..20 {
         let mut invented = registered.clone();
         invented.serial_number = format!("SN-INVENTED-{number}");
         let _ = invented
-            .ask_from(&stranger, "WRONG-CODE", key.csr_pem(), json!({}))
+            .ask_from(&anonymous, "WRONG-CODE", key.csr_pem(), json!({}))
             .await;
     }
-    assert_eq!(books::count(&world.pool, kept).await, 12);
-    // The box itself is somewhere else.
+    assert_eq!(world.number(kept).await, 12);
+    // The box itself has another address.
     let code = registered.activation_code.clone();
     let box_itself = world.anonymous_from([127, 0, 0, 3]);
     let _ = registered
@@ -151,37 +140,34 @@ async fn a_lost_answer_may_be_asked_for_again_with_the_same_key() {
     let code = registered.activation_code.clone();
     let key = new_key();
     let lost = registered
-        .ask(&world, &code, key.csr_pem(), json!({}))
+        .try_code(&world, &code, &key)
         .await
         .expect(200)
         .data();
     let lost = registered.keep(&world, &key, &lost);
 
     let thief = new_key();
-    let answer = registered
-        .ask(&world, &code, thief.csr_pem(), json!({}))
-        .await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
+    let answer = registered.try_code(&world, &code, &thief).await;
+    answer.refused(DEVICE_UNAUTHORIZED);
 
     // A new request for the same key, as a box makes after a restart.
     let again = KeyAndCsr::from_key_pem(&key.key_pem(), "box").unwrap();
     let data = registered
-        .ask(&world, &code, again.csr_pem(), json!({}))
+        .try_code(&world, &code, &again)
         .await
         .expect(200)
         .data();
     let kept = registered.keep(&world, &key, &data);
     assert_ne!(kept.token, lost.token);
-    let beat = json!({ "device_id": kept.device_id, "firmware_version": "1", "state": "idle" });
-    let answer = lost.api(&world).post("/device/heartbeat", &beat).await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
+    let heartbeat =
+        json!({ "device_id": kept.device_id, "firmware_version": "1", "state": "idle" });
+    let answer = lost.api(&world).post("/device/heartbeat", &heartbeat).await;
+    answer.refused(DEVICE_UNAUTHORIZED);
     Soundbox::switch_on(&world, kept).await;
 
-    // Used: the code is worth nothing any more, not even to its owner.
-    let answer = registered
-        .ask(&world, &code, again.csr_pem(), json!({}))
-        .await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
+    // Used: the code is invalid now, also for its owner.
+    let answer = registered.try_code(&world, &code, &again).await;
+    answer.refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -191,22 +177,14 @@ async fn the_first_use_of_the_token_uses_up_the_code_too() {
     let key = new_key();
     let code = registered.activation_code.clone();
     let data = registered
-        .ask(&world, &code, key.csr_pem(), json!({}))
+        .try_code(&world, &code, &key)
         .await
         .expect(200)
         .data();
     let credentials = registered.keep(&world, &key, &data);
-    let beat =
-        json!({ "device_id": credentials.device_id, "firmware_version": "1", "state": "idle" });
-    let _ = credentials
-        .api(&world)
-        .post("/device/heartbeat", &beat)
-        .await
-        .expect(200);
-    let answer = registered
-        .ask(&world, &code, key.csr_pem(), json!({}))
-        .await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
+    credentials.heartbeat(&world, "1").await;
+    let answer = registered.try_code(&world, &code, &key).await;
+    answer.refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -217,19 +195,11 @@ async fn a_new_code_makes_the_old_one_worthless() {
     let renewed = world.admin().post(&path, &json!({})).await.data();
     let key = new_key();
     let old = registered
-        .ask(
-            &world,
-            &registered.activation_code,
-            key.csr_pem(),
-            json!({}),
-        )
+        .try_code(&world, &registered.activation_code, &key)
         .await;
-    old.refused(401, "DEVICE_UNAUTHORIZED");
+    old.refused(DEVICE_UNAUTHORIZED);
     let code = renewed["activation_code"].as_str().unwrap();
-    let _ = registered
-        .ask(&world, code, key.csr_pem(), json!({}))
-        .await
-        .expect(200);
+    let _ = registered.try_code(&world, code, &key).await.expect(200);
 }
 
 #[tokio::test]
@@ -238,14 +208,9 @@ async fn an_old_code_is_worthless() {
     let registered = register(&world).await;
     world.later(7 * 86_400 + 1);
     let answer = registered
-        .ask(
-            &world,
-            &registered.activation_code,
-            new_key().csr_pem(),
-            json!({}),
-        )
+        .try_code(&world, &registered.activation_code, &new_key())
         .await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
+    answer.refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -272,13 +237,12 @@ async fn a_request_that_its_key_did_not_sign_is_refused() {
     assert_ne!(forged, pem);
     for csr in [forged.as_str(), "", "nonsense"] {
         let answer = registered.ask(&world, &code, csr, json!({})).await;
-        answer.refused(422, "VALIDATION_FAILED");
-        assert_eq!(answer.json()["details"]["fields"][0]["field"], "csr");
+        answer.refused_field("csr");
     }
     let more: Value = json!({ "payload_encoding": "xml" });
     let answer = registered.ask(&world, &code, &pem, more).await;
-    answer.refused(422, "VALIDATION_FAILED");
-    // None of that used up the code or the tries.
+    answer.refused(VALIDATION_FAILED);
+    // None of these used up the code or counted as a failure.
     let _ = registered
         .ask(&world, &code, &pem, json!({}))
         .await
@@ -287,18 +251,16 @@ async fn a_request_that_its_key_did_not_sign_is_refused() {
 
 #[tokio::test]
 async fn a_box_that_chose_message_pack_is_spoken_to_in_it() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at_in(&world, shop.till().id, Encoding::Msgpack).await;
+    let (world, shop) = fixture::shop().await;
+    let credentials = Credentials::at_in(&world, shop.terminal().id, Encoding::Msgpack).await;
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let sold = soundbox.credentials.sell(&world, 10_000).await;
-    // The box refuses what is not in its encoding, and speaks MessagePack itself.
+    // The box refuses messages in another encoding, and sends MessagePack itself.
     assert_eq!(soundbox.play().await.transaction_id, sold);
-    soundbox.beat("2026-05-23T10:00:00Z").await;
-    let rejected = "SELECT count(*) FROM rejected_uplinks";
-    assert_eq!(books::count(&world.pool, rejected).await, 0);
-    let told = soundbox.credentials.notifications(&world).await;
-    assert_eq!(told[0]["status"], "played");
+    soundbox.heartbeat("2026-05-23T10:00:00Z").await;
+    assert_eq!(world.rows("rejected_uplinks").await, 0);
+    let received = soundbox.credentials.notifications(&world).await;
+    assert_eq!(received[0]["status"], "played");
 }
 
 #[tokio::test]
@@ -323,7 +285,7 @@ async fn a_code_is_shown_once() {
     admin
         .post("/admin/devices", &body)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     let stored: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM activation_codes WHERE position($1::bytea IN code_hash) > 0",
     )

@@ -1,13 +1,14 @@
-//! What somebody has to look at.
+//! Alerts: when they open, and when they close.
 
 use chrono::{FixedOffset, TimeDelta};
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::http_box::HttpBox;
-use tests::{Credentials, Shop, Soundbox, World, eventually};
+use tests::refusal::*;
+use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually};
 use wire::DeviceId;
 
-/// A world that looks every second, and in which shops never close.
+/// A platform that checks every second, with trading hours all day.
 async fn world() -> World {
     World::with(|config| {
         config.health.check_interval_s = 1;
@@ -18,8 +19,7 @@ async fn world() -> World {
 
 async fn alerts(world: &World, query: &str) -> Vec<Value> {
     let path = format!("/admin/alerts?{query}");
-    let data = world.admin().get(&path).await.expect(200).data();
-    data.as_array().unwrap().clone()
+    world.admin().list(&path).await
 }
 
 /// Waits for the one alert of this kind for this box to be in this state.
@@ -35,27 +35,27 @@ async fn becomes(world: &World, kind: &str, device_id: DeviceId, state: &str) ->
     .await
 }
 
-/// A beat with this much battery.
-async fn beat(world: &World, soundbox: &HttpBox, battery_level: u8) {
-    let mut beat = soundbox.sign_of_life();
-    beat["battery_level"] = json!(battery_level);
+/// Sends a heartbeat with this battery level.
+async fn heartbeat(world: &World, soundbox: &HttpBox, battery_level: u8) {
+    let mut heartbeat = soundbox.heartbeat_body();
+    heartbeat["battery_level"] = json!(battery_level);
     let api = soundbox.credentials.api(world);
-    let _ = api.post("/device/heartbeat", &beat).await.expect(200);
+    api.act("/device/heartbeat", &heartbeat).await;
 }
 
-/// Returns when a whole look has been taken at what is so now: a box's battery runs low, and that is seen last but one.
+/// Returns after a whole round of checks: the alert of a low battery is checked last but one.
 async fn a_look_passes(world: &World) {
     let canary = HttpBox::with(world, Credentials::unbound(world).await);
-    beat(world, &canary, 1).await;
+    heartbeat(world, &canary, 1).await;
     becomes(world, "battery_low", canary.credentials.device_id, "open").await;
 }
 
 #[tokio::test]
-async fn a_box_that_is_away_is_missed_while_its_shop_is_open_and_only_then() {
+async fn offline_alert_is_opened_in_trading_hours_only() {
     let jakarta = FixedOffset::east_opt(7 * 3600).unwrap();
     let world = World::with(|config| {
         config.health.check_interval_s = 1;
-        // The shop opens in three hours, for two.
+        // Trading hours begin in three hours and last for two.
         #[expect(
             clippy::disallowed_methods,
             reason = "the world's clock does not run yet"
@@ -66,24 +66,23 @@ async fn a_box_that_is_away_is_missed_while_its_shop_is_open_and_only_then() {
     })
     .await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let device_id = soundbox.credentials.device_id;
     let away = soundbox.switch_off().await;
-    away.is_missed(&world).await;
+    away.wait_until_offline(&world).await;
     world.later(1_800);
     a_look_passes(&world).await;
     let none = alerts(&world, &format!("device_id={device_id}")).await;
     assert_eq!(none, [] as [Value; 0], "its shop is closed");
     world.later(2 * 3_600 + 2_400);
     let alert = becomes(&world, "offline", device_id, "open").await;
-    assert_eq!(alert["merchant_id"], json!(shop.merchant_id));
-    assert_eq!(alert["closed_at"], Value::Null);
-    let back = away.come_back(&world).await;
+    assert_fields!(alert, { "merchant_id": shop.merchant_id, "closed_at": null });
+    let back = away.reconnect(&world).await;
     let closed = becomes(&world, "offline", device_id, "closed").await;
     assert_eq!(closed["id"], alert["id"]);
-    // Away again until the shop closes: then nobody misses it.
+    // Offline again until the end of the trading hours: then the alert closes.
     let away = back.switch_off().await;
-    away.is_missed(&world).await;
+    away.wait_until_offline(&world).await;
     world.later(600);
     becomes(&world, "offline", device_id, "open").await;
     world.later(2 * 3_600);
@@ -93,10 +92,10 @@ async fn a_box_that_is_away_is_missed_while_its_shop_is_open_and_only_then() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_not_heard_is_one_alert_until_the_box_speaks_again() {
+async fn unheard_payment_alert_stays_open_until_the_box_plays_again() {
     let world = world().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let credentials = soundbox.credentials.clone();
     let device_id = credentials.device_id;
     let away = soundbox.switch_off().await;
@@ -104,7 +103,7 @@ async fn a_payment_that_is_not_heard_is_one_alert_until_the_box_speaks_again() {
     world.later(11);
     let alert = becomes(&world, "unheard_payment", device_id, "open").await;
     assert_eq!(alert["details"]["transaction_id"], json!(sold));
-    // Another one is the same trouble.
+    // Another unheard payment is the same alert.
     credentials.sell(&world, 20_000).await;
     world.later(11);
     a_look_passes(&world).await;
@@ -114,12 +113,12 @@ async fn a_payment_that_is_not_heard_is_one_alert_until_the_box_speaks_again() {
     )
     .await;
     assert_eq!(all.len(), 1);
-    let mut soundbox = away.come_back(&world).await;
+    let mut soundbox = away.reconnect(&world).await;
     soundbox.play().await;
     soundbox.play().await;
     let closed = becomes(&world, "unheard_payment", device_id, "closed").await;
     assert_eq!(closed["id"], alert["id"]);
-    // A sentence that failed is told of once, and not again when the next one was heard.
+    // A payment that failed opens one alert, which does not open again when the next payment was played.
     credentials.sell(&world, 30_000).await;
     let failed = soundbox.hear().await;
     let status = wire::message::AckStatus::Failed;
@@ -147,23 +146,23 @@ async fn a_payment_that_is_not_heard_is_one_alert_until_the_box_speaks_again() {
 }
 
 #[tokio::test]
-async fn a_battery_that_runs_low_is_told_of_until_it_is_charged() {
+async fn low_battery_alert_stays_open_until_the_battery_is_charged() {
     let world = world().await;
     let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
     let device_id = soundbox.credentials.device_id;
-    beat(&world, &soundbox, 15).await;
+    heartbeat(&world, &soundbox, 15).await;
     let alert = becomes(&world, "battery_low", device_id, "open").await;
     assert_eq!(alert["details"]["battery_level"], json!(15));
-    // A little more is not yet well.
-    beat(&world, &soundbox, 17).await;
+    // A little more is not enough to close it.
+    heartbeat(&world, &soundbox, 17).await;
     a_look_passes(&world).await;
     becomes(&world, "battery_low", device_id, "open").await;
-    beat(&world, &soundbox, 60).await;
+    heartbeat(&world, &soundbox, 60).await;
     becomes(&world, "battery_low", device_id, "closed").await;
 }
 
 #[tokio::test]
-async fn a_certificate_that_ends_soon_is_told_of_while_the_box_is_in_service() {
+async fn certificate_expiry_alert_stays_open_while_the_box_is_in_service() {
     let world = World::with(|config| {
         config.health.check_interval_s = 1;
         config.pki.device_certificate_days = 10;
@@ -182,9 +181,7 @@ async fn a_certificate_that_ends_soon_is_told_of_while_the_box_is_in_service() {
         alert["details"]["certificate_serial"],
         view["certificate"]["serial"]
     );
-    let path = format!("/admin/devices/{}", credentials.device_id);
-    let retired = json!({ "status": "retired" });
-    let _ = world.admin().patch(&path, &retired).await.expect(200);
+    credentials.set_status(&world, "retired").await;
     becomes(
         &world,
         "certificate_expiring",
@@ -195,18 +192,15 @@ async fn a_certificate_that_ends_soon_is_told_of_while_the_box_is_in_service() {
 }
 
 #[tokio::test]
-async fn a_box_that_comes_and_goes_is_told_of_until_it_stays() {
+async fn flapping_alert_stays_open_until_the_box_stays_connected() {
     let world = world().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let credentials = soundbox.credentials.clone();
-    for flip in 0..3 {
+    for _ in 0..3 {
         let away = soundbox.switch_off().await;
-        eventually("the box being away", || async {
-            (credentials.view(&world).await["online"] == json!(false)).then_some(flip)
-        })
-        .await;
-        soundbox = away.come_back(&world).await;
+        credentials.wait_for_online(&world, false).await;
+        soundbox = away.reconnect(&world).await;
     }
     let alert = becomes(&world, "flapping", credentials.device_id, "open").await;
     assert!(alert["details"]["flips"].as_i64().unwrap() >= 6);
@@ -215,54 +209,46 @@ async fn a_box_that_comes_and_goes_is_told_of_until_it_stays() {
 }
 
 #[tokio::test]
-async fn whoever_knows_of_an_alert_says_so_and_it_is_closed_when_it_is_over() {
+async fn an_acknowledged_alert_is_closed_when_its_reason_is_over() {
     let world = world().await;
     let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
     let device_id = soundbox.credentials.device_id;
-    beat(&world, &soundbox, 3).await;
+    heartbeat(&world, &soundbox, 3).await;
     let alert = becomes(&world, "battery_low", device_id, "open").await;
     let path = format!(
         "/admin/alerts/{}/acknowledge",
         alert["id"].as_str().unwrap()
     );
     let ops = world.staff(Role::Ops).await;
-    let known = ops.post(&path, &json!({})).await.expect(200).data();
+    let known = ops.act(&path, &json!({})).await;
     assert_eq!(known["state"], "open");
     let by = known["acknowledged_by"].clone();
     assert!(by.is_string());
-    // The first one stays.
-    let again = world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .expect(200)
-        .data();
+    // The first acknowledgement stays.
+    let again = world.admin().act(&path, &json!({})).await;
     assert_eq!(again["acknowledged_by"], by);
     let query = format!("acknowledged=true&state=open&device_id={device_id}");
     assert_eq!(alerts(&world, &query).await.len(), 1);
     let support = world.staff(Role::Support).await;
-    support
-        .post(&path, &json!({}))
-        .await
-        .refused(403, "FORBIDDEN");
-    let _ = support.get("/admin/alerts").await.expect(200);
+    support.post(&path, &json!({})).await.refused(FORBIDDEN);
+    support.read("/admin/alerts").await;
     ops.post(
         "/admin/alerts/alr_0190f3a1c0de7abc8def0123456789ab/acknowledge",
         &json!({}),
     )
     .await
-    .refused(404, "ALERT_NOT_FOUND");
+    .refused(ALERT_NOT_FOUND);
     ops.get("/admin/alerts?kind=tired")
         .await
-        .refused(422, "VALIDATION_FAILED");
-    let summary = ops.get("/admin/devices/summary").await.expect(200).data();
+        .refused(VALIDATION_FAILED);
+    let summary = ops.read("/admin/devices/summary").await;
     assert_eq!(
         summary["alerts"],
         json!([{ "kind": "battery_low", "open": 1 }])
     );
     assert_eq!(summary["battery_low"], json!(1));
     assert_eq!(summary["firmware"][0]["firmware_version"], "1.0.3");
-    beat(&world, &soundbox, 80).await;
+    heartbeat(&world, &soundbox, 80).await;
     let closed = becomes(&world, "battery_low", device_id, "closed").await;
     assert_eq!(closed["acknowledged_by"], by);
 }
@@ -277,7 +263,7 @@ async fn of_partner(world: &World, kind: &str, state: &str) -> Value {
 }
 
 #[tokio::test]
-async fn money_that_nobody_can_attribute_is_one_alert_until_it_is_assigned() {
+async fn unmatched_money_is_one_alert_until_it_is_assigned() {
     let world = world().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     for number in 1..=2 {
@@ -286,8 +272,8 @@ async fn money_that_nobody_can_attribute_is_one_alert_until_it_is_assigned() {
             "partner_reference": format!("stray-{number}"), "amount": 40_000, "currency": "IDR",
             "status": "success", "paid_at": world.clock.now(),
         });
-        let told = world.acquirer().tell(&stray).await.data();
-        assert_eq!(told["verdict"], "unmatched");
+        let answer = world.acquirer().send(&stray).await.data();
+        assert_eq!(answer["verdict"], "unmatched");
     }
     let alert = of_partner(&world, "unmatched_payment", "open").await;
     assert!(alert["subject"].as_str().unwrap().starts_with("partner:"));
@@ -298,17 +284,15 @@ async fn money_that_nobody_can_attribute_is_one_alert_until_it_is_assigned() {
     let finance = world.staff(Role::Finance).await;
     let open = world
         .admin()
-        .get("/admin/unmatched-payments?status=open")
-        .await
-        .expect(200)
-        .data();
-    for money in open.as_array().unwrap() {
+        .list("/admin/unmatched-payments?status=open")
+        .await;
+    for money in &open {
         let path = format!(
             "/admin/unmatched-payments/{}/assign",
             money["id"].as_str().unwrap()
         );
-        let body = json!({ "terminal_id": shop.till().id });
-        let _ = finance.post(&path, &body).await.expect(200);
+        let body = json!({ "terminal_id": shop.terminal().id });
+        finance.act(&path, &body).await;
     }
     let closed = of_partner(&world, "unmatched_payment", "closed").await;
     assert_eq!(closed["id"], alert["id"]);
@@ -324,9 +308,9 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
     let alone = Soundbox::at(&world, single).await;
     let ids = [&first, &second, &alone].map(|soundbox| soundbox.credentials.device_id);
     let first = first.switch_off().await;
-    first.is_missed(&world).await;
+    first.wait_until_offline(&world).await;
     let alone = alone.switch_off().await;
-    alone.is_missed(&world).await;
+    alone.wait_until_offline(&world).await;
     world.later(301);
     let alert = becomes(&world, "offline", ids[0], "open").await;
     assert_eq!(
@@ -334,8 +318,7 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
         json!(many),
         "the terminal has several boxes"
     );
-    assert_eq!(alert["terminal_id"], json!(many));
-    assert_eq!(alert["merchant_id"], json!(shop.merchant_id));
+    assert_fields!(alert, { "terminal_id": many, "merchant_id": shop.merchant_id });
     let names = |alert: &Value| -> Vec<Value> {
         let devices = alert["details"]["devices"].as_array().unwrap();
         devices.iter().map(|one| one["device_id"].clone()).collect()
@@ -344,9 +327,9 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
     let of_one = becomes(&world, "offline", ids[2], "open").await;
     assert_eq!(of_one["subject"], json!(ids[2]), "the terminal has one box");
 
-    // The second one is a part of the same outage.
+    // The second box is a part of the same outage.
     let second = second.switch_off().await;
-    second.is_missed(&world).await;
+    second.wait_until_offline(&world).await;
     world.later(301);
     let grown = eventually("both boxes are listed", || async {
         let open = alerts(
@@ -362,8 +345,8 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
     let all = alerts(&world, "kind=offline").await;
     assert_eq!(all.len(), 2, "{all:?}");
 
-    // One is back: the outage goes on with the other.
-    let _first = first.come_back(&world).await;
+    // One box is back: the outage goes on with the other.
+    let _first = first.reconnect(&world).await;
     let shrunk = eventually("one box is listed", || async {
         let open = alerts(
             &world,
@@ -377,7 +360,7 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
         (&shrunk["id"], names(&shrunk)),
         (&alert["id"], vec![json!(ids[1])])
     );
-    let _second = second.come_back(&world).await;
+    let _second = second.reconnect(&world).await;
     let closed = becomes(&world, "offline", ids[1], "closed").await;
     assert_eq!(closed["id"], alert["id"]);
 }

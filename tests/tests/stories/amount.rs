@@ -1,17 +1,19 @@
-//! One rule for amounts, at every door that takes them.
+//! One rule for amounts, in every API that takes them.
 
 use domain::role::Role;
 use platform::config::NotifySignature::Symmetric;
 use serde_json::{Value, json};
 use tests::acquirer::{reference, success};
-use tests::bank::{self, Mood};
-use tests::books::{self, Books};
+use tests::payout_partner::Behaviour;
+use tests::refusal::*;
 use tests::snap::{self, notification};
-use tests::{Credentials, Shop, Soundbox, World, eventually};
+use tests::{
+    Credentials, PayoutPartner, Shop, Snapshot, Soundbox, World, eventually, fixture, ledger,
+};
+use wire::Channel;
 use wire::message::QrOutcome;
-use wire::{Channel, DownlinkMessage};
 
-/// Texts that are not amounts, whatever some people mean by them.
+/// Texts that are not amounts.
 const NO_AMOUNTS: [&str; 16] = [
     "50.000",
     "50,000",
@@ -35,46 +37,35 @@ const NO_AMOUNTS: [&str; 16] = [
 const FIFTY_THOUSAND: [&str; 4] = ["50000", "50000.0", "50000.00", "050000"];
 
 #[tokio::test]
-async fn a_box_asks_for_a_code_by_http() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+async fn amounts_of_a_code_request_by_http() {
+    let (world, _, credentials) = fixture::device().await;
     let ask = async |number: usize, amount: Value| {
         let key = format!("r-{number}");
         let body = json!({ "amount": amount, "currency": "IDR", "request_id": key });
         credentials.ask_qr(&world, &key, &body).await
     };
     for (number, text) in NO_AMOUNTS.iter().enumerate() {
-        ask(number, json!(text))
-            .await
-            .refused(422, "INVALID_AMOUNT");
+        ask(number, json!(text)).await.refused(INVALID_AMOUNT);
     }
-    let made = "SELECT count(*) FROM transactions";
-    assert_eq!(books::count(&world.pool, made).await, 0);
+    assert_eq!(world.rows("transactions").await, 0);
     for (number, text) in FIFTY_THOUSAND.iter().enumerate() {
         let _ = ask(100 + number, json!(text)).await.expect(201);
     }
-    let right = "SELECT count(*) FROM transactions WHERE amount = 50000";
-    assert_eq!(books::count(&world.pool, right).await, 4);
+    assert_eq!(world.rows("transactions WHERE amount = 50000").await, 4);
 }
 
 #[tokio::test]
-async fn a_box_asks_for_a_code_by_mqtt() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+async fn amounts_of_a_code_request_by_mqtt() {
+    let (_world, _, mut soundbox) = fixture::soundbox().await;
     for (number, text) in NO_AMOUNTS.iter().chain(&FIFTY_THOUSAND).enumerate() {
         let body = json!({
             "message_type": "dynamic_qr_request", "request_id": format!("r-{number}"),
             "device_id": soundbox.credentials.device_id, "amount": text, "currency": "IDR",
         });
-        let said = soundbox.say_raw(Channel::DynamicQrRequest, body.to_string().into_bytes());
-        assert!(said.await);
-        let outcome = loop {
-            if let DownlinkMessage::DynamicQrResponse(response) = soundbox.next().await {
-                break response.outcome;
-            }
-        };
+        let acknowledged =
+            soundbox.send_raw(Channel::DynamicQrRequest, body.to_string().into_bytes());
+        assert!(acknowledged.await);
+        let outcome = soundbox.next_qr().await.outcome;
         match outcome {
             QrOutcome::Ready { amount, .. } => {
                 assert!(FIFTY_THOUSAND.contains(text), "{text:?}");
@@ -88,26 +79,24 @@ async fn a_box_asks_for_a_code_by_mqtt() {
     }
 }
 
-/// What money leaves behind.
+/// Tables that money changes.
 const MONEY: [&str; 4] = ["transactions", "ledger_entries", "notifications", "payouts"];
 
 #[tokio::test]
-async fn an_acquirer_tells_of_a_payment() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+async fn amounts_of_an_acquirers_callback() {
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
     let printed = |amount: &str| {
         let id = "tx_01890a5d3f2c7b3e8f00112233445566".parse().unwrap();
         let mut body = success(id, 1, &reference(), world.clock.now());
         body.as_object_mut().unwrap().remove("transaction_id");
         body["nmid"] = json!(shop.nmid);
-        body["terminal_label"] = json!(shop.till().label);
+        body["terminal_label"] = json!(shop.terminal().label);
         body["amount"] = json!(amount);
         body
     };
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for text in NO_AMOUNTS {
-        let _ = world.acquirer().tell(&printed(text)).await;
+        let _ = world.acquirer().send(&printed(text)).await;
     }
     let changes = before.changes(&world.pool).await;
     assert!(
@@ -115,22 +104,22 @@ async fn an_acquirer_tells_of_a_payment() {
         "{changes:?}"
     );
     for text in FIFTY_THOUSAND {
-        let _ = world.acquirer().tell(&printed(text)).await.expect(200);
+        let _ = world.acquirer().send(&printed(text)).await.expect(200);
         assert_eq!(soundbox.play().await.amount.to_i64(), 50_000, "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_snap_partner_tells_of_a_payment() {
+async fn amounts_of_a_snap_notification() {
     let (world, bank) = snap::world(Symmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for text in NO_AMOUNTS {
         let mut body = notification(id, 50_000, &reference(), "00");
         body["amount"]["value"] = json!(text);
-        let _ = bank.tell(&body).await;
+        let _ = bank.send(&body).await;
     }
     let changes = before.changes(&world.pool).await;
     assert!(
@@ -145,26 +134,24 @@ async fn a_snap_partner_tells_of_a_payment() {
         let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
         let mut body = notification(id, 50_000, &reference(), "00");
         body["amount"]["value"] = value.clone();
-        assert_eq!(bank.tell(&body).await, "2005200", "{value}");
+        bank.send_ok(&body).await;
         assert_eq!(soundbox.play().await.transaction_id, id);
     }
 }
 
 #[tokio::test]
-async fn the_payout_partner_tells_of_a_payout() {
-    let bank = bank::Bank::open(Mood::Busy).await;
+async fn amounts_of_a_payout_callback() {
+    let bank = PayoutPartner::open(Behaviour::Accepts).await;
     let world = World::with(|config| bank.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    till.sell(&world, 50_000).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    device.sell(&world, 50_000).await;
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let settlement = books::settle(&finance).await;
+    let settlement = ledger::settle(&finance).await;
     let path = format!("/admin/settlements/{settlement}");
-    let net = finance.get(&path).await.expect(200).data()["net"]
-        .as_i64()
-        .unwrap();
-    eventually("the bank being told", || async {
+    let net = finance.read(&path).await["net"].as_i64().unwrap();
+    eventually("the instruction at the partner", || async {
         world.later(1);
         (!bank.transfers().is_empty()).then_some(())
     })
@@ -174,7 +161,7 @@ async fn the_payout_partner_tells_of_a_payout() {
             "event_id": format!("e-{number}"), "settlement_id": settlement, "status": "paid",
             "amount": amount, "bank_reference": "B-1", "occurred_at": world.clock.now(),
         });
-        bank::Bank::tell(&world, &body).await
+        PayoutPartner::send(&world, &body).await
     };
     let forms = [
         format!("{}.{:03}", net / 1_000, net % 1_000),
@@ -186,10 +173,10 @@ async fn the_payout_partner_tells_of_a_payout() {
     for (number, text) in forms.into_iter().enumerate() {
         let answer = tell(number, text.clone()).await;
         assert!(answer.status >= 400, "{text}: {answer}");
-        let status = finance.get(&path).await.expect(200).data()["status"].clone();
+        let status = finance.read(&path).await["status"].clone();
         assert_ne!(status, "paid", "{text}");
     }
     let _ = tell(100, format!("{net}.00")).await.expect(200);
-    let status = finance.get(&path).await.expect(200).data()["status"].clone();
+    let status = finance.read(&path).await["status"].clone();
     assert_eq!(status, "paid");
 }

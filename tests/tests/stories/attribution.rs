@@ -1,13 +1,14 @@
-//! Whose money the payment of a printed code is: attributed when it can be, else kept, and never refused.
+//! Payments of printed codes: attributed when that is possible, else kept as unmatched, and never refused.
 
 use platform::config::NotifySignature::Asymmetric;
 use serde_json::{Value, json};
 use tests::acquirer::{but_status, reference};
-use tests::{Credentials, Shop, World, books, snap};
+use tests::refusal::*;
+use tests::{Shop, World, assert_fields, fixture, ledger, snap};
 
 use crate::view::{incidents, open_alert, open_alerts, open_money};
 
-/// A payment of a printed code, with these fields that say whose it is.
+/// A payment of a printed code with these fields.
 fn paid(world: &World, fields: &Value) -> Value {
     let mut body = json!({
         "event_id": "e", "partner_reference": reference(), "amount": 40_000, "currency": "IDR",
@@ -21,7 +22,7 @@ fn paid(world: &World, fields: &Value) -> Value {
 
 /// Where a payment was booked; null when it was kept as unmatched.
 async fn terminal_of(world: &World, body: &Value) -> Value {
-    let receipt = world.acquirer().tell(body).await.expect(200).data();
+    let receipt = world.acquirer().send(body).await.expect(200).data();
     let Some(id) = receipt["transaction_id"].as_str() else {
         assert_eq!(receipt["verdict"], "unmatched", "{body}");
         return Value::Null;
@@ -32,7 +33,7 @@ async fn terminal_of(world: &World, body: &Value) -> Value {
 
 async fn pan_of(world: &World, shop: &Shop) -> String {
     let path = format!("/admin/merchants/{}", shop.merchant_id);
-    let merchant = world.admin().get(&path).await.expect(200).data();
+    let merchant = world.admin().read(&path).await;
     tests::shop::text(&merchant, "merchant_pan")
 }
 
@@ -45,7 +46,7 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
     let [first, second] = [&two.terminals[0], &two.terminals[1]];
     let long = "x".repeat(30);
     for (fields, terminal) in [
-        // The label, with blanks around it, in other letters, and written in another way beside it.
+        // The label: with blanks around it, in lower case, and as the terminal id.
         (
             json!({ "nmid": two.nmid, "terminal_label": second.label }),
             Some(second),
@@ -75,35 +76,35 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
             json!({ "nmid": "", "merchant_pan": two_pan, "terminal_id": second.label }),
             Some(second),
         ),
-        (json!({ "mpan": one_pan }), Some(one.till())),
-        // The sole terminal, when no label that can be one contradicts it.
-        (json!({ "nmid": one.nmid }), Some(one.till())),
+        (json!({ "mpan": one_pan }), Some(one.terminal())),
+        // The sole terminal, unless a valid label contradicts.
+        (json!({ "nmid": one.nmid }), Some(one.terminal())),
         (
             json!({ "nmid": one.nmid, "terminal_label": null }),
-            Some(one.till()),
+            Some(one.terminal()),
         ),
         (
             json!({ "nmid": one.nmid, "terminal_label": long }),
-            Some(one.till()),
+            Some(one.terminal()),
         ),
         (
             json!({ "nmid": one.nmid, "terminal_label": ["T01"] }),
-            Some(one.till()),
+            Some(one.terminal()),
         ),
         (
             json!({ "nmid": one.nmid, "terminal_id": "A01" }),
-            Some(one.till()),
+            Some(one.terminal()),
         ),
         (json!({ "nmid": one.nmid, "terminal_label": "NOPE" }), None),
-        // Two terminals and nothing that names one of them.
+        // Two terminals, and no field that names one of them.
         (json!({ "nmid": two.nmid }), None),
         (json!({ "nmid": two.nmid, "terminal_label": long }), None),
         (json!({ "mpan": two_pan }), None),
-        // Nobody that we know.
+        // Unknown merchants.
         (json!({ "nmid": "ID9999999999999", "mpan": one_pan }), None),
         (json!({ "nmid": "Toko Budi" }), None),
         (json!({ "mpan": "1" }), None),
-        (json!({ "terminal_label": one.till().label }), None),
+        (json!({ "terminal_label": one.terminal().label }), None),
     ] {
         let expected = terminal.map_or(Value::Null, |terminal| json!(terminal.id));
         let body = paid(&world, &fields);
@@ -120,7 +121,7 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
         "{money:?}"
     );
     open_alert(&world, "unmatched_payment").await;
-    // The merchant is known, and its boxes say nothing.
+    // The merchant is known, and its boxes announced nothing.
     for (shop, reason) in [(&one, "no_such_terminal"), (&two, "no_such_terminal")] {
         let alerts = open_alerts(&world, "unannounced_payment").await;
         let of_shop = alerts
@@ -129,20 +130,16 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
             .unwrap_or_else(|| panic!("{alerts:?}"));
         assert_eq!(of_shop["details"]["reason"], reason);
     }
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn a_suspended_merchants_printed_codes_are_kept_as_unmatched() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
-    let path = format!("/admin/merchants/{}", shop.merchant_id);
-    let suspended = json!({ "status": "suspended" });
-    let _ = world.admin().patch(&path, &suspended).await.expect(200);
+    let (world, shop, credentials) = fixture::device().await;
+    shop.set_status(&world, "suspended").await;
     let body = paid(
         &world,
-        &json!({ "nmid": shop.nmid, "terminal_label": shop.till().label }),
+        &json!({ "nmid": shop.nmid, "terminal_label": shop.terminal().label }),
     );
     assert_eq!(terminal_of(&world, &body).await, Value::Null);
     assert_eq!(open_money(&world).await[0]["reason"], "merchant_suspended");
@@ -164,36 +161,35 @@ async fn snap_attributes_by_the_same_rules() {
         }
         body
     };
-    let count = async |query| books::count(&world.pool, query).await;
-    let label = format!(" {}", shop.till().label.to_lowercase());
+    let count = async |query: &str| world.number(query).await;
+    let label = format!(" {}", shop.terminal().label.to_lowercase());
     let info = json!({ "nmid": shop.nmid, "terminalLabel": label });
-    assert_eq!(bank.tell(&body(&info)).await, "2005200");
-    let info = json!({ "nmid": shop.nmid, "terminalId": shop.till().label, "terminalLabel": "" });
-    assert_eq!(bank.tell(&body(&info)).await, "2005200");
+    bank.send_ok(&body(&info)).await;
+    let info =
+        json!({ "nmid": shop.nmid, "terminalId": shop.terminal().label, "terminalLabel": "" });
+    bank.send_ok(&body(&info)).await;
     assert_eq!(
         count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
         2
     );
-    // At the top, as some banks write it.
+    // At the top level, as some partners write it.
     let mut top = body(&json!({}));
     top["nmid"] = json!(shop.nmid);
-    top["terminalId"] = json!(shop.till().label);
-    assert_eq!(bank.tell(&top).await, "2005200");
+    top["terminalId"] = json!(shop.terminal().label);
+    bank.send_ok(&top).await;
     assert_eq!(
         count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
         3
     );
     let info = json!({ "nmid": shop.nmid, "terminalLabel": "x".repeat(30) });
-    assert_eq!(bank.tell(&body(&info)).await, "2005200");
+    bank.send_ok(&body(&info)).await;
     assert_eq!(open_money(&world).await.len(), 1);
 }
 
 #[tokio::test]
 async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let _box = Credentials::at(&world, shop.till().id).await;
-    let code = json!({ "nmid": shop.nmid, "terminal_label": shop.till().label });
+    let (world, shop, _box) = fixture::device().await;
+    let code = json!({ "nmid": shop.nmid, "terminal_label": shop.terminal().label });
     let amounts = [
         "10000001",
         "1000000000000000",
@@ -205,18 +201,17 @@ async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
     for amount in amounts {
         let body = paid(&world, &code).to_string();
         let body = body.replace("\"amount\":40000", &format!("\"amount\":{amount}"));
-        let letter = world.acquirer().sign(body.as_bytes(), world.clock.now());
-        let receipt = world.acquirer().post(&letter).await.expect(200).data();
+        let request = world.acquirer().sign(body.as_bytes(), world.clock.now());
+        let receipt = world.acquirer().post(&request).await.expect(200).data();
         assert_eq!(receipt["verdict"], "unmatched", "{amount}");
-        // Again: the same answer, and nothing more.
-        let again = world.acquirer().post(&letter).await.expect(200).data();
+        // Sent again: the same answer, and nothing more.
+        let again = world.acquirer().post(&request).await.expect(200).data();
         assert_eq!(again["verdict"], "unmatched", "{amount}");
     }
     let money = open_money(&world).await;
     assert_eq!(money.len(), amounts.len());
     assert!(money.iter().all(|one| one["reason"] == "amount_beyond_max"));
-    assert_eq!(money[0]["amount"], Value::Null);
-    assert_eq!(money[0]["amount_text"], "100000000000000000000000000");
+    assert_fields!(money[0], { "amount": null, "amount_text": "100000000000000000000000000" });
     assert_eq!(money[3]["amount"], json!(9_000_000_000_000_000_000_i64));
     assert_eq!(
         incidents(&world).await,
@@ -224,7 +219,7 @@ async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
     );
     open_alert(&world, "incident").await;
     open_alert(&world, "unmatched_payment").await;
-    // Nobody books it by hand either; taken back, it is gone.
+    // It cannot be booked by hand either; a reversal closes it.
     for one in &money {
         let path = format!(
             "/admin/unmatched-payments/{}/assign",
@@ -232,20 +227,17 @@ async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
         );
         let assigned = world
             .admin()
-            .post(&path, &json!({ "terminal_id": shop.till().id }))
+            .post(&path, &json!({ "terminal_id": shop.terminal().id }))
             .await;
-        assigned.refused(422, "INVALID_AMOUNT");
+        assigned.refused(INVALID_AMOUNT);
     }
     let none = "SELECT (SELECT count(*) FROM transactions) + (SELECT count(*) FROM ledger_entries)";
-    assert_eq!(books::count(&world.pool, none).await, 0);
+    assert_eq!(world.number(none).await, 0);
     let mut back = paid(&world, &code);
     back["partner_reference"] = money[5]["partner_reference"].clone();
     back["amount"] = money[5]["amount"].clone();
     let back = but_status(back, "reversed");
-    assert_eq!(
-        world.acquirer().tell(&back).await.data()["verdict"],
-        "accepted"
-    );
+    assert_eq!(world.acquirer().verdict(&back).await, "accepted");
     assert_eq!(open_money(&world).await.len(), amounts.len() - 1);
 }
 
@@ -258,8 +250,8 @@ async fn the_same_reference_with_another_amount_is_refused_for_kept_money_too() 
     for status in ["success", "reversed", "failed"] {
         let mut other = but_status(body.clone(), status);
         other["amount"] = json!(40_001);
-        let answer = world.acquirer().tell(&other).await;
-        answer.refused(409, "DUPLICATE_REQUEST");
+        let answer = world.acquirer().send(&other).await;
+        answer.refused(DUPLICATE_REQUEST);
     }
     assert_eq!(incidents(&world).await, ["amount_mismatch"; 3]);
     assert_eq!(open_money(&world).await[0]["amount"], 40_000);

@@ -1,46 +1,51 @@
-//! Where a box stands decides what it hears.
+//! A box receives the payments of the terminal that it is bound to.
 
 use futures_util::future::join_all;
 use serde_json::json;
 use tests::acquirer::reference;
 use tests::credentials::bind;
-use tests::{Credentials, Shop, Soundbox, World, books, deadlocks};
+use tests::refusal::*;
+use tests::{Credentials, Shop, Soundbox, World, assert_fields, deadlocks, fixture};
 
 #[tokio::test]
 async fn a_rebind_never_leaks() {
     let world = World::new().await;
     let old = Shop::open(&world, "Warung Sari", 1).await;
     let new = Shop::open(&world, "Kopi Fajar", 1).await;
-    let mut soundbox = Soundbox::at(&world, old.till().id).await;
+    let mut soundbox = Soundbox::at(&world, old.terminal().id).await;
     let binding_before = soundbox.binding_id;
     assert!(binding_before.is_some());
     let credentials = soundbox.credentials.clone();
-    // Another box of the old shop, by which the payment can be made while ours is away.
-    let till = Credentials::at(&world, old.till().id).await;
+    // Another box of the old shop: a payment can be made with its code while the first is offline.
+    let device = Credentials::at(&world, old.terminal().id).await;
 
-    let heard_already = till.sell(&world, 5_000).await;
+    let heard_already = device.sell(&world, 5_000).await;
     assert_eq!(soundbox.play().await.transaction_id, heard_already);
     let away = soundbox.switch_off().await;
-    let pending = till.sell(&world, 10_000).await;
-    let binding = bind(&world, credentials.device_id, new.till().id).await;
-    let after = till.sell(&world, 11_000).await;
+    let pending = device.sell(&world, 10_000).await;
+    let binding = bind(&world, credentials.device_id, new.terminal().id).await;
+    let after = device.sell(&world, 11_000).await;
 
-    let mut soundbox = away.come_back(&world).await;
-    soundbox.stands(Some(binding)).await;
+    let mut soundbox = away.reconnect(&world).await;
+    soundbox.wait_for_binding(Some(binding)).await;
     assert_ne!(soundbox.binding_id, binding_before);
-    // Whatever was kept for the old binding would come before this one.
+    // Anything kept for the old binding would arrive before this one.
     let own = soundbox.credentials.sell(&world, 12_000).await;
     assert_eq!(soundbox.play().await.transaction_id, own);
     assert_eq!(soundbox.spoken.last().unwrap().merchant_name, "Kopi Fajar");
 
-    let told = credentials.notifications(&world).await;
-    let about = |id| told.iter().find(|one| one["transaction_id"] == json!(id));
+    let received = credentials.notifications(&world).await;
+    let about = |id| {
+        received
+            .iter()
+            .find(|one| one["transaction_id"] == json!(id))
+    };
     let closed = about(pending).expect("a row of what was pending");
-    assert_eq!(
-        (&closed["status"], &closed["reason"]),
-        (&json!("failed"), &json!("unbound"))
+    assert_fields!(closed, { "status": "failed", "reason": "unbound" });
+    assert!(
+        about(after).is_none(),
+        "a payment of a shop that it had left"
     );
-    assert!(about(after).is_none(), "told of a shop that it had left");
 }
 
 #[tokio::test]
@@ -48,83 +53,75 @@ async fn a_rebind_takes_back_what_waits_in_a_live_session() {
     let world = World::new().await;
     let old = Shop::open(&world, "Warung Sari", 1).await;
     let new = Shop::open(&world, "Kopi Fajar", 1).await;
-    let mut soundbox = Soundbox::at(&world, old.till().id).await;
-    soundbox.stands(soundbox.credentials.binding_id).await;
-    // So many that a box which confirms nothing has some on the wire and the rest waiting behind them.
+    let mut soundbox = Soundbox::at(&world, old.terminal().id).await;
+    soundbox
+        .wait_for_binding(soundbox.credentials.binding_id)
+        .await;
+    // So many that a box which confirms nothing has some in flight and the rest queued.
     let mut sold = Vec::new();
     for amount in 1..=20 {
         sold.push(soundbox.credentials.sell(&world, amount).await);
     }
     let mut on_the_wire = Vec::new();
     for _ in 0..16 {
-        on_the_wire.push(soundbox.line().hear().await);
+        on_the_wire.push(soundbox.connection().receive().await);
     }
-    let binding = bind(&world, soundbox.credentials.device_id, new.till().id).await;
+    let binding = bind(&world, soundbox.credentials.device_id, new.terminal().id).await;
     for publish in &on_the_wire {
-        soundbox.line().confirm(publish).await;
+        soundbox.connection().confirm(publish).await;
     }
-    // `stands` would pass an announcement by; `hear` would refuse one of the old binding.
+    // `wait_for_binding` would pass over a payment; `hear` would refuse one of the old binding.
     match soundbox.next().await {
         wire::DownlinkMessage::ConfigPush(push) => assert_eq!(push.binding_id, Some(binding)),
         other => panic!("{other:?}"),
     }
     let own = soundbox.credentials.sell(&world, 12_000).await;
     assert_eq!(soundbox.play().await.transaction_id, own);
-    // And the configuration is not pushed for ever.
-    let applied = "SELECT count(*) FROM device_configs WHERE applied_version = version";
-    assert_eq!(books::count(&world.pool, applied).await, 1);
+    // And the configuration is not pushed again.
+    let applied = "device_configs WHERE applied_version = version";
+    assert_eq!(world.rows(applied).await, 1);
 }
 
 #[tokio::test]
-async fn a_box_that_was_taken_away_hears_nothing() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+async fn an_unbound_box_hears_nothing() {
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     let path = format!("/admin/devices/{}/unbind", soundbox.credentials.device_id);
-    let unbound = world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .expect(200)
-        .data();
+    let unbound = world.admin().act(&path, &json!({})).await;
     assert!(unbound["binding"].is_null());
     world
         .admin()
         .post(&path, &json!({}))
         .await
-        .refused(409, "DEVICE_NOT_BOUND");
-    soundbox.stands(None).await;
-    till.sell(&world, 10_000).await;
+        .refused(DEVICE_NOT_BOUND);
+    soundbox.wait_for_binding(None).await;
+    device.sell(&world, 10_000).await;
     assert_eq!(soundbox.credentials.notifications(&world).await.len(), 0);
 
-    // Bound again: it hears what comes from now on, and nothing of the time between.
-    let binding = bind(&world, soundbox.credentials.device_id, shop.till().id).await;
-    soundbox.stands(Some(binding)).await;
-    let next = till.sell(&world, 11_000).await;
+    // Bound again: it receives what comes from now on, and nothing from the time between.
+    let binding = bind(&world, soundbox.credentials.device_id, shop.terminal().id).await;
+    soundbox.wait_for_binding(Some(binding)).await;
+    let next = device.sell(&world, 11_000).await;
     assert_eq!(soundbox.play().await.transaction_id, next);
 }
 
 #[tokio::test]
 async fn a_box_may_connect_before_it_stands_anywhere() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let credentials = Credentials::unbound(&world).await;
     assert_eq!(credentials.binding_id, None);
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
-    let binding = bind(&world, soundbox.credentials.device_id, shop.till().id).await;
-    soundbox.stands(Some(binding)).await;
+    let binding = bind(&world, soundbox.credentials.device_id, shop.terminal().id).await;
+    soundbox.wait_for_binding(Some(binding)).await;
     let first = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(soundbox.play().await.transaction_id, first);
 }
 
 #[tokio::test]
-async fn a_bind_to_the_same_till_changes_nothing() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+async fn a_bind_to_the_same_terminal_changes_nothing() {
+    let (world, shop, credentials) = fixture::device().await;
     let before = credentials.view(&world).await;
-    let after = bind(&world, credentials.device_id, shop.till().id).await;
+    let after = bind(&world, credentials.device_id, shop.terminal().id).await;
     assert_eq!(before["binding"]["binding_id"], json!(after));
     assert_eq!(credentials.view(&world).await["binding"], before["binding"]);
 }
@@ -133,7 +130,7 @@ async fn a_bind_to_the_same_till_changes_nothing() {
 async fn a_rebind_and_the_payments_of_its_terminal_never_deadlock() {
     let mut world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let path = format!("/admin/devices/{}/bind", credentials.device_id);
     let (admin, acquirer) = (world.admin(), world.acquirer());
     for round in 1..=12 {
@@ -145,7 +142,7 @@ async fn a_rebind_and_the_payments_of_its_terminal_never_deadlock() {
                 "partner_reference": reference, "amount": 1_000, "currency": "IDR", "status": "success", "paid_at": now,
             });
             let acquirer = &acquirer;
-            async move { acquirer.tell(&body).await }
+            async move { acquirer.send(&body).await }
         });
         let place = json!({ "terminal_id": shop.terminals[round % 2].id });
         let (answers, bound) = tokio::join!(join_all(payments), admin.post(&path, &place));
@@ -154,8 +151,10 @@ async fn a_rebind_and_the_payments_of_its_terminal_never_deadlock() {
             let _ = answer.expect(200);
         }
     }
-    let paid = "SELECT count(*) FROM transactions WHERE status = 'paid'";
-    assert_eq!(books::count(&world.pool, paid).await, 12 * 8);
+    assert_eq!(
+        world.rows("transactions WHERE status = 'paid'").await,
+        12 * 8
+    );
     world.stop().await;
     assert_eq!(deadlocks::of_all_who_left(&world.pool).await, 0);
 }

@@ -1,12 +1,13 @@
-//! One order to many boxes.
+//! One command to many boxes.
 
 use std::collections::BTreeSet;
 
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::credentials::register_with;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Answer, Api, Credentials, Crowd, Shop, World, books, eventually};
+use tests::{Answer, Api, Credentials, Fleet, Shop, World, assert_fields, eventually};
 use wire::Encoding;
 
 async fn order(api: &Api, body: &Value) -> Answer {
@@ -20,10 +21,8 @@ fn quick() -> Value {
 async fn view(world: &World, id: &str) -> Value {
     world
         .admin()
-        .get(&format!("/admin/bulk-commands/{id}"))
+        .read(&format!("/admin/bulk-commands/{id}"))
         .await
-        .expect(200)
-        .data()
 }
 
 async fn stands(world: &World, id: &str, status: &str) -> Value {
@@ -41,26 +40,16 @@ async fn step(world: &World, id: &str, action: &str) -> Answer {
 
 /// The targets of a bulk command, page by page.
 async fn targets(world: &World, id: &str, filter: &str) -> Vec<Value> {
-    let admin = world.admin();
-    let mut rows = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/admin/bulk-commands/{id}/devices?limit=25{filter}{cursor}");
-        let page = admin.get(&path).await.expect(200).json();
-        rows.extend(page["data"].as_array().unwrap().clone());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return rows,
-        }
-    }
+    let path = format!("/admin/bulk-commands/{id}/devices?limit=25{filter}");
+    world.admin().pages(&path).await
 }
 
 fn ids(rows: &[Value]) -> BTreeSet<String> {
     rows.iter().map(|row| text(row, "device_id")).collect()
 }
 
-/// Of sixty boxes, a canary of twenty; one of four orders fails, which is too many. When that is repaired it goes on,
-/// also through the death of the platform, and in the end every box was ordered once.
+/// Of sixty boxes, a canary of twenty; one of four commands fails, which is above the threshold. After that is repaired it
+/// is resumed, also through a crash of the platform, and in the end every box has received the command once.
 #[tokio::test]
 async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     const BOXES: usize = 60;
@@ -69,8 +58,8 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     for _ in 0..BOXES {
         credentials.push(Credentials::unbound(&world).await);
     }
-    let crowd = Crowd::gather(world.mqtt(), credentials).await;
-    crowd.fail_one_of(4);
+    let fleet = Fleet::connect(world.mqtt(), credentials).await;
+    fleet.fail_one_of(4);
     let body = json!({
         "type": "set_volume", "payload": { "volume": 7 }, "query": { "online": true },
         "rollout": { "rate_per_minute": 1200, "canary": 20, "phases": [50, 75], "abort_threshold_percent": 20, "min_sample": 10 },
@@ -93,20 +82,17 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     let pending = aborted["progress"]["pending"].as_u64().unwrap();
     assert!(pending >= 40, "beyond the canary: {aborted}");
 
-    crowd.fail_one_of(0);
+    fleet.fail_one_of(0);
     let resumed = step(&world, &id, "resume").await.expect(200).data();
-    assert_eq!(
-        (&resumed["status"], &resumed["reason"]),
-        (&json!("running"), &Value::Null)
-    );
-    eventually("orders beyond the canary", || async {
+    assert_fields!(resumed, { "status": "running", "reason": null });
+    eventually("commands beyond the canary", || async {
         let delivered = &view(&world, &id).await["progress"]["delivered"];
         (delivered.as_u64().unwrap() > 25).then_some(())
     })
     .await;
     world.crash();
     world.start().await;
-    crowd.moved(world.mqtt());
+    fleet.moved(world.mqtt());
 
     let done = stands(&world, &id, "completed").await;
     let progress = &done["progress"];
@@ -114,19 +100,19 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     assert_eq!(count("delivered") + count("failed"), 60, "{done}");
     assert!((2..=5).contains(&count("failed")), "{done}");
     assert!(!done["ended_at"].is_null());
-    // Once each, as the database and the boxes have it.
+    // Once each, in the database and at the boxes.
     let orders = "SELECT count(*) FROM commands WHERE bulk_command_id IS NOT NULL";
-    assert_eq!(books::count(&world.pool, orders).await, 60);
-    let carried_out = crowd.carried_out();
-    assert_eq!(carried_out.len(), BOXES);
+    assert_eq!(world.number(orders).await, 60);
+    let executed = fleet.executed();
+    assert_eq!(executed.len(), BOXES);
     assert!(
-        carried_out.values().all(|orders| orders.len() == 1),
-        "{carried_out:?}"
+        executed.values().all(|orders| orders.len() == 1),
+        "{executed:?}"
     );
     let rows = targets(&world, &id, "").await;
     assert_eq!((rows.len(), ids(&rows).len()), (BOXES, BOXES));
-    crowd.disperse().await;
-    // Every step of its life is in the audit log.
+    fleet.disconnect().await;
+    // Every step is in the audit log.
     let actions: Vec<String> =
         sqlx::query_scalar("SELECT action FROM audit_logs WHERE entity = $1 ORDER BY id")
             .bind(&id)
@@ -139,7 +125,7 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
 }
 
 #[tokio::test]
-async fn a_step_waits_for_its_last_order_and_one_that_times_out_counts_as_failed() {
+async fn a_step_waits_for_its_last_command_and_one_that_times_out_counts_as_failed() {
     let world = World::new().await;
     for _ in 0..3 {
         let _ = Credentials::unbound(&world).await;
@@ -149,17 +135,17 @@ async fn a_step_waits_for_its_last_order_and_one_that_times_out_counts_as_failed
         "rollout": { "rate_per_minute": 60_000, "canary": 1, "abort_threshold_percent": 50, "min_sample": 20 },
     });
     let id = text(&order(&world.admin(), &body).await.expect(201).data(), "id");
-    eventually("the order to the canary", || async {
+    eventually("the command to the canary", || async {
         let progress = &view(&world, &id).await["progress"];
         (progress["queued"] == 1).then_some(())
     })
     .await;
-    // Time passes, and nothing more goes out: the canary has not answered. Another bulk command, which is looked at
-    // after this one, shows that somebody looked.
+    // Time passes, and nothing more is sent: the canary has not answered. Another bulk command, which is processed after
+    // this one, shows that a round was made.
     world.later(20);
     let witness = json!({ "type": "play_test", "query": {}, "rollout": quick() });
     let witness = order(&world.admin(), &witness).await.expect(201).data();
-    eventually("a look at the one behind it", || async {
+    eventually("a round of the second bulk command", || async {
         let progress = &view(&world, &text(&witness, "id")).await["progress"];
         (progress["pending"] == 0).then_some(())
     })
@@ -174,7 +160,7 @@ async fn a_step_waits_for_its_last_order_and_one_that_times_out_counts_as_failed
 }
 
 #[tokio::test]
-async fn a_bulk_command_is_held_and_ended_by_an_operator() {
+async fn a_bulk_command_is_paused_and_cancelled_by_an_operator() {
     let world = World::new().await;
     let first = Credentials::unbound(&world).await;
     for _ in 0..4 {
@@ -185,23 +171,19 @@ async fn a_bulk_command_is_held_and_ended_by_an_operator() {
         "rollout": { "rate_per_minute": 1, "abort_threshold_percent": 50, "min_sample": 20 },
     });
     let id = text(&order(&world.admin(), &body).await.expect(201).data(), "id");
-    eventually("the first order", || async {
+    eventually("the first command", || async {
         (view(&world, &id).await["progress"]["queued"] == 1).then_some(())
     })
     .await;
     let paused = step(&world, &id, "pause").await.expect(200).data();
     assert_eq!(paused["status"], "paused");
-    step(&world, &id, "pause")
-        .await
-        .refused(409, "INVALID_STATE");
+    step(&world, &id, "pause").await.refused(INVALID_STATE);
     world.later(600);
     let resumed = step(&world, &id, "resume").await.expect(200).data();
-    // Ten minutes of standing still are not made up for.
+    // The ten minutes of the pause are not made up for.
     assert_eq!(resumed["progress"]["pending"], 4);
-    step(&world, &id, "resume")
-        .await
-        .refused(409, "INVALID_STATE");
-    eventually("the second order", || async {
+    step(&world, &id, "resume").await.refused(INVALID_STATE);
+    eventually("the second command", || async {
         (view(&world, &id).await["progress"]["pending"] == 3).then_some(())
     })
     .await;
@@ -213,16 +195,14 @@ async fn a_bulk_command_is_held_and_ended_by_an_operator() {
     .await;
     assert_eq!(ended["status"], "cancelled");
     let progress = &ended["progress"];
-    // The first had timed out in those ten minutes, at the latest it was taken back.
+    // The first timed out in those ten minutes or was cancelled.
     let over = progress["cancelled"].as_u64().unwrap() + progress["timeout"].as_u64().unwrap();
     assert_eq!(over, 5, "{ended}");
     assert!(targets(&world, &id, "&status=pending").await.is_empty());
     for action in ["pause", "resume", "cancel"] {
-        step(&world, &id, action)
-            .await
-            .refused(409, "INVALID_STATE");
+        step(&world, &id, action).await.refused(INVALID_STATE);
     }
-    // A box that did it all the same is heard, and changes nothing.
+    // A late acknowledgement is stored and changes nothing.
     let path = format!("/admin/devices/{}/commands", first.device_id);
     let own = world.admin().get(&path).await.data();
     if let Some(command) = own.as_array().unwrap().first() {
@@ -238,7 +218,7 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     let world = World::new().await;
     let admin = world.admin();
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let bound = Credentials::at(&world, shop.till().id).await;
+    let bound = Credentials::at(&world, shop.terminal().id).await;
     let tagged = Credentials::unbound(&world).await;
     let mute = register_with(&world, &["display"]).await;
     let mute = mute.activate(&world, Encoding::Json).await;
@@ -252,15 +232,9 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
         (registered.device_id, json!({ "tags": ["pilot"] })),
     ] {
         let path = format!("/admin/devices/{device}");
-        let _ = admin.patch(&path, &change).await.expect(200);
+        admin.change(&path, &change).await;
     }
-    let beat =
-        json!({ "device_id": tagged.device_id, "firmware_version": "2.0.0", "state": "idle" });
-    let _ = tagged
-        .api(&world)
-        .post("/device/heartbeat", &beat)
-        .await
-        .expect(200);
+    tagged.heartbeat(&world, "2.0.0").await;
 
     let all = [bound.device_id, tagged.device_id, mute.device_id].map(|id| id.to_string());
     for (query, expected) in [
@@ -284,7 +258,7 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
         assert_eq!(ids(&targets(&world, &id, "").await), expected, "{query}");
     }
 
-    // Those that cannot do it are told apart; one that goes out of service before its turn gets nothing.
+    // Boxes without the capability are skipped at once; one that is suspended before its turn is skipped then.
     let body = json!({
         "type": "set_volume", "payload": { "volume": 1 }, "query": {},
         "rollout": { "rate_per_minute": 1, "abort_threshold_percent": 100, "min_sample": 1 },
@@ -292,7 +266,7 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     let made = order(&admin, &body).await.expect(201).data();
     assert_eq!(made["progress"]["skipped"], 1);
     let id = text(&made, "id");
-    eventually("the first order", || async {
+    eventually("the first command", || async {
         (view(&world, &id).await["progress"]["queued"] == 1).then_some(())
     })
     .await;
@@ -300,12 +274,9 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     assert_eq!(left.len(), 1);
     let suspended = text(&left[0], "device_id");
     let path = format!("/admin/devices/{suspended}");
-    let _ = admin
-        .patch(&path, &json!({ "status": "suspended" }))
-        .await
-        .expect(200);
+    admin.change(&path, &json!({ "status": "suspended" })).await;
     world.later(60);
-    eventually("everybody's turn", || async {
+    eventually("the last pending target", || async {
         (view(&world, &id).await["progress"]["pending"] == 0).then_some(())
     })
     .await;
@@ -358,41 +329,30 @@ async fn a_bulk_command_that_makes_no_sense_is_refused() {
         rollout("phases", json!([0])),
         rollout("speed", json!("fast")),
     ] {
-        order(&admin, &wrong)
-            .await
-            .refused(422, "VALIDATION_FAILED");
+        order(&admin, &wrong).await.refused(VALIDATION_FAILED);
     }
     order(&admin, &with("type", json!("clear_display")))
         .await
-        .refused(422, "DEVICE_CAPABILITY_NOT_SUPPORTED");
+        .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
     admin
         .post("/admin/bulk-commands", &good)
         .await
-        .refused(400, "IDEMPOTENCY_KEY_REQUIRED");
+        .refused(IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Finance, Role::Support] {
         order(&world.staff(role).await, &good)
             .await
-            .refused(403, "FORBIDDEN");
+            .refused(FORBIDDEN);
     }
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM bulk_commands").await,
-        0
-    );
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM bulk_command_targets").await,
-        0
-    );
-    let nobody = "/admin/bulk-commands/bulk_0190f3a1c0de7abc8def0123456789ab";
-    admin
-        .get(nobody)
-        .await
-        .refused(404, "BULK_COMMAND_NOT_FOUND");
+    assert_eq!(world.rows("bulk_commands").await, 0);
+    assert_eq!(world.rows("bulk_command_targets").await, 0);
+    let unknown = "/admin/bulk-commands/bulk_0190f3a1c0de7abc8def0123456789ab";
+    admin.get(unknown).await.refused(BULK_COMMAND_NOT_FOUND);
     admin
         .get("/admin/bulk-commands?status=perhaps")
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
-    // The same key is the same bulk command; support may look.
+    // The same key is the same bulk command; support may read it.
     let keyed = [("idempotency-key", "once")];
     let first = admin
         .post_with("/admin/bulk-commands", &keyed, &good)
@@ -404,8 +364,8 @@ async fn a_bulk_command_that_makes_no_sense_is_refused() {
         .expect(201);
     assert_eq!(first.body, again.body);
     let support = world.staff(Role::Support).await;
-    let list = support.get("/admin/bulk-commands").await.expect(200).data();
-    assert_eq!(list.as_array().unwrap().len(), 1);
+    let list = support.list("/admin/bulk-commands").await;
+    assert_eq!(list.len(), 1);
     assert_eq!(list[0]["progress"]["total"], 1);
     let id = text(&list[0], "id");
     assert_eq!(

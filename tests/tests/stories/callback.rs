@@ -1,18 +1,19 @@
-//! Callbacks that must have no effect, or another one than the acquirer thinks; in any order.
+//! Callbacks that must have no effect, or another one than the acquirer expects; in any order.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use tests::acquirer::{self, Letter, but_status, success};
-use tests::books::{self, Books};
-use tests::{Answer, Credentials, Shop, Soundbox, World};
+use tests::acquirer::{self, SignedRequest, but_status, success};
+use tests::refusal::*;
+use tests::{Answer, Credentials, Shop, Soundbox, World, fixture};
+use tests::{Snapshot, ledger};
 use wire::TransactionId;
 
 use crate::view::{open_alert, state};
 
-/// A box at a till, and a code that waits to be paid.
+/// A box at a terminal, and a code that waits to be paid.
 async fn a_code(world: &World, amount: i64) -> (Credentials, TransactionId) {
     let shop = Shop::open(world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(world, shop.till().id).await;
+    let credentials = Credentials::at(world, shop.terminal().id).await;
     let id = credentials.qr(world, amount).await.transaction_id;
     (credentials, id)
 }
@@ -21,11 +22,11 @@ fn verdict(answer: &Answer) -> Value {
     answer.data()["verdict"].clone()
 }
 
-/// Sends `body` in order, and says what was answered.
-async fn told(world: &World, bodies: &[Value]) -> Vec<Value> {
+/// Sends `bodies` in order; the verdicts of the answers.
+async fn received(world: &World, bodies: &[Value]) -> Vec<Value> {
     let mut verdicts = Vec::new();
     for body in bodies {
-        verdicts.push(verdict(&world.acquirer().tell(body).await));
+        verdicts.push(verdict(&world.acquirer().send(body).await));
     }
     verdicts
 }
@@ -37,13 +38,13 @@ async fn one_changed_byte_anywhere_has_no_effect() {
     let acquirer = world.acquirer();
     let body = success(id, 50_000, "ref-1", world.clock.now()).to_string();
     let good = acquirer.sign(body.as_bytes(), world.clock.now());
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
 
-    let mut spoiled: Vec<Letter> = Vec::new();
+    let mut spoiled: Vec<SignedRequest> = Vec::new();
     for at in [0, body.find("50000").unwrap(), body.len() - 1] {
-        let mut letter = good.clone();
-        letter.body[at] ^= 1;
-        spoiled.push(letter);
+        let mut request = good.clone();
+        request.body[at] ^= 1;
+        spoiled.push(request);
     }
     let mut longer = good.clone();
     longer.body.push(b' ');
@@ -59,38 +60,35 @@ async fn one_changed_byte_anywhere_has_no_effect() {
         String::new(),
         "nonsense".to_owned(),
     ] {
-        spoiled.push(Letter {
+        spoiled.push(SignedRequest {
             signature,
             ..good.clone()
         });
     }
     let next_second = (good.timestamp.parse::<i64>().unwrap() + 1).to_string();
     for timestamp in [next_second, String::new(), "soon".to_owned()] {
-        spoiled.push(Letter {
+        spoiled.push(SignedRequest {
             timestamp,
             ..good.clone()
         });
     }
     for partner in ["rival", "nobody", ""] {
-        spoiled.push(Letter {
+        spoiled.push(SignedRequest {
             partner: partner.to_owned(),
             ..good.clone()
         });
     }
-    for letter in &spoiled {
-        acquirer
-            .post(letter)
-            .await
-            .refused(401, "INVALID_SIGNATURE");
+    for request in &spoiled {
+        acquirer.post(request).await.refused(INVALID_SIGNATURE);
     }
 
     let rejected = i64::try_from(spoiled.len()).unwrap();
     before
         .changed_only(&world.pool, &[("rejected_callbacks", rejected)])
         .await;
-    // What was never proven is not kept as if it were, and credentials not at all.
-    let kept = "SELECT count(*) FROM rejected_callbacks WHERE NOT headers ? 'x-partner-signature'";
-    assert_eq!(books::count(&world.pool, kept).await, rejected);
+    // It is kept apart from verified callbacks, and without credentials.
+    let kept = "rejected_callbacks WHERE NOT headers ? 'x-partner-signature'";
+    assert_eq!(world.rows(kept).await, rejected);
     let _ = acquirer.post(&good).await.expect(200);
     assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
 }
@@ -101,11 +99,11 @@ async fn a_stale_timestamp_has_no_effect() {
     let (_, id) = a_code(&world, 50_000).await;
     let acquirer = world.acquirer();
     let body = success(id, 50_000, "ref-1", world.clock.now()).to_string();
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for seconds in [-310, 310] {
         let at = world.clock.now() + TimeDelta::seconds(seconds);
-        let letter = acquirer.sign(body.as_bytes(), at);
-        acquirer.post(&letter).await.refused(401, "STALE_TIMESTAMP");
+        let request = acquirer.sign(body.as_bytes(), at);
+        acquirer.post(&request).await.refused(STALE_TIMESTAMP);
     }
     before
         .changed_only(&world.pool, &[("rejected_callbacks", 2)])
@@ -123,27 +121,23 @@ async fn what_cannot_be_read_has_no_effect() {
         body[field] = value;
         body.to_string()
     };
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let unreadable = [
-        ("not JSON".to_owned(), 400, "MALFORMED_REQUEST"),
-        (String::new(), 400, "MALFORMED_REQUEST"),
-        ("[]".to_owned(), 422, "VALIDATION_FAILED"),
-        ("{}".to_owned(), 422, "VALIDATION_FAILED"),
-        (with("status", json!("maybe")), 422, "VALIDATION_FAILED"),
-        (
-            with("transaction_id", json!("tx_1")),
-            422,
-            "VALIDATION_FAILED",
-        ),
-        (with("currency", json!("USD")), 422, "VALIDATION_FAILED"),
-        (with("amount", json!(0)), 422, "INVALID_AMOUNT"),
-        (with("amount", json!(-50_000)), 422, "INVALID_AMOUNT"),
-        (with("amount", json!("0.5")), 422, "INVALID_AMOUNT"),
-        (with("amount", json!("many")), 422, "INVALID_AMOUNT"),
+        ("not JSON".to_owned(), MALFORMED_REQUEST),
+        (String::new(), MALFORMED_REQUEST),
+        ("[]".to_owned(), VALIDATION_FAILED),
+        ("{}".to_owned(), VALIDATION_FAILED),
+        (with("status", json!("maybe")), VALIDATION_FAILED),
+        (with("transaction_id", json!("tx_1")), VALIDATION_FAILED),
+        (with("currency", json!("USD")), VALIDATION_FAILED),
+        (with("amount", json!(0)), INVALID_AMOUNT),
+        (with("amount", json!(-50_000)), INVALID_AMOUNT),
+        (with("amount", json!("0.5")), INVALID_AMOUNT),
+        (with("amount", json!("many")), INVALID_AMOUNT),
     ];
-    for (body, status, code) in &unreadable {
-        let letter = acquirer.sign(body.as_bytes(), world.clock.now());
-        acquirer.post(&letter).await.refused(*status, code);
+    for (body, refusal) in &unreadable {
+        let request = acquirer.sign(body.as_bytes(), world.clock.now());
+        acquirer.post(&request).await.refused(*refusal);
     }
     let rejected = i64::try_from(unreadable.len()).unwrap();
     before
@@ -152,8 +146,9 @@ async fn what_cannot_be_read_has_no_effect() {
             &[("callbacks", rejected), ("incidents", rejected)],
         )
         .await;
-    let kept = "SELECT count(*) FROM callbacks WHERE verdict = 'rejected' AND partner_id = 'acme' AND reason IS NOT NULL";
-    assert_eq!(books::count(&world.pool, kept).await, rejected);
+    let kept =
+        "callbacks WHERE verdict = 'rejected' AND partner_id = 'acme' AND reason IS NOT NULL";
+    assert_eq!(world.rows(kept).await, rejected);
     for kind in ["incident", "rejected_callback"] {
         let alert = open_alert(&world, kind).await;
         assert_eq!(alert["details"]["kind"], "unreadable_message", "{alert}");
@@ -165,16 +160,16 @@ async fn a_wrong_amount_or_merchant_is_an_incident_and_nothing_else() {
     let world = World::new().await;
     let (_, id) = a_code(&world, 50_000).await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let now = world.clock.now();
     for amount in [49_999, 50_001, 5_000_000] {
         let body = success(id, amount, "ref-1", now);
-        let (status, _) = world.acquirer().tell(&body).await.refusal();
+        let (status, _) = world.acquirer().send(&body).await.refusal();
         assert_eq!(status, 409);
     }
     let mut body = success(id, 50_000, "ref-1", now);
     body["nmid"] = json!(other.nmid);
-    assert_eq!(world.acquirer().tell(&body).await.refusal().0, 409);
+    assert_eq!(world.acquirer().send(&body).await.refusal().0, 409);
     before
         .changed_only(&world.pool, &[("callbacks", 4), ("incidents", 4)])
         .await;
@@ -188,22 +183,22 @@ async fn a_wrong_amount_or_merchant_is_an_incident_and_nothing_else() {
 async fn an_unknown_transaction_is_an_incident_and_nothing_else() {
     let world = World::new().await;
     let (_, id) = a_code(&world, 50_000).await;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let now = world.clock.now();
     let unknown = TransactionId::from_uuid(world.clock.uuid());
     let body = success(unknown, 50_000, "ref-1", now);
     world
         .acquirer()
-        .tell(&body)
+        .send(&body)
         .await
-        .refused(404, "TRANSACTION_NOT_FOUND");
-    // Ours exists, but it is not this partner's to speak of.
+        .refused(TRANSACTION_NOT_FOUND);
+    // The transaction exists, but belongs to another partner.
     let body = success(id, 50_000, "ref-2", now);
     world
         .another_acquirer()
-        .tell(&body)
+        .send(&body)
         .await
-        .refused(404, "TRANSACTION_NOT_FOUND");
+        .refused(TRANSACTION_NOT_FOUND);
     before
         .changed_only(&world.pool, &[("callbacks", 2), ("incidents", 2)])
         .await;
@@ -211,22 +206,14 @@ async fn an_unknown_transaction_is_an_incident_and_nothing_else() {
 
 #[tokio::test]
 async fn a_partner_does_not_speak_of_anothers_merchants() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
     let body = json!({
-        "event_id": "e", "nmid": shop.nmid, "terminal_label": shop.till().label, "partner_reference": "stolen",
+        "event_id": "e", "nmid": shop.nmid, "terminal_label": shop.terminal().label, "partner_reference": "stolen",
         "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
     });
-    let _ = world.another_acquirer().tell(&body).await;
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        0
-    );
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
-        0
-    );
+    let _ = world.another_acquirer().send(&body).await;
+    assert_eq!(world.rows("transactions").await, 0);
+    assert_eq!(world.rows("notifications").await, 0);
     let real = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(soundbox.play().await.transaction_id, real);
 }
@@ -237,16 +224,16 @@ async fn the_same_reference_with_another_amount_is_refused() {
     let (credentials, id) = a_code(&world, 50_000).await;
     let now = world.clock.now();
     assert_eq!(
-        told(&world, &[success(id, 50_000, "ref-1", now)]).await,
+        received(&world, &[success(id, 50_000, "ref-1", now)]).await,
         ["accepted"]
     );
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let body = success(id, 60_000, "ref-1", now);
     world
         .acquirer()
-        .tell(&body)
+        .send(&body)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     before
         .changed_only(&world.pool, &[("callbacks", 1), ("incidents", 1)])
         .await;
@@ -255,73 +242,67 @@ async fn the_same_reference_with_another_amount_is_refused() {
     let body = success(other, 50_000, "ref-1", now);
     world
         .acquirer()
-        .tell(&body)
+        .send(&body)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     assert_eq!(state(&world, other).await.0, "awaiting_payment");
 }
 
 #[tokio::test]
 async fn another_reference_on_a_paid_transaction_is_kept_and_not_announced() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     let id = soundbox.credentials.sell(&world, 50_000).await;
     soundbox.play().await;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let body = success(id, 50_000, "second-money", world.clock.now());
     assert_eq!(
-        told(&world, std::slice::from_ref(&body)).await,
+        received(&world, std::slice::from_ref(&body)).await,
         ["unmatched"]
     );
     before
         .changed_only(&world.pool, &[("callbacks", 1), ("unmatched_payments", 1)])
         .await;
-    assert_eq!(told(&world, &[body]).await, ["duplicate"]);
+    assert_eq!(received(&world, &[body]).await, ["duplicate"]);
     let next = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(soundbox.play().await.transaction_id, next);
 }
 
 #[tokio::test]
 async fn failed_and_then_paid_is_late_and_announced() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     let failed = but_status(success.clone(), "failed");
     assert_eq!(
-        told(&world, std::slice::from_ref(&failed)).await,
+        received(&world, std::slice::from_ref(&failed)).await,
         ["accepted"]
     );
     assert_eq!(state(&world, id).await, ("failed".to_owned(), false));
-    assert_eq!(told(&world, &[success]).await, ["accepted"]);
+    assert_eq!(received(&world, &[success]).await, ["accepted"]);
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
     assert_eq!(soundbox.play().await.transaction_id, id);
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn expired_and_then_paid_is_late_and_announced() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     let by_callback = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let by_time = soundbox.credentials.qr(&world, 51_000).await.transaction_id;
     let body = success(by_callback, 50_000, "ref-1", world.clock.now());
     let expired = but_status(body.clone(), "expired");
-    assert_eq!(told(&world, &[expired]).await, ["accepted"]);
+    assert_eq!(received(&world, &[expired]).await, ["accepted"]);
     assert_eq!(state(&world, by_callback).await.0, "expired");
-    assert_eq!(told(&world, &[body]).await, ["accepted"]);
+    assert_eq!(received(&world, &[body]).await, ["accepted"]);
     assert_eq!(soundbox.play().await.transaction_id, by_callback);
 
     world.later(301);
-    tests::eventually("the code running out", || async {
+    tests::eventually("the expiry of the code", || async {
         (state(&world, by_time).await.0 == "expired").then_some(())
     })
     .await;
     let body = success(by_time, 51_000, "ref-2", world.clock.now());
-    assert_eq!(told(&world, &[body]).await, ["accepted"]);
+    assert_eq!(received(&world, &[body]).await, ["accepted"]);
     assert_eq!(soundbox.play().await.transaction_id, by_time);
     for id in [by_callback, by_time] {
         assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
@@ -334,22 +315,22 @@ async fn paid_stays_paid() {
     let (credentials, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     assert_eq!(
-        told(&world, std::slice::from_ref(&success)).await,
+        received(&world, std::slice::from_ref(&success)).await,
         ["accepted"]
     );
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for status in ["failed", "expired"] {
         let contrary = but_status(success.clone(), status);
-        assert_eq!(told(&world, &[contrary]).await, ["ignored"]);
+        assert_eq!(received(&world, &[contrary]).await, ["ignored"]);
     }
     before
         .changed_only(&world.pool, &[("callbacks", 2), ("incidents", 2)])
         .await;
     world.later(3600);
-    // Another code expires, which shows that the job has looked.
+    // Another code expires, which shows that the job has run.
     let other = credentials.qr(&world, 1_000).await.transaction_id;
     world.later(301);
-    tests::eventually("the other code running out", || async {
+    tests::eventually("the expiry of the other code", || async {
         (state(&world, other).await.0 == "expired").then_some(())
     })
     .await;
@@ -357,20 +338,20 @@ async fn paid_stays_paid() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_taken_back_is_reversed_in_the_books_and_not_announced_again() {
+async fn a_reversed_payment_is_reversed_in_the_ledger_and_not_announced_again() {
     let world = World::new().await;
     let (credentials, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     let reversed = but_status(success.clone(), "reversed");
-    let verdicts = told(
+    let verdicts = received(
         &world,
         &[success.clone(), reversed.clone(), reversed, success],
     )
     .await;
     assert_eq!(verdicts, ["accepted", "accepted", "duplicate", "duplicate"]);
     assert_eq!(state(&world, id).await.0, "reversed");
-    books::must_balance(&world.pool).await;
-    let left: i64 = books::ledger_of(&world.pool, id)
+    ledger::must_balance(&world.pool).await;
+    let left: i64 = ledger::ledger_of(&world.pool, id)
         .await
         .iter()
         .map(|(_, account, debit, credit)| {
@@ -382,9 +363,12 @@ async fn a_payment_that_is_taken_back_is_reversed_in_the_books_and_not_announced
         })
         .sum();
     assert_eq!(left, 0, "the merchant is still owed");
-    // The box was away: it never hears of it, and the announcement is closed.
-    let told = credentials.notifications(&world).await;
-    assert_eq!((told.len(), &told[0]["status"]), (1, &json!("failed")));
+    // The box was offline: it never receives the payment, and the notification is closed.
+    let received = credentials.notifications(&world).await;
+    assert_eq!(
+        (received.len(), &received[0]["status"]),
+        (1, &json!("failed"))
+    );
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let next = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(soundbox.play().await.transaction_id, next);
@@ -396,10 +380,10 @@ async fn taken_back_before_it_was_paid_is_held() {
     let (_, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, &acquirer::reference(), world.clock.now());
     let reversed = but_status(success.clone(), "reversed");
-    assert_eq!(told(&world, &[reversed, success]).await, ["held", "held"]);
-    assert_eq!(state(&world, id).await.0, "awaiting_payment");
     assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
-        0
+        received(&world, &[reversed, success]).await,
+        ["held", "held"]
     );
+    assert_eq!(state(&world, id).await.0, "awaiting_payment");
+    assert_eq!(world.rows("notifications").await, 0);
 }

@@ -1,7 +1,7 @@
-//! Clients that others wrote, unmodified, with a certificate issued by activation: Mosquitto's, Eclipse Paho's,
+//! Unmodified clients of other makers, with a certificate issued by activation: Mosquitto's, Eclipse Paho's,
 //! MQTT.js and rumqttc, each in both versions of the protocol.
 //!
-//! Where one is not installed its story says so and passes. In CI, which installs them all, that is a failure.
+//! Where one is not installed its test prints that and passes. In CI, which installs them all, that is a failure.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,17 +9,17 @@ use std::process::Stdio;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use tests::{Credentials, Shop, World, eventually, within};
+use tests::{Credentials, World, fixture, within};
 use tokio::process::Command;
 use wire::{Channel, DeviceId, DownlinkMessage, Topic};
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 const VERSIONS: [&str; 2] = ["311", "5"];
 
-/// What a program that ended had to say.
+/// How a program ended, and its output.
 struct Ended {
     code: Option<i32>,
-    said: String,
+    output: String,
 }
 
 /// Where `.ci/run` puts MQTT.js.
@@ -29,7 +29,7 @@ fn node_modules() -> PathBuf {
     Path::new(&target).join("clients/node_modules")
 }
 
-/// A box's credentials as files, and where it goes with them.
+/// A box's credentials as files, and the port of the platform.
 struct Files {
     dir: tempfile::TempDir,
     port: String,
@@ -81,7 +81,7 @@ impl Files {
     /// `mosquitto_pub` of a heartbeat.
     fn mosquitto_pub(&self, version: &str, topic: &str) -> Command {
         let mut command = self.mosquitto("mosquitto_pub", version, true, topic);
-        command.args(["-m", &self.beat()]);
+        command.args(["-m", &self.heartbeat()]);
         command
     }
 
@@ -97,12 +97,12 @@ impl Files {
         command.arg(format!("{CLIENTS}/{}", script.file));
         command.args(["localhost", &self.port, &self.path("ca.pem"), &cert, &key]);
         command.args([&self.device_id.to_string(), version, topic]);
-        let beats = Topic::new(self.device_id, Channel::Heartbeat).to_string();
-        command.args([beats, self.beat()]);
+        let heartbeats = Topic::new(self.device_id, Channel::Heartbeat).to_string();
+        command.args([heartbeats, self.heartbeat()]);
         command
     }
 
-    fn beat(&self) -> String {
+    fn heartbeat(&self) -> String {
         json!({
             "message_type": "heartbeat",
             "device_id": self.device_id,
@@ -121,10 +121,10 @@ async fn run(mut command: Command) -> Ended {
     let output = within("the end of the client", command.output())
         .await
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
+    let text = [output.stdout, output.stderr].concat();
     Ended {
         code: output.status.code(),
-        said: String::from_utf8_lossy(&said).into_owned(),
+        output: String::from_utf8_lossy(&text).into_owned(),
     }
 }
 
@@ -161,7 +161,7 @@ struct Scripted {
 
 impl Scripted {
     fn paho() -> Option<Self> {
-        // Debian's own python3: another one in PATH knows nothing of Debian's packages.
+        // Debian's own python3: another one in PATH does not find Debian's packages.
         let interpreter = installed(
             &["/usr/bin/python3", "python3"],
             &["-c", "import paho.mqtt.client"],
@@ -189,10 +189,7 @@ async fn while_it_listens(
     client: Command,
 ) -> (Ended, wire::TransactionId) {
     let client = tokio::spawn(run(client));
-    eventually("the client being connected", || async {
-        (credentials.view(world).await["online"] == true).then_some(())
-    })
-    .await;
+    credentials.wait_for_online(world, true).await;
     let id = credentials.sell(world, 50_000).await;
     (client.await.unwrap(), id)
 }
@@ -211,14 +208,14 @@ fn opened(credentials: &Credentials, payload: &[u8]) -> wire::TransactionId {
     }
 }
 
-/// How many beats of this box are in the books.
-async fn beats(world: &World, device_id: DeviceId) -> usize {
+/// How many heartbeats of this box are stored.
+async fn heartbeats(world: &World, device_id: DeviceId) -> usize {
     let path = format!("/admin/devices/{device_id}/heartbeats");
-    let beats = world.admin().get(&path).await.expect(200).data();
-    beats.as_array().unwrap().len()
+    let heartbeats = world.admin().list(&path).await;
+    heartbeats.len()
 }
 
-/// Where a box that is not this one hears of payments, and where it beats.
+/// Topics of another box: its payments and its heartbeats.
 fn others(world: &World) -> [String; 2] {
     let other = DeviceId::from_uuid(world.clock.uuid());
     [Channel::PaymentSuccess, Channel::Heartbeat]
@@ -226,58 +223,63 @@ fn others(world: &World) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn mosquitto_beats_and_hears_a_payment_and_nothing_of_others() {
+async fn mosquitto_sends_heartbeats_and_receives_its_own_payments_only() {
     if !mosquitto_is_installed() {
         return;
     }
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     for version in VERSIONS {
-        let credentials = Credentials::at(&world, shop.till().id).await;
+        let credentials = Credentials::at(&world, shop.terminal().id).await;
         let id = credentials.device_id;
         let files = Files::of(&world, &credentials);
         let topic = Topic::new(id, Channel::PaymentSuccess).to_string();
-        let beat = Topic::new(id, Channel::Heartbeat).to_string();
+        let heartbeat = Topic::new(id, Channel::Heartbeat).to_string();
         let [heard_by_other, beaten_by_other] = others(&world);
 
-        let said = run(files.mosquitto_pub(version, &beat)).await;
-        assert_eq!(said.code, Some(0), "{version}: {}", said.said);
-        assert_eq!(beats(&world, id).await, 1, "{version}");
-        // Not acknowledged: 3.1.1 loses its connection, 5 is told why.
+        let output = run(files.mosquitto_pub(version, &heartbeat)).await;
+        assert_eq!(output.code, Some(0), "{version}: {}", output.output);
+        assert_eq!(heartbeats(&world, id).await, 1, "{version}");
+        // Not acknowledged: 3.1.1 loses its connection, 5 gets a reason code.
         let forged = run(files.mosquitto_pub(version, &beaten_by_other)).await;
-        let told = forged.code != Some(0) || forged.said.contains("Not authorized");
-        assert!(told, "{version}: {}", forged.said);
+        let refused = forged.code != Some(0) || forged.output.contains("Not authorized");
+        assert!(refused, "{version}: {}", forged.output);
 
         let client = files.mosquitto_sub(version, true, &topic);
         let (heard, sold) = while_it_listens(&world, &credentials, client).await;
-        assert_eq!(heard.code, Some(0), "{version}: {}", heard.said);
-        let (heard_on, payload) = heard.said.trim().split_once(' ').unwrap();
+        assert_eq!(heard.code, Some(0), "{version}: {}", heard.output);
+        let (heard_on, payload) = heard.output.trim().split_once(' ').unwrap();
         assert_eq!(heard_on, topic);
         assert_eq!(opened(&credentials, payload.as_bytes()), sold);
 
-        // mosquitto_sub says so and ends with 0.
+        // mosquitto_sub prints the refusal and exits with 0.
         let refused = run(files.mosquitto_sub(version, true, &heard_by_other)).await;
         assert!(
             refused
-                .said
+                .output
                 .contains("All subscription requests were denied"),
             "{version}: {}",
-            refused.said
+            refused.output
         );
-        assert!(!refused.said.contains("message_type"), "{}", refused.said);
+        assert!(
+            !refused.output.contains("message_type"),
+            "{}",
+            refused.output
+        );
         let anonymous = run(files.mosquitto_sub(version, false, &topic)).await;
-        assert_ne!(anonymous.code, Some(0), "{version}: {}", anonymous.said);
-        let heard = anonymous.said.contains("message_type");
-        assert!(!heard, "{version}: {}", anonymous.said);
+        assert_ne!(anonymous.code, Some(0), "{version}: {}", anonymous.output);
+        let heard = anonymous.output.contains("message_type");
+        assert!(!heard, "{version}: {}", anonymous.output);
     }
 }
 
-/// The same for a box in `tests/clients`, whose words and exit codes are ours.
-async fn beats_and_hears_a_payment_and_nothing_of_others(script: &Scripted, refused: [&str; 2]) {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+/// The same for a box in `tests/clients`, whose output and exit codes are defined there.
+async fn sends_heartbeats_and_receives_its_own_payments_only(
+    script: &Scripted,
+    refused: [&str; 2],
+) {
+    let (world, shop) = fixture::shop().await;
     for (version, refused) in VERSIONS.into_iter().zip(refused) {
-        let credentials = Credentials::at(&world, shop.till().id).await;
+        let credentials = Credentials::at(&world, shop.terminal().id).await;
         let id = credentials.device_id;
         let files = Files::of(&world, &credentials);
         let topic = Topic::new(id, Channel::PaymentSuccess).to_string();
@@ -285,8 +287,8 @@ async fn beats_and_hears_a_payment_and_nothing_of_others(script: &Scripted, refu
 
         let client = files.scripted(script, version, true, &topic);
         let (heard, sold) = while_it_listens(&world, &credentials, client).await;
-        assert_eq!(heard.code, Some(0), "{version}: {}", heard.said);
-        let mut lines: Vec<&str> = heard.said.lines().collect();
+        assert_eq!(heard.code, Some(0), "{version}: {}", heard.output);
+        let mut lines: Vec<&str> = heard.output.lines().collect();
         assert_eq!(lines.remove(0), "granted 1");
         let message = format!("message {topic} ");
         let payload = lines
@@ -296,43 +298,41 @@ async fn beats_and_hears_a_payment_and_nothing_of_others(script: &Scripted, refu
         let payload = STANDARD.decode(payload).unwrap();
         assert_eq!(opened(&credentials, &payload), sold);
         assert!(lines.contains(&"acknowledged"), "{version}: {lines:?}");
-        assert_eq!(beats(&world, id).await, 1, "{version}");
+        assert_eq!(heartbeats(&world, id).await, 1, "{version}");
 
         let denied = run(files.scripted(script, version, true, &heard_by_other)).await;
-        let said = (denied.code, denied.said.trim());
-        assert_eq!(said, (Some(3), refused), "{version}");
+        let output = (denied.code, denied.output.trim());
+        assert_eq!(output, (Some(3), refused), "{version}");
         let anonymous = run(files.scripted(script, version, false, &topic)).await;
-        assert_eq!(anonymous.code, Some(4), "{version}: {}", anonymous.said);
+        assert_eq!(anonymous.code, Some(4), "{version}: {}", anonymous.output);
     }
 }
 
 #[tokio::test]
-async fn paho_beats_and_hears_a_payment_and_nothing_of_others() {
+async fn paho_sends_heartbeats_and_receives_its_own_payments_only() {
     if let Some(paho) = Scripted::paho() {
         let refused = ["granted 128", "granted 135"];
-        beats_and_hears_a_payment_and_nothing_of_others(&paho, refused).await;
+        sends_heartbeats_and_receives_its_own_payments_only(&paho, refused).await;
     }
 }
 
 #[tokio::test]
-async fn mqttjs_beats_and_hears_a_payment_and_nothing_of_others() {
+async fn mqttjs_sends_heartbeats_and_receives_its_own_payments_only() {
     if let Some(mqttjs) = Scripted::mqttjs() {
         let refused = ["refused"; 2];
-        beats_and_hears_a_payment_and_nothing_of_others(&mqttjs, refused).await;
+        sends_heartbeats_and_receives_its_own_payments_only(&mqttjs, refused).await;
     }
 }
 
-/// rumqttc of version 3.1.1 is the client of all other stories.
+/// rumqttc of version 3.1.1 is the client of all other tests.
 #[tokio::test]
-async fn rumqttc_of_version_5_beats_and_hears_a_payment() {
+async fn rumqttc_of_version_5_sends_heartbeats_and_receives_a_payment() {
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::Packet;
     use rumqttc::v5::{AsyncClient, Event, MqttOptions};
     use rumqttc::{TlsConfiguration, Transport};
 
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     let id = credentials.device_id;
     let mut options = MqttOptions::new(id.to_string(), "localhost", world.mqtt().port());
     let tls = TlsConfiguration::Rustls(credentials.tls());
@@ -340,10 +340,10 @@ async fn rumqttc_of_version_5_beats_and_hears_a_payment() {
     let (client, mut events) = AsyncClient::new(options, 10);
     let topic = Topic::new(id, Channel::PaymentSuccess).to_string();
     client.subscribe(&topic, QoS::AtLeastOnce).await.unwrap();
-    let beat = Topic::new(id, Channel::Heartbeat).to_string();
-    let text = Files::of(&world, &credentials).beat();
+    let heartbeat = Topic::new(id, Channel::Heartbeat).to_string();
+    let text = Files::of(&world, &credentials).heartbeat();
     client
-        .publish(beat, QoS::AtLeastOnce, false, text)
+        .publish(heartbeat, QoS::AtLeastOnce, false, text)
         .await
         .unwrap();
     let mut listening = false;
@@ -358,7 +358,7 @@ async fn rumqttc_of_version_5_beats_and_hears_a_payment() {
         }
     })
     .await;
-    assert_eq!(beats(&world, id).await, 1);
+    assert_eq!(heartbeats(&world, id).await, 1);
     let sold = credentials.sell(&world, 50_000).await;
     let payload = within("a payment", async {
         loop {

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tests::http_box::HttpBox;
-use tests::soundbox::Words;
-use tests::{Credentials, Shop, Soundbox, World};
+use tests::soundbox::Wording;
+use tests::{Credentials, Soundbox, World, assert_fields, fixture};
 
-/// How far each clock is off; none: it has no clock.
+/// How far each clock is off; `None`: no clock.
 const SKEWS: [Option<TimeDelta>; 3] =
     [Some(TimeDelta::days(-1)), Some(TimeDelta::days(3652)), None];
 
@@ -17,13 +17,12 @@ fn shown(world: &World, skew: Option<TimeDelta>) -> Option<String> {
 
 #[tokio::test]
 async fn a_wrong_clock_locks_no_box_out_and_is_seen() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     for skew in SKEWS {
-        let credentials = Credentials::at(&world, shop.till().id).await;
+        let credentials = Credentials::at(&world, shop.terminal().id).await;
         let mut soundbox = Soundbox::switch_on(&world, credentials.clone()).await;
         let shown_now = shown(&world, skew);
-        soundbox.beat_at(shown_now.as_deref()).await;
+        soundbox.heartbeat_at(shown_now.as_deref()).await;
         let view = credentials.view(&world).await;
         assert_eq!(view["online"], json!(true), "{skew:?}");
         let close = |measured: &Value| match (measured.as_i64(), skew) {
@@ -39,84 +38,67 @@ async fn a_wrong_clock_locks_no_box_out_and_is_seen() {
         assert!((world.clock.now() - seen).abs() < TimeDelta::minutes(1));
 
         // The same over HTTP.
-        let mut beat = HttpBox::with(&world, credentials.clone()).sign_of_life();
+        let mut heartbeat = HttpBox::with(&world, credentials.clone()).heartbeat_body();
         if let Some(shown) = &shown_now {
-            beat["timestamp"] = json!(shown);
+            heartbeat["timestamp"] = json!(shown);
         }
         let api = credentials.api(&world);
-        let _ = api.post("/device/heartbeat", &beat).await.expect(200);
+        api.act("/device/heartbeat", &heartbeat).await;
 
-        // A fresh payment is fresh by the time that the box was told, and what it says of when is only data.
+        // A fresh payment is fresh by the server's time, and the box's own time of playing is only data.
         let sold = credentials.sell(&world, 10_000).await;
         let payment = soundbox.hear().await;
         assert_eq!(payment.transaction_id, sold);
-        assert_eq!(soundbox.words(&payment), Words::Plain, "{skew:?}");
+        assert_eq!(soundbox.wording(&payment), Wording::Plain, "{skew:?}");
         let ack =
             json!({ "event_id": payment.event_id, "status": "played", "played_at": shown_now });
-        let known = api
-            .post("/device/notifications/ack", &ack)
-            .await
-            .expect(200)
-            .data();
+        let known = api.act("/device/notifications/ack", &ack).await;
         assert_eq!(known["status"], "played");
         let acked: DateTime<Utc> = serde_json::from_value(known["acked_at"].clone()).unwrap();
         assert!((world.clock.now() - acked).abs() < TimeDelta::minutes(1));
         soundbox.switch_off().await;
     }
-    let summary = world
-        .admin()
-        .get("/admin/devices/summary")
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(
-        (
-            &summary["clock_behind"],
-            &summary["clock_ahead"],
-            &summary["clock_unknown"]
-        ),
-        (&json!(1), &json!(1), &json!(1))
-    );
+    let summary = world.admin().read("/admin/devices/summary").await;
+    assert_fields!(summary, { "clock_behind": 1, "clock_ahead": 1, "clock_unknown": 1 });
 }
 
 #[tokio::test]
 async fn a_wrong_clock_makes_no_box_say_an_old_payment_as_a_new_one() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    // Made before the clock is moved: their certificates are looked at by the clock of the machine too.
+    let (world, shop) = fixture::shop().await;
+    // Made before the clock is moved: their certificates are checked against the machine's clock too.
     let mut boxes = Vec::new();
     for skew in SKEWS {
-        boxes.push((skew, Credentials::at(&world, shop.till().id).await));
+        boxes.push((skew, Credentials::at(&world, shop.terminal().id).await));
     }
     for (skew, credentials) in boxes {
         let mut soundbox = Soundbox::switch_on(&world, credentials.clone()).await;
-        soundbox.beat_at(shown(&world, skew).as_deref()).await;
+        soundbox.heartbeat_at(shown(&world, skew).as_deref()).await;
         let away = soundbox.switch_off().await;
-        away.is_missed(&world).await;
+        away.wait_until_offline(&world).await;
         let delayed = credentials.sell(&world, 10_000).await;
         world.later(90);
-        let mut soundbox = away.come_back(&world).await;
-        soundbox.beat_at(shown(&world, skew).as_deref()).await;
+        let mut soundbox = away.reconnect(&world).await;
+        soundbox.heartbeat_at(shown(&world, skew).as_deref()).await;
         let payment = soundbox.hear().await;
         assert_eq!(payment.transaction_id, delayed);
         // By its own clock it would be new a day before, and over ten years after.
-        assert_eq!(soundbox.words(&payment), Words::Delayed, "{skew:?}");
+        assert_eq!(soundbox.wording(&payment), Wording::Delayed, "{skew:?}");
         soundbox
             .acknowledge(payment.event_id, wire::message::AckStatus::Played)
             .await;
         let away = soundbox.switch_off().await;
-        away.is_missed(&world).await;
+        away.wait_until_offline(&world).await;
         credentials.sell(&world, 20_000).await;
         world.later(301);
-        let mut soundbox = away.come_back(&world).await;
+        let mut soundbox = away.reconnect(&world).await;
         let fresh = credentials.sell(&world, 30_000).await;
         let payment = soundbox.hear().await;
         assert_eq!(
             payment.transaction_id, fresh,
-            "what is over is not told any more"
+            "an expired payment is not sent any more"
         );
         soundbox.switch_off().await;
-        // Of all this the next box at the till is told nothing.
+        // The next box at the terminal receives nothing of this.
         world.later(301);
     }
 }

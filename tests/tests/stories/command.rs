@@ -1,43 +1,34 @@
-//! What operators order boxes to do.
+//! Commands to single boxes.
 
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::credentials::register_with;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Api, Credentials, Shop, Soundbox, World, eventually};
+use tests::{Api, Credentials, Shop, Soundbox, World, assert_fields, eventually};
 use wire::message::{Command, CommandAck, CommandAckStatus};
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, UplinkMessage};
 
 async fn order(api: &Api, device_id: DeviceId, body: &Value) -> tests::Answer {
-    let path = format!("/admin/devices/{device_id}/commands");
-    api.post_once(&path, body).await
+    api.post_once(&format!("/admin/devices/{device_id}/commands"), body)
+        .await
 }
 
 async fn view(world: &World, command: &Value) -> Value {
     let (device, id) = (text(command, "device_id"), text(command, "id"));
     world
         .admin()
-        .get(&format!("/admin/devices/{device}/commands/{id}"))
+        .read(&format!("/admin/devices/{device}/commands/{id}"))
         .await
-        .expect(200)
-        .data()
 }
 
-/// Waits until the order stands there.
+/// Waits for a status of a command.
 async fn stands(world: &World, command: &Value, status: &str) -> Value {
     eventually(&format!("{status} of a command"), || async {
         let now = view(world, command).await;
         (now["status"] == status).then_some(now)
     })
     .await
-}
-
-async fn next_order(soundbox: &mut Soundbox) -> Command {
-    loop {
-        if let DownlinkMessage::Command(command) = soundbox.next().await {
-            return command;
-        }
-    }
 }
 
 fn ack(soundbox: &Soundbox, command: &Command, status: CommandAckStatus) -> UplinkMessage {
@@ -51,15 +42,15 @@ fn ack(soundbox: &Soundbox, command: &Command, status: CommandAckStatus) -> Upli
 }
 
 #[tokio::test]
-async fn an_order_is_carried_out_by_mqtt() {
+async fn a_command_is_executed_by_mqtt() {
     let world = World::new().await;
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
     let ops = world.staff(Role::Ops).await;
     let body = json!({ "type": "set_volume", "payload": { "volume": 3 } });
     let command = order(&ops, device_id, &body).await.expect(201).data();
     assert_eq!(command["status"], "queued");
-    let heard = next_order(&mut soundbox).await;
+    let heard = soundbox.next_command().await;
     assert_eq!(json!(heard.command_id), command["id"]);
     assert_eq!(
         (heard.kind.as_str(), &heard.payload),
@@ -67,22 +58,21 @@ async fn an_order_is_carried_out_by_mqtt() {
     );
     stands(&world, &command, "sent").await;
     let done = ack(&soundbox, &heard, CommandAckStatus::Delivered);
-    soundbox.say(done.clone()).await;
-    soundbox.say(done).await;
+    soundbox.send(done.clone()).await;
+    soundbox.send(done).await;
     let ended = view(&world, &command).await;
     assert_eq!(ended["status"], "delivered");
-    assert_eq!(ended["result_payload"], json!({ "payment_result": "ok" }));
-    assert_eq!(ended["late_ack"], Value::Null);
-    // Another word afterwards is kept, and changes nothing.
+    assert_fields!(ended, { "result_payload": { "payment_result": "ok" }, "late_ack": null });
+    // Another acknowledgement afterwards is stored, and changes nothing.
     let failed = ack(&soundbox, &heard, CommandAckStatus::Failed);
-    soundbox.say(failed).await;
+    soundbox.send(failed).await;
     let after = view(&world, &command).await;
     assert_eq!(after["status"], "delivered");
     assert_eq!(after["late_ack"]["status"], "failed");
 }
 
 #[tokio::test]
-async fn an_order_waits_for_a_box_that_is_away() {
+async fn a_command_waits_for_a_box_that_is_offline() {
     let world = World::new().await;
     let registered = tests::credentials::register(&world).await;
     let credentials = registered.activate(&world, Encoding::Msgpack).await;
@@ -94,20 +84,20 @@ async fn an_order_waits_for_a_box_that_is_away() {
         .await
         .expect(201)
         .data();
-    let mut soundbox = away.come_back(&world).await;
-    let heard = next_order(&mut soundbox).await;
+    let mut soundbox = away.reconnect(&world).await;
+    let heard = soundbox.next_command().await;
     assert_eq!(json!(heard.command_id), command["id"]);
     // Not acknowledged: it is sent again, also after a restart of the box.
-    let mut soundbox = soundbox.switch_off().await.come_back(&world).await;
-    let again = next_order(&mut soundbox).await;
+    let mut soundbox = soundbox.switch_off().await.reconnect(&world).await;
+    let again = soundbox.next_command().await;
     assert_eq!(again.command_id, heard.command_id);
     let failed = ack(&soundbox, &again, CommandAckStatus::Failed);
-    soundbox.say(failed).await;
+    soundbox.send(failed).await;
     assert_eq!(view(&world, &command).await["status"], "failed");
 }
 
 #[tokio::test]
-async fn an_order_reaches_a_box_on_http() {
+async fn a_command_reaches_a_box_on_http() {
     let world = World::new().await;
     let credentials = Credentials::unbound(&world).await;
     let device_id = credentials.device_id;
@@ -117,9 +107,9 @@ async fn an_order_reaches_a_box_on_http() {
         .expect(201)
         .data();
     let api = credentials.api(&world);
-    let beat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
+    let heartbeat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
     let poll = || async {
-        let answer = api.post("/device/heartbeat", &beat).await.expect(200);
+        let answer = api.post("/device/heartbeat", &heartbeat).await.expect(200);
         answer.data()["commands"].clone()
     };
     let commands = poll().await;
@@ -130,35 +120,31 @@ async fn an_order_reaches_a_box_on_http() {
     assert!(
         matches!(opened, Ok(DownlinkMessage::Command(heard)) if json!(heard.command_id) == command["id"])
     );
-    assert_eq!(poll().await, json!([]), "told twice at once");
-    let said = json!({
+    assert_eq!(poll().await, json!([]), "returned twice at once");
+    let acknowledgement = json!({
         "device_id": device_id, "command_id": command["id"], "status": "delivered", "reason": "ok",
         "result_payload": { "payment_result": "ok" },
     });
-    let ended = api
-        .post("/device/commands/ack", &said)
-        .await
-        .expect(200)
-        .data();
+    let ended = api.act("/device/commands/ack", &acknowledgement).await;
     assert_eq!(ended["status"], "delivered");
 
     let other = Credentials::unbound(&world).await;
     other
         .api(&world)
-        .post("/device/commands/ack", &said)
+        .post("/device/commands/ack", &acknowledgement)
         .await
-        .refused(403, "FORBIDDEN");
-    let mut stolen = said.clone();
+        .refused(FORBIDDEN);
+    let mut stolen = acknowledgement.clone();
     stolen["device_id"] = json!(other.device_id);
     other
         .api(&world)
         .post("/device/commands/ack", &stolen)
         .await
-        .refused(404, "COMMAND_NOT_FOUND");
+        .refused(COMMAND_NOT_FOUND);
 }
 
 #[tokio::test]
-async fn an_order_ends_by_itself_or_is_taken_back_and_stays_ended() {
+async fn a_command_that_timed_out_or_was_cancelled_stays_ended() {
     let world = World::new().await;
     let credentials = Credentials::unbound(&world).await;
     let device_id = credentials.device_id;
@@ -177,36 +163,25 @@ async fn an_order_ends_by_itself_or_is_taken_back_and_stays_ended() {
         "/admin/devices/{device_id}/commands/{}/cancel",
         text(&cancelled, "id")
     );
-    let taken_back = admin.post(&cancel, &json!({})).await.expect(200).data();
+    let taken_back = admin.act(&cancel, &json!({})).await;
     assert_eq!(taken_back["status"], "cancelled");
-    admin
-        .post(&cancel, &json!({}))
-        .await
-        .refused(409, "INVALID_STATE");
+    admin.post(&cancel, &json!({})).await.refused(INVALID_STATE);
     world.later(60);
     stands(&world, &expiring, "timeout").await;
     let api = credentials.api(&world);
     for (command, status) in [(&expiring, "timeout"), (&cancelled, "cancelled")] {
         let late =
             json!({ "device_id": device_id, "command_id": command["id"], "status": "delivered" });
-        let known = api
-            .post("/device/commands/ack", &late)
-            .await
-            .expect(200)
-            .data();
+        let known = api.act("/device/commands/ack", &late).await;
         assert_eq!(known["status"], status);
         assert_eq!(known["late_ack"]["status"], "delivered");
     }
-    let beat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
-    let poll = api
-        .post("/device/heartbeat", &beat)
-        .await
-        .expect(200)
-        .data();
+    let heartbeat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
+    let poll = api.act("/device/heartbeat", &heartbeat).await;
     assert_eq!(poll["commands"], json!([]));
 
     let list = format!("/admin/devices/{device_id}/commands");
-    let all = admin.get(&list).await.expect(200).data();
+    let all = admin.read(&list).await;
     assert_eq!(
         (all[0]["id"].clone(), all[1]["id"].clone()),
         (cancelled["id"].clone(), expiring["id"].clone())
@@ -216,15 +191,15 @@ async fn an_order_ends_by_itself_or_is_taken_back_and_stays_ended() {
 }
 
 #[tokio::test]
-async fn what_a_box_cannot_do_is_not_ordered() {
+async fn a_command_beyond_the_capabilities_of_a_box_is_refused() {
     let world = World::new().await;
     let speaker = register_with(&world, &["speaker"]).await.device_id;
     let admin = world.admin();
-    // The capability comes before the parameters.
+    // The capability is checked before the parameters.
     let body = json!({ "type": "display_qr", "payload": { "nonsense": 1 } });
     order(&admin, speaker, &body)
         .await
-        .refused(422, "DEVICE_CAPABILITY_NOT_SUPPORTED");
+        .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
     for wrong in [
         json!({ "type": "set_volume", "payload": { "volume": 11 } }),
         json!({ "type": "set_volume" }),
@@ -236,19 +211,19 @@ async fn what_a_box_cannot_do_is_not_ordered() {
     ] {
         order(&admin, speaker, &wrong)
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
-    let nobody = "sbx_0190f3a1c0de7abc8def0123456789ab".parse().unwrap();
-    order(&admin, nobody, &json!({ "type": "reboot" }))
+    let unknown = "sbx_0190f3a1c0de7abc8def0123456789ab".parse().unwrap();
+    order(&admin, unknown, &json!({ "type": "reboot" }))
         .await
-        .refused(404, "DEVICE_NOT_FOUND");
+        .refused(DEVICE_NOT_FOUND);
     admin
         .post(
             &format!("/admin/devices/{speaker}/commands"),
             &json!({ "type": "reboot" }),
         )
         .await
-        .refused(400, "IDEMPOTENCY_KEY_REQUIRED");
+        .refused(IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Finance, Role::Support] {
         order(
             &world.staff(role).await,
@@ -256,15 +231,12 @@ async fn what_a_box_cannot_do_is_not_ordered() {
             &json!({ "type": "reboot" }),
         )
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
     }
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM commands")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let count: i64 = world.value("SELECT count(*) FROM commands").await;
     assert_eq!(count, 0);
 
-    // The same key is the same order.
+    // The same key is the same command.
     let path = format!("/admin/devices/{speaker}/commands");
     let keyed = [("idempotency-key", "once")];
     let body = json!({ "type": "reboot" });
@@ -272,40 +244,37 @@ async fn what_a_box_cannot_do_is_not_ordered() {
     let again = admin.post_with(&path, &keyed, &body).await.expect(201);
     assert_eq!(first.body, again.body);
     let retired = json!({ "status": "retired" });
-    let _ = admin
-        .patch(&format!("/admin/devices/{speaker}"), &retired)
-        .await
-        .expect(200);
-    order(&admin, speaker, &body)
-        .await
-        .refused(409, "INVALID_STATE");
+    admin
+        .change(&format!("/admin/devices/{speaker}"), &retired)
+        .await;
+    order(&admin, speaker, &body).await.refused(INVALID_STATE);
 }
 
 #[tokio::test]
-async fn what_a_box_was_to_say_or_show_for_its_old_merchant_is_taken_back() {
+async fn commands_of_the_old_merchant_are_cancelled_by_a_rebind() {
     let world = World::new().await;
     let old = Shop::open(&world, "Warung Sari", 1).await;
     let new = Shop::open(&world, "Kopi Fajar", 1).await;
-    let credentials = Credentials::at(&world, old.till().id).await;
+    let credentials = Credentials::at(&world, old.terminal().id).await;
     let device_id = credentials.device_id;
     let admin = world.admin();
     let mut orders = Vec::new();
     for body in [
         json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
-        json!({ "type": "display_qr", "payload": { "qr_payload": old.till().static_qr_payload } }),
+        json!({ "type": "display_qr", "payload": { "qr_payload": old.terminal().static_qr_payload } }),
         json!({ "type": "reboot" }),
     ] {
         orders.push(order(&admin, device_id, &body).await.expect(201).data());
     }
-    let _ = tests::credentials::bind(&world, device_id, new.till().id).await;
+    let _ = tests::credentials::bind(&world, device_id, new.terminal().id).await;
     for (command, status) in orders.iter().zip(["cancelled", "cancelled", "queued"]) {
         assert_eq!(view(&world, command).await["status"], status, "{command}");
     }
-    // What the new one says is heard.
+    // Commands of the new merchant arrive.
     let body = json!({ "type": "announce_text", "payload": { "text": "Selamat datang" } });
     let _ = order(&admin, device_id, &body).await.expect(201);
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
-    assert_eq!(next_order(&mut soundbox).await.kind, "reboot");
-    let heard = next_order(&mut soundbox).await;
+    assert_eq!(soundbox.next_command().await.kind, "reboot");
+    let heard = soundbox.next_command().await;
     assert_eq!(heard.payload["text"], "Selamat datang");
 }

@@ -1,4 +1,4 @@
-//! The platform's command line, as operators use it: what each command needs, and what it says when something is missing.
+//! The platform's command line: what each command needs, and what it prints when something is missing.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use tests::World;
 use tests::database::TestDatabase;
 
-/// A run of the platform's executable, with nothing of this process's environment that it would read.
+/// Runs the platform's executable without `DATABASE_URL`.
 fn platform(args: &[&str], config: &Path) -> Output {
     Command::new(tests::server::executable().unwrap())
         .args(args)
@@ -26,7 +26,7 @@ fn text(output: &Output) -> String {
     )
 }
 
-/// A configuration whose keys, CA and secrets are not there.
+/// A configuration whose keys, CA and secrets do not exist.
 fn without_keys(dir: &Path, database_url: &str) -> String {
     let dir = dir.display();
     format!(
@@ -87,7 +87,7 @@ async fn commands_need_only_what_they_use_and_serve_lists_all_that_is_missing() 
     }
     let output = platform(&["serve"], &config);
     assert!(!output.status.success());
-    let said = text(&output);
+    let output = text(&output);
     let path = |name: &str| dir.path().join(name).display().to_string();
     for expected in [
         path("production.toml"),
@@ -104,9 +104,9 @@ async fn commands_need_only_what_they_use_and_serve_lists_all_that_is_missing() 
         path("snapbank-api"),
         "payout_partners.bank".to_owned(),
     ] {
-        assert!(said.contains(&expected), "{expected} is not in\n{said}");
+        assert!(output.contains(&expected), "{expected} is not in\n{output}");
     }
-    assert_eq!(said.matches("certs init").count(), 1, "{said}");
+    assert_eq!(output.matches("certs init").count(), 1, "{output}");
 }
 
 #[tokio::test]
@@ -119,18 +119,18 @@ async fn a_ca_that_lacks_its_key_is_not_made_anew() {
     std::fs::write(pki.join("issuing.pem"), world.app().root_pem()).unwrap();
     let config = dir.path().join("production.toml");
     std::fs::write(&config, format!("data_dir = {:?}\n", dir.path())).unwrap();
-    let said = text(&platform(&["serve"], &config));
-    assert!(said.contains("issuing-key.pem"), "{said}");
-    assert!(!said.contains("certs init"), "{said}");
+    let output = text(&platform(&["serve"], &config));
+    assert!(output.contains("issuing-key.pem"), "{output}");
+    assert!(!output.contains("certs init"), "{output}");
 }
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_named_once_and_without_its_password() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("production.toml");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = nobody.local_addr().unwrap().port();
-    drop(nobody);
+    let unknown = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unknown.local_addr().unwrap().port();
+    drop(unknown);
     std::fs::write(
         &config,
         format!(
@@ -139,34 +139,37 @@ async fn a_database_that_is_not_there_is_named_once_and_without_its_password() {
     )
     .unwrap();
     for args in [&["migrate"][..], &["audit", "verify"]] {
-        let said = text(&platform(args, &config));
+        let output = text(&platform(args, &config));
         assert!(
-            said.contains(&format!("payments at 127.0.0.1:{port} as soundbox")),
-            "{said}"
+            output.contains(&format!("payments at 127.0.0.1:{port} as soundbox")),
+            "{output}"
         );
-        assert!(said.to_lowercase().contains("refused"), "{said}");
-        assert_eq!(said.matches("payments at").count(), 1, "{said}");
-        assert!(!said.contains("very-secret"), "{said}");
+        assert!(output.to_lowercase().contains("refused"), "{output}");
+        assert_eq!(output.matches("payments at").count(), 1, "{output}");
+        assert!(!output.contains("very-secret"), "{output}");
     }
-    // One that is there and does not let us in.
+    // A server that runs and refuses the user.
     let database = TestDatabase::create().await.unwrap();
     let wrong = database.url().replace("soundbox", "soundbux");
     std::fs::write(&config, format!("[database]\nurl = {wrong:?}\n")).unwrap();
-    let said = text(&platform(&["audit", "verify"], &config));
-    assert!(said.contains("cannot connect to the database"), "{said}");
-    assert!(!said.contains(" at line "), "{said}");
-    let cause = said.rsplit(": ").next().unwrap().trim();
-    assert_eq!(said.matches(cause).count(), 1, "{said}");
+    let output = text(&platform(&["audit", "verify"], &config));
+    assert!(
+        output.contains("cannot connect to the database"),
+        "{output}"
+    );
+    assert!(!output.contains(" at line "), "{output}");
+    let cause = output.rsplit(": ").next().unwrap().trim();
+    assert_eq!(output.matches(cause).count(), 1, "{output}");
 }
 
 #[tokio::test]
-async fn a_database_that_is_behind_is_sent_to_migrate() {
+async fn a_database_without_migrations_is_reported() {
     let database = TestDatabase::empty().await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("production.toml");
     std::fs::write(&config, format!("[database]\nurl = {:?}\n", database.url())).unwrap();
-    let said = text(&platform(&["audit", "verify"], &config));
-    assert!(said.contains("platform migrate"), "{said}");
+    let output = text(&platform(&["audit", "verify"], &config));
+    assert!(output.contains("platform migrate"), "{output}");
     let migrated = platform(&["migrate"], &config);
     assert!(migrated.status.success(), "{}", text(&migrated));
     let verified = platform(&["audit", "verify"], &config);
@@ -192,11 +195,11 @@ fn a_wrong_configuration_is_named_with_its_file_and_its_key() {
     ] {
         let content = format!("data_dir = {:?}\n{content}", dir.path());
         std::fs::write(&config, content).unwrap();
-        let said = text(&platform(&["audit", "verify"], &config));
-        assert!(said.contains(key), "{key}: {said}");
+        let output = text(&platform(&["audit", "verify"], &config));
+        assert!(output.contains(key), "{key}: {output}");
         assert!(
-            said.contains(&config.display().to_string()),
-            "{key}: {said}"
+            output.contains(&config.display().to_string()),
+            "{key}: {output}"
         );
     }
 }

@@ -1,24 +1,25 @@
-//! What boxes are set to: layers, versions, and where a box differs.
+//! Configuration of boxes: layers, versions, and where a box differs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use domain::role::Role;
 use serde_json::{Value, json};
-use tests::{Credentials, Shop, Soundbox, World, books, eventually};
+use tests::refusal::*;
+use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually, fixture};
 use wire::message::ConfigPush;
 use wire::{DeviceId, DownlinkMessage};
 
 async fn patch(world: &World, path: &str, change: Value) -> Value {
-    world.admin().patch(path, &change).await.expect(200).data()
+    world.admin().change(path, &change).await
 }
 
 async fn config(world: &World, device: DeviceId) -> Value {
     let path = format!("/admin/devices/{device}/config");
-    world.admin().get(&path).await.expect(200).data()
+    world.admin().read(&path).await
 }
 
-/// Waits for what a box should be set to.
+/// Waits for a volume in a box's desired configuration.
 async fn volume(world: &World, device: DeviceId, volume: i64) -> Value {
     eventually(&format!("volume {volume}"), || async {
         let now = config(world, device).await;
@@ -27,18 +28,10 @@ async fn volume(world: &World, device: DeviceId, volume: i64) -> Value {
     .await
 }
 
-async fn next_push(soundbox: &mut Soundbox) -> ConfigPush {
+/// Applies pushes until one has this volume.
+async fn received(soundbox: &mut Soundbox, volume: i64) -> ConfigPush {
     loop {
-        if let DownlinkMessage::ConfigPush(push) = soundbox.next().await {
-            return push;
-        }
-    }
-}
-
-/// Applies pushes until one says this.
-async fn told(soundbox: &mut Soundbox, volume: i64) -> ConfigPush {
-    loop {
-        let push = next_push(soundbox).await;
+        let push = soundbox.next_config().await;
         if push.config["volume"] == volume {
             return push;
         }
@@ -50,8 +43,8 @@ async fn each_layer_covers_the_ones_before_it() {
     let world = World::new().await;
     let sari = Shop::open(&world, "Warung Sari", 1).await;
     let fajar = Shop::open(&world, "Kopi Fajar", 1).await;
-    let mut own = Soundbox::at(&world, sari.till().id).await;
-    let mut other = Soundbox::at(&world, fajar.till().id).await;
+    let mut own = Soundbox::at(&world, sari.terminal().id).await;
+    let mut other = Soundbox::at(&world, fajar.terminal().id).await;
     let (own_id, other_id) = (own.credentials.device_id, other.credentials.device_id);
     let device = format!("/admin/devices/{own_id}/config");
     let merchant = format!("/admin/merchants/{}/config", sari.merchant_id);
@@ -67,31 +60,31 @@ async fn each_layer_covers_the_ones_before_it() {
         (&fleet["version"], &fleet["config"]["volume"]),
         (&json!(1), &json!(5))
     );
-    told(&mut own, 5).await;
-    let push = told(&mut other, 5).await;
+    received(&mut own, 5).await;
+    let push = received(&mut other, 5).await;
     assert_eq!(push.config["reconnect_jitter_s"], 30);
     assert_eq!(push.config["language"], "id", "the defaults are below");
 
     patch(&world, &merchant, json!({ "volume": 3 })).await;
-    told(&mut own, 3).await;
+    received(&mut own, 3).await;
     patch(&world, &outlet, json!({ "volume": 2 })).await;
-    told(&mut own, 2).await;
+    received(&mut own, 2).await;
     patch(
         &world,
         &device,
         json!({ "volume": 9, "quiet_hours": { "start": "22:00", "end": "06:00" } }),
     )
     .await;
-    let push = told(&mut own, 9).await;
+    let push = received(&mut own, 9).await;
     assert_eq!(push.config["quiet_hours"]["end"], "06:00");
-    // What a higher layer says now is covered.
+    // A change in a higher layer is covered by the lower ones.
     patch(&world, &merchant, json!({ "volume": 1 })).await;
     patch(&world, &device, json!({ "volume": null })).await;
-    told(&mut own, 2).await;
+    received(&mut own, 2).await;
     patch(&world, &outlet, json!({ "volume": null })).await;
-    told(&mut own, 1).await;
+    received(&mut own, 1).await;
 
-    let seen = eventually("the box's word", || async {
+    let seen = eventually("the acknowledgement", || async {
         let now = config(&world, own_id).await;
         (now["status"] == "applied").then_some(now)
     })
@@ -100,8 +93,7 @@ async fn each_layer_covers_the_ones_before_it() {
         seen["layers"]["fleet"],
         json!({ "volume": 5, "reconnect_jitter_s": 30 })
     );
-    assert_eq!(seen["layers"]["merchant"], json!({ "volume": 1 }));
-    assert_eq!(seen["layers"]["outlet"], json!({}));
+    assert_fields!(seen["layers"], { "merchant": { "volume": 1 }, "outlet": {} });
     assert_eq!(
         seen["layers"]["device"],
         json!({ "quiet_hours": { "start": "22:00", "end": "06:00" } })
@@ -111,29 +103,29 @@ async fn each_layer_covers_the_ones_before_it() {
         json!({ "version": seen["version"], "config": seen["config"] })
     );
     assert_eq!(seen["diff"], json!([]));
-    // The other shop's box has had the fleet's change and nothing else.
+    // The other shop's box has received the fleet's change and nothing else.
     assert_eq!(config(&world, other_id).await["config"]["volume"], 5);
 
-    // At another merchant's till other layers hold.
-    let _ = tests::credentials::bind(&world, own_id, fajar.till().id).await;
+    // At another merchant's terminal other layers apply.
+    let _ = tests::credentials::bind(&world, own_id, fajar.terminal().id).await;
     let moved = volume(&world, own_id, 5).await;
     assert_eq!(moved["layers"]["merchant"], json!({}));
-    let push = told(&mut own, 5).await;
+    let push = received(&mut own, 5).await;
     assert_eq!(json!(push.binding_id), moved["binding_id"]);
-    // A new box begins with what the fleet has.
+    // A new box begins with the fleet's layer.
     let new = Credentials::unbound(&world).await;
     assert_eq!(config(&world, new.device_id).await["config"]["volume"], 5);
 }
 
 #[tokio::test]
-async fn a_box_that_rejects_a_configuration_is_found_and_can_be_told_again() {
+async fn a_rejected_configuration_is_listed_and_can_be_pushed_again() {
     let world = World::new().await;
     let admin = world.admin();
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
     let path = format!("/admin/devices/{device_id}/config");
-    next_push(&mut soundbox).await;
-    let before = eventually("the first word", || async {
+    soundbox.next_config().await;
+    let before = eventually("the acknowledgement", || async {
         let now = config(&world, device_id).await;
         (now["status"] == "applied").then_some(now)
     })
@@ -143,24 +135,17 @@ async fn a_box_that_rejects_a_configuration_is_found_and_can_be_told_again() {
     assert_eq!(changed["status"], "pending");
     let difference = json!([{ "key": "display_brightness", "desired": 40, "reported": null }]);
     assert_eq!(changed["diff"], difference);
-    let drift = admin.get("/admin/config/drift").await.expect(200).data();
-    assert_eq!(
-        (&drift[0]["device_id"], &drift[0]["status"]),
-        (&json!(device_id), &json!("pending"))
-    );
+    let drift = admin.read("/admin/config/drift").await;
+    assert_fields!(drift[0], { "device_id": device_id, "status": "pending" });
 
-    // It has no display, and says so over HTTP.
+    // It has no display, and rejects the configuration over HTTP.
     let api = away.credentials.api(&world);
     let version = changed["version"].as_i64().unwrap();
     let no = json!({ "version": version, "status": "rejected", "reason": "no display" });
-    let _ = api.post("/device/config/ack", &no).await.expect(200);
+    api.act("/device/config/ack", &no).await;
     let rejected = config(&world, device_id).await;
-    assert_eq!(
-        (&rejected["status"], &rejected["rejected_reason"]),
-        (&json!("rejected"), &json!("no display"))
-    );
-    assert_eq!(rejected["reported"], before["reported"]);
-    assert_eq!(rejected["diff"], difference);
+    assert_fields!(rejected, { "status": "rejected", "rejected_reason": "no display" });
+    assert_fields!(rejected, { "reported": before["reported"], "diff": difference });
     let drift = admin
         .get("/admin/config/drift?status=rejected")
         .await
@@ -171,37 +156,28 @@ async fn a_box_that_rejects_a_configuration_is_found_and_can_be_told_again() {
     admin
         .get("/admin/config/drift?status=perhaps")
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
-    // Back again it is not told by itself, and is told when somebody wants it.
-    let mut soundbox = away.come_back(&world).await;
+    // After a reconnect it is not pushed again until an operator requests it.
+    let mut soundbox = away.reconnect(&world).await;
     let retry = format!("{path}/retry-push");
     let again = admin.post(&retry, &json!({})).await.expect(202).data();
-    assert_eq!(
-        (&again["version"], &again["rejected_version"]),
-        (&json!(version), &json!(version))
-    );
-    let push = next_push(&mut soundbox).await;
+    assert_fields!(again, { "version": version, "rejected_version": version });
+    let push = soundbox.next_config().await;
     assert_eq!(push.version, version);
-    let applied = eventually("its other word", || async {
+    let applied = eventually("the second acknowledgement", || async {
         let now = config(&world, device_id).await;
         (now["status"] == "applied").then_some(now)
     })
     .await;
-    assert_eq!(
-        (&applied["diff"], &applied["rejected_version"]),
-        (&json!([]), &Value::Null)
-    );
+    assert_fields!(applied, { "diff": [], "rejected_version": null });
     assert_eq!(admin.get("/admin/config/drift").await.data(), json!([]));
-    // Also one that it applied.
+    // Also one that was applied.
     let _ = admin.post(&retry, &json!({})).await.expect(202);
-    assert_eq!(next_push(&mut soundbox).await.version, version);
+    assert_eq!(soundbox.next_config().await.version, version);
     let path = format!("{path}/status");
-    let status = admin.get(&path).await.expect(200).data();
-    assert_eq!(
-        (&status["version"], &status["applied_version"]),
-        (&json!(version), &json!(version))
-    );
+    let status = admin.read(&path).await;
+    assert_fields!(status, { "version": version, "applied_version": version });
 }
 
 #[tokio::test]
@@ -212,20 +188,20 @@ async fn what_a_box_applied_is_known_though_the_next_version_was_made_meanwhile(
     let api = credentials.api(&world);
     let first = patch(&world, &path, json!({ "volume": 4 })).await["version"].clone();
     let second = patch(&world, &path, json!({ "volume": 6 })).await["version"].clone();
-    let said = json!({ "version": first, "status": "applied" });
-    let _ = api.post("/device/config/ack", &said).await.expect(200);
+    let ack = json!({ "version": first, "status": "applied" });
+    api.act("/device/config/ack", &ack).await;
     let no = json!({ "version": second, "status": "rejected", "reason": "too loud" });
-    let _ = api.post("/device/config/ack", &no).await.expect(200);
+    api.act("/device/config/ack", &no).await;
     let now = config(&world, credentials.device_id).await;
     assert_eq!(
         (&now["status"], &now["reported"]["config"]["volume"]),
         (&json!("rejected"), &json!(4))
     );
-    // A word that was overtaken changes nothing.
+    // An acknowledgement of an old version changes nothing.
     let third = patch(&world, &path, json!({ "volume": 7 })).await["version"].clone();
     for (version, volume) in [(&third, 7), (&first, 7)] {
-        let said = json!({ "version": version, "status": "applied" });
-        let _ = api.post("/device/config/ack", &said).await.expect(200);
+        let ack = json!({ "version": version, "status": "applied" });
+        api.act("/device/config/ack", &ack).await;
         let now = config(&world, credentials.device_id).await;
         assert_eq!(now["reported"]["config"]["volume"], volume);
     }
@@ -233,9 +209,7 @@ async fn what_a_box_applied_is_known_though_the_next_version_was_made_meanwhile(
 
 #[tokio::test]
 async fn what_cannot_be_set_is_refused_and_changes_nothing() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let paths = [
         "/admin/config/fleet".to_owned(),
         format!("/admin/merchants/{}/config", shop.merchant_id),
@@ -243,32 +217,25 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
         format!("/admin/devices/{}/config", credentials.device_id),
     ];
     let admin = world.admin();
-    let before = books::Books::open(&world.pool).await;
+    let before = tests::Snapshot::take(&world.pool).await;
     for path in &paths {
         for wrong in [
             json!({ "volume": 11 }),
             json!({ "colour": "red" }),
             json!({ "quiet_hours": "always" }),
         ] {
-            admin
-                .patch(path, &wrong)
-                .await
-                .refused(422, "VALIDATION_FAILED");
+            admin.patch(path, &wrong).await.refused(VALIDATION_FAILED);
         }
-        // Nothing is no new version.
-        let same = admin
-            .patch(path, &json!({ "volume": null }))
-            .await
-            .expect(200)
-            .data();
-        assert_eq!(same, admin.get(path).await.expect(200).data());
+        // A change of nothing makes no new version.
+        let same = admin.change(path, &json!({ "volume": null })).await;
+        assert_eq!(same, admin.read(path).await);
         for role in [Role::Support, Role::Finance] {
             world
                 .staff(role)
                 .await
                 .patch(path, &json!({}))
                 .await
-                .refused(403, "FORBIDDEN");
+                .refused(FORBIDDEN);
         }
     }
     let changed = before.changes(&world.pool).await;
@@ -276,29 +243,29 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
         !changed.contains_key("config_layers") && !changed.contains_key("device_configs"),
         "{changed:?}"
     );
-    for (path, code) in [
+    for (path, refusal) in [
         (
             "/admin/merchants/m_0190f3a1c0de7abc8def0123456789ab/config",
-            "MERCHANT_NOT_FOUND",
+            MERCHANT_NOT_FOUND,
         ),
         (
             "/admin/outlets/out_0190f3a1c0de7abc8def0123456789ab/config",
-            "OUTLET_NOT_FOUND",
+            OUTLET_NOT_FOUND,
         ),
         (
             "/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/config",
-            "DEVICE_NOT_FOUND",
+            DEVICE_NOT_FOUND,
         ),
     ] {
-        admin.get(path).await.refused(404, code);
+        admin.get(path).await.refused(refusal);
         admin
             .patch(path, &json!({ "volume": 1 }))
             .await
-            .refused(404, code);
+            .refused(refusal);
     }
 }
 
-/// More boxes than one batch has, and the platform dies on the way.
+/// More boxes than one batch has, and a crash on the way.
 #[tokio::test]
 async fn a_change_of_the_fleet_reaches_every_box_through_a_crash() {
     const BOXES: usize = 600;
@@ -317,9 +284,9 @@ async fn a_change_of_the_fleet_reaches_every_box_through_a_crash() {
     patch(&world, "/admin/config/fleet", json!({ "volume": 1 })).await;
     world.crash();
     world.start().await;
-    let spread = "SELECT count(*) FROM device_configs WHERE config->'volume' = '1' AND version = 2";
+    let spread = "device_configs WHERE config->'volume' = '1' AND version = 2";
     eventually("the change everywhere", || async {
-        let done = books::count(&world.pool, spread).await;
+        let done = world.rows(spread).await;
         (done == i64::try_from(BOXES).unwrap()).then_some(())
     })
     .await;
@@ -328,20 +295,19 @@ async fn a_change_of_the_fleet_reaches_every_box_through_a_crash() {
         (fleet["spreading"] == false).then_some(())
     })
     .await;
-    let versions: Vec<i64> = sqlx::query_scalar("SELECT DISTINCT version FROM device_configs")
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
+    let versions: Vec<i64> = world
+        .values("SELECT DISTINCT version FROM device_configs")
+        .await;
     assert_eq!(versions, [2], "a box was changed twice");
 }
 
 #[tokio::test]
-async fn an_order_to_sync_brings_the_configuration_again() {
+async fn a_sync_command_pushes_the_configuration_again() {
     let world = World::new().await;
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
-    let first = next_push(&mut soundbox).await;
-    eventually("its word", || async {
+    let first = soundbox.next_config().await;
+    eventually("the acknowledgement", || async {
         (config(&world, device_id).await["status"] == "applied").then_some(())
     })
     .await;

@@ -1,12 +1,12 @@
-//! Transactions that conflict are run again inside; nobody is told of it, and each has its effect once.
+//! Transactions that conflict are retried inside; callers do not see it, and each has its effect once.
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
-use tests::{Credentials, Shop, Soundbox, World, books, eventually};
+use tests::refusal::*;
+use tests::{Credentials, Shop, World, fixture, ledger};
 use wire::Channel;
 use wire::message::AckStatus;
 
-/// From here on the first `times` statements on `table` end with a deadlock, as Postgres reports one.
+/// From here on the first `times` statements on `table` fail with this SQLSTATE.
 async fn conflicts(world: &World, table: &str, event: &str, code: &str, times: u32) {
     let statement = format!(
         "DROP SEQUENCE IF EXISTS conflicts_{table}; CREATE SEQUENCE conflicts_{table};
@@ -19,26 +19,20 @@ async fn conflicts(world: &World, table: &str, event: &str, code: &str, times: u
          END $$;
          CREATE OR REPLACE TRIGGER conflict_{table} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION conflict_{table}();"
     );
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    world.execute(&statement).await;
 }
 
 /// How many statements there were.
 async fn tries(world: &World, table: &str) -> i64 {
     let read = format!("SELECT last_value FROM conflicts_{table}");
-    sqlx::query_scalar(AssertSqlSafe(read))
-        .fetch_one(&world.pool)
-        .await
-        .unwrap()
+    world.value(&read).await
 }
 
 #[tokio::test]
 async fn a_request_that_conflicts_is_done_again() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     let admin = world.admin();
     for code in ["40P01", "40001"] {
         conflicts(&world, "audit_logs", "INSERT", code, 3).await;
@@ -57,28 +51,25 @@ async fn a_request_that_conflicts_is_done_again() {
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         assert_eq!(again.body, made.body);
     }
-    let made = "SELECT count(*) FROM merchants WHERE brand_name = 'Kopi Fajar'";
-    assert_eq!(books::count(&world.pool, made).await, 2);
+    let made = "merchants WHERE brand_name = 'Kopi Fajar'";
+    assert_eq!(world.rows(made).await, 2);
 
     conflicts(&world, "bindings", "INSERT", "40P01", 2).await;
-    let path = format!("/admin/devices/{}/bind", till.device_id);
+    let path = format!("/admin/devices/{}/bind", device.device_id);
     let place = json!({ "terminal_id": shop.terminals[1].id });
-    let _ = admin.post(&path, &place).await.expect(200);
+    admin.act(&path, &place).await;
     assert_eq!(tries(&world, "bindings").await, 3);
 }
 
 #[tokio::test]
 async fn a_callback_that_conflicts_is_taken_once() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     conflicts(&world, "notifications", "INSERT", "40P01", 4).await;
     let id = soundbox.credentials.sell(&world, 10_000).await;
     assert_eq!(tries(&world, "notifications").await, 5);
     assert_eq!(soundbox.play().await.transaction_id, id);
-    let kept = "SELECT count(*) FROM callbacks";
-    assert_eq!(books::count(&world.pool, kept).await, 1);
-    books::must_balance(&world.pool).await;
+    assert_eq!(world.rows("callbacks").await, 1);
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
@@ -88,57 +79,50 @@ async fn a_conflict_that_does_not_end_is_an_answer_and_not_an_endless_wait() {
     conflicts(&world, "audit_logs", "INSERT", "40P01", 1_000).await;
     let merchant = json!({ "legal_name": "PT Fajar", "brand_name": "Kopi Fajar" });
     let refused = admin.post("/admin/merchants", &merchant).await;
-    refused.refused(503, "UNAVAILABLE");
+    refused.refused(UNAVAILABLE);
     assert!(refused.header("retry-after").is_some());
     let tries = tries(&world, "audit_logs").await;
     assert!((2..=20).contains(&tries), "{tries}");
-    let made = "SELECT count(*) FROM merchants";
-    assert_eq!(books::count(&world.pool, made).await, 0);
+    assert_eq!(world.rows("merchants").await, 0);
 }
 
 #[tokio::test]
-async fn what_a_box_says_is_taken_again() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+async fn uplinks_that_conflict_are_stored_again() {
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     soundbox.credentials.sell(&world, 10_000).await;
     let heard = soundbox.hear().await;
     conflicts(&world, "heartbeats", "INSERT", "40P01", 2).await;
-    soundbox.beat("2026-05-23T10:00:00Z").await;
+    soundbox.heartbeat("2026-05-23T10:00:00Z").await;
     assert_eq!(tries(&world, "heartbeats").await, 3);
-    let stored = "SELECT count(*) FROM heartbeats";
-    assert_eq!(books::count(&world.pool, stored).await, 1);
+    assert_eq!(world.rows("heartbeats").await, 1);
     conflicts(&world, "notifications", "UPDATE", "40001", 2).await;
     soundbox
         .acknowledge(heard.event_id, AckStatus::Played)
         .await;
-    let played = "SELECT count(*) FROM notifications WHERE status = 'played'";
-    assert_eq!(books::count(&world.pool, played).await, 1);
+    let played = "notifications WHERE status = 'played'";
+    assert_eq!(world.rows(played).await, 1);
 
-    // A command's acknowledgement, outside of the lanes.
+    // A command's acknowledgement, outside of the uplink batchers.
     let path = format!("/admin/devices/{}/commands", soundbox.credentials.device_id);
     let order = json!({ "type": "play_test" });
     let id = world.admin().post_once(&path, &order).await.data()["id"].clone();
-    eventually("a command that was sent", || async {
-        let sent = "SELECT count(*) FROM commands WHERE status = 'sent'";
-        (books::count(&world.pool, sent).await == 1).then_some(())
-    })
-    .await;
+    world
+        .wait_for_rows("commands WHERE status = 'sent'", 1)
+        .await;
     conflicts(&world, "commands", "UPDATE", "40P01", 2).await;
     let device_id = soundbox.credentials.device_id;
     let ack = json!({ "message_type": "command_ack", "device_id": device_id, "command_id": id, "status": "delivered" });
     assert!(
         soundbox
-            .say_raw(Channel::CommandAck, ack.to_string().into_bytes())
+            .send_raw(Channel::CommandAck, ack.to_string().into_bytes())
             .await
     );
-    let done = "SELECT count(*) FROM commands WHERE status = 'delivered'";
-    assert_eq!(books::count(&world.pool, done).await, 1);
+    assert_eq!(world.rows("commands WHERE status = 'delivered'").await, 1);
 
-    // And it gets in when its admission conflicts.
+    // And a box is admitted when its admission conflicts.
     let away = soundbox.switch_off().await;
-    away.is_missed(&world).await;
+    away.wait_until_offline(&world).await;
     conflicts(&world, "sessions", "UPDATE", "40P01", 2).await;
-    away.come_back(&world).await;
+    away.reconnect(&world).await;
     assert!(tries(&world, "sessions").await >= 3);
 }

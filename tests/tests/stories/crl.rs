@@ -1,16 +1,15 @@
-//! The revocation list, as brokers read it that are not ours.
+//! The revocation list, as other brokers read it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use serde_json::json;
-use tests::line::{Dial, Line};
+use tests::connection::{ConnectOptions, Connection};
 use tests::{Credentials, World, eventually, within};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-/// A platform that writes its list into this file soon after there is something to say.
+/// A platform that writes its list into this file soon after a change.
 async fn publishing(file: &Path) -> World {
     let file = file.to_owned();
     World::with(|config| {
@@ -20,13 +19,7 @@ async fn publishing(file: &Path) -> World {
     .await
 }
 
-async fn retire(world: &World, credentials: &Credentials) {
-    let path = format!("/admin/devices/{}", credentials.device_id);
-    let change = json!({ "status": "retired" });
-    let _ = world.admin().patch(&path, &change).await.expect(200);
-}
-
-/// The list in the file, in openssl's words, once it names this certificate.
+/// The list in the file as openssl prints it, once it contains this certificate.
 async fn listed(dir: &Path, serial: &str) -> String {
     let serial = serial.to_uppercase();
     eventually("the certificate being in the list", || async {
@@ -61,7 +54,7 @@ fn is_installed(program: &str, argument: &str) -> bool {
     found
 }
 
-fn said(output: &Output) -> String {
+fn output(output: &Output) -> String {
     let all = [output.stdout.as_slice(), &output.stderr].concat();
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -76,7 +69,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
     let good = Credentials::unbound(&world).await;
     let retired = Credentials::unbound(&world).await;
     let replaced = Credentials::unbound(&world).await;
-    retire(&world, &retired).await;
+    retired.set_status(&world, "retired").await;
     let new = replaced.renew(&world, &replaced.api(&world)).await;
     let used = new.api_by_certificate(&world).get("/device/config").await;
     assert_eq!(used.status, 200);
@@ -99,7 +92,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
     ] {
         std::fs::write(dir.path().join(name), pem).unwrap();
     }
-    // What HTTP gives is the same list as DER, for anybody.
+    // HTTP returns the same list as DER, without authentication.
     let answer = world.anonymous().get("/pki/crl").await.expect(200);
     assert_eq!(answer.header("content-type"), Some("application/pkix-crl"));
     std::fs::write(dir.path().join("crl.der"), &answer.body).unwrap();
@@ -107,7 +100,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
     assert_eq!(as_der.stdout, answer.body);
     let form = ["crl", "-noout", "-inform", "DER", "-in", "crl.der"];
     let verify = [&form[..], &["-verify", "-CAfile", "issuing.pem"]].concat();
-    let verified = said(&openssl(dir.path(), &verify).await);
+    let verified = output(&openssl(dir.path(), &verify).await);
     assert!(verified.contains("verify OK"), "{verified}");
     for (leaf, verdict) in [
         ("good.pem", "good.pem: OK"),
@@ -123,7 +116,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
             "anchors.pem",
             leaf,
         ];
-        let output = said(&openssl(dir.path(), &check).await);
+        let output = output(&openssl(dir.path(), &check).await);
         assert!(output.contains(verdict), "{leaf}: {output}");
     }
 }
@@ -143,9 +136,9 @@ async fn a_list_is_signed_again_in_the_middle_of_its_time_with_a_higher_number()
     let next = refresh(context).await.unwrap();
     assert_eq!(next.number, first.number + 1);
     assert!(next.next_update > first.next_update);
-    // Something new to say does not wait for that.
+    // A revocation is published without waiting for that.
     let credentials = Credentials::unbound(&world).await;
-    retire(&world, &credentials).await;
+    credentials.set_status(&world, "retired").await;
     assert_eq!(refresh(context).await.unwrap().number, first.number + 2);
 }
 
@@ -159,7 +152,7 @@ async fn an_external_broker_refuses_what_is_in_the_list() {
     let world = publishing(&dir.path().join("crl.pem")).await;
     let good = Credentials::unbound(&world).await;
     let retired = Credentials::unbound(&world).await;
-    retire(&world, &retired).await;
+    retired.set_status(&world, "retired").await;
     listed(dir.path(), &retired.certificate_serial()).await;
 
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -210,13 +203,13 @@ async fn an_external_broker_refuses_what_is_in_the_list() {
     })
     .await;
     let to = (Ipv4Addr::LOCALHOST, port).into();
-    let dial = |credentials: &Credentials| {
+    let connect = |credentials: &Credentials| {
         let (client_id, tls) = (credentials.device_id.to_string(), credentials.tls());
         async move {
             let client_id = client_id.as_str();
             let clean = true;
-            Line::dial(Dial {
-                to,
+            Connection::open(ConnectOptions {
+                address: to,
                 client_id,
                 clean,
                 tls,
@@ -224,6 +217,6 @@ async fn an_external_broker_refuses_what_is_in_the_list() {
             .await
         }
     };
-    dial(&good).await.unwrap().leave().await;
-    assert!(dial(&retired).await.is_err(), "it was let in");
+    connect(&good).await.unwrap().disconnect().await;
+    assert!(connect(&retired).await.is_err(), "it was admitted");
 }

@@ -1,24 +1,23 @@
-//! A code for one amount.
+//! Dynamic codes.
 
 use domain::qris::QrisCode;
 use serde_json::{Value, json};
 use tests::credentials::{bind, register_with};
-use tests::{Credentials, Shop, Soundbox, World, books};
+use tests::refusal::*;
+use tests::{Credentials, Shop, Soundbox, World, assert_fields, fixture};
 use wire::message::{DynamicQrResponse, QrOutcome};
-use wire::{Channel, DownlinkMessage, Encoding};
+use wire::{Channel, Encoding};
 
 const PATH: &str = "/device/transactions/dynamic-qr";
 
-/// What a box asks.
+/// The body of a request for a code.
 fn ask(credentials: &Credentials, request_id: &str, amount: Value) -> Value {
     json!({ "device_id": credentials.device_id, "amount": amount, "currency": "IDR", "request_id": request_id })
 }
 
 #[tokio::test]
-async fn the_code_says_what_is_to_be_paid_and_to_whom() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+async fn the_code_contains_amount_and_payee() {
+    let (world, shop, credentials) = fixture::device().await;
     for amount in [1, 999, 50_000, 10_000_000] {
         let qr = credentials.qr(&world, amount).await;
         let code: QrisCode = qr.payload.parse().expect("it parses, with its CRC");
@@ -30,19 +29,14 @@ async fn the_code_says_what_is_to_be_paid_and_to_whom() {
         assert_eq!(code.amount().unwrap().to_string(), amount.to_string());
         assert_eq!(code.nmid().unwrap().as_str(), shop.nmid);
         assert_eq!((code.name(), code.country()), ("Warung Sari", "ID"));
-        assert_eq!(
-            (&qr.answer["qr_type"], &qr.answer["status"]),
-            (&json!("dynamic"), &json!("awaiting_payment"))
-        );
+        assert_fields!(qr.answer, { "qr_type": "dynamic", "status": "awaiting_payment" });
         assert!(qr.answer["expires_at"].is_string() && qr.answer["data"].is_null());
     }
 }
 
 #[tokio::test]
 async fn the_same_request_again_is_answered_with_the_same_bytes() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let body = ask(&credentials, "r-1", json!(50_000));
     let first = credentials.ask_qr(&world, "k-1", &body).await;
     assert_eq!(first.header("idempotent-replayed"), None);
@@ -54,12 +48,12 @@ async fn the_same_request_again_is_answered_with_the_same_bytes() {
     credentials
         .ask_qr(&world, "k-1", &other)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     // The box's own request id is a key as well.
     credentials
         .ask_qr(&world, "k-2", &other)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     let same = credentials.ask_qr(&world, "k-3", &body).await;
     assert_eq!(
         same.json()["transaction_id"],
@@ -68,24 +62,19 @@ async fn the_same_request_again_is_answered_with_the_same_bytes() {
     let api = credentials.api(&world);
     api.post(PATH, &body)
         .await
-        .refused(400, "IDEMPOTENCY_KEY_REQUIRED");
-    // Another box's key is another key.
-    let neighbour = Credentials::at(&world, shop.till().id).await;
+        .refused(IDEMPOTENCY_KEY_REQUIRED);
+    // The same key of another box is another key.
+    let neighbour = Credentials::at(&world, shop.terminal().id).await;
     let theirs = neighbour
         .ask_qr(&world, "k-1", &ask(&neighbour, "r-1", json!(60_000)))
         .await;
     assert!(theirs.status < 300, "{theirs}");
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        2
-    );
+    assert_eq!(world.rows("transactions").await, 2);
 }
 
 #[tokio::test]
 async fn twenty_times_at_once_is_one_code() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     let body = ask(&credentials, "r-1", json!(50_000));
     let asks = (0..20).map(|_| credentials.ask_qr(&world, "k-1", &body));
     let answers = futures_util::future::join_all(asks).await;
@@ -97,20 +86,15 @@ async fn twenty_times_at_once_is_one_code() {
     bodies.dedup();
     assert_eq!(bodies.len(), 1);
     for answer in answers.iter().filter(|answer| answer.status >= 300) {
-        answer.refused(409, "DUPLICATE_REQUEST");
+        answer.refused(DUPLICATE_REQUEST);
         assert!(answer.header("retry-after").is_some());
     }
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        1
-    );
+    assert_eq!(world.rows("transactions").await, 1);
 }
 
 #[tokio::test]
 async fn an_amount_is_whole_rupiah_however_it_is_written() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     for (number, amount) in (0..).zip([
         json!(50_000),
         json!("50000"),
@@ -141,65 +125,53 @@ async fn an_amount_is_whole_rupiah_however_it_is_written() {
         credentials
             .ask_qr(&world, &key, &body)
             .await
-            .refused(422, "INVALID_AMOUNT");
+            .refused(INVALID_AMOUNT);
     }
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        4
-    );
+    assert_eq!(world.rows("transactions").await, 4);
 }
 
 #[tokio::test]
-async fn who_may_not_have_a_code_is_told_why() {
+async fn a_refused_code_request_has_a_reason() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let unbound = Credentials::unbound(&world).await;
     let mute = register_with(&world, &["speaker"]).await;
-    bind(&world, mute.device_id, shop.till().id).await;
+    bind(&world, mute.device_id, shop.terminal().id).await;
     let mute = mute.activate(&world, Encoding::Json).await;
 
-    let refused = |who: Credentials, body: Value, status: u16, code: &'static str| {
+    let refused = |who: Credentials, body: Value, refusal: Refusal<'static>| {
         let world = &world;
         async move {
             let key = format!("k-{:016x}", rand::random::<u64>());
-            who.ask_qr(world, &key, &body).await.refused(status, code);
+            who.ask_qr(world, &key, &body).await.refused(refusal);
         }
     };
     let plain = |who: &Credentials| ask(who, "r-1", json!(50_000));
-    refused(unbound.clone(), plain(&unbound), 409, "DEVICE_NOT_BOUND").await;
-    refused(
-        mute.clone(),
-        plain(&mute),
-        422,
-        "DEVICE_CAPABILITY_NOT_SUPPORTED",
-    )
-    .await;
-    refused(credentials.clone(), plain(&unbound), 403, "FORBIDDEN").await;
+    refused(unbound.clone(), plain(&unbound), DEVICE_NOT_BOUND).await;
+    refused(mute.clone(), plain(&mute), DEVICE_CAPABILITY_NOT_SUPPORTED).await;
+    refused(credentials.clone(), plain(&unbound), FORBIDDEN).await;
     let mut elsewhere = plain(&credentials);
     elsewhere["terminal_id"] = json!(shop.terminals[1].id);
-    refused(credentials.clone(), elsewhere, 403, "FORBIDDEN").await;
+    refused(credentials.clone(), elsewhere, FORBIDDEN).await;
     let mut dollars = plain(&credentials);
     dollars["currency"] = json!("USD");
-    refused(credentials.clone(), dollars, 422, "VALIDATION_FAILED").await;
+    refused(credentials.clone(), dollars, VALIDATION_FAILED).await;
     let mut nameless = plain(&credentials);
     nameless["request_id"] = json!("");
-    refused(credentials.clone(), nameless, 422, "VALIDATION_FAILED").await;
+    refused(credentials.clone(), nameless, VALIDATION_FAILED).await;
 
     let body = plain(&credentials);
     let key = [("idempotency-key", "k")];
     let answer = world.anonymous().post_with(PATH, &key, &body).await;
-    answer.refused(401, "DEVICE_UNAUTHORIZED");
-    // A person's token is no box's.
+    answer.refused(DEVICE_UNAUTHORIZED);
+    // A person's token is not accepted.
     world
         .admin()
         .post_with(PATH, &key, &body)
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        0
-    );
+        .refused(DEVICE_UNAUTHORIZED);
+    assert_eq!(world.rows("transactions").await, 0);
 }
 
 async fn asked_by_mqtt(soundbox: &mut Soundbox, body: &Value) -> DynamicQrResponse {
@@ -207,13 +179,10 @@ async fn asked_by_mqtt(soundbox: &mut Soundbox, body: &Value) -> DynamicQrRespon
     body["message_type"] = json!("dynamic_qr_request");
     body["created_at"] = json!("2026-05-23T10:00:00Z");
     let payload = body.to_string().into_bytes();
-    assert!(soundbox.say_raw(Channel::DynamicQrRequest, payload).await);
-    loop {
-        if let DownlinkMessage::DynamicQrResponse(response) = soundbox.next().await {
-            assert_eq!(json!(response.correlation_id), body["request_id"]);
-            return response;
-        }
-    }
+    assert!(soundbox.send_raw(Channel::DynamicQrRequest, payload).await);
+    let response = soundbox.next_qr().await;
+    assert_eq!(json!(response.correlation_id), body["request_id"]);
+    response
 }
 
 fn refusal(response: DynamicQrResponse) -> String {
@@ -224,12 +193,12 @@ fn refusal(response: DynamicQrResponse) -> String {
 }
 
 #[tokio::test]
-async fn a_box_asks_by_mqtt() {
+async fn a_code_is_requested_by_mqtt() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let mut body = ask(&soundbox.credentials, "r-1", json!(50_000));
-    body["terminal_id"] = json!(shop.till().id);
+    body["terminal_id"] = json!(shop.terminal().id);
     let first = asked_by_mqtt(&mut soundbox, &body).await;
     let QrOutcome::Ready {
         transaction_id,
@@ -246,7 +215,7 @@ async fn a_box_asks_by_mqtt() {
         (50_000, "awaiting_payment")
     );
     assert!(qr_payload.parse::<QrisCode>().is_ok());
-    // A lost answer: the same again.
+    // A lost answer: the same answer again.
     assert_eq!(asked_by_mqtt(&mut soundbox, &body).await, first);
     // And over HTTP too.
     let over_http = soundbox.credentials.ask_qr(&world, "k", &body).await;
@@ -273,12 +242,12 @@ async fn a_box_asks_by_mqtt() {
 
     let _ = world
         .acquirer()
-        .pays(transaction_id, 50_000)
+        .pay(transaction_id, 50_000)
         .await
         .expect(200);
     assert_eq!(soundbox.play().await.transaction_id, transaction_id);
 
-    let mut unbound = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut unbound = Soundbox::unbound(&world).await;
     let body = ask(&unbound.credentials, "r-1", json!(50_000));
     assert_eq!(
         refusal(asked_by_mqtt(&mut unbound, &body).await),

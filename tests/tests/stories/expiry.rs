@@ -1,14 +1,15 @@
 //! When the fleet's certificates expire.
 
 use serde_json::{Value, json};
-use tests::{Credentials, World, credentials};
+use tests::refusal::*;
+use tests::{Credentials, World, assert_fields, credentials};
 
 const PATH: &str = "/admin/certificates/expiry";
 const DAY_S: i64 = 86_400;
 
 async fn forecast(world: &World, query: &str) -> Value {
     let path = format!("{PATH}{query}");
-    world.admin().get(&path).await.expect(200).data()
+    world.admin().read(&path).await
 }
 
 /// How many certificates the buckets hold in all, and the first bucket with one.
@@ -35,20 +36,14 @@ async fn every_active_box_is_counted_once_where_its_certificate_ends() {
     let _ = credentials::register(&world).await;
     world.later(20 * DAY_S);
     let late = Credentials::unbound(&world).await;
-    let path = format!("/admin/devices/{}", retired.device_id);
-    let change = json!({ "status": "retired" });
-    let _ = world.admin().patch(&path, &change).await.expect(200);
+    retired.set_status(&world, "retired").await;
     let path = format!("/admin/devices/{}/credentials/revoke", revoked.device_id);
-    let _ = world.admin().post(&path, &json!({})).await.expect(200);
+    world.admin().act(&path, &json!({})).await;
 
     let days = forecast(&world, "?by=day").await;
     // Neither the retired nor the one that was never activated is an active box.
-    assert_eq!(days["devices"], 3);
-    assert_eq!(days["without_certificate"], 1);
-    assert_eq!(
-        (&days["expired"], &days["in_grace"]),
-        (&json!(0), &json!(0))
-    );
+    assert_fields!(days, { "devices": 3, "without_certificate": 1 });
+    assert_fields!(days, { "expired": 0, "in_grace": 0 });
     assert_eq!(bars(&days), (2, Some(20)));
     assert_eq!(days["buckets"][40]["count"], 1);
     let weeks = forecast(&world, "").await;
@@ -61,19 +56,13 @@ async fn every_active_box_is_counted_once_where_its_certificate_ends() {
 
     world.later(41 * DAY_S);
     let graced = forecast(&world, "").await;
-    assert_eq!(
-        (&graced["expired"], &graced["in_grace"]),
-        (&json!(0), &json!(2))
-    );
+    assert_fields!(graced, { "expired": 0, "in_grace": 2 });
     world.later(30 * DAY_S);
     let over = forecast(&world, "").await;
-    assert_eq!(
-        (&over["expired"], &over["in_grace"]),
-        (&json!(2), &json!(0))
-    );
+    assert_fields!(over, { "expired": 2, "in_grace": 0 });
     assert_eq!(bars(&over), (0, None));
     let _ = late;
 
     let wrong = world.admin().get(&format!("{PATH}?by=year")).await;
-    wrong.refused(422, "VALIDATION_FAILED");
+    wrong.refused(VALIDATION_FAILED);
 }

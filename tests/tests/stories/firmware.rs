@@ -2,10 +2,11 @@
 
 use domain::role::Role;
 use serde_json::{Value, json};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Credentials, Shop, Soundbox, World, eventually};
+use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually};
+use wire::UplinkMessage;
 use wire::message::{AckStatus, Command, CommandAck, CommandAckStatus};
-use wire::{DownlinkMessage, UplinkMessage};
 
 fn firmware(model: &str, version: &str) -> Value {
     json!({
@@ -27,7 +28,7 @@ async fn roll_out(world: &World, firmware: &str, body: &Value) -> tests::Answer 
 
 async fn view(world: &World, id: &str) -> Value {
     let path = format!("/admin/bulk-commands/{id}");
-    world.admin().get(&path).await.expect(200).data()
+    world.admin().read(&path).await
 }
 
 async fn stands(world: &World, id: &str, status: &str) -> Value {
@@ -38,21 +39,18 @@ async fn stands(world: &World, id: &str, status: &str) -> Value {
     .await
 }
 
-/// Takes the update, and says that it did.
+/// Takes the update, and acknowledges it.
 async fn take_update(soundbox: &mut Soundbox) -> Command {
-    loop {
-        if let DownlinkMessage::Command(command) = soundbox.next().await {
-            let taken = UplinkMessage::CommandAck(CommandAck {
-                device_id: soundbox.credentials.device_id,
-                command_id: command.command_id,
-                status: CommandAckStatus::Delivered,
-                reason: None,
-                result_payload: None,
-            });
-            soundbox.say(taken).await;
-            return command;
-        }
-    }
+    let command = soundbox.next_command().await;
+    let taken = UplinkMessage::CommandAck(CommandAck {
+        device_id: soundbox.credentials.device_id,
+        command_id: command.command_id,
+        status: CommandAckStatus::Delivered,
+        reason: None,
+        result_payload: None,
+    });
+    soundbox.send(taken).await;
+    command
 }
 
 #[tokio::test]
@@ -61,18 +59,12 @@ async fn a_catalogue_has_each_version_of_a_model_once_and_never_changes_it() {
     let admin = world.admin();
     let id = publish(&world, "SB-1", "1.1.0").await;
     let path = format!("/admin/firmware/{id}");
-    let found = world
-        .staff(Role::Support)
-        .await
-        .get(&path)
-        .await
-        .expect(200)
-        .data();
+    let found = world.staff(Role::Support).await.read(&path).await;
     assert_eq!(found["sha256"], "ab".repeat(32));
     admin
         .post("/admin/firmware", &firmware("SB-1", "1.1.0"))
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     let _ = publish(&world, "SB-2", "1.1.0").await;
     for (field, wrong) in [
         ("url", json!("http://firmware.example/1.bin")),
@@ -84,50 +76,36 @@ async fn a_catalogue_has_each_version_of_a_model_once_and_never_changes_it() {
         let mut body = firmware("SB-1", "1.2.0");
         body[field] = wrong;
         let answer = admin.post("/admin/firmware", &body).await;
-        answer.refused(422, "VALIDATION_FAILED");
+        answer.refused(VALIDATION_FAILED);
         assert!(
             answer.json()["details"].to_string().contains(field),
             "{answer}"
         );
     }
-    let list = admin
-        .get("/admin/firmware?model=SB-1")
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(list.as_array().unwrap().len(), 1);
+    let list = admin.list("/admin/firmware?model=SB-1").await;
+    assert_eq!(list.len(), 1);
     admin
         .patch(&path, &json!({}))
         .await
-        .refused(405, "METHOD_NOT_ALLOWED");
+        .refused(METHOD_NOT_ALLOWED);
     admin
         .get("/admin/firmware/fw_0190f3a1c0de7abc8def0123456789ab")
         .await
-        .refused(404, "FIRMWARE_NOT_FOUND");
+        .refused(FIRMWARE_NOT_FOUND);
     let finance = world.staff(Role::Finance).await;
-    finance.get(&path).await.refused(403, "FORBIDDEN");
+    finance.get(&path).await.refused(FORBIDDEN);
 }
 
 #[tokio::test]
 async fn a_rollout_updates_boxes_of_its_model_that_do_not_run_it_yet() {
     let world = World::new().await;
     let admin = world.admin();
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
     let updated = Credentials::unbound(&world).await;
-    let beat =
-        json!({ "device_id": updated.device_id, "firmware_version": "1.1.0", "state": "idle" });
-    let _ = updated
-        .api(&world)
-        .post("/device/heartbeat", &beat)
-        .await
-        .expect(200);
+    updated.heartbeat(&world, "1.1.0").await;
     let other = Credentials::unbound(&world).await;
-    let path = format!("/admin/devices/{}", other.device_id);
-    let _ = admin
-        .patch(&path, &json!({ "model": "SB-2" }))
-        .await
-        .expect(200);
+    other.change(&world, json!({ "model": "SB-2" })).await;
 
     let id = publish(&world, "SB-1", "1.1.0").await;
     let rollout =
@@ -135,20 +113,17 @@ async fn a_rollout_updates_boxes_of_its_model_that_do_not_run_it_yet() {
     let wrong = json!({ "query": { "model": "SB-2" }, "rollout": rollout });
     roll_out(&world, &id, &wrong)
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     let wrong = json!({ "rollout": rollout, "guard": { "unheard_rise_percent": 0 } });
     roll_out(&world, &id, &wrong)
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
     let made = roll_out(&world, &id, &json!({ "rollout": rollout }))
         .await
         .expect(201)
         .data();
-    assert_eq!(
-        (&made["type"], &made["firmware_id"]),
-        (&json!("update_firmware"), &json!(id))
-    );
+    assert_fields!(made, { "type": "update_firmware", "firmware_id": id });
     assert_eq!(made["progress"]["total"], 1, "{made}");
     let order = take_update(&mut soundbox).await;
     let payload = json!({ "url": "https://firmware.example/SB-1/1.1.0.bin", "sha256": "ab".repeat(32), "version": "1.1.0" });
@@ -159,7 +134,7 @@ async fn a_rollout_updates_boxes_of_its_model_that_do_not_run_it_yet() {
     let done = stands(&world, &text(&made, "id"), "completed").await;
     assert_eq!(done["progress"]["delivered"], 1);
     let path = format!("/admin/firmware/{id}/rollouts");
-    let list = admin.get(&path).await.expect(200).data();
+    let list = admin.read(&path).await;
     assert_eq!(list[0]["id"], made["id"]);
     let targets = format!("/admin/bulk-commands/{}/devices", text(&made, "id"));
     assert_eq!(
@@ -173,7 +148,7 @@ async fn updated_and_waiting(world: &World) -> (String, Soundbox, Soundbox) {
     let mut boxes = Vec::new();
     for name in ["Warung Sari", "Kopi Fajar"] {
         let shop = Shop::open(world, name, 1).await;
-        boxes.push(Soundbox::at(world, shop.till().id).await);
+        boxes.push(Soundbox::at(world, shop.terminal().id).await);
     }
     let id = publish(world, "SB-1", "1.1.0").await;
     let body = json!({
@@ -208,10 +183,10 @@ async fn a_rollout_goes_on_while_updated_boxes_are_heard() {
             .acknowledge(payment.event_id, AckStatus::Played)
             .await;
     }
-    // Nobody hears the other one, which says nothing against the update.
+    // The other box plays nothing, which does not count against the update.
     waiting.credentials.sell(&world, 10_000).await;
     world.later(45);
-    let seen = eventually("a look at what was heard", || async {
+    let seen = eventually("a check of the played payments", || async {
         let seen = view(&world, &id).await["guard_seen"].clone();
         (seen["updated"]["payments"] == 2).then_some(seen)
     })
@@ -239,11 +214,11 @@ async fn a_rollout_aborts_when_updated_boxes_are_heard_less_than_the_rest() {
 }
 
 #[tokio::test]
-async fn a_box_that_takes_an_update_and_never_runs_it_counts_as_failed() {
+async fn a_box_that_acknowledges_an_update_and_never_runs_it_counts_as_failed() {
     let world = World::new().await;
     let mut boxes = Vec::new();
     for _ in 0..2 {
-        boxes.push(Soundbox::switch_on(&world, Credentials::unbound(&world).await).await);
+        boxes.push(Soundbox::unbound(&world).await);
     }
     let id = publish(&world, "SB-1", "1.1.0").await;
     let body = json!({
@@ -251,16 +226,12 @@ async fn a_box_that_takes_an_update_and_never_runs_it_counts_as_failed() {
         "guard": { "confirm_within_s": 60 },
     });
     let id = text(&roll_out(&world, &id, &body).await.expect(201).data(), "id");
-    // The other box never answers, so that the roll-out is not over.
+    // The other box never answers, so that the roll-out does not end.
     let mut silent = boxes.pop().unwrap();
     let mut brick = boxes.pop().unwrap();
     take_update(&mut brick).await;
-    loop {
-        if let DownlinkMessage::Command(_) = silent.next().await {
-            break;
-        }
-    }
-    brick.beat("2026-05-23T10:00:00Z").await;
+    silent.next_command().await;
+    brick.heartbeat("2026-05-23T10:00:00Z").await;
     world.later(90);
     let aborted = stands(&world, &id, "aborted").await;
     assert_eq!(aborted["guard_seen"]["unconfirmed"], 1, "{aborted}");

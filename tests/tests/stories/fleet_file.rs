@@ -1,4 +1,4 @@
-//! Boxes in files: registered from a maker's list, found by tags and words, written out for a spreadsheet.
+//! Boxes in files: registered from a maker's list, found by tags and text, exported for a spreadsheet.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,15 +6,16 @@ use std::fmt::Write as _;
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::credentials::register;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Credentials, Shop, World, books};
+use tests::{Credentials, Shop, World, assert_fields};
 
 const HEADER: &str = "serial_number,model,capabilities,communication_mode,tags\n";
 
 async fn found(world: &World, filter: &str) -> BTreeSet<String> {
     let path = format!("/admin/devices?{filter}");
-    let list = world.admin().get(&path).await.expect(200).data();
-    let serials = list.as_array().unwrap().iter();
+    let list = world.admin().list(&path).await;
+    let serials = list.iter();
     serials.map(|row| text(row, "serial_number")).collect()
 }
 
@@ -40,7 +41,7 @@ async fn a_delivery_is_registered_from_a_file() {
         (&json!(2), &json!(3))
     );
     let code = text(&first["devices"][0], "activation_code");
-    // Repeated, it says the same without the codes.
+    // Repeated, the answer has no codes.
     let again = ops
         .post_csv("/admin/devices/import", &keyed, &file)
         .await
@@ -55,19 +56,14 @@ async fn a_delivery_is_registered_from_a_file() {
     });
     let activated = world
         .anonymous()
-        .post("/device/provision/activate", &activation)
-        .await
-        .expect(200)
-        .data();
+        .act("/device/provision/activate", &activation)
+        .await;
     assert_eq!(activated["device_id"], first["devices"][0]["id"]);
     let path = format!("/admin/devices/{}", text(&first["devices"][1], "id"));
     let second = world.admin().get(&path).await.data();
-    assert_eq!(
-        (&second["communication_mode"], &second["tags"]),
-        (&json!("http"), &json!(["batch:7"]))
-    );
-    let audited = "SELECT count(*) FROM audit_logs WHERE action = 'device.create'";
-    assert_eq!(books::count(&world.pool, audited).await, 2);
+    assert_fields!(second, { "communication_mode": "http", "tags": ["batch:7"] });
+    let audited = "audit_logs WHERE action = 'device.create'";
+    assert_eq!(world.rows(audited).await, 2);
 }
 
 #[tokio::test]
@@ -100,18 +96,17 @@ async fn a_spreadsheets_file_registers_the_same_boxes() {
         let import = import.data();
         assert_eq!(import["imported"], 2, "{name}");
         let first = format!("/admin/devices/{}", text(&import["devices"][0], "id"));
-        let first = world.admin().get(&first).await.expect(200).data();
+        let first = world.admin().read(&first).await;
         assert_eq!(
             first["capabilities"],
             json!(["display", "speaker"]),
             "{name}"
         );
     }
-    let boxes = "SELECT count(*) FROM devices";
-    assert_eq!(books::count(&world.pool, boxes).await, 14);
-    let accented = "SELECT count(*) FROM devices WHERE model = 'Café'";
-    assert_eq!(books::count(&world.pool, accented).await, 1);
-    // What cannot be read says so, and registers nothing.
+    let boxes = "devices";
+    assert_eq!(world.rows(boxes).await, 14);
+    assert_eq!(world.rows("devices WHERE model = 'Café'").await, 1);
+    // A file that cannot be read is refused, and registers nothing.
     for file in [
         &b"\xff\xfes\0e\0r\0"[..],
         b"serial_number,model,capabilities\nX-1,SB-1,speaker,,too much\n",
@@ -124,9 +119,9 @@ async fn a_spreadsheets_file_registers_the_same_boxes() {
             Some(file.to_vec()),
         )
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     }
-    assert_eq!(books::count(&world.pool, boxes).await, 14);
+    assert_eq!(world.rows(boxes).await, 14);
 }
 
 #[tokio::test]
@@ -134,7 +129,7 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     let world = World::new().await;
     let admin = world.admin();
     let known = register(&world).await.serial_number;
-    let before = books::count(&world.pool, "SELECT count(*) FROM devices").await;
+    let before = world.rows("devices").await;
     let mistakes = [
         (
             format!("{HEADER}A-1,SB-1,speaker,,\nA-2,SB-1,telepathy,,\n"),
@@ -149,7 +144,7 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
             "row 3.serial_number",
         ),
         (
-            format!("{HEADER}A-1,SB-1,speaker,,Two Words!\n"),
+            format!("{HEADER}A-1,SB-1,speaker,,Two Wording!\n"),
             "row 2.tags",
         ),
         (format!("{HEADER}A-1,SB-1\n"), "row 2."),
@@ -158,7 +153,7 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     ];
     for (file, field) in mistakes {
         let answer = admin.post_csv("/admin/devices/import", &[], &file).await;
-        answer.refused(422, "VALIDATION_FAILED");
+        answer.refused(VALIDATION_FAILED);
         let fields: Vec<Value> = answer.json()["details"]["fields"]
             .as_array()
             .unwrap()
@@ -175,12 +170,12 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     admin
         .post_csv("/admin/devices/import", &[], &many)
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     admin
         .post("/admin/devices/import", &json!({}))
         .await
-        .refused(415, "UNSUPPORTED_MEDIA_TYPE");
-    let after = books::count(&world.pool, "SELECT count(*) FROM devices").await;
+        .refused(UNSUPPORTED_MEDIA_TYPE);
+    let after = world.rows("devices").await;
     assert_eq!(after, before);
 }
 
@@ -189,14 +184,8 @@ async fn boxes_are_found_by_what_is_known_of_them() {
     let world = World::new().await;
     let admin = world.admin();
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let bound = Credentials::at(&world, shop.till().id).await;
-    let beat =
-        json!({ "device_id": bound.device_id, "firmware_version": "2.0.0", "state": "idle" });
-    let _ = bound
-        .api(&world)
-        .post("/device/heartbeat", &beat)
-        .await
-        .expect(200);
+    let bound = Credentials::at(&world, shop.terminal().id).await;
+    bound.heartbeat(&world, "2.0.0").await;
     let file = format!(
         "{HEADER}Jkt_001,SB-1,speaker,,area:jakarta;pilot\nBDG-001,SB-2,speaker,,area:bandung\n"
     );
@@ -222,23 +211,18 @@ async fn boxes_are_found_by_what_is_known_of_them() {
     }
     let path = format!("/admin/devices/{}", bound.device_id);
     let tagged = admin
-        .patch(&path, &json!({ "tags": ["pilot", "b", "pilot"] }))
-        .await
-        .expect(200)
-        .data();
+        .change(&path, &json!({ "tags": ["pilot", "b", "pilot"] }))
+        .await;
     assert_eq!(tagged["tags"], json!(["b", "pilot"]));
     assert_eq!(found(&world, "tag=pilot").await, set(&["Jkt_001", own]));
-    // A merchant sees its box, and not what operators call it.
+    // A merchant sees its box, and not the operator's tags.
     let day = chrono::TimeDelta::days(1);
     let owner = world
         .token_for(Role::MerchantOwner, Some(shop.merchant_id), day)
         .await;
     let portal = world.anonymous().with_token(&owner);
-    let own_boxes = portal.get("/merchant/devices").await.expect(200).data();
-    assert_eq!(
-        (&own_boxes[0]["serial_number"], &own_boxes[0]["tags"]),
-        (&json!(own), &json!([]))
-    );
+    let own_boxes = portal.read("/merchant/devices").await;
+    assert_fields!(own_boxes[0], { "serial_number": own, "tags": [] });
     for wrong in [
         json!(["Two words"]),
         json!([""]),
@@ -248,15 +232,11 @@ async fn boxes_are_found_by_what_is_known_of_them() {
         admin
             .patch(&path, &json!({ "tags": wrong }))
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
-    let untouched = admin
-        .patch(&path, &json!({ "model": "SB-1" }))
-        .await
-        .expect(200)
-        .data();
+    let untouched = admin.change(&path, &json!({ "model": "SB-1" })).await;
     assert_eq!(untouched["tags"], json!(["b", "pilot"]));
-    let _ = admin.patch(&path, &json!({ "tags": [] })).await.expect(200);
+    admin.change(&path, &json!({ "tags": [] })).await;
     assert_eq!(found(&world, "tag=pilot").await, set(&["Jkt_001"]));
 }
 
@@ -274,7 +254,7 @@ async fn an_export_has_every_box_and_no_formula() {
         .expect(201);
     let odd =
         json!({ "serial_number": "ODD-1", "model": "=1+1, \"new\"", "capabilities": ["speaker"] });
-    let _ = admin.post("/admin/devices", &odd).await.expect(201);
+    admin.create("/admin/devices", &odd).await;
     let support = world.staff(Role::Support).await;
     let answer = support.get("/admin/devices/export.csv").await.expect(200);
     assert_eq!(answer.header("content-type"), Some("text/csv"));
@@ -305,5 +285,5 @@ async fn an_export_has_every_box_and_no_formula() {
     finance
         .get("/admin/devices/export.csv")
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
 }

@@ -1,17 +1,18 @@
-//! Beats by the hour, and beats that are forgotten.
+//! Heartbeats by the hour, and heartbeats that are deleted.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use platform::service::partition::{self, Retention};
 use serde_json::{Value, json};
 use tests::http_box::HttpBox;
-use tests::{Credentials, World, books, eventually};
+use tests::refusal::*;
+use tests::{Credentials, World, eventually};
 
-async fn beat(world: &World, soundbox: &HttpBox, battery_level: u8, network_strength: u8) {
-    let mut beat = soundbox.sign_of_life();
-    beat["battery_level"] = json!(battery_level);
-    beat["network_strength"] = json!(network_strength);
+async fn heartbeat(world: &World, soundbox: &HttpBox, battery_level: u8, network_strength: u8) {
+    let mut heartbeat = soundbox.heartbeat_body();
+    heartbeat["battery_level"] = json!(battery_level);
+    heartbeat["network_strength"] = json!(network_strength);
     let api = soundbox.credentials.api(world);
-    let _ = api.post("/device/heartbeat", &beat).await.expect(200);
+    api.act("/device/heartbeat", &heartbeat).await;
 }
 
 async fn hours(world: &World, soundbox: &HttpBox, query: &str) -> Vec<Value> {
@@ -19,11 +20,10 @@ async fn hours(world: &World, soundbox: &HttpBox, query: &str) -> Vec<Value> {
         "/admin/devices/{}/heartbeats?resolution=hour{query}",
         soundbox.credentials.device_id
     );
-    let data = world.admin().get(&path).await.expect(200).data();
-    data.as_array().unwrap().clone()
+    world.admin().list(&path).await
 }
 
-/// What an hour says, but for the seconds that the story itself took.
+/// The numbers of an hour, without the seconds that the test itself took.
 fn figures(hour: &Value) -> (i64, i64, i64, i64, i64, i64) {
     let number = |name: &str| hour[name].as_i64().unwrap();
     (
@@ -37,46 +37,40 @@ fn figures(hour: &Value) -> (i64, i64, i64, i64, i64, i64) {
 }
 
 #[tokio::test]
-async fn an_hour_of_beats_is_rolled_up_when_it_is_over_and_outlives_them() {
+async fn an_hour_of_heartbeats_is_rolled_up_when_it_is_over() {
     let world = World::new().await;
     let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
     let now = world.clock.now();
     let hour: DateTime<Utc> =
         now.duration_trunc(TimeDelta::hours(1)).unwrap() + TimeDelta::hours(1);
     world.later((hour - now).num_seconds() + 2);
-    beat(&world, &soundbox, 90, 40).await;
+    heartbeat(&world, &soundbox, 90, 40).await;
     world.later(600);
-    beat(&world, &soundbox, 80, 50).await;
+    heartbeat(&world, &soundbox, 80, 50).await;
     world.later(1_200);
-    beat(&world, &soundbox, 70, 90).await;
-    // The hour is not over: what is there of it.
+    heartbeat(&world, &soundbox, 70, 90).await;
+    // The hour is not over: the numbers so far.
     let present = hours(&world, &soundbox, "").await;
     assert_eq!(figures(&present[0]), (3, 70, 80, 40, 60, 20));
     assert_eq!(present[0]["hour"], json!(hour));
     world.later(1_800 + 62);
     let rolled = || async {
         let last: Option<DateTime<Utc>> =
-            sqlx::query_scalar("SELECT max(hour) FROM heartbeat_rollups")
-                .fetch_one(&world.pool)
-                .await
-                .unwrap();
+            world.value("SELECT max(hour) FROM heartbeat_rollups").await;
         (last == Some(hour)).then_some(())
     };
     eventually("the roll-up", rolled).await;
-    // Done again, it says the same.
+    // Rolled up again, it has the same numbers.
     sqlx::query("DELETE FROM heartbeat_rollups WHERE hour = $1")
         .bind(hour)
         .execute(&world.pool)
         .await
         .unwrap();
     eventually("the roll-up, again", rolled).await;
-    sqlx::query("DELETE FROM heartbeats")
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    world.execute("DELETE FROM heartbeats").await;
     let kept = hours(&world, &soundbox, "").await;
     assert_eq!(kept.len(), 1);
-    // The last half of the hour was silent.
+    // The last half of the hour had no heartbeats.
     assert_eq!(figures(&kept[0]), (3, 70, 80, 40, 60, 29));
     let at = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let none = format!("&from={}", at(hour + TimeDelta::seconds(1)));
@@ -87,26 +81,22 @@ async fn an_hour_of_beats_is_rolled_up_when_it_is_over_and_outlives_them() {
         "/admin/devices/{}/heartbeats?resolution=year",
         soundbox.credentials.device_id
     );
-    world
-        .admin()
-        .get(&path)
-        .await
-        .refused(422, "VALIDATION_FAILED");
+    world.admin().get(&path).await.refused(VALIDATION_FAILED);
 }
 
 #[tokio::test]
-async fn days_of_beats_are_made_ahead_and_forgotten_when_their_time_is_over() {
-    const DAYS: &str = "SELECT count(*) FROM pg_inherits JOIN pg_class parent ON parent.oid = inhparent \
+async fn partitions_of_heartbeats_are_made_ahead_and_dropped_in_time() {
+    const DAYS: &str = "pg_inherits JOIN pg_class parent ON parent.oid = inhparent \
                         WHERE parent.relname = 'heartbeats'";
-    const BEATS: &str = "SELECT count(*) FROM heartbeats";
+    const BEATS: &str = "heartbeats";
     let world = World::new().await;
     let soundbox = HttpBox::with(&world, Credentials::unbound(&world).await);
-    beat(&world, &soundbox, 90, 40).await;
-    assert_eq!(books::count(&world.pool, DAYS).await, 5);
-    // In the days that were made ahead.
+    heartbeat(&world, &soundbox, 90, 40).await;
+    assert_eq!(world.rows(DAYS).await, 5);
+    // In a partition that was made ahead.
     world.later(2 * 86_400);
-    beat(&world, &soundbox, 90, 40).await;
-    assert_eq!(books::count(&world.pool, BEATS).await, 2);
+    heartbeat(&world, &soundbox, 90, 40).await;
+    assert_eq!(world.rows(BEATS).await, 2);
     world.later(29 * 86_400);
     // As the job does once an hour, and the platform when it starts.
     world
@@ -122,10 +112,6 @@ async fn days_of_beats_are_made_ahead_and_forgotten_when_their_time_is_over() {
         })
         .await
         .unwrap();
-    beat(&world, &soundbox, 90, 40).await;
-    assert_eq!(
-        books::count(&world.pool, BEATS).await,
-        2,
-        "the first is forgotten"
-    );
+    heartbeat(&world, &soundbox, 90, 40).await;
+    assert_eq!(world.rows(BEATS).await, 2, "the first is forgotten");
 }

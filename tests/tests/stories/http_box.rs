@@ -1,12 +1,13 @@
-//! A box that speaks HTTP: its configuration, its acknowledgements, its beats as operators see them.
+//! A box on HTTP: its configuration, its acknowledgements, its heartbeats in the API.
 
 use chrono::{DateTime, Utc};
 use domain::role::Role;
 use serde_json::{Value, json};
-use tests::{Credentials, Shop, World};
+use tests::refusal::*;
+use tests::{Credentials, World, fixture};
 use wire::{Channel, DownlinkMessage};
 
-fn beat(credentials: &Credentials, battery_level: i64) -> Value {
+fn heartbeat(credentials: &Credentials, battery_level: i64) -> Value {
     json!({
         "device_id": credentials.device_id, "timestamp": "2026-05-23T10:00:00Z", "firmware_version": "1.0.3",
         "network_strength": 78, "battery_level": battery_level, "state": "idle",
@@ -14,16 +15,14 @@ fn beat(credentials: &Credentials, battery_level: i64) -> Value {
 }
 
 #[tokio::test]
-async fn beats_are_listed_newest_first_and_by_time() {
+async fn heartbeats_are_listed_newest_first_and_by_time() {
     let world = World::new().await;
     let credentials = Credentials::unbound(&world).await;
     let api = credentials.api(&world);
     for battery_level in 1..=5 {
         world.later(60);
-        let _ = api
-            .post("/device/heartbeat", &beat(&credentials, battery_level))
-            .await
-            .expect(200);
+        api.act("/device/heartbeat", &heartbeat(&credentials, battery_level))
+            .await;
     }
     let admin = world.admin();
     let path = format!("/admin/devices/{}/heartbeats", credentials.device_id);
@@ -32,7 +31,7 @@ async fn beats_are_listed_newest_first_and_by_time() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|beat| beat["battery_level"].as_i64().unwrap())
+            .map(|heartbeat| heartbeat["battery_level"].as_i64().unwrap())
             .collect()
     };
     let first = admin
@@ -61,32 +60,25 @@ async fn beats_are_listed_newest_first_and_by_time() {
     admin
         .get(&format!("{path}?from=yesterday"))
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     admin
         .get("/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/heartbeats")
         .await
-        .refused(404, "DEVICE_NOT_FOUND");
-    let _ = world
-        .staff(Role::Support)
-        .await
-        .get(&path)
-        .await
-        .expect(200);
+        .refused(DEVICE_NOT_FOUND);
+    world.staff(Role::Support).await.read(&path).await;
     world
         .staff(Role::Finance)
         .await
         .get(&path)
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
 }
 
 #[tokio::test]
-async fn a_box_fetches_its_configuration_and_says_what_became_of_it() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+async fn a_box_fetches_its_configuration_and_acknowledges_it() {
+    let (world, _, credentials) = fixture::device().await;
     let api = credentials.api(&world);
-    let current = api.get("/device/config").await.expect(200).data();
+    let current = api.read("/device/config").await;
     assert_eq!(current["binding_id"], json!(credentials.binding_id));
     let envelope = current["envelope"].to_string();
     let opened = credentials.keys.open(
@@ -104,11 +96,7 @@ async fn a_box_fetches_its_configuration_and_says_what_became_of_it() {
     let version = current["version"].as_i64().unwrap();
     let ack =
         json!({ "device_id": credentials.device_id, "version": version, "status": "applied" });
-    let status = api
-        .post("/device/config/ack", &ack)
-        .await
-        .expect(200)
-        .data();
+    let status = api.act("/device/config/ack", &ack).await;
     assert_eq!(status["applied_version"], json!(version));
     for wrong in [
         json!({ "version": version + 1, "status": "applied" }),
@@ -117,30 +105,28 @@ async fn a_box_fetches_its_configuration_and_says_what_became_of_it() {
     ] {
         api.post("/device/config/ack", &wrong)
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
     let foreign = json!({ "device_id": Credentials::unbound(&world).await.device_id, "version": version, "status": "applied" });
     api.post("/device/config/ack", &foreign)
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
     world
         .admin()
         .get("/device/config")
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+        .refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn an_acknowledgement_over_http_only_rises_and_is_the_boxs_own() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     credentials.sell(&world, 10_000).await;
     let event_id = credentials.notifications(&world).await[0]["event_id"].clone();
     let api = credentials.api(&world);
     let say =
         |status: &str| json!({ "event_id": event_id, "status": status, "played_at": "not a time" });
-    for (said, known) in [
+    for (sent, known) in [
         ("received", "received"),
         ("received", "received"),
         ("stale", "stale"),
@@ -148,20 +134,16 @@ async fn an_acknowledgement_over_http_only_rises_and_is_the_boxs_own() {
         ("played", "played"),
         ("failed", "played"),
     ] {
-        let notification = api
-            .post("/device/notifications/ack", &say(said))
-            .await
-            .expect(200)
-            .data();
-        assert_eq!(notification["status"], known, "after {said}");
+        let notification = api.act("/device/notifications/ack", &say(sent)).await;
+        assert_eq!(notification["status"], known, "after {sent}");
     }
-    let stranger = Credentials::unbound(&world).await.api(&world);
-    stranger
+    let other_box = Credentials::unbound(&world).await.api(&world);
+    other_box
         .post("/device/notifications/ack", &say("played"))
         .await
-        .refused(404, "NOTIFICATION_NOT_FOUND");
+        .refused(NOTIFICATION_NOT_FOUND);
     let unknown = json!({ "event_id": "evt_0190f3a1c0de7abc8def0123456789ab", "status": "played" });
     api.post("/device/notifications/ack", &unknown)
         .await
-        .refused(404, "NOTIFICATION_NOT_FOUND");
+        .refused(NOTIFICATION_NOT_FOUND);
 }

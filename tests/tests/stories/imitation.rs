@@ -1,8 +1,8 @@
-//! Nothing that an operator has a box say or show can be taken for a payment that did not happen.
+//! Nothing that an operator lets a box say or show can be mistaken for a payment.
 
 use serde_json::{Value, json};
-use tests::books::count;
 use tests::credentials::{bind, register_with};
+use tests::refusal::*;
 use tests::shop::text;
 use tests::{Answer, Api, Credentials, Shop, World, eventually};
 use wire::DeviceId;
@@ -22,22 +22,17 @@ async fn bulk(api: &Api, kind: &str, payload: Value, query: Value) -> Answer {
 }
 
 fn names(answer: &Answer, field: &str) {
-    answer.refused(422, "VALIDATION_FAILED");
-    assert_eq!(
-        answer.json()["details"]["fields"][0]["field"],
-        field,
-        "{answer}"
-    );
+    answer.refused_field(field);
 }
 
 #[tokio::test]
-async fn a_text_that_sounds_like_a_payment_is_never_said() {
+async fn a_text_that_sounds_like_a_payment_is_refused() {
     let world = World::with(|config| {
         config.announcements.reserved_words = vec!["ovo".to_owned()];
     })
     .await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let device_id = Credentials::at(&world, shop.till().id).await.device_id;
+    let device_id = Credentials::at(&world, shop.terminal().id).await.device_id;
     let admin = world.admin();
     for words in [
         "Pembayaran QRIS diterima, sepuluh juta rupiah",
@@ -65,10 +60,10 @@ async fn a_text_that_sounds_like_a_payment_is_never_said() {
         );
     }
     let kept = "SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM bulk_commands)";
-    assert_eq!(count(&world.pool, kept).await, 0);
+    assert_eq!(world.number(kept).await, 0);
 
-    let said = json!({ "text": "Toko tutup jam 9 malam" });
-    let command = order(&admin, device_id, "announce_text", said)
+    let allowed = json!({ "text": "Toko tutup jam 9 malam" });
+    let command = order(&admin, device_id, "announce_text", allowed)
         .await
         .expect(201)
         .data();
@@ -87,7 +82,7 @@ async fn a_code_that_pays_another_is_never_shown() {
     let world = World::new().await;
     let own = Shop::open(&world, "Warung Sari", 2).await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let credentials = Credentials::at(&world, own.till().id).await;
+    let credentials = Credentials::at(&world, own.terminal().id).await;
     let device_id = credentials.device_id;
     let admin = world.admin();
     let show = async |code: &str| {
@@ -99,9 +94,9 @@ async fn a_code_that_pays_another_is_never_shown() {
         )
         .await
     };
-    let printed = own.till().static_qr_payload.as_str();
-    // Another merchant's, a real one's, another till's, and our own with something changed.
-    let foreign = other.till().static_qr_payload.as_str();
+    let printed = own.terminal().static_qr_payload.as_str();
+    // Codes of another merchant, of a real one, of another terminal, and the box's own code changed.
+    let foreign = other.terminal().static_qr_payload.as_str();
     let published = "00020101021126570011ID.DANA.WWW011893600915302259148102090225914810303UMI51440014ID.CO.QRIS.WWW0215ID10200176114730303UMI5204581253033605802ID5922Warung Sayur Bu Sugeng6010Kab. Demak610559567630458C7";
     let neighbour = own.terminals[1].static_qr_payload.as_str();
     let broken = printed.replace("Warung", "Wareng");
@@ -123,14 +118,14 @@ async fn a_code_that_pays_another_is_never_shown() {
         &order(&admin, device_id, "display_qr", two_amounts).await,
         "payload.amount",
     );
-    assert_eq!(count(&world.pool, "SELECT count(*) FROM commands").await, 0);
+    assert_eq!(world.rows("commands").await, 0);
 
-    // Its own: the printed one, and one that was issued at this till.
+    // Its own: the printed code, and one that was issued at this terminal.
     let _ = show(printed).await.expect(201);
     let issued = credentials.qr(&world, 20_000).await.payload;
     let _ = show(&issued).await.expect(201);
 
-    // A box that stands nowhere, or cannot show anything.
+    // A box without a binding, and one without a display.
     let unbound = register_with(&world, &["display"]).await.device_id;
     let _ = Credentials::unbound(&world).await;
     let nowhere = order(
@@ -140,7 +135,7 @@ async fn a_code_that_pays_another_is_never_shown() {
         json!({ "qr_payload": printed }),
     )
     .await;
-    nowhere.refused(409, "DEVICE_NOT_BOUND");
+    nowhere.refused(DEVICE_NOT_BOUND);
     let speaker = register_with(&world, &["speaker"]).await.device_id;
     order(
         &admin,
@@ -149,21 +144,21 @@ async fn a_code_that_pays_another_is_never_shown() {
         json!({ "qr_payload": printed }),
     )
     .await
-    .refused(422, "DEVICE_CAPABILITY_NOT_SUPPORTED");
+    .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
 }
 
-/// A bulk command shows a code on boxes of one merchant, and on none that has gone elsewhere since.
+/// A bulk command shows a code on boxes of one merchant, and on none that was bound elsewhere since.
 #[tokio::test]
 async fn a_code_goes_to_many_boxes_of_its_own_merchant_only() {
     let world = World::new().await;
     let own = Shop::open(&world, "Warung Sari", 1).await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let stays = Credentials::at(&world, own.till().id).await.device_id;
-    let goes = Credentials::at(&world, own.till().id).await.device_id;
-    let _ = Credentials::at(&world, other.till().id).await;
+    let stays = Credentials::at(&world, own.terminal().id).await.device_id;
+    let goes = Credentials::at(&world, own.terminal().id).await.device_id;
+    let _ = Credentials::at(&world, other.terminal().id).await;
     let admin = world.admin();
-    let payload = json!({ "qr_payload": own.till().static_qr_payload });
-    // Everybody's boxes, another's boxes.
+    let payload = json!({ "qr_payload": own.terminal().static_qr_payload });
+    // All boxes, and boxes of another merchant.
     names(
         &bulk(&admin, "display_qr", payload.clone(), json!({})).await,
         "query",
@@ -174,25 +169,22 @@ async fn a_code_goes_to_many_boxes_of_its_own_merchant_only() {
         "payload.qr_payload",
     );
     let kept = "SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM bulk_commands)";
-    assert_eq!(count(&world.pool, kept).await, 0);
+    assert_eq!(world.number(kept).await, 0);
 
     let slow = json!({
         "type": "display_qr", "payload": payload, "query": { "merchant_id": own.merchant_id },
         "rollout": { "rate_per_minute": 60_000, "abort_threshold_percent": 100, "min_sample": 1 },
     });
     let made = admin.post_once("/admin/bulk-commands", &slow).await;
-    // It may have been released before it is paused; then the binding takes the order back.
+    // It may have been released before it is paused; then the rebind cancels the command.
     let path = format!(
         "/admin/bulk-commands/{}",
         text(&made.expect(201).data(), "id")
     );
-    let _ = admin
-        .post(&format!("{path}/pause"), &json!({}))
-        .await
-        .expect(200);
-    let _ = bind(&world, goes, other.till().id).await;
+    admin.act(&format!("{path}/pause"), &json!({})).await;
+    let _ = bind(&world, goes, other.terminal().id).await;
     let _ = admin.post(&format!("{path}/resume"), &json!({})).await;
-    eventually("the release of the orders", || async {
+    eventually("the release of the commands", || async {
         let open: i64 = sqlx::query_scalar("SELECT count(*) FROM commands WHERE device_id = $1")
             .bind(stays.as_uuid())
             .fetch_one(&world.pool)

@@ -1,11 +1,11 @@
-//! Many payments, each told of in a random order with everything that can go wrong: the books of the real database.
+//! Many payments, each with messages in a random order and with every fault: the ledger of the real database.
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tests::acquirer::{but_status, success};
-use tests::{Api, Credentials, Shop, World, books};
+use tests::{Api, Credentials, Shop, World, fixture, ledger};
 
 /// The first seed: `SOUNDBOX_SEED`, or a new one.
 fn first_seed() -> u64 {
@@ -25,13 +25,11 @@ const PAYMENTS: usize = 24;
 const MESSAGES: usize = 10;
 
 #[tokio::test]
-async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_once() {
+async fn in_any_order_the_ledger_adds_up_and_each_payment_is_announced_at_most_once() {
     let seed = first_seed();
     println!("SOUNDBOX_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     let mut codes = Vec::new();
     for _ in 0..PAYMENTS {
         let amount = random.random_range(1..=1_000_000);
@@ -52,7 +50,7 @@ async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_onc
             messages.push(but_status(body, status));
         }
     }
-    // They cross each other: as many at once as there are payments, from all over the heap.
+    // As many at once as there are payments, in random order.
     while !messages.is_empty() {
         if random.random_ratio(1, 5) {
             world.later(120);
@@ -61,18 +59,14 @@ async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_onc
         let batch: Vec<_> = (0..PAYMENTS.min(messages.len()))
             .map(|_| messages.swap_remove(random.random_range(0..messages.len())))
             .collect();
-        let told = batch.iter().map(|body| acquirer.tell(body));
-        for answer in futures_util::future::join_all(told).await {
+        let sent = batch.iter().map(|body| acquirer.send(body));
+        for answer in futures_util::future::join_all(sent).await {
             assert!([200, 409].contains(&answer.status), "seed {seed}: {answer}");
         }
     }
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
     let none = async |what: &str, query: &'static str| {
-        assert_eq!(
-            books::count(&world.pool, query).await,
-            0,
-            "seed {seed}: {what}"
-        );
+        assert_eq!(world.number(query).await, 0, "seed {seed}: {what}");
     };
     none(
         "paid twice",
@@ -99,22 +93,22 @@ async fn in_any_order_the_books_add_up_and_each_payment_is_announced_at_most_onc
          <> CASE t.status WHEN 'paid' THEN t.net ELSE 0 END",
     )
     .await;
-    let paid = "SELECT count(*) FROM transaction_events WHERE to_status = 'paid'";
-    assert!(books::count(&world.pool, paid).await > 0, "seed {seed}");
-    let told = credentials.notifications(&world).await;
-    assert!(told.iter().all(|told| told["replay"] == json!(false)));
+    let paid = "transaction_events WHERE to_status = 'paid'";
+    assert!(world.rows(paid).await > 0, "seed {seed}");
+    let sent = credentials.notifications(&world).await;
+    assert!(sent.iter().all(|sent| sent["replay"] == json!(false)));
 }
 
 const STATUSES: [&str; 4] = ["success", "failed", "expired", "reversed"];
 
-/// Which payment the messages of a seed are about.
+/// What the messages of a seed are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
-    /// A dynamic code: what comes besides the money that pays it is unmatched.
+    /// A dynamic code: money besides the payment of the code is unmatched.
     Order,
     /// A printed code: every reference is a payment.
     PrintedCode,
-    /// A printed code whose terminal nobody knows: all money is unmatched.
+    /// A printed code of an unknown terminal: all money is unmatched.
     UnknownTerminal,
 }
 
@@ -132,7 +126,7 @@ async fn messages(
         About::PrintedCode | About::UnknownTerminal => None,
     };
     let label = if about == About::PrintedCode {
-        shop.till().label.as_str()
+        shop.terminal().label.as_str()
     } else {
         "NOPE"
     };
@@ -157,7 +151,7 @@ async fn messages(
     messages
 }
 
-/// All that the references of a seed have effected.
+/// All effects of the references of a seed.
 async fn effects(world: &World, seed: u64) -> String {
     sqlx::query_scalar(
         "SELECT concat_ws(E'\\n',
@@ -176,7 +170,7 @@ async fn effects(world: &World, seed: u64) -> String {
     .unwrap()
 }
 
-/// In how many places the money of a reference is: a paid transaction, or unmatched money that is open.
+/// How often the money of a reference is booked: a paid transaction, or open unmatched money.
 async fn places(world: &World, reference: &str) -> i64 {
     sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM transactions WHERE partner_reference = $1 AND status = 'paid')
@@ -188,7 +182,7 @@ async fn places(world: &World, reference: &str) -> i64 {
     .unwrap()
 }
 
-/// An operator attributes whatever money of a seed is open.
+/// Assigns all open unmatched money of a seed.
 async fn assign_open(world: &World, finance: &Api, shop: &Shop, seed: u64) {
     let open: Vec<(uuid::Uuid,)> = sqlx::query_as(
         "SELECT id FROM unmatched_payments WHERE partner_reference LIKE $1 AND status = 'open'",
@@ -200,18 +194,18 @@ async fn assign_open(world: &World, finance: &Api, shop: &Shop, seed: u64) {
     for (id,) in open {
         let id = wire::ids::UnmatchedPaymentId::from_uuid(id);
         let path = format!("/admin/unmatched-payments/{id}/assign");
-        let assignment = json!({ "terminal_id": shop.till().id });
-        let _ = finance.post(&path, &assignment).await.expect(200);
+        let assignment = json!({ "terminal_id": shop.terminal().id });
+        finance.act(&path, &assignment).await;
     }
 }
 
-/// Sends these, up to three at once, and says which were answered 2xx.
+/// Sends these, up to three at once; all must be answered 200.
 async fn send(world: &World, bodies: &[Value], random: &mut StdRng, seed: u64) {
     let mut rest = bodies;
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(random.random_range(1..=rest.len().min(3)));
         let acquirer = world.acquirer();
-        let answers = batch.iter().map(|body| acquirer.tell(body));
+        let answers = batch.iter().map(|body| acquirer.send(body));
         for (body, answer) in batch
             .iter()
             .zip(futures_util::future::join_all(answers).await)
@@ -226,9 +220,7 @@ async fn send(world: &World, bodies: &[Value], random: &mut StdRng, seed: u64) {
 async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
     let (first, count) = (first_seed(), seeds(24));
     println!("SOUNDBOX_SEED={first} SOUNDBOX_SEEDS={count}");
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let finance = world.staff(domain::role::Role::Finance).await;
     let mut live = 0;
     for seed in (0..count).map(|number| first.wrapping_add(number)) {
@@ -256,7 +248,7 @@ async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
                 "SOUNDBOX_SEED={seed} {about:?} {reference}: {bodies:#?}"
             );
         }
-        // What was answered once has no effect a second time.
+        // A message that was answered has no effect when it is sent again.
         let before = effects(&world, seed).await;
         let mut again = bodies.clone();
         again.shuffle(&mut random);
@@ -267,7 +259,7 @@ async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
             "SOUNDBOX_SEED={seed} {about:?}: {bodies:#?}, and again {again:#?}"
         );
     }
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
     let report = world
         .within(|context| async move { platform::service::money::ledger::verify(&context).await })
         .await
@@ -277,12 +269,8 @@ async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
         Vec::<String>::new(),
         "SOUNDBOX_SEED={first}"
     );
-    let twice = "SELECT count(*) FROM (SELECT transaction_id FROM notifications WHERE NOT replay
+    let twice = "(SELECT transaction_id FROM notifications WHERE NOT replay
                  GROUP BY transaction_id, device_id HAVING count(*) > 1) t";
-    assert_eq!(
-        books::count(&world.pool, twice).await,
-        0,
-        "SOUNDBOX_SEED={first}"
-    );
+    assert_eq!(world.rows(twice).await, 0, "SOUNDBOX_SEED={first}");
     println!("{count} seeds, {live} references whose money is with us");
 }

@@ -1,18 +1,18 @@
-//! Amounts near the end of 64 bits, which only the database's owner can write: one merchant's never break an answer of
-//! another's, and sums are exact.
+//! Amounts near the limit of 64 bits, which only the owner of the database can write: those of one merchant never break an
+//! answer about another, and sums are exact.
 
 use chrono::TimeDelta;
 use domain::role::Role;
 use platform::config::Switch;
 use platform::service::money::settlement_run;
 use serde_json::{Value, json};
-use tests::bank::Mood;
-use tests::{Api, Bank, Credentials, Shop, World};
+use tests::payout_partner::Behaviour;
+use tests::{Api, Credentials, PayoutPartner, Shop, World};
 
-/// Three of them are beyond 64 bits, and so are two.
+/// Two or three of them are beyond 64 bits.
 const LARGE: i64 = 9_000_000_000_000_000_000;
 
-/// A paid transaction with its ledger lines, as if it had been a payment.
+/// Inserts a paid transaction with its ledger lines.
 async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     let paid_at = world.clock.now() - TimeDelta::seconds(1);
     let mut tx = world.pool.acquire().await.unwrap();
@@ -24,7 +24,7 @@ async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     )
     .bind(shop.merchant_id.as_uuid())
     .bind(shop.outlet_id.as_uuid())
-    .bind(shop.till().id.as_uuid())
+    .bind(shop.terminal().id.as_uuid())
     .bind(amount)
     .bind(paid_at)
     .fetch_one(&mut *tx)
@@ -44,15 +44,15 @@ async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     .unwrap();
 }
 
-/// A shop with sums beyond 64 bits, and one that sells as usual.
+/// A shop with sums beyond 64 bits, and one with usual sums.
 async fn shops(world: &World) -> (Shop, Shop) {
     let large = Shop::open(world, "Toko Besar", 1).await;
     let usual = Shop::open(world, "Warung Sari", 1).await;
     for _ in 0..3 {
         insert_sale(world, &large, LARGE).await;
     }
-    let till = Credentials::at(world, usual.till().id).await;
-    till.sell(world, 100_000).await;
+    let device = Credentials::at(world, usual.terminal().id).await;
+    device.sell(world, 100_000).await;
     world.later(1);
     (large, usual)
 }
@@ -65,15 +65,14 @@ async fn owner_of(world: &World, shop: &Shop) -> Api {
     world.anonymous().with_token(&token)
 }
 
-/// A number as it was written: a `Value` has no integers beyond 64 bits.
+/// Compares text: a `Value` has no integers beyond 64 bits.
 fn says(answer: &tests::Answer, text: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(text)
 }
 
 async fn failed_items(world: &World) -> Vec<Value> {
     let path = "/admin/alerts?state=open&kind=failed_item";
-    let list = world.admin().get(path).await.expect(200).data();
-    list.as_array().unwrap().clone()
+    world.admin().list(path).await
 }
 
 #[tokio::test]
@@ -88,7 +87,7 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
         "/admin/ledger/trial-balance?merchant_id={}",
         usual.merchant_id
     );
-    let own = finance.get(&path).await.expect(200).data();
+    let own = finance.read(&path).await;
     assert_eq!(own["debit"], 100_000);
 
     let summary = "/merchant/dashboard/summary";
@@ -105,16 +104,16 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
         .expect(200);
     assert_eq!(seen.data()["last_7_days"]["gross"], 100_000);
     for path in ["/admin/transactions", "/admin/ledger-entries"] {
-        let _ = finance.get(path).await.expect(200);
+        finance.read(path).await;
     }
-    crate::money::adds_up(&world).await;
+    tests::ledger::must_verify(&world).await;
 }
 
 #[tokio::test]
 async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_settled() {
-    let bank = Bank::open(Mood::Busy).await;
+    let bank = PayoutPartner::open(Behaviour::Accepts).await;
     let world = World::with(|config| {
-        bank.configure_deaf(config);
+        bank.configure_callbacks_only(config);
         config.money.daily_run = Switch::On;
         config.money.daily_run_after_min = 0;
     })
@@ -130,30 +129,27 @@ async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_se
         "/admin/settlements/{}",
         made["settlements"][0].as_str().unwrap()
     );
-    let settlement = finance.get(&path).await.expect(200).data();
+    let settlement = finance.read(&path).await;
     assert_eq!(settlement["merchant_id"], json!(usual.merchant_id));
     let alerts = failed_items(&world).await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(large.merchant_id));
     assert_eq!(alerts[0]["details"]["job"], "settlement_run");
 
-    // Asked for alone it is skipped as well, and nothing of it was claimed.
+    // Run for it alone, it is skipped as well, and nothing of it is claimed.
     let alone = json!({ "merchant_id": large.merchant_id });
     let made = finance.post_once(run, &alone).await.expect(200).data();
     assert_eq!(made["skipped"], skipped);
-    let claimed =
-        "SELECT count(*) FROM transactions WHERE amount > 1000000000 AND settlement_id IS NOT NULL";
-    assert_eq!(tests::books::count(&world.pool, claimed).await, 0);
+    let claimed = "transactions WHERE amount > 1000000000 AND settlement_id IS NOT NULL";
+    assert_eq!(world.rows(claimed).await, 0);
 
-    // The daily run goes on as well.
-    let till = Credentials::at(&world, usual.till().id).await;
-    till.sell(&world, 50_000).await;
+    // The daily run settles the others as well.
+    let device = Credentials::at(&world, usual.terminal().id).await;
+    device.sell(&world, 50_000).await;
     world.clock.advance(TimeDelta::days(1));
     settlement_run::daily(world.app().context()).await.unwrap();
-    let settled = "SELECT count(*) FROM settlements";
-    assert_eq!(tests::books::count(&world.pool, settled).await, 2);
-    let finished =
-        "SELECT count(*) FROM settlement_runs WHERE finished_at IS NOT NULL AND skipped = 1";
-    assert!(tests::books::count(&world.pool, finished).await >= 1);
-    crate::money::adds_up(&world).await;
+    assert_eq!(world.rows("settlements").await, 2);
+    let finished = "settlement_runs WHERE finished_at IS NOT NULL AND skipped = 1";
+    assert!(world.rows(finished).await >= 1);
+    tests::ledger::must_verify(&world).await;
 }

@@ -1,4 +1,4 @@
-//! The stories of the platform: each a few real parties, one platform, and what must be true in the end.
+//! The stories of the platform: each has a few parties, one platform, and what must be true in the end.
 #![expect(
     clippy::unwrap_used,
     reason = "a story that cannot go on has failed, and the panic says where"

@@ -1,4 +1,4 @@
-//! Fees, the ledger and the daily run, as finance staff see them.
+//! Fees, the ledger and the daily run.
 
 use chrono::TimeDelta;
 use domain::role::Role;
@@ -7,27 +7,22 @@ use platform::service::money::{ledger, settlement_run};
 use reqwest::Method;
 use serde_json::json;
 use tests::acquirer::{but_status, reference};
-use tests::bank::Mood;
-use tests::books::settle;
+use tests::ledger::{must_verify, settle};
+use tests::payout_partner::Behaviour;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Bank, Credentials, Shop, World, eventually, success};
-
-/// Nothing that does not add up.
-pub(super) async fn adds_up(world: &World) {
-    let report = ledger::verify(world.app().context()).await.unwrap();
-    assert_eq!(report.findings, Vec::<String>::new());
-}
+use tests::{Credentials, PayoutPartner, Shop, World, assert_fields, eventually, fixture, success};
 
 #[tokio::test]
 async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
-    let bank = Bank::open(Mood::Prompt).await;
+    let bank = PayoutPartner::open(Behaviour::Pays).await;
     let world = World::with(|config| bank.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let sold = till.sell(&world, 100_000).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let sold = device.sell(&world, 100_000).await;
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let read = async |path: &str| finance.get(path).await.expect(200).data();
+    let read = async |path: &str| finance.read(path).await;
 
     let payment = read(&format!("/admin/transactions/{sold}")).await;
     let facts = ["amount", "fee", "net", "fee_version"].map(|field| payment[field].clone());
@@ -71,7 +66,7 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
     let payout = text(&settlement["payouts"][0], "id");
     assert_eq!(
         settlement["bank_reference"],
-        tests::bank::reference(&payout)
+        tests::payout_partner::reference(&payout)
     );
     let lines = read(&format!("/admin/ledger-entries?settlement_id={id}")).await;
     let mut kinds: Vec<_> = lines
@@ -100,23 +95,23 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
     finance
         .get("/admin/ledger-entries?account=cash")
         .await
-        .refused(422, "VALIDATION_FAILED");
-    adds_up(&world).await;
+        .refused(VALIDATION_FAILED);
+    must_verify(&world).await;
 }
 
 #[tokio::test]
 async fn a_changed_amount_anywhere_is_found_by_the_proof() {
-    let bank = Bank::open(Mood::Prompt).await;
+    let bank = PayoutPartner::open(Behaviour::Pays).await;
     let world = World::with(|config| bank.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     for amount in [10_000, 20_000, 30_000] {
-        till.sell(&world, amount).await;
+        device.sell(&world, amount).await;
     }
-    let back = till.qr(&world, 40_000).await.transaction_id;
+    let back = device.qr(&world, 40_000).await.transaction_id;
     let paid = success(back, 40_000, &reference(), world.clock.now());
     for body in [paid.clone(), but_status(paid, "reversed")] {
-        let _ = world.acquirer().tell(&body).await.expect(200);
+        let _ = world.acquirer().send(&body).await.expect(200);
     }
     world.later(1);
     let finance = world.staff(Role::Finance).await;
@@ -126,10 +121,10 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
         (finance.get(&path).await.data()["status"] == "paid").then_some(())
     })
     .await;
-    till.sell(&world, 5_000).await;
-    adds_up(&world).await;
+    device.sell(&world, 5_000).await;
+    must_verify(&world).await;
 
-    // The guards of the database are switched off, as only its owner can; the proof does not trust them.
+    // The triggers of the database are disabled, as only its owner can; the verification does not depend on them.
     for (spoil, mend, noun) in [
         (
             "UPDATE transactions SET amount = amount + 1, net = net + 1 WHERE amount = 10000",
@@ -163,7 +158,7 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
         ),
     ] {
         for statement in ["ALTER TABLE ledger_entries DISABLE TRIGGER USER", spoil] {
-            sqlx::query(statement).execute(&world.pool).await.unwrap();
+            world.execute(statement).await;
         }
         let report = ledger::verify(world.app().context()).await.unwrap();
         assert!(
@@ -174,64 +169,43 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
             "{spoil}: {:?}",
             report.findings
         );
-        sqlx::query(mend).execute(&world.pool).await.unwrap();
-        adds_up(&world).await;
+        world.execute(mend).await;
+        must_verify(&world).await;
     }
 }
 
 #[tokio::test]
 async fn new_rates_hold_from_their_instant_on_and_what_was_charged_stays() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, device) = fixture::device().await;
     let finance = world.staff(Role::Finance).await;
-    let before = till.sell(&world, 100_000).await;
+    let before = device.sell(&world, 100_000).await;
     let profile = json!({ "id": "fee_promo", "name": "Promo", "rules": [{ "category": "education", "basis_points": 0 }, { "basis_points": 50 }] });
-    let made = finance
-        .post("/admin/fee-profiles", &profile)
-        .await
-        .expect(201)
-        .data();
+    let made = finance.create("/admin/fee-profiles", &profile).await;
     assert_eq!(made["versions"][0]["version"], 1);
     finance
         .post("/admin/fee-profiles", &profile)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
-    let path = format!("/admin/merchants/{}", shop.merchant_id);
-    let _ = world
-        .admin()
-        .patch(&path, &json!({ "fee_profile_id": "fee_promo" }))
-        .await
-        .expect(200);
-    let promo = till.sell(&world, 100_000).await;
+        .refused(DUPLICATE_REQUEST);
+    shop.change(&world, json!({ "fee_profile_id": "fee_promo" }))
+        .await;
+    let promo = device.sell(&world, 100_000).await;
 
     let versions = "/admin/fee-profiles/fee_promo/versions";
     let at = world.clock.now() + TimeDelta::hours(1);
     let next = json!({ "effective_from": at, "rules": [{ "basis_points": 25 }] });
-    let made = finance.post(versions, &next).await.expect(201).data();
+    let made = finance.create(versions, &next).await;
     assert_eq!(made["versions"].as_array().unwrap().len(), 2);
-    let still = till.sell(&world, 100_000).await;
+    let still = device.sell(&world, 100_000).await;
     world.later(3600);
-    let cheaper = till.sell(&world, 100_000).await;
+    let cheaper = device.sell(&world, 100_000).await;
     for (sold, fee, profile, version) in [
         (before, 700, "fee_basic", 1),
         (promo, 500, "fee_promo", 1),
         (still, 500, "fee_promo", 1),
         (cheaper, 250, "fee_promo", 2),
     ] {
-        let payment = finance
-            .get(&format!("/admin/transactions/{sold}"))
-            .await
-            .expect(200)
-            .data();
-        assert_eq!(
-            (
-                &payment["fee"],
-                &payment["fee_profile_id"],
-                &payment["fee_version"]
-            ),
-            (&json!(fee), &json!(profile), &json!(version))
-        );
+        let payment = finance.read(&format!("/admin/transactions/{sold}")).await;
+        assert_fields!(payment, { "fee": fee, "fee_profile_id": profile, "fee_version": version });
     }
     for wrong in [
         json!({ "effective_from": world.clock.now() - TimeDelta::seconds(1), "rules": [{ "basis_points": 1 }] }),
@@ -244,28 +218,28 @@ async fn new_rates_hold_from_their_instant_on_and_what_was_charged_stays() {
         finance
             .post(versions, &wrong)
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
-    let nobody = json!({ "rules": [{ "basis_points": 1 }] });
+    let unknown = json!({ "rules": [{ "basis_points": 1 }] });
     finance
-        .post("/admin/fee-profiles/fee_none/versions", &nobody)
+        .post("/admin/fee-profiles/fee_none/versions", &unknown)
         .await
-        .refused(404, "FEE_PROFILE_NOT_FOUND");
-    let list = finance.get("/admin/fee-profiles").await.expect(200).data();
-    assert_eq!(list.as_array().unwrap().len(), 2);
-    adds_up(&world).await;
+        .refused(FEE_PROFILE_NOT_FOUND);
+    let list = finance.list("/admin/fee-profiles").await;
+    assert_eq!(list.len(), 2);
+    must_verify(&world).await;
 }
 
 #[tokio::test]
-async fn every_business_day_is_settled_once_by_whoever_is_first() {
+async fn every_business_day_is_settled_once() {
     let world = World::with(|config| {
         config.money.daily_run = Switch::On;
         config.money.daily_run_after_min = 30;
     })
     .await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    till.sell(&world, 10_000).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    device.sell(&world, 10_000).await;
     // To half an hour after the next midnight of Jakarta, which is 17:00 UTC.
     let now = world.clock.now();
     let midnight = (now - TimeDelta::hours(17))
@@ -276,56 +250,46 @@ async fn every_business_day_is_settled_once_by_whoever_is_first() {
         .unwrap()
         .and_utc();
     world.clock.advance(midnight + TimeDelta::minutes(20) - now);
-    till.sell(&world, 7_000).await;
+    device.sell(&world, 7_000).await;
     settlement_run::daily(world.app().context()).await.unwrap();
     let count = "SELECT count(*) FROM settlements";
-    assert_eq!(
-        tests::books::count(&world.pool, count).await,
-        0,
-        "callbacks may still come"
-    );
+    assert_eq!(world.number(count).await, 0, "callbacks may still come");
     world.clock.advance(TimeDelta::minutes(10));
     let context = world.app().context();
     let runs = futures_util::future::join_all((0..4).map(|_| settlement_run::daily(context))).await;
     assert!(runs.iter().all(Result::is_ok));
     settlement_run::daily(context).await.unwrap();
-    let gross: i64 = sqlx::query_scalar("SELECT sum(gross)::bigint FROM settlements")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-    assert_eq!(
-        (gross, tests::books::count(&world.pool, count).await),
-        (10_000, 1)
-    );
-    let finished =
-        "SELECT count(*) FROM settlement_runs WHERE finished_at IS NOT NULL AND settlements = 1";
-    assert_eq!(tests::books::count(&world.pool, finished).await, 1);
+    let gross: i64 = world
+        .value("SELECT sum(gross)::bigint FROM settlements")
+        .await;
+    assert_eq!((gross, world.number(count).await), (10_000, 1));
+    let finished = "settlement_runs WHERE finished_at IS NOT NULL AND settlements = 1";
+    assert_eq!(world.rows(finished).await, 1);
     // The next day has what came after midnight.
     world.clock.advance(TimeDelta::hours(24));
     settlement_run::daily(context).await.unwrap();
-    let gross: i64 = sqlx::query_scalar("SELECT sum(gross)::bigint FROM settlements")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let gross: i64 = world
+        .value("SELECT sum(gross)::bigint FROM settlements")
+        .await;
     assert_eq!(gross, 17_000);
-    adds_up(&world).await;
+    must_verify(&world).await;
 }
 
 #[tokio::test]
 async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
-    let bank = Bank::open(Mood::Prompt).await;
+    let bank = PayoutPartner::open(Behaviour::Pays).await;
     let mut world = World::with(|config| bank.configure(config)).await;
     let mut sold = 0;
     for name in ["Warung Sari", "Kopi Fajar", "Toko Indo"] {
         let shop = Shop::open(&world, name, 1).await;
-        let till = Credentials::at(&world, shop.till().id).await;
+        let device = Credentials::at(&world, shop.terminal().id).await;
         for amount in [10_000, 71_500, 123_456] {
-            till.sell(&world, amount).await;
+            device.sell(&world, amount).await;
             sold += amount;
         }
     }
     world.later(1);
-    // Killed at several moments of a run: before it began, in its middle, after its commit.
+    // Crashed at several moments of a run: before it began, in its middle, after its commit.
     for answers_after_ms in [0, 3, 8, 20] {
         let finance = world.staff(Role::Finance).await;
         let cut_off = tokio::spawn(async move {
@@ -348,16 +312,16 @@ async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
         .await
         .expect(200);
     let sums = "SELECT sum(gross)::bigint FROM settlements";
-    assert_eq!(tests::books::count(&world.pool, sums).await, sold);
-    let number = "SELECT count(*) FROM settlements";
-    assert_eq!(tests::books::count(&world.pool, number).await, 3);
-    let net = tests::books::count(&world.pool, "SELECT sum(net)::bigint FROM settlements").await;
+    assert_eq!(world.number(sums).await, sold);
+    assert_eq!(world.rows("settlements").await, 3);
+    let net = world
+        .number("SELECT sum(net)::bigint FROM settlements")
+        .await;
     eventually("all of it is paid", || async {
         world.later(1);
-        let open = "SELECT count(*) FROM settlements WHERE status <> 'paid'";
-        (tests::books::count(&world.pool, open).await == 0).then_some(())
+        (world.rows("settlements WHERE status <> 'paid'").await == 0).then_some(())
     })
     .await;
     assert_eq!(bank.paid(), net);
-    adds_up(&world).await;
+    must_verify(&world).await;
 }

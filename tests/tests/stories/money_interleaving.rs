@@ -1,4 +1,4 @@
-//! Anything that can happen to money, in any order: in the end, and all the way there, it adds up.
+//! Every event about money in random order: the ledger adds up at every moment.
 
 use domain::role::Role;
 use platform::service::money::{ledger, payout};
@@ -7,28 +7,28 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tests::acquirer::{but_status, reference};
-use tests::bank::{Mood, word};
-use tests::{Answer, Api, Bank, Credentials, Shop, World, success};
+use tests::payout_partner::{Behaviour, payout_callback};
+use tests::{Answer, Api, Credentials, PayoutPartner, Shop, World, success};
 
 const CASES: u64 = 6;
 const STEPS: usize = 60;
 
-/// A shop in the middle of whatever happens.
-struct Fate<'a> {
+/// A shop and its random events.
+struct Events<'a> {
     world: &'a World,
     finance: &'a Api,
-    till: Credentials,
+    device: Credentials,
     random: StdRng,
-    /// What the acquirer may say: one success of each payment.
+    /// Callbacks that the acquirer may send: one success of each payment.
     payments: Vec<Value>,
-    /// What it has said.
-    told: Vec<Value>,
+    /// Callbacks that it has sent.
+    sent: Vec<Value>,
     settlements: Vec<(String, i64)>,
-    /// What the bank has said.
-    words: Vec<Value>,
+    /// Callbacks that the payout partner has sent.
+    callbacks: Vec<Value>,
 }
 
-impl Fate<'_> {
+impl Events<'_> {
     fn one_of<T: Clone>(&mut self, things: &[T]) -> Option<T> {
         (!things.is_empty()).then(|| things[self.random.random_range(0..things.len())].clone())
     }
@@ -37,8 +37,8 @@ impl Fate<'_> {
         let payments = self.payments.clone();
         if let Some(body) = self.one_of(&payments) {
             let body = but_status(body, status);
-            may(&self.world.acquirer().tell(&body).await, &[200]);
-            self.told.push(body);
+            may(&self.world.acquirer().send(&body).await, &[200]);
+            self.sent.push(body);
         }
     }
 
@@ -54,21 +54,21 @@ impl Fate<'_> {
                     self.random.random_range(1..=10_000_000),
                 ];
                 let amount = self.one_of(&amount).unwrap();
-                let id = self.till.qr(self.world, amount).await.transaction_id;
+                let id = self.device.qr(self.world, amount).await.transaction_id;
                 self.payments
                     .push(success(id, amount, &reference(), self.world.clock.now()));
             }
             4..7 => self.callback("success").await,
             7 => {
-                let told = self.told.clone();
-                if let Some(body) = self.one_of(&told) {
-                    may(&self.world.acquirer().tell(&body).await, &[200]);
+                let sent = self.sent.clone();
+                if let Some(body) = self.one_of(&sent) {
+                    may(&self.world.acquirer().send(&body).await, &[200]);
                 }
             }
             8 => self.callback("failed").await,
             9 => self.callback("reversed").await,
             10 => {
-                // Every code that waits runs out, and what comes then is late.
+                // Every open code expires, and its payment is late.
                 self.world.later(301);
                 transaction::expire_overdue(context, 1_000).await.unwrap();
             }
@@ -81,7 +81,7 @@ impl Fate<'_> {
                 may(&answer, &[200]);
                 for id in answer.data()["settlements"].as_array().unwrap() {
                     let path = format!("/admin/settlements/{}", id.as_str().unwrap());
-                    let settlement = self.finance.get(&path).await.expect(200).data();
+                    let settlement = self.finance.read(&path).await;
                     let net = settlement["net"].as_i64().unwrap();
                     self.settlements
                         .push((id.as_str().unwrap().to_owned(), net));
@@ -98,13 +98,13 @@ impl Fate<'_> {
                         .one_of(&["paid", "paid", "failed", "returned"])
                         .unwrap();
                     let name = self.one_of(&["B-1", "B-2"]).unwrap();
-                    let body = word(&id, status, net, name);
-                    may(&Bank::tell(self.world, &body).await, &[200]);
-                    self.words.push(body);
+                    let body = payout_callback(&id, status, net, name);
+                    may(&PayoutPartner::send(self.world, &body).await, &[200]);
+                    self.callbacks.push(body);
                 }
-                let words = self.words.clone();
-                if let Some(body) = self.one_of(&words) {
-                    may(&Bank::tell(self.world, &body).await, &[200]);
+                let callbacks = self.callbacks.clone();
+                if let Some(body) = self.one_of(&callbacks) {
+                    may(&PayoutPartner::send(self.world, &body).await, &[200]);
                 }
             }
             _ => {
@@ -127,26 +127,26 @@ fn may(answer: &Answer, statuses: &[u16]) {
 
 #[tokio::test]
 async fn whatever_happens_in_whatever_order_money_adds_up() {
-    let bank = Bank::open(Mood::Busy).await;
-    let world = World::with(|config| bank.configure_deaf(config)).await;
+    let bank = PayoutPartner::open(Behaviour::Accepts).await;
+    let world = World::with(|config| bank.configure_callbacks_only(config)).await;
     let finance = world.staff(Role::Finance).await;
     let first: u64 = rand::random();
     for seed in (0..CASES).map(|case| first.wrapping_add(case)) {
-        // Shown when it fails; put it in the place of `first` to see the same again.
+        // Printed for a failure; use it as `first` to repeat the case.
         println!("seed {seed}");
         let shop = Shop::open(&world, "Warung Sari", 1).await;
-        let mut fate = Fate {
+        let mut events = Events {
             world: &world,
             finance: &finance,
-            till: Credentials::at(&world, shop.till().id).await,
+            device: Credentials::at(&world, shop.terminal().id).await,
             random: StdRng::seed_from_u64(seed),
             payments: Vec::new(),
-            told: Vec::new(),
+            sent: Vec::new(),
             settlements: Vec::new(),
-            words: Vec::new(),
+            callbacks: Vec::new(),
         };
         for step in 0..STEPS {
-            fate.step().await;
+            events.step().await;
             if step % 20 == 19 {
                 let report = ledger::verify(world.app().context()).await.unwrap();
                 assert_eq!(
@@ -157,8 +157,8 @@ async fn whatever_happens_in_whatever_order_money_adds_up() {
             }
         }
     }
-    let twice = "SELECT count(*) FROM (SELECT transaction_id FROM settlement_items GROUP BY transaction_id, kind HAVING count(*) > 1) t";
-    assert_eq!(tests::books::count(&world.pool, twice).await, 0);
-    let wrong = "SELECT count(*) FROM transactions WHERE amount <> fee + net";
-    assert_eq!(tests::books::count(&world.pool, wrong).await, 0);
+    let twice = "(SELECT transaction_id FROM settlement_items GROUP BY transaction_id, kind HAVING count(*) > 1) t";
+    assert_eq!(world.rows(twice).await, 0);
+    let wrong = "transactions WHERE amount <> fee + net";
+    assert_eq!(world.rows(wrong).await, 0);
 }

@@ -1,4 +1,4 @@
-//! Jobs that work on many rows: one that is impossible ends with a reason and an alert, and the rest goes on.
+//! Jobs over many rows: one that cannot be processed gets a reason and an alert, and the others are processed.
 
 use domain::role::Role;
 use platform::service::housekeeping;
@@ -6,28 +6,27 @@ use platform::service::money::payout;
 use platform::service::payment::transaction;
 use platform::service::people::audit;
 use serde_json::{Value, json};
-use tests::bank::Mood;
-use tests::books::count;
-use tests::impossible::{make_impossible, make_possible};
+use tests::failing_rows::{allow_writes, fail_writes};
+use tests::payout_partner::Behaviour;
 use tests::shop::text;
-use tests::{Bank, Credentials, Shop, World, eventually};
+use tests::{Credentials, PayoutPartner, Shop, World, eventually, fixture};
 
 async fn failed_items(world: &World, job: &str) -> Vec<Value> {
     let path = "/admin/alerts?state=open&kind=failed_item";
-    let list = world.admin().get(path).await.expect(200).data();
-    let list = list.as_array().unwrap().iter();
+    let list = world.admin().list(path).await;
+    let list = list.iter();
     list.filter(|alert| alert["details"]["job"] == job)
         .cloned()
         .collect()
 }
 
-/// Two shops that are owed something, and the settlements of both: the first one's first.
+/// Two shops that are owed money, and the settlements of both, in this order.
 async fn settled(world: &World) -> Vec<(Shop, String)> {
     let mut shops = Vec::new();
     for name in ["Warung Sari", "Kopi Fajar"] {
         let shop = Shop::open(world, name, 1).await;
-        let till = Credentials::at(world, shop.till().id).await;
-        till.sell(world, 100_000).await;
+        let device = Credentials::at(world, shop.terminal().id).await;
+        device.sell(world, 100_000).await;
         shops.push(shop);
     }
     world.later(1);
@@ -47,17 +46,17 @@ async fn settled(world: &World) -> Vec<(Shop, String)> {
 
 async fn status(world: &World, id: &str) -> Value {
     let path = format!("/admin/settlements/{id}");
-    world.admin().get(&path).await.expect(200).data()
+    world.admin().read(&path).await
 }
 
 #[tokio::test]
 async fn a_payout_that_cannot_be_worked_on_keeps_no_other_waiting() {
-    let bank = Bank::open(Mood::Prompt).await;
+    let bank = PayoutPartner::open(Behaviour::Pays).await;
     let mut world = World::with(|_| {}).await;
     let settled = settled(&world).await;
-    // The first settlement can be given no payout.
+    // The first settlement cannot get a payout.
     let condition = format!("NEW.merchant_id = '{}'", settled[0].0.merchant_id.as_uuid());
-    make_impossible(&world.pool, "payouts", "INSERT", &condition).await;
+    fail_writes(&world.pool, "payouts", "INSERT", &condition).await;
     world.stop().await;
     world.reconfigure(|config| bank.configure(config));
     world.start().await;
@@ -75,25 +74,25 @@ async fn a_payout_that_cannot_be_worked_on_keeps_no_other_waiting() {
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(bad));
     assert_eq!(status(&world, bad).await["status"], "pending");
-    make_possible(&world.pool, "payouts").await;
+    allow_writes(&world.pool, "payouts").await;
     paid(bad).await;
-    crate::money::adds_up(&world).await;
+    tests::ledger::must_verify(&world).await;
 }
 
 #[tokio::test]
-async fn a_payout_that_cannot_be_booked_says_why_and_the_others_are_paid() {
-    let bank = Bank::open(Mood::Prompt).await;
+async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
+    let bank = PayoutPartner::open(Behaviour::Pays).await;
     let world = World::with(|config| bank.configure(config)).await;
     let first = Shop::open(&world, "Warung Sari", 1).await;
     let condition = format!(
         "NEW.kind = 'payout_sent' AND NEW.merchant_id = '{}'",
         first.merchant_id.as_uuid()
     );
-    make_impossible(&world.pool, "ledger_entries", "INSERT", &condition).await;
+    fail_writes(&world.pool, "ledger_entries", "INSERT", &condition).await;
     let second = Shop::open(&world, "Kopi Fajar", 1).await;
     for shop in [&first, &second] {
-        let till = Credentials::at(&world, shop.till().id).await;
-        till.sell(&world, 100_000).await;
+        let device = Credentials::at(&world, shop.terminal().id).await;
+        device.sell(&world, 100_000).await;
     }
     world.later(1);
     let finance = world.staff(Role::Finance).await;
@@ -107,7 +106,7 @@ async fn a_payout_that_cannot_be_booked_says_why_and_the_others_are_paid() {
     assert_eq!(made.len(), 2);
     let of = async |shop: &Shop| {
         let path = format!("/admin/settlements?merchant_id={}", shop.merchant_id);
-        finance.get(&path).await.expect(200).data()[0].take()
+        finance.read(&path).await[0].take()
     };
     let failed = eventually("one says why, the other is paid", || async {
         world.later(1);
@@ -127,14 +126,14 @@ async fn a_payout_that_cannot_be_booked_says_why_and_the_others_are_paid() {
     let alerts = failed_items(&world, "payouts").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], failed["id"]);
-    make_possible(&world.pool, "ledger_entries").await;
+    allow_writes(&world.pool, "ledger_entries").await;
     eventually("it is paid after all", || async {
         world.later(10);
         (of(&first).await["status"] == "paid").then_some(())
     })
     .await;
     assert_eq!(bank.transfers().len(), 2);
-    crate::money::adds_up(&world).await;
+    tests::ledger::must_verify(&world).await;
 }
 
 #[tokio::test]
@@ -145,12 +144,12 @@ async fn a_merchant_that_cannot_be_settled_is_skipped_with_an_alert() {
         Shop::open(&world, "Kopi Fajar", 1).await,
     );
     for shop in [&first, &second] {
-        let till = Credentials::at(&world, shop.till().id).await;
-        till.sell(&world, 100_000).await;
+        let device = Credentials::at(&world, shop.terminal().id).await;
+        device.sell(&world, 100_000).await;
     }
     world.later(1);
     let condition = format!("NEW.merchant_id = '{}'", first.merchant_id.as_uuid());
-    make_impossible(&world.pool, "settlements", "INSERT", &condition).await;
+    fail_writes(&world.pool, "settlements", "INSERT", &condition).await;
     let finance = world.staff(Role::Finance).await;
     let run = finance
         .post_once("/admin/settlements/run", &json!({}))
@@ -163,7 +162,7 @@ async fn a_merchant_that_cannot_be_settled_is_skipped_with_an_alert() {
     );
     let alerts = failed_items(&world, "settlement_run").await;
     assert_eq!(alerts[0]["subject"], json!(first.merchant_id));
-    make_possible(&world.pool, "settlements").await;
+    allow_writes(&world.pool, "settlements").await;
     let run = finance
         .post_once("/admin/settlements/run", &json!({}))
         .await;
@@ -174,75 +173,65 @@ async fn a_merchant_that_cannot_be_settled_is_skipped_with_an_alert() {
             .len(),
         1
     );
-    crate::money::adds_up(&world).await;
+    tests::ledger::must_verify(&world).await;
 }
 
 #[tokio::test]
 async fn a_transaction_that_cannot_be_expired_keeps_no_other_open() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let (world, _, device) = fixture::device().await;
     let mut codes = Vec::new();
     for amount in [1_000, 2_000, 3_000] {
-        codes.push(till.qr(&world, amount).await.transaction_id);
+        codes.push(device.qr(&world, amount).await.transaction_id);
     }
     let condition = format!("NEW.id = '{}'", codes[0].as_uuid());
-    make_impossible(&world.pool, "transactions", "UPDATE", &condition).await;
+    fail_writes(&world.pool, "transactions", "UPDATE", &condition).await;
     world.later(301);
     transaction::expire_overdue(world.app().context(), 2)
         .await
         .unwrap();
     let expired = "SELECT count(*) FROM transactions WHERE status = 'expired'";
     eventually("the others are expired", || async {
-        (count(&world.pool, expired).await == 2).then_some(())
+        (world.number(expired).await == 2).then_some(())
     })
     .await;
     let alerts = failed_items(&world, "expire_transactions").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(codes[0]));
-    make_possible(&world.pool, "transactions").await;
+    allow_writes(&world.pool, "transactions").await;
     transaction::expire_overdue(world.app().context(), 2)
         .await
         .unwrap();
     eventually("all are expired", || async {
-        (count(&world.pool, expired).await == 3).then_some(())
+        (world.number(expired).await == 3).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_audit_row_that_cannot_be_sealed_waits_and_the_others_are_sealed() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let context = world.app().context();
-    let waiting = "SELECT count(*) FROM audit_waiting";
     let sealed = async |left: i64| {
         eventually("they are sealed", || async {
             audit::seal(context, 2).await.unwrap();
-            (count(&world.pool, waiting).await == left).then_some(())
+            (world.rows("audit_waiting").await == left).then_some(())
         })
         .await;
     };
     sealed(0).await;
-    let next = count(
-        &world.pool,
-        "SELECT coalesce(max(id), 0) + 1 FROM audit_logs",
-    )
-    .await;
+    let next = world
+        .number("SELECT coalesce(max(id), 0) + 1 FROM audit_logs")
+        .await;
     let condition = format!("NEW.audit_id = {next}");
-    make_impossible(&world.pool, "audit_seals", "INSERT", &condition).await;
+    fail_writes(&world.pool, "audit_seals", "INSERT", &condition).await;
     let path = format!("/admin/merchants/{}", shop.merchant_id);
     for city in ["BOGOR", "DEPOK", "TANGERANG"] {
-        let _ = world
-            .admin()
-            .patch(&path, &json!({ "city": city }))
-            .await
-            .expect(200);
+        world.admin().change(&path, &json!({ "city": city })).await;
     }
     sealed(1).await;
     let alerts = failed_items(&world, "seal_audit").await;
     assert_eq!(alerts[0]["details"]["audit_id"], json!(next));
-    make_possible(&world.pool, "audit_seals").await;
+    allow_writes(&world.pool, "audit_seals").await;
     sealed(0).await;
     let report = audit::verify(context, None).await.unwrap();
     assert_eq!(report.findings, Vec::<String>::new());
@@ -250,44 +239,31 @@ async fn an_audit_row_that_cannot_be_sealed_waits_and_the_others_are_sealed() {
 
 #[tokio::test]
 async fn what_cannot_be_forgotten_keeps_nothing_else() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let key = [("idempotency-key", "forgotten")];
     let outlets = format!("/admin/merchants/{}/outlets", shop.merchant_id);
     let outlet = json!({ "name": "Cabang" });
     let made = world.admin().post_with(&outlets, &key, &outlet).await;
     let _ = made.expect(201);
-    sqlx::query(
-        "INSERT INTO reconciliations (id, partner_id, period_from, period_to, status, created_by, created_at)
-         VALUES (gen_random_uuid(), 'acme', now() - interval '9 days', now(), 'loading', 'test', now() - interval '9 days')",
-    )
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    make_impossible(&world.pool, "idempotency_keys", "DELETE", "true").await;
+    world.execute("INSERT INTO reconciliations (id, partner_id, period_from, period_to, status, created_by, created_at)
+         VALUES (gen_random_uuid(), 'acme', now() - interval '9 days', now(), 'loading', 'test', now() - interval '9 days')").await;
+    fail_writes(&world.pool, "idempotency_keys", "DELETE", "true").await;
     world.later(25 * 3600);
     housekeeping::forget_expired(world.app().context(), 1_000)
         .await
         .unwrap();
-    assert_eq!(
-        count(&world.pool, "SELECT count(*) FROM reconciliations").await,
-        0
-    );
+    assert_eq!(world.rows("reconciliations").await, 0);
     let alerts = failed_items(&world, "housekeeping").await;
     assert_eq!(
         (text(&alerts[0], "subject"), &alerts[0]["details"]["table"]),
         ("platform".to_owned(), &json!("idempotency_keys"))
     );
-    make_possible(&world.pool, "idempotency_keys").await;
+    allow_writes(&world.pool, "idempotency_keys").await;
     housekeeping::forget_expired(world.app().context(), 1_000)
         .await
         .unwrap();
     assert_eq!(
-        count(
-            &world.pool,
-            "SELECT count(*) FROM idempotency_keys WHERE key = 'forgotten'"
-        )
-        .await,
+        world.rows("idempotency_keys WHERE key = 'forgotten'").await,
         0
     );
 }

@@ -1,10 +1,10 @@
-//! Services watch the fleet and touch nothing.
+//! Observers receive everything and can publish nothing.
 
 use platform::service::Actor;
 use platform::service::fleet::observer;
 use rumqttc::{ConnectReturnCode, ConnectionError};
 use tests::observer::Observer;
-use tests::{Shop, Soundbox, World, books};
+use tests::{Shop, Soundbox, World};
 use wire::{Channel, Topic};
 
 async fn revoke(world: &World, certificate_serial: &str) {
@@ -22,9 +22,9 @@ async fn revoke(world: &World, certificate_serial: &str) {
 #[tokio::test]
 async fn an_observer_sees_a_payment_come_and_being_played() {
     let world = World::new().await;
-    let mut line = Observer::new(&world, "analytics").watch(&world).await;
+    let mut connection = Observer::new(&world, "analytics").watch(&world).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     soundbox.credentials.sell(&world, 10_000).await;
     soundbox.play().await;
 
@@ -34,7 +34,7 @@ async fn an_observer_sees_a_payment_come_and_being_played() {
         Topic::new(id, Channel::PaymentAck).to_string(),
     ];
     while !expected.is_empty() {
-        let copy = line.hear().await;
+        let copy = connection.receive().await;
         expected.retain(|topic| *topic != copy.topic);
     }
 }
@@ -46,24 +46,24 @@ async fn a_revoked_observer_is_gone_and_does_not_come_back() {
         Observer::new(&world, "analytics"),
         Observer::new(&world, "dashboard"),
     );
-    let line = leaked.watch(&world).await;
+    let connection = leaked.watch(&world).await;
     let mut other = kept.watch(&world).await;
 
     revoke(&world, &leaked.certificate_serial).await;
 
-    line.ended().await;
-    match leaked.dial(&world).await {
+    connection.ended().await;
+    match leaked.connect(&world).await {
         Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) => {}
         Err(error) => panic!("{error:?}"),
-        Ok(_) => panic!("it was let in"),
+        Ok(_) => panic!("it was admitted"),
     }
-    // The other one watches on.
+    // The other observer stays connected.
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.device_id;
-    assert!(other.hear().await.topic.contains(&id.to_string()));
-    let audited = "SELECT count(*) FROM audit_logs WHERE action = 'observer.revoke'";
-    assert_eq!(books::count(&world.pool, audited).await, 1);
+    assert!(other.receive().await.topic.contains(&id.to_string()));
+    let audited = "audit_logs WHERE action = 'observer.revoke'";
+    assert_eq!(world.rows(audited).await, 1);
 }
 
 #[tokio::test]
@@ -71,5 +71,5 @@ async fn a_certificate_that_was_revoked_before_it_was_ever_used_is_refused() {
     let world = World::new().await;
     let lost = Observer::new(&world, "analytics");
     revoke(&world, &lost.certificate_serial.to_uppercase()).await;
-    assert!(lost.dial(&world).await.is_err());
+    assert!(lost.connect(&world).await.is_err());
 }

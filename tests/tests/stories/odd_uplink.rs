@@ -1,17 +1,16 @@
-//! What an honest box says oddly is taken as far as it goes: nothing that only describes costs a message.
+//! Odd fields of uplinks are taken as far as possible: a field that only describes never costs the message.
 
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::http_box::HttpBox;
 use tests::shop::text;
-use tests::{Api, Credentials, Shop, Soundbox, World, books, eventually};
+use tests::{Api, Credentials, Soundbox, World, eventually, fixture};
 use wire::lenient::CUT_MARK;
-use wire::message::Command;
-use wire::{Channel, DeviceId, DownlinkMessage, Encoding};
+use wire::{Channel, DeviceId, Encoding};
 
-const REJECTED: &str = "SELECT count(*) FROM rejected_uplinks";
+const REJECTED: &str = "rejected_uplinks";
 
-/// What a box adds to an acknowledgement that is otherwise in order.
+/// Fields that a box adds to a valid acknowledgement.
 fn oddities() -> Vec<Value> {
     let deep = (0..60).fold(json!(1), |inner, _| json!([inner]));
     vec![
@@ -31,7 +30,7 @@ fn with(mut message: Value, more: &Value) -> Value {
     message
 }
 
-/// What was kept of an oddity is in its limits, and says where it was cut.
+/// What is stored of an odd field is within its limits, and marked where it was cut.
 fn is_kept(command: &Value, odd: &Value) {
     let reason = command["reason"].as_str().unwrap_or_default();
     assert!(reason.len() <= 256, "{reason}");
@@ -65,15 +64,7 @@ async fn order(api: &Api, device_id: DeviceId) -> Value {
 async fn view(world: &World, command: &Value) -> Value {
     let (device, id) = (text(command, "device_id"), text(command, "id"));
     let path = format!("/admin/devices/{device}/commands/{id}");
-    world.admin().get(&path).await.expect(200).data()
-}
-
-async fn next_order(soundbox: &mut Soundbox) -> Command {
-    loop {
-        if let DownlinkMessage::Command(command) = soundbox.next().await {
-            return command;
-        }
-    }
+    world.admin().read(&path).await
 }
 
 /// A message in the encoding of the box.
@@ -85,25 +76,24 @@ fn bytes(encoding: Encoding, message: &Value) -> Vec<u8> {
 }
 
 async fn commands_end_by_mqtt(encoding: Encoding) {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at_in(&world, shop.till().id, encoding).await;
+    let (world, shop) = fixture::shop().await;
+    let credentials = Credentials::at_in(&world, shop.terminal().id, encoding).await;
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let device_id = soundbox.credentials.device_id;
     let ops = world.staff(Role::Ops).await;
     for odd in oddities() {
         let command = order(&ops, device_id).await;
-        let heard = next_order(&mut soundbox).await;
+        let heard = soundbox.next_command().await;
         let ack = json!({
             "message_type": "command_ack", "device_id": device_id, "command_id": heard.command_id, "status": "delivered",
         });
         let ack = bytes(encoding, &with(ack, &odd));
-        assert!(soundbox.say_raw(Channel::CommandAck, ack).await);
+        assert!(soundbox.send_raw(Channel::CommandAck, ack).await);
         let ended = view(&world, &command).await;
         assert_eq!(ended["status"], "delivered", "{odd}");
         is_kept(&ended, &odd);
     }
-    assert_eq!(books::count(&world.pool, REJECTED).await, 0);
+    assert_eq!(world.rows(REJECTED).await, 0);
 }
 
 #[tokio::test]
@@ -118,9 +108,8 @@ async fn a_command_ends_whatever_the_box_adds_in_messagepack() {
 
 #[tokio::test]
 async fn a_command_ends_whatever_the_box_adds_by_http() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = HttpBox::at(&world, shop.till().id).await;
+    let (world, shop) = fixture::shop().await;
+    let soundbox = HttpBox::at(&world, shop.terminal().id).await;
     let device_id = soundbox.credentials.device_id;
     let api = soundbox.credentials.api(&world);
     let ops = world.staff(Role::Ops).await;
@@ -128,11 +117,7 @@ async fn a_command_ends_whatever_the_box_adds_by_http() {
         let command = order(&ops, device_id).await;
         let ack =
             json!({ "device_id": device_id, "command_id": command["id"], "status": "delivered" });
-        let ended = api
-            .post("/device/commands/ack", &with(ack, &odd))
-            .await
-            .expect(200)
-            .data();
+        let ended = api.act("/device/commands/ack", &with(ack, &odd)).await;
         assert_eq!(ended["status"], "delivered", "{odd}");
         is_kept(&view(&world, &command).await, &odd);
     }
@@ -140,10 +125,8 @@ async fn a_command_ends_whatever_the_box_adds_by_http() {
 
 #[tokio::test]
 async fn payments_and_configurations_are_acknowledged_whatever_the_box_adds() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
-    let web = HttpBox::at(&world, shop.till().id).await;
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
+    let web = HttpBox::at(&world, shop.terminal().id).await;
     let api = web.credentials.api(&world);
     for odd in [
         json!({ "reason": "x".repeat(900), "played_at": "yesterday" }),
@@ -155,29 +138,23 @@ async fn payments_and_configurations_are_acknowledged_whatever_the_box_adds() {
         let ack =
             json!({ "message_type": "payment_ack", "event_id": event_id, "status": "failed" });
         let ack = with(ack, &odd).to_string().into_bytes();
-        assert!(soundbox.say_raw(Channel::PaymentAck, ack).await);
-        let event_id = web.beat(0).await.payments[0].event_id;
+        assert!(soundbox.send_raw(Channel::PaymentAck, ack).await);
+        let event_id = web.heartbeat(0).await.payments[0].event_id;
         let ack = json!({ "event_id": event_id, "status": "failed" });
-        let _ = api
-            .post("/device/notifications/ack", &with(ack, &odd))
-            .await
-            .expect(200);
+        api.act("/device/notifications/ack", &with(ack, &odd)).await;
         for credentials in [&soundbox.credentials, &web.credentials] {
-            let told = credentials.notifications(&world).await;
-            assert_eq!(told[0]["status"], "failed", "{odd}");
+            let received = credentials.notifications(&world).await;
+            assert_eq!(received[0]["status"], "failed", "{odd}");
         }
-        let version = web.beat(0).await.config_version;
+        let version = web.heartbeat(0).await.config_version;
         let ack = json!({ "version": format!("{version}"), "status": "rejected" });
-        let _ = api
-            .post("/device/config/ack", &with(ack, &odd))
-            .await
-            .expect(200);
+        api.act("/device/config/ack", &with(ack, &odd)).await;
     }
-    assert_eq!(books::count(&world.pool, REJECTED).await, 0);
+    assert_eq!(world.rows(REJECTED).await, 0);
 }
 
-/// Beats of a box that is well.
-fn beats() -> Vec<Value> {
+/// Odd fields of heartbeats.
+fn heartbeats() -> Vec<Value> {
     vec![
         json!({ "battery_level": 92.0 }),
         json!({ "battery_level": 255 }),
@@ -190,37 +167,38 @@ fn beats() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_beat_by_http_is_answered_with_what_waits() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = HttpBox::at(&world, shop.till().id).await;
+async fn every_heartbeat_by_http_is_answered_with_what_waits() {
+    let (world, shop) = fixture::shop().await;
+    let soundbox = HttpBox::at(&world, shop.terminal().id).await;
     let api = soundbox.credentials.api(&world);
-    for (number, odd) in (1..).zip(beats()) {
+    for (number, odd) in (1..).zip(heartbeats()) {
         let sold = soundbox.credentials.sell(&world, 10_000 + number).await;
-        let beat = with(soundbox.sign_of_life(), &odd);
-        let answer = api.post("/device/heartbeat", &beat).await.expect(200);
-        let told = soundbox.open(&answer.data()).payments;
-        assert!(told.iter().any(|one| one.transaction_id == sold), "{odd}");
+        let heartbeat = with(soundbox.heartbeat_body(), &odd);
+        let answer = api.post("/device/heartbeat", &heartbeat).await.expect(200);
+        let received = soundbox.open(&answer.data()).payments;
+        assert!(
+            received.iter().any(|one| one.transaction_id == sold),
+            "{odd}"
+        );
     }
     let path = format!(
         "/admin/devices/{}/heartbeats",
         soundbox.credentials.device_id
     );
-    let kept = world.admin().get(&path).await.expect(200).data();
+    let kept = world.admin().read(&path).await;
     let level = |newest: usize| (&kept[newest]["battery_level"], &kept[newest]["extras"]);
-    let levels = beats().len();
+    let levels = heartbeats().len();
     assert_eq!(level(levels - 1), (&json!(92), &Value::Null));
     assert_eq!(
         level(levels - 2),
         (&Value::Null, &json!({ "battery_level": 255 }))
     );
-    let url = format!("http://{}/metrics", world.app().metrics_addr());
-    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let metrics = world.metrics().await;
     assert!(metrics.contains("heartbeat_fields_odd_total"), "{metrics}");
 }
 
 #[tokio::test]
-async fn every_beat_by_mqtt_is_stored() {
+async fn every_heartbeat_by_mqtt_is_stored() {
     let world = World::new().await;
     for encoding in [Encoding::Json, Encoding::Msgpack] {
         let registered = tests::credentials::register(&world).await;
@@ -230,42 +208,37 @@ async fn every_beat_by_mqtt_is_stored() {
             "message_type": "heartbeat", "device_id": soundbox.credentials.device_id, "firmware_version": "1.0.3",
             "state": "idle", "network_strength": 78, "battery_level": 92,
         });
-        for odd in beats() {
-            let beat = bytes(encoding, &with(whole.clone(), &odd));
-            assert!(soundbox.say_raw(Channel::Heartbeat, beat).await);
+        for odd in heartbeats() {
+            let heartbeat = bytes(encoding, &with(whole.clone(), &odd));
+            assert!(soundbox.send_raw(Channel::Heartbeat, heartbeat).await);
         }
         if encoding == Encoding::Json {
             for before in ["\n", "\r\n\t ", "\u{feff}", "\u{feff}\n"] {
-                let beat = format!("{before}{whole}\0").into_bytes();
-                assert!(soundbox.say_raw(Channel::Heartbeat, beat).await);
+                let heartbeat = format!("{before}{whole}\0").into_bytes();
+                assert!(soundbox.send_raw(Channel::Heartbeat, heartbeat).await);
             }
         }
     }
-    let stored = i64::try_from(2 * beats().len() + 4).unwrap();
-    eventually("the beats", || async {
-        let beats = books::count(&world.pool, "SELECT count(*) FROM heartbeats").await;
-        (beats == stored).then_some(())
+    let stored = i64::try_from(2 * heartbeats().len() + 4).unwrap();
+    eventually("the heartbeats", || async {
+        let heartbeats = world.rows("heartbeats").await;
+        (heartbeats == stored).then_some(())
     })
     .await;
-    assert_eq!(books::count(&world.pool, REJECTED).await, 0);
+    assert_eq!(world.rows(REJECTED).await, 0);
 }
 
 #[tokio::test]
 async fn a_request_without_a_currency_is_answered() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (_world, _, mut soundbox) = fixture::soundbox().await;
     let request = json!({
         "message_type": "dynamic_qr_request", "request_id": 7, "device_id": soundbox.credentials.device_id,
         "terminal_id": "", "amount": 50_000, "created_at": {},
     });
-    let said = soundbox.say_raw(Channel::DynamicQrRequest, request.to_string().into_bytes());
-    assert!(said.await);
-    let answer = loop {
-        if let DownlinkMessage::DynamicQrResponse(response) = soundbox.next().await {
-            break response;
-        }
-    };
+    let acknowledged =
+        soundbox.send_raw(Channel::DynamicQrRequest, request.to_string().into_bytes());
+    assert!(acknowledged.await);
+    let answer = soundbox.next_qr().await;
     assert_eq!(answer.correlation_id, "7");
     let wire::message::QrOutcome::Refused(error) = answer.outcome else {
         panic!("a currency is part of what is asked")

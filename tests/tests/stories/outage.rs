@@ -1,14 +1,15 @@
-//! A database that takes no writes: everybody is asked to come again, readiness says why, and nothing is lost.
+//! A database without writes: every API answers that the caller should retry, readiness gives the reason, nothing is lost.
 
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use tests::acquirer::{reference, success};
-use tests::bank;
-use tests::books;
 use tests::credentials::{new_key, register};
+use tests::ledger;
+use tests::payout_partner;
+use tests::refusal::*;
 use tests::snap::{self, NOTIFY, notification};
-use tests::{Answer, Credentials, Shop, World, eventually};
+use tests::{Answer, Credentials, Shop, World, eventually, fixture};
 
 use crate::view::state;
 
@@ -58,18 +59,16 @@ async fn becomes_ready(world: &World) {
     .await;
 }
 
-/// Refused for now, with the time after which to come again.
+/// Expects 503 with a Retry-After.
 fn come_again(answer: &Answer) {
-    answer.refused(503, "UNAVAILABLE");
+    answer.refused(UNAVAILABLE);
     let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!(wait >= 1);
 }
 
 #[tokio::test]
 async fn whatever_the_server_lacks_a_callback_is_asked_to_come_again_and_is_taken_then() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     becomes_ready(&world).await;
     let acquirer = world.acquirer();
     // No disk, no memory, no connections, stopping, failing storage, a standby.
@@ -85,34 +84,34 @@ async fn whatever_the_server_lacks_a_callback_is_asked_to_come_again_and_is_take
         let id = credentials.qr(&world, 10_000).await.transaction_id;
         refuse_writes(&world.pool, sqlstate, &["callbacks"]).await;
         let body = success(id, 10_000, &reference(), world.clock.now());
-        come_again(&acquirer.tell(&body).await);
-        let (status, said) = readiness(&world).await;
+        come_again(&acquirer.send(&body).await);
+        let (status, text) = readiness(&world).await;
         assert!(
-            status == 503 && said.contains(reason),
-            "{sqlstate}: {status} {said}"
+            status == 503 && text.contains(reason),
+            "{sqlstate}: {status} {text}"
         );
         assert_eq!(state(&world, id).await.0, "awaiting_payment");
         take_writes(&world.pool, &["callbacks"]).await;
-        let _ = acquirer.tell(&body).await.expect(200);
+        let _ = acquirer.send(&body).await.expect(200);
         assert_eq!(state(&world, id).await.0, "paid");
     }
     becomes_ready(&world).await;
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
-async fn every_door_says_that_it_is_for_now() {
-    let payout_partner = tests::Bank::open(bank::Mood::Busy).await;
+async fn every_api_answers_unavailable_with_retry_after() {
+    let payout_partner = tests::PayoutPartner::open(payout_partner::Behaviour::Accepts).await;
     let (world, acquirer) =
         snap::world_with(Symmetric, |config| payout_partner.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let id = credentials.qr(&world, 10_000).await.transaction_id;
     let registered = register(&world).await;
     let token = acquirer.token().await;
     let email = "sari@example.id";
     let user = json!({ "email": email, "role": "ops", "password": "kopi tubruk panas" });
-    let _ = world.admin().post("/admin/users", &user).await.expect(201);
+    world.admin().create("/admin/users", &user).await;
     let tables = [
         "callbacks",
         "partner_tokens",
@@ -124,8 +123,8 @@ async fn every_door_says_that_it_is_for_now() {
     refuse_writes(&world.pool, "53100", &tables).await;
 
     let body = notification(id, 10_000, "ref-1", "00").to_string();
-    let letter = acquirer.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
-    let refused = acquirer.post(&letter).await;
+    let request = acquirer.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
+    let refused = acquirer.post(&request).await;
     assert_eq!(snap::code(&refused), "5035200");
     assert!(refused.header("retry-after").is_some(), "{refused}");
     let now = snap::timestamp(world.clock.now());
@@ -144,53 +143,39 @@ async fn every_door_says_that_it_is_for_now() {
     come_again(&world.admin().post("/admin/merchants", &merchant).await);
     let key = new_key();
     let code = registered.activation_code.clone();
-    come_again(
-        &registered
-            .ask(&world, &code, key.csr_pem(), json!({}))
-            .await,
-    );
+    come_again(&registered.try_code(&world, &code, &key).await);
 
     take_writes(&world.pool, &tables).await;
     // The same message, byte for byte, as the partner repeats it.
-    assert_eq!(snap::code(&acquirer.post(&letter).await), "2005200");
+    assert_eq!(snap::code(&acquirer.post(&request).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
-    let _ = world
-        .anonymous()
-        .post("/admin/login", &login)
-        .await
-        .expect(200);
-    let _ = registered
-        .ask(&world, &code, key.csr_pem(), json!({}))
-        .await
-        .expect(200);
+    world.anonymous().act("/admin/login", &login).await;
+    let _ = registered.try_code(&world, &code, &key).await.expect(200);
 }
 
 #[tokio::test]
-async fn a_database_that_became_read_only_makes_unready_without_anybody_writing() {
+async fn a_read_only_database_makes_unready_without_a_write() {
     let (world, bank) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let id = credentials.qr(&world, 10_000).await.transaction_id;
     becomes_ready(&world).await;
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                   WHERE datname = current_database() AND application_name = 'soundbox-platform'";
-    let database: String = sqlx::query_scalar("SELECT quote_ident(current_database())")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let database: String = world.value("SELECT quote_ident(current_database())").await;
     sql(
         &world.pool,
         format!("ALTER DATABASE {database} SET default_transaction_read_only = on; {others}"),
     )
     .await;
-    let said = eventually("unreadiness", || async {
-        let (status, said) = readiness(&world).await;
-        (status == 503 && said.contains("read-only")).then_some(said)
+    let text = eventually("unreadiness", || async {
+        let (status, text) = readiness(&world).await;
+        (status == 503 && text.contains("read-only")).then_some(text)
     })
     .await;
-    assert_eq!(said, "the database is read-only\n");
+    assert_eq!(text, "the database is read-only\n");
     let body = notification(id, 10_000, "ref-1", "00");
-    assert_eq!(bank.tell(&body).await, "5035200");
+    assert_eq!(bank.send(&body).await, "5035200");
     sql(
         &world.pool,
         format!("ALTER DATABASE {database} RESET default_transaction_read_only; {others}"),
@@ -198,9 +183,9 @@ async fn a_database_that_became_read_only_makes_unready_without_anybody_writing(
     .await;
     becomes_ready(&world).await;
     eventually("the payment", || async {
-        (bank.tell(&body).await == "2005200").then_some(())
+        (bank.send(&body).await == "2005200").then_some(())
     })
     .await;
     assert_eq!(state(&world, id).await.0, "paid");
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }

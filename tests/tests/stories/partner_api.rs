@@ -1,30 +1,31 @@
-//! Codes that a partner issues: asked for, waited for, and asked about when nobody tells us what became of them.
+//! Codes that a partner issues: requested, waited for, and queried when no callback comes.
 
 use platform::config::NotifySignature::Symmetric;
 use serde_json::{Value, json};
 use tests::acquirer::reference;
-use tests::bank_api::{BankApi, Mood, NMID, till};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::snap::{self, Bank, notification};
-use tests::{Answer, Credentials, Soundbox, World, books, eventually};
+use tests::snap::{self, SnapPartner, notification};
+use tests::snap_partner_api::{Behaviour, NMID, SnapPartnerApi, terminal};
+use tests::{Answer, Credentials, Soundbox, World, assert_fields, eventually, ledger};
 use wire::TransactionId;
 
 use crate::view::{state, transaction};
 
-async fn open() -> (World, Bank, BankApi, Credentials) {
+async fn open() -> (World, SnapPartner, SnapPartnerApi, Credentials) {
     open_with(500).await
 }
 
-/// With a platform that waits so long for the bank.
-async fn open_with(timeout_ms: u64) -> (World, Bank, BankApi, Credentials) {
-    let api = BankApi::open().await;
+/// With a platform that waits so long for the partner.
+async fn open_with(timeout_ms: u64) -> (World, SnapPartner, SnapPartnerApi, Credentials) {
+    let api = SnapPartnerApi::open().await;
     let (world, bank) = snap::world_with(Symmetric, |config| {
         api.configure(config);
         config.payments.partner_timeout_ms = timeout_ms;
         config.payments.partner_pause_ms = 600_000;
     })
     .await;
-    let terminal = till(&world).await;
+    let terminal = terminal(&world).await;
     let credentials = Credentials::at(&world, terminal).await;
     (world, bank, api, credentials)
 }
@@ -47,7 +48,7 @@ async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
         .await
         .expect(201);
     let id = id_of(&shown);
-    let asked = api.heard("qr-mpm-generate");
+    let asked = api.requests("qr-mpm-generate");
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0]["partnerReferenceNo"], json!(id));
     assert_eq!(
@@ -57,7 +58,7 @@ async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
     assert_eq!(asked[0]["merchantId"], NMID);
     let code: domain::qris::QrisCode = text(&shown.json(), "qr_payload").parse().unwrap();
     assert_eq!(code.amount(), Some(50_000.into()));
-    // The same again, by its key and by its request id: the same code, and the bank is not asked.
+    // The same again, by its key and by its request id: the same code, without another request to the partner.
     let again = soundbox
         .credentials
         .ask_qr(&world, "key-1", &wanted("r1"))
@@ -68,32 +69,29 @@ async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
         .ask_qr(&world, "key-2", &wanted("r1"))
         .await;
     assert_eq!(id_of(&other_key), id);
-    assert_eq!(api.heard("qr-mpm-generate").len(), 1);
+    assert_eq!(api.requests("qr-mpm-generate").len(), 1);
 
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, &reference(), "00"))
-            .await,
-        "2005200"
-    );
+    bank.send_ok(&notification(id, 50_000, &reference(), "00"))
+        .await;
     assert_eq!(soundbox.play().await.transaction_id, id);
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn a_partner_that_does_not_answer_is_a_timeout_and_the_box_may_ask_again() {
     let (world, _bank, api, credentials) = open().await;
-    for mood in [Mood::Silent, Mood::Broken] {
-        api.be(mood);
+    for behaviour in [Behaviour::Silent, Behaviour::Broken] {
+        api.set_behaviour(behaviour);
         let answer = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
-        answer.refused(504, "PARTNER_TIMEOUT");
+        answer.refused(PARTNER_TIMEOUT);
     }
-    let asked = api.heard("qr-mpm-generate");
+    let asked = api.requests("qr-mpm-generate");
     assert_eq!(
         (asked.len(), &asked[0]),
         (2, &asked[1]),
         "the same order, twice"
     );
-    api.be(Mood::Good);
+    api.set_behaviour(Behaviour::Answers);
     let shown = credentials
         .ask_qr(&world, "key-1", &wanted("r1"))
         .await
@@ -104,25 +102,22 @@ async fn a_partner_that_does_not_answer_is_a_timeout_and_the_box_may_ask_again()
     let again = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
     assert_eq!(again.body, shown.body);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        1
-    );
+    assert_eq!(world.rows("transactions").await, 1);
 }
 
 #[tokio::test]
 async fn while_the_partner_is_asked_key_and_request_are_taken() {
     let (world, _bank, api, credentials) = open_with(20_000).await;
-    api.be(Mood::Silent);
+    api.set_behaviour(Behaviour::Silent);
     let first = async { credentials.ask_qr(&world, "key-1", &wanted("r1")).await };
     let meanwhile = async {
-        eventually("the bank being asked", || async {
-            (!api.heard("qr-mpm-generate").is_empty()).then_some(())
+        eventually("a query at the partner", || async {
+            (!api.requests("qr-mpm-generate").is_empty()).then_some(())
         })
         .await;
         let same_key = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
         let other_key = credentials.ask_qr(&world, "key-2", &wanted("r1")).await;
-        api.be(Mood::Good);
+        api.set_behaviour(Behaviour::Answers);
         (same_key, other_key)
     };
     let (first, (same_key, other_key)) = futures_util::future::join(first, meanwhile).await;
@@ -132,44 +127,44 @@ async fn while_the_partner_is_asked_key_and_request_are_taken() {
         "the key is taken: {why}"
     );
     for busy in [same_key, other_key] {
-        busy.refused(409, "DUPLICATE_REQUEST");
+        busy.refused(DUPLICATE_REQUEST);
         assert_eq!(busy.header("retry-after"), Some("1"));
     }
     assert_eq!(first.status, 201, "{first}");
-    assert_eq!(api.heard("qr-mpm-generate").len(), 1);
+    assert_eq!(api.requests("qr-mpm-generate").len(), 1);
 }
 
 #[tokio::test]
-async fn a_code_that_is_refused_or_asks_for_something_else_is_never_shown() {
+async fn a_code_that_is_refused_or_of_another_amount_is_never_shown() {
     let (world, _bank, api, credentials) = open().await;
-    for (mood, request) in [(Mood::Refusing, "r1"), (Mood::Wrong, "r2")] {
-        api.be(mood);
+    for (behaviour, request) in [(Behaviour::Refuses, "r1"), (Behaviour::WrongAmount, "r2")] {
+        api.set_behaviour(behaviour);
         for _ in 0..2 {
             let answer = credentials.ask_qr(&world, request, &wanted(request)).await;
-            answer.refused(409, "INVALID_STATE");
+            answer.refused(INVALID_STATE);
         }
     }
     assert_eq!(
-        api.heard("qr-mpm-generate").len(),
+        api.requests("qr-mpm-generate").len(),
         2,
         "a refusal is the last word"
     );
-    let failed = "SELECT count(*) FROM transactions WHERE status = 'failed' AND qr_payload IS NULL";
-    assert_eq!(books::count(&world.pool, failed).await, 2);
+    let failed = "transactions WHERE status = 'failed' AND qr_payload IS NULL";
+    assert_eq!(world.rows(failed).await, 2);
 }
 
 #[tokio::test]
 async fn a_partner_that_keeps_failing_is_left_alone_for_a_while() {
     let (world, _bank, api, credentials) = open().await;
-    api.be(Mood::Broken);
+    api.set_behaviour(Behaviour::Broken);
     for number in 0..8 {
         let request = format!("r{number}");
         let answer = credentials
             .ask_qr(&world, &request, &wanted(&request))
             .await;
-        answer.refused(504, "PARTNER_TIMEOUT");
+        answer.refused(PARTNER_TIMEOUT);
     }
-    assert_eq!(api.heard("qr-mpm-generate").len(), 5);
+    assert_eq!(api.requests("qr-mpm-generate").len(), 5);
 }
 
 #[tokio::test]
@@ -183,21 +178,17 @@ async fn a_lost_callback_is_found_by_asking_before_the_code_runs_out() {
             .await
             .expect(201),
     );
-    api.knows(id, "00");
+    api.set_status(id, "00");
     world.later(271);
     assert_eq!(soundbox.play().await.transaction_id, id);
-    let asked = api.heard("qr-mpm-query");
-    assert_eq!(asked[0]["originalReferenceNo"], "ORDER-1");
-    assert_eq!(asked[0]["serviceCode"], "47");
+    let asked = api.requests("qr-mpm-query");
+    assert_fields!(asked[0], { "originalReferenceNo": "ORDER-1", "serviceCode": "47" });
     let paid = transaction(&world, id).await;
-    assert_eq!(
-        (&paid["status"], &paid["late"]),
-        (&json!("paid"), &json!(false))
-    );
+    assert_fields!(paid, { "status": "paid", "late": false });
     assert_eq!(paid["partner_reference"], "ORDER-1");
-    let archived = "SELECT count(*) FROM callbacks WHERE route = 'v1.0/qr/qr-mpm-query' AND verdict = 'accepted'";
-    assert_eq!(books::count(&world.pool, archived).await, 1);
-    books::must_balance(&world.pool).await;
+    let archived = "callbacks WHERE route = 'v1.0/qr/qr-mpm-query' AND verdict = 'accepted'";
+    assert_eq!(world.rows(archived).await, 1);
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
@@ -211,12 +202,10 @@ async fn a_status_that_means_nothing_has_the_partner_asked() {
             .await
             .expect(201),
     );
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ORDER-1", "99")).await,
-        "2005200"
-    );
-    eventually("the bank being asked", || async {
-        (!api.heard("qr-mpm-query").is_empty()).then_some(())
+    bank.send_ok(&notification(id, 50_000, "ORDER-1", "99"))
+        .await;
+    eventually("a query at the partner", || async {
+        (!api.requests("qr-mpm-query").is_empty()).then_some(())
     })
     .await;
     assert_eq!(
@@ -224,11 +213,9 @@ async fn a_status_that_means_nothing_has_the_partner_asked() {
         "awaiting_payment",
         "pending, it says"
     );
-    api.knows(id, "00");
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ORDER-1", "99")).await,
-        "2005200"
-    );
+    api.set_status(id, "00");
+    bank.send_ok(&notification(id, 50_000, "ORDER-1", "99"))
+        .await;
     assert_eq!(soundbox.play().await.transaction_id, id);
 }
 
@@ -240,22 +227,18 @@ async fn a_merchant_whose_codes_the_partner_issues_needs_its_numbers() {
     admin
         .post("/admin/merchants", &merchant)
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     let merchant = json!({ "legal_name": "PT Kopi", "brand_name": "Kopi" });
-    let merchant = admin
-        .post("/admin/merchants", &merchant)
-        .await
-        .expect(201)
-        .data();
+    let merchant = admin.create("/admin/merchants", &merchant).await;
     let approve = format!("/admin/merchants/{}/approve", text(&merchant, "id"));
     admin
         .post(&approve, &json!({}))
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 }
 
 #[tokio::test]
-async fn a_payment_is_refunded_by_the_partner_and_then_in_the_books() {
+async fn a_payment_is_refunded_by_the_partner_and_then_in_the_ledger() {
     let (world, bank, api, credentials) = open().await;
     let id = id_of(
         &credentials
@@ -266,14 +249,9 @@ async fn a_payment_is_refunded_by_the_partner_and_then_in_the_books() {
     let path = format!("/admin/transactions/{id}/refund");
     let finance = world.staff(domain::role::Role::Finance).await;
     let why = json!({ "reason": "the wrong coffee" });
-    finance
-        .post(&path, &why)
-        .await
-        .refused(409, "INVALID_STATE");
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ORDER-1", "00")).await,
-        "2005200"
-    );
+    finance.post(&path, &why).await.refused(INVALID_STATE);
+    bank.send_ok(&notification(id, 50_000, "ORDER-1", "00"))
+        .await;
     let keyed = async || {
         finance
             .post_with(&path, &[("idempotency-key", "once")], &why)
@@ -282,18 +260,16 @@ async fn a_payment_is_refunded_by_the_partner_and_then_in_the_books() {
     let refunded = keyed().await.expect(200);
     assert_eq!(refunded.data()["status"], "reversed");
     assert_eq!(keyed().await.body, refunded.body);
-    let asked = api.heard("qr-mpm-refund");
+    let asked = api.requests("qr-mpm-refund");
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0]["originalReferenceNo"], "ORDER-1");
     assert_eq!(asked[0]["refundAmount"]["value"], "50000.00");
-    // The partner's own message of it is nothing new.
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ORDER-1", "04")).await,
-        "2005200"
-    );
-    books::must_balance(&world.pool).await;
+    // The partner's own message about it changes nothing.
+    bank.send_ok(&notification(id, 50_000, "ORDER-1", "04"))
+        .await;
+    ledger::must_balance(&world.pool).await;
     let refunds = "SELECT count(DISTINCT posting_id) FROM ledger_entries WHERE kind = 'refund'";
-    assert_eq!(books::count(&world.pool, refunds).await, 1);
+    assert_eq!(world.number(refunds).await, 1);
 }
 
 #[tokio::test]
@@ -307,26 +283,20 @@ async fn a_cancelled_code_is_withdrawn_and_money_that_comes_all_the_same_is_not_
     );
     let path = format!("/admin/transactions/{id}/cancel");
     let why = json!({ "reason": "the customer left" });
-    let cancelled = world.admin().post(&path, &why).await.expect(200).data();
+    let cancelled = world.admin().act(&path, &why).await;
     assert_eq!(cancelled["status"], "failed");
     assert_eq!(
-        api.heard("qr-mpm-cancel")[0]["originalReferenceNo"],
+        api.requests("qr-mpm-cancel")[0]["originalReferenceNo"],
         "ORDER-1"
     );
-    world
-        .admin()
-        .post(&path, &why)
-        .await
-        .refused(409, "INVALID_STATE");
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ORDER-1", "00")).await,
-        "2005200"
-    );
+    world.admin().post(&path, &why).await.refused(INVALID_STATE);
+    bank.send_ok(&notification(id, 50_000, "ORDER-1", "00"))
+        .await;
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
 }
 
 #[tokio::test]
-async fn of_a_token_and_a_code_nothing_else_is_needed() {
+async fn only_the_token_and_the_code_of_an_answer_are_needed() {
     for (path, fields) in [
         ("b2b", json!({ "expiresIn": 900 })),
         ("b2b", json!({ "expiresIn": null })),
@@ -350,7 +320,7 @@ async fn of_a_token_and_a_code_nothing_else_is_needed() {
         ),
     ] {
         let (world, bank, api, credentials) = open().await;
-        api.answers(path, fields.clone());
+        api.override_answer(path, fields.clone());
         let mut soundbox = Soundbox::switch_on(&world, credentials).await;
         let shown = soundbox
             .credentials
@@ -359,13 +329,13 @@ async fn of_a_token_and_a_code_nothing_else_is_needed() {
         assert_eq!(shown.status, 201, "{path} {fields}: {shown}");
         let id = id_of(&shown);
         let paid = notification(id, 50_000, &reference(), "00");
-        assert_eq!(bank.tell(&paid).await, "2005200");
+        bank.send_ok(&paid).await;
         assert_eq!(soundbox.play().await.transaction_id, id, "{path} {fields}");
     }
 }
 
 #[tokio::test]
-async fn without_a_token_or_a_code_or_a_word_about_money_nothing_is_done() {
+async fn without_a_token_a_code_or_a_result_nothing_is_done() {
     for (path, fields) in [
         ("b2b", json!({ "accessToken": null })),
         ("b2b", json!({ "accessToken": "" })),
@@ -375,22 +345,19 @@ async fn without_a_token_or_a_code_or_a_word_about_money_nothing_is_done() {
         ("generate", json!({ "responseCode": "4044700" })),
     ] {
         let (world, _bank, api, credentials) = open().await;
-        api.answers(path, fields.clone());
+        api.override_answer(path, fields.clone());
         let refused = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
-        refused.refused(409, "INVALID_STATE");
+        refused.refused(INVALID_STATE);
     }
-    // That money went back is said, or it did not.
+    // Without a response code the refund has not happened.
     let (world, bank, api, credentials) = open().await;
     let id = id_of(&credentials.ask_qr(&world, "key-1", &wanted("r1")).await);
     let paid = notification(id, 50_000, &reference(), "00");
-    assert_eq!(bank.tell(&paid).await, "2005200");
-    api.answers("done", json!({ "responseCode": null }));
+    bank.send_ok(&paid).await;
+    api.override_answer("done", json!({ "responseCode": null }));
     let finance = world.staff(domain::role::Role::Finance).await;
     let path = format!("/admin/transactions/{id}/refund");
     let why = json!({ "reason": "the wrong coffee" });
-    finance
-        .post(&path, &why)
-        .await
-        .refused(409, "INVALID_STATE");
+    finance.post(&path, &why).await.refused(INVALID_STATE);
     assert_eq!(state(&world, id).await.0, "paid");
 }

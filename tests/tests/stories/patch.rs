@@ -1,13 +1,13 @@
-//! What operators change of merchants, outlets and terminals.
+//! Changes of merchants, outlets and terminals.
 
 use domain::role::Role;
 use serde_json::{Value, json};
-use tests::{Credentials, Shop, World};
+use tests::refusal::*;
+use tests::{Shop, World, assert_fields, fixture};
 
 #[tokio::test]
 async fn a_merchant_is_changed_field_by_field() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let admin = world.admin();
     let path = format!("/admin/merchants/{}", shop.merchant_id);
     let before = admin.get(&path).await.data();
@@ -18,10 +18,9 @@ async fn a_merchant_is_changed_field_by_field() {
         "settlement_account_type": null,
         "contact": { "phone": "+62 811" },
     });
-    let after = admin.patch(&path, &change).await.expect(200).data();
+    let after = admin.change(&path, &change).await;
     assert_eq!(after["brand_name"], "Warung Sari Baru");
-    assert_eq!(after["payout_mode"], "manual");
-    assert_eq!(after["settlement_account_type"], Value::Null);
+    assert_fields!(after, { "payout_mode": "manual", "settlement_account_type": null });
     for untouched in [
         "legal_name",
         "nmid",
@@ -43,8 +42,7 @@ async fn a_merchant_is_changed_field_by_field() {
 
 #[tokio::test]
 async fn a_change_that_breaks_a_rule_changes_nothing() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
     let admin = world.admin();
     let path = format!("/admin/merchants/{}", shop.merchant_id);
@@ -60,10 +58,7 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
         json!({ "reason": "because" }),
         json!({ "id": other.merchant_id }),
     ] {
-        admin
-            .patch(&path, &wrong)
-            .await
-            .refused(422, "VALIDATION_FAILED");
+        admin.patch(&path, &wrong).await.refused(VALIDATION_FAILED);
     }
     for not_now in [
         json!({ "nmid": "ID1020304050607" }),
@@ -71,10 +66,7 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
         json!({ "status": "pending_review" }),
         json!({ "status": "rejected" }),
     ] {
-        admin
-            .patch(&path, &not_now)
-            .await
-            .refused(409, "INVALID_STATE");
+        admin.patch(&path, &not_now).await.refused(INVALID_STATE);
     }
     assert_eq!(admin.get(&path).await.data(), before);
     admin
@@ -83,19 +75,19 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
             &json!({}),
         )
         .await
-        .refused(404, "MERCHANT_NOT_FOUND");
+        .refused(MERCHANT_NOT_FOUND);
     for role in [Role::Finance, Role::Support] {
         world
             .staff(role)
             .await
             .patch(&path, &json!({}))
             .await
-            .refused(403, "FORBIDDEN");
+            .refused(FORBIDDEN);
     }
 }
 
 #[tokio::test]
-async fn what_an_acquirer_calls_a_merchant_may_be_told_until_its_review() {
+async fn acquirer_ids_of_a_merchant_can_be_set_until_its_review() {
     let world = World::new().await;
     let admin = world.admin();
     let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari" });
@@ -107,67 +99,48 @@ async fn what_an_acquirer_calls_a_merchant_may_be_told_until_its_review() {
     admin
         .patch(&path, &json!({ "merchant_pan": "9360" }))
         .await
-        .refused(422, "VALIDATION_FAILED");
-    let told = json!({ "nmid": "ID1020304050607", "merchant_pan": "936000000000000001" });
-    let _ = admin.patch(&path, &told).await.expect(200);
-    let approved = admin
-        .post(&format!("{path}/approve"), &json!({}))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(approved["nmid"], told["nmid"]);
-    assert_eq!(approved["merchant_pan"], told["merchant_pan"]);
+        .refused(VALIDATION_FAILED);
+    let ids = json!({ "nmid": "ID1020304050607", "merchant_pan": "936000000000000001" });
+    admin.change(&path, &ids).await;
+    let approved = admin.act(&format!("{path}/approve"), &json!({})).await;
+    assert_fields!(approved, { "nmid": ids["nmid"], "merchant_pan": ids["merchant_pan"] });
 }
 
 #[tokio::test]
 async fn a_suspended_merchant_takes_no_payments_until_it_is_reinstated() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, soundbox) = fixture::device().await;
     let admin = world.admin();
     let path = format!("/admin/merchants/{}", shop.merchant_id);
     let suspension = json!({ "status": "suspended", "reason": "complaints" });
-    let suspended = admin.patch(&path, &suspension).await.expect(200).data();
-    assert_eq!(
-        (&suspended["status"], &suspended["status_reason"]),
-        (&json!("suspended"), &json!("complaints"))
-    );
+    let suspended = admin.change(&path, &suspension).await;
+    assert_fields!(suspended, { "status": "suspended", "status_reason": "complaints" });
     let ask = json!({ "device_id": soundbox.device_id, "amount": 1000, "currency": "IDR", "request_id": "r-1" });
     soundbox
         .ask_qr(&world, "k-1", &ask)
         .await
-        .refused(409, "INVALID_STATE");
+        .refused(INVALID_STATE);
     admin
         .post(&format!("{path}/approve"), &json!({}))
         .await
-        .refused(409, "INVALID_STATE");
-    let reinstated = admin
-        .patch(&path, &json!({ "status": "approved" }))
-        .await
-        .expect(200)
-        .data();
+        .refused(INVALID_STATE);
+    let reinstated = admin.change(&path, &json!({ "status": "approved" })).await;
     assert_eq!(reinstated["nmid"], suspended["nmid"]);
     soundbox.sell(&world, 1000).await;
 }
 
 #[tokio::test]
 async fn an_outlet_and_a_terminal_are_changed() {
-    let world = World::new().await;
-    let mut shop = Shop::open(&world, "Warung Sari", 1).await;
-    shop.add_till(&world, "Kasir 2").await;
+    let (world, mut shop) = fixture::shop().await;
+    shop.add_terminal(&world, "Kasir 2").await;
     let admin = world.admin();
     let outlet = format!("/admin/outlets/{}", shop.outlet_id);
     let changed = admin
-        .patch(
+        .change(
             &outlet,
             &json!({ "name": "Cabang", "address": null, "timezone": "Asia/Makassar" }),
         )
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(changed["name"], "Cabang");
-    assert_eq!(changed["address"], Value::Null);
-    assert_eq!(changed["city"], "JAKARTA");
+        .await;
+    assert_fields!(changed, { "name": "Cabang", "address": null, "city": "JAKARTA" });
     for wrong in [
         json!({ "timezone": "Europe/Paris" }),
         json!({ "name": null }),
@@ -176,18 +149,16 @@ async fn an_outlet_and_a_terminal_are_changed() {
         admin
             .patch(&outlet, &wrong)
             .await
-            .refused(422, "VALIDATION_FAILED");
+            .refused(VALIDATION_FAILED);
     }
 
-    let terminal = format!("/admin/terminals/{}", shop.till().id);
+    let terminal = format!("/admin/terminals/{}", shop.terminal().id);
     let changed = admin
-        .patch(
+        .change(
             &terminal,
             &json!({ "name": "Depan", "terminal_label": "FRONT" }),
         )
-        .await
-        .expect(200)
-        .data();
+        .await;
     assert_eq!(changed["terminal_label"], "FRONT");
     assert!(
         changed["static_qr_payload"]
@@ -199,25 +170,22 @@ async fn an_outlet_and_a_terminal_are_changed() {
     admin
         .patch(&terminal, &taken)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
     admin
         .patch(&terminal, &json!({ "qr_mode": "paper" }))
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     let dynamic = admin
-        .patch(&terminal, &json!({ "qr_mode": "dynamic" }))
-        .await
-        .expect(200)
-        .data();
+        .change(&terminal, &json!({ "qr_mode": "dynamic" }))
+        .await;
     assert_eq!(dynamic["static_qr_payload"], Value::Null);
 }
 
 #[tokio::test]
 async fn a_terminals_code_comes_as_a_picture() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let admin = world.admin();
-    let terminal = format!("/admin/terminals/{}", shop.till().id);
+    let terminal = format!("/admin/terminals/{}", shop.terminal().id);
     let svg = admin.get(&format!("{terminal}/qr.svg")).await.expect(200);
     assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
     assert!(svg.body.starts_with(b"<svg"));
@@ -225,18 +193,17 @@ async fn a_terminals_code_comes_as_a_picture() {
     assert_eq!(png.header("content-type"), Some("image/png"));
     assert!(png.body.starts_with(b"\x89PNG\r\n\x1a\n"));
 
-    let _ = admin
-        .patch(&terminal, &json!({ "qr_mode": "dynamic" }))
-        .await
-        .expect(200);
+    admin
+        .change(&terminal, &json!({ "qr_mode": "dynamic" }))
+        .await;
     admin
         .get(&format!("{terminal}/qr.svg"))
         .await
-        .refused(409, "INVALID_STATE");
+        .refused(INVALID_STATE);
     world
         .staff(Role::Finance)
         .await
         .get(&format!("{terminal}/qr.png"))
         .await
-        .refused(403, "FORBIDDEN");
+        .refused(FORBIDDEN);
 }

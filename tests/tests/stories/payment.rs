@@ -1,20 +1,19 @@
-//! From a verified callback to a spoken sentence, once.
+//! From a verified callback to one announcement.
 
 use serde_json::json;
 use tests::acquirer::{self, success};
-use tests::{Credentials, Shop, Soundbox, World, books};
+use tests::refusal::*;
+use tests::{Shop, Soundbox, World, assert_fields, fixture, ledger};
 use wire::message::AckStatus;
 
 use crate::view::{state, transaction};
 
 #[tokio::test]
 async fn a_verified_payment_is_heard_once() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
 
     let qr = soundbox.credentials.qr(&world, 50_000).await;
-    let answer = world.acquirer().pays(qr.transaction_id, 50_000).await;
+    let answer = world.acquirer().pay(qr.transaction_id, 50_000).await;
     let receipt = answer.expect(200).data();
     assert_eq!(
         receipt,
@@ -32,23 +31,19 @@ async fn a_verified_payment_is_heard_once() {
     assert!(!heard.replay);
     assert!(heard.announce_until > heard.delayed_after);
 
-    // The PUBACK of the acknowledgement came, so it is in Postgres.
-    let told = soundbox.credentials.notifications(&world).await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["event_id"], json!(heard.event_id));
-    assert_eq!(told[0]["status"], "played");
-    assert!(told[0]["played_at"].is_string());
+    // The acknowledgement was PUBACKed, so it is in Postgres.
+    let received = soundbox.credentials.notifications(&world).await;
+    assert_eq!(received.len(), 1);
+    assert_fields!(received[0], { "event_id": heard.event_id, "status": "played" });
+    assert!(received[0]["played_at"].is_string());
 
     let paid = transaction(&world, qr.transaction_id).await;
-    assert_eq!(
-        (&paid["status"], &paid["late"], &paid["amount"]),
-        (&json!("paid"), &json!(false), &json!(50_000))
-    );
-    assert_eq!((&paid["fee"], &paid["net"]), (&json!(350), &json!(49_650)));
+    assert_fields!(paid, { "status": "paid", "late": false, "amount": 50_000 });
+    assert_fields!(paid, { "fee": 350, "net": 49_650 });
     let line = |kind: &str, account: &str, debit, credit| {
         (kind.to_owned(), account.to_owned(), debit, credit)
     };
-    let mut booked = books::ledger_of(&world.pool, qr.transaction_id).await;
+    let mut booked = ledger::ledger_of(&world.pool, qr.transaction_id).await;
     booked.sort();
     assert_eq!(
         booked,
@@ -58,21 +53,19 @@ async fn a_verified_payment_is_heard_once() {
             line("sale", "merchant_payable", 0, 49_650),
         ]
     );
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn fifty_identical_callbacks_at_once_are_one_payment() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut first = Soundbox::at(&world, shop.till().id).await;
-    let mut second = Soundbox::at(&world, shop.till().id).await;
+    let (world, shop, mut first) = fixture::soundbox().await;
+    let mut second = Soundbox::at(&world, shop.terminal().id).await;
     let id = first.credentials.qr(&world, 75_000).await.transaction_id;
 
     let acquirer = world.acquirer();
     let body = success(id, 75_000, "the-one", world.clock.now()).to_string();
-    let letter = acquirer.sign(body.as_bytes(), world.clock.now());
-    let posts = (0..50).map(|_| acquirer.post(&letter));
+    let request = acquirer.sign(body.as_bytes(), world.clock.now());
+    let posts = (0..50).map(|_| acquirer.post(&request));
     let answers = futures_util::future::join_all(posts).await;
 
     let mut verdicts: Vec<String> = answers
@@ -91,29 +84,18 @@ async fn fifty_identical_callbacks_at_once_are_one_payment() {
         assert_eq!(soundbox.credentials.notifications(&world).await.len(), 1);
     }
     assert_ne!(first.spoken[0].event_id, second.spoken[0].event_id);
-    let transitions = books::count(
-        &world.pool,
-        "SELECT count(*) FROM transaction_events WHERE to_status = 'paid'",
-    );
+    let transitions = world.rows("transaction_events WHERE to_status = 'paid'");
     assert_eq!(transitions.await, 1);
-    assert_eq!(books::ledger_of(&world.pool, id).await.len(), 3);
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
-        2
-    );
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM callbacks").await,
-        50
-    );
-    books::must_balance(&world.pool).await;
+    assert_eq!(ledger::ledger_of(&world.pool, id).await.len(), 3);
+    assert_eq!(world.rows("notifications").await, 2);
+    assert_eq!(world.rows("callbacks").await, 50);
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn two_equal_amounts_are_two_announcements() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
-    let mut neighbour = Soundbox::at(&world, shop.till().id).await;
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
+    let mut neighbour = Soundbox::at(&world, shop.terminal().id).await;
 
     let one = soundbox.credentials.sell(&world, 20_000).await;
     let other = soundbox.credentials.sell(&world, 20_000).await;
@@ -132,56 +114,47 @@ async fn two_equal_amounts_are_two_announcements() {
 
 #[tokio::test]
 async fn a_payment_past_its_time_is_not_announced() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, soundbox) = fixture::soundbox().await;
     let credentials = soundbox.credentials.clone();
     let away = soundbox.switch_off().await;
     let unheard = credentials.sell(&world, 10_000).await;
     world.later(301);
-    // A payment whose callback comes so late is paid, and is not announced to anybody either.
+    // A payment whose callback comes so late is paid and not announced.
     let late = credentials.qr(&world, 11_000).await.transaction_id;
     let paid_at = world.clock.now() - chrono::TimeDelta::seconds(301);
     let body = success(late, 11_000, &acquirer::reference(), paid_at);
-    let _ = world.acquirer().tell(&body).await.expect(200);
+    let _ = world.acquirer().send(&body).await.expect(200);
     let fresh = credentials.sell(&world, 12_000).await;
 
-    let mut soundbox = away.come_back(&world).await;
+    let mut soundbox = away.reconnect(&world).await;
 
-    // Announcements come in order: had there been one of the others, it would have come first.
+    // Notifications come in order: one of the others would have come first.
     assert_eq!(soundbox.play().await.transaction_id, fresh);
     for id in [unheard, late] {
         assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
     }
-    // What came too late leaves a trace of the silence, with its reason.
+    // A notification that came too late is kept with its reason.
     let rows = credentials.notifications(&world).await;
     let row = rows.iter().find(|row| row["transaction_id"] == json!(late));
     let row = row.expect("a notification of the late payment");
-    assert_eq!(
-        (&row["status"], &row["reason"], &row["attempts"]),
-        (&json!("stale"), &json!("window_over"), &json!(0))
-    );
+    assert_fields!(row, { "status": "stale", "reason": "window_over", "attempts": 0 });
 }
 
 #[tokio::test]
-async fn an_announcement_that_nobody_heard_in_time_is_stale() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+async fn a_notification_that_was_not_acknowledged_in_time_is_stale() {
+    let (world, _, credentials) = fixture::device().await;
     credentials.sell(&world, 10_000).await;
     world.later(330);
     tests::eventually("the announcement becoming stale", || async {
-        let told = credentials.notifications(&world).await;
-        (told[0]["status"] == "stale").then_some(())
+        let received = credentials.notifications(&world).await;
+        (received[0]["status"] == "stale").then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_box_that_took_it_and_says_nothing_is_told_again() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+async fn a_payment_without_an_acknowledgement_is_sent_again() {
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     soundbox.credentials.sell(&world, 10_000).await;
     let first = soundbox.hear().await;
     world.later(3);
@@ -194,16 +167,19 @@ async fn a_box_that_took_it_and_says_nothing_is_told_again() {
     soundbox
         .acknowledge(again.event_id, AckStatus::Played)
         .await;
-    let told = soundbox.credentials.notifications(&world).await;
-    assert_eq!((told.len(), &told[0]["status"]), (1, &json!("played")));
-    // The box may be quicker than the note that it was told.
+    let received = soundbox.credentials.notifications(&world).await;
+    assert_eq!(
+        (received.len(), &received[0]["status"]),
+        (1, &json!("played"))
+    );
+    // The box may be quicker than the update of the attempts.
     tests::eventually("a note of the second attempt", || async {
-        let told = soundbox.credentials.notifications(&world).await;
-        (told[0]["attempts"].as_i64() >= Some(2)).then_some(())
+        let received = soundbox.credentials.notifications(&world).await;
+        (received[0]["attempts"].as_i64() >= Some(2)).then_some(())
     })
     .await;
 
-    // And after that never again: the next thing it hears is the next payment.
+    // After that it is not sent again: the next one is the next payment.
     world.later(60);
     let next = soundbox.credentials.sell(&world, 11_000).await;
     assert_eq!(soundbox.hear().await.transaction_id, next);
@@ -211,12 +187,10 @@ async fn a_box_that_took_it_and_says_nothing_is_told_again() {
 
 #[tokio::test]
 async fn what_is_known_of_an_announcement_only_rises() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     soundbox.credentials.sell(&world, 10_000).await;
     let event_id = soundbox.hear().await.event_id;
-    for (said, known) in [
+    for (sent, known) in [
         (AckStatus::Received, "received"),
         (AckStatus::Failed, "failed"),
         (AckStatus::Received, "failed"),
@@ -224,17 +198,15 @@ async fn what_is_known_of_an_announcement_only_rises() {
         (AckStatus::Stale, "played"),
         (AckStatus::Played, "played"),
     ] {
-        soundbox.acknowledge(event_id, said).await;
-        let told = soundbox.credentials.notifications(&world).await;
-        assert_eq!(told[0]["status"], known, "after {said:?}");
+        soundbox.acknowledge(event_id, sent).await;
+        let received = soundbox.credentials.notifications(&world).await;
+        assert_eq!(received[0]["status"], known, "after {sent:?}");
     }
 }
 
 #[tokio::test]
 async fn an_operator_has_a_payment_announced_again() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     let id = soundbox.credentials.sell(&world, 10_000).await;
     let first = soundbox.play().await;
 
@@ -261,11 +233,11 @@ async fn an_operator_has_a_payment_announced_again() {
         .admin()
         .post(&path, &json!({}))
         .await
-        .refused(409, "INVALID_STATE");
+        .refused(INVALID_STATE);
 }
 
 #[tokio::test]
-async fn a_printed_code_is_paid_at_the_till_that_its_label_names() {
+async fn a_printed_code_is_paid_at_the_terminal_of_its_label() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
     let mut here = Soundbox::at(&world, shop.terminals[0].id).await;
@@ -280,42 +252,30 @@ async fn a_printed_code_is_paid_at_the_till_that_its_label_names() {
         })
     };
     let labelled = pay(Some(&shop.terminals[1].label), "labelled", 30_000);
-    let receipt = world.acquirer().tell(&labelled).await.expect(200).data();
-    assert_eq!(
-        (&receipt["verdict"], &receipt["status"]),
-        (&json!("accepted"), &json!("paid"))
-    );
+    let receipt = world.acquirer().send(&labelled).await.expect(200).data();
+    assert_fields!(receipt, { "verdict": "accepted", "status": "paid" });
     let heard = there.play().await;
     assert_eq!(
         (json!(heard.transaction_id), heard.amount.to_i64()),
         (receipt["transaction_id"].clone(), 30_000)
     );
     let paid = transaction(&world, heard.transaction_id).await;
-    assert_eq!(
-        (&paid["qr_type"], &paid["terminal_id"]),
-        (&json!("static"), &json!(shop.terminals[1].id))
-    );
-    let again = world.acquirer().tell(&labelled).await.expect(200).data();
+    assert_fields!(paid, { "qr_type": "static", "terminal_id": shop.terminals[1].id });
+    let again = world.acquirer().send(&labelled).await.expect(200).data();
     assert_eq!(again["verdict"], "duplicate");
 
-    // Two tills and no label: nobody can say whose it is. It is kept, and nobody speaks.
+    // Two terminals and no label: it cannot be attributed. It is kept, and not announced.
     let nowhere = world
         .acquirer()
-        .tell(&pay(None, "unlabelled", 31_000))
+        .send(&pay(None, "unlabelled", 31_000))
         .await
         .expect(200)
         .data();
-    assert_eq!(
-        (&nowhere["verdict"], &nowhere["transaction_id"]),
-        (&json!("unmatched"), &json!(null))
-    );
-    let stranger = pay(Some("NOPE"), "mislabelled", 32_000);
-    let nowhere = world.acquirer().tell(&stranger).await.expect(200).data();
+    assert_fields!(nowhere, { "verdict": "unmatched", "transaction_id": null });
+    let mislabelled = pay(Some("NOPE"), "mislabelled", 32_000);
+    let nowhere = world.acquirer().send(&mislabelled).await.expect(200).data();
     assert_eq!(nowhere["verdict"], "unmatched");
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM unmatched_payments").await,
-        2
-    );
+    assert_eq!(world.rows("unmatched_payments").await, 2);
     for soundbox in [&mut here, &mut there] {
         let next = soundbox.credentials.sell(&world, 33_000).await;
         assert_eq!(soundbox.play().await.transaction_id, next);
@@ -323,14 +283,12 @@ async fn a_printed_code_is_paid_at_the_till_that_its_label_names() {
 }
 
 #[tokio::test]
-async fn a_printed_code_without_a_label_is_the_sole_tills() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+async fn a_printed_code_without_a_label_is_of_the_sole_terminal() {
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
     let body = json!({
         "event_id": "e", "nmid": shop.nmid, "partner_reference": "sole", "amount": "40000",
         "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
     });
-    let _ = world.acquirer().tell(&body).await.expect(200);
+    let _ = world.acquirer().send(&body).await.expect(200);
     assert_eq!(soundbox.play().await.amount.to_i64(), 40_000);
 }

@@ -1,11 +1,11 @@
-//! Partners' clocks: what they say is believed as far as it can be true.
+//! Clocks of partners: their times are used as far as they can be true.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::Role;
 use platform::config::NotifySignature::Asymmetric;
 use serde_json::{Value, json};
 use tests::acquirer::{reference, success};
-use tests::{Credentials, Shop, Soundbox, World, books, snap};
+use tests::{Shop, Soundbox, fixture, ledger, snap};
 
 use crate::view::{incidents, open_alert, transaction};
 
@@ -15,9 +15,7 @@ fn at(value: &Value) -> DateTime<Utc> {
 
 #[tokio::test]
 async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
     let now = world.clock.now();
     let ahead = [
         (now + TimeDelta::minutes(20)).to_rfc3339(),
@@ -29,7 +27,7 @@ async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
         for printed in [false, true] {
             let mut body = if printed {
                 json!({
-                    "nmid": shop.nmid, "terminal_label": shop.till().label, "event_id": "e",
+                    "nmid": shop.nmid, "terminal_label": shop.terminal().label, "event_id": "e",
                     "partner_reference": reference(), "amount": 10_000, "currency": "IDR", "status": "success",
                 })
             } else {
@@ -37,7 +35,7 @@ async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
                 success(id, 10_000, &reference(), now)
             };
             body["paid_at"] = json!(paid_at);
-            let receipt = world.acquirer().tell(&body).await.expect(200).data();
+            let receipt = world.acquirer().send(&body).await.expect(200).data();
             assert_eq!(receipt["verdict"], "accepted");
             let heard = soundbox.play().await;
             assert_eq!(json!(heard.transaction_id), receipt["transaction_id"]);
@@ -47,7 +45,7 @@ async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
                 "{paid_at}: {paid}"
             );
             let window = heard.announce_until - at(&paid["accepted_at"]);
-            // The box is told in whole milliseconds.
+            // Messages have whole milliseconds.
             let window_ms = window.num_microseconds().unwrap().div_euclid(1000);
             assert!(
                 (299_999..=300_000).contains(&window_ms),
@@ -55,12 +53,12 @@ async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
             );
         }
     }
-    // Twenty minutes are within what clocks differ by; the others are incidents.
+    // Twenty minutes are tolerated; the others are incidents.
     assert_eq!(incidents(&world).await, ["clock_far_off"; 6]);
     open_alert(&world, "incident").await;
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let id = books::settle(&finance).await;
+    let id = ledger::settle(&finance).await;
     let settlement = finance
         .get(&format!("/admin/settlements/{id}"))
         .await
@@ -70,9 +68,7 @@ async fn a_clock_that_is_ahead_delays_neither_the_box_nor_the_settlement() {
 
 #[tokio::test]
 async fn a_clock_that_is_behind_leaves_a_trace_of_the_silence() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let now = world.clock.now();
     let behind = [
         (now - TimeDelta::hours(7)).to_rfc3339(),
@@ -83,7 +79,7 @@ async fn a_clock_that_is_behind_leaves_a_trace_of_the_silence() {
         let id = credentials.qr(&world, 10_000).await.transaction_id;
         let mut body = success(id, 10_000, &reference(), now);
         body["paid_at"] = json!(paid_at);
-        let _ = world.acquirer().tell(&body).await.expect(200);
+        let _ = world.acquirer().send(&body).await.expect(200);
         let paid = transaction(&world, id).await;
         let row = &paid["notifications"][0];
         assert_eq!(
@@ -96,7 +92,7 @@ async fn a_clock_that_is_behind_leaves_a_trace_of_the_silence() {
     }
     assert_eq!(incidents(&world).await, ["clock_far_off"; 3]);
     let alert = open_alert(&world, "unannounced_payment").await;
-    assert_eq!(alert["subject"], json!(shop.till().id));
+    assert_eq!(alert["subject"], json!(shop.terminal().id));
     assert_eq!(alert["details"]["reason"], "window_over");
 }
 
@@ -104,12 +100,12 @@ async fn a_clock_that_is_behind_leaves_a_trace_of_the_silence() {
 async fn a_bank_that_writes_jakartas_time_as_utc_is_heard_by_snap_as_well() {
     let (world, bank) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 10_000).await.transaction_id;
     let mut body = snap::notification(id, 10_000, "ref-1", "00");
     let wib = world.clock.now() + TimeDelta::hours(7);
     body["paidTime"] = json!(wib.format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    assert_eq!(bank.tell(&body).await, "2005200");
+    bank.send_ok(&body).await;
     assert_eq!(soundbox.play().await.transaction_id, id);
     assert_eq!(incidents(&world).await, ["clock_far_off"]);
 }

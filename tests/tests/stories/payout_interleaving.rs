@@ -1,5 +1,5 @@
-//! What a payout partner says of two payouts, in every order and any number of times: money is where the partner that
-//! holds it says it is, and nothing that was answered once has an effect the second time.
+//! Callbacks about two payouts, in every order and any number of times: money is where the partner reports it, and a
+//! callback that was answered once has no effect the second time.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,18 @@ use platform::service::money::{ledger, payout};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use tests::bank::{Mood, word};
-use tests::books::{self, settle};
+use tests::ledger::settle;
+use tests::payout_partner::{Behaviour, payout_callback};
 use tests::seeds::seeds;
 use tests::shop::text;
-use tests::{Api, Bank, Credentials, Shop, World, eventually};
+use tests::{Api, Credentials, PayoutPartner, Shop, World, eventually};
 
-/// Orders that are tried unless it is said otherwise.
+/// Seeds that are tried unless `SOUNDBOX_SEEDS` is set.
 const CASES: u64 = 12;
-/// After so many the whole ledger is held against everything.
+/// After so many seeds the whole ledger is verified.
 const VERIFY_EVERY: u64 = 20;
 
-/// One settlement and whoever speaks of it.
+/// One settlement and its callbacks.
 struct Case<'a> {
     world: &'a World,
     finance: &'a Api,
@@ -27,14 +27,15 @@ struct Case<'a> {
     seed: u64,
     id: String,
     net: i64,
-    /// What was said, and how it was answered.
-    told: Vec<(Value, u16)>,
+    /// Callbacks that were sent, and the status of the answers.
+    sent: Vec<(Value, u16)>,
 }
 
 impl<'a> Case<'a> {
-    async fn open(world: &'a World, finance: &'a Api, till: &Credentials, seed: u64) -> Self {
+    async fn open(world: &'a World, finance: &'a Api, device: &Credentials, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        till.sell(world, random.random_range(1_000..=1_000_000))
+        device
+            .sell(world, random.random_range(1_000..=1_000_000))
             .await;
         world.later(1);
         let id = settle(finance).await;
@@ -45,7 +46,7 @@ impl<'a> Case<'a> {
             seed,
             id,
             net: 0,
-            told: Vec::new(),
+            sent: Vec::new(),
         };
         case.net = case.read().await["net"].as_i64().unwrap();
         case.instructed().await;
@@ -54,10 +55,10 @@ impl<'a> Case<'a> {
 
     async fn read(&self) -> Value {
         let path = format!("/admin/settlements/{}", self.id);
-        self.finance.get(&path).await.expect(200).data()
+        self.finance.read(&path).await
     }
 
-    /// Waits until the partner was told of the newest payout, and says which that is.
+    /// Waits until the partner has the newest payout; its id.
     async fn instructed(&self) -> String {
         eventually("the newest payout is under way", || async {
             self.world.later(1);
@@ -87,7 +88,7 @@ impl<'a> Case<'a> {
         settlement["status"] == "failed" || settlement["status"] == "returned"
     }
 
-    /// Everything that money is, of this settlement.
+    /// All rows about the money of this settlement.
     async fn money(&self) -> String {
         let id: wire::SettlementId = self.id.parse().unwrap();
         sqlx::query_scalar(
@@ -104,21 +105,21 @@ impl<'a> Case<'a> {
         .unwrap()
     }
 
-    async fn tell(&mut self, body: Value) {
-        let answer = Bank::tell(self.world, &body).await;
+    async fn send(&mut self, body: Value) {
+        let answer = PayoutPartner::send(self.world, &body).await;
         assert!(
             matches!(answer.status, 200 | 404 | 409),
             "seed {}: {answer}",
             self.seed
         );
-        self.told.push((body, answer.status));
+        self.sent.push((body, answer.status));
     }
 
-    /// Says again what was said before: the answer is the same, and nothing happens.
+    /// Sends a callback again: the answer is the same, and nothing changes.
     async fn repeat(&self, index: usize) {
-        let (body, status) = &self.told[index];
+        let (body, status) = &self.sent[index];
         let before = self.money().await;
-        let answer = Bank::tell(self.world, body).await;
+        let answer = PayoutPartner::send(self.world, body).await;
         let seed = self.seed;
         assert_eq!(answer.status, *status, "seed {seed}: {body}: {answer}");
         if answer.status == 200 {
@@ -128,20 +129,21 @@ impl<'a> Case<'a> {
     }
 
     async fn repeat_one(&mut self) {
-        if !self.told.is_empty() {
-            let index = self.random.random_range(0..self.told.len());
+        if !self.sent.is_empty() {
+            let index = self.random.random_range(0..self.sent.len());
             self.repeat(index).await;
         }
     }
 
-    /// What an honest partner says of a payout of its own that ends so: each word once or more, under new and under the
-    /// same names, by the payout's id, by the transfer's name, or by both.
-    fn words(&mut self, payout_id: &str, fate: &[&str]) -> Vec<Value> {
-        let mut words = Vec::new();
+    /// The callbacks of a correct partner about a payout that ends so: each once or more, with new and with the same event
+    /// ids, by the payout's id, by the bank reference, or by both.
+    fn messages(&mut self, payout_id: &str, outcome: &[&str]) -> Vec<Value> {
+        let mut messages = Vec::new();
         let names_failures = self.random.random_ratio(1, 2);
-        for status in fate {
+        for status in outcome {
             for number in 0..self.random.random_range(1..=3) {
-                let mut body = word(&self.id, status, self.net, &format!("T-{payout_id}"));
+                let mut body =
+                    payout_callback(&self.id, status, self.net, &format!("T-{payout_id}"));
                 if *status == "failed" && !names_failures {
                     body["bank_reference"] = Value::Null;
                     body["payout_id"] = json!(payout_id);
@@ -149,31 +151,31 @@ impl<'a> Case<'a> {
                 if self.random.random_ratio(1, 2) {
                     body["payout_id"] = json!(payout_id);
                 }
-                // The last of them again, under its own name.
+                // The last one again, with the same event id.
                 let again = number > 0 && self.random.random_ratio(1, 3);
-                words.push(if again {
-                    Value::clone(&words[words.len() - 1])
+                messages.push(if again {
+                    Value::clone(&messages[messages.len() - 1])
                 } else {
                     body
                 });
             }
         }
-        words
+        messages
     }
 
-    fn fate(&mut self) -> &'static [&'static str] {
-        let fates: [&[&str]; 3] = [&["paid"], &["failed"], &["paid", "returned"]];
-        fates[self.random.random_range(0..fates.len())]
+    fn outcome(&mut self) -> &'static [&'static str] {
+        let outcomes: [&[&str]; 3] = [&["paid"], &["failed"], &["paid", "returned"]];
+        outcomes[self.random.random_range(0..outcomes.len())]
     }
 
-    /// A partner that says what is so, in any order.
+    /// A correct partner: its callbacks in any order.
     async fn honest(&mut self) {
         let settlement = self.read().await;
         let first = text(&settlement["payouts"][0], "id");
-        let mut fates = vec![(first.clone(), self.fate())];
-        let mut waiting = self.words(&first, fates[0].1);
+        let mut outcomes = vec![(first.clone(), self.outcome())];
+        let mut waiting = self.messages(&first, outcomes[0].1);
         loop {
-            let may_retry = fates.len() < 2 && Self::may_retry(&self.read().await);
+            let may_retry = outcomes.len() < 2 && Self::may_retry(&self.read().await);
             if waiting.is_empty() && !may_retry {
                 break;
             }
@@ -181,19 +183,19 @@ impl<'a> Case<'a> {
                 0 => self.repeat_one().await,
                 1 | 2 if may_retry => {
                     let second = self.retry().await.unwrap();
-                    let fate = self.fate();
-                    fates.push((second.clone(), fate));
-                    waiting.extend(self.words(&second, fate));
+                    let outcome = self.outcome();
+                    outcomes.push((second.clone(), outcome));
+                    waiting.extend(self.messages(&second, outcome));
                 }
                 _ if !waiting.is_empty() => {
                     let index = self.random.random_range(0..waiting.len());
                     let body = waiting.swap_remove(index);
-                    self.tell(body).await;
+                    self.send(body).await;
                 }
                 _ => {}
             }
         }
-        for index in 0..self.told.len() {
+        for index in 0..self.sent.len() {
             self.repeat(index).await;
         }
         let settlement = self.read().await;
@@ -204,20 +206,20 @@ impl<'a> Case<'a> {
             .map(|payout| (text(payout, "id"), text(payout, "status")))
             .collect();
         let seed = self.seed;
-        for (payout, fate) in &fates {
+        for (payout, outcome) in &outcomes {
             assert_eq!(
                 Some(stands[payout].as_str()),
-                fate.last().copied(),
+                outcome.last().copied(),
                 "seed {seed}: {settlement:#}"
             );
         }
         assert_eq!(
             Some(text(&settlement, "status").as_str()),
-            fates.last().unwrap().1.last().copied()
+            outcomes.last().unwrap().1.last().copied()
         );
     }
 
-    /// A partner that contradicts itself, uses names twice, and gets amounts wrong.
+    /// A faulty partner: contradictions, event ids used twice, wrong amounts.
     async fn confused(&mut self) {
         let names: Vec<String> = (0..6)
             .map(|_| format!("c-{:016x}", rand::random::<u64>()))
@@ -232,7 +234,7 @@ impl<'a> Case<'a> {
                     let status = statuses[self.random.random_range(0..3)];
                     let wrong = i64::from(self.random.random_ratio(1, 10));
                     let reference = format!("{}-{}", self.id, self.random.random_range(0..3));
-                    let mut body = word(&self.id, status, self.net + wrong, &reference);
+                    let mut body = payout_callback(&self.id, status, self.net + wrong, &reference);
                     if self.random.random_ratio(1, 3) {
                         body["bank_reference"] = Value::Null;
                     }
@@ -244,12 +246,12 @@ impl<'a> Case<'a> {
                         let index = self.random.random_range(0..names.len());
                         body["event_id"] = json!(names[index]);
                     }
-                    self.tell(body).await;
+                    self.send(body).await;
                 }
             }
         }
-        // One name carries one message: of others under it only the refusal is repeated.
-        for index in 0..self.told.len() {
+        // An event id belongs to one message: for others the refusal is repeated.
+        for index in 0..self.sent.len() {
             self.repeat(index).await;
         }
     }
@@ -257,18 +259,18 @@ impl<'a> Case<'a> {
 
 #[tokio::test]
 async fn in_every_order_money_is_where_the_partner_says_it_is() {
-    let bank = Bank::open(Mood::Busy).await;
-    let world = World::with(|config| bank.configure_deaf(config)).await;
+    let bank = PayoutPartner::open(Behaviour::Accepts).await;
+    let world = World::with(|config| bank.configure_callbacks_only(config)).await;
     let finance = world.staff(Role::Finance).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     let verify = async |seed: u64| {
         let report = ledger::verify(world.app().context()).await.unwrap();
         assert_eq!(report.findings, Vec::<String>::new(), "seed {seed}");
     };
     let mut last = 0;
     for (number, seed) in (0_u64..).zip(seeds(CASES)) {
-        let mut case = Case::open(&world, &finance, &till, seed).await;
+        let mut case = Case::open(&world, &finance, &device, seed).await;
         if seed % 3 == 0 {
             case.confused().await;
         } else {
@@ -280,10 +282,11 @@ async fn in_every_order_money_is_where_the_partner_says_it_is() {
         last = seed;
     }
     verify(last).await;
-    let twice = "SELECT count(*) FROM (SELECT settlement_id FROM payouts WHERE status IN ('pending', 'processing', 'paid')
+    let twice =
+        "(SELECT settlement_id FROM payouts WHERE status IN ('pending', 'processing', 'paid')
                  GROUP BY settlement_id HAVING count(*) > 1) t";
-    assert_eq!(books::count(&world.pool, twice).await, 0);
-    let shared = "SELECT count(*) FROM (SELECT partner_id, bank_reference FROM payouts
+    assert_eq!(world.rows(twice).await, 0);
+    let shared = "(SELECT partner_id, bank_reference FROM payouts
                   WHERE partner_id IS NOT NULL AND bank_reference IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1) t";
-    assert_eq!(books::count(&world.pool, shared).await, 0);
+    assert_eq!(world.rows(shared).await, 0);
 }

@@ -1,38 +1,39 @@
-//! Messages of the payout partner: what was answered once has no effect again, and a bank reference is one transfer's.
+//! Callbacks of the payout partner: one that was answered has no effect again, and a bank reference belongs to one payout.
 
 use domain::role::Role;
 use serde_json::{Value, json};
-use tests::bank::{Mood, word};
-use tests::books::{self, settle};
+use tests::ledger::settle;
+use tests::payout_partner::{Behaviour, payout_callback};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Api, Bank, Credentials, Shop, World, eventually};
+use tests::{Api, Credentials, PayoutPartner, Shop, World, eventually};
 
-/// Shops whose payouts a bank makes that speaks by callbacks alone.
-struct Stage {
+/// A shop whose payouts go to a partner that only sends callbacks.
+struct Scene {
     world: World,
     finance: Api,
-    till: Credentials,
-    _bank: Bank,
+    device: Credentials,
+    _bank: PayoutPartner,
 }
 
-impl Stage {
+impl Scene {
     async fn new() -> Self {
-        let bank = Bank::open(Mood::Busy).await;
-        let world = World::with(|config| bank.configure_deaf(config)).await;
+        let bank = PayoutPartner::open(Behaviour::Accepts).await;
+        let world = World::with(|config| bank.configure_callbacks_only(config)).await;
         let shop = Shop::open(&world, "Warung Sari", 1).await;
-        let till = Credentials::at(&world, shop.till().id).await;
+        let device = Credentials::at(&world, shop.terminal().id).await;
         let finance = world.staff(Role::Finance).await;
         Self {
             world,
             finance,
-            till,
+            device,
             _bank: bank,
         }
     }
 
-    /// A settlement whose payout is under way: its id and its net.
+    /// A settlement whose payout is in processing: its id and its net.
     async fn settlement(&self) -> (String, i64) {
-        self.till.sell(&self.world, 100_000).await;
+        self.device.sell(&self.world, 100_000).await;
         self.world.later(1);
         let id = settle(&self.finance).await;
         self.newest(&id, "processing").await;
@@ -41,10 +42,10 @@ impl Stage {
 
     async fn read(&self, id: &str) -> Value {
         let path = format!("/admin/settlements/{id}");
-        self.finance.get(&path).await.expect(200).data()
+        self.finance.read(&path).await
     }
 
-    /// Waits until the newest payout stands there, and says which that is.
+    /// Waits for a status of the newest payout; its id.
     async fn newest(&self, id: &str, status: &str) -> String {
         eventually(status, || async {
             self.world.later(1);
@@ -63,125 +64,131 @@ impl Stage {
         self.newest(id, "processing").await
     }
 
-    async fn says(&self, body: &Value) -> (String, String) {
-        let answer = Bank::tell(&self.world, body).await.expect(200).data();
+    async fn send(&self, body: &Value) -> (String, String) {
+        let answer = PayoutPartner::send(&self.world, body)
+            .await
+            .expect(200)
+            .data();
         (text(&answer, "verdict"), text(&answer, "status"))
     }
 
     async fn incidents(&self, kind: &str) -> usize {
         let path = "/admin/incidents?limit=200";
-        let list = self.world.admin().get(path).await.expect(200).data();
-        let list = list.as_array().unwrap();
+        let list = self.world.admin().list(path).await;
         list.iter().filter(|one| one["kind"] == kind).count()
     }
 }
 
-fn said(verdict: &str, status: &str) -> (String, String) {
+fn answer(verdict: &str, status: &str) -> (String, String) {
     (verdict.to_owned(), status.to_owned())
 }
 
 #[tokio::test]
 async fn a_message_that_contradicted_one_payout_does_not_pay_the_next() {
-    let stage = Stage::new().await;
-    let (id, net) = stage.settlement().await;
-    let first = word(&id, "paid", net, "B-1");
-    let other = word(&id, "paid", net, "B-2");
-    let back = word(&id, "returned", net, "B-1");
-    assert_eq!(stage.says(&first).await, said("accepted", "paid"));
-    assert_eq!(stage.says(&other).await, said("ignored", "paid"));
-    assert_eq!(stage.says(&back).await, said("accepted", "returned"));
-    let second = stage.retry(&id).await;
+    let scene = Scene::new().await;
+    let (id, net) = scene.settlement().await;
+    let first = payout_callback(&id, "paid", net, "B-1");
+    let other = payout_callback(&id, "paid", net, "B-2");
+    let back = payout_callback(&id, "returned", net, "B-1");
+    assert_eq!(scene.send(&first).await, answer("accepted", "paid"));
+    assert_eq!(scene.send(&other).await, answer("ignored", "paid"));
+    assert_eq!(scene.send(&back).await, answer("accepted", "returned"));
+    let second = scene.retry(&id).await;
 
-    // The same bytes again, and the same news under a new name: they are about what they were about.
-    assert_eq!(stage.says(&other).await, said("ignored", "processing"));
-    assert_eq!(stage.says(&first).await, said("duplicate", "processing"));
+    // The same bytes again, and the same content with a new event id: both are about the same payout as before.
+    assert_eq!(scene.send(&other).await, answer("ignored", "processing"));
+    assert_eq!(scene.send(&first).await, answer("duplicate", "processing"));
     for reference in ["B-1", "B-2"] {
-        let (_, status) = stage.says(&word(&id, "paid", net, reference)).await;
+        let (_, status) = scene
+            .send(&payout_callback(&id, "paid", net, reference))
+            .await;
         assert_eq!(status, "processing", "{reference}");
     }
-    assert_eq!(stage.incidents("contradicts_payout").await, 2);
-    assert_eq!(stage.read(&id).await["payouts"][1]["status"], "processing");
+    assert_eq!(scene.incidents("contradicts_payout").await, 2);
+    assert_eq!(scene.read(&id).await["payouts"][1]["status"], "processing");
 
-    // What is new is about the second, with and without its id.
-    let mut paid = word(&id, "paid", net, "B-3");
+    // New callbacks are about the second, with and without its id.
+    let mut paid = payout_callback(&id, "paid", net, "B-3");
     paid["payout_id"] = json!(second);
-    assert_eq!(stage.says(&paid).await, said("accepted", "paid"));
+    assert_eq!(scene.send(&paid).await, answer("accepted", "paid"));
     assert_eq!(
-        stage.says(&word(&id, "returned", net, "B-3")).await,
-        said("accepted", "returned")
+        scene
+            .send(&payout_callback(&id, "returned", net, "B-3"))
+            .await,
+        answer("accepted", "returned")
     );
-    // One name carries one message.
+    // An event id belongs to one message.
     let mut changed = paid.clone();
     changed["bank_reference"] = json!("B-4");
-    Bank::tell(&stage.world, &changed)
+    PayoutPartner::send(&scene.world, &changed)
         .await
-        .refused(409, "DUPLICATE_REQUEST");
-    assert_eq!(stage.incidents("payout_event_reused").await, 1);
-    crate::money::adds_up(&stage.world).await;
+        .refused(DUPLICATE_REQUEST);
+    assert_eq!(scene.incidents("payout_event_reused").await, 1);
+    tests::ledger::must_verify(&scene.world).await;
 }
 
 #[tokio::test]
 async fn a_refused_message_is_refused_again_and_makes_one_incident() {
-    let stage = Stage::new().await;
-    let (id, net) = stage.settlement().await;
-    let wrong = word(&id, "paid", net + 1, "B-1");
-    let unknown = word("set_0190f3a1c0de7abc8def0123456789ab", "paid", net, "B-1");
+    let scene = Scene::new().await;
+    let (id, net) = scene.settlement().await;
+    let wrong = payout_callback(&id, "paid", net + 1, "B-1");
+    let unknown = payout_callback("set_0190f3a1c0de7abc8def0123456789ab", "paid", net, "B-1");
     for _ in 0..3 {
-        Bank::tell(&stage.world, &wrong)
+        PayoutPartner::send(&scene.world, &wrong)
             .await
-            .refused(409, "INVALID_STATE");
-        Bank::tell(&stage.world, &unknown)
+            .refused(INVALID_STATE);
+        PayoutPartner::send(&scene.world, &unknown)
             .await
-            .refused(404, "SETTLEMENT_NOT_FOUND");
+            .refused(SETTLEMENT_NOT_FOUND);
     }
     for kind in ["payout_amount_mismatch", "unknown_settlement"] {
-        assert_eq!(stage.incidents(kind).await, 1, "{kind}");
+        assert_eq!(scene.incidents(kind).await, 1, "{kind}");
     }
     let alerts = "/admin/alerts?state=open&kind=incident";
-    let alerts = stage.world.admin().get(alerts).await.expect(200).data();
+    let alerts = scene.world.admin().read(alerts).await;
     assert_eq!(alerts[0]["subject"], "partner:bank");
     assert_eq!(
-        stage.says(&word(&id, "paid", net, "B-1")).await,
-        said("accepted", "paid")
+        scene.send(&payout_callback(&id, "paid", net, "B-1")).await,
+        answer("accepted", "paid")
     );
 }
 
 #[tokio::test]
 async fn a_bank_reference_belongs_to_one_payout() {
-    let stage = Stage::new().await;
-    let (one, net) = stage.settlement().await;
-    let (two, _) = stage.settlement().await;
+    let scene = Scene::new().await;
+    let (one, net) = scene.settlement().await;
+    let (two, _) = scene.settlement().await;
     assert_eq!(
-        stage.says(&word(&one, "paid", net, "B-1")).await,
-        said("accepted", "paid")
+        scene.send(&payout_callback(&one, "paid", net, "B-1")).await,
+        answer("accepted", "paid")
     );
     for status in ["paid", "failed", "returned"] {
-        let body = word(&two, status, net, "B-1");
+        let body = payout_callback(&two, status, net, "B-1");
         assert_eq!(
-            stage.says(&body).await,
-            said("held", "processing"),
+            scene.send(&body).await,
+            answer("held", "processing"),
             "{status}"
         );
         assert_eq!(
-            stage.says(&body).await,
-            said("held", "processing"),
+            scene.send(&body).await,
+            answer("held", "processing"),
             "again {status}"
         );
     }
-    assert_eq!(stage.incidents("bank_reference_reused").await, 3);
+    assert_eq!(scene.incidents("bank_reference_reused").await, 3);
     assert_eq!(
-        stage.says(&word(&two, "paid", net, "B-2")).await,
-        said("accepted", "paid")
+        scene.send(&payout_callback(&two, "paid", net, "B-2")).await,
+        answer("accepted", "paid")
     );
 
-    // Two first uses at once: one of them has it.
-    let (three, _) = stage.settlement().await;
-    let (four, _) = stage.settlement().await;
+    // Two first uses of a reference at once: one of them gets it.
+    let (three, _) = scene.settlement().await;
+    let (four, _) = scene.settlement().await;
     let words = [
-        word(&three, "paid", net, "B-9"),
-        word(&four, "paid", net, "B-9"),
+        payout_callback(&three, "paid", net, "B-9"),
+        payout_callback(&four, "paid", net, "B-9"),
     ];
-    let answers = futures_util::future::join_all(words.iter().map(|body| stage.says(body))).await;
+    let answers = futures_util::future::join_all(words.iter().map(|body| scene.send(body))).await;
     let accepted = answers
         .iter()
         .filter(|(verdict, _)| verdict == "accepted")
@@ -191,77 +198,77 @@ async fn a_bank_reference_belongs_to_one_payout() {
         .filter(|(verdict, _)| verdict == "held")
         .count();
     assert_eq!((accepted, held), (1, 1), "{answers:?}");
-    crate::money::adds_up(&stage.world).await;
+    tests::ledger::must_verify(&scene.world).await;
 }
 
 #[tokio::test]
-async fn a_late_word_that_names_no_payout_and_may_be_of_two_is_held() {
-    let stage = Stage::new().await;
-    let (id, net) = stage.settlement().await;
-    let mut back = word(&id, "returned", net, "");
+async fn a_late_message_that_names_no_payout_and_may_be_of_two_is_held() {
+    let scene = Scene::new().await;
+    let (id, net) = scene.settlement().await;
+    let mut back = payout_callback(&id, "returned", net, "");
     back["bank_reference"] = Value::Null;
-    assert_eq!(stage.says(&back).await, said("accepted", "returned"));
-    let second = stage.retry(&id).await;
-    // That the first was paid was never said.
-    let late = word(&id, "paid", net, "B-1");
-    assert_eq!(stage.says(&late).await, said("held", "processing"));
-    assert_eq!(stage.incidents("payout_not_named").await, 1);
-    let mut paid = word(&id, "paid", net, "B-2");
+    assert_eq!(scene.send(&back).await, answer("accepted", "returned"));
+    let second = scene.retry(&id).await;
+    // No callback has reported the first as paid.
+    let late = payout_callback(&id, "paid", net, "B-1");
+    assert_eq!(scene.send(&late).await, answer("held", "processing"));
+    assert_eq!(scene.incidents("payout_not_named").await, 1);
+    let mut paid = payout_callback(&id, "paid", net, "B-2");
     paid["payout_id"] = json!(second);
-    assert_eq!(stage.says(&paid).await, said("accepted", "paid"));
-    assert_eq!(stage.says(&late).await, said("held", "paid"));
+    assert_eq!(scene.send(&paid).await, answer("accepted", "paid"));
+    assert_eq!(scene.send(&late).await, answer("held", "paid"));
 }
 
 #[tokio::test]
 async fn a_clock_that_cannot_be_right_is_an_incident_and_never_counts() {
-    let stage = Stage::new().await;
+    let scene = Scene::new().await;
     for (occurred_at, far_off) in [
         ("9999-12-31T23:59:59Z", true),
         ("1970-01-01T00:00:00Z", true),
         ("2026-05-24T09:00:00+07:00", false),
     ] {
-        let before = stage.incidents("payout_clock_far_off").await;
-        let (id, net) = stage.settlement().await;
-        let mut body = word(&id, "paid", net, &format!("B-{id}"));
+        let before = scene.incidents("payout_clock_far_off").await;
+        let (id, net) = scene.settlement().await;
+        let mut body = payout_callback(&id, "paid", net, &format!("B-{id}"));
         body["occurred_at"] = json!(occurred_at);
         assert_eq!(
-            stage.says(&body).await,
-            said("accepted", "paid"),
+            scene.send(&body).await,
+            answer("accepted", "paid"),
             "{occurred_at}"
         );
-        let came = stage.incidents("payout_clock_far_off").await - before;
+        let came = scene.incidents("payout_clock_far_off").await - before;
         assert_eq!(came, usize::from(far_off), "{occurred_at}");
     }
-    let ahead = "SELECT count(*) FROM payout_events WHERE occurred_at > at OR occurred_at < at - interval '367 days'";
-    assert_eq!(books::count(&stage.world.pool, ahead).await, 0);
+    let ahead = "payout_events WHERE occurred_at > at OR occurred_at < at - interval '367 days'";
+    assert_eq!(scene.world.rows(ahead).await, 0);
 }
 
 #[tokio::test]
 async fn a_verified_message_that_cannot_be_read_is_kept_as_an_incident() {
-    let stage = Stage::new().await;
-    let (id, net) = stage.settlement().await;
+    let scene = Scene::new().await;
+    let (id, net) = scene.settlement().await;
     for (field, value) in [
         ("settlement_id", json!("set_1")),
         ("status", json!("lost")),
         ("payout_id", json!("pay_1")),
         ("amount", json!("50.000")),
     ] {
-        let before = stage.incidents("unreadable_payout_message").await;
-        let mut body = word(&id, "paid", net, "B-1");
+        let before = scene.incidents("unreadable_payout_message").await;
+        let mut body = payout_callback(&id, "paid", net, "B-1");
         body[field] = value;
-        let answer = Bank::tell(&stage.world, &body).await;
+        let answer = PayoutPartner::send(&scene.world, &body).await;
         assert_eq!(answer.status, 422, "{field}: {answer}");
-        let after = stage.incidents("unreadable_payout_message").await;
+        let after = scene.incidents("unreadable_payout_message").await;
         assert_eq!(after, before + 1, "{field}");
     }
-    let kept = "SELECT count(*) FROM callbacks WHERE route = 'bank/payout-callback' AND partner_id = 'bank' AND verdict = 'rejected'";
-    assert_eq!(books::count(&stage.world.pool, kept).await, 4);
-    assert_eq!(stage.read(&id).await["status"], "processing");
+    let kept = "callbacks WHERE route = 'bank/payout-callback' AND partner_id = 'bank' AND verdict = 'rejected'";
+    assert_eq!(scene.world.rows(kept).await, 4);
+    assert_eq!(scene.read(&id).await["status"], "processing");
 }
 
 #[tokio::test]
 async fn what_does_not_decide_never_refuses_a_message() {
-    let stage = Stage::new().await;
+    let scene = Scene::new().await;
     let odd: [(&str, &[Value]); 4] = [
         (
             "event_id",
@@ -273,23 +280,27 @@ async fn what_does_not_decide_never_refuses_a_message() {
     ];
     for (field, values) in odd {
         for value in values {
-            let (id, net) = stage.settlement().await;
-            let mut body = word(&id, "paid", net, &format!("B-{id}"));
+            let (id, net) = scene.settlement().await;
+            let mut body = payout_callback(&id, "paid", net, &format!("B-{id}"));
             body[field] = value.clone();
             assert_eq!(
-                stage.says(&body).await,
-                said("accepted", "paid"),
+                scene.send(&body).await,
+                answer("accepted", "paid"),
                 "{field}: {value}"
             );
-            assert_eq!(stage.says(&body).await, said("duplicate", "paid"), "again");
+            assert_eq!(
+                scene.send(&body).await,
+                answer("duplicate", "paid"),
+                "again"
+            );
         }
     }
     // The same message with another time is the same message.
-    let (id, net) = stage.settlement().await;
-    let mut body = word(&id, "failed", net, "B-1");
-    assert_eq!(stage.says(&body).await, said("accepted", "failed"));
+    let (id, net) = scene.settlement().await;
+    let mut body = payout_callback(&id, "failed", net, "B-1");
+    assert_eq!(scene.send(&body).await, answer("accepted", "failed"));
     body["occurred_at"] = json!("2026-05-24T09:00:05+07:00");
-    assert_eq!(stage.says(&body).await, said("duplicate", "failed"));
-    assert_eq!(stage.incidents("payout_event_reused").await, 0);
-    crate::money::adds_up(&stage.world).await;
+    assert_eq!(scene.send(&body).await, answer("duplicate", "failed"));
+    assert_eq!(scene.incidents("payout_event_reused").await, 0);
+    tests::ledger::must_verify(&scene.world).await;
 }

@@ -5,10 +5,11 @@ use domain::role::Role;
 use domain::wib;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use tests::books::settle;
-use tests::{Api, Credentials, Shop, World};
+use tests::ledger::settle;
+use tests::refusal::*;
+use tests::{Api, Credentials, Shop, World, fixture};
 
-/// Lists with the table and column that say when a row was made.
+/// Lists with table and column of their time.
 const LISTS: [(&str, &str, &str); 5] = [
     ("/admin/transactions", "transactions", "created_at"),
     ("/admin/settlements", "settlements", "created_at"),
@@ -22,41 +23,35 @@ const LISTS: [(&str, &str, &str); 5] = [
 ];
 
 async fn ids(api: &Api, path: &str) -> Vec<Value> {
-    let data = api.get(path).await.expect(200).data();
-    data.as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["id"].clone())
-        .collect()
+    let data = api.list(path).await;
+    data.iter().map(|row| row["id"].clone()).collect()
 }
 
-/// One sale, settled, an incident about it, and money that belongs nowhere.
-async fn trade(world: &World, shop: &Shop, till: &Credentials) {
+/// One sale, settled, an incident about it, and unmatched money.
+async fn trade(world: &World, shop: &Shop, device: &Credentials) {
     let acquirer = world.acquirer();
-    let sold = till.sell(world, 100_000).await;
+    let sold = device.sell(world, 100_000).await;
     let wrong = serde_json::json!({
         "event_id": format!("wrong-{sold}"), "transaction_id": sold, "partner_reference": format!("wrong-{sold}"),
         "amount": 5, "currency": "IDR", "status": "success", "paid_at": wire::time::format(world.clock.now()),
     });
-    let _ = acquirer.tell(&wrong).await.expect(409);
+    let _ = acquirer.send(&wrong).await.expect(409);
     let astray = serde_json::json!({
         "event_id": format!("astray-{sold}"), "nmid": shop.nmid, "terminal_label": "NOWHERE",
         "partner_reference": format!("astray-{sold}"), "amount": 700, "currency": "IDR", "status": "success",
         "paid_at": wire::time::format(world.clock.now()),
     });
-    let _ = acquirer.tell(&astray).await.expect(200);
+    let _ = acquirer.send(&astray).await.expect(200);
     world.later(1);
     let _ = settle(&world.staff(Role::Finance).await).await;
 }
 
 #[tokio::test]
 async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakarta() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    trade(&world, &shop, &till).await;
+    let (world, shop, device) = fixture::device().await;
+    trade(&world, &shop, &device).await;
     world.later(3 * 24 * 3600);
-    trade(&world, &shop, &till).await;
+    trade(&world, &shop, &device).await;
     let admin = world.admin();
     for (path, table, column) in LISTS {
         let all = ids(&admin, &format!("{path}?limit=200")).await;
@@ -80,10 +75,10 @@ async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakart
         .await;
         assert!(!old.is_empty() && !new.is_empty(), "{path}");
         assert_eq!([new.clone(), old.clone()].concat(), all, "{path}");
-        // The whole old day is before `to` = that day, and nothing of it from the next on.
+        // The whole old day is before `to` = that day, and nothing of the next.
         let until_old = ids(&admin, &format!("{path}?limit=200&to={old_day}")).await;
         assert_eq!(until_old, old, "{path}");
-        // A moment: from is included, to is not.
+        // A moment: `from` is included, `to` is not.
         let at = last.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         let newest = all.first().unwrap();
         let from = ids(&admin, &format!("{path}?limit=200&from={at}")).await;
@@ -92,22 +87,8 @@ async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakart
         assert!(!before.contains(newest), "{path}");
         assert_eq!([from, before].concat(), all, "{path}");
         // Page by page the same.
-        let mut paged = Vec::new();
-        let mut next = format!("{path}?limit=1&from={old_day}");
-        loop {
-            let page = admin.get(&next).await.expect(200).json();
-            paged.extend(
-                page["data"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|row| row["id"].clone()),
-            );
-            let Some(cursor) = page["next_cursor"].as_str() else {
-                break;
-            };
-            next = format!("{path}?limit=1&from={old_day}&cursor={cursor}");
-        }
+        let paged = admin.pages(&format!("{path}?limit=1&from={old_day}")).await;
+        let paged: Vec<_> = paged.iter().map(|row| row["id"].clone()).collect();
         assert_eq!(paged, all, "{path}");
     }
 }
@@ -140,14 +121,7 @@ async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_tak
         assert!(lists.iter().any(|path| path == expected), "{expected}");
     }
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let token = world
-        .token_for(
-            Role::MerchantOwner,
-            Some(shop.merchant_id),
-            chrono::TimeDelta::hours(1),
-        )
-        .await;
-    let owner = world.anonymous().with_token(&token);
+    let owner = world.owner(shop.merchant_id).await;
     for path in lists.iter().filter(|path| !path.contains('{')) {
         let api = if path.starts_with("/merchant") {
             &owner
@@ -161,7 +135,7 @@ async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_tak
             ("from=2026-11-27&to=2026-11-26", "from"),
         ] {
             let answer = api.get(&format!("{path}?{query}")).await;
-            answer.refused(422, "VALIDATION_FAILED");
+            answer.refused(VALIDATION_FAILED);
             let fields = answer.json()["details"]["fields"].take();
             assert_eq!(fields[0]["field"], field, "{path}?{query}: {answer}");
         }

@@ -1,10 +1,11 @@
-//! What a merchant's people see, and that it is their own.
+//! A merchant's users see the merchant's own data, and nothing else.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::acquirer::reference;
-use tests::{Api, Credentials, Shop, World, success};
+use tests::refusal::*;
+use tests::{Api, Credentials, Shop, World, assert_fields, fixture, success};
 
 async fn person(world: &World, role: Role, shop: &Shop) -> Api {
     let hour = TimeDelta::hours(24 * 30);
@@ -12,7 +13,7 @@ async fn person(world: &World, role: Role, shop: &Shop) -> Api {
     world.anonymous().with_token(&token)
 }
 
-/// Moves the clock to noon in Jakarta of a coming day, so that no story passes midnight.
+/// Moves the clock to noon in Jakarta of a coming day, so that no test passes midnight.
 fn to_noon(world: &World) -> DateTime<Utc> {
     let now = world.clock.now();
     let noon = (now + TimeDelta::days(1))
@@ -27,36 +28,31 @@ fn to_noon(world: &World) -> DateTime<Utc> {
 async fn sell_at(world: &World, credentials: &Credentials, amount: i64, paid_at: DateTime<Utc>) {
     let id = credentials.qr(world, amount).await.transaction_id;
     let body = success(id, amount, &reference(), paid_at);
-    let _ = world.acquirer().tell(&body).await.expect(200);
+    let _ = world.acquirer().send(&body).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_dashboard_adds_up_days_and_outlets() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let foreign = Credentials::at(&world, other.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let foreign = Credentials::at(&world, other.terminal().id).await;
     let branch = json!({ "name": "Cabang" });
     let path = format!("/admin/merchants/{}/outlets", shop.merchant_id);
-    let _ = world.admin().post(&path, &branch).await.expect(201);
+    world.admin().create(&path, &branch).await;
     let now = to_noon(&world);
     let owner = person(&world, Role::MerchantOwner, &shop).await;
     // 0.7 % each: 350, 700, 70, 140, 35.
-    sell_at(&world, &till, 50_000, now).await;
-    sell_at(&world, &till, 100_000, now).await;
+    sell_at(&world, &device, 50_000, now).await;
+    sell_at(&world, &device, 100_000, now).await;
     // Noon in Jakarta less 13 hours is yesterday, though it is today's date in London.
-    sell_at(&world, &till, 10_000, now - TimeDelta::hours(13)).await;
-    sell_at(&world, &till, 20_000, now - TimeDelta::days(6)).await;
-    sell_at(&world, &till, 5_000, now - TimeDelta::days(7)).await;
+    sell_at(&world, &device, 10_000, now - TimeDelta::hours(13)).await;
+    sell_at(&world, &device, 20_000, now - TimeDelta::days(6)).await;
+    sell_at(&world, &device, 5_000, now - TimeDelta::days(7)).await;
     sell_at(&world, &foreign, 77_000, now).await;
-    till.qr(&world, 1_000).await;
+    device.qr(&world, 1_000).await;
 
-    let summary = owner
-        .get("/merchant/dashboard/summary")
-        .await
-        .expect(200)
-        .data();
+    let summary = owner.read("/merchant/dashboard/summary").await;
     let sum = |count: i64, gross: i64, fee: i64| json!({ "count": count, "gross": gross, "fee": fee, "net": gross - fee });
     let sums =
         |value: &Value| ["today", "yesterday", "last_7_days"].map(|field| value[field].clone());
@@ -75,31 +71,26 @@ async fn a_dashboard_adds_up_days_and_outlets() {
     );
     assert_eq!(outlets[1]["outlet_id"], json!(shop.outlet_id));
     assert_eq!(sums(&outlets[1]), expected);
-    assert_eq!(summary["devices"], json!({ "online": 0, "total": 1 }));
-    assert_eq!(summary["timezone"], "Asia/Jakarta");
+    assert_fields!(summary, { "devices": { "online": 0, "total": 1 }, "timezone": "Asia/Jakarta" });
 }
 
 #[tokio::test]
 async fn a_merchant_sees_its_own_and_nothing_else() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let foreign = Credentials::at(&world, other.till().id).await;
-    let own = till.sell(&world, 10_000).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let foreign = Credentials::at(&world, other.terminal().id).await;
+    let own = device.sell(&world, 10_000).await;
     let theirs = foreign.sell(&world, 20_000).await;
     for role in [Role::MerchantOwner, Role::MerchantCashier] {
         let api = person(&world, role, &shop).await;
-        let me = api.get("/merchant/me").await.expect(200).data();
-        assert_eq!(
-            (&me["id"], &me["role"]),
-            (&json!(shop.merchant_id), &json!(role.as_str()))
-        );
+        let me = api.read("/merchant/me").await;
+        assert_fields!(me, { "id": shop.merchant_id, "role": role.as_str() });
         let ids = |path: &'static str| {
             let api = api.clone();
             async move {
-                let rows = api.get(path).await.expect(200).data();
-                let ids = rows.as_array().unwrap().iter().map(|row| row["id"].clone());
+                let rows = api.list(path).await;
+                let ids = rows.iter().map(|row| row["id"].clone());
                 ids.collect::<Vec<_>>()
             }
         };
@@ -108,28 +99,21 @@ async fn a_merchant_sees_its_own_and_nothing_else() {
             ids("/merchant/transactions?status=expired").await,
             Vec::<Value>::new()
         );
-        assert_eq!(ids("/merchant/devices").await, [json!(till.device_id)]);
+        assert_eq!(ids("/merchant/devices").await, [json!(device.device_id)]);
         assert_eq!(ids("/merchant/outlets").await, [json!(shop.outlet_id)]);
         let foreign_outlet = format!("/merchant/transactions?outlet_id={}", other.outlet_id);
-        let rows = api.get(&foreign_outlet).await.expect(200).data();
+        let rows = api.read(&foreign_outlet).await;
         assert_eq!(rows, json!([]));
-        let _ = api
-            .get(&format!("/merchant/transactions/{own}"))
-            .await
-            .expect(200);
+        api.read(&format!("/merchant/transactions/{own}")).await;
         api.get(&format!("/merchant/transactions/{theirs}"))
             .await
-            .refused(404, "TRANSACTION_NOT_FOUND");
+            .refused(TRANSACTION_NOT_FOUND);
     }
-    // The platform's own people have no shop.
-    world
-        .admin()
-        .get("/merchant/me")
-        .await
-        .refused(403, "FORBIDDEN");
+    // The platform's own staff have no merchant.
+    world.admin().get("/merchant/me").await.refused(FORBIDDEN);
     world
         .anonymous()
         .get("/merchant/me")
         .await
-        .refused(401, "UNAUTHENTICATED");
+        .refused(UNAUTHENTICATED);
 }

@@ -1,11 +1,11 @@
-//! Codes as they are scanned: their pictures, read by a library that is not ours.
+//! Pictures of codes, read by another library.
 
 use domain::qris::QrisCode;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 use tests::{Shop, World};
 
-/// Pixels of one SVG unit, so that a scanner has something to look at.
+/// Pixels of one SVG unit.
 const SCALE: f32 = 8.0;
 
 /// Rasterises an SVG: width, height, and how bright each pixel is.
@@ -34,7 +34,7 @@ fn raster_png(png: &[u8]) -> (usize, usize, Vec<u8>) {
     (info.width as usize, info.height as usize, pixels)
 }
 
-/// What a scanner reads.
+/// The text that a scanner reads.
 fn scan((width, height, bright): (usize, usize, Vec<u8>)) -> String {
     let mut image =
         rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| bright[y * width + x]);
@@ -47,15 +47,15 @@ fn scan((width, height, bright): (usize, usize, Vec<u8>)) -> String {
 async fn a_printed_code_is_read_from_its_pictures() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 3).await;
-    for till in &shop.terminals {
+    for terminal in &shop.terminals {
         let picture = async |kind: &str| {
-            let path = format!("/admin/terminals/{}/qr.{kind}", till.id);
+            let path = format!("/admin/terminals/{}/qr.{kind}", terminal.id);
             world.admin().get(&path).await.expect(200).body
         };
         let (svg, png) = (picture("svg").await, picture("png").await);
-        assert_eq!(scan(raster_svg(&svg)), till.static_qr_payload);
-        assert_eq!(scan(raster_png(&png)), till.static_qr_payload);
-        let code: QrisCode = till.static_qr_payload.parse().unwrap();
+        assert_eq!(scan(raster_svg(&svg)), terminal.static_qr_payload);
+        assert_eq!(scan(raster_png(&png)), terminal.static_qr_payload);
+        let code: QrisCode = terminal.static_qr_payload.parse().unwrap();
         assert_eq!(code.nmid().unwrap().as_str(), shop.nmid);
     }
 }

@@ -1,4 +1,4 @@
-//! An acquirer's file, held against our books.
+//! An acquirer's file, compared with the ledger.
 
 use chrono::TimeDelta;
 use domain::role::Role;
@@ -6,12 +6,13 @@ use platform::config::FileFormat;
 use reqwest::Method;
 use serde_json::json;
 use tests::acquirer::{OURS, reference};
-use tests::bank::ID;
+use tests::payout_partner::ID;
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Credentials, Shop, World, success};
+use tests::{Credentials, Shop, World, assert_fields, success};
 
 #[tokio::test]
-async fn an_acquirers_file_is_held_against_ours() {
+async fn an_acquirers_file_is_compared_with_the_ledger() {
     let world = World::with(|config| {
         let format = FileFormat {
             reference_column: "ref".into(),
@@ -27,14 +28,14 @@ async fn an_acquirers_file_is_held_against_ours() {
     })
     .await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     let from = world.clock.now() - TimeDelta::minutes(1);
     let mut references = Vec::new();
     for amount in [10_000, 20_000, 30_000] {
-        let id = till.qr(&world, amount).await.transaction_id;
+        let id = device.qr(&world, amount).await.transaction_id;
         let own = reference();
         let paid = success(id, amount, &own, world.clock.now());
-        let _ = world.acquirer().tell(&paid).await.expect(200);
+        let _ = world.acquirer().send(&paid).await.expect(200);
         references.push(own);
     }
     let finance = world.staff(Role::Finance).await;
@@ -74,18 +75,11 @@ async fn an_acquirers_file_is_held_against_ours() {
     );
     send("one", "tanggal;ref;jumlah\n")
         .await
-        .refused(409, "DUPLICATE_REQUEST");
+        .refused(DUPLICATE_REQUEST);
 
     let own = format!("/admin/reconciliations/{}", text(&done.data(), "id"));
-    let lines = finance
-        .get(&format!("{own}/lines?class=ours_only"))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(
-        (&lines[0]["partner_reference"], &lines[0]["our_amount"]),
-        (&json!(references[2]), &json!(30_000))
-    );
+    let lines = finance.read(&format!("{own}/lines?class=ours_only")).await;
+    assert_fields!(lines[0], { "partner_reference": references[2], "our_amount": 30_000 });
     let page = finance
         .get(&format!("{own}/lines?limit=2"))
         .await
@@ -93,11 +87,9 @@ async fn an_acquirers_file_is_held_against_ours() {
         .json();
     let next = page["next_cursor"].as_str().unwrap();
     let rest = finance
-        .get(&format!("{own}/lines?limit=200&cursor={next}"))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(rest.as_array().unwrap().len(), 3);
+        .list(&format!("{own}/lines?limit=200&cursor={next}"))
+        .await;
+    assert_eq!(rest.len(), 3);
     assert_eq!(
         rest[1]["note"],
         "this reference is in the file more than once"
@@ -114,38 +106,32 @@ async fn an_acquirers_file_is_held_against_ours() {
     finance
         .get(&format!("{own}/lines?class=lost"))
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
-    // A file that is wrong leaves nothing.
-    for (wrong, code, status) in [
-        ("ref;jumlah\nr;5\nr2;lima\n", "VALIDATION_FAILED", 422),
-        ("a;b\n", "VALIDATION_FAILED", 422),
+    // An invalid file leaves nothing.
+    for (wrong, refusal) in [
+        ("ref;jumlah\nr;5\nr2;lima\n", VALIDATION_FAILED),
+        ("a;b\n", VALIDATION_FAILED),
         (
             &*format!("ref;jumlah\n{}", "r;5\n".repeat(600)),
-            "PAYLOAD_TOO_LARGE",
-            413,
+            PAYLOAD_TOO_LARGE,
         ),
     ] {
-        send("two", wrong).await.refused(status, code);
+        send("two", wrong).await.refused(refusal);
     }
-    let all = finance
-        .get("/admin/reconciliations")
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(all.as_array().unwrap().len(), 1);
-    let rows = "SELECT count(*) FROM reconciliations";
-    assert_eq!(tests::books::count(&world.pool, rows).await, 1);
+    let all = finance.list("/admin/reconciliations").await;
+    assert_eq!(all.len(), 1);
+    assert_eq!(world.rows("reconciliations").await, 1);
     let strange = path.replace(OURS, ID);
     let headers = [("content-type", "text/csv")];
     finance
         .call(Method::POST, &strange, &headers, Some(Vec::new()))
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 }
 
 #[tokio::test]
-async fn a_spreadsheets_file_says_the_same() {
+async fn a_spreadsheets_file_has_the_same_result() {
     let world = World::with(|config| {
         let format = FileFormat {
             reference_column: "No Referensi".into(),
@@ -160,11 +146,11 @@ async fn a_spreadsheets_file_says_the_same() {
     })
     .await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let id = till.qr(&world, 50_000).await.transaction_id;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let id = device.qr(&world, 50_000).await.transaction_id;
     let own = reference();
     let paid = success(id, 50_000, &own, world.clock.now());
-    let _ = world.acquirer().tell(&paid).await.expect(200);
+    let _ = world.acquirer().send(&paid).await.expect(200);
     let finance = world.staff(Role::Finance).await;
     let path = format!(
         "/admin/reconciliations?partner_id={OURS}&from=2020-01-01T00:00:00Z&to=2099-01-01T00:00:00Z"
@@ -196,7 +182,7 @@ async fn a_spreadsheets_file_says_the_same() {
     ]
     .concat();
     assert_eq!(send(latin).await.expect(201).data()["matched"], 1);
-    // A row that was cut off, a cell without a column, and an amount that is none: named by their line.
+    // A row that was cut off, a cell without a column, and an invalid amount: reported with their line.
     for (file, line) in [
         (format!("No Referensi;Jumlah;Ket\n{own};50"), "line 2"),
         (
@@ -209,11 +195,6 @@ async fn a_spreadsheets_file_says_the_same() {
         ),
     ] {
         let refused = send(file.into_bytes()).await;
-        refused.refused(422, "VALIDATION_FAILED");
-        assert_eq!(
-            refused.json()["details"]["fields"][0]["field"],
-            line,
-            "{refused}"
-        );
+        refused.refused_field(line);
     }
 }

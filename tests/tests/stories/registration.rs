@@ -1,8 +1,9 @@
-//! A merchant's identity with the acquirer: given by the acquirer, and invented in a demonstration only.
+//! A merchant's ids at the acquirer: given by the acquirer, and generated in a demonstration only.
 
 use serde_json::json;
-use tests::World;
+use tests::refusal::*;
 use tests::shop::text;
+use tests::{World, assert_fields};
 
 #[tokio::test]
 async fn a_merchant_is_approved_with_the_acquirers_numbers_and_only_a_demonstration_invents_them() {
@@ -17,15 +18,11 @@ async fn a_merchant_is_approved_with_the_acquirers_numbers_and_only_a_demonstrat
         .await;
         let admin = world.admin();
         let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Warung Sari" });
-        let created = admin
-            .post("/admin/merchants", &merchant)
-            .await
-            .expect(201)
-            .data();
+        let created = admin.create("/admin/merchants", &merchant).await;
         let path = format!("/admin/merchants/{}", text(&created, "id"));
         let approve = format!("{path}/approve");
         let refused = |answer: tests::Answer| {
-            answer.refused(422, "VALIDATION_FAILED");
+            answer.refused(VALIDATION_FAILED);
             let fields = answer.json()["details"]["fields"].take();
             let fields = fields.as_array().unwrap().clone();
             fields
@@ -35,18 +32,17 @@ async fn a_merchant_is_approved_with_the_acquirers_numbers_and_only_a_demonstrat
         };
         let missing = refused(admin.post(&approve, &json!({})).await);
         assert_eq!(missing, ["nmid", "merchant_pan"], "{named}");
-        let kept = admin.get(&path).await.expect(200).data();
+        let kept = admin.read(&path).await;
         assert_eq!(kept["status"], created["status"], "{named}");
         assert!(kept["nmid"].is_null() && kept["merchant_pan"].is_null());
 
         let nmid = json!({ "nmid": "ID1020304050607" });
-        let _ = admin.patch(&path, &nmid).await.expect(200);
+        admin.change(&path, &nmid).await;
         let missing = refused(admin.post(&approve, &json!({})).await);
         assert_eq!(missing, ["merchant_pan"], "{named}");
         let pan = json!({ "merchant_pan": "936000000000000001" });
-        let _ = admin.patch(&path, &pan).await.expect(200);
-        let approved = admin.post(&approve, &json!({})).await.expect(200).data();
-        assert_eq!(approved["nmid"], "ID1020304050607");
-        assert_eq!(approved["merchant_pan"], "936000000000000001");
+        admin.change(&path, &pan).await;
+        let approved = admin.act(&approve, &json!({})).await;
+        assert_fields!(approved, { "nmid": "ID1020304050607", "merchant_pan": "936000000000000001" });
     }
 }

@@ -1,4 +1,4 @@
-//! What anybody can make us keep is small, within a budget, and gone after some days; what partners said is found again.
+//! Unauthenticated callbacks and rejected uplinks are kept cut, within a budget, and for some days; verified ones are found.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,16 +6,16 @@ use platform::service::partition::{self, Retention};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::acquirer::{PATH, reference, success};
-use tests::bank;
-use tests::books;
+use tests::payout_partner;
+use tests::refusal::*;
 use tests::shop::text;
 use tests::snap::NOTIFY;
-use tests::{Api, Credentials, Shop, Soundbox, World};
+use tests::{Api, Credentials, Soundbox, World, assert_fields, fixture};
 use wire::Channel;
 
 use crate::view::state;
 
-const REJECTED: &str = "SELECT count(*) FROM rejected_callbacks";
+const REJECTED: &str = "rejected_callbacks";
 
 /// An unsigned callback of 16 KB with 8 KB of headers, in a partner's name.
 async fn send_junk(api: &Api, path: &str) {
@@ -38,7 +38,7 @@ async fn send_junk(api: &Api, path: &str) {
 }
 
 #[tokio::test]
-async fn what_anybody_can_send_is_kept_in_small_and_within_a_budget_for_each_address() {
+async fn unauthenticated_callbacks_are_kept_cut_and_within_a_budget_for_each_address() {
     let world = World::with(|config| {
         config.callbacks.rejected_per_address_per_minute_max = 6;
     })
@@ -48,26 +48,22 @@ async fn what_anybody_can_send_is_kept_in_small_and_within_a_budget_for_each_add
         world.anonymous_from([127, 0, 0, 3]),
     );
     for _ in 0..40 {
-        for path in [PATH, bank::PATH, NOTIFY] {
+        for path in [PATH, payout_partner::PATH, NOTIFY] {
             send_junk(&loud, path).await;
         }
     }
-    // Its bucket holds six and fills with six a minute, for as long as these requests took.
-    let kept = books::count(&world.pool, REJECTED).await;
+    // Its budget is six and refills with six a minute, for as long as these requests took.
+    let kept = world.rows(REJECTED).await;
     assert!((6..=30).contains(&kept), "{kept} of 120 are kept");
     send_junk(&quiet, PATH).await;
-    let of_quiet = "SELECT count(*) FROM rejected_callbacks WHERE address = '127.0.0.3'";
-    assert_eq!(books::count(&world.pool, of_quiet).await, 1);
-    let large = "SELECT count(*) FROM rejected_callbacks
+    let of_quiet = "rejected_callbacks WHERE address = '127.0.0.3'";
+    assert_eq!(world.rows(of_quiet).await, 1);
+    let large = "rejected_callbacks
                  WHERE length(body) <> 2048 OR body_bytes <> 16000 OR length(headers::text) > 1024
                     OR headers ? 'x-partner-signature' OR claimed_partner_id <> 'acme'";
-    assert_eq!(books::count(&world.pool, large).await, 0);
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM callbacks").await,
-        0
-    );
-    let metrics = format!("http://{}/metrics", world.app().metrics_addr());
-    let numbers = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    assert_eq!(world.rows(large).await, 0);
+    assert_eq!(world.rows("callbacks").await, 0);
+    let numbers = world.metrics().await;
     assert!(
         numbers.contains("rejected_callbacks_dropped_total{budget=\"address\"}"),
         "{numbers}"
@@ -83,7 +79,7 @@ async fn all_addresses_together_have_a_budget_too() {
     for last in 2..60 {
         send_junk(&world.anonymous_from([127, 0, 0, last]), PATH).await;
     }
-    let kept = books::count(&world.pool, REJECTED).await;
+    let kept = world.rows(REJECTED).await;
     assert!((6..=30).contains(&kept), "{kept} of 58 are kept");
 }
 
@@ -93,18 +89,18 @@ async fn a_box_that_sends_junk_has_a_budget_and_the_others_have_theirs() {
         config.devices.rejected_uplinks_per_minute_max = 6;
     })
     .await;
-    let mut loud = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
-    let mut quiet = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let mut loud = Soundbox::unbound(&world).await;
+    let mut quiet = Soundbox::unbound(&world).await;
     for channel in [Channel::Heartbeat, Channel::PaymentAck, Channel::CommandAck] {
         for _ in 0..30 {
             let junk = vec![b'j'; 10_000];
             assert!(
-                loud.say_raw(channel, junk).await,
+                loud.send_raw(channel, junk).await,
                 "acknowledged all the same"
             );
         }
     }
-    assert!(quiet.say_raw(Channel::Status, b"{}".to_vec()).await);
+    assert!(quiet.send_raw(Channel::Status, b"{}".to_vec()).await);
     let of = |device: wire::DeviceId| {
         let pool = world.pool.clone();
         async move {
@@ -126,28 +122,25 @@ async fn a_box_that_sends_junk_has_a_budget_and_the_others_have_theirs() {
 
 #[tokio::test]
 async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, _, credentials) = fixture::device().await;
     let acquirer = world.acquirer();
     let id = credentials.qr(&world, 50_000).await.transaction_id;
     let good = success(id, 50_000, &reference(), world.clock.now());
-    let _ = acquirer.tell(&good).await.expect(200);
+    let _ = acquirer.send(&good).await.expect(200);
     let started = world.clock.now();
     world.later(1);
-    // Proven, and too odd to be read; kept whole.
+    // Verified and unreadable: kept whole.
     let mut odd = good.clone();
     odd["status"] = json!("maybe");
     odd["note"] = json!("n".repeat(10_000));
-    acquirer.tell(&odd).await.refused(422, "VALIDATION_FAILED");
+    acquirer.send(&odd).await.refused(VALIDATION_FAILED);
     world.later(1);
     send_junk(&world.anonymous(), PATH).await;
 
     let support = world.staff(domain::role::Role::Support).await;
     let list = async |query: &str| -> Vec<Value> {
         let path = format!("/admin/callbacks{query}");
-        let list = support.get(&path).await.expect(200).data();
-        list.as_array().unwrap().clone()
+        support.list(&path).await
     };
     let all = list("").await;
     let seen: Vec<_> = all
@@ -171,7 +164,7 @@ async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() 
     assert!(all[0]["reason"].is_string() && all[1]["reason"].is_string());
     assert_eq!(all[0]["claimed_partner_id"], "acme");
     assert_eq!(all[2]["transaction_id"], json!(id));
-    // By verdict, by partner (also by who says so), by time, page by page.
+    // By verdict, by partner (also a claimed one), by time, page by page.
     assert_eq!(list("?verdict=rejected").await, all[..2]);
     assert_eq!(list("?verdict=accepted&partner_id=acme").await, all[2..]);
     assert_eq!(list("?partner_id=acme").await, all);
@@ -179,28 +172,16 @@ async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() 
     let moment = started.to_rfc3339().replace('+', "%2B");
     assert_eq!(list(&format!("?from={moment}")).await, all[..2]);
     assert_eq!(list(&format!("?to={moment}")).await, all[2..]);
-    let mut paged = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let answer = support
-            .get(&format!("/admin/callbacks?limit=1{cursor}"))
-            .await;
-        let page = answer.json();
-        paged.extend(page["data"].as_array().unwrap().clone());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+    let paged = support.pages("/admin/callbacks?limit=1").await;
     assert_eq!(paged, all);
     support
         .get("/admin/callbacks?verdict=perhaps")
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
     let found = async |one: &Value| {
         let path = format!("/admin/callbacks/{}", text(one, "id"));
-        support.get(&path).await.expect(200).data()
+        support.read(&path).await
     };
     let paid = found(&all[2]).await;
     assert_eq!(paid["body"], good.to_string());
@@ -213,33 +194,32 @@ async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() 
     assert_eq!(found(&all[1]).await["body"], odd.to_string());
     let junk = found(&all[0]).await;
     assert_eq!(text(&junk, "body").len(), 2048);
-    assert_eq!(
-        (&junk["body_truncated"], &junk["body_bytes"]),
-        (&json!(true), &json!(16_000))
-    );
+    assert_fields!(junk, { "body_truncated": true, "body_bytes": 16_000 });
     support
         .get("/admin/callbacks/cb_0190f3a1c0de7abc8def0123456789ab")
         .await
-        .refused(404, "CALLBACK_NOT_FOUND");
+        .refused(CALLBACK_NOT_FOUND);
 }
 
 #[tokio::test]
 async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let id = credentials.sell(&world, 10_000).await;
-    // Money without an owner, and an incident, which point at their callbacks.
+    // Unmatched money, and an incident, which refer to their callbacks.
     let stray = json!({
         "event_id": "e-1", "nmid": shop.nmid, "terminal_label": "T99", "partner_reference": "stray",
         "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
     });
-    let _ = world.acquirer().tell(&stray).await.expect(200);
+    let _ = world.acquirer().send(&stray).await.expect(200);
     let other = success(id, 20_000, &reference(), world.clock.now());
-    let _ = world.acquirer().tell(&other).await;
+    let _ = world.acquirer().send(&other).await;
     send_junk(&world.anonymous(), PATH).await;
-    let mut soundbox = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
-    assert!(soundbox.say_raw(Channel::Heartbeat, b"junk".to_vec()).await);
+    let mut soundbox = Soundbox::unbound(&world).await;
+    assert!(
+        soundbox
+            .send_raw(Channel::Heartbeat, b"junk".to_vec())
+            .await
+    );
     let retention = Retention {
         heartbeat_days: 30,
         callback_body_days: 100,
@@ -252,13 +232,8 @@ async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
             .await;
         maintained.unwrap();
         let mut rows = Vec::new();
-        for count in [
-            REJECTED,
-            "SELECT count(*) FROM rejected_uplinks",
-            "SELECT count(*) FROM callback_bodies",
-            "SELECT count(*) FROM callbacks",
-        ] {
-            rows.push(books::count(&world.pool, count).await);
+        for table in [REJECTED, "rejected_uplinks", "callback_bodies", "callbacks"] {
+            rows.push(world.rows(table).await);
         }
         rows
     };
@@ -270,31 +245,22 @@ async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
     assert_eq!(rows().await, [0, 0, 3, 3]);
     world.later(86 * day);
     assert_eq!(rows().await, [0, 0, 0, 3]);
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM unmatched_payments").await,
-        1
-    );
-    let kept: String = sqlx::query_scalar(
-        "SELECT 'cb_' || replace(id::text, '-', '') FROM callbacks WHERE verdict = 'accepted'",
-    )
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
+    assert_eq!(world.rows("unmatched_payments").await, 1);
+    let kept: String = world
+        .value(
+            "SELECT 'cb_' || replace(id::text, '-', '') FROM callbacks WHERE verdict = 'accepted'",
+        )
+        .await;
     let shown = world
         .admin()
-        .get(&format!("/admin/callbacks/{kept}"))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(
-        (&shown["verdict"], &shown["body"], &shown["headers"]),
-        (&json!("accepted"), &Value::Null, &Value::Null)
-    );
-    // A clock that jumps over all the partitions that were made ahead stops nobody.
+        .read(&format!("/admin/callbacks/{kept}"))
+        .await;
+    assert_fields!(shown, { "verdict": "accepted", "body": null, "headers": null });
+    // A clock that jumps past all partitions that were made ahead stops nothing.
     world.later(30 * day);
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let later = credentials.sell(&world, 10_000).await;
     assert_eq!(state(&world, later).await.0, "paid");
     send_junk(&world.anonymous(), PATH).await;
-    assert_eq!(books::count(&world.pool, REJECTED).await, 1);
+    assert_eq!(world.rows(REJECTED).await, 1);
 }

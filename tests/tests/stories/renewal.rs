@@ -1,8 +1,9 @@
-//! New credentials in the place of the old.
+//! Renewed credentials.
 
 use serde_json::{Value, json};
 use tests::credentials::new_key;
-use tests::{Credentials, World, books};
+use tests::refusal::*;
+use tests::{Credentials, World};
 
 const PATH: &str = "/device/provision/refresh-credential";
 const DAY_S: i64 = 86_400;
@@ -12,35 +13,23 @@ async fn the_old_credentials_end_when_the_new_are_used() {
     let world = World::new().await;
     let old = Credentials::unbound(&world).await;
     let new = old.renew(&world, &old.api(&world)).await;
-    // Nothing of the new was used yet.
-    let _ = old.api(&world).get("/device/config").await.expect(200);
-    let _ = old
-        .api_by_certificate(&world)
-        .get("/device/config")
-        .await
-        .expect(200);
+    // The new credentials were not used yet.
+    old.api(&world).read("/device/config").await;
+    old.api_by_certificate(&world).read("/device/config").await;
 
-    let _ = new.api(&world).get("/device/config").await.expect(200);
+    new.api(&world).read("/device/config").await;
     old.api(&world)
         .get("/device/config")
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
-    let _ = old
-        .api_by_certificate(&world)
-        .get("/device/config")
-        .await
-        .expect(200);
+        .refused(DEVICE_UNAUTHORIZED);
+    old.api_by_certificate(&world).read("/device/config").await;
 
-    let _ = new
-        .api_by_certificate(&world)
-        .get("/device/config")
-        .await
-        .expect(200);
+    new.api_by_certificate(&world).read("/device/config").await;
     old.api_by_certificate(&world)
         .get("/device/config")
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
-    let _ = new.api(&world).get("/device/config").await.expect(200);
+        .refused(DEVICE_UNAUTHORIZED);
+    new.api(&world).read("/device/config").await;
 }
 
 #[tokio::test]
@@ -50,11 +39,9 @@ async fn the_old_credentials_end_after_a_day_at_the_latest() {
     let new = old.renew(&world, &old.api_by_certificate(&world)).await;
     world.later(DAY_S + 1);
     for api in [old.api(&world), old.api_by_certificate(&world)] {
-        api.get("/device/config")
-            .await
-            .refused(401, "DEVICE_UNAUTHORIZED");
+        api.get("/device/config").await.refused(DEVICE_UNAUTHORIZED);
     }
-    let _ = new.api(&world).get("/device/config").await.expect(200);
+    new.api(&world).read("/device/config").await;
 }
 
 #[tokio::test]
@@ -67,16 +54,16 @@ async fn an_expired_certificate_is_good_for_its_renewal_alone() {
     expired
         .get("/device/config")
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+        .refused(DEVICE_UNAUTHORIZED);
     let new = credentials.renew(&world, &expired).await;
-    // TLS looks at the real clock, to which the new certificate is not valid yet.
-    let _ = new.api(&world).get("/device/config").await.expect(200);
+    // TLS uses the real clock, by which the new certificate is not valid yet.
+    new.api(&world).read("/device/config").await;
 
     world.later(30 * DAY_S);
     late.api_by_certificate(&world)
         .post(PATH, &json!({ "csr": new_key().csr_pem() }))
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+        .refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -88,22 +75,20 @@ async fn only_a_box_in_service_with_a_proven_key_is_renewed() {
         .anonymous()
         .post(PATH, &csr)
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+        .refused(DEVICE_UNAUTHORIZED);
     world
         .admin()
         .post(PATH, &csr)
         .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+        .refused(DEVICE_UNAUTHORIZED);
     let api = credentials.api(&world);
     for wrong in [json!({}), json!({ "csr": "nonsense" })] {
-        api.post(PATH, &wrong)
-            .await
-            .refused(422, "VALIDATION_FAILED");
+        api.post(PATH, &wrong).await.refused(VALIDATION_FAILED);
     }
-    let issued = books::count(&world.pool, "SELECT count(*) FROM device_credentials").await;
+    let issued = world.rows("device_credentials").await;
     assert_eq!(issued, 1);
 
-    // A repetition under the same key is the same certificate, and shows no secret.
+    // A repetition with the same key returns the same certificate, without the token.
     let keyed = [("idempotency-key", "renew-1")];
     let first = api.post_with(PATH, &keyed, &csr).await.expect(200).data();
     let again = api.post_with(PATH, &keyed, &csr).await.expect(200).data();
@@ -112,9 +97,6 @@ async fn only_a_box_in_service_with_a_proven_key_is_renewed() {
     assert_eq!(again["device_token"], Value::Null);
 
     let suspended = json!({ "status": "suspended" });
-    let path = format!("/admin/devices/{}", credentials.device_id);
-    let _ = world.admin().patch(&path, &suspended).await.expect(200);
-    api.post(PATH, &csr)
-        .await
-        .refused(401, "DEVICE_UNAUTHORIZED");
+    credentials.change(&world, suspended).await;
+    api.post(PATH, &csr).await.refused(DEVICE_UNAUTHORIZED);
 }

@@ -1,48 +1,37 @@
-//! What was revoked is gone and comes back by no way.
+//! Revoked boxes are disconnected and cannot connect again.
 
 use rumqttc::{ConnectReturnCode, ConnectionError};
 use serde_json::{Value, json};
+use tests::connection::{ConnectOptions, Connection};
 use tests::credentials::{Registered, new_key};
-use tests::line::{Dial, Line};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::soundbox::dial;
-use tests::{Api, Credentials, Shop, Soundbox, World};
+use tests::soundbox::connect;
+use tests::{Api, Credentials, Soundbox, World, assert_fields, fixture};
 use wire::Encoding;
 
 const RENEW: &str = "/device/provision/refresh-credential";
 
-/// Ends credentials as an operator does; the serial numbers of what was ended.
+/// Revokes credentials through the API; the serial numbers that were revoked.
 async fn revoke(world: &World, credentials: &Credentials, what: &Value) -> Vec<String> {
     let path = format!(
         "/admin/devices/{}/credentials/revoke",
         credentials.device_id
     );
-    let data = world.admin().post(&path, what).await.expect(200).data();
+    let data = world.admin().act(&path, what).await;
     serde_json::from_value(data["revoked"].clone()).unwrap()
 }
 
-/// What the API says of a box's certificates, newest first.
+/// A box's certificates in the API, newest first.
 async fn issued(world: &World, credentials: &Credentials) -> Vec<Value> {
     let path = format!("/admin/devices/{}/credentials", credentials.device_id);
-    let data = world.admin().get(&path).await.expect(200).data();
-    data.as_array().unwrap().clone()
-}
-
-async fn set_status(world: &World, credentials: &Credentials, status: &str) {
-    let path = format!("/admin/devices/{}", credentials.device_id);
-    let change = json!({ "status": status });
-    let _ = world.admin().patch(&path, &change).await.expect(200);
+    world.admin().list(&path).await
 }
 
 /// Another activation of the same box, with another key.
 async fn activate_again(world: &World, credentials: &Credentials) -> Credentials {
     let path = format!("/admin/devices/{}/activation-code", credentials.device_id);
-    let renewed = world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .expect(201)
-        .data();
+    let renewed = world.admin().create(&path, &json!({})).await;
     let registered = Registered {
         device_id: credentials.device_id,
         serial_number: credentials.serial_number.clone(),
@@ -51,52 +40,54 @@ async fn activate_again(world: &World, credentials: &Credentials) -> Credentials
     registered.activate(world, Encoding::Json).await
 }
 
-fn assert_not_authorized(refused: Result<Line, ConnectionError>) {
+fn assert_not_authorized(refused: Result<Connection, ConnectionError>) {
     match refused {
         Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) => {}
         Err(error) => panic!("{error:?}"),
-        Ok(_) => panic!("it was let in"),
+        Ok(_) => panic!("it was admitted"),
     }
 }
 
 async fn assert_refused_over_https(api: &Api) {
     let config = api.get("/device/config").await;
-    config.refused(401, "DEVICE_UNAUTHORIZED");
+    config.refused(DEVICE_UNAUTHORIZED);
     let renewal = api
         .post(RENEW, &json!({ "csr": new_key().csr_pem() }))
         .await;
-    renewal.refused(401, "DEVICE_UNAUTHORIZED");
+    renewal.refused(DEVICE_UNAUTHORIZED);
 }
 
 /// By MQTT, by certificate and by token.
 async fn assert_shut_out(world: &World, credentials: &Credentials) {
     for clean in [true, false] {
-        assert_not_authorized(dial(world, credentials, clean).await);
+        assert_not_authorized(connect(world, credentials, clean).await);
     }
     assert_refused_over_https(&credentials.api(world)).await;
     assert_refused_over_https(&credentials.api_by_certificate(world)).await;
 }
 
 async fn assert_at_home(world: &World, credentials: &Credentials) {
-    dial(world, credentials, true).await.unwrap().leave().await;
+    connect(world, credentials, true)
+        .await
+        .unwrap()
+        .disconnect()
+        .await;
     for api in [
         credentials.api(world),
         credentials.api_by_certificate(world),
     ] {
-        let _ = api.get("/device/config").await.expect(200);
+        api.read("/device/config").await;
     }
 }
 
 #[tokio::test]
 async fn a_revoked_box_comes_back_by_no_way_but_a_new_activation() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, soundbox) = fixture::soundbox().await;
     let credentials = soundbox.credentials.clone();
     let serial = credentials.certificate_serial();
-    // It has a connection open by which it could go on.
+    // It has an open connection over which it could go on.
     let by_certificate = credentials.api_by_certificate(&world);
-    let _ = by_certificate.get("/device/config").await.expect(200);
+    by_certificate.read("/device/config").await;
 
     let revoked = revoke(&world, &credentials, &json!({ "reason": "key_compromise" })).await;
 
@@ -105,10 +96,8 @@ async fn a_revoked_box_comes_back_by_no_way_but_a_new_activation() {
     assert_refused_over_https(&by_certificate).await;
     assert_shut_out(&world, &credentials).await;
     let known = &issued(&world, &credentials).await[0];
-    assert_eq!(known["serial"], serial);
-    assert_eq!(known["status"], "revoked");
-    assert_eq!(known["revoked_reason"], "key_compromise");
-    // Again it changes nothing.
+    assert_fields!(known, { "serial": serial, "status": "revoked", "revoked_reason": "key_compromise" });
+    // A second revocation changes nothing.
     assert!(revoke(&world, &credentials, &json!({})).await.is_empty());
     assert_eq!(
         issued(&world, &credentials).await[0]["revoked_reason"],
@@ -124,12 +113,12 @@ async fn a_revoked_box_comes_back_by_no_way_but_a_new_activation() {
 async fn a_suspended_and_reinstated_box_needs_a_new_activation() {
     let world = World::new().await;
     let old = Credentials::unbound(&world).await;
-    set_status(&world, &old, "suspended").await;
+    old.set_status(&world, "suspended").await;
     assert_shut_out(&world, &old).await;
     let path = format!("/admin/devices/{}/activation-code", old.device_id);
     let renewed = world.admin().post(&path, &json!({})).await;
-    renewed.refused(409, "INVALID_STATE");
-    set_status(&world, &old, "active").await;
+    renewed.refused(INVALID_STATE);
+    old.set_status(&world, "active").await;
     assert_shut_out(&world, &old).await;
 
     let new = activate_again(&world, &old).await;
@@ -146,9 +135,7 @@ async fn a_suspended_and_reinstated_box_needs_a_new_activation() {
 
 #[tokio::test]
 async fn a_rotated_boxs_old_certificate_ends_with_the_first_use_of_the_new() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, soundbox) = fixture::soundbox().await;
     let old = soundbox.credentials.clone();
     let new = old.renew(&world, &old.api(&world)).await;
     let statuses = |known: Vec<Value>| -> Vec<Value> {
@@ -156,17 +143,21 @@ async fn a_rotated_boxs_old_certificate_ends_with_the_first_use_of_the_new() {
     };
     let now = statuses(issued(&world, &old).await);
     assert_eq!(now, ["active", "overlapping"]);
-    dial(&world, &old, false).await.unwrap().vanish().await;
+    connect(&world, &old, false).await.unwrap().abort().await;
     let soundbox = Soundbox::switch_on(&world, soundbox.credentials).await;
 
-    // The first use is over HTTPS; the session by the old certificate ends all the same.
+    // The first use is over HTTPS; the session of the old certificate ends as well.
     let api = new.api_by_certificate(&world);
-    let _ = api.get("/device/config").await.expect(200);
+    api.read("/device/config").await;
 
     soundbox.ended().await;
-    assert_not_authorized(dial(&world, &old, false).await);
+    assert_not_authorized(connect(&world, &old, false).await);
     assert_refused_over_https(&old.api_by_certificate(&world)).await;
-    dial(&world, &new, false).await.unwrap().leave().await;
+    connect(&world, &new, false)
+        .await
+        .unwrap()
+        .disconnect()
+        .await;
     let now = statuses(issued(&world, &old).await);
     assert_eq!(now, ["active", "superseded"]);
 }
@@ -181,13 +172,10 @@ async fn one_certificate_is_revoked_and_the_others_are_left() {
     let other = Credentials::unbound(&world).await;
     for serial in [other.certificate_serial(), "00".to_owned()] {
         let refused = admin.post(&path, &json!({ "serial": serial })).await;
-        refused.refused(404, "CREDENTIAL_NOT_FOUND");
+        refused.refused(CREDENTIAL_NOT_FOUND);
     }
     for wrong in [json!({ "reason": "boredom" }), json!({ "serial": "" })] {
-        admin
-            .post(&path, &wrong)
-            .await
-            .refused(422, "VALIDATION_FAILED");
+        admin.post(&path, &wrong).await.refused(VALIDATION_FAILED);
     }
     assert_at_home(&world, &other).await;
 
@@ -199,13 +187,9 @@ async fn one_certificate_is_revoked_and_the_others_are_left() {
     assert_at_home(&world, &old).await;
     assert!(revoke(&world, &old, &what).await.is_empty());
     let audited = admin
-        .get(&format!("/admin/audit-logs?entity={}", old.device_id))
-        .await
-        .expect(200)
-        .data();
+        .list(&format!("/admin/audit-logs?entity={}", old.device_id))
+        .await;
     let revocations = audited
-        .as_array()
-        .unwrap()
         .iter()
         .filter(|entry| entry["action"] == "device.revoke_credentials");
     assert_eq!(revocations.count(), 1);
@@ -217,31 +201,31 @@ async fn a_session_at_another_process_ends_too() {
     let neighbour = world.neighbour("node-2").await;
     let credentials = Credentials::unbound(&world).await;
     let connect = || async {
-        Line::dial(Dial {
-            to: neighbour.mqtt(),
+        Connection::open(ConnectOptions {
+            address: neighbour.mqtt(),
             client_id: &credentials.device_id.to_string(),
             clean: false,
             tls: credentials.tls(),
         })
         .await
     };
-    let line = connect().await.unwrap();
+    let connection = connect().await.unwrap();
 
     let revoked = revoke(&world, &credentials, &json!({})).await;
 
     assert_eq!(revoked.len(), 1);
-    line.ended().await;
+    connection.ended().await;
     assert_not_authorized(connect().await);
 }
 
-/// What is done every half a minute, for words that were lost with a connection to the database.
+/// This check runs every half a minute, for signals that were lost with a connection to the database.
 #[tokio::test]
 async fn a_session_whose_certificate_ended_unheard_is_found() {
     use platform::service::fleet::credential::ended_sessions;
 
     let world = World::new().await;
-    let sound = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
-    let lost = Soundbox::switch_on(&world, Credentials::unbound(&world).await).await;
+    let sound = Soundbox::unbound(&world).await;
+    let lost = Soundbox::unbound(&world).await;
     let context = world.app().context();
     assert!(ended_sessions(context).await.unwrap().is_empty());
     let serial = lost.credentials.certificate_serial();
@@ -252,7 +236,7 @@ async fn a_session_whose_certificate_ended_unheard_is_found() {
         .unwrap();
     let found = ended_sessions(context).await.unwrap();
     assert_eq!(found, [(lost.credentials.device_id, serial)]);
-    // And so is one whose certificate has expired since.
+    // One whose certificate has expired is found as well.
     world.later(366 * 86_400);
     let mut found = ended_sessions(context).await.unwrap();
     found.sort_unstable();

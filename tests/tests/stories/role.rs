@@ -1,14 +1,15 @@
-//! Who may do what, over HTTP.
+//! Permissions of roles over HTTP.
 
 use chrono::TimeDelta;
 use domain::role::Role;
 use serde_json::json;
-use tests::{Credentials, Shop, World};
+use tests::refusal::*;
+use tests::{Credentials, World, fixture};
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token() {
+async fn no_access_without_a_token() {
     let world = World::new().await;
-    let stranger = world.anonymous();
+    let anonymous = world.anonymous();
     for path in [
         "/admin/merchants",
         "/admin/outlets",
@@ -16,29 +17,29 @@ async fn nobody_gets_in_without_a_token() {
         "/admin/devices",
         "/admin/transactions",
     ] {
-        stranger.get(path).await.refused(401, "UNAUTHENTICATED");
-        stranger
+        anonymous.get(path).await.refused(UNAUTHENTICATED);
+        anonymous
             .with_token("sbt_nonsense")
             .get(path)
             .await
-            .refused(401, "UNAUTHENTICATED");
+            .refused(UNAUTHENTICATED);
     }
-    // Who asks comes before what is asked.
-    stranger
+    // The caller is checked before the request.
+    anonymous
         .post("/admin/merchants", &json!("nonsense"))
         .await
-        .refused(401, "UNAUTHENTICATED");
-    stranger
+        .refused(UNAUTHENTICATED);
+    anonymous
         .get("/admin/devices/nonsense")
         .await
-        .refused(401, "UNAUTHENTICATED");
-    stranger
+        .refused(UNAUTHENTICATED);
+    anonymous
         .post("/admin/seed", &json!({}))
         .await
-        .refused(401, "UNAUTHENTICATED");
-    let (status, _) = stranger.get("/nowhere").await.refusal();
+        .refused(UNAUTHENTICATED);
+    let (status, _) = anonymous.get("/nowhere").await.refusal();
     assert_eq!(status, 404);
-    let (status, _) = stranger
+    let (status, _) = anonymous
         .patch("/admin/merchants", &json!({}))
         .await
         .refusal();
@@ -47,16 +48,8 @@ async fn nobody_gets_in_without_a_token() {
 
 #[tokio::test]
 async fn every_role_does_its_own_work() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let owner = world
-        .token_for(
-            Role::MerchantOwner,
-            Some(shop.merchant_id),
-            TimeDelta::hours(1),
-        )
-        .await;
-    let owner = world.anonymous().with_token(&owner);
+    let (world, shop) = fixture::shop().await;
+    let owner = world.owner(shop.merchant_id).await;
     let (ops, finance, support) = (
         world.staff(Role::Ops).await,
         world.staff(Role::Finance).await,
@@ -64,36 +57,24 @@ async fn every_role_does_its_own_work() {
     );
     let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
     for api in [&finance, &support, &owner] {
-        api.post("/admin/devices", &device)
-            .await
-            .refused(403, "FORBIDDEN");
+        api.post("/admin/devices", &device).await.refused(FORBIDDEN);
     }
-    let _ = ops.post("/admin/devices", &device).await.expect(201);
+    ops.create("/admin/devices", &device).await;
 
     for api in [&ops, &owner] {
-        api.get("/admin/transactions")
-            .await
-            .refused(403, "FORBIDDEN");
+        api.get("/admin/transactions").await.refused(FORBIDDEN);
     }
     for api in [&finance, &support] {
-        let _ = api.get("/admin/transactions").await.expect(200);
+        api.read("/admin/transactions").await;
     }
     for api in [&ops, &finance, &support, &owner] {
-        api.post("/admin/seed", &json!({}))
-            .await
-            .refused(403, "FORBIDDEN");
+        api.post("/admin/seed", &json!({})).await.refused(FORBIDDEN);
     }
-    finance
-        .get("/admin/devices")
-        .await
-        .refused(403, "FORBIDDEN");
-    let _ = support.get("/admin/devices").await.expect(200);
-    owner
-        .get("/admin/merchants")
-        .await
-        .refused(403, "FORBIDDEN");
-    // A box is nobody here.
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    finance.get("/admin/devices").await.refused(FORBIDDEN);
+    support.read("/admin/devices").await;
+    owner.get("/admin/merchants").await.refused(FORBIDDEN);
+    // A box has no access here.
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     let (status, _) = credentials
         .api(&world)
         .get("/admin/devices")
@@ -109,24 +90,18 @@ async fn a_token_ends() {
         .token_for(Role::Ops, None, TimeDelta::minutes(1))
         .await;
     let ops = world.anonymous().with_token(&token);
-    let _ = ops.get("/admin/devices").await.expect(200);
+    ops.read("/admin/devices").await;
     world.later(61);
-    ops.get("/admin/devices")
-        .await
-        .refused(401, "UNAUTHENTICATED");
+    ops.get("/admin/devices").await.refused(UNAUTHENTICATED);
 }
 
 #[tokio::test]
 async fn every_change_is_in_the_audit_log() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    Credentials::at(&world, shop.till().id).await;
-    let actions: Vec<String> = sqlx::query_scalar(
-        "SELECT action FROM audit_logs WHERE action <> 'token.create' ORDER BY id",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .unwrap();
+    let (world, shop) = fixture::shop().await;
+    Credentials::at(&world, shop.terminal().id).await;
+    let actions: Vec<String> = world
+        .values("SELECT action FROM audit_logs WHERE action <> 'token.create' ORDER BY id")
+        .await;
     let expected = [
         "merchant.create",
         "merchant.approve",
@@ -137,9 +112,6 @@ async fn every_change_is_in_the_audit_log() {
         "device.activate",
     ];
     assert_eq!(actions, expected);
-    let secrets: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_logs WHERE before::text ~ '(sbt|sbd)_' OR after::text ~ '(sbt|sbd)_' OR after::text ~ 'PRIVATE'")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let secrets: i64 = world.value("SELECT count(*) FROM audit_logs WHERE before::text ~ '(sbt|sbd)_' OR after::text ~ '(sbt|sbd)_' OR after::text ~ 'PRIVATE'").await;
     assert_eq!(secrets, 0);
 }

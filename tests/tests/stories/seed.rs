@@ -1,30 +1,23 @@
 //! Demonstration data.
 
 use serde_json::json;
-use tests::{World, books};
+use tests::World;
+use tests::refusal::*;
 
 #[tokio::test]
 async fn seeding_again_changes_nothing() {
     let world = World::new().await;
     let admin = world.admin();
-    let first = admin
-        .post("/admin/seed", &json!({}))
-        .await
-        .expect(200)
-        .data();
+    let first = admin.act("/admin/seed", &json!({})).await;
     assert_eq!(first["devices"].as_array().unwrap().len(), 3);
     for device in first["devices"].as_array().unwrap() {
         assert!(device["activation_code"].is_string() && device["terminal_id"].is_string());
     }
     let counts = "SELECT (SELECT count(*) FROM merchants) * 1000000 + (SELECT count(*) FROM terminals) * 1000
                   + (SELECT count(*) FROM devices)";
-    let before = books::count(&world.pool, counts).await;
-    let again = admin
-        .post("/admin/seed", &json!({}))
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(books::count(&world.pool, counts).await, before);
+    let before = world.number(counts).await;
+    let again = admin.act("/admin/seed", &json!({})).await;
+    assert_eq!(world.number(counts).await, before);
     assert_eq!(again["merchants"], first["merchants"]);
     let ids = |seeded: &serde_json::Value| -> Vec<_> {
         seeded["devices"]
@@ -35,11 +28,7 @@ async fn seeding_again_changes_nothing() {
             .collect()
     };
     assert_eq!(ids(&again), ids(&first));
-    let more = admin
-        .post("/admin/seed", &json!({ "devices": 5 }))
-        .await
-        .expect(200)
-        .data();
+    let more = admin.act("/admin/seed", &json!({ "devices": 5 })).await;
     assert_eq!(ids(&more)[..3], ids(&first)[..]);
     assert_eq!(ids(&more).len(), 5);
 }
@@ -65,9 +54,6 @@ async fn outside_of_a_demonstration_nothing_is_seeded() {
         .admin()
         .post("/admin/seed", &json!({}))
         .await
-        .refused(403, "FORBIDDEN");
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM merchants").await,
-        0
-    );
+        .refused(FORBIDDEN);
+    assert_eq!(world.rows("merchants").await, 0);
 }

@@ -2,22 +2,18 @@
 
 use platform::service::fleet::session;
 use platform::service::housekeeping;
-use tests::soundbox::dial;
-use tests::{Credentials, World, books, eventually};
+use tests::soundbox::connect;
+use tests::{Credentials, World};
 use wire::DownlinkFilter;
 
 const A_MINUTE_AND_A_BIT: i64 = 61;
 
 async fn leave_a_session_behind(world: &World, credentials: &Credentials) {
-    let mut line = dial(world, credentials, false).await.unwrap();
+    let mut connection = connect(world, credentials, false).await.unwrap();
     let filter = DownlinkFilter::All.for_device(credentials.device_id);
-    line.subscribe(&filter).await;
-    line.leave().await;
-    let ended = "SELECT count(*) FROM sessions WHERE NOT connected";
-    eventually("the session's end is noted", || async {
-        (books::count(&world.pool, ended).await == 1).then_some(())
-    })
-    .await;
+    connection.subscribe(&filter).await;
+    connection.disconnect().await;
+    world.wait_for_rows("sessions WHERE NOT connected", 1).await;
 }
 
 #[tokio::test]
@@ -25,13 +21,13 @@ async fn a_session_of_3_1_1_is_kept_as_long_as_the_configuration_says_and_no_lon
     let world = World::with(|config| config.mqtt.session_expiry_max_s = 60).await;
     let credentials = Credentials::unbound(&world).await;
     leave_a_session_behind(&world, &credentials).await;
-    let line = dial(&world, &credentials, false).await.unwrap();
-    assert!(line.session_present, "in time");
-    line.leave().await;
+    let connection = connect(&world, &credentials, false).await.unwrap();
+    assert!(connection.session_present, "in time");
+    connection.disconnect().await;
     leave_a_session_behind(&world, &credentials).await;
     world.later(A_MINUTE_AND_A_BIT);
-    let line = dial(&world, &credentials, false).await.unwrap();
-    assert!(!line.session_present, "too late");
+    let connection = connect(&world, &credentials, false).await.unwrap();
+    assert!(!connection.session_present, "too late");
 }
 
 #[tokio::test]
@@ -45,23 +41,23 @@ async fn what_is_kept_of_a_session_is_forgotten_when_its_time_is_over() {
             .await
             .unwrap();
     };
-    let kept = "SELECT count(*) FROM sessions WHERE persistent AND subscriptions <> '[]'";
+    let kept = "sessions WHERE persistent AND subscriptions <> '[]'";
     forget().await;
-    assert_eq!(books::count(&world.pool, kept).await, 1, "not yet");
+    assert_eq!(world.rows(kept).await, 1, "not yet");
     world.later(A_MINUTE_AND_A_BIT);
     forget().await;
-    assert_eq!(books::count(&world.pool, kept).await, 0);
+    assert_eq!(world.rows(kept).await, 0);
 }
 
 #[tokio::test]
-async fn a_box_that_changes_its_mind_is_kept_as_long_as_its_last_word_says() {
+async fn the_session_expiry_of_a_disconnect_counts() {
     let world = World::new().await;
     let credentials = Credentials::unbound(&world).await;
-    let line = dial(&world, &credentials, false).await.unwrap();
+    let connection = connect(&world, &credentials, false).await.unwrap();
     let (device_id, week) = (credentials.device_id, 7 * 24 * 3_600);
     let expiry = "SELECT session_expiry_s::bigint FROM sessions";
-    assert_eq!(books::count(&world.pool, expiry).await, week);
-    // What the edge says when a box of version 5 sends DISCONNECT with another expiry.
+    assert_eq!(world.number(expiry).await, week);
+    // What the broker reports when a box of version 5 sends DISCONNECT with another expiry.
     world
         .within(move |context| async move {
             let ending = session::Ending {
@@ -76,6 +72,6 @@ async fn a_box_that_changes_its_mind_is_kept_as_long_as_its_last_word_says() {
         .await
         .unwrap();
     let kept_for = "SELECT extract(epoch FROM expires_at - ended_at)::bigint FROM sessions";
-    assert_eq!(books::count(&world.pool, kept_for).await, 60);
-    line.vanish().await;
+    assert_eq!(world.number(kept_for).await, 60);
+    connection.abort().await;
 }

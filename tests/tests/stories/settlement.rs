@@ -1,11 +1,12 @@
-//! What merchants are owed is claimed once.
+//! What merchants are owed is settled once.
 
 use chrono::TimeDelta;
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::acquirer::{but_status, reference};
+use tests::refusal::*;
 use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, World, books, success};
+use tests::{Answer, Api, Credentials, Shop, assert_fields, fixture, ledger, success};
 
 async fn run(api: &Api, body: &Value) -> Answer {
     api.post_once("/admin/settlements/run", body).await
@@ -21,18 +22,16 @@ fn ids(outcome: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn a_run_settles_what_is_new_and_only_once() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let first = till.sell(&world, 100_000).await;
-    till.sell(&world, 50_000).await;
-    till.qr(&world, 9_000).await;
+    let (world, shop, device) = fixture::device().await;
+    let first = device.sell(&world, 100_000).await;
+    device.sell(&world, 50_000).await;
+    device.qr(&world, 9_000).await;
     world.later(1);
     let finance = world.staff(Role::Finance).await;
     let made = ids(&run(&finance, &json!({})).await.expect(200).data());
     assert_eq!(made.len(), 1);
     let path = format!("/admin/settlements/{}", made[0]);
-    let settlement = finance.get(&path).await.expect(200).data();
+    let settlement = finance.read(&path).await;
     for (field, value) in [
         ("merchant_id", json!(shop.merchant_id)),
         ("status", json!("pending")),
@@ -48,49 +47,40 @@ async fn a_run_settles_what_is_new_and_only_once() {
     ] {
         assert_eq!(settlement[field], value, "{field}");
     }
-    let transaction = finance
-        .get(&format!("/admin/transactions/{first}"))
-        .await
-        .expect(200)
-        .data();
+    let transaction = finance.read(&format!("/admin/transactions/{first}")).await;
     assert_eq!(transaction["settlement_id"], settlement["id"]);
 
-    // Again: nothing is new. With one more sale: that one.
+    // A second run: nothing is new. With one more sale: that one.
     let again = run(&finance, &json!({})).await.expect(200).data();
     assert_eq!(again, json!({ "settlements": [], "skipped": [] }));
-    till.sell(&world, 10_000).await;
+    device.sell(&world, 10_000).await;
     world.later(1);
     let made = ids(&run(&finance, &json!({})).await.expect(200).data());
     let more = finance
         .get(&format!("/admin/settlements/{}", made[0]))
         .await
         .data();
-    assert_eq!(
-        (&more["gross"], &more["net"]),
-        (&json!(10_000), &json!(9_930))
-    );
-    books::must_balance(&world.pool).await;
+    assert_fields!(more, { "gross": 10_000, "net": 9_930 });
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, device) = fixture::device().await;
     let finance = world.staff(Role::Finance).await;
-    let sold = till.qr(&world, 100_000).await.transaction_id;
+    let sold = device.qr(&world, 100_000).await.transaction_id;
     let paid = success(sold, 100_000, &reference(), world.clock.now());
-    let _ = world.acquirer().tell(&paid).await.expect(200);
+    let _ = world.acquirer().send(&paid).await.expect(200);
     world.later(1);
     assert_eq!(ids(&run(&finance, &json!({})).await.data()).len(), 1);
     let _ = world
         .acquirer()
-        .tell(&but_status(paid, "reversed"))
+        .send(&but_status(paid, "reversed"))
         .await
         .expect(200);
 
-    // 99,300 are to be taken back, and 49,650 came: nothing is paid out, and nothing is forgotten.
-    till.sell(&world, 50_000).await;
+    // 99,300 are to be taken back, and 49,650 came: nothing is paid out, and the rest stays due.
+    device.sell(&world, 50_000).await;
     world.later(1);
     let waits = run(&finance, &json!({})).await.expect(200).data();
     assert_eq!(ids(&waits), Vec::<String>::new());
@@ -98,7 +88,7 @@ async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits
         waits["skipped"],
         json!([{ "merchant_id": shop.merchant_id, "code": "SETTLEMENT_NOT_ELIGIBLE" }])
     );
-    till.sell(&world, 100_000).await;
+    device.sell(&world, 100_000).await;
     world.later(1);
     let made = ids(&run(&finance, &json!({})).await.expect(200).data());
     let settlement = finance
@@ -113,13 +103,13 @@ async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits
     let nothing = run(&finance, &json!({})).await.expect(200).data();
     assert_eq!(nothing, json!({ "settlements": [], "skipped": [] }));
 
-    // A sale that was reversed before any settlement comes to nothing at all.
-    let sold = till.qr(&world, 70_000).await.transaction_id;
+    // A sale that was reversed before any settlement is in none.
+    let sold = device.qr(&world, 70_000).await.transaction_id;
     let paid = success(sold, 70_000, &reference(), world.clock.now());
     for body in [paid.clone(), but_status(paid, "reversed")] {
-        let _ = world.acquirer().tell(&body).await.expect(200);
+        let _ = world.acquirer().send(&body).await.expect(200);
     }
-    till.sell(&world, 1_000).await;
+    device.sell(&world, 1_000).await;
     world.later(1);
     let made = ids(&run(&finance, &json!({})).await.expect(200).data());
     let settlement = finance
@@ -131,30 +121,29 @@ async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits
 
 #[tokio::test]
 async fn runs_at_the_same_time_claim_each_transaction_once() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
     let finance = world.staff(Role::Finance).await;
     let everything = json!({});
-    // One that was settled and reversed since: its refund is to be taken once, too.
-    let till = Credentials::at(&world, shop.till().id).await;
-    let sold = till.qr(&world, 15_000).await.transaction_id;
+    // One that was settled and reversed since: its refund must be taken once, too.
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let sold = device.qr(&world, 15_000).await.transaction_id;
     let paid = success(sold, 15_000, &reference(), world.clock.now());
-    let _ = world.acquirer().tell(&paid).await.expect(200);
+    let _ = world.acquirer().send(&paid).await.expect(200);
     world.later(1);
     let _ = run(&finance, &everything).await.expect(200);
     let reversed = but_status(paid, "reversed");
-    let _ = world.acquirer().tell(&reversed).await.expect(200);
+    let _ = world.acquirer().send(&reversed).await.expect(200);
     for shop in [&shop, &other] {
-        let till = Credentials::at(&world, shop.till().id).await;
+        let device = Credentials::at(&world, shop.terminal().id).await;
         for _ in 0..3 {
-            till.sell(&world, 10_000).await;
+            device.sell(&world, 10_000).await;
         }
     }
     world.later(1);
     let runs = futures_util::future::join_all((0..8).map(|_| run(&finance, &everything)));
-    // Money that comes meanwhile waits for no run.
-    let sale = till.sell(&world, 20_000);
+    // A payment does not wait for a run.
+    let sale = device.sell(&world, 20_000);
     let (answers, _) = futures_util::future::join(runs, sale).await;
     let mut made = 0;
     for answer in &answers {
@@ -163,39 +152,36 @@ async fn runs_at_the_same_time_claim_each_transaction_once() {
     world.later(1);
     made += ids(&run(&finance, &everything).await.expect(200).data()).len();
     assert!((2..=3).contains(&made), "{made} settlements");
-    let all = finance.get("/admin/settlements").await.expect(200).data();
+    let all = finance.list("/admin/settlements").await;
     let sum = |field: &str| -> i64 {
-        let settlements = all.as_array().unwrap().iter();
+        let settlements = all.iter();
         settlements.map(|one| one[field].as_i64().unwrap()).sum()
     };
     assert_eq!((sum("gross"), sum("refunds")), (95_000, 14_895));
 }
 
 #[tokio::test]
-async fn who_may_not_be_settled_is_told_why() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    till.sell(&world, 10_000).await;
+async fn a_merchant_that_is_not_settled_has_a_reason() {
+    let (world, shop, device) = fixture::device().await;
+    device.sell(&world, 10_000).await;
     world.later(1);
     let admin = world.admin();
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
     let wallet = json!({ "settlement_account_type": "acquirer_balance" });
-    let _ = admin.patch(&merchant, &wallet).await.expect(200);
+    admin.change(&merchant, &wallet).await;
     let only = json!({ "merchant_id": shop.merchant_id });
     run(&admin, &only)
         .await
-        .refused(409, "MERCHANT_PAYOUT_NOT_CONFIGURED");
+        .refused(MERCHANT_PAYOUT_NOT_CONFIGURED);
     let skipped = run(&admin, &json!({})).await.expect(200).data();
     assert_eq!(
         skipped,
         json!({ "settlements": [], "skipped": [{ "merchant_id": shop.merchant_id, "code": "MERCHANT_PAYOUT_NOT_CONFIGURED" }] })
     );
-    // Before the cutoff nothing was paid; then it is done by hand.
-    let _ = admin
-        .patch(&merchant, &json!({ "payout_mode": "manual" }))
-        .await
-        .expect(200);
+    // Before the cutoff nothing was paid; later it is settled by hand.
+    admin
+        .change(&merchant, &json!({ "payout_mode": "manual" }))
+        .await;
     let early = json!({ "merchant_id": shop.merchant_id, "cutoff": world.clock.now() - TimeDelta::hours(1) });
     let outcome = run(&admin, &early).await.expect(200).data();
     assert_eq!(outcome["skipped"][0]["code"], "SETTLEMENT_NOT_ELIGIBLE");
@@ -207,25 +193,25 @@ async fn who_may_not_be_settled_is_told_why() {
         json!({ "merchant_id": "nobody" }),
         json!({ "colour": "red" }),
     ] {
-        run(&admin, &wrong).await.refused(422, "VALIDATION_FAILED");
+        run(&admin, &wrong).await.refused(VALIDATION_FAILED);
     }
     run(
         &admin,
         &json!({ "merchant_id": "m_0190f3a1c0de7abc8def0123456789ab" }),
     )
     .await
-    .refused(404, "MERCHANT_NOT_FOUND");
+    .refused(MERCHANT_NOT_FOUND);
     admin
         .post("/admin/settlements/run", &json!({}))
         .await
-        .refused(400, "IDEMPOTENCY_KEY_REQUIRED");
+        .refused(IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Ops, Role::Support] {
         run(&world.staff(role).await, &json!({}))
             .await
-            .refused(403, "FORBIDDEN");
+            .refused(FORBIDDEN);
     }
 
-    // Its own people see it; others' do not.
+    // Users of the merchant see it; others do not.
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
     let path = format!("/merchant/settlements/{id}");
     let hour = TimeDelta::hours(1);
@@ -239,25 +225,14 @@ async fn who_may_not_be_settled_is_told_why() {
         }
     };
     let own = person(&shop).await;
-    let seen = own.get("/merchant/settlements").await.expect(200).data();
+    let seen = own.read("/merchant/settlements").await;
     assert_eq!(text(&seen[0], "id"), id);
     assert_eq!(seen[0]["destination"], Value::Null);
-    let _ = own.get(&path).await.expect(200);
-    let stranger = person(&other).await;
-    let seen = stranger
-        .get("/merchant/settlements")
-        .await
-        .expect(200)
-        .data();
+    own.read(&path).await;
+    let other_owner = person(&other).await;
+    let seen = other_owner.read("/merchant/settlements").await;
     assert_eq!(seen, json!([]));
-    stranger
-        .get(&path)
-        .await
-        .refused(404, "SETTLEMENT_NOT_FOUND");
-    let filtered = admin
-        .get("/admin/settlements?status=paid")
-        .await
-        .expect(200)
-        .data();
+    other_owner.get(&path).await.refused(SETTLEMENT_NOT_FOUND);
+    let filtered = admin.read("/admin/settlements?status=paid").await;
     assert_eq!(filtered, json!([]));
 }

@@ -12,9 +12,9 @@ use device_sim::qr_issuer::{self, QrIssuer};
 use platform::config::NotifySignature::Symmetric;
 use platform::config::QrisPartnerApi;
 use serde_json::json;
-use tests::bank_api::till;
 use tests::snap::{self, BANK, SECRET};
-use tests::{Credentials, World, books, eventually};
+use tests::snap_partner_api::terminal;
+use tests::{Credentials, World, eventually, ledger};
 use tokio_util::sync::CancellationToken;
 
 const PAYMENTS: u64 = 24;
@@ -26,8 +26,7 @@ fn free_address() -> SocketAddr {
 }
 
 async fn paid(world: &World) -> i64 {
-    let query = "SELECT count(*) FROM transactions WHERE status = 'paid'";
-    books::count(&world.pool, query).await
+    world.rows("transactions WHERE status = 'paid'").await
 }
 
 #[tokio::test]
@@ -75,7 +74,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
     let stop = CancellationToken::new();
     let running = tokio::spawn(qr_issuer::run(issuer, address, stop.clone()));
 
-    let terminal = till(&world).await;
+    let terminal = terminal(&world).await;
     let credentials = Credentials::at(&world, terminal).await;
     for number in 0..PAYMENTS {
         let request = format!("r{number}");
@@ -85,24 +84,24 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
             .await
             .expect(201);
     }
-    let told = (0..PAYMENTS)
+    let delivered = (0..PAYMENTS)
         .filter(|number| !faults.plan(SEED, *number).is_empty())
         .count();
-    let told = i64::try_from(told).unwrap();
+    let delivered = i64::try_from(delivered).unwrap();
     let all = i64::try_from(PAYMENTS).unwrap();
-    assert!(told < all, "some callbacks are lost");
-    eventually("all that is told of", || async {
-        (paid(&world).await == told).then_some(())
+    assert!(delivered < all, "some callbacks are lost");
+    eventually("all payments with a callback", || async {
+        (paid(&world).await == delivered).then_some(())
     })
     .await;
-    // The rest is asked for before the codes run out.
+    // The rest is queried before the codes expire.
     world.later(275);
     eventually("all that was paid", || async {
         (paid(&world).await == all).then_some(())
     })
     .await;
-    books::must_balance(&world.pool).await;
-    let count = async |query| books::count(&world.pool, query).await;
+    ledger::must_balance(&world.pool).await;
+    let count = async |query: &str| world.number(query).await;
     let announced = "SELECT count(DISTINCT transaction_id) FROM notifications";
     assert_eq!(count(announced).await, all);
     assert_eq!(count("SELECT count(*) FROM notifications").await, all);

@@ -9,7 +9,7 @@ use device_sim::scenario::{self, outcome};
 use device_sim::session::{Control, Options};
 use domain::role::Role;
 use serde_json::{Value, json};
-use tests::{Shop, World, eventually, simulator};
+use tests::{World, assert_fields, eventually, fixture, simulator};
 use tokio_util::sync::CancellationToken;
 use wire::{DeviceId, TransactionId};
 
@@ -134,8 +134,8 @@ fn spoken(event: &Event) -> Option<TransactionId> {
 async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
     let path = format!("/admin/devices/{device_id}/notifications");
     eventually("all notifications to be played", async || {
-        let list = world.admin().get(&path).await.expect(200).data();
-        let list = list.as_array().unwrap().clone();
+        let list = world.admin().list(&path).await;
+        let list = list.clone();
         (list.len() == payments && list.iter().all(|one| one["status"] == "played")).then_some(())
     })
     .await;
@@ -143,13 +143,12 @@ async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
 
 #[tokio::test]
 async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let seller = tests::Credentials::at(&world, shop.till().id).await;
+    let (world, shop) = fixture::shop().await;
+    let seller = tests::Credentials::at(&world, shop.terminal().id).await;
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut boxes = Vec::new();
     for (dir, transport) in dirs.iter().zip([Transport::Http, Transport::Mqtt]) {
-        let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+        let id = simulator::provision(&world, dir.path(), shop.terminal().id).await;
         let options = Options {
             transport,
             heartbeat: Some(std::time::Duration::from_millis(200)),
@@ -204,7 +203,7 @@ async fn command(world: &World, device_id: DeviceId, body: Value) -> Value {
         .data();
     let path = format!("{path}/{}", given["id"].as_str().unwrap());
     eventually("the command to end", async || {
-        let command = admin.get(&path).await.expect(200).data();
+        let command = admin.read(&path).await;
         let ended = !matches!(command["status"].as_str(), Some("queued" | "sent"));
         ended.then_some(command)
     })
@@ -220,10 +219,9 @@ fn install(version: &str) -> Value {
 
 #[tokio::test]
 async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let dir = tempfile::tempdir().unwrap();
-    let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+    let id = simulator::provision(&world, dir.path(), shop.terminal().id).await;
     let mut running = simulator::switch_on(dir.path(), Options::default());
     running
         .until(|event| matches!(event, Event::ClockSet).then_some(()))
@@ -265,7 +263,7 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
     assert_eq!(updated["status"], "delivered");
     eventually("the new firmware to be seen", async || {
         let path = format!("/admin/devices/{id}");
-        let device = world.admin().get(&path).await.expect(200).data();
+        let device = world.admin().read(&path).await;
         (device["firmware_version"] == "2.0.0").then_some(())
     })
     .await;
@@ -277,23 +275,19 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
     };
     let running = simulator::switch_on(dir.path(), failing);
     let failed = command(&world, id, install("3.0.0")).await;
-    assert_eq!(
-        (&failed["status"], &failed["reason"]),
-        (&json!("failed"), &json!("checksum_mismatch"))
-    );
+    assert_fields!(failed, { "status": "failed", "reason": "checksum_mismatch" });
     running.switch_off().await;
 }
 
 #[tokio::test]
 async fn a_box_renews_its_credentials_before_they_end() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let seller = tests::Credentials::at(&world, shop.till().id).await;
+    let (world, shop) = fixture::shop().await;
+    let seller = tests::Credentials::at(&world, shop.terminal().id).await;
     let dir = tempfile::tempdir().unwrap();
-    let id = simulator::provision(&world, dir.path(), shop.till().id).await;
+    let id = simulator::provision(&world, dir.path(), shop.terminal().id).await;
     let serial = async || {
         let path = format!("/admin/devices/{id}");
-        world.admin().get(&path).await.expect(200).data()["certificate"]["serial"].clone()
+        world.admin().read(&path).await["certificate"]["serial"].clone()
     };
     let file = dir.path().join("device.json");
     let mut device: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();

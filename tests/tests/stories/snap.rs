@@ -1,46 +1,45 @@
-//! A partner that speaks SNAP BI: heard like any other, believed no sooner.
+//! A partner that speaks SNAP BI: the same rules and the same checks as for any other.
 
 use chrono::TimeDelta;
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
 use serde_json::{Value, json};
 use tests::acquirer::reference;
-use tests::books::{self, Books};
-use tests::snap::{self, BANK, Bank, NOTIFY, code, notification, timestamp};
-use tests::{Credentials, Shop, Soundbox, World};
+use tests::snap::{self, BANK, NOTIFY, SnapPartner, code, notification, timestamp};
+use tests::{Credentials, Shop, Soundbox, World, assert_fields};
+use tests::{Snapshot, ledger};
 use wire::TransactionId;
 
 use crate::view::{state, transaction};
 
 async fn a_code(world: &World, amount: i64) -> TransactionId {
     let shop = Shop::open(world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(world, shop.till().id).await;
+    let credentials = Credentials::at(world, shop.terminal().id).await;
     credentials.qr(world, amount).await.transaction_id
 }
 
-async fn is_heard(world: World, bank: Bank) {
+async fn is_heard(world: World, bank: SnapPartner) {
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let body = notification(id, 50_000, "2020102977770000000009", "00");
-    assert_eq!(bank.tell(&body).await, "2005200");
+    bank.send_ok(&body).await;
     let heard = soundbox.play().await;
     assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, 50_000));
     let paid = transaction(&world, id).await;
-    assert_eq!(paid["partner_reference"], "2020102977770000000009");
-    assert_eq!(paid["rrn"], "000019001390");
-    books::must_balance(&world.pool).await;
+    assert_fields!(paid, { "partner_reference": "2020102977770000000009", "rrn": "000019001390" });
+    ledger::must_balance(&world.pool).await;
 
-    // Told again under another external id, it is the same payment.
-    let before = Books::open(&world.pool).await;
-    assert_eq!(bank.tell(&body).await, "2005200");
+    // Sent again with another external id, it is the same payment.
+    let before = Snapshot::take(&world.pool).await;
+    bank.send_ok(&body).await;
     let changes = before.changes(&world.pool).await;
     assert_eq!(changes.get("callbacks"), Some(&1));
     assert!(!changes.contains_key("transactions") && !changes.contains_key("notifications"));
-    // And taken back.
+    // And a reversal.
     let back = notification(id, 50_000, "2020102977770000000009", "04");
-    assert_eq!(bank.tell(&back).await, "2005200");
+    bank.send_ok(&back).await;
     assert_eq!(state(&world, id).await.0, "reversed");
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
@@ -56,24 +55,28 @@ async fn a_payment_signed_asymmetrically_is_heard_once() {
 }
 
 #[tokio::test]
-async fn the_general_route_answers_a_snap_partner_in_its_own_words() {
+async fn the_general_route_answers_a_snap_partner_in_its_own_format() {
     let (world, bank) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
     let token = bank.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
     let path = "/integrations/qris/callback";
-    let letter = bank.sign(path, body.as_bytes(), &token, world.clock.now());
+    let request = bank.sign(path, body.as_bytes(), &token, world.clock.now());
     assert_eq!(
-        code(&bank.post(&letter.clone().with("x-signature", "AAAA")).await),
+        code(
+            &bank
+                .post(&request.clone().with("x-signature", "AAAA"))
+                .await
+        ),
         "4015200"
     );
-    assert_eq!(code(&bank.post(&letter).await), "2005200");
+    assert_eq!(code(&bank.post(&request).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
-    // A partner of the other profile does not get in by SNAP's door.
-    let letter = letter.with("x-partner-id", "acme");
-    let at_notify = snap::Letter {
+    // A partner of the other profile is refused on the SNAP route.
+    let request = request.with("x-partner-id", "acme");
+    let at_notify = snap::SignedRequest {
         path: NOTIFY.into(),
-        ..letter
+        ..request
     };
     assert_eq!(code(&bank.post(&at_notify).await), "4015200");
 }
@@ -86,12 +89,12 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
     let body = notification(id, 50_000, "ref-1", "00").to_string();
     let now = world.clock.now();
     let good = bank.sign(NOTIFY, body.as_bytes(), &token, now);
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let mut spoiled = Vec::new();
     for at in 0..body.len() {
-        let mut letter = good.clone();
-        letter.body[at] ^= 1;
-        spoiled.push(letter);
+        let mut request = good.clone();
+        request.body[at] ^= 1;
+        spoiled.push(request);
     }
     let signature = good.header("x-signature");
     let flipped = if signature.starts_with('A') { "B" } else { "A" };
@@ -113,12 +116,12 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
             .with("x-timestamp", &timestamp(now + TimeDelta::seconds(1))),
     );
     spoiled.push(good.clone().with("x-partner-id", "nobody"));
-    spoiled.push(snap::Letter {
+    spoiled.push(snap::SignedRequest {
         path: format!("{NOTIFY}?x=1"),
         ..good.clone()
     });
-    for letter in &spoiled {
-        assert_eq!(code(&bank.post(letter).await), "4015200", "{letter:?}");
+    for request in &spoiled {
+        assert_eq!(code(&bank.post(request).await), "4015200", "{request:?}");
     }
     let rejected = i64::try_from(spoiled.len()).unwrap();
     before
@@ -127,9 +130,9 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
             &[("rejected_callbacks", rejected), ("partner_tokens", 1)],
         )
         .await;
-    let kept = "SELECT count(*) FROM rejected_callbacks
+    let kept = "rejected_callbacks
                 WHERE NOT headers ?| ARRAY['x-signature', 'authorization']";
-    assert_eq!(books::count(&world.pool, kept).await, rejected);
+    assert_eq!(world.rows(kept).await, rejected);
     assert_eq!(code(&bank.post(&good).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
 }
@@ -147,7 +150,7 @@ async fn a_stale_time_or_token_has_no_effect() {
     for seconds in [-310, 310] {
         assert_eq!(code(&bank.post(&sign(&token, seconds)).await), "4015200");
     }
-    // Signed well with a token that we never gave, and with one that is over.
+    // Signed correctly with an unknown token, and with an expired one.
     assert_eq!(code(&bank.post(&sign("snap_nonsense", 0)).await), "4015201");
     world.later(901);
     assert_eq!(code(&bank.post(&sign(&token, 0)).await), "4015201");
@@ -183,8 +186,7 @@ async fn only_the_banks_key_gets_a_token() {
         ask(&now, &good, &json!({ "grantType": "password" })).await,
         "4007301"
     );
-    let kept = "SELECT count(*) FROM partner_tokens";
-    assert_eq!(books::count(&world.pool, kept).await, 1);
+    assert_eq!(world.rows("partner_tokens").await, 1);
 }
 
 #[tokio::test]
@@ -204,12 +206,12 @@ async fn an_external_id_names_one_message_a_day() {
     let first = sign(&body).with("x-external-id", "1");
     let answered = bank.post(&first).await;
     assert_eq!(code(&answered), "2005200");
-    // The same again, laid out differently: the same answer, and nothing happens.
-    let before = Books::open(&world.pool).await;
+    // The same again with another layout: the same answer, and nothing changes.
+    let before = Snapshot::take(&world.pool).await;
     let mut again = first.clone();
     again.body.push(b'\n');
     assert_eq!(bank.post(&again).await.body, answered.body);
-    // Another message under its name: refused, whatever it says.
+    // Another message with the same external id is refused.
     for status in ["04", "06"] {
         let other = sign(&notification(id, 50_000, "ref-1", status)).with("x-external-id", "1");
         assert_eq!(code(&bank.post(&other).await), "4095200");
@@ -219,22 +221,22 @@ async fn an_external_id_names_one_message_a_day() {
         .await;
     assert_eq!(state(&world, id).await.0, "paid");
     for wrong in ["a b", &"1".repeat(37)] {
-        let letter = first.clone().with("x-external-id", wrong);
-        assert_eq!(code(&bank.post(&letter).await), "4005201");
+        let request = first.clone().with("x-external-id", wrong);
+        assert_eq!(code(&bank.post(&request).await), "4005201");
     }
-    let letter = first.clone().without("x-external-id");
-    assert_eq!(code(&bank.post(&letter).await), "4005202");
-    // A day later the name is free.
+    let request = first.clone().without("x-external-id");
+    assert_eq!(code(&bank.post(&request).await), "4005202");
+    // A day later the external id is free.
     world.later(86_400);
     let token = bank.token().await;
     let back = notification(id, 50_000, "ref-1", "04").to_string();
-    let letter = bank
+    let request = bank
         .sign(NOTIFY, back.as_bytes(), &token, world.clock.now())
         .with("x-external-id", "1");
-    assert_eq!(code(&bank.post(&letter).await), "2005200");
-    // Our own token has run out by now.
-    let reversed = "SELECT count(*) FROM transactions WHERE status = 'reversed'";
-    assert_eq!(books::count(&world.pool, reversed).await, 1);
+    assert_eq!(code(&bank.post(&request).await), "2005200");
+    // The test's own token has expired by now.
+    let reversed = "transactions WHERE status = 'reversed'";
+    assert_eq!(world.rows(reversed).await, 1);
 }
 
 #[tokio::test]
@@ -243,12 +245,12 @@ async fn twenty_identical_notifications_at_once_are_one_payment() {
     let id = a_code(&world, 50_000).await;
     let token = bank.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
-    let letter = bank.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
-    let answers = futures_util::future::join_all((0..20).map(|_| bank.post(&letter))).await;
+    let request = bank.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
+    let answers = futures_util::future::join_all((0..20).map(|_| bank.post(&request))).await;
     for answer in &answers {
         assert_eq!(code(answer), "2005200");
     }
-    let count = async |query| books::count(&world.pool, query).await;
+    let count = async |query: &str| world.number(query).await;
     assert_eq!(
         count("SELECT count(*) FROM transaction_events WHERE to_status = 'paid'").await,
         1
@@ -265,25 +267,18 @@ async fn twenty_identical_notifications_at_once_are_one_payment() {
 async fn a_status_that_means_nothing_is_held_and_never_announced() {
     let (world, bank) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for pending in ["01", "02", "03"] {
-        assert_eq!(
-            bank.tell(&notification(id, 50_000, "ref-1", pending)).await,
-            "2005200"
-        );
+        bank.send_ok(&notification(id, 50_000, "ref-1", pending))
+            .await;
     }
     assert!(!before.changes(&world.pool).await.contains_key("incidents"));
     for unknown in ["07", "99", "paid"] {
-        assert_eq!(
-            bank.tell(&notification(id, 50_000, "ref-1", unknown)).await,
-            "2005200"
-        );
+        bank.send_ok(&notification(id, 50_000, "ref-1", unknown))
+            .await;
     }
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM notifications").await,
-        0
-    );
+    assert_eq!(world.rows("notifications").await, 0);
     let incidents = world
         .admin()
         .get("/admin/incidents?resolved=false")
@@ -292,14 +287,10 @@ async fn a_status_that_means_nothing_is_held_and_never_announced() {
     let incidents = incidents.as_array().unwrap();
     assert_eq!(incidents.len(), 3);
     for incident in incidents {
-        assert_eq!(incident["kind"], "unknown_status");
-        assert_eq!(incident["transaction_id"], json!(id));
+        assert_fields!(incident, { "kind": "unknown_status", "transaction_id": id });
         assert_eq!(incident["details"]["amount"], 50_000);
     }
-    assert_eq!(
-        bank.tell(&notification(id, 50_000, "ref-1", "00")).await,
-        "2005200"
-    );
+    bank.send_ok(&notification(id, 50_000, "ref-1", "00")).await;
     assert_eq!(state(&world, id).await.0, "paid");
 }
 
@@ -314,7 +305,7 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
         body
     };
     let token = bank.token().await;
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     let unknown = TransactionId::from_uuid(world.clock.uuid());
     for (body, expected) in [
         (with("/amount/value", json!("49999.00")), "4095200"),
@@ -331,8 +322,8 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
         (json!([]), "4005201"),
     ] {
         let bytes = body.to_string().into_bytes();
-        let letter = bank.sign(NOTIFY, &bytes, &token, world.clock.now());
-        assert_eq!(code(&bank.post(&letter).await), expected, "{body}");
+        let request = bank.sign(NOTIFY, &bytes, &token, world.clock.now());
+        assert_eq!(code(&bank.post(&request).await), expected, "{body}");
     }
     before
         .changed_only(
@@ -340,16 +331,16 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
             &[("callbacks", 9), ("external_ids", 2), ("incidents", 9)],
         )
         .await;
-    // What was proven to be the bank's is kept as the bank's.
-    let kept = "SELECT count(*) FROM callbacks WHERE verdict = 'rejected' AND partner_id = 'bank'";
-    assert_eq!(books::count(&world.pool, kept).await, 7);
+    // Verified messages are kept as the partner's.
+    let kept = "callbacks WHERE verdict = 'rejected' AND partner_id = 'bank'";
+    assert_eq!(world.rows(kept).await, 7);
 }
 
 #[tokio::test]
-async fn a_payment_on_a_printed_code_is_attributed_by_what_snap_says_of_it() {
+async fn a_payment_of_a_printed_code_is_attributed_by_its_snap_fields() {
     let (world, bank) = snap::world(Symmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let body = |reference: &str, label: &str| {
         let mut body = notification(
             TransactionId::from_uuid(world.clock.uuid()),
@@ -362,12 +353,10 @@ async fn a_payment_on_a_printed_code_is_attributed_by_what_snap_says_of_it() {
         body["additionalInfo"]["terminalLabel"] = json!(label);
         body
     };
-    assert_eq!(
-        bank.tell(&body(&reference(), &shop.till().label)).await,
-        "2005200"
-    );
+    bank.send_ok(&body(&reference(), &shop.terminal().label))
+        .await;
     assert_eq!(soundbox.play().await.amount.to_i64(), 7_500);
-    assert_eq!(bank.tell(&body(&reference(), "T99")).await, "2005200");
+    bank.send_ok(&body(&reference(), "T99")).await;
     let open = world
         .admin()
         .get("/admin/unmatched-payments?status=open")

@@ -1,8 +1,7 @@
-//! A settlement's statement, for a program and for a printer.
+//! A settlement's statement as CSV and as HTML.
 
-use chrono::TimeDelta;
 use domain::role::Role;
-use tests::books::settle;
+use tests::ledger::settle;
 use tests::{Credentials, Shop, World};
 
 #[tokio::test]
@@ -10,10 +9,10 @@ async fn a_statement_has_every_item_and_only_for_those_it_is_for() {
     let world = World::new().await;
     let shop = Shop::open(&world, "=Warung <Sari>", 1).await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
     let sold = [
-        till.sell(&world, 100_000).await,
-        till.sell(&world, 1_250_000).await,
+        device.sell(&world, 100_000).await,
+        device.sell(&world, 1_250_000).await,
     ];
     world.later(1);
     let finance = world.staff(Role::Finance).await;
@@ -49,14 +48,7 @@ async fn a_statement_has_every_item_and_only_for_those_it_is_for() {
             .starts_with("default-src 'none'")
     );
     for (shop, status) in [(&shop, 200), (&other, 404)] {
-        let token = world
-            .token_for(
-                Role::MerchantOwner,
-                Some(shop.merchant_id),
-                TimeDelta::hours(1),
-            )
-            .await;
-        let owner = world.anonymous().with_token(&token);
+        let owner = world.owner(shop.merchant_id).await;
         for form in ["csv", "html"] {
             let path = format!("/merchant/settlements/{id}/statement.{form}");
             assert_eq!(owner.get(&path).await.status, status, "{path}");

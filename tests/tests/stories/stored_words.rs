@@ -26,7 +26,7 @@ async fn unconstrained(world: &World, shop: &Shop) -> TransactionId {
     )
     .bind(shop.merchant_id.as_uuid())
     .bind(shop.outlet_id.as_uuid())
-    .bind(shop.till().id.as_uuid())
+    .bind(shop.terminal().id.as_uuid())
     .bind(world.clock.now())
     .fetch_one(&world.pool)
     .await

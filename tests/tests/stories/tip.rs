@@ -3,34 +3,35 @@
 use domain::role::Role;
 use platform::config::NotifySignature::Symmetric;
 use serde_json::{Value, json};
+use tests::Snapshot;
 use tests::acquirer::reference;
-use tests::bank_api::{BankApi, till};
-use tests::books::{self, Books, settle};
+use tests::ledger::{self, settle};
 use tests::shop::text;
-use tests::snap::{self, Bank, notification};
-use tests::{Soundbox, World};
+use tests::snap::{self, SnapPartner, notification};
+use tests::snap_partner_api::{SnapPartnerApi, terminal};
+use tests::{Soundbox, World, assert_fields};
 use wire::{Rupiah, TransactionId};
 
 use crate::view::transaction;
 
-/// What is asked for in every story.
+/// The amount of every code.
 const ASKED: i64 = 21_004;
 
-struct Place {
+struct Scene {
     world: World,
-    bank: Bank,
-    api: BankApi,
+    bank: SnapPartner,
+    api: SnapPartnerApi,
     soundbox: Soundbox,
 }
 
-impl Place {
-    /// A bank whose codes have these tags, and a box at a till.
+impl Scene {
+    /// A partner whose codes have these tags, and a box at a terminal.
     async fn open(tags: &str) -> Self {
-        let api = BankApi::open().await;
+        let api = SnapPartnerApi::open().await;
         let (world, bank) = snap::world_with(Symmetric, |config| api.configure(config)).await;
-        let terminal = till(&world).await;
+        let terminal = terminal(&world).await;
         let soundbox = Soundbox::at(&world, terminal).await;
-        api.asks_for_tip(tags);
+        api.set_tip(tags);
         Self {
             world,
             bank,
@@ -50,9 +51,9 @@ impl Place {
         text(&shown.json(), "transaction_id").parse().unwrap()
     }
 
-    async fn pays(&self, id: TransactionId, amount: i64) -> String {
+    async fn pay(&self, id: TransactionId, amount: i64) -> String {
         self.bank
-            .tell(&notification(id, amount, &reference(), "00"))
+            .send(&notification(id, amount, &reference(), "00"))
             .await
     }
 }
@@ -63,19 +64,19 @@ fn amounts(transaction: &Value) -> [Value; 4] {
 
 /// Pays `paid`, and follows it from the callback to the settlement.
 async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
-    let mut place = Place::open(tags).await;
-    let id = place.code("r1").await;
+    let mut scene = Scene::open(tags).await;
+    let id = scene.code("r1").await;
     assert_eq!(
-        amounts(&transaction(&place.world, id).await),
+        amounts(&transaction(&scene.world, id).await),
         [json!(ASKED), json!(due), Value::Null, json!(mode)]
     );
-    assert_eq!(place.pays(id, paid).await, "2005200");
-    let heard = place.soundbox.play().await;
+    assert_eq!(scene.pay(id, paid).await, "2005200");
+    let heard = scene.soundbox.play().await;
     assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, paid));
     let spoken = wire::speech::payment(Rupiah::from_i64(paid)).unwrap();
     assert_eq!(heard.speech.text, spoken.text);
 
-    let after = transaction(&place.world, id).await;
+    let after = transaction(&scene.world, id).await;
     assert_eq!(after["status"], "paid");
     assert_eq!(
         amounts(&after),
@@ -88,31 +89,23 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
         "0.7 % of what was paid, half up"
     );
     assert_eq!(after["net"], json!(paid - fee));
-    let booked = books::ledger_of(&place.world.pool, id).await;
+    let booked = ledger::ledger_of(&scene.world.pool, id).await;
     let debits: i64 = booked.iter().map(|(_, _, debit, _)| debit).sum();
     assert_eq!(debits, paid, "{booked:?}");
 
-    // The box repeats its request: the same code, which asks for what it asked for.
-    assert_eq!(place.code("r1").await, id);
-    assert_eq!(place.api.heard("qr-mpm-generate").len(), 1);
+    // The box repeats its request: the same code with the same amount.
+    assert_eq!(scene.code("r1").await, id);
+    assert_eq!(scene.api.requests("qr-mpm-generate").len(), 1);
 
     let merchant = format!("/admin/merchants/{}", text(&after, "merchant_id"));
     let by_hand = json!({ "payout_mode": "manual" });
-    let _ = place
-        .world
-        .admin()
-        .patch(&merchant, &by_hand)
-        .await
-        .expect(200);
-    place.world.later(1);
-    let finance = place.world.staff(Role::Finance).await;
+    scene.world.admin().change(&merchant, &by_hand).await;
+    scene.world.later(1);
+    let finance = scene.world.staff(Role::Finance).await;
     let settlement = settle(&finance).await;
     let path = format!("/admin/settlements/{settlement}");
-    let settled = finance.get(&path).await.expect(200).data();
-    assert_eq!(
-        (&settled["gross"], &settled["net"]),
-        (&json!(paid), &json!(paid - fee))
-    );
+    let settled = finance.read(&path).await;
+    assert_fields!(settled, { "gross": paid, "net": paid - fee });
     let statement = finance
         .get(&format!("{path}/statement.csv"))
         .await
@@ -123,7 +116,7 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
         "{statement}"
     );
 
-    // All of it goes back, tip included.
+    // All of it is refunded, tip included.
     let refund = json!({ "reason": "the wrong coffee" });
     let path = format!("/admin/transactions/{id}/refund");
     let refunded = finance
@@ -131,9 +124,9 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
         .await
         .expect(200);
     assert_eq!(refunded.data()["status"], "reversed");
-    let asked = place.api.heard("qr-mpm-refund");
+    let asked = scene.api.requests("qr-mpm-refund");
     assert_eq!(asked[0]["refundAmount"]["value"], format!("{paid}.00"));
-    books::must_balance(&place.world.pool).await;
+    ledger::must_balance(&scene.world.pool).await;
 }
 
 #[tokio::test]
@@ -164,14 +157,14 @@ async fn an_amount_that_the_tip_does_not_explain_changes_nothing() {
         ("55020357032.5", &[ASKED, 21_528, 21_530]),
         ("550201", &[ASKED - 1, 1]),
     ] {
-        let place = Place::open(tags).await;
-        let id = place.code("r1").await;
-        let before = Books::open(&place.world.pool).await;
+        let scene = Scene::open(tags).await;
+        let id = scene.code("r1").await;
+        let before = Snapshot::take(&scene.world.pool).await;
         for amount in wrong {
-            let answer = place.pays(id, *amount).await;
+            let answer = scene.pay(id, *amount).await;
             assert_eq!(answer, "4095200", "{tags}: {amount}");
         }
-        let changes = before.changes(&place.world.pool).await;
+        let changes = before.changes(&scene.world.pool).await;
         for untouched in ["transactions", "ledger_entries", "notifications"] {
             assert!(!changes.contains_key(untouched), "{tags}: {changes:?}");
         }
@@ -182,12 +175,12 @@ async fn an_amount_that_the_tip_does_not_explain_changes_nothing() {
 
 #[tokio::test]
 async fn a_refusal_may_name_what_was_asked_or_what_was_due() {
-    let place = Place::open("5502025603500").await;
+    let scene = Scene::open("5502025603500").await;
     for (request, amount) in [("r1", ASKED), ("r2", 21_504)] {
-        let id = place.code(request).await;
+        let id = scene.code(request).await;
         let refused = notification(id, amount, &reference(), "06");
-        assert_eq!(place.bank.tell(&refused).await, "2005200");
-        assert_eq!(transaction(&place.world, id).await["status"], "failed");
+        scene.bank.send_ok(&refused).await;
+        assert_eq!(transaction(&scene.world, id).await["status"], "failed");
     }
 }
 
@@ -203,15 +196,15 @@ async fn a_code_whose_tip_cannot_be_understood_is_never_shown() {
         "55020256079980000",
         "550202560899800000",
     ] {
-        let place = Place::open(tags).await;
+        let scene = Scene::open(tags).await;
         let wanted = json!({ "amount": ASKED, "currency": "IDR", "request_id": "r1" });
-        let answer = place
+        let answer = scene
             .soundbox
             .credentials
-            .ask_qr(&place.world, "r1", &wanted)
+            .ask_qr(&scene.world, "r1", &wanted)
             .await;
         assert!(answer.status >= 400, "{tags}: {answer}");
-        let shown = "SELECT count(*) FROM transactions WHERE qr_payload IS NOT NULL";
-        assert_eq!(books::count(&place.world.pool, shown).await, 0, "{tags}");
+        let shown = "transactions WHERE qr_payload IS NOT NULL";
+        assert_eq!(scene.world.rows(shown).await, 0, "{tags}");
     }
 }

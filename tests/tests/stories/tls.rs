@@ -1,4 +1,4 @@
-//! What TLS looks like to the boxes of the field: small records, certificate requests of other tools, RSA keys.
+//! TLS for boxes in the field: small records, certificate requests of other tools, RSA keys.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,9 +7,10 @@ use certs::csr::{KeyAndCsr, KeyKind};
 use certs::tls::RECORD_BYTES_MAX;
 use platform::config::Switch;
 use serde_json::json;
+use tests::connection::{ConnectOptions, Connection};
 use tests::credentials::register;
-use tests::line::{Dial, Line};
-use tests::soundbox::dial;
+use tests::refusal::*;
+use tests::soundbox::connect;
 use tests::{Api, Credentials, Shop, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,13 +74,13 @@ impl Relay {
 async fn a_box_with_a_buffer_of_4_kib_hears_six_payments_at_once_and_reads_long_answers() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Kopi Fajar", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let credentials = Credentials::at(&world, shop.terminal().id).await;
     for amount in 1..=6 {
         credentials.sell(&world, amount * 1_000).await;
     }
     let mqtt = Relay::before(world.mqtt()).await;
-    let mut line = Line::dial(Dial {
-        to: mqtt.address,
+    let mut connection = Connection::open(ConnectOptions {
+        address: mqtt.address,
         client_id: &credentials.device_id.to_string(),
         clean: false,
         tls: credentials.tls(),
@@ -87,13 +88,14 @@ async fn a_box_with_a_buffer_of_4_kib_hears_six_payments_at_once_and_reads_long_
     .await
     .unwrap();
     let payments = DownlinkFilter::Exact(wire::Channel::PaymentSuccess);
-    line.subscribe(&payments.for_device(credentials.device_id))
+    connection
+        .subscribe(&payments.for_device(credentials.device_id))
         .await;
     for _ in 0..6 {
-        let publish = line.hear().await;
-        line.confirm(&publish).await;
+        let publish = connection.receive().await;
+        connection.confirm(&publish).await;
     }
-    line.leave().await;
+    connection.disconnect().await;
 
     let https = Relay::before(world.app().http_addr()).await;
     let url = format!("https://localhost:{}", https.address.port());
@@ -135,42 +137,37 @@ async fn a_box_with_an_rsa_key_works_where_the_configuration_allows_it() {
     let registered = register(&world).await;
     let key = KeyAndCsr::generate(KeyKind::Rsa, "modem").unwrap();
     let code = &registered.activation_code;
-    let answer = registered
-        .ask(&world, code, key.csr_pem(), json!({}))
-        .await
-        .expect(200);
+    let answer = registered.try_code(&world, code, &key).await.expect(200);
     let credentials = registered.keep(&world, &key, &answer.data());
-    dial(&world, &credentials, true)
+    connect(&world, &credentials, true)
         .await
         .unwrap()
-        .leave()
+        .disconnect()
         .await;
     let config = credentials.api_by_certificate(&world);
-    let _ = config.get("/device/config").await.expect(200);
+    config.read("/device/config").await;
     let short = include_str!("../../../certs/tests/csr/rsa1024.pem");
     let answer = registered.ask(&world, code, short, json!({})).await;
-    answer.refused(422, "VALIDATION_FAILED");
+    answer.refused(VALIDATION_FAILED);
     assert!(answer.to_string().contains("2048 to 4096"), "{answer}");
 
-    // Switched off, such keys are neither certified nor let in.
+    // Switched off, such keys are neither certified nor admitted.
     world.stop().await;
     world.reconfigure(|config| config.pki.rsa_device_keys = Switch::Off);
     world.start().await;
     let other = register(&world).await;
-    let answer = other
-        .ask(&world, &other.activation_code, key.csr_pem(), json!({}))
-        .await;
-    answer.refused(422, "VALIDATION_FAILED");
+    let answer = other.try_code(&world, &other.activation_code, &key).await;
+    answer.refused(VALIDATION_FAILED);
     assert!(
         answer.to_string().contains("pki.rsa_device_keys"),
         "{answer}"
     );
-    assert!(dial(&world, &credentials, true).await.is_err());
-    // The refusal cost it nothing: with an accepted key the same code works.
+    assert!(connect(&world, &credentials, true).await.is_err());
+    // The refusal did not use up the code: with an accepted key it works.
     let credentials = other.activate(&world, wire::Encoding::Json).await;
-    dial(&world, &credentials, true)
+    connect(&world, &credentials, true)
         .await
         .unwrap()
-        .leave()
+        .disconnect()
         .await;
 }

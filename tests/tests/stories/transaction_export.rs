@@ -1,9 +1,9 @@
-//! Payments as a file: for staff and for merchants, in their words and by their clocks.
+//! Payments as a file, for staff and for merchants, with readable statuses and local times.
 
-use chrono::TimeDelta;
 use domain::role::Role;
 use domain::wib;
-use tests::{Api, Credentials, Shop, World};
+use tests::refusal::*;
+use tests::{Api, Credentials, Shop, World, fixture};
 
 async fn lines(api: &Api, path: &str) -> Vec<String> {
     let answer = api.get(path).await.expect(200);
@@ -13,15 +13,15 @@ async fn lines(api: &Api, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
+async fn payments_are_exported_with_names_local_times_and_readable_statuses() {
     let world = World::new().await;
     let shop = Shop::open(&world, "=Warung, Sari", 1).await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
-    let till = Credentials::at(&world, shop.till().id).await;
-    let elsewhere = Credentials::at(&world, other.till().id).await;
-    let old = till.sell(&world, 1_250_000).await;
+    let device = Credentials::at(&world, shop.terminal().id).await;
+    let elsewhere = Credentials::at(&world, other.terminal().id).await;
+    let old = device.sell(&world, 1_250_000).await;
     world.later(3 * 24 * 3600);
-    let new = till.sell(&world, 100_000).await;
+    let new = device.sell(&world, 100_000).await;
     let foreign = elsewhere.sell(&world, 5_000).await;
     let finance = world.staff(Role::Finance).await;
 
@@ -35,7 +35,7 @@ async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
     assert!(all[1].starts_with(&foreign.to_string()), "{}", all[1]);
     let line = &all[2];
     assert!(line.starts_with(&new.to_string()), "{line}");
-    // A name that a spreadsheet would run is text, the outlet and the terminal are named, the status is in Indonesian.
+    // A name that a spreadsheet would run as a formula is quoted, outlet and terminal are named, the status is Indonesian.
     for expected in [
         "\"'=Warung, Sari\",Pusat,Kasir 1,",
         ",dibayar,",
@@ -58,13 +58,13 @@ async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
     finance
         .get("/admin/transactions.csv?lang=fr")
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
     finance
         .get("/admin/transactions.csv?status=gone")
         .await
-        .refused(422, "VALIDATION_FAILED");
+        .refused(VALIDATION_FAILED);
 
-    // The same filters as the list, and a merchant's own alone.
+    // The same filters as the list, and only the merchant's own.
     let day = wib::local(paid_at).date();
     let of_day = lines(
         &finance,
@@ -75,14 +75,7 @@ async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
     )
     .await;
     assert_eq!(of_day.len(), 2, "{of_day:?}");
-    let token = world
-        .token_for(
-            Role::MerchantOwner,
-            Some(shop.merchant_id),
-            TimeDelta::hours(1),
-        )
-        .await;
-    let owner = world.anonymous().with_token(&token);
+    let owner = world.owner(shop.merchant_id).await;
     let own = lines(&owner, "/merchant/transactions.csv").await;
     assert_eq!(own.len(), 3);
     assert!(own[1].starts_with(&new.to_string()) && own[2].starts_with(&old.to_string()));
@@ -90,8 +83,7 @@ async fn payments_are_a_file_with_names_days_and_words_that_people_know() {
 
 #[tokio::test]
 async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long_is_refused() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     // Several at each moment, so that pages end between equal ones.
     let fill = "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status,
                     partner_id, created_at)
@@ -102,7 +94,7 @@ async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long
         sqlx::query(fill)
             .bind(shop.merchant_id.as_uuid())
             .bind(shop.outlet_id.as_uuid())
-            .bind(shop.till().id.as_uuid())
+            .bind(shop.terminal().id.as_uuid())
             .bind(from)
             .bind(to)
             .execute(&world.pool)
@@ -121,8 +113,7 @@ async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long
     assert_eq!(ids.len(), 2_345);
     fill(2_346, 100_001).await;
     let refused = finance.get("/admin/transactions.csv").await;
-    refused.refused(422, "VALIDATION_FAILED");
-    assert_eq!(refused.json()["details"]["fields"][0]["field"], "from");
+    refused.refused_field("from");
     let shorter = lines(
         &finance,
         "/admin/transactions.csv?from=2026-01-01T00:00:01Z",

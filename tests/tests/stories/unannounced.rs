@@ -1,67 +1,54 @@
-//! Paid, and nobody could be told: never without an alert that says why.
+//! A payment that was not announced always has an alert with the reason.
 
 use serde_json::{Value, json};
 use tests::acquirer::reference;
-use tests::{Credentials, Shop, World};
+use tests::{Credentials, Shop, World, fixture};
 
 use crate::view::{open_alert, open_alerts, open_money};
 
-/// A payment of a till's printed code; its transaction's id.
+/// A payment of a terminal's printed code; its transaction's id.
 async fn pay(world: &World, shop: &Shop, age_s: i64) -> Value {
     let body = json!({
-        "nmid": shop.nmid, "terminal_label": shop.till().label, "event_id": "e", "partner_reference": reference(),
+        "nmid": shop.nmid, "terminal_label": shop.terminal().label, "event_id": "e", "partner_reference": reference(),
         "amount": 10_000, "currency": "IDR", "status": "success",
         "paid_at": world.clock.now() - chrono::TimeDelta::seconds(age_s),
     });
-    let receipt = world.acquirer().tell(&body).await.expect(200).data();
+    let receipt = world.acquirer().send(&body).await.expect(200).data();
     assert_eq!(receipt["status"], "paid");
     receipt["transaction_id"].clone()
-}
-
-async fn set_status(world: &World, credentials: &Credentials, status: &str) {
-    let path = format!("/admin/devices/{}", credentials.device_id);
-    let _ = world
-        .admin()
-        .patch(&path, &json!({ "status": status }))
-        .await
-        .expect(200);
 }
 
 /// The one open alert, which names this payment and this reason.
 async fn is_told(world: &World, shop: &Shop, paid: &Value, reason: &str) {
     let alert = open_alert(world, "unannounced_payment").await;
-    assert_eq!(alert["subject"], json!(shop.till().id));
+    assert_eq!(alert["subject"], json!(shop.terminal().id));
     assert_eq!(alert["details"]["transaction_id"], *paid, "{alert}");
     assert_eq!(alert["details"]["reason"], reason, "{alert}");
 }
 
 #[tokio::test]
-async fn a_till_without_a_box() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+async fn a_terminal_without_a_box() {
+    let (world, shop) = fixture::shop().await;
     let paid = pay(&world, &shop, 0).await;
     is_told(&world, &shop, &paid, "no_box_bound").await;
 }
 
 #[tokio::test]
-async fn a_till_whose_boxes_are_suspended() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+async fn a_terminal_whose_boxes_are_suspended() {
+    let (world, shop) = fixture::shop().await;
     for _ in 0..2 {
-        let credentials = Credentials::at(&world, shop.till().id).await;
-        set_status(&world, &credentials, "suspended").await;
+        let credentials = Credentials::at(&world, shop.terminal().id).await;
+        credentials.set_status(&world, "suspended").await;
     }
     let paid = pay(&world, &shop, 0).await;
     is_told(&world, &shop, &paid, "box_suspended").await;
 }
 
 #[tokio::test]
-async fn a_till_where_one_box_is_active_is_no_alert() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let suspended = Credentials::at(&world, shop.till().id).await;
-    let active = Credentials::at(&world, shop.till().id).await;
-    set_status(&world, &suspended, "suspended").await;
+async fn a_terminal_with_one_active_box_is_no_alert() {
+    let (world, shop, suspended) = fixture::device().await;
+    let active = Credentials::at(&world, shop.terminal().id).await;
+    suspended.set_status(&world, "suspended").await;
     pay(&world, &shop, 0).await;
     assert_eq!(
         open_alerts(&world, "unannounced_payment").await,
@@ -73,19 +60,16 @@ async fn a_till_where_one_box_is_active_is_no_alert() {
 
 #[tokio::test]
 async fn a_box_that_is_bound_and_was_never_activated() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let registered = tests::credentials::register(&world).await;
-    tests::credentials::bind(&world, registered.device_id, shop.till().id).await;
+    tests::credentials::bind(&world, registered.device_id, shop.terminal().id).await;
     let paid = pay(&world, &shop, 0).await;
     is_told(&world, &shop, &paid, "box_not_active").await;
 }
 
 #[tokio::test]
 async fn a_payment_whose_time_was_over_on_arrival() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let credentials = Credentials::at(&world, shop.till().id).await;
+    let (world, shop, credentials) = fixture::device().await;
     let paid = pay(&world, &shop, 301).await;
     is_told(&world, &shop, &paid, "window_over").await;
     let rows = credentials.notifications(&world).await;
@@ -93,15 +77,15 @@ async fn a_payment_whose_time_was_over_on_arrival() {
 }
 
 #[tokio::test]
-async fn money_that_is_assigned_to_a_till_without_a_box() {
+async fn money_that_is_assigned_to_a_terminal_without_a_box() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
     let body = json!({
         "nmid": shop.nmid, "event_id": "e", "partner_reference": "stray", "amount": 10_000, "currency": "IDR",
         "status": "success", "paid_at": world.clock.now(),
     });
-    let _ = world.acquirer().tell(&body).await.expect(200);
-    // Kept, and the merchant's boxes said nothing.
+    let _ = world.acquirer().send(&body).await.expect(200);
+    // Kept, and the merchant's boxes announced nothing.
     let alert = open_alert(&world, "unannounced_payment").await;
     assert_eq!(alert["subject"], json!(shop.merchant_id));
     assert_eq!(alert["details"]["reason"], "no_such_terminal");
@@ -112,14 +96,12 @@ async fn money_that_is_assigned_to_a_till_without_a_box() {
     );
     let assigned = world
         .admin()
-        .post(&path, &json!({ "terminal_id": shop.till().id }))
-        .await
-        .expect(200)
-        .data();
+        .act(&path, &json!({ "terminal_id": shop.terminal().id }))
+        .await;
     let alerts = open_alerts(&world, "unannounced_payment").await;
     let alert = alerts
         .iter()
-        .find(|alert| alert["subject"] == json!(shop.till().id))
+        .find(|alert| alert["subject"] == json!(shop.terminal().id))
         .unwrap_or_else(|| panic!("{alerts:?}"));
     assert_eq!(alert["details"]["reason"], "no_box_bound");
     assert_eq!(

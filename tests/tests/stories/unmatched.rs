@@ -1,14 +1,15 @@
-//! Money that came and could not be attributed, and messages that contradict: what operators do about them.
+//! Unmatched money and contradicting messages: what operators do about them.
 
 use domain::role::Role;
 use serde_json::{Value, json};
 use tests::acquirer::but_status;
-use tests::books::{self, Books};
-use tests::{Answer, Shop, Soundbox, World};
+use tests::refusal::*;
+use tests::{Answer, Shop, World, assert_fields, fixture};
+use tests::{Snapshot, ledger};
 
 use crate::view::{open_alerts, transaction};
 
-/// A payment on a printed code whose till nobody knows.
+/// A payment of a printed code with an unknown terminal.
 fn stray(world: &World, nmid: &str, reference: &str) -> Value {
     json!({
         "event_id": format!("e-{reference}"), "nmid": nmid, "terminal_label": "T99", "partner_reference": reference,
@@ -18,8 +19,7 @@ fn stray(world: &World, nmid: &str, reference: &str) -> Value {
 
 async fn open(world: &World) -> Vec<Value> {
     let path = "/admin/unmatched-payments?status=open";
-    let list = world.admin().get(path).await.expect(200).data();
-    list.as_array().unwrap().clone()
+    world.admin().list(path).await
 }
 
 async fn assign(world: &World, money: &Value, terminal: &impl serde::Serialize) -> Answer {
@@ -35,22 +35,14 @@ async fn assign(world: &World, money: &Value, terminal: &impl serde::Serialize) 
 
 #[tokio::test]
 async fn fresh_money_that_is_assigned_is_announced_as_delayed() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
-    let told = stray(&world, &shop.nmid, "stray-1");
-    assert_eq!(
-        world.acquirer().tell(&told).await.data()["verdict"],
-        "unmatched"
-    );
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
+    let paid = stray(&world, &shop.nmid, "stray-1");
+    assert_eq!(world.acquirer().verdict(&paid).await, "unmatched");
     let money = open(&world).await.remove(0);
-    assert_eq!(
-        (&money["amount"], &money["reason"]),
-        (&json!(40_000), &json!("no_such_terminal"))
-    );
+    assert_fields!(money, { "amount": 40_000, "reason": "no_such_terminal" });
     assert_eq!(money["transaction_id"], json!(null));
 
-    let assigned = assign(&world, &money, &shop.till().id)
+    let assigned = assign(&world, &money, &shop.terminal().id)
         .await
         .expect(200)
         .data();
@@ -67,34 +59,23 @@ async fn fresh_money_that_is_assigned_is_announced_as_delayed() {
         "it is spoken as a delayed one"
     );
     let paid = transaction(&world, id).await;
-    assert_eq!(
-        (&paid["status"], &paid["net"]),
-        (&json!("paid"), &json!(39_720))
-    );
+    assert_fields!(paid, { "status": "paid", "net": 39_720 });
     assert_eq!(paid["partner_reference"], "stray-1");
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
 
-    // Once. The partner's repetition is the same payment, and its reversal takes back the transaction.
-    assign(&world, &money, &shop.till().id)
+    // Only once. A repetition of the partner is the same payment, and its reversal reverses the transaction.
+    assign(&world, &money, &shop.terminal().id)
         .await
-        .refused(409, "INVALID_STATE");
+        .refused(INVALID_STATE);
     assert!(open(&world).await.is_empty());
-    assert_eq!(
-        world.acquirer().tell(&told).await.data()["verdict"],
-        "duplicate"
-    );
-    let back = but_status(told, "reversed");
-    assert_eq!(
-        world.acquirer().tell(&back).await.data()["verdict"],
-        "accepted"
-    );
+    assert_eq!(world.acquirer().verdict(&paid).await, "duplicate");
+    let back = but_status(paid, "reversed");
+    assert_eq!(world.acquirer().verdict(&back).await, "accepted");
     assert_eq!(transaction(&world, id).await["status"], "reversed");
-    books::must_balance(&world.pool).await;
+    ledger::must_balance(&world.pool).await;
     let events = format!("/admin/transactions/{id}/events");
-    let events = world.admin().get(&events).await.expect(200).data();
+    let events = world.admin().list(&events).await;
     let steps: Vec<_> = events
-        .as_array()
-        .unwrap()
         .iter()
         .map(|event| {
             (
@@ -108,20 +89,19 @@ async fn fresh_money_that_is_assigned_is_announced_as_delayed() {
 
 #[tokio::test]
 async fn old_money_that_is_assigned_is_not_announced() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let mut soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, shop, mut soundbox) = fixture::soundbox().await;
     let _ = world
         .acquirer()
-        .tell(&stray(&world, &shop.nmid, "stray-1"))
+        .send(&stray(&world, &shop.nmid, "stray-1"))
         .await
         .expect(200);
     world.later(301);
     let money = open(&world).await.remove(0);
-    let _ = assign(&world, &money, &shop.till().id).await.expect(200);
-    let stale =
-        "SELECT count(*) FROM notifications WHERE status = 'stale' AND reason = 'window_over'";
-    assert_eq!(books::count(&world.pool, stale).await, 1);
+    let _ = assign(&world, &money, &shop.terminal().id)
+        .await
+        .expect(200);
+    let stale = "notifications WHERE status = 'stale' AND reason = 'window_over'";
+    assert_eq!(world.rows(stale).await, 1);
     let alerts = open_alerts(&world, "unannounced_payment").await;
     let reasons: Vec<_> = alerts
         .iter()
@@ -134,32 +114,31 @@ async fn old_money_that_is_assigned_is_not_announced() {
 
 #[tokio::test]
 async fn money_goes_to_no_other_merchant_than_the_partner_says() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let (world, shop) = fixture::shop().await;
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
     let _ = world
         .acquirer()
-        .tell(&stray(&world, &shop.nmid, "stray-1"))
+        .send(&stray(&world, &shop.nmid, "stray-1"))
         .await
         .expect(200);
-    // Another partner's money, which is not held for any merchant here.
+    // Money of another partner, which holds nothing for this merchant.
     let _ = world
         .another_acquirer()
-        .tell(&stray(&world, &shop.nmid, "stray-2"))
+        .send(&stray(&world, &shop.nmid, "stray-2"))
         .await
         .expect(200);
-    let before = Books::open(&world.pool).await;
+    let before = Snapshot::take(&world.pool).await;
     for money in open(&world).await {
-        assign(&world, &money, &other.till().id)
+        assign(&world, &money, &other.terminal().id)
             .await
-            .refused(409, "INVALID_STATE");
+            .refused(INVALID_STATE);
         assign(&world, &money, &"term_0190f3a1c0de7abc8def0123456789ab")
             .await
-            .refused(404, "TERMINAL_NOT_FOUND");
+            .refused(TERMINAL_NOT_FOUND);
         if money["partner_id"] == "rival" {
-            assign(&world, &money, &shop.till().id)
+            assign(&world, &money, &shop.terminal().id)
                 .await
-                .refused(409, "INVALID_STATE");
+                .refused(INVALID_STATE);
         }
     }
     let changed = before.changes(&world.pool).await;
@@ -174,48 +153,33 @@ async fn money_goes_to_no_other_merchant_than_the_partner_says() {
 
 #[tokio::test]
 async fn kept_money_that_is_taken_back_can_not_be_assigned() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let told = stray(&world, &shop.nmid, "stray-1");
-    let back = but_status(told.clone(), "reversed");
-    let _ = world.acquirer().tell(&told).await.expect(200);
+    let (world, shop) = fixture::shop().await;
+    let paid = stray(&world, &shop.nmid, "stray-1");
+    let back = but_status(paid.clone(), "reversed");
+    let _ = world.acquirer().send(&paid).await.expect(200);
     let money = open(&world).await.remove(0);
-    assert_eq!(
-        world.acquirer().tell(&back).await.data()["verdict"],
-        "accepted"
-    );
-    assign(&world, &money, &shop.till().id)
+    assert_eq!(world.acquirer().verdict(&back).await, "accepted");
+    assign(&world, &money, &shop.terminal().id)
         .await
-        .refused(409, "INVALID_STATE");
-    // Nor does it come back by being told again.
-    assert_eq!(
-        world.acquirer().tell(&told).await.data()["verdict"],
-        "unmatched"
-    );
+        .refused(INVALID_STATE);
+    // A repetition of the payment does not open it again.
+    assert_eq!(world.acquirer().verdict(&paid).await, "unmatched");
     assert!(open(&world).await.is_empty());
-    assert_eq!(
-        books::count(&world.pool, "SELECT count(*) FROM transactions").await,
-        0
-    );
+    assert_eq!(world.rows("transactions").await, 0);
 }
 
 #[tokio::test]
 async fn an_incident_is_closed_once_with_what_was_found_out() {
-    let world = World::new().await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let soundbox = Soundbox::at(&world, shop.till().id).await;
+    let (world, _, soundbox) = fixture::soundbox().await;
     let id = soundbox.credentials.sell(&world, 50_000).await;
     let wrong = tests::success(id, 60_000, "ref-9", world.clock.now());
-    assert_eq!(world.acquirer().tell(&wrong).await.status, 409);
+    assert_eq!(world.acquirer().send(&wrong).await.status, 409);
     let list = world
         .staff(Role::Support)
         .await
-        .get("/admin/incidents")
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(list[0]["kind"], "amount_mismatch");
-    assert_eq!(list[0]["transaction_id"], json!(id));
+        .read("/admin/incidents")
+        .await;
+    assert_fields!(list[0], { "kind": "amount_mismatch", "transaction_id": id });
     let path = format!(
         "/admin/incidents/{}/resolve",
         list[0]["id"].as_str().unwrap()
@@ -224,15 +188,15 @@ async fn an_incident_is_closed_once_with_what_was_found_out() {
     finance
         .post(&path, &json!({ "resolution": "" }))
         .await
-        .refused(422, "VALIDATION_FAILED");
-    let said = json!({ "resolution": "a typing error at the bank" });
-    let closed = finance.post(&path, &said).await.expect(200).data();
+        .refused(VALIDATION_FAILED);
+    let resolution = json!({ "resolution": "a typing error at the bank" });
+    let closed = finance.act(&path, &resolution).await;
     assert_eq!(closed["resolution"], "a typing error at the bank");
     assert!(closed["resolved_by"].is_string() && closed["resolved_at"].is_string());
     finance
-        .post(&path, &said)
+        .post(&path, &resolution)
         .await
-        .refused(409, "INVALID_STATE");
+        .refused(INVALID_STATE);
     let left = world
         .admin()
         .get("/admin/incidents?resolved=false")

@@ -1,4 +1,4 @@
-//! What the API says of things, in short.
+//! Short reads of the API that several stories use.
 
 use serde_json::Value;
 use tests::World;
@@ -7,8 +7,7 @@ use wire::TransactionId;
 /// The open alerts of a kind, newest first.
 pub(crate) async fn open_alerts(world: &World, kind: &str) -> Vec<Value> {
     let path = format!("/admin/alerts?state=open&kind={kind}");
-    let list = world.admin().get(&path).await.expect(200).data();
-    list.as_array().unwrap().clone()
+    world.admin().list(&path).await
 }
 
 /// The only open alert of a kind.
@@ -18,7 +17,7 @@ pub(crate) async fn open_alert(world: &World, kind: &str) -> Value {
     open.remove(0)
 }
 
-/// The incidents that nobody resolved, newest first, by their kinds.
+/// The open incidents, newest first, by their kinds.
 pub(crate) async fn incidents(world: &World) -> Vec<String> {
     let list = world.admin().get("/admin/incidents?resolved=false").await;
     let list = list.expect(200).data();
@@ -29,21 +28,18 @@ pub(crate) async fn incidents(world: &World) -> Vec<String> {
 /// The unmatched money that is open, newest first.
 pub(crate) async fn open_money(world: &World) -> Vec<Value> {
     let path = "/admin/unmatched-payments?status=open";
-    let list = world.admin().get(path).await.expect(200).data();
-    list.as_array().unwrap().clone()
+    world.admin().list(path).await
 }
 
 /// A transaction.
 pub(crate) async fn transaction(world: &World, id: TransactionId) -> Value {
     world
         .admin()
-        .get(&format!("/admin/transactions/{id}"))
+        .read(&format!("/admin/transactions/{id}"))
         .await
-        .expect(200)
-        .data()
 }
 
-/// A transaction's state, and whether it came late.
+/// A transaction's status, and whether it was late.
 pub(crate) async fn state(world: &World, id: TransactionId) -> (String, bool) {
     let transaction = transaction(world, id).await;
     (

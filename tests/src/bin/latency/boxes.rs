@@ -1,4 +1,4 @@
-//! Boxes that do nothing but listen, take the time, and acknowledge.
+//! Boxes that receive payments, take the time, and acknowledge.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use tests::acquirer::Acquirer;
 use tests::api::Api;
 use tests::commits;
-use tests::line::Line;
+use tests::connection::Connection;
 use tests::provision::{Provisioned, answer_to};
 use tests::server::Server;
 use tests::shop::text;
@@ -26,7 +26,7 @@ const AT_A_TIME: usize = 16;
 /// How long a payment may take before it counts as lost.
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
-/// A box that is connected; its task owns the line.
+/// A box that is connected; its task owns the connection.
 struct Listener {
     api: Api,
     device_id: DeviceId,
@@ -77,7 +77,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Codes that random boxes ask for.
+    /// Codes that random boxes request.
     async fn codes(&self, count: usize) -> anyhow::Result<Vec<TransactionId>> {
         let mut rng = rand::rng();
         let customers: Vec<&Listener> = (0..count)
@@ -90,8 +90,8 @@ impl Fleet {
             .await
     }
 
-    /// Pays random boxes as fast as the platform answers this many acquirers beside each other; how many a second were
-    /// answered, each after its commit.
+    /// Pays random boxes as fast as the platform answers this many concurrent acquirers; how many a second were answered,
+    /// each after its commit.
     pub(crate) async fn flood(
         &mut self,
         server: &Server,
@@ -121,7 +121,7 @@ impl Fleet {
         payments: usize,
         period: Duration,
     ) -> anyhow::Result<Legs> {
-        // The codes are asked for beforehand: only the payment is measured.
+        // The codes are requested beforehand: only the payment is measured.
         let codes = self.codes(payments).await?;
         let acquirer = server.acquirer();
         let mut ticks = interval(period);
@@ -175,15 +175,15 @@ impl Fleet {
     }
 }
 
-/// Signs now; when it is awaited, it sends and says what was answered and how long it took.
+/// Signs now; sends when it is awaited. The status of the answer, and how long it took.
 fn callback(
     acquirer: Acquirer,
     transaction_id: TransactionId,
 ) -> impl Future<Output = (u16, Duration)> + Send {
-    let letter = acquirer.payment(transaction_id, 50_000);
+    let request = acquirer.payment(transaction_id, 50_000);
     async move {
         let start = Instant::now();
-        let answer = acquirer.post(&letter).await;
+        let answer = acquirer.post(&request).await;
         (answer.status, start.elapsed())
     }
 }
@@ -209,30 +209,30 @@ async fn switch_on(
     heard: mpsc::UnboundedSender<Heard>,
 ) -> anyhow::Result<Listener> {
     let made = Provisioned::new(server, admin, number, Some(outlet)).await?;
-    let line = made.listen().await?;
-    tokio::spawn(listen(line, made.device_id, made.keys, heard));
+    let connection = made.listen().await?;
+    tokio::spawn(listen(connection, made.device_id, made.keys, heard));
     Ok(Listener {
         api: made.api,
         device_id: made.device_id,
     })
 }
 
-/// Takes the time of each payment, then acknowledges what it heard, as a box does.
+/// Takes the time of each payment, then acknowledges it as a box does.
 async fn listen(
-    mut line: Line,
+    mut connection: Connection,
     device_id: DeviceId,
     keys: VerifyingKeys,
     heard: mpsc::UnboundedSender<Heard>,
 ) {
-    while let Some(publish) = line.hear_if_any().await {
+    while let Some(publish) = connection.try_receive().await {
         let at = Instant::now();
         let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
         let opened = channel
             .ok()
             .and_then(|channel| keys.open(device_id, channel, &publish.payload).ok());
-        line.confirm(&publish).await;
-        let Some(told) = opened else { continue };
-        if let DownlinkMessage::PaymentSuccess(payment) = &told {
+        connection.confirm(&publish).await;
+        let Some(message) = opened else { continue };
+        if let DownlinkMessage::PaymentSuccess(payment) = &message {
             let seen = Heard {
                 transaction_id: payment.transaction_id,
                 event_id: payment.event_id,
@@ -242,12 +242,12 @@ async fn listen(
                 return;
             }
         }
-        let Some(ack) = answer_to(&told) else {
+        let Some(ack) = answer_to(&message) else {
             continue;
         };
         if let Ok(bytes) = ack.encode(Encoding::Json) {
             let topic = Topic::new(device_id, ack.channel()).to_string();
-            line.send(&topic, bytes).await;
+            connection.send(&topic, bytes).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a payment's way stands on: a commit, measured alone.
+//! A baseline of a payment's latency: one commit, measured alone.
 
 use sqlx::{Connection as _, PgConnection};
 use tests::figures::Figures;

@@ -1,8 +1,8 @@
-//! The way of a payment in legs, and how they are printed.
+//! The legs of a payment's latency, and how they are printed.
 
 use tests::figures::Figures;
 
-/// The legs of one payment's way.
+/// The legs of payments.
 #[derive(Default)]
 pub(crate) struct Legs {
     /// Callback sent → 200 received.
@@ -16,7 +16,7 @@ pub(crate) struct Legs {
 }
 
 impl Legs {
-    /// Beside what the way stands on: a commit and, if it was measured, a hop.
+    /// Prints them, relative to the baseline: a commit and, if it was measured, a hop.
     #[expect(clippy::float_arithmetic, reason = "a ratio for people")]
     pub(crate) fn print(&self, commit: &Figures, hop: Option<&Figures>) {
         let floor = commit.p50() + hop.map_or(0.0, Figures::p50);

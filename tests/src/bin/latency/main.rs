@@ -6,10 +6,10 @@
 //!
 //! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres,
 //! HTTPS and mTLS MQTT), makes as many boxes as asked through the public API, keeps them all connected
-//! and pays random ones at a steady rate. Measured against what it stands on, in the same run: one
+//! and pays random ones at a steady rate. The baseline, in the same run: one
 //! fsynced commit on the same Postgres and, where Mosquitto is installed, one QoS 1 hop through it with
-//! the same certificates. At the end payments come as fast as they are answered, beside rows written one
-//! by one, and then boxes, beside clients of Mosquitto.
+//! the same certificates. At the end payments come as fast as they are answered, compared with rows written
+//! one by one, and then connections, compared with Mosquitto's.
 
 mod boxes;
 mod commit;
@@ -28,7 +28,7 @@ use tests::server::Server;
 use self::boxes::Fleet;
 use self::mosquitto::Mosquitto;
 
-/// Callbacks on their way beside each other in the flood.
+/// Concurrent callbacks in the flood.
 const ACQUIRERS: usize = 16;
 
 #[derive(Parser)]
@@ -42,7 +42,7 @@ struct Args {
     /// Payments a second.
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// Payments that come as fast as they are answered, before boxes do the same; none: leave both out.
+    /// Payments that come as fast as they are answered, before connections do the same; 0: leave both out.
     #[arg(long, default_value_t = 5_000)]
     flood: usize,
     /// Leave Mosquitto out.
@@ -97,7 +97,7 @@ async fn main() -> anyhow::Result<()> {
     server.stop().await
 }
 
-/// How many callbacks a second are durable, beside how many rows one by one.
+/// How many callbacks a second are durable, and how many rows one by one.
 async fn flood(server: &Server, fleet: &mut Fleet, payments: usize) -> anyhow::Result<()> {
     let callbacks = fleet.flood(server, payments, ACQUIRERS).await?;
     let commits = commits::per_second(server, ACQUIRERS, Duration::from_secs(5)).await?;

@@ -1,4 +1,4 @@
-//! Another broker beside ours: Mosquitto, where it is installed, with certificates of the fleet's CA.
+//! Another broker for comparison: Mosquitto, where it is installed, with certificates of the fleet's CA.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use certs::serial::Serial;
 use certs::tls;
 use chrono::{DateTime, TimeDelta, Utc};
 use tests::figures::Figures;
-use tests::provision::Door;
+use tests::provision::Endpoint;
 use tests::server::Server;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use wire::DeviceId;
 
-/// A running one; it ends with this.
+/// A running Mosquitto; it ends with this value.
 pub(crate) struct Mosquitto {
     _child: Child,
     ca: IssuingCa,
@@ -53,8 +53,8 @@ impl Mosquitto {
         }))
     }
 
-    /// What a client of this number needs to connect.
-    pub(crate) fn door(&self, number: u128) -> anyhow::Result<Door> {
+    /// The endpoint of a client of this number.
+    pub(crate) fn endpoint(&self, number: u128) -> anyhow::Result<Endpoint> {
         let device_id = DeviceId::from_uuid(uuid::Uuid::from_u128(number));
         let key = KeyAndCsr::generate(KeyKind::P256, "bench")?;
         let csr = Csr::parse_verified(key.csr_pem())?;
@@ -64,7 +64,7 @@ impl Mosquitto {
             tls::chain_from_pem(&issued.chain_pem)?,
             tls::key_from_pem(&key.key_pem())?,
         );
-        Ok(Door {
+        Ok(Endpoint {
             to: self.to,
             device_id,
             tls: tls::client_config(self.ca.roots(), Some(identity), Vec::new())?,
@@ -73,8 +73,8 @@ impl Mosquitto {
 
     /// QoS 1 messages from a publisher to a subscriber, one after another.
     pub(crate) async fn hop(&self, times: usize) -> anyhow::Result<Figures> {
-        let mut subscriber = self.door(1)?.dial().await?;
-        let mut publisher = self.door(2)?.dial().await?;
+        let mut subscriber = self.endpoint(1)?.connect().await?;
+        let mut publisher = self.endpoint(2)?.connect().await?;
         subscriber.subscribe("bench/hop").await;
         let payload = vec![b'x'; 600];
         let mut figures = Figures::default();
@@ -82,7 +82,7 @@ impl Mosquitto {
             let start = Instant::now();
             publisher.send("bench/hop", payload.clone()).await;
             let publish = subscriber
-                .hear_if_any()
+                .try_receive()
                 .await
                 .context("Mosquitto ended the connection")?;
             figures.add(start.elapsed());

@@ -11,7 +11,7 @@ use wire::{DeviceId, MerchantId, OutletId, TerminalId, TransactionId, UserId};
 
 const FILL: &str = include_str!("fill.sql");
 
-/// How much there is.
+/// How many rows are inserted.
 #[derive(Args)]
 pub(crate) struct Sizes {
     #[arg(long, default_value_t = 2_000)]
@@ -26,9 +26,9 @@ pub(crate) struct Sizes {
     transactions: u32,
 }
 
-/// Some of what was filled in.
+/// Ids of some rows that were inserted.
 pub(crate) struct Known {
-    /// The box that has a tenth of all orders and all announcements.
+    /// The box that has a tenth of all commands and all notifications.
     pub(crate) device_id: DeviceId,
     /// The merchant that has a tenth of everything.
     pub(crate) merchant_id: MerchantId,
@@ -88,17 +88,17 @@ pub(crate) async fn owner(server: &Server, admin: &Api, known: &Known) -> anyhow
         .with_token(&token))
 }
 
-/// Has every slow statement of new connections written to Postgres's log, with its plan.
+/// Configures Postgres to log the plans of slow statements of new connections.
 pub(crate) async fn explain(server: &Server, limit_ms: u32) -> anyhow::Result<()> {
     let mut conn = PgConnection::connect(&server.demo.database_url).await?;
     for statement in [
-        // Its settings are unknown before.
+        // Its settings do not exist before it is loaded.
         "LOAD 'auto_explain'".to_owned(),
         "ALTER SYSTEM SET session_preload_libraries = 'auto_explain'".to_owned(),
         format!("ALTER SYSTEM SET auto_explain.log_min_duration = {limit_ms}"),
         "ALTER SYSTEM SET auto_explain.log_analyze = on".to_owned(),
         "SELECT pg_reload_conf()".to_owned(),
-        // The platform connects anew.
+        // The platform reconnects.
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
             .to_owned(),
     ] {

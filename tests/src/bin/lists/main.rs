@@ -5,8 +5,8 @@
 //! ```
 //!
 //! It starts the `platform` executable beside it with a durable embedded Postgres, fills the database with a large
-//! operator's year (one merchant has a tenth of everything) and asks each list for its first page, with each of its filters,
-//! and for a page deep inside. It ends with 1 when something took longer than `--limit-ms` at the 95th percentile.
+//! operator's year (one merchant has a tenth of everything) and requests the first page of each list, with each of its filters,
+//! and a page deep inside. It ends with 1 when something took longer than `--limit-ms` at the 95th percentile.
 
 mod fill;
 mod questions;
@@ -83,8 +83,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Asks once for the caches, and then as often as told. A question that ends in `cursor=` is for the page that
-/// follows the hundredth.
+/// Requests once to warm caches, and then `times` times. A path that ends in `cursor=` stands for the page that follows
+/// the hundredth.
 async fn ask(api: &Api, question: &str, times: usize) -> anyhow::Result<Figures> {
     let path = if question.ends_with("cursor=") {
         deep(api, question).await?

@@ -1,4 +1,4 @@
-//! What is asked: every list of the OpenAPI document, with every filter that it tells of.
+//! The requests: every list of the OpenAPI document, with every filter that it has.
 
 use std::string::ToString;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fill::Known;
 
-/// Words for `status`, by path: a common one and a rare one.
+/// Values of `status`, by path: a common one and a rare one.
 const STATUSES: [(&str, [&str; 2]); 6] = [
     ("/admin/devices", ["active", "suspended"]),
     (
@@ -31,7 +31,7 @@ pub(crate) fn all(known: &Known) -> anyhow::Result<Vec<String>> {
             continue;
         }
         let path = template.replace("{device_id}", &known.device_id.to_string());
-        // A list inside something of which nothing was filled in.
+        // A list inside an entity that was not inserted.
         if path.contains('{') {
             continue;
         }
@@ -57,7 +57,7 @@ fn query_names(operation: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Values that pick out something that is there.
+/// Values of filters that match rows.
 fn values(template: &str, name: &str, known: &Known) -> Vec<String> {
     let word = match name {
         "actor" => "fill",

@@ -1,44 +1,44 @@
-//! A box that beats when it is told to, acknowledges what it hears, and tries to come back when it is thrown out.
+//! A box that sends heartbeats on request, acknowledges payments, and reconnects when its session is ended.
 
 use std::time::Duration;
 
 use chrono::Utc;
-use tests::line::Line;
+use tests::connection::Connection;
 use tests::provision::Provisioned;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::message::{AckStatus, Extras, Heartbeat, PaymentAck};
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Topic, UplinkMessage};
 
-/// How many beats may wait for a box.
+/// How many heartbeats may be queued for a box.
 const BEATS_MAX: usize = 8;
-/// How long a box that was thrown out waits before it tries again.
+/// How long a box waits before it reconnects.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What happened to a box.
 pub(crate) enum What {
-    /// It was told of a payment.
+    /// It received a payment.
     Heard,
     /// Its connection ended.
     Ended,
-    /// It was let in again.
+    /// It was admitted again.
     CameBack,
-    /// It was not.
+    /// It was refused.
     Refused,
 }
 
-/// Something that a box saw.
+/// An event at a box.
 pub(crate) struct Seen {
     pub(crate) device_id: DeviceId,
     pub(crate) at: Instant,
     pub(crate) what: What,
 }
 
-/// A box that is switched on.
+/// A connected box.
 pub(crate) struct Live {
     pub(crate) device_id: DeviceId,
     pub(crate) terminal_label: Option<String>,
-    beats: mpsc::Sender<()>,
+    heartbeats: mpsc::Sender<()>,
 }
 
 impl Live {
@@ -46,20 +46,20 @@ impl Live {
         made: Provisioned,
         seen: mpsc::UnboundedSender<Seen>,
     ) -> anyhow::Result<Self> {
-        let line = made.listen().await?;
-        let (beats, asked) = mpsc::channel(BEATS_MAX);
+        let connection = made.listen().await?;
+        let (heartbeats, asked) = mpsc::channel(BEATS_MAX);
         let (device_id, terminal_label) = (made.device_id, made.terminal_label.clone());
-        tokio::spawn(Soundbox { made, seen }.live(line, asked));
+        tokio::spawn(Soundbox { made, seen }.live(connection, asked));
         Ok(Self {
             device_id,
             terminal_label,
-            beats,
+            heartbeats,
         })
     }
 
-    /// What has it beat.
+    /// The sender of its heartbeat requests.
     pub(crate) fn beater(&self) -> mpsc::Sender<()> {
-        self.beats.clone()
+        self.heartbeats.clone()
     }
 }
 
@@ -69,18 +69,18 @@ struct Soundbox {
 }
 
 impl Soundbox {
-    async fn live(self, line: Line, mut beats: mpsc::Receiver<()>) {
-        let mut connected = Some(line);
+    async fn live(self, connection: Connection, mut heartbeats: mpsc::Receiver<()>) {
+        let mut connected = Some(connection);
         loop {
-            if let Some(line) = connected.take() {
-                self.talk(line, &mut beats).await;
+            if let Some(connection) = connected.take() {
+                self.talk(connection, &mut heartbeats).await;
                 self.say(What::Ended);
             }
             tokio::time::sleep(RETRY_EVERY).await;
             match self.made.listen().await {
-                Ok(line) => {
+                Ok(connection) => {
                     self.say(What::CameBack);
-                    connected = Some(line);
+                    connected = Some(connection);
                 }
                 Err(_) => self.say(What::Refused),
             }
@@ -91,21 +91,21 @@ impl Soundbox {
     }
 
     /// Until the connection ends.
-    async fn talk(&self, mut line: Line, beats: &mut mpsc::Receiver<()>) {
+    async fn talk(&self, mut connection: Connection, heartbeats: &mut mpsc::Receiver<()>) {
         loop {
             tokio::select! {
-                publish = line.hear_if_any() => {
+                publish = connection.try_receive() => {
                     let Some(publish) = publish else { return };
                     self.say(What::Heard);
                     let ack = self.acknowledgement(&publish);
-                    line.confirm(&publish).await;
+                    connection.confirm(&publish).await;
                     if let Some(ack) = ack {
-                        self.send(&mut line, &ack).await;
+                        self.send(&mut connection, &ack).await;
                     }
                 }
-                Some(()) = beats.recv() => {
-                    let beat = self.heartbeat();
-                    self.send(&mut line, &beat).await;
+                Some(()) = heartbeats.recv() => {
+                    let heartbeat = self.heartbeat();
+                    self.send(&mut connection, &heartbeat).await;
                 }
             }
         }
@@ -120,11 +120,11 @@ impl Soundbox {
         });
     }
 
-    async fn send(&self, line: &mut Line, message: &UplinkMessage) {
+    async fn send(&self, connection: &mut Connection, message: &UplinkMessage) {
         let topic = Topic::new(self.made.device_id, message.channel()).to_string();
         if let Ok(payload) = message.encode(Encoding::Json) {
-            // That the connection is gone is heard of soon.
-            line.try_send(&topic, payload).await;
+            // The end of the connection is reported elsewhere.
+            connection.try_send(&topic, payload).await;
         }
     }
 

@@ -1,22 +1,22 @@
-//! What the database has of boxes from after the end of their sessions, by the platform's own clock.
+//! Rows of boxes from after the end of their sessions, by the platform's own clock.
 
 use sqlx::{Connection as _, PgConnection};
 use tests::server::Server;
 use wire::DeviceId;
 
-/// What crossed.
+/// Rows from after the end of a session.
 #[derive(Clone, Copy)]
 pub(crate) struct Stored {
-    /// Beats that a box sent after its session had ended. Box and platform share this machine's clock.
-    pub(crate) beats: u64,
-    /// Announcements that it says it played after.
+    /// Heartbeats that a box sent after its session had ended. Box and platform share this machine's clock.
+    pub(crate) heartbeats: u64,
+    /// Notifications that it reports to have played after it.
     pub(crate) acknowledgements: u64,
 }
 
 pub(crate) async fn count(server: &Server, revoked: &[DeviceId]) -> anyhow::Result<Stored> {
     let mut conn = PgConnection::connect(&server.demo.database_url).await?;
     let ids: Vec<uuid::Uuid> = revoked.iter().map(|id| id.as_uuid()).collect();
-    let beats: i64 = sqlx::query_scalar(
+    let heartbeats: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM heartbeats h JOIN sessions s ON s.device_id = h.device_id
          WHERE h.device_id = ANY($1) AND (s.connected OR h.device_time::timestamptz > s.ended_at)",
     )
@@ -31,7 +31,7 @@ pub(crate) async fn count(server: &Server, revoked: &[DeviceId]) -> anyhow::Resu
     .fetch_one(&mut conn)
     .await?;
     Ok(Stored {
-        beats: beats.unsigned_abs(),
+        heartbeats: heartbeats.unsigned_abs(),
         acknowledgements: acknowledgements.unsigned_abs(),
     })
 }

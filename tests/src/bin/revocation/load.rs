@@ -1,4 +1,4 @@
-//! The load: beats of random boxes, and payments at the terminals of random boxes.
+//! The load: heartbeats of random boxes, and payments at the terminals of random boxes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +22,13 @@ const CALLBACKS_MAX: usize = 64;
 /// How much was sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Sent {
-    pub(crate) beats: u64,
+    pub(crate) heartbeats: u64,
     pub(crate) payments: u64,
 }
 
 /// The running load.
 pub(crate) struct Load {
-    beats: Arc<AtomicU64>,
+    heartbeats: Arc<AtomicU64>,
     payments: Arc<AtomicU64>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -41,21 +41,21 @@ impl Load {
         payments: u32,
     ) -> anyhow::Result<Self> {
         let mut load = Self {
-            beats: Arc::default(),
+            heartbeats: Arc::default(),
             payments: Arc::default(),
             tasks: Vec::new(),
         };
         if rate > payments {
             let beaters: Vec<_> = boxes.iter().map(Live::beater).collect();
-            let count = Arc::clone(&load.beats);
+            let count = Arc::clone(&load.heartbeats);
             load.tasks
-                .push(tokio::spawn(beat(beaters, rate - payments, count)));
+                .push(tokio::spawn(heartbeat(beaters, rate - payments, count)));
         }
         if payments > 0 {
             let merchant = server.demo.merchants.first().context("no merchant")?;
             let path = format!("/admin/merchants/{}", merchant.merchant_id);
-            let merchant = server.api("admin")?.get(&path).await.expect(200).data();
-            let till = Till {
+            let merchant = server.api("admin")?.read(&path).await;
+            let payer = Payer {
                 acquirer: server.acquirer(),
                 nmid: text(&merchant, "nmid"),
                 labels: boxes
@@ -64,7 +64,7 @@ impl Load {
                     .collect(),
             };
             let count = Arc::clone(&load.payments);
-            load.tasks.push(tokio::spawn(pay(till, payments, count)));
+            load.tasks.push(tokio::spawn(pay(payer, payments, count)));
         }
         Ok(load)
     }
@@ -78,13 +78,13 @@ impl Load {
             }
         }
         Ok(Sent {
-            beats: self.beats.load(Ordering::Relaxed),
+            heartbeats: self.heartbeats.load(Ordering::Relaxed),
             payments: self.payments.load(Ordering::Relaxed),
         })
     }
 }
 
-async fn beat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) {
+async fn heartbeat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) {
     let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
@@ -96,14 +96,14 @@ async fn beat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) 
     }
 }
 
-/// Where payments come from: static codes, so that nobody has to ask for one first.
-struct Till {
+/// Pays static codes, so that no code has to be requested first.
+struct Payer {
     acquirer: Acquirer,
     nmid: String,
     labels: Vec<String>,
 }
 
-async fn pay(till: Till, rate: u32, count: Arc<AtomicU64>) {
+async fn pay(payer: Payer, rate: u32, count: Arc<AtomicU64>) {
     let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let slots = Arc::new(tokio::sync::Semaphore::new(CALLBACKS_MAX));
@@ -112,13 +112,13 @@ async fn pay(till: Till, rate: u32, count: Arc<AtomicU64>) {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let Some(label) = till.labels.choose(&mut rand::rng()) else {
+        let Some(label) = payer.labels.choose(&mut rand::rng()) else {
             return;
         };
         let reference = format!("bench-{:032x}", rand::random::<u128>());
         let body = json!({
             "event_id": reference,
-            "nmid": till.nmid,
+            "nmid": payer.nmid,
             "terminal_label": label,
             "partner_reference": reference,
             "amount": 50_000,
@@ -126,9 +126,9 @@ async fn pay(till: Till, rate: u32, count: Arc<AtomicU64>) {
             "status": "success",
             "paid_at": now(),
         });
-        let (acquirer, count) = (till.acquirer.clone(), Arc::clone(&count));
+        let (acquirer, count) = (payer.acquirer.clone(), Arc::clone(&count));
         tokio::spawn(async move {
-            let answer = acquirer.tell(&body).await;
+            let answer = acquirer.send(&body).await;
             count.fetch_add(u64::from(answer.status == 200), Ordering::Relaxed);
             drop(slot);
         });

@@ -1,14 +1,14 @@
-//! Revokes boxes under load, and prints how long their sessions lived on and what crossed after their end.
+//! Revokes boxes under load, and prints how long their sessions lasted and what was taken after their end.
 //!
 //! ```text
 //! cargo build --release -p platform -p device-sim -p tests
 //! target/release/revocation --boxes 1000 --rate 500 --revoke 100
 //! ```
 //!
-//! It starts the `platform` executable beside it, connects boxes over mTLS, lets them beat (QoS 1, acknowledged when
-//! durable) and be paid (announced, acknowledged) at a steady rate in all, and suspends random ones of them meanwhile.
-//! A suspended box goes on sending, and tries to come back for as long as the program runs. Ends with 1 when a session
-//! lived for a second or more after the PATCH was answered, or when anything crossed after its end.
+//! It starts the `platform` executable beside it, connects boxes over mTLS, makes heartbeats (QoS 1, acknowledged when
+//! durable) and payments (announced, acknowledged) at a steady rate, and suspends random boxes meanwhile. A suspended box
+//! goes on sending and reconnecting for as long as the program runs. Ends with 1 when a session lasted for a second or
+//! more after the PATCH was answered, or when anything was taken after its end.
 
 mod boxes;
 mod crossed;
@@ -34,11 +34,11 @@ use self::boxes::{Live, Seen, What};
 use self::load::Load;
 use tests::provision::Provisioned;
 
-/// The longest that a session may live on.
+/// The longest that a session may last.
 const SESSION_MAX: Duration = Duration::from_secs(1);
 /// How many boxes are made at a time.
 const AT_A_TIME: usize = 16;
-/// For how long the load goes on after the last revocation, so that what comes late is seen.
+/// For how long the load goes on after the last revocation, so that late messages are seen.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
@@ -114,7 +114,7 @@ async fn run(server: &Server, args: &Args) -> anyhow::Result<bool> {
     Ok(report(args, &observed, sent, stored))
 }
 
-/// What became of the revoked boxes.
+/// What was observed of the revoked boxes.
 #[derive(Default)]
 struct Observed {
     /// When each PATCH was answered.
@@ -206,7 +206,7 @@ async fn suspend(
     let _ = answers.send(revoked);
 }
 
-/// Prints it all; whether it is as it must be.
+/// Prints the results; whether they are within the limits.
 fn report(args: &Args, observed: &Observed, sent: load::Sent, stored: crossed::Stored) -> bool {
     let (mut times, mut longest) = (Figures::default(), Duration::ZERO);
     for (device_id, answered) in &observed.revoked {
@@ -219,22 +219,24 @@ fn report(args: &Args, observed: &Observed, sent: load::Sent, stored: crossed::S
     println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
     times.print("the PATCH's answer → the end of the session");
     println!(
-        "{} sessions revoked, {} ended; {} beats sent, {} payments made, {} messages heard",
+        "{} sessions revoked, {} ended; {} heartbeats sent, {} payments made, {} messages heard",
         observed.revoked.len(),
         times.len(),
-        sent.beats,
+        sent.heartbeats,
         sent.payments,
         observed.heard
     );
     println!(
-        "after the end: {} heard, {} beats stored, {} acknowledgements stored; {} of {} attempts to come back let in",
+        "after the end: {} heard, {} heartbeats stored, {} acknowledgements stored; {} of {} reconnects admitted",
         observed.heard_after_the_end,
-        stored.beats,
+        stored.heartbeats,
         stored.acknowledgements,
         observed.came_back,
         observed.came_back + observed.refused
     );
-    let crossed =
-        observed.heard_after_the_end + stored.beats + stored.acknowledgements + observed.came_back;
+    let crossed = observed.heard_after_the_end
+        + stored.heartbeats
+        + stored.acknowledgements
+        + observed.came_back;
     observed.is_complete(args.revoke) && longest < SESSION_MAX && crossed == 0
 }

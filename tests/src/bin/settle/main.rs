@@ -5,11 +5,11 @@
 //! ```
 //!
 //! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres), puts paid
-//! transactions with their ledger lines into its database, and asks for a run through the API. Then the same again,
-//! with the process killed half-way, started again, and asked again. Expected is what a plain sum over the payments of
-//! each merchant says; `platform ledger verify` has the last word.
+//! transactions with their ledger lines into its database, and starts a run through the API. Then the same again,
+//! with the process killed half-way, started again, and a new run. Expected is the plain sum over the payments of each
+//! merchant; at the end `platform ledger verify` must find nothing.
 
-mod book;
+mod payments;
 
 use std::time::Instant;
 
@@ -36,8 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir().context("no temporary directory")?;
     let server = Server::start(dir.path()).await?;
     let pool = PgPool::connect(&server.demo.database_url).await?;
-    book::open(&pool, args.merchants).await?;
-    let transactions = book::sell(&pool, args.merchants, args.transactions, 1).await?;
+    payments::open(&pool, args.merchants).await?;
+    let transactions = payments::sell(&pool, args.merchants, args.transactions, 1).await?;
     let idle = server.peak_memory_kib()?;
 
     let began = Instant::now();
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     let took = began.elapsed();
     ensure!(settled == args.merchants, "{settled} settlements were made");
     ensure!(
-        book::is_settled_as_sold(&pool).await?,
+        payments::is_settled_as_sold(&pool).await?,
         "a settlement is not the sum of its payments"
     );
     println!(
@@ -63,8 +63,8 @@ async fn main() -> anyhow::Result<()> {
         "platform's peak resident memory", peak
     );
 
-    book::sell(&pool, args.merchants, args.transactions, 2).await?;
-    let before = book::settlements(&pool).await?;
+    payments::sell(&pool, args.merchants, args.transactions, 2).await?;
+    let before = payments::settlements(&pool).await?;
     pool.close().await;
     let half = took / 2;
     let api = server.api("finance")?;
@@ -74,14 +74,14 @@ async fn main() -> anyhow::Result<()> {
     let answered = cut_off.await?.is_ok();
     let server = Server::start(dir.path()).await?;
     let pool = PgPool::connect(&server.demo.database_url).await?;
-    let left = book::settlements(&pool).await? - before;
+    let left = payments::settlements(&pool).await? - before;
     let settled = run(&server.api("finance")?, "after").await?;
     ensure!(
         left + settled == args.merchants,
         "{left} and {settled} settlements"
     );
     ensure!(
-        book::is_settled_as_sold(&pool).await?,
+        payments::is_settled_as_sold(&pool).await?,
         "a settlement is not the sum of its payments"
     );
     println!(
@@ -94,12 +94,12 @@ async fn main() -> anyhow::Result<()> {
         },
     );
     pool.close().await;
-    let verdict = server.verify_ledger().await?;
-    println!("platform ledger verify: {verdict}");
+    let findings = server.verify_ledger().await?;
+    println!("platform ledger verify: {findings}");
     server.stop().await
 }
 
-/// Asks for a run of everything; how many settlements it made.
+/// Starts a run of everything; how many settlements it made.
 async fn run(api: &Api, key: &str) -> anyhow::Result<i64> {
     let answer = api
         .try_call(

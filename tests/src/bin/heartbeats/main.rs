@@ -1,14 +1,14 @@
-//! Beats of a fleet beside payments, on a real platform: is there a backlog, is anything lost?
+//! Heartbeats of a fleet while payments are made, on a real platform: is there a backlog, is anything lost?
 //!
 //! ```text
-//! cargo run --release -p tests --bin beats -- --boxes 10000 --every-s 30 --for-s 600 --payments-per-s 50
+//! cargo run --release -p tests --bin heartbeats -- --boxes 10000 --every-s 30 --for-s 600 --payments-per-s 50
 //! ```
 //!
 //! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres, mTLS MQTT),
-//! makes the boxes through the public API, keeps all of them connected and beating, and pays some of them at a steady
-//! rate. Then a smaller fleet beats as fast as it can, beside the same rows written one by one. It ends with an error
-//! when a beat was not acknowledged or is not in Postgres, when beats waited longer than `--late-ms`, or when a payment
-//! was not heard.
+//! makes the boxes through the public API, keeps all of them connected and sending heartbeats, and pays some of them at a
+//! steady rate. Then a smaller fleet sends heartbeats as fast as possible, compared with the same rows written one by one.
+//! It ends with an error when a heartbeat was not acknowledged or is not in Postgres, when heartbeats waited longer than
+//! `--late-ms`, or when a payment did not arrive.
 
 mod fleet;
 mod flood;
@@ -29,13 +29,13 @@ use self::report::Report;
 
 #[derive(Parser)]
 struct Args {
-    /// How many boxes are connected and beat.
+    /// How many boxes are connected and send heartbeats.
     #[arg(long, default_value_t = 10_000)]
     boxes: usize,
-    /// How many of them stand at a till and are paid.
+    /// How many of them are bound to a terminal and paid.
     #[arg(long, default_value_t = 200)]
     paid_boxes: usize,
-    /// Seconds between two beats of a box.
+    /// Seconds between two heartbeats of a box.
     #[arg(long, default_value_t = 30)]
     every_s: u64,
     /// How long, seconds.
@@ -44,10 +44,10 @@ struct Args {
     /// Payments a second; 0: none.
     #[arg(long, default_value_t = 50)]
     payments_per_s: u32,
-    /// Seconds of beats as fast as they go afterwards; 0: none.
+    /// Seconds of heartbeats as fast as possible afterwards; 0: none.
     #[arg(long, default_value_t = 5)]
     flood_s: u64,
-    /// A 99th percentile of beats above this is a backlog, milliseconds.
+    /// A 99th percentile of heartbeats above this is a backlog, milliseconds.
     #[arg(long, default_value_t = 5_000)]
     late_ms: u32,
     /// Seconds between two lines.
@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     let mut report = Report::default();
     let fleet = Fleet::switch_on(&server, args.boxes, args.paid_boxes, &report).await?;
     println!(
-        "{} boxes made and connected in {} s; each beats every {} s for {} s, beside {} payments/s to {} of them",
+        "{} boxes made and connected in {} s; a heartbeat of each every {} s for {} s, and {} payments/s to {} of them",
         args.boxes,
         started.elapsed().as_secs(),
         args.every_s,

@@ -1,4 +1,4 @@
-//! Payments, put into the database as callbacks would have left them.
+//! Inserts payments as callbacks would have.
 
 use sqlx::PgPool;
 

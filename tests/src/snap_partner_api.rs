@@ -1,4 +1,4 @@
-//! The bank's own API: codes on demand, over real HTTP. It believes only what is signed, and does as it is told to.
+//! The SNAP partner's own API over HTTP: tokens, codes, queries, refunds. It accepts signed requests only.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,62 +25,62 @@ use crate::shop::text as field;
 use crate::snap::{self, BANK};
 use crate::world::World;
 
-/// Who we are to the bank.
+/// The platform's client id at the partner.
 const CLIENT: &str = "soundbox";
-/// The secret of what we sign.
+/// The secret of the platform's signatures.
 const SECRET: &str = "the secret that the bank gave us";
-/// What its merchants are called.
+/// The merchant's NMID.
 pub const NMID: &str = "ID1020021181745";
-/// The merchant's number at the bank.
+/// The merchant's PAN.
 pub const PAN: &str = "936008980255996627";
 
-/// What the bank does when it is asked for a code.
+/// What the partner does when a code is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// Gives it.
-    Good,
-    /// Says nothing.
+pub enum Behaviour {
+    /// Gives a code.
+    Answers,
+    /// Does not answer.
     Silent,
-    /// Is broken.
+    /// Answers with an error of its own.
     Broken,
-    /// Refuses.
-    Refusing,
-    /// Gives one that asks for another amount.
-    Wrong,
+    /// Refuses the request.
+    Refuses,
+    /// Gives a code with another amount.
+    WrongAmount,
 }
 
 struct Inner {
     key: RsaKeyPair,
-    mood: watch::Sender<Mood>,
-    /// Every request that was believed: path and body.
-    heard: Mutex<Vec<(String, Value)>>,
-    /// What its codes ask for besides the amount: tags 55 to 57, as they stand in a code.
+    behaviour: watch::Sender<Behaviour>,
+    /// Every verified request: path and body.
+    requests: Mutex<Vec<(String, Value)>>,
+    /// The tip of its codes: tags 55 to 57 as in a code.
     tip: Mutex<String>,
-    /// What its answers have otherwise than usual: fields by the last part of the path, null for one that is left out.
-    odd: Mutex<HashMap<String, Value>>,
+    /// Fields of answers that are replaced, by the last part of the path; null: the field is left out.
+    overrides: Mutex<HashMap<String, Value>>,
     /// `latestTransactionStatus` by transaction.
     statuses: Mutex<HashMap<String, String>>,
 }
 
-/// The bank's API.
+/// The partner's API.
 #[derive(Clone)]
-pub struct BankApi {
+pub struct SnapPartnerApi {
     address: SocketAddr,
     inner: Arc<Inner>,
 }
 
-impl BankApi {
-    /// Opens it.
+impl SnapPartnerApi {
+    /// Starts it.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (key, _) = snap::new_key();
         let inner = Arc::new(Inner {
             key,
-            mood: watch::channel(Mood::Good).0,
-            heard: Mutex::default(),
+            behaviour: watch::channel(Behaviour::Answers).0,
+            requests: Mutex::default(),
             tip: Mutex::default(),
-            odd: Mutex::default(),
+            overrides: Mutex::default(),
             statuses: Mutex::default(),
         });
         let router = Router::new()
@@ -94,7 +94,7 @@ impl BankApi {
         Self { address, inner }
     }
 
-    /// Makes it the API of the bank among the partners.
+    /// Configures it as the API of the partner.
     pub fn configure(&self, config: &mut Config) {
         let write = |name: &str, text: &str| {
             let file = config.data_dir.join(name);
@@ -112,32 +112,32 @@ impl BankApi {
         config.qris_partners.get_mut(BANK).unwrap().api = Some(api);
     }
 
-    /// From now on.
-    pub fn be(&self, mood: Mood) {
-        self.inner.mood.send_replace(mood);
+    /// Sets its behaviour from now on.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        self.inner.behaviour.send_replace(behaviour);
     }
 
-    /// Its codes ask for a tip from now on: tags 55 to 57, as they stand in a code (`550202560350` and `0`).
-    pub fn asks_for_tip(&self, tags: &str) {
+    /// Its codes have a tip from now on: tags 55 to 57 as in a code (`550202560350` and `0`).
+    pub fn set_tip(&self, tags: &str) {
         tags.clone_into(&mut self.inner.tip.lock().unwrap());
     }
 
-    /// It answers what ends so with these fields from now on; those that are null are left out.
-    pub fn answers(&self, path: &str, fields: Value) {
-        let mut odd = self.inner.odd.lock().unwrap();
-        odd.insert(path.to_owned(), fields);
+    /// Replaces fields of answers to a path from now on; null leaves a field out.
+    pub fn override_answer(&self, path: &str, fields: Value) {
+        let mut overrides = self.inner.overrides.lock().unwrap();
+        overrides.insert(path.to_owned(), fields);
     }
 
-    /// What it says of a payment when it is asked.
-    pub fn knows(&self, id: wire::TransactionId, status: &str) {
+    /// Sets what a query about a payment answers.
+    pub fn set_status(&self, id: wire::TransactionId, status: &str) {
         let mut statuses = self.inner.statuses.lock().unwrap();
         statuses.insert(id.to_string(), status.to_owned());
     }
 
-    /// What it was asked at a path that ends so.
-    pub fn heard(&self, path: &str) -> Vec<Value> {
-        let heard = self.inner.heard.lock().unwrap();
-        heard
+    /// The bodies of requests to a path that ends so.
+    pub fn requests(&self, path: &str) -> Vec<Value> {
+        let requests = self.inner.requests.lock().unwrap();
+        requests
             .iter()
             .filter(|(at, _)| at.ends_with(path))
             .map(|(_, body)| body.clone())
@@ -145,38 +145,30 @@ impl BankApi {
     }
 }
 
-/// A till of a merchant that the bank knows.
-pub async fn till(world: &World) -> wire::TerminalId {
+/// A terminal of a merchant with the partner's NMID and PAN.
+pub async fn terminal(world: &World) -> wire::TerminalId {
     let admin = world.admin();
     let merchant = json!({
         "legal_name": "PT Warung Sari", "brand_name": "Warung Sari", "merchant_criteria": "UME",
         "nmid": NMID, "merchant_pan": PAN,
     });
-    let merchant = admin
-        .post("/admin/merchants", &merchant)
-        .await
-        .expect(201)
-        .data();
+    let merchant = admin.create("/admin/merchants", &merchant).await;
     let id = field(&merchant, "id");
     let approve = format!("/admin/merchants/{id}/approve");
-    let _ = admin.post(&approve, &json!({})).await.expect(200);
+    admin.act(&approve, &json!({})).await;
     let outlet = json!({ "name": "Pusat", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110" });
     let path = format!("/admin/merchants/{id}/outlets");
-    let outlet = admin.post(&path, &outlet).await.expect(201).data();
+    let outlet = admin.create(&path, &outlet).await;
     let path = format!("/admin/outlets/{}/terminals", field(&outlet, "id"));
-    let terminal = admin
-        .post(&path, &json!({ "name": "Kasir" }))
-        .await
-        .expect(201)
-        .data();
+    let terminal = admin.create(&path, &json!({ "name": "Kasir" })).await;
     field(&terminal, "id").parse().unwrap()
 }
 
 type Reply = (StatusCode, axum::Json<Value>);
 
-/// The reply as the test wants it.
-fn otherwise(bank: &Inner, path: &str, mut reply: Reply) -> Reply {
-    if let Some(Value::Object(fields)) = bank.odd.lock().unwrap().get(path) {
+/// The reply with the fields that the test replaced.
+fn with_overrides(bank: &Inner, path: &str, mut reply: Reply) -> Reply {
+    if let Some(Value::Object(fields)) = bank.overrides.lock().unwrap().get(path) {
         let body = reply.1.0.as_object_mut().unwrap();
         for (name, value) in fields {
             if value.is_null() {
@@ -224,11 +216,11 @@ async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
         return reply("4017300", json!({}));
     }
     let token = json!({ "accessToken": "the-token", "tokenType": "Bearer", "expiresIn": "900" });
-    otherwise(&bank, "b2b", reply("2007300", token))
+    with_overrides(&bank, "b2b", reply("2007300", token))
 }
 
-/// What a request says, if it is signed as it must be.
-fn believe(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+/// The body of a request, if its signature is right.
+fn verified(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
     let hash = hex::encode(digest::digest(&digest::SHA256, body));
     let (path, time) = (uri.path(), text(headers, "x-timestamp"));
     let signed = format!("POST:{path}:the-token:{hash}:{time}");
@@ -243,7 +235,7 @@ fn believe(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<
     }
     let body: Value = serde_json::from_slice(body).ok()?;
     let entry = (path.to_owned(), body.clone());
-    bank.heard.lock().unwrap().push(entry);
+    bank.requests.lock().unwrap().push(entry);
     Some(body)
 }
 
@@ -253,23 +245,23 @@ async fn generate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let Some(body) = believe(&bank, &uri, &headers, &body) else {
+    let Some(body) = verified(&bank, &uri, &headers, &body) else {
         return reply("4014700", json!({}));
     };
-    let mut mood = bank.mood.subscribe();
-    let now = *mood.borrow_and_update();
+    let mut behaviour = bank.behaviour.subscribe();
+    let now = *behaviour.borrow_and_update();
     match now {
-        Mood::Silent => {
-            // Until it is in another mood; the platform does not wait so long.
-            let _ = mood.changed().await;
+        Behaviour::Silent => {
+            // Until the behaviour changes; the platform does not wait so long.
+            let _ = behaviour.changed().await;
         }
-        Mood::Broken => return reply("5004700", json!({})),
-        Mood::Refusing => return reply("4034714", json!({})),
-        Mood::Good | Mood::Wrong => {}
+        Behaviour::Broken => return reply("5004700", json!({})),
+        Behaviour::Refuses => return reply("4034714", json!({})),
+        Behaviour::Answers | Behaviour::WrongAmount => {}
     }
     let amount = body["amount"]["value"].as_str().unwrap();
     let mut amount: i64 = amount.strip_suffix(".00").unwrap().parse().unwrap();
-    if now == Mood::Wrong {
+    if now == Behaviour::WrongAmount {
         amount += 1;
     }
     let registration = Registration {
@@ -295,10 +287,10 @@ async fn generate(
         "partnerReferenceNo": body["partnerReferenceNo"],
         "qrContent": code,
     });
-    otherwise(&bank, "generate", reply("2004700", code))
+    with_overrides(&bank, "generate", reply("2004700", code))
 }
 
-/// A code with these tags behind its amount, and a CRC of its own.
+/// A code with these tags after its amount, and a new CRC.
 fn with_tip(code: &str, tags: &str) -> String {
     let country = code.rfind("5802ID").unwrap();
     let body = format!(
@@ -310,7 +302,7 @@ fn with_tip(code: &str, tags: &str) -> String {
 }
 
 async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
-    let Some(body) = believe(&bank, &uri, &headers, &body) else {
+    let Some(body) = verified(&bank, &uri, &headers, &body) else {
         return reply("4015100", json!({}));
     };
     let id = body["originalPartnerReferenceNo"].as_str().unwrap();
@@ -324,7 +316,7 @@ async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, bod
         "amount": { "value": "50000.00", "currency": "IDR" },
     });
     drop(statuses);
-    otherwise(&bank, "query", reply("2005100", known))
+    with_overrides(&bank, "query", reply("2005100", known))
 }
 
 async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
@@ -333,8 +325,8 @@ async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body
     } else {
         "77"
     };
-    match believe(&bank, &uri, &headers, &body) {
-        Some(_) => otherwise(&bank, "done", reply(&format!("200{service}00"), json!({}))),
+    match verified(&bank, &uri, &headers, &body) {
+        Some(_) => with_overrides(&bank, "done", reply(&format!("200{service}00"), json!({}))),
         None => reply(&format!("401{service}00"), json!({})),
     }
 }

@@ -1,6 +1,6 @@
-//! Many boxes that do what they are ordered, or fail as the story wants, and come back when the platform was away.
+//! Many boxes that execute commands, or fail a share of them, and reconnect when the platform was restarted.
 //!
-//! Each carries an order out once, however often it is told, as an honest box does.
+//! Each executes a command once, however often it receives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,51 +12,51 @@ use tokio::task::JoinSet;
 use wire::message::{CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus};
 use wire::{CommandId, DeviceId, DownlinkFilter, DownlinkMessage, Topic, UplinkMessage};
 
+use crate::connection::{ConnectOptions, Connection};
 use crate::credentials::Credentials;
-use crate::line::{Dial, Line};
 
-/// How soon a box that lost its connection tries again.
+/// How soon a box that lost its connection reconnects.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What all of them share.
+/// State of the whole fleet.
 struct Shared {
-    /// Where the platform is now.
+    /// The platform's address.
     to: Mutex<SocketAddr>,
-    /// Of so many new orders one fails; 0: none.
+    /// One of so many new commands fails; 0: none.
     fail_every: AtomicU32,
     orders: AtomicU32,
-    carried_out: Mutex<BTreeMap<DeviceId, BTreeSet<CommandId>>>,
+    executed: Mutex<BTreeMap<DeviceId, BTreeSet<CommandId>>>,
 }
 
-/// Boxes that are switched on.
-pub struct Crowd {
+/// Connected boxes.
+pub struct Fleet {
     shared: Arc<Shared>,
     boxes: JoinSet<()>,
 }
 
-impl Crowd {
-    /// Switches boxes on, each in a task of its own; returns when all of them listen.
-    pub async fn gather(to: SocketAddr, credentials: Vec<Credentials>) -> Self {
+impl Fleet {
+    /// Connects boxes, each in a task of its own; returns when all have subscribed.
+    pub async fn connect(to: SocketAddr, credentials: Vec<Credentials>) -> Self {
         let shared = Arc::new(Shared {
             to: Mutex::new(to),
             fail_every: AtomicU32::new(0),
             orders: AtomicU32::new(0),
-            carried_out: Mutex::new(BTreeMap::new()),
+            executed: Mutex::new(BTreeMap::new()),
         });
         let mut boxes = JoinSet::new();
         for own in credentials {
-            let line = connect(&shared, &own).await.unwrap();
-            boxes.spawn(live(Arc::clone(&shared), own, line));
+            let connection = connect(&shared, &own).await.unwrap();
+            boxes.spawn(live(Arc::clone(&shared), own, connection));
         }
         Self { shared, boxes }
     }
 
-    /// From now on one of so many new orders fails; 0: none.
+    /// From now on one of so many new commands fails; 0: none.
     pub fn fail_one_of(&self, orders: u32) {
         self.shared.fail_every.store(orders, Ordering::SeqCst);
     }
 
-    /// The platform is somewhere else now.
+    /// The platform has another address from now on.
     pub fn moved(&self, to: SocketAddr) {
         *self
             .shared
@@ -65,14 +65,14 @@ impl Crowd {
             .unwrap_or_else(PoisonError::into_inner) = to;
     }
 
-    /// The orders that each box carried out, well or not.
-    pub fn carried_out(&self) -> BTreeMap<DeviceId, BTreeSet<CommandId>> {
-        let carried_out = self.shared.carried_out.lock();
-        carried_out.unwrap_or_else(PoisonError::into_inner).clone()
+    /// The commands that each box executed, whether they succeeded or failed.
+    pub fn executed(&self) -> BTreeMap<DeviceId, BTreeSet<CommandId>> {
+        let executed = self.shared.executed.lock();
+        executed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fails when a box has panicked.
-    pub async fn disperse(mut self) {
+    /// Disconnects all boxes; fails when one has panicked.
+    pub async fn disconnect(mut self) {
         self.boxes.abort_all();
         while let Some(ended) = self.boxes.join_next().await {
             if let Err(error) = ended {
@@ -82,24 +82,27 @@ impl Crowd {
     }
 }
 
-async fn connect(shared: &Shared, own: &Credentials) -> Result<Line, rumqttc::ConnectionError> {
+async fn connect(
+    shared: &Shared,
+    own: &Credentials,
+) -> Result<Connection, rumqttc::ConnectionError> {
     let to = *shared.to.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut line = Line::dial(Dial {
-        to,
+    let mut connection = Connection::open(ConnectOptions {
+        address: to,
         client_id: &own.device_id.to_string(),
         clean: false,
         tls: own.tls(),
     })
     .await?;
     let filter = DownlinkFilter::All.for_device(own.device_id);
-    line.subscribe(&filter).await;
-    Ok(line)
+    connection.subscribe(&filter).await;
+    Ok(connection)
 }
 
-async fn live(shared: Arc<Shared>, own: Credentials, mut line: Line) {
+async fn live(shared: Arc<Shared>, own: Credentials, mut connection: Connection) {
     let mut outcomes = BTreeMap::new();
     loop {
-        while let Some(publish) = line.hear_if_any().await {
+        while let Some(publish) = connection.try_receive().await {
             let topic: Topic = publish.topic.parse().unwrap();
             let message = own
                 .keys
@@ -123,19 +126,19 @@ async fn live(shared: Arc<Shared>, own: Credentials, mut line: Line) {
                     status: ConfigAckStatus::Applied,
                     reason: None,
                 }),
-                // It neither plays nor asks.
+                // These boxes neither play nor request anything.
                 _ => continue,
             };
             let topic = Topic::new(own.device_id, answer.channel()).to_string();
             let payload = answer.encode(own.encoding).unwrap();
-            if !line.answer(&publish, &topic, payload).await {
+            if !connection.answer(&publish, &topic, payload).await {
                 break;
             }
         }
-        line = loop {
+        connection = loop {
             tokio::time::sleep(AGAIN_AFTER).await;
-            if let Ok(line) = connect(&shared, &own).await {
-                break line;
+            if let Ok(connection) = connect(&shared, &own).await {
+                break connection;
             }
         };
     }
@@ -144,11 +147,8 @@ async fn live(shared: Arc<Shared>, own: Credentials, mut line: Line) {
 impl Shared {
     fn carry_out(&self, device_id: DeviceId, command_id: CommandId) -> CommandAckStatus {
         let number = self.orders.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut carried_out = self
-            .carried_out
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        carried_out.entry(device_id).or_default().insert(command_id);
+        let mut executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        executed.entry(device_id).or_default().insert(command_id);
         match self.fail_every.load(Ordering::SeqCst) {
             every if every > 0 && number.is_multiple_of(every) => CommandAckStatus::Failed,
             _ => CommandAckStatus::Delivered,

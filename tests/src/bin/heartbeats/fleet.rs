@@ -1,4 +1,4 @@
-//! Boxes that beat, and say what they hear.
+//! Boxes that send heartbeats, and report what they receive.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
 use tests::api::Api;
-use tests::line::Line;
+use tests::connection::Connection;
 use tests::provision::{Provisioned, answer_to};
 use tests::server::Server;
 use tokio::sync::{mpsc, watch};
@@ -42,7 +42,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Makes and connects them; the first `paid` stand at tills.
+    /// Makes and connects them; the first `paid` are bound to terminals.
     pub(crate) async fn switch_on(
         server: &Server,
         boxes: usize,
@@ -60,9 +60,9 @@ impl Fleet {
                 async move {
                     let place = (number < paid).then_some(outlet);
                     let made = Provisioned::new(server, &admin, number, place).await?;
-                    let line = made.listen().await?;
+                    let connection = made.listen().await?;
                     let soundbox = Soundbox {
-                        line,
+                        connection,
                         device_id: made.device_id,
                         keys: made.keys,
                         counters,
@@ -87,19 +87,19 @@ impl Fleet {
         })
     }
 
-    /// From now on each beats with this period, at a moment of its own.
+    /// From now on each sends heartbeats with this period, with a random offset.
     pub(crate) fn beat_every(&self, period: Duration) {
         self.period.send_replace(Some(period));
     }
 
-    /// From now on none does; what is paid is still heard.
+    /// Stops the heartbeats; payments still arrive.
     pub(crate) fn stop_beating(&self) {
         self.period.send_replace(None);
     }
 }
 
 struct Soundbox {
-    line: Line,
+    connection: Connection,
     device_id: DeviceId,
     keys: VerifyingKeys,
     counters: Arc<Counters>,
@@ -109,7 +109,7 @@ struct Soundbox {
 }
 
 impl Soundbox {
-    /// Until the fleet is gone.
+    /// Runs until the fleet is dropped.
     async fn live(mut self, mut period: watch::Receiver<Option<Duration>>) {
         let mut next: Option<Instant> = None;
         loop {
@@ -123,12 +123,12 @@ impl Soundbox {
                 () = async { sleep_until(next.unwrap_or_else(Instant::now)).await }, if next.is_some() => {
                     let length = *period.borrow();
                     next = next.zip(length).map(|(last, length)| last + length);
-                    if !self.beat().await {
+                    if !self.heartbeat().await {
                         self.counters.broken.fetch_add(1, Ordering::Relaxed);
                         return;
                     }
                 }
-                publish = self.line.hear_if_any() => match publish {
+                publish = self.connection.try_receive() => match publish {
                     Some(publish) => self.hear(&publish).await,
                     None => {
                         self.counters.broken.fetch_add(1, Ordering::Relaxed);
@@ -139,13 +139,13 @@ impl Soundbox {
         }
     }
 
-    async fn beat(&mut self) -> bool {
-        let Some((topic, payload)) = beat(self.device_id) else {
+    async fn heartbeat(&mut self) -> bool {
+        let Some((topic, payload)) = heartbeat(self.device_id) else {
             return false;
         };
         let start = Instant::now();
         self.counters.sent.fetch_add(1, Ordering::Relaxed);
-        let acknowledged = self.line.publish(&topic, payload).await;
+        let acknowledged = self.connection.publish(&topic, payload).await;
         if acknowledged {
             self.counters.acknowledged.fetch_add(1, Ordering::Relaxed);
             let _ = self.times.send(Measured::Beat(start.elapsed()));
@@ -153,7 +153,7 @@ impl Soundbox {
         acknowledged
     }
 
-    /// Acknowledges what it heard, as a box does.
+    /// Acknowledges a message as a box does.
     async fn hear(&mut self, publish: &Publish) {
         let at = Instant::now();
         let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
@@ -162,9 +162,9 @@ impl Soundbox {
                 .open(self.device_id, channel, &publish.payload)
                 .ok()
         });
-        self.line.confirm(publish).await;
-        let Some(told) = opened else { return };
-        if let DownlinkMessage::PaymentSuccess(payment) = &told {
+        self.connection.confirm(publish).await;
+        let Some(message) = opened else { return };
+        if let DownlinkMessage::PaymentSuccess(payment) = &message {
             if self.heard.insert(payment.event_id) {
                 let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(start) = sent.get(&payment.transaction_id) {
@@ -177,17 +177,19 @@ impl Soundbox {
                 self.counters.repeated.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let Some(ack) = answer_to(&told) else { return };
+        let Some(ack) = answer_to(&message) else {
+            return;
+        };
         if let Ok(bytes) = ack.encode(Encoding::Json) {
             let topic = Topic::new(self.device_id, ack.channel()).to_string();
-            self.line.publish(&topic, bytes).await;
+            self.connection.publish(&topic, bytes).await;
         }
     }
 }
 
-/// A beat's topic and payload.
-pub(crate) fn beat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
-    let beat = UplinkMessage::Heartbeat(Heartbeat {
+/// A heartbeat's topic and payload.
+pub(crate) fn heartbeat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
+    let heartbeat = UplinkMessage::Heartbeat(Heartbeat {
         device_id,
         timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
         firmware_version: Some("1.0.3".to_owned()),
@@ -196,6 +198,6 @@ pub(crate) fn beat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
         battery_level: Some(92),
         extras: Extras::default(),
     });
-    let topic = Topic::new(device_id, beat.channel()).to_string();
-    Some((topic, beat.encode(Encoding::Json).ok()?))
+    let topic = Topic::new(device_id, heartbeat.channel()).to_string();
+    Some((topic, heartbeat.encode(Encoding::Json).ok()?))
 }

@@ -1,4 +1,4 @@
-//! Customers, at a steady rate.
+//! Payments at a steady rate.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ pub(crate) struct Payments(Option<JoinHandle<()>>);
 
 /// What one payment needs.
 #[derive(Clone)]
-struct Till {
+struct Payer {
     acquirer: Acquirer,
     counters: Arc<Counters>,
     sent: Sent,
@@ -33,7 +33,7 @@ impl Payments {
         let (Some(per_s), false) = (NonZeroU32::new(per_s), fleet.customers.is_empty()) else {
             return Self(None);
         };
-        let till = Till {
+        let payer = Payer {
             acquirer: server.acquirer(),
             counters: Arc::clone(&report.counters),
             sent: Arc::clone(&fleet.sent),
@@ -47,12 +47,12 @@ impl Payments {
                 let Some(customer) = customers.choose(&mut rand::rng()).cloned() else {
                     return;
                 };
-                tokio::spawn(till.clone().pay(customer));
+                tokio::spawn(payer.clone().pay(customer));
             }
         })))
     }
 
-    /// No more; what is on its way goes on.
+    /// Starts no more; running ones go on.
     pub(crate) fn stop(self) {
         if let Some(task) = self.0 {
             task.abort();
@@ -60,8 +60,8 @@ impl Payments {
     }
 }
 
-impl Till {
-    /// A code is asked for and paid.
+impl Payer {
+    /// Requests a code and pays it.
     async fn pay(self, customer: Customer) {
         let key = format!("{:032x}", rand::random::<u128>());
         let body = json!({ "device_id": customer.device_id, "amount": 50_000, "currency": "IDR", "request_id": key });
@@ -75,12 +75,12 @@ impl Till {
         let Ok(id) = text(&answer.json(), "transaction_id").parse::<TransactionId>() else {
             return;
         };
-        let letter = self.acquirer.payment(id, 50_000);
+        let request = self.acquirer.payment(id, 50_000);
         self.sent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, Instant::now());
-        let answer = self.acquirer.post(&letter).await;
+        let answer = self.acquirer.post(&request).await;
         if answer.status == 200 {
             self.counters.paid.fetch_add(1, Ordering::Relaxed);
         } else {

@@ -1,4 +1,4 @@
-//! One MQTT 3.1.1 connection of a real client, down to the single PUBACK. It never comes back by itself.
+//! One MQTT 3.1.1 connection of a real client, down to the single PUBACK. It does not reconnect.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,17 +13,17 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::patience::within;
+use crate::eventually::within;
 
 /// How a connection is made.
-pub struct Dial<'a> {
-    /// Where to.
-    pub to: SocketAddr,
-    /// As whom.
+pub struct ConnectOptions<'a> {
+    /// The server's address.
+    pub address: SocketAddr,
+    /// The client id.
     pub client_id: &'a str,
-    /// Whether an earlier session is forgotten, and this one afterwards.
+    /// Clean session: no session is resumed, and none is kept.
     pub clean: bool,
-    /// What is shown and trusted.
+    /// The certificate that is shown, and the roots that are trusted.
     pub tls: Arc<ClientConfig>,
 }
 
@@ -31,7 +31,7 @@ pub struct Dial<'a> {
 const PACKET_BYTES_MAX: usize = 64 * 1024;
 
 /// A live connection.
-pub struct Line {
+pub struct Connection {
     client: AsyncClient,
     events: mpsc::UnboundedReceiver<Event>,
     inbox: VecDeque<Publish>,
@@ -40,22 +40,20 @@ pub struct Line {
     pub session_present: bool,
 }
 
-impl Line {
+impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// What the server or TLS has against it.
-    pub async fn dial(dial: Dial<'_>) -> Result<Self, ConnectionError> {
+    /// TLS failed, or the server refused the connection.
+    pub async fn open(to: ConnectOptions<'_>) -> Result<Self, ConnectionError> {
         // rumqttc resolves the name itself; the certificate names the address too.
         let mut options =
-            MqttOptions::new(dial.client_id, dial.to.ip().to_string(), dial.to.port());
+            MqttOptions::new(to.client_id, to.address.ip().to_string(), to.address.port());
         options
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(
-                dial.tls,
-            )))
-            .set_clean_session(dial.clean)
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(to.tls)))
+            .set_clean_session(to.clean)
             .set_keep_alive(Duration::from_secs(60))
-            // As much as the platform takes: the client's own limit is 10 KiB.
+            // The platform's limit; the client's default is 10 KiB.
             .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX)
             .set_manual_acks(true);
         let (client, mut eventloop) = AsyncClient::new(options, 64);
@@ -98,7 +96,7 @@ impl Line {
         })
     }
 
-    /// The next event that is none of the messages for us, which wait in the inbox; `None` at the end.
+    /// The next event that is not a message; messages are kept in the inbox. `None`: the connection has ended.
     async fn next_event(&mut self) -> Option<Event> {
         loop {
             match self.events.recv().await? {
@@ -108,7 +106,7 @@ impl Line {
         }
     }
 
-    /// Subscribes; the server's verdict.
+    /// Subscribes; the reason code of the SUBACK.
     pub async fn subscribe(&mut self, filter: &str) -> SubscribeReasonCode {
         self.client
             .subscribe(filter, QoS::AtLeastOnce)
@@ -142,7 +140,7 @@ impl Line {
         sent.is_ok()
     }
 
-    /// Publishes with QoS 1; whether it was acknowledged before the connection ended. Nothing else may be on its way.
+    /// Publishes with QoS 1; whether it was acknowledged before the connection ended. No other publish may be unacknowledged.
     pub async fn publish(&mut self, topic: &str, payload: Vec<u8>) -> bool {
         self.send(topic, payload).await;
         within("PUBACK or the end", async {
@@ -176,14 +174,14 @@ impl Line {
     }
 
     /// The next message, not confirmed.
-    pub async fn hear(&mut self) -> Publish {
-        within("a message", self.hear_if_any())
+    pub async fn receive(&mut self) -> Publish {
+        within("a message", self.try_receive())
             .await
             .expect("a message before the connection ended")
     }
 
     /// The next message, or `None` when the connection ended before one came. Loses nothing when it is dropped.
-    pub async fn hear_if_any(&mut self) -> Option<Publish> {
+    pub async fn try_receive(&mut self) -> Option<Publish> {
         loop {
             if let Some(publish) = self.inbox.pop_front() {
                 return Some(publish);
@@ -210,14 +208,14 @@ impl Line {
                 .is_ok()
     }
 
-    /// Says goodbye.
-    pub async fn leave(self) {
+    /// Sends DISCONNECT.
+    pub async fn disconnect(self) {
         self.client.disconnect().await.unwrap();
         let _ = within("the end of the connection", self.task).await;
     }
 
-    /// Is gone, without a word.
-    pub async fn vanish(self) {
+    /// Ends the connection without a DISCONNECT.
+    pub async fn abort(self) {
         self.task.abort();
         let _ = self.task.await;
     }

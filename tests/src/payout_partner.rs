@@ -1,4 +1,4 @@
-//! The payout partner: a bank that is told of payouts over HTTP, and tells us what became of them.
+//! The payout partner: takes instructions and queries over HTTP, and sends callbacks.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,99 +11,99 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use platform::config::{Config, PayoutPartner};
+use platform::config::{self, Config};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::acquirer::{Acquirer, Letter, secret_of};
+use crate::acquirer::{Acquirer, SignedRequest, secret_of};
 use crate::api::Answer;
 use crate::world::World;
 
 /// The payout partner's id.
 pub const ID: &str = "bank";
-/// Where its callbacks go.
+/// The path of its callbacks.
 pub const PATH: &str = "/integrations/bank/payout-callback";
 
-/// What the bank does with an instruction that it has not seen before.
+/// What the partner does with a new instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// Takes it, and says nothing yet.
-    Busy,
-    /// Pays at once and says so.
-    Prompt,
+pub enum Behaviour {
+    /// Accepts it without a result.
+    Accepts,
+    /// Pays at once.
+    Pays,
     /// Refuses it.
-    Strict,
-    /// Is not there: it has not heard anything.
-    Away,
+    Refuses,
+    /// Does not answer, and has not received it.
+    Unreachable,
     /// Pays, and the answer is lost.
-    Mumbling,
+    LosesAnswers,
 }
 
-/// What the bank knows of a payout.
+/// A payout at the partner.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    /// The instruction, as it came.
+    /// The instruction.
     pub instruction: Value,
     /// processing, paid, failed or returned.
     pub status: String,
-    /// How often the bank was told.
-    pub told: u32,
+    /// How often the instruction came.
+    pub instructed: u32,
 }
 
 #[derive(Debug)]
-struct Ledger {
-    mood: Mood,
+struct Payouts {
+    behaviour: Behaviour,
     transfers: BTreeMap<String, Transfer>,
-    asked: u32,
+    queries: u32,
 }
 
-/// A bank on this machine.
+/// A payout partner in this process.
 #[derive(Debug)]
-pub struct Bank {
+pub struct PayoutPartner {
     address: SocketAddr,
     secret_file: PathBuf,
-    ledger: Arc<Mutex<Ledger>>,
+    shared: Arc<Mutex<Payouts>>,
     _dir: tempfile::TempDir,
     server: tokio::task::JoinHandle<()>,
 }
 
-impl Bank {
-    /// Opens it.
-    pub async fn open(mood: Mood) -> Self {
+impl PayoutPartner {
+    /// Starts it.
+    pub async fn open(behaviour: Behaviour) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let secret_file = dir.path().join("secret");
         std::fs::write(&secret_file, secret_of(ID)).unwrap();
-        let ledger = Arc::new(Mutex::new(Ledger {
-            mood,
+        let shared = Arc::new(Mutex::new(Payouts {
+            behaviour,
             transfers: BTreeMap::new(),
-            asked: 0,
+            queries: 0,
         }));
         let router = Router::new()
             .route("/payouts", post(instruct))
             .route("/payouts/query", post(query))
-            .with_state(Arc::clone(&ledger));
+            .with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             address,
             secret_file,
-            ledger,
+            shared,
             _dir: dir,
             server,
         }
     }
 
-    /// Makes a platform use it, quick to ask again.
+    /// Configures the platform with it, with short intervals.
     pub fn configure(&self, config: &mut Config) {
-        self.configure_deaf(config);
+        self.configure_callbacks_only(config);
         let partner = config.payout_partners.get_mut(ID).unwrap();
         partner.url = format!("http://{}", self.address);
     }
 
-    /// Makes a platform know it by its callbacks alone.
-    pub fn configure_deaf(&self, config: &mut Config) {
-        let partner = PayoutPartner {
+    /// Configures the platform with its callbacks alone: it cannot be called.
+    pub fn configure_callbacks_only(&self, config: &mut Config) {
+        let partner = config::PayoutPartner {
             url: String::new(),
             ca_file: PathBuf::new(),
             secret_files: vec![self.secret_file.clone()],
@@ -115,40 +115,40 @@ impl Bank {
         config.money.payout_ask_after_s = 1;
     }
 
-    /// What it will do from now on.
-    pub fn becomes(&self, mood: Mood) {
-        self.book().mood = mood;
+    /// Sets its behaviour from now on.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        self.state().behaviour = behaviour;
     }
 
-    /// What it decides about everything that it has in hand, without telling anybody.
-    pub fn decides(&self, status: &str) {
-        for transfer in self.book().transfers.values_mut() {
+    /// Sets the status of all payouts in processing, without a callback.
+    pub fn decide(&self, status: &str) {
+        for transfer in self.state().transfers.values_mut() {
             if transfer.status == "processing" {
                 status.clone_into(&mut transfer.status);
             }
         }
     }
 
-    /// What it decides about one payout.
-    pub fn decides_on(&self, payout_id: &str, status: &str) {
-        let mut book = self.book();
-        status.clone_into(&mut book.transfers.get_mut(payout_id).unwrap().status);
+    /// Sets the status of one payout.
+    pub fn decide_on(&self, payout_id: &str, status: &str) {
+        let mut state = self.state();
+        status.clone_into(&mut state.transfers.get_mut(payout_id).unwrap().status);
     }
 
-    /// All that it was told of, by payout id.
+    /// All payouts that it received, by id.
     pub fn transfers(&self) -> BTreeMap<String, Transfer> {
-        self.book().transfers.clone()
+        self.state().transfers.clone()
     }
 
-    /// How often it was asked.
-    pub fn asked(&self) -> u32 {
-        self.book().asked
+    /// How many queries it received.
+    pub fn queries(&self) -> u32 {
+        self.state().queries
     }
 
-    /// The money that it has sent to merchants and that did not come back.
+    /// The sum of all paid payouts.
     pub fn paid(&self) -> i64 {
-        let book = self.book();
-        let paid = book
+        let state = self.state();
+        let paid = state
             .transfers
             .values()
             .filter(|transfer| transfer.status == "paid");
@@ -156,26 +156,26 @@ impl Bank {
             .sum()
     }
 
-    fn book(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Payouts> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A signed callback.
-    pub fn sign(world: &World, body: &Value) -> Letter {
+    pub fn sign(world: &World, body: &Value) -> SignedRequest {
         let clock = world.clock.clone();
         let now = clock.now();
         Acquirer::new(world.anonymous(), clock, ID, secret_of(ID))
             .sign(body.to_string().as_bytes(), now)
     }
 
-    /// Sends a callback as it is.
-    pub async fn post(world: &World, letter: &Letter) -> Answer {
+    /// Sends a callback unchanged.
+    pub async fn post(world: &World, request: &SignedRequest) -> Answer {
         let headers = [
-            ("x-partner-id", letter.partner.as_str()),
-            ("x-partner-timestamp", letter.timestamp.as_str()),
-            ("x-partner-signature", letter.signature.as_str()),
+            ("x-partner-id", request.partner.as_str()),
+            ("x-partner-timestamp", request.timestamp.as_str()),
+            ("x-partner-signature", request.signature.as_str()),
         ];
-        let body = Some(letter.body.clone());
+        let body = Some(request.body.clone());
         world
             .anonymous()
             .call(Method::POST, PATH, &headers, body)
@@ -183,19 +183,19 @@ impl Bank {
     }
 
     /// Signs and sends.
-    pub async fn tell(world: &World, body: &Value) -> Answer {
+    pub async fn send(world: &World, body: &Value) -> Answer {
         Self::post(world, &Self::sign(world, body)).await
     }
 }
 
-impl Drop for Bank {
+impl Drop for PayoutPartner {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
 /// The body of a callback, with an event id of its own.
-pub fn word(settlement_id: &str, status: &str, amount: i64, reference: &str) -> Value {
+pub fn payout_callback(settlement_id: &str, status: &str, amount: i64, reference: &str) -> Value {
     json!({
         "event_id": format!("pe-{:016x}", rand::random::<u64>()),
         "settlement_id": settlement_id,
@@ -206,7 +206,7 @@ pub fn word(settlement_id: &str, status: &str, amount: i64, reference: &str) -> 
     })
 }
 
-fn said(id: &str, transfer: &Transfer) -> Value {
+fn answer(id: &str, transfer: &Transfer) -> Value {
     json!({
         "payout_id": id,
         "status": transfer.status,
@@ -215,12 +215,12 @@ fn said(id: &str, transfer: &Transfer) -> Value {
     })
 }
 
-/// The bank's name for a transfer.
+/// The bank reference of a payout.
 pub fn reference(payout_id: &str) -> String {
     format!("BR-{}", &payout_id[payout_id.len() - 12..])
 }
 
-/// Signed by hand here, not by the platform's own code.
+/// Verified without the platform's own code.
 fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(ID), Some(timestamp), Some(signature)) = (
@@ -238,7 +238,7 @@ fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
 type Reply = (StatusCode, axum::Json<Value>);
 
 async fn instruct(
-    State(ledger): State<Arc<Mutex<Ledger>>>,
+    State(shared): State<Arc<Mutex<Payouts>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
@@ -248,48 +248,52 @@ async fn instruct(
     let instruction: Value = serde_json::from_slice(&body).unwrap();
     let id = instruction["payout_id"].as_str().unwrap().to_owned();
     assert_eq!(headers["idempotency-key"], id.as_str());
-    let mut book = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    let mood = book.mood;
+    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let behaviour = state.behaviour;
     let lost = (StatusCode::BAD_GATEWAY, axum::Json(json!({})));
-    if mood == Mood::Away {
+    if behaviour == Behaviour::Unreachable {
         return lost;
     }
-    let status = match mood {
-        Mood::Busy | Mood::Away => "processing",
-        Mood::Prompt | Mood::Mumbling => "paid",
-        Mood::Strict => "failed",
+    let status = match behaviour {
+        Behaviour::Accepts | Behaviour::Unreachable => "processing",
+        Behaviour::Pays | Behaviour::LosesAnswers => "paid",
+        Behaviour::Refuses => "failed",
     };
-    let transfer = book.transfers.entry(id.clone()).or_insert(Transfer {
+    let transfer = state.transfers.entry(id.clone()).or_insert(Transfer {
         instruction: instruction.clone(),
         status: status.to_owned(),
-        told: 0,
+        instructed: 0,
     });
     assert_eq!(
         transfer.instruction, instruction,
-        "told twice, and not the same"
+        "the same instruction with another content"
     );
-    transfer.told += 1;
-    let answer = said(&id, transfer);
-    match mood {
-        Mood::Mumbling => lost,
-        Mood::Strict => (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(answer)),
+    transfer.instructed += 1;
+    let answer = answer(&id, transfer);
+    match behaviour {
+        Behaviour::LosesAnswers => lost,
+        Behaviour::Refuses => (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(answer)),
         _ => (StatusCode::ACCEPTED, axum::Json(answer)),
     }
 }
 
-async fn query(State(ledger): State<Arc<Mutex<Ledger>>>, headers: HeaderMap, body: Bytes) -> Reply {
+async fn query(
+    State(shared): State<Arc<Mutex<Payouts>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     if !is_signed(&headers, &body) {
         return (StatusCode::UNAUTHORIZED, axum::Json(json!({})));
     }
     let question: Value = serde_json::from_slice(&body).unwrap();
     let id = question["payout_id"].as_str().unwrap().to_owned();
-    let mut book = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    if book.mood == Mood::Away {
+    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    if state.behaviour == Behaviour::Unreachable {
         return (StatusCode::BAD_GATEWAY, axum::Json(json!({})));
     }
-    book.asked += 1;
-    match book.transfers.get(&id) {
-        Some(transfer) => (StatusCode::OK, axum::Json(said(&id, transfer))),
+    state.queries += 1;
+    match state.transfers.get(&id) {
+        Some(transfer) => (StatusCode::OK, axum::Json(answer(&id, transfer))),
         None => (
             StatusCode::NOT_FOUND,
             axum::Json(json!({ "code": "PAYOUT_NOT_FOUND" })),

@@ -1,10 +1,10 @@
-//! Rows that cannot be written: what a job does about one of many.
+//! Rows that cannot be written.
 
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Makes `operation` (INSERT, UPDATE or DELETE) on the rows of `table` fail for which `condition` holds, of `NEW` or
-/// `OLD`.
-pub async fn make_impossible(pool: &PgPool, table: &str, operation: &str, condition: &str) {
+/// Makes `operation` (INSERT, UPDATE or DELETE) fail for the rows of `table` for which `condition` holds; it refers to
+/// `NEW` or `OLD`.
+pub async fn fail_writes(pool: &PgPool, table: &str, operation: &str, condition: &str) {
     for statement in [
         "CREATE OR REPLACE FUNCTION impossible() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN RAISE EXCEPTION 'this row is impossible'; END $$"
@@ -21,8 +21,8 @@ pub async fn make_impossible(pool: &PgPool, table: &str, operation: &str, condit
     }
 }
 
-/// Makes them possible again.
-pub async fn make_possible(pool: &PgPool, table: &str) {
+/// Lets the rows be written again.
+pub async fn allow_writes(pool: &PgPool, table: &str) {
     sqlx::query(AssertSqlSafe(format!("DROP TRIGGER impossible ON {table}")))
         .execute(pool)
         .await

@@ -1,4 +1,4 @@
-//! What is counted, and whether it is well.
+//! Counters and times, and the problems in them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use tests::figures::Figures;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How long beats and payments may take to arrive after the last was sent.
+/// How long heartbeats and payments may take to arrive after the last was sent.
 const REST_WITHIN: Duration = Duration::from_secs(15);
 
 /// What the boxes and the payer count.
 #[derive(Default)]
 pub(crate) struct Counters {
-    /// Beats sent.
+    /// Heartbeats sent.
     pub(crate) sent: AtomicI64,
-    /// Beats acknowledged.
+    /// Heartbeats acknowledged.
     pub(crate) acknowledged: AtomicI64,
     /// Connections that ended.
     pub(crate) broken: AtomicU64,
     /// Payments answered 200.
     pub(crate) paid: AtomicI64,
-    /// Requests or callbacks that were not.
+    /// Requests or callbacks that were refused.
     pub(crate) refused: AtomicU64,
     /// Payments that reached their box, once each.
     pub(crate) heard: AtomicI64,
@@ -33,18 +33,18 @@ pub(crate) struct Counters {
 
 /// A time that was measured.
 pub(crate) enum Measured {
-    /// From a beat to its PUBACK.
+    /// From a heartbeat to its PUBACK.
     Beat(Duration),
     /// From a callback to the box.
     Payment(Duration),
 }
 
-/// All of it.
+/// Counters and times.
 pub(crate) struct Report {
     pub(crate) counters: Arc<Counters>,
     pub(crate) sender: mpsc::UnboundedSender<Measured>,
     measured: mpsc::UnboundedReceiver<Measured>,
-    beats: Figures,
+    heartbeats: Figures,
     payments: Figures,
     started: Instant,
     waiting_max: i64,
@@ -58,7 +58,7 @@ impl Default for Report {
             counters: Arc::default(),
             sender,
             measured,
-            beats: Figures::default(),
+            heartbeats: Figures::default(),
             payments: Figures::default(),
             started: Instant::now(),
             waiting_max: 0,
@@ -72,7 +72,7 @@ impl Report {
     pub(crate) fn collect(&mut self) {
         while let Ok(measured) = self.measured.try_recv() {
             match measured {
-                Measured::Beat(time) => self.beats.add(time),
+                Measured::Beat(time) => self.heartbeats.add(time),
                 Measured::Payment(time) => self.payments.add(time),
             }
         }
@@ -87,7 +87,7 @@ impl Report {
         self.counters.paid.load(Ordering::Relaxed) - self.counters.heard.load(Ordering::Relaxed)
     }
 
-    /// A line of how it is now. The database's lag is how old the newest beat in it is.
+    /// Prints the current state. The database's lag is the age of its newest heartbeat.
     pub(crate) async fn line(&mut self, database: &mut PgConnection) -> anyhow::Result<()> {
         let lag: Option<i64> = sqlx::query_scalar(
             "SELECT (extract(epoch FROM clock_timestamp() - max(received_at)) * 1000)::bigint FROM heartbeats
@@ -100,7 +100,7 @@ impl Report {
         self.lag_max_ms = self.lag_max_ms.max(lag_ms);
         let counters = &self.counters;
         println!(
-            "{:>5} s  {:>9} beats, {:>5} waiting, lag {:>4} ms  {:>7} paid, {:>4} not heard yet",
+            "{:>5} s  {:>9} heartbeats, {:>5} waiting, lag {:>4} ms  {:>7} paid, {:>4} not heard yet",
             self.started.elapsed().as_secs(),
             counters.acknowledged.load(Ordering::Relaxed),
             self.waiting(),
@@ -111,7 +111,7 @@ impl Report {
         Ok(())
     }
 
-    /// Waits until everything that was sent has arrived, but not for ever.
+    /// Waits until everything that was sent has arrived, up to a limit.
     pub(crate) async fn wait_for_the_rest(&mut self) {
         let deadline = Instant::now() + REST_WITHIN;
         while (self.waiting() > 0 || self.unheard() > 0) && Instant::now() < deadline {
@@ -122,17 +122,18 @@ impl Report {
 
     pub(crate) fn print(&self) {
         println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
-        self.beats.print("beat → PUBACK (it is in Postgres)");
+        self.heartbeats
+            .print("heartbeat → PUBACK (it is in Postgres)");
         self.payments.print("callback sent → in the box's hands");
         println!(
-            "beats waiting at most {}, database behind at most {} ms, {} payments repeated",
+            "heartbeats waiting at most {}, database behind at most {} ms, {} payments repeated",
             self.waiting_max,
             self.lag_max_ms,
             self.counters.repeated.load(Ordering::Relaxed)
         );
     }
 
-    /// What is not well.
+    /// The problems that were found.
     pub(crate) async fn problems(
         &self,
         database: &mut PgConnection,
@@ -155,17 +156,17 @@ impl Report {
         };
         complain(
             self.waiting() > 0,
-            format!("{} beats were not acknowledged", self.waiting()),
+            format!("{} heartbeats were not acknowledged", self.waiting()),
         );
         complain(
             stored < acknowledged,
-            format!("{acknowledged} beats were acknowledged, and {stored} are in Postgres"),
+            format!("{acknowledged} heartbeats were acknowledged, and {stored} are in Postgres"),
         );
         complain(
-            self.beats.quantile(0.99) > f64::from(late_ms),
+            self.heartbeats.quantile(0.99) > f64::from(late_ms),
             format!(
-                "a backlog: beats waited {} ms (p99)",
-                self.beats.quantile(0.99)
+                "a backlog: heartbeats waited {} ms (p99)",
+                self.heartbeats.quantile(0.99)
             ),
         );
         let broken = counters.broken.load(Ordering::Relaxed);
