@@ -3,6 +3,7 @@
 //! ```text
 //! world              a platform on a database of its own, with a clock that can be moved, stopped and killed
 //! fixture            what most stories begin with: a world with a shop and a box
+//! prelude            what most stories import
 //! api                the platform's HTTPS side, as any client sees it
 //! refusal, fields    expected errors, and expected fields of answers
 //! conformance        every answer is checked against the OpenAPI document
@@ -17,6 +18,7 @@
 //! snap               a partner that speaks SNAP BI
 //! snap_partner_api   that partner's own API, which the platform calls for codes
 //! payout_partner     a payout partner over HTTP, with callbacks
+//! payouts            a shop whose settlements it pays
 //! sql, snapshot      what is in the database, and which tables a step changed
 //! ledger             settling, and whether money adds up
 //! deadlocks          how many there were, as Postgres counts them
@@ -50,6 +52,8 @@ pub mod http_box;
 pub mod ledger;
 pub mod observer;
 pub mod payout_partner;
+pub mod payouts;
+pub mod prelude;
 pub mod provision;
 pub mod refusal;
 pub mod seeds;
@@ -71,6 +75,7 @@ pub use eventually::{eventually, within};
 pub use fields::{text, texts};
 pub use fleet::Fleet;
 pub use payout_partner::PayoutPartner;
+pub use payouts::Payouts;
 pub use shop::{Shop, Terminal};
 pub use snapshot::Snapshot;
 pub use soundbox::Soundbox;

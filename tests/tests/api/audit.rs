@@ -1,14 +1,10 @@
 //! The audit log records who did what, and shows when it was changed.
 
 use std::collections::BTreeSet;
+use tests::prelude::*;
 
-use domain::role::Role;
 use platform::service::people::audit::{self, Report};
-use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Shop, World, eventually};
 
 /// Waits until everything so far is sealed.
 async fn sealed(world: &World) -> Value {

@@ -1,11 +1,10 @@
 //! Unfinished bodies of one address take no memory from the others.
 
 use std::sync::Arc;
+use tests::prelude::*;
 
 use certs::tls::{client_config, roots_from_pem};
 use reqwest::Method;
-use tests::refusal::*;
-use tests::{World, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;

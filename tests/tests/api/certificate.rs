@@ -3,16 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tests::prelude::*;
 
 use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::serial::Serial;
 use certs::tls::{client_config, roots_from_pem};
 use certs::validity::Validity;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::role::Role;
 use platform::clock::Clock;
-use serde_json::json;
-use tests::{Api, World, eventually};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 

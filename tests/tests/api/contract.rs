@@ -1,9 +1,7 @@
 //! The sample requests of the API contract, byte for byte, with nothing but their ids replaced.
 
-use domain::role::Role;
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::{Answer, Api, Credentials, Shop, Soundbox, World, assert_fields};
+use tests::prelude::*;
 
 async fn send(api: &Api, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     api.call(Method::POST, path, headers, Some(body.as_bytes().to_vec()))

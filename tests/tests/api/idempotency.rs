@@ -1,13 +1,8 @@
 //! Repeated requests with idempotency keys.
 
-use domain::role::Role;
 use futures_util::future::join_all;
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::Snapshot;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, World, fixture};
+use tests::prelude::*;
 
 /// How many send the same at once.
 const AT_ONCE: usize = 50;

@@ -3,10 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Shop, World, acquirer, eventually, fixture, success};
+use tests::acquirer;
+use tests::prelude::*;
 use tracing_subscriber::EnvFilter;
 
 /// The platform's own targets at trace level, and libraries as in production.

@@ -1,12 +1,10 @@
 //! The OpenAPI document agrees with the platform, and its committed copies are current.
 
 use std::collections::BTreeSet;
+use tests::prelude::*;
 
 use platform::http::openapi;
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::World;
-use tests::refusal::*;
 
 /// A file of the repository.
 fn committed(path: &str) -> String {

@@ -1,10 +1,8 @@
 //! The query string: routes of people refuse unknown parameters by their name.
 
-use domain::role::Role;
 use platform::http::operation::Callers;
 use reqwest::Method;
-use tests::refusal::*;
-use tests::{Answer, World, fixture};
+use tests::prelude::*;
 
 /// The names of the fields that an answer refuses.
 fn refused_fields(answer: &Answer) -> Vec<String> {

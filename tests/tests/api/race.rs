@@ -1,11 +1,7 @@
 //! Concurrent changes of the same thing: one after the other, or one of them is refused.
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
-use tests::Snapshot;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Credentials, Shop, World};
+use tests::prelude::*;
 
 const AT_ONCE: usize = 20;
 

@@ -1,9 +1,7 @@
 //! Rate limits: they apply to one caller and not to others.
 
-use domain::role::Role;
 use futures_util::future::join_all;
-use tests::refusal::*;
-use tests::{Answer, Api, World};
+use tests::prelude::*;
 
 /// So many at once that a limit of a few a second is exceeded on any machine.
 async fn storm(api: &Api, path: &str) -> Vec<Answer> {

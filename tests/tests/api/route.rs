@@ -4,15 +4,10 @@
 //! and so does a row without a route.
 
 use std::collections::BTreeSet;
+use tests::prelude::*;
 
 use chrono::TimeDelta;
-use domain::role::Role;
 use reqwest::Method;
-use serde_json::json;
-use tests::Snapshot;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, World, eventually};
 use wire::ids::{CallbackId, IncidentId, UnmatchedPaymentId};
 
 use super::route_table::TABLE;

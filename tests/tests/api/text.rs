@@ -1,10 +1,6 @@
 //! Names and texts for boxes: every one that the API accepts fits into a message.
 
-use serde_json::{Value, json};
-use tests::Snapshot;
-use tests::credentials::register;
-use tests::shop::text;
-use tests::{Answer, World, fixture};
+use tests::prelude::*;
 
 /// Texts that show nothing, hide something, or are too long to be sent.
 fn impossible() -> Vec<String> {

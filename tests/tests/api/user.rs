@@ -1,12 +1,8 @@
 //! Logins of people, and tokens of programs.
 
 use chrono::TimeDelta;
-use domain::role::Role;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Shop, World, assert_fields, fixture};
+use tests::prelude::*;
 
 const PASSWORD: &str = "kopi tubruk panas";
 

@@ -1,6 +1,6 @@
 //! A box that was offline, and a platform that was.
 
-use tests::{Credentials, Soundbox, World, fixture};
+use tests::prelude::*;
 use wire::TransactionId;
 
 /// Three payments of codes of this box.

@@ -2,11 +2,9 @@
 
 use certs::csr::{KeyAndCsr, KeyKind};
 use futures_util::future::join_all;
-use serde_json::{Value, json};
-use tests::credentials::{bind, new_key, register};
-use tests::refusal::*;
+use tests::credentials::new_key;
+use tests::prelude::*;
 use tests::soundbox::connect;
-use tests::{Credentials, Soundbox, World, assert_fields, fixture};
 use wire::{Encoding, Topic};
 
 #[tokio::test]

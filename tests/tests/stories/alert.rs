@@ -1,11 +1,7 @@
 //! Alerts: when they open, and when they close.
 
 use chrono::{FixedOffset, TimeDelta};
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::http_box::HttpBox;
-use tests::refusal::*;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually};
+use tests::prelude::*;
 use wire::DeviceId;
 
 /// A platform that checks every second, with trading hours all day.

@@ -1,15 +1,9 @@
 //! One rule for amounts, in every API that takes them.
 
-use domain::role::Role;
 use platform::config::NotifySignature::Symmetric;
-use serde_json::{Value, json};
-use tests::acquirer::{reference, success};
 use tests::payout_partner::Behaviour;
-use tests::refusal::*;
+use tests::prelude::*;
 use tests::snap::{self, notification};
-use tests::{
-    Credentials, PayoutPartner, Shop, Snapshot, Soundbox, World, eventually, fixture, ledger,
-};
 use wire::Channel;
 use wire::message::QrOutcome;
 

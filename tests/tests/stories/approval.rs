@@ -1,13 +1,8 @@
 //! Changes of money need two people where that is configured.
 
-use domain::role::Role;
 use platform::config::Switch;
-use serde_json::{Value, json};
-use tests::ledger::settle;
 use tests::payout_partner::Behaviour;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Credentials, PayoutPartner, Shop, World, assert_fields};
+use tests::prelude::*;
 
 use tests::ledger::must_verify;
 

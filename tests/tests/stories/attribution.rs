@@ -1,10 +1,8 @@
 //! Payments of printed codes: attributed when that is possible, else kept as unmatched, and never refused.
 
 use platform::config::NotifySignature::Asymmetric;
-use serde_json::{Value, json};
-use tests::acquirer::{but_status, reference};
-use tests::refusal::*;
-use tests::{Shop, World, assert_fields, fixture, ledger, snap};
+use tests::prelude::*;
+use tests::snap;
 
 use crate::view::{incidents, open_alert, open_alerts, open_money};
 

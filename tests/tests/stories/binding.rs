@@ -1,11 +1,8 @@
 //! A box receives the payments of the terminal that it is bound to.
 
 use futures_util::future::join_all;
-use serde_json::json;
-use tests::acquirer::reference;
-use tests::credentials::bind;
-use tests::refusal::*;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, deadlocks, fixture};
+use tests::deadlocks;
+use tests::prelude::*;
 
 #[tokio::test]
 async fn a_rebind_never_leaks() {

@@ -2,12 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::role::Role;
-use serde_json::{Value, json};
 use tests::credentials::register_with;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, Fleet, Shop, World, assert_fields, eventually};
+use tests::prelude::*;
 use wire::Encoding;
 
 async fn order(api: &Api, body: &Value) -> Answer {

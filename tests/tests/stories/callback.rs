@@ -1,11 +1,8 @@
 //! Callbacks that must have no effect, or another one than the acquirer expects; in any order.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
-use tests::acquirer::{self, SignedRequest, but_status, success};
-use tests::refusal::*;
-use tests::{Answer, Credentials, Shop, Soundbox, World, fixture};
-use tests::{Snapshot, ledger};
+use tests::acquirer::{self, SignedRequest};
+use tests::prelude::*;
 use wire::TransactionId;
 
 use crate::view::{open_alert, state};

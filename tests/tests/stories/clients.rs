@@ -5,11 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tests::prelude::*;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
-use tests::{Credentials, World, fixture, within};
 use tokio::process::Command;
 use wire::{Channel, DeviceId, DownlinkMessage, Topic};
 

@@ -1,10 +1,8 @@
 //! Boxes whose clocks are wrong: a day behind, ten years ahead, or without any.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
-use tests::http_box::HttpBox;
+use tests::prelude::*;
 use tests::soundbox::Wording;
-use tests::{Credentials, Soundbox, World, assert_fields, fixture};
 
 /// How far each clock is off; `None`: no clock.
 const SKEWS: [Option<TimeDelta>; 3] =

@@ -1,11 +1,7 @@
 //! Commands to single boxes.
 
-use domain::role::Role;
-use serde_json::{Value, json};
 use tests::credentials::register_with;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Api, Credentials, Shop, Soundbox, World, assert_fields, eventually};
+use tests::prelude::*;
 use wire::message::{Command, CommandAck, CommandAckStatus};
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, UplinkMessage};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use tests::World;
 use tests::database::TestDatabase;
+use tests::prelude::*;
 
 /// Runs the platform's executable without `DATABASE_URL`.
 fn platform(args: &[&str], config: &Path) -> Output {

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use tests::prelude::*;
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually, fixture};
 use wire::message::ConfigPush;
 use wire::{DeviceId, DownlinkMessage};
 

@@ -1,8 +1,6 @@
 //! Transactions that conflict are retried inside; callers do not see it, and each has its effect once.
 
-use serde_json::json;
-use tests::refusal::*;
-use tests::{Credentials, Shop, World, fixture, ledger};
+use tests::prelude::*;
 use wire::Channel;
 use wire::message::AckStatus;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tests::acquirer::{self, SignedRequest, success};
-use tests::{Soundbox, World, fixture, ledger};
+use tests::acquirer::{self, SignedRequest};
+use tests::prelude::*;
 use wire::TransactionId;
 
 use crate::view::state;

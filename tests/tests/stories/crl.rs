@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use tests::connection::{ConnectOptions, Connection};
-use tests::{Credentials, World, eventually, within};
+use tests::connection::ConnectOptions;
+use tests::prelude::*;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 

@@ -1,10 +1,8 @@
 //! Dynamic codes.
 
 use domain::qris::QrisCode;
-use serde_json::{Value, json};
-use tests::credentials::{bind, register_with};
-use tests::refusal::*;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, fixture};
+use tests::credentials::register_with;
+use tests::prelude::*;
 use wire::message::{DynamicQrResponse, QrOutcome};
 use wire::{Channel, Encoding};
 

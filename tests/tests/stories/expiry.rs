@@ -1,8 +1,7 @@
 //! When the fleet's certificates expire.
 
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Credentials, World, assert_fields, credentials};
+use tests::credentials;
+use tests::prelude::*;
 
 const PATH: &str = "/admin/certificates/expiry";
 const DAY_S: i64 = 86_400;

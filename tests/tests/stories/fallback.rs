@@ -1,9 +1,8 @@
 //! A box on HTTP misses nothing, plays nothing twice, and may change its transport at any time.
 
 use std::collections::BTreeSet;
+use tests::prelude::*;
 
-use tests::http_box::HttpBox;
-use tests::{Soundbox, fixture};
 use wire::message::AckStatus;
 use wire::{EventId, TransactionId};
 

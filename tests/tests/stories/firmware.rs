@@ -1,10 +1,6 @@
 //! The firmware catalogue, and boxes that are updated step by step.
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually};
+use tests::prelude::*;
 use wire::UplinkMessage;
 use wire::message::{AckStatus, Command, CommandAck, CommandAckStatus};
 

@@ -2,13 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::credentials::register;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Credentials, Shop, World, assert_fields};
+use tests::prelude::*;
 
 const HEADER: &str = "serial_number,model,capabilities,communication_mode,tags\n";
 

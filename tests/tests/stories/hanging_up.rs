@@ -2,8 +2,7 @@
 
 use futures_util::poll;
 use platform::service::Actor;
-use tests::World;
-use tests::eventually::eventually;
+use tests::prelude::*;
 
 /// When an HTTP client disconnects, its request is dropped at any await, also during BEGIN.
 #[tokio::test]

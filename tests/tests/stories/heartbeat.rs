@@ -1,8 +1,6 @@
 //! Heartbeats.
 
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Credentials, Soundbox, World, assert_fields, fixture};
+use tests::prelude::*;
 use wire::Channel;
 
 const STORED: &str = "heartbeats";

@@ -2,10 +2,7 @@
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use platform::service::partition::{self, Retention};
-use serde_json::{Value, json};
-use tests::http_box::HttpBox;
-use tests::refusal::*;
-use tests::{Credentials, World, eventually};
+use tests::prelude::*;
 
 async fn heartbeat(world: &World, soundbox: &HttpBox, battery_level: u8, network_strength: u8) {
     let mut heartbeat = soundbox.heartbeat_body();

@@ -1,10 +1,7 @@
 //! A box on HTTP: its configuration, its acknowledgements, its heartbeats in the API.
 
 use chrono::{DateTime, Utc};
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Credentials, World, fixture};
+use tests::prelude::*;
 use wire::{Channel, DownlinkMessage};
 
 fn heartbeat(credentials: &Credentials, battery_level: i64) -> Value {

@@ -1,11 +1,9 @@
 //! A box is authenticated by its certificate, and can only use its own topics.
 
 use rumqttc::{ConnectReturnCode, ConnectionError, SubscribeReasonCode};
-use serde_json::{Value, json};
-use tests::connection::{ConnectOptions, Connection};
-use tests::refusal::*;
+use tests::connection::ConnectOptions;
+use tests::prelude::*;
 use tests::soundbox::connect;
-use tests::{Credentials, Shop, Soundbox, World, fixture};
 use wire::message::{AckStatus, PaymentAck};
 use wire::{Channel, DownlinkFilter, Encoding, Topic, UplinkMessage};
 

@@ -1,10 +1,7 @@
 //! Nothing that an operator lets a box say or show can be mistaken for a payment.
 
-use serde_json::{Value, json};
-use tests::credentials::{bind, register_with};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, World, eventually};
+use tests::credentials::register_with;
+use tests::prelude::*;
 use wire::DeviceId;
 
 async fn order(api: &Api, device_id: DeviceId, kind: &str, payload: Value) -> Answer {

@@ -3,9 +3,7 @@
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
-use tests::acquirer::{but_status, success};
-use tests::{Api, Credentials, Shop, World, fixture, ledger};
+use tests::prelude::*;
 
 /// The first seed: `SOUNDBOX_SEED`, or a new one.
 fn first_seed() -> u64 {

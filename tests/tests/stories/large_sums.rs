@@ -2,12 +2,10 @@
 //! answer about another, and sums are exact.
 
 use chrono::TimeDelta;
-use domain::role::Role;
 use platform::config::Switch;
 use platform::service::money::settlement_run;
-use serde_json::{Value, json};
 use tests::payout_partner::Behaviour;
-use tests::{Api, Credentials, PayoutPartner, Shop, World};
+use tests::prelude::*;
 
 /// Two or three of them are beyond 64 bits.
 const LARGE: i64 = 9_000_000_000_000_000_000;

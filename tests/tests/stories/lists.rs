@@ -1,10 +1,9 @@
 //! Slow lists do not delay payments.
 
 use std::time::Duration;
+use tests::prelude::*;
 
 use sqlx::Executor as _;
-use tests::refusal::*;
-use tests::{Credentials, Shop, World};
 
 #[tokio::test]
 async fn payments_go_on_while_lists_have_all_connections_that_they_may_have() {

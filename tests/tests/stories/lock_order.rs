@@ -7,7 +7,6 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use domain::role::Role;
 use futures_util::future::join_all;
 use platform::service::fleet::session::{Connect, Ending};
 use platform::service::fleet::{
@@ -19,13 +18,11 @@ use platform::service::payment::{notification, transaction};
 use platform::service::{Actor, Context, alert, housekeeping};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
-use tests::acquirer::{but_status, reference, static_success};
+use tests::acquirer::static_success;
 use tests::credentials::new_key;
+use tests::deadlocks;
 use tests::payout_partner::{Behaviour, payout_callback};
-use tests::{
-    Acquirer, Answer, Api, Credentials, PayoutPartner, Shop, Terminal, World, deadlocks, success,
-};
+use tests::prelude::*;
 use wire::message::{CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
 use wire::{EventId, TransactionId};
 

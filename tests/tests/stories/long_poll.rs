@@ -1,11 +1,8 @@
 //! Long polls of boxes on HTTP.
 
 use std::time::Duration;
+use tests::prelude::*;
 
-use serde_json::json;
-use tests::http_box::HttpBox;
-use tests::refusal::*;
-use tests::{Answer, Shop, World, eventually, fixture, within};
 use tokio::task::JoinHandle;
 
 /// Longer than any test: an answer does not come because the time is up.

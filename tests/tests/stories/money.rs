@@ -1,17 +1,12 @@
 //! Fees, the ledger and the daily run.
 
 use chrono::TimeDelta;
-use domain::role::Role;
 use platform::config::Switch;
 use platform::service::money::{ledger, settlement_run};
 use reqwest::Method;
-use serde_json::json;
-use tests::acquirer::{but_status, reference};
-use tests::ledger::{must_verify, settle};
+use tests::ledger::must_verify;
 use tests::payout_partner::Behaviour;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Credentials, PayoutPartner, Shop, World, assert_fields, eventually, fixture, success};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {

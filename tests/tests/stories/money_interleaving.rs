@@ -1,14 +1,11 @@
 //! Every event about money in random order: the ledger adds up at every moment.
 
-use domain::role::Role;
 use platform::service::money::{ledger, payout};
 use platform::service::payment::transaction;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
-use tests::acquirer::{but_status, reference};
 use tests::payout_partner::{Behaviour, payout_callback};
-use tests::{Answer, Api, Credentials, PayoutPartner, Shop, World, success};
+use tests::prelude::*;
 
 const CASES: u64 = 6;
 const STEPS: usize = 60;

@@ -1,15 +1,12 @@
 //! Jobs over many rows: one that cannot be processed gets a reason and an alert, and the others are processed.
 
-use domain::role::Role;
 use platform::service::housekeeping;
 use platform::service::money::payout;
 use platform::service::payment::transaction;
 use platform::service::people::audit;
-use serde_json::{Value, json};
 use tests::failing_rows::{allow_writes, fail_writes};
 use tests::payout_partner::Behaviour;
-use tests::shop::text;
-use tests::{Credentials, PayoutPartner, Shop, World, eventually, fixture};
+use tests::prelude::*;
 
 async fn failed_items(world: &World, job: &str) -> Vec<Value> {
     let path = "/admin/alerts?state=open&kind=failed_item";

@@ -4,7 +4,7 @@ use platform::service::Actor;
 use platform::service::fleet::observer;
 use rumqttc::{ConnectReturnCode, ConnectionError};
 use tests::observer::Observer;
-use tests::{Shop, Soundbox, World};
+use tests::prelude::*;
 use wire::{Channel, Topic};
 
 async fn revoke(world: &World, certificate_serial: &str) {

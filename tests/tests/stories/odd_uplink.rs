@@ -1,10 +1,6 @@
 //! Odd fields of uplinks are taken as far as possible: a field that only describes never costs the message.
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::http_box::HttpBox;
-use tests::shop::text;
-use tests::{Api, Credentials, Soundbox, World, eventually, fixture};
+use tests::prelude::*;
 use wire::lenient::CUT_MARK;
 use wire::{Channel, DeviceId, Encoding};
 

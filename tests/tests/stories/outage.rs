@@ -1,15 +1,11 @@
 //! A database without writes: every API answers that the caller should retry, readiness gives the reason, nothing is lost.
 
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
-use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
-use tests::acquirer::{reference, success};
-use tests::credentials::{new_key, register};
-use tests::ledger;
+use tests::credentials::new_key;
 use tests::payout_partner;
-use tests::refusal::*;
+use tests::prelude::*;
 use tests::snap::{self, NOTIFY, notification};
-use tests::{Answer, Credentials, Shop, World, eventually, fixture};
 
 use crate::view::state;
 

@@ -1,13 +1,9 @@
 //! Codes that a partner issues: requested, waited for, and queried when no callback comes.
 
 use platform::config::NotifySignature::Symmetric;
-use serde_json::{Value, json};
-use tests::acquirer::reference;
-use tests::refusal::*;
-use tests::shop::text;
+use tests::prelude::*;
 use tests::snap::{self, SnapPartner, notification};
 use tests::snap_partner_api::{Behaviour, NMID, SnapPartnerApi, terminal};
-use tests::{Answer, Credentials, Soundbox, World, assert_fields, eventually, ledger};
 use wire::TransactionId;
 
 use crate::view::{state, transaction};

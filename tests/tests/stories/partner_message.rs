@@ -1,10 +1,8 @@
 //! Verified messages of partners: fields that decide are strict, and no other field refuses a message.
 
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
-use serde_json::{Value, json};
-use tests::acquirer::{reference, success};
+use tests::prelude::*;
 use tests::snap::{self, NOTIFY, code, notification};
-use tests::{Credentials, Shop, Soundbox, assert_fields, fixture};
 
 use crate::view::{incidents, open_alert, state, transaction};
 

@@ -1,9 +1,6 @@
 //! Changes of merchants, outlets and terminals.
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Shop, World, assert_fields, fixture};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn a_merchant_is_changed_field_by_field() {

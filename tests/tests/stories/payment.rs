@@ -1,9 +1,7 @@
 //! From a verified callback to one announcement.
 
-use serde_json::json;
-use tests::acquirer::{self, success};
-use tests::refusal::*;
-use tests::{Shop, Soundbox, World, assert_fields, fixture, ledger};
+use tests::acquirer;
+use tests::prelude::*;
 use wire::message::AckStatus;
 
 use crate::view::{state, transaction};

@@ -1,11 +1,9 @@
 //! Clocks of partners: their times are used as far as they can be true.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::role::Role;
 use platform::config::NotifySignature::Asymmetric;
-use serde_json::{Value, json};
-use tests::acquirer::{reference, success};
-use tests::{Shop, Soundbox, fixture, ledger, snap};
+use tests::prelude::*;
+use tests::snap;
 
 use crate::view::{incidents, open_alert, transaction};
 

@@ -1,102 +1,44 @@
 //! A settlement is paid once, whatever the payout partner does.
 
-use domain::role::Role;
-use serde_json::{Value, json};
 use tests::payout_partner::{Behaviour, payout_callback, reference};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, PayoutPartner, Shop, World, assert_fields, eventually};
-use tests::{Snapshot, ledger};
-
-/// A shop that has sold for 150,000 and is owed 148,950, and a client of finance.
-struct Scene {
-    world: World,
-    bank: PayoutPartner,
-    shop: Shop,
-    finance: Api,
-}
+use tests::prelude::*;
 
 const NET: i64 = 148_950;
 
-impl Scene {
-    async fn new(behaviour: Behaviour) -> Self {
-        Self::with(behaviour, PayoutPartner::configure).await
-    }
+/// A shop that has sold for 150,000 and is owed 148,950.
+async fn sold(behaviour: Behaviour) -> Payouts {
+    let payouts = Payouts::open(behaviour).await;
+    payouts.sell(&[100_000, 50_000]).await;
+    payouts
+}
 
-    async fn with(
-        behaviour: Behaviour,
-        configure: fn(&PayoutPartner, &mut platform::config::Config),
-    ) -> Self {
-        let bank = PayoutPartner::open(behaviour).await;
-        let world = World::with(|config| configure(&bank, config)).await;
-        let shop = Shop::open(&world, "Warung Sari", 1).await;
-        let device = Credentials::at(&world, shop.terminal().id).await;
-        device.sell(&world, 100_000).await;
-        device.sell(&world, 50_000).await;
-        world.later(1);
-        let finance = world.staff(Role::Finance).await;
-        Self {
-            world,
-            bank,
-            shop,
-            finance,
-        }
-    }
+/// The same, with a merchant that is paid by hand.
+async fn paid_by_hand() -> Payouts {
+    let payouts = sold(Behaviour::Pays).await;
+    let manual = json!({ "payout_mode": "manual" });
+    payouts.shop.change(&payouts.world, manual).await;
+    payouts
+}
 
-    /// One whose merchant is paid by hand.
-    async fn paid_by_hand() -> Self {
-        let scene = Self::new(Behaviour::Pays).await;
-        let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
-        let manual = json!({ "payout_mode": "manual" });
-        scene.world.admin().change(&path, &manual).await;
-        scene
+/// Balances of acquirer_held, merchant_payable, mdr and payout_in_transit; debits are positive.
+async fn balances(scene: &Payouts) -> [i64; 4] {
+    let mut balances = [0; 4];
+    let accounts = [
+        "acquirer_held",
+        "merchant_payable",
+        "mdr",
+        "payout_in_transit",
+    ];
+    for (balance, account) in balances.iter_mut().zip(accounts) {
+        *balance = ledger::balance(&scene.world.pool, account).await;
     }
-
-    async fn run(&self) -> String {
-        ledger::settle(&self.finance).await
-    }
-
-    async fn read(&self, id: &str) -> Value {
-        let path = format!("/admin/settlements/{id}");
-        self.finance.read(&path).await
-    }
-
-    /// Waits for a status of the settlement.
-    async fn becomes(&self, id: &str, status: &str) -> Value {
-        eventually(status, || async {
-            // The worker's intervals use the platform's clock.
-            self.world.later(1);
-            let settlement = self.read(id).await;
-            (settlement["status"] == status).then_some(settlement)
-        })
-        .await
-    }
-
-    async fn retry(&self, id: &str) -> Answer {
-        let path = format!("/admin/settlements/{id}/retry-payout");
-        self.finance.post_once(&path, &json!({})).await
-    }
-
-    /// Balances of the accounts of this shop: acquirer_held, merchant_payable, mdr and payout_in_transit; debits are positive.
-    async fn balances(&self) -> [i64; 4] {
-        let mut balances = [0; 4];
-        let accounts = [
-            "acquirer_held",
-            "merchant_payable",
-            "mdr",
-            "payout_in_transit",
-        ];
-        for (balance, account) in balances.iter_mut().zip(accounts) {
-            *balance = ledger::balance(&self.world.pool, account).await;
-        }
-        balances
-    }
+    balances
 }
 
 #[tokio::test]
 async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
-    let scene = Scene::new(Behaviour::Accepts).await;
-    assert_eq!(scene.balances().await, [150_000, -148_950, -1_050, 0]);
+    let scene = sold(Behaviour::Accepts).await;
+    assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     let id = scene.run().await;
     let settlement = scene.becomes(&id, "processing").await;
     let payout = &settlement["payouts"][0];
@@ -110,7 +52,7 @@ async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
     ] {
         assert_eq!(payout[field], value, "{field}");
     }
-    assert_eq!(scene.balances().await, [150_000, 0, -1_050, -148_950]);
+    assert_eq!(balances(&scene).await, [150_000, 0, -1_050, -148_950]);
     let received = eventually("the instruction at the partner", || async {
         scene.bank.transfers().get(&payout_id).cloned()
     })
@@ -124,14 +66,14 @@ async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
     scene.bank.decide("paid");
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["bank_reference"], json!(reference(&payout_id)));
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
     assert_eq!(scene.bank.transfers().len(), 1);
     ledger::must_balance(&scene.world.pool).await;
 }
 
 #[tokio::test]
 async fn a_payout_whose_answer_was_lost_is_asked_about_and_not_paid_twice() {
-    let scene = Scene::new(Behaviour::LosesAnswers).await;
+    let scene = sold(Behaviour::LosesAnswers).await;
     let id = scene.run().await;
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"].as_array().unwrap().len(), 1);
@@ -167,7 +109,7 @@ async fn a_payout_whose_answer_was_lost_is_asked_about_and_not_paid_twice() {
 
 #[tokio::test]
 async fn a_platform_that_dies_while_it_pays_out_pays_once() {
-    let mut scene = Scene::new(Behaviour::Accepts).await;
+    let mut scene = sold(Behaviour::Accepts).await;
     let id = scene.run().await;
     let payout_id = eventually("the instruction at the partner", || async {
         scene.bank.transfers().keys().next().cloned()
@@ -180,16 +122,16 @@ async fn a_platform_that_dies_while_it_pays_out_pays_once() {
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"][0]["id"], payout_id);
     assert_eq!(scene.bank.transfers().len(), 1);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
 #[tokio::test]
 async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_then() {
-    let scene = Scene::new(Behaviour::Refuses).await;
+    let scene = sold(Behaviour::Refuses).await;
     let id = scene.run().await;
     let failed = scene.becomes(&id, "failed").await;
     assert_eq!(failed["status_reason"], "no such account");
-    assert_eq!(scene.balances().await, [150_000, -148_950, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let account = json!({ "payout_account_reference": "bank:111" });
     scene.world.admin().change(&path, &account).await;
@@ -208,7 +150,7 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
         .collect();
     assert_eq!(statuses, ["failed", "paid"]);
     assert_eq!(scene.bank.paid(), NET);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 
     // The merchant's bank returns it, and it is paid again.
     let newest = text(&paid["payouts"][1], "id");
@@ -219,7 +161,7 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
         .expect(200)
         .data();
     assert_fields!(answer, { "verdict": "accepted", "status": "returned" });
-    assert_eq!(scene.balances().await, [150_000, -148_950, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     let _ = scene.retry(&id).await.expect(202);
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"].as_array().unwrap().len(), 3);
@@ -230,13 +172,13 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
         .data();
     assert_fields!(answer, { "verdict": "duplicate", "payout_id": newest, "status": "paid" });
     assert_eq!(scene.bank.paid(), NET);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
 #[tokio::test]
 async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_all_is_not_paid_twice()
  {
-    let scene = Scene::new(Behaviour::Accepts).await;
+    let scene = sold(Behaviour::Accepts).await;
     let id = scene.run().await;
     let first = text(&scene.becomes(&id, "processing").await["payouts"][0], "id");
     eventually("the instruction at the partner", || async {
@@ -265,12 +207,12 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
         .collect();
     assert_eq!(statuses, ["paid", "cancelled"]);
     assert_eq!(scene.bank.transfers().len(), 1);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
 #[tokio::test]
 async fn retries_at_the_same_time_make_one_payout() {
-    let scene = Scene::new(Behaviour::Refuses).await;
+    let scene = sold(Behaviour::Refuses).await;
     let id = scene.run().await;
     scene.becomes(&id, "failed").await;
     scene.bank.set_behaviour(Behaviour::Pays);
@@ -285,7 +227,8 @@ async fn retries_at_the_same_time_make_one_payout() {
 
 #[tokio::test]
 async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
-    let scene = Scene::with(Behaviour::Accepts, PayoutPartner::configure_callbacks_only).await;
+    let scene = Payouts::with(Behaviour::Accepts, PayoutPartner::configure_callbacks_only).await;
+    scene.sell(&[100_000, 50_000]).await;
     let id = scene.run().await;
     let settlement = scene.becomes(&id, "processing").await;
     assert_eq!(settlement["payouts"].as_array().unwrap().len(), 1);
@@ -379,7 +322,7 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
     assert_eq!(world.rows(incidents).await, 5);
     assert_eq!(scene.read(&id).await["status"], "paid");
     scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 
     // Returned: eight times at once, and booked once.
     let back = payout_callback(&id, "returned", NET, "B-1");
@@ -396,14 +339,15 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
             .count(),
         1
     );
-    assert_eq!(scene.balances().await, [150_000, -148_950, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn without_a_payout_partner_settlements_wait_for_one() {
     let bank = PayoutPartner::open(Behaviour::Pays).await;
-    let mut scene = Scene::with(Behaviour::Pays, |_, _| {}).await;
+    let mut scene = Payouts::with(Behaviour::Pays, |_, _| {}).await;
+    scene.sell(&[100_000, 50_000]).await;
     let id = scene.run().await;
     let waits = scene.read(&id).await;
     assert_fields!(waits, { "status": "pending", "payouts": [] });
@@ -419,7 +363,7 @@ async fn without_a_payout_partner_settlements_wait_for_one() {
 
 #[tokio::test]
 async fn what_people_pay_by_hand_they_mark_once() {
-    let scene = Scene::paid_by_hand().await;
+    let scene = paid_by_hand().await;
     let id = scene.run().await;
     assert_eq!(scene.read(&id).await["status"], "pending");
     let mark = format!("/admin/settlements/{id}/mark-paid");
@@ -445,7 +389,7 @@ async fn what_people_pay_by_hand_they_mark_once() {
     assert_fields!(paid, { "status": "paid", "bank_reference": "TRX-9" });
     assert_eq!(paid["payouts"][0]["partner_id"], Value::Null);
     assert_eq!(scene.bank.transfers().len(), 0);
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
     // A callback of the partner is not about a payout by hand.
     PayoutPartner::send(
         &scene.world,
@@ -457,7 +401,7 @@ async fn what_people_pay_by_hand_they_mark_once() {
 
 #[tokio::test]
 async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
-    let scene = Scene::paid_by_hand().await;
+    let scene = paid_by_hand().await;
     let id = scene.run().await;
     let (paid, returned, retry) = (
         format!("/admin/settlements/{id}/mark-paid"),
@@ -482,7 +426,7 @@ async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
     let back = scene.read(&id).await;
     assert_fields!(back, { "status": "returned", "status_reason": "account closed" });
     // The acquirer holds it again, and it is owed to the merchant.
-    assert_eq!(scene.balances().await, [150_000, -NET, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [150_000, -NET, -1_050, 0]);
     scene
         .finance
         .post_once(&retry, &json!({}))
@@ -491,6 +435,6 @@ async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
     let second = json!({ "bank_reference": "TRX-10" });
     let _ = scene.finance.post_once(&paid, &second).await.expect(200);
     assert_eq!(scene.read(&id).await["bank_reference"], "TRX-10");
-    assert_eq!(scene.balances().await, [1_050, 0, -1_050, 0]);
+    assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
     assert_eq!(scene.bank.transfers().len(), 0);
 }

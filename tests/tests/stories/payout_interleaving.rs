@@ -3,16 +3,12 @@
 
 use std::collections::HashMap;
 
-use domain::role::Role;
 use platform::service::money::{ledger, payout};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
-use tests::ledger::settle;
 use tests::payout_partner::{Behaviour, payout_callback};
+use tests::prelude::*;
 use tests::seeds::seeds;
-use tests::shop::text;
-use tests::{Api, Credentials, PayoutPartner, Shop, World, eventually};
 
 /// Seeds that are tried unless `SOUNDBOX_SEEDS` is set.
 const CASES: u64 = 12;

@@ -1,54 +1,33 @@
 //! Callbacks of the payout partner: one that was answered has no effect again, and a bank reference belongs to one payout.
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::ledger::settle;
 use tests::payout_partner::{Behaviour, payout_callback};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Api, Credentials, PayoutPartner, Shop, World, eventually};
+use tests::prelude::*;
 
-/// A shop whose payouts go to a partner that only sends callbacks.
-struct Scene {
-    world: World,
-    finance: Api,
-    device: Credentials,
-    _bank: PayoutPartner,
-}
+/// Payouts of a partner that only sends callbacks.
+struct Scene(Payouts);
 
 impl Scene {
     async fn new() -> Self {
-        let bank = PayoutPartner::open(Behaviour::Accepts).await;
-        let world = World::with(|config| bank.configure_callbacks_only(config)).await;
-        let shop = Shop::open(&world, "Warung Sari", 1).await;
-        let device = Credentials::at(&world, shop.terminal().id).await;
-        let finance = world.staff(Role::Finance).await;
-        Self {
-            world,
-            finance,
-            device,
-            _bank: bank,
-        }
+        let configure = PayoutPartner::configure_callbacks_only;
+        Self(Payouts::with(Behaviour::Accepts, configure).await)
     }
 
     /// A settlement whose payout is in processing: its id and its net.
     async fn settlement(&self) -> (String, i64) {
-        self.device.sell(&self.world, 100_000).await;
-        self.world.later(1);
-        let id = settle(&self.finance).await;
+        self.0.sell(&[100_000]).await;
+        let id = self.0.run().await;
         self.newest(&id, "processing").await;
         (id, 99_300)
     }
 
     async fn read(&self, id: &str) -> Value {
-        let path = format!("/admin/settlements/{id}");
-        self.finance.read(&path).await
+        self.0.read(id).await
     }
 
     /// Waits for a status of the newest payout; its id.
     async fn newest(&self, id: &str, status: &str) -> String {
         eventually(status, || async {
-            self.world.later(1);
+            self.0.world.later(1);
             let settlement = self.read(id).await;
             let newest = settlement["payouts"].as_array().unwrap().last().cloned();
             newest
@@ -59,13 +38,12 @@ impl Scene {
     }
 
     async fn retry(&self, id: &str) -> String {
-        let path = format!("/admin/settlements/{id}/retry-payout");
-        let _ = self.finance.post_once(&path, &json!({})).await.expect(202);
+        let _ = self.0.retry(id).await.expect(202);
         self.newest(id, "processing").await
     }
 
     async fn send(&self, body: &Value) -> (String, String) {
-        let answer = PayoutPartner::send(&self.world, body)
+        let answer = PayoutPartner::send(&self.0.world, body)
             .await
             .expect(200)
             .data();
@@ -74,7 +52,7 @@ impl Scene {
 
     async fn incidents(&self, kind: &str) -> usize {
         let path = "/admin/incidents?limit=200";
-        let list = self.world.admin().list(path).await;
+        let list = self.0.world.admin().list(path).await;
         list.iter().filter(|one| one["kind"] == kind).count()
     }
 }
@@ -120,11 +98,11 @@ async fn a_message_that_contradicted_one_payout_does_not_pay_the_next() {
     // An event id belongs to one message.
     let mut changed = paid.clone();
     changed["bank_reference"] = json!("B-4");
-    PayoutPartner::send(&scene.world, &changed)
+    PayoutPartner::send(&scene.0.world, &changed)
         .await
         .refused(DUPLICATE_REQUEST);
     assert_eq!(scene.incidents("payout_event_reused").await, 1);
-    tests::ledger::must_verify(&scene.world).await;
+    tests::ledger::must_verify(&scene.0.world).await;
 }
 
 #[tokio::test]
@@ -134,10 +112,10 @@ async fn a_refused_message_is_refused_again_and_makes_one_incident() {
     let wrong = payout_callback(&id, "paid", net + 1, "B-1");
     let unknown = payout_callback("set_0190f3a1c0de7abc8def0123456789ab", "paid", net, "B-1");
     for _ in 0..3 {
-        PayoutPartner::send(&scene.world, &wrong)
+        PayoutPartner::send(&scene.0.world, &wrong)
             .await
             .refused(INVALID_STATE);
-        PayoutPartner::send(&scene.world, &unknown)
+        PayoutPartner::send(&scene.0.world, &unknown)
             .await
             .refused(SETTLEMENT_NOT_FOUND);
     }
@@ -145,7 +123,7 @@ async fn a_refused_message_is_refused_again_and_makes_one_incident() {
         assert_eq!(scene.incidents(kind).await, 1, "{kind}");
     }
     let alerts = "/admin/alerts?state=open&kind=incident";
-    let alerts = scene.world.admin().read(alerts).await;
+    let alerts = scene.0.world.admin().read(alerts).await;
     assert_eq!(alerts[0]["subject"], "partner:bank");
     assert_eq!(
         scene.send(&payout_callback(&id, "paid", net, "B-1")).await,
@@ -198,7 +176,7 @@ async fn a_bank_reference_belongs_to_one_payout() {
         .filter(|(verdict, _)| verdict == "held")
         .count();
     assert_eq!((accepted, held), (1, 1), "{answers:?}");
-    tests::ledger::must_verify(&scene.world).await;
+    tests::ledger::must_verify(&scene.0.world).await;
 }
 
 #[tokio::test]
@@ -240,7 +218,7 @@ async fn a_clock_that_cannot_be_right_is_an_incident_and_never_counts() {
         assert_eq!(came, usize::from(far_off), "{occurred_at}");
     }
     let ahead = "payout_events WHERE occurred_at > at OR occurred_at < at - interval '367 days'";
-    assert_eq!(scene.world.rows(ahead).await, 0);
+    assert_eq!(scene.0.world.rows(ahead).await, 0);
 }
 
 #[tokio::test]
@@ -256,13 +234,13 @@ async fn a_verified_message_that_cannot_be_read_is_kept_as_an_incident() {
         let before = scene.incidents("unreadable_payout_message").await;
         let mut body = payout_callback(&id, "paid", net, "B-1");
         body[field] = value;
-        let answer = PayoutPartner::send(&scene.world, &body).await;
+        let answer = PayoutPartner::send(&scene.0.world, &body).await;
         assert_eq!(answer.status, 422, "{field}: {answer}");
         let after = scene.incidents("unreadable_payout_message").await;
         assert_eq!(after, before + 1, "{field}");
     }
     let kept = "callbacks WHERE route = 'bank/payout-callback' AND partner_id = 'bank' AND verdict = 'rejected'";
-    assert_eq!(scene.world.rows(kept).await, 4);
+    assert_eq!(scene.0.world.rows(kept).await, 4);
     assert_eq!(scene.read(&id).await["status"], "processing");
 }
 
@@ -302,5 +280,5 @@ async fn what_does_not_decide_never_refuses_a_message() {
     body["occurred_at"] = json!("2026-05-24T09:00:05+07:00");
     assert_eq!(scene.send(&body).await, answer("duplicate", "failed"));
     assert_eq!(scene.incidents("payout_event_reused").await, 0);
-    tests::ledger::must_verify(&scene.world).await;
+    tests::ledger::must_verify(&scene.0.world).await;
 }

@@ -1,13 +1,9 @@
 //! Lists by `from` and `to`: moments, or days in Jakarta.
 
 use chrono::{DateTime, Utc};
-use domain::role::Role;
 use domain::wib;
-use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use tests::ledger::settle;
-use tests::refusal::*;
-use tests::{Api, Credentials, Shop, World, fixture};
+use tests::prelude::*;
 
 /// Lists with table and column of their time.
 const LISTS: [(&str, &str, &str); 5] = [

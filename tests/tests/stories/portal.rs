@@ -1,11 +1,7 @@
 //! A merchant's users see the merchant's own data, and nothing else.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::acquirer::reference;
-use tests::refusal::*;
-use tests::{Api, Credentials, Shop, World, assert_fields, fixture, success};
+use tests::prelude::*;
 
 async fn person(world: &World, role: Role, shop: &Shop) -> Api {
     let hour = TimeDelta::hours(24 * 30);

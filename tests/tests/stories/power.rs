@@ -1,15 +1,9 @@
 //! Changes that need two people: not with two tokens of one person, and not by creating the second one.
 
-use domain::role::Role;
 use platform::config::Switch;
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::Snapshot;
-use tests::ledger::settle;
 use tests::payout_partner::Behaviour;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, PASSWORD, PayoutPartner, Shop, World, eventually};
+use tests::prelude::*;
 
 use tests::ledger::must_verify;
 

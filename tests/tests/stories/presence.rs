@@ -1,10 +1,7 @@
 //! Which boxes are online, and since when.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
-use tests::http_box::HttpBox;
-use tests::refusal::*;
-use tests::{Credentials, Soundbox, World, fixture};
+use tests::prelude::*;
 
 /// The online and offline events of a box, oldest first.
 async fn flips(world: &World, credentials: &Credentials) -> Vec<Value> {

@@ -3,7 +3,7 @@
 use domain::qris::QrisCode;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
-use tests::{Shop, World};
+use tests::prelude::*;
 
 /// Pixels of one SVG unit.
 const SCALE: f32 = 8.0;

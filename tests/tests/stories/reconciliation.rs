@@ -1,15 +1,11 @@
 //! An acquirer's file, compared with the ledger.
 
 use chrono::TimeDelta;
-use domain::role::Role;
 use platform::config::FileFormat;
 use reqwest::Method;
-use serde_json::json;
-use tests::acquirer::{OURS, reference};
+use tests::acquirer::OURS;
 use tests::payout_partner::ID;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Credentials, Shop, World, assert_fields, success};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn an_acquirers_file_is_compared_with_the_ledger() {

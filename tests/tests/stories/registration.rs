@@ -1,9 +1,6 @@
 //! A merchant's ids at the acquirer: given by the acquirer, and generated in a demonstration only.
 
-use serde_json::json;
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{World, assert_fields};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn a_merchant_is_approved_with_the_acquirers_numbers_and_only_a_demonstration_invents_them() {

@@ -4,13 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use platform::service::partition::{self, Retention};
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::acquirer::{PATH, reference, success};
+use tests::acquirer::PATH;
 use tests::payout_partner;
-use tests::refusal::*;
-use tests::shop::text;
+use tests::prelude::*;
 use tests::snap::NOTIFY;
-use tests::{Api, Credentials, Soundbox, World, assert_fields, fixture};
 use wire::Channel;
 
 use crate::view::state;

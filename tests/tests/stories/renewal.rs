@@ -1,9 +1,7 @@
 //! Renewed credentials.
 
-use serde_json::{Value, json};
 use tests::credentials::new_key;
-use tests::refusal::*;
-use tests::{Credentials, World};
+use tests::prelude::*;
 
 const PATH: &str = "/device/provision/refresh-credential";
 const DAY_S: i64 = 86_400;

@@ -1,13 +1,10 @@
 //! Revoked boxes are disconnected and cannot connect again.
 
 use rumqttc::{ConnectReturnCode, ConnectionError};
-use serde_json::{Value, json};
-use tests::connection::{ConnectOptions, Connection};
+use tests::connection::ConnectOptions;
 use tests::credentials::{Registered, new_key};
-use tests::refusal::*;
-use tests::shop::text;
+use tests::prelude::*;
 use tests::soundbox::connect;
-use tests::{Api, Credentials, Soundbox, World, assert_fields, fixture};
 use wire::Encoding;
 
 const RENEW: &str = "/device/provision/refresh-credential";

@@ -1,10 +1,7 @@
 //! Permissions of roles over HTTP.
 
 use chrono::TimeDelta;
-use domain::role::Role;
-use serde_json::json;
-use tests::refusal::*;
-use tests::{Credentials, World, fixture};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn no_access_without_a_token() {

@@ -1,8 +1,6 @@
 //! Demonstration data.
 
-use serde_json::json;
-use tests::World;
-use tests::refusal::*;
+use tests::prelude::*;
 
 #[tokio::test]
 async fn seeding_again_changes_nothing() {

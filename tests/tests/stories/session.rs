@@ -2,8 +2,8 @@
 
 use platform::service::fleet::session;
 use platform::service::housekeeping;
+use tests::prelude::*;
 use tests::soundbox::connect;
-use tests::{Credentials, World};
 use wire::DownlinkFilter;
 
 const A_MINUTE_AND_A_BIT: i64 = 61;

@@ -1,12 +1,7 @@
 //! What merchants are owed is settled once.
 
 use chrono::TimeDelta;
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::acquirer::{but_status, reference};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, Shop, assert_fields, fixture, ledger, success};
+use tests::prelude::*;
 
 async fn run(api: &Api, body: &Value) -> Answer {
     api.post_once("/admin/settlements/run", body).await

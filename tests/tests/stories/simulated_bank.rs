@@ -11,10 +11,9 @@ use device_sim::partner::snap::{PublicKey, Snap, key};
 use device_sim::qr_issuer::{self, QrIssuer};
 use platform::config::NotifySignature::Symmetric;
 use platform::config::QrisPartnerApi;
-use serde_json::json;
+use tests::prelude::*;
 use tests::snap::{self, BANK, SECRET};
 use tests::snap_partner_api::terminal;
-use tests::{Credentials, World, eventually, ledger};
 use tokio_util::sync::CancellationToken;
 
 const PAYMENTS: u64 = 24;

@@ -7,9 +7,8 @@ use device_sim::report::Event;
 use device_sim::scenario::plan::Plan;
 use device_sim::scenario::{self, outcome};
 use device_sim::session::{Control, Options};
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::{World, assert_fields, eventually, fixture, simulator};
+use tests::prelude::*;
+use tests::simulator;
 use tokio_util::sync::CancellationToken;
 use wire::{DeviceId, TransactionId};
 

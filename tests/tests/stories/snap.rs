@@ -2,11 +2,8 @@
 
 use chrono::TimeDelta;
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
-use serde_json::{Value, json};
-use tests::acquirer::reference;
+use tests::prelude::*;
 use tests::snap::{self, BANK, NOTIFY, SnapPartner, code, notification, timestamp};
-use tests::{Credentials, Shop, Soundbox, World, assert_fields};
-use tests::{Snapshot, ledger};
 use wire::TransactionId;
 
 use crate::view::{state, transaction};

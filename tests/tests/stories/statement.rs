@@ -1,8 +1,6 @@
 //! A settlement's statement as CSV and as HTML.
 
-use domain::role::Role;
-use tests::ledger::settle;
-use tests::{Credentials, Shop, World};
+use tests::prelude::*;
 
 #[tokio::test]
 async fn a_statement_has_every_item_and_only_for_those_it_is_for() {

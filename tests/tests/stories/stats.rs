@@ -1,8 +1,6 @@
 //! How fast payments are played, and how many are not.
 
-use serde_json::{Value, json};
-use tests::refusal::*;
-use tests::{Shop, Soundbox, World, assert_fields, eventually};
+use tests::prelude::*;
 
 async fn stats(world: &World, query: &str) -> Value {
     let path = format!("/admin/stats?{query}");

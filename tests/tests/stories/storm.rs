@@ -1,9 +1,8 @@
 //! When the database is slow or a whole fleet reconnects, payments go first.
 
-use serde_json::json;
 use sqlx::PgConnection;
+use tests::prelude::*;
 use tests::soundbox::connect;
-use tests::{Credentials, Shop, Soundbox, World, eventually, fixture};
 use wire::Channel;
 
 /// More boxes than the platform has connections to its database.

@@ -1,98 +1,59 @@
 //! A suspended merchant: no payout is sent, no payments are started, and no money is lost.
 
-use domain::role::Role;
 use platform::config::Switch;
-use serde_json::{Value, json};
-use tests::acquirer::reference;
 use tests::payout_partner::{Behaviour, payout_callback};
-use tests::refusal::*;
-use tests::shop::text;
-use tests::{Answer, Api, Credentials, PayoutPartner, Shop, World, assert_fields, eventually};
+use tests::prelude::*;
 
-/// A shop that is owed 99,300, and its payout partner.
-struct Scene {
-    world: World,
-    bank: PayoutPartner,
-    shop: Shop,
-    device: Credentials,
-    finance: Api,
+use crate::view::open_alerts;
+
+/// A shop that is owed 99,300.
+async fn sold(behaviour: Behaviour) -> Payouts {
+    let payouts = Payouts::open(behaviour).await;
+    payouts.sell(&[100_000]).await;
+    payouts
 }
 
-impl Scene {
-    async fn new(behaviour: Behaviour) -> Self {
-        let bank = PayoutPartner::open(behaviour).await;
-        let world = World::with(|config| bank.configure(config)).await;
-        let shop = Shop::open(&world, "Warung Sari", 1).await;
-        let device = Credentials::at(&world, shop.terminal().id).await;
-        device.sell(&world, 100_000).await;
-        world.later(1);
-        let finance = world.staff(Role::Finance).await;
-        Self {
-            world,
-            bank,
-            shop,
-            device,
-            finance,
-        }
-    }
+async fn act(scene: &Payouts, action: &str, body: &Value) -> Answer {
+    let path = format!("{}/{action}", scene.shop.path());
+    scene.world.admin().post(&path, body).await
+}
 
-    async fn act(&self, action: &str, body: &Value) -> Answer {
-        let path = format!("/admin/merchants/{}/{action}", self.shop.merchant_id);
-        self.world.admin().post(&path, body).await
-    }
+async fn suspend(scene: &Payouts) {
+    let reason = json!({ "reason": "a complaint" });
+    let suspended = act(scene, "suspend", &reason).await.expect(200).data();
+    assert_fields!(suspended, { "status": "suspended", "status_reason": "a complaint" });
+}
 
-    async fn suspend(&self) {
-        let reason = json!({ "reason": "a complaint" });
-        let suspended = self.act("suspend", &reason).await.expect(200).data();
-        assert_fields!(suspended, { "status": "suspended", "status_reason": "a complaint" });
-    }
-
-    async fn reactivate(&self) {
-        let back = self.act("reactivate", &json!({})).await.expect(200).data();
-        assert_fields!(back, { "status": "approved", "status_reason": null });
-    }
-
-    async fn read(&self, id: &str) -> Value {
-        let path = format!("/admin/settlements/{id}");
-        self.finance.read(&path).await
-    }
-
-    async fn becomes(&self, id: &str, status: &str) -> Value {
-        eventually(status, || async {
-            self.world.later(1);
-            let settlement = self.read(id).await;
-            (settlement["status"] == status).then_some(settlement)
-        })
+async fn reactivate(scene: &Payouts) {
+    let back = act(scene, "reactivate", &json!({}))
         .await
-    }
+        .expect(200)
+        .data();
+    assert_fields!(back, { "status": "approved", "status_reason": null });
+}
 
-    /// Lets the payout worker run several times.
-    async fn work(&self) {
-        for _ in 0..3 {
-            self.world.later(60);
-            platform::service::money::payout::work(self.world.app().context(), 1_000)
-                .await
-                .unwrap();
-        }
-    }
-
-    async fn alerts(&self, kind: &str) -> Vec<Value> {
-        let path = format!("/admin/alerts?state=open&kind={kind}");
-        self.world.admin().list(&path).await
+/// Lets the payout worker run several times.
+async fn work(scene: &Payouts) {
+    for _ in 0..3 {
+        scene.world.later(60);
+        let context = scene.world.app().context();
+        platform::service::money::payout::work(context, 1_000)
+            .await
+            .unwrap();
     }
 }
 
 #[tokio::test]
 async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
-    let scene = Scene::new(Behaviour::Pays).await;
-    scene.suspend().await;
+    let scene = sold(Behaviour::Pays).await;
+    suspend(&scene).await;
     assert!(
-        scene.alerts("payout_held").await.is_empty(),
+        open_alerts(&scene.world, "payout_held").await.is_empty(),
         "nothing is held yet"
     );
     // What it is owed is settled, and not sent.
-    let id = tests::ledger::settle(&scene.finance).await;
-    scene.work().await;
+    let id = scene.run().await;
+    work(&scene).await;
     let held = scene.read(&id).await;
     for value in [&held, &held["payouts"][0]] {
         assert_fields!(value, { "status": "pending", "hold_reason": "merchant_suspended" });
@@ -100,12 +61,12 @@ async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
     let listed = scene.finance.read("/admin/settlements").await;
     assert_eq!(listed[0]["hold_reason"], "merchant_suspended");
     assert!(scene.bank.transfers().is_empty());
-    let alerts = scene.alerts("payout_held").await;
+    let alerts = open_alerts(&scene.world, "payout_held").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(scene.shop.merchant_id));
 
-    scene.reactivate().await;
-    assert!(scene.alerts("payout_held").await.is_empty());
+    reactivate(&scene).await;
+    assert!(open_alerts(&scene.world, "payout_held").await.is_empty());
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["hold_reason"], Value::Null);
     assert_eq!(scene.bank.paid(), 99_300);
@@ -114,14 +75,14 @@ async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
 
 #[tokio::test]
 async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
-    let scene = Scene::new(Behaviour::Accepts).await;
-    let id = tests::ledger::settle(&scene.finance).await;
+    let scene = sold(Behaviour::Accepts).await;
+    let id = scene.run().await;
     let payout = text(&scene.becomes(&id, "processing").await["payouts"][0], "id");
     eventually("the instruction at the partner", || async {
         scene.bank.transfers().get(&payout).cloned()
     })
     .await;
-    scene.suspend().await;
+    suspend(&scene).await;
     let failed = payout_callback(&id, "failed", 99_300, "none");
     let answer = PayoutPartner::send(&scene.world, &failed)
         .await
@@ -137,27 +98,27 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
         .await
         .expect(202);
     assert_eq!(retried.data()["hold_reason"], "merchant_suspended");
-    assert_eq!(scene.alerts("payout_held").await.len(), 1);
-    scene.work().await;
+    assert_eq!(open_alerts(&scene.world, "payout_held").await.len(), 1);
+    work(&scene).await;
     assert_eq!(scene.bank.transfers().len(), 1);
     // By PATCH, which is older than the suspend route.
     let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let again = json!({ "status": "approved" });
     scene.world.admin().change(&path, &again).await;
-    assert!(scene.alerts("payout_held").await.is_empty());
+    assert!(open_alerts(&scene.world, "payout_held").await.is_empty());
     scene.becomes(&id, "paid").await;
     tests::ledger::must_verify(&scene.world).await;
 }
 
 #[tokio::test]
 async fn a_suspended_merchant_cannot_be_marked_as_paid() {
-    let scene = Scene::new(Behaviour::Accepts).await;
+    let scene = sold(Behaviour::Accepts).await;
     let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let manual = json!({ "payout_mode": "manual" });
     scene.world.admin().change(&path, &manual).await;
-    let id = tests::ledger::settle(&scene.finance).await;
-    scene.suspend().await;
-    assert_eq!(scene.alerts("payout_held").await.len(), 1);
+    let id = scene.run().await;
+    suspend(&scene).await;
+    assert_eq!(open_alerts(&scene.world, "payout_held").await.len(), 1);
     assert_eq!(scene.read(&id).await["hold_reason"], "merchant_suspended");
     let mark = format!("/admin/settlements/{id}/mark-paid");
     let body = json!({ "bank_reference": "TRX-1" });
@@ -166,22 +127,21 @@ async fn a_suspended_merchant_cannot_be_marked_as_paid() {
         .post_once(&mark, &body)
         .await
         .refused(INVALID_STATE);
-    scene.reactivate().await;
+    reactivate(&scene).await;
     let _ = scene.finance.post_once(&mark, &body).await.expect(200);
 }
 
 #[tokio::test]
 async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
-    let scene = Scene::new(Behaviour::Accepts).await;
+    let scene = sold(Behaviour::Accepts).await;
     let (world, shop) = (&scene.world, &scene.shop);
     let before = scene.device.qr(world, 25_000).await.transaction_id;
     let heard = scene.device.notifications(world).await.len();
-    scene.suspend().await;
+    suspend(&scene).await;
     for reason in [json!({}), json!({ "reason": " " })] {
-        assert_eq!(scene.act("suspend", &reason).await.status, 422);
+        assert_eq!(act(&scene, "suspend", &reason).await.status, 422);
     }
-    scene
-        .act("suspend", &json!({ "reason": "again" }))
+    act(&scene, "suspend", &json!({ "reason": "again" }))
         .await
         .refused(INVALID_STATE);
     let request = json!({ "request_id": "after", "terminal_id": shop.terminal().id, "amount": 5_000, "currency": "IDR" });
@@ -217,7 +177,7 @@ async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
         .data();
     assert_eq!(paid["status"], "paid");
     assert_eq!(scene.device.notifications(world).await.len(), heard);
-    let alerts = scene.alerts("unannounced_payment").await;
+    let alerts = open_alerts(&scene.world, "unannounced_payment").await;
     assert!(
         alerts
             .iter()
@@ -234,7 +194,7 @@ async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
         .refused(INVALID_STATE);
     assert_eq!(scene.device.notifications(world).await.len(), heard);
 
-    scene.reactivate().await;
+    reactivate(&scene).await;
     let assigned = scene.finance.act(&assign, &terminal).await;
     assert_eq!(assigned["status"], "assigned");
     scene.device.qr(world, 5_000).await;
@@ -243,7 +203,7 @@ async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
 
 #[tokio::test]
 async fn suspending_is_for_operators_and_is_audited() {
-    let scene = Scene::new(Behaviour::Accepts).await;
+    let scene = sold(Behaviour::Accepts).await;
     let path = format!("/admin/merchants/{}/suspend", scene.shop.merchant_id);
     let reason = json!({ "reason": "a complaint" });
     for role in [Role::Finance, Role::Support] {
@@ -257,7 +217,7 @@ async fn suspending_is_for_operators_and_is_audited() {
     }
     let ops = scene.world.staff(Role::Ops).await;
     ops.act(&path, &reason).await;
-    scene.reactivate().await;
+    reactivate(&scene).await;
     let path = format!("/admin/audit-logs?entity={}", scene.shop.merchant_id);
     let log = scene.world.admin().list(&path).await;
     let actions: Vec<_> = log.iter().map(|row| text(row, "action")).collect();

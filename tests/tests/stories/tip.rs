@@ -1,15 +1,9 @@
 //! Codes that ask for a tip: what is paid is what is booked, announced, settled and shown.
 
-use domain::role::Role;
 use platform::config::NotifySignature::Symmetric;
-use serde_json::{Value, json};
-use tests::Snapshot;
-use tests::acquirer::reference;
-use tests::ledger::{self, settle};
-use tests::shop::text;
+use tests::prelude::*;
 use tests::snap::{self, SnapPartner, notification};
 use tests::snap_partner_api::{SnapPartnerApi, terminal};
-use tests::{Soundbox, World, assert_fields};
 use wire::{Rupiah, TransactionId};
 
 use crate::view::transaction;

@@ -1,9 +1,7 @@
 //! Payments as a file, for staff and for merchants, with readable statuses and local times.
 
-use domain::role::Role;
 use domain::wib;
-use tests::refusal::*;
-use tests::{Api, Credentials, Shop, World, fixture};
+use tests::prelude::*;
 
 async fn lines(api: &Api, path: &str) -> Vec<String> {
     let answer = api.get(path).await.expect(200);

@@ -1,10 +1,7 @@
 //! A payment that was not announced always has an alert with the reason.
 
-use serde_json::{Value, json};
-use tests::acquirer::reference;
-use tests::{Credentials, Shop, World, fixture};
-
 use crate::view::{open_alert, open_alerts, open_money};
+use tests::prelude::*;
 
 /// A payment of a terminal's printed code; its transaction's id.
 async fn pay(world: &World, shop: &Shop, age_s: i64) -> Value {

@@ -1,9 +1,8 @@
 //! One item that cannot be processed stops no other: it ends with its reason and an alert.
 
-use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::credentials::register_with;
-use tests::{Credentials, Shop, Soundbox, World, assert_fields, eventually, fixture, within};
+use tests::prelude::*;
 use wire::{Channel, DeviceId, Encoding, Topic};
 
 /// A name that shows as "Toko", and which no message can carry.

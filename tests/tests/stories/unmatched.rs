@@ -1,13 +1,7 @@
 //! Unmatched money and contradicting messages: what operators do about them.
 
-use domain::role::Role;
-use serde_json::{Value, json};
-use tests::acquirer::but_status;
-use tests::refusal::*;
-use tests::{Answer, Shop, World, assert_fields, fixture};
-use tests::{Snapshot, ledger};
-
 use crate::view::{open_alerts, transaction};
+use tests::prelude::*;
 
 /// A payment of a printed code with an unknown terminal.
 fn stray(world: &World, nmid: &str, reference: &str) -> Value {

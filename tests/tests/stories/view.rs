@@ -1,7 +1,6 @@
 //! Short reads of the API that several stories use.
 
-use serde_json::Value;
-use tests::World;
+use tests::prelude::*;
 use wire::TransactionId;
 
 /// The open alerts of a kind, newest first.
