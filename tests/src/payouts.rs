@@ -17,7 +17,7 @@ pub struct Payouts {
     /// The platform.
     pub world: World,
     /// The payout partner.
-    pub bank: PayoutPartner,
+    pub partner: PayoutPartner,
     /// The shop.
     pub shop: Shop,
     /// Its box.
@@ -34,14 +34,14 @@ impl Payouts {
 
     /// The same, configured in another way.
     pub async fn with(behaviour: Behaviour, configure: fn(&PayoutPartner, &mut Config)) -> Self {
-        let bank = PayoutPartner::open(behaviour).await;
-        let world = World::with(|config| configure(&bank, config)).await;
+        let partner = PayoutPartner::open(behaviour).await;
+        let world = World::with(|config| configure(&partner, config)).await;
         let shop = Shop::open(&world, "Warung Sari", 1).await;
         let device = Credentials::at(&world, shop.terminal().id).await;
         let finance = world.staff(Role::Finance).await;
         Self {
             world,
-            bank,
+            partner,
             shop,
             device,
             finance,

@@ -13,8 +13,8 @@ use wire::{DeviceId, DownlinkMessage, UplinkMessage, VerifyingKeys};
 
 use crate::api::Api;
 use crate::connection::{ConnectOptions, Connection};
+use crate::fields::text;
 use crate::server::Server;
-use crate::shop::text;
 
 /// The acknowledgement of a payment or a configuration; none for other messages.
 #[must_use]

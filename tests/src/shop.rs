@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wire::{MerchantId, OutletId, TerminalId};
 
-pub use crate::fields::text;
+use crate::fields::text;
 use crate::world::World;
 
 /// An approved merchant of criteria UME (0.7 %), with one outlet.

@@ -95,13 +95,13 @@ pub async fn world_with(
         change(config);
     })
     .await;
-    let bank = SnapPartner {
+    let partner = SnapPartner {
         api: world.anonymous(),
         clock: world.clock.clone(),
         key,
         asymmetric: signature == NotifySignature::Asymmetric,
     };
-    (world, bank)
+    (world, partner)
 }
 
 /// A signed notification; tests change any of its parts before it is sent.

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wire::Rupiah;
 
-use crate::shop::text as field;
+use crate::fields::text as field;
 use crate::snap::{self, BANK};
 use crate::world::World;
 
@@ -167,8 +167,8 @@ pub async fn terminal(world: &World) -> wire::TerminalId {
 type Reply = (StatusCode, axum::Json<Value>);
 
 /// The reply with the fields that the test replaced.
-fn with_overrides(bank: &Inner, path: &str, mut reply: Reply) -> Reply {
-    if let Some(Value::Object(fields)) = bank.overrides.lock().unwrap().get(path) {
+fn with_overrides(partner: &Inner, path: &str, mut reply: Reply) -> Reply {
+    if let Some(Value::Object(fields)) = partner.overrides.lock().unwrap().get(path) {
         let body = reply.1.0.as_object_mut().unwrap();
         for (name, value) in fields {
             if value.is_null() {
@@ -196,7 +196,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Reply {
+async fn token(State(partner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Reply {
     let signed = format!(
         "{}|{}",
         text(&headers, "x-client-key"),
@@ -205,9 +205,12 @@ async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
     let signature = STANDARD
         .decode(text(&headers, "x-signature"))
         .unwrap_or_default();
-    let good = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, bank.key.public_key().as_ref())
-        .verify(signed.as_bytes(), &signature)
-        .is_ok();
+    let good = UnparsedPublicKey::new(
+        &RSA_PKCS1_2048_8192_SHA256,
+        partner.key.public_key().as_ref(),
+    )
+    .verify(signed.as_bytes(), &signature)
+    .is_ok();
     let body: Value = serde_json::from_slice(&body).unwrap();
     if !good
         || text(&headers, "x-client-key") != CLIENT
@@ -216,11 +219,11 @@ async fn token(State(bank): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
         return reply("4017300", json!({}));
     }
     let token = json!({ "accessToken": "the-token", "tokenType": "Bearer", "expiresIn": "900" });
-    with_overrides(&bank, "b2b", reply("2007300", token))
+    with_overrides(&partner, "b2b", reply("2007300", token))
 }
 
 /// The body of a request, if its signature is right.
-fn verified(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+fn verified(partner: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
     let hash = hex::encode(digest::digest(&digest::SHA256, body));
     let (path, time) = (uri.path(), text(headers, "x-timestamp"));
     let signed = format!("POST:{path}:the-token:{hash}:{time}");
@@ -235,20 +238,20 @@ fn verified(bank: &Inner, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option
     }
     let body: Value = serde_json::from_slice(body).ok()?;
     let entry = (path.to_owned(), body.clone());
-    bank.requests.lock().unwrap().push(entry);
+    partner.requests.lock().unwrap().push(entry);
     Some(body)
 }
 
 async fn generate(
-    State(bank): State<Arc<Inner>>,
+    State(partner): State<Arc<Inner>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let Some(body) = verified(&bank, &uri, &headers, &body) else {
+    let Some(body) = verified(&partner, &uri, &headers, &body) else {
         return reply("4014700", json!({}));
     };
-    let mut behaviour = bank.behaviour.subscribe();
+    let mut behaviour = partner.behaviour.subscribe();
     let now = *behaviour.borrow_and_update();
     match now {
         Behaviour::Silent => {
@@ -281,13 +284,13 @@ async fn generate(
         &Reference::from_u128(7),
         None,
     );
-    let code = with_tip(&code.unwrap().to_string(), &bank.tip.lock().unwrap());
+    let code = with_tip(&code.unwrap().to_string(), &partner.tip.lock().unwrap());
     let code = json!({
         "referenceNo": "ORDER-1",
         "partnerReferenceNo": body["partnerReferenceNo"],
         "qrContent": code,
     });
-    with_overrides(&bank, "generate", reply("2004700", code))
+    with_overrides(&partner, "generate", reply("2004700", code))
 }
 
 /// A code with these tags after its amount, and a new CRC.
@@ -301,12 +304,17 @@ fn with_tip(code: &str, tags: &str) -> String {
     format!("{body}{:04X}", domain::qris::crc16(body.as_bytes()))
 }
 
-async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
-    let Some(body) = verified(&bank, &uri, &headers, &body) else {
+async fn query(
+    State(partner): State<Arc<Inner>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
+    let Some(body) = verified(&partner, &uri, &headers, &body) else {
         return reply("4015100", json!({}));
     };
     let id = body["originalPartnerReferenceNo"].as_str().unwrap();
-    let statuses = bank.statuses.lock().unwrap();
+    let statuses = partner.statuses.lock().unwrap();
     let status = statuses.get(id).map_or("03", String::as_str);
     let known = json!({
         "originalReferenceNo": body["originalReferenceNo"],
@@ -316,17 +324,26 @@ async fn query(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, bod
         "amount": { "value": "50000.00", "currency": "IDR" },
     });
     drop(statuses);
-    with_overrides(&bank, "query", reply("2005100", known))
+    with_overrides(&partner, "query", reply("2005100", known))
 }
 
-async fn done(State(bank): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Reply {
+async fn done(
+    State(partner): State<Arc<Inner>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     let service = if uri.path().ends_with("refund") {
         "78"
     } else {
         "77"
     };
-    match verified(&bank, &uri, &headers, &body) {
-        Some(_) => with_overrides(&bank, "done", reply(&format!("200{service}00"), json!({}))),
+    match verified(&partner, &uri, &headers, &body) {
+        Some(_) => with_overrides(
+            &partner,
+            "done",
+            reply(&format!("200{service}00"), json!({})),
+        ),
         None => reply(&format!("401{service}00"), json!({})),
     }
 }

@@ -137,7 +137,7 @@ async fn every_request_has_a_line() {
     }
     assert!(
         !log.text().contains("secret-in-a-path"),
-        "paths that nobody knows are not ours to write down"
+        "unknown paths are not logged"
     );
 }
 

@@ -12,9 +12,31 @@ async fn create_user(world: &World, email: &str, role: Role) -> Value {
     world.admin().create("/admin/users", &user).await
 }
 
+fn user_path(user: &Value) -> String {
+    format!("/admin/users/{}", text(user, "id"))
+}
+
 async fn log_in(api: &Api, email: &str, password: &str) -> Answer {
     let body = json!({ "email": email, "password": password });
     api.post("/admin/login", &body).await
+}
+
+fn refused_and_throttled(answers: &[Answer]) -> (usize, usize) {
+    let count = |status| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
+    (count(401), count(429))
+}
+
+async fn can_log_in(api: &Api, email: &str, password: &str) {
+    let _ = log_in(api, email, password).await.expect(200);
+}
+
+async fn cannot_log_in(api: &Api, email: &str, password: &str, refusal: (u16, &str)) {
+    log_in(api, email, password).await.refused(refusal);
 }
 
 /// Logs in with the right password.
@@ -33,7 +55,7 @@ async fn a_login_is_good_for_twelve_hours() {
     assert_eq!(user["email"], "sari@example.id");
     assert!(
         user["password"].is_null(),
-        "a password that was chosen is not told back"
+        "a chosen password is not returned"
     );
     let given = log_in(&world.anonymous(), "SARI@example.id", PASSWORD)
         .await
@@ -64,7 +86,7 @@ async fn a_refused_login_does_not_reveal_the_reason() {
     let wrong = log_in(&anonymous, "sari@example.id", "kopi susu").await;
     let unknown = log_in(&anonymous, "nobody@example.id", PASSWORD).await;
     let disabled = {
-        let path = format!("/admin/users/{}", text(&user, "id"));
+        let path = user_path(&user);
         world
             .admin()
             .change(&path, &json!({ "status": "disabled" }))
@@ -97,13 +119,7 @@ async fn guessing_is_slowed_down_for_one_email_from_one_address_and_no_user_is_l
     let anonymous = world.anonymous();
     // All at once, so that none fails before the others are sent.
     let guesses = join_all((0..25).map(|_| log_in(&anonymous, "sari@example.id", "a guess"))).await;
-    let refused = |status| {
-        guesses
-            .iter()
-            .filter(|answer| answer.status == status)
-            .count()
-    };
-    assert_eq!((refused(401), refused(429)), (10, 15));
+    assert_eq!(refused_and_throttled(&guesses), (10, 15));
     // Now the right password is refused too.
     let throttled = log_in(&anonymous, "sari@example.id", PASSWORD).await;
     throttled.refused(RATE_LIMITED);
@@ -113,12 +129,8 @@ async fn guessing_is_slowed_down_for_one_email_from_one_address_and_no_user_is_l
     // Guessing locks no user out: from any other address the login works, while the guessing goes on.
     for last in 2..6 {
         let elsewhere = world.anonymous_from([127, 0, 0, last]);
-        let _ = log_in(&elsewhere, "sari@example.id", PASSWORD)
-            .await
-            .expect(200);
-        log_in(&anonymous, "sari@example.id", "a guess")
-            .await
-            .refused(RATE_LIMITED);
+        can_log_in(&elsewhere, "sari@example.id", PASSWORD).await;
+        cannot_log_in(&anonymous, "sari@example.id", "a guess", RATE_LIMITED).await;
     }
     // Successful logins are not counted.
     world.later(wait);
@@ -137,27 +149,17 @@ async fn guessing_is_slowed_down_for_one_address_and_no_other() {
         async move { log_in(&anonymous, &format!("user{number}@example.id"), "a guess").await }
     }))
     .await;
-    let refused = |status| {
-        guesses
-            .iter()
-            .filter(|answer| answer.status == status)
-            .count()
-    };
-    assert_eq!((refused(401), refused(429)), (50, 10));
-    log_in(&anonymous, "sari@example.id", PASSWORD)
-        .await
-        .refused(RATE_LIMITED);
+    assert_eq!(refused_and_throttled(&guesses), (50, 10));
+    cannot_log_in(&anonymous, "sari@example.id", PASSWORD, RATE_LIMITED).await;
     let elsewhere = world.anonymous_from([127, 0, 0, 3]);
-    let _ = log_in(&elsewhere, "sari@example.id", PASSWORD)
-        .await
-        .expect(200);
+    can_log_in(&elsewhere, "sari@example.id", PASSWORD).await;
 }
 
 #[tokio::test]
 async fn a_disabled_user_is_out_at_once() {
     let world = World::new().await;
     let user = create_user(&world, "sari@example.id", Role::Ops).await;
-    let path = format!("/admin/users/{}", text(&user, "id"));
+    let path = user_path(&user);
     let sari = enter(&world, "sari@example.id").await;
     let disabled = world
         .admin()
@@ -183,19 +185,15 @@ async fn a_new_password_ends_what_the_old_one_opened() {
     let world = World::new().await;
     let user = create_user(&world, "sari@example.id", Role::Ops).await;
     let sari = enter(&world, "sari@example.id").await;
-    let path = format!("/admin/users/{}", text(&user, "id"));
+    let path = user_path(&user);
     world
         .admin()
         .change(&path, &json!({ "password": "teh tarik panas" }))
         .await;
     sari.get("/admin/devices").await.refused(UNAUTHENTICATED);
     let anonymous = world.anonymous();
-    log_in(&anonymous, "sari@example.id", PASSWORD)
-        .await
-        .refused(UNAUTHENTICATED);
-    let _ = log_in(&anonymous, "sari@example.id", "teh tarik panas")
-        .await
-        .expect(200);
+    cannot_log_in(&anonymous, "sari@example.id", PASSWORD, UNAUTHENTICATED).await;
+    can_log_in(&anonymous, "sari@example.id", "teh tarik panas").await;
 }
 
 #[tokio::test]
@@ -398,12 +396,8 @@ async fn people_change_their_own_password_and_their_other_sessions_end() {
         .await
         .refused(UNAUTHENTICATED);
     let anonymous = world.anonymous();
-    log_in(&anonymous, "sari@example.id", PASSWORD)
-        .await
-        .refused(UNAUTHENTICATED);
-    let _ = log_in(&anonymous, "sari@example.id", "teh tarik panas")
-        .await
-        .expect(200);
+    cannot_log_in(&anonymous, "sari@example.id", PASSWORD, UNAUTHENTICATED).await;
+    can_log_in(&anonymous, "sari@example.id", "teh tarik panas").await;
     // A program has no password, and wrong passwords are counted like logins.
     world
         .admin()
@@ -460,9 +454,7 @@ async fn a_reset_user_sets_a_password_with_a_code_once_and_in_time() {
     assert!(again.data()["setup_code"].is_null());
     sari.get("/admin/devices").await.refused(UNAUTHENTICATED);
     let anonymous = world.anonymous();
-    log_in(&anonymous, "sari@example.id", PASSWORD)
-        .await
-        .refused(UNAUTHENTICATED);
+    cannot_log_in(&anonymous, "sari@example.id", PASSWORD, UNAUTHENTICATED).await;
     let set_up = async |email: &str, code: &str| {
         let body = json!({ "email": email, "code": code, "password": PASSWORD });
         anonymous.post("/admin/password/setup", &body).await
@@ -504,7 +496,7 @@ async fn another_role_is_one_of_the_same_kind_and_ends_sessions() {
     let world = World::new().await;
     let user = create_user(&world, "sari@example.id", Role::Support).await;
     let sari = enter(&world, "sari@example.id").await;
-    let path = format!("/admin/users/{}", text(&user, "id"));
+    let path = user_path(&user);
     let refused = world
         .admin()
         .patch(&path, &json!({ "role": "merchant_owner" }))

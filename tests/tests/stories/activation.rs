@@ -1,4 +1,4 @@
-//! How a box gets its credentials, and how nobody else gets them.
+//! How a box gets its credentials, and that no other gets them.
 
 use certs::csr::{KeyAndCsr, KeyKind};
 use futures_util::future::join_all;

@@ -105,7 +105,7 @@ async fn amounts_of_an_acquirers_callback() {
 
 #[tokio::test]
 async fn amounts_of_a_snap_notification() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
@@ -113,7 +113,7 @@ async fn amounts_of_a_snap_notification() {
     for text in NO_AMOUNTS {
         let mut body = notification(id, 50_000, &reference(), "00");
         body["amount"]["value"] = json!(text);
-        let _ = bank.send(&body).await;
+        let _ = partner.send(&body).await;
     }
     let changes = before.changes(&world.pool).await;
     assert!(
@@ -128,15 +128,15 @@ async fn amounts_of_a_snap_notification() {
         let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
         let mut body = notification(id, 50_000, &reference(), "00");
         body["amount"]["value"] = value.clone();
-        bank.send_ok(&body).await;
+        partner.send_ok(&body).await;
         assert_eq!(soundbox.play().await.transaction_id, id);
     }
 }
 
 #[tokio::test]
 async fn amounts_of_a_payout_callback() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| bank.configure(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
+    let world = World::with(|config| partner.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;
     device.sell(&world, 50_000).await;
@@ -147,7 +147,7 @@ async fn amounts_of_a_payout_callback() {
     let net = finance.read(&path).await["net"].as_i64().unwrap();
     eventually("the instruction at the partner", || async {
         world.later(1);
-        (!bank.transfers().is_empty()).then_some(())
+        (!partner.transfers().is_empty()).then_some(())
     })
     .await;
     let tell = async |number: usize, amount: String| {

@@ -8,9 +8,9 @@ use tests::ledger::must_verify;
 
 #[tokio::test]
 async fn changes_of_money_need_two_people_where_that_is_the_rule() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
     let world = World::with(|config| {
-        bank.configure(config);
+        partner.configure(config);
         config.money.maker_checker = Switch::On;
     })
     .await;

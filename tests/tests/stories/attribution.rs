@@ -32,7 +32,7 @@ async fn terminal_of(world: &World, body: &Value) -> Value {
 async fn pan_of(world: &World, shop: &Shop) -> String {
     let path = format!("/admin/merchants/{}", shop.merchant_id);
     let merchant = world.admin().read(&path).await;
-    tests::shop::text(&merchant, "merchant_pan")
+    tests::text(&merchant, "merchant_pan")
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_suspended_merchants_printed_codes_are_kept_as_unmatched() {
 
 #[tokio::test]
 async fn snap_attributes_by_the_same_rules() {
-    let (world, bank) = snap::world(Asymmetric).await;
+    let (world, partner) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
     let id = world.clock.uuid().into();
     let body = |info: &Value| {
@@ -162,10 +162,10 @@ async fn snap_attributes_by_the_same_rules() {
     let count = async |query: &str| world.number(query).await;
     let label = format!(" {}", shop.terminal().label.to_lowercase());
     let info = json!({ "nmid": shop.nmid, "terminalLabel": label });
-    bank.send_ok(&body(&info)).await;
+    partner.send_ok(&body(&info)).await;
     let info =
         json!({ "nmid": shop.nmid, "terminalId": shop.terminal().label, "terminalLabel": "" });
-    bank.send_ok(&body(&info)).await;
+    partner.send_ok(&body(&info)).await;
     assert_eq!(
         count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
         2
@@ -174,13 +174,13 @@ async fn snap_attributes_by_the_same_rules() {
     let mut top = body(&json!({}));
     top["nmid"] = json!(shop.nmid);
     top["terminalId"] = json!(shop.terminal().label);
-    bank.send_ok(&top).await;
+    partner.send_ok(&top).await;
     assert_eq!(
         count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
         3
     );
     let info = json!({ "nmid": shop.nmid, "terminalLabel": "x".repeat(30) });
-    bank.send_ok(&body(&info)).await;
+    partner.send_ok(&body(&info)).await;
     assert_eq!(open_money(&world).await.len(), 1);
 }
 

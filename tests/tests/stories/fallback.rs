@@ -37,7 +37,7 @@ async fn a_payment_is_in_every_answer_until_one_of_them_arrives() {
     // Every answer is lost, but each heartbeat within the payment's five minutes returns it again.
     for heartbeat in 0..10 {
         let received = soundbox.heartbeat(0).await.payments;
-        assert_eq!(received.len(), 1, "beat {heartbeat}");
+        assert_eq!(received.len(), 1, "heartbeat {heartbeat}");
         assert_eq!(received[0].transaction_id, sold);
         world.later(29);
     }

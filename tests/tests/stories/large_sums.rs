@@ -64,7 +64,7 @@ async fn owner_of(world: &World, shop: &Shop) -> Api {
 }
 
 /// Compares text: a `Value` has no integers beyond 64 bits.
-fn says(answer: &tests::Answer, text: &str) -> bool {
+fn contains(answer: &tests::Answer, text: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(text)
 }
 
@@ -79,7 +79,7 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
     let (large, usual) = shops(&world).await;
     let finance = world.staff(Role::Finance).await;
     let all = finance.get("/admin/ledger/trial-balance").await.expect(200);
-    assert!(says(&all, "\"debit\":27000000000000100000"), "{all}");
+    assert!(contains(&all, "\"debit\":27000000000000100000"), "{all}");
     assert_eq!(all.data()["balanced"], true);
     let path = format!(
         "/admin/ledger/trial-balance?merchant_id={}",
@@ -94,7 +94,7 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
         .get(summary)
         .await
         .expect(200);
-    assert!(says(&seen, "\"gross\":27000000000000000000"), "{seen}");
+    assert!(contains(&seen, "\"gross\":27000000000000000000"), "{seen}");
     let seen = owner_of(&world, &usual)
         .await
         .get(summary)
@@ -109,9 +109,9 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
 
 #[tokio::test]
 async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_settled() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
     let world = World::with(|config| {
-        bank.configure_callbacks_only(config);
+        partner.configure_callbacks_only(config);
         config.money.daily_run = Switch::On;
         config.money.daily_run_after_min = 0;
     })

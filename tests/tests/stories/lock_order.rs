@@ -68,9 +68,9 @@ fn last<T: Clone>(of: &Mutex<Vec<T>>) -> Option<T> {
 
 impl Scene {
     async fn open() -> Self {
-        let bank = PayoutPartner::open(Behaviour::Accepts).await;
+        let partner = PayoutPartner::open(Behaviour::Accepts).await;
         let world = World::with(|config| {
-            bank.configure_callbacks_only(config);
+            partner.configure_callbacks_only(config);
             config.database.connections_max = 24;
         })
         .await;
@@ -338,7 +338,7 @@ async fn run(s: &Scene, use_case: &str, n: u64) {
             config_layer::spread(&s.context).await.unwrap();
         }
         "fleet layer" => {
-            s.patch("/admin/fleet/config", json!({ "volume": n % 10 }))
+            s.patch("/admin/config/fleet", json!({ "volume": n % 10 }))
                 .await;
             config_layer::spread(&s.context).await.unwrap();
         }

@@ -10,8 +10,8 @@ use tests::prelude::*;
 
 #[tokio::test]
 async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
-    let world = World::with(|config| bank.configure(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
+    let world = World::with(|config| partner.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;
     let sold = device.sell(&world, 100_000).await;
@@ -96,8 +96,8 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
 
 #[tokio::test]
 async fn a_changed_amount_anywhere_is_found_by_the_proof() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
-    let world = World::with(|config| bank.configure(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
+    let world = World::with(|config| partner.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;
     for amount in [10_000, 20_000, 30_000] {
@@ -272,8 +272,8 @@ async fn every_business_day_is_settled_once() {
 
 #[tokio::test]
 async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
-    let mut world = World::with(|config| bank.configure(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
+    let mut world = World::with(|config| partner.configure(config)).await;
     let mut sold = 0;
     for name in ["Warung Sari", "Kopi Fajar", "Toko Indo"] {
         let shop = Shop::open(&world, name, 1).await;
@@ -317,6 +317,6 @@ async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
         (world.rows("settlements WHERE status <> 'paid'").await == 0).then_some(())
     })
     .await;
-    assert_eq!(bank.paid(), net);
+    assert_eq!(partner.paid(), net);
     must_verify(&world).await;
 }

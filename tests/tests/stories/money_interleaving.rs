@@ -124,8 +124,8 @@ fn may(answer: &Answer, statuses: &[u16]) {
 
 #[tokio::test]
 async fn whatever_happens_in_whatever_order_money_adds_up() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| bank.configure_callbacks_only(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
+    let world = World::with(|config| partner.configure_callbacks_only(config)).await;
     let finance = world.staff(Role::Finance).await;
     let first: u64 = rand::random();
     for seed in (0..CASES).map(|case| first.wrapping_add(case)) {

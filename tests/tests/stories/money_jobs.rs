@@ -48,14 +48,14 @@ async fn status(world: &World, id: &str) -> Value {
 
 #[tokio::test]
 async fn a_payout_that_cannot_be_worked_on_keeps_no_other_waiting() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
     let mut world = World::with(|_| {}).await;
     let settled = settled(&world).await;
     // The first settlement cannot get a payout.
     let condition = format!("NEW.merchant_id = '{}'", settled[0].0.merchant_id.as_uuid());
     fail_writes(&world.pool, "payouts", "INSERT", &condition).await;
     world.stop().await;
-    world.reconfigure(|config| bank.configure(config));
+    world.reconfigure(|config| partner.configure(config));
     world.start().await;
     let (bad, good) = (&settled[0].1, &settled[1].1);
     let paid = async |id: &str| {
@@ -78,8 +78,8 @@ async fn a_payout_that_cannot_be_worked_on_keeps_no_other_waiting() {
 
 #[tokio::test]
 async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
-    let world = World::with(|config| bank.configure(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
+    let world = World::with(|config| partner.configure(config)).await;
     let first = Shop::open(&world, "Warung Sari", 1).await;
     let condition = format!(
         "NEW.kind = 'payout_sent' AND NEW.merchant_id = '{}'",
@@ -105,12 +105,12 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
         let path = format!("/admin/settlements?merchant_id={}", shop.merchant_id);
         finance.read(&path).await[0].take()
     };
-    let failed = eventually("one says why, the other is paid", || async {
+    let failed = eventually("one has a reason, the other is paid", || async {
         world.later(1);
         payout::work(world.app().context(), 1_000).await.unwrap();
         let (one, other) = (of(&first).await, of(&second).await);
-        let says = one["payouts"][0]["reason"].is_string();
-        (says && other["status"] == "paid").then_some(one)
+        let has_reason = one["payouts"][0]["reason"].is_string();
+        (has_reason && other["status"] == "paid").then_some(one)
     })
     .await;
     assert_eq!(
@@ -129,7 +129,7 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
         (of(&first).await["status"] == "paid").then_some(())
     })
     .await;
-    assert_eq!(bank.transfers().len(), 2);
+    assert_eq!(partner.transfers().len(), 2);
     tests::ledger::must_verify(&world).await;
 }
 

@@ -151,7 +151,7 @@ async fn every_api_answers_unavailable_with_retry_after() {
 
 #[tokio::test]
 async fn a_read_only_database_makes_unready_without_a_write() {
-    let (world, bank) = snap::world(Asymmetric).await;
+    let (world, partner) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let credentials = Credentials::at(&world, shop.terminal().id).await;
     let id = credentials.qr(&world, 10_000).await.transaction_id;
@@ -171,7 +171,7 @@ async fn a_read_only_database_makes_unready_without_a_write() {
     .await;
     assert_eq!(text, "the database is read-only\n");
     let body = notification(id, 10_000, "ref-1", "00");
-    assert_eq!(bank.send(&body).await, "5035200");
+    assert_eq!(partner.send(&body).await, "5035200");
     sql(
         &world.pool,
         format!("ALTER DATABASE {database} RESET default_transaction_read_only; {others}"),
@@ -179,7 +179,7 @@ async fn a_read_only_database_makes_unready_without_a_write() {
     .await;
     becomes_ready(&world).await;
     eventually("the payment", || async {
-        (bank.send(&body).await == "2005200").then_some(())
+        (partner.send(&body).await == "2005200").then_some(())
     })
     .await;
     assert_eq!(state(&world, id).await.0, "paid");

@@ -15,7 +15,7 @@ async fn open() -> (World, SnapPartner, SnapPartnerApi, Credentials) {
 /// With a platform that waits so long for the partner.
 async fn open_with(timeout_ms: u64) -> (World, SnapPartner, SnapPartnerApi, Credentials) {
     let api = SnapPartnerApi::open().await;
-    let (world, bank) = snap::world_with(Symmetric, |config| {
+    let (world, partner) = snap::world_with(Symmetric, |config| {
         api.configure(config);
         config.payments.partner_timeout_ms = timeout_ms;
         config.payments.partner_pause_ms = 600_000;
@@ -23,7 +23,7 @@ async fn open_with(timeout_ms: u64) -> (World, SnapPartner, SnapPartnerApi, Cred
     .await;
     let terminal = terminal(&world).await;
     let credentials = Credentials::at(&world, terminal).await;
-    (world, bank, api, credentials)
+    (world, partner, api, credentials)
 }
 
 fn wanted(request_id: &str) -> Value {
@@ -36,7 +36,7 @@ fn id_of(answer: &Answer) -> TransactionId {
 
 #[tokio::test]
 async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
-    let (world, bank, api, credentials) = open().await;
+    let (world, partner, api, credentials) = open().await;
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let shown = soundbox
         .credentials
@@ -67,7 +67,8 @@ async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
     assert_eq!(id_of(&other_key), id);
     assert_eq!(api.requests("qr-mpm-generate").len(), 1);
 
-    bank.send_ok(&notification(id, 50_000, &reference(), "00"))
+    partner
+        .send_ok(&notification(id, 50_000, &reference(), "00"))
         .await;
     assert_eq!(soundbox.play().await.transaction_id, id);
     ledger::must_balance(&world.pool).await;
@@ -75,7 +76,7 @@ async fn a_code_of_the_partners_is_shown_and_its_payment_heard() {
 
 #[tokio::test]
 async fn a_partner_that_does_not_answer_is_a_timeout_and_the_box_may_ask_again() {
-    let (world, _bank, api, credentials) = open().await;
+    let (world, _partner, api, credentials) = open().await;
     for behaviour in [Behaviour::Silent, Behaviour::Broken] {
         api.set_behaviour(behaviour);
         let answer = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
@@ -103,7 +104,7 @@ async fn a_partner_that_does_not_answer_is_a_timeout_and_the_box_may_ask_again()
 
 #[tokio::test]
 async fn while_the_partner_is_asked_key_and_request_are_taken() {
-    let (world, _bank, api, credentials) = open_with(20_000).await;
+    let (world, _partner, api, credentials) = open_with(20_000).await;
     api.set_behaviour(Behaviour::Silent);
     let first = async { credentials.ask_qr(&world, "key-1", &wanted("r1")).await };
     let meanwhile = async {
@@ -132,7 +133,7 @@ async fn while_the_partner_is_asked_key_and_request_are_taken() {
 
 #[tokio::test]
 async fn a_code_that_is_refused_or_of_another_amount_is_never_shown() {
-    let (world, _bank, api, credentials) = open().await;
+    let (world, _partner, api, credentials) = open().await;
     for (behaviour, request) in [(Behaviour::Refuses, "r1"), (Behaviour::WrongAmount, "r2")] {
         api.set_behaviour(behaviour);
         for _ in 0..2 {
@@ -151,7 +152,7 @@ async fn a_code_that_is_refused_or_of_another_amount_is_never_shown() {
 
 #[tokio::test]
 async fn a_partner_that_keeps_failing_is_left_alone_for_a_while() {
-    let (world, _bank, api, credentials) = open().await;
+    let (world, _partner, api, credentials) = open().await;
     api.set_behaviour(Behaviour::Broken);
     for number in 0..8 {
         let request = format!("r{number}");
@@ -165,7 +166,7 @@ async fn a_partner_that_keeps_failing_is_left_alone_for_a_while() {
 
 #[tokio::test]
 async fn a_lost_callback_is_found_by_asking_before_the_code_runs_out() {
-    let (world, _bank, api, credentials) = open().await;
+    let (world, _partner, api, credentials) = open().await;
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let id = id_of(
         &soundbox
@@ -189,7 +190,7 @@ async fn a_lost_callback_is_found_by_asking_before_the_code_runs_out() {
 
 #[tokio::test]
 async fn a_status_that_means_nothing_has_the_partner_asked() {
-    let (world, bank, api, credentials) = open().await;
+    let (world, partner, api, credentials) = open().await;
     let mut soundbox = Soundbox::switch_on(&world, credentials).await;
     let id = id_of(
         &soundbox
@@ -198,7 +199,8 @@ async fn a_status_that_means_nothing_has_the_partner_asked() {
             .await
             .expect(201),
     );
-    bank.send_ok(&notification(id, 50_000, "ORDER-1", "99"))
+    partner
+        .send_ok(&notification(id, 50_000, "ORDER-1", "99"))
         .await;
     eventually("a query at the partner", || async {
         (!api.requests("qr-mpm-query").is_empty()).then_some(())
@@ -207,17 +209,18 @@ async fn a_status_that_means_nothing_has_the_partner_asked() {
     assert_eq!(
         state(&world, id).await.0,
         "awaiting_payment",
-        "pending, it says"
+        "the partner answered: pending"
     );
     api.set_status(id, "00");
-    bank.send_ok(&notification(id, 50_000, "ORDER-1", "99"))
+    partner
+        .send_ok(&notification(id, 50_000, "ORDER-1", "99"))
         .await;
     assert_eq!(soundbox.play().await.transaction_id, id);
 }
 
 #[tokio::test]
 async fn a_merchant_whose_codes_the_partner_issues_needs_its_numbers() {
-    let (world, _bank, _api, _credentials) = open().await;
+    let (world, _partner, _api, _credentials) = open().await;
     let admin = world.admin();
     let merchant = json!({ "legal_name": "PT Kopi", "brand_name": "Kopi", "merchant_pan": "1" });
     admin
@@ -235,7 +238,7 @@ async fn a_merchant_whose_codes_the_partner_issues_needs_its_numbers() {
 
 #[tokio::test]
 async fn a_payment_is_refunded_by_the_partner_and_then_in_the_ledger() {
-    let (world, bank, api, credentials) = open().await;
+    let (world, partner, api, credentials) = open().await;
     let id = id_of(
         &credentials
             .ask_qr(&world, "key-1", &wanted("r1"))
@@ -246,7 +249,8 @@ async fn a_payment_is_refunded_by_the_partner_and_then_in_the_ledger() {
     let finance = world.staff(domain::role::Role::Finance).await;
     let why = json!({ "reason": "the wrong coffee" });
     finance.post(&path, &why).await.refused(INVALID_STATE);
-    bank.send_ok(&notification(id, 50_000, "ORDER-1", "00"))
+    partner
+        .send_ok(&notification(id, 50_000, "ORDER-1", "00"))
         .await;
     let keyed = async || {
         finance
@@ -261,7 +265,8 @@ async fn a_payment_is_refunded_by_the_partner_and_then_in_the_ledger() {
     assert_eq!(asked[0]["originalReferenceNo"], "ORDER-1");
     assert_eq!(asked[0]["refundAmount"]["value"], "50000.00");
     // The partner's own message about it changes nothing.
-    bank.send_ok(&notification(id, 50_000, "ORDER-1", "04"))
+    partner
+        .send_ok(&notification(id, 50_000, "ORDER-1", "04"))
         .await;
     ledger::must_balance(&world.pool).await;
     let refunds = "SELECT count(DISTINCT posting_id) FROM ledger_entries WHERE kind = 'refund'";
@@ -270,7 +275,7 @@ async fn a_payment_is_refunded_by_the_partner_and_then_in_the_ledger() {
 
 #[tokio::test]
 async fn a_cancelled_code_is_withdrawn_and_money_that_comes_all_the_same_is_not_lost() {
-    let (world, bank, api, credentials) = open().await;
+    let (world, partner, api, credentials) = open().await;
     let id = id_of(
         &credentials
             .ask_qr(&world, "key-1", &wanted("r1"))
@@ -286,7 +291,8 @@ async fn a_cancelled_code_is_withdrawn_and_money_that_comes_all_the_same_is_not_
         "ORDER-1"
     );
     world.admin().post(&path, &why).await.refused(INVALID_STATE);
-    bank.send_ok(&notification(id, 50_000, "ORDER-1", "00"))
+    partner
+        .send_ok(&notification(id, 50_000, "ORDER-1", "00"))
         .await;
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
 }
@@ -315,7 +321,7 @@ async fn only_the_token_and_the_code_of_an_answer_are_needed() {
             json!({ "referenceNo": {}, "partnerReferenceNo": 1, "additionalInfo": "none" }),
         ),
     ] {
-        let (world, bank, api, credentials) = open().await;
+        let (world, partner, api, credentials) = open().await;
         api.override_answer(path, fields.clone());
         let mut soundbox = Soundbox::switch_on(&world, credentials).await;
         let shown = soundbox
@@ -325,7 +331,7 @@ async fn only_the_token_and_the_code_of_an_answer_are_needed() {
         assert_eq!(shown.status, 201, "{path} {fields}: {shown}");
         let id = id_of(&shown);
         let paid = notification(id, 50_000, &reference(), "00");
-        bank.send_ok(&paid).await;
+        partner.send_ok(&paid).await;
         assert_eq!(soundbox.play().await.transaction_id, id, "{path} {fields}");
     }
 }
@@ -340,16 +346,16 @@ async fn without_a_token_a_code_or_a_result_nothing_is_done() {
         ("generate", json!({ "qrContent": 7 })),
         ("generate", json!({ "responseCode": "4044700" })),
     ] {
-        let (world, _bank, api, credentials) = open().await;
+        let (world, _partner, api, credentials) = open().await;
         api.override_answer(path, fields.clone());
         let refused = credentials.ask_qr(&world, "key-1", &wanted("r1")).await;
         refused.refused(INVALID_STATE);
     }
     // Without a response code the refund has not happened.
-    let (world, bank, api, credentials) = open().await;
+    let (world, partner, api, credentials) = open().await;
     let id = id_of(&credentials.ask_qr(&world, "key-1", &wanted("r1")).await);
     let paid = notification(id, 50_000, &reference(), "00");
-    bank.send_ok(&paid).await;
+    partner.send_ok(&paid).await;
     api.override_answer("done", json!({ "responseCode": null }));
     let finance = world.staff(domain::role::Role::Finance).await;
     let path = format!("/admin/transactions/{id}/refund");

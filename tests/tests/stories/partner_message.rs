@@ -77,7 +77,7 @@ fn but_reference(mut body: Value, reference: &str) -> Value {
 
 #[tokio::test]
 async fn what_does_not_decide_never_refuses_a_snap_notification() {
-    let (world, bank) = snap::world(Asymmetric).await;
+    let (world, partner) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let mut places: Vec<String> = ["rrn", "issuer", "paidTime", "nmid", "terminalLabel", "tips"]
@@ -91,7 +91,7 @@ async fn what_does_not_decide_never_refuses_a_snap_notification() {
             let mut body = notification(id, 10_000, &reference(), "00");
             let (parent, name) = place.rsplit_once('/').unwrap();
             body.pointer_mut(parent).unwrap()[name] = value.clone();
-            bank.send_ok(&body).await;
+            partner.send_ok(&body).await;
             assert_eq!(soundbox.play().await.transaction_id, id, "{place} {value}");
         }
     }
@@ -101,14 +101,14 @@ async fn what_does_not_decide_never_refuses_a_snap_notification() {
     body["amount"] = json!({ "value": 10_000, "currency": "idr" });
     let local = world.clock.now() + chrono::TimeDelta::hours(7);
     body["paidTime"] = json!(local.format("%Y-%m-%dT%H:%M:%S").to_string());
-    bank.send_ok(&body).await;
+    partner.send_ok(&body).await;
     assert_eq!(state(&world, id).await, ("paid".to_owned(), false));
     assert_eq!(incidents(&world).await, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn what_is_verified_and_refused_is_kept_listed_and_alerted() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let credentials = Credentials::at(&world, shop.terminal().id).await;
     let id = credentials.qr(&world, 50_000).await.transaction_id;
@@ -123,7 +123,7 @@ async fn what_is_verified_and_refused_is_kept_listed_and_alerted() {
         (body("/amount/currency", json!("USD")), "4005201"),
         (body("/originalReferenceNo", json!(null)), "4005202"),
     ] {
-        assert_eq!(bank.send(&body).await, answer, "{body}");
+        assert_eq!(partner.send(&body).await, answer, "{body}");
     }
     let expected = [
         "unreadable_message",
@@ -142,11 +142,11 @@ async fn what_is_verified_and_refused_is_kept_listed_and_alerted() {
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
 
     // A missing header is not a part of the message: the standard's answer, and an incident as well.
-    let token = bank.token().await;
+    let token = partner.token().await;
     let good = notification(id, 50_000, "ref-1", "00").to_string();
-    let request = bank.sign(NOTIFY, good.as_bytes(), &token, world.clock.now());
+    let request = partner.sign(NOTIFY, good.as_bytes(), &token, world.clock.now());
     let nameless = request.clone().without("x-external-id");
-    assert_eq!(code(&bank.post(&nameless).await), "4005202");
+    assert_eq!(code(&partner.post(&nameless).await), "4005202");
     assert_eq!(incidents(&world).await.len(), 5);
-    assert_eq!(code(&bank.post(&request).await), "2005200");
+    assert_eq!(code(&partner.post(&request).await), "2005200");
 }

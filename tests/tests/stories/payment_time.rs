@@ -96,14 +96,14 @@ async fn a_clock_that_is_behind_leaves_a_trace_of_the_silence() {
 
 #[tokio::test]
 async fn a_bank_that_writes_jakartas_time_as_utc_is_heard_by_snap_as_well() {
-    let (world, bank) = snap::world(Asymmetric).await;
+    let (world, partner) = snap::world(Asymmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 10_000).await.transaction_id;
     let mut body = snap::notification(id, 10_000, "ref-1", "00");
     let wib = world.clock.now() + TimeDelta::hours(7);
     body["paidTime"] = json!(wib.format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    bank.send_ok(&body).await;
+    partner.send_ok(&body).await;
     assert_eq!(soundbox.play().await.transaction_id, id);
     assert_eq!(incidents(&world).await, ["clock_far_off"]);
 }

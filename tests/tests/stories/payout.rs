@@ -54,7 +54,7 @@ async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
     }
     assert_eq!(balances(&scene).await, [150_000, 0, -1_050, -148_950]);
     let received = eventually("the instruction at the partner", || async {
-        scene.bank.transfers().get(&payout_id).cloned()
+        scene.partner.transfers().get(&payout_id).cloned()
     })
     .await;
     let destination = &received.instruction["destination"];
@@ -63,11 +63,11 @@ async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
         (&json!("bank:9876543210"), &json!(NET))
     );
 
-    scene.bank.decide("paid");
+    scene.partner.decide("paid");
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["bank_reference"], json!(reference(&payout_id)));
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
-    assert_eq!(scene.bank.transfers().len(), 1);
+    assert_eq!(scene.partner.transfers().len(), 1);
     ledger::must_balance(&scene.world.pool).await;
 }
 
@@ -77,15 +77,15 @@ async fn a_payout_whose_answer_was_lost_is_asked_about_and_not_paid_twice() {
     let id = scene.run().await;
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"].as_array().unwrap().len(), 1);
-    let transfers = scene.bank.transfers();
+    let transfers = scene.partner.transfers();
     assert_eq!(transfers.len(), 1);
     assert_eq!(transfers.values().next().unwrap().instructed, 1);
-    assert!(scene.bank.queries() >= 1);
+    assert!(scene.partner.queries() >= 1);
 
     // An instruction that was not received is sent again, under the same id.
     let device = Credentials::at(&scene.world, scene.shop.terminal().id).await;
     device.sell(&scene.world, 10_000).await;
-    scene.bank.set_behaviour(Behaviour::Unreachable);
+    scene.partner.set_behaviour(Behaviour::Unreachable);
     scene.world.later(1);
     let id = scene.run().await;
     let unheard = eventually("a try without an answer", || async {
@@ -97,14 +97,14 @@ async fn a_payout_whose_answer_was_lost_is_asked_about_and_not_paid_twice() {
     .await;
     assert_eq!(
         unheard["status"], "processing",
-        "nobody knows whether it was heard"
+        "the partner may have received it"
     );
     scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
-    scene.bank.set_behaviour(Behaviour::Pays);
+    scene.partner.set_behaviour(Behaviour::Pays);
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"][0]["id"], unheard["payouts"][0]["id"]);
-    assert_eq!(scene.bank.transfers().len(), 2);
-    assert_eq!(scene.bank.paid(), NET + 9_930);
+    assert_eq!(scene.partner.transfers().len(), 2);
+    assert_eq!(scene.partner.paid(), NET + 9_930);
 }
 
 #[tokio::test]
@@ -112,16 +112,16 @@ async fn a_platform_that_dies_while_it_pays_out_pays_once() {
     let mut scene = sold(Behaviour::Accepts).await;
     let id = scene.run().await;
     let payout_id = eventually("the instruction at the partner", || async {
-        scene.bank.transfers().keys().next().cloned()
+        scene.partner.transfers().keys().next().cloned()
     })
     .await;
     scene.world.crash();
-    scene.bank.decide("paid");
+    scene.partner.decide("paid");
     scene.world.start().await;
     scene.finance = scene.world.staff(Role::Finance).await;
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"][0]["id"], payout_id);
-    assert_eq!(scene.bank.transfers().len(), 1);
+    assert_eq!(scene.partner.transfers().len(), 1);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
@@ -135,7 +135,7 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
     let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let account = json!({ "payout_account_reference": "bank:111" });
     scene.world.admin().change(&path, &account).await;
-    scene.bank.set_behaviour(Behaviour::Pays);
+    scene.partner.set_behaviour(Behaviour::Pays);
     let again = scene.retry(&id).await.expect(202).data();
     assert_eq!(
         (&again["status"], &again["payouts"][1]["destination"]),
@@ -149,12 +149,12 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
         .map(|one| text(one, "status"))
         .collect();
     assert_eq!(statuses, ["failed", "paid"]);
-    assert_eq!(scene.bank.paid(), NET);
+    assert_eq!(scene.partner.paid(), NET);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 
     // The merchant's bank returns it, and it is paid again.
     let newest = text(&paid["payouts"][1], "id");
-    scene.bank.decide_on(&newest, "returned");
+    scene.partner.decide_on(&newest, "returned");
     let back = payout_callback(&id, "returned", NET, &reference(&newest));
     let answer = PayoutPartner::send(&scene.world, &back)
         .await
@@ -171,7 +171,7 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
         .expect(200)
         .data();
     assert_fields!(answer, { "verdict": "duplicate", "payout_id": newest, "status": "paid" });
-    assert_eq!(scene.bank.paid(), NET);
+    assert_eq!(scene.partner.paid(), NET);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
@@ -182,7 +182,7 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
     let id = scene.run().await;
     let first = text(&scene.becomes(&id, "processing").await["payouts"][0], "id");
     eventually("the instruction at the partner", || async {
-        scene.bank.transfers().get(&first).cloned()
+        scene.partner.transfers().get(&first).cloned()
     })
     .await;
     let _ = PayoutPartner::send(&scene.world, &payout_callback(&id, "failed", NET, "none"))
@@ -196,8 +196,8 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
         (settlement["payouts"][1]["reason"] == "an earlier payout is still under way").then_some(())
     })
     .await;
-    assert_eq!(scene.bank.transfers().len(), 1);
-    scene.bank.decide("paid");
+    assert_eq!(scene.partner.transfers().len(), 1);
+    scene.partner.decide("paid");
     let paid = scene.becomes(&id, "paid").await;
     let statuses: Vec<_> = paid["payouts"]
         .as_array()
@@ -206,7 +206,7 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
         .map(|one| text(one, "status"))
         .collect();
     assert_eq!(statuses, ["paid", "cancelled"]);
-    assert_eq!(scene.bank.transfers().len(), 1);
+    assert_eq!(scene.partner.transfers().len(), 1);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
 
@@ -215,14 +215,14 @@ async fn retries_at_the_same_time_make_one_payout() {
     let scene = sold(Behaviour::Refuses).await;
     let id = scene.run().await;
     scene.becomes(&id, "failed").await;
-    scene.bank.set_behaviour(Behaviour::Pays);
+    scene.partner.set_behaviour(Behaviour::Pays);
     let retries = futures_util::future::join_all((0..8).map(|_| scene.retry(&id))).await;
     let taken = retries.iter().filter(|answer| answer.status == 202).count();
     let refused = retries.iter().filter(|answer| answer.status == 409).count();
     assert_eq!((taken, refused), (1, 7));
     scene.becomes(&id, "paid").await;
-    assert_eq!(scene.bank.paid(), NET);
-    assert_eq!(scene.bank.transfers().len(), 2);
+    assert_eq!(scene.partner.paid(), NET);
+    assert_eq!(scene.partner.transfers().len(), 2);
 }
 
 #[tokio::test]
@@ -345,7 +345,7 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
 
 #[tokio::test]
 async fn without_a_payout_partner_settlements_wait_for_one() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
     let mut scene = Payouts::with(Behaviour::Pays, |_, _| {}).await;
     scene.sell(&[100_000, 50_000]).await;
     let id = scene.run().await;
@@ -354,11 +354,11 @@ async fn without_a_payout_partner_settlements_wait_for_one() {
     assert_eq!(waits["status_reason"], "no payout partner is configured");
     scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
     scene.world.stop().await;
-    scene.world.reconfigure(|config| bank.configure(config));
+    scene.world.reconfigure(|config| partner.configure(config));
     scene.world.start().await;
     scene.finance = scene.world.staff(Role::Finance).await;
     scene.becomes(&id, "paid").await;
-    assert_eq!(bank.paid(), NET);
+    assert_eq!(partner.paid(), NET);
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn what_people_pay_by_hand_they_mark_once() {
     let paid = scene.read(&id).await;
     assert_fields!(paid, { "status": "paid", "bank_reference": "TRX-9" });
     assert_eq!(paid["payouts"][0]["partner_id"], Value::Null);
-    assert_eq!(scene.bank.transfers().len(), 0);
+    assert_eq!(scene.partner.transfers().len(), 0);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
     // A callback of the partner is not about a payout by hand.
     PayoutPartner::send(
@@ -436,5 +436,5 @@ async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
     let _ = scene.finance.post_once(&paid, &second).await.expect(200);
     assert_eq!(scene.read(&id).await["bank_reference"], "TRX-10");
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
-    assert_eq!(scene.bank.transfers().len(), 0);
+    assert_eq!(scene.partner.transfers().len(), 0);
 }

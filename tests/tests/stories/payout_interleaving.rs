@@ -255,8 +255,8 @@ impl<'a> Case<'a> {
 
 #[tokio::test]
 async fn in_every_order_money_is_where_the_partner_says_it_is() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| bank.configure_callbacks_only(config)).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
+    let world = World::with(|config| partner.configure_callbacks_only(config)).await;
     let finance = world.staff(Role::Finance).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;

@@ -411,9 +411,9 @@ async fn a_merchant_is_approved_by_another_person_than_its_maker() {
 /// The first payout to an account waits for two people, whoever ran the settlement; the next one does not.
 #[tokio::test]
 async fn the_first_payout_to_an_account_waits_for_two_people() {
-    let bank = PayoutPartner::open(Behaviour::Accepts).await;
+    let partner = PayoutPartner::open(Behaviour::Accepts).await;
     let world = World::with(|config| {
-        bank.configure(config);
+        partner.configure(config);
         config.money.maker_checker = Switch::On;
     })
     .await;
@@ -442,7 +442,7 @@ async fn the_first_payout_to_an_account_waits_for_two_people() {
         text(&held["payouts"][0], "reason").contains("two people"),
         "{held}"
     );
-    assert!(bank.transfers().is_empty());
+    assert!(partner.transfers().is_empty());
     let proposal = waiting("pending").await[0].clone();
     assert_eq!(proposal["entity"], json!(shop.merchant_id));
     confirm(&ani, &proposal).await.refused(FORBIDDEN);

@@ -14,12 +14,12 @@ async fn a_code(world: &World, amount: i64) -> TransactionId {
     credentials.qr(world, amount).await.transaction_id
 }
 
-async fn is_heard(world: World, bank: SnapPartner) {
+async fn is_heard(world: World, partner: SnapPartner) {
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let body = notification(id, 50_000, "2020102977770000000009", "00");
-    bank.send_ok(&body).await;
+    partner.send_ok(&body).await;
     let heard = soundbox.play().await;
     assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, 50_000));
     let paid = transaction(&world, id).await;
@@ -28,46 +28,46 @@ async fn is_heard(world: World, bank: SnapPartner) {
 
     // Sent again with another external id, it is the same payment.
     let before = Snapshot::take(&world.pool).await;
-    bank.send_ok(&body).await;
+    partner.send_ok(&body).await;
     let changes = before.changes(&world.pool).await;
     assert_eq!(changes.get("callbacks"), Some(&1));
     assert!(!changes.contains_key("transactions") && !changes.contains_key("notifications"));
     // And a reversal.
     let back = notification(id, 50_000, "2020102977770000000009", "04");
-    bank.send_ok(&back).await;
+    partner.send_ok(&back).await;
     assert_eq!(state(&world, id).await.0, "reversed");
     ledger::must_balance(&world.pool).await;
 }
 
 #[tokio::test]
 async fn a_payment_signed_symmetrically_is_heard_once() {
-    let (world, bank) = snap::world(Symmetric).await;
-    is_heard(world, bank).await;
+    let (world, partner) = snap::world(Symmetric).await;
+    is_heard(world, partner).await;
 }
 
 #[tokio::test]
 async fn a_payment_signed_asymmetrically_is_heard_once() {
-    let (world, bank) = snap::world(Asymmetric).await;
-    is_heard(world, bank).await;
+    let (world, partner) = snap::world(Asymmetric).await;
+    is_heard(world, partner).await;
 }
 
 #[tokio::test]
 async fn the_general_route_answers_a_snap_partner_in_its_own_format() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let token = bank.token().await;
+    let token = partner.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
     let path = "/integrations/qris/callback";
-    let request = bank.sign(path, body.as_bytes(), &token, world.clock.now());
+    let request = partner.sign(path, body.as_bytes(), &token, world.clock.now());
     assert_eq!(
         code(
-            &bank
+            &partner
                 .post(&request.clone().with("x-signature", "AAAA"))
                 .await
         ),
         "4015200"
     );
-    assert_eq!(code(&bank.post(&request).await), "2005200");
+    assert_eq!(code(&partner.post(&request).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
     // A partner of the other profile is refused on the SNAP route.
     let request = request.with("x-partner-id", "acme");
@@ -75,17 +75,17 @@ async fn the_general_route_answers_a_snap_partner_in_its_own_format() {
         path: NOTIFY.into(),
         ..request
     };
-    assert_eq!(code(&bank.post(&at_notify).await), "4015200");
+    assert_eq!(code(&partner.post(&at_notify).await), "4015200");
 }
 
 #[tokio::test]
 async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let token = bank.token().await;
+    let token = partner.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
     let now = world.clock.now();
-    let good = bank.sign(NOTIFY, body.as_bytes(), &token, now);
+    let good = partner.sign(NOTIFY, body.as_bytes(), &token, now);
     let before = Snapshot::take(&world.pool).await;
     let mut spoiled = Vec::new();
     for at in 0..body.len() {
@@ -103,7 +103,7 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
     spoiled.push(good.clone().without("x-signature"));
     spoiled.push(good.clone().without("x-timestamp"));
     spoiled.push(good.clone().without("authorization"));
-    let another = bank.token().await;
+    let another = partner.token().await;
     spoiled.push(
         good.clone()
             .with("authorization", &format!("Bearer {another}")),
@@ -118,7 +118,7 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
         ..good.clone()
     });
     for request in &spoiled {
-        assert_eq!(code(&bank.post(request).await), "4015200", "{request:?}");
+        assert_eq!(code(&partner.post(request).await), "4015200", "{request:?}");
     }
     let rejected = i64::try_from(spoiled.len()).unwrap();
     before
@@ -130,52 +130,55 @@ async fn one_changed_byte_anywhere_has_no_effect_by_snap() {
     let kept = "rejected_callbacks
                 WHERE NOT headers ?| ARRAY['x-signature', 'authorization']";
     assert_eq!(world.rows(kept).await, rejected);
-    assert_eq!(code(&bank.post(&good).await), "2005200");
+    assert_eq!(code(&partner.post(&good).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
 }
 
 #[tokio::test]
 async fn a_stale_time_or_token_has_no_effect() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let token = bank.token().await;
+    let token = partner.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
     let sign = |token: &str, seconds| {
         let at = world.clock.now() + TimeDelta::seconds(seconds);
-        bank.sign(NOTIFY, body.as_bytes(), token, at)
+        partner.sign(NOTIFY, body.as_bytes(), token, at)
     };
     for seconds in [-310, 310] {
-        assert_eq!(code(&bank.post(&sign(&token, seconds)).await), "4015200");
+        assert_eq!(code(&partner.post(&sign(&token, seconds)).await), "4015200");
     }
     // Signed correctly with an unknown token, and with an expired one.
-    assert_eq!(code(&bank.post(&sign("snap_nonsense", 0)).await), "4015201");
+    assert_eq!(
+        code(&partner.post(&sign("snap_nonsense", 0)).await),
+        "4015201"
+    );
     world.later(901);
-    assert_eq!(code(&bank.post(&sign(&token, 0)).await), "4015201");
+    assert_eq!(code(&partner.post(&sign(&token, 0)).await), "4015201");
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
     assert_eq!(
-        code(&bank.post(&sign(&bank.token().await, 0)).await),
+        code(&partner.post(&sign(&partner.token().await, 0)).await),
         "2005200"
     );
 }
 
 #[tokio::test]
 async fn only_the_banks_key_gets_a_token() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let grant = json!({ "grantType": "client_credentials" });
     let now = timestamp(world.clock.now());
-    let good = bank.sign_token(BANK, &now);
+    let good = partner.sign_token(BANK, &now);
     let ask = async |timestamp: &str, signature: &str, body: &Value| {
-        code(&bank.ask_token(timestamp, signature, body).await)
+        code(&partner.ask_token(timestamp, signature, body).await)
     };
     assert_eq!(ask(&now, &good, &grant).await, "2007300");
     assert_eq!(
-        ask(&now, &bank.sign_token("other", &now), &grant).await,
+        ask(&now, &partner.sign_token("other", &now), &grant).await,
         "4017300"
     );
     assert_eq!(ask(&now, "AAAA", &grant).await, "4017300");
     let old = timestamp(world.clock.now() - TimeDelta::seconds(301));
     assert_eq!(
-        ask(&old, &bank.sign_token(BANK, &old), &grant).await,
+        ask(&old, &partner.sign_token(BANK, &old), &grant).await,
         "4017300"
     );
     assert_eq!(ask(&now, &good, &json!({})).await, "4007302");
@@ -188,12 +191,12 @@ async fn only_the_banks_key_gets_a_token() {
 
 #[tokio::test]
 async fn an_external_id_names_one_message_a_day() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let token = bank.token().await;
+    let token = partner.token().await;
     let body = notification(id, 50_000, "ref-1", "00");
     let sign = |body: &Value| {
-        bank.sign(
+        partner.sign(
             NOTIFY,
             body.to_string().as_bytes(),
             &token,
@@ -201,17 +204,17 @@ async fn an_external_id_names_one_message_a_day() {
         )
     };
     let first = sign(&body).with("x-external-id", "1");
-    let answered = bank.post(&first).await;
+    let answered = partner.post(&first).await;
     assert_eq!(code(&answered), "2005200");
     // The same again with another layout: the same answer, and nothing changes.
     let before = Snapshot::take(&world.pool).await;
     let mut again = first.clone();
     again.body.push(b'\n');
-    assert_eq!(bank.post(&again).await.body, answered.body);
+    assert_eq!(partner.post(&again).await.body, answered.body);
     // Another message with the same external id is refused.
     for status in ["04", "06"] {
         let other = sign(&notification(id, 50_000, "ref-1", status)).with("x-external-id", "1");
-        assert_eq!(code(&bank.post(&other).await), "4095200");
+        assert_eq!(code(&partner.post(&other).await), "4095200");
     }
     before
         .changed_only(&world.pool, &[("callbacks", 3), ("incidents", 2)])
@@ -219,18 +222,18 @@ async fn an_external_id_names_one_message_a_day() {
     assert_eq!(state(&world, id).await.0, "paid");
     for wrong in ["a b", &"1".repeat(37)] {
         let request = first.clone().with("x-external-id", wrong);
-        assert_eq!(code(&bank.post(&request).await), "4005201");
+        assert_eq!(code(&partner.post(&request).await), "4005201");
     }
     let request = first.clone().without("x-external-id");
-    assert_eq!(code(&bank.post(&request).await), "4005202");
+    assert_eq!(code(&partner.post(&request).await), "4005202");
     // A day later the external id is free.
     world.later(86_400);
-    let token = bank.token().await;
+    let token = partner.token().await;
     let back = notification(id, 50_000, "ref-1", "04").to_string();
-    let request = bank
+    let request = partner
         .sign(NOTIFY, back.as_bytes(), &token, world.clock.now())
         .with("x-external-id", "1");
-    assert_eq!(code(&bank.post(&request).await), "2005200");
+    assert_eq!(code(&partner.post(&request).await), "2005200");
     // The test's own token has expired by now.
     let reversed = "transactions WHERE status = 'reversed'";
     assert_eq!(world.rows(reversed).await, 1);
@@ -238,12 +241,12 @@ async fn an_external_id_names_one_message_a_day() {
 
 #[tokio::test]
 async fn twenty_identical_notifications_at_once_are_one_payment() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
-    let token = bank.token().await;
+    let token = partner.token().await;
     let body = notification(id, 50_000, "ref-1", "00").to_string();
-    let request = bank.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
-    let answers = futures_util::future::join_all((0..20).map(|_| bank.post(&request))).await;
+    let request = partner.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
+    let answers = futures_util::future::join_all((0..20).map(|_| partner.post(&request))).await;
     for answer in &answers {
         assert_eq!(code(answer), "2005200");
     }
@@ -262,16 +265,18 @@ async fn twenty_identical_notifications_at_once_are_one_payment() {
 
 #[tokio::test]
 async fn a_status_that_means_nothing_is_held_and_never_announced() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
     let before = Snapshot::take(&world.pool).await;
     for pending in ["01", "02", "03"] {
-        bank.send_ok(&notification(id, 50_000, "ref-1", pending))
+        partner
+            .send_ok(&notification(id, 50_000, "ref-1", pending))
             .await;
     }
     assert!(!before.changes(&world.pool).await.contains_key("incidents"));
     for unknown in ["07", "99", "paid"] {
-        bank.send_ok(&notification(id, 50_000, "ref-1", unknown))
+        partner
+            .send_ok(&notification(id, 50_000, "ref-1", unknown))
             .await;
     }
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
@@ -287,13 +292,15 @@ async fn a_status_that_means_nothing_is_held_and_never_announced() {
         assert_fields!(incident, { "kind": "unknown_status", "transaction_id": id });
         assert_eq!(incident["details"]["amount"], 50_000);
     }
-    bank.send_ok(&notification(id, 50_000, "ref-1", "00")).await;
+    partner
+        .send_ok(&notification(id, 50_000, "ref-1", "00"))
+        .await;
     assert_eq!(state(&world, id).await.0, "paid");
 }
 
 #[tokio::test]
 async fn what_contradicts_or_cannot_be_read_changes_nothing() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let id = a_code(&world, 50_000).await;
     let good = notification(id, 50_000, "ref-1", "00");
     let with = |pointer: &str, value: Value| {
@@ -301,7 +308,7 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
         *body.pointer_mut(pointer).unwrap() = value;
         body
     };
-    let token = bank.token().await;
+    let token = partner.token().await;
     let before = Snapshot::take(&world.pool).await;
     let unknown = TransactionId::from_uuid(world.clock.uuid());
     for (body, expected) in [
@@ -319,8 +326,8 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
         (json!([]), "4005201"),
     ] {
         let bytes = body.to_string().into_bytes();
-        let request = bank.sign(NOTIFY, &bytes, &token, world.clock.now());
-        assert_eq!(code(&bank.post(&request).await), expected, "{body}");
+        let request = partner.sign(NOTIFY, &bytes, &token, world.clock.now());
+        assert_eq!(code(&partner.post(&request).await), expected, "{body}");
     }
     before
         .changed_only(
@@ -335,7 +342,7 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing() {
 
 #[tokio::test]
 async fn a_payment_of_a_printed_code_is_attributed_by_its_snap_fields() {
-    let (world, bank) = snap::world(Symmetric).await;
+    let (world, partner) = snap::world(Symmetric).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let mut soundbox = Soundbox::at(&world, shop.terminal().id).await;
     let body = |reference: &str, label: &str| {
@@ -350,10 +357,11 @@ async fn a_payment_of_a_printed_code_is_attributed_by_its_snap_fields() {
         body["additionalInfo"]["terminalLabel"] = json!(label);
         body
     };
-    bank.send_ok(&body(&reference(), &shop.terminal().label))
+    partner
+        .send_ok(&body(&reference(), &shop.terminal().label))
         .await;
     assert_eq!(soundbox.play().await.amount.to_i64(), 7_500);
-    bank.send_ok(&body(&reference(), "T99")).await;
+    partner.send_ok(&body(&reference(), "T99")).await;
     let open = world
         .admin()
         .get("/admin/unmatched-payments?status=open")

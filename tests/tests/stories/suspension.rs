@@ -60,7 +60,7 @@ async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
     }
     let listed = scene.finance.read("/admin/settlements").await;
     assert_eq!(listed[0]["hold_reason"], "merchant_suspended");
-    assert!(scene.bank.transfers().is_empty());
+    assert!(scene.partner.transfers().is_empty());
     let alerts = open_alerts(&scene.world, "payout_held").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(scene.shop.merchant_id));
@@ -69,7 +69,7 @@ async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
     assert!(open_alerts(&scene.world, "payout_held").await.is_empty());
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["hold_reason"], Value::Null);
-    assert_eq!(scene.bank.paid(), 99_300);
+    assert_eq!(scene.partner.paid(), 99_300);
     tests::ledger::must_verify(&scene.world).await;
 }
 
@@ -79,7 +79,7 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
     let id = scene.run().await;
     let payout = text(&scene.becomes(&id, "processing").await["payouts"][0], "id");
     eventually("the instruction at the partner", || async {
-        scene.bank.transfers().get(&payout).cloned()
+        scene.partner.transfers().get(&payout).cloned()
     })
     .await;
     suspend(&scene).await;
@@ -89,8 +89,8 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
         .expect(200)
         .data();
     assert_eq!(answer["verdict"], "accepted");
-    scene.bank.decide("failed");
-    scene.bank.set_behaviour(Behaviour::Pays);
+    scene.partner.decide("failed");
+    scene.partner.set_behaviour(Behaviour::Pays);
     let retry = format!("/admin/settlements/{id}/retry-payout");
     let retried = scene
         .finance
@@ -100,7 +100,7 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
     assert_eq!(retried.data()["hold_reason"], "merchant_suspended");
     assert_eq!(open_alerts(&scene.world, "payout_held").await.len(), 1);
     work(&scene).await;
-    assert_eq!(scene.bank.transfers().len(), 1);
+    assert_eq!(scene.partner.transfers().len(), 1);
     // By PATCH, which is older than the suspend route.
     let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let again = json!({ "status": "approved" });
@@ -227,9 +227,9 @@ async fn suspending_is_for_operators_and_is_audited() {
 
 #[tokio::test]
 async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
-    let bank = PayoutPartner::open(Behaviour::Pays).await;
+    let partner = PayoutPartner::open(Behaviour::Pays).await;
     let world = World::with(|config| {
-        bank.configure(config);
+        partner.configure(config);
         config.money.maker_checker = Switch::On;
     })
     .await;

@@ -13,7 +13,7 @@ const ASKED: i64 = 21_004;
 
 struct Scene {
     world: World,
-    bank: SnapPartner,
+    partner: SnapPartner,
     api: SnapPartnerApi,
     soundbox: Soundbox,
 }
@@ -22,13 +22,13 @@ impl Scene {
     /// A partner whose codes have these tags, and a box at a terminal.
     async fn open(tags: &str) -> Self {
         let api = SnapPartnerApi::open().await;
-        let (world, bank) = snap::world_with(Symmetric, |config| api.configure(config)).await;
+        let (world, partner) = snap::world_with(Symmetric, |config| api.configure(config)).await;
         let terminal = terminal(&world).await;
         let soundbox = Soundbox::at(&world, terminal).await;
         api.set_tip(tags);
         Self {
             world,
-            bank,
+            partner,
             api,
             soundbox,
         }
@@ -46,7 +46,7 @@ impl Scene {
     }
 
     async fn pay(&self, id: TransactionId, amount: i64) -> String {
-        self.bank
+        self.partner
             .send(&notification(id, amount, &reference(), "00"))
             .await
     }
@@ -173,7 +173,7 @@ async fn a_refusal_may_name_what_was_asked_or_what_was_due() {
     for (request, amount) in [("r1", ASKED), ("r2", 21_504)] {
         let id = scene.code(request).await;
         let refused = notification(id, amount, &reference(), "06");
-        scene.bank.send_ok(&refused).await;
+        scene.partner.send_ok(&refused).await;
         assert_eq!(transaction(&scene.world, id).await["status"], "failed");
     }
 }

@@ -30,8 +30,8 @@ async fn assign(world: &World, money: &Value, terminal: &impl serde::Serialize) 
 #[tokio::test]
 async fn fresh_money_that_is_assigned_is_announced_as_delayed() {
     let (world, shop, mut soundbox) = fixture::soundbox().await;
-    let paid = stray(&world, &shop.nmid, "stray-1");
-    assert_eq!(world.acquirer().verdict(&paid).await, "unmatched");
+    let callback = stray(&world, &shop.nmid, "stray-1");
+    assert_eq!(world.acquirer().verdict(&callback).await, "unmatched");
     let money = open(&world).await.remove(0);
     assert_fields!(money, { "amount": 40_000, "reason": "no_such_terminal" });
     assert_eq!(money["transaction_id"], json!(null));
@@ -62,8 +62,8 @@ async fn fresh_money_that_is_assigned_is_announced_as_delayed() {
         .await
         .refused(INVALID_STATE);
     assert!(open(&world).await.is_empty());
-    assert_eq!(world.acquirer().verdict(&paid).await, "duplicate");
-    let back = but_status(paid, "reversed");
+    assert_eq!(world.acquirer().verdict(&callback).await, "duplicate");
+    let back = but_status(callback, "reversed");
     assert_eq!(world.acquirer().verdict(&back).await, "accepted");
     assert_eq!(transaction(&world, id).await["status"], "reversed");
     ledger::must_balance(&world.pool).await;

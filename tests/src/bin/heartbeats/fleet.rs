@@ -148,7 +148,7 @@ impl Soundbox {
         let acknowledged = self.connection.publish(&topic, payload).await;
         if acknowledged {
             self.counters.acknowledged.fetch_add(1, Ordering::Relaxed);
-            let _ = self.times.send(Measured::Beat(start.elapsed()));
+            let _ = self.times.send(Measured::Heartbeat(start.elapsed()));
         }
         acknowledged
     }

@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::json;
 use tests::acquirer::Acquirer;
 use tests::server::Server;
-use tests::shop::text;
+use tests::text;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use wire::TransactionId;

@@ -34,7 +34,7 @@ pub(crate) struct Counters {
 /// A time that was measured.
 pub(crate) enum Measured {
     /// From a heartbeat to its PUBACK.
-    Beat(Duration),
+    Heartbeat(Duration),
     /// From a callback to the box.
     Payment(Duration),
 }
@@ -72,7 +72,7 @@ impl Report {
     pub(crate) fn collect(&mut self) {
         while let Ok(measured) = self.measured.try_recv() {
             match measured {
-                Measured::Beat(time) => self.heartbeats.add(time),
+                Measured::Heartbeat(time) => self.heartbeats.add(time),
                 Measured::Payment(time) => self.payments.add(time),
             }
         }

@@ -14,7 +14,7 @@ use tests::commits;
 use tests::connection::Connection;
 use tests::provision::{Provisioned, answer_to};
 use tests::server::Server;
-use tests::shop::text;
+use tests::text;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use wire::{DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, VerifyingKeys};

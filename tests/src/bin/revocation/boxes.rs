@@ -58,7 +58,7 @@ impl Live {
     }
 
     /// The sender of its heartbeat requests.
-    pub(crate) fn beater(&self) -> mpsc::Sender<()> {
+    pub(crate) fn sender(&self) -> mpsc::Sender<()> {
         self.heartbeats.clone()
     }
 }

@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::json;
 use tests::acquirer::Acquirer;
 use tests::server::Server;
-use tests::shop::text;
+use tests::text;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -46,10 +46,10 @@ impl Load {
             tasks: Vec::new(),
         };
         if rate > payments {
-            let beaters: Vec<_> = boxes.iter().map(Live::beater).collect();
+            let senders: Vec<_> = boxes.iter().map(Live::sender).collect();
             let count = Arc::clone(&load.heartbeats);
             load.tasks
-                .push(tokio::spawn(heartbeat(beaters, rate - payments, count)));
+                .push(tokio::spawn(heartbeat(senders, rate - payments, count)));
         }
         if payments > 0 {
             let merchant = server.demo.merchants.first().context("no merchant")?;
@@ -84,13 +84,13 @@ impl Load {
     }
 }
 
-async fn heartbeat(beaters: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) {
+async fn heartbeat(senders: Vec<mpsc::Sender<()>>, rate: u32, count: Arc<AtomicU64>) {
     let mut ticks = interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         ticks.tick().await;
-        let chosen = beaters.choose(&mut rand::rng());
-        if chosen.is_some_and(|beater| beater.try_send(()).is_ok()) {
+        let chosen = senders.choose(&mut rand::rng());
+        if chosen.is_some_and(|sender| sender.try_send(()).is_ok()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
