@@ -48,7 +48,11 @@ impl LockedPayout {
 
     /// Whether this name of a transfer is this payout's: it was never used, and belongs to it from now on, or it was
     /// used for it.
-    async fn own_reference(&self, unit: &mut UnitOfWork, bank_reference: &str) -> Result<bool> {
+    pub(super) async fn own_reference(
+        &self,
+        unit: &mut UnitOfWork,
+        bank_reference: &str,
+    ) -> Result<bool> {
         let Some(partner_id) = self.payout.partner_id.as_deref() else {
             return Ok(true);
         };

@@ -1,6 +1,7 @@
 //! The worker that sends payouts to the partner, queries them, and books what follows from each answer.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::ledger::Posting;
 use domain::payout::{Decision, PayoutOutcome, PayoutStatus};
 use futures_util::StreamExt as _;
 use serde_json::json;
