@@ -5,7 +5,6 @@
 //! message ([`crate::partner_message`]). Unknown fields are left alone: partners add some.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::ids::TransactionId;
 use wire::rupiah::{AmountError, Rupiah};
@@ -69,7 +68,7 @@ pub struct PrintedCode {
 }
 
 impl PrintedCode {
-    /// Reads what there is of these fields.
+    /// Reads those of these fields that are present.
     pub(crate) fn read(
         lenient: &mut Lenient,
         nmid: Option<&RawValue>,
@@ -209,12 +208,8 @@ impl Callback {
     /// that decides twice, or with every such field that is missing or wrong; [`CallbackError::Amount`] when the amount
     /// alone is.
     pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
-        let body: Object<'_> = read_object(body)?;
+        let body = read_object(body, &DECIDING)?;
         let mut fields = Fields::default();
-        if let Some(field) = body.repeated(&DECIDING) {
-            fields.refuse("body", format!("{field} is there twice"));
-            return Err(CallbackError::Invalid(fields.errors));
-        }
         let mut lenient = Lenient::default();
         let target = target(&body, &mut fields, &mut lenient);
         let partner_reference =
@@ -227,20 +222,14 @@ impl Callback {
                 .parse::<CallbackStatus>()
                 .map_err(|error| error.to_string())
         });
-        let amount = match body.get("amount") {
-            Some(raw) if raw.get() != "null" => Some(PaidAmount::read(raw)),
-            _ => {
-                fields.refuse("amount", "is required");
-                None
-            }
-        };
+        let amount = fields.amount(body.get("amount"), PaidAmount::read);
         match (
             target,
             partner_reference,
             currency,
             status,
             amount,
-            fields.errors.is_empty(),
+            fields.is_empty(),
         ) {
             (Some(target), Some(partner_reference), Some(()), Some(status), Some(amount), true) => {
                 let amount = amount.map_err(CallbackError::Amount)?;
@@ -262,12 +251,7 @@ impl Callback {
                     adjustments: lenient.into_adjustments(),
                 })
             }
-            (.., amount, _) => {
-                if let Some(Err(message)) = amount {
-                    fields.refuse("amount", message);
-                }
-                Err(CallbackError::Invalid(fields.errors))
-            }
+            (.., amount, _) => Err(fields.into_error(amount)),
         }
     }
 }
@@ -314,19 +298,25 @@ pub(crate) fn currency(text: &str) -> Result<(), String> {
     }
 }
 
-/// Parses an object. serde would accept an array too, field by field; here it is refused. A byte order mark
-/// in front of it is skipped: some senders write one (RFC 8259, section 8.1, lets readers ignore it).
-pub(crate) fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CallbackError> {
+/// Parses an object in which none of the `deciding` fields is there twice. A byte order mark in front of it is skipped:
+/// some senders write one (RFC 8259, section 8.1, lets readers ignore it).
+pub(crate) fn read_object<'a>(
+    bytes: &'a [u8],
+    deciding: &[&'static str],
+) -> Result<Object<'a>, CallbackError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let wrong_shape =
         |message: String| CallbackError::Invalid(vec![FieldError::new("body", message)]);
-    match serde_json::from_slice::<T>(bytes) {
-        Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
-            Err(wrong_shape("expected an object".to_owned()))
+    let body: Object<'_> = serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            wrong_shape(error.to_string())
+        } else {
+            CallbackError::Malformed
         }
-        Ok(body) => Ok(body),
-        Err(error) if error.is_data() => Err(wrong_shape(error.to_string())),
-        Err(_) => Err(CallbackError::Malformed),
+    })?;
+    match body.repeated(deciding) {
+        Some(field) => Err(wrong_shape(format!("{field} is there twice"))),
+        None => Ok(body),
     }
 }
 
@@ -345,8 +335,25 @@ impl Fields {
         self.errors.is_empty()
     }
 
-    pub(crate) fn into_errors(self) -> Vec<FieldError> {
-        self.errors
+    /// The error of a message with wrong fields, its amount listed last.
+    pub(crate) fn into_error<T>(mut self, amount: Option<Result<T, String>>) -> CallbackError {
+        if let Some(Err(message)) = amount {
+            self.refuse("amount", message);
+        }
+        CallbackError::Invalid(self.errors)
+    }
+
+    /// The amount, which must be there. What [`Fields::into_error`] lists when it is not one.
+    pub(crate) fn amount<T>(
+        &mut self,
+        raw: Option<&RawValue>,
+        read: impl FnOnce(&RawValue) -> Result<T, String>,
+    ) -> Option<Result<T, String>> {
+        let raw = raw.filter(|raw| raw.get() != "null");
+        if raw.is_none() {
+            self.refuse("amount", "is required");
+        }
+        raw.map(read)
     }
 
     /// A field that must be there, and decides.

@@ -10,7 +10,7 @@ use wire::ids::{PayoutId, SettlementId};
 use wire::rupiah::Rupiah;
 
 use crate::callback::{CallbackError, Fields, amount, read_object};
-use crate::partner_message::{Adjustment, Lenient, Object, deciding};
+use crate::partner_message::{Adjustment, Lenient, deciding};
 use crate::payout::PayoutOutcome;
 
 /// A message in which everything that decides is in order.
@@ -49,12 +49,8 @@ impl PayoutCallback {
     /// # Errors
     /// As [`crate::callback::Callback::parse`].
     pub fn parse(bytes: &[u8]) -> Result<Self, CallbackError> {
-        let body: Object<'_> = read_object(bytes)?;
+        let body = read_object(bytes, &DECIDING)?;
         let mut fields = Fields::default();
-        if let Some(field) = body.repeated(&DECIDING) {
-            fields.refuse("body", format!("{field} is there twice"));
-            return Err(CallbackError::Invalid(fields.into_errors()));
-        }
         let settlement_id = fields.deciding("settlement_id", body.get("settlement_id"), |text| {
             text.parse::<SettlementId>()
                 .map_err(|error| error.to_string())
@@ -71,13 +67,7 @@ impl PayoutCallback {
             fields.deciding_if_present("bank_reference", body.get("bank_reference"), |text| {
                 Ok(text.to_owned())
             });
-        let amount = match body.get("amount").filter(|raw| raw.get() != "null") {
-            None => {
-                fields.refuse("amount", "is required");
-                None
-            }
-            Some(raw) => Some(amount(raw)),
-        };
+        let amount = fields.amount(body.get("amount"), amount);
         match (settlement_id, outcome, amount, fields.is_empty()) {
             (Some(settlement_id), Some(outcome), Some(amount), true) => {
                 let amount = amount.map_err(CallbackError::Amount)?;
@@ -93,12 +83,7 @@ impl PayoutCallback {
                     adjustments: lenient.into_adjustments(),
                 })
             }
-            (.., amount, _) => {
-                if let Some(Err(message)) = amount {
-                    fields.refuse("amount", message);
-                }
-                Err(CallbackError::Invalid(fields.into_errors()))
-            }
+            (.., amount, _) => Err(fields.into_error(amount)),
         }
     }
 }
