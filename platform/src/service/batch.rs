@@ -3,11 +3,11 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::alert::{AlertSubject, NewAlert};
 use serde_json::json;
 
 use super::retry::retried;
-use super::{Context, Error, Result, alert_record};
+use super::{Context, Error, Result, alert_record, failed_item};
 
 /// What became of one item.
 #[derive(Debug)]
@@ -22,17 +22,15 @@ pub enum Outcome<R> {
 
 /// Opens an alert for an item of a job that was put aside.
 pub async fn put_aside(context: &Context, job: &'static str, subject: AlertSubject, error: &Error) {
-    metrics::counter!("failed_items_total", "job" => job).increment(1);
-    tracing::warn!(job, %subject, %error, "an item of a job was put aside");
-    if let Err(error) = alert_record::open_now(context, failed_item(job, subject, error)).await {
+    failed_item::note(job, &subject, error);
+    if let Err(error) = alert_record::open_now(context, failed_alert(job, subject, error)).await {
         tracing::warn!(job, %error, "an alert could not be opened");
     }
 }
 
 /// The alert for an item of a job that was put aside.
-pub(super) fn failed_item(job: &'static str, subject: AlertSubject, error: &Error) -> NewAlert {
-    let details = json!({ "job": job, "reason": error.to_string() });
-    NewAlert::new(AlertKind::FailedItem, subject, details)
+pub(super) fn failed_alert(job: &'static str, subject: AlertSubject, error: &Error) -> NewAlert {
+    failed_item::alert(job, subject, &error.to_string(), json!({}))
 }
 
 /// A contiguous part of a batch.

@@ -14,18 +14,18 @@ pub(super) fn reason(error: &Error) -> &'static str {
     }
 }
 
-/// The alert for a failed item of `job`, with `details`.
-pub(super) fn failed(
+/// The alert for a failed item of `job`, with the reason as it is shown and more details.
+pub(super) fn alert(
     job: &'static str,
     subject: AlertSubject,
-    error: &Error,
-    details: Value,
+    reason: &str,
+    more: Value,
 ) -> NewAlert {
-    let mut said = json!({ "job": job, "reason": reason(error) });
-    if let (Value::Object(said), Value::Object(details)) = (&mut said, details) {
-        said.extend(details);
+    let mut details = json!({ "job": job, "reason": reason });
+    if let (Value::Object(details), Value::Object(more)) = (&mut details, more) {
+        details.extend(more);
     }
-    NewAlert::new(AlertKind::FailedItem, subject, said)
+    NewAlert::new(AlertKind::FailedItem, subject, details)
 }
 
 /// Counts a failed item and logs the reason.
@@ -49,5 +49,5 @@ pub(super) async fn put_aside(
         return Err(error);
     }
     note(job, &subject, &error);
-    alert_record::open_now(context, failed(job, subject, &error, details)).await
+    alert_record::open_now(context, alert(job, subject, reason(&error), details)).await
 }

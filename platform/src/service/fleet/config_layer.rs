@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::ids::{DeviceId, MerchantId, OutletId};
 
-use crate::service::batch::{failed_item, put_aside};
+use crate::service::batch::{failed_alert, put_aside};
 use crate::service::fleet::config::{self, Patch};
 use crate::service::retry::retried;
 use crate::service::{Actor, Checks, Context, Error, Noun, Result, UnitOfWork};
@@ -221,7 +221,7 @@ async fn refresh_each(unit: &mut UnitOfWork, devices: &[DeviceId]) -> Result<()>
             Ok(()) => {}
             Err(error) if error.is_of_the_item() => {
                 unit.roll_back_to(savepoint).await?;
-                unit.raise(failed_item(JOB, AlertSubject::Device(*device), &error));
+                unit.raise(failed_alert(JOB, AlertSubject::Device(*device), &error));
             }
             Err(error) => return Err(error),
         }

@@ -125,7 +125,7 @@ const JOB: &str = "settlement_run";
 pub(super) fn failed(merchant_id: MerchantId, error: &Error) -> NewAlert {
     let subject = AlertSubject::Merchant(merchant_id);
     failed_item::note(JOB, &subject, error);
-    failed_item::failed(JOB, subject, error, json!({}))
+    failed_item::alert(JOB, subject, failed_item::reason(error), json!({}))
 }
 
 /// What a run says of a merchant that could not be settled.

@@ -4,19 +4,19 @@
 //! as many orders into outboxes as the rate allows, all or nothing. So it may die anywhere and be done by any node.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::alert::AlertSubject;
 use domain::command::{CommandStatus, CommandType};
 use domain::device::DeviceStatus;
 use domain::rollout::{Ended, Guard, GuardSeen, Heard, Rollout, RolloutStatus};
 use serde_json::json;
 use wire::ids::{BulkCommandId, CommandId, DeviceId};
 
-use crate::service::batch::failed_item;
+use crate::service::batch::failed_alert;
 use crate::service::fleet::command::OPEN_MAX as COMMANDS_OPEN_MAX;
 use crate::service::fleet::displayed_code;
 use crate::service::retry::retried;
 use crate::service::signal::Signal;
-use crate::service::{Actor, Context, Error, Result, UnitOfWork};
+use crate::service::{Actor, Context, Error, Result, UnitOfWork, failed_item};
 use crate::store;
 use crate::store::fleet::bulk_command::{BulkCommand, Candidate};
 
@@ -50,7 +50,7 @@ pub async fn advance(context: &Context) -> Result<()> {
     outcome
 }
 
-/// Aborts a bulk command that cannot be carried on. Whoever finds out why may resume it.
+/// Aborts a bulk command that cannot be carried on. It may be resumed.
 async fn give_up(context: &Context, id: BulkCommandId, error: &Error) -> Result<()> {
     let reason = format!("it cannot be carried on: {error}");
     let mut unit = context.begin(Actor::system()).await?;
@@ -63,12 +63,9 @@ async fn give_up(context: &Context, id: BulkCommandId, error: &Error) -> Result<
             Some(json!({ "reason": reason })),
         )
         .await?;
-        let details = json!({ "job": JOB, "reason": reason, "bulk_command_id": id });
-        unit.raise(NewAlert::new(
-            AlertKind::FailedItem,
-            AlertSubject::Platform,
-            details,
-        ));
+        let details = json!({ "bulk_command_id": id });
+        let alert = failed_item::alert(JOB, AlertSubject::Platform, &reason, details);
+        unit.raise(alert);
     }
     tracing::error!(bulk_command_id = %id, %error, "a bulk command was aborted");
     unit.commit().await
@@ -262,7 +259,7 @@ async fn release_each(
             Ok(()) => {}
             Err(error) if error.is_of_the_item() => {
                 unit.roll_back_to(savepoint).await?;
-                unit.raise(failed_item(JOB, AlertSubject::Device(order.1), &error));
+                unit.raise(failed_alert(JOB, AlertSubject::Device(order.1), &error));
                 failed.push(order.1);
             }
             Err(error) => return Err(error),
