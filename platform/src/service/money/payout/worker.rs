@@ -1,6 +1,8 @@
 //! The worker that sends payouts to the partner, queries them, and books what follows from each answer.
 
-use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use std::sync::Arc;
+
+use domain::alert::{AlertSubject, NewAlert};
 use domain::ledger::Posting;
 use domain::payout::{Decision, PayoutOutcome, PayoutStatus};
 use futures_util::StreamExt as _;
@@ -9,7 +11,7 @@ use wire::ids::PayoutId;
 
 use super::{JOB, LockedPayout, PartnerReport};
 use crate::service::money::hold;
-use crate::service::money::payout_partner::{Answer, Instruction, NoAnswer};
+use crate::service::money::payout_partner::{Answer, Instruction, NoAnswer, PayoutPartner};
 use crate::service::{Actor, Context, Error, Result, UnitOfWork, failed_item};
 use crate::store;
 use crate::store::money::payout::{Cause, Payout, Step};
@@ -81,39 +83,34 @@ async fn note_failure(context: &Context, id: PayoutId, reason: &str) -> Result<(
 }
 
 async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
-    let Some(talk) = begin(context, id).await? else {
+    let Some((partner_id, next)) = begin(context, id).await? else {
         return Ok(());
     };
-    let partner = |payout_partner: Option<&str>| {
-        payout_partner
-            .and_then(|id| context.payout_partner(id))
-            .and_then(|partner| partner.connection.clone())
-            .ok_or_else(|| NoAnswer("the payout partner is not configured any more".into()))
-    };
-    match talk {
-        NextStep::Send(instruction) => tell(context, id, &instruction).await,
+    let partner = connection(context, &partner_id);
+    match next {
+        NextStep::Send(instruction) => tell(context, id, partner, &instruction).await,
         NextStep::Ask(instruction) => {
-            let partner = partner(partner_of(context, id).await?.as_deref());
-            let answer = match partner {
+            let answer = match &partner {
                 Ok(partner) => partner.ask(id).await,
-                Err(error) => Err(error),
+                Err(error) => Err(error.clone()),
             };
             match answer {
                 // It was never heard of, so that a hold still keeps it from being paid.
                 Ok(Answer::Unknown) if is_held(context, &instruction).await? => {
                     conclude(context, id, "asked", Err(NoAnswer(HELD.into()))).await
                 }
-                Ok(Answer::Unknown) => tell(context, id, &instruction).await,
+                Ok(Answer::Unknown) => tell(context, id, partner, &instruction).await,
                 answer => conclude(context, id, "asked", answer).await,
             }
         }
         NextStep::AskEarlier(earlier) => {
             for payout in earlier {
                 // A partner that cannot be asked has said its last word by its callback.
-                let Ok(partner) = partner(payout.partner_id.as_deref()) else {
+                let its_partner_id = payout.partner_id.as_deref().unwrap_or_default();
+                let Ok(its_partner) = connection(context, its_partner_id) else {
                     continue;
                 };
-                match partner.ask(payout.id).await {
+                match its_partner.ask(payout.id).await {
                     Ok(Answer::Unknown) => {}
                     Ok(Answer::Outcome {
                         outcome: PayoutOutcome::Failed | PayoutOutcome::Returned,
@@ -135,13 +132,24 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
             let Some(instruction) = may_tell(context, id).await? else {
                 return Ok(());
             };
-            tell(context, id, &instruction).await
+            tell(context, id, partner, &instruction).await
         }
     }
 }
 
-/// Takes the payout's lease, and decides what to say.
-async fn begin(context: &Context, id: PayoutId) -> Result<Option<NextStep>> {
+/// The partner of this id, or why it gives no answer.
+fn connection(
+    context: &Context,
+    partner_id: &str,
+) -> std::result::Result<Arc<dyn PayoutPartner>, NoAnswer> {
+    context
+        .payout_partner(partner_id)
+        .and_then(|partner| partner.connection.clone())
+        .ok_or_else(|| NoAnswer("the payout partner is not configured any more".into()))
+}
+
+/// Takes the payout's lease, and decides what to say to which partner.
+async fn begin(context: &Context, id: PayoutId) -> Result<Option<(String, NextStep)>> {
     let mut unit = context.begin(Actor::system()).await?;
     let Some(mut held) = take_to_tell(&mut unit, id).await? else {
         return Ok(None);
@@ -167,7 +175,7 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<NextStep>> {
         lease,
     )
     .await?;
-    let talk = match held.payout.status {
+    let next = match held.payout.status {
         PayoutStatus::Pending if !reachable => {
             // It reads its instructions elsewhere, and answers by callbacks alone.
             held.mark_processing(&mut unit, None).await?;
@@ -194,7 +202,7 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<NextStep>> {
         }
     };
     unit.commit().await?;
-    Ok(talk)
+    Ok(next.map(|next| (partner_id, next)))
 }
 
 /// A payout with its merchant's, its settlement's and its own lock: the merchant is not suspended until this is over,
@@ -231,25 +239,17 @@ async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>
     Ok(Some(instruction))
 }
 
-async fn tell(context: &Context, id: PayoutId, instruction: &Instruction) -> Result<()> {
-    let partner = partner_of(context, id).await?.and_then(|id| {
-        context
-            .payout_partner(&id)
-            .and_then(|partner| partner.connection.clone())
-    });
+async fn tell(
+    context: &Context,
+    id: PayoutId,
+    partner: std::result::Result<Arc<dyn PayoutPartner>, NoAnswer>,
+    instruction: &Instruction,
+) -> Result<()> {
     let answer = match partner {
-        Some(partner) => partner.instruct(instruction).await,
-        None => Err(NoAnswer(
-            "the payout partner is not configured any more".into(),
-        )),
+        Ok(partner) => partner.instruct(instruction).await,
+        Err(error) => Err(error),
     };
     conclude(context, id, "answer", answer).await
-}
-
-async fn partner_of(context: &Context, id: PayoutId) -> Result<Option<String>> {
-    let mut conn = context.pool().acquire().await?;
-    let payout = store::money::payout::find(&mut conn, id).await?;
-    Ok(payout.and_then(|payout| payout.partner_id))
 }
 
 /// Books an answer. Without one, the lease runs out and the partner is asked.
@@ -302,14 +302,10 @@ const REFERENCE_REUSED: &str = "the partner names a bank reference of another pa
 
 /// Tells people of an answer under the name of another payout's transfer.
 fn reference_reused(held: &LockedPayout, bank_reference: Option<&str>) -> NewAlert {
-    let details = json!({
-        "job": JOB,
-        "reason": "bank_reference_reused",
-        "payout_id": held.payout.id,
-        "bank_reference": bank_reference,
-    });
+    let details = json!({ "payout_id": held.payout.id, "bank_reference": bank_reference });
     let subject = AlertSubject::Settlement(held.settlement.id);
-    NewAlert::new(AlertKind::FailedItem, subject, details).of_merchant(held.settlement.merchant_id)
+    failed_item::alert(JOB, subject, "bank_reference_reused", details)
+        .of_merchant(held.settlement.merchant_id)
 }
 
 /// Keeps the lease as it is, with the reason.
