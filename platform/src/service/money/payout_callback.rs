@@ -18,16 +18,13 @@ use utoipa::ToSchema;
 use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
 
 use super::payout::{LockedPayout, PartnerReport};
-use crate::service::payment::callback::{Incoming, count_adjustments, rejected};
+use crate::service::payment::callback::{Incoming, count_adjustments, refused, rejected};
 use crate::service::payment::incident;
 use crate::service::{Actor, Context, Error, Noun, Result, UnitOfWork};
 use crate::store;
 use crate::store::money::payout::Message;
 use crate::store::money::payout_message::PayoutMessage;
 use crate::store::payment::incident::NewIncident;
-
-/// The route of payout callbacks.
-const ROUTE: &str = "bank/payout-callback";
 
 /// What became of a callback that was taken.
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,29 +134,8 @@ async fn keep_unreadable(
             request_id: incoming.request_id.clone(),
         })
         .await?;
-    let kept = Kept {
-        id: CallbackId::from_uuid(unit.uuid()),
-        partner_id,
-        incoming,
-        received_at,
-    };
-    let reason = error.to_string();
-    let status = error.code().status();
-    kept.insert(&mut unit, "rejected", Some(&reason), status, None)
-        .await?;
-    let fields = match error {
-        Error::Validation(fields) => json!(fields),
-        _ => json!([]),
-    };
-    let details = json!({ "reason": reason, "fields": fields });
-    open_incident(
-        &mut unit,
-        partner_id,
-        kept.id,
-        "unreadable_payout_message",
-        details,
-    )
-    .await?;
+    let kind = "unreadable_payout_message";
+    refused::archive_unreadable(&mut unit, incoming, partner_id, received_at, error, kind).await?;
     unit.commit().await
 }
 
@@ -175,7 +151,7 @@ struct PayoutCallbackHandler<'a> {
 /// The payout that a message is understood to be about.
 struct Found {
     held: LockedPayout,
-    /// Why nobody can know whether it is about this one.
+    /// Why it is not certain that it is about this one.
     doubt: Option<&'static str>,
 }
 
@@ -408,15 +384,21 @@ impl PayoutCallbackHandler<'_> {
         reason: Option<&str>,
         http_status: u16,
     ) -> Result<()> {
-        let kept = Kept {
+        let callback = store::payment::callback::Callback {
             id: self.id,
-            partner_id: self.partner_id,
-            incoming: self.incoming,
+            route: self.incoming.route(),
+            partner_id: Some(self.partner_id),
             received_at: self.received_at,
+            headers: &self.incoming.headers,
+            body: &self.incoming.body,
+            verdict,
+            reason,
+            http_status,
+            partner_reference: self.callback.bank_reference.as_deref(),
+            transaction_id: None,
         };
-        let reference = self.callback.bank_reference.as_deref();
-        kept.insert(unit, verdict, reason, http_status, reference)
-            .await
+        store::payment::callback::insert(unit.conn(), &callback).await?;
+        Ok(())
     }
 
     async fn incident(&self, unit: &mut UnitOfWork, kind: &str) -> Result<()> {
@@ -429,63 +411,18 @@ impl PayoutCallbackHandler<'_> {
             "bank_reference": self.callback.bank_reference,
             "occurred_at": self.callback.occurred_at,
         });
-        open_incident(unit, self.partner_id, self.id, kind, details).await
-    }
-}
-
-/// A verified message on its way into the archive.
-struct Kept<'a> {
-    id: CallbackId,
-    partner_id: &'a str,
-    incoming: &'a Incoming,
-    received_at: DateTime<Utc>,
-}
-
-impl Kept<'_> {
-    async fn insert(
-        &self,
-        unit: &mut UnitOfWork,
-        verdict: &str,
-        reason: Option<&str>,
-        http_status: u16,
-        partner_reference: Option<&str>,
-    ) -> Result<()> {
-        let callback = store::payment::callback::Callback {
-            id: self.id,
-            route: ROUTE,
-            partner_id: Some(self.partner_id),
-            received_at: self.received_at,
-            headers: &self.incoming.headers,
-            body: &self.incoming.body,
-            verdict,
-            reason,
-            http_status,
-            partner_reference,
+        let new = NewIncident {
+            id: IncidentId::from_uuid(unit.uuid()),
+            kind,
+            partner_id: self.partner_id,
             transaction_id: None,
+            partner_reference: None,
+            callback_id: self.id,
+            details,
+            created_at: unit.now(),
         };
-        store::payment::callback::insert(unit.conn(), &callback).await?;
-        Ok(())
+        incident::open(unit, &new).await
     }
-}
-
-async fn open_incident(
-    unit: &mut UnitOfWork,
-    partner_id: &str,
-    callback_id: CallbackId,
-    kind: &str,
-    details: Value,
-) -> Result<()> {
-    let new = NewIncident {
-        id: IncidentId::from_uuid(unit.uuid()),
-        kind,
-        partner_id,
-        transaction_id: None,
-        partner_reference: None,
-        callback_id,
-        details,
-        created_at: unit.now(),
-    };
-    incident::open(unit, &new).await
 }
 
 /// The settlement is not there, or not this partner's to pay.

@@ -15,7 +15,7 @@ pub(super) mod consequence;
 mod judgement;
 pub mod query;
 mod record;
-mod refused;
+pub(in crate::service) mod refused;
 pub(in crate::service) mod rejected;
 pub mod rejected_budget;
 pub mod snap;
@@ -64,7 +64,7 @@ pub struct Incoming {
 
 impl Incoming {
     /// What the archive calls the path: without the query.
-    fn route(&self) -> &str {
+    pub(in crate::service) fn route(&self) -> &str {
         let path = self.path.split('?').next().unwrap_or_default();
         path.trim_start_matches("/integrations/")
             .trim_start_matches('/')

@@ -5,10 +5,9 @@ use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::{Value, json};
 use wire::ids::{CallbackId, IncidentId};
 
-use super::judgement::Message;
 use super::{Incoming, count};
 use crate::service::payment::incident;
-use crate::service::{Actor, Context, Error, Result};
+use crate::service::{Actor, Context, Error, Result, UnitOfWork};
 use crate::store;
 
 /// Keeps a verified message of which something that decides cannot be read, with an incident that says what.
@@ -24,15 +23,32 @@ pub(super) async fn keep_unreadable(
         request_id: incoming.request_id.clone(),
     };
     let mut unit = context.begin(actor).await?;
+    let kind = "unreadable_message";
+    let id = archive_unreadable(&mut unit, incoming, partner_id, received_at, error, kind).await?;
+    unit.raise(rejected(partner_id, id, kind));
+    unit.commit().await?;
+    count("rejected");
+    Ok(())
+}
+
+/// Archives a verified message of which something that decides cannot be read, with an incident of this kind that lists
+/// what is wrong with it.
+pub(in crate::service) async fn archive_unreadable(
+    unit: &mut UnitOfWork,
+    incoming: &Incoming,
+    partner_id: &str,
+    received_at: DateTime<Utc>,
+    error: &Error,
+    kind: &str,
+) -> Result<CallbackId> {
     let reason = error.to_string();
-    let message = Message::of(incoming);
     let callback = store::payment::callback::Callback {
         id: CallbackId::from_uuid(unit.uuid()),
-        route: message.route,
+        route: incoming.route(),
         partner_id: Some(partner_id),
         received_at,
-        headers: message.headers,
-        body: message.body,
+        headers: &incoming.headers,
+        body: &incoming.body,
         verdict: "rejected",
         reason: Some(&reason),
         http_status: error.code().status(),
@@ -42,7 +58,7 @@ pub(super) async fn keep_unreadable(
     store::payment::callback::insert(unit.conn(), &callback).await?;
     let incident = store::payment::incident::NewIncident {
         id: IncidentId::from_uuid(unit.uuid()),
-        kind: "unreadable_message",
+        kind,
         partner_id,
         transaction_id: None,
         partner_reference: None,
@@ -50,11 +66,8 @@ pub(super) async fn keep_unreadable(
         details: json!({ "reason": reason, "fields": fields(error) }),
         created_at: unit.now(),
     };
-    incident::open(&mut unit, &incident).await?;
-    unit.raise(rejected(partner_id, callback.id, incident.kind));
-    unit.commit().await?;
-    count("rejected");
-    Ok(())
+    incident::open(unit, &incident).await?;
+    Ok(callback.id)
 }
 
 fn fields(error: &Error) -> Value {
