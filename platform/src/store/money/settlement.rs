@@ -213,16 +213,15 @@ pub async fn hold_reason_of(
     merchant_id: MerchantId,
 ) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
-        r#"SELECT CASE
-             WHEN (SELECT status FROM merchants WHERE id = $1) = 'suspended'
-                  AND (EXISTS (SELECT 1 FROM settlements WHERE merchant_id = $1 AND status = 'pending')
-                       OR EXISTS (SELECT 1 FROM payouts WHERE merchant_id = $1 AND status = 'pending'))
-             THEN 'merchant_suspended'
-             WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.merchant_id = $1 AND p.status = 'pending' AND p.due_at IS NULL)
-             THEN 'account_not_confirmed' END"#,
+        r#"SELECT hold_reason(p) AS "reason!" FROM payouts p
+            WHERE p.merchant_id = $1 AND p.status = 'pending' AND hold_reason(p) IS NOT NULL
+           UNION ALL
+           SELECT hold_reason(s) FROM settlements s
+            WHERE s.merchant_id = $1 AND s.status = 'pending' AND hold_reason(s) IS NOT NULL
+           LIMIT 1"#,
         merchant_id as _
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await
 }
 
