@@ -101,6 +101,12 @@ impl PayoutPartner {
         partner.url = format!("http://{}", self.address);
     }
 
+    /// The same, where changes of money need two people.
+    pub fn configure_two_people(&self, config: &mut Config) {
+        self.configure(config);
+        config.money.maker_checker = config::Switch::On;
+    }
+
     /// Configures the platform with its callbacks alone: it cannot be called.
     pub fn configure_callbacks_only(&self, config: &mut Config) {
         let partner = config::PayoutPartner {

@@ -1,6 +1,5 @@
 //! Changes of money need two people where that is configured.
 
-use platform::config::Switch;
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;
 
@@ -8,13 +7,13 @@ use tests::ledger::must_verify;
 
 #[tokio::test]
 async fn changes_of_money_need_two_people_where_that_is_the_rule() {
-    let partner = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| {
-        partner.configure(config);
-        config.money.maker_checker = Switch::On;
-    })
-    .await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let Payouts {
+        world,
+        partner: _partner,
+        shop,
+        device,
+        ..
+    } = Payouts::with(Behaviour::Accepts, PayoutPartner::configure_two_people).await;
     let maker = world.person(Role::Admin).await;
     let checker = world.person(Role::Finance).await;
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
@@ -84,7 +83,6 @@ async fn changes_of_money_need_two_people_where_that_is_the_rule() {
             &json!({}),
         )
         .await;
-    let device = Credentials::at(&world, shop.terminal().id).await;
     device.sell(&world, 10_000).await;
     world.later(1);
     let settlement = format!("/admin/settlements/{}", settle(&checker).await);

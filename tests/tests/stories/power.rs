@@ -408,17 +408,16 @@ async fn a_merchant_is_approved_by_another_person_than_its_maker() {
     }
 }
 
-/// The first payout to an account waits for two people, whoever ran the settlement; the next one does not.
+/// The first payout to an account waits for two people, also when a program ran the settlement; the next one does not.
 #[tokio::test]
 async fn the_first_payout_to_an_account_waits_for_two_people() {
-    let partner = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| {
-        partner.configure(config);
-        config.money.maker_checker = Switch::On;
-    })
-    .await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let device = Credentials::at(&world, shop.terminal().id).await;
+    let Payouts {
+        world,
+        partner,
+        shop,
+        device,
+        ..
+    } = Payouts::with(Behaviour::Accepts, PayoutPartner::configure_two_people).await;
     let (ani, budi) = (
         world.person(Role::Admin).await,
         world.person(Role::Finance).await,

@@ -1,6 +1,5 @@
 //! A suspended merchant: no payout is sent, no payments are started, and no money is lost.
 
-use platform::config::Switch;
 use tests::payout_partner::{Behaviour, payout_callback};
 use tests::prelude::*;
 
@@ -227,14 +226,13 @@ async fn suspending_is_for_operators_and_is_audited() {
 
 #[tokio::test]
 async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
-    let partner = PayoutPartner::open(Behaviour::Pays).await;
-    let world = World::with(|config| {
-        partner.configure(config);
-        config.money.maker_checker = Switch::On;
-    })
-    .await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let device = Credentials::at(&world, shop.terminal().id).await;
+    let Payouts {
+        world,
+        partner: _partner,
+        shop,
+        device,
+        ..
+    } = Payouts::with(Behaviour::Pays, PayoutPartner::configure_two_people).await;
     let (ani, budi) = (
         world.person(Role::Admin).await,
         world.person(Role::Admin).await,

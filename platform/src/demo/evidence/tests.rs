@@ -57,6 +57,11 @@ fn evidence() -> Evidence {
     Evidence::new([device(1), device(2)], at(0), WINDOW, HashSet::new())
 }
 
+/// The platform's record of payment 1, played by its only box.
+fn played() -> Option<Transaction> {
+    record("paid", vec![notification(1, 1, 1, "played")])
+}
+
 fn outcomes(evidence: &mut Evidence, end: bool) -> Vec<Outcome> {
     evidence
         .take_decided(end)
@@ -71,7 +76,6 @@ fn a_payment_is_played_when_all_three_sources_agree() {
     let mut evidence = evidence();
     evidence.accepted(payment(1), 4, now);
     assert_eq!(outcomes(&mut evidence, false), []);
-    let played = || record("paid", vec![notification(1, 1, 1, "played")]);
     evidence.record_read(payment(1), played(), now);
     assert_eq!(
         outcomes(&mut evidence, false),
@@ -138,18 +142,10 @@ fn a_payment_spoken_again_is_repeated_also_after_it_was_printed() {
     let now = Instant::now();
     let mut evidence = evidence();
     evidence.spoken(spoken(1, 1, 1), now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(outcomes(&mut evidence, false), [Outcome::Played]);
     evidence.spoken(spoken(1, 1, 1), now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(outcomes(&mut evidence, false), [Outcome::Repeated]);
     let sum = evidence.summary();
     assert_eq!((sum.payments, sum.played_once, sum.repeated), (1, 0, 1));
@@ -161,22 +157,14 @@ fn a_payment_spoken_in_an_earlier_run_counts() {
     let mut evidence = evidence();
     evidence.spoken_earlier(spoken(1, 1, 1));
     evidence.notification_open(&notification(1, 1, 1, "sent"), now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(
         outcomes(&mut evidence, false),
         [Outcome::Played],
         "spoken before the kill, acknowledged after it"
     );
     evidence.spoken(spoken(1, 1, 1), now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(outcomes(&mut evidence, false), [Outcome::Repeated]);
 }
 
@@ -209,19 +197,11 @@ fn payments_printed_by_an_earlier_run_are_not_printed_again() {
     evidence.spoken_earlier(spoken(1, 1, 1));
     // The acquirer repeats a callback whose answer it did not receive.
     evidence.accepted(payment(1), 2, now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(outcomes(&mut evidence, true), []);
     assert_eq!(evidence.summary().payments, 0);
     evidence.spoken(spoken(1, 1, 1), now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(outcomes(&mut evidence, true), [Outcome::Repeated]);
     assert_eq!(evidence.summary().repeated, 1);
 }
@@ -255,11 +235,7 @@ fn another_amount_than_was_paid_must_not_be_spoken() {
         ..spoken(1, 1, 1)
     };
     evidence.spoken(wrong, now);
-    evidence.record_read(
-        payment(1),
-        record("paid", vec![notification(1, 1, 1, "played")]),
-        now,
-    );
+    evidence.record_read(payment(1), played(), now);
     assert_eq!(
         outcomes(&mut evidence, false),
         [Outcome::Unfounded("another amount was spoken")]
