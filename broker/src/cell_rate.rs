@@ -7,9 +7,9 @@
 //! - new connections of one address are refused (`accept_rate`);
 //! - packets of one client are delayed in the transport, which reads nothing meanwhile: TCP then slows the sender, and a
 //!   flood costs the other clients a bounded share of the processor;
-//! - publishes of one box are delayed before the platform takes them. The PUBACK waits with its message, so a client
-//!   that respects its window slows down by itself. Any other reaches the limit of unacknowledged messages: quality 0 is
-//!   dropped there and counted, quality 1 ends the session.
+//! - publishes of one box are delayed before the platform takes them. The PUBACK is delayed with its message, so a
+//!   client that respects its window sends less. A client that does not reaches the limit of unacknowledged messages:
+//!   beyond it quality 0 is dropped and counted, and quality 1 ends the session.
 
 use std::time::{Duration, Instant};
 

@@ -51,7 +51,7 @@ text_enum! {
 /// Why a proposal or a confirmation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotYours {
-    /// A program's token may be held by anybody.
+    /// A program's token does not name a person.
     #[error(
         "this needs two people who have logged in; a program's token can neither propose nor confirm it"
     )]
@@ -115,7 +115,7 @@ impl Checker<'_> {
 }
 
 /// Whether something that these people and programs made was made by people other than `checker`. A program's
-/// token may be held by anybody, so that what a program made may have been made by `checker`.
+/// token does not name a person, so that what a program made may have been made by `checker`.
 pub fn is_made_by_others<'a>(makers: impl IntoIterator<Item = &'a str>, checker: &str) -> bool {
     let mut makers = makers.into_iter().peekable();
     makers.peek().is_some() && makers.all(|maker| is_person(maker) && maker != checker)

@@ -1,7 +1,7 @@
 //! Free text that a box announces for an operator. It must not sound like a payment.
 //!
-//! A box announces payments only from signed, verified payments. An operator's text goes through the same speaker, so
-//! whoever may send one could sell goods that nobody paid for. The rule is strict and simple rather than clever:
+//! A box announces payments only from signed, verified payments. An operator's text goes through the same speaker, so a
+//! text that sounds like a payment could obtain goods without one. The rule is strict and simple rather than clever:
 //!
 //! 1. The alphabet is small: the letters a to z, e with an accent, digits, spaces and plain punctuation. So there are no
 //!    look-alike letters, no digits of other scripts, nothing invisible.
@@ -11,7 +11,7 @@
 //! 4. There are no words of payments. They are looked for in the letters alone, without separators, with doubled letters
 //!    as one, and with digits read as the letters that they resemble.
 //!
-//! A text that is refused without cause can be put in other words; a text that passes wrongly costs somebody money.
+//! A text that is refused without cause can be put in other words; a text that passes wrongly costs money.
 
 /// Words of payments, found anywhere in a text: long and rare enough that few other words contain them.
 const PAYMENT_STEMS: &[&str] = &[
@@ -429,7 +429,7 @@ mod tests {
         assert!(is_reservable("ovo") && !is_reservable("OVO") && !is_reservable("o"));
     }
 
-    /// The text as somebody would write it who wants to get past the rule.
+    /// The text, disguised to pass the rule.
     fn disguised(text: &str, seed: &[u8]) -> String {
         text.chars()
             .zip(seed.iter().cycle())

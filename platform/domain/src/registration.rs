@@ -3,7 +3,7 @@
 //! Real NMIDs and PANs come from the national repository. The `local` partner, for development and for
 //! demonstrations, makes its own from a sequence number: same number, same identity. They are well formed but
 //! lie outside of what is given out (NMIDs begin `ID99`, the institution in the PAN is 999), so that a
-//! demonstration can never be mistaken for a merchant of somebody else.
+//! demonstration can never be mistaken for another merchant's.
 
 use std::fmt;
 use std::str::FromStr;

@@ -122,7 +122,7 @@ impl TransactionStatus {
         self.give_up(Self::Failed)
     }
 
-    /// Nobody paid in time.
+    /// It was not paid in time.
     ///
     /// # Errors
     /// If it has ended otherwise, or already so.

@@ -15,7 +15,7 @@ pub(super) enum AuditCommand {
 
 #[derive(Args)]
 pub(super) struct Verify {
-    /// A head that was noted earlier: without it, nobody can tell that the end of the log was cut off.
+    /// A head that was noted earlier: without it, a log whose end was cut off cannot be recognised.
     #[arg(long, value_name = "HEX")]
     head: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `platform token`: the first token of an installation, before anybody can log in, which there are, and the end of any.
+//! `platform token`: creates the first token of an installation, before a user can log in; lists tokens; revokes one.
 
 use std::process::ExitCode;
 use std::time::Duration;

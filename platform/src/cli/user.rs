@@ -1,6 +1,6 @@
-//! `platform user`: the first users of an installation, before anybody can log in, who there is, and new passwords.
+//! `platform user`: creates the first users of an installation, lists users, and resets passwords.
 //!
-//! A password is never an argument: everybody on the machine sees those. Whoever has the database needs no second person.
+//! A password is never an argument: every user of the machine can read those. Access to the database counts as two people.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;

@@ -265,7 +265,7 @@ impl Server {
     }
 }
 
-/// No socket yet, nobody listening on it, or `cannot_connect_now` (recovery).
+/// No socket yet, no process listening on it, or `cannot_connect_now` (recovery).
 fn is_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,

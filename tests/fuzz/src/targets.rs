@@ -1,4 +1,4 @@
-//! What is done with bytes that anybody may have sent. Nothing here may panic, and what is accepted must hold.
+//! What is done with bytes of unknown senders. Nothing here may panic, and what is accepted must hold.
 
 use certs::csr::Csr;
 use certs::identity::PeerIdentity;

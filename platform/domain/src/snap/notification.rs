@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(read.partner_reference.as_deref(), Some("2020102977"));
         let read = with("/additionalInfo/rrn", json!(19_001_390)).unwrap();
         assert_eq!(read.rrn.as_deref(), Some("19001390"));
-        // A code that is in nobody's table: held, and asked about.
+        // A code that no table maps: held, and queried.
         assert_eq!(
             with("/latestTransactionStatus", json!(0))
                 .unwrap()

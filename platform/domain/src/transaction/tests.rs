@@ -164,7 +164,7 @@ fn every_pair_of_status_and_callback_has_its_answer() {
             reversed,
             "{status} reversed"
         );
-        // A reference that nobody has seen takes nothing back.
+        // A reference that is not known reverses nothing.
         assert_eq!(
             decide(&view, &callback(C::Reversed, "other")),
             Decision::Held,

@@ -148,7 +148,7 @@ pub(super) async fn use_first(
     serial: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Signal>> {
-    // Whoever changes a box's credentials holds the box: otherwise this and their revocation, which both go over all of
+    // A change of a box's credentials holds the box's row: otherwise this and their revocation, which both go over all of
     // them, could wait for each other.
     store::fleet::device::hold(conn, device_id).await?;
     let replaced = store::fleet::credential::mark_used(conn, device_id, serial, now).await?;

@@ -1,4 +1,4 @@
-//! What a box may show: codes that pay its own merchant, and nobody else's.
+//! What a box may show: only codes that pay its own merchant.
 
 use domain::command::displayed_code;
 use domain::qris::{NotIts, Payee};

@@ -93,7 +93,7 @@ const WRONG_CODE: Error =
 
 /// Activates a box. Repeating it with the same code and key is safe until the credential was used. `address` is where
 /// the request came from, as far as throttling is concerned: wrong codes count for the serial number together with it,
-/// so that nobody uses up the tries of somebody else's box.
+/// so that one caller cannot use up the attempts of another's box.
 ///
 /// # Errors
 /// Wrong fields, a CSR that does not verify; [`Error::DeviceUnauthorized`] for a wrong, expired or used
@@ -160,7 +160,7 @@ pub async fn activate(
 }
 
 /// Gives a box new credentials. The old certificate ends with the first use of the new certificate, the old token with
-/// that of the new token, and both after 24 hours, so that an answer that got lost locks nobody out.
+/// that of the new token, and both after 24 hours, so that a lost answer locks no box out.
 ///
 /// # Errors
 /// A CSR that does not verify; [`Error::DeviceUnauthorized`] for a box that is out of service.
@@ -182,7 +182,7 @@ pub async fn refresh(
     let now = unit.now();
     store::fleet::credential::supersede(unit.conn(), device_id, now + OVERLAP).await?;
     store::people::token::supersede_device(unit.conn(), device_id, now + OVERLAP).await?;
-    // Whoever can renew has what its activation gave it: that code has served its time.
+    // A box that can renew has what its activation gave it: the activation code is not needed any more.
     store::fleet::activation::revoke_used(unit.conn(), device_id, now).await?;
     let renewed = issue(unit, &found, &csr).await?;
     unit.audit(

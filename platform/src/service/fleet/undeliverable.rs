@@ -37,7 +37,7 @@ pub struct Undeliverable {
 }
 
 /// Ends a message: an announcement and a command are `failed` with the reason, a configuration is not pushed again until
-/// it becomes another version, somebody asks for it, or the box connects again. Opens an alert for the box. Without
+/// it becomes another version, it is requested, or the box connects again. Opens an alert for the box. Without
 /// effect, and without an alert, when the message has ended meanwhile.
 pub async fn fail(context: &Context, one: &Undeliverable) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;

@@ -1,7 +1,7 @@
 //! The first payout to an account: it waits until two people have confirmed that the money is to go there.
 //!
 //! An account is known to a merchant once a payout to it was paid, or was confirmed. A payout to any other account is put
-//! into the outbox without a time, so that no worker takes it, and a proposal is made by whoever made the payout. A
+//! into the outbox without a time, so that no worker takes it, and a proposal is made by the actor who made the payout. A
 //! proposal of the daily run or of a program is first taken over by a person, and then confirmed by another.
 
 use domain::payout::PayoutOutcome;

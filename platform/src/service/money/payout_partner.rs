@@ -1,4 +1,4 @@
-//! Whoever holds the merchants' money and pays it out when it is told to.
+//! The partner who holds the merchants' money and pays it out as instructed.
 
 use domain::payout::PayoutOutcome;
 use futures_util::future::BoxFuture;

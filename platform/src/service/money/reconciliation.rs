@@ -173,7 +173,7 @@ struct Batch {
     amounts: Vec<i64>,
 }
 
-/// Reads lines until the file ends or one is wrong; ends early when nobody takes them any more.
+/// Reads lines until the file ends or one is wrong; ends early when the receiver is gone.
 fn parse(
     format: &Format,
     file: impl Read,

@@ -1,6 +1,6 @@
 //! The daily run: every business day's settlements, merchant by merchant, begun by one node and finished by any.
 //!
-//! Unlike a run that somebody asks for, which is one transaction with one answer, this one commits each merchant for
+//! Unlike a run by request, which is one transaction with one answer, this one commits each merchant for
 //! itself: it may be large, and what a crash cuts off is taken up where it was left, because a merchant that was settled
 //! has nothing left before the same cutoff.
 

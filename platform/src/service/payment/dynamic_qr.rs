@@ -2,7 +2,7 @@
 //!
 //! A code that is built here comes in one database transaction. One that a partner issues takes three steps: the
 //! transaction is noted (initiated, the idempotency key and the order reserved with a lease), the partner is asked outside
-//! of any database transaction, and the code is noted with the answer. Whoever dies in between is followed by the box's
+//! of any database transaction, and the code is noted with the answer. If the process dies in between, it is followed by the box's
 //! repetition, which asks the partner for the same order again.
 //!
 //! The box's own request id is a key: asking again with the same amount answers with the same code,

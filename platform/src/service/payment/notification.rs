@@ -186,8 +186,8 @@ fn seal(
     })
 }
 
-/// Notes that announcements were handed to the wire, and when each is tried again: later each time, because nobody
-/// knows whether the box is there.
+/// Notes that announcements were handed to the wire, and when each is tried again: later each time, because the
+/// box may be away.
 pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
     let resend = context.settings().resend;
     mark(context, sends, |attempts| resend.wait_after(attempts)).await
@@ -276,8 +276,8 @@ pub async fn acknowledge_one(
     said: PaymentAck,
 ) -> Result<Notification> {
     let event_id = said.event_id;
-    let strangers = acknowledge(context, &[ack(device_id, said)]).await?;
-    if !strangers.is_empty() {
+    let not_owned = acknowledge(context, &[ack(device_id, said)]).await?;
+    if !not_owned.is_empty() {
         return Err(Error::NotFound(Noun::Notification));
     }
     let mut conn = context.pool().acquire().await?;
@@ -322,7 +322,7 @@ fn observe(risen: &Risen, now: DateTime<Utc>) {
     }
 }
 
-/// Ends announcements that nobody heard in time.
+/// Ends notifications that were not played in time.
 pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
     let before = context.clock().now() - LATE_ACK;
     let end = |only: Option<Part<(EventId, DeviceId)>>| async move {

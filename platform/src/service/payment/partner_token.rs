@@ -1,4 +1,4 @@
-//! Access tokens for SNAP partners: whoever signs with its RSA key gets one, for fifteen minutes.
+//! Access tokens for SNAP partners: a request signed with the partner's RSA key gets one, for fifteen minutes.
 
 use chrono::TimeDelta;
 use domain::partner_signature::SignatureError;

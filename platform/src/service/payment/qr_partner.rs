@@ -95,7 +95,7 @@ impl PartnerError {
 
 /// A partner that issues codes.
 pub trait QrPartner: Send + Sync {
-    /// Whether its answers are made here, without waiting for anybody.
+    /// Whether its answers are made here, without waiting for a partner.
     fn is_local(&self) -> bool;
 
     /// Issues a code.

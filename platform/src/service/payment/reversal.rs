@@ -1,4 +1,4 @@
-//! Taking back what a customer paid, and withdrawing a code that nobody paid: an operator asks, the partner does it, and
+//! Taking back what a customer paid, and withdrawing a code that was not paid: an operator asks, the partner does it, and
 //! then it is written down.
 //!
 //! A partner whose codes are built here has no such service: it tells us of reversals by its callbacks.

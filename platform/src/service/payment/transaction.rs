@@ -1,4 +1,4 @@
-//! Transactions: reading them, and ending those that nobody paid.
+//! Transactions: reading them, and ending those that were not paid.
 
 use domain::alert::AlertSubject;
 use serde::Serialize;

@@ -157,7 +157,7 @@ async fn find(unit: &mut UnitOfWork, id: UnmatchedPaymentId) -> Result<Unmatched
         .ok_or(Error::NotFound(Noun::UnmatchedPayment))
 }
 
-/// The partner says which merchant it credits, if it says anything: nobody else may have the money.
+/// The partner says which merchant it credits, if it says anything: no other merchant may have the money.
 async fn check(unit: &mut UnitOfWork, money: &UnmatchedPayment, merchant: &Merchant) -> Result<()> {
     let refuse = |message: &str| {
         Err(Error::InvalidState {

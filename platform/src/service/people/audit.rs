@@ -183,7 +183,7 @@ pub async fn verify(context: &Context, known_head: Option<&str>) -> Result<Repor
         findings
             .add("the head that you named is not in the chain: links were cut off or made anew");
     }
-    for id in store::people::audit::strangers(&mut tx, VERIFY_BATCH).await? {
+    for id in store::people::audit::unsealed(&mut tx, VERIFY_BATCH).await? {
         findings.add(format!(
             "row {id} was inserted past the chain: it is neither sealed nor waiting"
         ));

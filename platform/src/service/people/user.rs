@@ -1,6 +1,6 @@
 //! Users: making them, disabling them, giving them roles and new passwords.
 //!
-//! A password is chosen by whoever makes the user only where one person's word is enough. Otherwise a user begins without
+//! A password is chosen by the person who makes the user only where one person's word is enough. Otherwise a user begins without
 //! one and sets it with a one-time code ([`super::setup_code`]).
 
 use chrono::{DateTime, Utc};
@@ -77,7 +77,7 @@ pub struct UserPatch {
 }
 
 impl UserPatch {
-    /// Whether it gives anybody more than they had: a role, or a way in.
+    /// Whether it gives a user more than before: a role, or a way in.
     pub(in crate::service) fn empowers(&self) -> bool {
         self.role.is_some() || self.status.as_deref() == Some(UserStatus::Active.as_str())
     }
@@ -104,7 +104,7 @@ pub async fn create(unit: &mut UnitOfWork, new: NewUser) -> Result<Made> {
     })
 }
 
-/// Makes a user who may log in after setting a password, with a code of which somebody else holds the first half.
+/// Makes a user who may log in after setting a password, with a code of which another person holds the first half.
 ///
 /// # Errors
 /// As [`create`].
@@ -246,7 +246,7 @@ async fn lock(unit: &mut UnitOfWork, id: UserId) -> Result<User> {
 }
 
 /// Takes a user's password away and ends what its logins gave it. The person sets another with the code in the answer, of
-/// which somebody else may hold the first half.
+/// which another person may hold the first half.
 ///
 /// # Errors
 /// [`Noun::User`] not found; [`Error::InvalidState`] for a disabled user.

@@ -319,7 +319,7 @@ pub async fn patch(
     patch.merchant_pan.apply(&mut merchant.merchant_pan);
     patch.postal_code.apply(&mut merchant.postal_code);
     patch.contact.apply(&mut merchant.contact);
-    // A name that was stored under an earlier rule must not keep anybody from suspending the merchant.
+    // A name that was stored under an earlier rule must not prevent the suspension of the merchant.
     if merchant.legal_name != before.legal_name {
         checks.name("legal_name", &mut merchant.legal_name);
     }
@@ -430,7 +430,7 @@ async fn step(
     let status = transition(merchant.status)?;
     let qr_partner = unit.context().settings().qr_partner.clone();
     if status.takes_payments() && (merchant.nmid.is_none() || merchant.merchant_pan.is_none()) {
-        // Money for an invented identity would be nobody's: only a demonstration invents one.
+        // Money for an invented identity would belong to no merchant: only a demonstration invents one.
         let context = unit.context();
         if !context.settings().demo || !context.qr_partner(&qr_partner).is_local() {
             return Err(no_identity(&merchant));

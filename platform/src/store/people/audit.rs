@@ -324,7 +324,7 @@ pub async fn chain_after(
 }
 
 /// Up to `limit` rows that are neither sealed nor waiting; the platform never leaves such rows.
-pub async fn strangers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
+pub async fn unsealed(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar!(
         "SELECT l.id FROM audit_logs l
          WHERE NOT EXISTS (SELECT 1 FROM audit_seals s WHERE s.audit_id = l.id)

@@ -281,7 +281,7 @@ async fn carry_out(unit: &mut UnitOfWork, change: Change, maker: Option<&str>) -
     Ok(secrets)
 }
 
-/// Refuses whoever may not confirm what `maker` has proposed.
+/// Refuses an actor who may not confirm what `maker` has proposed.
 async fn check_checker(unit: &mut UnitOfWork, maker: &str) -> Result<()> {
     let name = unit.actor_name().to_owned();
     approval::may_propose(&name).map_err(forbidden)?;

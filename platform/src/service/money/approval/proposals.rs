@@ -86,7 +86,7 @@ pub async fn approve_merchant(
     if !is_on(unit)? {
         return merchant::approve(unit, id).await.map(Outcome::Done);
     }
-    // Under its lock nobody changes it between this look and the approval.
+    // Under its lock it does not change between this check and the approval.
     store::shop::merchant::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
@@ -147,7 +147,7 @@ pub async fn assign(
     propose(unit, ApprovalKind::UnmatchedPaymentAssign, entity, change).await
 }
 
-/// A new user, now or when another person has confirmed it; then without a password that anybody else knows.
+/// A new user, now or when another person has confirmed it; then without a password that another person knows.
 ///
 /// # Errors
 /// As [`user::create`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
@@ -165,7 +165,7 @@ pub async fn create_user(unit: &mut UnitOfWork, new: NewUser) -> Result<Outcome<
     propose_with(unit, ApprovalKind::UserCreate, entity, change, Some(half)).await
 }
 
-/// A change of a user; one that gives a role or a way in may wait for another person. To disable somebody, one is enough.
+/// A change of a user; one that gives a role or a way in may wait for another person. To disable a user, one is enough.
 ///
 /// # Errors
 /// As [`user::patch`]; [`Error::Forbidden`] for a maker who is no person; a password, where two people are needed.
@@ -262,7 +262,7 @@ fn says_free_text(kind: &str) -> bool {
     kind == CommandType::AnnounceText.as_str()
 }
 
-/// Whoever chooses a password for somebody can be that person.
+/// A person who chooses another's password can log in as that user.
 fn refuse_password(password: Option<&str>) -> Result<()> {
     match password {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What partners, and whoever claimed to be one, have sent us: for people who look into a message.
+//! Messages that partners, or senders who claimed to be partners, have sent: for people who inspect one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

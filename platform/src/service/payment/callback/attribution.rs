@@ -18,7 +18,7 @@ use crate::store::{self, Scope};
 /// Who is paid, and where.
 pub(super) enum Attribution {
     Terminal(Box<(Payee, Terminal)>),
-    /// Nobody that we can name for sure.
+    /// The merchant or terminal is not certain.
     None {
         /// Why, in a word.
         reason: &'static str,

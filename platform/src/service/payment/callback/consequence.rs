@@ -185,7 +185,7 @@ impl CallbackHandler<'_> {
         ))
     }
 
-    /// The payment of a printed code that is not booked: its money is kept, whoever it is for, and nobody can be told.
+    /// The payment of a printed code that is not booked: its money is kept as unmatched, and not announced.
     async fn keep_unmatched(
         &self,
         unit: &mut UnitOfWork,
@@ -239,7 +239,7 @@ impl CallbackHandler<'_> {
         Ok(CallbackOutcome::taken("held", transaction, status))
     }
 
-    /// A reversal of money that is kept as unmatched: nobody may assign it any more. Answers with verdict and reason.
+    /// A reversal of money that is kept as unmatched: it can no longer be assigned. Answers with verdict and reason.
     pub(super) async fn take_back(
         &self,
         unit: &mut UnitOfWork,

@@ -1,6 +1,6 @@
 //! What is kept of messages that had no effect: refused ones, and those that a fault of ours kept from being taken.
 //!
-//! Who has not proven to be a partner can be anybody. Of such a message the beginning and a few headers are kept, for
+//! A sender without a valid signature is not known. Of such a message the beginning and a few headers are kept, for
 //! some days, within a budget for its address and one for all of them; beyond it is counted and no more.
 
 use chrono::{DateTime, Utc};
