@@ -2,9 +2,9 @@
 
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
-use platform::clock::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
+use service::clock::Clock;
 use wire::TransactionId;
 
 use crate::api::{Answer, Api};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Answer;
 
 static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(platform::http::openapi::json()).unwrap());
+    LazyLock::new(|| serde_json::from_str(http_api::openapi::json()).unwrap());
 
 /// Each is compiled when it is first needed.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Validator>>> = LazyLock::new(Mutex::default);

@@ -1,7 +1,7 @@
 //! Settling, and whether money adds up.
 
-use platform::service::money::ledger;
 use serde_json::json;
+use service::money::ledger;
 use sqlx::PgPool;
 use wire::TransactionId;
 

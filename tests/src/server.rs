@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use platform::clock::Clock;
 use serde::Deserialize;
+use service::clock::Clock;
 use tokio::process::{Child, Command};
 
 use crate::acquirer::Acquirer;

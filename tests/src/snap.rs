@@ -8,10 +8,10 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
-use platform::clock::Clock;
 use platform::config::{Config, NotifySignature, QrisPartner, QrisProfile};
 use reqwest::Method;
 use serde_json::{Value, json};
+use service::clock::Clock;
 use wire::TransactionId;
 
 use crate::api::{Answer, Api};

@@ -11,13 +11,13 @@ use chrono::TimeDelta;
 use domain::role::Role;
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::app::{App, Options};
-use platform::clock::Clock;
 use platform::config::{Config, QrisPartner, QrisProfile, Switch};
-use platform::service::people::token;
-use platform::service::people::user::{self, NewUser};
-use platform::service::shop::merchant;
-use platform::service::{Actor, Context};
 use serde_json::{Value, json};
+use service::clock::Clock;
+use service::people::token;
+use service::people::user::{self, NewUser};
+use service::shop::merchant;
+use service::{Actor, Context};
 use sqlx::PgPool;
 use tokio::runtime::{Builder, Runtime};
 use wire::MerchantId;
@@ -282,7 +282,7 @@ impl World {
             let mut unit = context.begin(Actor::system()).await?;
             let new = token::create(&mut unit, role, merchant_id, "story", lifetime).await?;
             unit.commit().await?;
-            Ok::<_, platform::service::Error>(new.token)
+            Ok::<_, service::Error>(new.token)
         };
         let runtime = &self.life.as_ref().unwrap().runtime;
         runtime.spawn(make).await.unwrap().unwrap()
@@ -378,6 +378,6 @@ impl Drop for World {
 fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER
-        .get_or_init(|| platform::http::metrics::record().unwrap())
+        .get_or_init(|| http_api::metrics::record().unwrap())
         .clone()
 }

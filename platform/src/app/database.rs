@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use embedded_postgres::{Launcher, Server, StartOptions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use crate::config::Config;
-use crate::postgres::{Launcher, Server, StartOptions};
 
 /// A connection that was used within this time is not tested before its next use, which saves a payment a round trip. If
 /// the server has gone meanwhile, the unit of work fails before it has any effect.

@@ -25,10 +25,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use bridge::Bridge;
 use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
 use chrono::TimeDelta;
 use governor::Quota;
+use http_api::listener;
+use http_api::metrics::Operations;
 use metrics_exporter_prometheus::PrometheusHandle;
+use service::Context;
+use service::clock::Clock;
+use service::context::Parts;
+use service::fleet::long_poll::LongPolls;
+use service::payment::callback::rejected_budget::RejectedBudget;
+use service::signal::Signals;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,19 +46,9 @@ use self::port::{bind, cannot_listen, reserve, wait_until_free};
 use self::problems::Problems;
 use self::secrets::Secrets;
 use self::server_certificate::ServerCertificate;
-use crate::bridge::Bridge;
-use crate::clock::Clock;
 use crate::config::{Config, Switch};
-use crate::http::metrics::Operations;
-use crate::http::{self, listener};
 use crate::jobs;
 use crate::partner::local::Local;
-use crate::postgres;
-use crate::service::context::Parts;
-use crate::service::fleet::long_poll::LongPolls;
-use crate::service::payment::callback::rejected_budget::RejectedBudget;
-use crate::service::signal::Signals;
-use crate::service::{self, Context};
 
 pub use database::{connect, migrate, open, problem};
 
@@ -74,7 +73,7 @@ pub struct App {
     mqtt: SocketAddr,
     metrics: SocketAddr,
     edge: EdgeHandle,
-    server: Option<postgres::Server>,
+    server: Option<embedded_postgres::Server>,
     root_pem: String,
     config: Config,
     certificate: Arc<ServerCertificate>,
@@ -98,7 +97,7 @@ impl App {
         );
         let metrics_handle = match options.metrics {
             Some(handle) => handle,
-            None => http::metrics::record().context("cannot record metrics")?,
+            None => http_api::metrics::record().context("cannot record metrics")?,
         };
         let mut problems = Problems::default();
         let pki = problems.keep(pki::load(config, &options.clock, options.make_ca));
@@ -151,9 +150,9 @@ impl App {
         bridge.run(edge.clone(), receivers, &tasks, &hard);
 
         let http = http_listener.local_addr()?;
-        let router = http::router(
+        let router = http_api::router(
             context.clone(),
-            http::Limits {
+            http_api::Limits {
                 body_bytes_max: config.http.body_bytes_max,
                 body_bytes_in_flight_max: config.http.body_bytes_in_flight_max,
                 request: Duration::from_millis(config.http.request_timeout_ms),
@@ -198,7 +197,7 @@ impl App {
         tasks.spawn(listener::serve(
             metrics_listener,
             plain,
-            http::metrics::router(operations),
+            http_api::metrics::router(operations),
             limits,
             hard.clone(),
         ));
@@ -265,7 +264,9 @@ impl App {
 
     /// The URL of the embedded database, if there is one.
     pub fn embedded_database_url(&self) -> Option<&str> {
-        self.server.as_ref().map(postgres::Server::database_url)
+        self.server
+            .as_ref()
+            .map(embedded_postgres::Server::database_url)
     }
 
     /// Completes when the embedded database ends unexpectedly; never when there is none.
@@ -312,7 +313,9 @@ impl App {
 ///
 /// # Errors
 /// As [`App::start`].
-pub async fn offline(config: &Config) -> anyhow::Result<(Option<postgres::Server>, Context)> {
+pub async fn offline(
+    config: &Config,
+) -> anyhow::Result<(Option<embedded_postgres::Server>, Context)> {
     let (server, pool) = database::open(config).await?;
     if server.is_some() {
         // No other process uses it now; an external database is migrated by `platform migrate`.

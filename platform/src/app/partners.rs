@@ -13,17 +13,17 @@ use domain::snap::status::StatusCodes;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use secrecy::ExposeSecret;
+use service::clock::Clock;
+use service::money::payout_partner::PayoutPartner;
+use service::payment::qr_partner::QrPartner;
+use service::{Partner, PayoutChannel, SnapPartner};
 
 use super::problems::Problems;
-use crate::clock::Clock;
 use crate::config::{
     self, Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
 };
 use crate::partner::bank;
 use crate::partner::snap::{Settings, SnapClient};
-use crate::service::money::payout_partner::PayoutPartner;
-use crate::service::payment::qr_partner::QrPartner;
-use crate::service::{Partner, PayoutChannel, SnapPartner};
 
 /// The partners that may send callbacks. Secrets and keys that cannot be read are added to `problems`.
 pub(super) fn qris(config: &Config, problems: &mut Problems) -> HashMap<String, Partner> {

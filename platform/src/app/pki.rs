@@ -7,9 +7,9 @@ use certs::authority::{FleetCa, InitOptions, IssuingCa};
 use certs::tls::{self, ClientAuth, ServerOptions};
 use domain::credential::RENEWAL_GRACE;
 use rustls::ServerConfig;
+use service::clock::Clock;
 
 use super::server_certificate::{self, CA, ServerCertificate};
-use crate::clock::Clock;
 use crate::config::Config;
 
 /// TLS for both protocols.

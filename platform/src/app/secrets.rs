@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use certs::authority::IssuingCa;
+use service::clock::Clock;
+use service::payment::qr_partner::QrPartner;
+use service::{Keys, Partner, PayoutChannel};
 
 use super::problems::Problems;
 use super::{keys, partners, server_certificate};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::service::payment::qr_partner::QrPartner;
-use crate::service::{Keys, Partner, PayoutChannel};
 
 /// All of them.
 pub(super) struct Secrets {

@@ -21,14 +21,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
+use service::Context;
+use service::alert_record;
+use service::clock::Clock;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::service::Context;
-use crate::service::alert_record;
 
 /// The beginning of errors about the CA's files.
 pub(super) const CA: &str = "the fleet's CA (pki.dir)";

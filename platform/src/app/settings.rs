@@ -8,13 +8,12 @@ use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::health::HealthPolicy;
 use domain::payment_time::ClockPolicy;
+use service::Settings;
+use service::settings::{DailyRun, RetryBackoff};
 use wire::Rupiah;
 
 use super::partners;
 use crate::config::{Config, Switch};
-use crate::http;
-use crate::service::Settings;
-use crate::service::settings::{DailyRun, RetryBackoff};
 
 /// The longest that the answer to a heartbeat over HTTP is held back.
 const LONG_POLL_MAX: Duration = Duration::from_secs(25);
@@ -122,9 +121,9 @@ fn health(config: &Config) -> anyhow::Result<HealthPolicy> {
 }
 
 /// The rate limits of the API; zero means none. Without TLS the platform is behind a proxy, whose address all clients share.
-pub(super) fn rates(config: &Config) -> http::rate::Quotas {
+pub(super) fn rates(config: &Config) -> http_api::rate::Quotas {
     let direct = config.http.tls == Switch::On;
-    http::rate::Quotas {
+    http_api::rate::Quotas {
         per_principal: NonZeroU32::new(config.http.rate_per_principal_per_s),
         per_address: NonZeroU32::new(config.http.rate_per_address_per_s).filter(|_| direct),
         direct,

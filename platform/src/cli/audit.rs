@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use platform::service::people::audit;
+use service::people::audit;
 
 use super::ConfigArgs;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
-use platform::service::fleet::import::{self, Import};
-use platform::service::{Actor, Context};
+use service::fleet::import::{self, Import};
+use service::{Actor, Context};
 
 use super::{ConfigArgs, sentence};
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use platform::service::money::ledger;
+use service::money::ledger;
 
 use super::ConfigArgs;
 

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use platform::app;
 use platform::config::Config;
-use platform::service::{self, Context};
+use service::Context;
 
 /// The QRIS soundbox platform.
 #[derive(Parser)]

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use platform::service::fleet::observer;
-use platform::service::{Actor, Context};
-use platform::store::fleet::observer::Observer;
+use service::fleet::observer;
+use service::{Actor, Context};
+use store::fleet::observer::Observer;
 
 use super::{ConfigArgs, sentence};
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use platform::http::openapi;
+use http_api::openapi;
 
 #[derive(Args)]
 pub(super) struct OpenapiArgs {

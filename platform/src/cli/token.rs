@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use domain::role::Role;
-use platform::service::people::token;
-use platform::service::{self, Actor, Context, Noun};
-use platform::store::people::token::{Filter, TokenView};
-use platform::store::{Page, Scope};
+use service::people::token;
+use service::{Actor, Context, Noun};
+use store::people::token::{Filter, TokenView};
+use store::{Page, Scope};
 use wire::{MerchantId, TokenId};
 
 use super::{ConfigArgs, duration, sentence};

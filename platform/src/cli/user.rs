@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use domain::role::Role;
-use platform::service::people::user::{self, Made, NewUser, SetUp};
-use platform::service::{Actor, Context};
-use platform::store::people::user::{Filter, User};
-use platform::store::{Page, Scope};
+use service::people::user::{self, Made, NewUser, SetUp};
+use service::{Actor, Context};
+use store::people::user::{Filter, User};
+use store::{Page, Scope};
 use wire::MerchantId;
 
 use super::{ConfigArgs, sentence, token};

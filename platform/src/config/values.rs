@@ -355,7 +355,7 @@ impl Config {
     /// The data directory, with the default filled in.
     pub fn data_dir(&self) -> PathBuf {
         if self.data_dir.as_os_str().is_empty() {
-            crate::postgres::default_data_dir()
+            embedded_postgres::default_data_dir()
         } else {
             self.data_dir.clone()
         }

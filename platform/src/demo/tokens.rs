@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use domain::role::Role;
-use platform::service::people::token::{self, Principal};
-use platform::service::{self, Actor, Context};
+use service::people::token::{self, Principal};
+use service::{Actor, Context};
 use wire::MerchantId;
 
 const LIFETIME: TimeDelta = TimeDelta::days(90);

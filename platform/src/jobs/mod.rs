@@ -3,22 +3,20 @@
 use std::future::Future;
 use std::time::Duration;
 
+use service::fleet::{bulk_command, command, config_layer, crl, heartbeat_hour, poll, presence};
+use service::money::{payout, settlement_run};
+use service::partition::{self, Retention};
+use service::payment::{notification, partner_order, transaction};
+use service::people::audit;
+use service::retry::retried;
+use service::span;
+use service::{Context, Result, alert, housekeeping};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::config::Config;
-use crate::service::fleet::{
-    bulk_command, command, config_layer, crl, heartbeat_hour, poll, presence,
-};
-use crate::service::money::{payout, settlement_run};
-use crate::service::partition::{self, Retention};
-use crate::service::payment::{notification, partner_order, transaction};
-use crate::service::people::audit;
-use crate::service::retry::retried;
-use crate::service::{Context, Result, alert, housekeeping};
-use crate::span;
 
 /// How many rows one step of a job changes.
 const ROWS_MAX: i64 = 1000;

@@ -23,11 +23,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
+use service::clock::Clock;
+use service::money::payout_partner::{Answer, Instruction, NoAnswer, PayoutPartner};
 use wire::ids::PayoutId;
 use wire::lenient;
-
-use crate::clock::Clock;
-use crate::service::money::payout_partner::{Answer, Instruction, NoAnswer, PayoutPartner};
 
 /// The largest answer that is read, bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;

@@ -3,8 +3,7 @@
 use domain::qris::{QrisCode, Reference};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-
-use crate::service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
+use service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
 
 /// Builds codes.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,5 @@
-//! Partners that we call: the other end of [`crate::service::payment::qr_partner`] and, for payouts, of
-//! [`crate::service::money::payout_partner`].
+//! Partners that we call: the other end of [`service::payment::qr_partner`] and, for payouts, of
+//! [`service::money::payout_partner`].
 //!
 //! A call has a time limit. A query that may be repeated is repeated, with growing, jittered pauses. A partner that failed
 //! several times in a row is not called for a while ([`breaker`]), so that devices get an error at once instead of waiting.

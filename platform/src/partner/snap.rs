@@ -21,13 +21,13 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Url};
 use serde::Serialize;
 use serde_json::Value;
+use service::clock::Clock;
+use service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wire::lenient;
 
 use super::breaker::Breaker;
-use crate::clock::Clock;
-use crate::service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
 
 const TOKEN_PATH: &str = "/v1.0/access-token/b2b";
 /// The longest answer that is read, bytes.

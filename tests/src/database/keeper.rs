@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::digest;
-use platform::postgres::{Launcher, Server, StartOptions};
+use embedded_postgres::{Launcher, Server, StartOptions};
 
 /// The program that keeps the server; built with the tests.
 const PROGRAM: &str = "test-database";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use tests::prelude::*;
 
-use platform::service::people::audit::{self, Report};
+use service::people::audit::{self, Report};
 use sqlx::{AssertSqlSafe, Connection};
 
 /// Waits until everything so far is sealed.

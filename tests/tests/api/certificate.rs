@@ -10,7 +10,7 @@ use certs::serial::Serial;
 use certs::tls::{client_config, roots_from_pem};
 use certs::validity::Validity;
 use chrono::{DateTime, TimeDelta, Utc};
-use platform::clock::Clock;
+use service::clock::Clock;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -151,7 +151,7 @@ async fn a_certificate_that_ends_soon_is_an_alert_until_it_is_replaced() {
     );
     admin.act(&acknowledge, &json!({})).await;
     world
-        .within(|context| async move { platform::service::alert::check(&context, 10).await })
+        .within(|context| async move { service::alert::check(&context, 10).await })
         .await
         .unwrap();
     assert_eq!(admin.get(path).await.data()[0]["id"], alert["id"]);

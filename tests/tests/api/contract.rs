@@ -159,7 +159,7 @@ async fn the_sample_of_a_dynamic_code() {
 
 #[test]
 fn every_endpoint_of_the_contract_exists() {
-    let endpoints = platform::http::endpoints();
+    let endpoints = http_api::endpoints();
     let ours: Vec<String> = endpoints
         .iter()
         .map(|endpoint| {

@@ -8,8 +8,7 @@ use tests::prelude::*;
 use tracing_subscriber::EnvFilter;
 
 /// The platform's own targets at trace level, and libraries as in production.
-const FILTER: &str =
-    "info,access=trace,audit=trace,platform=trace,broker=trace,certs=trace,wire=trace,sqlx=debug";
+const FILTER: &str = "info,access=trace,audit=trace,platform=trace,http_api=trace,bridge=trace,service=trace,store=trace,broker=trace,certs=trace,wire=trace,sqlx=debug";
 
 /// Everything that this process has logged.
 #[derive(Clone, Default)]
@@ -162,7 +161,7 @@ async fn lines_of_services_and_of_the_database_name_their_request() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|line| line["span"]["request_id"] == json!(request_id))
         .collect();
-    for target in ["platform::service::unit_of_work", "sqlx::query", "access"] {
+    for target in ["service::unit_of_work", "sqlx::query", "access"] {
         let line = lines
             .iter()
             .find(|line| line["target"] == target)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use tests::prelude::*;
 
-use platform::http::openapi;
+use http_api::openapi;
 use reqwest::Method;
 
 /// A file of the repository.
@@ -30,7 +30,7 @@ fn the_committed_table_is_that_of_the_routes() {
 
 #[test]
 fn every_operation_has_a_unique_id_and_a_summary() {
-    let endpoints = platform::http::endpoints();
+    let endpoints = http_api::endpoints();
     let names: BTreeSet<&str> = endpoints
         .iter()
         .map(|endpoint| endpoint.id.as_str())

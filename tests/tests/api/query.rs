@@ -1,6 +1,6 @@
 //! The query string: routes of people refuse unknown parameters by their name.
 
-use platform::http::operation::Callers;
+use http_api::operation::Callers;
 use reqwest::Method;
 use tests::prelude::*;
 
@@ -21,7 +21,7 @@ async fn an_unknown_parameter_is_refused_by_name_on_every_route_and_ignored_wher
     let (admin, anonymous) = (world.admin(), world.anonymous());
     let owner = world.owner(shop.merchant_id).await;
     let (mut refusing, mut ignoring) = (0, 0);
-    for endpoint in platform::http::endpoints() {
+    for endpoint in http_api::endpoints() {
         let method: Method = serde_json::json!(endpoint.method)
             .as_str()
             .unwrap()

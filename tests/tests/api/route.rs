@@ -263,7 +263,7 @@ async fn every_route_is_in_the_table() {
     let scene = Scene::new().await;
     let anonymous = scene.world.anonymous();
     let mut found = BTreeSet::new();
-    let paths: BTreeSet<&str> = platform::http::endpoints()
+    let paths: BTreeSet<&str> = http_api::endpoints()
         .iter()
         .map(|endpoint| endpoint.path)
         .collect();

@@ -123,7 +123,7 @@ async fn a_list_signed_by_the_ca_names_what_was_revoked_or_replaced() {
 
 #[tokio::test]
 async fn a_list_is_signed_again_in_the_middle_of_its_time_with_a_higher_number() {
-    use platform::service::fleet::crl::refresh;
+    use service::fleet::crl::refresh;
 
     let world = World::with(|config| config.pki.crl_refresh_s = 3600).await;
     let context = world.app().context();

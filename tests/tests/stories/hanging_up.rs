@@ -1,7 +1,7 @@
 //! Callers that close the connection before the answer.
 
 use futures_util::poll;
-use platform::service::Actor;
+use service::Actor;
 use tests::prelude::*;
 
 /// When an HTTP client disconnects, its request is dropped at any await, also during BEGIN.
@@ -26,9 +26,7 @@ async fn a_caller_that_hangs_up_leaves_no_transaction_open() {
     .await;
     // And the connections can be used again.
     let mut unit = context.begin(Actor::system()).await.unwrap();
-    let seeded =
-        platform::service::seed::seed(&mut unit, &platform::service::seed::SeedRequest::default())
-            .await;
+    let seeded = service::seed::seed(&mut unit, &service::seed::SeedRequest::default()).await;
     seeded.unwrap();
     unit.commit().await.unwrap();
     assert_eq!(world.rows("devices").await, 3);

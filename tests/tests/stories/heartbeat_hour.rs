@@ -1,7 +1,7 @@
 //! Heartbeats by the hour, and heartbeats that are deleted.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use platform::service::partition::{self, Retention};
+use service::partition::{self, Retention};
 use tests::prelude::*;
 
 async fn heartbeat(world: &World, soundbox: &HttpBox, battery_level: u8, network_strength: u8) {

@@ -259,7 +259,7 @@ async fn in_any_order_the_money_of_each_reference_is_where_its_partner_says() {
     }
     ledger::must_balance(&world.pool).await;
     let report = world
-        .within(|context| async move { platform::service::money::ledger::verify(&context).await })
+        .within(|context| async move { service::money::ledger::verify(&context).await })
         .await
         .unwrap();
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use platform::config::Switch;
-use platform::service::money::settlement_run;
+use service::money::settlement_run;
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;
 

@@ -8,16 +8,16 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use platform::service::fleet::session::{Connect, Ending};
-use platform::service::fleet::{
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use service::fleet::session::{Connect, Ending};
+use service::fleet::{
     bulk_command, command, config, config_layer, heartbeat, heartbeat_hour, presence, provisioning,
     session,
 };
-use platform::service::money::payout;
-use platform::service::payment::{notification, transaction};
-use platform::service::{Actor, Context, alert, housekeeping};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use service::money::payout;
+use service::payment::{notification, transaction};
+use service::{Actor, Context, alert, housekeeping};
 use tests::acquirer::static_success;
 use tests::credentials::new_key;
 use tests::deadlocks;
@@ -39,7 +39,7 @@ struct Scene {
     acquirer: Acquirer,
     anonymous: Api,
     context: Context,
-    clock: platform::clock::Clock,
+    clock: service::clock::Clock,
     world: World,
     /// Payments that were made, with their callbacks.
     paid: Mutex<Vec<(TransactionId, Value)>>,

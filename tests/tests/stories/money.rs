@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use platform::config::Switch;
-use platform::service::money::{ledger, settlement_run};
 use reqwest::Method;
+use service::money::{ledger, settlement_run};
 use tests::ledger::must_verify;
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;

@@ -1,9 +1,9 @@
 //! Every event about money in random order: the ledger adds up at every moment.
 
-use platform::service::money::{ledger, payout};
-use platform::service::payment::transaction;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use service::money::{ledger, payout};
+use service::payment::transaction;
 use tests::payout_partner::{Behaviour, payout_callback};
 use tests::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Jobs over many rows: one that cannot be processed gets a reason and an alert, and the others are processed.
 
-use platform::service::housekeeping;
-use platform::service::money::payout;
-use platform::service::payment::transaction;
-use platform::service::people::audit;
+use service::housekeeping;
+use service::money::payout;
+use service::payment::transaction;
+use service::people::audit;
 use tests::failing_rows::{allow_writes, fail_writes};
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;

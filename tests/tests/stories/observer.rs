@@ -1,8 +1,8 @@
 //! Observers receive everything and can publish nothing.
 
-use platform::service::Actor;
-use platform::service::fleet::observer;
 use rumqttc::{ConnectReturnCode, ConnectionError};
+use service::Actor;
+use service::fleet::observer;
 use tests::observer::Observer;
 use tests::prelude::*;
 use wire::{Channel, Topic};

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use platform::service::money::{ledger, payout};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use service::money::{ledger, payout};
 use tests::payout_partner::{Behaviour, payout_callback};
 use tests::prelude::*;
 use tests::seeds::seeds;

@@ -93,7 +93,7 @@ async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakart
 async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_takes_one() {
     let world = World::new().await;
     let admin = world.admin();
-    let document: Value = serde_json::from_str(platform::http::openapi::json()).unwrap();
+    let document: Value = serde_json::from_str(http_api::openapi::json()).unwrap();
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         let parameters = item["get"]["parameters"]

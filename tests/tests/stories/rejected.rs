@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use platform::service::partition::{self, Retention};
 use reqwest::Method;
+use service::partition::{self, Retention};
 use tests::acquirer::PATH;
 use tests::payout_partner;
 use tests::prelude::*;

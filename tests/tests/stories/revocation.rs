@@ -218,7 +218,7 @@ async fn a_session_at_another_process_ends_too() {
 /// This check runs every half a minute, for signals that were lost with a connection to the database.
 #[tokio::test]
 async fn a_session_whose_certificate_ended_unheard_is_found() {
-    use platform::service::fleet::credential::ended_sessions;
+    use service::fleet::credential::ended_sessions;
 
     let world = World::new().await;
     let sound = Soundbox::unbound(&world).await;

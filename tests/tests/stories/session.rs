@@ -1,7 +1,7 @@
 //! Sessions that are kept, and for how long.
 
-use platform::service::fleet::session;
-use platform::service::housekeeping;
+use service::fleet::session;
+use service::housekeeping;
 use tests::prelude::*;
 use tests::soundbox::connect;
 use wire::DownlinkFilter;

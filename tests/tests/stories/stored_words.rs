@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::transaction::TransactionStatus;
-use platform::store::payment::transaction::{self, Cause, Code, expire_overdue};
-use platform::store::{self, Scope};
 use sqlx::PgConnection;
+use store::Scope;
+use store::payment::transaction::{self, Cause, Code, expire_overdue};
 use tests::{Shop, World};
 use wire::ids::TransactionId;
 

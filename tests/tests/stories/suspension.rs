@@ -36,9 +36,7 @@ async fn work(scene: &Payouts) {
     for _ in 0..3 {
         scene.world.later(60);
         let context = scene.world.app().context();
-        platform::service::money::payout::work(context, 1_000)
-            .await
-            .unwrap();
+        service::money::payout::work(context, 1_000).await.unwrap();
     }
 }
 
@@ -266,7 +264,7 @@ async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
         text(&held.expect(200).data()[0], "id")
     );
     let _ = ani.post(&path, &json!({})).await.expect(200);
-    platform::service::alert::check(world.app().context(), 100)
+    service::alert::check(world.app().context(), 100)
         .await
         .unwrap();
     assert_eq!(open_alerts().await, 1, "an acknowledgement does not end it");

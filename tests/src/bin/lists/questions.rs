@@ -2,7 +2,7 @@
 
 use std::string::ToString;
 
-use platform::http::openapi;
+use http_api::openapi;
 use serde_json::Value;
 
 use crate::fill::Known;

@@ -1,0 +1,191 @@
+//! The platform's side of the edge: admission, subscriptions, uplinks and ends of sessions, implemented with services.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{
+    Admission, Connecting, EndReason, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey,
+    Subscription, Unavailable, Uplink,
+};
+use serde_json::{Value, json};
+use service::Context;
+use service::fleet::{observer, session};
+use service::retry::retried;
+use service::span;
+use tokio::sync::{OnceCell, mpsc};
+use tracing::Instrument as _;
+use wire::ids::DeviceId;
+use wire::{Channel, DownlinkFilter};
+
+use super::carrier::Carrier;
+use super::pool_quota::PoolQuotas;
+use super::uplink;
+use super::uplink_batcher::UplinkBatchers;
+
+/// How often recording the end of a session is tried while the database is away.
+const END_TRIES: u32 = 5;
+const END_RETRY: Duration = Duration::from_millis(200);
+
+/// The platform, as the edge uses it.
+pub struct PlatformHost<C> {
+    context: Context,
+    batchers: UplinkBatchers,
+    carrier: Arc<OnceCell<C>>,
+    listening: mpsc::Sender<DeviceId>,
+    quotas: PoolQuotas,
+}
+
+impl<C: Carrier> PlatformHost<C> {
+    pub(super) fn new(
+        context: Context,
+        batchers: UplinkBatchers,
+        carrier: Arc<OnceCell<C>>,
+        listening: mpsc::Sender<DeviceId>,
+    ) -> Self {
+        let quotas = PoolQuotas::of(context.pool().options().get_max_connections());
+        Self {
+            context,
+            batchers,
+            carrier,
+            listening,
+            quotas,
+        }
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<C: Carrier> Host for PlatformHost<C> {
+    async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
+        let device_id = connecting.device_id;
+        let connect = session::Connect {
+            device_id,
+            certificate_serial: &connecting.certificate_serial,
+            clean_start: connecting.clean_session,
+            expiry_s: connecting.session_expiry_s,
+        };
+        let admitting = async {
+            let _permit = self.quotas.sessions.take().await;
+            retried(|| session::admit(&self.context, &connect)).await
+        };
+        let span = span::session("admit", device_id);
+        match admitting.instrument(span).await {
+            Ok(Some(admitted)) => Ok(Admission {
+                epoch: admitted.epoch,
+                stored: admitted
+                    .kept
+                    .map(|kept| read_subscriptions(device_id, &kept)),
+            }),
+            Ok(None) => Err(Refusal::NotAuthorized),
+            Err(error) => {
+                tracing::warn!(%device_id, %error, "a device could not be admitted");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
+    async fn subscriptions_changed(
+        &self,
+        session: SessionKey,
+        persistent: bool,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<(), Unavailable> {
+        if !persistent {
+            return Ok(());
+        }
+        let stored = write_subscriptions(session.device_id, &subscriptions);
+        let (device_id, epoch) = (session.device_id, session.epoch);
+        let store = || session::keep_subscriptions(&self.context, device_id, epoch, &stored);
+        let span = span::session("subscribe", device_id);
+        match retried(store).instrument(span).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unavailable),
+            Err(error) => {
+                tracing::warn!(%session, %error, "subscriptions could not be stored");
+                Err(Unavailable)
+            }
+        }
+    }
+
+    fn listening(&self, session: SessionKey) {
+        if self.listening.try_send(session.device_id).is_err() {
+            metrics::counter!("outbox_replays_deferred_total").increment(1);
+        }
+    }
+
+    async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
+        let carrier = self.carrier.get().ok_or(Unavailable)?;
+        let span = span::uplink(uplink.session.device_id, uplink.channel);
+        let handling = async {
+            // Heartbeats and payment acknowledgements wait in their batchers, which hold one connection each.
+            let _permit = match uplink.channel {
+                Channel::Heartbeat | Channel::PaymentAck => None,
+                _ => self.quotas.uplinks.take().await,
+            };
+            uplink::take(&self.context, &self.batchers, carrier, uplink).await
+        };
+        handling.instrument(span).await
+    }
+
+    async fn ended(&self, session: SessionKey, end: SessionEnd) {
+        if end.reason == EndReason::ShuttingDown {
+            // All sessions end then; `App::stop` records them in one statement.
+            return;
+        }
+        let ending = session::Ending {
+            device_id: session.device_id,
+            epoch: session.epoch,
+            forget: end.clean,
+            expiry_s: end.session_expiry_s,
+            reason: end.reason.as_str(),
+        };
+        for _ in 0..END_TRIES {
+            let recording = async {
+                let _permit = self.quotas.sessions.take().await;
+                retried(|| session::end(&self.context, &ending)).await
+            };
+            let span = span::session("end", session.device_id);
+            match recording.instrument(span).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(%session, %error, "the end of a session could not be recorded")
+                }
+            }
+            tokio::time::sleep(END_RETRY).await;
+        }
+    }
+
+    async fn admit_observer(&self, observer: ObserverConnecting) -> Result<(), Refusal> {
+        let serial = &observer.certificate_serial;
+        match observer::admit(&self.context, serial, &observer.name).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::NotAuthorized),
+            Err(error) => {
+                tracing::warn!(name = observer.name, %error, "an observer could not be admitted");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+}
+
+fn write_subscriptions(device_id: DeviceId, subscriptions: &[Subscription]) -> Value {
+    subscriptions
+        .iter()
+        .map(|subscription| json!({ "filter": subscription.filter.for_device(device_id), "qos": subscription.qos }))
+        .collect()
+}
+
+/// A filter that cannot be read, or that no longer exists, is left out: the device subscribes again.
+fn read_subscriptions(device_id: DeviceId, stored: &Value) -> Vec<Subscription> {
+    let read = |entry: &Value| {
+        let filter = DownlinkFilter::parse(device_id, entry.get("filter")?.as_str()?)?;
+        let qos = u8::try_from(entry.get("qos")?.as_u64()?).ok()?.min(1);
+        Some(Subscription { filter, qos })
+    };
+    stored
+        .as_array()
+        .map(|entries| entries.iter().filter_map(read).collect())
+        .unwrap_or_default()
+}

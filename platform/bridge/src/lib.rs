@@ -1,0 +1,127 @@
+//! The MQTT bridge: between the edge's sessions and the services.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `carrier` | what the bridge needs of a broker; another broker can implement it |
+//! | `host` | what the edge needs of the platform: admission, subscriptions, uplinks, ends of sessions |
+//! | `uplink_batcher` | uplinks that are stored in batches, each answered when its batch is durable |
+//! | `uplink` | one message of a device, from bytes to a use case |
+//! | `pool_quota` | how many database connections sessions and other uplinks may hold at a time |
+//! | `observer_revocation` | ends observers whose certificate was revoked |
+//! | `outbox` | notifications, configurations and commands, from the database to the broker |
+//! | `revocation` | ends sessions whose certificate was revoked by another process |
+//!
+//! No state here is lost by a restart: sessions, notifications, configurations and commands are rows.
+
+mod carrier;
+mod host;
+mod observer_revocation;
+mod outbox;
+mod pool_quota;
+mod revocation;
+mod uplink;
+mod uplink_batcher;
+
+use std::sync::Arc;
+
+pub use carrier::Carrier;
+pub use host::PlatformHost;
+use service::Context;
+use service::signal::{Receivers, Signal};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::ids::DeviceId;
+
+/// How many sessions that became reachable may wait for their replay; the outbox's own rounds find the rest.
+const LISTENING_MAX: usize = 65_536;
+
+/// The bridge before its broker has started: the edge needs the host to start, and the host the edge to answer.
+pub struct Bridge<C> {
+    host: Arc<PlatformHost<C>>,
+    carrier: Arc<OnceCell<C>>,
+    listening: mpsc::Receiver<DeviceId>,
+}
+
+impl<C: Carrier> Bridge<C> {
+    /// Starts the batchers.
+    pub fn new(context: Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let carrier = Arc::new(OnceCell::new());
+        let (listening_sender, listening) = mpsc::channel(LISTENING_MAX);
+        let batchers = uplink_batcher::UplinkBatchers::start(&context, tasks, stop);
+        let host = Arc::new(PlatformHost::new(
+            context,
+            batchers,
+            Arc::clone(&carrier),
+            listening_sender,
+        ));
+        Self {
+            host,
+            carrier,
+            listening,
+        }
+    }
+
+    /// The host that the edge is started with.
+    pub fn host(&self) -> Arc<PlatformHost<C>> {
+        Arc::clone(&self.host)
+    }
+
+    /// Starts the outbox and the tasks that end sessions.
+    pub fn run(
+        self,
+        carrier: C,
+        signals: Receivers,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let context = self.host.context().clone();
+        tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
+        tasks.spawn(observer_revocation::watch(
+            context.clone(),
+            carrier.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(revocation::watch(
+            context.clone(),
+            carrier.clone(),
+            stop.clone(),
+        ));
+        // Set once, here; until then the host answers `Unavailable`.
+        let _ = self.carrier.set(carrier.clone());
+        let outbox = outbox::Outbox::new(context, carrier);
+        tasks.spawn(
+            outbox
+                .clone()
+                .announce(signals.wakes.payments, self.listening, stop.clone()),
+        );
+        tasks.spawn(
+            outbox
+                .clone()
+                .configure(signals.wakes.configs, stop.clone()),
+        );
+        tasks.spawn(outbox.command(signals.wakes.commands, stop.clone()));
+    }
+}
+
+async fn end_sessions<C: Carrier>(
+    carrier: C,
+    mut endings: mpsc::Receiver<Signal>,
+    stop: CancellationToken,
+) {
+    loop {
+        let signal = tokio::select! {
+            () = stop.cancelled() => return,
+            signal = endings.recv() => signal,
+        };
+        match signal {
+            Some(Signal::Revoked {
+                device_id,
+                certificate_serials,
+            }) => carrier.revoke(device_id, &certificate_serials),
+            Some(Signal::Purge(device_id)) => carrier.purge(device_id),
+            Some(Signal::Announce(_) | Signal::Configure(_) | Signal::Command(_)) => {}
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One message of a device, from bytes to a use case.
+//!
+//! `Ok` means that the device need not send it again: it took effect, or it broke a rule and is stored
+//! as a rejected event. `Unavailable` means that the database is away; the device sends it again.
+
+use broker::{Downlink, Unavailable, Uplink};
+use bytes::Bytes;
+use service::fleet::{command, config, device, heartbeat};
+use service::payment::dynamic_qr::{self, Created, DynamicQr};
+use service::payment::notification;
+use service::retry::retried;
+use service::{Actor, Context, Error};
+use wire::ids::DeviceId;
+use wire::message::{
+    DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, QrOutcome, Status, Time,
+};
+use wire::{DownlinkMessage, UplinkMessage};
+
+use super::carrier::Carrier;
+use super::uplink_batcher::UplinkBatchers;
+
+pub(super) async fn take<C: Carrier>(
+    context: &Context,
+    batchers: &UplinkBatchers,
+    carrier: &C,
+    uplink: Uplink,
+) -> Result<(), Unavailable> {
+    let device_id = uplink.session.device_id;
+    let message = match UplinkMessage::decode(uplink.channel, &uplink.payload) {
+        Ok((message, _)) => message,
+        Err(error) => return reject(context, &uplink, &error.to_string()).await,
+    };
+    if message.device_id().is_some_and(|named| named != device_id) {
+        return reject(context, &uplink, "device_id is another device's").await;
+    }
+    match message {
+        UplinkMessage::Heartbeat(beat) => {
+            let beat = heartbeat::beat(context.clock().now(), device_id, beat);
+            match batchers.heartbeats.store(beat).await? {
+                Ok(()) => Ok(()),
+                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
+            }
+        }
+        UplinkMessage::PaymentAck(ack) => {
+            let ack = notification::ack(device_id, ack);
+            match batchers.payment_acks.store(ack).await? {
+                Ok(true) => Ok(()),
+                Ok(false) => reject(context, &uplink, "no such announcement to this device").await,
+                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
+            }
+        }
+        UplinkMessage::Status(status) => {
+            match send_time(context, carrier, device_id, status).await {
+                Ok(()) => Ok(()),
+                Err(error) => fail(context, &uplink, error).await,
+            }
+        }
+        UplinkMessage::DynamicQrRequest(request) => {
+            match answer_qr(context, carrier, device_id, request).await {
+                Ok(()) => Ok(()),
+                Err(error) => fail(context, &uplink, error).await,
+            }
+        }
+        UplinkMessage::ConfigAck(ack) => {
+            match retried(|| config::acknowledge(context, device_id, &ack)).await {
+                Ok(true) => Ok(()),
+                Ok(false) => reject(context, &uplink, "no such version was pushed").await,
+                Err(error) => fail(context, &uplink, error).await,
+            }
+        }
+        UplinkMessage::CommandAck(ack) => {
+            match retried(|| command::acknowledge(context, device_id, &ack)).await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => reject(context, &uplink, "no such command was sent").await,
+                Err(error) => fail(context, &uplink, error).await,
+            }
+        }
+    }
+}
+
+/// An uplink that cannot be handled: stored as rejected when the cause is its content, so that it is not sent again for
+/// ever.
+async fn fail(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
+    if error.is_of_the_item() {
+        reject(context, uplink, &impossible(&error.to_string())).await
+    } else {
+        Err(unavailable(error))
+    }
+}
+
+/// The reason that is stored with an uplink that can be read and cannot be stored.
+fn impossible(problem: &str) -> String {
+    format!("it cannot be stored: {problem}")
+}
+
+async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), Unavailable> {
+    let device_id = uplink.session.device_id;
+    heartbeat::reject(context, device_id, uplink.channel, &uplink.payload, reason)
+        .await
+        .map_err(unavailable)
+}
+
+fn unavailable(error: Error) -> Unavailable {
+    tracing::warn!(%error, "an uplink could not be handled");
+    Unavailable
+}
+
+async fn send_time<C: Carrier>(
+    context: &Context,
+    carrier: &C,
+    device_id: DeviceId,
+    status: Status,
+) -> Result<(), Error> {
+    let (OnlineState::Online, Some(nonce)) = (status.state, status.nonce) else {
+        return Ok(());
+    };
+    let encoding = device::payload_encoding(context, device_id).await?;
+    // Read as late as possible: the device counts on from it by its monotonic clock.
+    let message = DownlinkMessage::Time(Time {
+        nonce,
+        server_time: context.clock().now(),
+    });
+    publish(context, carrier, device_id, &message, encoding)
+}
+
+async fn answer_qr<C: Carrier>(
+    context: &Context,
+    carrier: &C,
+    device_id: DeviceId,
+    request: DynamicQrRequest,
+) -> Result<(), Error> {
+    let outcome = match retried(|| create_qr(context, device_id, &request)).await {
+        Ok(code) => QrOutcome::Ready {
+            transaction_id: code.transaction_id,
+            amount: code.amount,
+            status: code.status.to_string(),
+            qr_payload: code.qr_payload,
+            expires_at: code.expires_at,
+        },
+        Err(error @ (Error::Database(_) | Error::Contended(_) | Error::Internal(_))) => {
+            return Err(error);
+        }
+        Err(error) => QrOutcome::Refused(ErrorBody::new(error.code().as_str(), &error.to_string())),
+    };
+    let message = DownlinkMessage::DynamicQrResponse(DynamicQrResponse {
+        correlation_id: request.request_id,
+        outcome,
+    });
+    let encoding = device::payload_encoding(context, device_id).await?;
+    publish(context, carrier, device_id, &message, encoding)
+}
+
+async fn create_qr(
+    context: &Context,
+    device_id: DeviceId,
+    request: &DynamicQrRequest,
+) -> Result<DynamicQr, Error> {
+    let amount = request
+        .amount
+        .ok_or_else(|| Error::InvalidAmount("an amount is whole rupiah".into()))?;
+    let request = dynamic_qr::Request {
+        request_id: request.request_id.clone(),
+        terminal_id: request.terminal_id,
+        amount,
+        currency: request.currency.clone(),
+    };
+    let mut unit = context
+        .begin(Actor {
+            name: device_id.to_string(),
+            request_id: None,
+        })
+        .await?;
+    let code = match dynamic_qr::create(&mut unit, device_id, &request).await? {
+        Created::Ready(code) => code,
+        Created::Ask(asking) => {
+            let (resumed, code) = asking.ask(unit).await?;
+            unit = resumed;
+            code
+        }
+    };
+    unit.commit().await?;
+    Ok(code)
+}
+
+fn publish<C: Carrier>(
+    context: &Context,
+    carrier: &C,
+    device_id: DeviceId,
+    message: &DownlinkMessage,
+    encoding: wire::Encoding,
+) -> Result<(), Error> {
+    let payload = context
+        .signer()?
+        .seal(message, device_id, encoding)
+        .map_err(anyhow::Error::from)?;
+    // Not durable: a device that gets no answer asks again.
+    let _ = carrier.publish(Downlink {
+        device_id,
+        channel: message.channel(),
+        payload: Bytes::from(payload),
+        key: None,
+        expires_s: None,
+    });
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `/admin/bulk-commands`: one command to many devices.
+
+use axum::extract::State;
+use serde::Deserialize;
+use service::Context;
+use service::fleet::bulk_command::{self, NewBulkCommand, View};
+use service::money::approval;
+use store::fleet::bulk_command::Target;
+use utoipa::IntoParams;
+use wire::ids::BulkCommandId;
+
+use crate::auth::Staff;
+use crate::auth::grants::{CommandRead, CommandWrite};
+use crate::done_or_proposed::{DoneOrProposed, settle};
+use crate::envelope::{self, Created, Data, List};
+use crate::error::{ApiError, ErrorCode};
+use crate::idempotency::{Answer, Keyed, MustKey, begin, commit};
+use crate::json::{Action, Json, Nothing};
+use crate::page::{Cursor, PageQuery};
+use crate::path::Id;
+use crate::query::Query;
+use crate::routes::Routes;
+
+pub(super) fn routes() -> Routes {
+    use ErrorCode::{DeviceCapabilityNotSupported, DeviceNotBound, InvalidState};
+
+    Routes::of("Bulk commands")
+        .post(
+            "/admin/bulk-commands",
+            create,
+            "Gives many boxes an order, at a rate, in steps, until too much goes wrong; 202 when another person must confirm it",
+            &[DeviceCapabilityNotSupported, DeviceNotBound, InvalidState],
+        )
+        .get(
+            "/admin/bulk-commands",
+            list,
+            "Bulk commands with their progress, newest first",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands/{bulk_command_id}",
+            read,
+            "One bulk command with its progress",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands/{bulk_command_id}/devices",
+            devices,
+            "Its boxes, and what became of the order of each",
+            &[],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/pause",
+            pause,
+            "No further order goes out",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/resume",
+            resume,
+            "A paused or aborted one goes on; what failed so far is not held against it again",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/bulk-commands/{bulk_command_id}/cancel",
+            cancel,
+            "Ends it; orders that have not ended are taken back",
+            &[InvalidState],
+        )
+}
+
+async fn create(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    request: MustKey<Json<NewBulkCommand>>,
+) -> Answer<DoneOrProposed<Created<View>>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let outcome = approval::create_bulk_command(&mut unit, request.body.0).await?;
+    settle(unit, outcome, &[], envelope::created).await
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct StatusQuery {
+    pub(super) status: Option<String>,
+}
+
+async fn list(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    page: PageQuery,
+    Query(query): Query<StatusQuery>,
+) -> Result<List<View>, ApiError> {
+    let status = query.status.as_deref();
+    let rows = bulk_command::list(&context, status, None, page.store_page()).await?;
+    page.reply(rows, cursor)
+}
+
+pub(super) fn cursor(row: &View) -> Cursor {
+    Cursor::new(row.created_at, row.id.as_uuid())
+}
+
+async fn read(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+) -> Result<Data<View>, ApiError> {
+    envelope::ok(&bulk_command::get(&context, id).await?)
+}
+
+async fn devices(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    page: PageQuery,
+    Query(query): Query<StatusQuery>,
+) -> Result<List<Target>, ApiError> {
+    let status = query.status.as_deref();
+    let (created_at, rows) = bulk_command::devices(&context, id, status, page.store_page()).await?;
+    // All of them were chosen at the same moment.
+    page.reply(rows, |row| Cursor::new(created_at, row.device_id.as_uuid()))
+}
+
+async fn pause(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::pause(&mut unit, id).await?)?;
+    commit(unit, reply).await
+}
+
+async fn resume(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::resume(&mut unit, id).await?)?;
+    commit(unit, reply).await
+}
+
+async fn cancel(
+    staff: Staff<CommandWrite>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Data<View>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let reply = envelope::ok(&bulk_command::cancel(&mut unit, id).await?)?;
+    commit(unit, reply).await
+}

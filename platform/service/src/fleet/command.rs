@@ -1,0 +1,360 @@
+//! Commands: what operators order boxes to do, from the order to its end.
+//!
+//! An order is a row that the outbox sends until the box says how it ended, an operator takes it back or its time is
+//! over. Whatever comes first is its end; what a box says afterwards is kept beside it and changes nothing.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::AlertSubject;
+use domain::command::{CommandStatus, CommandType};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::Page;
+use store::fleet::command::{Command, Due, End, Filter};
+use utoipa::ToSchema;
+use wire::ids::{CommandId, DeviceId};
+use wire::message::{self, CommandAck};
+use wire::{DownlinkMessage, Encoding};
+
+use crate::batch::{Part, finish, isolate, sweep};
+use crate::fleet::undeliverable::{Message, seal_each};
+use crate::fleet::{device, displayed_code};
+use crate::signal::Signal;
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
+
+/// How long an order is good for, unless it says otherwise, and at most; seconds.
+const EXPIRES_IN_S_DEFAULT: u32 = 300;
+const EXPIRES_IN_S_MAX: u32 = 7 * 86_400;
+/// How many orders may wait for one box.
+pub(super) const OPEN_MAX: i64 = 100;
+/// How many orders are read from the outbox at once.
+const BATCH_MAX: i64 = 1000;
+/// How long after its end an order waits for an acknowledgement that is on its way.
+const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
+
+/// An order as an operator gives it.
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "type": "set_volume", "payload": { "volume": 7 } }))]
+pub struct NewCommand {
+    #[serde(rename = "type")]
+    #[schema(value_type = domain::command::CommandType)]
+    pub kind: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Map<String, Value>>,
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub expires_in: Option<u32>,
+}
+
+/// Puts an order into the outbox of a box.
+///
+/// # Errors
+/// No such device, or one that is out of service; a type that does not exist; a capability that the box lacks, which
+/// comes before wrong parameters; a text that sounds like a payment; a code of somebody else's; too many orders that wait.
+pub async fn create(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    new: NewCommand,
+) -> Result<Command> {
+    // Its lock lets orders to one box be counted one at a time.
+    let found = store::fleet::device::lock(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.refresh_now();
+    let mut checks = Checks::default();
+    let kind: Option<CommandType> = checks.parse("type", &new.kind);
+    check_expires_in(&mut checks, new.expires_in);
+    checks.finish()?;
+    let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
+    let kind = kind.ok_or_else(|| Error::field("type", "is required"))?;
+    found.status.activate().map_err(device::invalid_state)?;
+    if let Some(capability) = kind.capability()
+        && !found.capabilities.contains(&capability)
+    {
+        return Err(Error::CapabilityNotSupported(capability.as_str()));
+    }
+    let payload = new.payload.unwrap_or_default();
+    kind.check(&payload, &unit.context().settings().reserved_words)
+        .map_err(Error::Validation)?;
+    if kind == CommandType::DisplayQr {
+        displayed_code::check(unit, device_id, &payload).await?;
+    }
+    if store::fleet::command::count_open(unit.conn(), device_id).await? >= OPEN_MAX {
+        return Err(Error::RateLimited {
+            message: "too many commands wait for this device",
+            retry_after_s: EXPIRES_IN_S_DEFAULT,
+        });
+    }
+    let now = unit.now();
+    let command = Command {
+        id: CommandId::from_uuid(unit.uuid()),
+        device_id,
+        kind,
+        payload: Value::Object(payload),
+        status: CommandStatus::Queued,
+        reason: None,
+        result_payload: None,
+        attempts: 0,
+        created_by: unit.actor_name().to_owned(),
+        created_at: now,
+        expires_at: now + TimeDelta::seconds(i64::from(expires_in)),
+        sent_at: None,
+        acked_at: None,
+        ended_at: None,
+        late_ack: None,
+    };
+    store::fleet::command::insert(unit.conn(), &command).await?;
+    unit.audit("command.create", command.id, None, Some(json!(command)))
+        .await?;
+    if kind == CommandType::SyncConfig {
+        // A box on MQTT cannot ask for its configuration: it is told again, with the order.
+        store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
+        unit.signal(Signal::Configure(device_id));
+    }
+    unit.signal(Signal::Command(device_id));
+    Ok(command)
+}
+
+pub(super) fn check_expires_in(checks: &mut Checks, expires_in: Option<u32>) {
+    if expires_in.is_some_and(|seconds| !(1..=EXPIRES_IN_S_MAX).contains(&seconds)) {
+        checks.refuse(
+            "expires_in",
+            format!("from 1 to {EXPIRES_IN_S_MAX} seconds"),
+        );
+    }
+}
+
+/// Takes an order back. A box that has it already may carry it out all the same; what it says then is kept.
+///
+/// # Errors
+/// No such order of this box; [`Error::InvalidState`] when it has ended.
+pub async fn cancel(unit: &mut UnitOfWork, device_id: DeviceId, id: CommandId) -> Result<Command> {
+    let command = store::fleet::command::lock(unit.conn(), device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))?;
+    unit.refresh_now();
+    if !command.status.is_open() {
+        return Err(Error::InvalidState {
+            current: command.status.to_string(),
+            message: "the command has ended already".into(),
+        });
+    }
+    let end = End {
+        status: CommandStatus::Cancelled,
+        reason: Some("cancelled by an operator"),
+        result_payload: None,
+        acked_at: None,
+        ended_at: unit.now(),
+    };
+    store::fleet::command::end(unit.conn(), id, &end).await?;
+    let cancelled = store::fleet::command::find(unit.conn(), device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))?;
+    unit.audit(
+        "command.cancel",
+        id,
+        Some(json!(command)),
+        Some(json!(cancelled)),
+    )
+    .await?;
+    Ok(cancelled)
+}
+
+/// Takes what a box said of an order. `None`: it is none of this box's.
+pub async fn acknowledge(
+    context: &Context,
+    device_id: DeviceId,
+    ack: &CommandAck,
+) -> Result<Option<Command>> {
+    let now = context.clock().now();
+    let mut tx = context.transaction().await?;
+    let Some(command) = store::fleet::command::lock(&mut tx, device_id, ack.command_id).await?
+    else {
+        return Ok(None);
+    };
+    if command.status.is_open() {
+        let end = End {
+            status: ack.status.into(),
+            reason: ack.reason.as_deref(),
+            result_payload: ack.result_payload.as_ref(),
+            acked_at: Some(now),
+            ended_at: now,
+        };
+        store::fleet::command::end(&mut tx, command.id, &end).await?;
+    } else if command.acked_at.is_none() || command.status != ack.status.into() {
+        let late_ack = json!({
+            "status": ack.status,
+            "reason": ack.reason,
+            "result_payload": ack.result_payload,
+            "acked_at": now,
+        });
+        store::fleet::command::keep_late_ack(&mut tx, command.id, &late_ack, now).await?;
+    }
+    let known = store::fleet::command::find(&mut tx, device_id, ack.command_id).await?;
+    tx.commit().await?;
+    Ok(known)
+}
+
+/// One order of a box.
+///
+/// # Errors
+/// [`Noun::Command`] not found, or another box's.
+pub async fn get(context: &Context, device_id: DeviceId, id: CommandId) -> Result<Command> {
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::command::find(&mut conn, device_id, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Command))
+}
+
+/// Which orders a list shows.
+///
+/// # Errors
+/// A status or type that does not exist.
+pub fn filter(status: Option<&str>, kind: Option<&str>) -> Result<Filter> {
+    let mut checks = Checks::default();
+    let filter = Filter {
+        status: status.and_then(|status| checks.parse("status", status)),
+        kind: kind.and_then(|kind| checks.parse("type", kind)),
+    };
+    checks.finish()?;
+    Ok(filter)
+}
+
+/// A box's orders, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn list_of_device(
+    context: &Context,
+    device_id: DeviceId,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Command>> {
+    let mut conn = context.lists().acquire().await?;
+    store::fleet::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::fleet::command::list_of_device(&mut conn, device_id, filter, page).await?)
+}
+
+/// An order that is to be sent now.
+#[derive(Debug)]
+pub struct Send {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which order.
+    pub id: CommandId,
+    /// The signed bytes.
+    pub payload: Bytes,
+    /// For how long it is of use, seconds.
+    pub expires_s: u32,
+    attempts: i32,
+}
+
+/// What these boxes are ordered now, oldest first for each, signed and ready. `all`: also what is not due again yet,
+/// because the box has just become reachable. What cannot be sealed is ended and left out.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+pub(super) async fn due_as(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Send>> {
+    let now = context.clock().now();
+    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
+    let mut conn = context.pool().acquire().await?;
+    let due = store::fleet::command::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
+    drop(conn);
+    let name = |due: &Due| (due.device_id, Message::Command(due.id));
+    let seal = |due: &Due| seal(context, due, encoding, now);
+    Ok(seal_each(context, due, name, seal).await)
+}
+
+fn seal(
+    context: &Context,
+    due: &Due,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Send> {
+    let encoding = encoding.unwrap_or(due.payload_encoding);
+    let message = DownlinkMessage::Command(message::Command {
+        command_id: due.id,
+        kind: due.kind.to_string(),
+        payload: due.payload.clone(),
+        issued_at: due.created_at,
+        expires_at: due.expires_at,
+    });
+    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
+    let left = (due.expires_at - now).num_seconds().max(1);
+    Ok(Send {
+        device_id: due.device_id,
+        id: due.id,
+        payload: payload.into(),
+        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
+        attempts: due.attempts,
+    })
+}
+
+/// Notes that orders were handed to the wire, and when each is tried again.
+pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let resend = context.settings().resend;
+    let marks: Vec<(CommandId, DateTime<Utc>)> = sends
+        .iter()
+        .map(|send| {
+            let next = now + resend.wait_after(send.attempts.unsigned_abs() + 1);
+            (send.id, next)
+        })
+        .collect();
+    let mark = |part: Part<(CommandId, DateTime<Utc>)>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::fleet::command::mark_sent(&mut conn, &part, now).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(marks, mark).await)
+}
+
+/// Puts off orders of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let commands: Vec<CommandId> = sends.iter().map(|send| send.id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::command::postpone(&mut conn, &commands, until).await?)
+}
+
+/// Connected boxes to which an order is to be sent again.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::command::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// Ends orders whose time is over.
+pub async fn end_overdue(context: &Context, limit: i64) -> Result<u64> {
+    let now = context.clock().now();
+    let end = |only: Option<Part<(CommandId, DeviceId)>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only: Option<Vec<CommandId>> =
+            only.map(|some| some.iter().map(|(id, _)| *id).collect());
+        let (before, only) = (now - LATE_ACK, only.as_deref());
+        Ok(store::fleet::command::end_overdue(&mut conn, before, now, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::fleet::command::overdue(&mut conn, now - LATE_ACK, limit).await?)
+    };
+    let subject = |(_, device_id)| AlertSubject::Device(device_id);
+    sweep(context, "end_overdue_commands", subject, end, find).await
+}

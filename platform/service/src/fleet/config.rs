@@ -1,0 +1,495 @@
+//! The configuration a box should have: pushed when it changes and when the box connects, until acknowledged.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::config::{Difference, Settings};
+use domain::delivery::UndeliverableReason;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use store::fleet::config::{Desired, Drift, Due};
+use store::{Page, Scope};
+use utoipa::ToSchema;
+use wire::ids::{BindingId, DeviceId};
+use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
+use wire::{DownlinkMessage, Encoding};
+
+use crate::batch::{Part, finish, isolate};
+use crate::fleet::undeliverable::{self, Message, Undeliverable, seal_each};
+use crate::signal::Signal;
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
+
+/// A configuration that is to be pushed now.
+#[derive(Debug)]
+pub struct Push {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which version.
+    pub version: i64,
+    /// The signed bytes.
+    pub payload: Bytes,
+    attempts: i32,
+}
+
+/// What these boxes have not acknowledged, signed and ready. `all`: also what is not due again yet,
+/// because the box has just connected. What cannot be sealed is ended and left out.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Push>> {
+    let mut conn = context.pool().acquire().await?;
+    let due_by = if all {
+        DateTime::<Utc>::MAX_UTC
+    } else {
+        context.clock().now()
+    };
+    let due = store::fleet::config::due(&mut conn, devices, due_by, all).await?;
+    drop(conn);
+    let name = |due: &Due| (due.desired.device_id, Message::Config(due.desired.version));
+    let push = |due: &Due| {
+        Ok(Push {
+            device_id: due.desired.device_id,
+            version: due.desired.version,
+            payload: seal(context, &due.desired, due.payload_encoding)?.into(),
+            attempts: due.attempts,
+        })
+    };
+    Ok(seal_each(context, due, name, push).await)
+}
+
+fn seal(context: &Context, desired: &Desired, encoding: Encoding) -> anyhow::Result<Vec<u8>> {
+    let message = DownlinkMessage::ConfigPush(ConfigPush {
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config.clone(),
+    });
+    Ok(context
+        .signer()?
+        .seal(&message, desired.device_id, encoding)?)
+}
+
+/// Notes that configurations were handed to the wire.
+pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
+    if pushes.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let sent: Vec<store::fleet::config::Sent> = pushes
+        .iter()
+        .map(|push| store::fleet::config::Sent {
+            device_id: push.device_id,
+            version: push.version,
+            next_attempt_at: now
+                + context
+                    .settings()
+                    .resend
+                    .wait_after(push.attempts.unsigned_abs() + 1),
+        })
+        .collect();
+    let mark = |part: Part<store::fleet::config::Sent>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::fleet::config::mark_sent(&mut conn, &part).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(sent, mark).await)
+}
+
+/// Puts off configurations of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+pub async fn postpone(context: &Context, pushes: &[Push]) -> Result<()> {
+    if pushes.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let devices: Vec<DeviceId> = pushes.iter().map(|push| push.device_id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::config::postpone(&mut conn, &devices, until).await?)
+}
+
+/// Connected boxes to which a configuration is to be pushed again.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::config::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// Takes a box's answer to a push; `false` for a version that it was never sent.
+pub async fn acknowledge(context: &Context, device_id: DeviceId, ack: &ConfigAck) -> Result<bool> {
+    let mut conn = context.pool().acquire().await?;
+    let rejected = match ack.status {
+        ConfigAckStatus::Applied => None,
+        ConfigAckStatus::Rejected => Some(ack.reason.as_deref().unwrap_or("no reason given")),
+    };
+    Ok(store::fleet::config::acknowledge(
+        &mut conn,
+        device_id,
+        ack.version,
+        rejected,
+        context.clock().now(),
+    )
+    .await?)
+}
+
+/// What a box that asks is told: its configuration, plainly and as the signed message that MQTT would push.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DesiredConfig)]
+pub struct Current {
+    /// Which version.
+    pub version: i64,
+    /// Where the box stands.
+    pub binding_id: Option<BindingId>,
+    /// The configuration.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// A `config_push` in its signed envelope.
+    #[schema(value_type = Object)]
+    pub envelope: Box<RawValue>,
+}
+
+/// What a box should be set to, and what it said it is set to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigStatus)]
+pub struct Status {
+    /// The version that it should have.
+    pub version: i64,
+    /// The newest version that it applied.
+    pub applied_version: Option<i64>,
+    /// The newest version that it will not take.
+    pub rejected_version: Option<i64>,
+    /// Why not.
+    pub rejected_reason: Option<String>,
+}
+
+/// The configuration that a box should have.
+///
+/// # Errors
+/// [`Noun::Device`] not found; [`Error::InvalidState`] for one that cannot be sent.
+pub async fn current(context: &Context, device_id: DeviceId) -> Result<Current> {
+    let desired = desired(context, device_id).await?;
+    let sealed = match seal(context, &desired, Encoding::Json) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            let one = Undeliverable {
+                device_id,
+                message: Message::Config(desired.version),
+                reason: UndeliverableReason::Unsendable,
+                problem: error.to_string(),
+            };
+            undeliverable::fail(context, &one).await?;
+            return Err(Error::InvalidState {
+                current: "failed".into(),
+                message: "this version of the configuration cannot be sent".into(),
+            });
+        }
+    };
+    Ok(Current {
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config,
+        envelope: serde_json::from_slice(&sealed).map_err(anyhow::Error::from)?,
+    })
+}
+
+/// [`acknowledge`], for a box that waits for an answer.
+///
+/// # Errors
+/// A version that it was never sent.
+pub async fn acknowledge_one(
+    context: &Context,
+    device_id: DeviceId,
+    ack: &ConfigAck,
+) -> Result<Status> {
+    if !acknowledge(context, device_id, ack).await? {
+        return Err(Error::field("version", "there is no such version"));
+    }
+    status(context, device_id).await
+}
+
+impl From<Desired> for Status {
+    fn from(desired: Desired) -> Self {
+        Self {
+            version: desired.version,
+            applied_version: desired.applied_version,
+            rejected_version: desired.rejected_version,
+            rejected_reason: desired.rejected_reason,
+        }
+    }
+}
+
+async fn desired(context: &Context, device_id: DeviceId) -> Result<Desired> {
+    let mut conn = context.pool().acquire().await?;
+    store::fleet::config::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))
+}
+
+/// What is changed of a layer: a merge patch (RFC 7396), in which null removes a key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Patch(pub Settings);
+
+impl utoipa::PartialSchema for Patch {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType, Type};
+
+        let nullable =
+            |kind| ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null]));
+        let number = |low: i32, high: i32| {
+            nullable(Type::Integer)
+                .minimum(Some(low))
+                .maximum(Some(high))
+        };
+        let time = || {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^[0-9]{2}:[0-9]{2}$"))
+        };
+        ObjectBuilder::new()
+            .property("volume", number(0, 10))
+            .property(
+                "language",
+                nullable(Type::String).description(Some("Like id or id-ID")),
+            )
+            .property("heartbeat_interval_s", number(1, 86_400))
+            .property(
+                "quiet_hours",
+                nullable(Type::Object)
+                    .property("start", time())
+                    .property("end", time())
+                    .property("volume", number(0, 10)),
+            )
+            .property("reconnect_jitter_s", number(0, 3600))
+            .property("display_brightness", number(0, 100))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([json!({ "volume": 7, "language": null })])
+            .into()
+    }
+}
+
+impl ToSchema for Patch {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ConfigPatch".into()
+    }
+}
+
+impl Patch {
+    /// The layer as it is after this; the complaints go to `checks`.
+    pub(super) fn apply(&self, checks: &mut Checks, layer: Value) -> Value {
+        let mut settings = settings(layer);
+        checks.extend(domain::config::patch(&mut settings, &self.0));
+        Value::Object(settings)
+    }
+}
+
+/// What is kept of a layer; only objects are.
+fn settings(layer: Value) -> Settings {
+    match layer {
+        Value::Object(settings) => settings,
+        _ => Settings::new(),
+    }
+}
+
+/// What a box is set to when no layer says otherwise.
+pub(super) fn defaults(context: &Context) -> Value {
+    let heartbeat_interval_s = context.settings().heartbeat_interval_s;
+    json!({ "heartbeat_interval_s": heartbeat_interval_s, "language": "id", "volume": 8 })
+}
+
+/// Puts the layers of boxes together again, and has those pushed for which that makes something else.
+pub(super) async fn refresh(unit: &mut UnitOfWork, devices: &[DeviceId]) -> Result<()> {
+    let (defaults, now) = (defaults(unit.context()), unit.now());
+    store::fleet::config::lock(unit.conn(), devices).await?;
+    for changed in store::fleet::config::refresh(unit.conn(), devices, &defaults, now).await? {
+        unit.signal(Signal::Configure(changed));
+    }
+    Ok(())
+}
+
+/// The layers that make a box's configuration, each over the one before it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigLayers)]
+#[expect(missing_docs, reason = "the layers of the same names")]
+pub struct Layers {
+    #[schema(value_type = Object)]
+    pub defaults: Value,
+    #[schema(value_type = Object)]
+    pub fleet: Value,
+    #[schema(value_type = Object)]
+    pub merchant: Value,
+    #[schema(value_type = Object)]
+    pub outlet: Value,
+    #[schema(value_type = Object)]
+    pub device: Value,
+}
+
+/// What a box said it applied.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReportedConfig)]
+pub struct Reported {
+    /// Which version.
+    pub version: i64,
+    /// What that was.
+    #[schema(value_type = Object)]
+    pub config: Value,
+}
+
+/// What a box should be set to and why, and what it said it is set to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeviceConfig)]
+pub struct View {
+    /// The box.
+    pub device_id: DeviceId,
+    /// The version that it should have.
+    pub version: i64,
+    /// Where it stands.
+    pub binding_id: Option<BindingId>,
+    /// What it should be set to: all layers together.
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// Where that comes from.
+    pub layers: Layers,
+    /// `applied`, `pending`, `rejected` by the box, or `failed`: it cannot be sent.
+    pub status: &'static str,
+    /// What it last said it applied.
+    pub reported: Option<Reported>,
+    /// Where the two differ.
+    pub diff: Vec<Difference>,
+    /// The newest version that it will not take.
+    pub rejected_version: Option<i64>,
+    /// Why not.
+    pub rejected_reason: Option<String>,
+    /// Why the version could not be sent, when it is `failed`.
+    pub failed_reason: Option<String>,
+    /// When it last became something else.
+    pub updated_at: DateTime<Utc>,
+    /// When the box last answered to a version.
+    pub acked_at: Option<DateTime<Utc>>,
+}
+
+/// What a box should be set to and why, and what it said it is set to.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn view(context: &Context, device_id: DeviceId) -> Result<View> {
+    let mut conn = context.pool().acquire().await?;
+    view_on(context, &mut conn, device_id).await
+}
+
+async fn view_on(
+    context: &Context,
+    conn: &mut sqlx::PgConnection,
+    device_id: DeviceId,
+) -> Result<View> {
+    let desired = store::fleet::config::find(&mut *conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let above = store::fleet::config::above(conn, device_id).await?;
+    let or_empty = |layer: Option<Value>| layer.unwrap_or_else(|| json!({}));
+    let reported = desired
+        .reported_version
+        .zip(desired.reported)
+        .map(|(version, config)| Reported { version, config });
+    let diff = domain::config::difference(
+        &settings(desired.config.clone()),
+        &settings(or_empty(
+            reported.as_ref().map(|reported| reported.config.clone()),
+        )),
+    );
+    let status = if desired.applied_version == Some(desired.version) {
+        "applied"
+    } else if desired.rejected_version == Some(desired.version) {
+        "rejected"
+    } else if desired.failed_version == Some(desired.version) {
+        "failed"
+    } else {
+        "pending"
+    };
+    Ok(View {
+        device_id,
+        version: desired.version,
+        binding_id: desired.binding_id,
+        config: desired.config,
+        layers: Layers {
+            defaults: defaults(context),
+            fleet: or_empty(above.fleet),
+            merchant: or_empty(above.merchant),
+            outlet: or_empty(above.outlet),
+            device: desired.layer,
+        },
+        status,
+        reported,
+        diff,
+        rejected_version: desired.rejected_version,
+        rejected_reason: desired.rejected_reason,
+        failed_reason: desired.failed_reason.filter(|_| status == "failed"),
+        updated_at: desired.updated_at,
+        acked_at: desired.acked_at,
+    })
+}
+
+/// Changes a box's own layer.
+///
+/// # Errors
+/// [`Noun::Device`] not found; keys that do not exist, values that they cannot have.
+pub async fn patch(unit: &mut UnitOfWork, device_id: DeviceId, patch: &Patch) -> Result<View> {
+    store::fleet::config::lock(unit.conn(), &[device_id]).await?;
+    unit.refresh_now();
+    let before = store::fleet::config::find(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let mut checks = Checks::default();
+    let layer = patch.apply(&mut checks, before.layer.clone());
+    checks.finish()?;
+    if layer != before.layer {
+        store::fleet::config::set_layer(unit.conn(), device_id, &layer).await?;
+        refresh(unit, &[device_id]).await?;
+        unit.audit("config.patch", device_id, Some(before.layer), Some(layer))
+            .await?;
+    }
+    let context = unit.context().clone();
+    view_on(&context, unit.conn(), device_id).await
+}
+
+/// Where a box stands with the versions of its configuration.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn status(context: &Context, device_id: DeviceId) -> Result<Status> {
+    desired(context, device_id).await.map(Status::from)
+}
+
+/// Pushes a box's configuration again, also when it applied or rejected this version before.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn retry_push(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<Status> {
+    let now = unit.now();
+    store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
+    let desired = store::fleet::config::find(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.audit(
+        "config.retry_push",
+        device_id,
+        None,
+        Some(json!({ "version": desired.version })),
+    )
+    .await?;
+    unit.signal(Signal::Configure(device_id));
+    Ok(desired.into())
+}
+
+/// Active boxes that are not set to what they should be.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn drift(
+    context: &Context,
+    scope: Scope,
+    status: Option<&str>,
+    page: Page,
+) -> Result<Vec<Drift>> {
+    if status.is_some_and(|status| !matches!(status, "pending" | "rejected" | "failed")) {
+        return Err(Error::field(
+            "status",
+            "expected pending, rejected or failed",
+        ));
+    }
+    let mut conn = context.lists().acquire().await?;
+    Ok(store::fleet::config::drift(&mut conn, scope, status, page).await?)
+}

@@ -1,0 +1,345 @@
+//! Devices: registering boxes, and taking them out of service.
+
+use chrono::{DateTime, Utc};
+use domain::credential::RevocationReason;
+use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::fleet::device::Device;
+use store::fleet::device_view::{self, DeviceView, Filter};
+use store::{Page, Scope};
+use utoipa::ToSchema;
+use wire::ids::DeviceId;
+
+use crate::fleet::{config, credential};
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork, secret};
+
+/// What a device is registered from.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+#[schema(example = json!({ "serial_number": "SN-0001", "model": "SB-1", "capabilities": ["speaker"] }))]
+pub struct NewDevice {
+    #[schema(min_length = 1, max_length = 64)]
+    pub serial_number: String,
+    #[schema(min_length = 1, max_length = 60)]
+    pub model: String,
+    #[schema(value_type = Vec<domain::device::Capability>)]
+    pub capabilities: Vec<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
+    pub communication_mode: Option<String>,
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub tags: Vec<String>,
+}
+
+/// A device at the only moment at which its activation code can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Registered {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceView,
+    /// The one-time code that activates it.
+    #[schema(value_type = Option<String>)]
+    pub activation_code: String,
+    /// Until when the code is good.
+    pub activation_code_expires_at: DateTime<Utc>,
+}
+
+/// What an operator changes of a device.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct DevicePatch {
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::DeviceStatus>)]
+    pub status: Option<String>,
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
+    pub model: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<domain::device::Capability>>)]
+    pub capabilities: Option<Vec<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<domain::device::CommunicationMode>)]
+    pub communication_mode: Option<String>,
+    /// All of its tags, instead of those that it has.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Registers a box that is about to be shipped.
+///
+/// # Errors
+/// Wrong fields; a serial number that is registered already.
+pub async fn create(unit: &mut UnitOfWork, new: NewDevice) -> Result<Registered> {
+    let mut checks = Checks::default();
+    let new = check_new(&mut checks, new);
+    checks.finish()?;
+    store::fleet::config_layer::hold_fleet(unit.conn()).await?;
+    let registered = register(unit, new).await?;
+    config::refresh(unit, &[registered.device.id]).await?;
+    Ok(registered)
+}
+
+/// A new box, checked.
+pub(super) struct Checked {
+    pub(super) serial_number: String,
+    model: String,
+    capabilities: Vec<Capability>,
+    mode: CommunicationMode,
+    tags: Vec<String>,
+}
+
+/// The rules for a new box; what breaks one is left out and told to `checks`.
+pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
+    check_serial_number(checks, &new.serial_number);
+    checks.text("model", &new.model, 60);
+    let capabilities = check_capabilities(checks, &new.capabilities);
+    let mode = new
+        .communication_mode
+        .as_deref()
+        .and_then(|text| checks.parse("communication_mode", text))
+        .unwrap_or(CommunicationMode::Mqtt);
+    Checked {
+        serial_number: new.serial_number,
+        model: new.model,
+        capabilities,
+        mode,
+        tags: check_tags(checks, &new.tags),
+    }
+}
+
+/// Stores a new box and makes its first activation code. The caller holds the fleet's layer of configuration, and puts
+/// the layers together.
+pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Registered> {
+    let now = unit.now();
+    let device = Device {
+        id: DeviceId::from_uuid(unit.uuid()),
+        serial_number: new.serial_number,
+        model: new.model,
+        capabilities: new.capabilities,
+        communication_mode: new.mode,
+        status: DeviceStatus::Registered,
+        payload_encoding: wire::Encoding::Json,
+        tags: new.tags,
+        created_at: now,
+        updated_at: now,
+        activated_at: None,
+    };
+    store::fleet::device::insert(unit.conn(), &device)
+        .await
+        .map_err(|error| {
+            if Error::breaks(&error, "devices_serial_number_unique") {
+                Error::Duplicate {
+                    message: "this serial number is registered already".into(),
+                    retry_after_s: None,
+                }
+            } else {
+                error.into()
+            }
+        })?;
+    let config = config::defaults(unit.context());
+    store::fleet::config::insert(unit.conn(), device.id, &config, now).await?;
+    let view = DeviceView::from(device);
+    unit.audit("device.create", view.id, None, Some(json!(view)))
+        .await?;
+    issue_code(unit, view).await
+}
+
+/// Revokes the activation code that is out and issues another: the box lost its key, or was never activated in time.
+///
+/// # Errors
+/// [`Error::InvalidState`] for a box that is out of service.
+pub async fn renew_activation_code(unit: &mut UnitOfWork, id: DeviceId) -> Result<Registered> {
+    let device = store::fleet::device::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    device.status.activate().map_err(invalid_state)?;
+    let view = view(unit, id).await?;
+    unit.audit("device.activation_code", id, None, None).await?;
+    issue_code(unit, view).await
+}
+
+async fn issue_code(unit: &mut UnitOfWork, device: DeviceView) -> Result<Registered> {
+    let code = secret::activation_code();
+    let now = unit.now();
+    let expires_at = now + unit.context().settings().activation_code_lifetime;
+    let row_id = unit.uuid();
+    store::fleet::activation::replace(
+        unit.conn(),
+        row_id,
+        device.id,
+        &secret::hash(&code),
+        now,
+        expires_at,
+    )
+    .await?;
+    Ok(Registered {
+        device,
+        activation_code: code,
+        activation_code_expires_at: expires_at,
+    })
+}
+
+/// One device with what is known of it.
+///
+/// # Errors
+/// [`Noun::Device`] not found, or not for this scope.
+pub async fn get(context: &Context, scope: Scope, id: DeviceId) -> Result<DeviceView> {
+    let mut conn = context.pool().acquire().await?;
+    find_view(&mut conn, scope, id).await
+}
+
+/// The encoding in which a box reads downlinks.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::Encoding> {
+    let mut conn = context.pool().acquire().await?;
+    let found = store::fleet::device::find(&mut conn, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(found.payload_encoding)
+}
+
+/// Devices, newest first.
+pub async fn list(
+    context: &Context,
+    scope: Scope,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<DeviceView>> {
+    let mut conn = context.lists().acquire().await?;
+    let chosen = device_view::choose(&mut conn, scope, filter, page).await?;
+    let mut found = device_view::views(&mut conn, scope, &chosen).await?;
+    if scope != Scope::All {
+        // Tags are operators' words for one another.
+        found.iter_mut().for_each(|device| device.tags.clear());
+    }
+    Ok(found)
+}
+
+/// Changes a device. Suspending or retiring it revokes its credentials and ends its session.
+///
+/// # Errors
+/// Wrong fields; [`Error::InvalidState`] for a step its life does not have.
+pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> Result<DeviceView> {
+    let mut checks = Checks::default();
+    let wanted: Option<DeviceStatus> = patch
+        .status
+        .as_deref()
+        .and_then(|text| checks.parse("status", text));
+    checks.optional_text("model", patch.model.as_deref(), 60);
+    let capabilities = patch
+        .capabilities
+        .as_deref()
+        .map(|given| check_capabilities(&mut checks, given));
+    let tags = patch
+        .tags
+        .as_deref()
+        .map(|given| check_tags(&mut checks, given));
+    let mode: Option<CommunicationMode> = patch
+        .communication_mode
+        .as_deref()
+        .and_then(|text| checks.parse("communication_mode", text));
+    checks.finish()?;
+    let mut device = store::fleet::device::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    unit.refresh_now();
+    let before = view(unit, id).await?;
+    let current = device.status;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {
+        let next = match wanted {
+            DeviceStatus::Suspended => current.suspend(),
+            DeviceStatus::Retired => current.retire(),
+            // Its credentials stay revoked: it needs a new activation code to come back.
+            DeviceStatus::Active => current.reinstate(),
+            DeviceStatus::Registered => Err(InvalidTransition { current, wanted }),
+        }
+        .map_err(invalid_state)?;
+        device.status = next;
+        let reason = match next {
+            DeviceStatus::Suspended => Some(RevocationReason::PrivilegeWithdrawn),
+            DeviceStatus::Retired => Some(RevocationReason::CessationOfOperation),
+            DeviceStatus::Registered | DeviceStatus::Active => None,
+        };
+        if let Some(reason) = reason {
+            credential::revoke_all(unit, id, reason).await?;
+        }
+    }
+    if let Some(model) = patch.model {
+        device.model = model;
+    }
+    if let Some(capabilities) = capabilities {
+        device.capabilities = capabilities;
+    }
+    if let Some(tags) = tags {
+        device.tags = tags;
+    }
+    if let Some(mode) = mode {
+        device.communication_mode = mode;
+    }
+    device.updated_at = unit.now();
+    store::fleet::device::update(unit.conn(), &device).await?;
+    let interval_s = unit.context().settings().heartbeat_interval();
+    let now = unit.now();
+    store::fleet::presence::judge(unit.conn(), id, interval_s, now).await?;
+    let after = view(unit, id).await?;
+    unit.audit("device.patch", id, Some(json!(before)), Some(json!(after)))
+        .await?;
+    Ok(after)
+}
+
+pub(crate) async fn view(unit: &mut UnitOfWork, id: DeviceId) -> Result<DeviceView> {
+    find_view(unit.conn(), Scope::All, id).await
+}
+
+async fn find_view(
+    conn: &mut sqlx::PgConnection,
+    scope: Scope,
+    id: DeviceId,
+) -> Result<DeviceView> {
+    let mut found = device_view::views(conn, scope, &[id]).await?;
+    found.pop().ok_or(Error::NotFound(Noun::Device))
+}
+
+pub(crate) fn check_serial_number(checks: &mut Checks, serial_number: &str) {
+    let plain = serial_number
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if !plain || !(1..=64).contains(&serial_number.len()) {
+        checks.refuse(
+            "serial_number",
+            "1 to 64 letters, digits, hyphens, underscores or points",
+        );
+    }
+}
+
+fn check_tags(checks: &mut Checks, given: &[String]) -> Vec<String> {
+    domain::tag::check(given).unwrap_or_else(|error| {
+        checks.refuse(&error.field, error.message);
+        Vec::new()
+    })
+}
+
+/// Each capability once, in the order of their words.
+fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<Capability> {
+    let mut known: Vec<Capability> = given
+        .iter()
+        .filter_map(|text| checks.parse("capabilities", text))
+        .collect();
+    known.sort_unstable_by_key(|capability| capability.as_str());
+    known.dedup();
+    known
+}
+
+pub(crate) fn invalid_state(error: InvalidTransition) -> Error {
+    Error::InvalidState {
+        current: error.current.to_string(),
+        message: error.to_string(),
+    }
+}

@@ -1,0 +1,421 @@
+//! Maker and checker for what moves money, makes people, or is said to customers.
+//!
+//! With `money.maker_checker` on, such a change is tried, undone and kept as a proposal; another person confirms it, and
+//! only then it happens, in that person's transaction. The audit log has both. Off, one person's word is enough.
+//!
+//! A proposal never has a secret in it. What is secret is made when it is confirmed, and shown to who confirms it; of the
+//! code with which a new or reset user sets a password, proposer and confirmer get one half each.
+
+mod proposals;
+
+use domain::approval::{self, ApprovalKind, ApprovalStatus, Checker};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::Page;
+use store::money::approval::Approval;
+use utoipa::ToSchema;
+use wire::ids::{ApprovalId, DeviceId, MerchantId, SettlementId, UnmatchedPaymentId, UserId};
+
+pub use self::proposals::{
+    add_fee_version, approve_merchant, assign, create_bulk_command, create_command,
+    create_fee_profile, create_token, create_user, mark_paid, patch_merchant, patch_user,
+    reset_user,
+};
+use super::fee::{self, NewFeeProfile, NewFeeVersion};
+use super::{payout_account, settlement};
+use crate::fleet::bulk_command::{self, NewBulkCommand};
+use crate::fleet::command::{self, NewCommand};
+use crate::payment::unmatched_payment::{self, Assignment};
+use crate::people::token::{self, TokenRequest};
+use crate::people::user::{self, NewUser, UserPatch};
+use crate::shop::merchant::{self, MerchantPatch};
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
+
+/// How many proposals of one person may wait.
+const PENDING_MAX: i64 = 1000;
+
+/// A change that can be proposed.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    FeeProfile(NewFeeProfile),
+    FeeVersion {
+        profile_id: String,
+        version: NewFeeVersion,
+    },
+    Merchant {
+        merchant_id: MerchantId,
+        patch: Box<MerchantPatch>,
+    },
+    ApproveMerchant {
+        merchant_id: MerchantId,
+    },
+    MarkPaid {
+        settlement_id: SettlementId,
+        bank_reference: String,
+    },
+    Assign {
+        unmatched_payment_id: UnmatchedPaymentId,
+        assignment: Assignment,
+    },
+    NewUser {
+        user: NewUser,
+        /// The hash of the proposer's half of the code, in hex.
+        first_half_sha256: String,
+    },
+    User {
+        user_id: UserId,
+        patch: UserPatch,
+    },
+    ResetUser {
+        user_id: UserId,
+        first_half_sha256: String,
+    },
+    NewToken(TokenRequest),
+    Command {
+        device_id: DeviceId,
+        command: NewCommand,
+    },
+    BulkCommand(Box<NewBulkCommand>),
+    PayoutAccount {
+        merchant_id: MerchantId,
+        destination: String,
+    },
+}
+
+/// What became of a change that was asked for.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It happened.
+    Done(T),
+    /// It waits for a second person.
+    Proposed(Box<Proposal>),
+}
+
+/// A proposal at the only moment at which its maker's secret can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Proposal {
+    /// The proposal.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// For a user who is to set a password: the first half of the code. Who confirms gets the second.
+    pub setup_code: Option<String>,
+}
+
+/// A confirmed proposal at the only moment at which the secrets that it made can be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfirmedApproval)]
+pub struct Confirmed {
+    /// The proposal.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// The program's token that was made.
+    pub token: Option<String>,
+    /// For a user who is to set a password: the second half of the code.
+    pub setup_code: Option<String>,
+}
+
+/// Secrets that a change makes, for who confirms it.
+#[derive(Debug, Default)]
+struct Secrets {
+    token: Option<String>,
+    setup_code: Option<String>,
+}
+
+/// Whether a second person is needed, and this one may be the first.
+fn is_on(unit: &UnitOfWork) -> Result<bool> {
+    if !unit.context().settings().maker_checker {
+        return Ok(false);
+    }
+    approval::may_propose(unit.actor_name()).map_err(forbidden)?;
+    Ok(true)
+}
+
+fn forbidden(error: approval::NotYours) -> Error {
+    use approval::NotYours::{NotAPerson, OwnProposal, TooNew};
+    Error::Forbidden(match error {
+        NotAPerson => {
+            "this needs two people who have logged in; a program's token can neither propose nor confirm it"
+        }
+        OwnProposal => "nobody confirms what they have proposed themselves",
+        TooNew => {
+            "a user confirms nothing for a time after the account was made, reset, enabled again or given a role (money.confirm_wait_h)"
+        }
+    })
+}
+
+async fn propose<T>(
+    unit: &mut UnitOfWork,
+    kind: ApprovalKind,
+    entity: String,
+    change: Change,
+) -> Result<Outcome<T>> {
+    propose_with(unit, kind, entity, change, None).await
+}
+
+/// Tries a change, undoes it, and keeps it as a proposal.
+async fn propose_with<T>(
+    unit: &mut UnitOfWork,
+    kind: ApprovalKind,
+    entity: String,
+    change: Change,
+    setup_code: Option<String>,
+) -> Result<Outcome<T>> {
+    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
+    let savepoint = unit.savepoint().await?;
+    drop(carry_out(unit, change, None).await?);
+    unit.roll_back_to(savepoint).await?;
+    let maker = unit.actor_name().to_owned();
+    if store::money::approval::count_pending(unit.conn(), &maker).await? >= PENDING_MAX {
+        return Err(Error::RateLimited {
+            message: "too many of your proposals wait",
+            retry_after_s: 3600,
+        });
+    }
+    let approval = keep(unit, kind, entity, request).await?;
+    Ok(Outcome::Proposed(Box::new(Proposal {
+        approval,
+        setup_code,
+    })))
+}
+
+/// Proposes that a merchant is paid at an account, unless that waits already. Here alone the maker may be the platform or
+/// a program: a person takes the proposal over before another confirms it.
+pub(super) async fn propose_account(
+    unit: &mut UnitOfWork,
+    merchant_id: MerchantId,
+    destination: &str,
+) -> Result<()> {
+    let pending =
+        store::money::approval::is_account_pending(unit.conn(), merchant_id, destination).await?;
+    if pending {
+        return Ok(());
+    }
+    let change = Change::PayoutAccount {
+        merchant_id,
+        destination: destination.to_owned(),
+    };
+    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
+    let entity = merchant_id.to_string();
+    keep(unit, ApprovalKind::PayoutAccount, entity, request).await?;
+    Ok(())
+}
+
+/// Keeps a proposal.
+async fn keep(
+    unit: &mut UnitOfWork,
+    kind: ApprovalKind,
+    entity: String,
+    request: Value,
+) -> Result<Approval> {
+    let approval = Approval {
+        id: ApprovalId::from_uuid(unit.uuid()),
+        kind,
+        entity,
+        request,
+        status: ApprovalStatus::Pending,
+        requested_by: unit.actor_name().to_owned(),
+        created_at: unit.now(),
+        decided_by: None,
+        decided_at: None,
+        reason: None,
+    };
+    store::money::approval::insert(unit.conn(), &approval).await?;
+    unit.audit("approval.propose", approval.id, None, Some(json!(approval)))
+        .await?;
+    Ok(approval)
+}
+
+/// Does what a proposal says. `maker`: who proposed it, once it is confirmed.
+async fn carry_out(unit: &mut UnitOfWork, change: Change, maker: Option<&str>) -> Result<Secrets> {
+    let mut secrets = Secrets::default();
+    match change {
+        Change::FeeProfile(new) => drop(fee::create(unit, new, maker).await?),
+        Change::FeeVersion {
+            profile_id,
+            version,
+        } => drop(fee::add_version(unit, &profile_id, version, maker).await?),
+        Change::Merchant { merchant_id, patch } => {
+            drop(merchant::patch(unit, merchant_id, *patch).await?);
+        }
+        Change::ApproveMerchant { merchant_id } => {
+            drop(merchant::approve(unit, merchant_id).await?);
+        }
+        Change::MarkPaid {
+            settlement_id,
+            bank_reference,
+        } => drop(settlement::mark_paid(unit, settlement_id, &bank_reference).await?),
+        Change::Assign {
+            unmatched_payment_id,
+            assignment,
+        } => drop(unmatched_payment::assign(unit, unmatched_payment_id, assignment).await?),
+        Change::NewUser {
+            user: new,
+            first_half_sha256,
+        } => {
+            let first = hex::decode(first_half_sha256).map_err(anyhow::Error::from)?;
+            let made = user::create_without_password(unit, new, &first).await?;
+            secrets.setup_code = Some(made.setup_code);
+        }
+        Change::User { user_id, patch } => drop(user::patch(unit, user_id, patch).await?),
+        Change::ResetUser {
+            user_id,
+            first_half_sha256,
+        } => {
+            let first = hex::decode(first_half_sha256).map_err(anyhow::Error::from)?;
+            let made = user::reset(unit, user_id, Some(&first)).await?;
+            secrets.setup_code = Some(made.setup_code);
+        }
+        Change::NewToken(request) => {
+            secrets.token = Some(token::request(unit, request).await?.token);
+        }
+        Change::Command { device_id, command } => {
+            drop(command::create(unit, device_id, command).await?);
+        }
+        Change::BulkCommand(new) => drop(bulk_command::create(unit, *new).await?),
+        Change::PayoutAccount {
+            merchant_id,
+            destination,
+        } => payout_account::release(unit, merchant_id, &destination).await?,
+    }
+    Ok(secrets)
+}
+
+/// Refuses an actor who may not confirm what `maker` has proposed.
+async fn check_checker(unit: &mut UnitOfWork, maker: &str) -> Result<()> {
+    let name = unit.actor_name().to_owned();
+    approval::may_propose(&name).map_err(forbidden)?;
+    let id: UserId = name.parse().map_err(anyhow::Error::from)?;
+    let user = store::people::user::find(unit.conn(), store::Scope::All, id)
+        .await?
+        .ok_or(Error::Unauthenticated)?;
+    let checker = Checker {
+        name: &name,
+        since: user.access_changed_at,
+    };
+    let wait = unit.context().settings().confirm_wait;
+    checker
+        .may_confirm(maker, unit.now(), wait)
+        .map_err(forbidden)
+}
+
+/// Confirms a proposal and does what it says. One that no person has made is taken over instead, and still waits.
+///
+/// # Errors
+/// No such proposal, or one that was decided; [`Error::Forbidden`] for the maker, for programs and for who is too new;
+/// whatever keeps the change from happening by now: then the proposal still waits.
+pub async fn approve(unit: &mut UnitOfWork, id: ApprovalId) -> Result<Confirmed> {
+    let before = take(unit, id).await?;
+    check_checker(unit, &before.requested_by).await?;
+    if !approval::is_person(&before.requested_by) {
+        return take_over(unit, before).await;
+    }
+    let change: Change =
+        serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?;
+    let secrets = carry_out(unit, change, Some(before.requested_by.as_str())).await?;
+    let approval = decide(unit, &before, ApprovalStatus::Approved, None).await?;
+    Ok(Confirmed {
+        approval,
+        token: secrets.token,
+        setup_code: secrets.setup_code,
+    })
+}
+
+async fn take_over(unit: &mut UnitOfWork, before: Approval) -> Result<Confirmed> {
+    let approval = Approval {
+        requested_by: unit.actor_name().to_owned(),
+        ..before.clone()
+    };
+    store::money::approval::take_over(unit.conn(), approval.id, &approval.requested_by).await?;
+    let (was, is) = (Some(json!(before)), Some(json!(approval)));
+    unit.audit("approval.take_over", approval.id, was, is)
+        .await?;
+    Ok(Confirmed {
+        approval,
+        token: None,
+        setup_code: None,
+    })
+}
+
+/// Turns a proposal down; its maker may take it back.
+///
+/// # Errors
+/// No such proposal, or one that was decided.
+pub async fn reject(unit: &mut UnitOfWork, id: ApprovalId, reason: &str) -> Result<Approval> {
+    let mut checks = Checks::default();
+    checks.text("reason", reason, 500);
+    checks.finish()?;
+    let before = take(unit, id).await?;
+    if before.kind == ApprovalKind::PayoutAccount
+        && let Change::PayoutAccount {
+            merchant_id,
+            destination,
+        } = serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?
+    {
+        payout_account::refuse(unit, merchant_id, &destination).await?;
+    }
+    decide(unit, &before, ApprovalStatus::Rejected, Some(reason)).await
+}
+
+async fn take(unit: &mut UnitOfWork, id: ApprovalId) -> Result<Approval> {
+    let approval = store::money::approval::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Approval))?;
+    unit.refresh_now();
+    if approval.status != ApprovalStatus::Pending {
+        return Err(Error::InvalidState {
+            message: format!("it was {} before", approval.status),
+            current: approval.status.to_string(),
+        });
+    }
+    Ok(approval)
+}
+
+async fn decide(
+    unit: &mut UnitOfWork,
+    before: &Approval,
+    status: ApprovalStatus,
+    reason: Option<&str>,
+) -> Result<Approval> {
+    let (checker, now) = (unit.actor_name().to_owned(), unit.now());
+    store::money::approval::decide(unit.conn(), before.id, status, &checker, reason, now).await?;
+    let after = store::money::approval::find(unit.conn(), before.id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Approval))?;
+    let action = match status {
+        ApprovalStatus::Approved => "approval.approve",
+        _ => "approval.reject",
+    };
+    unit.audit(action, before.id, Some(json!(before)), Some(json!(after)))
+        .await?;
+    Ok(after)
+}
+
+/// One proposal.
+///
+/// # Errors
+/// No such proposal.
+pub async fn get(context: &Context, id: ApprovalId) -> Result<Approval> {
+    let mut conn = context.pool().acquire().await?;
+    store::money::approval::find(&mut conn, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Approval))
+}
+
+/// Proposals, newest first.
+///
+/// # Errors
+/// A status or a kind that does not exist.
+pub async fn list(
+    context: &Context,
+    status: Option<&str>,
+    kind: Option<&str>,
+    page: Page,
+) -> Result<Vec<Approval>> {
+    let mut checks = Checks::default();
+    let status = status.and_then(|status| checks.parse("status", status));
+    let kind = kind.and_then(|kind| checks.parse("kind", kind));
+    checks.finish()?;
+    let mut conn = context.lists().acquire().await?;
+    Ok(store::money::approval::list(&mut conn, status, kind, page).await?)
+}

@@ -1,0 +1,442 @@
+//! The payout partner's callbacks: what became of a payout, signed for this route alone.
+//!
+//! As with payments, the signature is checked on the raw bytes before anything is parsed, what fails is kept as
+//! rejected and has no effect, and a callback is answered 2xx only after the commit that holds it and what it did.
+//!
+//! Every event_id that was answered is remembered with its answer: the same message again gets the same answer and has
+//! no effect, whatever happened since. One that was taken keeps its name; one that was refused does not. Locks are taken in this order: the event_id, the settlement, the bank reference.
+
+use chrono::{DateTime, Utc};
+use domain::callback::CallbackError;
+use domain::partner_signature::{self, SignatureError};
+use domain::payout::{Decision, PayoutOutcome, PayoutStatus, bank_time};
+use domain::payout_callback::PayoutCallback;
+use domain::settlement::SettlementStatus;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::money::payout::Message;
+use store::money::payout_message::PayoutMessage;
+use store::payment::incident::NewIncident;
+use utoipa::ToSchema;
+use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
+
+use super::payout::{LockedPayout, PartnerReport};
+use crate::payment::callback::{Incoming, count_adjustments, refused, rejected};
+use crate::payment::incident;
+use crate::{Actor, Context, Error, Noun, Result, UnitOfWork};
+
+/// What became of a callback that was taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PayoutReceipt)]
+pub struct Receipt {
+    /// `accepted`; `duplicate`; `ignored`, because it contradicts what was said before; `held`, because its bank
+    /// reference belongs to another payout, or because it names no payout and may be about several.
+    pub verdict: &'static str,
+    /// The settlement it is about.
+    pub settlement_id: SettlementId,
+    /// The payout of it.
+    pub payout_id: PayoutId,
+    /// Where the settlement stands now.
+    pub status: SettlementStatus,
+}
+
+/// Takes one callback.
+///
+/// # Errors
+/// [`Error::InvalidSignature`], [`Error::StaleTimestamp`]: kept as rejected, no effect. A body that does not read, a
+/// settlement that is not this partner's to pay, another amount, an event id that was used for something else: kept with
+/// an incident, no effect.
+pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
+    let received_at = context.clock().now();
+    if let Err(error) = verify(context, &incoming, received_at) {
+        count("rejected");
+        rejected::keep_unverified(context, &incoming, received_at, &error).await;
+        return Err(error);
+    }
+    let partner_id = incoming.partner_id.clone().unwrap_or_default();
+    let callback = match parse(&incoming.body) {
+        Ok(callback) => callback,
+        Err(error) => {
+            count("unreadable");
+            keep_unreadable(context, &incoming, &partner_id, received_at, &error).await?;
+            return Err(error);
+        }
+    };
+    count_adjustments(&callback.adjustments);
+    let mut unit = context
+        .begin(Actor {
+            name: partner_id.clone(),
+            request_id: incoming.request_id.clone(),
+        })
+        .await?;
+    let handler = PayoutCallbackHandler {
+        id: CallbackId::from_uuid(unit.uuid()),
+        partner_id: &partner_id,
+        incoming: &incoming,
+        callback: &callback,
+        received_at,
+    };
+    let verdict = handler.apply(&mut unit).await?;
+    unit.commit().await?;
+    let name = verdict
+        .as_ref()
+        .map_or("incident", |receipt| receipt.verdict);
+    count(name);
+    verdict
+}
+
+fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
+    let partner = incoming
+        .partner_id
+        .as_deref()
+        .and_then(|id| context.payout_partner(id));
+    let secrets = partner
+        .map(|partner| partner.secrets.as_slice())
+        .unwrap_or_default();
+    partner_signature::verify(
+        secrets,
+        incoming.timestamp.as_deref(),
+        incoming.signature.as_deref(),
+        &incoming.body,
+        now,
+        context.settings().timestamp_tolerance,
+    )
+    .map_err(|error| match error {
+        SignatureError::StaleTimestamp => Error::StaleTimestamp,
+        _ => Error::InvalidSignature("the partner or its signature is not known"),
+    })
+}
+
+fn parse(body: &[u8]) -> Result<PayoutCallback> {
+    PayoutCallback::parse(body).map_err(|error| match error {
+        CallbackError::Malformed => Error::Malformed("the body is not JSON".into()),
+        CallbackError::Invalid(fields) => Error::Validation(fields),
+        CallbackError::Amount(message) => Error::InvalidAmount(message),
+    })
+}
+
+fn count(verdict: &'static str) {
+    metrics::counter!("payout_callbacks_total", "verdict" => verdict).increment(1);
+}
+
+/// Keeps a verified message in which what decides cannot be read, for people to look at.
+async fn keep_unreadable(
+    context: &Context,
+    incoming: &Incoming,
+    partner_id: &str,
+    received_at: DateTime<Utc>,
+    error: &Error,
+) -> Result<()> {
+    let mut unit = context
+        .begin(Actor {
+            name: partner_id.to_owned(),
+            request_id: incoming.request_id.clone(),
+        })
+        .await?;
+    let kind = "unreadable_payout_message";
+    refused::archive_unreadable(&mut unit, incoming, partner_id, received_at, error, kind).await?;
+    unit.commit().await
+}
+
+/// A verified callback on its way through the transaction.
+struct PayoutCallbackHandler<'a> {
+    id: CallbackId,
+    partner_id: &'a str,
+    incoming: &'a Incoming,
+    callback: &'a PayoutCallback,
+    received_at: DateTime<Utc>,
+}
+
+/// The payout that a message is understood to be about.
+struct Found {
+    held: LockedPayout,
+    /// Why it is not certain that it is about this one.
+    doubt: Option<&'static str>,
+}
+
+impl PayoutCallbackHandler<'_> {
+    /// What is answered after the commit: the outer error ends the transaction, the inner one is kept with it.
+    async fn apply(&self, unit: &mut UnitOfWork) -> Result<Result<Receipt>> {
+        let event_id = &self.callback.event_id;
+        store::money::payout_message::lock(unit.conn(), self.partner_id, event_id).await?;
+        let before =
+            store::money::payout_message::find(unit.conn(), self.partner_id, event_id).await?;
+        // A message that was refused had no effect, and does not keep its name from one that is right.
+        if let Some(before) = before
+            && (before.verdict != "incident" || before.content == self.content(before.payout_id))
+        {
+            return self.repeat(unit, before).await;
+        }
+        let Some(Found { mut held, doubt }) = self.find(unit).await? else {
+            return self.refuse(unit, UNKNOWN_SETTLEMENT, None).await;
+        };
+        if self.callback.amount != held.payout.amount {
+            return self.refuse(unit, AMOUNT_MISMATCH, Some(&held)).await;
+        }
+        if let Some(doubt) = doubt {
+            return self.put_aside(unit, "held", doubt, &held).await;
+        }
+        let time = bank_time(self.callback.occurred_at, unit.now());
+        let content = self.content(Some(held.payout.id));
+        let message = Message {
+            callback_id: self.id,
+            partner_id: self.partner_id,
+            event_id,
+            said: &content,
+            occurred_at: time.at,
+        };
+        let said = PartnerReport {
+            outcome: self.callback.outcome,
+            bank_reference: self.callback.bank_reference.as_deref(),
+            reason: None,
+        };
+        let decision = held
+            .apply_outcome(unit, said, "callback", Some(message))
+            .await?;
+        let verdict = match decision {
+            Decision::Becomes(_) => "accepted",
+            Decision::Duplicate => "duplicate",
+            Decision::Contradiction => {
+                let reason = "contradicts_payout";
+                return self.put_aside(unit, "ignored", reason, &held).await;
+            }
+            Decision::Held => {
+                let reason = "bank_reference_reused";
+                return self.put_aside(unit, "held", reason, &held).await;
+            }
+        };
+        self.keep(unit, verdict, None, 200).await?;
+        if time.is_far_off {
+            self.incident(unit, "payout_clock_far_off").await?;
+        }
+        self.remember(unit, verdict, None, Some(held.payout.id))
+            .await?;
+        self.receipt(unit, &held, verdict).await.map(Ok)
+    }
+
+    /// A message of a name that was answered before: the same gets the same answer, and nothing happens.
+    async fn repeat(
+        &self,
+        unit: &mut UnitOfWork,
+        before: PayoutMessage,
+    ) -> Result<Result<Receipt>> {
+        let names_another = self
+            .callback
+            .payout_id
+            .is_some_and(|id| before.payout_id.is_some_and(|first| first != id));
+        if before.content != self.content(before.payout_id) || names_another {
+            let error = Error::Duplicate {
+                message: "this event_id was used for something else".into(),
+                retry_after_s: None,
+            };
+            let (kind, status) = ("payout_event_reused", error.code().status());
+            self.keep(unit, "incident", Some(kind), status).await?;
+            self.incident(unit, kind).await?;
+            return Ok(Err(error));
+        }
+        let held = match before.payout_id {
+            Some(id) => LockedPayout::take(unit, id).await?,
+            None => None,
+        };
+        let reason = before.reason.as_deref();
+        if let Some(error) = refusal(reason.unwrap_or_default(), held.as_ref()) {
+            self.keep(unit, "duplicate", reason, error.code().status())
+                .await?;
+            return Ok(Err(error));
+        }
+        let held = held.ok_or_else(|| anyhow::anyhow!("an answered message without its payout"))?;
+        let verdict = match before.verdict.as_str() {
+            "ignored" => "ignored",
+            "held" => "held",
+            _ => "duplicate",
+        };
+        self.keep(unit, "duplicate", reason, 200).await?;
+        self.receipt(unit, &held, verdict).await.map(Ok)
+    }
+
+    /// The payout that is spoken of, if it is this partner's: the one that is named by its id, or by a reference of its
+    /// transfer that was said before, or else the settlement's newest.
+    async fn find(&self, unit: &mut UnitOfWork) -> Result<Option<Found>> {
+        // Locked first, so that the newest is the newest until this is over.
+        let settlement = [self.callback.settlement_id];
+        store::money::settlement::lock(unit.conn(), self.callback.settlement_id).await?;
+        let mut payouts = store::money::payout::of_settlements(unit.conn(), &settlement).await?;
+        payouts.retain(|payout| payout.partner_id.as_deref() == Some(self.partner_id));
+        let by_reference = match &self.callback.bank_reference {
+            Some(reference) => {
+                store::money::payout_reference::owner(unit.conn(), self.partner_id, reference)
+                    .await?
+                    .and_then(|owner| payouts.iter().find(|payout| payout.id == owner))
+            }
+            None => None,
+        };
+        let (id, doubt) = match (self.callback.payout_id, by_reference, payouts.last()) {
+            (Some(named), _, _) => match payouts.iter().find(|payout| payout.id == named) {
+                Some(payout) => (payout.id, None),
+                None => return Ok(None),
+            },
+            (None, Some(payout), _) => (payout.id, None),
+            (None, None, Some(newest)) => {
+                // One that came back without ever having been said to be paid: this may be the word that is missing.
+                let missed = payouts.iter().any(|payout| {
+                    payout.id != newest.id
+                        && payout.status == PayoutStatus::Returned
+                        && payout.bank_reference.is_none()
+                });
+                let doubt = missed && self.callback.outcome == PayoutOutcome::Paid;
+                (newest.id, doubt.then_some("payout_not_named"))
+            }
+            (None, None, None) => return Ok(None),
+        };
+        let held = LockedPayout::take(unit, id).await?;
+        Ok(held.map(|held| Found { held, doubt }))
+    }
+
+    /// What decides of the message, understood to be about this payout.
+    fn content(&self, payout_id: Option<PayoutId>) -> Value {
+        json!({
+            "settlement_id": self.callback.settlement_id,
+            "payout_id": payout_id,
+            "status": self.callback.outcome,
+            "amount": self.callback.amount,
+            "bank_reference": self.callback.bank_reference,
+        })
+    }
+
+    async fn receipt(
+        &self,
+        unit: &mut UnitOfWork,
+        held: &LockedPayout,
+        verdict: &'static str,
+    ) -> Result<Receipt> {
+        let settlement_id = held.settlement.id;
+        let settlement = store::money::settlement::lock(unit.conn(), settlement_id)
+            .await?
+            .ok_or_else(|| anyhow::anyhow!("{settlement_id} went away"))?;
+        Ok(Receipt {
+            verdict,
+            settlement_id,
+            payout_id: held.payout.id,
+            status: settlement.status,
+        })
+    }
+
+    /// Takes a message that changes nothing, for people to look at.
+    async fn put_aside(
+        &self,
+        unit: &mut UnitOfWork,
+        verdict: &'static str,
+        reason: &str,
+        held: &LockedPayout,
+    ) -> Result<Result<Receipt>> {
+        self.keep(unit, verdict, Some(reason), 200).await?;
+        self.incident(unit, reason).await?;
+        self.remember(unit, verdict, Some(reason), Some(held.payout.id))
+            .await?;
+        self.receipt(unit, held, verdict).await.map(Ok)
+    }
+
+    async fn refuse(
+        &self,
+        unit: &mut UnitOfWork,
+        kind: &str,
+        held: Option<&LockedPayout>,
+    ) -> Result<Result<Receipt>> {
+        let error = refusal(kind, held)
+            .ok_or_else(|| anyhow::anyhow!("{kind} is no reason to refuse a message"))?;
+        self.keep(unit, "incident", Some(kind), error.code().status())
+            .await?;
+        self.incident(unit, kind).await?;
+        self.remember(
+            unit,
+            "incident",
+            Some(kind),
+            held.map(|held| held.payout.id),
+        )
+        .await?;
+        Ok(Err(error))
+    }
+
+    async fn remember(
+        &self,
+        unit: &mut UnitOfWork,
+        verdict: &str,
+        reason: Option<&str>,
+        payout_id: Option<PayoutId>,
+    ) -> Result<()> {
+        let message = PayoutMessage {
+            payout_id,
+            content: self.content(payout_id),
+            verdict: verdict.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let (now, event_id) = (unit.now(), &self.callback.event_id);
+        store::money::payout_message::insert(unit.conn(), self.partner_id, event_id, &message, now)
+            .await?;
+        Ok(())
+    }
+
+    async fn keep(
+        &self,
+        unit: &mut UnitOfWork,
+        verdict: &str,
+        reason: Option<&str>,
+        http_status: u16,
+    ) -> Result<()> {
+        let callback = store::payment::callback::Callback {
+            id: self.id,
+            route: self.incoming.route(),
+            partner_id: Some(self.partner_id),
+            received_at: self.received_at,
+            headers: &self.incoming.headers,
+            body: &self.incoming.body,
+            verdict,
+            reason,
+            http_status,
+            partner_reference: self.callback.bank_reference.as_deref(),
+            transaction_id: None,
+        };
+        store::payment::callback::insert(unit.conn(), &callback).await?;
+        Ok(())
+    }
+
+    async fn incident(&self, unit: &mut UnitOfWork, kind: &str) -> Result<()> {
+        let details = json!({
+            "event_id": self.callback.event_id,
+            "settlement_id": self.callback.settlement_id,
+            "payout_id": self.callback.payout_id,
+            "status": self.callback.outcome,
+            "amount": self.callback.amount,
+            "bank_reference": self.callback.bank_reference,
+            "occurred_at": self.callback.occurred_at,
+        });
+        let new = NewIncident {
+            id: IncidentId::from_uuid(unit.uuid()),
+            kind,
+            partner_id: self.partner_id,
+            transaction_id: None,
+            partner_reference: None,
+            callback_id: self.id,
+            details,
+            created_at: unit.now(),
+        };
+        incident::open(unit, &new).await
+    }
+}
+
+/// The settlement is not there, or not this partner's to pay.
+const UNKNOWN_SETTLEMENT: &str = "unknown_settlement";
+/// The message names another amount than the payout's.
+const AMOUNT_MISMATCH: &str = "payout_amount_mismatch";
+
+/// How a message that is refused for `reason` is answered, the first time and again.
+fn refusal(reason: &str, held: Option<&LockedPayout>) -> Option<Error> {
+    match reason {
+        UNKNOWN_SETTLEMENT => Some(Error::NotFound(Noun::Settlement)),
+        AMOUNT_MISMATCH => Some(Error::InvalidState {
+            current: held.map_or_else(String::new, |held| held.settlement.status.to_string()),
+            message: "the amount is not the payout's".into(),
+        }),
+        _ => None,
+    }
+}

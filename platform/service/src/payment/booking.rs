@@ -1,0 +1,105 @@
+//! What money writes: a sale of its own, ledger lines, a reversal. All of it inside the caller's database transaction.
+
+use chrono::{DateTime, Utc};
+use domain::ledger::Posting;
+use domain::transaction::{QrType, TransactionStatus};
+use store::payment::payee::Payee;
+use store::payment::transaction::{Cause, Transaction};
+use wire::ids::TransactionId;
+use wire::{Rupiah, ids::OutletId, ids::TerminalId};
+
+use crate::money::fee;
+use crate::money::ledger::{self, Subject};
+use crate::{Result, UnitOfWork};
+
+/// A payment that makes its own transaction: one on a printed code, or one that an operator attributes.
+pub(super) struct Sale<'a> {
+    pub(super) payee: &'a Payee,
+    pub(super) outlet_id: OutletId,
+    pub(super) terminal_id: TerminalId,
+    pub(super) partner_id: &'a str,
+    pub(super) partner_reference: &'a str,
+    pub(super) amount: Rupiah,
+    pub(super) paid_at: DateTime<Utc>,
+    pub(super) rrn: Option<&'a str>,
+    pub(super) issuer: Option<&'a str>,
+    pub(super) cause: Cause<'a>,
+}
+
+impl Sale<'_> {
+    /// The transaction, paid from its beginning, and its ledger lines.
+    pub(super) async fn book(self, unit: &mut UnitOfWork) -> Result<Transaction> {
+        let now = unit.now();
+        let cost = fee::of_payment(self.payee, self.amount, self.paid_at)?;
+        let transaction = Transaction {
+            id: TransactionId::from_uuid(unit.uuid()),
+            merchant_id: self.payee.merchant_id,
+            outlet_id: self.outlet_id,
+            terminal_id: self.terminal_id,
+            device_id: None,
+            qr_type: QrType::Static,
+            amount: self.amount,
+            tip_mode: None,
+            amount_due: None,
+            tip: None,
+            currency: "IDR".into(),
+            status: TransactionStatus::Paid,
+            late: false,
+            fee: Some(cost.fee),
+            net: Some(cost.net),
+            fee_profile_id: Some(self.payee.fee_profile_id.clone()),
+            fee_version: Some(cost.version),
+            partner_id: self.partner_id.to_owned(),
+            partner_reference: Some(self.partner_reference.to_owned()),
+            rrn: self.rrn.map(str::to_owned),
+            issuer: self.issuer.map(str::to_owned),
+            qr_reference: None,
+            qr_payload: None,
+            request_id: None,
+            created_at: now,
+            expires_at: None,
+            paid_at: Some(self.paid_at),
+            accepted_at: Some(now),
+            settlement_id: None,
+        };
+        store::payment::transaction::insert(unit.conn(), &transaction, self.cause).await?;
+        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
+        post(unit, &transaction, &posting).await?;
+        Ok(transaction)
+    }
+}
+
+/// The ledger lines of an event of `transaction`.
+pub(super) async fn post(
+    unit: &mut UnitOfWork,
+    transaction: &Transaction,
+    posting: &Posting,
+) -> Result<()> {
+    let subject = Subject {
+        partner_id: Some(&transaction.partner_id),
+        transaction_id: Some(transaction.id),
+        ..Subject::of(transaction.merchant_id)
+    };
+    ledger::post(unit, subject, posting).await
+}
+
+/// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is
+/// settled already, the next settlement of its merchant takes the refund along.
+pub(super) async fn reverse(
+    unit: &mut UnitOfWork,
+    transaction: &Transaction,
+    cause: Cause<'_>,
+) -> Result<()> {
+    let (from, conn) = (transaction.status, unit.conn());
+    let to = from.reverse().map_err(anyhow::Error::from)?;
+    store::payment::transaction::set_status(conn, transaction.id, from, to, cause).await?;
+    let cost = transaction
+        .fee
+        .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;
+    let posting = Posting::refund(transaction.amount, cost).map_err(anyhow::Error::from)?;
+    post(unit, transaction, &posting).await?;
+    // What was taken back before it was heard is not announced any more.
+    let now = unit.now();
+    store::payment::notification::cancel_transaction(unit.conn(), transaction.id, now).await?;
+    Ok(())
+}

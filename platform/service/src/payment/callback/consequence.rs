@@ -1,0 +1,286 @@
+//! What follows from a callback: transitions, ledger lines, announcements.
+
+use chrono::{DateTime, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::announcement::AnnouncementWindow;
+use domain::callback::{CallbackStatus, PrintedCode};
+use domain::ledger::Posting;
+use domain::transaction::{Decision, TransactionStatus, decide_printed};
+use serde_json::json;
+use store::payment::incident::Kept;
+use store::payment::payee::Payee;
+use store::payment::transaction::Transaction;
+use store::payment::unmatched_payment::Closing;
+use wire::ids::MerchantId;
+
+use super::attribution::{self, Attribution};
+use super::judgement::{CallbackHandler, CallbackOutcome};
+use crate::money::fee;
+use crate::payment::booking::{self, Sale};
+use crate::payment::notification::{self, Payment};
+use crate::span;
+use crate::{Result, UnitOfWork};
+
+impl CallbackHandler<'_> {
+    /// paid: the transition, the ledger lines and the outbox rows.
+    pub(super) async fn pay(
+        &self,
+        unit: &mut UnitOfWork,
+        transaction: &Transaction,
+        payee: &Payee,
+        from: TransactionStatus,
+        late: bool,
+    ) -> Result<()> {
+        let paid_at = self.time.at;
+        let accepted_at = unit.now();
+        // What was paid is booked, announced and settled: with a tip, that is more than was asked.
+        let amount = self.callback.amount.rupiah();
+        let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
+        let tip = match transaction.tip_mode {
+            Some(_) => amount.checked_sub(transaction.amount),
+            None => None,
+        };
+        let transaction = &Transaction {
+            amount,
+            tip,
+            ..transaction.clone()
+        };
+        let cost = fee::of_payment(payee, amount, paid_at)?;
+        let payment = store::payment::transaction::Payment {
+            late,
+            amount,
+            tip,
+            fee: cost.fee,
+            net: cost.net,
+            fee_profile_id: &payee.fee_profile_id,
+            fee_version: cost.version,
+            partner_reference: &self.callback.partner_reference,
+            rrn: self.callback.rrn.as_deref(),
+            issuer: self.callback.issuer.as_deref(),
+            paid_at,
+            accepted_at,
+        };
+        let cause = self.cause(unit);
+        store::payment::transaction::mark_paid(unit.conn(), transaction.id, from, &payment, cause)
+            .await?;
+        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
+        booking::post(unit, transaction, &posting).await?;
+        self.note_clock(unit, Some(transaction.id)).await?;
+        let window = self.window(unit);
+        announce(unit, transaction, payee, paid_at, window).await
+    }
+
+    fn window(&self, unit: &UnitOfWork) -> AnnouncementWindow {
+        let policy = unit.context().settings().announcement;
+        policy.window(self.time.at, unit.now())
+    }
+
+    pub(super) async fn end(
+        &self,
+        unit: &mut UnitOfWork,
+        transaction: &Transaction,
+        from: TransactionStatus,
+        to: TransactionStatus,
+    ) -> Result<CallbackOutcome> {
+        self.keep(unit, "accepted", None, Some(transaction.id), 200)
+            .await?;
+        let cause = self.cause(unit);
+        store::payment::transaction::set_status(unit.conn(), transaction.id, from, to, cause)
+            .await?;
+        Ok(CallbackOutcome::taken(
+            "accepted",
+            Some(transaction),
+            Some(to),
+        ))
+    }
+
+    /// A message about a printed code whose reference no transaction carries.
+    pub(super) async fn judge_static(
+        &self,
+        unit: &mut UnitOfWork,
+        code: &PrintedCode,
+        kept: &Kept,
+    ) -> Result<CallbackOutcome> {
+        match decide_printed(kept.view(), self.callback.status) {
+            Decision::Paid { .. } => self.pay_static(unit, code).await,
+            Decision::Duplicate if self.callback.status == CallbackStatus::Success => {
+                self.keep(unit, "unmatched", Some("kept_already"), None, 200)
+                    .await?;
+                Ok(CallbackOutcome::taken("unmatched", None, None))
+            }
+            Decision::OtherReference => {
+                let (verdict, reason) = self.take_back(unit, kept).await?;
+                self.keep(unit, verdict, reason, None, 200).await?;
+                Ok(CallbackOutcome::taken(verdict, None, None))
+            }
+            Decision::Held => self.hold(unit, None).await,
+            Decision::Ignored { contradictory } => {
+                self.keep(unit, "ignored", Some("no_such_payment"), None, 200)
+                    .await?;
+                if contradictory {
+                    self.incident(unit, "contradicts_payment", None).await?;
+                }
+                Ok(CallbackOutcome::taken("ignored", None, None))
+            }
+            _ => {
+                self.keep(unit, "duplicate", None, None, 200).await?;
+                Ok(CallbackOutcome::taken("duplicate", None, None))
+            }
+        }
+    }
+
+    /// A payment of a printed code makes its own transaction, if it is known whose it is and can be counted.
+    async fn pay_static(
+        &self,
+        unit: &mut UnitOfWork,
+        code: &PrintedCode,
+    ) -> Result<CallbackOutcome> {
+        let amount_max = unit.context().settings().amount_max;
+        let amount = self.callback.amount.rupiah();
+        let attribution = attribution::attribute(unit, self.partner_id, code, self.time.at).await?;
+        let (payee, terminal, amount) = match (attribution, amount) {
+            (Attribution::Terminal(found), Some(amount)) if amount <= amount_max => {
+                let (payee, terminal) = *found;
+                (payee, terminal, amount)
+            }
+            (Attribution::Terminal(found), _) => {
+                let merchant_id = Some(found.0.merchant_id);
+                return self
+                    .keep_unmatched(unit, "amount_beyond_max", merchant_id)
+                    .await;
+            }
+            (
+                Attribution::None {
+                    reason,
+                    merchant_id,
+                },
+                _,
+            ) => return self.keep_unmatched(unit, reason, merchant_id).await,
+        };
+        let sale = Sale {
+            payee: &payee,
+            outlet_id: terminal.outlet_id,
+            terminal_id: terminal.id,
+            partner_id: self.partner_id,
+            partner_reference: &self.callback.partner_reference,
+            amount,
+            paid_at: self.time.at,
+            rrn: self.callback.rrn.as_deref(),
+            issuer: self.callback.issuer.as_deref(),
+            cause: self.cause(unit),
+        };
+        let transaction = sale.book(unit).await?;
+        span::set_transaction(transaction.id);
+        span::set_merchant(transaction.merchant_id);
+        self.keep(unit, "accepted", None, Some(transaction.id), 200)
+            .await?;
+        self.note_clock(unit, Some(transaction.id)).await?;
+        let window = self.window(unit);
+        announce(unit, &transaction, &payee, self.time.at, window).await?;
+        Ok(CallbackOutcome::taken(
+            "accepted",
+            Some(&transaction),
+            Some(TransactionStatus::Paid),
+        ))
+    }
+
+    /// The payment of a printed code that is not booked: its money is kept as unmatched, and not announced.
+    async fn keep_unmatched(
+        &self,
+        unit: &mut UnitOfWork,
+        reason: &'static str,
+        merchant_id: Option<MerchantId>,
+    ) -> Result<CallbackOutcome> {
+        self.keep(unit, "unmatched", Some(reason), None, 200)
+            .await?;
+        self.keep_money(unit, None, reason).await?;
+        let amount_max = unit.context().settings().amount_max;
+        if self
+            .callback
+            .amount
+            .rupiah()
+            .is_none_or(|amount| amount > amount_max)
+        {
+            self.incident(unit, "amount_beyond_max", None).await?;
+        }
+        if let Some(merchant_id) = merchant_id {
+            unit.raise(NewAlert::new(
+                AlertKind::UnannouncedPayment,
+                AlertSubject::Merchant(merchant_id),
+                json!({
+                    "reason": reason,
+                    "transaction_id": null,
+                    "partner_reference": self.callback.partner_reference,
+                }),
+            ));
+        }
+        Ok(CallbackOutcome::taken("unmatched", None, None))
+    }
+
+    /// An order of messages that cannot be: kept with an incident, and the partner is asked, if it can be.
+    pub(super) async fn hold(
+        &self,
+        unit: &mut UnitOfWork,
+        transaction: Option<&Transaction>,
+    ) -> Result<CallbackOutcome> {
+        let id = transaction.map(|transaction| transaction.id);
+        self.keep(unit, "held", None, id, 200).await?;
+        let kind = match self.callback.status {
+            CallbackStatus::Reversed => "reversal_before_success",
+            _ => "success_after_reversal",
+        };
+        self.incident(unit, kind, id).await?;
+        if let Some(id) = id {
+            let now = unit.now();
+            store::payment::partner_order::query_soon(unit.conn(), id, now).await?;
+        }
+        let status = transaction.map(|transaction| transaction.status);
+        Ok(CallbackOutcome::taken("held", transaction, status))
+    }
+
+    /// A reversal of money that is kept as unmatched: it can no longer be assigned. Answers with verdict and reason.
+    pub(super) async fn take_back(
+        &self,
+        unit: &mut UnitOfWork,
+        kept: &Kept,
+    ) -> Result<(&'static str, Option<&'static str>)> {
+        let Some(open) = kept.money.as_ref().filter(|money| money.status == "open") else {
+            return Ok(("duplicate", None));
+        };
+        let closing = Closing {
+            assigned_to: None,
+            closed_at: unit.now(),
+            closed_by: self.partner_id,
+        };
+        store::payment::unmatched_payment::close(unit.conn(), open.id, closing).await?;
+        Ok(("accepted", Some("unmatched_reversed")))
+    }
+}
+
+/// Writes the outbox rows of a payment, or an alert with the reason why no box will announce it.
+pub(in crate::payment) async fn announce(
+    unit: &mut UnitOfWork,
+    transaction: &Transaction,
+    payee: &Payee,
+    paid_at: DateTime<Utc>,
+    window: AnnouncementWindow,
+) -> Result<()> {
+    let payment = Payment {
+        transaction,
+        merchant_name: &payee.brand_name,
+        merchant_status: payee.status,
+        paid_at,
+        window,
+        replay: false,
+    };
+    let enqueued = notification::enqueue(unit, &payment).await?;
+    if let Some(reason) = enqueued.unheard {
+        let alert = NewAlert::new(
+            AlertKind::UnannouncedPayment,
+            AlertSubject::Terminal(transaction.terminal_id),
+            json!({ "reason": reason, "transaction_id": transaction.id }),
+        );
+        unit.raise(alert.of_merchant(transaction.merchant_id));
+    }
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! What a verified callback means, and how it is answered.
+
+use chrono::{DateTime, Utc};
+use domain::callback::{Callback, CallbackStatus, CallbackTarget, PaidAmount};
+use domain::payment_time::PaymentTime;
+use domain::qris::{AmountDue, Nmid, TipMode};
+use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
+use serde_json::Value;
+use store::payment::incident::{Kept, KeptMoney};
+use store::payment::payee::Payee;
+use store::payment::transaction::Transaction;
+use wire::ids::{CallbackId, TransactionId};
+
+use super::{Incoming, Receipt, count_adjustments};
+use crate::payment::booking;
+use crate::span;
+use crate::{Error, Noun, Result, UnitOfWork};
+
+/// How a callback is answered.
+pub(super) enum CallbackOutcome {
+    Taken(Receipt),
+    Refused(Error),
+}
+
+impl CallbackOutcome {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Taken(receipt) => receipt.verdict,
+            Self::Refused(_) => "incident",
+        }
+    }
+
+    pub(super) fn taken(
+        verdict: &'static str,
+        transaction: Option<&Transaction>,
+        status: Option<TransactionStatus>,
+    ) -> Self {
+        Self::Taken(Receipt {
+            verdict,
+            transaction_id: transaction.map(|transaction| transaction.id),
+            status,
+        })
+    }
+}
+
+/// A message as it is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Message<'a> {
+    /// What the archive calls where it came from.
+    pub(super) route: &'a str,
+    /// Without credentials.
+    pub(super) headers: &'a Value,
+    /// The raw bytes.
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn of(incoming: &'a Incoming) -> Self {
+        Self {
+            route: incoming.route(),
+            headers: &incoming.headers,
+            body: &incoming.body,
+        }
+    }
+}
+
+/// A verified callback on its way through the transaction.
+pub(super) struct CallbackHandler<'a> {
+    pub(super) id: CallbackId,
+    pub(super) partner_id: &'a str,
+    pub(super) message: Message<'a>,
+    pub(super) callback: &'a Callback,
+    pub(super) received_at: DateTime<Utc>,
+    /// The business time of the payment: by it fees, settlements and announcements go.
+    pub(super) time: PaymentTime,
+}
+
+impl<'a> CallbackHandler<'a> {
+    pub(super) fn new(
+        unit: &UnitOfWork,
+        id: CallbackId,
+        partner_id: &'a str,
+        message: Message<'a>,
+        callback: &'a Callback,
+        received_at: DateTime<Utc>,
+    ) -> Self {
+        count_adjustments(&callback.adjustments);
+        let policy = unit.context().settings().clocks;
+        Self {
+            id,
+            partner_id,
+            message,
+            callback,
+            received_at,
+            time: policy.payment_time(callback.paid_at, unit.now()),
+        }
+    }
+}
+
+/// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
+fn amount_due(
+    unit: &UnitOfWork,
+    transaction: &Transaction,
+    status: TransactionStatus,
+) -> AmountDue {
+    let is_over = matches!(
+        status,
+        TransactionStatus::Paid | TransactionStatus::Reversed
+    );
+    let least = transaction
+        .amount_due
+        .filter(|_| !is_over)
+        .unwrap_or(transaction.amount);
+    if transaction.tip_mode == Some(TipMode::Free) && !is_over {
+        let most = unit.context().settings().amount_max;
+        return AmountDue { least, most };
+    }
+    AmountDue::exactly(least)
+}
+
+impl CallbackHandler<'_> {
+    pub(super) async fn apply(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
+        let reference = &self.callback.partner_reference;
+        let named = match &self.callback.target {
+            CallbackTarget::Transaction { id, .. } => Some(*id),
+            CallbackTarget::Static(_) => None,
+        };
+        store::payment::transaction::lock_reference(unit.conn(), self.partner_id, reference)
+            .await?;
+        let candidates = store::payment::transaction::lock_candidates(
+            unit.conn(),
+            self.partner_id,
+            named,
+            reference,
+        )
+        .await?;
+        let kept =
+            store::payment::incident::kept_of(unit.conn(), self.partner_id, reference).await?;
+        let carrier = candidates
+            .iter()
+            .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));
+        if let Some(money) = &kept.money
+            && carrier.is_none()
+            && !self.is_amount_of(money)
+        {
+            let error = Error::Duplicate {
+                message: "this partner_reference was used for another amount".into(),
+                retry_after_s: None,
+            };
+            return self
+                .refuse(
+                    unit,
+                    "amount_mismatch",
+                    named_and_known(&candidates, named),
+                    error,
+                )
+                .await;
+        }
+        match &self.callback.target {
+            CallbackTarget::Transaction { id, .. } => {
+                if let Some(carrier) = carrier.filter(|carrier| carrier.id != *id) {
+                    // Money that was told of this code, kept, and then assigned by an operator is that payment still.
+                    let became = kept.money.as_ref().is_some_and(|money| {
+                        money.claimed == Some(*id) && money.assigned_to == Some(carrier.id)
+                    });
+                    if became {
+                        return self.judge_known(unit, carrier, &kept).await;
+                    }
+                    let error = Error::Duplicate {
+                        message: "this partner_reference belongs to another transaction".into(),
+                        retry_after_s: None,
+                    };
+                    return self
+                        .refuse(unit, "reference_reused", Some(carrier.id), error)
+                        .await;
+                }
+                let Some(transaction) = candidates.iter().find(|candidate| candidate.id == *id)
+                else {
+                    let error = Error::NotFound(Noun::Transaction);
+                    return self.refuse(unit, "unknown_transaction", None, error).await;
+                };
+                self.judge_known(unit, transaction, &kept).await
+            }
+            CallbackTarget::Static(code) => match carrier {
+                Some(carrier) => self.judge_known(unit, carrier, &kept).await,
+                None => self.judge_static(unit, code, &kept).await,
+            },
+        }
+    }
+
+    fn is_amount_of(&self, money: &KeptMoney) -> bool {
+        match &self.callback.amount {
+            PaidAmount::Exact(amount) => money.amount == Some(*amount),
+            PaidAmount::OutOfRange(text) => money.amount_text.as_ref() == Some(text),
+        }
+    }
+
+    async fn judge_known(
+        &self,
+        unit: &mut UnitOfWork,
+        transaction: &Transaction,
+        kept: &Kept,
+    ) -> Result<CallbackOutcome> {
+        span::set_transaction(transaction.id);
+        span::set_merchant(transaction.merchant_id);
+        let payee =
+            store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
+                .await?;
+        let nmid: Option<Nmid> = payee
+            .nmid
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(anyhow::Error::from)?;
+        let status = transaction.status;
+        let view = TransactionView {
+            status,
+            amount: transaction.amount,
+            due: amount_due(unit, transaction, status),
+            nmid: nmid.as_ref(),
+            partner_reference: transaction.partner_reference.as_deref(),
+            reference: kept.view(),
+        };
+        let decision = decide(&view, self.callback);
+        self.carry_out(unit, transaction, &payee, kept, status, decision)
+            .await
+    }
+
+    async fn carry_out(
+        &self,
+        unit: &mut UnitOfWork,
+        transaction: &Transaction,
+        payee: &Payee,
+        kept: &Kept,
+        status: TransactionStatus,
+        decision: Decision,
+    ) -> Result<CallbackOutcome> {
+        let taken = |verdict, status| {
+            Ok(CallbackOutcome::taken(
+                verdict,
+                Some(transaction),
+                Some(status),
+            ))
+        };
+        match decision {
+            Decision::Paid { late } => {
+                self.keep(unit, "accepted", None, Some(transaction.id), 200)
+                    .await?;
+                self.pay(unit, transaction, payee, status, late).await?;
+                taken("accepted", TransactionStatus::Paid)
+            }
+            Decision::Failed => {
+                self.end(unit, transaction, status, TransactionStatus::Failed)
+                    .await
+            }
+            Decision::Expired => {
+                self.end(unit, transaction, status, TransactionStatus::Expired)
+                    .await
+            }
+            Decision::Reversed => {
+                self.keep(unit, "accepted", None, Some(transaction.id), 200)
+                    .await?;
+                let cause = self.cause(unit);
+                booking::reverse(unit, transaction, cause).await?;
+                taken("accepted", TransactionStatus::Reversed)
+            }
+            Decision::Duplicate => {
+                self.keep(unit, "duplicate", None, Some(transaction.id), 200)
+                    .await?;
+                taken("duplicate", status)
+            }
+            // The reversal of other money than the one that made it paid.
+            Decision::OtherReference if self.callback.status == CallbackStatus::Reversed => {
+                let (verdict, reason) = self.take_back(unit, kept).await?;
+                self.keep(unit, verdict, reason, Some(transaction.id), 200)
+                    .await?;
+                taken(verdict, status)
+            }
+            Decision::OtherReference => {
+                let reason = "paid_already";
+                self.keep(unit, "unmatched", Some(reason), Some(transaction.id), 200)
+                    .await?;
+                self.keep_money(unit, Some(transaction.id), reason).await?;
+                taken("unmatched", status)
+            }
+            Decision::Held => self.hold(unit, Some(transaction)).await,
+            Decision::HeldMoney => {
+                let verdict = self.hold(unit, Some(transaction)).await?;
+                self.keep_money(unit, Some(transaction.id), "after_reversal")
+                    .await?;
+                Ok(verdict)
+            }
+            Decision::Ignored { contradictory } => {
+                self.keep(unit, "ignored", None, Some(transaction.id), 200)
+                    .await?;
+                if contradictory {
+                    self.incident(unit, "contradicts_payment", Some(transaction.id))
+                        .await?;
+                }
+                taken("ignored", status)
+            }
+            Decision::Mismatch(mismatch) => {
+                let error = if transaction.partner_reference.as_ref()
+                    == Some(&self.callback.partner_reference)
+                {
+                    Error::Duplicate {
+                        message: format!(
+                            "this partner_reference was used for another {}",
+                            mismatch.as_str()
+                        ),
+                        retry_after_s: None,
+                    }
+                } else {
+                    Error::InvalidState {
+                        current: status.to_string(),
+                        message: format!("the {} is not the transaction's", mismatch.as_str()),
+                    }
+                };
+                let kind = match mismatch {
+                    Mismatch::Amount => "amount_mismatch",
+                    Mismatch::Merchant => "merchant_mismatch",
+                };
+                self.refuse(unit, kind, Some(transaction.id), error).await
+            }
+        }
+    }
+}
+
+/// The transaction that a message names, if it is there.
+fn named_and_known(
+    candidates: &[Transaction],
+    named: Option<TransactionId>,
+) -> Option<TransactionId> {
+    named.filter(|id| candidates.iter().any(|candidate| candidate.id == *id))
+}

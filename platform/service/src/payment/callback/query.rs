@@ -1,0 +1,81 @@
+//! What a partner answers when it is asked about a transaction: judged like its callbacks, and archived like them.
+
+use bytes::Bytes;
+use domain::callback::{CallbackStatus, CallbackTarget};
+use domain::snap::notification::Notification;
+use serde_json::{Value, json};
+use store::Scope;
+use store::payment::partner_order::Due;
+use wire::ids::CallbackId;
+
+use super::count;
+use super::judgement::{CallbackHandler, Message};
+use crate::{Actor, Context, Partner, Result};
+
+/// What the archive calls where it came from.
+const ROUTE: &str = "v1.0/qr/qr-mpm-query";
+
+/// Takes an answer.
+///
+/// # Errors
+/// One that does not read, or speaks of another transaction; the database's.
+pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
+    let Some(Partner::Snap(partner)) = context.qris_partner(&due.partner_id) else {
+        return Ok(());
+    };
+    let mut notification = Notification::parse(&answer).map_err(anyhow::Error::from)?;
+    let id = due.transaction_id;
+    if let Some(CallbackTarget::Transaction { id: named, .. }) = notification.target
+        && named != id
+    {
+        return Err(anyhow::anyhow!("asked about {id}, it speaks of {named}").into());
+    }
+    let meaning = partner.statuses.meaning(&notification.status_code);
+    let Some(status) = meaning.and_then(|meaning| meaning.happened()) else {
+        count("pending");
+        return Ok(());
+    };
+    let actor = Actor {
+        name: due.partner_id.clone(),
+        request_id: None,
+    };
+    let mut unit = context.begin(actor).await?;
+    let transaction = store::payment::transaction::find(unit.conn(), Scope::All, id)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("{id} is asked about and not there"))?;
+    // It was asked about this one; what it leaves out of a failure is known. A success says everything itself.
+    notification
+        .target
+        .get_or_insert(CallbackTarget::Transaction { id, nmid: None });
+    if notification.partner_reference.is_none() {
+        notification.partner_reference.clone_from(&due.reference_no);
+    }
+    if status != CallbackStatus::Success {
+        notification.amount.get_or_insert(transaction.amount.into());
+        notification
+            .partner_reference
+            .get_or_insert_with(|| id.to_string());
+    }
+    let event_id = format!("query-{}", due.queries);
+    let callback = notification
+        .callback(&event_id, status)
+        .map_err(anyhow::Error::from)?;
+    let (headers, body): (Value, Bytes) = (json!({}), answer.into());
+    let message = Message {
+        route: ROUTE,
+        headers: &headers,
+        body: &body,
+    };
+    let (id_of_message, now) = (CallbackId::from_uuid(unit.uuid()), unit.now());
+    let partner_id = &due.partner_id;
+    let handler = CallbackHandler::new(&unit, id_of_message, partner_id, message, &callback, now);
+    let verdict = handler.apply(&mut unit).await?;
+    let after = store::payment::transaction::find(unit.conn(), Scope::All, id).await?;
+    let open = after.is_some_and(|after| after.status.is_open());
+    if !open {
+        store::payment::partner_order::settle(unit.conn(), id).await?;
+    }
+    unit.commit().await?;
+    count(verdict.name());
+    Ok(())
+}

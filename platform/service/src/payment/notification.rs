@@ -1,0 +1,415 @@
+//! Notifications: what boxes are told of payments, from the outbox to the acknowledgement.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::alert::AlertSubject;
+use domain::announcement::{AnnouncementWindow, NotificationStatus};
+use domain::device::DeviceStatus;
+use domain::merchant::MerchantStatus;
+use domain::transaction::TransactionStatus;
+use serde_json::json;
+use store::fleet::binding::Listener;
+use store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
+use store::{Page, Scope};
+use wire::ids::{DeviceId, EventId, TransactionId};
+use wire::message::{Currency, PaymentAck, PaymentSuccess};
+use wire::{DownlinkMessage, Encoding};
+
+use super::stats::{self, Step};
+use crate::batch::{Part, finish, isolate, sweep};
+use crate::fleet::undeliverable::{Message, seal_each};
+use crate::signal::Signal;
+use crate::{Context, Error, Noun, Result, UnitOfWork};
+
+/// How many announcements are read from the outbox at once.
+const BATCH_MAX: i64 = 1000;
+/// How long after its end an announcement waits for a late acknowledgement before it is called stale.
+const LATE_ACK: TimeDelta = TimeDelta::seconds(10);
+
+/// An announcement that is to be sent now.
+#[derive(Debug)]
+pub struct Send {
+    /// To which box.
+    pub device_id: DeviceId,
+    /// Which announcement.
+    pub event_id: EventId,
+    /// The signed bytes.
+    pub payload: Bytes,
+    /// For how long it is of use, seconds.
+    pub expires_s: u32,
+    attempts: i32,
+    created_at: DateTime<Utc>,
+    replay: bool,
+}
+
+/// A payment that is to be announced.
+#[derive(Debug)]
+pub(crate) struct Payment<'a> {
+    pub(crate) transaction: &'a store::payment::transaction::Transaction,
+    pub(crate) merchant_name: &'a str,
+    pub(crate) merchant_status: MerchantStatus,
+    pub(crate) paid_at: DateTime<Utc>,
+    pub(crate) window: AnnouncementWindow,
+    pub(crate) replay: bool,
+}
+
+/// What became of a payment that was to be announced.
+#[derive(Debug)]
+pub(crate) struct Enqueued {
+    /// One notification for each box; they are stale already when the window was over.
+    pub(crate) events: Vec<EventId>,
+    /// Why no box will announce it.
+    pub(crate) unheard: Option<&'static str>,
+}
+
+/// Nothing is announced while the merchant is suspended.
+const MERCHANT_SUSPENDED: &str = "merchant_suspended";
+
+/// Why announcements are stale from their beginning.
+const WINDOW_OVER: &str = "window_over";
+
+/// Why no box can speak of a payment, if none can.
+fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str> {
+    let is_any = |status| listeners.iter().any(|listener| listener.status == status);
+    if is_any(DeviceStatus::Active) {
+        is_over.then_some(WINDOW_OVER)
+    } else if is_any(DeviceStatus::Registered) {
+        Some("box_not_active")
+    } else if is_any(DeviceStatus::Suspended) {
+        Some("box_suspended")
+    } else {
+        Some("no_box_bound")
+    }
+}
+
+/// Puts a payment into the outbox of every box at its terminal, unless its merchant is suspended. When its window is
+/// over already, the notifications are stale from their beginning, which records that it was not announced, and why.
+pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
+    if payment.merchant_status == MerchantStatus::Suspended {
+        return Ok(Enqueued {
+            events: Vec::new(),
+            unheard: Some(MERCHANT_SUSPENDED),
+        });
+    }
+    let now = unit.now();
+    let is_over = payment.window.is_over(now);
+    let mut listeners =
+        store::fleet::binding::listeners_for_share(unit.conn(), payment.transaction.terminal_id)
+            .await?;
+    let unheard = unheard_reason(&listeners, is_over);
+    let hears = [DeviceStatus::Registered, DeviceStatus::Active];
+    listeners.retain(|listener| hears.contains(&listener.status));
+    let mut events = Vec::new();
+    for listener in &listeners {
+        let event_id = EventId::from_uuid(unit.uuid());
+        let announcement = Announcement {
+            transaction_id: payment.transaction.id,
+            merchant_name: payment.merchant_name,
+            amount: payment.transaction.amount,
+            paid_at: payment.paid_at,
+            replay: payment.replay,
+            created_at: now,
+            delayed_after: payment.window.delayed_after,
+            announce_until: payment.window.announce_until,
+            stale_reason: is_over.then_some(WINDOW_OVER),
+        };
+        store::payment::notification::insert(unit.conn(), event_id, listener, &announcement)
+            .await?;
+        if is_over {
+            stats::count_unheard(1);
+        } else {
+            unit.signal(Signal::Announce(listener.device_id));
+        }
+        events.push(event_id);
+    }
+    Ok(Enqueued { events, unheard })
+}
+
+/// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
+/// is not due again yet, because the box has just become reachable. What cannot be sealed is ended and left out.
+pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+pub(crate) async fn due_as(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Send>> {
+    let now = context.clock().now();
+    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
+    let mut conn = context.pool().acquire().await?;
+    let due = store::payment::notification::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
+    drop(conn);
+    let name = |due: &Due| (due.device_id, Message::Notification(due.event_id));
+    let seal = |due: &Due| seal(context, due, encoding, now);
+    Ok(seal_each(context, due, name, seal).await)
+}
+
+fn seal(
+    context: &Context,
+    due: &Due,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Send> {
+    let encoding = encoding.unwrap_or(due.payload_encoding);
+    let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
+        event_id: due.event_id,
+        sequence: due.sequence,
+        binding_id: due.binding_id,
+        transaction_id: due.transaction_id,
+        merchant_name: due.merchant_name.clone(),
+        amount: due.amount,
+        currency: Currency::Idr,
+        paid_at: due.paid_at,
+        sent_at: now,
+        delayed_after: due.delayed_after,
+        announce_until: due.announce_until,
+        replay: due.replay,
+        speech: wire::speech::payment(due.amount)?,
+    });
+    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
+    let left = (due.announce_until - now).num_seconds().max(1);
+    Ok(Send {
+        device_id: due.device_id,
+        event_id: due.event_id,
+        payload: payload.into(),
+        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
+        attempts: due.attempts,
+        created_at: due.created_at,
+        replay: due.replay,
+    })
+}
+
+/// Notes that announcements were handed to the wire, and when each is tried again: later each time, because the
+/// box may be away.
+pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
+    let resend = context.settings().resend;
+    mark(context, sends, |attempts| resend.wait_after(attempts)).await
+}
+
+/// Puts off announcements of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::payment::notification::postpone(&mut conn, &events, until).await?)
+}
+
+/// Notes that announcements were put into an answer to a box, which came for it and will come again.
+pub(crate) async fn mark_told(context: &Context, sends: &[Send]) -> Result<()> {
+    let first = context.settings().resend.first;
+    mark(context, sends, |_| first).await
+}
+
+async fn mark(
+    context: &Context,
+    sends: &[Send],
+    wait_after: impl Fn(u32) -> Duration,
+) -> Result<()> {
+    if sends.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let marks: Vec<(EventId, DateTime<Utc>)> = sends
+        .iter()
+        .map(|send| {
+            let next = now + wait_after(send.attempts.unsigned_abs() + 1);
+            (send.event_id, next)
+        })
+        .collect();
+    let mark = |part: Part<(EventId, DateTime<Utc>)>| async move {
+        let mut conn = context.pool().acquire().await?;
+        store::payment::notification::mark_sent(&mut conn, &part, now).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(marks, mark).await)?;
+    for send in sends
+        .iter()
+        .filter(|send| send.attempts == 0 && !send.replay)
+    {
+        stats::observe(Step::Sent, send.created_at, now);
+    }
+    Ok(())
+}
+
+/// Connected boxes to which something is to be sent again.
+pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(
+        store::payment::notification::devices_with_due(&mut conn, context.clock().now(), limit)
+            .await?,
+    )
+}
+
+/// What a box said, as it is stored. Its clock is only data: a time that does not read is left out, never a reason to
+/// refuse.
+pub fn ack(device_id: DeviceId, said: PaymentAck) -> Ack {
+    let played_at = said
+        .played_at
+        .as_deref()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    Ack {
+        event_id: said.event_id,
+        device_id,
+        status: said.status.into(),
+        played_at: played_at.map(|time| time.to_utc()),
+        reason: said.reason,
+    }
+}
+
+/// Takes what one box said about one announcement, and answers with what is known of it now.
+///
+/// # Errors
+/// [`Noun::Notification`] not found, or another box's.
+pub async fn acknowledge_one(
+    context: &Context,
+    device_id: DeviceId,
+    said: PaymentAck,
+) -> Result<Notification> {
+    let event_id = said.event_id;
+    let not_owned = acknowledge(context, &[ack(device_id, said)]).await?;
+    if !not_owned.is_empty() {
+        return Err(Error::NotFound(Noun::Notification));
+    }
+    let mut conn = context.pool().acquire().await?;
+    store::payment::notification::find_of_device(&mut conn, device_id, event_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Notification))
+}
+
+/// Takes what boxes said about announcements. Returns those that were not theirs to speak of.
+///
+/// # Errors
+/// The database's; then none of them is taken.
+pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>> {
+    let now = context.clock().now();
+    let mut tx = context.transaction().await?;
+    let taken = store::payment::notification::acknowledge(&mut tx, acks, now).await?;
+    tx.commit().await?;
+    let owned: HashSet<EventId> = taken.iter().map(|one| one.event_id).collect();
+    taken
+        .into_iter()
+        .filter_map(|one| one.risen_to)
+        .for_each(|risen| observe(&risen, now));
+    Ok(acks
+        .iter()
+        .map(|ack| ack.event_id)
+        .filter(|event_id| !owned.contains(event_id))
+        .collect())
+}
+
+/// Counts what a box said of an announcement. A replay is an operator's doing, and no measure of speed.
+fn observe(risen: &Risen, now: DateTime<Utc>) {
+    if risen.replay {
+        return;
+    }
+    if risen.first {
+        stats::observe(Step::Received, risen.created_at, now);
+    }
+    match risen.status {
+        NotificationStatus::Played => stats::observe(Step::Played, risen.created_at, now),
+        NotificationStatus::Failed | NotificationStatus::Stale => stats::count_unheard(1),
+        NotificationStatus::Pending | NotificationStatus::Sent | NotificationStatus::Received => {}
+    }
+}
+
+/// Ends notifications that were not played in time.
+pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
+    let before = context.clock().now() - LATE_ACK;
+    let end = |only: Option<Part<(EventId, DeviceId)>>| async move {
+        let mut conn = context.pool().acquire().await?;
+        let only: Option<Vec<EventId>> =
+            only.map(|some| some.iter().map(|(event_id, _)| *event_id).collect());
+        let only = only.as_deref();
+        Ok(store::payment::notification::end_stale(&mut conn, before, only, limit).await?)
+    };
+    let find = || async {
+        let mut conn = context.pool().acquire().await?;
+        Ok(store::payment::notification::stale(&mut conn, before, limit).await?)
+    };
+    let subject = |(_, device_id)| AlertSubject::Device(device_id);
+    let ended = sweep(context, "end_stale_notifications", subject, end, find).await?;
+    stats::count_unheard(ended);
+    Ok(ended)
+}
+
+/// A box's announcements, newest first.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub async fn list_of_device(
+    context: &Context,
+    device_id: DeviceId,
+    page: Page,
+) -> Result<Vec<Notification>> {
+    let mut conn = context.lists().acquire().await?;
+    store::fleet::device::find(&mut conn, device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    Ok(store::payment::notification::list_of_device(&mut conn, device_id, page).await?)
+}
+
+/// Announces a payment again to every box at its terminal: new events, always spoken as delayed.
+///
+/// # Errors
+/// [`Error::InvalidState`] unless the transaction is paid, or while its merchant is suspended; [`Error::DeviceNotBound`] when no box stands there.
+pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notification>> {
+    // It must not be taken back meanwhile, and is locked before the bindings, as a payment does it.
+    let transaction = store::payment::transaction::lock(unit.conn(), id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))?;
+    unit.refresh_now();
+    let (TransactionStatus::Paid, Some(paid_at)) = (transaction.status, transaction.paid_at) else {
+        return Err(Error::InvalidState {
+            current: transaction.status.to_string(),
+            message: "only a paid transaction is announced".into(),
+        });
+    };
+    let merchant = store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Merchant))?;
+    let window = unit
+        .context()
+        .settings()
+        .announcement
+        .replay_window(unit.now());
+    let payment = Payment {
+        transaction: &transaction,
+        merchant_name: &merchant.brand_name,
+        merchant_status: merchant.status,
+        paid_at,
+        window,
+        replay: true,
+    };
+    let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
+    if unheard == Some(MERCHANT_SUSPENDED) {
+        return Err(Error::InvalidState {
+            current: merchant.status.to_string(),
+            message: "the merchant is suspended: its boxes announce nothing".into(),
+        });
+    }
+    if events.is_empty() {
+        return Err(Error::DeviceNotBound);
+    }
+    unit.audit(
+        "transaction.retry_notification",
+        id,
+        None,
+        Some(json!({ "event_ids": events })),
+    )
+    .await?;
+    let all = store::payment::notification::list_of_transaction(unit.conn(), id).await?;
+    Ok(all
+        .into_iter()
+        .filter(|notification| events.contains(&notification.event_id))
+        .collect())
+}

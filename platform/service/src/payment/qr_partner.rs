@@ -1,0 +1,116 @@
+//! Who issues codes for our merchants: built here (`local`), or asked for over HTTP (`snap`).
+
+use chrono::{DateTime, Utc};
+use domain::qris::TerminalLabel;
+use domain::registration::Registration;
+use domain::transaction::TransactionStatus;
+use futures_util::future::BoxFuture;
+use wire::Rupiah;
+use wire::ids::TransactionId;
+
+use crate::Error;
+
+/// A code that is wanted.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Our transaction: the partner's name for the order, too, so that asking again is not asking twice.
+    pub id: TransactionId,
+    /// How much.
+    pub amount: Rupiah,
+    /// Whose code.
+    pub registration: Registration,
+    /// At which till.
+    pub terminal_label: TerminalLabel,
+    /// Until when it can be paid.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A code that was issued.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The code.
+    pub qr_payload: String,
+    /// Tag 62.05, when we know it.
+    pub qr_reference: Option<String>,
+    /// The partner's name for the order.
+    pub reference_no: Option<String>,
+}
+
+/// An order that was placed.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Our transaction.
+    pub id: TransactionId,
+    /// The partner's name for it.
+    pub reference_no: Option<String>,
+    /// Whose code it is.
+    pub nmid: String,
+}
+
+/// A payment that is to be taken back, all of it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the words of a transaction")]
+pub struct Refund {
+    pub id: TransactionId,
+    pub partner_reference: String,
+    pub amount: Rupiah,
+    pub nmid: String,
+    pub reason: String,
+}
+
+/// Why a partner did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PartnerError {
+    /// It did not answer in time, or answered that it is broken. What it did is not known.
+    #[error("the partner is away: {0}")]
+    Away(String),
+    /// It said no.
+    #[error("the partner refused: {code} {message}")]
+    Refused {
+        /// Its code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// It said something that we cannot read.
+    #[error("the partner cannot be understood: {0}")]
+    Unreadable(String),
+    /// It is not a partner that does this.
+    #[error("the partner does not do this")]
+    Unsupported,
+}
+
+impl PartnerError {
+    /// The same for who asked us, about a transaction that stands at `current`.
+    pub(super) fn told(self, current: TransactionStatus) -> Error {
+        match self {
+            Self::Away(_) => Error::PartnerTimeout,
+            refused => Error::InvalidState {
+                current: current.to_string(),
+                message: refused.to_string(),
+            },
+        }
+    }
+}
+
+/// A partner that issues codes.
+pub trait QrPartner: Send + Sync {
+    /// Whether its answers are made here, without waiting for a partner.
+    fn is_local(&self) -> bool;
+
+    /// Issues a code.
+    fn generate<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Issued, PartnerError>>;
+
+    /// What became of an order: the raw answer, a notification in its form.
+    fn query<'a>(&'a self, named: &'a Named) -> BoxFuture<'a, Result<Vec<u8>, PartnerError>>;
+
+    /// Takes a payment back.
+    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>>;
+
+    /// Withdraws a code that is not paid.
+    fn cancel<'a>(
+        &'a self,
+        named: &'a Named,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), PartnerError>>;
+}

@@ -1,0 +1,185 @@
+//! Taking back what a customer paid, and withdrawing a code that was not paid: an operator asks, the partner does it, and
+//! then it is written down.
+//!
+//! A partner whose codes are built here has no such service: it tells us of reversals by its callbacks.
+
+use std::sync::Arc;
+
+use domain::transaction::TransactionStatus;
+use serde::Deserialize;
+use serde_json::json;
+use store::Scope;
+use store::payment::transaction::{Cause, Transaction};
+use utoipa::ToSchema;
+use wire::ids::TransactionId;
+
+use super::booking;
+use super::qr_partner::{Named, Refund};
+use crate::{Checks, Error, Noun, Result, UnitOfWork};
+
+/// Why.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReversalReason)]
+pub struct Reason {
+    /// For the partner and the audit log.
+    #[schema(min_length = 1, max_length = 200)]
+    pub reason: String,
+}
+
+impl Reason {
+    fn check(&self) -> Result<()> {
+        let mut checks = Checks::default();
+        checks.text("reason", &self.reason, 200);
+        checks.finish()
+    }
+}
+
+async fn find(unit: &mut UnitOfWork, id: TransactionId) -> Result<Transaction> {
+    store::payment::transaction::find(unit.conn(), Scope::All, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))
+}
+
+/// The same with its row locked.
+async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> {
+    let locked =
+        store::payment::transaction::lock_of_partner(unit.conn(), &seen.partner_id, seen.id)
+            .await?
+            .ok_or(Error::NotFound(Noun::Transaction))?;
+    unit.refresh_now();
+    Ok(locked)
+}
+
+async fn nmid_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<String> {
+    let merchant =
+        store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id).await?;
+    Ok(merchant
+        .and_then(|merchant| merchant.nmid)
+        .unwrap_or_default())
+}
+
+fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
+    Error::InvalidState {
+        current: transaction.status.to_string(),
+        message: message.to_owned(),
+    }
+}
+
+fn cause(unit: &UnitOfWork, cause: &'static str) -> Cause<'static> {
+    Cause {
+        at: unit.now(),
+        cause,
+        callback_id: None,
+    }
+}
+
+/// Has the partner take a payment back, and reverses it. The unit of work that comes back is the caller's to commit.
+///
+/// # Errors
+/// [`Error::InvalidState`] unless it is paid, or when the partner refuses; [`Error::PartnerTimeout`]: it may be asked
+/// again, and will not pay back twice.
+pub async fn refund(
+    mut unit: UnitOfWork,
+    id: TransactionId,
+    reason: &Reason,
+) -> Result<(UnitOfWork, Transaction)> {
+    reason.check()?;
+    let seen = find(&mut unit, id).await?;
+    let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
+    let Some(partner_reference) = seen
+        .partner_reference
+        .clone()
+        .filter(|_| seen.status == paid)
+    else {
+        return Err(stands_otherwise(
+            &seen,
+            "only a paid transaction is refunded",
+        ));
+    };
+    let refund = Refund {
+        id,
+        partner_reference,
+        amount: seen.amount,
+        nmid: nmid_of(&mut unit, &seen).await?,
+        reason: reason.reason.clone(),
+    };
+    let partner = Arc::clone(unit.context().qr_partner(&seen.partner_id));
+    let until = unit.now() + unit.context().settings().partner_lease;
+    let paused = unit.pause(until).await?;
+    let done = partner.refund(&refund).await;
+    let mut unit = paused.resume().await?;
+    if let Err(error) = done {
+        unit.release_key().await?;
+        unit.commit().await?;
+        return Err(error.told(seen.status));
+    }
+    let now = lock(&mut unit, &seen).await?;
+    // The partner's callback may have been quicker.
+    if now.status == paid {
+        let cause = cause(&unit, "refund");
+        booking::reverse(&mut unit, &now, cause).await?;
+    } else if now.status != reversed {
+        return Err(stands_otherwise(&now, "it is not paid any more"));
+    }
+    unit.audit(
+        "transaction.refund",
+        id,
+        Some(json!({ "status": seen.status })),
+        Some(json!({ "status": reversed, "reason": reason.reason })),
+    )
+    .await?;
+    let after = find(&mut unit, id).await?;
+    Ok((unit, after))
+}
+
+/// Has the partner withdraw a code that is not paid, and ends its transaction. Money that comes all the same is not lost:
+/// a success after this makes it paid, late. The unit of work that comes back is the caller's to commit.
+///
+/// # Errors
+/// As for [`refund`], unless it waits to be paid.
+pub async fn cancel(
+    mut unit: UnitOfWork,
+    id: TransactionId,
+    reason: &Reason,
+) -> Result<(UnitOfWork, Transaction)> {
+    reason.check()?;
+    let seen = find(&mut unit, id).await?;
+    if seen.status != TransactionStatus::AwaitingPayment {
+        return Err(stands_otherwise(
+            &seen,
+            "only a transaction that waits to be paid is cancelled",
+        ));
+    }
+    let named = Named {
+        id,
+        reference_no: store::payment::partner_order::reference_no(unit.conn(), id).await?,
+        nmid: nmid_of(&mut unit, &seen).await?,
+    };
+    let partner = Arc::clone(unit.context().qr_partner(&seen.partner_id));
+    let until = unit.now() + unit.context().settings().partner_lease;
+    let paused = unit.pause(until).await?;
+    let done = partner.cancel(&named, &reason.reason).await;
+    let mut unit = paused.resume().await?;
+    if let Err(error) = done {
+        unit.release_key().await?;
+        unit.commit().await?;
+        return Err(error.told(seen.status));
+    }
+    let now = lock(&mut unit, &seen).await?;
+    let status = now.status;
+    let failed = status
+        .fail()
+        .map_err(|_| stands_otherwise(&now, "it went on meanwhile"))?;
+    let cause = cause(&unit, "cancelled");
+    store::payment::transaction::set_status(unit.conn(), id, status, failed, cause).await?;
+    unit.audit(
+        "transaction.cancel",
+        id,
+        Some(json!({ "status": status })),
+        Some(json!({ "status": failed, "reason": reason.reason })),
+    )
+    .await?;
+    let after = find(&mut unit, id).await?;
+    Ok((unit, after))
+}

@@ -1,0 +1,78 @@
+//! Tracing spans: one for each HTTP request, MQTT session event, uplink, batch of uplinks, job run and outbox round.
+//!
+//! A log line inside a span carries the fields of the span, including lines of `service`, `store` and sqlx. A field that
+//! is not known when the span begins is declared empty and recorded where it becomes known; recording a field that the
+//! current span does not declare has no effect.
+//!
+//! The level of every span is ERROR. It is not a severity: it keeps the span enabled under `log.filter = "error"`, so
+//! that the lines that remain still say which request they belong to.
+
+use std::fmt::Display;
+
+use tracing::field::{Empty, display};
+use tracing::{Span, error_span};
+use wire::Channel;
+use wire::ids::{DeviceId, MerchantId, TransactionId};
+
+/// The handling of one HTTP request.
+pub fn request(request_id: &str, route: &str) -> Span {
+    error_span!(
+        "request",
+        request_id,
+        route,
+        device_id = Empty,
+        merchant_id = Empty,
+        transaction_id = Empty,
+    )
+}
+
+/// One uplink of a device over MQTT.
+pub fn uplink(device_id: DeviceId, channel: Channel) -> Span {
+    error_span!(
+        "uplink",
+        %device_id,
+        channel = channel.message_type(),
+        merchant_id = Empty,
+        transaction_id = Empty,
+    )
+}
+
+/// One event of an MQTT session: admission, subscriptions, end.
+pub fn session(event: &'static str, device_id: DeviceId) -> Span {
+    error_span!("session", event, %device_id)
+}
+
+/// One batch of an uplink batcher.
+pub fn uplink_batch(batcher: &'static str, items: usize) -> Span {
+    error_span!("uplink_batch", batcher, items)
+}
+
+/// One run of a background job.
+pub fn job(job: &'static str) -> Span {
+    error_span!("job", job)
+}
+
+/// One round of the outbox: which messages, and what started it.
+pub fn outbox_round(messages: &'static str, trigger: &'static str) -> Span {
+    error_span!("outbox_round", messages, trigger)
+}
+
+/// Records the device that the current span is about.
+pub fn set_device(id: DeviceId) {
+    set("device_id", id);
+}
+
+/// Records the merchant that the current span is about.
+pub fn set_merchant(id: MerchantId) {
+    set("merchant_id", id);
+}
+
+/// Records the transaction that the current span is about.
+pub fn set_transaction(id: TransactionId) {
+    set("transaction_id", id);
+}
+
+/// Records a field of the current span, if the span declares it.
+pub fn set(field: &'static str, value: impl Display) {
+    Span::current().record(field, display(value));
+}

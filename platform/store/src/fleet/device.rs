@@ -1,0 +1,151 @@
+//! Devices: the boxes, as operators set them.
+
+use chrono::{DateTime, Utc};
+use domain::device::{Capability, CommunicationMode, DeviceStatus};
+use sqlx::PgConnection;
+use wire::Encoding;
+use wire::ids::DeviceId;
+
+/// What an operator sets of a device.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Device {
+    pub id: DeviceId,
+    pub serial_number: String,
+    pub model: String,
+    pub capabilities: Vec<Capability>,
+    pub communication_mode: CommunicationMode,
+    pub status: DeviceStatus,
+    pub payload_encoding: Encoding,
+    pub tags: Vec<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub activated_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a new device and its rows of presence and sequence numbers.
+///
+/// # Errors
+/// `devices_serial_number_unique`.
+pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at,
+             tags)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        device.id as _,
+        device.serial_number,
+        device.model,
+        &device.capabilities as _,
+        device.communication_mode as _,
+        device.status as _,
+        device.payload_encoding as _,
+        device.created_at,
+        device.updated_at,
+        &device.tags,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO device_presence (device_id) VALUES ($1)",
+        device.id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO notification_sequences (device_id, last_sequence) VALUES ($1, 0)",
+        device.id as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A device, not locked.
+pub async fn find(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
+    sqlx::query_as!(Device, "SELECT * FROM devices WHERE id = $1", id as _)
+        .fetch_optional(conn)
+        .await
+}
+
+/// A device, its row locked until the transaction ends. Rows that refer to it (announcements, commands, events) are
+/// written meanwhile: its key does not change.
+pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<Device>> {
+    sqlx::query_as!(
+        Device,
+        "SELECT * FROM devices WHERE id = $1 FOR NO KEY UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// [`lock`], for what does not look at the device itself.
+pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(())
+}
+
+/// The device with a serial number, its row locked until the transaction ends.
+pub async fn lock_by_serial(
+    conn: &mut PgConnection,
+    serial_number: &str,
+) -> sqlx::Result<Option<Device>> {
+    sqlx::query_as!(
+        Device,
+        "SELECT * FROM devices WHERE serial_number = $1 FOR NO KEY UPDATE",
+        serial_number
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The id of the device with a serial number.
+pub async fn id_by_serial(
+    conn: &mut PgConnection,
+    serial_number: &str,
+) -> sqlx::Result<Option<DeviceId>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM devices WHERE serial_number = $1",
+        serial_number
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Those of these serial numbers that are registered already.
+pub async fn known_serials(
+    conn: &mut PgConnection,
+    serial_numbers: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT serial_number FROM devices WHERE serial_number = ANY($1)",
+        serial_numbers
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Writes back what may change of a device. The caller holds its row's lock.
+pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE devices SET model = $2, capabilities = $3, communication_mode = $4, status = $5, payload_encoding = $6,
+             updated_at = $7, activated_at = $8, tags = $9 WHERE id = $1",
+        device.id as _,
+        device.model,
+        &device.capabilities as _,
+        device.communication_mode as _,
+        device.status as _,
+        device.payload_encoding as _,
+        device.updated_at,
+        device.activated_at,
+        &device.tags,
+    )
+    .execute(conn)
+    .await?;
+    crate::exactly_one(&result)
+}

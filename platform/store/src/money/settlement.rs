@@ -1,0 +1,253 @@
+//! Settlements: what was claimed for a payout, and of which transactions.
+
+use chrono::{DateTime, Utc};
+use domain::merchant::PayoutMode;
+use domain::settlement::SettlementStatus;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::Rupiah;
+use wire::ids::{MerchantId, SettlementId};
+
+use crate::{Page, Period, Scope, exactly_one};
+
+/// A settlement, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Settlement {
+    pub id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub status: SettlementStatus,
+    pub payout_mode: PayoutMode,
+    pub destination: Option<String>,
+    pub cutoff: DateTime<Utc>,
+    pub gross: Rupiah,
+    pub fee: Rupiah,
+    pub refunds: Rupiah,
+    pub net: Rupiah,
+    pub transaction_count: i64,
+    pub bank_reference: Option<String>,
+    /// What the payout partner said, or why it was not told.
+    pub status_reason: Option<String>,
+    /// Why nobody is told to pay it yet: `merchant_suspended`. Null: nothing keeps it.
+    pub hold_reason: Option<String>,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a settlement is made from.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Claim<'a> {
+    pub id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub payout_mode: PayoutMode,
+    pub destination: Option<&'a str>,
+    pub cutoff: DateTime<Utc>,
+    pub created_by: &'a str,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Merchants with unsettled transactions, in the order in which they are locked.
+pub async fn merchants_with_unsettled(
+    conn: &mut PgConnection,
+    cutoff: DateTime<Utc>,
+) -> sqlx::Result<Vec<MerchantId>> {
+    sqlx::query_scalar!(
+        "SELECT m.id FROM merchants m
+         WHERE EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
+                       AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
+            OR EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1 AND t.status = 'reversed'
+                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund'))
+         ORDER BY m.id",
+        cutoff
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Makes a merchant's settlement of everything that was paid before the cutoff and is in none yet: sales, and the refunds
+/// of what was reversed. One statement finds, locks, adds up and claims, so that what is added up is what is claimed.
+/// The caller holds the merchant's lock. `None` and no effect when there is nothing, or nothing is left after refunds:
+/// that is carried to a later run.
+pub async fn claim(
+    conn: &mut PgConnection,
+    claim: &Claim<'_>,
+) -> sqlx::Result<Option<SettlementId>> {
+    sqlx::query_scalar!(
+        r#"WITH eligible AS (
+             SELECT t.id, t.amount, t.fee, t.net, t.settlement_id IS NULL AS is_unsettled, t.status = 'reversed' AS is_reversed
+             FROM transactions t
+             WHERE t.merchant_id = $2 AND t.paid_at < $5 AND t.status IN ('paid', 'reversed')
+               AND (t.settlement_id IS NULL OR (t.status = 'reversed' AND NOT EXISTS (
+                    SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
+             ORDER BY t.id FOR NO KEY UPDATE OF t),
+         lines AS (
+             SELECT id, 'sale' AS kind, amount, fee, net FROM eligible WHERE is_unsettled
+             UNION ALL
+             SELECT id, 'refund', amount, fee, net FROM eligible WHERE is_reversed),
+         totals AS (
+             SELECT coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0)::bigint AS gross,
+                    coalesce(sum(fee) FILTER (WHERE kind = 'sale'), 0)::bigint AS fee,
+                    coalesce(sum(net) FILTER (WHERE kind = 'refund'), 0)::bigint AS refunds,
+                    count(DISTINCT id) AS transaction_count
+             FROM lines),
+         settlement AS (
+             INSERT INTO settlements (id, merchant_id, status, payout_mode, destination, cutoff, gross, fee, refunds, net,
+                 transaction_count, created_by, created_at, updated_at)
+             SELECT $1, $2, 'pending', $3, $4, $5, gross, fee, refunds, gross - fee - refunds, transaction_count, $6, $7, $7
+             FROM totals WHERE gross - fee - refunds > 0
+             RETURNING id),
+         items AS (
+             INSERT INTO settlement_items (transaction_id, kind, settlement_id, amount, fee, net)
+             SELECT l.id, l.kind, s.id, l.amount, l.fee, l.net FROM lines l, settlement s),
+         claimed AS (
+             UPDATE transactions t SET settlement_id = s.id FROM eligible e, settlement s WHERE t.id = e.id AND e.is_unsettled)
+         SELECT id AS "id!" FROM settlement"#,
+        claim.id as _,
+        claim.merchant_id as _,
+        claim.payout_mode as _,
+        claim.destination,
+        claim.cutoff,
+        claim.created_by,
+        claim.created_at
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One settlement.
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: SettlementId,
+) -> sqlx::Result<Option<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT s.*, hold_reason(s) FROM settlements s WHERE s.id = $1 AND ($2::uuid IS NULL OR s.merchant_id = $2)",
+        id as _,
+        scope.merchant()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One settlement, kept from every other step until the transaction ends.
+pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Option<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT s.*, hold_reason(s) FROM settlements s WHERE s.id = $1 FOR NO KEY UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// What a settlement shows of its newest payout.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Shown<'a> {
+    pub status: SettlementStatus,
+    pub bank_reference: Option<&'a str>,
+    pub status_reason: Option<&'a str>,
+    pub at: DateTime<Utc>,
+}
+
+/// Shows what became of a payout. The caller holds the settlement's lock.
+pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE settlements SET status = $2, bank_reference = $3, status_reason = $4, updated_at = $5
+         WHERE id = $1",
+        id as _,
+        shown.status as _,
+        shown.bank_reference,
+        shown.status_reason,
+        shown.at
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Names another account for the next payout. The caller holds the settlement's lock.
+pub async fn redirect(
+    conn: &mut PgConnection,
+    id: SettlementId,
+    destination: &str,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE settlements SET destination = $2 WHERE id = $1",
+        id as _,
+        destination
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Some settlements that are to be paid out by a partner and were made when there was none, in the order of their ids,
+/// after one of them.
+pub async fn without_payout(
+    conn: &mut PgConnection,
+    after: Option<SettlementId>,
+    limit: i64,
+) -> sqlx::Result<Vec<(SettlementId, MerchantId)>> {
+    let rows = sqlx::query!(
+        "SELECT s.id, s.merchant_id FROM settlements s
+         WHERE s.status = 'pending' AND s.payout_mode = 'merchant_direct' AND ($1::uuid IS NULL OR s.id > $1)
+           AND NOT EXISTS (SELECT 1 FROM payouts p WHERE p.settlement_id = s.id)
+         ORDER BY s.id LIMIT $2",
+        after as _,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let found = rows.into_iter();
+    Ok(found.map(|row| (row.id, row.merchant_id)).collect())
+}
+
+/// Why any payout to this merchant is held; `None` when none is.
+pub async fn hold_reason_of(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT hold_reason(p) AS "reason!" FROM payouts p
+            WHERE p.merchant_id = $1 AND p.status = 'pending' AND hold_reason(p) IS NOT NULL
+           UNION ALL
+           SELECT hold_reason(s) FROM settlements s
+            WHERE s.merchant_id = $1 AND s.status = 'pending' AND hold_reason(s) IS NOT NULL
+           LIMIT 1"#,
+        merchant_id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Settlements that were made in a period, newest first, optionally of one status.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    status: Option<SettlementStatus>,
+    period: Period,
+    page: Page,
+) -> sqlx::Result<Vec<Settlement>> {
+    sqlx::query_as!(
+        Settlement,
+        "SELECT s.*, hold_reason(s) FROM settlements s
+         WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
+           AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
+           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $7",
+        scope.merchant(),
+        status as _,
+        period.from,
+        period.to,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,477 @@
+//! Notifications: the outbox of announcements.
+//!
+//! A row is open (pending, sent, received) until the box has acknowledged its end or its time is over.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use domain::announcement::NotificationStatus;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
+use wire::{Encoding, Rupiah};
+
+use crate::Page;
+use crate::fleet::binding::Listener;
+
+/// An announcement, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Notification {
+    pub event_id: EventId,
+    pub sequence: i64,
+    pub transaction_id: TransactionId,
+    pub device_id: DeviceId,
+    pub amount: Rupiah,
+    pub status: NotificationStatus,
+    pub reason: Option<String>,
+    pub attempts: i32,
+    pub replay: bool,
+    pub created_at: DateTime<Utc>,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub received_at: Option<DateTime<Utc>>,
+    pub played_at: Option<DateTime<Utc>>,
+    pub acked_at: Option<DateTime<Utc>>,
+    pub announce_until: DateTime<Utc>,
+}
+
+/// What is announced, the same for every box at the terminal.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Announcement<'a> {
+    pub transaction_id: TransactionId,
+    pub merchant_name: &'a str,
+    pub amount: Rupiah,
+    pub paid_at: DateTime<Utc>,
+    pub replay: bool,
+    pub created_at: DateTime<Utc>,
+    pub delayed_after: DateTime<Utc>,
+    pub announce_until: DateTime<Utc>,
+    /// Why nothing is spoken any more: the announcement is stale from the beginning.
+    pub stale_reason: Option<&'a str>,
+}
+
+/// Puts an announcement into the outbox of a box, with the box's next sequence number.
+///
+/// # Errors
+/// `notifications_once`.
+pub async fn insert(
+    conn: &mut PgConnection,
+    event_id: EventId,
+    listener: &Listener,
+    announcement: &Announcement<'_>,
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "WITH next AS (
+             UPDATE notification_sequences SET last_sequence = last_sequence + 1 WHERE device_id = $2 RETURNING last_sequence)
+         INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
+             replay, status, reason, created_at, next_attempt_at, delayed_after, announce_until)
+         SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, CASE WHEN $12::text IS NULL THEN 'pending' ELSE 'stale' END, $12, $9, $9, $10, $11
+         FROM next",
+        event_id as _,
+        listener.device_id as _,
+        listener.binding_id as _,
+        announcement.transaction_id as _,
+        announcement.merchant_name,
+        announcement.amount as _,
+        announcement.paid_at,
+        announcement.replay,
+        announcement.created_at,
+        announcement.delayed_after,
+        announcement.announce_until,
+        announcement.stale_reason
+    )
+    .execute(conn)
+    .await?;
+    crate::exactly_one(&result)
+}
+
+/// An announcement that is to be sent now.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Due {
+    pub event_id: EventId,
+    pub device_id: DeviceId,
+    pub sequence: i64,
+    pub binding_id: BindingId,
+    pub transaction_id: TransactionId,
+    pub merchant_name: String,
+    pub amount: Rupiah,
+    pub paid_at: DateTime<Utc>,
+    pub replay: bool,
+    pub attempts: i32,
+    pub created_at: DateTime<Utc>,
+    pub delayed_after: DateTime<Utc>,
+    pub announce_until: DateTime<Utc>,
+    pub payload_encoding: Encoding,
+}
+
+/// The announcements of these boxes that are due by `due_by`, in sequence order for each box. One that was acknowledged as
+/// `received` is not sent again.
+pub async fn due(
+    conn: &mut PgConnection,
+    devices: &[DeviceId],
+    due_by: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Due>> {
+    sqlx::query_as!(
+        Due,
+        "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
+                n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
+         FROM notifications n JOIN devices d ON d.id = n.device_id
+         WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+           AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
+         ORDER BY n.device_id, n.sequence LIMIT $4",
+        devices as _,
+        due_by,
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Boxes with an announcement due by `now`.
+pub async fn devices_with_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeviceId>> {
+    sqlx::query_scalar!(
+        "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
+         WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+           AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Marks announcements as sent, each with the time of its next attempt.
+pub async fn mark_sent(
+    conn: &mut PgConnection,
+    sent: &[(EventId, DateTime<Utc>)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (events, next_attempts): (Vec<EventId>, Vec<DateTime<Utc>>) = sent.iter().copied().unzip();
+    sqlx::query!(
+        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
+         locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
+         UPDATE notifications n SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
+             sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
+         FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
+        &events as _,
+        &next_attempts,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Postpones announcements until `until`; no attempt is counted.
+pub async fn postpone(
+    conn: &mut PgConnection,
+    events: &[EventId],
+    until: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
+                           AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
+        events as _,
+        until
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An acknowledgement of an announcement.
+#[derive(Debug, Clone)]
+pub struct Ack {
+    /// The announcement.
+    pub event_id: EventId,
+    /// The box that sent it: it counts only for announcements of that box.
+    pub device_id: DeviceId,
+    /// received, failed, stale or played.
+    pub status: NotificationStatus,
+    /// When it was played, by the box's clock.
+    pub played_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// What became of an announcement by an acknowledgement.
+#[derive(Debug, Clone)]
+pub struct Acknowledged {
+    /// The announcement, which is the box's that spoke of it.
+    pub event_id: EventId,
+    /// What is known of it now, when that is more than before.
+    pub risen_to: Option<Risen>,
+}
+
+/// A step on an announcement's way.
+#[derive(Debug, Clone)]
+pub struct Risen {
+    /// received, failed, stale or played.
+    pub status: NotificationStatus,
+    /// Whether this is the first that the box said of it.
+    pub first: bool,
+    /// Whether it is a replay.
+    pub replay: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Takes acknowledgements: what is known of an announcement only rises ([`NotificationStatus::raised_to`]). Returns the
+/// announcements that belong to the box that acknowledged them; the others are not this box's to acknowledge.
+pub async fn acknowledge(
+    conn: &mut PgConnection,
+    acks: &[Ack],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Acknowledged>> {
+    let mut known = lock_acknowledged(&mut *conn, acks).await?;
+    let mut raising: BTreeMap<EventId, &Ack> = BTreeMap::new();
+    for ack in acks {
+        let Some(status) = known.get_mut(&(ack.event_id, ack.device_id)) else {
+            continue;
+        };
+        if let Some(raised) = status.raised_to(ack.status) {
+            *status = raised;
+            raising.insert(ack.event_id, ack);
+        }
+    }
+    let raising: Vec<&Ack> = raising.into_values().collect();
+    let mut risen = match raising.as_slice() {
+        [] => HashMap::new(),
+        acks => raise(conn, acks, now).await?,
+    };
+    Ok(known
+        .into_keys()
+        .map(|(event_id, _)| Acknowledged {
+            event_id,
+            risen_to: risen.remove(&event_id),
+        })
+        .collect())
+}
+
+/// Locks the acknowledged announcements that belong to the acknowledging box, in the order of their ids, and reads what is
+/// known of them.
+async fn lock_acknowledged(
+    conn: &mut PgConnection,
+    acks: &[Ack],
+) -> sqlx::Result<BTreeMap<(EventId, DeviceId), NotificationStatus>> {
+    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
+    let devices: Vec<DeviceId> = acks.iter().map(|ack| ack.device_id).collect();
+    let rows = sqlx::query!(
+        "SELECT n.event_id, n.device_id, n.status FROM notifications n
+         WHERE EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS a (event_id, device_id)
+                       WHERE a.event_id = n.event_id AND a.device_id = n.device_id)
+         ORDER BY n.event_id FOR UPDATE OF n",
+        &events as _,
+        &devices as _
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ((row.event_id, row.device_id), row.status))
+        .collect())
+}
+
+/// Writes acknowledgements that raise what is known, one for each announcement. The caller holds the rows' locks.
+async fn raise(
+    conn: &mut PgConnection,
+    acks: &[&Ack],
+    now: DateTime<Utc>,
+) -> sqlx::Result<HashMap<EventId, Risen>> {
+    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
+    let statuses: Vec<NotificationStatus> = acks.iter().map(|ack| ack.status).collect();
+    let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
+    let reasons: Vec<Option<&str>> = acks.iter().map(|ack| ack.reason.as_deref()).collect();
+    let rows = sqlx::query!(
+        r#"UPDATE notifications n SET status = a.status, reason = a.reason,
+               received_at = coalesce(n.received_at, $5), sent_at = coalesce(n.sent_at, $5),
+               played_at = CASE a.status WHEN 'played' THEN coalesce(a.played_at, $5) ELSE n.played_at END,
+               acked_at = CASE a.status WHEN 'received' THEN n.acked_at ELSE $5 END
+           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) AS a (event_id, status, played_at, reason)
+           WHERE n.event_id = a.event_id
+           RETURNING n.event_id, n.status, n.received_at = $5 AS "first!", n.replay, n.created_at"#,
+        &events as _,
+        &statuses as _,
+        &played as _,
+        &reasons as _,
+        now
+    )
+    .fetch_all(conn)
+    .await?;
+    let risen = rows.into_iter().map(|row| {
+        let risen = Risen {
+            status: row.status,
+            first: row.first,
+            replay: row.replay,
+            created_at: row.created_at,
+        };
+        (row.event_id, risen)
+    });
+    Ok(risen.collect())
+}
+
+/// Ends an announcement that cannot be sent; `false` when the box has it, or it has ended.
+pub async fn fail(
+    conn: &mut PgConnection,
+    event_id: EventId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
+         WHERE event_id = $1 AND status IN ('pending', 'sent')",
+        event_id as _,
+        reason,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Closes the outbox of an ended binding: nothing of it is announced any more.
+pub async fn cancel_binding(
+    conn: &mut PgConnection,
+    binding_id: BindingId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "WITH locked AS (
+             SELECT event_id FROM notifications WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')
+             ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET status = 'failed', reason = 'unbound', acked_at = $2
+         FROM locked l WHERE n.event_id = l.event_id",
+        binding_id as _,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Closes the outbox for a transaction that was taken back.
+pub async fn cancel_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "WITH locked AS (
+             SELECT event_id FROM notifications WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')
+             ORDER BY event_id FOR UPDATE)
+         UPDATE notifications n SET status = 'failed', reason = 'reversed', acked_at = $2
+         FROM locked l WHERE n.event_id = l.event_id",
+        transaction_id as _,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Up to `limit` announcements whose time was over by `before`, each with its box.
+pub async fn stale(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<(EventId, DeviceId)>> {
+    let rows = sqlx::query!(
+        "SELECT event_id, device_id FROM notifications
+         WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1 LIMIT $2",
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.event_id, row.device_id))
+        .collect())
+}
+
+/// Ends up to `limit` announcements whose time was over by `before`, of these or of all.
+pub async fn end_stale(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    only: Option<&[EventId]>,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
+             SELECT event_id FROM notifications
+             WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1
+               AND ($3::uuid[] IS NULL OR event_id = ANY($3)) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        before,
+        limit,
+        only as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// One announcement, if it is this box's.
+pub async fn find_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> sqlx::Result<Option<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE event_id = $1 AND device_id = $2",
+        event_id as _,
+        device_id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A box's announcements, newest first.
+pub async fn list_of_device(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    page: Page,
+) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE device_id = $1 AND ($2::timestamptz IS NULL OR (created_at, event_id) < ($2, $3::uuid))
+         ORDER BY created_at DESC, event_id DESC LIMIT $4",
+        device_id as _,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The announcements of a transaction.
+pub async fn list_of_transaction(
+    conn: &mut PgConnection,
+    transaction_id: TransactionId,
+) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as!(
+        Notification,
+        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until
+         FROM notifications WHERE transaction_id = $1 ORDER BY created_at, event_id",
+        transaction_id as _
+    )
+    .fetch_all(conn)
+    .await
+}

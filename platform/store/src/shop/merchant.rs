@@ -1,0 +1,252 @@
+//! Merchants.
+
+use chrono::{DateTime, Utc};
+use domain::merchant::{MerchantStatus, PayoutMode, SettlementAccountType};
+use domain::qris::MerchantCriteria;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wire::ids::MerchantId;
+
+use crate::{Page, Scope};
+
+/// A merchant, as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the fields of the API contract")]
+pub struct Merchant {
+    pub id: MerchantId,
+    pub merchant_code: String,
+    pub legal_name: String,
+    pub brand_name: String,
+    pub status: MerchantStatus,
+    pub status_reason: Option<String>,
+    pub payout_mode: PayoutMode,
+    pub settlement_account_reference: Option<String>,
+    pub settlement_account_type: Option<SettlementAccountType>,
+    pub payout_account_reference: Option<String>,
+    pub fee_profile_id: String,
+    pub nmid: Option<String>,
+    pub merchant_pan: Option<String>,
+    pub qris_partner_id: Option<String>,
+    pub merchant_criteria: MerchantCriteria,
+    pub mcc: String,
+    pub city: String,
+    pub postal_code: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub contact: Option<Value>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stores a new merchant.
+///
+/// # Errors
+/// `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, status_reason, payout_mode,
+             settlement_account_reference, settlement_account_type, payout_account_reference, fee_profile_id,
+             nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at, qris_partner_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+        merchant.id as _,
+        merchant.merchant_code,
+        merchant.legal_name,
+        merchant.brand_name,
+        merchant.status as _,
+        merchant.status_reason,
+        merchant.payout_mode as _,
+        merchant.settlement_account_reference,
+        merchant.settlement_account_type as _,
+        merchant.payout_account_reference,
+        merchant.fee_profile_id,
+        merchant.nmid,
+        merchant.merchant_pan,
+        merchant.merchant_criteria as _,
+        merchant.mcc,
+        merchant.city,
+        merchant.postal_code,
+        merchant.contact,
+        merchant.created_at,
+        merchant.updated_at,
+        merchant.qris_partner_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One merchant.
+pub async fn find(
+    conn: &mut PgConnection,
+    scope: Scope,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 AND ($2::uuid IS NULL OR id = $2)",
+        id as _,
+        scope.merchant()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One merchant, locked until the transaction ends, also against rows that refer to it: for a change of its NMID or PAN,
+/// which are keys. The holder must not lock anything that comes before merchants in the lock order, or that payments lock.
+pub async fn lock_with_keys(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One merchant, locked until the transaction ends. Rows that refer to it (payments, ledger lines) are written meanwhile.
+pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One merchant, kept from a second settlement and from changes until the transaction ends, but not from payments: their
+/// ledger lines refer to the merchant's row.
+pub async fn lock_for_settlement(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// One merchant, kept from changes until the transaction ends. Taken before the locks of its settlements.
+pub async fn lock_for_payout(
+    conn: &mut PgConnection,
+    id: MerchantId,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE id = $1 FOR SHARE",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether a merchant is suspended.
+pub async fn is_suspended(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<bool> {
+    let suspended = sqlx::query_scalar!(
+        r#"SELECT status = 'suspended' AS "suspended!" FROM merchants WHERE id = $1"#,
+        id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(suspended.unwrap_or(false))
+}
+
+/// The merchant to whom this NMID is assigned, if it is registered with this partner.
+pub async fn find_by_nmid(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    nmid: &str,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE nmid = $1 AND qris_partner_id = $2",
+        nmid,
+        partner_id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The merchant with this code.
+pub async fn find_by_code(
+    conn: &mut PgConnection,
+    merchant_code: &str,
+) -> sqlx::Result<Option<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants WHERE merchant_code = $1",
+        merchant_code
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Merchants, newest first, optionally of one status.
+pub async fn list(
+    conn: &mut PgConnection,
+    status: Option<MerchantStatus>,
+    page: Page,
+) -> sqlx::Result<Vec<Merchant>> {
+    sqlx::query_as!(
+        Merchant,
+        "SELECT * FROM merchants
+         WHERE ($1::text IS NULL OR status = $1) AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $4",
+        status as _,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Writes back everything of a merchant that may change. The caller holds its row's lock.
+///
+/// # Errors
+/// `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE merchants SET legal_name = $2, brand_name = $3, status = $4, status_reason = $5, payout_mode = $6,
+             settlement_account_reference = $7, settlement_account_type = $8, payout_account_reference = $9,
+             fee_profile_id = $10, nmid = $11, merchant_pan = $12, merchant_criteria = $13, mcc = $14, city = $15,
+             postal_code = $16, contact = $17, updated_at = $18, qris_partner_id = $19
+         WHERE id = $1",
+        merchant.id as _,
+        merchant.legal_name,
+        merchant.brand_name,
+        merchant.status as _,
+        merchant.status_reason,
+        merchant.payout_mode as _,
+        merchant.settlement_account_reference,
+        merchant.settlement_account_type as _,
+        merchant.payout_account_reference,
+        merchant.fee_profile_id,
+        merchant.nmid,
+        merchant.merchant_pan,
+        merchant.merchant_criteria as _,
+        merchant.mcc,
+        merchant.city,
+        merchant.postal_code,
+        merchant.contact,
+        merchant.updated_at,
+        merchant.qris_partner_id,
+    )
+    .execute(conn)
+    .await?;
+    crate::exactly_one(&result)
+}
+
+/// The next number from which an NMID and a merchant PAN are issued.
+pub async fn next_registration_number(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT nextval('merchant_registration_numbers') AS "number!""#)
+        .fetch_one(conn)
+        .await
+}
