@@ -1,6 +1,6 @@
 //! Transactions that conflicted with another one are run again, from their beginning.
 //!
-//! One lock order (ARCHITECTURE.md) keeps use cases from deadlocking. After an unforeseen deadlock or a serialisation
+//! One lock order (docs/invariants.md) keeps use cases from deadlocking. After an unforeseen deadlock or a serialisation
 //! failure Postgres has rolled the transaction back, so its work is repeated and the caller does not see the conflict. Over
 //! HTTP the whole request is repeated (`http::rerun`), by MQTT and in jobs the closure given to [`retried`].
 
