@@ -151,13 +151,19 @@ pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
 /// Brings the database to the version of this program.
 ///
 /// # Errors
-/// A migration that fails, or a database that is newer than this program.
+/// A migration that fails; a database that is newer than this program, or of an earlier development version.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     MIGRATOR.run(pool).await.map_err(|error| {
         let text = match &error {
             MigrateError::Execute(error) => problem(error),
             MigrateError::ExecuteMigration(error, version) => {
                 format!("migration {version}: {}", problem(error))
+            }
+            // Development versions before the first release had these numbers; no file has them now.
+            MigrateError::VersionMissing(4..=9) => {
+                "it is of an earlier development version and cannot be upgraded; use a new database, or for the embedded \
+                 one remove the data directory"
+                    .to_owned()
             }
             other => other.to_string(),
         };

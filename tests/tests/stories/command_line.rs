@@ -176,6 +176,26 @@ async fn a_database_without_migrations_is_reported() {
     assert!(verified.status.success(), "{}", text(&verified));
 }
 
+#[tokio::test]
+async fn a_database_of_an_earlier_development_version_is_refused() {
+    let database = TestDatabase::create().await.unwrap();
+    let mut connection = database.connect().await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (4, 'terminal', true, '', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("production.toml");
+    std::fs::write(&config, format!("[database]\nurl = {:?}\n", database.url())).unwrap();
+    let output = platform(&["migrate"], &config);
+    assert!(!output.status.success());
+    let output = text(&output);
+    assert!(output.contains("earlier development version"), "{output}");
+    assert!(output.contains("remove the data directory"), "{output}");
+}
+
 #[test]
 fn a_wrong_configuration_is_named_with_its_file_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
