@@ -28,6 +28,9 @@ pub use carrier::Carrier;
 pub use host::PlatformHost;
 use service::Context;
 use service::signal::{Receivers, Signal};
+use store::fleet::command::DueCommand;
+use store::fleet::config::DueConfig;
+use store::payment::notification::DueNotification;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -90,17 +93,12 @@ impl<C: Carrier> Bridge<C> {
         // Set once, here; until then the host answers `Unavailable`.
         let _ = self.carrier.set(carrier.clone());
         let outbox = outbox::Outbox::new(context, carrier);
-        tasks.spawn(
-            outbox
-                .clone()
-                .announce(signals.wakes.payments, self.listening, stop.clone()),
-        );
-        tasks.spawn(
-            outbox
-                .clone()
-                .configure(signals.wakes.configs, stop.clone()),
-        );
-        tasks.spawn(outbox.command(signals.wakes.commands, stop.clone()));
+        let (wakes, listening) = (signals.wakes, Some(self.listening));
+        let notifications = outbox.clone();
+        tasks.spawn(notifications.run::<DueNotification>(wakes.payments, listening, stop.clone()));
+        let configs = outbox.clone();
+        tasks.spawn(configs.run::<DueConfig>(wakes.configs, None, stop.clone()));
+        tasks.spawn(outbox.run::<DueCommand>(wakes.commands, None, stop.clone()));
     }
 }
 

@@ -22,6 +22,7 @@ mod known_days;
 pub mod merge;
 pub mod money;
 mod noun;
+pub mod outbox;
 pub mod partition;
 pub mod partner;
 pub mod payment;

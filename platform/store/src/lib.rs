@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod idempotency;
 pub mod money;
 pub mod outage;
+pub mod outbox;
 pub mod partition;
 pub mod payment;
 pub mod people;

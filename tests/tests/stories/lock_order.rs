@@ -17,7 +17,10 @@ use service::fleet::{
 };
 use service::money::payout;
 use service::payment::{notification, transaction};
-use service::{Actor, Context, alert, housekeeping};
+use service::{Actor, Context, alert, housekeeping, outbox};
+use store::fleet::command::DueCommand;
+use store::fleet::config::DueConfig;
+use store::payment::notification::DueNotification;
 use tests::acquirer::static_success;
 use tests::credentials::new_key;
 use tests::deadlocks;
@@ -359,12 +362,18 @@ async fn run(s: &Scene, use_case: &str, n: u64) {
         "outbox" => {
             let devices = s.boxes.each_ref().map(|one| one.device_id);
             let all = n.is_multiple_of(2);
-            let pushes = config::due(&s.context, &devices, all).await.unwrap();
-            config::mark_sent(&s.context, &pushes).await.unwrap();
-            let sends = notification::due(&s.context, &devices, all).await.unwrap();
-            notification::mark_sent(&s.context, &sends).await.unwrap();
-            let commands = command::due(&s.context, &devices, all).await.unwrap();
-            command::mark_sent(&s.context, &commands).await.unwrap();
+            let configs = outbox::due::<DueConfig>(&s.context, &devices, all)
+                .await
+                .unwrap();
+            outbox::mark_sent(&s.context, &configs).await.unwrap();
+            let notifications = outbox::due::<DueNotification>(&s.context, &devices, all)
+                .await
+                .unwrap();
+            outbox::mark_sent(&s.context, &notifications).await.unwrap();
+            let commands = outbox::due::<DueCommand>(&s.context, &devices, all)
+                .await
+                .unwrap();
+            outbox::mark_sent(&s.context, &commands).await.unwrap();
         }
         "payment acknowledgements" => {
             let newest =

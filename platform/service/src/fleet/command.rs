@@ -3,22 +3,22 @@
 //! An order is a row that the outbox sends until the box says how it ended, an operator takes it back or its time is
 //! over. Whatever comes first is its end; what a box says afterwards is kept beside it and changes nothing.
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::command::{CommandStatus, CommandType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store::Page;
-use store::fleet::command::{Command, Due, End, Filter};
+use store::fleet::command::{Command, DueCommand, End, Filter};
 use utoipa::ToSchema;
+use uuid::Uuid;
+use wire::DownlinkMessage;
 use wire::ids::{CommandId, DeviceId};
 use wire::message::{self, CommandAck};
-use wire::{DownlinkMessage, Encoding};
 
-use crate::batch::{Part, finish, isolate, sweep};
-use crate::fleet::undeliverable::{Message, seal_each};
+use crate::batch::{Part, sweep};
 use crate::fleet::{device, displayed_code};
+use crate::outbox::Deliverable;
 use crate::signal::Signal;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
@@ -27,8 +27,6 @@ const EXPIRES_IN_S_DEFAULT: u32 = 300;
 const EXPIRES_IN_S_MAX: u32 = 7 * 86_400;
 /// How many orders may wait for one box.
 pub(super) const OPEN_MAX: i64 = 100;
-/// How many orders are read from the outbox at once.
-const BATCH_MAX: i64 = 1000;
 /// How long after its end an order waits for an acknowledgement that is on its way.
 const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
 
@@ -240,105 +238,26 @@ pub async fn list_of_device(
     Ok(store::fleet::command::list_of_device(&mut conn, device_id, filter, page).await?)
 }
 
-/// An order that is to be sent now.
-#[derive(Debug)]
-pub struct Send {
-    /// To which box.
-    pub device_id: DeviceId,
-    /// Which order.
-    pub id: CommandId,
-    /// The signed bytes.
-    pub payload: Bytes,
-    /// For how long it is of use, seconds.
-    pub expires_s: u32,
-    attempts: i32,
-}
+impl Deliverable for DueCommand {
+    const NAME: &'static str = "commands";
 
-/// What these boxes are ordered now, oldest first for each, signed and ready. `all`: also what is not due again yet,
-/// because the box has just become reachable. What cannot be sealed is ended and left out.
-pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
-    due_as(context, devices, all, None).await
-}
-
-/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
-pub(super) async fn due_as(
-    context: &Context,
-    devices: &[DeviceId],
-    all: bool,
-    encoding: Option<Encoding>,
-) -> Result<Vec<Send>> {
-    let now = context.clock().now();
-    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
-    let mut conn = context.pool().acquire().await?;
-    let due = store::fleet::command::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
-    drop(conn);
-    let name = |due: &Due| (due.device_id, Message::Command(due.id));
-    let seal = |due: &Due| seal(context, due, encoding, now);
-    Ok(seal_each(context, due, name, seal).await)
-}
-
-fn seal(
-    context: &Context,
-    due: &Due,
-    encoding: Option<Encoding>,
-    now: DateTime<Utc>,
-) -> anyhow::Result<Send> {
-    let encoding = encoding.unwrap_or(due.payload_encoding);
-    let message = DownlinkMessage::Command(message::Command {
-        command_id: due.id,
-        kind: due.kind.to_string(),
-        payload: due.payload.clone(),
-        issued_at: due.created_at,
-        expires_at: due.expires_at,
-    });
-    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
-    let left = (due.expires_at - now).num_seconds().max(1);
-    Ok(Send {
-        device_id: due.device_id,
-        id: due.id,
-        payload: payload.into(),
-        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
-        attempts: due.attempts,
-    })
-}
-
-/// Notes that orders were handed to the wire, and when each is tried again.
-pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
-    if sends.is_empty() {
-        return Ok(());
+    fn message(&self, _now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
+        Ok(DownlinkMessage::Command(message::Command {
+            command_id: self.id,
+            kind: self.kind.to_string(),
+            payload: self.payload.clone(),
+            issued_at: self.created_at,
+            expires_at: self.expires_at,
+        }))
     }
-    let now = context.clock().now();
-    let resend = context.settings().resend;
-    let marks: Vec<(CommandId, DateTime<Utc>)> = sends
-        .iter()
-        .map(|send| {
-            let next = now + resend.wait_after(send.attempts.unsigned_abs() + 1);
-            (send.id, next)
-        })
-        .collect();
-    let mark = |part: Part<(CommandId, DateTime<Utc>)>| async move {
-        let mut conn = context.pool().acquire().await?;
-        store::fleet::command::mark_sent(&mut conn, &part, now).await?;
-        Ok(vec![(); part.len()])
-    };
-    finish(&isolate(marks, mark).await)
-}
 
-/// Puts off orders of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
-    if sends.is_empty() {
-        return Ok(());
+    fn key(id: CommandId) -> Option<Uuid> {
+        Some(id.as_uuid())
     }
-    let until = context.clock().now() + context.settings().resend.first;
-    let commands: Vec<CommandId> = sends.iter().map(|send| send.id).collect();
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::command::postpone(&mut conn, &commands, until).await?)
-}
 
-/// Connected boxes to which an order is to be sent again.
-pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::command::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+    fn detail(id: CommandId) -> (&'static str, Value) {
+        ("command_id", json!(id))
+    }
 }
 
 /// Ends orders whose time is over.

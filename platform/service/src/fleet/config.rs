@@ -1,111 +1,46 @@
 //! The configuration a box should have: pushed when it changes and when the box connects, until acknowledged.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::config::{Difference, Settings};
 use domain::delivery::UndeliverableReason;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::fleet::config::{Desired, Drift, Due};
+use store::fleet::config::{ConfigId, Desired, Drift, DueConfig};
 use store::{Page, Scope};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use wire::ids::{BindingId, DeviceId};
 use wire::message::{ConfigAck, ConfigAckStatus, ConfigPush};
 use wire::{DownlinkMessage, Encoding};
 
-use crate::batch::{Part, finish, isolate};
-use crate::fleet::undeliverable::{self, Message, Undeliverable, seal_each};
+use crate::outbox::{self, Deliverable};
 use crate::signal::Signal;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
-/// A configuration that is to be pushed now.
-#[derive(Debug)]
-pub struct Push {
-    /// To which box.
-    pub device_id: DeviceId,
-    /// Which version.
-    pub version: i64,
-    /// The signed bytes.
-    pub payload: Bytes,
-    attempts: i32,
-}
+impl Deliverable for DueConfig {
+    const NAME: &'static str = "configs";
+    const SUPERSEDES: bool = true;
 
-/// What these boxes have not acknowledged, signed and ready. `all`: also what is not due again yet,
-/// because the box has just connected. What cannot be sealed is ended and left out.
-pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Push>> {
-    let mut conn = context.pool().acquire().await?;
-    let due_by = if all {
-        DateTime::<Utc>::MAX_UTC
-    } else {
-        context.clock().now()
-    };
-    let due = store::fleet::config::due(&mut conn, devices, due_by, all).await?;
-    drop(conn);
-    let name = |due: &Due| (due.desired.device_id, Message::Config(due.desired.version));
-    let push = |due: &Due| {
-        Ok(Push {
-            device_id: due.desired.device_id,
-            version: due.desired.version,
-            payload: seal(context, &due.desired, due.payload_encoding)?.into(),
-            attempts: due.attempts,
-        })
-    };
-    Ok(seal_each(context, due, name, push).await)
-}
-
-fn seal(context: &Context, desired: &Desired, encoding: Encoding) -> anyhow::Result<Vec<u8>> {
-    let message = DownlinkMessage::ConfigPush(ConfigPush {
-        version: desired.version,
-        binding_id: desired.binding_id,
-        config: desired.config.clone(),
-    });
-    Ok(context
-        .signer()?
-        .seal(&message, desired.device_id, encoding)?)
-}
-
-/// Notes that configurations were handed to the wire.
-pub async fn mark_sent(context: &Context, pushes: &[Push]) -> Result<()> {
-    if pushes.is_empty() {
-        return Ok(());
+    fn message(&self, _now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
+        Ok(push(self.version, self.binding_id, &self.config))
     }
-    let now = context.clock().now();
-    let sent: Vec<store::fleet::config::Sent> = pushes
-        .iter()
-        .map(|push| store::fleet::config::Sent {
-            device_id: push.device_id,
-            version: push.version,
-            next_attempt_at: now
-                + context
-                    .settings()
-                    .resend
-                    .wait_after(push.attempts.unsigned_abs() + 1),
-        })
-        .collect();
-    let mark = |part: Part<store::fleet::config::Sent>| async move {
-        let mut conn = context.pool().acquire().await?;
-        store::fleet::config::mark_sent(&mut conn, &part).await?;
-        Ok(vec![(); part.len()])
-    };
-    finish(&isolate(sent, mark).await)
-}
 
-/// Puts off configurations of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-pub async fn postpone(context: &Context, pushes: &[Push]) -> Result<()> {
-    if pushes.is_empty() {
-        return Ok(());
+    fn key(_id: ConfigId) -> Option<Uuid> {
+        None
     }
-    let until = context.clock().now() + context.settings().resend.first;
-    let devices: Vec<DeviceId> = pushes.iter().map(|push| push.device_id).collect();
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::config::postpone(&mut conn, &devices, until).await?)
+
+    fn detail(id: ConfigId) -> (&'static str, Value) {
+        ("config_version", json!(id.version))
+    }
 }
 
-/// Connected boxes to which a configuration is to be pushed again.
-pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::config::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+fn push(version: i64, binding_id: Option<BindingId>, config: &Value) -> DownlinkMessage {
+    DownlinkMessage::ConfigPush(ConfigPush {
+        version,
+        binding_id,
+        config: config.clone(),
+    })
 }
 
 /// Takes a box's answer to a push; `false` for a version that it was never sent.
@@ -161,16 +96,19 @@ pub struct Status {
 /// [`Noun::Device`] not found; [`Error::InvalidState`] for one that cannot be sent.
 pub async fn current(context: &Context, device_id: DeviceId) -> Result<Current> {
     let desired = desired(context, device_id).await?;
-    let sealed = match seal(context, &desired, Encoding::Json) {
+    let message = push(desired.version, desired.binding_id, &desired.config);
+    let signer = context.signer().map_err(anyhow::Error::from);
+    let sealed = match signer
+        .and_then(|signer| Ok(signer.seal(&message, device_id, Encoding::Json)?))
+    {
         Ok(sealed) => sealed,
         Err(error) => {
-            let one = Undeliverable {
+            let id = ConfigId {
                 device_id,
-                message: Message::Config(desired.version),
-                reason: UndeliverableReason::Unsendable,
-                problem: error.to_string(),
+                version: desired.version,
             };
-            undeliverable::fail(context, &one).await?;
+            let reason = UndeliverableReason::Unsendable;
+            outbox::fail::<DueConfig>(context, device_id, id, reason, &error.to_string()).await?;
             return Err(Error::InvalidState {
                 current: "failed".into(),
                 message: "this version of the configuration cannot be sent".into(),

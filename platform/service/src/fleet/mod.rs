@@ -1,4 +1,4 @@
-//! The boxes: identity, presence, orders and configuration.
+//! The boxes: identity, presence, commands and configuration.
 
 pub mod binding;
 pub mod bulk_command;
@@ -22,4 +22,3 @@ pub mod provisioning;
 pub mod published_crl;
 pub mod session;
 pub mod summary;
-pub mod undeliverable;

@@ -8,10 +8,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use store::fleet::command::DueCommand;
+use store::fleet::config::DueConfig;
+use store::payment::notification::DueNotification;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use wire::Encoding;
@@ -20,8 +22,7 @@ use wire::message::Heartbeat;
 
 use super::heartbeat::{beat, store_batch};
 use super::long_poll::{LongPoll, WaitOutcome};
-use super::{command, config};
-use crate::payment::notification;
+use crate::outbox::{self, Sealed};
 use crate::{Context, Result};
 
 /// How many devices one statement reads.
@@ -102,14 +103,15 @@ where
 
 async fn read(context: &Context, device_id: DeviceId) -> Result<Poll> {
     let devices = [device_id];
-    let sends = notification::due_as(context, &devices, false, Some(Encoding::Json)).await?;
-    let notifications = raw(sends.iter().map(|send| &send.payload))?;
-    notification::mark_told(context, &sends).await?;
-    let orders = command::due_as(context, &devices, false, Some(Encoding::Json)).await?;
-    let commands = raw(orders.iter().map(|order| &order.payload))?;
-    command::mark_sent(context, &orders).await?;
-    let pushes = config::due(context, &devices, false).await?;
-    config::mark_sent(context, &pushes).await?;
+    let json = Some(Encoding::Json);
+    let due = outbox::due_as::<DueNotification>(context, &devices, false, json).await?;
+    let notifications = raw(&due)?;
+    outbox::mark_polled(context, &due).await?;
+    let due = outbox::due_as::<DueCommand>(context, &devices, false, json).await?;
+    let commands = raw(&due)?;
+    outbox::mark_sent(context, &due).await?;
+    let configs = outbox::due::<DueConfig>(context, &devices, false).await?;
+    outbox::mark_sent(context, &configs).await?;
     let mut conn = context.pool().acquire().await?;
     let config_version = store::fleet::config::find(&mut conn, device_id)
         .await?
@@ -119,20 +121,21 @@ async fn read(context: &Context, device_id: DeviceId) -> Result<Poll> {
         commands,
         notifications,
         config_version,
-        config_is_due: !pushes.is_empty(),
+        config_is_due: !configs.is_empty(),
     })
 }
 
 /// Signed envelopes, as they are.
-fn raw<'a>(payloads: impl Iterator<Item = &'a Bytes>) -> Result<Vec<Box<RawValue>>> {
-    payloads
-        .map(|payload| serde_json::from_slice(payload))
+fn raw<R>(sealed: &[Sealed<R>]) -> Result<Vec<Box<RawValue>>> {
+    sealed
+        .iter()
+        .map(|one| serde_json::from_slice(&one.payload))
         .collect::<std::result::Result<_, _>>()
         .map_err(|error| anyhow::Error::from(error).into())
 }
 
-/// Wakes the boxes that wait and have something due: what is told again, what another process committed, and what a
-/// lost signal would have told.
+/// Wakes the boxes that wait and have something due: what is due again, what another process committed, and
+/// what a lost signal would have announced.
 pub async fn wake_due(context: &Context) -> Result<()> {
     let waiting = context.signals().long_polls();
     let devices = waiting.devices();
@@ -140,7 +143,7 @@ pub async fn wake_due(context: &Context) -> Result<()> {
     for some in devices.chunks(DEVICES_MAX) {
         let now = context.clock().now();
         let mut conn = context.pool().acquire().await?;
-        for device_id in store::fleet::waiting::with_something_due(&mut conn, some, now).await? {
+        for device_id in store::fleet::long_poll::with_due(&mut conn, some, now).await? {
             waiting.wake(device_id);
         }
     }

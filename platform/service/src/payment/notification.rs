@@ -1,49 +1,30 @@
 //! Notifications: what boxes are told of payments, from the outbox to the acknowledgement.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
 use domain::announcement::{AnnouncementWindow, NotificationStatus};
 use domain::device::DeviceStatus;
 use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::fleet::binding::Listener;
-use store::payment::notification::{Ack, Announcement, Due, Notification, Risen};
+use store::payment::notification::{Ack, Announcement, DueNotification, Notification, Risen};
 use store::{Page, Scope};
+use uuid::Uuid;
+use wire::DownlinkMessage;
 use wire::ids::{DeviceId, EventId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
-use wire::{DownlinkMessage, Encoding};
 
 use super::stats::{self, Step};
-use crate::batch::{Part, finish, isolate, sweep};
-use crate::fleet::undeliverable::{Message, seal_each};
+use crate::batch::{Part, sweep};
+use crate::outbox::Deliverable;
 use crate::signal::Signal;
 use crate::{Context, Error, Noun, Result, UnitOfWork};
 
-/// How many announcements are read from the outbox at once.
-const BATCH_MAX: i64 = 1000;
 /// How long after its end an announcement waits for a late acknowledgement before it is called stale.
 const LATE_ACK: TimeDelta = TimeDelta::seconds(10);
-
-/// An announcement that is to be sent now.
-#[derive(Debug)]
-pub struct Send {
-    /// To which box.
-    pub device_id: DeviceId,
-    /// Which announcement.
-    pub event_id: EventId,
-    /// The signed bytes.
-    pub payload: Bytes,
-    /// For how long it is of use, seconds.
-    pub expires_s: u32,
-    attempts: i32,
-    created_at: DateTime<Utc>,
-    replay: bool,
-}
 
 /// A payment that is to be announced.
 #[derive(Debug)]
@@ -128,126 +109,44 @@ pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Res
     Ok(Enqueued { events, unheard })
 }
 
-/// What these boxes are to be told now, in sequence order for each, signed and ready. `all`: also what
-/// is not due again yet, because the box has just become reachable. What cannot be sealed is ended and left out.
-pub async fn due(context: &Context, devices: &[DeviceId], all: bool) -> Result<Vec<Send>> {
-    due_as(context, devices, all, None).await
-}
+impl Deliverable for DueNotification {
+    const NAME: &'static str = "notifications";
 
-/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
-pub(crate) async fn due_as(
-    context: &Context,
-    devices: &[DeviceId],
-    all: bool,
-    encoding: Option<Encoding>,
-) -> Result<Vec<Send>> {
-    let now = context.clock().now();
-    let due_by = if all { DateTime::<Utc>::MAX_UTC } else { now };
-    let mut conn = context.pool().acquire().await?;
-    let due = store::payment::notification::due(&mut conn, devices, due_by, now, BATCH_MAX).await?;
-    drop(conn);
-    let name = |due: &Due| (due.device_id, Message::Notification(due.event_id));
-    let seal = |due: &Due| seal(context, due, encoding, now);
-    Ok(seal_each(context, due, name, seal).await)
-}
-
-fn seal(
-    context: &Context,
-    due: &Due,
-    encoding: Option<Encoding>,
-    now: DateTime<Utc>,
-) -> anyhow::Result<Send> {
-    let encoding = encoding.unwrap_or(due.payload_encoding);
-    let message = DownlinkMessage::PaymentSuccess(PaymentSuccess {
-        event_id: due.event_id,
-        sequence: due.sequence,
-        binding_id: due.binding_id,
-        transaction_id: due.transaction_id,
-        merchant_name: due.merchant_name.clone(),
-        amount: due.amount,
-        currency: Currency::Idr,
-        paid_at: due.paid_at,
-        sent_at: now,
-        delayed_after: due.delayed_after,
-        announce_until: due.announce_until,
-        replay: due.replay,
-        speech: wire::speech::payment(due.amount)?,
-    });
-    let payload = context.signer()?.seal(&message, due.device_id, encoding)?;
-    let left = (due.announce_until - now).num_seconds().max(1);
-    Ok(Send {
-        device_id: due.device_id,
-        event_id: due.event_id,
-        payload: payload.into(),
-        expires_s: u32::try_from(left).unwrap_or(u32::MAX),
-        attempts: due.attempts,
-        created_at: due.created_at,
-        replay: due.replay,
-    })
-}
-
-/// Notes that announcements were handed to the wire, and when each is tried again: later each time, because the
-/// box may be away.
-pub async fn mark_sent(context: &Context, sends: &[Send]) -> Result<()> {
-    let resend = context.settings().resend;
-    mark(context, sends, |attempts| resend.wait_after(attempts)).await
-}
-
-/// Puts off announcements of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
-pub async fn postpone(context: &Context, sends: &[Send]) -> Result<()> {
-    if sends.is_empty() {
-        return Ok(());
+    fn message(&self, now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
+        Ok(DownlinkMessage::PaymentSuccess(PaymentSuccess {
+            event_id: self.event_id,
+            sequence: self.sequence,
+            binding_id: self.binding_id,
+            transaction_id: self.transaction_id,
+            merchant_name: self.merchant_name.clone(),
+            amount: self.amount,
+            currency: Currency::Idr,
+            paid_at: self.paid_at,
+            sent_at: now,
+            delayed_after: self.delayed_after,
+            announce_until: self.announce_until,
+            replay: self.replay,
+            speech: wire::speech::payment(self.amount)?,
+        }))
     }
-    let until = context.clock().now() + context.settings().resend.first;
-    let events: Vec<EventId> = sends.iter().map(|send| send.event_id).collect();
-    let mut conn = context.pool().acquire().await?;
-    Ok(store::payment::notification::postpone(&mut conn, &events, until).await?)
-}
 
-/// Notes that announcements were put into an answer to a box, which came for it and will come again.
-pub(crate) async fn mark_told(context: &Context, sends: &[Send]) -> Result<()> {
-    let first = context.settings().resend.first;
-    mark(context, sends, |_| first).await
-}
-
-async fn mark(
-    context: &Context,
-    sends: &[Send],
-    wait_after: impl Fn(u32) -> Duration,
-) -> Result<()> {
-    if sends.is_empty() {
-        return Ok(());
+    fn key(id: EventId) -> Option<Uuid> {
+        Some(id.as_uuid())
     }
-    let now = context.clock().now();
-    let marks: Vec<(EventId, DateTime<Utc>)> = sends
-        .iter()
-        .map(|send| {
-            let next = now + wait_after(send.attempts.unsigned_abs() + 1);
-            (send.event_id, next)
-        })
-        .collect();
-    let mark = |part: Part<(EventId, DateTime<Utc>)>| async move {
-        let mut conn = context.pool().acquire().await?;
-        store::payment::notification::mark_sent(&mut conn, &part, now).await?;
-        Ok(vec![(); part.len()])
-    };
-    finish(&isolate(marks, mark).await)?;
-    for send in sends
-        .iter()
-        .filter(|send| send.attempts == 0 && !send.replay)
-    {
-        stats::observe(Step::Sent, send.created_at, now);
-    }
-    Ok(())
-}
 
-/// Connected boxes to which something is to be sent again.
-pub async fn devices_with_due(context: &Context, limit: i64) -> Result<Vec<DeviceId>> {
-    let mut conn = context.pool().acquire().await?;
-    Ok(
-        store::payment::notification::devices_with_due(&mut conn, context.clock().now(), limit)
-            .await?,
-    )
+    fn detail(id: EventId) -> (&'static str, Value) {
+        ("event_id", json!(id))
+    }
+
+    fn count_sent(&self, now: DateTime<Utc>) {
+        if self.attempts == 0 && !self.replay {
+            stats::observe(Step::Sent, self.created_at, now);
+        }
+    }
+
+    fn count_failed() {
+        stats::count_unheard(1);
+    }
 }
 
 /// What a box said, as it is stored. Its clock is only data: a time that does not read is left out, never a reason to

@@ -1,4 +1,4 @@
-//! Commands: orders to boxes, and how they ended.
+//! Commands to boxes, and how they ended.
 
 use chrono::{DateTime, Utc};
 use domain::command::{CommandStatus, CommandType};
@@ -10,6 +10,7 @@ use wire::Encoding;
 use wire::ids::{CommandId, DeviceId};
 
 use crate::Page;
+use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
 
 /// An order, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -136,7 +137,7 @@ pub async fn list_of_device(
 /// A command that is to be sent now.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Due {
+pub struct DueCommand {
     pub id: CommandId,
     pub device_id: DeviceId,
     pub kind: CommandType,
@@ -147,85 +148,114 @@ pub struct Due {
     pub payload_encoding: Encoding,
 }
 
-/// The commands of these boxes that are due by `due_by` and not over at `now`, oldest first for each box.
-pub async fn due(
-    conn: &mut PgConnection,
-    devices: &[DeviceId],
-    due_by: DateTime<Utc>,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> sqlx::Result<Vec<Due>> {
-    sqlx::query_as!(
-        Due,
-        "SELECT c.id, c.device_id, c.type AS kind, c.payload, c.attempts, c.created_at, c.expires_at, d.payload_encoding
-         FROM commands c JOIN devices d ON d.id = c.device_id
-         WHERE c.device_id = ANY($1) AND c.status IN ('queued', 'sent') AND c.next_attempt_at <= $2 AND c.expires_at > $3
-           AND d.status = 'active'
-         ORDER BY c.device_id, c.created_at, c.id LIMIT $4",
-        devices as _,
-        due_by,
-        now,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
+impl OutboxRow for DueCommand {
+    type Id = CommandId;
 
-/// Connected boxes with a command due by `now`.
-pub async fn devices_with_due(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> sqlx::Result<Vec<DeviceId>> {
-    sqlx::query_scalar!(
-        "SELECT DISTINCT c.device_id FROM commands c JOIN sessions s ON s.device_id = c.device_id AND s.connected
-         WHERE c.status IN ('queued', 'sent') AND c.next_attempt_at <= $1 AND c.expires_at > $1 LIMIT $2",
-        now,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
+    fn header(&self) -> Header<CommandId> {
+        Header {
+            device_id: self.device_id,
+            id: self.id,
+            attempts: self.attempts,
+            encoding: self.payload_encoding,
+            expires_at: Some(self.expires_at),
+        }
+    }
 
-/// Marks commands as sent, each with the time of its next attempt. One that has ended meanwhile is left as it is.
-pub async fn mark_sent(
-    conn: &mut PgConnection,
-    sent: &[(CommandId, DateTime<Utc>)],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let (commands, next_attempts): (Vec<CommandId>, Vec<DateTime<Utc>>) =
-        sent.iter().copied().unzip();
-    sqlx::query!(
-        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (id, next_attempt_at)),
-         locked AS (SELECT c.id FROM commands c JOIN sent USING (id)
-                    WHERE c.status IN ('queued', 'sent') ORDER BY c.id FOR UPDATE OF c)
-         UPDATE commands c SET status = 'sent', attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
-             sent_at = coalesce(c.sent_at, $3)
-         FROM sent s JOIN locked l USING (id) WHERE c.id = s.id",
-        &commands as _,
-        &next_attempts,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
+    /// Oldest first for each box.
+    async fn due(
+        conn: &mut PgConnection,
+        devices: &[DeviceId],
+        selection: Selection,
+    ) -> sqlx::Result<Vec<Self>> {
+        sqlx::query_as!(
+            DueCommand,
+            "SELECT c.id, c.device_id, c.type AS kind, c.payload, c.attempts, c.created_at, c.expires_at, d.payload_encoding
+             FROM commands c JOIN devices d ON d.id = c.device_id
+             WHERE c.device_id = ANY($1) AND c.status IN ('queued', 'sent') AND c.next_attempt_at <= $2 AND c.expires_at > $3
+               AND d.status = 'active'
+             ORDER BY c.device_id, c.created_at, c.id LIMIT $4",
+            devices as _,
+            selection.due_by(),
+            selection.now,
+            BATCH_MAX
+        )
+        .fetch_all(conn)
+        .await
+    }
 
-/// Postpones commands until `until`; no attempt is counted.
-pub async fn postpone(
-    conn: &mut PgConnection,
-    commands: &[CommandId],
-    until: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH locked AS (SELECT id FROM commands WHERE id = ANY($1) AND status IN ('queued', 'sent') ORDER BY id FOR UPDATE)
-         UPDATE commands c SET next_attempt_at = $2 FROM locked l WHERE c.id = l.id",
-        commands as _,
-        until
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    async fn devices_with_due(
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<DeviceId>> {
+        sqlx::query_scalar!(
+            "SELECT DISTINCT c.device_id FROM commands c JOIN sessions s ON s.device_id = c.device_id AND s.connected
+             WHERE c.status IN ('queued', 'sent') AND c.next_attempt_at <= $1 AND c.expires_at > $1 LIMIT $2",
+            now,
+            limit
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn mark_sent(
+        conn: &mut PgConnection,
+        sent: &[(CommandId, DateTime<Utc>)],
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let (commands, next_attempts): (Vec<CommandId>, Vec<DateTime<Utc>>) =
+            sent.iter().copied().unzip();
+        sqlx::query!(
+            "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (id, next_attempt_at)),
+             locked AS (SELECT c.id FROM commands c JOIN sent USING (id)
+                        WHERE c.status IN ('queued', 'sent') ORDER BY c.id FOR UPDATE OF c)
+             UPDATE commands c SET status = 'sent', attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
+                 sent_at = coalesce(c.sent_at, $3)
+             FROM sent s JOIN locked l USING (id) WHERE c.id = s.id",
+            &commands as _,
+            &next_attempts,
+            now
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn postpone(
+        conn: &mut PgConnection,
+        commands: &[CommandId],
+        until: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        sqlx::query!(
+            "WITH locked AS (SELECT id FROM commands WHERE id = ANY($1) AND status IN ('queued', 'sent') ORDER BY id FOR UPDATE)
+             UPDATE commands c SET next_attempt_at = $2 FROM locked l WHERE c.id = l.id",
+            commands as _,
+            until
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn fail(
+        conn: &mut PgConnection,
+        id: CommandId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<bool> {
+        let failed = End {
+            status: CommandStatus::Failed,
+            reason: Some(reason),
+            result_payload: None,
+            acked_at: None,
+            ended_at: now,
+        };
+        match end(conn, id, &failed).await {
+            Ok(()) => Ok(true),
+            Err(sqlx::Error::RowNotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// How a command ends.

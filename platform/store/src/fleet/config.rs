@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use wire::Encoding;
 use wire::ids::{BindingId, DeviceId};
 
+use crate::outbox::{Header, OutboxRow, Selection};
 use crate::{Page, Scope};
 
 /// The desired configuration of a box.
@@ -213,26 +214,6 @@ pub async fn drift(
     .await
 }
 
-/// Notes that a version cannot be sent; `false` when the box should have another one by now, or has answered to it.
-pub async fn fail(
-    conn: &mut PgConnection,
-    device_id: DeviceId,
-    version: i64,
-    reason: &str,
-) -> sqlx::Result<bool> {
-    let result = sqlx::query!(
-        "UPDATE device_configs SET failed_version = version, failed_reason = $3, push_requested = false
-         WHERE device_id = $1 AND version = $2
-           AND (push_requested OR (applied_version IS DISTINCT FROM version AND rejected_version IS DISTINCT FROM version))",
-        device_id as _,
-        version,
-        reason
-    )
-    .execute(conn)
-    .await?;
-    Ok(result.rows_affected() == 1)
-}
-
 /// A new version with another binding.
 pub async fn set_binding(
     conn: &mut PgConnection,
@@ -256,125 +237,137 @@ pub async fn set_binding(
 /// A configuration that a box has not acknowledged.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Due {
-    pub desired: Desired,
+pub struct DueConfig {
+    pub device_id: DeviceId,
+    pub version: i64,
+    pub config: Value,
+    pub binding_id: Option<BindingId>,
     pub attempts: i32,
     pub payload_encoding: Encoding,
 }
 
-/// The configurations that these boxes have neither applied nor rejected, due by `due_by`. `again`: also those that could
-/// not be sent before.
-pub async fn due(
-    conn: &mut PgConnection,
-    devices: &[DeviceId],
-    due_by: DateTime<Utc>,
-    again: bool,
-) -> sqlx::Result<Vec<Due>> {
-    let rows = sqlx::query!(
-        "SELECT c.device_id, c.version, c.config, c.binding_id, c.applied_version, c.rejected_version, c.rejected_reason,
-                c.updated_at, c.layer, c.reported_version, c.reported, c.acked_at, c.failed_version, c.failed_reason, c.attempts,
-                d.payload_encoding
-         FROM device_configs c JOIN devices d ON d.id = c.device_id
-         WHERE c.device_id = ANY($1) AND c.next_attempt_at <= $2 AND d.status = 'active'
-           AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
-                                     AND c.rejected_version IS DISTINCT FROM c.version
-                                     AND ($3 OR c.failed_version IS DISTINCT FROM c.version)))",
-        devices as _,
-        due_by,
-        again
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Due {
-            attempts: row.attempts,
-            payload_encoding: row.payload_encoding,
-            desired: Desired {
-                device_id: row.device_id,
-                version: row.version,
-                config: row.config,
-                binding_id: row.binding_id,
-                applied_version: row.applied_version,
-                rejected_version: row.rejected_version,
-                rejected_reason: row.rejected_reason,
-                updated_at: row.updated_at,
-                layer: row.layer,
-                reported_version: row.reported_version,
-                reported: row.reported,
-                acked_at: row.acked_at,
-                failed_version: row.failed_version,
-                failed_reason: row.failed_reason,
-            },
-        })
-        .collect())
-}
-
-/// Connected boxes whose configuration is to be pushed again.
-pub async fn devices_with_due(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> sqlx::Result<Vec<DeviceId>> {
-    sqlx::query_scalar!(
-        "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
-         WHERE c.next_attempt_at <= $1
-           AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
-                                     AND c.rejected_version IS DISTINCT FROM c.version
-                                     AND c.failed_version IS DISTINCT FROM c.version)) LIMIT $2",
-        now,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// A configuration that was handed to the wire.
+/// A version of a box's configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Sent {
-    /// To which box.
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct ConfigId {
     pub device_id: DeviceId,
-    /// Which version.
     pub version: i64,
-    /// When it is to be sent again, unless it was acknowledged.
-    pub next_attempt_at: DateTime<Utc>,
 }
 
-/// Notes that configurations were pushed.
-pub async fn mark_sent(conn: &mut PgConnection, sent: &[Sent]) -> sqlx::Result<()> {
-    let devices: Vec<DeviceId> = sent.iter().map(|sent| sent.device_id).collect();
-    let versions: Vec<i64> = sent.iter().map(|sent| sent.version).collect();
-    let next: Vec<DateTime<Utc>> = sent.iter().map(|sent| sent.next_attempt_at).collect();
-    // In device order, so that two batches never wait for each other crosswise.
-    sqlx::query!(
-        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS s (device_id, version, next_attempt_at)),
-         locked AS (SELECT c.device_id FROM device_configs c JOIN sent USING (device_id, version) ORDER BY c.device_id FOR UPDATE OF c)
-         UPDATE device_configs c SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at
-         FROM sent s JOIN locked l USING (device_id) WHERE c.device_id = s.device_id AND c.version = s.version",
-        &devices as _,
-        &versions,
-        &next
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
+impl OutboxRow for DueConfig {
+    type Id = ConfigId;
 
-/// Puts the configurations of these boxes off until then, without a try having been made.
-pub async fn postpone(
-    conn: &mut PgConnection,
-    devices: &[DeviceId],
-    until: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH locked AS (SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE)
-         UPDATE device_configs c SET next_attempt_at = $2 FROM locked l WHERE c.device_id = l.device_id",
-        devices as _,
-        until
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    fn header(&self) -> Header<ConfigId> {
+        Header {
+            device_id: self.device_id,
+            id: ConfigId {
+                device_id: self.device_id,
+                version: self.version,
+            },
+            attempts: self.attempts,
+            encoding: self.payload_encoding,
+            expires_at: None,
+        }
+    }
+
+    /// What the boxes have neither applied nor rejected. With `all` also what could not be sent before.
+    async fn due(
+        conn: &mut PgConnection,
+        devices: &[DeviceId],
+        selection: Selection,
+    ) -> sqlx::Result<Vec<Self>> {
+        sqlx::query_as!(
+            DueConfig,
+            "SELECT c.device_id, c.version, c.config, c.binding_id, c.attempts, d.payload_encoding
+             FROM device_configs c JOIN devices d ON d.id = c.device_id
+             WHERE c.device_id = ANY($1) AND c.next_attempt_at <= $2 AND d.status = 'active'
+               AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
+                                         AND c.rejected_version IS DISTINCT FROM c.version
+                                         AND ($3 OR c.failed_version IS DISTINCT FROM c.version)))",
+            devices as _,
+            selection.due_by(),
+            selection.all
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn devices_with_due(
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<DeviceId>> {
+        sqlx::query_scalar!(
+            "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
+             WHERE c.next_attempt_at <= $1
+               AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
+                                         AND c.rejected_version IS DISTINCT FROM c.version
+                                         AND c.failed_version IS DISTINCT FROM c.version)) LIMIT $2",
+            now,
+            limit
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn mark_sent(
+        conn: &mut PgConnection,
+        sent: &[(ConfigId, DateTime<Utc>)],
+        _now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let (ids, next): (Vec<ConfigId>, Vec<DateTime<Utc>>) = sent.iter().copied().unzip();
+        let devices: Vec<DeviceId> = ids.iter().map(|id| id.device_id).collect();
+        let versions: Vec<i64> = ids.iter().map(|id| id.version).collect();
+        sqlx::query!(
+            "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS s (device_id, version, next_attempt_at)),
+             locked AS (SELECT c.device_id FROM device_configs c JOIN sent USING (device_id, version) ORDER BY c.device_id FOR UPDATE OF c)
+             UPDATE device_configs c SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at
+             FROM sent s JOIN locked l USING (device_id) WHERE c.device_id = s.device_id AND c.version = s.version",
+            &devices as _,
+            &versions,
+            &next
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn postpone(
+        conn: &mut PgConnection,
+        ids: &[ConfigId],
+        until: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let devices: Vec<DeviceId> = ids.iter().map(|id| id.device_id).collect();
+        sqlx::query!(
+            "WITH locked AS (SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE)
+             UPDATE device_configs c SET next_attempt_at = $2 FROM locked l WHERE c.device_id = l.device_id",
+            &devices as _,
+            until
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    /// The version is not pushed again until another one replaces it, it is requested, or the box connects again.
+    async fn fail(
+        conn: &mut PgConnection,
+        id: ConfigId,
+        reason: &str,
+        _now: DateTime<Utc>,
+    ) -> sqlx::Result<bool> {
+        let result = sqlx::query!(
+            "UPDATE device_configs SET failed_version = version, failed_reason = $3, push_requested = false
+             WHERE device_id = $1 AND version = $2
+               AND (push_requested OR (applied_version IS DISTINCT FROM version AND rejected_version IS DISTINCT FROM version))",
+            id.device_id as _,
+            id.version,
+            reason
+        )
+        .execute(conn)
+        .await?;
+        Ok(result.rows_affected() == 1)
+    }
 }
 
 /// Takes a box's answer to a version; an answer to an older version is recorded as what it is. What the box applied is

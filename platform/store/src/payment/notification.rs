@@ -14,6 +14,7 @@ use wire::{Encoding, Rupiah};
 
 use crate::Page;
 use crate::fleet::binding::Listener;
+use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
 
 /// An announcement, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -90,7 +91,7 @@ pub async fn insert(
 /// An announcement that is to be sent now.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Due {
+pub struct DueNotification {
     pub event_id: EventId,
     pub device_id: DeviceId,
     pub sequence: i64,
@@ -107,87 +108,114 @@ pub struct Due {
     pub payload_encoding: Encoding,
 }
 
-/// The announcements of these boxes that are due by `due_by`, in sequence order for each box. One that was acknowledged as
-/// `received` is not sent again.
-pub async fn due(
-    conn: &mut PgConnection,
-    devices: &[DeviceId],
-    due_by: DateTime<Utc>,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> sqlx::Result<Vec<Due>> {
-    sqlx::query_as!(
-        Due,
-        "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
-                n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
-         FROM notifications n JOIN devices d ON d.id = n.device_id
-         WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
-           AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
-         ORDER BY n.device_id, n.sequence LIMIT $4",
-        devices as _,
-        due_by,
-        now,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
+impl OutboxRow for DueNotification {
+    type Id = EventId;
 
-/// Boxes with an announcement due by `now`.
-pub async fn devices_with_due(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> sqlx::Result<Vec<DeviceId>> {
-    sqlx::query_scalar!(
-        "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
-         WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
-           AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
-        now,
-        limit
-    )
-    .fetch_all(conn)
-    .await
-}
+    fn header(&self) -> Header<EventId> {
+        Header {
+            device_id: self.device_id,
+            id: self.event_id,
+            attempts: self.attempts,
+            encoding: self.payload_encoding,
+            expires_at: Some(self.announce_until),
+        }
+    }
 
-/// Marks announcements as sent, each with the time of its next attempt.
-pub async fn mark_sent(
-    conn: &mut PgConnection,
-    sent: &[(EventId, DateTime<Utc>)],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let (events, next_attempts): (Vec<EventId>, Vec<DateTime<Utc>>) = sent.iter().copied().unzip();
-    sqlx::query!(
-        "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
-         locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
-         UPDATE notifications n SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
-             sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
-         FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
-        &events as _,
-        &next_attempts,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
+    /// In sequence order for each box. One that was acknowledged as `received` is not sent again.
+    async fn due(
+        conn: &mut PgConnection,
+        devices: &[DeviceId],
+        selection: Selection,
+    ) -> sqlx::Result<Vec<Self>> {
+        sqlx::query_as!(
+            DueNotification,
+            "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
+                    n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
+             FROM notifications n JOIN devices d ON d.id = n.device_id
+             WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+               AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
+             ORDER BY n.device_id, n.sequence LIMIT $4",
+            devices as _,
+            selection.due_by(),
+            selection.now,
+            BATCH_MAX
+        )
+        .fetch_all(conn)
+        .await
+    }
 
-/// Postpones announcements until `until`; no attempt is counted.
-pub async fn postpone(
-    conn: &mut PgConnection,
-    events: &[EventId],
-    until: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
-                           AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
-         UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
-        events as _,
-        until
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    async fn devices_with_due(
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<DeviceId>> {
+        sqlx::query_scalar!(
+            "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
+             WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+               AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
+            now,
+            limit
+        )
+        .fetch_all(conn)
+        .await
+    }
+
+    async fn mark_sent(
+        conn: &mut PgConnection,
+        sent: &[(EventId, DateTime<Utc>)],
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let (events, next_attempts): (Vec<EventId>, Vec<DateTime<Utc>>) =
+            sent.iter().copied().unzip();
+        sqlx::query!(
+            "WITH sent AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS s (event_id, next_attempt_at)),
+             locked AS (SELECT n.event_id FROM notifications n JOIN sent USING (event_id) ORDER BY n.event_id FOR UPDATE OF n)
+             UPDATE notifications n SET attempts = attempts + 1, next_attempt_at = s.next_attempt_at,
+                 sent_at = coalesce(n.sent_at, $3), status = CASE n.status WHEN 'pending' THEN 'sent' ELSE n.status END
+             FROM sent s JOIN locked l USING (event_id) WHERE n.event_id = s.event_id",
+            &events as _,
+            &next_attempts,
+            now
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn postpone(
+        conn: &mut PgConnection,
+        events: &[EventId],
+        until: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        sqlx::query!(
+            "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
+                               AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
+             UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
+            events as _,
+            until
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    async fn fail(
+        conn: &mut PgConnection,
+        event_id: EventId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<bool> {
+        let result = sqlx::query!(
+            "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
+             WHERE event_id = $1 AND status IN ('pending', 'sent')",
+            event_id as _,
+            reason,
+            now
+        )
+        .execute(conn)
+        .await?;
+        Ok(result.rows_affected() == 1)
+    }
 }
 
 /// An acknowledgement of an announcement.
@@ -319,25 +347,6 @@ async fn raise(
         (row.event_id, risen)
     });
     Ok(risen.collect())
-}
-
-/// Ends an announcement that cannot be sent; `false` when the box has it, or it has ended.
-pub async fn fail(
-    conn: &mut PgConnection,
-    event_id: EventId,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let result = sqlx::query!(
-        "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
-         WHERE event_id = $1 AND status IN ('pending', 'sent')",
-        event_id as _,
-        reason,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(result.rows_affected() == 1)
 }
 
 /// Closes the outbox of an ended binding: nothing of it is announced any more.

@@ -1,11 +1,11 @@
-//! Which of the boxes that wait on HTTP have something due.
+//! Boxes that wait in a long poll.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use wire::ids::DeviceId;
 
 /// Those of `devices` for which something is due by `now`: an announcement, a command, a configuration.
-pub async fn with_something_due(
+pub async fn with_due(
     conn: &mut PgConnection,
     devices: &[DeviceId],
     now: DateTime<Utc>,

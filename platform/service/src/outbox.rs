@@ -1,0 +1,223 @@
+//! The outbox: messages that a box is sent until it acknowledges them.
+//!
+//! A round reads what is due ([`due`]), seals it, hands it over (the bridge to the broker, a poll into its answer), and
+//! then notes when it is tried again ([`mark_sent`], [`postpone`]). What can never be sent ends by itself, with its reason
+//! and an alert ([`fail`]), and what waits beside it goes on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::delivery::UndeliverableReason;
+use serde_json::{Value, json};
+use store::outbox::{Header, OutboxRow, Selection};
+use uuid::Uuid;
+use wire::ids::DeviceId;
+use wire::{Channel, DownlinkMessage, Encoding};
+
+use crate::batch::{Part, finish, isolate};
+use crate::{Actor, Context, Result};
+
+/// A kind of message in the outbox.
+pub trait Deliverable: OutboxRow {
+    /// Its name in spans and log lines.
+    const NAME: &'static str;
+    /// The newest message replaces those before it. So messages are handed over in the order in which they were read.
+    const SUPERSEDES: bool = false;
+
+    /// The message.
+    ///
+    /// # Errors
+    /// A row that makes no message.
+    fn message(&self, now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage>;
+
+    /// By which the broker recognises a repetition, if it is to.
+    fn key(id: Self::Id) -> Option<Uuid>;
+
+    /// How an alert names it.
+    fn detail(id: Self::Id) -> (&'static str, Value);
+
+    /// Counts a message that was sent.
+    fn count_sent(&self, _now: DateTime<Utc>) {}
+
+    /// Counts a message that can never be sent.
+    fn count_failed() {}
+}
+
+/// A message that is to be sent now.
+#[derive(Debug)]
+pub struct Sealed<R> {
+    row: R,
+    /// Where it is published.
+    pub channel: Channel,
+    /// The signed bytes.
+    pub payload: Bytes,
+    /// For how long it is of use, seconds.
+    pub expires_s: Option<u32>,
+}
+
+impl<R: Deliverable> Sealed<R> {
+    /// Which message it is, and for which box.
+    pub fn header(&self) -> Header<R::Id> {
+        self.row.header()
+    }
+}
+
+/// What is due to these boxes, signed and ready. `all`: also what is not due again yet, because the box has just become
+/// reachable. What cannot be sealed is ended and left out.
+pub async fn due<R: Deliverable>(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+) -> Result<Vec<Sealed<R>>> {
+    due_as(context, devices, all, None).await
+}
+
+/// [`due`], in an encoding of the caller's choice instead of the box's: HTTP carries JSON.
+pub(crate) async fn due_as<R: Deliverable>(
+    context: &Context,
+    devices: &[DeviceId],
+    all: bool,
+    encoding: Option<Encoding>,
+) -> Result<Vec<Sealed<R>>> {
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    let due = R::due(&mut conn, devices, Selection { now, all }).await?;
+    drop(conn);
+    let mut sealed = Vec::with_capacity(due.len());
+    for row in due {
+        let header = row.header();
+        match seal(context, row, encoding, now) {
+            Ok(one) => sealed.push(one),
+            Err(error) => {
+                let (device_id, id) = (header.device_id, header.id);
+                let (reason, problem) = (UndeliverableReason::Unsendable, error.to_string());
+                if let Err(error) = fail::<R>(context, device_id, id, reason, &problem).await {
+                    // It is found and tried again; the others do not wait for that.
+                    tracing::warn!(%device_id, messages = R::NAME, ?id, %error, "an undeliverable message could not be ended");
+                }
+            }
+        }
+    }
+    Ok(sealed)
+}
+
+fn seal<R: Deliverable>(
+    context: &Context,
+    row: R,
+    encoding: Option<Encoding>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Sealed<R>> {
+    let header = row.header();
+    let message = row.message(now)?;
+    let encoding = encoding.unwrap_or(header.encoding);
+    let payload = context
+        .signer()?
+        .seal(&message, header.device_id, encoding)?;
+    Ok(Sealed {
+        row,
+        channel: message.channel(),
+        payload: payload.into(),
+        expires_s: header.expires_at.map(|at| {
+            let left = (at - now).num_seconds().max(1);
+            u32::try_from(left).unwrap_or(u32::MAX)
+        }),
+    })
+}
+
+/// Notes that messages were handed to the wire, and when each is tried again: later each time, because the box may be
+/// away.
+pub async fn mark_sent<R: Deliverable>(context: &Context, sent: &[Sealed<R>]) -> Result<()> {
+    let resend = context.settings().resend;
+    mark(context, sent, |attempts| resend.wait_after(attempts)).await
+}
+
+/// Notes that messages were put into an answer to a box, which polls again.
+pub(crate) async fn mark_polled<R: Deliverable>(
+    context: &Context,
+    sent: &[Sealed<R>],
+) -> Result<()> {
+    let first = context.settings().resend.first;
+    mark(context, sent, |_| first).await
+}
+
+async fn mark<R: Deliverable>(
+    context: &Context,
+    sent: &[Sealed<R>],
+    wait_after: impl Fn(u32) -> Duration,
+) -> Result<()> {
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock().now();
+    let next_attempts: Vec<(R::Id, DateTime<Utc>)> = sent
+        .iter()
+        .map(|one| {
+            let header = one.header();
+            (
+                header.id,
+                now + wait_after(header.attempts.unsigned_abs() + 1),
+            )
+        })
+        .collect();
+    let mark = |part: Part<(R::Id, DateTime<Utc>)>| async move {
+        let mut conn = context.pool().acquire().await?;
+        R::mark_sent(&mut conn, &part, now).await?;
+        Ok(vec![(); part.len()])
+    };
+    finish(&isolate(next_attempts, mark).await)?;
+    for one in sent {
+        one.row.count_sent(now);
+    }
+    Ok(())
+}
+
+/// Puts off messages of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
+pub async fn postpone<R: Deliverable>(context: &Context, queued: &[Sealed<R>]) -> Result<()> {
+    if queued.is_empty() {
+        return Ok(());
+    }
+    let until = context.clock().now() + context.settings().resend.first;
+    let ids: Vec<R::Id> = queued.iter().map(|one| one.header().id).collect();
+    let mut conn = context.pool().acquire().await?;
+    Ok(R::postpone(&mut conn, &ids, until).await?)
+}
+
+/// Connected boxes to which something is to be sent again.
+pub async fn devices_with_due<R: Deliverable>(
+    context: &Context,
+    limit: i64,
+) -> Result<Vec<DeviceId>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(R::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+}
+
+/// Ends a message that can never be delivered as it is: an announcement and a command are `failed` with the reason, a
+/// configuration is not pushed again until it becomes another version, it is requested, or the box connects again. Opens
+/// an alert for the box, with `problem` for the person who reads it. Without effect, and without an alert, when the
+/// message has ended meanwhile.
+pub async fn fail<R: Deliverable>(
+    context: &Context,
+    device_id: DeviceId,
+    id: R::Id,
+    reason: UndeliverableReason,
+    problem: &str,
+) -> Result<()> {
+    let mut unit = context.begin(Actor::system()).await?;
+    let (now, reason) = (unit.now(), reason.as_str());
+    if !R::fail(unit.conn(), id, reason, now).await? {
+        return Ok(());
+    }
+    let (name, value) = R::detail(id);
+    unit.raise(NewAlert::new(
+        AlertKind::UndeliverableMessage,
+        AlertSubject::Device(device_id),
+        json!({ "reason": reason, "problem": problem, name: value }),
+    ));
+    unit.commit().await?;
+    metrics::counter!("undeliverable_messages_total", "reason" => reason).increment(1);
+    R::count_failed();
+    tracing::warn!(%device_id, messages = R::NAME, ?id, reason, problem, "a message cannot be delivered");
+    Ok(())
+}
