@@ -1,14 +1,12 @@
 //! The payout partner's callbacks: what became of a payout, signed for this route alone.
 //!
-//! As with payments, the signature is checked on the raw bytes before anything is parsed, what fails is kept as
-//! rejected and has no effect, and a callback is answered 2xx only after the commit that holds it and what it did.
+//! It is verified, archived and answered like a payment's (`payment::callback::receiver`).
 //!
 //! Every event_id that was answered is remembered with its answer: the same message again gets the same answer and has
-//! no effect, whatever happened since. One that was taken keeps its name; one that was refused does not. Locks are taken in this order: the event_id, the settlement, the bank reference.
+//! no effect, whatever happened since. One that was accepted keeps its event_id; one that was refused does not. Locks are
+//! taken in this order: the event_id, the settlement, the bank reference.
 
 use chrono::{DateTime, Utc};
-use domain::callback::CallbackError;
-use domain::partner_signature::{self, SignatureError};
 use domain::payout::{Decision, PayoutOutcome, PayoutStatus, bank_time};
 use domain::payout_callback::PayoutCallback;
 use domain::settlement::SettlementStatus;
@@ -16,14 +14,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use store::money::payout::Message;
 use store::money::payout_message::PayoutMessage;
-use store::payment::incident::NewIncident;
 use utoipa::ToSchema;
-use wire::ids::{CallbackId, IncidentId, PayoutId, SettlementId};
+use wire::ids::{PayoutId, SettlementId};
 
 use super::payout::{LockedPayout, PartnerReport};
-use crate::payment::callback::{Incoming, count_adjustments, refused, rejected};
-use crate::payment::incident;
-use crate::{Actor, Context, Error, Noun, Result, UnitOfWork};
+use crate::payment::callback::receiver::{self, Profile, Unreadable, unreadable, verify_hmac};
+use crate::payment::callback::verified::{Entry, Verified};
+use crate::payment::callback::{Incoming, count_adjustments};
+use crate::{Context, Error, Noun, Result, UnitOfWork};
 
 /// What became of a callback that was taken.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,111 +38,64 @@ pub struct Receipt {
     pub status: SettlementStatus,
 }
 
-/// Takes one callback.
+/// Receives one callback.
 ///
 /// # Errors
 /// [`Error::InvalidSignature`], [`Error::StaleTimestamp`]: kept as rejected, no effect. A body that does not read, a
 /// settlement that is not this partner's to pay, another amount, an event id that was used for something else: kept with
 /// an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
-    let received_at = context.clock().now();
-    if let Err(error) = verify(context, &incoming, received_at) {
-        count("rejected");
-        rejected::keep_unverified(context, &incoming, received_at, &error).await;
-        return Err(error);
+    receiver::receive::<Payouts>(context, &incoming).await?
+}
+
+struct Payouts;
+
+impl Profile for Payouts {
+    type Message = PayoutCallback;
+    type Answer = Result<Receipt>;
+    type Refusal = Error;
+    const COUNTER: &'static str = "payout_callbacks_total";
+    const UNREADABLE: Unreadable = Unreadable {
+        incident: "unreadable_payout_message",
+        verdict: "unreadable",
+        is_raised: false,
+    };
+
+    async fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
+        let partner = incoming
+            .partner_id
+            .as_deref()
+            .and_then(|id| context.payout_partner(id));
+        let secrets = partner
+            .map(|partner| partner.secrets.as_slice())
+            .unwrap_or_default();
+        verify_hmac(context, secrets, incoming, now)
     }
-    let partner_id = incoming.partner_id.clone().unwrap_or_default();
-    let callback = match parse(&incoming.body) {
-        Ok(callback) => callback,
-        Err(error) => {
-            count("unreadable");
-            keep_unreadable(context, &incoming, &partner_id, received_at, &error).await?;
-            return Err(error);
-        }
-    };
-    count_adjustments(&callback.adjustments);
-    let mut unit = context
-        .begin(Actor {
-            name: partner_id.clone(),
-            request_id: incoming.request_id.clone(),
-        })
-        .await?;
-    let handler = PayoutCallbackHandler {
-        id: CallbackId::from_uuid(unit.uuid()),
-        partner_id: &partner_id,
-        incoming: &incoming,
-        callback: &callback,
-        received_at,
-    };
-    let verdict = handler.apply(&mut unit).await?;
-    unit.commit().await?;
-    let name = verdict
-        .as_ref()
-        .map_or("incident", |receipt| receipt.verdict);
-    count(name);
-    verdict
-}
 
-fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
-    let partner = incoming
-        .partner_id
-        .as_deref()
-        .and_then(|id| context.payout_partner(id));
-    let secrets = partner
-        .map(|partner| partner.secrets.as_slice())
-        .unwrap_or_default();
-    partner_signature::verify(
-        secrets,
-        incoming.timestamp.as_deref(),
-        incoming.signature.as_deref(),
-        &incoming.body,
-        now,
-        context.settings().timestamp_tolerance,
-    )
-    .map_err(|error| match error {
-        SignatureError::StaleTimestamp => Error::StaleTimestamp,
-        _ => Error::InvalidSignature("the partner or its signature is not known"),
-    })
-}
+    fn read(_context: &Context, incoming: &Incoming) -> Result<PayoutCallback> {
+        let callback = PayoutCallback::parse(&incoming.body).map_err(unreadable)?;
+        count_adjustments(&callback.adjustments);
+        Ok(callback)
+    }
 
-fn parse(body: &[u8]) -> Result<PayoutCallback> {
-    PayoutCallback::parse(body).map_err(|error| match error {
-        CallbackError::Malformed => Error::Malformed("the body is not JSON".into()),
-        CallbackError::Invalid(fields) => Error::Validation(fields),
-        CallbackError::Amount(message) => Error::InvalidAmount(message),
-    })
-}
-
-fn count(verdict: &'static str) {
-    metrics::counter!("payout_callbacks_total", "verdict" => verdict).increment(1);
-}
-
-/// Keeps a verified message in which what decides cannot be read, for people to look at.
-async fn keep_unreadable(
-    context: &Context,
-    incoming: &Incoming,
-    partner_id: &str,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) -> Result<()> {
-    let mut unit = context
-        .begin(Actor {
-            name: partner_id.to_owned(),
-            request_id: incoming.request_id.clone(),
-        })
-        .await?;
-    let kind = "unreadable_payout_message";
-    refused::archive_unreadable(&mut unit, incoming, partner_id, received_at, error, kind).await?;
-    unit.commit().await
+    async fn apply(
+        unit: &mut UnitOfWork,
+        verified: &Verified<'_>,
+        callback: &PayoutCallback,
+    ) -> Result<(&'static str, Result<Receipt>)> {
+        let handler = PayoutCallbackHandler { verified, callback };
+        let answer = handler.apply(unit).await?;
+        let verdict = answer
+            .as_ref()
+            .map_or("incident", |receipt| receipt.verdict);
+        Ok((verdict, answer))
+    }
 }
 
 /// A verified callback on its way through the transaction.
 struct PayoutCallbackHandler<'a> {
-    id: CallbackId,
-    partner_id: &'a str,
-    incoming: &'a Incoming,
+    verified: &'a Verified<'a>,
     callback: &'a PayoutCallback,
-    received_at: DateTime<Utc>,
 }
 
 /// The payout that a message is understood to be about.
@@ -158,9 +109,10 @@ impl PayoutCallbackHandler<'_> {
     /// What is answered after the commit: the outer error ends the transaction, the inner one is kept with it.
     async fn apply(&self, unit: &mut UnitOfWork) -> Result<Result<Receipt>> {
         let event_id = &self.callback.event_id;
-        store::money::payout_message::lock(unit.conn(), self.partner_id, event_id).await?;
+        store::money::payout_message::lock(unit.conn(), self.verified.partner_id, event_id).await?;
         let before =
-            store::money::payout_message::find(unit.conn(), self.partner_id, event_id).await?;
+            store::money::payout_message::find(unit.conn(), self.verified.partner_id, event_id)
+                .await?;
         // A message that was refused had no effect, and does not keep its name from one that is right.
         if let Some(before) = before
             && (before.verdict != "incident" || before.content == self.content(before.payout_id))
@@ -179,8 +131,8 @@ impl PayoutCallbackHandler<'_> {
         let time = bank_time(self.callback.occurred_at, unit.now());
         let content = self.content(Some(held.payout.id));
         let message = Message {
-            callback_id: self.id,
-            partner_id: self.partner_id,
+            callback_id: self.verified.id,
+            partner_id: self.verified.partner_id,
             event_id,
             said: &content,
             occurred_at: time.at,
@@ -261,13 +213,15 @@ impl PayoutCallbackHandler<'_> {
         let settlement = [self.callback.settlement_id];
         store::money::settlement::lock(unit.conn(), self.callback.settlement_id).await?;
         let mut payouts = store::money::payout::of_settlements(unit.conn(), &settlement).await?;
-        payouts.retain(|payout| payout.partner_id.as_deref() == Some(self.partner_id));
+        payouts.retain(|payout| payout.partner_id.as_deref() == Some(self.verified.partner_id));
         let by_reference = match &self.callback.bank_reference {
-            Some(reference) => {
-                store::money::payout_reference::owner(unit.conn(), self.partner_id, reference)
-                    .await?
-                    .and_then(|owner| payouts.iter().find(|payout| payout.id == owner))
-            }
+            Some(reference) => store::money::payout_reference::owner(
+                unit.conn(),
+                self.verified.partner_id,
+                reference,
+            )
+            .await?
+            .and_then(|owner| payouts.iter().find(|payout| payout.id == owner)),
             None => None,
         };
         let (id, doubt) = match (self.callback.payout_id, by_reference, payouts.last()) {
@@ -371,8 +325,14 @@ impl PayoutCallbackHandler<'_> {
             reason: reason.map(str::to_owned),
         };
         let (now, event_id) = (unit.now(), &self.callback.event_id);
-        store::money::payout_message::insert(unit.conn(), self.partner_id, event_id, &message, now)
-            .await?;
+        store::money::payout_message::insert(
+            unit.conn(),
+            self.verified.partner_id,
+            event_id,
+            &message,
+            now,
+        )
+        .await?;
         Ok(())
     }
 
@@ -383,21 +343,12 @@ impl PayoutCallbackHandler<'_> {
         reason: Option<&str>,
         http_status: u16,
     ) -> Result<()> {
-        let callback = store::payment::callback::Callback {
-            id: self.id,
-            route: self.incoming.route(),
-            partner_id: Some(self.partner_id),
-            received_at: self.received_at,
-            headers: &self.incoming.headers,
-            body: &self.incoming.body,
-            verdict,
+        let entry = Entry {
             reason,
-            http_status,
             partner_reference: self.callback.bank_reference.as_deref(),
-            transaction_id: None,
+            ..Entry::new(verdict, http_status)
         };
-        store::payment::callback::insert(unit.conn(), &callback).await?;
-        Ok(())
+        self.verified.archive(unit.conn(), entry).await
     }
 
     async fn incident(&self, unit: &mut UnitOfWork, kind: &str) -> Result<()> {
@@ -410,17 +361,9 @@ impl PayoutCallbackHandler<'_> {
             "bank_reference": self.callback.bank_reference,
             "occurred_at": self.callback.occurred_at,
         });
-        let new = NewIncident {
-            id: IncidentId::from_uuid(unit.uuid()),
-            kind,
-            partner_id: self.partner_id,
-            transaction_id: None,
-            partner_reference: None,
-            callback_id: self.id,
-            details,
-            created_at: unit.now(),
-        };
-        incident::open(unit, &new).await
+        self.verified
+            .incident(unit, kind, None, None, details)
+            .await
     }
 }
 

@@ -137,7 +137,8 @@ impl CallbackHandler<'_> {
     ) -> Result<CallbackOutcome> {
         let amount_max = unit.context().settings().amount_max;
         let amount = self.callback.amount.rupiah();
-        let attribution = attribution::attribute(unit, self.partner_id, code, self.time.at).await?;
+        let attribution =
+            attribution::attribute(unit, self.message.partner_id, code, self.time.at).await?;
         let (payee, terminal, amount) = match (attribution, amount) {
             (Attribution::Terminal(found), Some(amount)) if amount <= amount_max => {
                 let (payee, terminal) = *found;
@@ -161,7 +162,7 @@ impl CallbackHandler<'_> {
             payee: &payee,
             outlet_id: terminal.outlet_id,
             terminal_id: terminal.id,
-            partner_id: self.partner_id,
+            partner_id: self.message.partner_id,
             partner_reference: &self.callback.partner_reference,
             amount,
             paid_at: self.time.at,
@@ -250,7 +251,7 @@ impl CallbackHandler<'_> {
         let closing = Closing {
             assigned_to: None,
             closed_at: unit.now(),
-            closed_by: self.partner_id,
+            closed_by: self.message.partner_id,
         };
         store::payment::unmatched_payment::close(unit.conn(), open.id, closing).await?;
         Ok(("accepted", Some("unmatched_reversed")))

@@ -1,17 +1,16 @@
 //! What a verified callback means, and how it is answered.
 
-use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget, PaidAmount};
 use domain::payment_time::PaymentTime;
 use domain::qris::{AmountDue, Nmid, TipMode};
 use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
-use serde_json::Value;
 use store::payment::incident::{Kept, KeptMoney};
 use store::payment::payee::Payee;
 use store::payment::transaction::Transaction;
-use wire::ids::{CallbackId, TransactionId};
+use wire::ids::TransactionId;
 
-use super::{Incoming, Receipt, count_adjustments};
+use super::verified::Verified;
+use super::{Receipt, count_adjustments};
 use crate::payment::booking;
 use crate::span;
 use crate::{Error, Noun, Result, UnitOfWork};
@@ -43,55 +42,21 @@ impl CallbackOutcome {
     }
 }
 
-/// A message as it is kept.
-#[derive(Clone, Copy)]
-pub(super) struct Message<'a> {
-    /// What the archive calls where it came from.
-    pub(super) route: &'a str,
-    /// Without credentials.
-    pub(super) headers: &'a Value,
-    /// The raw bytes.
-    pub(super) body: &'a [u8],
-}
-
-impl<'a> Message<'a> {
-    pub(super) fn of(incoming: &'a Incoming) -> Self {
-        Self {
-            route: incoming.route(),
-            headers: &incoming.headers,
-            body: &incoming.body,
-        }
-    }
-}
-
 /// A verified callback on its way through the transaction.
 pub(super) struct CallbackHandler<'a> {
-    pub(super) id: CallbackId,
-    pub(super) partner_id: &'a str,
-    pub(super) message: Message<'a>,
+    pub(super) message: Verified<'a>,
     pub(super) callback: &'a Callback,
-    pub(super) received_at: DateTime<Utc>,
     /// The business time of the payment: by it fees, settlements and announcements go.
     pub(super) time: PaymentTime,
 }
 
 impl<'a> CallbackHandler<'a> {
-    pub(super) fn new(
-        unit: &UnitOfWork,
-        id: CallbackId,
-        partner_id: &'a str,
-        message: Message<'a>,
-        callback: &'a Callback,
-        received_at: DateTime<Utc>,
-    ) -> Self {
+    pub(super) fn new(unit: &UnitOfWork, message: Verified<'a>, callback: &'a Callback) -> Self {
         count_adjustments(&callback.adjustments);
         let policy = unit.context().settings().clocks;
         Self {
-            id,
-            partner_id,
             message,
             callback,
-            received_at,
             time: policy.payment_time(callback.paid_at, unit.now()),
         }
     }
@@ -125,17 +90,22 @@ impl CallbackHandler<'_> {
             CallbackTarget::Transaction { id, .. } => Some(*id),
             CallbackTarget::Static(_) => None,
         };
-        store::payment::transaction::lock_reference(unit.conn(), self.partner_id, reference)
-            .await?;
+        store::payment::transaction::lock_reference(
+            unit.conn(),
+            self.message.partner_id,
+            reference,
+        )
+        .await?;
         let candidates = store::payment::transaction::lock_candidates(
             unit.conn(),
-            self.partner_id,
+            self.message.partner_id,
             named,
             reference,
         )
         .await?;
         let kept =
-            store::payment::incident::kept_of(unit.conn(), self.partner_id, reference).await?;
+            store::payment::incident::kept_of(unit.conn(), self.message.partner_id, reference)
+                .await?;
         let carrier = candidates
             .iter()
             .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));

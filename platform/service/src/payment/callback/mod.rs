@@ -1,10 +1,8 @@
 //! The acquirer's callbacks: from verified bytes to money and announcements, in one commit.
 //!
-//! The order is fixed. The signature is checked on the raw bytes before anything is parsed; what fails
-//! is kept as a rejected callback and has no effect. A verified callback is kept, judged by
-//! [`domain::transaction::decide`], and its consequences (transition, ledger lines, outbox rows) are
-//! written in the same transaction as the callback itself; only after that commit is it answered 2xx. When they
-//! cannot be written through a fault of ours, the callback is kept by itself, and the partner is told to repeat it.
+//! `receiver` verifies a message, archives it and answers after the commit. What it means is judged by
+//! [`domain::transaction::decide`], and its consequences (transition, ledger lines, outbox rows) are written in the same
+//! transaction as the message itself.
 //!
 //! Two profiles come to the same judgement: `hmac` here, [`snap`] beside; and so does what a partner answers when it
 //! is asked ([`query`]).
@@ -14,30 +12,38 @@ mod attribution;
 pub(super) mod consequence;
 mod judgement;
 pub mod query;
+pub(crate) mod receiver;
 mod record;
-pub(crate) mod refused;
-pub(crate) mod rejected;
+mod rejected;
 pub mod rejected_budget;
 pub mod snap;
+pub(crate) mod verified;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::callback::{Callback, CallbackError};
+use domain::callback::Callback;
 use domain::partner_message::Adjustment;
-use domain::partner_signature::{self, SignatureError};
 use domain::transaction::TransactionStatus;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use wire::ids::{CallbackId, TransactionId};
+use wire::ids::TransactionId;
 
-use self::judgement::{CallbackHandler, CallbackOutcome, Message};
-use self::refused::keep_unreadable;
-use self::rejected::{keep_failed, keep_unverified};
-use crate::retry::retried;
-use crate::{Actor, Context, Error, Partner, Result};
+use self::judgement::{CallbackHandler, CallbackOutcome};
+use self::receiver::{Profile, Unreadable, unreadable, verify_hmac};
+use self::verified::Verified;
+use crate::{Context, Error, Partner, Result, UnitOfWork};
+
+/// The metric that counts what became of messages about payments.
+const COUNTER: &str = "callbacks_total";
+/// What becomes of one that cannot be read.
+const UNREADABLE: Unreadable = Unreadable {
+    incident: "unreadable_message",
+    verdict: "rejected",
+    is_raised: true,
+};
 
 /// A callback as it came.
 #[derive(Debug, Default)]
@@ -104,56 +110,54 @@ pub fn speaks_snap(context: &Context, partner_id: Option<&str>) -> bool {
     )
 }
 
-/// Takes one callback of profile `hmac`.
+/// Receives one callback of profile `hmac`.
 ///
 /// # Errors
 /// [`Error::InvalidSignature`], [`Error::StaleTimestamp`], a body that does not read: kept as rejected, no effect.
 /// A transaction that does not exist, another amount or merchant: kept with an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
-    let received_at = context.clock().now();
-    if let Err(error) = verify(context, &incoming, received_at) {
-        count("rejected");
-        keep_unverified(context, &incoming, received_at, &error).await;
-        return Err(error);
-    }
-    let partner_id = incoming.partner_id.clone().unwrap_or_default();
-    let callback = match parse(&incoming.body) {
-        Ok(callback) => callback,
-        Err(error) => {
-            keep_unreadable(context, &incoming, &partner_id, received_at, &error).await?;
-            return Err(error);
-        }
-    };
-    let take = || take(context, &partner_id, &incoming, &callback, received_at);
-    match retried(take).await {
-        Ok(CallbackOutcome::Taken(receipt)) => Ok(receipt),
-        Ok(CallbackOutcome::Refused(error)) => Err(error),
-        Err(error) => {
-            keep_failed(context, &incoming, &partner_id, received_at, &error).await;
-            Err(error)
-        }
-    }
+    receiver::receive::<Hmac>(context, &incoming).await?
 }
 
-async fn take(
-    context: &Context,
-    partner_id: &str,
-    incoming: &Incoming,
-    callback: &Callback,
-    received_at: DateTime<Utc>,
-) -> Result<CallbackOutcome> {
-    let actor = Actor {
-        name: partner_id.to_owned(),
-        request_id: incoming.request_id.clone(),
-    };
-    let mut unit = context.begin(actor).await?;
-    let id = CallbackId::from_uuid(unit.uuid());
-    let message = Message::of(incoming);
-    let handler = CallbackHandler::new(&unit, id, partner_id, message, callback, received_at);
-    let verdict = handler.apply(&mut unit).await?;
-    unit.commit().await?;
-    count(verdict.name());
-    Ok(verdict)
+struct Hmac;
+
+impl Profile for Hmac {
+    type Message = Callback;
+    type Answer = Result<Receipt>;
+    type Refusal = Error;
+    const COUNTER: &'static str = COUNTER;
+    const UNREADABLE: Unreadable = UNREADABLE;
+
+    async fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
+        let partner = incoming
+            .partner_id
+            .as_deref()
+            .and_then(|id| context.qris_partner(id));
+        let secrets = match partner {
+            Some(Partner::Hmac { secrets }) => secrets.as_slice(),
+            Some(Partner::Snap(_)) | None => &[],
+        };
+        verify_hmac(context, secrets, incoming, now)
+    }
+
+    fn read(_context: &Context, incoming: &Incoming) -> Result<Callback> {
+        Callback::parse(&incoming.body).map_err(unreadable)
+    }
+
+    async fn apply(
+        unit: &mut UnitOfWork,
+        verified: &Verified<'_>,
+        callback: &Callback,
+    ) -> Result<(&'static str, Result<Receipt>)> {
+        let handler = CallbackHandler::new(unit, *verified, callback);
+        let outcome = handler.apply(unit).await?;
+        let verdict = outcome.name();
+        let answer = match outcome {
+            CallbackOutcome::Taken(receipt) => Ok(receipt),
+            CallbackOutcome::Refused(error) => Err(error),
+        };
+        Ok((verdict, answer))
+    }
 }
 
 /// Counts the fields of a verified message that were cut or dropped.
@@ -165,45 +169,4 @@ pub(crate) fn count_adjustments(adjustments: &[Adjustment]) {
         )
         .increment(1);
     }
-}
-
-fn count(verdict: &'static str) {
-    metrics::counter!("callbacks_total", "verdict" => verdict).increment(1);
-}
-
-fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
-    let partner = incoming
-        .partner_id
-        .as_deref()
-        .and_then(|id| context.qris_partner(id));
-    let secrets = match partner {
-        Some(Partner::Hmac { secrets }) => secrets.as_slice(),
-        Some(Partner::Snap(_)) | None => &[],
-    };
-    let timestamp = incoming.timestamp.as_deref();
-    let tolerance = context.settings().timestamp_tolerance;
-    partner_signature::verify(
-        secrets,
-        timestamp,
-        incoming.signature.as_deref(),
-        &incoming.body,
-        now,
-        tolerance,
-    )
-    .map_err(untrusted)
-}
-
-fn untrusted(error: SignatureError) -> Error {
-    match error {
-        SignatureError::StaleTimestamp => Error::StaleTimestamp,
-        _ => Error::InvalidSignature("the partner or its signature is not known"),
-    }
-}
-
-fn parse(body: &[u8]) -> Result<Callback> {
-    Callback::parse(body).map_err(|error| match error {
-        CallbackError::Malformed => Error::Malformed("the body is not JSON".into()),
-        CallbackError::Invalid(fields) => Error::Validation(fields),
-        CallbackError::Amount(message) => Error::InvalidAmount(message),
-    })
 }

@@ -8,8 +8,10 @@ use store::Scope;
 use store::payment::partner_order::Due;
 use wire::ids::CallbackId;
 
-use super::count;
-use super::judgement::{CallbackHandler, Message};
+use super::COUNTER;
+use super::judgement::CallbackHandler;
+use super::receiver::count;
+use super::verified::Verified;
 use crate::{Actor, Context, Partner, Result};
 
 /// What the archive calls where it came from.
@@ -32,7 +34,7 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
     }
     let meaning = partner.statuses.meaning(&notification.status_code);
     let Some(status) = meaning.and_then(|meaning| meaning.happened()) else {
-        count("pending");
+        count(COUNTER, "pending");
         return Ok(());
     };
     let actor = Actor {
@@ -61,21 +63,22 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         .callback(&event_id, status)
         .map_err(anyhow::Error::from)?;
     let (headers, body): (Value, Bytes) = (json!({}), answer.into());
-    let message = Message {
+    let verified = Verified {
+        id: CallbackId::from_uuid(unit.uuid()),
+        partner_id: &due.partner_id,
         route: ROUTE,
         headers: &headers,
         body: &body,
+        received_at: unit.now(),
     };
-    let (id_of_message, now) = (CallbackId::from_uuid(unit.uuid()), unit.now());
-    let partner_id = &due.partner_id;
-    let handler = CallbackHandler::new(&unit, id_of_message, partner_id, message, &callback, now);
-    let verdict = handler.apply(&mut unit).await?;
+    let handler = CallbackHandler::new(&unit, verified, &callback);
+    let outcome = handler.apply(&mut unit).await?;
     let after = store::payment::transaction::find(unit.conn(), Scope::All, id).await?;
     let open = after.is_some_and(|after| after.status.is_open());
     if !open {
         store::payment::partner_order::settle(unit.conn(), id).await?;
     }
     unit.commit().await?;
-    count(verdict.name());
+    count(COUNTER, outcome.name());
     Ok(())
 }

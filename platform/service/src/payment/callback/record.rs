@@ -4,11 +4,11 @@ use domain::callback::{CallbackTarget, PaidAmount, PrintedCode};
 use domain::qris::Nmid;
 use serde_json::json;
 use store::payment::transaction::Cause;
-use wire::ids::{IncidentId, TransactionId, UnmatchedPaymentId};
+use wire::ids::{TransactionId, UnmatchedPaymentId};
 
 use super::judgement::{CallbackHandler, CallbackOutcome};
-use super::refused::rejected;
-use crate::payment::{incident, unmatched_payment};
+use super::verified::Entry;
+use crate::payment::unmatched_payment;
 use crate::{Error, Result, UnitOfWork};
 
 impl CallbackHandler<'_> {
@@ -20,21 +20,14 @@ impl CallbackHandler<'_> {
         transaction_id: Option<TransactionId>,
         http_status: u16,
     ) -> Result<()> {
-        let callback = store::payment::callback::Callback {
-            id: self.id,
-            route: self.message.route,
-            partner_id: Some(self.partner_id),
-            received_at: self.received_at,
-            headers: self.message.headers,
-            body: self.message.body,
+        let entry = Entry {
             verdict,
             reason,
             http_status,
             partner_reference: Some(&self.callback.partner_reference),
             transaction_id,
         };
-        store::payment::callback::insert(unit.conn(), &callback).await?;
-        Ok(())
+        self.message.archive(unit.conn(), entry).await
     }
 
     /// Keeps money that is not booked, for an operator to attribute.
@@ -55,8 +48,8 @@ impl CallbackHandler<'_> {
         };
         let unmatched = store::payment::unmatched_payment::NewUnmatched {
             id: UnmatchedPaymentId::from_uuid(unit.uuid()),
-            callback_id: self.id,
-            partner_id: self.partner_id,
+            callback_id: self.message.id,
+            partner_id: self.message.partner_id,
             partner_reference: &self.callback.partner_reference,
             transaction_id,
             nmid,
@@ -96,10 +89,10 @@ impl CallbackHandler<'_> {
     ) -> Result<()> {
         let was_answered = store::payment::callback::was_answered(
             unit.conn(),
-            self.partner_id,
+            self.message.partner_id,
             &self.callback.partner_reference,
             self.message.body,
-            self.id,
+            self.message.id,
         )
         .await?;
         if was_answered {
@@ -109,24 +102,18 @@ impl CallbackHandler<'_> {
             PaidAmount::OutOfRange(text) => Some(text),
             PaidAmount::Exact(_) => None,
         };
-        let incident = store::payment::incident::NewIncident {
-            id: IncidentId::from_uuid(unit.uuid()),
-            kind,
-            partner_id: self.partner_id,
-            transaction_id,
-            partner_reference: Some(&self.callback.partner_reference),
-            callback_id: self.id,
-            details: json!({
-                "event_id": self.callback.event_id,
-                "partner_reference": self.callback.partner_reference,
-                "amount": self.callback.amount.rupiah(),
-                "amount_text": amount_text,
-                "status": self.callback.status,
-                "paid_at": self.callback.paid_at,
-            }),
-            created_at: unit.now(),
-        };
-        incident::open(unit, &incident).await
+        let reference = &self.callback.partner_reference;
+        let details = json!({
+            "event_id": self.callback.event_id,
+            "partner_reference": reference,
+            "amount": self.callback.amount.rupiah(),
+            "amount_text": amount_text,
+            "status": self.callback.status,
+            "paid_at": self.callback.paid_at,
+        });
+        self.message
+            .incident(unit, kind, transaction_id, Some(reference), details)
+            .await
     }
 
     pub(super) async fn refuse(
@@ -140,7 +127,7 @@ impl CallbackHandler<'_> {
         self.keep(unit, "incident", Some(kind), transaction_id, http_status)
             .await?;
         self.incident(unit, kind, transaction_id).await?;
-        unit.raise(rejected(self.partner_id, self.id, kind));
+        unit.raise(self.message.rejected(kind));
         Ok(CallbackOutcome::Refused(error))
     }
 
@@ -149,7 +136,7 @@ impl CallbackHandler<'_> {
         Cause {
             at: unit.now(),
             cause: "callback",
-            callback_id: Some(self.id),
+            callback_id: Some(self.message.id),
         }
     }
 }

@@ -1,13 +1,11 @@
-//! What is kept of messages that had no effect: refused ones, and those that a fault of ours kept from being taken.
-//!
-//! A sender without a valid signature is not known. Of such a message the beginning and a few headers are kept, for
-//! some days, within a budget for its address and one for all of them; beyond it is counted and no more.
+//! What is kept of messages whose sender is not authenticated: the beginning and a few headers, for some days, within a
+//! budget for its address and one for all of them. What is beyond is only counted.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use wire::ids::CallbackId;
 
-use super::{Incoming, count};
+use super::Incoming;
 use crate::{Context, Error, Result, partition};
 
 /// The headers of an unproven message that help to see what its sender does wrong.
@@ -29,7 +27,7 @@ const VALUE_LEN_MAX: usize = 128;
 
 /// Keeps the beginning of a message whose sender is not proven, within the budgets. That it could not be kept is no
 /// reason to tell its sender anything else.
-pub(crate) async fn keep_unverified(
+pub(super) async fn keep_unverified(
     context: &Context,
     incoming: &Incoming,
     received_at: DateTime<Utc>,
@@ -86,60 +84,6 @@ fn headers_kept(headers: &Value) -> Value {
 
 fn cut(value: &str) -> String {
     value.chars().take(VALUE_LEN_MAX).collect()
-}
-
-/// Keeps a verified message whose consequences could not be written: the partner will repeat it, but if it does not,
-/// there is something to look at. When the database is away this fails too, and the log has it.
-pub(super) async fn keep_failed(
-    context: &Context,
-    incoming: &Incoming,
-    partner_id: &str,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) {
-    count("failed");
-    let kept = keep_verified(
-        context,
-        incoming,
-        partner_id,
-        received_at,
-        "failed",
-        "internal",
-        error.code().status(),
-    )
-    .await;
-    if let Err(archive) = kept {
-        tracing::error!(partner_id, %error, %archive, "a verified callback could neither be taken nor kept");
-    }
-}
-
-/// Keeps a verified message by itself.
-pub(crate) async fn keep_verified(
-    context: &Context,
-    incoming: &Incoming,
-    partner_id: &str,
-    received_at: DateTime<Utc>,
-    verdict: &str,
-    reason: &str,
-    http_status: u16,
-) -> Result<()> {
-    let callback = store::payment::callback::Callback {
-        id: CallbackId::from_uuid(context.clock().uuid()),
-        route: incoming.route(),
-        partner_id: Some(partner_id),
-        received_at,
-        headers: &incoming.headers,
-        body: &incoming.body,
-        verdict,
-        reason: Some(reason),
-        http_status,
-        partner_reference: None,
-        transaction_id: None,
-    };
-    partition::ensure_today(context).await?;
-    let mut conn = context.pool().acquire().await?;
-    store::payment::callback::insert(&mut conn, &callback).await?;
-    Ok(())
 }
 
 #[cfg(test)]

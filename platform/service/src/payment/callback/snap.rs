@@ -1,8 +1,9 @@
 //! `qr-mpm-notify`: SNAP's callback.
 //!
-//! It is answered in SNAP's own form, always: also what fails is one of the standard's cases, and what really happened
-//! is for the log. X-EXTERNAL-ID names a message once a day: the same message again gets the same answer, another one
+//! It is always answered in SNAP's own form: also what fails is one of the standard's cases, and the cause is in the log. X-EXTERNAL-ID names a message once a day: the same message again gets the same answer, another one
 //! under its id is refused.
+
+use std::borrow::Borrow;
 
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackTarget, PaidAmount};
@@ -12,18 +13,16 @@ use domain::snap::minify::minify;
 use domain::snap::notification::{Notification, NotificationError};
 use domain::snap::signature::{Signed, timestamp_of, verify_time};
 use domain::snap::{self, EXTERNAL_ID_LEN_MAX};
-use serde_json::{Value, json};
+use serde_json::json;
 use store::outage::Outage;
 use store::payment::external_id::{Answered, ExternalId};
-use wire::ids::{CallbackId, IncidentId, TransactionId};
+use wire::ids::TransactionId;
 
-use super::judgement::{CallbackHandler, CallbackOutcome, Message};
-use super::refused::{keep_unreadable, rejected};
-use super::rejected::{keep_failed, keep_unverified};
-use super::{Incoming, count, untrusted};
-use crate::payment::incident;
-use crate::retry::retried;
-use crate::{Actor, Context, Error, Noun, Partner, Result, SnapPartner, UnitOfWork, secret};
+use super::judgement::{CallbackHandler, CallbackOutcome};
+use super::receiver::{self, Profile, Unreadable, untrusted};
+use super::verified::{Entry, Verified};
+use super::{COUNTER, Incoming, UNREADABLE};
+use crate::{Context, Error, Noun, Partner, Result, SnapPartner, UnitOfWork, secret};
 
 /// An answer in SNAP's form.
 #[derive(Debug, Clone)]
@@ -59,7 +58,7 @@ impl SnapReply {
     }
 }
 
-/// Why a message is refused: what the partner is told, and what the archive is.
+/// Why a message is refused: how the partner is answered, and the error in the archive.
 struct Refusal {
     case: Case,
     error: Error,
@@ -68,6 +67,12 @@ struct Refusal {
 impl Refusal {
     fn new(case: Case, error: Error) -> Self {
         Self { case, error }
+    }
+}
+
+impl Borrow<Error> for Refusal {
+    fn borrow(&self) -> &Error {
+        &self.error
     }
 }
 
@@ -115,86 +120,94 @@ impl Refusal {
     }
 }
 
-/// Takes one notification.
+/// Receives one notification.
 pub async fn receive(context: &Context, incoming: Incoming) -> SnapReply {
-    let received_at = context.clock().now();
-    let mut proven = None;
-    let refusal = match taken(context, &incoming, received_at, &mut proven).await {
-        Ok(reply) => return reply,
-        Err(refusal) => refusal,
-    };
-    let kept = match (&refusal.case, &proven) {
-        (Case::GeneralError, partner_id) => {
-            let error = &refusal.error;
-            tracing::error!(?partner_id, %error, "a SNAP notification could not be taken");
-            if let Some(partner_id) = partner_id {
-                keep_failed(context, &incoming, partner_id, received_at, error).await;
-            }
-            Ok(())
-        }
-        (_, Some(partner_id)) => {
-            keep_unreadable(context, &incoming, partner_id, received_at, &refusal.error).await
-        }
-        (_, None) => {
-            count("rejected");
-            keep_unverified(context, &incoming, received_at, &refusal.error).await;
-            Ok(())
-        }
-    };
-    match kept {
-        Ok(()) if matches!(refusal.case, Case::GeneralError) => SnapReply::failed(&refusal.error),
-        Ok(()) => SnapReply::of(&refusal.case),
-        Err(error) => {
-            tracing::error!(%error, "a refused SNAP notification could not be kept");
+    match receiver::receive::<Snap>(context, &incoming).await {
+        Ok(reply) => reply,
+        Err(Refusal {
+            case: Case::GeneralError,
+            error,
+        }) => {
+            let partner_id = incoming.partner_id;
+            tracing::error!(partner_id, %error, "a SNAP notification could not be received");
             SnapReply::failed(&error)
         }
+        Err(refusal) => SnapReply::of(&refusal.case),
     }
 }
 
-/// `proven` is set as soon as it is known who speaks.
-async fn taken(
-    context: &Context,
+struct Snap;
+
+/// A notification that was read.
+struct Message {
+    notification: Notification,
+    /// None when nothing happened yet, or the status code means nothing.
+    callback: Option<Callback>,
+    is_pending: bool,
+    external_id: String,
+}
+
+impl Profile for Snap {
+    type Message = Message;
+    type Answer = SnapReply;
+    type Refusal = Refusal;
+    const COUNTER: &'static str = COUNTER;
+    const UNREADABLE: Unreadable = UNREADABLE;
+
+    async fn verify(
+        context: &Context,
+        incoming: &Incoming,
+        now: DateTime<Utc>,
+    ) -> std::result::Result<(), Refusal> {
+        verify(context, incoming, now).await
+    }
+
+    fn read(context: &Context, incoming: &Incoming) -> std::result::Result<Message, Refusal> {
+        let external_id = external_id(incoming)?;
+        let notification = Notification::parse(&incoming.body)?;
+        let meaning = partner(context, incoming)?
+            .statuses
+            .meaning(&notification.status_code);
+        let callback = meaning
+            .and_then(|meaning| meaning.happened())
+            .map(|status| notification.callback(external_id, status))
+            .transpose()?;
+        Ok(Message {
+            callback,
+            is_pending: meaning.is_some(),
+            external_id: external_id.to_owned(),
+            notification,
+        })
+    }
+
+    async fn apply(
+        unit: &mut UnitOfWork,
+        verified: &Verified<'_>,
+        message: &Message,
+    ) -> Result<(&'static str, SnapReply)> {
+        let handler = SnapHandler { verified, message };
+        handler.answer(unit).await
+    }
+}
+
+fn partner<'a>(
+    context: &'a Context,
     incoming: &Incoming,
-    received_at: DateTime<Utc>,
-    proven: &mut Option<String>,
-) -> std::result::Result<SnapReply, Refusal> {
+) -> std::result::Result<&'a SnapPartner, Refusal> {
     let named = incoming.partner_id.as_deref().unwrap_or_default();
-    let partner = match context.qris_partner(named) {
-        Some(Partner::Snap(partner)) => partner,
-        Some(Partner::Hmac { .. }) | None => return Err(SignatureError::InvalidSignature.into()),
-    };
-    verify(context, named, partner, incoming, received_at).await?;
-    *proven = Some(named.to_owned());
-    let external_id = external_id(incoming)?;
-    let notification = Notification::parse(&incoming.body)?;
-    let meaning = partner.statuses.meaning(&notification.status_code);
-    let callback = meaning
-        .and_then(|meaning| meaning.happened())
-        .map(|status| notification.callback(external_id, status))
-        .transpose()?;
-    let verified = Verified {
-        partner_id: named,
-        incoming,
-        notification: &notification,
-        callback: callback.as_ref(),
-        is_pending: meaning.is_some(),
-        external_id: ExternalId {
-            partner_id: named,
-            day: snap::day(received_at),
-            external_id,
-        },
-        received_at,
-    };
-    Ok(retried(|| verified.take(context)).await?)
+    match context.qris_partner(named) {
+        Some(Partner::Snap(partner)) => Ok(partner),
+        Some(Partner::Hmac { .. }) | None => Err(SignatureError::InvalidSignature.into()),
+    }
 }
 
 async fn verify(
     context: &Context,
-    partner_id: &str,
-    partner: &SnapPartner,
     incoming: &Incoming,
     now: DateTime<Utc>,
 ) -> std::result::Result<(), Refusal> {
+    let partner = partner(context, incoming)?;
+    let partner_id = incoming.partner_id.as_deref().unwrap_or_default();
     let proof = &incoming.snap;
     let timestamp = timestamp_of(proof.timestamp.as_deref())?;
     let signed = Signed {
@@ -208,7 +221,7 @@ async fn verify(
     } else {
         let token = proof.token.as_deref().unwrap_or_default();
         signed.verify_symmetric(&partner.secrets, token, proof.signature.as_deref())?;
-        // Only who holds the secret makes us look for a token.
+        // The database is asked for the token only when the signature is right.
         let mut conn = context.pool().acquire().await.map_err(Error::from)?;
         let hash = secret::hash(token);
         let good = store::payment::partner_token::is_good(&mut conn, &hash, partner_id, now)
@@ -239,59 +252,47 @@ fn external_id(incoming: &Incoming) -> std::result::Result<&str, Refusal> {
     Ok(id)
 }
 
-/// A notification whose sender is known and whose body reads.
-struct Verified<'a> {
-    partner_id: &'a str,
-    incoming: &'a Incoming,
-    notification: &'a Notification,
-    /// None when nothing happened yet, or the status code means nothing.
-    callback: Option<&'a Callback>,
-    is_pending: bool,
-    external_id: ExternalId<'a>,
-    received_at: DateTime<Utc>,
+/// A verified notification in the transaction that applies it.
+struct SnapHandler<'a> {
+    verified: &'a Verified<'a>,
+    message: &'a Message,
 }
 
-impl Verified<'_> {
-    async fn take(&self, context: &Context) -> Result<SnapReply> {
-        let actor = Actor {
-            name: self.partner_id.to_owned(),
-            request_id: self.incoming.request_id.clone(),
+impl SnapHandler<'_> {
+    /// Answers with verdict and reply. The same message under the same id gets the same reply, without effect.
+    async fn answer(&self, unit: &mut UnitOfWork) -> Result<(&'static str, SnapReply)> {
+        let external_id = ExternalId {
+            partner_id: self.verified.partner_id,
+            day: snap::day(self.verified.received_at),
+            external_id: &self.message.external_id,
         };
-        let mut unit = context.begin(actor).await?;
-        let id = CallbackId::from_uuid(unit.uuid());
-        store::payment::external_id::lock(unit.conn(), self.external_id).await?;
-        let before = store::payment::external_id::find(unit.conn(), self.external_id).await?;
-        let body_hash = secret::hash_bytes(&minify(&self.incoming.body));
-        let (verdict, reply) = match before {
-            Some(before) => self.repeated(&mut unit, id, &before, &body_hash).await?,
-            None => {
-                let (verdict, case) = self.apply(&mut unit, id).await?;
-                let reply = SnapReply::of(&case);
-                let answered = Answered {
-                    body_hash,
-                    http_status: reply.http_status,
-                    answer: json!(reply.answer),
-                };
-                store::payment::external_id::insert(unit.conn(), self.external_id, &answered, id)
-                    .await?;
-                (verdict, reply)
-            }
+        store::payment::external_id::lock(unit.conn(), external_id).await?;
+        let before = store::payment::external_id::find(unit.conn(), external_id).await?;
+        let body_hash = secret::hash_bytes(&minify(self.verified.body));
+        if let Some(before) = before {
+            return self.repeated(unit, &before, &body_hash).await;
+        }
+        let (verdict, case) = self.apply(unit).await?;
+        let reply = SnapReply::of(&case);
+        let answered = Answered {
+            body_hash,
+            http_status: reply.http_status,
+            answer: json!(reply.answer),
         };
-        unit.commit().await?;
-        count(verdict);
-        Ok(reply)
+        let id = self.verified.id;
+        store::payment::external_id::insert(unit.conn(), external_id, &answered, id).await?;
+        Ok((verdict, reply))
     }
 
     /// The id was used today.
     async fn repeated(
         &self,
         unit: &mut UnitOfWork,
-        id: CallbackId,
         before: &Answered,
         body_hash: &[u8],
     ) -> Result<(&'static str, SnapReply)> {
         if before.body_hash == body_hash {
-            self.keep(unit, id, "duplicate", None, None, before.http_status)
+            self.keep(unit, "duplicate", None, None, before.http_status)
                 .await?;
             let reply = SnapReply {
                 http_status: before.http_status,
@@ -303,20 +304,18 @@ impl Verified<'_> {
         }
         let reply = SnapReply::of(&Case::Conflict);
         let reason = Some("external_id_reused");
-        self.keep(unit, id, "rejected", reason, None, reply.http_status)
+        self.keep(unit, "rejected", reason, None, reply.http_status)
             .await?;
-        self.incident(unit, id, "external_id_reused", None).await?;
-        unit.raise(rejected(self.partner_id, id, "external_id_reused"));
+        self.incident(unit, "external_id_reused", None).await?;
+        unit.raise(self.verified.rejected("external_id_reused"));
         Ok(("rejected", reply))
     }
 
-    async fn apply(&self, unit: &mut UnitOfWork, id: CallbackId) -> Result<(&'static str, Case)> {
-        let Some(callback) = self.callback else {
-            return self.undecided(unit, id).await;
+    async fn apply(&self, unit: &mut UnitOfWork) -> Result<(&'static str, Case)> {
+        let Some(callback) = &self.message.callback else {
+            return self.undecided(unit).await;
         };
-        let message = Message::of(self.incoming);
-        let at = self.received_at;
-        let handler = CallbackHandler::new(unit, id, self.partner_id, message, callback, at);
+        let handler = CallbackHandler::new(unit, *self.verified, callback);
         let verdict = handler.apply(unit).await?;
         let name = verdict.name();
         let case = match verdict {
@@ -333,38 +332,29 @@ impl Verified<'_> {
     }
 
     /// Nothing happened yet; or the code means nothing to us, and then the partner is asked. Nothing is announced.
-    async fn undecided(
-        &self,
-        unit: &mut UnitOfWork,
-        id: CallbackId,
-    ) -> Result<(&'static str, Case)> {
-        let named = match self.notification.target {
+    async fn undecided(&self, unit: &mut UnitOfWork) -> Result<(&'static str, Case)> {
+        let named = match self.message.notification.target {
             Some(CallbackTarget::Transaction { id, .. }) => Some(id),
             Some(CallbackTarget::Static(_)) | None => None,
         };
         let transaction_id = match named {
-            Some(id) => {
-                store::payment::transaction::lock_of_partner(unit.conn(), self.partner_id, id)
-                    .await?
-                    .map(|transaction| transaction.id)
-            }
+            Some(id) => store::payment::transaction::lock_of_partner(
+                unit.conn(),
+                self.verified.partner_id,
+                id,
+            )
+            .await?
+            .map(|transaction| transaction.id),
             None => None,
         };
-        if self.is_pending {
-            self.keep(unit, id, "ignored", Some("pending"), transaction_id, 200)
+        if self.message.is_pending {
+            self.keep(unit, "ignored", Some("pending"), transaction_id, 200)
                 .await?;
             return Ok(("ignored", Case::Successful));
         }
-        self.keep(
-            unit,
-            id,
-            "held",
-            Some("unknown_status"),
-            transaction_id,
-            200,
-        )
-        .await?;
-        self.incident(unit, id, "unknown_status", transaction_id)
+        self.keep(unit, "held", Some("unknown_status"), transaction_id, 200)
+            .await?;
+        self.incident(unit, "unknown_status", transaction_id)
             .await?;
         if let Some(transaction_id) = transaction_id {
             let now = unit.now();
@@ -377,56 +367,37 @@ impl Verified<'_> {
     async fn incident(
         &self,
         unit: &mut UnitOfWork,
-        id: CallbackId,
         kind: &str,
         transaction_id: Option<TransactionId>,
     ) -> Result<()> {
-        let incident = store::payment::incident::NewIncident {
-            id: IncidentId::from_uuid(unit.uuid()),
-            kind,
-            partner_id: self.partner_id,
-            transaction_id,
-            partner_reference: self.notification.partner_reference.as_deref(),
-            callback_id: id,
-            details: self.details(),
-            created_at: unit.now(),
-        };
-        incident::open(unit, &incident).await
-    }
-
-    fn details(&self) -> Value {
-        json!({
-            "event_id": self.external_id.external_id,
-            "partner_reference": self.notification.partner_reference,
-            "amount": self.notification.amount.as_ref().and_then(PaidAmount::rupiah),
-            "status": self.notification.status_code,
-        })
+        let notification = &self.message.notification;
+        let reference = notification.partner_reference.as_deref();
+        let details = json!({
+            "event_id": self.message.external_id,
+            "partner_reference": reference,
+            "amount": notification.amount.as_ref().and_then(PaidAmount::rupiah),
+            "status": notification.status_code,
+        });
+        self.verified
+            .incident(unit, kind, transaction_id, reference, details)
+            .await
     }
 
     async fn keep(
         &self,
         unit: &mut UnitOfWork,
-        id: CallbackId,
         verdict: &str,
         reason: Option<&str>,
         transaction_id: Option<TransactionId>,
         http_status: u16,
     ) -> Result<()> {
-        let message = Message::of(self.incoming);
-        let callback = store::payment::callback::Callback {
-            id,
-            route: message.route,
-            partner_id: Some(self.partner_id),
-            received_at: self.received_at,
-            headers: message.headers,
-            body: message.body,
+        let entry = Entry {
             verdict,
             reason,
             http_status,
-            partner_reference: self.notification.partner_reference.as_deref(),
+            partner_reference: self.message.notification.partner_reference.as_deref(),
             transaction_id,
         };
-        store::payment::callback::insert(unit.conn(), &callback).await?;
-        Ok(())
+        self.verified.archive(unit.conn(), entry).await
     }
 }
