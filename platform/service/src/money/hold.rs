@@ -2,7 +2,7 @@
 //!
 //! A hold is not stored; it follows from the merchant and the payout, and is shown as `hold_reason`. A payout that the
 //! partner has not received is held while its merchant is suspended, or until its account is confirmed
-//! ([`super::payout_account`]). What the partner has received is not held: its status is queried, and its messages are
+//! ([`super::payout`]). What the partner has received is not held: its status is queried, and its messages are
 //! taken. A merchant with a held payout has one open alert `payout_held`, whatever the reasons.
 
 use domain::alert::{AlertKind, AlertSubject, NewAlert};

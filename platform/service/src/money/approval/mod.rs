@@ -9,79 +9,29 @@
 mod proposals;
 
 use domain::approval::{self, ApprovalKind, ApprovalStatus, Checker};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use store::Page;
 use store::money::approval::Approval;
 use utoipa::ToSchema;
-use wire::ids::{ApprovalId, DeviceId, MerchantId, SettlementId, UnmatchedPaymentId, UserId};
+use wire::ids::{ApprovalId, UserId};
 
 pub use self::proposals::{
     add_fee_version, approve_merchant, assign, create_bulk_command, create_command,
     create_fee_profile, create_token, create_user, mark_paid, patch_merchant, patch_user,
     reset_user,
 };
-use super::fee::{self, NewFeeProfile, NewFeeVersion};
-use super::{payout_account, settlement};
-use crate::fleet::bulk_command::{self, NewBulkCommand};
-use crate::fleet::command::{self, NewCommand};
-use crate::payment::unmatched_payment::{self, Assignment};
-use crate::people::token::{self, TokenRequest};
-use crate::people::user::{self, NewUser, UserPatch};
-use crate::shop::merchant::{self, MerchantPatch};
+use super::payout::account;
+use super::proposal::{Change, keep};
+use super::{fee, settlement};
+use crate::fleet::{bulk_command, command};
+use crate::payment::unmatched_payment;
+use crate::people::{token, user};
+use crate::shop::merchant;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
 /// How many proposals of one person may wait.
 const PENDING_MAX: i64 = 1000;
-
-/// A change that can be proposed.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Change {
-    FeeProfile(NewFeeProfile),
-    FeeVersion {
-        profile_id: String,
-        version: NewFeeVersion,
-    },
-    Merchant {
-        merchant_id: MerchantId,
-        patch: Box<MerchantPatch>,
-    },
-    ApproveMerchant {
-        merchant_id: MerchantId,
-    },
-    MarkPaid {
-        settlement_id: SettlementId,
-        bank_reference: String,
-    },
-    Assign {
-        unmatched_payment_id: UnmatchedPaymentId,
-        assignment: Assignment,
-    },
-    NewUser {
-        user: NewUser,
-        /// The hash of the proposer's half of the code, in hex.
-        first_half_sha256: String,
-    },
-    User {
-        user_id: UserId,
-        patch: UserPatch,
-    },
-    ResetUser {
-        user_id: UserId,
-        first_half_sha256: String,
-    },
-    NewToken(TokenRequest),
-    Command {
-        device_id: DeviceId,
-        command: NewCommand,
-    },
-    BulkCommand(Box<NewBulkCommand>),
-    PayoutAccount {
-        merchant_id: MerchantId,
-        destination: String,
-    },
-}
 
 /// What became of a change that was asked for.
 #[derive(Debug)]
@@ -161,7 +111,7 @@ async fn propose_with<T>(
     change: Change,
     setup_code: Option<String>,
 ) -> Result<Outcome<T>> {
-    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
+    let request = change.request()?;
     let savepoint = unit.savepoint().await?;
     drop(carry_out(unit, change, None).await?);
     unit.roll_back_to(savepoint).await?;
@@ -177,53 +127,6 @@ async fn propose_with<T>(
         approval,
         setup_code,
     })))
-}
-
-/// Proposes that a merchant is paid at an account, unless that waits already. Here alone the maker may be the platform or
-/// a program: a person takes the proposal over before another confirms it.
-pub(super) async fn propose_account(
-    unit: &mut UnitOfWork,
-    merchant_id: MerchantId,
-    destination: &str,
-) -> Result<()> {
-    let pending =
-        store::money::approval::is_account_pending(unit.conn(), merchant_id, destination).await?;
-    if pending {
-        return Ok(());
-    }
-    let change = Change::PayoutAccount {
-        merchant_id,
-        destination: destination.to_owned(),
-    };
-    let request = serde_json::to_value(&change).map_err(anyhow::Error::from)?;
-    let entity = merchant_id.to_string();
-    keep(unit, ApprovalKind::PayoutAccount, entity, request).await?;
-    Ok(())
-}
-
-/// Keeps a proposal.
-async fn keep(
-    unit: &mut UnitOfWork,
-    kind: ApprovalKind,
-    entity: String,
-    request: Value,
-) -> Result<Approval> {
-    let approval = Approval {
-        id: ApprovalId::from_uuid(unit.uuid()),
-        kind,
-        entity,
-        request,
-        status: ApprovalStatus::Pending,
-        requested_by: unit.actor_name().to_owned(),
-        created_at: unit.now(),
-        decided_by: None,
-        decided_at: None,
-        reason: None,
-    };
-    store::money::approval::insert(unit.conn(), &approval).await?;
-    unit.audit("approval.propose", approval.id, None, Some(json!(approval)))
-        .await?;
-    Ok(approval)
 }
 
 /// Does what a proposal says. `maker`: who proposed it, once it is confirmed.
@@ -276,7 +179,7 @@ async fn carry_out(unit: &mut UnitOfWork, change: Change, maker: Option<&str>) -
         Change::PayoutAccount {
             merchant_id,
             destination,
-        } => payout_account::release(unit, merchant_id, &destination).await?,
+        } => account::release(unit, merchant_id, &destination).await?,
     }
     Ok(secrets)
 }
@@ -352,7 +255,7 @@ pub async fn reject(unit: &mut UnitOfWork, id: ApprovalId, reason: &str) -> Resu
             destination,
         } = serde_json::from_value(before.request.clone()).map_err(anyhow::Error::from)?
     {
-        payout_account::refuse(unit, merchant_id, &destination).await?;
+        account::refuse(unit, merchant_id, &destination).await?;
     }
     decide(unit, &before, ApprovalStatus::Rejected, Some(reason)).await
 }

@@ -5,10 +5,11 @@ use domain::command::CommandType;
 use domain::role::Role;
 use wire::ids::{DeviceId, MerchantId, SettlementId, UnmatchedPaymentId, UserId};
 
-use super::{Change, Outcome, check_checker, is_on, propose, propose_with};
+use super::{Outcome, check_checker, is_on, propose, propose_with};
 use crate::fleet::bulk_command::{self, NewBulkCommand};
 use crate::fleet::command::{self, NewCommand};
 use crate::money::fee::{self, NewFeeProfile, NewFeeVersion};
+use crate::money::proposal::Change;
 use crate::money::settlement;
 use crate::payment::unmatched_payment::{self, Assignment};
 use crate::people::setup_code;

@@ -10,6 +10,7 @@
 //! transaction open, book what it said (another). A crash in between leaves a payout that is `processing` with a lease
 //! that runs out: then the partner is asked, and told again under the same id only when it never heard of it.
 
+pub(super) mod account;
 mod locked;
 mod worker;
 
@@ -24,8 +25,8 @@ use store::money::payout::{Cause, NewPayout};
 use store::money::settlement::Settlement;
 
 pub use self::worker::work;
+use super::hold;
 use super::ledger::{self, Subject};
-use super::{hold, payout_account};
 use crate::{Actor, Context, Result, UnitOfWork, failed_item};
 
 /// The worker's name in alerts.
@@ -44,7 +45,7 @@ pub(super) async fn enqueue(
 ) -> Result<PayoutId> {
     let id = PayoutId::from_uuid(unit.uuid());
     let waits = match settlement.destination.as_deref() {
-        Some(account) => payout_account::must_wait(unit, settlement.merchant_id, account).await?,
+        Some(account) => account::must_wait(unit, settlement.merchant_id, account).await?,
         None => false,
     };
     let (now, created_by) = (unit.now(), unit.actor_name().to_owned());
@@ -67,7 +68,7 @@ pub(super) async fn enqueue(
     };
     store::money::payout::insert(unit.conn(), &new, cause).await?;
     if waits {
-        let reason = Some(payout_account::WAITS);
+        let reason = Some(account::WAITS);
         store::money::payout::schedule(unit.conn(), id, 0, reason, None).await?;
     }
     hold::raise(unit, settlement.merchant_id).await?;

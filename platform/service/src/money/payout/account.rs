@@ -7,7 +7,8 @@
 use domain::payout::PayoutOutcome;
 use wire::ids::MerchantId;
 
-use super::{approval, hold, payout};
+use super::{LockedPayout, PartnerReport};
+use crate::money::{hold, proposal};
 use crate::{Result, UnitOfWork};
 
 /// Why a payout waits, as it shows.
@@ -24,12 +25,12 @@ pub(super) async fn must_wait(
     {
         return Ok(false);
     }
-    approval::propose_account(unit, merchant_id, destination).await?;
+    proposal::propose_account(unit, merchant_id, destination).await?;
     Ok(true)
 }
 
-/// Lets the payouts go that wait for this account.
-pub(super) async fn release(
+/// Makes the payouts due that wait for this account.
+pub(in crate::money) async fn release(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
@@ -40,19 +41,19 @@ pub(super) async fn release(
 }
 
 /// Ends the payouts that wait for an account that was turned down: they failed, and may be tried again with another.
-pub(super) async fn refuse(
+pub(in crate::money) async fn refuse(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
     destination: &str,
 ) -> Result<()> {
     for id in store::money::payout::waiting(unit.conn(), merchant_id, destination).await? {
-        if let Some(mut held) = payout::LockedPayout::take(unit, id).await? {
-            let said = payout::PartnerReport {
+        if let Some(mut held) = LockedPayout::take(unit, id).await? {
+            let report = PartnerReport {
                 outcome: PayoutOutcome::Failed,
                 bank_reference: None,
                 reason: Some("the account was not confirmed"),
             };
-            held.apply_outcome(unit, said, "approval", None).await?;
+            held.apply_outcome(unit, report, "approval", None).await?;
         }
     }
     hold::close(unit, merchant_id).await
