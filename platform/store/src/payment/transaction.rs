@@ -245,6 +245,31 @@ pub struct Filter {
     pub period: Period,
 }
 
+/// A query of sqlx over the transactions that a scope and a [`Filter`] select. They are its parameters 1 to 7; its own
+/// follow.
+macro_rules! query_selected {
+    ($query:ident!($($row:ident,)? $select:literal WHERE $rest:literal, $scope:expr, $filter:expr, $($own:expr),+)) => {
+        sqlx::$query!(
+            $($row,)?
+            $select
+                + " WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
+                      AND ($3::uuid IS NULL OR terminal_id = $3) AND ($4::uuid IS NULL OR outlet_id = $4)
+                      AND ($5::text IS NULL OR partner_reference = $5)
+                      AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7) "
+                + $rest,
+            $scope.merchant(),
+            $filter.status as _,
+            $filter.terminal_id as _,
+            $filter.outlet_id as _,
+            $filter.partner_reference,
+            $filter.period.from,
+            $filter.period.to,
+            $($own),+
+        )
+    };
+}
+pub(super) use query_selected;
+
 /// Transactions, newest first.
 pub async fn list(
     conn: &mut PgConnection,
@@ -252,26 +277,17 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Transaction>> {
-    sqlx::query_as!(
+    query_selected!(query_as!(
         Transaction,
-        "SELECT * FROM transactions
-         WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
-           AND ($3::uuid IS NULL OR terminal_id = $3) AND ($4::uuid IS NULL OR outlet_id = $4)
-           AND ($5::text IS NULL OR partner_reference = $5)
-           AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
-           AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
+        "SELECT * FROM transactions" WHERE
+        "AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
          ORDER BY created_at DESC, id DESC LIMIT $10",
-        scope.merchant(),
-        filter.status as _,
-        filter.terminal_id as _,
-        filter.outlet_id as _,
-        filter.partner_reference,
-        filter.period.from,
-        filter.period.to,
+        scope,
+        filter,
         page.after_time(),
         page.after_id(),
         page.limit
-    )
+    ))
     .fetch_all(conn)
     .await
 }
