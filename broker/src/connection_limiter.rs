@@ -1,7 +1,8 @@
-//! Caps on connections: on all, on those of one address, and on those that are not yet authenticated (pre-auth).
+//! Caps on connections: on all, on those of one address, and on those that are not yet admitted (pre-auth).
 //!
-//! Pre-auth connections are shared out fairly among addresses. When a cap on all is reached, the address with the most
-//! evictable connections loses its oldest, if the new connection's address has fewer. So an address that opens
+//! Pre-auth connections are shared out fairly among addresses. When the cap on all connections or on pre-auth ones is
+//! reached, the address with the most evictable connections loses its oldest, if the new connection's address has at least
+//! two fewer. So an address that opens
 //! connections and stays silent keeps them only as long as no other address needs them, and a fleet that reconnects
 //! through one address keeps the handshakes that it has begun. The MQTT edge and the platform's HTTPS listener both use
 //! this.
@@ -67,11 +68,11 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Admits a connection as pre-auth.
+    /// Counts a new connection, as pre-auth.
     ///
     /// # Errors
     /// The cap that refuses it: `over_connections`, `over_address_connections` or `over_unauthenticated`.
-    pub fn admit(
+    pub fn take(
         self: &Arc<Self>,
         address: IpAddr,
     ) -> Result<(ConnectionPermit, PreAuthPermit), &'static str> {
@@ -169,7 +170,8 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Counts a connection in the cap on pre-auth connections. Dropped when the connection is authenticated or has ended.
+/// Counts a connection in the cap on pre-auth connections. Dropped when the connection is admitted (MQTT: after the
+/// platform has answered its CONNECT; HTTPS: when its certificate or token was verified) or has ended.
 #[derive(Debug)]
 pub struct PreAuthPermit {
     limiter: Arc<ConnectionLimiter>,
@@ -184,7 +186,7 @@ impl PreAuthPermit {
         self.evicted.cancelled().await;
     }
 
-    /// Excludes the connection from eviction, while a request of it is being worked on.
+    /// Excludes the connection from eviction. HTTPS: while a request is worked on; MQTT: from a valid CONNECT on.
     pub fn retain(&self) {
         if let Some(usage) = self.limiter.state().addresses.get_mut(&self.address) {
             usage.evictable.remove(&self.number);
@@ -238,65 +240,62 @@ mod tests {
     #[test]
     fn each_cap_refuses_and_recovers() {
         let limiter = limiter(3, 2, 9);
-        let (first, _) = limiter.admit(ip(1)).unwrap();
-        let (_second, _) = limiter.admit(ip(1)).unwrap();
-        assert_eq!(
-            limiter.admit(ip(1)).unwrap_err(),
-            "over_address_connections"
-        );
-        let (_third, _) = limiter.admit(ip(2)).unwrap();
-        assert_eq!(limiter.admit(ip(3)).unwrap_err(), "over_connections");
+        let (first, _) = limiter.take(ip(1)).unwrap();
+        let (_second, _) = limiter.take(ip(1)).unwrap();
+        assert_eq!(limiter.take(ip(1)).unwrap_err(), "over_address_connections");
+        let (_third, _) = limiter.take(ip(2)).unwrap();
+        assert_eq!(limiter.take(ip(3)).unwrap_err(), "over_connections");
         drop(first);
-        limiter.admit(ip(1)).unwrap();
+        limiter.take(ip(1)).unwrap();
     }
 
     #[test]
     fn pre_auth_connections_are_shared_out_among_addresses() {
         let limiter = limiter(99, 99, 4);
-        let first: Vec<_> = (0..4).map(|_| limiter.admit(ip(1)).unwrap()).collect();
-        assert_eq!(limiter.admit(ip(1)).unwrap_err(), "over_unauthenticated");
-        let (_, _newer) = limiter.admit(ip(2)).unwrap();
+        let first: Vec<_> = (0..4).map(|_| limiter.take(ip(1)).unwrap()).collect();
+        assert_eq!(limiter.take(ip(1)).unwrap_err(), "over_unauthenticated");
+        let (_, _newer) = limiter.take(ip(2)).unwrap();
         let evicted: Vec<_> = first.iter().map(|(_, one)| is_evicted(one)).collect();
         assert_eq!(evicted, [true, false, false, false], "the oldest");
-        let (_, _another) = limiter.admit(ip(2)).unwrap_or_else(|why| panic!("{why}"));
+        let (_, _another) = limiter.take(ip(2)).unwrap_or_else(|why| panic!("{why}"));
         assert!(is_evicted(&first[1].1));
         // Two and two: no address has more than the new connection's would.
-        assert_eq!(limiter.admit(ip(2)).unwrap_err(), "over_unauthenticated");
+        assert_eq!(limiter.take(ip(2)).unwrap_err(), "over_unauthenticated");
     }
 
     #[test]
     fn a_pre_auth_connection_is_evicted_when_all_connections_are_taken() {
         let limiter = limiter(4, 99, 99);
-        let (_established, _) = limiter.admit(ip(2)).unwrap();
-        let silent: Vec<_> = (0..3).map(|_| limiter.admit(ip(1)).unwrap()).collect();
-        assert_eq!(limiter.admit(ip(1)).unwrap_err(), "over_connections");
-        let _newer = limiter.admit(ip(3)).unwrap();
+        let (_established, _) = limiter.take(ip(2)).unwrap();
+        let silent: Vec<_> = (0..3).map(|_| limiter.take(ip(1)).unwrap()).collect();
+        assert_eq!(limiter.take(ip(1)).unwrap_err(), "over_connections");
+        let _newer = limiter.take(ip(3)).unwrap();
         assert!(is_evicted(&silent[0].1) && !is_evicted(&silent[1].1));
     }
 
     #[test]
     fn a_retained_connection_is_not_evicted_and_an_established_one_is_not_pre_auth() {
         let limiter = limiter(99, 99, 2);
-        let (_connection, working) = limiter.admit(ip(1)).unwrap();
-        let (_established, pre_auth) = limiter.admit(ip(1)).unwrap();
+        let (_connection, working) = limiter.take(ip(1)).unwrap();
+        let (_established, pre_auth) = limiter.take(ip(1)).unwrap();
         working.retain();
-        assert_eq!(limiter.admit(ip(2)).unwrap_err(), "over_unauthenticated");
+        assert_eq!(limiter.take(ip(2)).unwrap_err(), "over_unauthenticated");
         drop(pre_auth);
-        limiter.admit(ip(2)).unwrap();
+        limiter.take(ip(2)).unwrap();
         assert!(!is_evicted(&working));
     }
 
     #[test]
     fn a_released_connection_is_the_oldest_again() {
         let limiter = limiter(3, 99, 99);
-        let kept: Vec<_> = (0..3).map(|_| limiter.admit(ip(1)).unwrap()).collect();
+        let kept: Vec<_> = (0..3).map(|_| limiter.take(ip(1)).unwrap()).collect();
         kept[0].1.retain();
         kept[0].1.release();
-        let _newer = limiter.admit(ip(2)).unwrap();
+        let _newer = limiter.take(ip(2)).unwrap();
         assert!(is_evicted(&kept[0].1));
         // Released after it was evicted, it stays so.
         kept[0].1.release();
-        let _another = limiter.admit(ip(3)).unwrap_or_else(|why| panic!("{why}"));
+        let _another = limiter.take(ip(3)).unwrap_or_else(|why| panic!("{why}"));
         assert!(is_evicted(&kept[1].1) && !is_evicted(&kept[2].1));
     }
 
@@ -304,9 +303,9 @@ mod tests {
     fn addresses_without_connections_are_removed() {
         let limiter = limiter(9, 9, 9);
         for last in 0..5 {
-            drop(limiter.admit(ip(last)).unwrap());
+            drop(limiter.take(ip(last)).unwrap());
         }
-        let (connection, pre_auth) = limiter.admit(ip(9)).unwrap();
+        let (connection, pre_auth) = limiter.take(ip(9)).unwrap();
         drop(connection);
         drop(pre_auth);
         let state = limiter.state();

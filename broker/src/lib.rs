@@ -71,7 +71,7 @@
 //!
 //! | name | labels | counts |
 //! |---|---|---|
-//! | `mqtt_connections_total` | `outcome` | accepted, or the cap that refused them |
+//! | `mqtt_connections_total` | `outcome` | accepted, refused by a cap or by the rate of one address (`over_…`), or `error` |
 //! | `mqtt_connects_total` | `outcome` | admitted, or why not, from the handshake (`displaced`: evicted in favour of another address) to the platform |
 //! | `mqtt_sessions_live` | | live sessions (gauge) |
 //! | `mqtt_sessions_ended_total` | `reason` | ends, by [`EndReason`] |

@@ -1,7 +1,9 @@
 //! Every limit of the edge, with the reason for its default.
 //!
 //! They bound the memory, tasks and time that a client can cost. A limit that is reached ends or slows the client that
-//! reached it, never another one, and is counted in a metric.
+//! reached it, and is counted in a metric. Three limits are shared, so that they may cost another client:
+//! `connections_max` and `unauthenticated_max` (the busiest address may lose its oldest connection that is not yet
+//! admitted), and `detached_max` (messages for boxes whose session has ended).
 
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ use crate::host::ProtocolVersion;
 /// The limits of the edge. `Default` gives the documented defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// All connections, in any state. Further ones are closed as they arrive. Default 65,536: at about 20 KiB each that
+    /// All connections, in any state. Further ones are closed as they arrive, unless one that is not yet admitted is
+    /// evicted for them (see `unauthenticated_max`); until it has ended, there is one more. Default 65,536: at about 20 KiB each that
     /// is 1.3 GiB, and more file descriptors than most systems allow.
     pub connections_max: usize,
     /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers' NAT puts whole fleets behind one
     /// address, but one address cannot use all connections.
     pub connections_per_address_max: usize,
     /// Connections that are not yet admitted. Further ones are closed as they arrive, so that silent ones cost a bounded
-    /// number of tasks for the time of the timeouts below. A connection of an address that has fewer of them evicts one
-    /// of the address that has most. Default 4,096.
+    /// number of tasks for the time of the timeouts below. A connection of an address that has at least two fewer of
+    /// them than the busiest address evicts the oldest of that one. Default 4,096.
     pub unauthenticated_max: usize,
     /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: carriers'
     /// NAT puts whole fleets behind one address.

@@ -22,7 +22,7 @@ use crate::limits::Limits;
 /// The listen backlog: connections that the system completes before they are accepted. The system may allow fewer.
 const BACKLOG: u32 = 4_096;
 /// The pause after a failed `accept`, usually for lack of file descriptors.
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_FAILED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A new connection with its permits.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Listener {
             // A burst of connections lets the live sessions run between two accepts.
             yield_if_busy(waited).await;
             let outcome = match accepted {
-                Ok((stream, remote)) => match self.admit(stream, remote) {
+                Ok((stream, remote)) => match self.check(stream, remote) {
                     Ok(accepted) => {
                         serve(accepted);
                         "accepted"
@@ -93,11 +93,11 @@ impl Listener {
                 Err(error) => {
                     // A connection that was reset before it was accepted needs no action. Without file descriptors an
                     // immediate retry would spin.
-                    if !is_of_one_connection(&error) {
+                    if !concerns_only_that_connection(&error) {
                         tracing::error!(%error, "cannot accept connections");
                         tokio::select! {
                             () = stop.cancelled() => return,
-                            () = tokio::time::sleep(REFUSED_PAUSE) => {}
+                            () = tokio::time::sleep(ACCEPT_FAILED_PAUSE) => {}
                         }
                     }
                     "error"
@@ -107,12 +107,12 @@ impl Listener {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted, &'static str> {
+    fn check(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted, &'static str> {
         let address = network_of(remote.ip());
         if !self.rate.allow(address, Instant::now()) {
             return Err("over_address_rate");
         }
-        let (permit, pre_auth) = self.limiter.admit(address)?;
+        let (permit, pre_auth) = self.limiter.take(address)?;
         // Notifications are small, and Nagle's algorithm would delay them.
         stream.set_nodelay(true).map_err(|_| "error")?;
         Ok(Accepted {
@@ -124,7 +124,7 @@ impl Listener {
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn concerns_only_that_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

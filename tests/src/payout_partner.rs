@@ -294,10 +294,10 @@ async fn query(
     let question: Value = serde_json::from_slice(&body).unwrap();
     let id = question["payout_id"].as_str().unwrap().to_owned();
     let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    state.queries += 1;
     if state.behaviour == Behaviour::Unreachable {
         return (StatusCode::BAD_GATEWAY, axum::Json(json!({})));
     }
-    state.queries += 1;
     match state.transfers.get(&id) {
         Some(transfer) => (StatusCode::OK, axum::Json(answer(&id, transfer))),
         None => (

@@ -136,7 +136,7 @@ impl<H: Host> Shared<H> {
         }
         identified = identification => identified?,
         };
-        // The host is called from here on, and a client that it has admitted must not be dropped before its session.
+        // From here on the host may have recorded a session, so the connection may no longer be evicted.
         pre_auth.retain();
         match identified {
             Identified::Box(connecting) => Box::pin(self.admit(connecting, pre_auth))

@@ -115,7 +115,7 @@ pub enum Phase {
         /// How long.
         #[serde(rename = "for")]
         lasting: HumanDuration,
-        /// Whether the next phase begins meanwhile.
+        /// Whether it runs in the background: the next phase starts at once.
         #[serde(default)]
         beside: bool,
     },
@@ -128,7 +128,7 @@ pub enum Phase {
         /// Which kind of QR.
         #[serde(default)]
         qr: Kind,
-        /// Whether the next phase begins meanwhile.
+        /// Whether it runs in the background: the next phase starts at once.
         #[serde(default)]
         beside: bool,
     },
@@ -165,7 +165,7 @@ pub enum Phase {
         /// The interval between power cuts of all boxes at once.
         #[serde(default)]
         reboot_storm_every: Option<HumanDuration>,
-        /// Whether the next phase begins meanwhile.
+        /// Whether it runs in the background: the next phase starts at once.
         #[serde(default)]
         beside: bool,
     },
@@ -175,9 +175,9 @@ pub enum Phase {
         #[serde(rename = "for")]
         lasting: HumanDuration,
     },
-    /// Waits until the phases beside have ended and every accepted payment was announced.
+    /// Waits until the background phases have ended and every accepted payment was announced.
     Settle {
-        /// The time limit.
+        /// How long to wait for announcements once the background phases are over.
         #[serde(default = "a_minute")]
         within: HumanDuration,
     },
@@ -264,7 +264,7 @@ impl Plan {
     /// Reads a scenario.
     ///
     /// # Errors
-    /// Invalid TOML or an invalid scenario, with the line and the key.
+    /// Invalid TOML, with its line; an invalid scenario, with its key or phase.
     pub fn read(text: &str) -> anyhow::Result<Self> {
         let plan: Self = toml::from_str(text).context("not a valid scenario")?;
         plan.check()?;
@@ -278,15 +278,16 @@ impl Plan {
             .any(|phase| matches!(phase, Phase::Pay { .. }))
     }
 
-    /// Checks all limits.
+    /// Checks all numbers.
     ///
     /// # Errors
-    /// The first number that is out of bounds.
+    /// The first that is out of bounds, or that there is no phase.
     pub fn check(&self) -> anyhow::Result<()> {
         let Boxes {
             count,
             http,
             per_terminal,
+            heartbeat,
             ..
         } = self.boxes;
         anyhow::ensure!(
@@ -295,6 +296,10 @@ impl Plan {
         );
         anyhow::ensure!(http <= count, "boxes.http: not more than boxes.count");
         anyhow::ensure!(per_terminal > 0, "boxes.per_terminal: 1 or more");
+        anyhow::ensure!(
+            heartbeat.is_none_or(|every| !every.get().is_zero()),
+            "boxes.heartbeat: not zero"
+        );
         anyhow::ensure!(
             !self.phases.is_empty(),
             "phase: a scenario needs at least one"
@@ -316,10 +321,10 @@ impl Plan {
 impl Phase {
     /// What is wrong with the phase in a scenario with `count` boxes.
     fn problem(&self, count: usize) -> Option<String> {
-        let rate = |rate: u32| {
+        let check_rate = |rate: u32| {
             (!(1..=RATE_MAX).contains(&rate)).then(|| format!("rate: from 1 to {RATE_MAX}"))
         };
-        let boxes = |boxes: usize| {
+        let check_boxes = |boxes: usize| {
             (!(1..=count).contains(&boxes)).then(|| format!("boxes: from 1 to {count}"))
         };
         match self {
@@ -327,17 +332,17 @@ impl Phase {
                 boxes: some,
                 rate: per_second,
                 ..
-            } => some.and_then(boxes).or(rate(*per_second)),
+            } => some.and_then(check_boxes).or(check_rate(*per_second)),
             Self::Pay {
                 payments,
                 rate: per_second,
                 ..
             } => (!(1..=PAYMENTS_MAX).contains(payments))
                 .then(|| format!("payments: from 1 to {PAYMENTS_MAX}"))
-                .or(rate(*per_second)),
-            Self::Drop { boxes: some, .. } => boxes(*some),
+                .or(check_rate(*per_second)),
+            Self::Drop { boxes, .. } => check_boxes(*boxes),
             Self::ReconnectStorm { boxes: some, .. } | Self::RebootStorm { boxes: some, .. } => {
-                some.and_then(boxes)
+                some.and_then(check_boxes)
             }
             Self::Heartbeats { every, .. } => {
                 every.get().is_zero().then(|| "every: not zero".to_owned())
@@ -403,6 +408,11 @@ mod tests {
         for (from, to, named) in [
             ("count = 4", "count = 0", "boxes.count"),
             ("http = 1", "http = 5", "boxes.http"),
+            (
+                "heartbeat = \"5s\"",
+                "heartbeat = \"0s\"",
+                "boxes.heartbeat",
+            ),
             (
                 "boxes = 1, away",
                 "boxes = 5, away",

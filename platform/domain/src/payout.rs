@@ -75,7 +75,7 @@ pub enum Decision {
     /// It contradicts an earlier report of the partner: nothing changes, and a person must look.
     Contradiction,
     /// Its bank reference belongs to another payout: nothing changes, and a person must look.
-    Held,
+    ReferenceOfAnother,
 }
 
 /// What is known of a payout when a report about it arrives.
@@ -97,7 +97,7 @@ pub struct PayoutView<'a> {
 /// sent.
 pub fn decide(view: PayoutView<'_>, outcome: PayoutOutcome, reference: Option<&str>) -> Decision {
     if view.reference_is_anothers {
-        return Decision::Held;
+        return Decision::ReferenceOfAnother;
     }
     let same_reference = match (view.bank_reference, reference) {
         (Some(known), Some(said)) => known == said,
@@ -219,15 +219,15 @@ mod tests {
                 reference_is_anothers: false,
             };
             let outcomes = [Paid, Failed, Returned];
-            let said = outcomes.map(|outcome| decide(view, outcome, Some("b-1")));
-            assert_eq!(said, expected, "{status}");
+            let decisions = outcomes.map(|outcome| decide(view, outcome, Some("b-1")));
+            assert_eq!(decisions, expected, "{status}");
             // Under the name of another payout's transfer nothing is done.
             let anothers = PayoutView {
                 reference_is_anothers: true,
                 ..view
             };
-            let said = outcomes.map(|outcome| decide(anothers, outcome, Some("b-2")));
-            assert_eq!(said, [Decision::Held; 3], "{status}");
+            let decisions = outcomes.map(|outcome| decide(anothers, outcome, Some("b-2")));
+            assert_eq!(decisions, [Decision::ReferenceOfAnother; 3], "{status}");
             // Paid twice under two references is money twice.
             if matches!(status, PayoutStatus::Paid | PayoutStatus::Returned) {
                 assert_eq!(decide(view, Paid, Some("b-2")), Contradiction, "{status}");

@@ -131,7 +131,7 @@ pub async fn serve(
             .as_mut()
             .is_none_or(|rate| rate.allow(network, Instant::now().into_std()));
         let admitted = if allowed {
-            limiter.admit(network)
+            limiter.take(network)
         } else {
             Err("over_address_rate")
         };

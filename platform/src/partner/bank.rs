@@ -158,7 +158,7 @@ impl PayoutPartner for Bank {
         .boxed()
     }
 
-    fn ask(&self, payout_id: PayoutId) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+    fn query(&self, payout_id: PayoutId) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
         async move {
             let body = json!({ "payout_id": payout_id });
             let (status, answer) = self.call(&self.query_url, payout_id, &body).await?;

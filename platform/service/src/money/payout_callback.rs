@@ -152,7 +152,7 @@ impl PayoutCallbackHandler<'_> {
                 let reason = "contradicts_payout";
                 return self.put_aside(unit, "ignored", reason, &held).await;
             }
-            Decision::Held => {
+            Decision::ReferenceOfAnother => {
                 let reason = "bank_reference_reused";
                 return self.put_aside(unit, "held", reason, &held).await;
             }

@@ -5,10 +5,10 @@ use futures_util::future::BoxFuture;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId};
 
-/// What the partner is told.
+/// What the partner is instructed to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
-    /// The same however often it is told: the partner's idempotency key.
+    /// The same however often it is sent: the partner's idempotency key.
     pub payout_id: PayoutId,
     /// What is paid out.
     pub settlement_id: SettlementId,
@@ -20,10 +20,10 @@ pub struct Instruction {
     pub destination: String,
 }
 
-/// What the partner says of a payout.
+/// What the partner reports of a payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It has it, and will say more later.
+    /// It has it, and will report later.
     Processing,
     /// It is over.
     Outcome {
@@ -34,23 +34,23 @@ pub enum Answer {
         /// Why, when it was not paid.
         reason: Option<String>,
     },
-    /// It has never heard of it.
+    /// It does not know the payout.
     Unknown,
 }
 
-/// There was no answer, or none that says anything: whether the partner has heard us is not known.
+/// There was no answer, or none that says anything: whether the partner received the call is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NoAnswer(pub String);
 
-/// A partner that can be told and asked. Both may be repeated: neither ever pays twice.
+/// A partner that takes instructions and queries. Both may be repeated: neither ever pays twice.
 pub trait PayoutPartner: Send + Sync {
-    /// Tells it to pay.
+    /// Instructs it to pay.
     fn instruct<'a>(
         &'a self,
         instruction: &'a Instruction,
     ) -> BoxFuture<'a, Result<Answer, NoAnswer>>;
 
-    /// Asks what became of a payout.
-    fn ask(&self, payout_id: PayoutId) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
+    /// Queries what became of a payout.
+    fn query(&self, payout_id: PayoutId) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
 }

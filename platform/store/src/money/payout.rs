@@ -28,11 +28,11 @@ pub struct Payout {
     pub amount: Rupiah,
     pub status: PayoutStatus,
     pub bank_reference: Option<String>,
-    /// What the partner said, or why it was not told.
+    /// What the partner reported, or why it was not instructed.
     pub reason: Option<String>,
-    /// Why the partner is not told yet: `merchant_suspended`. Null: nothing keeps it.
+    /// Why the partner is not instructed yet: `merchant_suspended` or `account_not_confirmed`. Null: it is not held.
     pub hold_reason: Option<String>,
-    /// How often the partner was told or asked.
+    /// How often the partner was instructed or queried.
     pub tries: i32,
     #[serde(skip)]
     pub due_at: Option<DateTime<Utc>>,
@@ -79,10 +79,11 @@ pub struct NewPayout<'a> {
     pub created_by: &'a str,
 }
 
-/// Puts a payout into the outbox, with its line of history.
+/// Inserts a payout with the next attempt number, and its first line of history.
 ///
 /// # Errors
-/// `payouts_one_in_force` when another may still pay.
+/// The index `payouts_one_in_force` when another of the settlement is pending, processing or paid;
+/// `payouts_attempt_unique` when two are inserted at once without the settlement's lock.
 pub async fn insert(
     conn: &mut PgConnection,
     new: &NewPayout<'_>,

@@ -27,9 +27,9 @@ pub struct Settlement {
     pub net: Rupiah,
     pub transaction_count: i64,
     pub bank_reference: Option<String>,
-    /// What the payout partner said, or why it was not told.
+    /// What the payout partner reported, or why it was not instructed.
     pub status_reason: Option<String>,
-    /// Why nobody is told to pay it yet: `merchant_suspended`. Null: nothing keeps it.
+    /// Why its payout is not sent yet: `merchant_suspended` or `account_not_confirmed`. Null: it is not held.
     pub hold_reason: Option<String>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,

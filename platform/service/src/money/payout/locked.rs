@@ -11,14 +11,15 @@ use wire::ids::PayoutId;
 use crate::money::ledger::{self, Subject};
 use crate::{Result, UnitOfWork};
 
-/// A settlement and one of its payouts, both locked.
+/// One payout of a settlement whose row is locked.
 pub(in crate::money) struct LockedPayout {
     pub(in crate::money) settlement: Settlement,
     pub(in crate::money) payout: Payout,
 }
 
 impl LockedPayout {
-    /// Locks the settlement, then reads the payout, which changes only under that lock.
+    /// Locks the settlement, then reads the payout: its status changes only under that lock. When it is due may change
+    /// without it, once its account is confirmed ([`store::money::payout::release_waiting`]).
     pub(in crate::money) async fn take(
         unit: &mut UnitOfWork,
         id: PayoutId,
@@ -96,7 +97,7 @@ impl LockedPayout {
         Ok(())
     }
 
-    /// pending → processing: from here on the partner may have been told.
+    /// pending → processing: from here on the partner may have been instructed.
     pub(super) async fn mark_processing(
         &mut self,
         unit: &mut UnitOfWork,
@@ -119,7 +120,7 @@ impl LockedPayout {
             .await
     }
 
-    /// What the partner said, by an answer or a callback.
+    /// Applies what the partner reported, by an answer or a callback.
     pub(in crate::money) async fn apply_outcome(
         &mut self,
         unit: &mut UnitOfWork,

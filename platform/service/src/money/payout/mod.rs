@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! run, retry ──▶ pending ──▶ processing ──▶ paid ──▶ returned
-//!   (outbox row)   │  told, or may have been  └──▶ failed
+//!   (outbox row)   │      instructed, or       ├──▶ failed ──▶ paid: a query found that it was paid after all
+//!                  │      may have been        └──▶ returned
+//!                  ├──▶ paid, failed, returned: reported before we instructed
 //!                  └──▶ cancelled: an earlier one turned out to be paid
 //! ```
 //!
-//! A step is: take the lease and note that the partner may hear of it (one transaction), speak to the partner with no
-//! transaction open, book what it said (another). A crash in between leaves a payout that is `processing` with a lease
-//! that runs out: then the partner is asked, and told again under the same id only when it never heard of it.
+//! A step is: take the lease and note that the partner may be instructed (one transaction), call the partner with no
+//! transaction open, book its answer (another). A crash in between leaves a payout that is `processing` with a lease
+//! that runs out: then the partner is queried, and instructed again under the same id only when it does not know the payout.
 
 pub(super) mod account;
 mod locked;
@@ -36,7 +38,7 @@ const JOB: &str = "payouts";
 /// the settlement.
 ///
 /// # Errors
-/// The database's; `payouts_one_in_force` when another may still pay.
+/// The index `payouts_one_in_force` when another of the settlement is pending, processing or paid.
 pub(super) async fn enqueue(
     unit: &mut UnitOfWork,
     settlement: &Settlement,
@@ -78,7 +80,7 @@ pub(super) async fn enqueue(
 /// Books a payout that people made by hand. The caller holds the settlement's lock.
 ///
 /// # Errors
-/// The database's; `payouts_one_in_force` when another may still pay.
+/// The index `payouts_one_in_force` when another of the settlement is pending, processing or paid.
 pub(super) async fn paid_by_hand(
     unit: &mut UnitOfWork,
     settlement: &Settlement,

@@ -20,17 +20,17 @@ const AT_ONCE: usize = 8;
 /// The longest reason that is kept, characters.
 const REASON_LEN_MAX: usize = 200;
 
-/// What is to be spoken about with the partner.
+/// The next call to the partner.
 enum NextStep {
-    /// Tell it of this payout.
-    Send(Instruction),
-    /// Ask it about this payout, which it was told of before.
-    Ask(Instruction),
-    /// Ask it about these first: they failed or came back, as it said.
-    AskEarlier(Vec<Payout>),
+    /// Instruct it to pay.
+    Instruct(Instruction),
+    /// Query this payout, for which it was instructed before.
+    Query(Instruction),
+    /// Query these first: by its reports they failed or came back.
+    QueryEarlier(Vec<Payout>),
 }
 
-/// Tells and asks about up to `limit` payouts whose time has come.
+/// Makes the next call for up to `limit` payouts that are due.
 ///
 /// # Errors
 /// The database's. What one payout runs into is noted at that payout, with an alert, and the others go on.
@@ -72,12 +72,15 @@ async fn put_aside(context: &Context, id: PayoutId, error: Error) -> Result<()> 
 
 async fn note_failure(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    match LockedPayout::take(&mut unit, id).await? {
-        Some(held) if held.payout.due_at.is_some() => {
-            let reason = format!("it could not be worked on: {reason}");
-            postpone(unit, &held, &reason).await
-        }
-        _ => Ok(()),
+    let Some(locked) = LockedPayout::take(&mut unit, id).await? else {
+        return Ok(());
+    };
+    let reason = format!("it could not be worked on: {reason}");
+    let now = unit.now();
+    match locked.payout.due_at {
+        Some(due_at) if due_at > now => keep_lease(unit, &locked, &reason).await,
+        Some(_) => postpone(unit, &locked, &reason).await,
+        None => Ok(()),
     }
 }
 
@@ -87,29 +90,29 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
     };
     let partner = connection(context, &partner_id);
     match next {
-        NextStep::Send(instruction) => tell(context, id, partner, &instruction).await,
-        NextStep::Ask(instruction) => {
+        NextStep::Instruct(instruction) => instruct(context, id, partner, &instruction).await,
+        NextStep::Query(instruction) => {
             let answer = match &partner {
-                Ok(partner) => partner.ask(id).await,
+                Ok(partner) => partner.query(id).await,
                 Err(error) => Err(error.clone()),
             };
             match answer {
-                // It was never heard of, so that a hold still keeps it from being paid.
-                Ok(Answer::Unknown) if is_held(context, &instruction).await? => {
-                    conclude(context, id, "asked", Err(NoAnswer(HELD.into()))).await
+                // The partner does not know it, so that it is still unpaid and the suspension applies.
+                Ok(Answer::Unknown) if is_suspended(context, &instruction).await? => {
+                    conclude(context, id, "asked", Err(NoAnswer(SUSPENDED.into()))).await
                 }
-                Ok(Answer::Unknown) => tell(context, id, partner, &instruction).await,
+                Ok(Answer::Unknown) => instruct(context, id, partner, &instruction).await,
                 answer => conclude(context, id, "asked", answer).await,
             }
         }
-        NextStep::AskEarlier(earlier) => {
+        NextStep::QueryEarlier(earlier) => {
             for payout in earlier {
-                // A partner that cannot be asked has said its last word by its callback.
+                // A partner without queries reports by callbacks alone; the last one counts.
                 let its_partner_id = payout.partner_id.as_deref().unwrap_or_default();
                 let Ok(its_partner) = connection(context, its_partner_id) else {
                     continue;
                 };
-                match its_partner.ask(payout.id).await {
+                match its_partner.query(payout.id).await {
                     Ok(Answer::Unknown) => {}
                     Ok(Answer::Outcome {
                         outcome: PayoutOutcome::Failed | PayoutOutcome::Returned,
@@ -128,10 +131,10 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
                     Err(NoAnswer(reason)) => return wait(context, id, &reason).await,
                 }
             }
-            let Some(instruction) = may_tell(context, id).await? else {
+            let Some(instruction) = may_instruct(context, id).await? else {
                 return Ok(());
             };
-            tell(context, id, partner, &instruction).await
+            instruct(context, id, partner, &instruction).await
         }
     }
 }
@@ -147,56 +150,57 @@ fn connection(
         .ok_or_else(|| NoAnswer("the payout partner is not configured any more".into()))
 }
 
-/// Takes the payout's lease, and decides what to say to which partner.
+/// Takes the payout's lease, and decides on the next call and its partner.
 async fn begin(context: &Context, id: PayoutId) -> Result<Option<(String, NextStep)>> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = take_to_tell(&mut unit, id).await? else {
+    let Some(mut locked) = take_to_instruct(&mut unit, id).await? else {
         return Ok(None);
     };
     let now = unit.now();
-    if held.payout.due_at.is_none_or(|due| due > now) || held.payout.hold_reason.is_some() {
+    if locked.payout.due_at.is_none_or(|due| due > now) || locked.payout.hold_reason.is_some() {
         return Ok(None);
     }
-    let partner_id = held.payout.partner_id.clone().unwrap_or_default();
+    let partner_id = locked.payout.partner_id.clone().unwrap_or_default();
     let reachable = match context.payout_partner(&partner_id) {
         None => {
             let reason = format!("the payout partner {partner_id} is not configured any more");
-            return postpone(unit, &held, &reason).await.map(|()| None);
+            return postpone(unit, &locked, &reason).await.map(|()| None);
         }
         Some(partner) => partner.connection.is_some(),
     };
-    let lease = Some(now + context.settings().payouts.wait(held.payout.tries));
+    let lease = Some(now + context.settings().payouts.wait(locked.payout.tries));
     store::money::payout::schedule(
         unit.conn(),
         id,
-        held.payout.tries + 1,
-        held.payout.reason.as_deref(),
+        locked.payout.tries + 1,
+        locked.payout.reason.as_deref(),
         lease,
     )
     .await?;
-    let next = match held.payout.status {
+    let next = match locked.payout.status {
         PayoutStatus::Pending if !reachable => {
             // It reads its instructions elsewhere, and answers by callbacks alone.
-            held.mark_processing(&mut unit, None).await?;
+            locked.mark_processing(&mut unit, None).await?;
             None
         }
         PayoutStatus::Pending => {
-            let settlement = [held.settlement.id];
+            let settlement = [locked.settlement.id];
             let mut earlier =
                 store::money::payout::of_settlements(unit.conn(), &settlement).await?;
             earlier.retain(|payout| {
-                payout.attempt < held.payout.attempt && payout.partner_id.is_some()
+                payout.attempt < locked.payout.attempt && payout.partner_id.is_some()
             });
             if earlier.is_empty() {
-                held.mark_processing(&mut unit, lease).await?;
-                Some(NextStep::Send(instruction(&held)?))
+                locked.mark_processing(&mut unit, lease).await?;
+                Some(NextStep::Instruct(instruction(&locked)?))
             } else {
-                Some(NextStep::AskEarlier(earlier))
+                Some(NextStep::QueryEarlier(earlier))
             }
         }
-        PayoutStatus::Processing => Some(NextStep::Ask(instruction(&held)?)),
+        PayoutStatus::Processing => Some(NextStep::Query(instruction(&locked)?)),
         _ => {
-            store::money::payout::schedule(unit.conn(), id, held.payout.tries, None, None).await?;
+            store::money::payout::schedule(unit.conn(), id, locked.payout.tries, None, None)
+                .await?;
             None
         }
     };
@@ -204,9 +208,9 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<(String, NextSt
     Ok(next.map(|next| (partner_id, next)))
 }
 
-/// A payout with its merchant's, its settlement's and its own lock: the merchant is not suspended until this is over,
-/// unless it is already.
-async fn take_to_tell(unit: &mut UnitOfWork, id: PayoutId) -> Result<Option<LockedPayout>> {
+/// A payout, with its merchant and its settlement locked: the merchant cannot become suspended before this transaction
+/// ends.
+async fn take_to_instruct(unit: &mut UnitOfWork, id: PayoutId) -> Result<Option<LockedPayout>> {
     let Some(seen) = store::money::payout::find(unit.conn(), id).await? else {
         return Ok(None);
     };
@@ -214,31 +218,31 @@ async fn take_to_tell(unit: &mut UnitOfWork, id: PayoutId) -> Result<Option<Lock
     LockedPayout::take(unit, id).await
 }
 
-/// Why a payout that the partner never heard of is not told of again.
-const HELD: &str = "the merchant is suspended";
+/// Why the partner is not instructed again for a payout that it does not know.
+const SUSPENDED: &str = "the merchant is suspended";
 
-async fn is_held(context: &Context, instruction: &Instruction) -> Result<bool> {
+async fn is_suspended(context: &Context, instruction: &Instruction) -> Result<bool> {
     let mut conn = context.pool().acquire().await?;
     Ok(hold::is_on(&mut conn, instruction.merchant_id).await?)
 }
 
-/// pending → processing, after the partner was asked about the ones before.
-async fn may_tell(context: &Context, id: PayoutId) -> Result<Option<Instruction>> {
+/// pending → processing, after the earlier payouts were queried.
+async fn may_instruct(context: &Context, id: PayoutId) -> Result<Option<Instruction>> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = take_to_tell(&mut unit, id).await? else {
+    let Some(mut locked) = take_to_instruct(&mut unit, id).await? else {
         return Ok(None);
     };
-    if held.payout.status != PayoutStatus::Pending || held.payout.hold_reason.is_some() {
+    if locked.payout.status != PayoutStatus::Pending || locked.payout.hold_reason.is_some() {
         return Ok(None);
     }
-    let due_at = held.payout.due_at;
-    held.mark_processing(&mut unit, due_at).await?;
-    let instruction = instruction(&held)?;
+    let due_at = locked.payout.due_at;
+    locked.mark_processing(&mut unit, due_at).await?;
+    let instruction = instruction(&locked)?;
     unit.commit().await?;
     Ok(Some(instruction))
 }
 
-async fn tell(
+async fn instruct(
     context: &Context,
     id: PayoutId,
     partner: std::result::Result<Arc<dyn PayoutPartner>, NoAnswer>,
@@ -251,7 +255,7 @@ async fn tell(
     conclude(context, id, "answer", answer).await
 }
 
-/// Books an answer. Without one, the lease runs out and the partner is asked.
+/// Books an answer. Without one, the partner is queried when the lease has run out.
 async fn conclude(
     context: &Context,
     id: PayoutId,
@@ -259,10 +263,10 @@ async fn conclude(
     answer: std::result::Result<Answer, NoAnswer>,
 ) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = LockedPayout::take(&mut unit, id).await? else {
+    let Some(mut locked) = LockedPayout::take(&mut unit, id).await? else {
         return Ok(());
     };
-    if held.payout.status != PayoutStatus::Processing {
+    if locked.payout.status != PayoutStatus::Processing {
         // A callback was quicker.
         return Ok(());
     }
@@ -273,24 +277,26 @@ async fn conclude(
             reason,
         }) => {
             let reason = reason.map(|text| short(&text));
-            let said = PartnerReport {
+            let report = PartnerReport {
                 outcome,
                 bank_reference: bank_reference.as_deref(),
                 reason: reason.as_deref(),
             };
-            if held.apply_outcome(&mut unit, said, cause, None).await? == Decision::Held {
-                unit.raise(reference_reused(&held, bank_reference.as_deref()));
-                return postpone(unit, &held, REFERENCE_REUSED).await;
+            if locked.apply_outcome(&mut unit, report, cause, None).await?
+                == Decision::ReferenceOfAnother
+            {
+                unit.raise(reference_reused(&locked, bank_reference.as_deref()));
+                return keep_lease(unit, &locked, REFERENCE_REUSED).await;
             }
         }
         Ok(Answer::Processing | Answer::Unknown) => {
             let due_at = Some(unit.now() + context.settings().payouts.ask_after);
-            store::money::payout::schedule(unit.conn(), id, held.payout.tries, None, due_at)
+            store::money::payout::schedule(unit.conn(), id, locked.payout.tries, None, due_at)
                 .await?;
         }
         Err(NoAnswer(reason)) => {
             metrics::counter!("payout_unanswered_total").increment(1);
-            return postpone(unit, &held, &short(&reason)).await;
+            return keep_lease(unit, &locked, &short(&reason)).await;
         }
     }
     unit.commit().await
@@ -299,19 +305,28 @@ async fn conclude(
 /// Why an answer is not acted on.
 const REFERENCE_REUSED: &str = "the partner names a bank reference of another payout";
 
-/// Tells people of an answer under the name of another payout's transfer.
-fn reference_reused(held: &LockedPayout, bank_reference: Option<&str>) -> NewAlert {
-    let details = json!({ "payout_id": held.payout.id, "bank_reference": bank_reference });
-    let subject = AlertSubject::Settlement(held.settlement.id);
+/// The alert of an answer with the bank reference of another payout.
+fn reference_reused(locked: &LockedPayout, bank_reference: Option<&str>) -> NewAlert {
+    let details = json!({ "payout_id": locked.payout.id, "bank_reference": bank_reference });
+    let subject = AlertSubject::Settlement(locked.settlement.id);
     failed_item::alert(JOB, subject, "bank_reference_reused", details)
-        .of_merchant(held.settlement.merchant_id)
+        .of_merchant(locked.settlement.merchant_id)
 }
 
-/// Keeps the lease as it is, with the reason.
-async fn postpone(mut unit: UnitOfWork, held: &LockedPayout, reason: &str) -> Result<()> {
+/// Notes why the call changed nothing. The payout is due again when the lease that [`begin`] took has run out: that wait
+/// and that try are counted already.
+async fn keep_lease(mut unit: UnitOfWork, locked: &LockedPayout, reason: &str) -> Result<()> {
+    let (id, payout) = (locked.payout.id, &locked.payout);
+    store::money::payout::schedule(unit.conn(), id, payout.tries, Some(reason), payout.due_at)
+        .await?;
+    unit.commit().await
+}
+
+/// Puts off a payout for which no call was made, with the reason; later each time.
+async fn postpone(mut unit: UnitOfWork, locked: &LockedPayout, reason: &str) -> Result<()> {
     let payouts = &unit.context().settings().payouts;
-    let due_at = Some(unit.now() + payouts.wait(held.payout.tries));
-    let (id, tries) = (held.payout.id, held.payout.tries.saturating_add(1));
+    let due_at = Some(unit.now() + payouts.wait(locked.payout.tries));
+    let (id, tries) = (locked.payout.id, locked.payout.tries.saturating_add(1));
     store::money::payout::schedule(unit.conn(), id, tries, Some(reason), due_at).await?;
     unit.commit().await
 }
@@ -319,14 +334,14 @@ async fn postpone(mut unit: UnitOfWork, held: &LockedPayout, reason: &str) -> Re
 async fn wait(context: &Context, id: PayoutId, reason: &str) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
     match LockedPayout::take(&mut unit, id).await? {
-        Some(held) if held.payout.status == PayoutStatus::Pending => {
-            postpone(unit, &held, &short(reason)).await
+        Some(locked) if locked.payout.status == PayoutStatus::Pending => {
+            keep_lease(unit, &locked, &short(reason)).await
         }
         _ => Ok(()),
     }
 }
 
-/// An earlier payout that was said to have failed was paid: the one that waits is taken back.
+/// An earlier payout that was reported as failed was paid: the one that waits is cancelled.
 async fn was_paid(
     context: &Context,
     waiting: PayoutId,
@@ -334,10 +349,10 @@ async fn was_paid(
     bank_reference: Option<&str>,
 ) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
-    let Some(mut held) = LockedPayout::take(&mut unit, waiting).await? else {
+    let Some(mut locked) = LockedPayout::take(&mut unit, waiting).await? else {
         return Ok(());
     };
-    if held.payout.status != PayoutStatus::Pending {
+    if locked.payout.status != PayoutStatus::Pending {
         return Ok(());
     }
     let Some(mut found) = LockedPayout::take(&mut unit, earlier).await? else {
@@ -345,17 +360,17 @@ async fn was_paid(
     };
     let from = found.payout.status;
     if from != PayoutStatus::Failed {
-        // It came back, as the partner had said and signed: two words of the partner's against each other.
+        // The partner had reported and signed that it came back: its two reports contradict each other.
         let reason = "the partner says that an earlier payout, which it had returned, is paid";
-        return postpone(unit, &held, reason).await;
+        return keep_lease(unit, &locked, reason).await;
     }
     if let Some(reference) = bank_reference
         && !found.own_reference(&mut unit, reference).await?
     {
-        unit.raise(reference_reused(&held, bank_reference));
-        return postpone(unit, &held, REFERENCE_REUSED).await;
+        unit.raise(reference_reused(&locked, bank_reference));
+        return keep_lease(unit, &locked, REFERENCE_REUSED).await;
     }
-    tracing::warn!(payout_id = %earlier, settlement_id = %held.settlement.id, "a payout that had failed was paid after all");
+    tracing::warn!(payout_id = %earlier, settlement_id = %locked.settlement.id, "a payout that had failed was paid after all");
     metrics::counter!("payout_paid_late_total").increment(1);
     let cause = Cause {
         at: unit.now(),
@@ -369,7 +384,8 @@ async fn was_paid(
         reason: Some("an earlier payout was paid after all"),
         due_at: None,
     };
-    held.step(&mut unit, PayoutStatus::Cancelled, &[], cancelled, cause)
+    locked
+        .step(&mut unit, PayoutStatus::Cancelled, &[], cancelled, cause)
         .await?;
     let late = Posting::payout_paid_late(found.payout.amount).map_err(anyhow::Error::from)?;
     let paid = Step {
@@ -385,15 +401,15 @@ async fn was_paid(
     unit.commit().await
 }
 
-fn instruction(held: &LockedPayout) -> Result<Instruction> {
-    let destination = held.payout.destination.clone();
+fn instruction(locked: &LockedPayout) -> Result<Instruction> {
+    let destination = locked.payout.destination.clone();
     Ok(Instruction {
-        payout_id: held.payout.id,
-        settlement_id: held.settlement.id,
-        merchant_id: held.settlement.merchant_id,
-        amount: held.payout.amount,
+        payout_id: locked.payout.id,
+        settlement_id: locked.settlement.id,
+        merchant_id: locked.settlement.merchant_id,
+        amount: locked.payout.amount,
         destination: destination
-            .ok_or_else(|| anyhow::anyhow!("{} has no destination", held.payout.id))?,
+            .ok_or_else(|| anyhow::anyhow!("{} has no destination", locked.payout.id))?,
     })
 }
 
