@@ -32,21 +32,43 @@ CREATE INDEX alerts_open_of_device ON alerts (device_id, kind) WHERE closed_at I
 -- The alerts of a box include those of the terminal where it stands.
 CREATE INDEX alerts_by_subject_id ON alerts (subject_id, kind);
 
+-- The condition of each alert that is searched for stands here once: what opens the alert and what closes it read the same
+-- rows, each with its own threshold.
+
+-- Active boxes at a terminal that are offline, and since when.
+CREATE VIEW boxes_away AS
+    SELECT d.id AS device_id, d.serial_number, b.terminal_id, b.merchant_id, o.timezone, p.last_seen_at,
+           greatest(p.last_seen_at, b.bound_at) AS since
+    FROM device_presence p
+    JOIN devices d ON d.id = p.device_id AND d.status = 'active'
+    JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
+    JOIN outlets o ON o.id = b.outlet_id
+    WHERE NOT p.online;
+
 -- An outage of a terminal with several boxes is one alert. This returns the boxes of the terminal that are offline: since
 -- when, how many, and up to 50 of them by name.
 CREATE FUNCTION boxes_away_at(terminal uuid, before timestamptz, OUT since timestamptz, OUT away bigint, OUT devices jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT min(b.since), count(*),
-           jsonb_agg(jsonb_build_object('device_id', 'sbx_' || replace(b.id::text, '-', ''), 'serial_number', b.serial_number,
+           jsonb_agg(jsonb_build_object('device_id', 'sbx_' || replace(b.device_id::text, '-', ''), 'serial_number', b.serial_number,
                                         'last_seen_at', b.last_seen_at) ORDER BY b.place) FILTER (WHERE b.place <= 50)
-    FROM (SELECT d.id, d.serial_number, p.last_seen_at, greatest(p.last_seen_at, b.bound_at) AS since,
-                 row_number() OVER (ORDER BY d.serial_number) AS place
-          FROM bindings b
-          JOIN devices d ON d.id = b.device_id AND d.status = 'active'
-          JOIN device_presence p ON p.device_id = d.id
-          WHERE b.terminal_id = terminal AND b.unbound_at IS NULL AND NOT p.online
-            AND greatest(p.last_seen_at, b.bound_at) <= before) b
+    FROM (SELECT a.*, row_number() OVER (ORDER BY a.serial_number) AS place FROM boxes_away a
+          WHERE a.terminal_id = terminal AND a.since <= before) b
 $$;
+
+-- Of each active box the certificate that ends last.
+CREATE VIEW newest_certificates AS
+    SELECT c.device_id, c.certificate_serial, c.not_after
+    FROM device_credentials c
+    JOIN devices d ON d.id = c.device_id AND d.status = 'active'
+    WHERE c.revoked_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM device_credentials newer
+                      WHERE newer.device_id = c.device_id AND newer.revoked_at IS NULL AND newer.not_after > c.not_after);
+
+-- When boxes went online and offline. A restart of the platform does not count.
+CREATE VIEW device_flips AS
+    SELECT device_id, at FROM device_events
+    WHERE kind IN ('online', 'offline') AND details ->> 'reason' IS DISTINCT FROM 'platform_restart';
 
 -- Whether a shop in this zone is open at this moment. Hours past midnight close before they open; equal ones never end.
 CREATE FUNCTION in_trading_hours(at timestamptz, zone text, opens time, closes time) RETURNS boolean

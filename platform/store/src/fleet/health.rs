@@ -1,7 +1,8 @@
 //! What is wrong with boxes: for each kind of alert that is searched for, what opens one and what closes it.
 //!
 //! What opens is read in bounded steps and leaves out boxes that have an open alert of the kind; what closes is one
-//! statement over the open ones. Both can be run at any time and by several processes.
+//! statement over the open ones. Both can be run at any time and by several processes. The conditions that both share are
+//! views of the schema: `boxes_away`, `newest_certificates`, `device_flips`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::{AlertKind, AlertSubject};
@@ -81,20 +82,16 @@ async fn find_offline(
 ) -> sqlx::Result<Vec<Finding>> {
     let rows = sqlx::query!(
         r#"WITH away AS (
-               SELECT d.id, b.terminal_id, b.merchant_id, greatest(p.last_seen_at, b.bound_at) AS since, p.last_seen_at, o.timezone,
-                      (SELECT count(*) FROM bindings n JOIN devices nd ON nd.id = n.device_id AND nd.status = 'active'
-                       WHERE n.terminal_id = b.terminal_id AND n.unbound_at IS NULL) AS boxes
-               FROM device_presence p
-               JOIN devices d ON d.id = p.device_id AND d.status = 'active'
-               JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
-               JOIN outlets o ON o.id = b.outlet_id
-               WHERE NOT p.online AND greatest(p.last_seen_at, b.bound_at) <= $2
-                 AND in_trading_hours($1, o.timezone, $3, $4) AND in_trading_hours($2, o.timezone, $3, $4)
-                 AND NOT EXISTS (SELECT 1 FROM alerts a
-                                 WHERE a.subject_id IN (d.id, b.terminal_id) AND a.kind = 'offline' AND a.closed_at IS NULL)
+               SELECT b.*, (SELECT count(*) FROM bindings n JOIN devices nd ON nd.id = n.device_id AND nd.status = 'active'
+                            WHERE n.terminal_id = b.terminal_id AND n.unbound_at IS NULL) AS boxes
+               FROM boxes_away b
+               WHERE b.since <= $2
+                 AND in_trading_hours($1, b.timezone, $3, $4) AND in_trading_hours($2, b.timezone, $3, $4)
+                 AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.subject_id IN (b.device_id, b.terminal_id)
+                                 AND a.kind = 'offline' AND a.closed_at IS NULL)
                LIMIT $5),
            terminals_away AS (SELECT DISTINCT terminal_id, merchant_id, timezone, boxes FROM away WHERE boxes > 1)
-           SELECT id AS "device_id?: DeviceId", NULL::uuid AS "terminal_id: TerminalId",
+           SELECT device_id AS "device_id?: DeviceId", NULL::uuid AS "terminal_id: TerminalId",
                   NULL::uuid AS "merchant_id: MerchantId", since AS "since!",
                   jsonb_build_object('last_seen_at', last_seen_at, 'timezone', timezone) AS "details!"
            FROM away WHERE boxes <= 1
@@ -134,12 +131,9 @@ async fn close_offline(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'offline' AND a.closed_at IS NULL AND NOT EXISTS (
-             SELECT 1 FROM bindings b
-             JOIN devices d ON d.id = b.device_id AND d.status = 'active'
-             JOIN device_presence p ON p.device_id = d.id
-             JOIN outlets o ON o.id = b.outlet_id
-             WHERE (b.device_id = a.subject_id OR b.terminal_id = a.subject_id) AND b.unbound_at IS NULL
-               AND NOT p.online AND in_trading_hours($1, o.timezone, $2, $3))",
+             SELECT 1 FROM boxes_away b
+             WHERE (b.device_id = a.subject_id OR b.terminal_id = a.subject_id)
+               AND in_trading_hours($1, b.timezone, $2, $3))",
         now,
         policy.trading_hours.opens,
         policy.trading_hours.closes
@@ -216,13 +210,10 @@ async fn find_expiring(
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        r#"SELECT c.device_id, c.not_after - $4::interval AS "since!",
+        r#"SELECT c.device_id AS "device_id!: DeviceId", c.not_after - $4::interval AS "since!",
                   jsonb_build_object('certificate_serial', c.certificate_serial, 'not_after', c.not_after) AS "details!"
-           FROM device_credentials c
-           JOIN devices d ON d.id = c.device_id AND d.status = 'active'
-           WHERE c.revoked_at IS NULL AND c.not_after <= $1 AND c.not_after > $2
-             AND NOT EXISTS (SELECT 1 FROM device_credentials newer WHERE newer.device_id = c.device_id
-                             AND newer.revoked_at IS NULL AND newer.not_after > c.not_after)
+           FROM newest_certificates c
+           WHERE c.not_after <= $1 AND c.not_after > $2
              AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.device_id = c.device_id
                              AND a.kind = 'certificate_expiring' AND a.closed_at IS NULL)
            LIMIT $3"#,
@@ -248,11 +239,8 @@ async fn close_expiring(
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'certificate_expiring' AND a.closed_at IS NULL AND (
-             EXISTS (SELECT 1 FROM device_credentials c
-                     WHERE c.device_id = a.device_id AND c.revoked_at IS NULL AND c.not_after > $2)
-             OR NOT EXISTS (SELECT 1 FROM devices d JOIN device_credentials c ON c.device_id = d.id AND c.revoked_at IS NULL
-                            WHERE d.id = a.device_id AND d.status = 'active'))",
+        "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'certificate_expiring' AND a.closed_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM newest_certificates c WHERE c.device_id = a.device_id AND c.not_after <= $2)",
         now,
         now + policy.certificate_expires_within
     )
@@ -302,7 +290,7 @@ async fn close_low(
     Ok(result.rows_affected())
 }
 
-/// Boxes that connected and disconnected too often lately. A restart of the platform does not count.
+/// Boxes that connected and disconnected too often lately.
 async fn find_flapping(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
@@ -311,11 +299,9 @@ async fn find_flapping(
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        r#"SELECT f.device_id, f.since AS "since!", jsonb_build_object('flips', f.flips) AS "details!"
-           FROM (SELECT e.device_id, min(e.at) AS since, count(*) AS flips FROM device_events e
-                 WHERE e.at > $1 AND e.kind IN ('online', 'offline')
-                   AND e.details ->> 'reason' IS DISTINCT FROM 'platform_restart'
-                 GROUP BY e.device_id HAVING count(*) >= $2) f
+        r#"SELECT f.device_id AS "device_id!: DeviceId", f.since AS "since!", jsonb_build_object('flips', f.flips) AS "details!"
+           FROM (SELECT device_id, min(at) AS since, count(*) AS flips FROM device_flips
+                 WHERE at > $1 GROUP BY device_id HAVING count(*) >= $2) f
            JOIN devices d ON d.id = f.device_id AND d.status = 'active'
            WHERE NOT EXISTS (SELECT 1 FROM alerts a WHERE a.device_id = f.device_id
                              AND a.kind = 'flapping' AND a.closed_at IS NULL)
@@ -335,9 +321,7 @@ async fn close_flapping(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'flapping' AND a.closed_at IS NULL AND (
-             SELECT count(*) FROM device_events e
-             WHERE e.device_id = a.device_id AND e.at > $2 AND e.kind IN ('online', 'offline')
-               AND e.details ->> 'reason' IS DISTINCT FROM 'platform_restart') < $3",
+             SELECT count(*) FROM device_flips e WHERE e.device_id = a.device_id AND e.at > $2) < $3",
         now,
         now - policy.flips_within,
         policy.flips_max
