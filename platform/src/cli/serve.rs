@@ -40,7 +40,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let stopped = app.stop().await;
     if lost {
         anyhow::bail!(
-            "the embedded Postgres has ended by itself; see {}/postgres/server.log",
+            "the embedded Postgres has ended unexpectedly; see {}/postgres/server.log",
             config.data_dir().display()
         );
     }

@@ -1,7 +1,7 @@
-//! Commands: what operators order boxes to do, from the order to its end.
+//! Commands: what boxes are to do for operators, from the request to the end.
 //!
-//! An order is a row that the outbox sends until the box says how it ended, an operator takes it back or its time is
-//! over. Whatever comes first is its end; what a box says afterwards is kept beside it and changes nothing.
+//! A command is a row that the outbox sends until the box reports how it ended, an operator cancels it or its time is
+//! over. Whichever comes first is its end; what a box reports afterwards is kept beside it and changes nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
@@ -22,12 +22,12 @@ use crate::outbox::Deliverable;
 use crate::signal::Signal;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
-/// How long an order is good for, unless it says otherwise, and at most; seconds.
+/// How long a command is valid by default, and at most; seconds.
 const EXPIRES_IN_S_DEFAULT: u32 = 300;
 const EXPIRES_IN_S_MAX: u32 = 7 * 86_400;
-/// How many orders may wait for one box.
+/// How many commands may wait for one box.
 pub(super) const OPEN_MAX: i64 = 100;
-/// How long after its end an order waits for an acknowledgement that is on its way.
+/// How long after its end a command waits for an acknowledgement that is on its way.
 const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
 
 /// An order as an operator gives it.
@@ -47,17 +47,17 @@ pub struct NewCommand {
     pub expires_in: Option<u32>,
 }
 
-/// Puts an order into the outbox of a box.
+/// Puts a command into the outbox of a box.
 ///
 /// # Errors
 /// No such device, or one that is out of service; a type that does not exist; a capability that the box lacks, which
-/// comes before wrong parameters; a text that sounds like a payment; a code of somebody else's; too many orders that wait.
+/// comes before wrong parameters; a text that sounds like a payment; a code of another merchant or terminal; too many commands that wait.
 pub async fn create(
     unit: &mut UnitOfWork,
     device_id: DeviceId,
     new: NewCommand,
 ) -> Result<Command> {
-    // Its lock lets orders to one box be counted one at a time.
+    // Under the box's lock its commands are counted by one transaction at a time.
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
@@ -108,7 +108,7 @@ pub async fn create(
     unit.audit("command.create", command.id, None, Some(json!(command)))
         .await?;
     if kind == CommandType::SyncConfig {
-        // A box on MQTT cannot ask for its configuration: it is told again, with the order.
+        // A box on MQTT cannot request its configuration: it is pushed again, with the command.
         store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
         unit.signal(Signal::Configure(device_id));
     }
@@ -125,10 +125,10 @@ pub(super) fn check_expires_in(checks: &mut Checks, expires_in: Option<u32>) {
     }
 }
 
-/// Takes an order back. A box that has it already may carry it out all the same; what it says then is kept.
+/// Cancels a command. A box that has it already may carry it out all the same; what it reports then is kept.
 ///
 /// # Errors
-/// No such order of this box; [`Error::InvalidState`] when it has ended.
+/// No such command of this box; [`Error::InvalidState`] when it has ended.
 pub async fn cancel(unit: &mut UnitOfWork, device_id: DeviceId, id: CommandId) -> Result<Command> {
     let command = store::fleet::command::lock(unit.conn(), device_id, id)
         .await?
@@ -161,7 +161,7 @@ pub async fn cancel(unit: &mut UnitOfWork, device_id: DeviceId, id: CommandId) -
     Ok(cancelled)
 }
 
-/// Takes what a box said of an order. `None`: it is none of this box's.
+/// Applies a box's acknowledgement of a command. `None`: the command is not this box's.
 pub async fn acknowledge(
     context: &Context,
     device_id: DeviceId,
@@ -196,7 +196,7 @@ pub async fn acknowledge(
     Ok(known)
 }
 
-/// One order of a box.
+/// One command of a box.
 ///
 /// # Errors
 /// [`Noun::Command`] not found, or another box's.
@@ -207,7 +207,7 @@ pub async fn get(context: &Context, device_id: DeviceId, id: CommandId) -> Resul
         .ok_or(Error::NotFound(Noun::Command))
 }
 
-/// Which orders a list shows.
+/// Which commands a list shows.
 ///
 /// # Errors
 /// A status or type that does not exist.
@@ -221,7 +221,7 @@ pub fn filter(status: Option<&str>, kind: Option<&str>) -> Result<Filter> {
     Ok(filter)
 }
 
-/// A box's orders, newest first.
+/// A box's commands, newest first.
 ///
 /// # Errors
 /// [`Noun::Device`] not found.
@@ -260,7 +260,7 @@ impl Deliverable for DueCommand {
     }
 }
 
-/// Ends orders whose time is over.
+/// Ends commands whose time is over.
 pub async fn end_overdue(context: &Context, limit: i64) -> Result<u64> {
     let now = context.clock().now();
     let end = |only: Option<Part<(CommandId, DeviceId)>>| async move {

@@ -1,7 +1,7 @@
 //! The layers of configuration above a box's own: the fleet's, a merchant's, an outlet's.
 //!
-//! A change is one row. A job carries it to the boxes that it is for, in batches: each box whose configuration becomes
-//! another one by it gets a new version, which is pushed.
+//! A change is one row. A job applies it to its boxes in batches: each box whose configuration it changes gets a new
+//! version, which is pushed.
 
 use chrono::{DateTime, Utc};
 use domain::alert::AlertSubject;
@@ -18,7 +18,7 @@ use crate::fleet::config::{self, Patch};
 use crate::retry::retried;
 use crate::{Actor, Checks, Context, Error, Noun, Result, UnitOfWork};
 
-/// How many boxes one transaction carries a change to, and how many such there are in one go.
+/// How many boxes one transaction applies a change to, and how many such transactions one run has.
 const BATCH_MAX: usize = 500;
 const BATCHES_MAX: usize = 20;
 /// How alerts name the job.
@@ -161,7 +161,7 @@ pub async fn spread(context: &Context) -> Result<()> {
             carried => carried,
         };
         match carried {
-            // Another process has it in hand, or it has just been carried everywhere.
+            // Another process has the layer locked, or has just finished it.
             Ok(false) => after = Some(layer),
             Ok(true) => {}
             Err(error) if error.is_of_the_item() => {
@@ -174,7 +174,7 @@ pub async fn spread(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Whom an alert about a layer is about.
+/// The subject of an alert about a layer.
 fn subject((kind, owner_id): (LayerKind, Uuid)) -> AlertSubject {
     match kind {
         LayerKind::Merchant => AlertSubject::Merchant(MerchantId::from_uuid(owner_id)),
@@ -212,7 +212,7 @@ async fn carry(
 }
 
 async fn refresh_each(unit: &mut UnitOfWork, devices: &[DeviceId]) -> Result<()> {
-    // In the order of their ids, as all of them at once.
+    // In the order of their ids, as when all are done at once.
     store::fleet::config::lock(unit.conn(), devices).await?;
     for device in devices {
         let savepoint = unit.savepoint().await?;

@@ -177,8 +177,8 @@ pub async fn list(context: &Context, id: DeviceId, page: Page) -> Result<Vec<Cre
     Ok(records.into_iter().map(view).collect())
 }
 
-/// Ends one of a box's certificates, or all of them, at an operator's word. Its session ends with the certificate that it
-/// was opened with. Revoking again what is revoked changes nothing.
+/// Ends one of a box's certificates, or all of them, for an operator. Its session ends with the certificate that it was
+/// opened with. Revoking again what is revoked changes nothing.
 ///
 /// # Errors
 /// Wrong fields; [`Noun::Device`] or [`Noun::Credential`] not found.
@@ -250,7 +250,7 @@ pub(super) async fn revoke_all(
     Ok(all.into_iter().filter_map(fresh).collect())
 }
 
-/// After the commit this process ends the sessions itself, and the others hear of it.
+/// After the commit this process ends the sessions itself, and the others are notified.
 async fn end_sessions(
     unit: &mut UnitOfWork,
     device_id: DeviceId,
@@ -271,8 +271,8 @@ pub async fn ended(context: &Context, device_id: DeviceId) -> Result<Vec<String>
     Ok(store::fleet::credential::ended(&mut conn, device_id, now).await?)
 }
 
-/// The sessions of this process whose certificates may not be used now: what a lost word would have ended, and what has
-/// expired or was replaced meanwhile.
+/// The sessions of this process whose certificates may not be used now: what a lost notification would have ended, and what
+/// has expired or was replaced meanwhile.
 pub async fn ended_sessions(context: &Context) -> Result<Vec<(DeviceId, String)>> {
     let now = context.clock().now();
     let node = &context.settings().node;

@@ -1,5 +1,5 @@
-//! Provisioning: a box that knows its activation code gets a certificate for the key it made itself, and later another
-//! in the place of the one it has.
+//! Provisioning: a box that presents its activation code gets a certificate for the key it made itself, and later a
+//! successor of that certificate.
 
 use certs::csr::Csr;
 use certs::serial::Serial;
@@ -194,7 +194,7 @@ pub async fn refresh(
     Ok(renewed)
 }
 
-/// Refuses a try after too many wrong ones.
+/// Refuses an attempt after too many wrong ones.
 async fn throttle(unit: &mut UnitOfWork, attempt: Failure<'_>) -> Result<()> {
     let since = unit.now() - FAILURES_COUNT_FOR;
     let settings = unit.context().settings();
@@ -239,7 +239,7 @@ async fn authorise(
     }
     if let Some(key) = &code.used_public_key_sha256 {
         let credential = store::fleet::credential::find_newest(unit.conn(), found.id).await?;
-        // The credential is certificate and token alike: a box on HTTP may never show the first.
+        // The first use of either counts, certificate or token: a box on HTTP may never present the certificate.
         let untouched = credential.is_some_and(|credential| credential.first_used_at.is_none())
             && !store::people::token::device_has_used_one(unit.conn(), found.id).await?;
         if *key != csr.public_key_sha256() || !untouched {

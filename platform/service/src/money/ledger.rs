@@ -21,7 +21,7 @@ const FINDINGS_MAX: i64 = 100;
 pub(crate) struct Subject<'a> {
     /// Whose money it is.
     pub merchant_id: MerchantId,
-    /// The partner whose word it is.
+    /// The partner that reported it.
     pub partner_id: Option<&'a str>,
     /// The payment.
     pub transaction_id: Option<TransactionId>,
@@ -44,7 +44,7 @@ impl Subject<'_> {
     }
 }
 
-/// Books a posting in the transaction of what it tells of.
+/// Books a posting in the transaction that it records.
 ///
 /// # Errors
 /// The database's, which refuses a posting that does not balance or was booked before.
@@ -129,7 +129,7 @@ pub struct TrialBalance {
     pub balanced: bool,
 }
 
-/// The sums of all accounts, of everybody or of one merchant, now or at an earlier moment.
+/// The sums of all accounts, of all merchants or of one, now or at an earlier moment.
 pub async fn trial_balance(
     context: &Context,
     merchant_id: Option<MerchantId>,
@@ -174,7 +174,7 @@ pub struct Report {
     pub findings: Vec<String>,
 }
 
-/// Holds the ledger against everything that it tells of: payments, settlements, payouts, merchants.
+/// Compares the ledger with everything that it records: payments, settlements, payouts, merchants.
 pub async fn verify(context: &Context) -> Result<Report> {
     let mut tx = context.transaction().await?;
     proof::look_at_one_moment(&mut tx).await?;

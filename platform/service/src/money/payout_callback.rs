@@ -113,7 +113,7 @@ impl PayoutCallbackHandler<'_> {
         let before =
             store::money::payout_message::find(unit.conn(), self.verified.partner_id, event_id)
                 .await?;
-        // A message that was refused had no effect, and does not keep its name from one that is right.
+        // A message that was refused had no effect; its event_id may be used again.
         if let Some(before) = before
             && (before.verdict != "incident" || before.content == self.content(before.payout_id))
         {
@@ -134,16 +134,16 @@ impl PayoutCallbackHandler<'_> {
             callback_id: self.verified.id,
             partner_id: self.verified.partner_id,
             event_id,
-            said: &content,
+            content: &content,
             occurred_at: time.at,
         };
-        let said = PartnerReport {
+        let report = PartnerReport {
             outcome: self.callback.outcome,
             bank_reference: self.callback.bank_reference.as_deref(),
             reason: None,
         };
         let decision = held
-            .apply_outcome(unit, said, "callback", Some(message))
+            .apply_outcome(unit, report, "callback", Some(message))
             .await?;
         let verdict = match decision {
             Decision::Becomes(_) => "accepted",
@@ -166,7 +166,7 @@ impl PayoutCallbackHandler<'_> {
         self.receipt(unit, &held, verdict).await.map(Ok)
     }
 
-    /// A message of a name that was answered before: the same gets the same answer, and nothing happens.
+    /// A message whose event_id was answered before: the same gets the same answer, without effect.
     async fn repeat(
         &self,
         unit: &mut UnitOfWork,
@@ -206,8 +206,8 @@ impl PayoutCallbackHandler<'_> {
         self.receipt(unit, &held, verdict).await.map(Ok)
     }
 
-    /// The payout that is spoken of, if it is this partner's: the one that is named by its id, or by a reference of its
-    /// transfer that was said before, or else the settlement's newest.
+    /// The payout that the message is about, if it is this partner's: the one with its `payout_id`, or the one that its
+    /// bank reference belongs to, or else the settlement's newest.
     async fn find(&self, unit: &mut UnitOfWork) -> Result<Option<Found>> {
         // Locked first, so that the newest is the newest until this is over.
         let settlement = [self.callback.settlement_id];
@@ -231,7 +231,7 @@ impl PayoutCallbackHandler<'_> {
             },
             (None, Some(payout), _) => (payout.id, None),
             (None, None, Some(newest)) => {
-                // One that came back without ever having been said to be paid: this may be the word that is missing.
+                // One came back and was never reported as paid: this may be that report.
                 let missed = payouts.iter().any(|payout| {
                     payout.id != newest.id
                         && payout.status == PayoutStatus::Returned
@@ -275,7 +275,7 @@ impl PayoutCallbackHandler<'_> {
         })
     }
 
-    /// Takes a message that changes nothing, for people to look at.
+    /// Archives a message that changes nothing, for people to look at.
     async fn put_aside(
         &self,
         unit: &mut UnitOfWork,

@@ -134,7 +134,7 @@ where
             }
             hash.update(&piece);
             if pieces.send(piece).await.is_err() {
-                // The parser has ended, and says why.
+                // The parser has ended, with its reason.
                 break;
             }
         }
@@ -218,7 +218,7 @@ fn parse(
         }
     }
     if !batch.lines.is_empty() {
-        // Without a receiver, its own error is told.
+        // Without a receiver the receiver's error is reported.
         let _ = batches.blocking_send(batch);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Settlements: what a merchant is owed, claimed once for a payout.
 //!
 //! A run claims, books the claim, and puts a payout into the outbox where the merchant is paid by the payout partner;
-//! [`super::payout`] does the rest. Where people pay by hand, they say so, with the bank's reference.
+//! [`super::payout`] does the rest. People who pay by hand report it, with the bank's reference.
 
 use chrono::{DateTime, Utc};
 use domain::alert::{AlertSubject, NewAlert};
@@ -95,7 +95,7 @@ pub async fn run(unit: &mut UnitOfWork, request: Run) -> Result<Outcome> {
             Err(Error::MerchantPayoutNotConfigured) if request.merchant_id.is_none() => {
                 ErrorCode::MerchantPayoutNotConfigured
             }
-            // What was asked for as one is refused as one.
+            // A run of one merchant fails as a whole.
             Err(error @ (Error::MerchantPayoutNotConfigured | Error::NotFound(_))) => {
                 return Err(error);
             }
@@ -188,8 +188,8 @@ pub(super) async fn settle(
     Ok(Some(id))
 }
 
-/// Pays a settlement out once more, after its payout failed or came back. The partner is asked about the ones before
-/// by the worker, before it is told of this one.
+/// Pays a settlement out once more, after its payout failed or came back. The worker queries the earlier ones before it
+/// instructs this one.
 ///
 /// # Errors
 /// No such settlement; [`Error::SettlementNotEligible`] unless the partner pays it and it failed or was returned;
@@ -271,8 +271,8 @@ pub async fn mark_paid(
     changed(unit, "settlement.mark_paid", &before).await
 }
 
-/// Notes that what people had paid by hand came back from the merchant's bank. They pay it again and say so, as they did
-/// the first time: this alone moves no money.
+/// Notes that what people had paid by hand came back from the merchant's bank. They pay it again and report it, as the
+/// first time: this alone moves no money.
 ///
 /// # Errors
 /// No such settlement; [`Error::SettlementNotEligible`] when the payout partner pays it; [`Error::InvalidState`] when it

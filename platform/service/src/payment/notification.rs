@@ -1,4 +1,4 @@
-//! Notifications: what boxes are told of payments, from the outbox to the acknowledgement.
+//! Notifications: what boxes receive about payments, from the outbox to the acknowledgement.
 
 use std::collections::HashSet;
 
@@ -149,33 +149,33 @@ impl Deliverable for DueNotification {
     }
 }
 
-/// What a box said, as it is stored. Its clock is only data: a time that does not read is left out, never a reason to
-/// refuse.
-pub fn ack(device_id: DeviceId, said: PaymentAck) -> Ack {
-    let played_at = said
+/// A box's acknowledgement, as it is stored. The box's clock is only data: a time that does not read is left out, never a
+/// reason to refuse.
+pub fn ack(device_id: DeviceId, ack: PaymentAck) -> Ack {
+    let played_at = ack
         .played_at
         .as_deref()
         .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     Ack {
-        event_id: said.event_id,
+        event_id: ack.event_id,
         device_id,
-        status: said.status.into(),
+        status: ack.status.into(),
         played_at: played_at.map(|time| time.to_utc()),
-        reason: said.reason,
+        reason: ack.reason,
     }
 }
 
-/// Takes what one box said about one announcement, and answers with what is known of it now.
+/// Applies one box's acknowledgement of one announcement, and answers with what is known of it now.
 ///
 /// # Errors
 /// [`Noun::Notification`] not found, or another box's.
 pub async fn acknowledge_one(
     context: &Context,
     device_id: DeviceId,
-    said: PaymentAck,
+    acknowledgement: PaymentAck,
 ) -> Result<Notification> {
-    let event_id = said.event_id;
-    let not_owned = acknowledge(context, &[ack(device_id, said)]).await?;
+    let event_id = acknowledgement.event_id;
+    let not_owned = acknowledge(context, &[ack(device_id, acknowledgement)]).await?;
     if !not_owned.is_empty() {
         return Err(Error::NotFound(Noun::Notification));
     }
@@ -185,7 +185,7 @@ pub async fn acknowledge_one(
         .ok_or(Error::NotFound(Noun::Notification))
 }
 
-/// Takes what boxes said about announcements. Returns those that were not theirs to speak of.
+/// Applies acknowledgements of announcements. Returns those whose announcement is another box's.
 ///
 /// # Errors
 /// The database's; then none of them is taken.
@@ -206,7 +206,7 @@ pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>
         .collect())
 }
 
-/// Counts what a box said of an announcement. A replay is an operator's doing, and no measure of speed.
+/// Counts what an acknowledgement adds. A replay is made by an operator, and is no measure of speed.
 fn observe(risen: &Risen, now: DateTime<Utc>) {
     if risen.replay {
         return;

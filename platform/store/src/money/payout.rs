@@ -58,7 +58,7 @@ pub struct Message<'a> {
     pub callback_id: CallbackId,
     pub partner_id: &'a str,
     pub event_id: &'a str,
-    pub said: &'a Value,
+    pub content: &'a Value,
     /// When it happened at the bank.
     pub occurred_at: DateTime<Utc>,
 }
@@ -270,7 +270,7 @@ pub async fn set_status(
         message.map(|message| message.callback_id) as _,
         message.map(|message| message.partner_id),
         message.map(|message| message.event_id),
-        message.map(|message| message.said),
+        message.map(|message| message.content),
         message.map(|message| message.occurred_at),
     )
     .execute(conn)

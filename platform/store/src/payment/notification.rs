@@ -236,7 +236,7 @@ pub struct Ack {
 /// What became of an announcement by an acknowledgement.
 #[derive(Debug, Clone)]
 pub struct Acknowledged {
-    /// The announcement, which is the box's that spoke of it.
+    /// The announcement; it is the acknowledging box's.
     pub event_id: EventId,
     /// What is known of it now, when that is more than before.
     pub risen_to: Option<Risen>,
@@ -247,7 +247,7 @@ pub struct Acknowledged {
 pub struct Risen {
     /// received, failed, stale or played.
     pub status: NotificationStatus,
-    /// Whether this is the first that the box said of it.
+    /// Whether it is the box's first acknowledgement of it.
     pub first: bool,
     /// Whether it is a replay.
     pub replay: bool,

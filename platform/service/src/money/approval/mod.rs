@@ -1,9 +1,9 @@
-//! Maker and checker for what moves money, makes people, or is said to customers.
+//! Maker and checker for what moves money, makes users, or is announced to customers.
 //!
 //! With `money.maker_checker` on, such a change is tried, undone and kept as a proposal; another person confirms it, and
-//! only then it happens, in that person's transaction. The audit log has both. Off, one person's word is enough.
+//! only then it happens, in that person's transaction. The audit log has both. With it off, one person is enough.
 //!
-//! A proposal never has a secret in it. What is secret is made when it is confirmed, and shown to who confirms it; of the
+//! A proposal never contains a secret. Secrets are made when it is confirmed, and shown to the person who confirms; of the
 //! code with which a new or reset user sets a password, proposer and confirmer get one half each.
 
 mod proposals;

@@ -103,7 +103,7 @@ pub async fn approve_merchant(
     propose(unit, ApprovalKind::MerchantApprove, id.to_string(), change).await
 }
 
-/// A settlement was paid by hand: as it is said, or when another person has confirmed it.
+/// A settlement was paid by hand: booked now, or when another person has confirmed it.
 ///
 /// # Errors
 /// As [`settlement::mark_paid`]; [`Error::Forbidden`] for a maker who is no person.
@@ -125,7 +125,7 @@ pub async fn mark_paid(
     propose(unit, ApprovalKind::SettlementMarkPaid, entity, change).await
 }
 
-/// Whose unmatched money it is: as it is said, or when another person has confirmed it.
+/// Assigns unmatched money, now or when another person has confirmed it.
 ///
 /// # Errors
 /// As [`unmatched_payment::assign`]; [`Error::Forbidden`] for a maker who is no person.
@@ -220,7 +220,7 @@ pub async fn create_token(
     propose(unit, ApprovalKind::TokenCreate, entity, change).await
 }
 
-/// An order to a box; one to say a free text may wait for another person.
+/// A command to a box; one that announces a free text may wait for another person.
 ///
 /// # Errors
 /// As [`command::create`]; [`Error::Forbidden`] for a maker who is no person.
@@ -229,7 +229,7 @@ pub async fn create_command(
     device_id: DeviceId,
     new: NewCommand,
 ) -> Result<Outcome<store::fleet::command::Command>> {
-    if !says_free_text(&new.kind) || !is_on(unit)? {
+    if !announces_free_text(&new.kind) || !is_on(unit)? {
         return command::create(unit, device_id, new)
             .await
             .map(Outcome::Done);
@@ -242,7 +242,7 @@ pub async fn create_command(
     propose(unit, ApprovalKind::CommandCreate, entity, change).await
 }
 
-/// An order to many boxes; one to say a free text may wait for another person.
+/// A command to many boxes; one that announces a free text may wait for another person.
 ///
 /// # Errors
 /// As [`bulk_command::create`]; [`Error::Forbidden`] for a maker who is no person.
@@ -250,7 +250,7 @@ pub async fn create_bulk_command(
     unit: &mut UnitOfWork,
     new: NewBulkCommand,
 ) -> Result<Outcome<bulk_command::View>> {
-    if !says_free_text(&new.kind) || !is_on(unit)? {
+    if !announces_free_text(&new.kind) || !is_on(unit)? {
         return bulk_command::create(unit, new).await.map(Outcome::Done);
     }
     let entity = new.kind.clone();
@@ -258,7 +258,7 @@ pub async fn create_bulk_command(
     propose(unit, ApprovalKind::BulkCommandCreate, entity, change).await
 }
 
-fn says_free_text(kind: &str) -> bool {
+fn announces_free_text(kind: &str) -> bool {
     kind == CommandType::AnnounceText.as_str()
 }
 
