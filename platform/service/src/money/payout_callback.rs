@@ -100,7 +100,7 @@ struct PayoutCallbackHandler<'a> {
 
 /// The payout that a message is understood to be about.
 struct Found {
-    held: LockedPayout,
+    locked: LockedPayout,
     /// Why it is not certain that it is about this one.
     doubt: Option<&'static str>,
 }
@@ -119,17 +119,17 @@ impl PayoutCallbackHandler<'_> {
         {
             return self.repeat(unit, before).await;
         }
-        let Some(Found { mut held, doubt }) = self.find(unit).await? else {
+        let Some(Found { mut locked, doubt }) = self.find(unit).await? else {
             return self.refuse(unit, UNKNOWN_SETTLEMENT, None).await;
         };
-        if self.callback.amount != held.payout.amount {
-            return self.refuse(unit, AMOUNT_MISMATCH, Some(&held)).await;
+        if self.callback.amount != locked.payout.amount {
+            return self.refuse(unit, AMOUNT_MISMATCH, Some(&locked)).await;
         }
         if let Some(doubt) = doubt {
-            return self.put_aside(unit, "held", doubt, &held).await;
+            return self.put_aside(unit, "held", doubt, &locked).await;
         }
         let time = bank_time(self.callback.occurred_at, unit.now());
-        let content = self.content(Some(held.payout.id));
+        let content = self.content(Some(locked.payout.id));
         let message = Message {
             callback_id: self.verified.id,
             partner_id: self.verified.partner_id,
@@ -142,7 +142,7 @@ impl PayoutCallbackHandler<'_> {
             bank_reference: self.callback.bank_reference.as_deref(),
             reason: None,
         };
-        let decision = held
+        let decision = locked
             .apply_outcome(unit, report, "callback", Some(message))
             .await?;
         let verdict = match decision {
@@ -150,20 +150,20 @@ impl PayoutCallbackHandler<'_> {
             Decision::Duplicate => "duplicate",
             Decision::Contradiction => {
                 let reason = "contradicts_payout";
-                return self.put_aside(unit, "ignored", reason, &held).await;
+                return self.put_aside(unit, "ignored", reason, &locked).await;
             }
             Decision::ReferenceOfAnother => {
                 let reason = "bank_reference_reused";
-                return self.put_aside(unit, "held", reason, &held).await;
+                return self.put_aside(unit, "held", reason, &locked).await;
             }
         };
         self.keep(unit, verdict, None, 200).await?;
         if time.is_far_off {
             self.incident(unit, "payout_clock_far_off").await?;
         }
-        self.remember(unit, verdict, None, Some(held.payout.id))
+        self.remember(unit, verdict, None, Some(locked.payout.id))
             .await?;
-        self.receipt(unit, &held, verdict).await.map(Ok)
+        self.receipt(unit, &locked, verdict).await.map(Ok)
     }
 
     /// A message whose event_id was answered before: the same gets the same answer, without effect.
@@ -186,24 +186,25 @@ impl PayoutCallbackHandler<'_> {
             self.incident(unit, kind).await?;
             return Ok(Err(error));
         }
-        let held = match before.payout_id {
+        let locked = match before.payout_id {
             Some(id) => LockedPayout::take(unit, id).await?,
             None => None,
         };
         let reason = before.reason.as_deref();
-        if let Some(error) = refusal(reason.unwrap_or_default(), held.as_ref()) {
+        if let Some(error) = refusal(reason.unwrap_or_default(), locked.as_ref()) {
             self.keep(unit, "duplicate", reason, error.code().status())
                 .await?;
             return Ok(Err(error));
         }
-        let held = held.ok_or_else(|| anyhow::anyhow!("an answered message without its payout"))?;
+        let locked =
+            locked.ok_or_else(|| anyhow::anyhow!("an answered message without its payout"))?;
         let verdict = match before.verdict.as_str() {
             "ignored" => "ignored",
             "held" => "held",
             _ => "duplicate",
         };
         self.keep(unit, "duplicate", reason, 200).await?;
-        self.receipt(unit, &held, verdict).await.map(Ok)
+        self.receipt(unit, &locked, verdict).await.map(Ok)
     }
 
     /// The payout that the message is about, if it is this partner's: the one with its `payout_id`, or the one that its
@@ -242,8 +243,8 @@ impl PayoutCallbackHandler<'_> {
             }
             (None, None, None) => return Ok(None),
         };
-        let held = LockedPayout::take(unit, id).await?;
-        Ok(held.map(|held| Found { held, doubt }))
+        let locked = LockedPayout::take(unit, id).await?;
+        Ok(locked.map(|locked| Found { locked, doubt }))
     }
 
     /// What decides of the message, understood to be about this payout.
@@ -260,17 +261,17 @@ impl PayoutCallbackHandler<'_> {
     async fn receipt(
         &self,
         unit: &mut UnitOfWork,
-        held: &LockedPayout,
+        locked: &LockedPayout,
         verdict: &'static str,
     ) -> Result<Receipt> {
-        let settlement_id = held.settlement.id;
+        let settlement_id = locked.settlement.id;
         let settlement = store::money::settlement::lock(unit.conn(), settlement_id)
             .await?
             .ok_or_else(|| anyhow::anyhow!("{settlement_id} went away"))?;
         Ok(Receipt {
             verdict,
             settlement_id,
-            payout_id: held.payout.id,
+            payout_id: locked.payout.id,
             status: settlement.status,
         })
     }
@@ -281,22 +282,22 @@ impl PayoutCallbackHandler<'_> {
         unit: &mut UnitOfWork,
         verdict: &'static str,
         reason: &str,
-        held: &LockedPayout,
+        locked: &LockedPayout,
     ) -> Result<Result<Receipt>> {
         self.keep(unit, verdict, Some(reason), 200).await?;
         self.incident(unit, reason).await?;
-        self.remember(unit, verdict, Some(reason), Some(held.payout.id))
+        self.remember(unit, verdict, Some(reason), Some(locked.payout.id))
             .await?;
-        self.receipt(unit, held, verdict).await.map(Ok)
+        self.receipt(unit, locked, verdict).await.map(Ok)
     }
 
     async fn refuse(
         &self,
         unit: &mut UnitOfWork,
         kind: &str,
-        held: Option<&LockedPayout>,
+        locked: Option<&LockedPayout>,
     ) -> Result<Result<Receipt>> {
-        let error = refusal(kind, held)
+        let error = refusal(kind, locked)
             .ok_or_else(|| anyhow::anyhow!("{kind} is no reason to refuse a message"))?;
         self.keep(unit, "incident", Some(kind), error.code().status())
             .await?;
@@ -305,7 +306,7 @@ impl PayoutCallbackHandler<'_> {
             unit,
             "incident",
             Some(kind),
-            held.map(|held| held.payout.id),
+            locked.map(|locked| locked.payout.id),
         )
         .await?;
         Ok(Err(error))
@@ -373,11 +374,11 @@ const UNKNOWN_SETTLEMENT: &str = "unknown_settlement";
 const AMOUNT_MISMATCH: &str = "payout_amount_mismatch";
 
 /// How a message that is refused for `reason` is answered, the first time and again.
-fn refusal(reason: &str, held: Option<&LockedPayout>) -> Option<Error> {
+fn refusal(reason: &str, locked: Option<&LockedPayout>) -> Option<Error> {
     match reason {
         UNKNOWN_SETTLEMENT => Some(Error::NotFound(Noun::Settlement)),
         AMOUNT_MISMATCH => Some(Error::InvalidState {
-            current: held.map_or_else(String::new, |held| held.settlement.status.to_string()),
+            current: locked.map_or_else(String::new, |locked| locked.settlement.status.to_string()),
             message: "the amount is not the payout's".into(),
         }),
         _ => None,

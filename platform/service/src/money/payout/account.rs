@@ -47,13 +47,13 @@ pub(in crate::money) async fn refuse(
     destination: &str,
 ) -> Result<()> {
     for id in store::money::payout::waiting(unit.conn(), merchant_id, destination).await? {
-        if let Some(mut held) = LockedPayout::take(unit, id).await? {
+        if let Some(mut locked) = LockedPayout::take(unit, id).await? {
             let report = PartnerReport {
                 outcome: PayoutOutcome::Failed,
                 bank_reference: None,
                 reason: Some("the account was not confirmed"),
             };
-            held.apply_outcome(unit, report, "approval", None).await?;
+            locked.apply_outcome(unit, report, "approval", None).await?;
         }
     }
     hold::close(unit, merchant_id).await

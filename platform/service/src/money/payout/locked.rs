@@ -124,12 +124,12 @@ impl LockedPayout {
     pub(in crate::money) async fn apply_outcome(
         &mut self,
         unit: &mut UnitOfWork,
-        said: PartnerReport<'_>,
+        report: PartnerReport<'_>,
         cause: &str,
         message: Option<Message<'_>>,
     ) -> Result<Decision> {
         let status = self.payout.status;
-        let is_own = match said.bank_reference {
+        let is_own = match report.bank_reference {
             Some(reference) => self.own_reference(unit, reference).await?,
             None => true,
         };
@@ -138,17 +138,17 @@ impl LockedPayout {
             bank_reference: self.payout.bank_reference.as_deref(),
             reference_is_anothers: !is_own,
         };
-        let decision = decide(view, said.outcome, said.bank_reference);
-        if decision != Decision::Becomes(said.outcome) {
+        let decision = decide(view, report.outcome, report.bank_reference);
+        if decision != Decision::Becomes(report.outcome) {
             return Ok(decision);
         }
         let postings =
-            postings(status, said.outcome, self.payout.amount).map_err(anyhow::Error::from)?;
+            postings(status, report.outcome, self.payout.amount).map_err(anyhow::Error::from)?;
         let step = Step {
             from: status,
-            to: said.outcome.status(),
-            bank_reference: said.bank_reference,
-            reason: said.reason,
+            to: report.outcome.status(),
+            bank_reference: report.bank_reference,
+            reason: report.reason,
             due_at: None,
         };
         let cause = Cause {
@@ -156,7 +156,7 @@ impl LockedPayout {
             cause,
             message,
         };
-        self.step(unit, said.outcome.status(), &postings, step, cause)
+        self.step(unit, report.outcome.status(), &postings, step, cause)
             .await?;
         Ok(decision)
     }

@@ -134,13 +134,13 @@ pub(super) async fn returned_by_hand(
         .iter()
         .find(|payout| payout.status == PayoutStatus::Paid)
         .ok_or_else(|| anyhow::anyhow!("{settlement} is paid without a payout"))?;
-    if let Some(mut held) = LockedPayout::take(unit, paid.id).await? {
-        let said = PartnerReport {
+    if let Some(mut locked) = LockedPayout::take(unit, paid.id).await? {
+        let report = PartnerReport {
             outcome: PayoutOutcome::Returned,
             bank_reference: None,
             reason: Some(reason),
         };
-        held.apply_outcome(unit, said, "manual", None).await?;
+        locked.apply_outcome(unit, report, "manual", None).await?;
     }
     Ok(())
 }
