@@ -46,6 +46,8 @@ pub struct World {
 struct Life {
     app: App,
     runtime: Runtime,
+    /// A client without a token. The others are made of it, so that they share its connections.
+    api: Api,
 }
 
 impl World {
@@ -129,7 +131,7 @@ impl World {
 
     /// Stops the platform as an operator would.
     pub async fn stop(&mut self) {
-        let Life { app, runtime } = self.life.take().unwrap();
+        let Life { app, runtime, .. } = self.life.take().unwrap();
         runtime.spawn(app.stop()).await.unwrap().unwrap();
         runtime.shutdown_background();
     }
@@ -142,7 +144,7 @@ impl World {
 
     /// Ends the platform without a shutdown.
     pub fn crash(&mut self) {
-        let Life { app, runtime } = self.life.take().unwrap();
+        let Life { app, runtime, .. } = self.life.take().unwrap();
         runtime.shutdown_background();
         drop(app);
     }
@@ -165,12 +167,12 @@ impl World {
 
     /// `https://…`, without a path.
     pub fn url(&self) -> String {
-        format!("https://localhost:{}", self.app().http_addr().port())
+        url_of(self.app())
     }
 
     /// A client without a token.
     pub fn anonymous(&self) -> Api {
-        Api::new(&self.url(), self.app().root_pem())
+        self.life.as_ref().unwrap().api.clone()
     }
 
     /// A client without a token, on another machine.
@@ -337,7 +339,11 @@ impl Life {
             .await
             .unwrap();
         match app {
-            Ok(app) => Ok(Self { app, runtime }),
+            Ok(app) => Ok(Self {
+                api: Api::new(&url_of(&app), app.root_pem()),
+                app,
+                runtime,
+            }),
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error)
@@ -358,7 +364,7 @@ impl Neighbour {
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        if let Some(Life { app, runtime }) = self.0.take() {
+        if let Some(Life { app, runtime, .. }) = self.0.take() {
             runtime.shutdown_background();
             drop(app);
         }
@@ -372,6 +378,10 @@ impl Drop for World {
             self.crash();
         }
     }
+}
+
+fn url_of(app: &App) -> String {
+    format!("https://localhost:{}", app.http_addr().port())
 }
 
 /// A process can have one recorder.

@@ -28,10 +28,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PARENT_DATA_DIR: &str = "SOUNDBOX_TEST_PARENT_DATA_DIR";
 
 fn data_dir() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("pg")
-        .tempdir_in("/tmp")
-        .unwrap()
+    tempfile::Builder::new().prefix("pg").tempdir().unwrap()
 }
 
 /// Not durable: these stories kill processes, not machines.

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Context as _;
@@ -42,11 +42,12 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let temporary_dir = keeper::temporary_dir();
     let dir = tempfile::Builder::new()
         .prefix("soundbox-tests")
-        .tempdir()?;
+        .tempdir_in(&temporary_dir)?;
     let server = keeper::start(&dir.path().join("data")).await?;
-    let status = with_server(&command, server.database_url()).await;
+    let status = with_server(&command, server.database_url(), &temporary_dir).await;
     // In every case, so that no server is left running.
     server.stop().await?;
     dir.close()?;
@@ -59,7 +60,11 @@ async fn run(command: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-async fn with_server(command: &[OsString], url: &str) -> anyhow::Result<ExitStatus> {
+async fn with_server(
+    command: &[OsString],
+    url: &str,
+    temporary_dir: &Path,
+) -> anyhow::Result<ExitStatus> {
     let (program, arguments) = command.split_first().context("no command")?;
     let mut terminate = signal(SignalKind::terminate())?;
     // Ctrl-C reaches the command too; it ends by it, and we only have to wait for that.
@@ -67,6 +72,7 @@ async fn with_server(command: &[OsString], url: &str) -> anyhow::Result<ExitStat
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env(SERVER_URL, url)
+        .env("TMPDIR", temporary_dir)
         // Programs that tests start must not use the developer's own database.
         .env_remove("DATABASE_URL")
         .spawn()

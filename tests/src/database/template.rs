@@ -1,18 +1,23 @@
-//! The template: a database with all migrations applied, to which no connections are allowed.
+//! The template: a database with all migrations applied and today's partitions, to which no connections are allowed.
 //!
-//! Its name holds a hash of the migrations, so that a changed migration makes a new template and
-//! several checkouts can share a server.
+//! Its name holds a hash of the migrations and the first partition's day, so that a changed migration and a new day make a
+//! new template and several checkouts can share a server.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use chrono::{NaiveDate, TimeDelta};
+use service::clock::Clock;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use store::partition::{self, Partitioned};
 
 /// Serialises the makers of templates on a server ("soundbox" in ASCII).
 const LOCK: i64 = 0x736f_756e_6462_6f78;
+/// Those that the platform makes when it starts: yesterday's, and as many ahead.
+const PARTITION_DAYS: i32 = 5;
 
 /// Makes the template if it does not exist; its name.
 pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> {
@@ -20,7 +25,8 @@ pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> 
     let migrator = Migrator::new(migrations.as_path())
         .await
         .with_context(|| format!("cannot read {}", migrations.display()))?;
-    let name = name(&migrator);
+    let yesterday = Clock::system().now().date_naive() - TimeDelta::days(1);
+    let name = name(&migrator, yesterday);
 
     let mut maintenance = server
         .connect()
@@ -48,6 +54,9 @@ pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> 
             .run(&mut connection)
             .await
             .context("cannot apply the migrations")?;
+        for table in Partitioned::ALL {
+            partition::ensure(&mut connection, table, yesterday, PARTITION_DAYS).await?;
+        }
         connection.close().await?;
         for statement in [
             // A template with a connection cannot be cloned.
@@ -62,14 +71,12 @@ pub(super) async fn ensure(server: &PgConnectOptions) -> anyhow::Result<String> 
     Ok(name)
 }
 
-fn name(migrator: &Migrator) -> String {
+fn name(migrator: &Migrator, first_day: NaiveDate) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
     for migration in migrator.iter() {
         hash.update(&migration.version.to_be_bytes());
         hash.update(&migration.checksum);
     }
-    format!(
-        "soundbox_template_{}",
-        hex::encode(&hash.finish().as_ref()[..8])
-    )
+    let hash = hex::encode(&hash.finish().as_ref()[..8]);
+    format!("soundbox_template_{hash}_{}", first_day.format("%Y%m%d"))
 }
