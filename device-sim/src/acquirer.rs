@@ -196,9 +196,6 @@ pub struct Acquirer {
 
 impl Acquirer {
     /// Pays until `stop`. Unaccepted payments of an earlier run come first.
-    ///
-    /// # Errors
-    /// A journal that cannot be used, or no boxes.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         anyhow::ensure!(!self.boxes.is_empty(), "there is no provisioned box");
         let mut pending = Pending::open(self.journal.as_deref())?;

@@ -75,9 +75,6 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs the program with these arguments, of which the first is its name.
-///
-/// # Errors
-/// Invalid arguments.
 pub fn run_with<T: Into<OsString> + Clone>(
     args: impl IntoIterator<Item = T>,
 ) -> Result<ExitCode, clap::Error> {

@@ -88,9 +88,6 @@ impl Credentials {
     }
 
     /// Reads a provisioned box.
-    ///
-    /// # Errors
-    /// A file that is missing or invalid.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(DEVICE_FILE);
         let text = fs::read(&path).with_context(|| {
@@ -107,9 +104,6 @@ impl Credentials {
     }
 
     /// Every provisioned box in the subdirectories of `dir`, sorted by name.
-    ///
-    /// # Errors
-    /// A directory or a box that cannot be read.
     pub fn load_all(dir: &Path) -> anyhow::Result<Vec<Self>> {
         let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
         let mut dirs = entries
@@ -121,9 +115,6 @@ impl Credentials {
     }
 
     /// Writes the credentials of a newly activated box.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn create(
         dir: &Path,
         device: Device,
@@ -141,9 +132,6 @@ impl Credentials {
     }
 
     /// Writes `device.json`, by atomic replacement.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn save(&self) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(&self.device)?;
         write(&self.dir, DEVICE_FILE, &text, 0o600)
@@ -156,9 +144,6 @@ impl Credentials {
 
     /// Stores renewed credentials for the same key. The certificate is written first: the box works with it and the
     /// old token, and then renews again.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn renew(&mut self, renewed: Renewed) -> anyhow::Result<()> {
         write(&self.dir, CERT_FILE, renewed.chain_pem.as_bytes(), 0o644)?;
         self.device.device_token = renewed.device_token;
@@ -168,33 +153,21 @@ impl Credentials {
     }
 
     /// The private key (PKCS#8 PEM).
-    ///
-    /// # Errors
-    /// A key that cannot be read.
     pub fn key_pem(&self) -> anyhow::Result<String> {
         self.read(KEY_FILE)
     }
 
     /// A client of the HTTPS API that presents the box's certificate, for when the token is no longer accepted.
-    ///
-    /// # Errors
-    /// Credentials that cannot be used.
     pub fn api_by_certificate(&self) -> anyhow::Result<Api> {
         Api::with_tls(&self.device.api_url, &*self.tls()?)
     }
 
     /// A client of the HTTPS API.
-    ///
-    /// # Errors
-    /// A CA that cannot be read.
     pub fn api(&self) -> anyhow::Result<Api> {
         Api::new(&self.device.api_url, &self.read(CA_FILE)?)
     }
 
     /// TLS with this box's certificate, trusting its CA alone.
-    ///
-    /// # Errors
-    /// A key or certificate that cannot be used.
     pub fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
         let roots = certs::tls::roots_from_pem(&self.read(CA_FILE)?)?;
         let chain = certs::tls::chain_from_pem(&self.read(CERT_FILE)?)?;
@@ -213,9 +186,6 @@ impl Credentials {
 }
 
 /// Creates a directory with access for its owner only.
-///
-/// # Errors
-/// A directory that cannot be created.
 pub fn make_dir(dir: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -225,9 +195,6 @@ pub fn make_dir(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file by atomic replacement: written under a temporary name, flushed, renamed.
-///
-/// # Errors
-/// A file that cannot be written.
 pub fn write(dir: &Path, name: &str, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let path = dir.join(name);
     let temporary = dir.join(format!(".{name}.tmp"));

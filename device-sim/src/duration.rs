@@ -6,9 +6,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// Parses a duration.
-///
-/// # Errors
-/// Anything else, as a sentence.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -21,9 +21,6 @@ use box_tasks::BoxTasks;
 use tally::{OutputEvent, Tally, listener};
 
 /// Runs the boxes until `stop`, starting `connect_rate` of them per second.
-///
-/// # Errors
-/// When any box ended with an error.
 pub async fn run(
     boxes: Vec<Credentials>,
     options: Options,

@@ -4,6 +4,9 @@
 //! [`soundbox`], the box as a state machine without a network. [`link`] is its connection, by MQTT or HTTPS, and
 //! [`session`] runs both. [`fault_injection`] affects a box from outside, [`callback_faults`] an acquirer. [`api`] is the
 //! HTTPS client. The other modules are the subcommands and what they share.
+//!
+//! A function may fail with the platform's refusal, without an answer, or with a file that it cannot read or write; an
+//! `# Errors` section names what else can go wrong.
 
 pub mod acquirer;
 pub mod api;

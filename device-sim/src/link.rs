@@ -93,9 +93,6 @@ pub enum Link {
 
 impl Link {
     /// Begins to connect, and reconnects until [`close`](Self::close).
-    ///
-    /// # Errors
-    /// Credentials that cannot be used.
     pub fn open(
         transport: Transport,
         credentials: &Credentials,

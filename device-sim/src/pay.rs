@@ -21,9 +21,6 @@ struct OutputEvent<'a> {
 }
 
 /// Posts the callback once.
-///
-/// # Errors
-/// A refusal, or no answer.
 pub async fn run(partner: &Partner, callback: &Callback, output: Output) -> anyhow::Result<()> {
     let accepted = partner.post(callback).await?;
     let event = OutputEvent {

@@ -205,9 +205,6 @@ pub struct PayoutBank {
 
 impl PayoutBank {
     /// Runs until `stop`. Unfinished payouts of an earlier run come first.
-    ///
-    /// # Errors
-    /// A port or a journal that cannot be used.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let journal =
             Journal::open(self.journal.as_deref()).context("the journal cannot be used")?;

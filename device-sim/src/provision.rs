@@ -99,9 +99,6 @@ enum OutputEvent<'a> {
 }
 
 /// Provisions the box in `dir`, unless it is provisioned already.
-///
-/// # Errors
-/// A file that cannot be written, a server that refuses, or a directory with another box or a box of another platform.
 pub async fn provision(
     api: &Api,
     ca_pem: &str,
@@ -168,9 +165,6 @@ fn must_be_this_box(
 }
 
 /// Activates the box and writes its credentials directory.
-///
-/// # Errors
-/// A file that cannot be written, or a server that refuses.
 pub async fn activate(
     api: &Api,
     ca_pem: &str,

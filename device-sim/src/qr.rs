@@ -50,9 +50,6 @@ struct OutputEvent<'a> {
 }
 
 /// Requests a QR and draws it.
-///
-/// # Errors
-/// Credentials that cannot be used, or a refusal.
 pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyhow::Result<()> {
     let credentials = Credentials::load(dir)?;
     let qr = if mqtt {
@@ -76,9 +73,6 @@ pub async fn run(dir: &Path, amount: Rupiah, mqtt: bool, output: Output) -> anyh
 }
 
 /// Requests a QR as this box over HTTPS.
-///
-/// # Errors
-/// A refusal, or no answer.
 pub async fn by_http(
     api: &Api,
     credentials: &Credentials,

@@ -90,9 +90,6 @@ enum OutputEvent<'a> {
 }
 
 /// Answers until `stop`.
-///
-/// # Errors
-/// An address that cannot be listened on.
 pub async fn run(
     issuer: QrIssuer,
     listen: SocketAddr,

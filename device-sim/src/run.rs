@@ -13,9 +13,6 @@ use crate::screen::Screen;
 use crate::session::{self, CONTROLS_MAX, Options};
 
 /// Runs the box in `dir` until `stop`.
-///
-/// # Errors
-/// Credentials or a journal that cannot be used; no terminal for the screen.
 pub async fn run(
     dir: &Path,
     options: Options,

@@ -74,9 +74,6 @@ enum OutputEvent<'a> {
 }
 
 /// Runs a scenario and reports its outcome, expected or not.
-///
-/// # Errors
-/// Anything that prevents it from running to the end.
 pub async fn run(
     plan: &Plan,
     environment: Environment,

@@ -45,9 +45,6 @@ pub struct Screen {
 
 impl Screen {
     /// Opens the terminal. The key `q` cancels `stop`.
-    ///
-    /// # Errors
-    /// No terminal.
     pub fn open(controls: mpsc::Sender<Control>, stop: CancellationToken) -> anyhow::Result<Self> {
         anyhow::ensure!(
             std::io::stdout().is_terminal(),
@@ -83,9 +80,6 @@ impl Screen {
     }
 
     /// Restores the terminal; `stop` must have been cancelled.
-    ///
-    /// # Errors
-    /// A terminal that could not be drawn on.
     pub fn close(self) -> anyhow::Result<()> {
         match self.thread.join() {
             Ok(result) => Ok(result?),

@@ -139,9 +139,6 @@ struct Session {
 }
 
 /// Runs a box until `stop`. A reboot by command restarts it from its disk.
-///
-/// # Errors
-/// Credentials or a journal that cannot be used.
 pub async fn run(
     mut credentials: Credentials,
     options: Options,

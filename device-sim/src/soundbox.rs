@@ -72,9 +72,6 @@ struct Network {
 impl Soundbox {
     /// Starts a box from its journal. A sentence that had begun was interrupted: it is recorded and acknowledged as
     /// such and never repeated. Notifications that were accepted and not begun are queued again.
-    ///
-    /// # Errors
-    /// A journal that cannot be written.
     pub fn start(identity: Identity, mut journal: Journal, now: Instant) -> io::Result<Self> {
         let (waiting, interrupted) = announcement::resume(&mut journal)?;
         let counters = Counters {
@@ -166,9 +163,6 @@ impl Soundbox {
     }
 
     /// Sets the trusted clock from an answer over TLS that arrived quickly.
-    ///
-    /// # Errors
-    /// A journal that cannot be written.
     pub fn set_time(
         &mut self,
         server_time: DateTime<Utc>,
@@ -250,9 +244,6 @@ impl Soundbox {
     }
 
     /// The sentence was spoken.
-    ///
-    /// # Errors
-    /// A journal that cannot be written.
     pub fn spoken(
         &mut self,
         utterance: impl Into<Utterance>,
@@ -262,9 +253,6 @@ impl Soundbox {
     }
 
     /// The sentence could not be spoken.
-    ///
-    /// # Errors
-    /// A journal that cannot be written.
     pub fn not_spoken(
         &mut self,
         utterance: impl Into<Utterance>,

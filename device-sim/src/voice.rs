@@ -40,9 +40,6 @@ impl Voice {
     }
 
     /// Speaks a sentence.
-    ///
-    /// # Errors
-    /// espeak-ng that fails or does not end.
     pub async fn speak(&self, sentence: &Sentence) -> anyhow::Result<()> {
         let Self::Espeak(program) = self else {
             return Ok(());

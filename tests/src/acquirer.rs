@@ -72,9 +72,6 @@ impl Acquirer {
     }
 
     /// Sends a callback to a platform that may have stopped.
-    ///
-    /// # Errors
-    /// There was no answer.
     pub async fn try_post(&self, request: &SignedRequest) -> reqwest::Result<Answer> {
         let headers = [
             ("x-partner-id", request.partner.as_str()),

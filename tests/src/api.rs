@@ -271,6 +271,12 @@ impl Answer {
     }
 }
 
+/// How many answers have this status.
+pub fn with_status(answers: &[Answer], status: u16) -> usize {
+    let these = answers.iter().filter(|answer| answer.status == status);
+    these.count()
+}
+
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))

@@ -30,6 +30,16 @@ pub struct ConnectOptions<'a> {
 /// The largest packet of a connection, bytes.
 const PACKET_BYTES_MAX: usize = 64 * 1024;
 
+/// Expects CONNACK 5: not authorized.
+#[track_caller]
+pub fn assert_not_authorized(refused: Result<Connection, ConnectionError>) {
+    match refused {
+        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) => {}
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("it was admitted"),
+    }
+}
+
 /// A live connection.
 pub struct Connection {
     client: AsyncClient,
@@ -42,9 +52,6 @@ pub struct Connection {
 
 impl Connection {
     /// Connects.
-    ///
-    /// # Errors
-    /// TLS failed, or the server refused the connection.
     pub async fn open(to: ConnectOptions<'_>) -> Result<Self, ConnectionError> {
         // rumqttc resolves the name itself; the certificate names the address too.
         let mut options =

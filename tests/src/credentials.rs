@@ -67,12 +67,10 @@ pub async fn register(world: &World) -> Registered {
 /// Registers a box with these capabilities.
 pub async fn register_with(world: &World, capabilities: &[&str]) -> Registered {
     let serial_number = format!("SN-{:08X}", rand::random::<u32>());
-    let created = world
-        .admin()
-        .create(
-            "/admin/devices",
-            &json!({ "serial_number": serial_number, "model": "SB-1", "capabilities": capabilities, "communication_mode": "mqtt" }),
-        ).await;
+    let device = json!({
+        "serial_number": serial_number, "model": "SB-1", "capabilities": capabilities, "communication_mode": "mqtt",
+    });
+    let created = world.admin().create("/admin/devices", &device).await;
     Registered {
         device_id: text(&created, "id").parse().unwrap(),
         serial_number,
@@ -82,13 +80,9 @@ pub async fn register_with(world: &World, capabilities: &[&str]) -> Registered {
 
 /// Binds a box to a terminal; the binding's id.
 pub async fn bind(world: &World, device_id: DeviceId, terminal_id: TerminalId) -> BindingId {
-    let bound = world
-        .admin()
-        .act(
-            &format!("/admin/devices/{device_id}/bind"),
-            &json!({ "terminal_id": terminal_id }),
-        )
-        .await;
+    let path = format!("/admin/devices/{device_id}/bind");
+    let place = json!({ "terminal_id": terminal_id });
+    let bound = world.admin().act(&path, &place).await;
     text(&bound["binding"], "binding_id").parse().unwrap()
 }
 
@@ -116,6 +110,19 @@ impl Registered {
     /// Sends this code and the request for a certificate of this key.
     pub async fn try_code(&self, world: &World, code: &str, key: &KeyAndCsr) -> Answer {
         self.ask(world, code, key.csr_pem(), json!({})).await
+    }
+
+    /// Activates it with this code and this key.
+    pub async fn activate_with(&self, world: &World, code: &str, key: &KeyAndCsr) -> Credentials {
+        let answer = self.try_code(world, code, key).await.expect(200);
+        self.keep(world, key, &answer.data())
+    }
+
+    /// Another activation code, which replaces the one before.
+    pub async fn new_code(&self, world: &World) -> String {
+        let path = format!("/admin/devices/{}/activation-code", self.device_id);
+        let renewed = world.admin().create(&path, &json!({})).await;
+        text(&renewed, "activation_code")
     }
 
     /// Activates the box.
@@ -170,16 +177,10 @@ impl Credentials {
 
     /// TLS as this box.
     pub fn tls(&self) -> Arc<ClientConfig> {
-        let identity = (
-            chain_from_pem(&self.chain_pem).unwrap(),
-            key_from_pem(&self.key_pem).unwrap(),
-        );
-        client_config(
-            roots_from_pem(&self.root_pem).unwrap(),
-            Some(identity),
-            Vec::new(),
-        )
-        .unwrap()
+        let chain = chain_from_pem(&self.chain_pem).unwrap();
+        let key = key_from_pem(&self.key_pem).unwrap();
+        let roots = roots_from_pem(&self.root_pem).unwrap();
+        client_config(roots, Some((chain, key)), Vec::new()).unwrap()
     }
 
     /// Its certificate's serial number, hex.
@@ -191,19 +192,20 @@ impl Credentials {
     /// Renews the credentials, for a new key.
     pub async fn renew(&self, world: &World, api: &Api) -> Self {
         let key = new_key();
-        let answer = api
-            .act(
-                "/device/provision/refresh-credential",
-                &json!({ "csr": key.csr_pem() }),
-            )
-            .await;
+        let csr = json!({ "csr": key.csr_pem() });
+        let path = "/device/provision/refresh-credential";
+        let answer = api.act(path, &csr).await;
         assert_eq!(answer["device_id"], json!(self.device_id));
-        let registered = Registered {
+        self.registered().keep(world, &key, &answer)
+    }
+
+    /// The same box as it was before its activation, without a code.
+    pub fn registered(&self) -> Registered {
+        Registered {
             device_id: self.device_id,
             serial_number: self.serial_number.clone(),
             activation_code: String::new(),
-        };
-        registered.keep(world, &key, &answer)
+        }
     }
 
     /// HTTPS as this box, by its token.
@@ -218,23 +220,18 @@ impl Credentials {
 
     /// Requests a code over HTTP.
     pub async fn ask_qr(&self, world: &World, key: &str, body: &Value) -> Answer {
-        self.api(world)
-            .post_with(
-                "/device/transactions/dynamic-qr",
-                &[("idempotency-key", key)],
-                body,
-            )
-            .await
+        let (path, key) = (
+            "/device/transactions/dynamic-qr",
+            [("idempotency-key", key)],
+        );
+        self.api(world).post_with(path, &key, body).await
     }
 
     /// A code for this amount.
     pub async fn qr(&self, world: &World, amount: i64) -> DynamicQr {
         let request_id = format!("req-{:016x}", rand::random::<u64>());
         let body = json!({
-            "device_id": self.device_id,
-            "amount": amount,
-            "currency": "IDR",
-            "request_id": request_id,
+            "device_id": self.device_id, "amount": amount, "currency": "IDR", "request_id": request_id,
         });
         let answer = self.ask_qr(world, &request_id, &body).await;
         assert!((200..300).contains(&answer.status), "{answer}");
@@ -268,6 +265,14 @@ impl Credentials {
         self.change(world, json!({ "status": status })).await
     }
 
+    /// The body of a heartbeat.
+    pub fn heartbeat_body(&self) -> Value {
+        json!({
+            "device_id": self.device_id, "firmware_version": "1.0.3", "state": "idle",
+            "network_strength": 78, "battery_level": 92,
+        })
+    }
+
     /// Sends a heartbeat over HTTPS; the answer's data.
     pub async fn heartbeat(&self, world: &World, firmware_version: &str) -> Value {
         let heartbeat = json!({
@@ -284,10 +289,7 @@ impl Credentials {
 
     /// This box in the API.
     pub async fn view(&self, world: &World) -> Value {
-        world
-            .admin()
-            .read(&format!("/admin/devices/{}", self.device_id))
-            .await
+        world.admin().read(&self.path()).await
     }
 
     /// Waits until the platform sees that this box is online, or that it is not.
@@ -300,9 +302,7 @@ impl Credentials {
 
     /// The notifications of this box in the API, newest first.
     pub async fn notifications(&self, world: &World) -> Vec<Value> {
-        world
-            .admin()
-            .list(&format!("/admin/devices/{}/notifications", self.device_id))
-            .await
+        let path = format!("{}/notifications", self.path());
+        world.admin().list(&path).await
     }
 }

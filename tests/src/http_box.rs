@@ -55,9 +55,8 @@ impl HttpBox {
 
     /// Sets its communication mode through the API.
     pub async fn set_communication_mode(&self, world: &World, communication_mode: &str) {
-        let path = format!("/admin/devices/{}", self.credentials.device_id);
         let change = json!({ "communication_mode": communication_mode });
-        world.admin().change(&path, &change).await;
+        self.credentials.change(world, change).await;
     }
 
     /// Fetches its configuration and acknowledges it, so that no change is pending.
@@ -69,10 +68,7 @@ impl HttpBox {
 
     /// The body of its heartbeat.
     pub fn heartbeat_body(&self) -> Value {
-        json!({
-            "device_id": self.credentials.device_id, "firmware_version": "1.0.3", "state": "idle",
-            "network_strength": 78, "battery_level": 92,
-        })
+        self.credentials.heartbeat_body()
     }
 
     /// Sends a heartbeat and lets the platform wait for up to `wait_s` seconds.

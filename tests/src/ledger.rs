@@ -10,11 +10,10 @@ use crate::world::World;
 
 /// Runs the settlements; the id of the first that was made.
 pub async fn settle(finance: &Api) -> String {
-    let made = finance
+    let run = finance
         .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200)
-        .data();
+        .await;
+    let made = run.expect(200).data();
     made["settlements"][0].as_str().unwrap().to_owned()
 }
 

@@ -51,9 +51,6 @@ impl Observer {
     }
 
     /// Connects.
-    ///
-    /// # Errors
-    /// TLS failed, or the server refused the connection.
     pub async fn connect(&self, world: &World) -> Result<Connection, ConnectionError> {
         Connection::open(ConnectOptions {
             address: world.mqtt(),

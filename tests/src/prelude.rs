@@ -4,8 +4,8 @@ pub use domain::role::Role;
 pub use serde_json::{Value, json};
 
 pub use crate::acquirer::{Acquirer, but_status, reference, success};
-pub use crate::api::{Answer, Api};
-pub use crate::connection::Connection;
+pub use crate::api::{Answer, Api, with_status};
+pub use crate::connection::{Connection, assert_not_authorized};
 pub use crate::credentials::{Credentials, bind, register};
 pub use crate::eventually::{eventually, within};
 pub use crate::fields::{text, texts};
@@ -19,4 +19,4 @@ pub use crate::shop::{Shop, Terminal};
 pub use crate::snapshot::Snapshot;
 pub use crate::soundbox::Soundbox;
 pub use crate::world::{PASSWORD, World};
-pub use crate::{assert_fields, fixture, ledger};
+pub use crate::{assert_fields, assert_refused, fixture, ledger};

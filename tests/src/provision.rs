@@ -48,9 +48,6 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Connects, with a session that ends with the connection.
-    ///
-    /// # Errors
-    /// TLS failed, or the server refused the connection.
     pub async fn connect(&self) -> Result<Connection, ConnectionError> {
         Connection::open(ConnectOptions {
             address: self.to,
@@ -80,9 +77,6 @@ pub struct Provisioned {
 
 impl Provisioned {
     /// Makes the box of this number through the public API; with an outlet, bound to a terminal of its own.
-    ///
-    /// # Errors
-    /// An answer could not be read.
     pub async fn new(
         server: &Server,
         admin: &Api,
@@ -152,17 +146,11 @@ impl Provisioned {
     }
 
     /// Connects.
-    ///
-    /// # Errors
-    /// TLS failed, or the platform refused the connection.
     pub async fn connect(&self) -> Result<Connection, ConnectionError> {
         self.endpoint().connect().await
     }
 
     /// Connects and subscribes to its topics.
-    ///
-    /// # Errors
-    /// TLS failed, or the platform refused the connection.
     pub async fn listen(&self) -> Result<Connection, ConnectionError> {
         let mut connection = self.connect().await?;
         connection

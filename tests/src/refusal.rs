@@ -28,3 +28,11 @@ refusals! {
     503 UNAVAILABLE;
     504 PARTNER_TIMEOUT;
 }
+
+/// Sends a request that must be refused: `assert_refused!(api.post(path, &body), FORBIDDEN)`.
+#[macro_export]
+macro_rules! assert_refused {
+    ($request:expr, $refusal:expr) => {
+        $request.await.refused($refusal)
+    };
+}

@@ -127,9 +127,6 @@ impl Server {
     }
 
     /// A client with this role's token; answers are not checked against the document, because that would be measured too.
-    ///
-    /// # Errors
-    /// There is no token of this role.
     pub fn api(&self, role: &str) -> anyhow::Result<Api> {
         let token = self
             .demo
@@ -142,9 +139,6 @@ impl Server {
     }
 
     /// The first outlet of the demonstration's first merchant.
-    ///
-    /// # Errors
-    /// There is none.
     pub fn outlet(&self) -> anyhow::Result<&str> {
         self.demo
             .merchants
@@ -167,9 +161,6 @@ impl Server {
     }
 
     /// The address for MQTT.
-    ///
-    /// # Errors
-    /// A host that has no address.
     pub async fn mqtt(&self) -> anyhow::Result<SocketAddr> {
         let host = (self.demo.mqtt_host.as_str(), self.demo.mqtt_port);
         tokio::net::lookup_host(host)
@@ -179,9 +170,6 @@ impl Server {
     }
 
     /// Its peak resident memory (VmHWM), KiB.
-    ///
-    /// # Errors
-    /// It has ended.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
         let pid = self.child.id().context("it has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -211,18 +199,12 @@ impl Server {
     }
 
     /// Ends it with SIGKILL.
-    ///
-    /// # Errors
-    /// It could not be killed.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
         Ok(())
     }
 
     /// Stops it with SIGTERM.
-    ///
-    /// # Errors
-    /// The signal could not be sent, or the wait failed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
@@ -233,9 +215,6 @@ impl Server {
 }
 
 /// The platform's executable, in this executable's directory or, for tests, its parent.
-///
-/// # Errors
-/// It is not built.
 pub fn executable() -> anyhow::Result<PathBuf> {
     let mut executable = std::env::current_exe()?.with_file_name("platform");
     if !executable.exists()

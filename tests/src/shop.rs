@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wire::{MerchantId, OutletId, TerminalId};
 
+use crate::acquirer::{reference, static_success};
 use crate::fields::text;
 use crate::world::World;
 
@@ -46,11 +47,9 @@ impl Shop {
         let created = admin.create("/admin/merchants", &merchant).await;
         let merchant_id = text(&created, "id");
         let approved = world.approve(&merchant_id).await;
-        let outlet = admin
-            .create(
-                &format!("/admin/merchants/{merchant_id}/outlets"),
-                &json!({ "name": "Pusat", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110" }),
-            ).await;
+        let outlet = json!({ "name": "Pusat", "address": "Jalan Merdeka 1", "city": "JAKARTA", "postal_code": "10110" });
+        let path = format!("/admin/merchants/{merchant_id}/outlets");
+        let outlet = admin.create(&path, &outlet).await;
         let mut shop = Self {
             merchant_id: merchant_id.parse().unwrap(),
             nmid: text(&approved, "nmid"),
@@ -65,13 +64,8 @@ impl Shop {
 
     /// Adds a terminal.
     pub async fn add_terminal(&mut self, world: &World, name: &str) -> &Terminal {
-        let created = world
-            .admin()
-            .create(
-                &format!("/admin/outlets/{}/terminals", self.outlet_id),
-                &json!({ "name": name }),
-            )
-            .await;
+        let path = format!("/admin/outlets/{}/terminals", self.outlet_id);
+        let created = world.admin().create(&path, &json!({ "name": name })).await;
         self.terminals.push(Terminal {
             id: text(&created, "id").parse().unwrap(),
             label: text(&created, "terminal_label"),
@@ -93,6 +87,12 @@ impl Shop {
     /// Changes the merchant's status through the API.
     pub async fn set_status(&self, world: &World, status: &str) -> Value {
         self.change(world, json!({ "status": status })).await
+    }
+
+    /// The callback about a payment of its first terminal's printed code, now.
+    pub fn printed_payment(&self, world: &World, amount: i64) -> Value {
+        let (label, now) = (&self.terminal().label, world.clock.now());
+        static_success(&self.nmid, label, amount, &reference(), now)
     }
 
     /// The first terminal.

@@ -232,6 +232,12 @@ impl SnapPartner {
             .await
     }
 
+    /// Sends a notification about a dynamic code; the answer must be a success.
+    pub async fn notify(&self, id: TransactionId, amount: i64, reference: &str, status: &str) {
+        let body = notification(id, amount, reference, status);
+        self.send_ok(&body).await;
+    }
+
     /// Signs now and sends; the answer must be a success.
     pub async fn send_ok(&self, body: &Value) {
         assert_eq!(self.send(body).await, "2005200", "{body}");

@@ -297,6 +297,13 @@ pub struct SwitchedOff {
 }
 
 impl SwitchedOff {
+    /// A new box, bound to a terminal, with a session and offline.
+    pub async fn at(world: &World, terminal_id: wire::TerminalId) -> Self {
+        let away = Soundbox::at(world, terminal_id).await.switch_off().await;
+        away.wait_until_offline(world).await;
+        away
+    }
+
     /// Waits until the platform sees that it is offline.
     pub async fn wait_until_offline(&self, world: &World) {
         self.credentials.wait_for_online(world, false).await;
@@ -320,10 +327,13 @@ impl SwitchedOff {
     }
 }
 
+/// Connects as this box and disconnects again: it is admitted.
+pub async fn visit(world: &World, credentials: &Credentials) {
+    let connection = connect(world, credentials, true).await.unwrap();
+    connection.disconnect().await;
+}
+
 /// Connects as this box.
-///
-/// # Errors
-/// TLS failed, or the platform refused the connection.
 pub async fn connect(
     world: &World,
     credentials: &Credentials,

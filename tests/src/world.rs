@@ -114,9 +114,6 @@ impl World {
     }
 
     /// The same, when it may be refused.
-    ///
-    /// # Errors
-    /// Why it does not start.
     pub async fn try_start(&mut self) -> anyhow::Result<()> {
         self.life = Some(Life::start(self.config.clone(), self.clock.clone()).await?);
         Ok(())

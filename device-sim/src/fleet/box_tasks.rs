@@ -128,9 +128,6 @@ impl Ended {
     }
 
     /// Fails when any box ended with an error.
-    ///
-    /// # Errors
-    /// The first reason, and how many there are.
     pub fn check(&self) -> anyhow::Result<()> {
         match self.problems.first() {
             None => Ok(()),

@@ -48,9 +48,6 @@ struct Registration {
 }
 
 /// The credentials of `count` boxes in `dir`; missing ones are created.
-///
-/// # Errors
-/// A box that is missing without a registrar, or that cannot be created.
 pub async fn prepare(
     dir: &Path,
     count: usize,

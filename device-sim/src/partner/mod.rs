@@ -135,9 +135,6 @@ impl Partner {
     }
 
     /// Posts a callback, signed now.
-    ///
-    /// # Errors
-    /// A refusal, or no answer.
     pub async fn post(&self, callback: &Callback) -> Result<Accepted, ApiError> {
         let started = Instant::now();
         let answer = match &self.profile {
@@ -155,9 +152,6 @@ impl Partner {
 
 impl Partner {
     /// Posts a body to a route of the platform, signed now with profile `hmac`.
-    ///
-    /// # Errors
-    /// A refusal, no answer, or a partner with another profile.
     pub async fn post_to(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
         match &self.profile {
             Profile::Hmac(key) => self.post_hmac(key, path, body).await,

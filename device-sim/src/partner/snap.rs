@@ -77,9 +77,6 @@ pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
     /// From PEM.
-    ///
-    /// # Errors
-    /// Invalid PEM.
     pub fn from_pem(pem: &str) -> anyhow::Result<Self> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
             .context("not a public key in PEM")?;
@@ -97,9 +94,6 @@ impl PublicKey {
 
 impl Snap {
     /// A partner with this client secret and this RSA key (PKCS#8 PEM).
-    ///
-    /// # Errors
-    /// An invalid key.
     pub fn new(secret: &str, key_pem: &str) -> anyhow::Result<Self> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(key_pem.as_bytes())
             .context("not a private key in PKCS#8 PEM")?;

@@ -61,9 +61,6 @@ impl Admin {
     }
 
     /// The merchant that `dir` remembers, created if there is none, with at least this many terminals.
-    ///
-    /// # Errors
-    /// A merchant on another server; a server that refuses.
     pub async fn merchant(
         &self,
         dir: &Path,
@@ -137,9 +134,6 @@ impl Admin {
     }
 
     /// Reads the box's notifications (transaction and status), newest first, until `enough` returns true.
-    ///
-    /// # Errors
-    /// A refusal, or no answer.
     pub async fn notifications(
         &self,
         device_id: DeviceId,

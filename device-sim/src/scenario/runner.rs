@@ -315,9 +315,6 @@ impl Runner {
     }
 
     /// Waits until all boxes have stopped. Their stop token must be cancelled.
-    ///
-    /// # Errors
-    /// A box that panicked while it reported.
     pub async fn close(self) -> anyhow::Result<Ended> {
         let mut beside = self.beside;
         beside.shutdown().await;

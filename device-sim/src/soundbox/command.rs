@@ -228,9 +228,6 @@ impl Soundbox {
 
     /// A background task has ended, with the payload of the acknowledgement or the reason of the failure. A firmware
     /// update is followed by a reboot.
-    ///
-    /// # Errors
-    /// A journal that cannot be written.
     pub fn task_ended(
         &mut self,
         command_id: CommandId,

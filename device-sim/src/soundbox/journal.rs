@@ -288,9 +288,6 @@ impl Journal {
     }
 
     /// Records how a notification ended.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn done(&mut self, event_id: EventId, outcome: Outcome) -> io::Result<()> {
         // The end of a sentence that was begun need not be flushed: without this line a restart reports it as
         // interrupted, which the platform ranks below an earlier `played`. A notification that was never begun has no
@@ -305,9 +302,6 @@ impl Journal {
     }
 
     /// Records the result of a command.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn command_done(
         &mut self,
         command_id: CommandId,

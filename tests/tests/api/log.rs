@@ -73,48 +73,19 @@ async fn every_request_has_a_line() {
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
     let strange = "/nowhere/secret-in-a-path";
     let by_certificate = credentials.api_by_certificate(&world);
+    let (ops, device) = (&*text(&ops, "id"), &*credentials.device_id.to_string());
+    let (one, seed, beat) = (
+        "/admin/merchants/{merchant_id}",
+        "/admin/seed",
+        "/device/heartbeat",
+    );
     let asked = [
-        (
-            &ops_api,
-            "GET",
-            &*merchant,
-            text(&ops, "id"),
-            "/admin/merchants/{merchant_id}",
-            200,
-        ),
-        (
-            &ops_api,
-            "POST",
-            "/admin/seed",
-            text(&ops, "id"),
-            "/admin/seed",
-            403,
-        ),
-        (
-            &anonymous,
-            "GET",
-            &*merchant,
-            "-".to_owned(),
-            "/admin/merchants/{merchant_id}",
-            401,
-        ),
-        (&anonymous, "GET", strange, "-".to_owned(), "-", 404),
-        (
-            &anonymous,
-            "DELETE",
-            "/admin/seed",
-            "-".to_owned(),
-            "/admin/seed",
-            405,
-        ),
-        (
-            &by_certificate,
-            "POST",
-            "/device/heartbeat",
-            credentials.device_id.to_string(),
-            "/device/heartbeat",
-            415,
-        ),
+        (&ops_api, "GET", &*merchant, ops, one, 200),
+        (&ops_api, "POST", seed, ops, seed, 403),
+        (&anonymous, "GET", &merchant, "-", one, 401),
+        (&anonymous, "GET", strange, "-", "-", 404),
+        (&anonymous, "DELETE", seed, "-", seed, 405),
+        (&by_certificate, "POST", beat, device, beat, 415),
     ];
     for (number, (api, method, path, principal, route, status)) in asked.into_iter().enumerate() {
         let request_id = format!("story-{}-{number}", shop.nmid);
@@ -122,22 +93,17 @@ async fn every_request_has_a_line() {
         let answer = api
             .call(method.parse().unwrap(), path, &headers, None)
             .await;
-        assert_eq!(
-            (answer.status, answer.header("x-request-id")),
-            (status, Some(&*request_id))
-        );
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("x-request-id"), Some(&*request_id));
         let line = log.about(&request_id).await;
-        assert_eq!(line["request_id"], json!(request_id));
-        assert_eq!(line["principal"], json!(principal), "{line}");
-        assert_eq!(line["method"], json!(method));
-        assert_eq!(line["route"], json!(route), "{line}");
-        assert_eq!(line["status"], json!(status));
+        assert_fields!(line, {
+            "request_id": request_id, "principal": principal,
+            "method": method, "route": route, "status": status,
+        });
         assert!(line["latency_us"].as_u64().is_some(), "{line}");
     }
-    assert!(
-        !log.text().contains("secret-in-a-path"),
-        "unknown paths are not logged"
-    );
+    // Unknown paths are not logged.
+    assert!(!log.text().contains("secret-in-a-path"));
 }
 
 #[tokio::test]
@@ -145,14 +111,10 @@ async fn lines_of_services_and_of_the_database_name_their_request() {
     let log = Log::open();
     let (world, shop) = fixture::shop().await;
     let request_id = format!("story-{}-span", shop.nmid);
-    let suspended = world
-        .admin()
-        .post_with(
-            &format!("/admin/merchants/{}/suspend", shop.merchant_id),
-            &[("x-request-id", &*request_id)],
-            &json!({ "reason": "a story about log lines" }),
-        )
-        .await;
+    let path = format!("/admin/merchants/{}/suspend", shop.merchant_id);
+    let reason = json!({ "reason": "a story about log lines" });
+    let headers = [("x-request-id", &*request_id)];
+    let suspended = world.admin().post_with(&path, &headers, &reason).await;
     assert_eq!(suspended.status, 200);
     log.about(&request_id).await;
     let lines: Vec<Value> = log
@@ -171,12 +133,9 @@ async fn lines_of_services_and_of_the_database_name_their_request() {
             "/admin/merchants/{merchant_id}/suspend"
         );
     }
-    assert!(
-        lines
-            .iter()
-            .any(|line| line["span"]["merchant_id"] == json!(shop.merchant_id)),
-        "the merchant in the path is a field of the span"
-    );
+    // The merchant in the path is a field of the span.
+    let merchant = json!(shop.merchant_id);
+    assert!((lines.iter()).any(|line| line["span"]["merchant_id"] == merchant));
 }
 
 #[tokio::test]
@@ -205,19 +164,13 @@ async fn no_secret_is_in_the_log() {
 
     let registered = tests::credentials::register(&world).await;
     secrets.push(("activation code", registered.activation_code.clone()));
-    let wrong = registered
-        .ask(
-            &world,
-            "WRONG-CODES-ARE-NOT-KEPT",
-            tests::credentials::new_key().csr_pem(),
-            json!({}),
-        )
+    let wrong = "WRONG-CODES-ARE-NOT-KEPT";
+    let key = tests::credentials::new_key();
+    let refused = registered
+        .ask(&world, wrong, key.csr_pem(), json!({}))
         .await;
-    wrong.refused(DEVICE_UNAUTHORIZED);
-    secrets.push((
-        "wrong activation code",
-        "WRONG-CODES-ARE-NOT-KEPT".to_owned(),
-    ));
+    refused.refused(DEVICE_UNAUTHORIZED);
+    secrets.push(("wrong activation code", wrong.to_owned()));
     let credentials = registered.activate(&world, wire::Encoding::Json).await;
     tests::credentials::bind(&world, credentials.device_id, shop.terminal().id).await;
     secrets.push(("device token", credentials.token.clone()));
@@ -231,21 +184,15 @@ async fn no_secret_is_in_the_log() {
     let _ = ours.post(&request).await.expect(200);
     secrets.push(("callback signature", request.signature.clone()));
 
+    let headers = [("x-request-id", "story-last")];
     let last = anonymous
-        .call(
-            "GET".parse().unwrap(),
-            "/nowhere",
-            &[("x-request-id", "story-last")],
-            None,
-        )
+        .call("GET".parse().unwrap(), "/nowhere", &headers, None)
         .await;
     assert_eq!(last.status, 404);
     log.about("story-last").await;
     let text = log.text();
-    assert!(
-        text.contains("INSERT INTO users"),
-        "the log is not as loud as this story needs"
-    );
+    // Else the log is not as loud as this story needs.
+    assert!(text.contains("INSERT INTO users"));
     for (what, secret) in &secrets {
         assert!(secret.len() >= 12, "{what}");
         assert!(!text.contains(secret.as_str()), "the {what} is in the log");

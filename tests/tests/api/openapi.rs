@@ -90,10 +90,7 @@ async fn anyone_may_read_the_document_and_its_page() {
         assert!(target.starts_with('/'), "{target} is on another host");
         let _ = anonymous.get(target).await.expect(200);
     }
-    anonymous
-        .get("/docs/nothing.js")
-        .await
-        .refused(ROUTE_NOT_FOUND);
+    assert_refused!(anonymous.get("/docs/nothing.js"), ROUTE_NOT_FOUND);
     anonymous
         .call(Method::POST, "/docs", &[], None)
         .await

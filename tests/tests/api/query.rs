@@ -62,10 +62,7 @@ async fn an_unknown_parameter_is_refused_by_name_on_every_route_and_ignored_wher
         );
         // The caller is checked first.
         if matches!(endpoint.operation.callers, Callers::Roles(_)) {
-            anonymous
-                .call(method, &path, &[], body)
-                .await
-                .refused(UNAUTHENTICATED);
+            assert_refused!(anonymous.call(method, &path, &[], body), UNAUTHENTICATED);
         }
     }
     assert!(refusing > 90 && ignoring > 10, "{refusing} {ignoring}");

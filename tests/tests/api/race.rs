@@ -5,12 +5,10 @@ use tests::prelude::*;
 
 const AT_ONCE: usize = 20;
 
-/// How many answers have this status.
-fn with(answers: &[Answer], status: u16) -> usize {
-    answers
-        .iter()
-        .filter(|answer| answer.status == status)
-        .count()
+/// One of them has this status, all the others a conflict.
+fn one_alone(answers: &[Answer], status: u16) {
+    let (done, conflicts) = (with_status(answers, status), with_status(answers, 409));
+    assert_eq!((done, conflicts), (1, AT_ONCE - 1), "{answers:?}");
 }
 
 /// The audit log of an entity: each change begins with the state that the one before it left.
@@ -28,11 +26,8 @@ async fn must_follow(world: &World, entity: &str, action: &str) -> usize {
         let time = |value: &Value| value["updated_at"].as_str().map(str::to_owned);
         assert!(time(ended) <= time(began), "time ran backwards");
         for field in ["status", "model", "communication_mode", "updated_at"] {
-            assert_eq!(
-                ended.get(field),
-                began.get(field),
-                "a change of {field} was lost"
-            );
+            let (ended, began) = (ended.get(field), began.get(field));
+            assert_eq!(ended, began, "a change of {field} was lost");
         }
     }
     changes.len()
@@ -49,39 +44,26 @@ async fn a_merchant_is_decided_once() {
     let answers = join_all((0..AT_ONCE).map(|number| {
         let (admin, id) = (admin.clone(), id.clone());
         async move {
-            if number % 2 == 0 {
-                admin
-                    .post(&format!("/admin/merchants/{id}/approve"), &json!({}))
-                    .await
+            let (decision, body) = if number % 2 == 0 {
+                ("approve", json!({}))
             } else {
-                let reason = json!({ "reason": "no licence" });
-                admin
-                    .post(&format!("/admin/merchants/{id}/reject"), &reason)
-                    .await
-            }
+                ("reject", json!({ "reason": "no licence" }))
+            };
+            let path = format!("/admin/merchants/{id}/{decision}");
+            admin.post(&path, &body).await
         }
     }))
     .await;
-    assert_eq!(
-        (with(&answers, 200), with(&answers, 409)),
-        (1, AT_ONCE - 1),
-        "{answers:?}"
-    );
-    let decided = answers
-        .iter()
-        .find(|answer| answer.status == 200)
-        .unwrap()
-        .data();
+    one_alone(&answers, 200);
+    let decided = answers.iter().find(|answer| answer.status == 200);
+    let decided = decided.unwrap().data();
     let now = admin.read(&format!("/admin/merchants/{id}")).await;
     assert_eq!(now, decided);
     assert_eq!(now["status"] == "approved", now["nmid"].is_string());
-    assert_eq!(
-        now["status"] == "rejected",
-        now["status_reason"].is_string()
-    );
-    before
-        .changed_only(&world.pool, &[("audit_logs", 1), ("merchants", 0)])
-        .await;
+    let with_reason = now["status_reason"].is_string();
+    assert_eq!(now["status"] == "rejected", with_reason);
+    let one = [("audit_logs", 1), ("merchants", 0)];
+    before.changed_only(&world.pool, &one).await;
 }
 
 #[tokio::test]
@@ -94,7 +76,7 @@ async fn an_acquirer_id_belongs_to_one_merchant() {
     ] {
         let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari", field: value });
         let answers = join_all((0..4).map(|_| admin.post("/admin/merchants", &merchant))).await;
-        assert_eq!(with(&answers, 201), 1, "{answers:?}");
+        assert_eq!(with_status(&answers, 201), 1, "{answers:?}");
         for answer in answers.iter().filter(|answer| answer.status != 201) {
             answer.refused(DUPLICATE_REQUEST);
         }
@@ -108,11 +90,7 @@ async fn a_serial_number_is_registered_once() {
     let before = Snapshot::take(&world.pool).await;
     let device = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"] });
     let answers = join_all((0..AT_ONCE).map(|_| admin.post("/admin/devices", &device))).await;
-    assert_eq!(
-        (with(&answers, 201), with(&answers, 409)),
-        (1, AT_ONCE - 1),
-        "{answers:?}"
-    );
+    one_alone(&answers, 201);
     let one = [
         ("activation_codes", 1),
         ("audit_logs", 1),
@@ -182,7 +160,7 @@ async fn no_change_of_a_box_is_lost() {
         async move { admin.patch(&path, &change).await }
     }))
     .await;
-    assert_eq!(with(&answers, 200), AT_ONCE, "{answers:?}");
+    assert_eq!(with_status(&answers, 200), AT_ONCE, "{answers:?}");
     let entity = credentials.device_id.to_string();
     assert_eq!(must_follow(&world, &entity, "device.patch").await, AT_ONCE);
     // After a suspension its credentials stay revoked, whatever its status is now.

@@ -87,24 +87,12 @@ impl Tenant {
         let token = json!({ "role": "merchant_owner", "merchant_id": shop.merchant_id, "name": "terminal" });
         let token = admin.create("/admin/tokens", &token).await;
         world.later(1);
-        let settled = admin
-            .post_with(
-                "/admin/settlements/run",
-                &[("idempotency-key", &shop.nmid)],
-                &json!({ "merchant_id": shop.merchant_id }),
-            )
-            .await
-            .expect(200)
-            .data();
-        let command = admin
-            .post_with(
-                &format!("/admin/devices/{}/commands", credentials.device_id),
-                &[("idempotency-key", "reboot")],
-                &json!({ "type": "reboot" }),
-            )
-            .await
-            .expect(201)
-            .data();
+        let merchant = json!({ "merchant_id": shop.merchant_id });
+        let run = admin.post_once("/admin/settlements/run", &merchant).await;
+        let settled = run.expect(200).data();
+        let path = format!("/admin/devices/{}/commands", credentials.device_id);
+        let reboot = json!({ "type": "reboot" });
+        let command = admin.post_once(&path, &reboot).await.expect(201).data();
         let firmware = json!({
             "version": shop.nmid, "model": "SB-1", "url": "https://firmware.example/1.bin", "sha256": "ab".repeat(32),
         });
@@ -158,10 +146,8 @@ impl Tenant {
                 "rec_0190f3a1c0de7abc8def0123456789ab",
             )
             .replace("{approval_id}", "apr_0190f3a1c0de7abc8def0123456789ab");
-        assert!(
-            !filled.contains('{'),
-            "which id stands in {path}? Tenant::ids must say"
-        );
+        let unknown = "an id that Tenant::ids must give";
+        assert!(!filled.contains('{'), "{path} contains {unknown}");
         filled
     }
 }
@@ -173,12 +159,8 @@ async fn ended_bulk_command(world: &World, credentials: &Credentials) -> String 
         "type": "reboot", "query": { "device_ids": [credentials.device_id] },
         "rollout": { "rate_per_minute": 60, "abort_threshold_percent": 50, "min_sample": 1 },
     });
-    let key = credentials.device_id.to_string();
-    let made = admin
-        .post_with("/admin/bulk-commands", &[("idempotency-key", &key)], &body)
-        .await
-        .expect(201)
-        .data();
+    let made = admin.post_once("/admin/bulk-commands", &body).await;
+    let made = made.expect(201).data();
     let path = format!("/admin/bulk-commands/{}", text(&made, "id"));
     admin.act(&format!("{path}/cancel"), &json!({})).await;
     eventually("the end of a bulk command", || async {
@@ -211,27 +193,18 @@ impl Scene {
             api,
             kind,
         };
+        let nonsense = anonymous.with_token("sbt_nonsense");
+        let by_certificate = own_box.api_by_certificate(&world);
         let mut callers = vec![
             caller("no token", anonymous.clone(), Kind::Unauthenticated),
-            caller(
-                "a wrong token",
-                anonymous.with_token("sbt_nonsense"),
-                Kind::Unauthenticated,
-            ),
+            caller("a wrong token", nonsense, Kind::Unauthenticated),
             caller("a box", own_box.api(&world), Kind::Box),
-            caller(
-                "a box by certificate",
-                own_box.api_by_certificate(&world),
-                Kind::Certificate,
-            ),
+            caller("a box by certificate", by_certificate, Kind::Certificate),
         ];
         for role in Role::ALL.iter().copied() {
             if !role.is_of_merchant() {
-                callers.push(caller(
-                    role.as_str(),
-                    world.staff(role).await,
-                    Kind::Own(role),
-                ));
+                let api = world.staff(role).await;
+                callers.push(caller(role.as_str(), api, Kind::Own(role)));
                 continue;
             }
             for (tenant, kind) in [(&own, Kind::Own(role)), (&other, Kind::Other(role))] {
@@ -263,11 +236,10 @@ async fn every_route_is_in_the_table() {
     let scene = Scene::new().await;
     let anonymous = scene.world.anonymous();
     let mut found = BTreeSet::new();
-    let paths: BTreeSet<&str> = http_api::endpoints()
-        .iter()
-        .map(|endpoint| endpoint.path)
-        .collect();
-    for path in paths {
+    let paths = http_api::endpoints()
+        .into_iter()
+        .map(|endpoint| endpoint.path);
+    for path in paths.collect::<BTreeSet<_>>() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let answer = ask(&anonymous, method, &scene.own.fill(path)).await;
             assert_ne!(answer.status, 404, "{method} {path}");
@@ -276,19 +248,14 @@ async fn every_route_is_in_the_table() {
             }
         }
     }
-    let table: BTreeSet<(&str, &str)> = TABLE
-        .iter()
-        .map(|(method, path, _)| (*method, *path))
-        .collect();
+    let routes = TABLE.iter().map(|(method, path, _)| (*method, *path));
+    let table: BTreeSet<(&str, &str)> = routes.collect();
     let missing: Vec<_> = found.difference(&table).collect();
     assert!(missing.is_empty(), "not in the table: {missing:?}");
     let gone: Vec<_> = table.difference(&found).collect();
     assert!(gone.is_empty(), "in the table and not there: {gone:?}");
-    assert_eq!(
-        TABLE.len(),
-        table.len(),
-        "a route stands in the table twice"
-    );
+    // No route stands in the table twice.
+    assert_eq!(TABLE.len(), table.len());
 }
 
 #[tokio::test]
@@ -309,10 +276,8 @@ async fn every_route_admits_the_callers_it_is_for_and_no_others() {
                     assert!(["4015200", "4007302"].contains(&code.as_str()), "{asked}");
                 }
                 Expected::Admitted => {
-                    assert!(
-                        ![401, 403].contains(&answer.status) && answer.status < 500,
-                        "{asked}"
-                    );
+                    let refused = [401, 403].contains(&answer.status);
+                    assert!(!refused && answer.status < 500, "{asked}");
                 }
             }
         }

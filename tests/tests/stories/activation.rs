@@ -4,7 +4,7 @@ use certs::csr::{KeyAndCsr, KeyKind};
 use futures_util::future::join_all;
 use tests::credentials::new_key;
 use tests::prelude::*;
-use tests::soundbox::connect;
+use tests::soundbox::visit;
 use wire::{Encoding, Topic};
 
 #[tokio::test]
@@ -13,21 +13,10 @@ async fn a_box_gets_all_it_needs() {
     let registered = register(&world).await;
     let binding = bind(&world, registered.device_id, shop.terminal().id).await;
     for kind in [KeyKind::P256, KeyKind::Ed25519] {
-        let renewed = world
-            .admin()
-            .post(
-                &format!("/admin/devices/{}/activation-code", registered.device_id),
-                &json!({}),
-            )
-            .await
-            .data();
-        let code = renewed["activation_code"].as_str().unwrap();
+        let code = registered.new_code(&world).await;
         let key = KeyAndCsr::generate(kind, "call me admin").unwrap();
-        let data = registered
-            .try_code(&world, code, &key)
-            .await
-            .expect(200)
-            .data();
+        let answer = registered.try_code(&world, &code, &key).await;
+        let data = answer.expect(200).data();
 
         let id = registered.device_id;
         assert_fields!(data, { "device_id": id, "binding_id": binding });
@@ -43,8 +32,7 @@ async fn a_box_gets_all_it_needs() {
             assert_eq!(topic.device_id, id);
         }
         let credentials = registered.keep(&world, &key, &data);
-        let connection = connect(&world, &credentials, true).await.unwrap();
-        connection.disconnect().await;
+        visit(&world, &credentials).await;
     }
 }
 
@@ -65,18 +53,11 @@ async fn a_wrong_code_is_refused_and_five_block_the_activation_for_an_hour() {
     let mut unknown = registered.clone();
     unknown.serial_number = "SN-NOBODY".to_owned();
     for _ in 0..5 {
-        let answer = unknown.try_code(&world, &right, &key).await;
-        answer.refused(DEVICE_UNAUTHORIZED);
+        assert_refused!(unknown.try_code(&world, &right, &key), DEVICE_UNAUTHORIZED);
     }
-    unknown
-        .try_code(&world, &right, &key)
-        .await
-        .refused(RATE_LIMITED);
+    assert_refused!(unknown.try_code(&world, &right, &key), RATE_LIMITED);
     // Other boxes are not affected, and after an hour the right code works again.
-    register(&world)
-        .await
-        .activate(&world, Encoding::Json)
-        .await;
+    Credentials::unbound(&world).await;
     world.later(3601);
     let _ = registered.try_code(&world, &right, &key).await.expect(200);
 }
@@ -94,10 +75,8 @@ async fn another_address_cannot_use_up_the_attempts_of_a_box() {
     let tries = join_all((0..20).map(|_| {
         let (registered, anonymous, csr) = (registered.clone(), anonymous.clone(), key.csr_pem());
         async move {
-            registered
-                .ask_from(&anonymous, "WRONG-CODE", csr, json!({}))
-                .await
-                .status
+            let asked = registered.ask_from(&anonymous, "WRONG-CODE", csr, json!({}));
+            asked.await.status
         }
     }))
     .await;
@@ -137,12 +116,7 @@ async fn a_lost_answer_may_be_asked_for_again_with_the_same_key() {
     let registered = register(&world).await;
     let code = registered.activation_code.clone();
     let key = new_key();
-    let lost = registered
-        .try_code(&world, &code, &key)
-        .await
-        .expect(200)
-        .data();
-    let lost = registered.keep(&world, &key, &lost);
+    let lost = registered.activate_with(&world, &code, &key).await;
 
     let thief = new_key();
     let answer = registered.try_code(&world, &code, &thief).await;
@@ -150,16 +124,12 @@ async fn a_lost_answer_may_be_asked_for_again_with_the_same_key() {
 
     // A new request for the same key, as a box makes after a restart.
     let again = KeyAndCsr::from_key_pem(&key.key_pem(), "box").unwrap();
-    let data = registered
-        .try_code(&world, &code, &again)
-        .await
-        .expect(200)
-        .data();
-    let kept = registered.keep(&world, &key, &data);
+    let kept = registered.activate_with(&world, &code, &again).await;
     assert_ne!(kept.token, lost.token);
-    let heartbeat =
-        json!({ "device_id": kept.device_id, "firmware_version": "1", "state": "idle" });
-    let answer = lost.api(&world).post("/device/heartbeat", &heartbeat).await;
+    let by_lost = lost.api(&world);
+    let answer = by_lost
+        .post("/device/heartbeat", &lost.heartbeat_body())
+        .await;
     answer.refused(DEVICE_UNAUTHORIZED);
     Soundbox::switch_on(&world, kept).await;
 
@@ -174,12 +144,7 @@ async fn the_first_use_of_the_token_uses_up_the_code_too() {
     let registered = register(&world).await;
     let key = new_key();
     let code = registered.activation_code.clone();
-    let data = registered
-        .try_code(&world, &code, &key)
-        .await
-        .expect(200)
-        .data();
-    let credentials = registered.keep(&world, &key, &data);
+    let credentials = registered.activate_with(&world, &code, &key).await;
     credentials.heartbeat(&world, "1").await;
     let answer = registered.try_code(&world, &code, &key).await;
     answer.refused(DEVICE_UNAUTHORIZED);
@@ -189,15 +154,10 @@ async fn the_first_use_of_the_token_uses_up_the_code_too() {
 async fn a_new_code_makes_the_old_one_worthless() {
     let world = World::new().await;
     let registered = register(&world).await;
-    let path = format!("/admin/devices/{}/activation-code", registered.device_id);
-    let renewed = world.admin().post(&path, &json!({})).await.data();
-    let key = new_key();
-    let old = registered
-        .try_code(&world, &registered.activation_code, &key)
-        .await;
-    old.refused(DEVICE_UNAUTHORIZED);
-    let code = renewed["activation_code"].as_str().unwrap();
-    let _ = registered.try_code(&world, code, &key).await.expect(200);
+    let code = registered.new_code(&world).await;
+    let (old, key) = (&registered.activation_code, new_key());
+    assert_refused!(registered.try_code(&world, old, &key), DEVICE_UNAUTHORIZED);
+    registered.activate_with(&world, &code, &key).await;
 }
 
 #[tokio::test]
@@ -205,9 +165,8 @@ async fn an_old_code_is_worthless() {
     let world = World::new().await;
     let registered = register(&world).await;
     world.later(7 * 86_400 + 1);
-    let answer = registered
-        .try_code(&world, &registered.activation_code, &new_key())
-        .await;
+    let code = &registered.activation_code;
+    let answer = registered.try_code(&world, code, &new_key()).await;
     answer.refused(DEVICE_UNAUTHORIZED);
 }
 
@@ -238,13 +197,10 @@ async fn a_request_that_its_key_did_not_sign_is_refused() {
         answer.refused_field("csr");
     }
     let more: Value = json!({ "payload_encoding": "xml" });
-    let answer = registered.ask(&world, &code, &pem, more).await;
-    answer.refused(VALIDATION_FAILED);
+    assert_refused!(registered.ask(&world, &code, &pem, more), VALIDATION_FAILED);
     // None of these used up the code or counted as a failure.
-    let _ = registered
-        .ask(&world, &code, &pem, json!({}))
-        .await
-        .expect(200);
+    let answer = registered.ask(&world, &code, &pem, json!({})).await;
+    let _ = answer.expect(200);
 }
 
 #[tokio::test]
@@ -267,29 +223,15 @@ async fn a_code_is_shown_once() {
     let body = json!({ "serial_number": "SN-1", "model": "SB-1", "capabilities": ["speaker"], "communication_mode": "mqtt" });
     let key = [("idempotency-key", "one")];
     let admin = world.admin();
-    let first = admin
-        .post_with("/admin/devices", &key, &body)
-        .await
-        .expect(201)
-        .data();
-    assert!(first["activation_code"].as_str().unwrap().len() >= 16);
-    let again = admin
-        .post_with("/admin/devices", &key, &body)
-        .await
-        .expect(201);
+    let path = "/admin/devices";
+    let first = admin.post_with(path, &key, &body).await.expect(201).data();
+    let code = text(&first, "activation_code");
+    assert!(code.len() >= 16);
+    let again = admin.post_with(path, &key, &body).await.expect(201);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert!(again.data()["activation_code"].is_null());
     assert_eq!(again.data()["id"], first["id"]);
-    admin
-        .post("/admin/devices", &body)
-        .await
-        .refused(DUPLICATE_REQUEST);
-    let stored: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM activation_codes WHERE position($1::bytea IN code_hash) > 0",
-    )
-    .bind(first["activation_code"].as_str().unwrap().as_bytes())
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(stored, 0, "kept in the clear");
+    admin.post(path, &body).await.refused(DUPLICATE_REQUEST);
+    let stored = format!("activation_codes WHERE position('{code}'::bytea IN code_hash) > 0");
+    assert_eq!(world.rows(&stored).await, 0, "kept in the clear");
 }

@@ -4,6 +4,8 @@ use chrono::{FixedOffset, TimeDelta};
 use tests::prelude::*;
 use wire::DeviceId;
 
+use crate::view::open_money;
+
 /// A platform that checks every second, with trading hours all day.
 async fn world() -> World {
     World::with(|config| {
@@ -18,17 +20,18 @@ async fn alerts(world: &World, query: &str) -> Vec<Value> {
     world.admin().list(&path).await
 }
 
-/// Waits for the one alert of this kind for this box to be in this state.
-async fn becomes(world: &World, kind: &str, device_id: DeviceId, state: &str) -> Value {
-    eventually(&format!("{kind} {state}"), || async {
-        let mut found = alerts(
-            world,
-            &format!("kind={kind}&device_id={device_id}&state={state}"),
-        )
-        .await;
+/// Waits for the one alert of these (`kind=…`) to be in this state.
+async fn one_becomes(world: &World, of: &str, state: &str) -> Value {
+    eventually(&format!("{of} {state}"), || async {
+        let mut found = alerts(world, &format!("{of}&state={state}")).await;
         found.pop()
     })
     .await
+}
+
+/// The same of this kind for this box.
+async fn becomes(world: &World, kind: &str, device_id: DeviceId, state: &str) -> Value {
+    one_becomes(world, &format!("kind={kind}&device_id={device_id}"), state).await
 }
 
 /// Sends a heartbeat with this battery level.
@@ -103,12 +106,8 @@ async fn unheard_payment_alert_stays_open_until_the_box_plays_again() {
     credentials.sell(&world, 20_000).await;
     world.later(11);
     a_look_passes(&world).await;
-    let all = alerts(
-        &world,
-        &format!("kind=unheard_payment&device_id={device_id}"),
-    )
-    .await;
-    assert_eq!(all.len(), 1);
+    let unheard = format!("kind=unheard_payment&device_id={device_id}");
+    assert_eq!(alerts(&world, &unheard).await.len(), 1);
     let mut soundbox = away.reconnect(&world).await;
     soundbox.play().await;
     soundbox.play().await;
@@ -121,10 +120,8 @@ async fn unheard_payment_alert_stays_open_until_the_box_plays_again() {
     soundbox.acknowledge(failed.event_id, status).await;
     world.later(11);
     let second = becomes(&world, "unheard_payment", device_id, "open").await;
-    assert_eq!(
-        second["details"]["transaction_id"],
-        json!(failed.transaction_id)
-    );
+    let named = &second["details"]["transaction_id"];
+    assert_eq!(*named, json!(failed.transaction_id));
     credentials.sell(&world, 40_000).await;
     soundbox.play().await;
     eventually("the end of it", || async {
@@ -133,12 +130,7 @@ async fn unheard_payment_alert_stays_open_until_the_box_plays_again() {
     })
     .await;
     a_look_passes(&world).await;
-    let all = alerts(
-        &world,
-        &format!("kind=unheard_payment&device_id={device_id}"),
-    )
-    .await;
-    assert_eq!(all.len(), 2);
+    assert_eq!(alerts(&world, &unheard).await.len(), 2);
 }
 
 #[tokio::test]
@@ -165,26 +157,13 @@ async fn certificate_expiry_alert_stays_open_while_the_box_is_in_service() {
     })
     .await;
     let credentials = Credentials::unbound(&world).await;
-    let alert = becomes(
-        &world,
-        "certificate_expiring",
-        credentials.device_id,
-        "open",
-    )
-    .await;
+    let id = credentials.device_id;
+    let alert = becomes(&world, "certificate_expiring", id, "open").await;
+    let serial = &alert["details"]["certificate_serial"];
     let view = credentials.view(&world).await;
-    assert_eq!(
-        alert["details"]["certificate_serial"],
-        view["certificate"]["serial"]
-    );
+    assert_eq!(*serial, view["certificate"]["serial"]);
     credentials.set_status(&world, "retired").await;
-    becomes(
-        &world,
-        "certificate_expiring",
-        credentials.device_id,
-        "closed",
-    )
-    .await;
+    becomes(&world, "certificate_expiring", id, "closed").await;
 }
 
 #[tokio::test]
@@ -211,10 +190,7 @@ async fn an_acknowledged_alert_is_closed_when_its_reason_is_over() {
     let device_id = soundbox.credentials.device_id;
     heartbeat(&world, &soundbox, 3).await;
     let alert = becomes(&world, "battery_low", device_id, "open").await;
-    let path = format!(
-        "/admin/alerts/{}/acknowledge",
-        alert["id"].as_str().unwrap()
-    );
+    let path = format!("/admin/alerts/{}/acknowledge", text(&alert, "id"));
     let ops = world.staff(Role::Ops).await;
     let known = ops.act(&path, &json!({})).await;
     assert_eq!(known["state"], "open");
@@ -228,69 +204,39 @@ async fn an_acknowledged_alert_is_closed_when_its_reason_is_over() {
     let support = world.staff(Role::Support).await;
     support.post(&path, &json!({})).await.refused(FORBIDDEN);
     support.read("/admin/alerts").await;
-    ops.post(
-        "/admin/alerts/alr_0190f3a1c0de7abc8def0123456789ab/acknowledge",
-        &json!({}),
-    )
-    .await
-    .refused(ALERT_NOT_FOUND);
-    ops.get("/admin/alerts?kind=tired")
-        .await
-        .refused(VALIDATION_FAILED);
+    let unknown = "/admin/alerts/alr_0190f3a1c0de7abc8def0123456789ab/acknowledge";
+    assert_refused!(ops.post(unknown, &json!({})), ALERT_NOT_FOUND);
+    assert_refused!(ops.get("/admin/alerts?kind=tired"), VALIDATION_FAILED);
     let summary = ops.read("/admin/devices/summary").await;
-    assert_eq!(
-        summary["alerts"],
-        json!([{ "kind": "battery_low", "open": 1 }])
-    );
-    assert_eq!(summary["battery_low"], json!(1));
+    assert_fields!(summary, { "alerts": [{ "kind": "battery_low", "open": 1 }], "battery_low": 1 });
     assert_eq!(summary["firmware"][0]["firmware_version"], "1.0.3");
     heartbeat(&world, &soundbox, 80).await;
     let closed = becomes(&world, "battery_low", device_id, "closed").await;
     assert_eq!(closed["acknowledged_by"], by);
 }
 
-/// Waits for the one alert of this kind for this partner to be in this state.
-async fn of_partner(world: &World, kind: &str, state: &str) -> Value {
-    eventually(&format!("{kind} {state}"), || async {
-        let mut found = alerts(world, &format!("kind={kind}&state={state}")).await;
-        found.pop()
-    })
-    .await
-}
-
 #[tokio::test]
 async fn unmatched_money_is_one_alert_until_it_is_assigned() {
     let world = world().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
-    for number in 1..=2 {
-        let stray = json!({
-            "event_id": format!("e-{number}"), "nmid": shop.nmid, "terminal_label": "T99",
-            "partner_reference": format!("stray-{number}"), "amount": 40_000, "currency": "IDR",
-            "status": "success", "paid_at": world.clock.now(),
-        });
-        let answer = world.acquirer().send(&stray).await.data();
-        assert_eq!(answer["verdict"], "unmatched");
+    for _ in 0..2 {
+        let mut stray = shop.printed_payment(&world, 40_000);
+        stray["terminal_label"] = json!("T99");
+        assert_eq!(world.acquirer().verdict(&stray).await, "unmatched");
     }
-    let alert = of_partner(&world, "unmatched_payment", "open").await;
+    let alert = one_becomes(&world, "kind=unmatched_payment", "open").await;
     assert!(alert["subject"].as_str().unwrap().starts_with("partner:"));
     assert_eq!(alert["device_id"], Value::Null);
     assert_eq!(alert["details"]["reason"], "no_such_terminal");
     assert_eq!(alerts(&world, "kind=unmatched_payment").await.len(), 1);
 
     let finance = world.staff(Role::Finance).await;
-    let open = world
-        .admin()
-        .list("/admin/unmatched-payments?status=open")
-        .await;
-    for money in &open {
-        let path = format!(
-            "/admin/unmatched-payments/{}/assign",
-            money["id"].as_str().unwrap()
-        );
+    for money in &open_money(&world).await {
+        let path = format!("/admin/unmatched-payments/{}/assign", text(money, "id"));
         let body = json!({ "terminal_id": shop.terminal().id });
         finance.act(&path, &body).await;
     }
-    let closed = of_partner(&world, "unmatched_payment", "closed").await;
+    let closed = one_becomes(&world, "kind=unmatched_payment", "closed").await;
     assert_eq!(closed["id"], alert["id"]);
 }
 
@@ -309,12 +255,8 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
     alone.wait_until_offline(&world).await;
     world.later(301);
     let alert = becomes(&world, "offline", ids[0], "open").await;
-    assert_eq!(
-        alert["subject"],
-        json!(many),
-        "the terminal has several boxes"
-    );
-    assert_fields!(alert, { "terminal_id": many, "merchant_id": shop.merchant_id });
+    // The terminal has several boxes.
+    assert_fields!(alert, { "subject": many, "terminal_id": many, "merchant_id": shop.merchant_id });
     let names = |alert: &Value| -> Vec<Value> {
         let devices = alert["details"]["devices"].as_array().unwrap();
         devices.iter().map(|one| one["device_id"].clone()).collect()
@@ -327,15 +269,15 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
     let second = second.switch_off().await;
     second.wait_until_offline(&world).await;
     world.later(301);
-    let grown = eventually("both boxes are listed", || async {
-        let open = alerts(
-            &world,
-            &format!("kind=offline&device_id={}&state=open", ids[1]),
-        )
-        .await;
-        open.into_iter().find(|alert| names(alert).len() == 2)
-    })
-    .await;
+    let listed = async |count: usize| {
+        let query = format!("kind=offline&device_id={}&state=open", ids[1]);
+        eventually("so many boxes are listed", || async {
+            let mut open = alerts(&world, &query).await.into_iter();
+            open.find(|alert| names(alert).len() == count)
+        })
+        .await
+    };
+    let grown = listed(2).await;
     assert_eq!(grown["id"], alert["id"]);
     assert_eq!(grown["details"]["away"], json!(2));
     let all = alerts(&world, "kind=offline").await;
@@ -343,19 +285,9 @@ async fn an_outage_of_a_terminal_with_several_boxes_is_one_alert_until_all_of_th
 
     // One box is back: the outage goes on with the other.
     let _first = first.reconnect(&world).await;
-    let shrunk = eventually("one box is listed", || async {
-        let open = alerts(
-            &world,
-            &format!("kind=offline&device_id={}&state=open", ids[1]),
-        )
-        .await;
-        open.into_iter().find(|alert| names(alert).len() == 1)
-    })
-    .await;
-    assert_eq!(
-        (&shrunk["id"], names(&shrunk)),
-        (&alert["id"], vec![json!(ids[1])])
-    );
+    let shrunk = listed(1).await;
+    assert_eq!(shrunk["id"], alert["id"]);
+    assert_eq!(names(&shrunk), [json!(ids[1])]);
     let _second = second.reconnect(&world).await;
     let closed = becomes(&world, "offline", ids[1], "closed").await;
     assert_eq!(closed["id"], alert["id"]);

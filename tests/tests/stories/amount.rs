@@ -56,9 +56,8 @@ async fn amounts_of_a_code_request_by_mqtt() {
             "message_type": "dynamic_qr_request", "request_id": format!("r-{number}"),
             "device_id": soundbox.credentials.device_id, "amount": text, "currency": "IDR",
         });
-        let acknowledged =
-            soundbox.send_raw(Channel::DynamicQrRequest, body.to_string().into_bytes());
-        assert!(acknowledged.await);
+        let request = body.to_string().into_bytes();
+        assert!(soundbox.send_raw(Channel::DynamicQrRequest, request).await);
         let outcome = soundbox.next_qr().await.outcome;
         match outcome {
             QrOutcome::Ready { amount, .. } => {
@@ -80,11 +79,7 @@ const MONEY: [&str; 4] = ["transactions", "ledger_entries", "notifications", "pa
 async fn amounts_of_an_acquirers_callback() {
     let (world, shop, mut soundbox) = fixture::soundbox().await;
     let printed = |amount: &str| {
-        let id = "tx_01890a5d3f2c7b3e8f00112233445566".parse().unwrap();
-        let mut body = success(id, 1, &reference(), world.clock.now());
-        body.as_object_mut().unwrap().remove("transaction_id");
-        body["nmid"] = json!(shop.nmid);
-        body["terminal_label"] = json!(shop.terminal().label);
+        let mut body = shop.printed_payment(&world, 1);
         body["amount"] = json!(amount);
         body
     };
@@ -135,19 +130,15 @@ async fn amounts_of_a_snap_notification() {
 
 #[tokio::test]
 async fn amounts_of_a_payout_callback() {
-    let partner = PayoutPartner::open(Behaviour::Accepts).await;
-    let world = World::with(|config| partner.configure(config)).await;
-    let shop = Shop::open(&world, "Warung Sari", 1).await;
-    let device = Credentials::at(&world, shop.terminal().id).await;
-    device.sell(&world, 50_000).await;
-    world.later(1);
-    let finance = world.staff(Role::Finance).await;
-    let settlement = ledger::settle(&finance).await;
+    let scene = Payouts::open(Behaviour::Accepts).await;
+    let (world, finance) = (&scene.world, &scene.finance);
+    scene.sell(&[50_000]).await;
+    let settlement = scene.run().await;
     let path = format!("/admin/settlements/{settlement}");
     let net = finance.read(&path).await["net"].as_i64().unwrap();
     eventually("the instruction at the partner", || async {
         world.later(1);
-        (!partner.transfers().is_empty()).then_some(())
+        (!scene.partner.transfers().is_empty()).then_some(())
     })
     .await;
     let tell = async |number: usize, amount: String| {
@@ -155,7 +146,7 @@ async fn amounts_of_a_payout_callback() {
             "event_id": format!("e-{number}"), "settlement_id": settlement, "status": "paid",
             "amount": amount, "bank_reference": "B-1", "occurred_at": world.clock.now(),
         });
-        PayoutPartner::send(&world, &body).await
+        PayoutPartner::send(world, &body).await
     };
     let forms = [
         format!("{}.{:03}", net / 1_000, net % 1_000),

@@ -43,81 +43,55 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
     let (one_pan, two_pan) = (pan_of(&world, &one).await, pan_of(&world, &two).await);
     let [first, second] = [&two.terminals[0], &two.terminals[1]];
     let long = "x".repeat(30);
-    for (fields, terminal) in [
-        // The label: with blanks around it, in lower case, and as the terminal id.
-        (
-            json!({ "nmid": two.nmid, "terminal_label": second.label }),
-            Some(second),
-        ),
-        (
-            json!({ "nmid": two.nmid, "terminal_label": format!("{} ", second.label) }),
-            Some(second),
-        ),
-        (
-            json!({ "nmid": format!(" {}", two.nmid.to_lowercase()), "terminal_label": second.label.to_lowercase() }),
-            Some(second),
-        ),
-        (
-            json!({ "nmid": two.nmid, "terminal_label": long, "terminal_id": first.label }),
-            Some(first),
-        ),
-        (
-            json!({ "nmid": two.nmid, "terminal_label": "", "terminal_id": first.id }),
-            Some(first),
-        ),
-        // The merchant's PAN, when there is no NMID.
-        (
-            json!({ "mpan": two_pan, "terminal_label": first.label }),
-            Some(first),
-        ),
-        (
-            json!({ "nmid": "", "merchant_pan": two_pan, "terminal_id": second.label }),
-            Some(second),
-        ),
-        (json!({ "mpan": one_pan }), Some(one.terminal())),
-        // The sole terminal, unless a valid label contradicts.
-        (json!({ "nmid": one.nmid }), Some(one.terminal())),
-        (
-            json!({ "nmid": one.nmid, "terminal_label": null }),
-            Some(one.terminal()),
-        ),
-        (
-            json!({ "nmid": one.nmid, "terminal_label": long }),
-            Some(one.terminal()),
-        ),
-        (
-            json!({ "nmid": one.nmid, "terminal_label": ["T01"] }),
-            Some(one.terminal()),
-        ),
-        (
-            json!({ "nmid": one.nmid, "terminal_id": "A01" }),
-            Some(one.terminal()),
-        ),
-        (json!({ "nmid": one.nmid, "terminal_label": "NOPE" }), None),
+    // By the label (with blanks around it, in lower case, as the terminal id), and by the PAN when there is no NMID.
+    let of_second = [
+        json!({ "nmid": two.nmid, "terminal_label": second.label }),
+        json!({ "nmid": two.nmid, "terminal_label": format!("{} ", second.label) }),
+        json!({ "nmid": format!(" {}", two.nmid.to_lowercase()), "terminal_label": second.label.to_lowercase() }),
+        json!({ "nmid": "", "merchant_pan": two_pan, "terminal_id": second.label }),
+    ];
+    let of_first = [
+        json!({ "nmid": two.nmid, "terminal_label": long, "terminal_id": first.label }),
+        json!({ "nmid": two.nmid, "terminal_label": "", "terminal_id": first.id }),
+        json!({ "mpan": two_pan, "terminal_label": first.label }),
+    ];
+    // The sole terminal, unless a valid label contradicts.
+    let of_sole = [
+        json!({ "mpan": one_pan }),
+        json!({ "nmid": one.nmid }),
+        json!({ "nmid": one.nmid, "terminal_label": null }),
+        json!({ "nmid": one.nmid, "terminal_label": long }),
+        json!({ "nmid": one.nmid, "terminal_label": ["T01"] }),
+        json!({ "nmid": one.nmid, "terminal_id": "A01" }),
+    ];
+    let of_none = [
+        json!({ "nmid": one.nmid, "terminal_label": "NOPE" }),
         // Two terminals, and no field that names one of them.
-        (json!({ "nmid": two.nmid }), None),
-        (json!({ "nmid": two.nmid, "terminal_label": long }), None),
-        (json!({ "mpan": two_pan }), None),
+        json!({ "nmid": two.nmid }),
+        json!({ "nmid": two.nmid, "terminal_label": long }),
+        json!({ "mpan": two_pan }),
         // Unknown merchants.
-        (json!({ "nmid": "ID9999999999999", "mpan": one_pan }), None),
-        (json!({ "nmid": "Toko Budi" }), None),
-        (json!({ "mpan": "1" }), None),
-        (json!({ "terminal_label": one.terminal().label }), None),
+        json!({ "nmid": "ID9999999999999", "mpan": one_pan }),
+        json!({ "nmid": "Toko Budi" }),
+        json!({ "mpan": "1" }),
+        json!({ "terminal_label": one.terminal().label }),
+    ];
+    for (messages, terminal) in [
+        (&of_second[..], json!(second.id)),
+        (&of_first, json!(first.id)),
+        (&of_sole, json!(one.terminal().id)),
+        (&of_none, Value::Null),
     ] {
-        let expected = terminal.map_or(Value::Null, |terminal| json!(terminal.id));
-        let body = paid(&world, &fields);
-        assert_eq!(terminal_of(&world, &body).await, expected, "{fields}");
+        for fields in messages {
+            let body = paid(&world, fields);
+            assert_eq!(terminal_of(&world, &body).await, terminal, "{fields}");
+        }
     }
     let money = open_money(&world).await;
     assert_eq!(money.len(), 8);
-    assert!(
-        money.iter().any(|one| one["terminal_label"] == json!(long)),
-        "{money:?}"
-    );
-    assert!(
-        money.iter().any(|one| one["nmid"] == "TOKO BUDI"),
-        "{money:?}"
-    );
+    for (field, value) in [("terminal_label", long.as_str()), ("nmid", "TOKO BUDI")] {
+        assert!(money.iter().any(|one| one[field] == value), "{money:?}");
+    }
     open_alert(&world, "unmatched_payment").await;
     // The merchant is known, and its boxes announced nothing.
     for (shop, reason) in [(&one, "no_such_terminal"), (&two, "no_such_terminal")] {
@@ -135,10 +109,7 @@ async fn a_printed_code_is_attributed_by_whatever_names_one_terminal() {
 async fn a_suspended_merchants_printed_codes_are_kept_as_unmatched() {
     let (world, shop, credentials) = fixture::device().await;
     shop.set_status(&world, "suspended").await;
-    let body = paid(
-        &world,
-        &json!({ "nmid": shop.nmid, "terminal_label": shop.terminal().label }),
-    );
+    let body = shop.printed_payment(&world, 40_000);
     assert_eq!(terminal_of(&world, &body).await, Value::Null);
     assert_eq!(open_money(&world).await[0]["reason"], "merchant_suspended");
     assert_eq!(credentials.notifications(&world).await, Vec::<Value>::new());
@@ -159,26 +130,20 @@ async fn snap_attributes_by_the_same_rules() {
         }
         body
     };
-    let count = async |query: &str| world.number(query).await;
+    let paid = "transactions WHERE status = 'paid'";
     let label = format!(" {}", shop.terminal().label.to_lowercase());
     let info = json!({ "nmid": shop.nmid, "terminalLabel": label });
     partner.send_ok(&body(&info)).await;
     let info =
         json!({ "nmid": shop.nmid, "terminalId": shop.terminal().label, "terminalLabel": "" });
     partner.send_ok(&body(&info)).await;
-    assert_eq!(
-        count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
-        2
-    );
+    assert_eq!(world.rows(paid).await, 2);
     // At the top level, as some partners write it.
     let mut top = body(&json!({}));
     top["nmid"] = json!(shop.nmid);
     top["terminalId"] = json!(shop.terminal().label);
     partner.send_ok(&top).await;
-    assert_eq!(
-        count("SELECT count(*) FROM transactions WHERE status = 'paid'").await,
-        3
-    );
+    assert_eq!(world.rows(paid).await, 3);
     let info = json!({ "nmid": shop.nmid, "terminalLabel": "x".repeat(30) });
     partner.send_ok(&body(&info)).await;
     assert_eq!(open_money(&world).await.len(), 1);
@@ -200,11 +165,11 @@ async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
         let body = paid(&world, &code).to_string();
         let body = body.replace("\"amount\":40000", &format!("\"amount\":{amount}"));
         let request = world.acquirer().sign(body.as_bytes(), world.clock.now());
-        let receipt = world.acquirer().post(&request).await.expect(200).data();
-        assert_eq!(receipt["verdict"], "unmatched", "{amount}");
         // Sent again: the same answer, and nothing more.
-        let again = world.acquirer().post(&request).await.expect(200).data();
-        assert_eq!(again["verdict"], "unmatched", "{amount}");
+        for _ in 0..2 {
+            let receipt = world.acquirer().post(&request).await.expect(200).data();
+            assert_eq!(receipt["verdict"], "unmatched", "{amount}");
+        }
     }
     let money = open_money(&world).await;
     assert_eq!(money.len(), amounts.len());
@@ -219,15 +184,9 @@ async fn an_amount_beyond_the_largest_payment_is_kept_and_never_booked() {
     open_alert(&world, "unmatched_payment").await;
     // It cannot be booked by hand either; a reversal closes it.
     for one in &money {
-        let path = format!(
-            "/admin/unmatched-payments/{}/assign",
-            one["id"].as_str().unwrap()
-        );
-        let assigned = world
-            .admin()
-            .post(&path, &json!({ "terminal_id": shop.terminal().id }))
-            .await;
-        assigned.refused(INVALID_AMOUNT);
+        let path = format!("/admin/unmatched-payments/{}/assign", text(one, "id"));
+        let terminal = json!({ "terminal_id": shop.terminal().id });
+        assert_refused!(world.admin().post(&path, &terminal), INVALID_AMOUNT);
     }
     let none = "SELECT (SELECT count(*) FROM transactions) + (SELECT count(*) FROM ledger_entries)";
     assert_eq!(world.number(none).await, 0);
@@ -248,8 +207,7 @@ async fn the_same_reference_with_another_amount_is_refused_for_kept_money_too() 
     for status in ["success", "reversed", "failed"] {
         let mut other = but_status(body.clone(), status);
         other["amount"] = json!(40_001);
-        let answer = world.acquirer().send(&other).await;
-        answer.refused(DUPLICATE_REQUEST);
+        assert_refused!(world.acquirer().send(&other), DUPLICATE_REQUEST);
     }
     assert_eq!(incidents(&world).await, ["amount_mismatch"; 3]);
     assert_eq!(open_money(&world).await[0]["amount"], 40_000);

@@ -1,6 +1,7 @@
 //! A box receives the payments of the terminal that it is bound to.
 
 use futures_util::future::join_all;
+use tests::acquirer::static_success;
 use tests::deadlocks;
 use tests::prelude::*;
 
@@ -86,11 +87,7 @@ async fn an_unbound_box_hears_nothing() {
     let path = format!("/admin/devices/{}/unbind", soundbox.credentials.device_id);
     let unbound = world.admin().act(&path, &json!({})).await;
     assert!(unbound["binding"].is_null());
-    world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .refused(DEVICE_NOT_BOUND);
+    assert_refused!(world.admin().post(&path, &json!({})), DEVICE_NOT_BOUND);
     soundbox.wait_for_binding(None).await;
     device.sell(&world, 10_000).await;
     assert_eq!(soundbox.credentials.notifications(&world).await.len(), 0);
@@ -133,11 +130,8 @@ async fn a_rebind_and_the_payments_of_its_terminal_never_deadlock() {
     for round in 1..=12 {
         let now = world.clock.now();
         let payments = (0..8).map(|number| {
-            let reference = reference();
-            let body = json!({
-                "event_id": reference, "nmid": shop.nmid, "terminal_label": shop.terminals[number % 2].label,
-                "partner_reference": reference, "amount": 1_000, "currency": "IDR", "status": "success", "paid_at": now,
-            });
+            let label = &shop.terminals[number % 2].label;
+            let body = static_success(&shop.nmid, label, 1_000, &reference(), now);
             let acquirer = &acquirer;
             async move { acquirer.send(&body).await }
         });

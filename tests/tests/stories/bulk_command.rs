@@ -6,6 +6,8 @@ use tests::credentials::register_with;
 use tests::prelude::*;
 use wire::Encoding;
 
+use crate::view::{bulk_command as view, bulk_command_becomes as becomes};
+
 async fn order(api: &Api, body: &Value) -> Answer {
     api.post_once("/admin/bulk-commands", body).await
 }
@@ -14,19 +16,17 @@ fn quick() -> Value {
     json!({ "rate_per_minute": 60_000, "abort_threshold_percent": 100, "min_sample": 1 })
 }
 
-async fn view(world: &World, id: &str) -> Value {
-    world
-        .admin()
-        .read(&format!("/admin/bulk-commands/{id}"))
-        .await
+/// The id of a new one.
+async fn made(api: &Api, body: &Value) -> String {
+    text(&order(api, body).await.expect(201).data(), "id")
 }
 
-async fn stands(world: &World, id: &str, status: &str) -> Value {
-    eventually(&format!("{status} of a bulk command"), || async {
-        let now = view(world, id).await;
-        (now["status"] == status).then_some(now)
+/// Waits until so many targets are in this status.
+async fn count_becomes(world: &World, id: &str, status: &str, count: i64) {
+    eventually(&format!("{count} {status}"), || async {
+        (view(world, id).await["progress"][status] == count).then_some(())
     })
-    .await
+    .await;
 }
 
 async fn step(world: &World, id: &str, action: &str) -> Answer {
@@ -60,21 +60,14 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
         "type": "set_volume", "payload": { "volume": 7 }, "query": { "online": true },
         "rollout": { "rate_per_minute": 1200, "canary": 20, "phases": [50, 75], "abort_threshold_percent": 20, "min_sample": 10 },
     });
-    let made = order(&world.staff(Role::Ops).await, &body)
-        .await
-        .expect(201)
-        .data();
-    assert_eq!(
-        (&made["status"], &made["progress"]["total"]),
-        (&json!("running"), &json!(BOXES))
-    );
+    let ops = world.staff(Role::Ops).await;
+    let made = order(&ops, &body).await.expect(201).data();
+    assert_fields!(made, { "status": "running", "progress/total": BOXES });
     let id = text(&made, "id");
 
-    let aborted = stands(&world, &id, "aborted").await;
-    assert!(
-        text(&aborted, "reason").contains("the threshold is 20 %"),
-        "{aborted}"
-    );
+    let aborted = becomes(&world, &id, "aborted").await;
+    let reason = text(&aborted, "reason");
+    assert!(reason.contains("the threshold is 20 %"), "{reason}");
     let pending = aborted["progress"]["pending"].as_u64().unwrap();
     assert!(pending >= 40, "beyond the canary: {aborted}");
 
@@ -90,7 +83,7 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     world.start().await;
     fleet.moved(world.mqtt());
 
-    let done = stands(&world, &id, "completed").await;
+    let done = becomes(&world, &id, "completed").await;
     let progress = &done["progress"];
     let count = |status: &str| progress[status].as_u64().unwrap();
     assert_eq!(count("delivered") + count("failed"), 60, "{done}");
@@ -109,12 +102,8 @@ async fn a_rollout_aborts_at_its_threshold_and_goes_on_through_a_crash() {
     assert_eq!((rows.len(), ids(&rows).len()), (BOXES, BOXES));
     fleet.disconnect().await;
     // Every step is in the audit log.
-    let actions: Vec<String> =
-        sqlx::query_scalar("SELECT action FROM audit_logs WHERE entity = $1 ORDER BY id")
-            .bind(&id)
-            .fetch_all(&world.pool)
-            .await
-            .unwrap();
+    let audited = format!("SELECT action FROM audit_logs WHERE entity = '{id}' ORDER BY id");
+    let actions: Vec<String> = world.values(&audited).await;
     let expected =
         ["create", "abort", "resume", "complete"].map(|step| format!("bulk_command.{step}"));
     assert_eq!(actions, expected);
@@ -130,27 +119,18 @@ async fn a_step_waits_for_its_last_command_and_one_that_times_out_counts_as_fail
         "type": "reboot", "query": {}, "expires_in": 30,
         "rollout": { "rate_per_minute": 60_000, "canary": 1, "abort_threshold_percent": 50, "min_sample": 20 },
     });
-    let id = text(&order(&world.admin(), &body).await.expect(201).data(), "id");
-    eventually("the command to the canary", || async {
-        let progress = &view(&world, &id).await["progress"];
-        (progress["queued"] == 1).then_some(())
-    })
-    .await;
+    let id = made(&world.admin(), &body).await;
+    count_becomes(&world, &id, "queued", 1).await;
     // Time passes, and nothing more is sent: the canary has not answered. Another bulk command, which is processed after
     // this one, shows that a round was made.
     world.later(20);
     let witness = json!({ "type": "play_test", "query": {}, "rollout": quick() });
-    let witness = order(&world.admin(), &witness).await.expect(201).data();
-    eventually("a round of the second bulk command", || async {
-        let progress = &view(&world, &text(&witness, "id")).await["progress"];
-        (progress["pending"] == 0).then_some(())
-    })
-    .await;
+    let witness = made(&world.admin(), &witness).await;
+    count_becomes(&world, &witness, "pending", 0).await;
     assert_eq!(view(&world, &id).await["progress"]["pending"], 2);
     world.later(60);
-    let aborted = stands(&world, &id, "aborted").await;
-    assert_eq!(aborted["progress"]["timeout"], 1, "{aborted}");
-    assert_eq!(aborted["progress"]["pending"], 2, "{aborted}");
+    let aborted = becomes(&world, &id, "aborted").await;
+    assert_fields!(aborted["progress"], { "timeout": 1, "pending": 2 });
     let canary = targets(&world, &id, "&status=timeout").await;
     assert_eq!((canary.len(), &canary[0]["position"]), (1, &json!(0)));
 }
@@ -166,11 +146,8 @@ async fn a_bulk_command_is_paused_and_cancelled_by_an_operator() {
         "type": "play_test", "query": {},
         "rollout": { "rate_per_minute": 1, "abort_threshold_percent": 50, "min_sample": 20 },
     });
-    let id = text(&order(&world.admin(), &body).await.expect(201).data(), "id");
-    eventually("the first command", || async {
-        (view(&world, &id).await["progress"]["queued"] == 1).then_some(())
-    })
-    .await;
+    let id = made(&world.admin(), &body).await;
+    count_becomes(&world, &id, "queued", 1).await;
     let paused = step(&world, &id, "pause").await.expect(200).data();
     assert_eq!(paused["status"], "paused");
     step(&world, &id, "pause").await.refused(INVALID_STATE);
@@ -179,10 +156,7 @@ async fn a_bulk_command_is_paused_and_cancelled_by_an_operator() {
     // The ten minutes of the pause are not made up for.
     assert_eq!(resumed["progress"]["pending"], 4);
     step(&world, &id, "resume").await.refused(INVALID_STATE);
-    eventually("the second command", || async {
-        (view(&world, &id).await["progress"]["pending"] == 3).then_some(())
-    })
-    .await;
+    count_becomes(&world, &id, "pending", 3).await;
     let _ = step(&world, &id, "cancel").await.expect(200);
     let ended = eventually("the end", || async {
         let now = view(&world, &id).await;
@@ -199,9 +173,8 @@ async fn a_bulk_command_is_paused_and_cancelled_by_an_operator() {
         step(&world, &id, action).await.refused(INVALID_STATE);
     }
     // A late acknowledgement is stored and changes nothing.
-    let path = format!("/admin/devices/{}/commands", first.device_id);
-    let own = world.admin().get(&path).await.data();
-    if let Some(command) = own.as_array().unwrap().first() {
+    let path = format!("{}/commands", first.path());
+    if let Some(command) = world.admin().list(&path).await.first() {
         assert_eq!(command["created_by"], json!(id));
         let late = json!({ "device_id": first.device_id, "command_id": command["id"], "status": "delivered" });
         let known = first.api(&world).post("/device/commands/ack", &late).await;
@@ -218,12 +191,10 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     let tagged = Credentials::unbound(&world).await;
     let mute = register_with(&world, &["display"]).await;
     let mute = mute.activate(&world, Encoding::Json).await;
-    let registered = tests::credentials::register(&world).await;
+    let registered = register(&world).await;
+    let other_model = json!({ "tags": ["pilot"], "model": "SB-2" });
     for (device, change) in [
-        (
-            tagged.device_id,
-            json!({ "tags": ["pilot"], "model": "SB-2" }),
-        ),
+        (tagged.device_id, other_model),
         (mute.device_id, json!({ "tags": ["pilot", "old"] })),
         (registered.device_id, json!({ "tags": ["pilot"] })),
     ] {
@@ -233,6 +204,7 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     tagged.heartbeat(&world, "2.0.0").await;
 
     let all = [bound.device_id, tagged.device_id, mute.device_id].map(|id| id.to_string());
+    let both = json!({ "device_ids": [bound.device_id, mute.device_id] });
     for (query, expected) in [
         (json!({}), vec![0, 1, 2]),
         (json!({ "tag": "pilot" }), vec![1, 2]),
@@ -240,13 +212,10 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
         (json!({ "model": "SB-2" }), vec![1]),
         (json!({ "firmware_version": "2.0.0" }), vec![1]),
         (json!({ "tag": "pilot", "model": "SB-1" }), vec![2]),
-        (
-            json!({ "device_ids": [bound.device_id, mute.device_id] }),
-            vec![0, 2],
-        ),
+        (both, vec![0, 2]),
     ] {
         let body = json!({ "type": "reboot", "query": query, "rollout": quick() });
-        let id = text(&order(&admin, &body).await.expect(201).data(), "id");
+        let id = made(&admin, &body).await;
         let expected: BTreeSet<String> = expected
             .into_iter()
             .map(|index: usize| all[index].clone())
@@ -262,20 +231,14 @@ async fn a_bulk_command_is_for_the_boxes_that_its_query_matched_when_it_was_made
     let made = order(&admin, &body).await.expect(201).data();
     assert_eq!(made["progress"]["skipped"], 1);
     let id = text(&made, "id");
-    eventually("the first command", || async {
-        (view(&world, &id).await["progress"]["queued"] == 1).then_some(())
-    })
-    .await;
+    count_becomes(&world, &id, "queued", 1).await;
     let left = targets(&world, &id, "&status=pending").await;
     assert_eq!(left.len(), 1);
     let suspended = text(&left[0], "device_id");
     let path = format!("/admin/devices/{suspended}");
     admin.change(&path, &json!({ "status": "suspended" })).await;
     world.later(60);
-    eventually("the last pending target", || async {
-        (view(&world, &id).await["progress"]["pending"] == 0).then_some(())
-    })
-    .await;
+    count_becomes(&world, &id, "pending", 0).await;
     let skipped = targets(&world, &id, "&status=skipped").await;
     let reasons: BTreeSet<(String, String)> = skipped
         .iter()
@@ -327,17 +290,13 @@ async fn a_bulk_command_that_makes_no_sense_is_refused() {
     ] {
         order(&admin, &wrong).await.refused(VALIDATION_FAILED);
     }
-    order(&admin, &with("type", json!("clear_display")))
-        .await
-        .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
-    admin
-        .post("/admin/bulk-commands", &good)
-        .await
-        .refused(IDEMPOTENCY_KEY_REQUIRED);
+    let cleared = order(&admin, &with("type", json!("clear_display"))).await;
+    cleared.refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
+    let path = "/admin/bulk-commands";
+    assert_refused!(admin.post(path, &good), IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Finance, Role::Support] {
-        order(&world.staff(role).await, &good)
-            .await
-            .refused(FORBIDDEN);
+        let api = world.staff(role).await;
+        assert_refused!(order(&api, &good), FORBIDDEN);
     }
     assert_eq!(world.rows("bulk_commands").await, 0);
     assert_eq!(world.rows("bulk_command_targets").await, 0);
@@ -350,22 +309,14 @@ async fn a_bulk_command_that_makes_no_sense_is_refused() {
 
     // The same key is the same bulk command; support may read it.
     let keyed = [("idempotency-key", "once")];
-    let first = admin
-        .post_with("/admin/bulk-commands", &keyed, &good)
-        .await
-        .expect(201);
-    let again = admin
-        .post_with("/admin/bulk-commands", &keyed, &good)
-        .await
-        .expect(201);
+    let first = admin.post_with(path, &keyed, &good).await.expect(201);
+    let again = admin.post_with(path, &keyed, &good).await.expect(201);
     assert_eq!(first.body, again.body);
     let support = world.staff(Role::Support).await;
-    let list = support.list("/admin/bulk-commands").await;
+    let list = support.list(path).await;
     assert_eq!(list.len(), 1);
     assert_eq!(list[0]["progress"]["total"], 1);
     let id = text(&list[0], "id");
-    assert_eq!(
-        ids(&targets(&world, &id, "").await),
-        [speaker.device_id.to_string()].into()
-    );
+    let targets = ids(&targets(&world, &id, "").await);
+    assert_eq!(targets, [speaker.device_id.to_string()].into());
 }

@@ -15,15 +15,11 @@ async fn a_code(world: &World, amount: i64) -> (Credentials, TransactionId) {
     (credentials, id)
 }
 
-fn verdict(answer: &Answer) -> Value {
-    answer.data()["verdict"].clone()
-}
-
 /// Sends `bodies` in order; the verdicts of the answers.
 async fn received(world: &World, bodies: &[Value]) -> Vec<Value> {
     let mut verdicts = Vec::new();
     for body in bodies {
-        verdicts.push(verdict(&world.acquirer().send(body).await));
+        verdicts.push(world.acquirer().verdict(body).await);
     }
     verdicts
 }
@@ -46,34 +42,25 @@ async fn one_changed_byte_anywhere_has_no_effect() {
     let mut longer = good.clone();
     longer.body.push(b' ');
     spoiled.push(longer);
-    let flipped = if good.signature.starts_with('0') {
-        "1"
-    } else {
-        "0"
-    };
+    let first_is_0 = good.signature.starts_with('0');
+    let flipped = if first_is_0 { "1" } else { "0" };
     for signature in [
         format!("{flipped}{}", &good.signature[1..]),
         good.signature[..62].to_owned(),
         String::new(),
         "nonsense".to_owned(),
     ] {
-        spoiled.push(SignedRequest {
-            signature,
-            ..good.clone()
-        });
+        let good = good.clone();
+        spoiled.push(SignedRequest { signature, ..good });
     }
     let next_second = (good.timestamp.parse::<i64>().unwrap() + 1).to_string();
     for timestamp in [next_second, String::new(), "soon".to_owned()] {
-        spoiled.push(SignedRequest {
-            timestamp,
-            ..good.clone()
-        });
+        let good = good.clone();
+        spoiled.push(SignedRequest { timestamp, ..good });
     }
-    for partner in ["rival", "nobody", ""] {
-        spoiled.push(SignedRequest {
-            partner: partner.to_owned(),
-            ..good.clone()
-        });
+    for partner in ["rival", "nobody", ""].map(str::to_owned) {
+        let good = good.clone();
+        spoiled.push(SignedRequest { partner, ..good });
     }
     for request in &spoiled {
         acquirer.post(request).await.refused(INVALID_SIGNATURE);
@@ -137,12 +124,8 @@ async fn what_cannot_be_read_has_no_effect() {
         acquirer.post(&request).await.refused(*refusal);
     }
     let rejected = i64::try_from(unreadable.len()).unwrap();
-    before
-        .changed_only(
-            &world.pool,
-            &[("callbacks", rejected), ("incidents", rejected)],
-        )
-        .await;
+    let kept = [("callbacks", rejected), ("incidents", rejected)];
+    before.changed_only(&world.pool, &kept).await;
     let kept =
         "callbacks WHERE verdict = 'rejected' AND partner_id = 'acme' AND reason IS NOT NULL";
     assert_eq!(world.rows(kept).await, rejected);
@@ -167,13 +150,10 @@ async fn a_wrong_amount_or_merchant_is_an_incident_and_nothing_else() {
     let mut body = success(id, 50_000, "ref-1", now);
     body["nmid"] = json!(other.nmid);
     assert_eq!(world.acquirer().send(&body).await.refusal().0, 409);
-    before
-        .changed_only(&world.pool, &[("callbacks", 4), ("incidents", 4)])
-        .await;
-    assert_eq!(
-        state(&world, id).await,
-        ("awaiting_payment".to_owned(), false)
-    );
+    let kept = [("callbacks", 4), ("incidents", 4)];
+    before.changed_only(&world.pool, &kept).await;
+    let waiting = ("awaiting_payment".to_owned(), false);
+    assert_eq!(state(&world, id).await, waiting);
 }
 
 #[tokio::test]
@@ -184,18 +164,10 @@ async fn an_unknown_transaction_is_an_incident_and_nothing_else() {
     let now = world.clock.now();
     let unknown = TransactionId::from_uuid(world.clock.uuid());
     let body = success(unknown, 50_000, "ref-1", now);
-    world
-        .acquirer()
-        .send(&body)
-        .await
-        .refused(TRANSACTION_NOT_FOUND);
+    assert_refused!(world.acquirer().send(&body), TRANSACTION_NOT_FOUND);
     // The transaction exists, but belongs to another partner.
     let body = success(id, 50_000, "ref-2", now);
-    world
-        .another_acquirer()
-        .send(&body)
-        .await
-        .refused(TRANSACTION_NOT_FOUND);
+    assert_refused!(world.another_acquirer().send(&body), TRANSACTION_NOT_FOUND);
     before
         .changed_only(&world.pool, &[("callbacks", 2), ("incidents", 2)])
         .await;
@@ -204,11 +176,8 @@ async fn an_unknown_transaction_is_an_incident_and_nothing_else() {
 #[tokio::test]
 async fn a_partner_does_not_speak_of_anothers_merchants() {
     let (world, shop, mut soundbox) = fixture::soundbox().await;
-    let body = json!({
-        "event_id": "e", "nmid": shop.nmid, "terminal_label": shop.terminal().label, "partner_reference": "stolen",
-        "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-    });
-    let _ = world.another_acquirer().send(&body).await;
+    let stolen = shop.printed_payment(&world, 40_000);
+    let _ = world.another_acquirer().send(&stolen).await;
     assert_eq!(world.rows("transactions").await, 0);
     assert_eq!(world.rows("notifications").await, 0);
     let real = soundbox.credentials.sell(&world, 10_000).await;
@@ -220,28 +189,18 @@ async fn the_same_reference_with_another_amount_is_refused() {
     let world = World::new().await;
     let (credentials, id) = a_code(&world, 50_000).await;
     let now = world.clock.now();
-    assert_eq!(
-        received(&world, &[success(id, 50_000, "ref-1", now)]).await,
-        ["accepted"]
-    );
+    let body = success(id, 50_000, "ref-1", now);
+    assert_eq!(world.acquirer().verdict(&body).await, "accepted");
     let before = Snapshot::take(&world.pool).await;
     let body = success(id, 60_000, "ref-1", now);
-    world
-        .acquirer()
-        .send(&body)
-        .await
-        .refused(DUPLICATE_REQUEST);
+    assert_refused!(world.acquirer().send(&body), DUPLICATE_REQUEST);
     before
         .changed_only(&world.pool, &[("callbacks", 1), ("incidents", 1)])
         .await;
     // Nor may the reference be used for another transaction.
     let other = credentials.qr(&world, 50_000).await.transaction_id;
     let body = success(other, 50_000, "ref-1", now);
-    world
-        .acquirer()
-        .send(&body)
-        .await
-        .refused(DUPLICATE_REQUEST);
+    assert_refused!(world.acquirer().send(&body), DUPLICATE_REQUEST);
     assert_eq!(state(&world, other).await.0, "awaiting_payment");
 }
 
@@ -252,10 +211,7 @@ async fn another_reference_on_a_paid_transaction_is_kept_and_not_announced() {
     soundbox.play().await;
     let before = Snapshot::take(&world.pool).await;
     let body = success(id, 50_000, "second-money", world.clock.now());
-    assert_eq!(
-        received(&world, std::slice::from_ref(&body)).await,
-        ["unmatched"]
-    );
+    assert_eq!(world.acquirer().verdict(&body).await, "unmatched");
     before
         .changed_only(&world.pool, &[("callbacks", 1), ("unmatched_payments", 1)])
         .await;
@@ -270,10 +226,7 @@ async fn failed_and_then_paid_is_late_and_announced() {
     let id = soundbox.credentials.qr(&world, 50_000).await.transaction_id;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     let failed = but_status(success.clone(), "failed");
-    assert_eq!(
-        received(&world, std::slice::from_ref(&failed)).await,
-        ["accepted"]
-    );
+    assert_eq!(world.acquirer().verdict(&failed).await, "accepted");
     assert_eq!(state(&world, id).await, ("failed".to_owned(), false));
     assert_eq!(received(&world, &[success]).await, ["accepted"]);
     assert_eq!(state(&world, id).await, ("paid".to_owned(), true));
@@ -294,7 +247,7 @@ async fn expired_and_then_paid_is_late_and_announced() {
     assert_eq!(soundbox.play().await.transaction_id, by_callback);
 
     world.later(301);
-    tests::eventually("the expiry of the code", || async {
+    eventually("the expiry of the code", || async {
         (state(&world, by_time).await.0 == "expired").then_some(())
     })
     .await;
@@ -311,10 +264,7 @@ async fn paid_stays_paid() {
     let world = World::new().await;
     let (credentials, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, "ref-1", world.clock.now());
-    assert_eq!(
-        received(&world, std::slice::from_ref(&success)).await,
-        ["accepted"]
-    );
+    assert_eq!(world.acquirer().verdict(&success).await, "accepted");
     let before = Snapshot::take(&world.pool).await;
     for status in ["failed", "expired"] {
         let contrary = but_status(success.clone(), status);
@@ -327,7 +277,7 @@ async fn paid_stays_paid() {
     // Another code expires, which shows that the job has run.
     let other = credentials.qr(&world, 1_000).await.transaction_id;
     world.later(301);
-    tests::eventually("the expiry of the other code", || async {
+    eventually("the expiry of the other code", || async {
         (state(&world, other).await.0 == "expired").then_some(())
     })
     .await;
@@ -340,25 +290,12 @@ async fn a_reversed_payment_is_reversed_in_the_ledger_and_not_announced_again() 
     let (credentials, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, "ref-1", world.clock.now());
     let reversed = but_status(success.clone(), "reversed");
-    let verdicts = received(
-        &world,
-        &[success.clone(), reversed.clone(), reversed, success],
-    )
-    .await;
+    let messages = [success.clone(), reversed.clone(), reversed, success];
+    let verdicts = received(&world, &messages).await;
     assert_eq!(verdicts, ["accepted", "accepted", "duplicate", "duplicate"]);
     assert_eq!(state(&world, id).await.0, "reversed");
     ledger::must_balance(&world.pool).await;
-    let left: i64 = ledger::ledger_of(&world.pool, id)
-        .await
-        .iter()
-        .map(|(_, account, debit, credit)| {
-            if account == "merchant_payable" {
-                credit - debit
-            } else {
-                0
-            }
-        })
-        .sum();
+    let left = ledger::balance(&world.pool, "merchant_payable").await;
     assert_eq!(left, 0, "the merchant is still owed");
     // The box was offline: it never receives the payment, and the notification is closed.
     let received = credentials.notifications(&world).await;
@@ -377,10 +314,8 @@ async fn taken_back_before_it_was_paid_is_held() {
     let (_, id) = a_code(&world, 50_000).await;
     let success = success(id, 50_000, &acquirer::reference(), world.clock.now());
     let reversed = but_status(success.clone(), "reversed");
-    assert_eq!(
-        received(&world, &[reversed, success]).await,
-        ["held", "held"]
-    );
+    let verdicts = received(&world, &[reversed, success]).await;
+    assert_eq!(verdicts, ["held", "held"]);
     assert_eq!(state(&world, id).await.0, "awaiting_payment");
     assert_eq!(world.rows("notifications").await, 0);
 }

@@ -3,20 +3,9 @@
 use tests::credentials::register_with;
 use tests::prelude::*;
 use wire::message::{Command, CommandAck, CommandAckStatus};
-use wire::{Channel, DeviceId, DownlinkMessage, Encoding, UplinkMessage};
+use wire::{Channel, DownlinkMessage, Encoding, UplinkMessage};
 
-async fn order(api: &Api, device_id: DeviceId, body: &Value) -> tests::Answer {
-    api.post_once(&format!("/admin/devices/{device_id}/commands"), body)
-        .await
-}
-
-async fn view(world: &World, command: &Value) -> Value {
-    let (device, id) = (text(command, "device_id"), text(command, "id"));
-    world
-        .admin()
-        .read(&format!("/admin/devices/{device}/commands/{id}"))
-        .await
-}
+use crate::view::{command as order, command_now as view};
 
 /// Waits for a status of a command.
 async fn stands(world: &World, command: &Value, status: &str) -> Value {
@@ -48,10 +37,8 @@ async fn a_command_is_executed_by_mqtt() {
     assert_eq!(command["status"], "queued");
     let heard = soundbox.next_command().await;
     assert_eq!(json!(heard.command_id), command["id"]);
-    assert_eq!(
-        (heard.kind.as_str(), &heard.payload),
-        ("set_volume", &json!({ "volume": 3 }))
-    );
+    assert_eq!(heard.kind, "set_volume");
+    assert_eq!(heard.payload, json!({ "volume": 3 }));
     stands(&world, &command, "sent").await;
     let done = ack(&soundbox, &heard, CommandAckStatus::Delivered);
     soundbox.send(done.clone()).await;
@@ -70,16 +57,14 @@ async fn a_command_is_executed_by_mqtt() {
 #[tokio::test]
 async fn a_command_waits_for_a_box_that_is_offline() {
     let world = World::new().await;
-    let registered = tests::credentials::register(&world).await;
+    let registered = register(&world).await;
     let credentials = registered.activate(&world, Encoding::Msgpack).await;
     let soundbox = Soundbox::switch_on(&world, credentials).await;
     let device_id = soundbox.credentials.device_id;
     let away = soundbox.switch_off().await;
     let body = json!({ "type": "reboot" });
-    let command = order(&world.admin(), device_id, &body)
-        .await
-        .expect(201)
-        .data();
+    let command = order(&world.admin(), device_id, &body).await;
+    let command = command.expect(201).data();
     let mut soundbox = away.reconnect(&world).await;
     let heard = soundbox.next_command().await;
     assert_eq!(json!(heard.command_id), command["id"]);
@@ -98,12 +83,10 @@ async fn a_command_reaches_a_box_on_http() {
     let credentials = Credentials::unbound(&world).await;
     let device_id = credentials.device_id;
     let body = json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } });
-    let command = order(&world.admin(), device_id, &body)
-        .await
-        .expect(201)
-        .data();
+    let command = order(&world.admin(), device_id, &body).await;
+    let command = command.expect(201).data();
     let api = credentials.api(&world);
-    let heartbeat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
+    let heartbeat = credentials.heartbeat_body();
     let poll = || async {
         let answer = api.post("/device/heartbeat", &heartbeat).await.expect(200);
         answer.data()["commands"].clone()
@@ -125,18 +108,11 @@ async fn a_command_reaches_a_box_on_http() {
     assert_eq!(ended["status"], "delivered");
 
     let other = Credentials::unbound(&world).await;
-    other
-        .api(&world)
-        .post("/device/commands/ack", &acknowledgement)
-        .await
-        .refused(FORBIDDEN);
+    let (path, thief) = ("/device/commands/ack", other.api(&world));
+    assert_refused!(thief.post(path, &acknowledgement), FORBIDDEN);
     let mut stolen = acknowledgement.clone();
     stolen["device_id"] = json!(other.device_id);
-    other
-        .api(&world)
-        .post("/device/commands/ack", &stolen)
-        .await
-        .refused(COMMAND_NOT_FOUND);
+    assert_refused!(thief.post(path, &stolen), COMMAND_NOT_FOUND);
 }
 
 #[tokio::test]
@@ -147,18 +123,10 @@ async fn a_command_that_timed_out_or_was_cancelled_stays_ended() {
     let admin = world.admin();
     let short = json!({ "type": "reboot", "expires_in": 30 });
     let expiring = order(&admin, device_id, &short).await.expect(201).data();
-    let cancelled = order(
-        &admin,
-        device_id,
-        &json!({ "type": "play_test", "expires_in": 600 }),
-    )
-    .await
-    .expect(201)
-    .data();
-    let cancel = format!(
-        "/admin/devices/{device_id}/commands/{}/cancel",
-        text(&cancelled, "id")
-    );
+    let long = json!({ "type": "play_test", "expires_in": 600 });
+    let cancelled = order(&admin, device_id, &long).await.expect(201).data();
+    let list = format!("/admin/devices/{device_id}/commands");
+    let cancel = format!("{list}/{}/cancel", text(&cancelled, "id"));
     let taken_back = admin.act(&cancel, &json!({})).await;
     assert_eq!(taken_back["status"], "cancelled");
     admin.post(&cancel, &json!({})).await.refused(INVALID_STATE);
@@ -172,18 +140,15 @@ async fn a_command_that_timed_out_or_was_cancelled_stays_ended() {
         assert_eq!(known["status"], status);
         assert_eq!(known["late_ack"]["status"], "delivered");
     }
-    let heartbeat = json!({ "device_id": device_id, "firmware_version": "1.0.3", "state": "idle" });
-    let poll = api.act("/device/heartbeat", &heartbeat).await;
+    let poll = credentials.heartbeat(&world, "1.0.3").await;
     assert_eq!(poll["commands"], json!([]));
 
-    let list = format!("/admin/devices/{device_id}/commands");
     let all = admin.read(&list).await;
-    assert_eq!(
-        (all[0]["id"].clone(), all[1]["id"].clone()),
-        (cancelled["id"].clone(), expiring["id"].clone())
-    );
-    let some = admin.get(&format!("{list}?status=timeout")).await.data();
-    assert_eq!(some.as_array().unwrap().len(), 1);
+    for (row, command) in [(&all[0], &cancelled), (&all[1], &expiring)] {
+        assert_eq!(row["id"], command["id"]);
+    }
+    let some = admin.list(&format!("{list}?status=timeout")).await;
+    assert_eq!(some.len(), 1);
 }
 
 #[tokio::test]
@@ -193,9 +158,8 @@ async fn a_command_beyond_the_capabilities_of_a_box_is_refused() {
     let admin = world.admin();
     // The capability is checked before the parameters.
     let body = json!({ "type": "display_qr", "payload": { "nonsense": 1 } });
-    order(&admin, speaker, &body)
-        .await
-        .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
+    let refused = order(&admin, speaker, &body).await;
+    refused.refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
     for wrong in [
         json!({ "type": "set_volume", "payload": { "volume": 11 } }),
         json!({ "type": "set_volume" }),
@@ -210,39 +174,26 @@ async fn a_command_beyond_the_capabilities_of_a_box_is_refused() {
             .refused(VALIDATION_FAILED);
     }
     let unknown = "sbx_0190f3a1c0de7abc8def0123456789ab".parse().unwrap();
-    order(&admin, unknown, &json!({ "type": "reboot" }))
-        .await
-        .refused(DEVICE_NOT_FOUND);
-    admin
-        .post(
-            &format!("/admin/devices/{speaker}/commands"),
-            &json!({ "type": "reboot" }),
-        )
-        .await
-        .refused(IDEMPOTENCY_KEY_REQUIRED);
+    let path = format!("/admin/devices/{speaker}/commands");
+    let body = json!({ "type": "reboot" });
+    assert_refused!(order(&admin, unknown, &body), DEVICE_NOT_FOUND);
+    assert_refused!(admin.post(&path, &body), IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Finance, Role::Support] {
-        order(
-            &world.staff(role).await,
-            speaker,
-            &json!({ "type": "reboot" }),
-        )
-        .await
-        .refused(FORBIDDEN);
+        let api = world.staff(role).await;
+        assert_refused!(order(&api, speaker, &body), FORBIDDEN);
     }
-    let count: i64 = world.value("SELECT count(*) FROM commands").await;
-    assert_eq!(count, 0);
+    assert_eq!(world.rows("commands").await, 0);
 
     // The same key is the same command.
-    let path = format!("/admin/devices/{speaker}/commands");
     let keyed = [("idempotency-key", "once")];
-    let body = json!({ "type": "reboot" });
     let first = admin.post_with(&path, &keyed, &body).await.expect(201);
     let again = admin.post_with(&path, &keyed, &body).await.expect(201);
     assert_eq!(first.body, again.body);
-    let retired = json!({ "status": "retired" });
-    admin
-        .change(&format!("/admin/devices/{speaker}"), &retired)
-        .await;
+    let (path, retired) = (
+        format!("/admin/devices/{speaker}"),
+        json!({ "status": "retired" }),
+    );
+    admin.change(&path, &retired).await;
     order(&admin, speaker, &body).await.refused(INVALID_STATE);
 }
 
@@ -262,7 +213,7 @@ async fn commands_of_the_old_merchant_are_cancelled_by_a_rebind() {
     ] {
         orders.push(order(&admin, device_id, &body).await.expect(201).data());
     }
-    let _ = tests::credentials::bind(&world, device_id, new.terminal().id).await;
+    bind(&world, device_id, new.terminal().id).await;
     for (command, status) in orders.iter().zip(["cancelled", "cancelled", "queued"]) {
         assert_eq!(view(&world, command).await["status"], status, "{command}");
     }

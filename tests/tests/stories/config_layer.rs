@@ -25,6 +25,15 @@ async fn volume(world: &World, device: DeviceId, volume: i64) -> Value {
     .await
 }
 
+/// Waits until a box has applied its configuration.
+async fn applied(world: &World, device: DeviceId) -> Value {
+    eventually("the acknowledgement", || async {
+        let now = config(world, device).await;
+        (now["status"] == "applied").then_some(now)
+    })
+    .await
+}
+
 /// Applies pushes until one has this volume.
 async fn received(soundbox: &mut Soundbox, volume: i64) -> ConfigPush {
     loop {
@@ -47,16 +56,9 @@ async fn each_layer_covers_the_ones_before_it() {
     let merchant = format!("/admin/merchants/{}/config", sari.merchant_id);
     let outlet = format!("/admin/outlets/{}/config", sari.outlet_id);
 
-    let fleet = patch(
-        &world,
-        "/admin/config/fleet",
-        json!({ "volume": 5, "reconnect_jitter_s": 30 }),
-    )
-    .await;
-    assert_eq!(
-        (&fleet["version"], &fleet["config"]["volume"]),
-        (&json!(1), &json!(5))
-    );
+    let of_fleet = json!({ "volume": 5, "reconnect_jitter_s": 30 });
+    let fleet = patch(&world, "/admin/config/fleet", of_fleet.clone()).await;
+    assert_fields!(fleet, { "version": 1, "config/volume": 5 });
     received(&mut own, 5).await;
     let push = received(&mut other, 5).await;
     assert_eq!(push.config["reconnect_jitter_s"], 30);
@@ -66,12 +68,9 @@ async fn each_layer_covers_the_ones_before_it() {
     received(&mut own, 3).await;
     patch(&world, &outlet, json!({ "volume": 2 })).await;
     received(&mut own, 2).await;
-    patch(
-        &world,
-        &device,
-        json!({ "volume": 9, "quiet_hours": { "start": "22:00", "end": "06:00" } }),
-    )
-    .await;
+    let quiet_hours = json!({ "start": "22:00", "end": "06:00" });
+    let own_change = json!({ "volume": 9, "quiet_hours": quiet_hours });
+    patch(&world, &device, own_change).await;
     let push = received(&mut own, 9).await;
     assert_eq!(push.config["quiet_hours"]["end"], "06:00");
     // A change in a higher layer is covered by the lower ones.
@@ -81,30 +80,16 @@ async fn each_layer_covers_the_ones_before_it() {
     patch(&world, &outlet, json!({ "volume": null })).await;
     received(&mut own, 1).await;
 
-    let seen = eventually("the acknowledgement", || async {
-        let now = config(&world, own_id).await;
-        (now["status"] == "applied").then_some(now)
-    })
-    .await;
-    assert_eq!(
-        seen["layers"]["fleet"],
-        json!({ "volume": 5, "reconnect_jitter_s": 30 })
-    );
-    assert_fields!(seen["layers"], { "merchant": { "volume": 1 }, "outlet": {} });
-    assert_eq!(
-        seen["layers"]["device"],
-        json!({ "quiet_hours": { "start": "22:00", "end": "06:00" } })
-    );
-    assert_eq!(
-        seen["reported"],
-        json!({ "version": seen["version"], "config": seen["config"] })
-    );
-    assert_eq!(seen["diff"], json!([]));
+    let seen = applied(&world, own_id).await;
+    assert_fields!(seen["layers"], { "fleet": of_fleet, "merchant": { "volume": 1 } });
+    assert_fields!(seen["layers"], { "outlet": {}, "device": { "quiet_hours": quiet_hours } });
+    let reported = json!({ "version": seen["version"], "config": seen["config"] });
+    assert_fields!(seen, { "reported": reported, "diff": [] });
     // The other shop's box has received the fleet's change and nothing else.
     assert_eq!(config(&world, other_id).await["config"]["volume"], 5);
 
     // At another merchant's terminal other layers apply.
-    let _ = tests::credentials::bind(&world, own_id, fajar.terminal().id).await;
+    bind(&world, own_id, fajar.terminal().id).await;
     let moved = volume(&world, own_id, 5).await;
     assert_eq!(moved["layers"]["merchant"], json!({}));
     let push = received(&mut own, 5).await;
@@ -122,11 +107,7 @@ async fn a_rejected_configuration_is_listed_and_can_be_pushed_again() {
     let device_id = soundbox.credentials.device_id;
     let path = format!("/admin/devices/{device_id}/config");
     soundbox.next_config().await;
-    let before = eventually("the acknowledgement", || async {
-        let now = config(&world, device_id).await;
-        (now["status"] == "applied").then_some(now)
-    })
-    .await;
+    let before = applied(&world, device_id).await;
     let away = soundbox.switch_off().await;
     let changed = patch(&world, &path, json!({ "display_brightness": 40 })).await;
     assert_eq!(changed["status"], "pending");
@@ -143,10 +124,7 @@ async fn a_rejected_configuration_is_listed_and_can_be_pushed_again() {
     let rejected = config(&world, device_id).await;
     assert_fields!(rejected, { "status": "rejected", "rejected_reason": "no display" });
     assert_fields!(rejected, { "reported": before["reported"], "diff": difference });
-    let drift = admin
-        .get("/admin/config/drift?status=rejected")
-        .await
-        .data();
+    let drift = admin.read("/admin/config/drift?status=rejected").await;
     assert_eq!(drift[0]["rejected_reason"], "no display");
     let pending = admin.get("/admin/config/drift?status=pending").await.data();
     assert_eq!(pending, json!([]));
@@ -162,12 +140,8 @@ async fn a_rejected_configuration_is_listed_and_can_be_pushed_again() {
     assert_fields!(again, { "version": version, "rejected_version": version });
     let push = soundbox.next_config().await;
     assert_eq!(push.version, version);
-    let applied = eventually("the second acknowledgement", || async {
-        let now = config(&world, device_id).await;
-        (now["status"] == "applied").then_some(now)
-    })
-    .await;
-    assert_fields!(applied, { "diff": [], "rejected_version": null });
+    let again = applied(&world, device_id).await;
+    assert_fields!(again, { "diff": [], "rejected_version": null });
     assert_eq!(admin.get("/admin/config/drift").await.data(), json!([]));
     // Also one that was applied.
     let _ = admin.post(&retry, &json!({})).await.expect(202);
@@ -190,10 +164,7 @@ async fn what_a_box_applied_is_known_though_the_next_version_was_made_meanwhile(
     let no = json!({ "version": second, "status": "rejected", "reason": "too loud" });
     api.act("/device/config/ack", &no).await;
     let now = config(&world, credentials.device_id).await;
-    assert_eq!(
-        (&now["status"], &now["reported"]["config"]["volume"]),
-        (&json!("rejected"), &json!(4))
-    );
+    assert_fields!(now, { "status": "rejected", "reported/config/volume": 4 });
     // An acknowledgement of an old version changes nothing.
     let third = patch(&world, &path, json!({ "volume": 7 })).await["version"].clone();
     for (version, volume) in [(&third, 7), (&first, 7)] {
@@ -227,12 +198,8 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
         let same = admin.change(path, &json!({ "volume": null })).await;
         assert_eq!(same, admin.read(path).await);
         for role in [Role::Support, Role::Finance] {
-            world
-                .staff(role)
-                .await
-                .patch(path, &json!({}))
-                .await
-                .refused(FORBIDDEN);
+            let api = world.staff(role).await;
+            assert_refused!(api.patch(path, &json!({})), FORBIDDEN);
         }
     }
     let changed = before.changes(&world.pool).await;
@@ -240,25 +207,14 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
         !changed.contains_key("config_layers") && !changed.contains_key("device_configs"),
         "{changed:?}"
     );
-    for (path, refusal) in [
-        (
-            "/admin/merchants/m_0190f3a1c0de7abc8def0123456789ab/config",
-            MERCHANT_NOT_FOUND,
-        ),
-        (
-            "/admin/outlets/out_0190f3a1c0de7abc8def0123456789ab/config",
-            OUTLET_NOT_FOUND,
-        ),
-        (
-            "/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/config",
-            DEVICE_NOT_FOUND,
-        ),
+    for (owner, refusal) in [
+        ("merchants/m", MERCHANT_NOT_FOUND),
+        ("outlets/out", OUTLET_NOT_FOUND),
+        ("devices/sbx", DEVICE_NOT_FOUND),
     ] {
-        admin.get(path).await.refused(refusal);
-        admin
-            .patch(path, &json!({ "volume": 1 }))
-            .await
-            .refused(refusal);
+        let path = format!("/admin/{owner}_0190f3a1c0de7abc8def0123456789ab/config");
+        assert_refused!(admin.get(&path), refusal);
+        assert_refused!(admin.patch(&path, &json!({ "volume": 1 })), refusal);
     }
 }
 
@@ -271,22 +227,15 @@ async fn a_change_of_the_fleet_reaches_every_box_through_a_crash() {
     for number in 0..BOXES {
         writeln!(file, "SN-{number:04},SB-1,speaker").unwrap();
     }
-    let import = world
-        .admin()
-        .post_csv("/admin/devices/import", &[], &file)
-        .await
-        .expect(201)
-        .data();
-    assert_eq!(import["imported"], BOXES);
+    let admin = world.admin();
+    let import = admin.post_csv("/admin/devices/import", &[], &file).await;
+    assert_eq!(import.expect(201).data()["imported"], BOXES);
     patch(&world, "/admin/config/fleet", json!({ "volume": 1 })).await;
     world.crash();
     world.start().await;
     let spread = "device_configs WHERE config->'volume' = '1' AND version = 2";
-    eventually("the change everywhere", || async {
-        let done = world.rows(spread).await;
-        (done == i64::try_from(BOXES).unwrap()).then_some(())
-    })
-    .await;
+    let all = i64::try_from(BOXES).unwrap();
+    world.wait_for_rows(spread, all).await;
     eventually("the end of it", || async {
         let fleet = world.admin().get("/admin/config/fleet").await.data();
         (fleet["spreading"] == false).then_some(())
@@ -304,18 +253,10 @@ async fn a_sync_command_pushes_the_configuration_again() {
     let mut soundbox = Soundbox::unbound(&world).await;
     let device_id = soundbox.credentials.device_id;
     let first = soundbox.next_config().await;
-    eventually("the acknowledgement", || async {
-        (config(&world, device_id).await["status"] == "applied").then_some(())
-    })
-    .await;
-    let path = format!("/admin/devices/{device_id}/commands");
-    let keyed = [("idempotency-key", "sync")];
+    applied(&world, device_id).await;
     let body = json!({ "type": "sync_config" });
-    let _ = world
-        .admin()
-        .post_with(&path, &keyed, &body)
-        .await
-        .expect(201);
+    let ordered = soundbox.credentials.command(&world.admin(), &body).await;
+    let _ = ordered.expect(201);
     let mut seen = BTreeSet::new();
     while seen.len() < 2 {
         match soundbox.next().await {

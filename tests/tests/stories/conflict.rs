@@ -37,15 +37,15 @@ async fn a_request_that_conflicts_is_done_again() {
         let merchant = json!({ "legal_name": "PT Fajar", "brand_name": "Kopi Fajar" });
         let key = format!("key-{code}");
         let headers = [("idempotency-key", key.as_str())];
-        let made = admin
-            .post_with("/admin/merchants", &headers, &merchant)
-            .await
-            .expect(201);
+        let make = async || {
+            let made = admin
+                .post_with("/admin/merchants", &headers, &merchant)
+                .await;
+            made.expect(201)
+        };
+        let made = make().await;
         assert_eq!(tries(&world, "audit_logs").await, 4);
-        let again = admin
-            .post_with("/admin/merchants", &headers, &merchant)
-            .await
-            .expect(201);
+        let again = make().await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         assert_eq!(again.body, made.body);
     }
@@ -94,27 +94,22 @@ async fn uplinks_that_conflict_are_stored_again() {
     assert_eq!(tries(&world, "heartbeats").await, 3);
     assert_eq!(world.rows("heartbeats").await, 1);
     conflicts(&world, "notifications", "UPDATE", "40001", 2).await;
-    soundbox
-        .acknowledge(heard.event_id, AckStatus::Played)
-        .await;
+    let played = AckStatus::Played;
+    soundbox.acknowledge(heard.event_id, played).await;
     let played = "notifications WHERE status = 'played'";
     assert_eq!(world.rows(played).await, 1);
 
     // A command's acknowledgement, outside of the uplink batchers.
-    let path = format!("/admin/devices/{}/commands", soundbox.credentials.device_id);
-    let order = json!({ "type": "play_test" });
-    let id = world.admin().post_once(&path, &order).await.data()["id"].clone();
-    world
-        .wait_for_rows("commands WHERE status = 'sent'", 1)
-        .await;
+    let test = json!({ "type": "play_test" });
+    let command = soundbox.credentials.command(&world.admin(), &test).await;
+    let id = command.data()["id"].clone();
+    let sent = "commands WHERE status = 'sent'";
+    world.wait_for_rows(sent, 1).await;
     conflicts(&world, "commands", "UPDATE", "40P01", 2).await;
     let device_id = soundbox.credentials.device_id;
     let ack = json!({ "message_type": "command_ack", "device_id": device_id, "command_id": id, "status": "delivered" });
-    assert!(
-        soundbox
-            .send_raw(Channel::CommandAck, ack.to_string().into_bytes())
-            .await
-    );
+    let ack = ack.to_string().into_bytes();
+    assert!(soundbox.send_raw(Channel::CommandAck, ack).await);
     assert_eq!(world.rows("commands WHERE status = 'delivered'").await, 1);
 
     // And a box is admitted when its admission conflicts.

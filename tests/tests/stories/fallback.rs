@@ -42,9 +42,8 @@ async fn a_payment_is_in_every_answer_until_one_of_them_arrives() {
         world.later(29);
     }
     let received = soundbox.heartbeat(0).await.payments;
-    soundbox
-        .acknowledge(received[0].event_id, AckStatus::Received)
-        .await;
+    let has_it = AckStatus::Received;
+    soundbox.acknowledge(received[0].event_id, has_it).await;
     world.later(5);
     assert!(soundbox.heartbeat(0).await.payments.is_empty(), "it has it");
 }
@@ -59,12 +58,8 @@ async fn a_box_that_was_away_from_http_receives_what_can_still_be_announced() {
     world.later(150);
     let third = soundbox.credentials.sell(&world, 30_000).await;
     assert_eq!(soundbox.play(0).await, 2);
-    let ids: Vec<TransactionId> = soundbox
-        .spoken
-        .iter()
-        .map(|one| one.transaction_id)
-        .collect();
-    assert_eq!(ids, [second, third]);
+    let ids = soundbox.spoken.iter().map(|one| one.transaction_id);
+    assert!(ids.eq([second, third]));
 }
 
 #[tokio::test]
@@ -90,11 +85,8 @@ async fn switching_between_mqtt_and_http_loses_and_repeats_nothing() {
     http.play(0).await;
     let ids: Vec<EventId> = http.spoken.iter().map(|one| one.event_id).collect();
     assert_eq!(ids.first(), Some(&unsaid.event_id));
-    sent.extend(
-        http.spoken
-            .iter()
-            .map(|one| (one.event_id, one.transaction_id)),
-    );
+    let spoken = http.spoken.iter();
+    sent.extend(spoken.map(|one| (one.event_id, one.transaction_id)));
     // An answer of the platform is lost.
     sold.push(credentials.sell(&world, 40_000).await);
     let lost = http.heartbeat(0).await.payments;

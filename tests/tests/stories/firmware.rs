@@ -4,6 +4,8 @@ use tests::prelude::*;
 use wire::UplinkMessage;
 use wire::message::{AckStatus, Command, CommandAck, CommandAckStatus};
 
+use crate::view::{bulk_command as view, bulk_command_becomes as becomes};
+
 fn firmware(model: &str, version: &str) -> Value {
     json!({
         "version": version, "model": model, "url": format!("https://firmware.example/{model}/{version}.bin"),
@@ -20,19 +22,6 @@ async fn publish(world: &World, model: &str, version: &str) -> String {
 async fn roll_out(world: &World, firmware: &str, body: &Value) -> tests::Answer {
     let path = format!("/admin/firmware/{firmware}/rollouts");
     world.admin().post_once(&path, body).await
-}
-
-async fn view(world: &World, id: &str) -> Value {
-    let path = format!("/admin/bulk-commands/{id}");
-    world.admin().read(&path).await
-}
-
-async fn stands(world: &World, id: &str, status: &str) -> Value {
-    eventually(&format!("{status} of a roll-out"), || async {
-        let now = view(world, id).await;
-        (now["status"] == status).then_some(now)
-    })
-    .await
 }
 
 /// Takes the update, and acknowledges it.
@@ -73,21 +62,14 @@ async fn a_catalogue_has_each_version_of_a_model_once_and_never_changes_it() {
         body[field] = wrong;
         let answer = admin.post("/admin/firmware", &body).await;
         answer.refused(VALIDATION_FAILED);
-        assert!(
-            answer.json()["details"].to_string().contains(field),
-            "{answer}"
-        );
+        let details = answer.json()["details"].to_string();
+        assert!(details.contains(field), "{answer}");
     }
     let list = admin.list("/admin/firmware?model=SB-1").await;
     assert_eq!(list.len(), 1);
-    admin
-        .patch(&path, &json!({}))
-        .await
-        .refused(METHOD_NOT_ALLOWED);
-    admin
-        .get("/admin/firmware/fw_0190f3a1c0de7abc8def0123456789ab")
-        .await
-        .refused(FIRMWARE_NOT_FOUND);
+    assert_refused!(admin.patch(&path, &json!({})), METHOD_NOT_ALLOWED);
+    let unknown = "/admin/firmware/fw_0190f3a1c0de7abc8def0123456789ab";
+    admin.get(unknown).await.refused(FIRMWARE_NOT_FOUND);
     let finance = world.staff(Role::Finance).await;
     finance.get(&path).await.refused(FORBIDDEN);
 }
@@ -106,37 +88,29 @@ async fn a_rollout_updates_boxes_of_its_model_that_do_not_run_it_yet() {
     let id = publish(&world, "SB-1", "1.1.0").await;
     let rollout =
         json!({ "rate_per_minute": 60_000, "abort_threshold_percent": 10, "min_sample": 1 });
-    let wrong = json!({ "query": { "model": "SB-2" }, "rollout": rollout });
-    roll_out(&world, &id, &wrong)
-        .await
-        .refused(VALIDATION_FAILED);
-    let wrong = json!({ "rollout": rollout, "guard": { "unheard_rise_percent": 0 } });
-    roll_out(&world, &id, &wrong)
-        .await
-        .refused(VALIDATION_FAILED);
+    for wrong in [
+        json!({ "query": { "model": "SB-2" }, "rollout": rollout }),
+        json!({ "rollout": rollout, "guard": { "unheard_rise_percent": 0 } }),
+    ] {
+        assert_refused!(roll_out(&world, &id, &wrong), VALIDATION_FAILED);
+    }
 
-    let made = roll_out(&world, &id, &json!({ "rollout": rollout }))
-        .await
-        .expect(201)
-        .data();
+    let made = roll_out(&world, &id, &json!({ "rollout": rollout })).await;
+    let made = made.expect(201).data();
     assert_fields!(made, { "type": "update_firmware", "firmware_id": id });
     assert_eq!(made["progress"]["total"], 1, "{made}");
     let order = take_update(&mut soundbox).await;
     let payload = json!({ "url": "https://firmware.example/SB-1/1.1.0.bin", "sha256": "ab".repeat(32), "version": "1.1.0" });
-    assert_eq!(
-        (order.kind.as_str(), &order.payload),
-        ("update_firmware", &payload)
-    );
-    let done = stands(&world, &text(&made, "id"), "completed").await;
+    assert_eq!(order.kind, "update_firmware");
+    assert_eq!(order.payload, payload);
+    let done = becomes(&world, &text(&made, "id"), "completed").await;
     assert_eq!(done["progress"]["delivered"], 1);
     let path = format!("/admin/firmware/{id}/rollouts");
     let list = admin.read(&path).await;
     assert_eq!(list[0]["id"], made["id"]);
     let targets = format!("/admin/bulk-commands/{}/devices", text(&made, "id"));
-    assert_eq!(
-        admin.get(&targets).await.data()[0]["device_id"],
-        json!(device_id)
-    );
+    let targets = admin.list(&targets).await;
+    assert_eq!(targets[0]["device_id"], json!(device_id));
 }
 
 /// Two boxes, the first of which gets the update a minute before the other.
@@ -154,8 +128,7 @@ async fn updated_and_waiting(world: &World) -> (String, Soundbox, Soundbox) {
     let id = text(&roll_out(world, &id, &body).await.expect(201).data(), "id");
     let path = format!("/admin/bulk-commands/{id}/devices");
     let first = eventually("the first update", || async {
-        let rows = world.admin().get(&path).await.data();
-        let rows = rows.as_array().unwrap().clone();
+        let rows = world.admin().list(&path).await;
         rows.into_iter().find(|row| row["status"] != "pending")
     })
     .await;
@@ -174,10 +147,8 @@ async fn a_rollout_goes_on_while_updated_boxes_are_heard() {
     let (id, mut updated, mut waiting) = updated_and_waiting(&world).await;
     for _ in 0..2 {
         updated.credentials.sell(&world, 10_000).await;
-        let payment = updated.hear().await;
-        updated
-            .acknowledge(payment.event_id, AckStatus::Played)
-            .await;
+        let event_id = updated.hear().await.event_id;
+        updated.acknowledge(event_id, AckStatus::Played).await;
     }
     // The other box plays nothing, which does not count against the update.
     waiting.credentials.sell(&world, 10_000).await;
@@ -191,7 +162,7 @@ async fn a_rollout_goes_on_while_updated_boxes_are_heard() {
     assert_eq!(seen["rest"], json!({ "payments": 1, "unheard": 1 }));
     world.later(60);
     take_update(&mut waiting).await;
-    stands(&world, &id, "completed").await;
+    becomes(&world, &id, "completed").await;
 }
 
 #[tokio::test]
@@ -202,7 +173,7 @@ async fn a_rollout_aborts_when_updated_boxes_are_heard_less_than_the_rest() {
         updated.credentials.sell(&world, 10_000).await;
     }
     world.later(45);
-    let aborted = stands(&world, &id, "aborted").await;
+    let aborted = becomes(&world, &id, "aborted").await;
     let reason = "2 of 2 payments were not heard on updated boxes, 0 of 0 on the rest";
     assert_eq!(aborted["reason"], reason);
     assert_eq!(aborted["progress"]["pending"], 1, "{aborted}");
@@ -229,7 +200,7 @@ async fn a_box_that_acknowledges_an_update_and_never_runs_it_counts_as_failed() 
     silent.next_command().await;
     brick.heartbeat("2026-05-23T10:00:00Z").await;
     world.later(90);
-    let aborted = stands(&world, &id, "aborted").await;
+    let aborted = becomes(&world, &id, "aborted").await;
     assert_eq!(aborted["guard_seen"]["unconfirmed"], 1, "{aborted}");
     assert_eq!(aborted["progress"]["failed"], 0, "{aborted}");
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use tests::prelude::*;
 
+use reqwest::Method;
+
+const IMPORT: &str = "/admin/devices/import";
 const HEADER: &str = "serial_number,model,capabilities,communication_mode,tags\n";
 
 async fn found(world: &World, filter: &str) -> BTreeSet<String> {
@@ -25,21 +28,12 @@ async fn a_delivery_is_registered_from_a_file() {
         "{HEADER}A-1,SB-1,speaker;display,mqtt,batch:7;pilot\nA-2,SB-2,speaker,http,batch:7\n"
     );
     let keyed = [("idempotency-key", "delivery-7")];
-    let import = ops
-        .post_csv("/admin/devices/import", &keyed, &file)
-        .await
-        .expect(201);
-    let first = import.data();
-    assert_eq!(
-        (&first["imported"], &first["devices"][1]["row"]),
-        (&json!(2), &json!(3))
-    );
+    let first = ops.post_csv(IMPORT, &keyed, &file).await;
+    let first = first.expect(201).data();
+    assert_fields!(first, { "imported": 2, "devices/1/row": 3 });
     let code = text(&first["devices"][0], "activation_code");
     // Repeated, the answer has no codes.
-    let again = ops
-        .post_csv("/admin/devices/import", &keyed, &file)
-        .await
-        .expect(201);
+    let again = ops.post_csv(IMPORT, &keyed, &file).await.expect(201);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     let again = again.data();
     assert_eq!(again["devices"][0]["id"], first["devices"][0]["id"]);
@@ -48,13 +42,11 @@ async fn a_delivery_is_registered_from_a_file() {
     let activation = json!({
         "serial_number": "A-1", "activation_code": code, "csr": tests::credentials::new_key().csr_pem(), "firmware_version": "1.0.0",
     });
-    let activated = world
-        .anonymous()
-        .act("/device/provision/activate", &activation)
-        .await;
+    let path = "/device/provision/activate";
+    let activated = world.anonymous().act(path, &activation).await;
     assert_eq!(activated["device_id"], first["devices"][0]["id"]);
     let path = format!("/admin/devices/{}", text(&first["devices"][1], "id"));
-    let second = world.admin().get(&path).await.data();
+    let second = world.admin().read(&path).await;
     assert_fields!(second, { "communication_mode": "http", "tags": ["batch:7"] });
     let audited = "audit_logs WHERE action = 'device.create'";
     assert_eq!(world.rows(audited).await, 2);
@@ -78,44 +70,27 @@ async fn a_spreadsheets_file_registers_the_same_boxes() {
         let own = |byte: &u8| if *byte == b'#' { b'A' + number } else { *byte };
         let file: Vec<u8> = file.iter().map(own).collect();
         let headers = [("content-type", "text/csv"), ("idempotency-key", name)];
-        let import = ops
-            .call(
-                reqwest::Method::POST,
-                "/admin/devices/import",
-                &headers,
-                Some(file),
-            )
-            .await;
+        let import = ops.call(Method::POST, IMPORT, &headers, Some(file)).await;
         assert_eq!(import.status, 201, "{name}: {import}");
         let import = import.data();
         assert_eq!(import["imported"], 2, "{name}");
         let first = format!("/admin/devices/{}", text(&import["devices"][0], "id"));
         let first = world.admin().read(&first).await;
-        assert_eq!(
-            first["capabilities"],
-            json!(["display", "speaker"]),
-            "{name}"
-        );
+        let both = json!(["display", "speaker"]);
+        assert_eq!(first["capabilities"], both, "{name}");
     }
-    let boxes = "devices";
-    assert_eq!(world.rows(boxes).await, 14);
+    assert_eq!(world.rows("devices").await, 14);
     assert_eq!(world.rows("devices WHERE model = 'Café'").await, 1);
     // A file that cannot be read is refused, and registers nothing.
     for file in [
         &b"\xff\xfes\0e\0r\0"[..],
         b"serial_number,model,capabilities\nX-1,SB-1,speaker,,too much\n",
     ] {
-        let headers = [("content-type", "text/csv")];
-        ops.call(
-            reqwest::Method::POST,
-            "/admin/devices/import",
-            &headers,
-            Some(file.to_vec()),
-        )
-        .await
-        .refused(VALIDATION_FAILED);
+        let (headers, file) = ([("content-type", "text/csv")], Some(file.to_vec()));
+        let answer = ops.call(Method::POST, IMPORT, &headers, file).await;
+        answer.refused(VALIDATION_FAILED);
     }
-    assert_eq!(world.rows(boxes).await, 14);
+    assert_eq!(world.rows("devices").await, 14);
 }
 
 #[tokio::test]
@@ -124,21 +99,19 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     let admin = world.admin();
     let known = register(&world).await.serial_number;
     let before = world.rows("devices").await;
+    let good = format!("{HEADER}A-1,SB-1,speaker,,\n");
     let mistakes = [
         (
-            format!("{HEADER}A-1,SB-1,speaker,,\nA-2,SB-1,telepathy,,\n"),
+            format!("{good}A-2,SB-1,telepathy,,\n"),
             "row 3.capabilities",
         ),
+        (format!("{good}A-1,SB-1,speaker,,\n"), "row 3.serial_number"),
         (
-            format!("{HEADER}A-1,SB-1,speaker,,\nA-1,SB-1,speaker,,\n"),
+            format!("{good}{known},SB-1,speaker,,\n"),
             "row 3.serial_number",
         ),
         (
-            format!("{HEADER}A-1,SB-1,speaker,,\n{known},SB-1,speaker,,\n"),
-            "row 3.serial_number",
-        ),
-        (
-            format!("{HEADER}A-1,SB-1,speaker,,Two Wording!\n"),
+            format!("{HEADER}A-1,SB-1,speaker,,Two words!\n"),
             "row 2.tags",
         ),
         (format!("{HEADER}A-1,SB-1\n"), "row 2."),
@@ -146,14 +119,12 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
         (HEADER.to_owned(), ""),
     ];
     for (file, field) in mistakes {
-        let answer = admin.post_csv("/admin/devices/import", &[], &file).await;
+        let answer = admin.post_csv(IMPORT, &[], &file).await;
         answer.refused(VALIDATION_FAILED);
-        let fields: Vec<Value> = answer.json()["details"]["fields"]
-            .as_array()
-            .unwrap()
-            .clone();
+        let fields = answer.json()["details"]["fields"].take();
+        let mut fields = fields.as_array().unwrap().iter();
         assert!(
-            fields.iter().any(|wrong| wrong["field"] == field),
+            fields.any(|wrong| wrong["field"] == field),
             "{field}: {answer}"
         );
     }
@@ -161,16 +132,9 @@ async fn a_file_with_a_mistake_registers_nothing_and_names_the_row() {
     for number in 0..=1_000 {
         writeln!(many, "N-{number},SB-1,speaker,,").unwrap();
     }
-    admin
-        .post_csv("/admin/devices/import", &[], &many)
-        .await
-        .refused(VALIDATION_FAILED);
-    admin
-        .post("/admin/devices/import", &json!({}))
-        .await
-        .refused(UNSUPPORTED_MEDIA_TYPE);
-    let after = world.rows("devices").await;
-    assert_eq!(after, before);
+    assert_refused!(admin.post_csv(IMPORT, &[], &many), VALIDATION_FAILED);
+    assert_refused!(admin.post(IMPORT, &json!({})), UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(world.rows("devices").await, before);
 }
 
 #[tokio::test]
@@ -183,10 +147,7 @@ async fn boxes_are_found_by_what_is_known_of_them() {
     let file = format!(
         "{HEADER}Jkt_001,SB-1,speaker,,area:jakarta;pilot\nBDG-001,SB-2,speaker,,area:bandung\n"
     );
-    let _ = admin
-        .post_csv("/admin/devices/import", &[], &file)
-        .await
-        .expect(201);
+    let _ = admin.post_csv(IMPORT, &[], &file).await.expect(201);
     let own = bound.serial_number.as_str();
     for (filter, expected) in [
         ("tag=pilot", set(&["Jkt_001"])),
@@ -204,18 +165,13 @@ async fn boxes_are_found_by_what_is_known_of_them() {
         assert_eq!(found(&world, filter).await, expected, "{filter}");
     }
     let path = format!("/admin/devices/{}", bound.device_id);
-    let tagged = admin
-        .change(&path, &json!({ "tags": ["pilot", "b", "pilot"] }))
-        .await;
+    let tags = json!({ "tags": ["pilot", "b", "pilot"] });
+    let tagged = admin.change(&path, &tags).await;
     assert_eq!(tagged["tags"], json!(["b", "pilot"]));
     assert_eq!(found(&world, "tag=pilot").await, set(&["Jkt_001", own]));
     // A merchant sees its box, and not the operator's tags.
-    let day = chrono::TimeDelta::days(1);
-    let owner = world
-        .token_for(Role::MerchantOwner, Some(shop.merchant_id), day)
-        .await;
-    let portal = world.anonymous().with_token(&owner);
-    let own_boxes = portal.read("/merchant/devices").await;
+    let owner = world.owner(shop.merchant_id).await;
+    let own_boxes = owner.read("/merchant/devices").await;
     assert_fields!(own_boxes[0], { "serial_number": own, "tags": [] });
     for wrong in [
         json!(["Two words"]),
@@ -242,10 +198,7 @@ async fn an_export_has_every_box_and_no_formula() {
     for number in 0..600 {
         writeln!(file, "E-{number:04},SB-1,speaker,bulk").unwrap();
     }
-    let _ = admin
-        .post_csv("/admin/devices/import", &[], &file)
-        .await
-        .expect(201);
+    let _ = admin.post_csv(IMPORT, &[], &file).await.expect(201);
     let odd =
         json!({ "serial_number": "ODD-1", "model": "=1+1, \"new\"", "capabilities": ["speaker"] });
     admin.create("/admin/devices", &odd).await;
@@ -254,30 +207,22 @@ async fn an_export_has_every_box_and_no_formula() {
     assert_eq!(answer.header("content-type"), Some("text/csv"));
     let export = String::from_utf8(answer.body.to_vec()).unwrap();
     let lines: Vec<&str> = export.lines().collect();
+    let (head, odd) = (lines[0], lines[1]);
     assert!(
-        lines[0].starts_with("id,serial_number,model,capabilities,"),
-        "{}",
-        lines[0]
+        head.starts_with("id,serial_number,model,capabilities,"),
+        "{head}"
     );
     assert_eq!(lines.len(), 602);
-    assert!(
-        lines[1].contains("ODD-1,\"'=1+1, \"\"new\"\"\",speaker,mqtt,registered,"),
-        "{}",
-        lines[1]
-    );
+    let expected = "ODD-1,\"'=1+1, \"\"new\"\"\",speaker,mqtt,registered,";
+    assert!(odd.contains(expected), "{odd}");
     let serials: BTreeSet<&str> = lines[1..]
         .iter()
         .map(|line| line.split(',').nth(1).unwrap())
         .collect();
     assert_eq!(serials.len(), 601);
-    let some = support
-        .get("/admin/devices/export.csv?q=E-000")
-        .await
-        .expect(200);
+    let some = support.get("/admin/devices/export.csv?q=E-000").await;
+    let some = some.expect(200);
     assert_eq!(String::from_utf8_lossy(&some.body).lines().count(), 11);
     let finance = world.staff(Role::Finance).await;
-    finance
-        .get("/admin/devices/export.csv")
-        .await
-        .refused(FORBIDDEN);
+    assert_refused!(finance.get("/admin/devices/export.csv"), FORBIDDEN);
 }

@@ -19,11 +19,7 @@ async fn a_caller_that_hangs_up_leaves_no_transaction_open() {
     }
     let open = "pg_stat_activity
                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-    eventually(
-        "every transaction that was begun to be undone",
-        async || (world.rows(open).await == 0).then_some(()),
-    )
-    .await;
+    world.wait_for_rows(open, 0).await;
     // And the connections can be used again.
     let mut unit = context.begin(Actor::system()).await.unwrap();
     let seeded = service::seed::seed(&mut unit, &service::seed::SeedRequest::default()).await;

@@ -16,12 +16,8 @@ async fn a_heartbeat_is_acknowledged_when_it_is_in_postgres() {
         assert_eq!(world.rows(STORED).await, heartbeats);
     }
     let view = soundbox.credentials.view(&world).await;
-    assert_fields!(view, {
-        "battery_level": 92,
-        "network_strength": 78,
-        "firmware_version": "1.0.3",
-        "state": "idle",
-    });
+    assert_fields!(view, { "battery_level": 92, "network_strength": 78 });
+    assert_fields!(view, { "firmware_version": "1.0.3", "state": "idle" });
     assert!(view["last_seen_at"].is_string());
 }
 
@@ -30,17 +26,9 @@ async fn a_heartbeat_that_cannot_be_stored_is_not_acknowledged() {
     let world = World::new().await;
     let mut soundbox = Soundbox::unbound(&world).await;
     soundbox.heartbeat("2026-05-23T10:00:00Z").await;
-    let rename = |from: &str, to: &str| {
-        let statement = format!("ALTER TABLE {from} RENAME TO {to}");
-        let pool = world.pool.clone();
-        async move {
-            sqlx::query(sqlx::AssertSqlSafe(statement))
-                .execute(&pool)
-                .await
-                .unwrap()
-        }
-    };
-    rename("heartbeats", "elsewhere").await;
+    world
+        .execute("ALTER TABLE heartbeats RENAME TO elsewhere")
+        .await;
     let id = soundbox.credentials.device_id;
     let heartbeat = json!({ "message_type": "heartbeat", "device_id": id, "firmware_version": "2", "state": "idle" });
     let payload = heartbeat.to_string().into_bytes();
@@ -50,7 +38,9 @@ async fn a_heartbeat_that_cannot_be_stored_is_not_acknowledged() {
         () = tokio::time::sleep(std::time::Duration::from_secs(1)) => false,
     };
     assert!(!acknowledged, "acknowledged though it was not stored");
-    rename("elsewhere", "heartbeats").await;
+    world
+        .execute("ALTER TABLE elsewhere RENAME TO heartbeats")
+        .await;
     assert_eq!(world.rows(STORED).await, 1);
 }
 
@@ -75,10 +65,8 @@ async fn what_is_no_heartbeat_is_acknowledged_and_kept_as_rejected() {
     ];
     for (count, payload) in (1..).zip(broken) {
         let shown = String::from_utf8_lossy(&payload).into_owned();
-        assert!(
-            soundbox.send_raw(Channel::Heartbeat, payload).await,
-            "{shown}"
-        );
+        let taken = soundbox.send_raw(Channel::Heartbeat, payload).await;
+        assert!(taken, "{shown}");
         assert_eq!(world.rows(REJECTED).await, count, "{shown}");
     }
     assert_eq!(world.rows(STORED).await, 0);
@@ -98,11 +86,8 @@ async fn a_wrong_clock_is_no_reason_to_refuse() {
     }
     let id = soundbox.credentials.device_id;
     let number = json!({ "message_type": "heartbeat", "device_id": id, "timestamp": 17, "firmware_version": "1.0.3", "state": "idle" });
-    assert!(
-        soundbox
-            .send_raw(Channel::Heartbeat, number.to_string().into_bytes())
-            .await
-    );
+    let number = number.to_string().into_bytes();
+    assert!(soundbox.send_raw(Channel::Heartbeat, number).await);
     assert_eq!(world.rows(STORED).await, 5);
     assert_eq!(world.rows(REJECTED).await, 0);
     let by_our_clock = "heartbeats WHERE abs(extract(epoch FROM received_at - now())) < 60";
@@ -113,23 +98,12 @@ async fn a_wrong_clock_is_no_reason_to_refuse() {
 async fn a_heartbeat_over_http_returns_what_is_due() {
     let (world, _, credentials) = fixture::device().await;
     let id = credentials.sell(&world, 10_000).await;
-    let heartbeat = json!({
-        "device_id": credentials.device_id, "timestamp": "2026-05-23T10:00:00Z", "firmware_version": "1.0.3",
-        "network_strength": 78, "battery_level": 92, "state": "idle",
-    });
+    let heartbeat = credentials.heartbeat_body();
     let api = credentials.api(&world);
     let data = api.act("/device/heartbeat", &heartbeat).await;
     assert!(data["server_time"].is_string() && data["config_version"].is_i64());
-    let envelope = data["notifications"][0].to_string();
-    let message = credentials.keys.open(
-        credentials.device_id,
-        Channel::PaymentSuccess,
-        envelope.as_bytes(),
-    );
-    match message.unwrap() {
-        wire::DownlinkMessage::PaymentSuccess(payment) => assert_eq!(payment.transaction_id, id),
-        other => panic!("{other:?}"),
-    }
+    let received = HttpBox::with(&world, credentials.clone()).open(&data);
+    assert_eq!(received.payments[0].transaction_id, id);
     // It was returned; it is not returned again at once.
     let data = api.act("/device/heartbeat", &heartbeat).await;
     assert_eq!(data["notifications"], json!([]));
@@ -138,12 +112,10 @@ async fn a_heartbeat_over_http_returns_what_is_due() {
     by_certificate.act("/device/heartbeat", &heartbeat).await;
     let mut foreign = heartbeat.clone();
     foreign["device_id"] = json!(Credentials::unbound(&world).await.device_id);
-    api.post("/device/heartbeat", &foreign)
-        .await
-        .refused(FORBIDDEN);
-    world
+    assert_refused!(api.post("/device/heartbeat", &foreign), FORBIDDEN);
+    let unauthenticated = world
         .anonymous()
         .post("/device/heartbeat", &heartbeat)
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+        .await;
+    unauthenticated.refused(DEVICE_UNAUTHORIZED);
 }

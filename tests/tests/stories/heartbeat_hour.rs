@@ -13,10 +13,8 @@ async fn heartbeat(world: &World, soundbox: &HttpBox, battery_level: u8, network
 }
 
 async fn hours(world: &World, soundbox: &HttpBox, query: &str) -> Vec<Value> {
-    let path = format!(
-        "/admin/devices/{}/heartbeats?resolution=hour{query}",
-        soundbox.credentials.device_id
-    );
+    let path = soundbox.credentials.path();
+    let path = format!("{path}/heartbeats?resolution=hour{query}");
     world.admin().list(&path).await
 }
 
@@ -58,11 +56,8 @@ async fn an_hour_of_heartbeats_is_rolled_up_when_it_is_over() {
     };
     eventually("the roll-up", rolled).await;
     // Rolled up again, it has the same numbers.
-    sqlx::query("DELETE FROM heartbeat_rollups WHERE hour = $1")
-        .bind(hour)
-        .execute(&world.pool)
-        .await
-        .unwrap();
+    let again = format!("DELETE FROM heartbeat_rollups WHERE hour = '{hour}'");
+    world.execute(&again).await;
     eventually("the roll-up, again", rolled).await;
     world.execute("DELETE FROM heartbeats").await;
     let kept = hours(&world, &soundbox, "").await;
@@ -74,11 +69,8 @@ async fn an_hour_of_heartbeats_is_rolled_up_when_it_is_over() {
     assert_eq!(hours(&world, &soundbox, &none).await, [] as [Value; 0]);
     let all = format!("&from={}&to={}", at(hour), at(hour + TimeDelta::hours(1)));
     assert_eq!(hours(&world, &soundbox, &all).await.len(), 1);
-    let path = format!(
-        "/admin/devices/{}/heartbeats?resolution=year",
-        soundbox.credentials.device_id
-    );
-    world.admin().get(&path).await.refused(VALIDATION_FAILED);
+    let path = format!("{}/heartbeats?resolution=year", soundbox.credentials.path());
+    assert_refused!(world.admin().get(&path), VALIDATION_FAILED);
 }
 
 #[tokio::test]
@@ -96,19 +88,15 @@ async fn partitions_of_heartbeats_are_made_ahead_and_dropped_in_time() {
     assert_eq!(world.rows(BEATS).await, 2);
     world.later(29 * 86_400);
     // As the job does once an hour, and the platform when it starts.
-    world
-        .within(|context| async move {
-            let days = 30;
-            let retention = Retention {
-                heartbeat_days: days,
-                callback_body_days: days,
-                rejected_callback_days: days,
-                rejected_uplink_days: days,
-            };
-            partition::maintain(&context, retention).await
-        })
-        .await
-        .unwrap();
+    let days = 30;
+    let retention = Retention {
+        heartbeat_days: days,
+        callback_body_days: days,
+        rejected_callback_days: days,
+        rejected_uplink_days: days,
+    };
+    let maintained = partition::maintain(world.app().context(), retention).await;
+    maintained.unwrap();
     heartbeat(&world, &soundbox, 90, 40).await;
     assert_eq!(world.rows(BEATS).await, 2, "the first is forgotten");
 }

@@ -4,13 +4,6 @@ use chrono::{DateTime, Utc};
 use tests::prelude::*;
 use wire::{Channel, DownlinkMessage};
 
-fn heartbeat(credentials: &Credentials, battery_level: i64) -> Value {
-    json!({
-        "device_id": credentials.device_id, "timestamp": "2026-05-23T10:00:00Z", "firmware_version": "1.0.3",
-        "network_strength": 78, "battery_level": battery_level, "state": "idle",
-    })
-}
-
 #[tokio::test]
 async fn heartbeats_are_listed_newest_first_and_by_time() {
     let world = World::new().await;
@@ -18,31 +11,26 @@ async fn heartbeats_are_listed_newest_first_and_by_time() {
     let api = credentials.api(&world);
     for battery_level in 1..=5 {
         world.later(60);
-        api.act("/device/heartbeat", &heartbeat(&credentials, battery_level))
-            .await;
+        let mut heartbeat = credentials.heartbeat_body();
+        heartbeat["timestamp"] = json!("2026-05-23T10:00:00Z");
+        heartbeat["battery_level"] = json!(battery_level);
+        api.act("/device/heartbeat", &heartbeat).await;
     }
     let admin = world.admin();
     let path = format!("/admin/devices/{}/heartbeats", credentials.device_id);
     let levels = |page: &Value| -> Vec<i64> {
-        page["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|heartbeat| heartbeat["battery_level"].as_i64().unwrap())
+        let rows = page["data"].as_array().unwrap().iter();
+        rows.map(|row| row["battery_level"].as_i64().unwrap())
             .collect()
     };
-    let first = admin
-        .get(&format!("{path}?limit=2"))
-        .await
-        .expect(200)
-        .json();
+    let page = async |query: &str| {
+        let page = admin.get(&format!("{path}?{query}")).await;
+        page.expect(200).json()
+    };
+    let first = page("limit=2").await;
     assert_eq!(levels(&first), [5, 4]);
     let cursor = first["next_cursor"].as_str().unwrap();
-    let rest = admin
-        .get(&format!("{path}?limit=3&cursor={cursor}"))
-        .await
-        .expect(200)
-        .json();
+    let rest = page(&format!("limit=3&cursor={cursor}")).await;
     assert_eq!(levels(&rest), [3, 2, 1]);
     assert_eq!(rest["next_cursor"], Value::Null);
     let at = |index: usize| -> String {
@@ -51,24 +39,16 @@ async fn heartbeats_are_listed_newest_first_and_by_time() {
         time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
     };
     // From the second to just before the third.
-    let range = format!("{path}?from={}&to={}", at(1), at(0));
-    assert_eq!(levels(&admin.get(&range).await.expect(200).json()), [2]);
+    let range = format!("from={}&to={}", at(1), at(0));
+    assert_eq!(levels(&page(&range).await), [2]);
     assert_eq!(rest["data"][0]["timestamp"], "2026-05-23T10:00:00Z");
-    admin
-        .get(&format!("{path}?from=yesterday"))
-        .await
-        .refused(VALIDATION_FAILED);
-    admin
-        .get("/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/heartbeats")
-        .await
-        .refused(DEVICE_NOT_FOUND);
+    let unknown = "/admin/devices/sbx_0190f3a1c0de7abc8def0123456789ab/heartbeats";
+    assert_refused!(admin.get(unknown), DEVICE_NOT_FOUND);
+    let wrong = format!("{path}?from=yesterday");
+    assert_refused!(admin.get(&wrong), VALIDATION_FAILED);
     world.staff(Role::Support).await.read(&path).await;
-    world
-        .staff(Role::Finance)
-        .await
-        .get(&path)
-        .await
-        .refused(FORBIDDEN);
+    let finance = world.staff(Role::Finance).await;
+    assert_refused!(finance.get(&path), FORBIDDEN);
 }
 
 #[tokio::test]
@@ -78,11 +58,8 @@ async fn a_box_fetches_its_configuration_and_acknowledges_it() {
     let current = api.read("/device/config").await;
     assert_eq!(current["binding_id"], json!(credentials.binding_id));
     let envelope = current["envelope"].to_string();
-    let opened = credentials.keys.open(
-        credentials.device_id,
-        Channel::ConfigPush,
-        envelope.as_bytes(),
-    );
+    let (keys, id) = (&credentials.keys, credentials.device_id);
+    let opened = keys.open(id, Channel::ConfigPush, envelope.as_bytes());
     match opened.unwrap() {
         DownlinkMessage::ConfigPush(push) => {
             assert_eq!(json!(push.version), current["version"]);
@@ -100,19 +77,11 @@ async fn a_box_fetches_its_configuration_and_acknowledges_it() {
         json!({ "version": version, "status": "perhaps" }),
         json!({ "status": "applied" }),
     ] {
-        api.post("/device/config/ack", &wrong)
-            .await
-            .refused(VALIDATION_FAILED);
+        assert_refused!(api.post("/device/config/ack", &wrong), VALIDATION_FAILED);
     }
     let foreign = json!({ "device_id": Credentials::unbound(&world).await.device_id, "version": version, "status": "applied" });
-    api.post("/device/config/ack", &foreign)
-        .await
-        .refused(FORBIDDEN);
-    world
-        .admin()
-        .get("/device/config")
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    assert_refused!(api.post("/device/config/ack", &foreign), FORBIDDEN);
+    assert_refused!(world.admin().get("/device/config"), DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -135,12 +104,9 @@ async fn an_acknowledgement_over_http_only_rises_and_is_the_boxs_own() {
         assert_eq!(notification["status"], known, "after {sent}");
     }
     let other_box = Credentials::unbound(&world).await.api(&world);
-    other_box
-        .post("/device/notifications/ack", &say("played"))
-        .await
-        .refused(NOTIFICATION_NOT_FOUND);
     let unknown = json!({ "event_id": "evt_0190f3a1c0de7abc8def0123456789ab", "status": "played" });
-    api.post("/device/notifications/ack", &unknown)
-        .await
-        .refused(NOTIFICATION_NOT_FOUND);
+    for (api, ack) in [(&other_box, say("played")), (&api, unknown)] {
+        let answer = api.post("/device/notifications/ack", &ack).await;
+        answer.refused(NOTIFICATION_NOT_FOUND);
+    }
 }

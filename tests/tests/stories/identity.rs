@@ -1,6 +1,6 @@
 //! A box is authenticated by its certificate, and can only use its own topics.
 
-use rumqttc::{ConnectReturnCode, ConnectionError, SubscribeReasonCode};
+use rumqttc::SubscribeReasonCode;
 use tests::connection::ConnectOptions;
 use tests::prelude::*;
 use tests::soundbox::connect;
@@ -10,15 +10,6 @@ use wire::{Channel, DownlinkFilter, Encoding, Topic, UplinkMessage};
 /// Whether it is not acknowledged. The box may be quicker than the update to `sent`.
 fn is_open(received: &Value) -> bool {
     ["pending", "sent"].contains(&received["status"].as_str().unwrap())
-}
-
-/// CONNACK 5: not authorized.
-fn assert_not_authorized(refused: Result<Connection, ConnectionError>) {
-    match refused {
-        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) => {}
-        Err(error) => panic!("{error:?}"),
-        Ok(_) => panic!("it was admitted"),
-    }
 }
 
 #[tokio::test]
@@ -56,11 +47,8 @@ async fn a_box_cannot_listen_to_another() {
         "#",
         "$SYS/#",
     ] {
-        assert_eq!(
-            connection.subscribe(filter).await,
-            SubscribeReasonCode::Failure,
-            "{filter}"
-        );
+        let code = connection.subscribe(filter).await;
+        assert_eq!(code, SubscribeReasonCode::Failure, "{filter}");
     }
     let own = DownlinkFilter::All.for_device(credentials.device_id);
     let granted = SubscribeReasonCode::Success(rumqttc::QoS::AtLeastOnce);
@@ -88,10 +76,8 @@ async fn a_box_cannot_speak_as_another() {
     ] {
         // MQTT 3.1.1 cannot refuse a publish: the connection is ended.
         let mut connection = connect(&world, &thief, true).await.unwrap();
-        assert!(
-            !connection.publish(&topic, forged.clone()).await,
-            "{topic} was acknowledged"
-        );
+        let acknowledged = connection.publish(&topic, forged.clone()).await;
+        assert!(!acknowledged, "{topic}");
     }
     let received = victim.credentials.notifications(&world).await;
     assert!(is_open(&received[0]), "{received:?}");
@@ -140,14 +126,13 @@ async fn a_suspended_box_is_gone_and_does_not_come_back() {
     soundbox.ended().await;
     credentials.wait_for_online(&world, false).await;
     assert_not_authorized(connect(&world, &credentials, false).await);
-    let heartbeat = json!({ "device_id": credentials.device_id, "timestamp": "2026-05-23T10:00:00Z", "firmware_version": "1", "state": "idle" });
     for api in [
         credentials.api(&world),
         credentials.api_by_certificate(&world),
     ] {
-        api.post("/device/heartbeat", &heartbeat)
-            .await
-            .refused(DEVICE_UNAUTHORIZED);
+        let heartbeat = credentials.heartbeat_body();
+        let answer = api.post("/device/heartbeat", &heartbeat).await;
+        answer.refused(DEVICE_UNAUTHORIZED);
     }
     // Reinstated, it still has no credentials: it needs a new activation code.
     credentials.set_status(&world, "active").await;
@@ -160,12 +145,9 @@ async fn a_retired_box_never_comes_back() {
     let credentials = Credentials::unbound(&world).await;
     credentials.set_status(&world, "retired").await;
     assert_not_authorized(connect(&world, &credentials, false).await);
-    let path = format!("/admin/devices/{}", credentials.device_id);
+    let (path, active) = (credentials.path(), json!({ "status": "active" }));
     let admin = world.admin();
-    admin
-        .patch(&path, &json!({ "status": "active" }))
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(admin.patch(&path, &active), INVALID_STATE);
     let renew = format!("{path}/activation-code");
     admin.post(&renew, &json!({})).await.refused(INVALID_STATE);
 }
@@ -201,9 +183,8 @@ async fn presence_follows_the_session() {
     assert_eq!(world.rows(online).await, 0);
     assert_eq!(world.rows("sessions WHERE connected").await, 0);
     drop(soundbox);
-    let flips: Vec<String> = world
-        .values("SELECT kind FROM device_events ORDER BY id")
-        .await;
+    let flips = "SELECT kind FROM device_events ORDER BY id";
+    let flips: Vec<String> = world.values(flips).await;
     assert_eq!(flips, ["online", "offline", "online", "offline"]);
 }
 

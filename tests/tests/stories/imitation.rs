@@ -6,8 +6,7 @@ use wire::DeviceId;
 
 async fn order(api: &Api, device_id: DeviceId, kind: &str, payload: Value) -> Answer {
     let body = json!({ "type": kind, "payload": payload });
-    api.post_once(&format!("/admin/devices/{device_id}/commands"), &body)
-        .await
+    crate::view::command(api, device_id, &body).await
 }
 
 async fn bulk(api: &Api, kind: &str, payload: Value, query: Value) -> Answer {
@@ -16,10 +15,6 @@ async fn bulk(api: &Api, kind: &str, payload: Value, query: Value) -> Answer {
         "rollout": { "rate_per_minute": 60_000, "abort_threshold_percent": 100, "min_sample": 1 },
     });
     api.post_once("/admin/bulk-commands", &body).await
-}
-
-fn names(answer: &Answer, field: &str) {
-    answer.refused_field(field);
 }
 
 #[tokio::test]
@@ -47,30 +42,20 @@ async fn a_text_that_sounds_like_a_payment_is_refused() {
         "o v o",
     ] {
         let payload = json!({ "text": words });
-        names(
-            &order(&admin, device_id, "announce_text", payload.clone()).await,
-            "payload.text",
-        );
-        names(
-            &bulk(&admin, "announce_text", payload, json!({})).await,
-            "payload.text",
-        );
+        let one = order(&admin, device_id, "announce_text", payload.clone()).await;
+        let many = bulk(&admin, "announce_text", payload, json!({})).await;
+        for answer in [one, many] {
+            answer.refused_field("payload.text");
+        }
     }
     let kept = "SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM bulk_commands)";
     assert_eq!(world.number(kept).await, 0);
 
     let allowed = json!({ "text": "Toko tutup jam 9 malam" });
-    let command = order(&admin, device_id, "announce_text", allowed)
-        .await
-        .expect(201)
-        .data();
-    let audited: Value = sqlx::query_scalar(
-        "SELECT after FROM audit_logs WHERE action = 'command.create' AND entity = $1",
-    )
-    .bind(text(&command, "id"))
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
+    let command = order(&admin, device_id, "announce_text", allowed).await;
+    let id = text(&command.expect(201).data(), "id");
+    let audited = "SELECT after FROM audit_logs WHERE action = 'command.create'";
+    let audited: Value = world.value(&format!("{audited} AND entity = '{id}'")).await;
     assert_eq!(audited["payload"]["text"], "Toko tutup jam 9 malam");
 }
 
@@ -83,13 +68,8 @@ async fn a_code_that_pays_another_is_never_shown() {
     let device_id = credentials.device_id;
     let admin = world.admin();
     let show = async |code: &str| {
-        order(
-            &admin,
-            device_id,
-            "display_qr",
-            json!({ "qr_payload": code }),
-        )
-        .await
+        let payload = json!({ "qr_payload": code });
+        order(&admin, device_id, "display_qr", payload).await
     };
     let printed = own.terminal().static_qr_payload.as_str();
     // Codes of another merchant, of a real one, of another terminal, and the box's own code changed.
@@ -107,14 +87,12 @@ async fn a_code_that_pays_another_is_never_shown() {
         "000201",
         "https://example.id",
     ] {
-        names(&show(code).await, "payload.qr_payload");
+        show(code).await.refused_field("payload.qr_payload");
     }
     let two_amounts =
         json!({ "qr_payload": credentials.qr(&world, 10_000).await.payload, "amount": 5_000 });
-    names(
-        &order(&admin, device_id, "display_qr", two_amounts).await,
-        "payload.amount",
-    );
+    let refused = order(&admin, device_id, "display_qr", two_amounts).await;
+    refused.refused_field("payload.amount");
     assert_eq!(world.rows("commands").await, 0);
 
     // Its own: the printed code, and one that was issued at this terminal.
@@ -123,25 +101,14 @@ async fn a_code_that_pays_another_is_never_shown() {
     let _ = show(&issued).await.expect(201);
 
     // A box without a binding, and one without a display.
-    let unbound = register_with(&world, &["display"]).await.device_id;
-    let _ = Credentials::unbound(&world).await;
-    let nowhere = order(
-        &admin,
-        unbound,
-        "display_qr",
-        json!({ "qr_payload": printed }),
-    )
-    .await;
-    nowhere.refused(DEVICE_NOT_BOUND);
-    let speaker = register_with(&world, &["speaker"]).await.device_id;
-    order(
-        &admin,
-        speaker,
-        "display_qr",
-        json!({ "qr_payload": printed }),
-    )
-    .await
-    .refused(DEVICE_CAPABILITY_NOT_SUPPORTED);
+    for (capability, refusal) in [
+        ("display", DEVICE_NOT_BOUND),
+        ("speaker", DEVICE_CAPABILITY_NOT_SUPPORTED),
+    ] {
+        let device_id = register_with(&world, &[capability]).await.device_id;
+        let payload = json!({ "qr_payload": printed });
+        assert_refused!(order(&admin, device_id, "display_qr", payload), refusal);
+    }
 }
 
 /// A bulk command shows a code on boxes of one merchant, and on none that was bound elsewhere since.
@@ -156,46 +123,24 @@ async fn a_code_goes_to_many_boxes_of_its_own_merchant_only() {
     let admin = world.admin();
     let payload = json!({ "qr_payload": own.terminal().static_qr_payload });
     // All boxes, and boxes of another merchant.
-    names(
-        &bulk(&admin, "display_qr", payload.clone(), json!({})).await,
-        "query",
-    );
     let others = json!({ "merchant_id": other.merchant_id });
-    names(
-        &bulk(&admin, "display_qr", payload.clone(), others).await,
-        "payload.qr_payload",
-    );
+    for (query, field) in [(json!({}), "query"), (others, "payload.qr_payload")] {
+        let answer = bulk(&admin, "display_qr", payload.clone(), query).await;
+        answer.refused_field(field);
+    }
     let kept = "SELECT (SELECT count(*) FROM commands) + (SELECT count(*) FROM bulk_commands)";
     assert_eq!(world.number(kept).await, 0);
 
-    let slow = json!({
-        "type": "display_qr", "payload": payload, "query": { "merchant_id": own.merchant_id },
-        "rollout": { "rate_per_minute": 60_000, "abort_threshold_percent": 100, "min_sample": 1 },
-    });
-    let made = admin.post_once("/admin/bulk-commands", &slow).await;
+    let query = json!({ "merchant_id": own.merchant_id });
+    let made = bulk(&admin, "display_qr", payload, query).await;
     // It may have been released before it is paused; then the rebind cancels the command.
-    let path = format!(
-        "/admin/bulk-commands/{}",
-        text(&made.expect(201).data(), "id")
-    );
+    let id = text(&made.expect(201).data(), "id");
+    let path = format!("/admin/bulk-commands/{id}");
     admin.act(&format!("{path}/pause"), &json!({})).await;
     let _ = bind(&world, goes, other.terminal().id).await;
     let _ = admin.post(&format!("{path}/resume"), &json!({})).await;
-    eventually("the release of the commands", || async {
-        let open: i64 = sqlx::query_scalar("SELECT count(*) FROM commands WHERE device_id = $1")
-            .bind(stays.as_uuid())
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-        (open == 1).then_some(())
-    })
-    .await;
-    let shown_elsewhere: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM commands WHERE device_id = $1 AND status IN ('queued', 'sent', 'delivered')",
-    )
-    .bind(goes.as_uuid())
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(shown_elsewhere, 0);
+    let of = |device: DeviceId| format!("commands WHERE device_id = '{}'", device.as_uuid());
+    world.wait_for_rows(&of(stays), 1).await;
+    let shown = format!("{} AND status IN ('queued', 'sent', 'delivered')", of(goes));
+    assert_eq!(world.rows(&shown).await, 0);
 }

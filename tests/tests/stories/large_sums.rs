@@ -7,6 +7,8 @@ use service::money::settlement_run;
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;
 
+use crate::view::open_alert;
+
 /// Two or three of them are beyond 64 bits.
 const LARGE: i64 = 9_000_000_000_000_000_000;
 
@@ -55,22 +57,9 @@ async fn shops(world: &World) -> (Shop, Shop) {
     (large, usual)
 }
 
-async fn owner_of(world: &World, shop: &Shop) -> Api {
-    let hour = TimeDelta::hours(1);
-    let token = world
-        .token_for(Role::MerchantOwner, Some(shop.merchant_id), hour)
-        .await;
-    world.anonymous().with_token(&token)
-}
-
 /// Compares text: a `Value` has no integers beyond 64 bits.
 fn contains(answer: &tests::Answer, text: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(text)
-}
-
-async fn failed_items(world: &World) -> Vec<Value> {
-    let path = "/admin/alerts?state=open&kind=failed_item";
-    world.admin().list(path).await
 }
 
 #[tokio::test]
@@ -81,25 +70,17 @@ async fn sums_beyond_64_bits_are_shown_exactly() {
     let all = finance.get("/admin/ledger/trial-balance").await.expect(200);
     assert!(contains(&all, "\"debit\":27000000000000100000"), "{all}");
     assert_eq!(all.data()["balanced"], true);
-    let path = format!(
-        "/admin/ledger/trial-balance?merchant_id={}",
-        usual.merchant_id
-    );
-    let own = finance.read(&path).await;
+    let path = "/admin/ledger/trial-balance?merchant_id=";
+    let own = finance.read(&format!("{path}{}", usual.merchant_id)).await;
     assert_eq!(own["debit"], 100_000);
 
-    let summary = "/merchant/dashboard/summary";
-    let seen = owner_of(&world, &large)
-        .await
-        .get(summary)
-        .await
-        .expect(200);
+    let summary = async |shop: &Shop| {
+        let owner = world.owner(shop.merchant_id).await;
+        owner.get("/merchant/dashboard/summary").await.expect(200)
+    };
+    let seen = summary(&large).await;
     assert!(contains(&seen, "\"gross\":27000000000000000000"), "{seen}");
-    let seen = owner_of(&world, &usual)
-        .await
-        .get(summary)
-        .await
-        .expect(200);
+    let seen = summary(&usual).await;
     assert_eq!(seen.data()["last_7_days"]["gross"], 100_000);
     for path in ["/admin/transactions", "/admin/ledger-entries"] {
         finance.read(path).await;
@@ -123,16 +104,11 @@ async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_se
     let made = finance.post_once(run, &json!({})).await.expect(200).data();
     assert_eq!(made["settlements"].as_array().unwrap().len(), 1);
     assert_eq!(made["skipped"], skipped);
-    let path = format!(
-        "/admin/settlements/{}",
-        made["settlements"][0].as_str().unwrap()
-    );
-    let settlement = finance.read(&path).await;
+    let id = made["settlements"][0].as_str().unwrap();
+    let settlement = finance.read(&format!("/admin/settlements/{id}")).await;
     assert_eq!(settlement["merchant_id"], json!(usual.merchant_id));
-    let alerts = failed_items(&world).await;
-    assert_eq!(alerts.len(), 1);
-    assert_eq!(alerts[0]["subject"], json!(large.merchant_id));
-    assert_eq!(alerts[0]["details"]["job"], "settlement_run");
+    let alert = open_alert(&world, "failed_item").await;
+    assert_fields!(alert, { "subject": large.merchant_id, "details/job": "settlement_run" });
 
     // Run for it alone, it is skipped as well, and nothing of it is claimed.
     let alone = json!({ "merchant_id": large.merchant_id });

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tests::prelude::*;
 
 use tokio::task::JoinHandle;
+use wire::message::AckStatus;
 
 /// Longer than any test: an answer does not come because the time is up.
 const LONG: u32 = 25;
@@ -11,21 +12,11 @@ const LONG: u32 = 25;
 /// Polls in a task; returns when the platform has stored the heartbeat, after which nothing can be missed.
 async fn waits(world: &World, soundbox: &HttpBox) -> JoinHandle<Answer> {
     let id = soundbox.credentials.device_id.as_uuid();
-    let heartbeats = || async {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM heartbeats WHERE device_id = $1")
-            .bind(id)
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-        count
-    };
-    let before = heartbeats().await;
+    let heartbeats = format!("heartbeats WHERE device_id = '{id}'");
+    let before = world.rows(&heartbeats).await;
     let asks = soundbox.clone();
     let asked = tokio::spawn(async move { asks.poll(LONG).await });
-    eventually("the heartbeat of the poll", || async {
-        (heartbeats().await > before).then_some(())
-    })
-    .await;
+    world.wait_for_rows(&heartbeats, before + 1).await;
     asked
 }
 
@@ -39,25 +30,19 @@ async fn a_poll_is_answered_by_a_payment_a_command_or_a_configuration() {
     let shop = Shop::open(&world, "Warung Sari", 2).await;
     let soundbox = HttpBox::at(&world, shop.terminal().id).await;
     let id = soundbox.credentials.device_id;
-    let admin = world.admin();
 
     let asked = waits(&world, &soundbox).await;
     let sold = soundbox.credentials.sell(&world, 10_000).await;
     let received = soundbox.open(&answered(asked).await.expect(200).data());
     assert_eq!(received.payments.len(), 1);
     assert_eq!(received.payments[0].transaction_id, sold);
-    let played = wire::message::AckStatus::Played;
-    soundbox
-        .acknowledge(received.payments[0].event_id, played)
-        .await;
+    let (event_id, played) = (received.payments[0].event_id, AckStatus::Played);
+    soundbox.acknowledge(event_id, played).await;
 
     let asked = waits(&world, &soundbox).await;
-    let order = json!({ "type": "set_volume", "payload": { "volume": 3 } });
-    let path = format!("/admin/devices/{id}/commands");
-    let _ = admin
-        .post_with(&path, &[("idempotency-key", "louder")], &order)
-        .await
-        .expect(201);
+    let louder = json!({ "type": "set_volume", "payload": { "volume": 3 } });
+    let ordered = soundbox.credentials.command(&world.admin(), &louder).await;
+    let _ = ordered.expect(201);
     let received = soundbox.open(&answered(asked).await.expect(200).data());
     assert_eq!(received.commands.len(), 1);
     assert_eq!(received.commands[0].kind, "set_volume");
@@ -66,7 +51,7 @@ async fn a_poll_is_answered_by_a_payment_a_command_or_a_configuration() {
     api.act("/device/commands/ack", &ack).await;
 
     let asked = waits(&world, &soundbox).await;
-    tests::credentials::bind(&world, id, shop.terminals[1].id).await;
+    bind(&world, id, shop.terminals[1].id).await;
     let news = soundbox.open(&answered(asked).await.expect(200).data());
     assert!(news.config_version > received.config_version);
 }
@@ -79,14 +64,13 @@ async fn a_poll_without_news_ends_empty() {
     assert!(received.payments.is_empty() && received.commands.is_empty());
     // A longer wait than allowed is cut; one that is no number is refused.
     let sold = soundbox.credentials.sell(&world, 10_000).await;
-    assert_eq!(
-        soundbox.heartbeat(4_000_000).await.payments[0].transaction_id,
-        sold
-    );
+    let received = soundbox.heartbeat(4_000_000).await;
+    assert_eq!(received.payments[0].transaction_id, sold);
     let api = soundbox.credentials.api(&world);
-    api.post("/device/heartbeat?wait=long", &soundbox.heartbeat_body())
-        .await
-        .refused(VALIDATION_FAILED);
+    let answer = api
+        .post("/device/heartbeat?wait=long", &soundbox.heartbeat_body())
+        .await;
+    answer.refused(VALIDATION_FAILED);
 }
 
 #[tokio::test]
@@ -153,8 +137,8 @@ async fn a_box_that_is_suspended_while_it_polls_is_refused() {
         soundbox.credentials.api(&world),
         soundbox.credentials.api_by_certificate(&world),
     ] {
-        api.act("/device/heartbeat", &soundbox.heartbeat_body())
-            .await;
+        let heartbeat = soundbox.heartbeat_body();
+        api.act("/device/heartbeat", &heartbeat).await;
     }
     let asked = waits(&world, &soundbox).await;
     soundbox.credentials.set_status(&world, "suspended").await;

@@ -20,34 +20,14 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
     let read = async |path: &str| finance.read(path).await;
 
     let payment = read(&format!("/admin/transactions/{sold}")).await;
-    let facts = ["amount", "fee", "net", "fee_version"].map(|field| payment[field].clone());
-    assert_eq!(
-        facts,
-        [100_000, 700, 99_300, 1].map(|number: i64| json!(number))
-    );
-    let lines = read(&format!("/admin/ledger-entries?transaction_id={sold}")).await;
-    let mut booked: Vec<_> = lines
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| {
-            (
-                text(line, "account"),
-                line["debit"].as_i64().unwrap(),
-                line["credit"].as_i64().unwrap(),
-            )
-        })
-        .collect();
-    booked.sort();
-    let expected = [
-        ("acquirer_held", 100_000, 0),
-        ("mdr", 0, 700),
-        ("merchant_payable", 0, 99_300),
-    ];
-    assert_eq!(
-        booked,
-        expected.map(|(account, debit, credit)| (account.to_owned(), debit, credit))
-    );
+    assert_fields!(payment, { "amount": 100_000, "fee": 700, "net": 99_300, "fee_version": 1 });
+    let path = format!("/admin/ledger-entries?transaction_id={sold}");
+    let mut booked = finance.list(&path).await;
+    booked.sort_by_key(|line| text(line, "account"));
+    assert_eq!(booked.len(), 3);
+    assert_fields!(booked[0], { "account": "acquirer_held", "debit": 100_000, "credit": 0 });
+    assert_fields!(booked[1], { "account": "mdr", "debit": 0, "credit": 700 });
+    assert_fields!(booked[2], { "account": "merchant_payable", "debit": 0, "credit": 99_300 });
 
     let id = settle(&finance).await;
     let payment = read(&format!("/admin/transactions/{sold}")).await;
@@ -59,38 +39,20 @@ async fn one_rupiah_can_be_followed_from_the_payment_to_the_bank() {
     })
     .await;
     let payout = text(&settlement["payouts"][0], "id");
-    assert_eq!(
-        settlement["bank_reference"],
-        tests::payout_partner::reference(&payout)
-    );
-    let lines = read(&format!("/admin/ledger-entries?settlement_id={id}")).await;
-    let mut kinds: Vec<_> = lines
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| text(line, "kind"))
-        .collect();
+    let reference = tests::payout_partner::reference(&payout);
+    assert_eq!(settlement["bank_reference"], reference);
+    let path = format!("/admin/ledger-entries?settlement_id={id}");
+    let mut kinds = texts(&finance.list(&path).await, "kind");
     kinds.dedup();
     assert_eq!(kinds, ["payout_paid", "payout_sent", "settlement"]);
-    let balance = read(&format!(
-        "/admin/ledger/trial-balance?merchant_id={}",
-        shop.merchant_id
-    ))
-    .await;
-    let balances: Vec<_> = balance["accounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|account| account["balance"].as_i64().unwrap())
-        .collect();
-    assert_eq!(
-        (balances, &balance["balanced"]),
-        (vec![700, 0, -700, 0], &json!(true))
-    );
-    finance
-        .get("/admin/ledger-entries?account=cash")
-        .await
-        .refused(VALIDATION_FAILED);
+    let path = "/admin/ledger/trial-balance?merchant_id=";
+    let balance = read(&format!("{path}{}", shop.merchant_id)).await;
+    let accounts = balance["accounts"].as_array().unwrap().iter();
+    let balances = accounts.map(|account| account["balance"].as_i64().unwrap());
+    assert!(balances.eq([700, 0, -700, 0]), "{balance}");
+    assert_eq!(balance["balanced"], true);
+    let wrong = "/admin/ledger-entries?account=cash";
+    assert_refused!(finance.get(wrong), VALIDATION_FAILED);
     must_verify(&world).await;
 }
 
@@ -156,14 +118,9 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
             world.execute(statement).await;
         }
         let report = ledger::verify(world.app().context()).await.unwrap();
-        assert!(
-            report
-                .findings
-                .iter()
-                .any(|finding| finding.starts_with(noun)),
-            "{spoil}: {:?}",
-            report.findings
-        );
+        let findings = report.findings;
+        let found = findings.iter().any(|finding| finding.starts_with(noun));
+        assert!(found, "{spoil}: {findings:?}");
         world.execute(mend).await;
         must_verify(&world).await;
     }
@@ -181,8 +138,8 @@ async fn new_rates_hold_from_their_instant_on_and_what_was_charged_stays() {
         .post("/admin/fee-profiles", &profile)
         .await
         .refused(DUPLICATE_REQUEST);
-    shop.change(&world, json!({ "fee_profile_id": "fee_promo" }))
-        .await;
+    let promo = json!({ "fee_profile_id": "fee_promo" });
+    shop.change(&world, promo).await;
     let promo = device.sell(&world, 100_000).await;
 
     let versions = "/admin/fee-profiles/fee_promo/versions";
@@ -210,10 +167,7 @@ async fn new_rates_hold_from_their_instant_on_and_what_was_charged_stays() {
         json!({ "rules": [{ "basis_points": 10_001 }] }),
         json!({ "rules": [{ "basis_points": 1.5 }] }),
     ] {
-        finance
-            .post(versions, &wrong)
-            .await
-            .refused(VALIDATION_FAILED);
+        assert_refused!(finance.post(versions, &wrong), VALIDATION_FAILED);
     }
     let unknown = json!({ "rules": [{ "basis_points": 1 }] });
     finance
@@ -237,13 +191,8 @@ async fn every_business_day_is_settled_once() {
     device.sell(&world, 10_000).await;
     // To half an hour after the next midnight of Jakarta, which is 17:00 UTC.
     let now = world.clock.now();
-    let midnight = (now - TimeDelta::hours(17))
-        .date_naive()
-        .succ_opt()
-        .unwrap()
-        .and_hms_opt(17, 0, 0)
-        .unwrap()
-        .and_utc();
+    let day = (now + TimeDelta::hours(7)).date_naive();
+    let midnight = day.and_hms_opt(17, 0, 0).unwrap().and_utc();
     world.clock.advance(midnight + TimeDelta::minutes(20) - now);
     device.sell(&world, 7_000).await;
     settlement_run::daily(world.app().context()).await.unwrap();
@@ -254,19 +203,15 @@ async fn every_business_day_is_settled_once() {
     let runs = futures_util::future::join_all((0..4).map(|_| settlement_run::daily(context))).await;
     assert!(runs.iter().all(Result::is_ok));
     settlement_run::daily(context).await.unwrap();
-    let gross: i64 = world
-        .value("SELECT sum(gross)::bigint FROM settlements")
-        .await;
-    assert_eq!((gross, world.number(count).await), (10_000, 1));
+    let gross = "SELECT sum(gross)::bigint FROM settlements";
+    assert_eq!(world.number(gross).await, 10_000);
+    assert_eq!(world.number(count).await, 1);
     let finished = "settlement_runs WHERE finished_at IS NOT NULL AND settlements = 1";
     assert_eq!(world.rows(finished).await, 1);
     // The next day has what came after midnight.
     world.clock.advance(TimeDelta::hours(24));
     settlement_run::daily(context).await.unwrap();
-    let gross: i64 = world
-        .value("SELECT sum(gross)::bigint FROM settlements")
-        .await;
-    assert_eq!(gross, 17_000);
+    assert_eq!(world.number(gross).await, 17_000);
     must_verify(&world).await;
 }
 
@@ -291,10 +236,8 @@ async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
             let headers = [("idempotency-key", "cut-off")];
             let body = Some(b"{}".to_vec());
             let path = "/admin/settlements/run";
-            finance
-                .try_call(Method::POST, path, &headers, body)
-                .await
-                .is_ok()
+            let answer = finance.try_call(Method::POST, path, &headers, body).await;
+            answer.is_ok()
         });
         tokio::time::sleep(std::time::Duration::from_millis(answers_after_ms)).await;
         world.crash();
@@ -302,16 +245,17 @@ async fn a_run_that_is_cut_off_changes_nothing_of_what_is_settled_in_the_end() {
         world.start().await;
     }
     let finance = world.staff(Role::Finance).await;
-    let _ = finance
+    let run = finance
         .post_once("/admin/settlements/run", &json!({}))
-        .await
-        .expect(200);
-    let sums = "SELECT sum(gross)::bigint FROM settlements";
-    assert_eq!(world.number(sums).await, sold);
-    assert_eq!(world.rows("settlements").await, 3);
-    let net = world
-        .number("SELECT sum(net)::bigint FROM settlements")
         .await;
+    let _ = run.expect(200);
+    let sum = async |column: &str| {
+        let sum = format!("SELECT sum({column})::bigint FROM settlements");
+        world.number(&sum).await
+    };
+    assert_eq!(sum("gross").await, sold);
+    assert_eq!(world.rows("settlements").await, 3);
+    let net = sum("net").await;
     eventually("all of it is paid", || async {
         world.later(1);
         (world.rows("settlements WHERE status <> 'paid'").await == 0).then_some(())

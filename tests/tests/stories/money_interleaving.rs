@@ -43,14 +43,8 @@ impl Events<'_> {
         let context = self.world.app().context();
         match self.random.random_range(0..16) {
             0..4 => {
-                let amount = [
-                    1,
-                    71,
-                    500_000,
-                    500_001,
-                    self.random.random_range(1..=10_000_000),
-                ];
-                let amount = self.one_of(&amount).unwrap();
+                let any = self.random.random_range(1..=10_000_000);
+                let amount = self.one_of(&[1, 71, 500_000, 500_001, any]).unwrap();
                 let id = self.device.qr(self.world, amount).await.transaction_id;
                 self.payments
                     .push(success(id, amount, &reference(), self.world.clock.now()));
@@ -71,17 +65,14 @@ impl Events<'_> {
             }
             11 | 12 => {
                 self.world.later(1);
-                let answer = self
-                    .finance
-                    .post_once("/admin/settlements/run", &json!({}))
-                    .await;
+                let (path, all) = ("/admin/settlements/run", json!({}));
+                let answer = self.finance.post_once(path, &all).await;
                 may(&answer, &[200]);
                 for id in answer.data()["settlements"].as_array().unwrap() {
-                    let path = format!("/admin/settlements/{}", id.as_str().unwrap());
-                    let settlement = self.finance.read(&path).await;
+                    let id = id.as_str().unwrap();
+                    let settlement = self.finance.read(&format!("/admin/settlements/{id}")).await;
                     let net = settlement["net"].as_i64().unwrap();
-                    self.settlements
-                        .push((id.as_str().unwrap().to_owned(), net));
+                    self.settlements.push((id.to_owned(), net));
                 }
             }
             13 => {
@@ -91,9 +82,8 @@ impl Events<'_> {
             14 => {
                 let settlements = self.settlements.clone();
                 if let Some((id, net)) = self.one_of(&settlements) {
-                    let status = self
-                        .one_of(&["paid", "paid", "failed", "returned"])
-                        .unwrap();
+                    let statuses = ["paid", "paid", "failed", "returned"];
+                    let status = self.one_of(&statuses).unwrap();
                     let name = self.one_of(&["B-1", "B-2"]).unwrap();
                     let body = payout_callback(&id, status, net, name);
                     may(&PayoutPartner::send(self.world, &body).await, &[200]);
@@ -108,10 +98,8 @@ impl Events<'_> {
                 let settlements = self.settlements.clone();
                 if let Some((id, _)) = self.one_of(&settlements) {
                     let path = format!("/admin/settlements/{id}/retry-payout");
-                    may(
-                        &self.finance.post_once(&path, &json!({})).await,
-                        &[202, 409],
-                    );
+                    let answer = self.finance.post_once(&path, &json!({})).await;
+                    may(&answer, &[202, 409]);
                 }
             }
         }

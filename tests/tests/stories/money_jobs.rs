@@ -8,13 +8,12 @@ use tests::failing_rows::{allow_writes, fail_writes};
 use tests::payout_partner::Behaviour;
 use tests::prelude::*;
 
+use crate::view::open_alerts;
+
 async fn failed_items(world: &World, job: &str) -> Vec<Value> {
-    let path = "/admin/alerts?state=open&kind=failed_item";
-    let list = world.admin().list(path).await;
-    let list = list.iter();
-    list.filter(|alert| alert["details"]["job"] == job)
-        .cloned()
-        .collect()
+    let mut alerts = open_alerts(world, "failed_item").await;
+    alerts.retain(|alert| alert["details"]["job"] == job);
+    alerts
 }
 
 /// Two shops that are owed money, and the settlements of both, in this order.
@@ -32,13 +31,21 @@ async fn settled(world: &World) -> Vec<(Shop, String)> {
     for shop in shops {
         let alone = json!({ "merchant_id": shop.merchant_id });
         let run = finance.post_once("/admin/settlements/run", &alone).await;
-        let id = run.expect(200).data()["settlements"][0]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        settled.push((shop, id));
+        let made = run.expect(200).data();
+        let id = made["settlements"][0].as_str().unwrap();
+        settled.push((shop, id.to_owned()));
     }
     settled
+}
+
+/// Runs the settlements: how many were made, and the merchants that were skipped.
+async fn run(finance: &Api) -> (usize, Value) {
+    let run = finance
+        .post_once("/admin/settlements/run", &json!({}))
+        .await;
+    let made = run.expect(200).data();
+    let count = made["settlements"].as_array().unwrap().len();
+    (count, made["skipped"].clone())
 }
 
 async fn status(world: &World, id: &str) -> Value {
@@ -81,10 +88,8 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
     let partner = PayoutPartner::open(Behaviour::Pays).await;
     let world = World::with(|config| partner.configure(config)).await;
     let first = Shop::open(&world, "Warung Sari", 1).await;
-    let condition = format!(
-        "NEW.kind = 'payout_sent' AND NEW.merchant_id = '{}'",
-        first.merchant_id.as_uuid()
-    );
+    let id = first.merchant_id.as_uuid();
+    let condition = format!("NEW.kind = 'payout_sent' AND NEW.merchant_id = '{id}'");
     fail_writes(&world.pool, "ledger_entries", "INSERT", &condition).await;
     let second = Shop::open(&world, "Kopi Fajar", 1).await;
     for shop in [&first, &second] {
@@ -93,14 +98,7 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
     }
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let run = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await;
-    let made = run.expect(200).data()["settlements"]
-        .as_array()
-        .unwrap()
-        .clone();
-    assert_eq!(made.len(), 2);
+    assert_eq!(run(&finance).await.0, 2);
     let of = async |shop: &Shop| {
         let path = format!("/admin/settlements?merchant_id={}", shop.merchant_id);
         finance.read(&path).await[0].take()
@@ -113,13 +111,8 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
         (has_reason && other["status"] == "paid").then_some(one)
     })
     .await;
-    assert_eq!(
-        (&failed["status"], &failed["payouts"][0]["reason"]),
-        (
-            &json!("pending"),
-            &json!("it could not be worked on: INTERNAL")
-        )
-    );
+    let reason = "it could not be worked on: INTERNAL";
+    assert_fields!(failed, { "status": "pending", "payouts/0/reason": reason });
     let alerts = failed_items(&world, "payouts").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], failed["id"]);
@@ -136,10 +129,8 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
 #[tokio::test]
 async fn a_merchant_that_cannot_be_settled_is_skipped_with_an_alert() {
     let world = World::new().await;
-    let (first, second) = (
-        Shop::open(&world, "Warung Sari", 1).await,
-        Shop::open(&world, "Kopi Fajar", 1).await,
-    );
+    let first = Shop::open(&world, "Warung Sari", 1).await;
+    let second = Shop::open(&world, "Kopi Fajar", 1).await;
     for shop in [&first, &second] {
         let device = Credentials::at(&world, shop.terminal().id).await;
         device.sell(&world, 100_000).await;
@@ -148,28 +139,12 @@ async fn a_merchant_that_cannot_be_settled_is_skipped_with_an_alert() {
     let condition = format!("NEW.merchant_id = '{}'", first.merchant_id.as_uuid());
     fail_writes(&world.pool, "settlements", "INSERT", &condition).await;
     let finance = world.staff(Role::Finance).await;
-    let run = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await;
-    let made = run.expect(200).data();
-    assert_eq!(made["settlements"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        made["skipped"],
-        json!([{ "merchant_id": first.merchant_id, "code": "INTERNAL" }])
-    );
+    let skipped = json!([{ "merchant_id": first.merchant_id, "code": "INTERNAL" }]);
+    assert_eq!(run(&finance).await, (1, skipped));
     let alerts = failed_items(&world, "settlement_run").await;
     assert_eq!(alerts[0]["subject"], json!(first.merchant_id));
     allow_writes(&world.pool, "settlements").await;
-    let run = finance
-        .post_once("/admin/settlements/run", &json!({}))
-        .await;
-    assert_eq!(
-        run.expect(200).data()["settlements"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(run(&finance).await.0, 1);
     tests::ledger::must_verify(&world).await;
 }
 
@@ -183,25 +158,16 @@ async fn a_transaction_that_cannot_be_expired_keeps_no_other_open() {
     let condition = format!("NEW.id = '{}'", codes[0].as_uuid());
     fail_writes(&world.pool, "transactions", "UPDATE", &condition).await;
     world.later(301);
-    transaction::expire_overdue(world.app().context(), 2)
-        .await
-        .unwrap();
-    let expired = "SELECT count(*) FROM transactions WHERE status = 'expired'";
-    eventually("the others are expired", || async {
-        (world.number(expired).await == 2).then_some(())
-    })
-    .await;
+    let expire = async || transaction::expire_overdue(world.app().context(), 2).await;
+    expire().await.unwrap();
+    let expired = "transactions WHERE status = 'expired'";
+    world.wait_for_rows(expired, 2).await;
     let alerts = failed_items(&world, "expire_transactions").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], json!(codes[0]));
     allow_writes(&world.pool, "transactions").await;
-    transaction::expire_overdue(world.app().context(), 2)
-        .await
-        .unwrap();
-    eventually("all are expired", || async {
-        (world.number(expired).await == 3).then_some(())
-    })
-    .await;
+    expire().await.unwrap();
+    world.wait_for_rows(expired, 3).await;
 }
 
 #[tokio::test]
@@ -216,14 +182,12 @@ async fn an_audit_row_that_cannot_be_sealed_waits_and_the_others_are_sealed() {
         .await;
     };
     sealed(0).await;
-    let next = world
-        .number("SELECT coalesce(max(id), 0) + 1 FROM audit_logs")
-        .await;
+    let next = "SELECT coalesce(max(id), 0) + 1 FROM audit_logs";
+    let next = world.number(next).await;
     let condition = format!("NEW.audit_id = {next}");
     fail_writes(&world.pool, "audit_seals", "INSERT", &condition).await;
-    let path = format!("/admin/merchants/{}", shop.merchant_id);
     for city in ["BOGOR", "DEPOK", "TANGERANG"] {
-        world.admin().change(&path, &json!({ "city": city })).await;
+        shop.change(&world, json!({ "city": city })).await;
     }
     sealed(1).await;
     let alerts = failed_items(&world, "seal_audit").await;
@@ -246,21 +210,13 @@ async fn what_cannot_be_forgotten_keeps_nothing_else() {
          VALUES (gen_random_uuid(), 'acme', now() - interval '9 days', now(), 'loading', 'test', now() - interval '9 days')").await;
     fail_writes(&world.pool, "idempotency_keys", "DELETE", "true").await;
     world.later(25 * 3600);
-    housekeeping::forget_expired(world.app().context(), 1_000)
-        .await
-        .unwrap();
+    let forget = async || housekeeping::forget_expired(world.app().context(), 1_000).await;
+    forget().await.unwrap();
     assert_eq!(world.rows("reconciliations").await, 0);
     let alerts = failed_items(&world, "housekeeping").await;
-    assert_eq!(
-        (text(&alerts[0], "subject"), &alerts[0]["details"]["table"]),
-        ("platform".to_owned(), &json!("idempotency_keys"))
-    );
+    assert_fields!(alerts[0], { "subject": "platform", "details/table": "idempotency_keys" });
     allow_writes(&world.pool, "idempotency_keys").await;
-    housekeeping::forget_expired(world.app().context(), 1_000)
-        .await
-        .unwrap();
-    assert_eq!(
-        world.rows("idempotency_keys WHERE key = 'forgotten'").await,
-        0
-    );
+    forget().await.unwrap();
+    let left = "idempotency_keys WHERE key = 'forgotten'";
+    assert_eq!(world.rows(left).await, 0);
 }

@@ -4,6 +4,8 @@ use tests::prelude::*;
 use wire::lenient::CUT_MARK;
 use wire::{Channel, DeviceId, Encoding};
 
+use crate::view::command_now as view;
+
 const REJECTED: &str = "rejected_uplinks";
 
 /// Fields that a box adds to a valid acknowledgement.
@@ -53,14 +55,8 @@ fn is_kept(command: &Value, odd: &Value) {
 
 async fn order(api: &Api, device_id: DeviceId) -> Value {
     let body = json!({ "type": "collect_diagnostics", "payload": {} });
-    let path = format!("/admin/devices/{device_id}/commands");
-    api.post_once(&path, &body).await.expect(201).data()
-}
-
-async fn view(world: &World, command: &Value) -> Value {
-    let (device, id) = (text(command, "device_id"), text(command, "id"));
-    let path = format!("/admin/devices/{device}/commands/{id}");
-    world.admin().read(&path).await
+    let ordered = crate::view::command(api, device_id, &body).await;
+    ordered.expect(201).data()
 }
 
 /// A message in the encoding of the box.
@@ -172,23 +168,16 @@ async fn every_heartbeat_by_http_is_answered_with_what_waits() {
         let heartbeat = with(soundbox.heartbeat_body(), &odd);
         let answer = api.post("/device/heartbeat", &heartbeat).await.expect(200);
         let received = soundbox.open(&answer.data()).payments;
-        assert!(
-            received.iter().any(|one| one.transaction_id == sold),
-            "{odd}"
-        );
+        let came = received.iter().any(|one| one.transaction_id == sold);
+        assert!(came, "{odd}");
     }
-    let path = format!(
-        "/admin/devices/{}/heartbeats",
-        soundbox.credentials.device_id
-    );
+    let path = format!("{}/heartbeats", soundbox.credentials.path());
     let kept = world.admin().read(&path).await;
     let level = |newest: usize| (&kept[newest]["battery_level"], &kept[newest]["extras"]);
     let levels = heartbeats().len();
     assert_eq!(level(levels - 1), (&json!(92), &Value::Null));
-    assert_eq!(
-        level(levels - 2),
-        (&Value::Null, &json!({ "battery_level": 255 }))
-    );
+    let extras = json!({ "battery_level": 255 });
+    assert_eq!(level(levels - 2), (&Value::Null, &extras));
     let metrics = world.metrics().await;
     assert!(metrics.contains("heartbeat_fields_odd_total"), "{metrics}");
 }
@@ -197,7 +186,7 @@ async fn every_heartbeat_by_http_is_answered_with_what_waits() {
 async fn every_heartbeat_by_mqtt_is_stored() {
     let world = World::new().await;
     for encoding in [Encoding::Json, Encoding::Msgpack] {
-        let registered = tests::credentials::register(&world).await;
+        let registered = register(&world).await;
         let credentials = registered.activate(&world, encoding).await;
         let mut soundbox = Soundbox::switch_on(&world, credentials).await;
         let whole = json!({
@@ -216,11 +205,7 @@ async fn every_heartbeat_by_mqtt_is_stored() {
         }
     }
     let stored = i64::try_from(2 * heartbeats().len() + 4).unwrap();
-    eventually("the heartbeats", || async {
-        let heartbeats = world.rows("heartbeats").await;
-        (heartbeats == stored).then_some(())
-    })
-    .await;
+    world.wait_for_rows("heartbeats", stored).await;
     assert_eq!(world.rows(REJECTED).await, 0);
 }
 
@@ -231,9 +216,8 @@ async fn a_request_without_a_currency_is_answered() {
         "message_type": "dynamic_qr_request", "request_id": 7, "device_id": soundbox.credentials.device_id,
         "terminal_id": "", "amount": 50_000, "created_at": {},
     });
-    let acknowledged =
-        soundbox.send_raw(Channel::DynamicQrRequest, request.to_string().into_bytes());
-    assert!(acknowledged.await);
+    let request = request.to_string().into_bytes();
+    assert!(soundbox.send_raw(Channel::DynamicQrRequest, request).await);
     let answer = soundbox.next_qr().await;
     assert_eq!(answer.correlation_id, "7");
     let wire::message::QrOutcome::Refused(error) = answer.outcome else {
@@ -252,16 +236,12 @@ async fn a_firmware_version_is_no_reason_not_to_activate() {
         json!({}),
         Value::Null,
     ] {
-        let registered = tests::credentials::register(&world).await;
-        let key = tests::credentials::new_key();
-        let activation = json!({
-            "serial_number": registered.serial_number, "activation_code": registered.activation_code,
-            "csr": key.csr_pem(), "firmware_version": odd,
-        });
-        let answer = world
-            .anonymous()
-            .post("/device/provision/activate", &activation)
-            .await;
+        let (registered, key) = (register(&world).await, tests::credentials::new_key());
+        let (code, more) = (
+            &registered.activation_code,
+            json!({ "firmware_version": odd }),
+        );
+        let answer = registered.ask(&world, code, key.csr_pem(), more).await;
         assert_eq!(answer.status, 200, "{odd}: {answer}");
     }
 }

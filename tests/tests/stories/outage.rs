@@ -1,7 +1,6 @@
 //! A database without writes: every API answers that the caller should retry, readiness gives the reason, nothing is lost.
 
 use platform::config::NotifySignature::{Asymmetric, Symmetric};
-use sqlx::{AssertSqlSafe, PgPool};
 use tests::credentials::new_key;
 use tests::payout_partner;
 use tests::prelude::*;
@@ -9,35 +8,26 @@ use tests::snap::{self, NOTIFY, notification};
 
 use crate::view::state;
 
-async fn sql(pool: &PgPool, text: String) {
-    sqlx::raw_sql(AssertSqlSafe(text))
-        .execute(pool)
-        .await
-        .unwrap();
-}
-
 /// Every insert and update of these tables fails with this SQLSTATE from now on.
-async fn refuse_writes(pool: &PgPool, sqlstate: &str, tables: &[&str]) {
+async fn refuse_writes(world: &World, sqlstate: &str, tables: &[&str]) {
     let body = format!(
         "CREATE OR REPLACE FUNCTION refuse_writes() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN RAISE EXCEPTION 'refused for a story' USING ERRCODE = '{sqlstate}'; END $$"
     );
-    sql(pool, body).await;
+    world.execute(&body).await;
     for table in tables {
-        sql(
-            pool,
-            format!(
-                "CREATE OR REPLACE TRIGGER refuse_writes BEFORE INSERT OR UPDATE ON {table}
-                 FOR EACH STATEMENT EXECUTE FUNCTION refuse_writes()"
-            ),
-        )
-        .await;
+        let trigger = format!(
+            "CREATE OR REPLACE TRIGGER refuse_writes BEFORE INSERT OR UPDATE ON {table}
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_writes()"
+        );
+        world.execute(&trigger).await;
     }
 }
 
-async fn take_writes(pool: &PgPool, tables: &[&str]) {
+async fn take_writes(world: &World, tables: &[&str]) {
     for table in tables {
-        sql(pool, format!("DROP TRIGGER refuse_writes ON {table}")).await;
+        let drop = format!("DROP TRIGGER refuse_writes ON {table}");
+        world.execute(&drop).await;
     }
 }
 
@@ -78,16 +68,14 @@ async fn whatever_the_server_lacks_a_callback_is_asked_to_come_again_and_is_take
         ("25006", "read-only"),
     ] {
         let id = credentials.qr(&world, 10_000).await.transaction_id;
-        refuse_writes(&world.pool, sqlstate, &["callbacks"]).await;
+        refuse_writes(&world, sqlstate, &["callbacks"]).await;
         let body = success(id, 10_000, &reference(), world.clock.now());
         come_again(&acquirer.send(&body).await);
         let (status, text) = readiness(&world).await;
-        assert!(
-            status == 503 && text.contains(reason),
-            "{sqlstate}: {status} {text}"
-        );
+        assert_eq!(status, 503, "{sqlstate}: {text}");
+        assert!(text.contains(reason), "{sqlstate}: {text}");
         assert_eq!(state(&world, id).await.0, "awaiting_payment");
-        take_writes(&world.pool, &["callbacks"]).await;
+        take_writes(&world, &["callbacks"]).await;
         let _ = acquirer.send(&body).await.expect(200);
         assert_eq!(state(&world, id).await.0, "paid");
     }
@@ -97,7 +85,7 @@ async fn whatever_the_server_lacks_a_callback_is_asked_to_come_again_and_is_take
 
 #[tokio::test]
 async fn every_api_answers_unavailable_with_retry_after() {
-    let payout_partner = tests::PayoutPartner::open(payout_partner::Behaviour::Accepts).await;
+    let payout_partner = PayoutPartner::open(payout_partner::Behaviour::Accepts).await;
     let (world, acquirer) =
         snap::world_with(Symmetric, |config| payout_partner.configure(config)).await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
@@ -116,7 +104,7 @@ async fn every_api_answers_unavailable_with_retry_after() {
         "merchants",
         "heartbeats",
     ];
-    refuse_writes(&world.pool, "53100", &tables).await;
+    refuse_writes(&world, "53100", &tables).await;
 
     let body = notification(id, 10_000, "ref-1", "00").to_string();
     let request = acquirer.sign(NOTIFY, body.as_bytes(), &token, world.clock.now());
@@ -141,7 +129,7 @@ async fn every_api_answers_unavailable_with_retry_after() {
     let code = registered.activation_code.clone();
     come_again(&registered.try_code(&world, &code, &key).await);
 
-    take_writes(&world.pool, &tables).await;
+    take_writes(&world, &tables).await;
     // The same message, byte for byte, as the partner repeats it.
     assert_eq!(snap::code(&acquirer.post(&request).await), "2005200");
     assert_eq!(state(&world, id).await.0, "paid");
@@ -159,11 +147,9 @@ async fn a_read_only_database_makes_unready_without_a_write() {
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                   WHERE datname = current_database() AND application_name = 'soundbox-platform'";
     let database: String = world.value("SELECT quote_ident(current_database())").await;
-    sql(
-        &world.pool,
-        format!("ALTER DATABASE {database} SET default_transaction_read_only = on; {others}"),
-    )
-    .await;
+    let alter = format!("ALTER DATABASE {database}");
+    let read_only = format!("{alter} SET default_transaction_read_only = on; {others}");
+    world.execute(&read_only).await;
     let text = eventually("unreadiness", || async {
         let (status, text) = readiness(&world).await;
         (status == 503 && text.contains("read-only")).then_some(text)
@@ -172,11 +158,8 @@ async fn a_read_only_database_makes_unready_without_a_write() {
     assert_eq!(text, "the database is read-only\n");
     let body = notification(id, 10_000, "ref-1", "00");
     assert_eq!(partner.send(&body).await, "5035200");
-    sql(
-        &world.pool,
-        format!("ALTER DATABASE {database} RESET default_transaction_read_only; {others}"),
-    )
-    .await;
+    let writable = format!("{alter} RESET default_transaction_read_only; {others}");
+    world.execute(&writable).await;
     becomes_ready(&world).await;
     eventually("the payment", || async {
         (partner.send(&body).await == "2005200").then_some(())

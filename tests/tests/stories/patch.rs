@@ -9,11 +9,8 @@ async fn a_merchant_is_changed_field_by_field() {
     let path = format!("/admin/merchants/{}", shop.merchant_id);
     let before = admin.get(&path).await.data();
     let change = json!({
-        "brand_name": "Warung Sari Baru",
-        "payout_mode": "manual",
-        "payout_account_reference": "bank:111",
-        "settlement_account_type": null,
-        "contact": { "phone": "+62 811" },
+        "brand_name": "Warung Sari Baru", "payout_mode": "manual", "payout_account_reference": "bank:111",
+        "settlement_account_type": null, "contact": { "phone": "+62 811" },
     });
     let after = admin.change(&path, &change).await;
     assert_eq!(after["brand_name"], "Warung Sari Baru");
@@ -28,13 +25,10 @@ async fn a_merchant_is_changed_field_by_field() {
         assert_eq!(after[untouched], before[untouched], "{untouched}");
     }
     assert_eq!(admin.get(&path).await.data(), after);
-    let audited: (Value, Value) =
-        sqlx::query_as("SELECT before, after FROM audit_logs WHERE action = 'merchant.patch'")
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-    assert_eq!(audited.0["brand_name"], "Warung Sari");
-    assert_eq!(audited.1["brand_name"], "Warung Sari Baru");
+    let audited = "SELECT before, after FROM audit_logs WHERE action = 'merchant.patch'";
+    let audited: Vec<(Value, Value)> = world.table(audited).await;
+    assert_eq!(audited[0].0["brand_name"], "Warung Sari");
+    assert_eq!(audited[0].1["brand_name"], "Warung Sari Baru");
 }
 
 #[tokio::test]
@@ -66,20 +60,11 @@ async fn a_change_that_breaks_a_rule_changes_nothing() {
         admin.patch(&path, &not_now).await.refused(INVALID_STATE);
     }
     assert_eq!(admin.get(&path).await.data(), before);
-    admin
-        .patch(
-            "/admin/merchants/m_0190f3a1c0de7abc8def0123456789ab",
-            &json!({}),
-        )
-        .await
-        .refused(MERCHANT_NOT_FOUND);
+    let unknown = "/admin/merchants/m_0190f3a1c0de7abc8def0123456789ab";
+    assert_refused!(admin.patch(unknown, &json!({})), MERCHANT_NOT_FOUND);
     for role in [Role::Finance, Role::Support] {
-        world
-            .staff(role)
-            .await
-            .patch(&path, &json!({}))
-            .await
-            .refused(FORBIDDEN);
+        let api = world.staff(role).await;
+        assert_refused!(api.patch(&path, &json!({})), FORBIDDEN);
     }
 }
 
@@ -88,15 +73,10 @@ async fn acquirer_ids_of_a_merchant_can_be_set_until_its_review() {
     let world = World::new().await;
     let admin = world.admin();
     let merchant = json!({ "legal_name": "PT Sari", "brand_name": "Sari" });
-    let merchant = admin.post("/admin/merchants", &merchant).await.expect(201);
-    let path = format!(
-        "/admin/merchants/{}",
-        merchant.data()["id"].as_str().unwrap()
-    );
-    admin
-        .patch(&path, &json!({ "merchant_pan": "9360" }))
-        .await
-        .refused(VALIDATION_FAILED);
+    let merchant = admin.create("/admin/merchants", &merchant).await;
+    let path = format!("/admin/merchants/{}", text(&merchant, "id"));
+    let wrong = json!({ "merchant_pan": "9360" });
+    assert_refused!(admin.patch(&path, &wrong), VALIDATION_FAILED);
     let ids = json!({ "nmid": "ID1020304050607", "merchant_pan": "936000000000000001" });
     admin.change(&path, &ids).await;
     let approved = admin.act(&format!("{path}/approve"), &json!({})).await;
@@ -112,14 +92,9 @@ async fn a_suspended_merchant_takes_no_payments_until_it_is_reinstated() {
     let suspended = admin.change(&path, &suspension).await;
     assert_fields!(suspended, { "status": "suspended", "status_reason": "complaints" });
     let ask = json!({ "device_id": soundbox.device_id, "amount": 1000, "currency": "IDR", "request_id": "r-1" });
-    soundbox
-        .ask_qr(&world, "k-1", &ask)
-        .await
-        .refused(INVALID_STATE);
-    admin
-        .post(&format!("{path}/approve"), &json!({}))
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(soundbox.ask_qr(&world, "k-1", &ask), INVALID_STATE);
+    let approve = format!("{path}/approve");
+    assert_refused!(admin.post(&approve, &json!({})), INVALID_STATE);
     let reinstated = admin.change(&path, &json!({ "status": "approved" })).await;
     assert_eq!(reinstated["nmid"], suspended["nmid"]);
     soundbox.sell(&world, 1000).await;
@@ -131,50 +106,28 @@ async fn an_outlet_and_a_terminal_are_changed() {
     shop.add_terminal(&world, "Kasir 2").await;
     let admin = world.admin();
     let outlet = format!("/admin/outlets/{}", shop.outlet_id);
-    let changed = admin
-        .change(
-            &outlet,
-            &json!({ "name": "Cabang", "address": null, "timezone": "Asia/Makassar" }),
-        )
-        .await;
+    let change = json!({ "name": "Cabang", "address": null, "timezone": "Asia/Makassar" });
+    let changed = admin.change(&outlet, &change).await;
     assert_fields!(changed, { "name": "Cabang", "address": null, "city": "JAKARTA" });
     for wrong in [
         json!({ "timezone": "Europe/Paris" }),
         json!({ "name": null }),
         json!({ "merchant_id": shop.merchant_id }),
     ] {
-        admin
-            .patch(&outlet, &wrong)
-            .await
-            .refused(VALIDATION_FAILED);
+        assert_refused!(admin.patch(&outlet, &wrong), VALIDATION_FAILED);
     }
 
     let terminal = format!("/admin/terminals/{}", shop.terminal().id);
-    let changed = admin
-        .change(
-            &terminal,
-            &json!({ "name": "Depan", "terminal_label": "FRONT" }),
-        )
-        .await;
+    let change = json!({ "name": "Depan", "terminal_label": "FRONT" });
+    let changed = admin.change(&terminal, &change).await;
     assert_eq!(changed["terminal_label"], "FRONT");
-    assert!(
-        changed["static_qr_payload"]
-            .as_str()
-            .unwrap()
-            .contains("0705FRONT")
-    );
+    assert!(text(&changed, "static_qr_payload").contains("0705FRONT"));
     let taken = json!({ "terminal_label": shop.terminals[1].label });
-    admin
-        .patch(&terminal, &taken)
-        .await
-        .refused(DUPLICATE_REQUEST);
-    admin
-        .patch(&terminal, &json!({ "qr_mode": "paper" }))
-        .await
-        .refused(VALIDATION_FAILED);
-    let dynamic = admin
-        .change(&terminal, &json!({ "qr_mode": "dynamic" }))
-        .await;
+    assert_refused!(admin.patch(&terminal, &taken), DUPLICATE_REQUEST);
+    let wrong = json!({ "qr_mode": "paper" });
+    assert_refused!(admin.patch(&terminal, &wrong), VALIDATION_FAILED);
+    let dynamic = json!({ "qr_mode": "dynamic" });
+    let dynamic = admin.change(&terminal, &dynamic).await;
     assert_eq!(dynamic["static_qr_payload"], Value::Null);
 }
 
@@ -183,24 +136,17 @@ async fn a_terminals_code_comes_as_a_picture() {
     let (world, shop) = fixture::shop().await;
     let admin = world.admin();
     let terminal = format!("/admin/terminals/{}", shop.terminal().id);
-    let svg = admin.get(&format!("{terminal}/qr.svg")).await.expect(200);
-    assert_eq!(svg.header("content-type"), Some("image/svg+xml"));
-    assert!(svg.body.starts_with(b"<svg"));
-    let png = admin.get(&format!("{terminal}/qr.png")).await.expect(200);
-    assert_eq!(png.header("content-type"), Some("image/png"));
-    assert!(png.body.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let (svg, png) = (format!("{terminal}/qr.svg"), format!("{terminal}/qr.png"));
+    let shown = admin.get(&svg).await.expect(200);
+    assert_eq!(shown.header("content-type"), Some("image/svg+xml"));
+    assert!(shown.body.starts_with(b"<svg"));
+    let shown = admin.get(&png).await.expect(200);
+    assert_eq!(shown.header("content-type"), Some("image/png"));
+    assert!(shown.body.starts_with(b"\x89PNG\r\n\x1a\n"));
 
-    admin
-        .change(&terminal, &json!({ "qr_mode": "dynamic" }))
-        .await;
-    admin
-        .get(&format!("{terminal}/qr.svg"))
-        .await
-        .refused(INVALID_STATE);
-    world
-        .staff(Role::Finance)
-        .await
-        .get(&format!("{terminal}/qr.png"))
-        .await
-        .refused(FORBIDDEN);
+    let dynamic = json!({ "qr_mode": "dynamic" });
+    admin.change(&terminal, &dynamic).await;
+    assert_refused!(admin.get(&svg), INVALID_STATE);
+    let finance = world.staff(Role::Finance).await;
+    assert_refused!(finance.get(&png), FORBIDDEN);
 }

@@ -13,16 +13,13 @@ async fn a_verified_payment_is_heard_once() {
     let qr = soundbox.credentials.qr(&world, 50_000).await;
     let answer = world.acquirer().pay(qr.transaction_id, 50_000).await;
     let receipt = answer.expect(200).data();
-    assert_eq!(
-        receipt,
-        json!({ "verdict": "accepted", "transaction_id": qr.transaction_id, "status": "paid" })
-    );
+    let expected =
+        json!({ "verdict": "accepted", "transaction_id": qr.transaction_id, "status": "paid" });
+    assert_eq!(receipt, expected);
 
     let heard = soundbox.play().await;
-    assert_eq!(
-        heard.speech.text,
-        "Pembayaran QRIS diterima, lima puluh ribu rupiah"
-    );
+    let speech = "Pembayaran QRIS diterima, lima puluh ribu rupiah";
+    assert_eq!(heard.speech.text, speech);
     assert_eq!((heard.sequence, heard.amount.to_i64()), (1, 50_000));
     assert_eq!(heard.transaction_id, qr.transaction_id);
     assert_eq!(heard.merchant_name, "Warung Sari");
@@ -43,14 +40,12 @@ async fn a_verified_payment_is_heard_once() {
     };
     let mut booked = ledger::ledger_of(&world.pool, qr.transaction_id).await;
     booked.sort();
-    assert_eq!(
-        booked,
-        [
-            line("sale", "acquirer_held", 50_000, 0),
-            line("sale", "mdr", 0, 350),
-            line("sale", "merchant_payable", 0, 49_650),
-        ]
-    );
+    let expected = [
+        line("sale", "acquirer_held", 50_000, 0),
+        line("sale", "mdr", 0, 350),
+        line("sale", "merchant_payable", 0, 49_650),
+    ];
+    assert_eq!(booked, expected);
     ledger::must_balance(&world.pool).await;
 }
 
@@ -66,16 +61,11 @@ async fn fifty_identical_callbacks_at_once_are_one_payment() {
     let posts = (0..50).map(|_| acquirer.post(&request));
     let answers = futures_util::future::join_all(posts).await;
 
-    let mut verdicts: Vec<String> = answers
-        .iter()
-        .map(|answer| answer.data()["verdict"].as_str().unwrap().to_owned())
-        .collect();
+    let receipts: Vec<Value> = answers.iter().map(Answer::data).collect();
+    let mut verdicts = texts(&receipts, "verdict");
     verdicts.sort();
-    assert_eq!(verdicts[0], "accepted");
-    assert!(
-        verdicts[1..].iter().all(|verdict| verdict == "duplicate"),
-        "{verdicts:?}"
-    );
+    assert_eq!(verdicts.remove(0), "accepted");
+    assert_eq!(verdicts, ["duplicate"; 49]);
 
     for soundbox in [&mut first, &mut second] {
         soundbox.play().await;
@@ -100,10 +90,8 @@ async fn two_equal_amounts_are_two_announcements() {
 
     for listener in [&mut soundbox, &mut neighbour] {
         let heard = [listener.play().await, listener.play().await];
-        assert_eq!(
-            heard.each_ref().map(|payment| payment.transaction_id),
-            [one, other]
-        );
+        let ids = heard.each_ref().map(|payment| payment.transaction_id);
+        assert_eq!(ids, [one, other]);
         assert_eq!(heard.each_ref().map(|payment| payment.sequence), [1, 2]);
         assert_ne!(heard[0].event_id, heard[1].event_id);
         assert_eq!(listener.repeated, []);
@@ -143,7 +131,7 @@ async fn a_notification_that_was_not_acknowledged_in_time_is_stale() {
     let (world, _, credentials) = fixture::device().await;
     credentials.sell(&world, 10_000).await;
     world.later(330);
-    tests::eventually("the announcement becoming stale", || async {
+    eventually("the announcement becoming stale", || async {
         let received = credentials.notifications(&world).await;
         (received[0]["status"] == "stale").then_some(())
     })
@@ -157,21 +145,15 @@ async fn a_payment_without_an_acknowledgement_is_sent_again() {
     let first = soundbox.hear().await;
     world.later(3);
     let again = soundbox.hear().await;
-    assert_eq!(
-        (again.event_id, again.sequence),
-        (first.event_id, first.sequence)
-    );
+    assert_eq!(again.event_id, first.event_id);
+    assert_eq!(again.sequence, first.sequence);
     assert!(again.sent_at > first.sent_at);
-    soundbox
-        .acknowledge(again.event_id, AckStatus::Played)
-        .await;
+    let played = AckStatus::Played;
+    soundbox.acknowledge(again.event_id, played).await;
     let received = soundbox.credentials.notifications(&world).await;
-    assert_eq!(
-        (received.len(), &received[0]["status"]),
-        (1, &json!("played"))
-    );
+    assert_eq!(texts(&received, "status"), ["played"]);
     // The box may be quicker than the update of the attempts.
-    tests::eventually("a note of the second attempt", || async {
+    eventually("a note of the second attempt", || async {
         let received = soundbox.credentials.notifications(&world).await;
         (received[0]["attempts"].as_i64() >= Some(2)).then_some(())
     })
@@ -210,28 +192,18 @@ async fn an_operator_has_a_payment_announced_again() {
 
     world.later(3600);
     let path = format!("/admin/transactions/{id}/retry-notification");
-    let again = world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .expect(202)
-        .data();
+    let again = world.admin().post(&path, &json!({})).await;
+    let again = again.expect(202).data();
     let replay = soundbox.play().await;
     assert_eq!(again[0]["event_id"], json!(replay.event_id));
     assert!(replay.replay && !first.replay);
     assert_eq!((replay.transaction_id, replay.sequence), (id, 2));
-    assert!(
-        replay.delayed_after <= replay.sent_at,
-        "a replay is spoken as delayed"
-    );
+    // A replay is spoken as delayed.
+    assert!(replay.delayed_after <= replay.sent_at);
 
     let unpaid = soundbox.credentials.qr(&world, 10_000).await.transaction_id;
     let path = format!("/admin/transactions/{unpaid}/retry-notification");
-    world
-        .admin()
-        .post(&path, &json!({}))
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(world.admin().post(&path, &json!({})), INVALID_STATE);
 }
 
 #[tokio::test]
@@ -243,36 +215,26 @@ async fn a_printed_code_is_paid_at_the_terminal_of_its_label() {
     let printed: domain::qris::QrisCode = shop.terminals[1].static_qr_payload.parse().unwrap();
     assert_eq!(printed.nmid().unwrap().as_str(), shop.nmid);
 
-    let pay = |label: Option<&str>, reference: &str, amount: i64| {
-        json!({
-            "event_id": reference, "nmid": shop.nmid, "terminal_label": label, "partner_reference": reference,
-            "amount": amount, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-        })
+    let pay = |label: Value, amount: i64| {
+        let mut body = shop.printed_payment(&world, amount);
+        body["terminal_label"] = label;
+        body
     };
-    let labelled = pay(Some(&shop.terminals[1].label), "labelled", 30_000);
+    let labelled = pay(json!(shop.terminals[1].label), 30_000);
     let receipt = world.acquirer().send(&labelled).await.expect(200).data();
     assert_fields!(receipt, { "verdict": "accepted", "status": "paid" });
     let heard = there.play().await;
-    assert_eq!(
-        (json!(heard.transaction_id), heard.amount.to_i64()),
-        (receipt["transaction_id"].clone(), 30_000)
-    );
+    assert_eq!(json!(heard.transaction_id), receipt["transaction_id"]);
+    assert_eq!(heard.amount.to_i64(), 30_000);
     let paid = transaction(&world, heard.transaction_id).await;
     assert_fields!(paid, { "qr_type": "static", "terminal_id": shop.terminals[1].id });
-    let again = world.acquirer().send(&labelled).await.expect(200).data();
-    assert_eq!(again["verdict"], "duplicate");
+    assert_eq!(world.acquirer().verdict(&labelled).await, "duplicate");
 
     // Two terminals and no label: it cannot be attributed. It is kept, and not announced.
-    let nowhere = world
-        .acquirer()
-        .send(&pay(None, "unlabelled", 31_000))
-        .await
-        .expect(200)
-        .data();
-    assert_fields!(nowhere, { "verdict": "unmatched", "transaction_id": null });
-    let mislabelled = pay(Some("NOPE"), "mislabelled", 32_000);
-    let nowhere = world.acquirer().send(&mislabelled).await.expect(200).data();
-    assert_eq!(nowhere["verdict"], "unmatched");
+    for nowhere in [pay(Value::Null, 31_000), pay(json!("NOPE"), 32_000)] {
+        let receipt = world.acquirer().send(&nowhere).await.expect(200).data();
+        assert_fields!(receipt, { "verdict": "unmatched", "transaction_id": null });
+    }
     assert_eq!(world.rows("unmatched_payments").await, 2);
     for soundbox in [&mut here, &mut there] {
         let next = soundbox.credentials.sell(&world, 33_000).await;
@@ -283,10 +245,9 @@ async fn a_printed_code_is_paid_at_the_terminal_of_its_label() {
 #[tokio::test]
 async fn a_printed_code_without_a_label_is_of_the_sole_terminal() {
     let (world, shop, mut soundbox) = fixture::soundbox().await;
-    let body = json!({
-        "event_id": "e", "nmid": shop.nmid, "partner_reference": "sole", "amount": "40000",
-        "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-    });
+    let mut body = shop.printed_payment(&world, 40_000);
+    body.as_object_mut().unwrap().remove("terminal_label");
+    body["amount"] = json!("40000");
     let _ = world.acquirer().send(&body).await.expect(200);
     assert_eq!(soundbox.play().await.amount.to_i64(), 40_000);
 }

@@ -35,6 +35,11 @@ async fn balances(scene: &Payouts) -> [i64; 4] {
     balances
 }
 
+/// The statuses of a settlement's payouts, oldest first.
+fn statuses(settlement: &Value) -> Vec<String> {
+    texts(settlement["payouts"].as_array().unwrap(), "status")
+}
+
 #[tokio::test]
 async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
     let scene = sold(Behaviour::Accepts).await;
@@ -43,25 +48,14 @@ async fn a_settlement_reaches_the_bank_and_every_rupiah_is_booked() {
     let settlement = scene.becomes(&id, "processing").await;
     let payout = &settlement["payouts"][0];
     let payout_id = text(payout, "id");
-    for (field, value) in [
-        ("attempt", json!(1)),
-        ("amount", json!(NET)),
-        ("partner_id", json!("bank")),
-        ("destination", json!("bank:9876543210")),
-        ("status", json!("processing")),
-    ] {
-        assert_eq!(payout[field], value, "{field}");
-    }
+    assert_fields!(payout, { "attempt": 1, "amount": NET, "partner_id": "bank" });
+    assert_fields!(payout, { "destination": "bank:9876543210", "status": "processing" });
     assert_eq!(balances(&scene).await, [150_000, 0, -1_050, -148_950]);
     let received = eventually("the instruction at the partner", || async {
         scene.partner.transfers().get(&payout_id).cloned()
     })
     .await;
-    let destination = &received.instruction["destination"];
-    assert_eq!(
-        (destination, &received.instruction["amount"]),
-        (&json!("bank:9876543210"), &json!(NET))
-    );
+    assert_fields!(received.instruction, { "destination": "bank:9876543210", "amount": NET });
 
     scene.partner.decide("paid");
     let paid = scene.becomes(&id, "paid").await;
@@ -83,22 +77,17 @@ async fn a_payout_whose_answer_was_lost_is_asked_about_and_not_paid_twice() {
     assert!(scene.partner.queries() >= 1);
 
     // An instruction that was not received is sent again, under the same id.
-    let device = Credentials::at(&scene.world, scene.shop.terminal().id).await;
-    device.sell(&scene.world, 10_000).await;
     scene.partner.set_behaviour(Behaviour::Unreachable);
-    scene.world.later(1);
+    scene.sell(&[10_000]).await;
     let id = scene.run().await;
     let unheard = eventually("a try without an answer", || async {
         let settlement = scene.read(&id).await;
-        settlement["payouts"][0]["reason"]
-            .is_string()
-            .then_some(settlement)
+        let has_reason = settlement["payouts"][0]["reason"].is_string();
+        has_reason.then_some(settlement)
     })
     .await;
-    assert_eq!(
-        unheard["status"], "processing",
-        "the partner may have received it"
-    );
+    // The partner may have received it.
+    assert_eq!(unheard["status"], "processing");
     scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
     scene.partner.set_behaviour(Behaviour::Pays);
     let paid = scene.becomes(&id, "paid").await;
@@ -136,23 +125,13 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
     let failed = scene.becomes(&id, "failed").await;
     assert_eq!(failed["status_reason"], "no such account");
     assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
-    let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let account = json!({ "payout_account_reference": "bank:111" });
-    scene.world.admin().change(&path, &account).await;
+    scene.shop.change(&scene.world, account).await;
     scene.partner.set_behaviour(Behaviour::Pays);
     let again = scene.retry(&id).await.expect(202).data();
-    assert_eq!(
-        (&again["status"], &again["payouts"][1]["destination"]),
-        (&json!("pending"), &json!("bank:111"))
-    );
+    assert_fields!(again, { "status": "pending", "payouts/1/destination": "bank:111" });
     let paid = scene.becomes(&id, "paid").await;
-    let statuses: Vec<_> = paid["payouts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| text(one, "status"))
-        .collect();
-    assert_eq!(statuses, ["failed", "paid"]);
+    assert_eq!(statuses(&paid), ["failed", "paid"]);
     assert_eq!(scene.partner.paid(), NET);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 
@@ -160,20 +139,16 @@ async fn a_payout_that_failed_is_tried_again_at_the_account_that_is_right_by_the
     let newest = text(&paid["payouts"][1], "id");
     scene.partner.decide_on(&newest, "returned");
     let back = payout_callback(&id, "returned", NET, &reference(&newest));
-    let answer = PayoutPartner::send(&scene.world, &back)
-        .await
-        .expect(200)
-        .data();
+    let answer = PayoutPartner::send(&scene.world, &back).await;
+    let answer = answer.expect(200).data();
     assert_fields!(answer, { "verdict": "accepted", "status": "returned" });
     assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     let _ = scene.retry(&id).await.expect(202);
     let paid = scene.becomes(&id, "paid").await;
     assert_eq!(paid["payouts"].as_array().unwrap().len(), 3);
     // The same callback again is still about the payout that it was about.
-    let answer = PayoutPartner::send(&scene.world, &back)
-        .await
-        .expect(200)
-        .data();
+    let answer = PayoutPartner::send(&scene.world, &back).await;
+    let answer = answer.expect(200).data();
     assert_fields!(answer, { "verdict": "duplicate", "payout_id": newest, "status": "paid" });
     assert_eq!(scene.partner.paid(), NET);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
@@ -189,9 +164,9 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
         scene.partner.transfers().get(&first).cloned()
     })
     .await;
-    let _ = PayoutPartner::send(&scene.world, &payout_callback(&id, "failed", NET, "none"))
-        .await
-        .expect(200);
+    let failed = payout_callback(&id, "failed", NET, "none");
+    let answer = PayoutPartner::send(&scene.world, &failed).await;
+    let _ = answer.expect(200);
     let _ = scene.retry(&id).await.expect(202);
     // The first is still in processing at the partner: the second waits, and the partner has not received it.
     eventually("a query at the partner", || async {
@@ -203,13 +178,7 @@ async fn before_it_is_paid_again_the_partner_is_asked_and_what_was_paid_after_al
     assert_eq!(scene.partner.transfers().len(), 1);
     scene.partner.decide("paid");
     let paid = scene.becomes(&id, "paid").await;
-    let statuses: Vec<_> = paid["payouts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| text(one, "status"))
-        .collect();
-    assert_eq!(statuses, ["paid", "cancelled"]);
+    assert_eq!(statuses(&paid), ["paid", "cancelled"]);
     assert_eq!(scene.partner.transfers().len(), 1);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 }
@@ -221,9 +190,8 @@ async fn retries_at_the_same_time_make_one_payout() {
     scene.becomes(&id, "failed").await;
     scene.partner.set_behaviour(Behaviour::Pays);
     let retries = futures_util::future::join_all((0..8).map(|_| scene.retry(&id))).await;
-    let taken = retries.iter().filter(|answer| answer.status == 202).count();
-    let refused = retries.iter().filter(|answer| answer.status == 409).count();
-    assert_eq!((taken, refused), (1, 7));
+    assert_eq!(with_status(&retries, 202), 1);
+    assert_eq!(with_status(&retries, 409), 7);
     scene.becomes(&id, "paid").await;
     assert_eq!(scene.partner.paid(), NET);
     assert_eq!(scene.partner.transfers().len(), 2);
@@ -237,62 +205,44 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
     let settlement = scene.becomes(&id, "processing").await;
     assert_eq!(settlement["payouts"].as_array().unwrap().len(), 1);
     let world = &scene.world;
-    let incidents = "incidents";
 
     // Signed for another route, changed, another amount, an unknown settlement.
     let paid = payout_callback(&id, "paid", NET, "B-1");
     let before = Snapshot::take(&world.pool).await;
     let mut request = PayoutPartner::sign(world, &paid);
     request.body[10] ^= 1;
-    PayoutPartner::post(world, &request)
-        .await
-        .refused(INVALID_SIGNATURE);
-    let mut foreign = world
-        .acquirer()
-        .sign(paid.to_string().as_bytes(), world.clock.now());
-    PayoutPartner::post(world, &foreign)
-        .await
-        .refused(INVALID_SIGNATURE);
+    assert_refused!(PayoutPartner::post(world, &request), INVALID_SIGNATURE);
+    let body = paid.to_string();
+    let mut foreign = world.acquirer().sign(body.as_bytes(), world.clock.now());
+    assert_refused!(PayoutPartner::post(world, &foreign), INVALID_SIGNATURE);
     foreign.partner = "bank".to_owned();
-    PayoutPartner::post(world, &foreign)
-        .await
-        .refused(INVALID_SIGNATURE);
+    assert_refused!(PayoutPartner::post(world, &foreign), INVALID_SIGNATURE);
     before
         .changed_only(&world.pool, &[("rejected_callbacks", 3)])
         .await;
     let mut old = PayoutPartner::sign(world, &paid);
     world.later(301);
-    PayoutPartner::post(world, &old)
-        .await
-        .refused(STALE_TIMESTAMP);
+    assert_refused!(PayoutPartner::post(world, &old), STALE_TIMESTAMP);
     old.body = b"{}".to_vec();
-    PayoutPartner::post(world, &old)
-        .await
-        .refused(INVALID_SIGNATURE);
+    assert_refused!(PayoutPartner::post(world, &old), INVALID_SIGNATURE);
     let mut more = paid.clone();
     more["amount"] = json!(NET + 1);
-    PayoutPartner::send(world, &more)
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(PayoutPartner::send(world, &more), INVALID_STATE);
     let unknown = payout_callback("set_0190f3a1c0de7abc8def0123456789ab", "paid", NET, "B-1");
-    PayoutPartner::send(world, &unknown)
-        .await
-        .refused(SETTLEMENT_NOT_FOUND);
-    assert_eq!(world.rows(incidents).await, 2);
+    assert_refused!(PayoutPartner::send(world, &unknown), SETTLEMENT_NOT_FOUND);
+    assert_eq!(world.rows("incidents").await, 2);
     assert_eq!(scene.read(&id).await["status"], "processing");
 
     // Paid, and repeated: by the same message and by another one.
-    let verdict = |answer: Answer| text(&answer.expect(200).data(), "verdict");
-    assert_eq!(verdict(PayoutPartner::send(world, &paid).await), "accepted");
+    let verdict = async |body: &Value| {
+        let answer = PayoutPartner::send(world, body).await;
+        text(&answer.expect(200).data(), "verdict")
+    };
+    let of = |status: &str, reference: &str| payout_callback(&id, status, NET, reference);
+    assert_eq!(verdict(&paid).await, "accepted");
     let before = Snapshot::take(&world.pool).await;
-    assert_eq!(
-        verdict(PayoutPartner::send(world, &paid).await),
-        "duplicate"
-    );
-    assert_eq!(
-        verdict(PayoutPartner::send(world, &payout_callback(&id, "paid", NET, "B-1")).await),
-        "duplicate"
-    );
+    assert_eq!(verdict(&paid).await, "duplicate");
+    assert_eq!(verdict(&of("paid", "B-1")).await, "duplicate");
     let changes = before.changes(&world.pool).await;
     let money = [
         "ledger_entries",
@@ -312,37 +262,20 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
     // The same message with another content; another reference; failed after paid.
     let mut other = paid.clone();
     other["status"] = json!("failed");
-    PayoutPartner::send(world, &other)
-        .await
-        .refused(DUPLICATE_REQUEST);
-    assert_eq!(
-        verdict(PayoutPartner::send(world, &payout_callback(&id, "paid", NET, "B-2")).await),
-        "ignored"
-    );
-    assert_eq!(
-        verdict(PayoutPartner::send(world, &payout_callback(&id, "failed", NET, "B-1")).await),
-        "ignored"
-    );
-    assert_eq!(world.rows(incidents).await, 5);
+    assert_refused!(PayoutPartner::send(world, &other), DUPLICATE_REQUEST);
+    assert_eq!(verdict(&of("paid", "B-2")).await, "ignored");
+    assert_eq!(verdict(&of("failed", "B-1")).await, "ignored");
+    assert_eq!(world.rows("incidents").await, 5);
     assert_eq!(scene.read(&id).await["status"], "paid");
     scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
 
     // Returned: eight times at once, and booked once.
-    let back = payout_callback(&id, "returned", NET, "B-1");
-    let words = (0..8).map(|_| PayoutPartner::send(world, &back));
-    let verdicts: Vec<_> = futures_util::future::join_all(words)
-        .await
-        .into_iter()
-        .map(verdict)
-        .collect();
-    assert_eq!(
-        verdicts
-            .iter()
-            .filter(|verdict| *verdict == "accepted")
-            .count(),
-        1
-    );
+    let back = of("returned", "B-1");
+    let sent = (0..8).map(|_| verdict(&back));
+    let mut verdicts = futures_util::future::join_all(sent).await;
+    verdicts.retain(|verdict| verdict == "accepted");
+    assert_eq!(verdicts.len(), 1);
     assert_eq!(balances(&scene).await, [150_000, -148_950, -1_050, 0]);
     ledger::must_balance(&world.pool).await;
 }
@@ -372,70 +305,42 @@ async fn what_people_pay_by_hand_they_mark_once() {
     assert_eq!(scene.read(&id).await["status"], "pending");
     let mark = format!("/admin/settlements/{id}/mark-paid");
     let nothing = json!({ "bank_reference": " " });
-    scene
-        .finance
-        .post_once(&mark, &nothing)
-        .await
-        .refused(VALIDATION_FAILED);
+    assert_refused!(scene.finance.post_once(&mark, &nothing), VALIDATION_FAILED);
     let body = json!({ "bank_reference": "TRX-9" });
     let marks =
         futures_util::future::join_all((0..4).map(|_| scene.finance.post_once(&mark, &body))).await;
-    assert_eq!(
-        marks.iter().filter(|answer| answer.status == 200).count(),
-        1
-    );
-    scene
-        .finance
-        .post_once(&mark, &body)
-        .await
-        .refused(INVALID_STATE);
+    assert_eq!(with_status(&marks, 200), 1);
+    assert_refused!(scene.finance.post_once(&mark, &body), INVALID_STATE);
     let paid = scene.read(&id).await;
     assert_fields!(paid, { "status": "paid", "bank_reference": "TRX-9" });
     assert_eq!(paid["payouts"][0]["partner_id"], Value::Null);
     assert_eq!(scene.partner.transfers().len(), 0);
     assert_eq!(balances(&scene).await, [1_050, 0, -1_050, 0]);
     // A callback of the partner is not about a payout by hand.
-    PayoutPartner::send(
-        &scene.world,
-        &payout_callback(&id, "returned", NET, "TRX-9"),
-    )
-    .await
-    .refused(SETTLEMENT_NOT_FOUND);
+    let back = payout_callback(&id, "returned", NET, "TRX-9");
+    let answer = PayoutPartner::send(&scene.world, &back).await;
+    answer.refused(SETTLEMENT_NOT_FOUND);
 }
 
 #[tokio::test]
 async fn what_came_back_of_a_payment_by_hand_is_owed_and_paid_again() {
     let scene = paid_by_hand().await;
     let id = scene.run().await;
-    let (paid, returned, retry) = (
-        format!("/admin/settlements/{id}/mark-paid"),
-        format!("/admin/settlements/{id}/mark-returned"),
-        format!("/admin/settlements/{id}/retry-payout"),
-    );
+    let paid = format!("/admin/settlements/{id}/mark-paid");
+    let returned = format!("/admin/settlements/{id}/mark-returned");
     let reason = json!({ "reason": "account closed" });
-    scene
-        .finance
-        .post_once(&returned, &reason)
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(scene.finance.post_once(&returned, &reason), INVALID_STATE);
     let first = json!({ "bank_reference": "TRX-9" });
     let _ = scene.finance.post_once(&paid, &first).await.expect(200);
     let marks =
         futures_util::future::join_all((0..4).map(|_| scene.finance.post_once(&returned, &reason)))
             .await;
-    assert_eq!(
-        marks.iter().filter(|answer| answer.status == 200).count(),
-        1
-    );
+    assert_eq!(with_status(&marks, 200), 1);
     let back = scene.read(&id).await;
     assert_fields!(back, { "status": "returned", "status_reason": "account closed" });
     // The acquirer holds it again, and it is owed to the merchant.
     assert_eq!(balances(&scene).await, [150_000, -NET, -1_050, 0]);
-    scene
-        .finance
-        .post_once(&retry, &json!({}))
-        .await
-        .refused(SETTLEMENT_NOT_ELIGIBLE);
+    scene.retry(&id).await.refused(SETTLEMENT_NOT_ELIGIBLE);
     let second = json!({ "bank_reference": "TRX-10" });
     let _ = scene.finance.post_once(&paid, &second).await.expect(200);
     assert_eq!(scene.read(&id).await["bank_reference"], "TRX-10");

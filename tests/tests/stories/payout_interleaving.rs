@@ -30,9 +30,8 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     async fn open(world: &'a World, finance: &'a Api, device: &Credentials, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        device
-            .sell(world, random.random_range(1_000..=1_000_000))
-            .await;
+        let amount = random.random_range(1_000..=1_000_000);
+        device.sell(world, amount).await;
         world.later(1);
         let id = settle(finance).await;
         let mut case = Self {
@@ -58,9 +57,8 @@ impl<'a> Case<'a> {
     async fn instructed(&self) -> String {
         eventually("the newest payout is under way", || async {
             self.world.later(1);
-            payout::work(self.world.app().context(), 1_000)
-                .await
-                .unwrap();
+            let context = self.world.app().context();
+            payout::work(context, 1_000).await.unwrap();
             let settlement = self.read().await;
             let newest = settlement["payouts"].as_array().unwrap().last().cloned();
             newest
@@ -103,11 +101,8 @@ impl<'a> Case<'a> {
 
     async fn send(&mut self, body: Value) {
         let answer = PayoutPartner::send(self.world, &body).await;
-        assert!(
-            matches!(answer.status, 200 | 404 | 409),
-            "seed {}: {answer}",
-            self.seed
-        );
+        let known = matches!(answer.status, 200 | 404 | 409);
+        assert!(known, "seed {}: {answer}", self.seed);
         self.sent.push((body, answer.status));
     }
 
@@ -195,10 +190,8 @@ impl<'a> Case<'a> {
             self.repeat(index).await;
         }
         let settlement = self.read().await;
-        let stands: HashMap<String, String> = settlement["payouts"]
-            .as_array()
-            .unwrap()
-            .iter()
+        let payouts = settlement["payouts"].as_array().unwrap().iter();
+        let stands: HashMap<String, String> = payouts
             .map(|payout| (text(payout, "id"), text(payout, "status")))
             .collect();
         let seed = self.seed;

@@ -1,8 +1,7 @@
 //! Lists by `from` and `to`: moments, or days in Jakarta.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use domain::wib;
-use sqlx::AssertSqlSafe;
 use tests::prelude::*;
 
 /// Lists with table and column of their time.
@@ -27,16 +26,10 @@ async fn ids(api: &Api, path: &str) -> Vec<Value> {
 async fn trade(world: &World, shop: &Shop, device: &Credentials) {
     let acquirer = world.acquirer();
     let sold = device.sell(world, 100_000).await;
-    let wrong = serde_json::json!({
-        "event_id": format!("wrong-{sold}"), "transaction_id": sold, "partner_reference": format!("wrong-{sold}"),
-        "amount": 5, "currency": "IDR", "status": "success", "paid_at": wire::time::format(world.clock.now()),
-    });
+    let wrong = success(sold, 5, &reference(), world.clock.now());
     let _ = acquirer.send(&wrong).await.expect(409);
-    let astray = serde_json::json!({
-        "event_id": format!("astray-{sold}"), "nmid": shop.nmid, "terminal_label": "NOWHERE",
-        "partner_reference": format!("astray-{sold}"), "amount": 700, "currency": "IDR", "status": "success",
-        "paid_at": wire::time::format(world.clock.now()),
-    });
+    let mut astray = shop.printed_payment(world, 700);
+    astray["terminal_label"] = json!("NOWHERE");
     let _ = acquirer.send(&astray).await.expect(200);
     world.later(1);
     let _ = settle(&world.staff(Role::Finance).await).await;
@@ -52,23 +45,14 @@ async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakart
     for (path, table, column) in LISTS {
         let all = ids(&admin, &format!("{path}?limit=200")).await;
         let statement = format!("SELECT min({column}), max({column}) FROM {table}");
-        let (first, last): (DateTime<Utc>, DateTime<Utc>) =
-            sqlx::query_as(AssertSqlSafe(statement))
-                .fetch_one(&world.pool)
-                .await
-                .unwrap();
-        let old_day = wib::local(first).date();
-        let new_day = wib::local(last).date();
-        let old = ids(
-            &admin,
-            &format!("{path}?limit=200&from={old_day}&to={old_day}"),
-        )
-        .await;
-        let new = ids(
-            &admin,
-            &format!("{path}?limit=200&from={new_day}&to={new_day}"),
-        )
-        .await;
+        let times: Vec<(DateTime<Utc>, DateTime<Utc>)> = world.table(&statement).await;
+        let (first, last) = times[0];
+        let [old_day, new_day] = [first, last].map(|time| wib::local(time).date());
+        let of_day = async |day: NaiveDate| {
+            let path = format!("{path}?limit=200&from={day}&to={day}");
+            ids(&admin, &path).await
+        };
+        let (old, new) = (of_day(old_day).await, of_day(new_day).await);
         assert!(!old.is_empty() && !new.is_empty(), "{path}");
         assert_eq!([new.clone(), old.clone()].concat(), all, "{path}");
         // The whole old day is before `to` = that day, and nothing of the next.
@@ -84,8 +68,7 @@ async fn lists_have_what_was_made_in_the_period_by_moments_and_by_days_of_jakart
         assert_eq!([from, before].concat(), all, "{path}");
         // Page by page the same.
         let paged = admin.pages(&format!("{path}?limit=1&from={old_day}")).await;
-        let paged: Vec<_> = paged.iter().map(|row| row["id"].clone()).collect();
-        assert_eq!(paged, all, "{path}");
+        assert!(paged.iter().map(|row| &row["id"]).eq(&all), "{path}");
     }
 }
 
@@ -96,11 +79,8 @@ async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_tak
     let document: Value = serde_json::from_str(http_api::openapi::json()).unwrap();
     let mut lists = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let parameters = item["get"]["parameters"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        if parameters.iter().any(|one| one["name"] == "from") {
+        let parameters = item["get"]["parameters"].as_array();
+        if parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "from")) {
             lists.push(path.clone());
         }
     }
@@ -131,9 +111,7 @@ async fn a_wrong_period_is_refused_by_the_name_of_its_end_on_every_list_that_tak
             ("from=2026-11-27&to=2026-11-26", "from"),
         ] {
             let answer = api.get(&format!("{path}?{query}")).await;
-            answer.refused(VALIDATION_FAILED);
-            let fields = answer.json()["details"]["fields"].take();
-            assert_eq!(fields[0]["field"], field, "{path}?{query}: {answer}");
+            answer.refused_field(field);
         }
     }
 }

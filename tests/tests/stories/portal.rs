@@ -3,20 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tests::prelude::*;
 
-async fn person(world: &World, role: Role, shop: &Shop) -> Api {
-    let hour = TimeDelta::hours(24 * 30);
-    let token = world.token_for(role, Some(shop.merchant_id), hour).await;
-    world.anonymous().with_token(&token)
-}
-
 /// Moves the clock to noon in Jakarta of a coming day, so that no test passes midnight.
 fn to_noon(world: &World) -> DateTime<Utc> {
     let now = world.clock.now();
-    let noon = (now + TimeDelta::days(1))
-        .date_naive()
-        .and_hms_opt(5, 0, 0)
-        .unwrap()
-        .and_utc();
+    let tomorrow = (now + TimeDelta::days(1)).date_naive();
+    let noon = tomorrow.and_hms_opt(5, 0, 0).unwrap().and_utc();
     world.later((noon - now).num_seconds() + 1);
     world.clock.now()
 }
@@ -37,7 +28,7 @@ async fn a_dashboard_adds_up_days_and_outlets() {
     let path = format!("/admin/merchants/{}/outlets", shop.merchant_id);
     world.admin().create(&path, &branch).await;
     let now = to_noon(&world);
-    let owner = person(&world, Role::MerchantOwner, &shop).await;
+    let owner = world.owner(shop.merchant_id).await;
     // 0.7 % each: 350, 700, 70, 140, 35.
     sell_at(&world, &device, 50_000, now).await;
     sell_at(&world, &device, 100_000, now).await;
@@ -61,10 +52,7 @@ async fn a_dashboard_adds_up_days_and_outlets() {
     let outlets = summary["by_outlet"].as_array().unwrap();
     assert_eq!(outlets.len(), 2);
     assert_eq!(outlets[0]["name"], "Cabang");
-    assert_eq!(
-        sums(&outlets[0]),
-        [sum(0, 0, 0), sum(0, 0, 0), sum(0, 0, 0)]
-    );
+    assert_eq!(sums(&outlets[0]), [0; 3].map(|none| sum(none, 0, 0)));
     assert_eq!(outlets[1]["outlet_id"], json!(shop.outlet_id));
     assert_eq!(sums(&outlets[1]), expected);
     assert_fields!(summary, { "devices": { "online": 0, "total": 1 }, "timezone": "Asia/Jakarta" });
@@ -79,37 +67,25 @@ async fn a_merchant_sees_its_own_and_nothing_else() {
     let own = device.sell(&world, 10_000).await;
     let theirs = foreign.sell(&world, 20_000).await;
     for role in [Role::MerchantOwner, Role::MerchantCashier] {
-        let api = person(&world, role, &shop).await;
+        let api = world.merchant_user(role, shop.merchant_id).await;
         let me = api.read("/merchant/me").await;
         assert_fields!(me, { "id": shop.merchant_id, "role": role.as_str() });
-        let ids = |path: &'static str| {
-            let api = api.clone();
-            async move {
-                let rows = api.list(path).await;
-                let ids = rows.iter().map(|row| row["id"].clone());
-                ids.collect::<Vec<_>>()
-            }
-        };
-        assert_eq!(ids("/merchant/transactions").await, [json!(own)]);
-        assert_eq!(
-            ids("/merchant/transactions?status=expired").await,
-            Vec::<Value>::new()
-        );
-        assert_eq!(ids("/merchant/devices").await, [json!(device.device_id)]);
-        assert_eq!(ids("/merchant/outlets").await, [json!(shop.outlet_id)]);
-        let foreign_outlet = format!("/merchant/transactions?outlet_id={}", other.outlet_id);
-        let rows = api.read(&foreign_outlet).await;
-        assert_eq!(rows, json!([]));
+        let foreign_outlet = format!("transactions?outlet_id={}", other.outlet_id);
+        for (list, expected) in [
+            ("transactions", vec![own.to_string()]),
+            ("transactions?status=expired", vec![]),
+            (foreign_outlet.as_str(), vec![]),
+            ("devices", vec![device.device_id.to_string()]),
+            ("outlets", vec![shop.outlet_id.to_string()]),
+        ] {
+            let rows = api.list(&format!("/merchant/{list}")).await;
+            assert_eq!(texts(&rows, "id"), expected, "{list}");
+        }
         api.read(&format!("/merchant/transactions/{own}")).await;
-        api.get(&format!("/merchant/transactions/{theirs}"))
-            .await
-            .refused(TRANSACTION_NOT_FOUND);
+        let path = format!("/merchant/transactions/{theirs}");
+        assert_refused!(api.get(&path), TRANSACTION_NOT_FOUND);
     }
     // The platform's own staff have no merchant.
     world.admin().get("/merchant/me").await.refused(FORBIDDEN);
-    world
-        .anonymous()
-        .get("/merchant/me")
-        .await
-        .refused(UNAUTHENTICATED);
+    assert_refused!(world.anonymous().get("/merchant/me"), UNAUTHENTICATED);
 }

@@ -7,6 +7,8 @@ use tests::prelude::*;
 
 use tests::ledger::must_verify;
 
+use crate::view::confirm;
+
 const DAY_S: i64 = 86_400;
 
 async fn guarded() -> World {
@@ -19,11 +21,6 @@ async fn ask(api: &Api, method: &Method, path: &str, body: &Value) -> Answer {
     } else {
         api.post_once(path, body).await
     }
-}
-
-async fn confirm(api: &Api, proposal: &Value) -> Answer {
-    let path = format!("/admin/approvals/{}/approve", text(proposal, "id"));
-    api.post(&path, &json!({})).await
 }
 
 async fn set_up(world: &World, email: &str, codes: &[&str], password: &str) -> Answer {
@@ -52,10 +49,8 @@ async fn one_person_cannot_create_the_second() {
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let merchant = format!("/admin/merchants/{}", shop.merchant_id);
     let account = json!({ "payout_account_reference": "bank:666" });
-    let (maker, checker) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Finance).await,
-    );
+    let maker = world.person(Role::Admin).await;
+    let checker = world.person(Role::Finance).await;
     let program = world.admin();
     let before = Snapshot::take(&world.pool).await;
     let with_password =
@@ -70,11 +65,8 @@ async fn one_person_cannot_create_the_second() {
     assert!(changed.keys().all(|table| table == "tokens"), "{changed:?}");
 
     // Half of the code for each of two people, and none in the database.
-    let proposal = maker
-        .post("/admin/users", &without)
-        .await
-        .expect(202)
-        .data();
+    let proposal = maker.post("/admin/users", &without).await;
+    let proposal = proposal.expect(202).data();
     assert_eq!(proposal["kind"], "user.create");
     let first = text(&proposal, "setup_code");
     for alone in [&maker, &program, &world.staff(Role::Admin).await] {
@@ -84,18 +76,12 @@ async fn one_person_cannot_create_the_second() {
     let confirmed = confirm(&checker, &proposal).await.expect(200).data();
     let second = text(&confirmed, "setup_code");
     assert_eq!(confirmed["token"], Value::Null);
-    let kept: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM approvals a WHERE position($1 IN a::text) > 0 OR position($2 IN a::text) > 0)
-              + (SELECT count(*) FROM users a WHERE position($1 IN a::text) > 0 OR position($2 IN a::text) > 0)
-              + (SELECT count(*) FROM audit_logs a WHERE position($1 IN a::text) > 0 OR position($2 IN a::text) > 0)
-              + (SELECT count(*) FROM idempotency_keys i WHERE position(convert_to($1, 'UTF8') IN i.body) > 0)",
-    )
-    .bind(&first)
-    .bind(&second)
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(kept, 0, "a half of the code is kept in the clear");
+    for table in ["approvals", "users", "audit_logs"] {
+        let kept = format!("{table} t WHERE t::text ~ '{first}|{second}'");
+        assert_eq!(world.rows(&kept).await, 0, "kept in the clear in {table}");
+    }
+    let kept = format!("idempotency_keys WHERE position('{first}'::bytea IN body) > 0");
+    assert_eq!(world.rows(&kept).await, 0, "kept in the clear");
     for codes in [
         vec![first.as_str()],
         vec![second.as_str()],
@@ -105,21 +91,16 @@ async fn one_person_cannot_create_the_second() {
         let answer = set_up(&world, "second@example.id", &codes, PASSWORD).await;
         answer.refused(UNAUTHENTICATED);
     }
-    log_in(&world, "second@example.id", PASSWORD)
-        .await
-        .refused(UNAUTHENTICATED);
+    let email = "second@example.id";
+    assert_refused!(log_in(&world, email, PASSWORD), UNAUTHENTICATED);
 
     // With both halves, once. Then the new person must wait for a day.
     let both = [second.as_str(), first.as_str()];
-    set_up(&world, "second@example.id", &both, "elevenchars")
-        .await
-        .refused(VALIDATION_FAILED);
-    let _ = set_up(&world, "second@example.id", &both, PASSWORD)
-        .await
-        .expect(200);
-    set_up(&world, "second@example.id", &both, "another password")
-        .await
-        .refused(UNAUTHENTICATED);
+    let answer = set_up(&world, email, &both, "elevenchars").await;
+    answer.refused(VALIDATION_FAILED);
+    let _ = set_up(&world, email, &both, PASSWORD).await.expect(200);
+    let answer = set_up(&world, email, &both, "another password").await;
+    answer.refused(UNAUTHENTICATED);
     let newcomer = world.log_in("second@example.id").await;
     let change = maker.patch(&merchant, &account).await.expect(202).data();
     confirm(&newcomer, &change).await.refused(FORBIDDEN);
@@ -138,29 +119,17 @@ async fn every_guarded_change_needs_two_people() {
     let world = guarded().await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await.device_id;
-    let (maker, checker) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Finance).await,
-    );
+    let maker = world.person(Role::Admin).await;
+    let checker = world.person(Role::Finance).await;
     let newcomer = world.newcomer(Role::Finance).await;
-    let (support, gone) = (
-        world.create_user(Role::Support).await,
-        world.create_user(Role::Finance).await,
-    );
-    let (support, gone) = (
-        user_id(&world, &support).await,
-        user_id(&world, &gone).await,
-    );
-    maker
-        .change(
-            &format!("/admin/users/{gone}"),
-            &json!({ "status": "disabled" }),
-        )
-        .await;
-    let stray = json!({
-        "event_id": "e-1", "nmid": shop.nmid, "terminal_label": "T99", "partner_reference": "stray-1",
-        "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-    });
+    let new_user = async |role: Role| {
+        let email = world.create_user(role).await;
+        format!("/admin/users/{}", user_id(&world, &email).await)
+    };
+    let (support, gone) = (new_user(Role::Support).await, new_user(Role::Finance).await);
+    maker.change(&gone, &json!({ "status": "disabled" })).await;
+    let mut stray = shop.printed_payment(&world, 40_000);
+    stray["terminal_label"] = json!("T99");
     let _ = world.acquirer().send(&stray).await.expect(200);
     let money = world.admin().get("/admin/unmatched-payments").await.data()[0].clone();
     let merchant =
@@ -171,57 +140,27 @@ async fn every_guarded_change_needs_two_people() {
         "type": "announce_text", "payload": { "text": "Selamat siang" }, "query": {},
         "rollout": { "rate_per_minute": 600, "abort_threshold_percent": 100, "min_sample": 1 },
     });
+    let reset = format!("{support}/reset");
+    let tokens = "/admin/tokens".to_owned();
+    let assign = format!("/admin/unmatched-payments/{}/assign", text(&money, "id"));
+    let approve = format!("/admin/merchants/{}/approve", text(&merchant, "id"));
+    let commands = format!("/admin/devices/{device}/commands");
+    let user = json!({ "email": "new@example.id", "role": "finance" });
+    let robot = json!({ "role": "admin", "name": "robot" });
+    let books = json!({ "role": "finance", "name": "books" });
+    let terminal = json!({ "terminal_id": shop.terminal().id });
+    let account = json!({ "payout_account_reference": "bank:777" });
     let changes = [
-        (
-            Method::POST,
-            "/admin/users".to_owned(),
-            json!({ "email": "new@example.id", "role": "finance" }),
-        ),
-        (
-            Method::PATCH,
-            format!("/admin/users/{support}"),
-            json!({ "role": "admin" }),
-        ),
-        (
-            Method::PATCH,
-            format!("/admin/users/{gone}"),
-            json!({ "status": "active" }),
-        ),
-        (
-            Method::POST,
-            format!("/admin/users/{support}/reset"),
-            json!({}),
-        ),
-        (
-            Method::POST,
-            "/admin/tokens".to_owned(),
-            json!({ "role": "admin", "name": "robot" }),
-        ),
-        (
-            Method::POST,
-            "/admin/tokens".to_owned(),
-            json!({ "role": "finance", "name": "books" }),
-        ),
-        (
-            Method::POST,
-            format!("/admin/unmatched-payments/{}/assign", text(&money, "id")),
-            json!({ "terminal_id": shop.terminal().id }),
-        ),
-        (
-            Method::POST,
-            format!("/admin/merchants/{}/approve", text(&merchant, "id")),
-            json!({}),
-        ),
-        (
-            Method::PATCH,
-            format!("/admin/merchants/{}", shop.merchant_id),
-            json!({ "payout_account_reference": "bank:777" }),
-        ),
-        (
-            Method::POST,
-            format!("/admin/devices/{device}/commands"),
-            text_order,
-        ),
+        (Method::POST, "/admin/users".to_owned(), user),
+        (Method::PATCH, support, json!({ "role": "admin" })),
+        (Method::PATCH, gone, json!({ "status": "active" })),
+        (Method::POST, reset, json!({})),
+        (Method::POST, tokens.clone(), robot),
+        (Method::POST, tokens, books),
+        (Method::POST, assign, terminal),
+        (Method::POST, approve, json!({})),
+        (Method::PATCH, shop.path(), account),
+        (Method::POST, commands.clone(), text_order),
         (Method::POST, "/admin/bulk-commands".to_owned(), bulk),
     ];
     let trail = ["approvals", "audit_logs", "idempotency_keys", "tokens"];
@@ -229,12 +168,7 @@ async fn every_guarded_change_needs_two_people() {
         let before = Snapshot::take(&world.pool).await;
         let program = ask(&world.admin(), method, path, body).await;
         program.refused(FORBIDDEN);
-        assert!(
-            program.json()["message"]
-                .as_str()
-                .unwrap()
-                .contains("two people")
-        );
+        assert!(text(&program.json(), "message").contains("two people"));
         let proposal = ask(&maker, method, path, body).await;
         assert_eq!(proposal.status, 202, "{path}: {proposal}");
         let proposal = proposal.data();
@@ -247,43 +181,33 @@ async fn every_guarded_change_needs_two_people() {
             confirm(api, &proposal).await.refused(FORBIDDEN);
         }
         let changed = before.changes(&world.pool).await;
-        let surprising: Vec<_> = changed
-            .keys()
-            .filter(|table| !trail.contains(&table.as_str()))
-            .collect();
-        assert!(
-            surprising.is_empty(),
-            "{path} changed {surprising:?} before it was confirmed"
-        );
+        let surprising = |table: &String| !trail.contains(&table.as_str());
+        assert!(!changed.keys().any(surprising), "{path}: {changed:?}");
 
         let confirmed = confirm(&checker, &proposal).await;
         assert_eq!(confirmed.status, 200, "{path}: {confirmed}");
         let confirmed = confirmed.data();
         assert_ne!(confirmed["decided_by"], confirmed["requested_by"]);
         let changed = before.changes(&world.pool).await;
-        assert!(
-            path == "/admin/tokens" || changed.keys().any(|table| !trail.contains(&table.as_str())),
-            "{path} was confirmed and changed nothing: {changed:?}"
-        );
+        let effective = path == "/admin/tokens" || changed.keys().any(surprising);
+        assert!(effective, "{path} changed nothing: {changed:?}");
         if path == "/admin/tokens" {
             let robot = world.anonymous().with_token(&text(&confirmed, "token"));
             robot.read("/admin/settlements").await;
         }
         confirm(&checker, &proposal).await.refused(INVALID_STATE);
-        let rows = "SELECT count(*) FROM audit_logs WHERE entity = $1 AND action IN ('approval.propose', 'approval.approve')";
-        let rows: i64 = sqlx::query_scalar(rows)
-            .bind(text(&proposal, "id"))
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-        assert_eq!(rows, 2, "{path}");
+        let audited = format!(
+            "audit_logs WHERE entity = '{}' AND action IN ('approval.propose', 'approval.approve')",
+            text(&proposal, "id")
+        );
+        assert_eq!(world.rows(&audited).await, 2, "{path}");
     }
     // Other changes need one person, or a program.
     let robot = json!({ "role": "ops", "name": "terminal sync" });
     world.admin().create("/admin/tokens", &robot).await;
     let volume = json!({ "type": "set_volume", "payload": { "volume": 3 } });
-    let path = format!("/admin/devices/{device}/commands");
-    let _ = world.admin().post_once(&path, &volume).await.expect(201);
+    let given = world.admin().post_once(&commands, &volume).await;
+    let _ = given.expect(201);
 }
 
 /// A user who was made, promoted, enabled again or reset today confirms nothing today.
@@ -301,15 +225,13 @@ async fn a_user_whose_access_changed_today_confirms_nothing_today() {
         emails.push((how, world.create_user(role).await));
     }
     // All but the first have had their access for long.
-    sqlx::query("UPDATE users SET access_changed_at = access_changed_at - interval '30 days' WHERE email <> $1")
-        .bind(&emails[0].1)
-        .execute(&world.pool)
-        .await
-        .unwrap();
-    let (maker, checker) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Admin).await,
-    );
+    let long_ago = "UPDATE users SET access_changed_at = access_changed_at - interval '30 days'";
+    let (_, made) = &emails[0];
+    world
+        .execute(&format!("{long_ago} WHERE email <> '{made}'"))
+        .await;
+    let maker = world.person(Role::Admin).await;
+    let checker = world.person(Role::Admin).await;
     for (how, email) in &emails {
         let user = format!("/admin/users/{}", user_id(&world, email).await);
         let both = async |answer: Answer| -> (Value, Value) {
@@ -328,13 +250,8 @@ async fn a_user_whose_access_changed_today_confirms_nothing_today() {
             "reset" => {
                 let session = world.log_in(email).await;
                 let (one, two) = both(maker.post(&format!("{user}/reset"), &json!({})).await).await;
-                session
-                    .get("/admin/settlements")
-                    .await
-                    .refused(UNAUTHENTICATED);
-                log_in(&world, email, PASSWORD)
-                    .await
-                    .refused(UNAUTHENTICATED);
+                assert_refused!(session.get("/admin/settlements"), UNAUTHENTICATED);
+                assert_refused!(log_in(&world, email, PASSWORD), UNAUTHENTICATED);
                 let codes = [text(&one, "setup_code"), text(&two, "setup_code")];
                 let codes = [codes[0].as_str(), codes[1].as_str()];
                 let _ = set_up(&world, email, &codes, PASSWORD).await.expect(200);
@@ -345,11 +262,8 @@ async fn a_user_whose_access_changed_today_confirms_nothing_today() {
     let account = |number: usize| json!({ "payout_account_reference": format!("bank:{number}") });
     let mut waiting = Vec::new();
     for (number, (how, email)) in emails.iter().enumerate() {
-        let change = maker
-            .patch(&merchant, &account(number))
-            .await
-            .expect(202)
-            .data();
+        let change = maker.patch(&merchant, &account(number)).await;
+        let change = change.expect(202).data();
         println!("confirmed by the user who was {how} today");
         let answer = confirm(&world.log_in(email).await, &change).await;
         answer.refused(FORBIDDEN);
@@ -371,10 +285,8 @@ async fn a_user_whose_access_changed_today_confirms_nothing_today() {
 #[tokio::test]
 async fn a_merchant_is_approved_by_another_person_than_its_maker() {
     let world = guarded().await;
-    let (ani, budi) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Admin).await,
-    );
+    let ani = world.person(Role::Admin).await;
+    let budi = world.person(Role::Admin).await;
     let newcomer = world.newcomer(Role::Admin).await;
     let new =
         json!({ "legal_name": "PT Baru", "brand_name": "Baru", "fee_profile_id": "fee_basic" });
@@ -397,8 +309,8 @@ async fn a_merchant_is_approved_by_another_person_than_its_maker() {
     let own = made_by(&ani).await;
     let by_program = made_by(&world.admin()).await;
     let changed = made_by(&budi).await;
-    ani.change(&changed, &json!({ "nmid": "ID1234567890123" }))
-        .await;
+    let nmid = json!({ "nmid": "ID1234567890123" });
+    ani.change(&changed, &nmid).await;
     for path in [own, by_program, changed] {
         let proposal = approve(&ani, &path).await.expect(202).data();
         confirm(&ani, &proposal).await.refused(FORBIDDEN);
@@ -418,29 +330,20 @@ async fn the_first_payout_to_an_account_waits_for_two_people() {
         device,
         ..
     } = Payouts::with(Behaviour::Accepts, PayoutPartner::configure_two_people).await;
-    let (ani, budi) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Finance).await,
-    );
+    let ani = world.person(Role::Admin).await;
+    let budi = world.person(Role::Finance).await;
     let read = async |id: &str| ani.read(&format!("/admin/settlements/{id}")).await;
     let waiting = async |status: &str| {
-        ani.read(&format!(
-            "/admin/approvals?status={status}&kind=payout.account"
-        ))
-        .await
+        let path = format!("/admin/approvals?status={status}&kind=payout.account");
+        ani.read(&path).await
     };
     device.sell(&world, 10_000).await;
     world.later(1);
     let first = settle(&ani).await;
     let held = read(&first).await;
-    assert_eq!(
-        (&held["status"], &held["payouts"][0]["status"]),
-        (&json!("pending"), &json!("pending"))
-    );
-    assert!(
-        text(&held["payouts"][0], "reason").contains("two people"),
-        "{held}"
-    );
+    assert_fields!(held, { "status": "pending", "payouts/0/status": "pending" });
+    let reason = text(&held["payouts"][0], "reason");
+    assert!(reason.contains("two people"), "{reason}");
     assert!(partner.transfers().is_empty());
     let proposal = waiting("pending").await[0].clone();
     assert_eq!(proposal["entity"], json!(shop.merchant_id));
@@ -461,18 +364,14 @@ async fn the_first_payout_to_an_account_waits_for_two_people() {
     }
 
     // Another account: the run of a program is taken over by one person and confirmed by another.
-    let merchant = format!("/admin/merchants/{}", shop.merchant_id);
     let account = json!({ "payout_account_reference": "bank:555" });
-    let change = ani.patch(&merchant, &account).await.expect(202).data();
+    let change = ani.patch(&shop.path(), &account).await.expect(202).data();
     let _ = confirm(&budi, &change).await.expect(200);
     device.sell(&world, 30_000).await;
     world.later(1);
     let third = settle(&world.staff(Role::Finance).await).await;
     let proposal = waiting("pending").await[0].clone();
-    assert_eq!(
-        proposal["request"]["payout_account"]["destination"],
-        "bank:555"
-    );
+    assert_fields!(proposal, { "request/payout_account/destination": "bank:555" });
     let taken = confirm(&ani, &proposal).await.expect(200).data();
     assert_eq!(taken["status"], "pending");
     assert_eq!(read(&third).await["payouts"][0]["status"], "pending");
@@ -480,8 +379,8 @@ async fn the_first_payout_to_an_account_waits_for_two_people() {
 
     // Rejected: it failed, and may be tried again with another account.
     let reject = format!("/admin/approvals/{}/reject", text(&proposal, "id"));
-    budi.act(&reject, &json!({ "reason": "not the merchant's" }))
-        .await;
+    let reason = json!({ "reason": "not the merchant's" });
+    budi.act(&reject, &reason).await;
     assert_eq!(read(&third).await["status"], "failed");
     must_verify(&world).await;
 }

@@ -7,22 +7,25 @@ use tests::acquirer::OURS;
 use tests::payout_partner::ID;
 use tests::prelude::*;
 
-#[tokio::test]
-async fn an_acquirers_file_is_compared_with_the_ledger() {
-    let world = World::with(|config| {
+/// A platform that reads the acquirer's files, of up to 2,000 bytes, with these references and this delimiter.
+async fn world(reference_column: &str, delimiter: &str) -> World {
+    World::with(|config| {
         let format = FileFormat {
-            reference_column: "ref".into(),
+            reference_column: reference_column.into(),
             amount_column: "jumlah".into(),
-            delimiter: ";".into(),
+            delimiter: delimiter.into(),
             decimal_comma: true,
         };
-        config
-            .reconciliation
-            .formats
-            .insert(OURS.to_owned(), format);
-        config.reconciliation.bytes_max = 2_000;
+        let reconciliation = &mut config.reconciliation;
+        reconciliation.formats.insert(OURS.to_owned(), format);
+        reconciliation.bytes_max = 2_000;
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn an_acquirers_file_is_compared_with_the_ledger() {
+    let world = world("ref", ";").await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;
     let from = world.clock.now() - TimeDelta::minutes(1);
@@ -44,14 +47,8 @@ async fn an_acquirers_file_is_compared_with_the_ledger() {
     );
     let send = async |key: &str, file: &str| {
         let headers = [("content-type", "text/csv"), ("idempotency-key", key)];
-        finance
-            .call(
-                Method::POST,
-                &path,
-                &headers,
-                Some(file.as_bytes().to_vec()),
-            )
-            .await
+        let file = Some(file.as_bytes().to_vec());
+        finance.call(Method::POST, &path, &headers, file).await
     };
     let file = format!(
         "tanggal;ref;jumlah\r\n1;{};Rp10.000,00\r\n2;{};20.001\r\n3;lain;5.000\r\n4;{};10.000\r\n",
@@ -62,56 +59,34 @@ async fn an_acquirers_file_is_compared_with_the_ledger() {
         .map(|class| done.data()[class].clone());
     assert_eq!(counts, [1, 1, 2, 1].map(|count: i64| json!(count)));
     let again = send("one", &file).await.expect(201);
-    assert_eq!(
-        (
-            again.body,
-            again.headers["idempotent-replayed"].to_str().unwrap()
-        ),
-        (done.body.clone(), "true")
-    );
-    send("one", "tanggal;ref;jumlah\n")
-        .await
-        .refused(DUPLICATE_REQUEST);
+    assert_eq!(again.body, done.body);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let other = "tanggal;ref;jumlah\n";
+    assert_refused!(send("one", other), DUPLICATE_REQUEST);
 
     let own = format!("/admin/reconciliations/{}", text(&done.data(), "id"));
     let lines = finance.read(&format!("{own}/lines?class=ours_only")).await;
     assert_fields!(lines[0], { "partner_reference": references[2], "our_amount": 30_000 });
-    let page = finance
-        .get(&format!("{own}/lines?limit=2"))
-        .await
-        .expect(200)
-        .json();
-    let next = page["next_cursor"].as_str().unwrap();
-    let rest = finance
-        .list(&format!("{own}/lines?limit=200&cursor={next}"))
-        .await;
-    assert_eq!(rest.len(), 3);
+    let all = finance.pages(&format!("{own}/lines?limit=2")).await;
+    assert_eq!(all.len(), 5);
     assert_eq!(
-        rest[1]["note"],
+        all[3]["note"],
         "this reference is in the file more than once"
     );
-    let csv = finance
-        .get(&format!("{own}/lines.csv?class=amount_differs"))
-        .await
-        .expect(200);
+    let csv = format!("{own}/lines.csv?class=amount_differs");
+    let csv = finance.get(&csv).await.expect(200);
     let csv = String::from_utf8(csv.body.to_vec()).unwrap();
-    assert!(
-        csv.lines().nth(1).unwrap().contains(",20001,20000,"),
-        "{csv}"
-    );
-    finance
-        .get(&format!("{own}/lines?class=lost"))
-        .await
-        .refused(VALIDATION_FAILED);
+    let line = csv.lines().nth(1).unwrap();
+    assert!(line.contains(",20001,20000,"), "{csv}");
+    let wrong = format!("{own}/lines?class=lost");
+    assert_refused!(finance.get(&wrong), VALIDATION_FAILED);
 
     // An invalid file leaves nothing.
+    let too_long = format!("ref;jumlah\n{}", "r;5\n".repeat(600));
     for (wrong, refusal) in [
         ("ref;jumlah\nr;5\nr2;lima\n", VALIDATION_FAILED),
         ("a;b\n", VALIDATION_FAILED),
-        (
-            &*format!("ref;jumlah\n{}", "r;5\n".repeat(600)),
-            PAYLOAD_TOO_LARGE,
-        ),
+        (&*too_long, PAYLOAD_TOO_LARGE),
     ] {
         send("two", wrong).await.refused(refusal);
     }
@@ -120,27 +95,13 @@ async fn an_acquirers_file_is_compared_with_the_ledger() {
     assert_eq!(world.rows("reconciliations").await, 1);
     let strange = path.replace(OURS, ID);
     let headers = [("content-type", "text/csv")];
-    finance
-        .call(Method::POST, &strange, &headers, Some(Vec::new()))
-        .await
-        .refused(VALIDATION_FAILED);
+    let answer = finance.call(Method::POST, &strange, &headers, Some(Vec::new()));
+    answer.await.refused(VALIDATION_FAILED);
 }
 
 #[tokio::test]
 async fn a_spreadsheets_file_has_the_same_result() {
-    let world = World::with(|config| {
-        let format = FileFormat {
-            reference_column: "No Referensi".into(),
-            amount_column: "jumlah".into(),
-            delimiter: ",".into(),
-            decimal_comma: true,
-        };
-        config
-            .reconciliation
-            .formats
-            .insert(OURS.to_owned(), format);
-    })
-    .await;
+    let world = world("No Referensi", ",").await;
     let shop = Shop::open(&world, "Warung Sari", 1).await;
     let device = Credentials::at(&world, shop.terminal().id).await;
     let id = device.qr(&world, 50_000).await.transaction_id;
@@ -153,9 +114,8 @@ async fn a_spreadsheets_file_has_the_same_result() {
     );
     let send = async |file: Vec<u8>| {
         let headers = [("content-type", "text/csv")];
-        finance
-            .call(Method::POST, &path, &headers, Some(file))
-            .await
+        let file = Some(file);
+        finance.call(Method::POST, &path, &headers, file).await
     };
     for file in [
         format!("No Referensi,Jumlah\n{own},50.000\n"),

@@ -18,14 +18,10 @@ async fn a_merchant_is_approved_with_the_acquirers_numbers_and_only_a_demonstrat
         let created = admin.create("/admin/merchants", &merchant).await;
         let path = format!("/admin/merchants/{}", text(&created, "id"));
         let approve = format!("{path}/approve");
-        let refused = |answer: tests::Answer| {
+        let refused = |answer: Answer| {
             answer.refused(VALIDATION_FAILED);
             let fields = answer.json()["details"]["fields"].take();
-            let fields = fields.as_array().unwrap().clone();
-            fields
-                .iter()
-                .map(|one| one["field"].as_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
+            texts(fields.as_array().unwrap(), "field")
         };
         let missing = refused(admin.post(&approve, &json!({})).await);
         assert_eq!(missing, ["nmid", "merchant_pan"], "{named}");

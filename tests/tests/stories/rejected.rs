@@ -23,12 +23,8 @@ async fn send_junk(api: &Api, path: &str) {
         ("x-partner-signature", "00"),
         ("content-type", "application/json"),
     ];
-    headers.extend(
-        names
-            .iter()
-            .map(String::as_str)
-            .zip(noise.iter().map(String::as_str)),
-    );
+    let noise = names.iter().zip(&noise);
+    headers.extend(noise.map(|(name, value)| (name.as_str(), value.as_str())));
     let body = vec![b'x'; 16_000];
     let answer = api.call(Method::POST, path, &headers, Some(body)).await;
     assert_eq!(answer.status, 401, "{answer}");
@@ -40,10 +36,8 @@ async fn unauthenticated_callbacks_are_kept_cut_and_within_a_budget_for_each_add
         config.callbacks.rejected_per_address_per_minute_max = 6;
     })
     .await;
-    let (loud, quiet) = (
-        world.anonymous_from([127, 0, 0, 2]),
-        world.anonymous_from([127, 0, 0, 3]),
-    );
+    let loud = world.anonymous_from([127, 0, 0, 2]);
+    let quiet = world.anonymous_from([127, 0, 0, 3]);
     for _ in 0..40 {
         for path in [PATH, payout_partner::PATH, NOTIFY] {
             send_junk(&loud, path).await;
@@ -61,10 +55,8 @@ async fn unauthenticated_callbacks_are_kept_cut_and_within_a_budget_for_each_add
     assert_eq!(world.rows(large).await, 0);
     assert_eq!(world.rows("callbacks").await, 0);
     let numbers = world.metrics().await;
-    assert!(
-        numbers.contains("rejected_callbacks_dropped_total{budget=\"address\"}"),
-        "{numbers}"
-    );
+    let dropped = "rejected_callbacks_dropped_total{budget=\"address\"}";
+    assert!(numbers.contains(dropped), "{numbers}");
 }
 
 #[tokio::test]
@@ -90,31 +82,23 @@ async fn a_box_that_sends_junk_has_a_budget_and_the_others_have_theirs() {
     let mut quiet = Soundbox::unbound(&world).await;
     for channel in [Channel::Heartbeat, Channel::PaymentAck, Channel::CommandAck] {
         for _ in 0..30 {
-            let junk = vec![b'j'; 10_000];
-            assert!(
-                loud.send_raw(channel, junk).await,
-                "acknowledged all the same"
-            );
+            // Acknowledged all the same.
+            assert!(loud.send_raw(channel, vec![b'j'; 10_000]).await);
         }
     }
     assert!(quiet.send_raw(Channel::Status, b"{}".to_vec()).await);
-    let of = |device: wire::DeviceId| {
-        let pool = world.pool.clone();
-        async move {
-            sqlx::query_as::<_, (i64, i64)>(
-                "SELECT count(*), coalesce(max(length(payload) + length(reason)), 0)::bigint
-                 FROM rejected_uplinks WHERE device_id = $1",
-            )
-            .bind(device.as_uuid())
-            .fetch_one(&pool)
-            .await
-            .unwrap()
-        }
+    let of = |soundbox: &Soundbox| {
+        let id = soundbox.credentials.device_id.as_uuid();
+        format!("rejected_uplinks WHERE device_id = '{id}'")
     };
-    let (rows, bytes) = of(loud.credentials.device_id).await;
+    let rows = world.rows(&of(&loud)).await;
     assert!((6..=30).contains(&rows), "{rows} of 90 are kept");
-    assert!(bytes <= 2048 + 256, "{bytes}");
-    assert_eq!(of(quiet.credentials.device_id).await.0, 1);
+    let long = format!(
+        "{} AND length(payload) + length(reason) > 2048 + 256",
+        of(&loud)
+    );
+    assert_eq!(world.rows(&long).await, 0);
+    assert_eq!(world.rows(&of(&quiet)).await, 1);
 }
 
 #[tokio::test]
@@ -134,30 +118,16 @@ async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() 
     world.later(1);
     send_junk(&world.anonymous(), PATH).await;
 
-    let support = world.staff(domain::role::Role::Support).await;
+    let support = world.staff(Role::Support).await;
     let list = async |query: &str| -> Vec<Value> {
         let path = format!("/admin/callbacks{query}");
         support.list(&path).await
     };
     let all = list("").await;
-    let seen: Vec<_> = all
-        .iter()
-        .map(|one| {
-            (
-                text(one, "verdict"),
-                one["partner_id"].clone(),
-                one["http_status"].clone(),
-            )
-        })
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("rejected".to_owned(), Value::Null, json!(401)),
-            ("rejected".to_owned(), json!("acme"), json!(422)),
-            ("accepted".to_owned(), json!("acme"), json!(200)),
-        ]
-    );
+    assert_eq!(all.len(), 3);
+    assert_fields!(all[0], { "verdict": "rejected", "partner_id": null, "http_status": 401 });
+    assert_fields!(all[1], { "verdict": "rejected", "partner_id": "acme", "http_status": 422 });
+    assert_fields!(all[2], { "verdict": "accepted", "partner_id": "acme", "http_status": 200 });
     assert!(all[0]["reason"].is_string() && all[1]["reason"].is_string());
     assert_eq!(all[0]["claimed_partner_id"], "acme");
     assert_eq!(all[2]["transaction_id"], json!(id));
@@ -182,20 +152,16 @@ async fn what_was_received_is_listed_with_its_verdict_and_found_with_its_body() 
     };
     let paid = found(&all[2]).await;
     assert_eq!(paid["body"], good.to_string());
-    assert_eq!(
-        STANDARD.decode(text(&paid, "body_base64")).unwrap(),
-        good.to_string().as_bytes()
-    );
+    let bytes = STANDARD.decode(text(&paid, "body_base64")).unwrap();
+    assert_eq!(bytes, good.to_string().as_bytes());
     assert_eq!(paid["headers"]["x-partner-id"], "acme");
     assert_eq!(paid["body_truncated"], false);
     assert_eq!(found(&all[1]).await["body"], odd.to_string());
     let junk = found(&all[0]).await;
     assert_eq!(text(&junk, "body").len(), 2048);
     assert_fields!(junk, { "body_truncated": true, "body_bytes": 16_000 });
-    support
-        .get("/admin/callbacks/cb_0190f3a1c0de7abc8def0123456789ab")
-        .await
-        .refused(CALLBACK_NOT_FOUND);
+    let unknown = "/admin/callbacks/cb_0190f3a1c0de7abc8def0123456789ab";
+    assert_refused!(support.get(unknown), CALLBACK_NOT_FOUND);
 }
 
 #[tokio::test]
@@ -203,20 +169,15 @@ async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
     let (world, shop, credentials) = fixture::device().await;
     let id = credentials.sell(&world, 10_000).await;
     // Unmatched money, and an incident, which refer to their callbacks.
-    let stray = json!({
-        "event_id": "e-1", "nmid": shop.nmid, "terminal_label": "T99", "partner_reference": "stray",
-        "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-    });
+    let mut stray = shop.printed_payment(&world, 40_000);
+    stray["terminal_label"] = json!("T99");
     let _ = world.acquirer().send(&stray).await.expect(200);
     let other = success(id, 20_000, &reference(), world.clock.now());
     let _ = world.acquirer().send(&other).await;
     send_junk(&world.anonymous(), PATH).await;
     let mut soundbox = Soundbox::unbound(&world).await;
-    assert!(
-        soundbox
-            .send_raw(Channel::Heartbeat, b"junk".to_vec())
-            .await
-    );
+    let junk = b"junk".to_vec();
+    assert!(soundbox.send_raw(Channel::Heartbeat, junk).await);
     let retention = Retention {
         heartbeat_days: 30,
         callback_body_days: 100,
@@ -224,10 +185,8 @@ async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
         rejected_uplink_days: 14,
     };
     let rows = async || {
-        let maintained = world
-            .within(move |context| async move { partition::maintain(&context, retention).await })
-            .await;
-        maintained.unwrap();
+        let context = world.app().context();
+        partition::maintain(context, retention).await.unwrap();
         let mut rows = Vec::new();
         for table in [REJECTED, "rejected_uplinks", "callback_bodies", "callbacks"] {
             rows.push(world.rows(table).await);
@@ -243,15 +202,9 @@ async fn bytes_go_by_the_day_and_what_became_of_money_stays() {
     world.later(86 * day);
     assert_eq!(rows().await, [0, 0, 0, 3]);
     assert_eq!(world.rows("unmatched_payments").await, 1);
-    let kept: String = world
-        .value(
-            "SELECT 'cb_' || replace(id::text, '-', '') FROM callbacks WHERE verdict = 'accepted'",
-        )
-        .await;
-    let shown = world
-        .admin()
-        .read(&format!("/admin/callbacks/{kept}"))
-        .await;
+    let kept = "SELECT '/admin/callbacks/cb_' || replace(id::text, '-', '') FROM callbacks WHERE verdict = 'accepted'";
+    let kept: String = world.value(kept).await;
+    let shown = world.admin().read(&kept).await;
     assert_fields!(shown, { "verdict": "accepted", "body": null, "headers": null });
     // A clock that jumps past all partitions that were made ahead stops nothing.
     world.later(30 * day);

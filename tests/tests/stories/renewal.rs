@@ -16,17 +16,12 @@ async fn the_old_credentials_end_when_the_new_are_used() {
     old.api_by_certificate(&world).read("/device/config").await;
 
     new.api(&world).read("/device/config").await;
-    old.api(&world)
-        .get("/device/config")
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    assert_refused!(old.api(&world).get("/device/config"), DEVICE_UNAUTHORIZED);
     old.api_by_certificate(&world).read("/device/config").await;
 
     new.api_by_certificate(&world).read("/device/config").await;
-    old.api_by_certificate(&world)
-        .get("/device/config")
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    let answer = old.api_by_certificate(&world).get("/device/config").await;
+    answer.refused(DEVICE_UNAUTHORIZED);
     new.api(&world).read("/device/config").await;
 }
 
@@ -49,19 +44,15 @@ async fn an_expired_certificate_is_good_for_its_renewal_alone() {
     let late = Credentials::unbound(&world).await;
     let expired = credentials.api_by_certificate(&world);
     world.later(41 * DAY_S);
-    expired
-        .get("/device/config")
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    assert_refused!(expired.get("/device/config"), DEVICE_UNAUTHORIZED);
     let new = credentials.renew(&world, &expired).await;
     // TLS uses the real clock, by which the new certificate is not valid yet.
     new.api(&world).read("/device/config").await;
 
     world.later(30 * DAY_S);
-    late.api_by_certificate(&world)
-        .post(PATH, &json!({ "csr": new_key().csr_pem() }))
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    let csr = json!({ "csr": new_key().csr_pem() });
+    let answer = late.api_by_certificate(&world).post(PATH, &csr).await;
+    answer.refused(DEVICE_UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -69,16 +60,9 @@ async fn only_a_box_in_service_with_a_proven_key_is_renewed() {
     let world = World::new().await;
     let credentials = Credentials::unbound(&world).await;
     let csr = json!({ "csr": new_key().csr_pem() });
-    world
-        .anonymous()
-        .post(PATH, &csr)
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
-    world
-        .admin()
-        .post(PATH, &csr)
-        .await
-        .refused(DEVICE_UNAUTHORIZED);
+    for api in [world.anonymous(), world.admin()] {
+        api.post(PATH, &csr).await.refused(DEVICE_UNAUTHORIZED);
+    }
     let api = credentials.api(&world);
     for wrong in [json!({}), json!({ "csr": "nonsense" })] {
         api.post(PATH, &wrong).await.refused(VALIDATION_FAILED);

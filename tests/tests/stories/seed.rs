@@ -17,14 +17,7 @@ async fn seeding_again_changes_nothing() {
     let again = admin.act("/admin/seed", &json!({})).await;
     assert_eq!(world.number(counts).await, before);
     assert_eq!(again["merchants"], first["merchants"]);
-    let ids = |seeded: &serde_json::Value| -> Vec<_> {
-        seeded["devices"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|device| device["device_id"].clone())
-            .collect()
-    };
+    let ids = |seeded: &Value| texts(seeded["devices"].as_array().unwrap(), "device_id");
     assert_eq!(ids(&again), ids(&first));
     let more = admin.act("/admin/seed", &json!({ "devices": 5 })).await;
     assert_eq!(ids(&more)[..3], ids(&first)[..]);
@@ -38,20 +31,17 @@ async fn seeding_at_the_same_time_is_seeding_once() {
     let body = json!({});
     let answers =
         futures_util::future::join_all((0..5).map(|_| admin.post("/admin/seed", &body))).await;
-    let merchants: Vec<_> = answers
-        .into_iter()
-        .map(|answer| answer.expect(200).data()["merchants"].clone())
-        .collect();
-    assert!(merchants.windows(2).all(|pair| pair[0] == pair[1]));
+    let mut merchants = answers.into_iter().map(|answer| {
+        let seeded = answer.expect(200).data();
+        seeded["merchants"].clone()
+    });
+    let first = merchants.next().unwrap();
+    assert!(merchants.all(|other| other == first));
 }
 
 #[tokio::test]
 async fn outside_of_a_demonstration_nothing_is_seeded() {
     let world = World::with(|config| config.demo.enabled = false).await;
-    world
-        .admin()
-        .post("/admin/seed", &json!({}))
-        .await
-        .refused(FORBIDDEN);
+    assert_refused!(world.admin().post("/admin/seed", &json!({})), FORBIDDEN);
     assert_eq!(world.rows("merchants").await, 0);
 }

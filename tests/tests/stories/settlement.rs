@@ -8,11 +8,16 @@ async fn run(api: &Api, body: &Value) -> Answer {
 }
 
 fn ids(outcome: &Value) -> Vec<String> {
-    let settlements = outcome["settlements"].as_array().unwrap();
-    settlements
-        .iter()
-        .map(|id| id.as_str().unwrap().to_owned())
-        .collect()
+    serde_json::from_value(outcome["settlements"].clone()).unwrap()
+}
+
+/// Runs the settlements; the only one that was made.
+async fn only_one(finance: &Api) -> Value {
+    let made = ids(&run(finance, &json!({})).await.expect(200).data());
+    assert_eq!(made.len(), 1);
+    finance
+        .read(&format!("/admin/settlements/{}", made[0]))
+        .await
 }
 
 #[tokio::test]
@@ -23,25 +28,11 @@ async fn a_run_settles_what_is_new_and_only_once() {
     device.qr(&world, 9_000).await;
     world.later(1);
     let finance = world.staff(Role::Finance).await;
-    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
-    assert_eq!(made.len(), 1);
-    let path = format!("/admin/settlements/{}", made[0]);
-    let settlement = finance.read(&path).await;
-    for (field, value) in [
-        ("merchant_id", json!(shop.merchant_id)),
-        ("status", json!("pending")),
-        ("payout_mode", json!("merchant_direct")),
-        ("destination", json!("bank:9876543210")),
-        ("gross", json!(150_000)),
-        ("fee", json!(1_050)),
-        ("refunds", json!(0)),
-        ("net", json!(148_950)),
-        ("transaction_count", json!(2)),
-        ("payouts", json!([])),
-        ("bank_reference", Value::Null),
-    ] {
-        assert_eq!(settlement[field], value, "{field}");
-    }
+    let settlement = only_one(&finance).await;
+    assert_fields!(settlement, { "merchant_id": shop.merchant_id, "status": "pending" });
+    assert_fields!(settlement, { "payout_mode": "merchant_direct", "destination": "bank:9876543210" });
+    assert_fields!(settlement, { "gross": 150_000, "fee": 1_050, "refunds": 0, "net": 148_950 });
+    assert_fields!(settlement, { "transaction_count": 2, "payouts": [], "bank_reference": null });
     let transaction = finance.read(&format!("/admin/transactions/{first}")).await;
     assert_eq!(transaction["settlement_id"], settlement["id"]);
 
@@ -50,11 +41,7 @@ async fn a_run_settles_what_is_new_and_only_once() {
     assert_eq!(again, json!({ "settlements": [], "skipped": [] }));
     device.sell(&world, 10_000).await;
     world.later(1);
-    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
-    let more = finance
-        .get(&format!("/admin/settlements/{}", made[0]))
-        .await
-        .data();
+    let more = only_one(&finance).await;
     assert_fields!(more, { "gross": 10_000, "net": 9_930 });
     ledger::must_balance(&world.pool).await;
 }
@@ -68,33 +55,20 @@ async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits
     let _ = world.acquirer().send(&paid).await.expect(200);
     world.later(1);
     assert_eq!(ids(&run(&finance, &json!({})).await.data()).len(), 1);
-    let _ = world
-        .acquirer()
-        .send(&but_status(paid, "reversed"))
-        .await
-        .expect(200);
+    let reversed = but_status(paid, "reversed");
+    let _ = world.acquirer().send(&reversed).await.expect(200);
 
     // 99,300 are to be taken back, and 49,650 came: nothing is paid out, and the rest stays due.
     device.sell(&world, 50_000).await;
     world.later(1);
     let waits = run(&finance, &json!({})).await.expect(200).data();
     assert_eq!(ids(&waits), Vec::<String>::new());
-    assert_eq!(
-        waits["skipped"],
-        json!([{ "merchant_id": shop.merchant_id, "code": "SETTLEMENT_NOT_ELIGIBLE" }])
-    );
+    let skipped = json!([{ "merchant_id": shop.merchant_id, "code": "SETTLEMENT_NOT_ELIGIBLE" }]);
+    assert_eq!(waits["skipped"], skipped);
     device.sell(&world, 100_000).await;
     world.later(1);
-    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
-    let settlement = finance
-        .get(&format!("/admin/settlements/{}", made[0]))
-        .await
-        .data();
-    let money = ["gross", "fee", "refunds", "net"].map(|field| settlement[field].clone());
-    assert_eq!(
-        money,
-        [150_000, 1_050, 99_300, 49_650].map(|amount: i64| json!(amount))
-    );
+    let settlement = only_one(&finance).await;
+    assert_fields!(settlement, { "gross": 150_000, "fee": 1_050, "refunds": 99_300, "net": 49_650 });
     let nothing = run(&finance, &json!({})).await.expect(200).data();
     assert_eq!(nothing, json!({ "settlements": [], "skipped": [] }));
 
@@ -106,12 +80,7 @@ async fn a_refund_is_taken_from_the_next_settlement_and_what_is_not_enough_waits
     }
     device.sell(&world, 1_000).await;
     world.later(1);
-    let made = ids(&run(&finance, &json!({})).await.expect(200).data());
-    let settlement = finance
-        .get(&format!("/admin/settlements/{}", made[0]))
-        .await
-        .data();
-    assert_eq!(settlement["net"], json!(993));
+    assert_eq!(only_one(&finance).await["net"], json!(993));
 }
 
 #[tokio::test]
@@ -165,18 +134,14 @@ async fn a_merchant_that_is_not_settled_has_a_reason() {
     let wallet = json!({ "settlement_account_type": "acquirer_balance" });
     admin.change(&merchant, &wallet).await;
     let only = json!({ "merchant_id": shop.merchant_id });
-    run(&admin, &only)
-        .await
-        .refused(MERCHANT_PAYOUT_NOT_CONFIGURED);
-    let skipped = run(&admin, &json!({})).await.expect(200).data();
-    assert_eq!(
-        skipped,
-        json!({ "settlements": [], "skipped": [{ "merchant_id": shop.merchant_id, "code": "MERCHANT_PAYOUT_NOT_CONFIGURED" }] })
-    );
+    assert_refused!(run(&admin, &only), MERCHANT_PAYOUT_NOT_CONFIGURED);
+    let skipped =
+        json!([{ "merchant_id": shop.merchant_id, "code": "MERCHANT_PAYOUT_NOT_CONFIGURED" }]);
+    let outcome = run(&admin, &json!({})).await.expect(200).data();
+    assert_fields!(outcome, { "settlements": [], "skipped": skipped });
     // Before the cutoff nothing was paid; later it is settled by hand.
-    admin
-        .change(&merchant, &json!({ "payout_mode": "manual" }))
-        .await;
+    let manual = json!({ "payout_mode": "manual" });
+    admin.change(&merchant, &manual).await;
     let early = json!({ "merchant_id": shop.merchant_id, "cutoff": world.clock.now() - TimeDelta::hours(1) });
     let outcome = run(&admin, &early).await.expect(200).data();
     assert_eq!(outcome["skipped"][0]["code"], "SETTLEMENT_NOT_ELIGIBLE");
@@ -190,41 +155,24 @@ async fn a_merchant_that_is_not_settled_has_a_reason() {
     ] {
         run(&admin, &wrong).await.refused(VALIDATION_FAILED);
     }
-    run(
-        &admin,
-        &json!({ "merchant_id": "m_0190f3a1c0de7abc8def0123456789ab" }),
-    )
-    .await
-    .refused(MERCHANT_NOT_FOUND);
-    admin
-        .post("/admin/settlements/run", &json!({}))
-        .await
-        .refused(IDEMPOTENCY_KEY_REQUIRED);
+    let unknown = json!({ "merchant_id": "m_0190f3a1c0de7abc8def0123456789ab" });
+    assert_refused!(run(&admin, &unknown), MERCHANT_NOT_FOUND);
+    let without_key = admin.post("/admin/settlements/run", &json!({})).await;
+    without_key.refused(IDEMPOTENCY_KEY_REQUIRED);
     for role in [Role::Ops, Role::Support] {
-        run(&world.staff(role).await, &json!({}))
-            .await
-            .refused(FORBIDDEN);
+        let api = world.staff(role).await;
+        assert_refused!(run(&api, &json!({})), FORBIDDEN);
     }
 
     // Users of the merchant see it; others do not.
     let other = Shop::open(&world, "Kopi Fajar", 1).await;
     let path = format!("/merchant/settlements/{id}");
-    let hour = TimeDelta::hours(1);
-    let person = |shop: &Shop| {
-        let (world, merchant_id) = (&world, shop.merchant_id);
-        async move {
-            let token = world
-                .token_for(Role::MerchantOwner, Some(merchant_id), hour)
-                .await;
-            world.anonymous().with_token(&token)
-        }
-    };
-    let own = person(&shop).await;
+    let own = world.owner(shop.merchant_id).await;
     let seen = own.read("/merchant/settlements").await;
     assert_eq!(text(&seen[0], "id"), id);
     assert_eq!(seen[0]["destination"], Value::Null);
     own.read(&path).await;
-    let other_owner = person(&other).await;
+    let other_owner = world.owner(other.merchant_id).await;
     let seen = other_owner.read("/merchant/settlements").await;
     assert_eq!(seen, json!([]));
     other_owner.get(&path).await.refused(SETTLEMENT_NOT_FOUND);

@@ -18,14 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 const PAYMENTS: u64 = 24;
 const SEED: u64 = 11;
+const PAID: &str = "transactions WHERE status = 'paid'";
 
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
-}
-
-async fn paid(world: &World) -> i64 {
-    world.rows("transactions WHERE status = 'paid'").await
 }
 
 #[tokio::test]
@@ -78,36 +75,26 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
     for number in 0..PAYMENTS {
         let request = format!("r{number}");
         let wanted = json!({ "amount": 1_000 + number, "currency": "IDR", "request_id": request });
-        let _ = credentials
-            .ask_qr(&world, &request, &wanted)
-            .await
-            .expect(201);
+        let shown = credentials.ask_qr(&world, &request, &wanted).await;
+        let _ = shown.expect(201);
     }
-    let delivered = (0..PAYMENTS)
-        .filter(|number| !faults.plan(SEED, *number).is_empty())
-        .count();
+    let has_callback = |number: &u64| !faults.plan(SEED, *number).is_empty();
+    let delivered = (0..PAYMENTS).filter(has_callback).count();
     let delivered = i64::try_from(delivered).unwrap();
     let all = i64::try_from(PAYMENTS).unwrap();
     assert!(delivered < all, "some callbacks are lost");
-    eventually("all payments with a callback", || async {
-        (paid(&world).await == delivered).then_some(())
-    })
-    .await;
+    world.wait_for_rows(PAID, delivered).await;
     // The rest is queried before the codes expire.
     world.later(275);
-    eventually("all that was paid", || async {
-        (paid(&world).await == all).then_some(())
-    })
-    .await;
+    world.wait_for_rows(PAID, all).await;
     ledger::must_balance(&world.pool).await;
-    let count = async |query: &str| world.number(query).await;
     let announced = "SELECT count(DISTINCT transaction_id) FROM notifications";
-    assert_eq!(count(announced).await, all);
-    assert_eq!(count("SELECT count(*) FROM notifications").await, all);
+    assert_eq!(world.number(announced).await, all);
+    assert_eq!(world.rows("notifications").await, all);
     let sales = "SELECT count(DISTINCT posting_id) FROM ledger_entries WHERE kind = 'sale'";
-    assert_eq!(count(sales).await, all);
-    let wrong = "SELECT count(*) FROM incidents WHERE kind = 'amount_mismatch'";
-    assert!(count(wrong).await > 0);
+    assert_eq!(world.number(sales).await, all);
+    let wrong = "incidents WHERE kind = 'amount_mismatch'";
+    assert!(world.rows(wrong).await > 0);
     stop.cancel();
     running.await.unwrap().unwrap();
 }

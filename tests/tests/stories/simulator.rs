@@ -7,6 +7,8 @@ use device_sim::report::Event;
 use device_sim::scenario::plan::Plan;
 use device_sim::scenario::{self, outcome};
 use device_sim::session::{Control, Options};
+use std::process::ExitCode;
+use tests::acquirer::{OURS, secret_of};
 use tests::prelude::*;
 use tests::simulator;
 use tokio_util::sync::CancellationToken;
@@ -16,26 +18,17 @@ use wire::{DeviceId, TransactionId};
 async fn run_scenario(world: &World, text: &str) -> outcome::Report {
     let plan = Plan::read(text).unwrap();
     let environment = simulator::environment(world).await;
+    let (options, output) = (Options::default(), Output::new(true));
     let stop = CancellationToken::new();
-    scenario::run(
-        &plan,
-        environment,
-        Options::default(),
-        Output::new(true),
-        stop,
-    )
-    .await
-    .unwrap()
+    let run = scenario::run(&plan, environment, options, output, stop);
+    run.await.unwrap()
 }
 
 #[tokio::test]
 async fn the_quick_scenario_passes() {
     let world = World::new().await;
-    let report = run_scenario(
-        &world,
-        include_str!("../../../device-sim/scenarios/quick.toml"),
-    )
-    .await;
+    let quick = include_str!("../../../device-sim/scenarios/quick.toml");
+    let report = run_scenario(&world, quick).await;
     assert!(report.passed, "{}", report.summary());
     // 25 payments, each announced by the two boxes of its terminal.
     assert_eq!((report.payments.due, report.payments.once), (50, 50));
@@ -88,34 +81,24 @@ async fn a_scenario_that_does_not_come_out_as_expected_ends_with_an_error() {
             "#
         )
     };
-    let (strict, lax) = (
-        write("strict.toml", &scenario(true)),
-        write("lax.toml", &scenario(false)),
-    );
-    let mut args: Vec<String> = ["device-sim", "--json", "scenario", "--url"]
-        .map(str::to_owned)
-        .to_vec();
-    args.push(world.url());
-    for (flag, file) in [
+    let token = world.token(Role::Admin).await;
+    let mut args = vec![
+        "device-sim".to_owned(),
+        "--json".to_owned(),
+        "scenario".to_owned(),
+    ];
+    for (flag, value) in [
+        ("--url", world.url()),
         ("--ca", write("ca.pem", world.app().root_pem())),
-        (
-            "--admin-token-file",
-            write("token", &world.token(Role::Admin).await),
-        ),
-        (
-            "--partner-secret-file",
-            write("secret", &tests::acquirer::secret_of(tests::acquirer::OURS)),
-        ),
-        ("--partner-id", tests::acquirer::OURS.to_owned()),
+        ("--admin-token-file", write("token", &token)),
+        ("--partner-secret-file", write("secret", &secret_of(OURS))),
+        ("--partner-id", OURS.to_owned()),
     ] {
-        args.extend([flag.to_owned(), file]);
+        args.extend([flag.to_owned(), value]);
     }
-    for (file, code) in [
-        (lax, std::process::ExitCode::SUCCESS),
-        (strict, std::process::ExitCode::FAILURE),
-    ] {
+    for (as_expected, code) in [(false, ExitCode::SUCCESS), (true, ExitCode::FAILURE)] {
         let mut args = args.clone();
-        args.push(file);
+        args.push(write("scenario.toml", &scenario(as_expected)));
         let ended = tokio::task::spawn_blocking(|| cli::run_with(args).unwrap());
         assert_eq!(ended.await.unwrap(), code);
     }
@@ -129,12 +112,23 @@ fn spoken(event: &Event) -> Option<TransactionId> {
     }
 }
 
+fn started(event: &Event) -> Option<()> {
+    matches!(event, Event::Started { .. }).then_some(())
+}
+
+fn clock_set(event: &Event) -> Option<()> {
+    matches!(event, Event::ClockSet).then_some(())
+}
+
+fn renewed(event: &Event) -> Option<()> {
+    matches!(event, Event::Renewed { .. }).then_some(())
+}
+
 /// Waits until the platform records all of this box's notifications as played.
 async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
     let path = format!("/admin/devices/{device_id}/notifications");
     eventually("all notifications to be played", async || {
         let list = world.admin().list(&path).await;
-        let list = list.clone();
         (list.len() == payments && list.iter().all(|one| one["status"] == "played")).then_some(())
     })
     .await;
@@ -143,7 +137,7 @@ async fn all_played(world: &World, device_id: DeviceId, payments: usize) {
 #[tokio::test]
 async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
     let (world, shop) = fixture::shop().await;
-    let seller = tests::Credentials::at(&world, shop.terminal().id).await;
+    let seller = Credentials::at(&world, shop.terminal().id).await;
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut boxes = Vec::new();
     for (dir, transport) in dirs.iter().zip([Transport::Http, Transport::Mqtt]) {
@@ -153,32 +147,25 @@ async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
             heartbeat: Some(std::time::Duration::from_millis(200)),
             ..Options::default()
         };
-        boxes.push((
-            id,
-            simulator::switch_on(dir.path(), options.clone()),
-            options,
-        ));
+        let running = simulator::switch_on(dir.path(), options);
+        boxes.push((id, running, transport));
     }
     let mut paid = Vec::new();
     for amount in [10_000, 10_000, 25_000] {
         paid.push(seller.sell(&world, amount).await);
     }
     let mut after = Vec::new();
-    for (id, mut running, options) in boxes {
+    for (id, mut running, transport) in boxes {
         let mut heard = Vec::new();
         for _ in 0..paid.len() {
             heard.push(running.until(spoken).await);
         }
-        assert_eq!(heard, paid, "{:?}", options.transport);
+        assert_eq!(heard, paid, "{transport:?}");
         all_played(&world, id, paid.len()).await;
         // After a power cut it neither forgets nor repeats.
         running.controls.send(Control::PowerCut).await.unwrap();
-        running
-            .until(|event| matches!(event, Event::Started { .. }).then_some(()))
-            .await;
-        running
-            .until(|event| matches!(event, Event::ClockSet).then_some(()))
-            .await;
+        running.until(started).await;
+        running.until(clock_set).await;
         after.push((id, running));
     }
     let last = seller.sell(&world, 5_000).await;
@@ -191,29 +178,20 @@ async fn a_box_on_http_and_one_on_mqtt_each_play_each_payment_once() {
 }
 
 /// Sends a command to a box, and waits until it has ended.
-async fn command(world: &World, device_id: DeviceId, body: Value) -> Value {
-    let path = format!("/admin/devices/{device_id}/commands");
-    let key = format!("command-{:016x}", rand::random::<u64>());
-    let admin = world.admin();
-    let given = admin
-        .post_with(&path, &[("idempotency-key", &key)], &body)
-        .await
-        .expect(201)
-        .data();
-    let path = format!("{path}/{}", given["id"].as_str().unwrap());
+async fn command(world: &World, device_id: DeviceId, kind: &str, payload: Value) -> Value {
+    let body = json!({ "type": kind, "payload": payload });
+    let given = crate::view::command(&world.admin(), device_id, &body).await;
+    let given = given.expect(201).data();
     eventually("the command to end", async || {
-        let command = admin.read(&path).await;
+        let command = crate::view::command_now(world, &given).await;
         let ended = !matches!(command["status"].as_str(), Some("queued" | "sent"));
         ended.then_some(command)
     })
     .await
 }
 
-fn install(version: &str) -> Value {
-    json!({
-        "type": "update_firmware",
-        "payload": { "url": "https://firmware.example/2.bin", "sha256": "ab".repeat(32), "version": version },
-    })
+fn firmware(version: &str) -> Value {
+    json!({ "url": "https://firmware.example/2.bin", "sha256": "ab".repeat(32), "version": version })
 }
 
 #[tokio::test]
@@ -222,16 +200,10 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
     let dir = tempfile::tempdir().unwrap();
     let id = simulator::provision(&world, dir.path(), shop.terminal().id).await;
     let mut running = simulator::switch_on(dir.path(), Options::default());
-    running
-        .until(|event| matches!(event, Event::ClockSet).then_some(()))
-        .await;
+    running.until(clock_set).await;
 
-    let spoken_text = command(
-        &world,
-        id,
-        json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } }),
-    )
-    .await;
+    let greeting = json!({ "text": "Selamat pagi" });
+    let spoken_text = command(&world, id, "announce_text", greeting).await;
     assert_eq!(spoken_text["status"], "delivered");
     let text = running
         .until(|event| match event {
@@ -240,25 +212,14 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
         })
         .await;
     assert_eq!(text, "Selamat pagi");
-    let louder = command(
-        &world,
-        id,
-        json!({ "type": "set_volume", "payload": { "volume": 3 } }),
-    )
-    .await;
+    let louder = command(&world, id, "set_volume", json!({ "volume": 3 })).await;
     assert_eq!(louder["status"], "delivered");
-    let diagnosed = command(
-        &world,
-        id,
-        json!({ "type": "collect_diagnostics", "payload": {} }),
-    )
-    .await;
-    assert_eq!(diagnosed["result_payload"]["settings"]["volume"], 3);
-    assert_eq!(diagnosed["result_payload"]["counters"]["refused"], 0);
-    let synced = command(&world, id, json!({ "type": "sync_config", "payload": {} })).await;
+    let diagnosed = command(&world, id, "collect_diagnostics", json!({})).await;
+    assert_fields!(diagnosed["result_payload"], { "settings/volume": 3, "counters/refused": 0 });
+    let synced = command(&world, id, "sync_config", json!({})).await;
     assert_eq!(synced["status"], "delivered", "{synced}");
 
-    let updated = command(&world, id, install("2.0.0")).await;
+    let updated = command(&world, id, "update_firmware", firmware("2.0.0")).await;
     assert_eq!(updated["status"], "delivered");
     eventually("the new firmware to be seen", async || {
         let path = format!("/admin/devices/{id}");
@@ -273,7 +234,7 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
         ..Options::default()
     };
     let running = simulator::switch_on(dir.path(), failing);
-    let failed = command(&world, id, install("3.0.0")).await;
+    let failed = command(&world, id, "update_firmware", firmware("3.0.0")).await;
     assert_fields!(failed, { "status": "failed", "reason": "checksum_mismatch" });
     running.switch_off().await;
 }
@@ -281,7 +242,7 @@ async fn a_box_carries_out_commands_and_starts_with_new_firmware() {
 #[tokio::test]
 async fn a_box_renews_its_credentials_before_they_end() {
     let (world, shop) = fixture::shop().await;
-    let seller = tests::Credentials::at(&world, shop.terminal().id).await;
+    let seller = Credentials::at(&world, shop.terminal().id).await;
     let dir = tempfile::tempdir().unwrap();
     let id = simulator::provision(&world, dir.path(), shop.terminal().id).await;
     let serial = async || {
@@ -298,20 +259,11 @@ async fn a_box_renews_its_credentials_before_they_end() {
 
     let old = serial().await;
     let mut running = simulator::switch_on(dir.path(), Options::default());
-    running
-        .until(|event| matches!(event, Event::Renewed { .. }).then_some(()))
-        .await;
-    running
-        .until(|event| matches!(event, Event::ClockSet).then_some(()))
-        .await;
+    running.until(renewed).await;
+    running.until(clock_set).await;
     assert_ne!(serial().await, old);
     let paid = seller.sell(&world, 12_000).await;
     assert_eq!(running.until(spoken).await, paid);
     let rest = running.switch_off().await;
-    assert!(
-        !rest
-            .iter()
-            .any(|event| matches!(event, Event::Renewed { .. })),
-        "once is enough"
-    );
+    assert_eq!(rest.iter().find_map(renewed), None, "once is enough");
 }

@@ -50,11 +50,8 @@ async fn announcement_statistics_for_all_and_for_each_merchant() {
         "from=yesterday",
         "merchant_id=none",
     ] {
-        world
-            .admin()
-            .get(&format!("/admin/stats?{wrong}"))
-            .await
-            .refused(VALIDATION_FAILED);
+        let path = format!("/admin/stats?{wrong}");
+        assert_refused!(world.admin().get(&path), VALIDATION_FAILED);
     }
 }
 

@@ -39,12 +39,8 @@ async fn a_payment_is_heard_and_acknowledged_while_heartbeats_wait_for_the_datab
     let mut beating = Soundbox::unbound(&world).await;
     // Rows can be read, and not inserted.
     let holder = hold(&world, "LOCK TABLE heartbeats IN SHARE MODE").await;
-    let heartbeat = json!({
-        "message_type": "heartbeat",
-        "device_id": beating.credentials.device_id,
-        "firmware_version": "2",
-        "state": "idle",
-    });
+    let mut heartbeat = beating.credentials.heartbeat_body();
+    heartbeat["message_type"] = json!("heartbeat");
     let waiting = tokio::spawn(async move {
         let payload = heartbeat.to_string().into_bytes();
         beating.send_raw(Channel::Heartbeat, payload).await
@@ -66,11 +62,8 @@ async fn a_payment_is_heard_while_a_fleet_waits_to_be_let_in() {
     let mut boxes = Vec::new();
     for _ in 0..BOXES {
         let credentials = Credentials::unbound(&world).await;
-        connect(&world, &credentials, false)
-            .await
-            .unwrap()
-            .disconnect()
-            .await;
+        let connection = connect(&world, &credentials, false).await.unwrap();
+        connection.disconnect().await;
         boxes.push(credentials);
     }
     world.wait_for_rows("sessions WHERE connected", 0).await;

@@ -3,7 +3,7 @@
 use tests::payout_partner::{Behaviour, payout_callback};
 use tests::prelude::*;
 
-use crate::view::open_alerts;
+use crate::view::{confirm, open_alert, open_alerts, open_money};
 
 /// A shop that is owed 99,300.
 async fn sold(behaviour: Behaviour) -> Payouts {
@@ -24,10 +24,8 @@ async fn suspend(scene: &Payouts) {
 }
 
 async fn reactivate(scene: &Payouts) {
-    let back = act(scene, "reactivate", &json!({}))
-        .await
-        .expect(200)
-        .data();
+    let back = act(scene, "reactivate", &json!({})).await;
+    let back = back.expect(200).data();
     assert_fields!(back, { "status": "approved", "status_reason": null });
 }
 
@@ -44,10 +42,8 @@ async fn work(scene: &Payouts) {
 async fn payouts_of_a_suspended_merchant_are_held_and_paid_when_that_is_over() {
     let scene = sold(Behaviour::Pays).await;
     suspend(&scene).await;
-    assert!(
-        open_alerts(&scene.world, "payout_held").await.is_empty(),
-        "nothing is held yet"
-    );
+    // Nothing is held yet.
+    assert!(open_alerts(&scene.world, "payout_held").await.is_empty());
     // What it is owed is settled, and not sent.
     let id = scene.run().await;
     work(&scene).await;
@@ -81,27 +77,17 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
     .await;
     suspend(&scene).await;
     let failed = payout_callback(&id, "failed", 99_300, "none");
-    let answer = PayoutPartner::send(&scene.world, &failed)
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(answer["verdict"], "accepted");
+    let answer = PayoutPartner::send(&scene.world, &failed).await;
+    assert_eq!(answer.expect(200).data()["verdict"], "accepted");
     scene.partner.decide("failed");
     scene.partner.set_behaviour(Behaviour::Pays);
-    let retry = format!("/admin/settlements/{id}/retry-payout");
-    let retried = scene
-        .finance
-        .post_once(&retry, &json!({}))
-        .await
-        .expect(202);
+    let retried = scene.retry(&id).await.expect(202);
     assert_eq!(retried.data()["hold_reason"], "merchant_suspended");
     assert_eq!(open_alerts(&scene.world, "payout_held").await.len(), 1);
     work(&scene).await;
     assert_eq!(scene.partner.transfers().len(), 1);
     // By PATCH, which is older than the suspend route.
-    let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
-    let again = json!({ "status": "approved" });
-    scene.world.admin().change(&path, &again).await;
+    scene.shop.set_status(&scene.world, "approved").await;
     assert!(open_alerts(&scene.world, "payout_held").await.is_empty());
     scene.becomes(&id, "paid").await;
     tests::ledger::must_verify(&scene.world).await;
@@ -110,20 +96,15 @@ async fn what_was_sent_to_the_partner_before_goes_on_and_what_failed_waits() {
 #[tokio::test]
 async fn a_suspended_merchant_cannot_be_marked_as_paid() {
     let scene = sold(Behaviour::Accepts).await;
-    let path = format!("/admin/merchants/{}", scene.shop.merchant_id);
     let manual = json!({ "payout_mode": "manual" });
-    scene.world.admin().change(&path, &manual).await;
+    scene.shop.change(&scene.world, manual).await;
     let id = scene.run().await;
     suspend(&scene).await;
     assert_eq!(open_alerts(&scene.world, "payout_held").await.len(), 1);
     assert_eq!(scene.read(&id).await["hold_reason"], "merchant_suspended");
     let mark = format!("/admin/settlements/{id}/mark-paid");
     let body = json!({ "bank_reference": "TRX-1" });
-    scene
-        .finance
-        .post_once(&mark, &body)
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(scene.finance.post_once(&mark, &body), INVALID_STATE);
     reactivate(&scene).await;
     let _ = scene.finance.post_once(&mark, &body).await.expect(200);
 }
@@ -142,53 +123,30 @@ async fn it_starts_no_payments_and_its_printed_codes_money_is_kept() {
         .await
         .refused(INVALID_STATE);
     let request = json!({ "request_id": "after", "terminal_id": shop.terminal().id, "amount": 5_000, "currency": "IDR" });
-    scene
-        .device
-        .ask_qr(world, "after", &request)
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(scene.device.ask_qr(world, "after", &request), INVALID_STATE);
 
-    let printed = json!({
-        "event_id": "e-printed", "nmid": shop.nmid, "terminal_label": shop.terminal().label, "partner_reference": reference(),
-        "amount": 40_000, "currency": "IDR", "status": "success", "paid_at": world.clock.now(),
-    });
-    let kept = world.acquirer().send(&printed).await.expect(200).data();
-    assert_eq!(kept["verdict"], "unmatched");
-    let open = "/admin/unmatched-payments?status=open";
-    let money = world.admin().read(open).await[0].take();
+    let printed = shop.printed_payment(world, 40_000);
+    assert_eq!(world.acquirer().verdict(&printed).await, "unmatched");
+    let money = open_money(world).await.remove(0);
     assert_fields!(money, { "reason": "merchant_suspended", "amount": 40_000 });
     let assign = format!("/admin/unmatched-payments/{}/assign", text(&money, "id"));
     let terminal = json!({ "terminal_id": shop.terminal().id });
-    scene
-        .finance
-        .post(&assign, &terminal)
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(scene.finance.post(&assign, &terminal), INVALID_STATE);
 
     // A payment of an earlier code is booked, and not announced.
-    let paid = world
-        .acquirer()
-        .pay(before, 25_000)
-        .await
-        .expect(200)
-        .data();
-    assert_eq!(paid["status"], "paid");
+    let paid = world.acquirer().pay(before, 25_000).await;
+    assert_eq!(paid.expect(200).data()["status"], "paid");
     assert_eq!(scene.device.notifications(world).await.len(), heard);
     let alerts = open_alerts(&scene.world, "unannounced_payment").await;
+    let (reason, id) = (json!("merchant_suspended"), json!(before));
+    let mut details = alerts.iter().map(|alert| &alert["details"]);
     assert!(
-        alerts
-            .iter()
-            .any(|alert| alert["details"]["reason"] == "merchant_suspended"
-                && alert["details"]["transaction_id"] == json!(before)),
+        details.any(|details| details["reason"] == reason && details["transaction_id"] == id),
         "{alerts:?}"
     );
 
     let again = format!("/admin/transactions/{before}/retry-notification");
-    world
-        .admin()
-        .post(&again, &json!({}))
-        .await
-        .refused(INVALID_STATE);
+    assert_refused!(world.admin().post(&again, &json!({})), INVALID_STATE);
     assert_eq!(scene.device.notifications(world).await.len(), heard);
 
     reactivate(&scene).await;
@@ -204,20 +162,15 @@ async fn suspending_is_for_operators_and_is_audited() {
     let path = format!("/admin/merchants/{}/suspend", scene.shop.merchant_id);
     let reason = json!({ "reason": "a complaint" });
     for role in [Role::Finance, Role::Support] {
-        scene
-            .world
-            .staff(role)
-            .await
-            .post(&path, &reason)
-            .await
-            .refused(FORBIDDEN);
+        let api = scene.world.staff(role).await;
+        assert_refused!(api.post(&path, &reason), FORBIDDEN);
     }
     let ops = scene.world.staff(Role::Ops).await;
     ops.act(&path, &reason).await;
     reactivate(&scene).await;
     let path = format!("/admin/audit-logs?entity={}", scene.shop.merchant_id);
     let log = scene.world.admin().list(&path).await;
-    let actions: Vec<_> = log.iter().map(|row| text(row, "action")).collect();
+    let actions = texts(&log, "action");
     assert_eq!(actions[..2], ["merchant.reactivate", "merchant.suspend"]);
     assert_eq!(log[1]["after"]["status_reason"], "a complaint");
 }
@@ -231,10 +184,8 @@ async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
         device,
         ..
     } = Payouts::with(Behaviour::Pays, PayoutPartner::configure_two_people).await;
-    let (ani, budi) = (
-        world.person(Role::Admin).await,
-        world.person(Role::Admin).await,
-    );
+    let ani = world.person(Role::Admin).await;
+    let budi = world.person(Role::Admin).await;
     let act = async |action: &str| {
         let path = format!("/admin/merchants/{}/{action}", shop.merchant_id);
         let body = match action {
@@ -243,37 +194,25 @@ async fn the_alert_of_held_payouts_stays_open_until_none_is_held() {
         };
         ani.act(&path, &body).await;
     };
-    let open_alerts = async || {
-        let path = "/admin/alerts?state=open&kind=payout_held";
-        let list = ani.list(path).await;
-        list.len()
-    };
-    let confirm = async || {
-        let pending = "/admin/approvals?status=pending&kind=payout.account";
-        let proposal = text(&ani.read(pending).await[0], "id");
-        let path = format!("/admin/approvals/{proposal}/approve");
-        budi.act(&path, &json!({})).await;
-    };
+    let open_alerts = async || open_alerts(&world, "payout_held").await.len();
     device.sell(&world, 10_000).await;
     world.later(1);
     let first = tests::ledger::settle(&ani).await;
     assert_eq!(open_alerts().await, 1, "the account is not confirmed");
-    let held = ani.get("/admin/alerts?state=open&kind=payout_held").await;
-    let path = format!(
-        "/admin/alerts/{}/acknowledge",
-        text(&held.expect(200).data()[0], "id")
-    );
+    let held = open_alert(&world, "payout_held").await;
+    let path = format!("/admin/alerts/{}/acknowledge", text(&held, "id"));
     let _ = ani.post(&path, &json!({})).await.expect(200);
-    service::alert::check(world.app().context(), 100)
-        .await
-        .unwrap();
+    let context = world.app().context();
+    service::alert::check(context, 100).await.unwrap();
     assert_eq!(open_alerts().await, 1, "an acknowledgement does not end it");
 
     act("suspend").await;
     act("reactivate").await;
     assert_eq!(open_alerts().await, 1, "it is still not confirmed");
     act("suspend").await;
-    confirm().await;
+    let pending = "/admin/approvals?status=pending&kind=payout.account";
+    let proposal = &ani.list(pending).await[0];
+    let _ = confirm(&budi, proposal).await.expect(200);
     assert_eq!(open_alerts().await, 1, "the merchant is still suspended");
     act("reactivate").await;
     assert_eq!(open_alerts().await, 0);

@@ -36,34 +36,25 @@ impl Scene {
 
     async fn code(&self, request_id: &str) -> TransactionId {
         let wanted = json!({ "amount": ASKED, "currency": "IDR", "request_id": request_id });
-        let shown = self
-            .soundbox
-            .credentials
-            .ask_qr(&self.world, request_id, &wanted)
-            .await
-            .expect(201);
-        text(&shown.json(), "transaction_id").parse().unwrap()
+        let credentials = &self.soundbox.credentials;
+        let shown = credentials.ask_qr(&self.world, request_id, &wanted).await;
+        text(&shown.expect(201).json(), "transaction_id")
+            .parse()
+            .unwrap()
     }
 
     async fn pay(&self, id: TransactionId, amount: i64) -> String {
-        self.partner
-            .send(&notification(id, amount, &reference(), "00"))
-            .await
+        let body = notification(id, amount, &reference(), "00");
+        self.partner.send(&body).await
     }
-}
-
-fn amounts(transaction: &Value) -> [Value; 4] {
-    ["amount", "amount_due", "tip", "tip_mode"].map(|field| transaction[field].clone())
 }
 
 /// Pays `paid`, and follows it from the callback to the settlement.
 async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
     let mut scene = Scene::open(tags).await;
     let id = scene.code("r1").await;
-    assert_eq!(
-        amounts(&transaction(&scene.world, id).await),
-        [json!(ASKED), json!(due), Value::Null, json!(mode)]
-    );
+    let asked = transaction(&scene.world, id).await;
+    assert_fields!(asked, { "amount": ASKED, "amount_due": due, "tip": null, "tip_mode": mode });
     assert_eq!(scene.pay(id, paid).await, "2005200");
     let heard = scene.soundbox.play().await;
     assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, paid));
@@ -71,18 +62,10 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
     assert_eq!(heard.speech.text, spoken.text);
 
     let after = transaction(&scene.world, id).await;
-    assert_eq!(after["status"], "paid");
-    assert_eq!(
-        amounts(&after),
-        [json!(paid), json!(due), json!(paid - ASKED), json!(mode)]
-    );
-    let fee = after["fee"].as_i64().unwrap();
-    assert_eq!(
-        fee,
-        (paid * 7 + 500) / 1_000,
-        "0.7 % of what was paid, half up"
-    );
-    assert_eq!(after["net"], json!(paid - fee));
+    // 0.7 % of what was paid, half up.
+    let fee = (paid * 7 + 500) / 1_000;
+    assert_fields!(after, { "status": "paid", "fee": fee, "net": paid - fee });
+    assert_fields!(after, { "amount": paid, "amount_due": due, "tip": paid - ASKED, "tip_mode": mode });
     let booked = ledger::ledger_of(&scene.world.pool, id).await;
     let debits: i64 = booked.iter().map(|(_, _, debit, _)| debit).sum();
     assert_eq!(debits, paid, "{booked:?}");
@@ -100,23 +83,15 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
     let path = format!("/admin/settlements/{settlement}");
     let settled = finance.read(&path).await;
     assert_fields!(settled, { "gross": paid, "net": paid - fee });
-    let statement = finance
-        .get(&format!("{path}/statement.csv"))
-        .await
-        .expect(200);
-    let statement = String::from_utf8(statement.body.to_vec()).unwrap();
-    assert!(
-        statement.contains(&format!(",{paid},{fee},{}", paid - fee)),
-        "{statement}"
-    );
+    let statement = finance.get(&format!("{path}/statement.csv")).await;
+    let statement = String::from_utf8(statement.expect(200).body.to_vec()).unwrap();
+    let line = format!(",{paid},{fee},{}", paid - fee);
+    assert!(statement.contains(&line), "{statement}");
 
     // All of it is refunded, tip included.
     let refund = json!({ "reason": "the wrong coffee" });
     let path = format!("/admin/transactions/{id}/refund");
-    let refunded = finance
-        .post_with(&path, &[("idempotency-key", "once")], &refund)
-        .await
-        .expect(200);
+    let refunded = finance.post_once(&path, &refund).await.expect(200);
     assert_eq!(refunded.data()["status"], "reversed");
     let asked = scene.api.requests("qr-mpm-refund");
     assert_eq!(asked[0]["refundAmount"]["value"], format!("{paid}.00"));
@@ -192,11 +167,8 @@ async fn a_code_whose_tip_cannot_be_understood_is_never_shown() {
     ] {
         let scene = Scene::open(tags).await;
         let wanted = json!({ "amount": ASKED, "currency": "IDR", "request_id": "r1" });
-        let answer = scene
-            .soundbox
-            .credentials
-            .ask_qr(&scene.world, "r1", &wanted)
-            .await;
+        let credentials = &scene.soundbox.credentials;
+        let answer = credentials.ask_qr(&scene.world, "r1", &wanted).await;
         assert!(answer.status >= 400, "{tags}: {answer}");
         let shown = "transactions WHERE qr_payload IS NOT NULL";
         assert_eq!(scene.world.rows(shown).await, 0, "{tags}");

@@ -8,7 +8,7 @@ use certs::tls::RECORD_BYTES_MAX;
 use platform::config::Switch;
 use tests::connection::ConnectOptions;
 use tests::prelude::*;
-use tests::soundbox::connect;
+use tests::soundbox::{connect, visit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::DownlinkFilter;
@@ -85,9 +85,8 @@ async fn a_box_with_a_buffer_of_4_kib_hears_six_payments_at_once_and_reads_long_
     .await
     .unwrap();
     let payments = DownlinkFilter::Exact(wire::Channel::PaymentSuccess);
-    connection
-        .subscribe(&payments.for_device(credentials.device_id))
-        .await;
+    let filter = payments.for_device(credentials.device_id);
+    connection.subscribe(&filter).await;
     for _ in 0..6 {
         let publish = connection.receive().await;
         connection.confirm(&publish).await;
@@ -120,9 +119,8 @@ async fn certificate_requests_of_other_tools_are_taken() {
     ] {
         for pem in [pem.to_owned(), pem.replace('\n', " \r\n")] {
             // All are of one key, so the code may be used again.
-            let answer = registered
-                .ask(&world, &registered.activation_code, &pem, json!({}))
-                .await;
+            let code = &registered.activation_code;
+            let answer = registered.ask(&world, code, &pem, json!({})).await;
             let _ = answer.expect(200);
         }
     }
@@ -134,13 +132,8 @@ async fn a_box_with_an_rsa_key_works_where_the_configuration_allows_it() {
     let registered = register(&world).await;
     let key = KeyAndCsr::generate(KeyKind::Rsa, "modem").unwrap();
     let code = &registered.activation_code;
-    let answer = registered.try_code(&world, code, &key).await.expect(200);
-    let credentials = registered.keep(&world, &key, &answer.data());
-    connect(&world, &credentials, true)
-        .await
-        .unwrap()
-        .disconnect()
-        .await;
+    let credentials = registered.activate_with(&world, code, &key).await;
+    visit(&world, &credentials).await;
     let config = credentials.api_by_certificate(&world);
     config.read("/device/config").await;
     let short = include_str!("../../../certs/tests/csr/rsa1024.pem");
@@ -155,16 +148,10 @@ async fn a_box_with_an_rsa_key_works_where_the_configuration_allows_it() {
     let other = register(&world).await;
     let answer = other.try_code(&world, &other.activation_code, &key).await;
     answer.refused(VALIDATION_FAILED);
-    assert!(
-        answer.to_string().contains("pki.rsa_device_keys"),
-        "{answer}"
-    );
+    let key = "pki.rsa_device_keys";
+    assert!(answer.to_string().contains(key), "{answer}");
     assert!(connect(&world, &credentials, true).await.is_err());
     // The refusal did not use up the code: with an accepted key it works.
     let credentials = other.activate(&world, wire::Encoding::Json).await;
-    connect(&world, &credentials, true)
-        .await
-        .unwrap()
-        .disconnect()
-        .await;
+    visit(&world, &credentials).await;
 }

@@ -25,11 +25,8 @@ async fn payments_are_exported_with_names_local_times_and_readable_statuses() {
 
     let all = lines(&finance, "/admin/transactions.csv").await;
     assert_eq!(all.len(), 4, "{all:?}");
-    assert!(
-        all[0].starts_with("ID transaksi,Dibuat (WIB),"),
-        "{}",
-        all[0]
-    );
+    let head = &all[0];
+    assert!(head.starts_with("ID transaksi,Dibuat (WIB),"), "{head}");
     assert!(all[1].starts_with(&foreign.to_string()), "{}", all[1]);
     let line = &all[2];
     assert!(line.starts_with(&new.to_string()), "{line}");
@@ -42,36 +39,23 @@ async fn payments_are_exported_with_names_local_times_and_readable_statuses() {
     ] {
         assert!(line.contains(expected), "{expected}: {line}");
     }
-    let paid_at: chrono::DateTime<chrono::Utc> =
-        sqlx::query_scalar("SELECT paid_at FROM transactions WHERE id = $1")
-            .bind(new.as_uuid())
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
+    let paid_at = "SELECT paid_at FROM transactions WHERE amount = 100000";
+    let paid_at: chrono::DateTime<chrono::Utc> = world.value(paid_at).await;
     assert!(line.contains(&wib::format(paid_at)), "{line}");
 
     let english = lines(&finance, "/admin/transactions.csv?lang=en&status=paid").await;
     assert!(english[0].starts_with("transaction_id,created_at_wib,"));
     assert!(english[2].contains(",paid,") && english[2].contains(",dynamic,"));
-    finance
-        .get("/admin/transactions.csv?lang=fr")
-        .await
-        .refused(VALIDATION_FAILED);
-    finance
-        .get("/admin/transactions.csv?status=gone")
-        .await
-        .refused(VALIDATION_FAILED);
+    for wrong in ["lang=fr", "status=gone"] {
+        let path = format!("/admin/transactions.csv?{wrong}");
+        assert_refused!(finance.get(&path), VALIDATION_FAILED);
+    }
 
     // The same filters as the list, and only the merchant's own.
     let day = wib::local(paid_at).date();
-    let of_day = lines(
-        &finance,
-        &format!(
-            "/admin/transactions.csv?from={day}&to={day}&merchant_id={}",
-            shop.merchant_id
-        ),
-    )
-    .await;
+    let own = format!("merchant_id={}", shop.merchant_id);
+    let of_day = format!("/admin/transactions.csv?from={day}&to={day}&{own}");
+    let of_day = lines(&finance, &of_day).await;
     assert_eq!(of_day.len(), 2, "{of_day:?}");
     let owner = world.owner(shop.merchant_id).await;
     let own = lines(&owner, "/merchant/transactions.csv").await;
@@ -83,21 +67,17 @@ async fn payments_are_exported_with_names_local_times_and_readable_statuses() {
 async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long_is_refused() {
     let (world, shop) = fixture::shop().await;
     // Several at each moment, so that pages end between equal ones.
-    let fill = "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status,
-                    partner_id, created_at)
-                SELECT gen_random_uuid(), $1, $2, $3, 'dynamic', 1000, 'IDR', 'expired', 'acme',
-                       timestamptz '2026-01-01T00:00:00Z' + (n / 7) * interval '1 second'
-                FROM generate_series($4::bigint, $5) n";
+    let (merchant, outlet) = (shop.merchant_id.as_uuid(), shop.outlet_id.as_uuid());
+    let terminal = shop.terminal().id.as_uuid();
     let fill = async |from: i64, to: i64| {
-        sqlx::query(fill)
-            .bind(shop.merchant_id.as_uuid())
-            .bind(shop.outlet_id.as_uuid())
-            .bind(shop.terminal().id.as_uuid())
-            .bind(from)
-            .bind(to)
-            .execute(&world.pool)
-            .await
-            .unwrap()
+        let fill = format!(
+            "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status,
+                 partner_id, created_at)
+             SELECT gen_random_uuid(), '{merchant}', '{outlet}', '{terminal}', 'dynamic', 1000, 'IDR', 'expired', 'acme',
+                    timestamptz '2026-01-01T00:00:00Z' + (n / 7) * interval '1 second'
+             FROM generate_series({from}::bigint, {to}) n"
+        );
+        world.execute(&fill).await;
     };
     fill(1, 2_345).await;
     let finance = world.staff(Role::Finance).await;
@@ -112,10 +92,7 @@ async fn a_file_of_several_pages_has_every_payment_once_and_one_that_is_too_long
     fill(2_346, 100_001).await;
     let refused = finance.get("/admin/transactions.csv").await;
     refused.refused_field("from");
-    let shorter = lines(
-        &finance,
-        "/admin/transactions.csv?from=2026-01-01T00:00:01Z",
-    )
-    .await;
+    let shorter = "/admin/transactions.csv?from=2026-01-01T00:00:01Z";
+    let shorter = lines(&finance, shorter).await;
     assert_eq!(shorter.len(), 1 + 100_001 - 6);
 }

@@ -5,11 +5,8 @@ use tests::prelude::*;
 
 /// A payment of a terminal's printed code; its transaction's id.
 async fn pay(world: &World, shop: &Shop, age_s: i64) -> Value {
-    let body = json!({
-        "nmid": shop.nmid, "terminal_label": shop.terminal().label, "event_id": "e", "partner_reference": reference(),
-        "amount": 10_000, "currency": "IDR", "status": "success",
-        "paid_at": world.clock.now() - chrono::TimeDelta::seconds(age_s),
-    });
+    let mut body = shop.printed_payment(world, 10_000);
+    body["paid_at"] = json!(world.clock.now() - chrono::TimeDelta::seconds(age_s));
     let receipt = world.acquirer().send(&body).await.expect(200).data();
     assert_eq!(receipt["status"], "paid");
     receipt["transaction_id"].clone()
@@ -19,8 +16,7 @@ async fn pay(world: &World, shop: &Shop, age_s: i64) -> Value {
 async fn is_told(world: &World, shop: &Shop, paid: &Value, reason: &str) {
     let alert = open_alert(world, "unannounced_payment").await;
     assert_eq!(alert["subject"], json!(shop.terminal().id));
-    assert_eq!(alert["details"]["transaction_id"], *paid, "{alert}");
-    assert_eq!(alert["details"]["reason"], reason, "{alert}");
+    assert_fields!(alert["details"], { "transaction_id": paid, "reason": reason });
 }
 
 #[tokio::test]
@@ -47,10 +43,7 @@ async fn a_terminal_with_one_active_box_is_no_alert() {
     let active = Credentials::at(&world, shop.terminal().id).await;
     suspended.set_status(&world, "suspended").await;
     pay(&world, &shop, 0).await;
-    assert_eq!(
-        open_alerts(&world, "unannounced_payment").await,
-        Vec::<Value>::new()
-    );
+    assert!(open_alerts(&world, "unannounced_payment").await.is_empty());
     assert_eq!(active.notifications(&world).await.len(), 1);
     assert_eq!(suspended.notifications(&world).await.len(), 0);
 }
@@ -58,8 +51,8 @@ async fn a_terminal_with_one_active_box_is_no_alert() {
 #[tokio::test]
 async fn a_box_that_is_bound_and_was_never_activated() {
     let (world, shop) = fixture::shop().await;
-    let registered = tests::credentials::register(&world).await;
-    tests::credentials::bind(&world, registered.device_id, shop.terminal().id).await;
+    let registered = register(&world).await;
+    bind(&world, registered.device_id, shop.terminal().id).await;
     let paid = pay(&world, &shop, 0).await;
     is_told(&world, &shop, &paid, "box_not_active").await;
 }
@@ -77,32 +70,22 @@ async fn a_payment_whose_time_was_over_on_arrival() {
 async fn money_that_is_assigned_to_a_terminal_without_a_box() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let body = json!({
-        "nmid": shop.nmid, "event_id": "e", "partner_reference": "stray", "amount": 10_000, "currency": "IDR",
-        "status": "success", "paid_at": world.clock.now(),
-    });
+    let mut body = shop.printed_payment(&world, 10_000);
+    body.as_object_mut().unwrap().remove("terminal_label");
     let _ = world.acquirer().send(&body).await.expect(200);
     // Kept, and the merchant's boxes announced nothing.
     let alert = open_alert(&world, "unannounced_payment").await;
     assert_eq!(alert["subject"], json!(shop.merchant_id));
     assert_eq!(alert["details"]["reason"], "no_such_terminal");
     let money = open_money(&world).await.remove(0);
-    let path = format!(
-        "/admin/unmatched-payments/{}/assign",
-        money["id"].as_str().unwrap()
-    );
-    let assigned = world
-        .admin()
-        .act(&path, &json!({ "terminal_id": shop.terminal().id }))
-        .await;
+    let path = format!("/admin/unmatched-payments/{}/assign", text(&money, "id"));
+    let terminal = json!({ "terminal_id": shop.terminal().id });
+    let assigned = world.admin().act(&path, &terminal).await;
     let alerts = open_alerts(&world, "unannounced_payment").await;
     let alert = alerts
         .iter()
         .find(|alert| alert["subject"] == json!(shop.terminal().id))
         .unwrap_or_else(|| panic!("{alerts:?}"));
-    assert_eq!(alert["details"]["reason"], "no_box_bound");
-    assert_eq!(
-        alert["details"]["transaction_id"],
-        assigned["transaction_id"]
-    );
+    let id = &assigned["transaction_id"];
+    assert_fields!(alert["details"], { "reason": "no_box_bound", "transaction_id": id });
 }

@@ -3,7 +3,10 @@
 use sqlx::AssertSqlSafe;
 use tests::credentials::register_with;
 use tests::prelude::*;
+use tests::soundbox::{SwitchedOff, connect};
 use wire::{Channel, DeviceId, Encoding, Topic};
+
+use crate::view::{bulk_command, command, of_version_5};
 
 /// A name that shows as "Toko", and which no message can carry.
 const UNSENDABLE_NAME: &str =
@@ -70,37 +73,20 @@ async fn a_payment_that_no_message_can_carry_fails_alone() {
     }
     let row = failed(&world, &silent.credentials).await;
     assert_fields!(row, { "reason": "unsendable", "sent_at": null });
-    let alert = alert(
-        &world,
-        "undeliverable_message",
-        silent.credentials.device_id,
-    )
-    .await;
+    let id = silent.credentials.device_id;
+    let alert = alert(&world, "undeliverable_message", id).await;
     assert_eq!(alert["details"]["reason"], "unsendable");
     assert!(alert["details"]["event_id"].is_string(), "{alert}");
-    assert!(
-        alert["details"]["problem"]
-            .as_str()
-            .unwrap()
-            .contains("merchant_name"),
-        "{alert}"
-    );
+    let problem = text(&alert["details"], "problem");
+    assert!(problem.contains("merchant_name"), "{alert}");
 }
 
 #[tokio::test]
 async fn what_is_sent_again_is_not_held_back_by_what_cannot_be_sent() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let silent = Soundbox::at(&world, shop.terminal().id)
-        .await
-        .switch_off()
-        .await;
-    let away = Soundbox::at(&world, shop.terminals[1].id)
-        .await
-        .switch_off()
-        .await;
-    silent.wait_until_offline(&world).await;
-    away.wait_until_offline(&world).await;
+    let silent = SwitchedOff::at(&world, shop.terminals[0].id).await;
+    let away = SwitchedOff::at(&world, shop.terminals[1].id).await;
     let unsaid = silent.credentials.sell(&world, 5_000).await;
     let sent = away.credentials.sell(&world, 6_000).await;
     // The speech has no words for this amount.
@@ -108,16 +94,10 @@ async fn what_is_sent_again_is_not_held_back_by_what_cannot_be_sent() {
     change(&world, huge, unsaid.as_uuid()).await;
     let (silent, mut heard) = tokio::join!(silent.reconnect(&world), away.reconnect(&world));
     assert_eq!(heard.play().await.transaction_id, sent);
-    assert_eq!(
-        failed(&world, &silent.credentials).await["reason"],
-        "unsendable"
-    );
-    alert(
-        &world,
-        "undeliverable_message",
-        silent.credentials.device_id,
-    )
-    .await;
+    let row = failed(&world, &silent.credentials).await;
+    assert_eq!(row["reason"], "unsendable");
+    let id = silent.credentials.device_id;
+    alert(&world, "undeliverable_message", id).await;
 }
 
 #[tokio::test]
@@ -146,21 +126,12 @@ async fn a_box_on_http_receives_the_rest() {
 async fn a_command_and_a_configuration_that_cannot_be_sent_fail_alone() {
     let world = World::new().await;
     let shop = Shop::open(&world, "Warung Sari", 2).await;
-    let bad = Soundbox::at(&world, shop.terminal().id)
-        .await
-        .switch_off()
-        .await;
-    let good = Soundbox::at(&world, shop.terminals[1].id)
-        .await
-        .switch_off()
-        .await;
+    let bad = SwitchedOff::at(&world, shop.terminals[0].id).await;
+    let good = SwitchedOff::at(&world, shop.terminals[1].id).await;
     let (bad_id, good_id) = (bad.credentials.device_id, good.credentials.device_id);
-    bad.wait_until_offline(&world).await;
-    good.wait_until_offline(&world).await;
     for id in [bad_id, good_id] {
-        let order = json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } });
-        let path = format!("/admin/devices/{id}/commands");
-        assert!(world.admin().post_once(&path, &order).await.status < 300);
+        let body = json!({ "type": "announce_text", "payload": { "text": "Selamat pagi" } });
+        let _ = command(&world.admin(), id, &body).await.expect(201);
     }
     let long = "UPDATE commands SET payload = jsonb_build_object('text', repeat('x', 20000)) WHERE device_id = $1";
     change(&world, long, bad_id.as_uuid()).await;
@@ -170,11 +141,9 @@ async fn a_command_and_a_configuration_that_cannot_be_sent_fail_alone() {
     let (mut bad, mut good) = tokio::join!(bad.reconnect(&world), good.reconnect(&world));
     assert_eq!(good.next_command().await.kind, "announce_text");
     let admin = world.admin();
+    let path = format!("/admin/devices/{bad_id}/commands");
     let ended = eventually("the end of the command", || async {
-        let list = admin
-            .read(&format!("/admin/devices/{bad_id}/commands"))
-            .await;
-        let command = list[0].clone();
+        let command = admin.read(&path).await[0].take();
         (command["status"] != "queued").then_some(command)
     })
     .await;
@@ -244,20 +213,10 @@ async fn a_row_that_no_job_can_change_holds_up_no_other() {
         device.qr(&world, amount).await;
     }
     world.later(3_600);
-    eventually("five expired transactions", || async {
-        let expired = "transactions WHERE status = 'expired'";
-        (world.rows(expired).await == 5).then_some(())
-    })
-    .await;
-    let named = "SELECT count(*) FROM alerts WHERE kind = 'failed_item' AND subject = $1";
-    let alerts = || async {
-        sqlx::query_scalar::<_, i64>(named)
-            .bind(stuck.to_string())
-            .fetch_one(&world.pool)
-            .await
-            .unwrap()
-    };
-    eventually("an alert", || async { (alerts().await == 1).then_some(()) }).await;
+    let expired = "transactions WHERE status = 'expired'";
+    world.wait_for_rows(expired, 5).await;
+    let alert = format!("alerts WHERE kind = 'failed_item' AND subject = '{stuck}'");
+    world.wait_for_rows(&alert, 1).await;
 }
 
 #[tokio::test]
@@ -267,31 +226,23 @@ async fn a_layer_reaches_every_box_but_the_one_that_fails() {
     for _ in 0..5 {
         boxes.push(Credentials::at(&world, shop.terminal().id).await.device_id);
     }
-    let holds = format!(
-        "OLD.device_id = '{}' AND OLD.config <> NEW.config",
-        boxes[2].as_uuid()
-    );
+    let stuck = boxes[2].as_uuid();
+    let holds = format!("OLD.device_id = '{stuck}' AND OLD.config <> NEW.config");
     refuse(&world, "device_configs", "UPDATE", &holds).await;
     let admin = world.admin();
-    let path = format!("/admin/merchants/{}/config", shop.merchant_id);
+    let path = format!("{}/config", shop.path());
     admin.change(&path, &json!({ "volume": 3 })).await;
     // The next change of a layer is spread too.
     let path = format!("/admin/outlets/{}/config", shop.outlet_id);
-    admin
-        .change(&path, &json!({ "display_brightness": 7 }))
-        .await;
-    eventually("the layer at four boxes", || async {
-        let has = "device_configs WHERE config ->> 'volume' = '3' AND config ->> 'display_brightness' = '7'";
-        (world.rows(has).await == 4).then_some(())
-    })
-    .await;
+    let dim = json!({ "display_brightness": 7 });
+    admin.change(&path, &dim).await;
+    let have =
+        "device_configs WHERE config ->> 'volume' = '3' AND config ->> 'display_brightness' = '7'";
+    world.wait_for_rows(have, 4).await;
     let alert = alert(&world, "failed_item", boxes[2]).await;
     assert_eq!(alert["details"]["job"], "spread_config_layers");
-    eventually("the end of the job", || async {
-        let left = "config_layers WHERE spread_after IS NOT NULL";
-        (world.rows(left).await == 0).then_some(())
-    })
-    .await;
+    let left = "config_layers WHERE spread_after IS NOT NULL";
+    world.wait_for_rows(left, 0).await;
 }
 
 #[tokio::test]
@@ -312,51 +263,18 @@ async fn a_roll_out_goes_on_beside_a_box_and_beside_another_roll_out_that_fails(
     let mut ids = Vec::new();
     for _ in 0..2 {
         let made = admin.post_once("/admin/bulk-commands", &order).await;
-        ids.push(made.data()["id"].as_str().unwrap().to_owned());
+        ids.push(text(&made.data(), "id"));
     }
     let broken: wire::ids::BulkCommandId = ids[0].parse().unwrap();
     let unreadable = "UPDATE bulk_commands SET rollout = '{}' WHERE id = $1";
     change(&world, unreadable, broken.as_uuid()).await;
     let progress = eventually("three orders and one that failed", || async {
-        let view = admin
-            .read(&format!("/admin/bulk-commands/{}", ids[1]))
-            .await;
-        let progress = view["progress"].clone();
+        let progress = bulk_command(&world, &ids[1]).await["progress"].take();
         (progress["queued"] == 3 && progress["skipped"] == 1).then_some(progress)
     })
     .await;
     assert_eq!(progress["total"], 4);
     alert(&world, "failed_item", boxes[1]).await;
-}
-
-/// A connection of MQTT 5 as this box, which takes packets of `packet_bytes_max` and has subscribed to its payments.
-async fn of_version_5(
-    world: &World,
-    credentials: &Credentials,
-    packet_bytes_max: u32,
-) -> (rumqttc::v5::AsyncClient, rumqttc::v5::EventLoop) {
-    use rumqttc::v5::mqttbytes::QoS;
-    use rumqttc::v5::mqttbytes::v5::Packet;
-    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
-    use rumqttc::{TlsConfiguration, Transport};
-
-    let id = credentials.device_id;
-    let mut options = MqttOptions::new(id.to_string(), "localhost", world.mqtt().port());
-    let tls = TlsConfiguration::Rustls(credentials.tls());
-    options
-        .set_transport(Transport::Tls(tls))
-        .set_max_packet_size(Some(packet_bytes_max));
-    let (client, mut events) = AsyncClient::new(options, 10);
-    let topic = Topic::new(id, Channel::PaymentSuccess).to_string();
-    client.subscribe(&topic, QoS::AtLeastOnce).await.unwrap();
-    within("SUBACK", async {
-        while !matches!(
-            events.poll().await.unwrap(),
-            Event::Incoming(Packet::SubAck(_))
-        ) {}
-    })
-    .await;
-    (client, events)
 }
 
 #[tokio::test]
@@ -378,22 +296,15 @@ async fn a_payment_larger_than_the_box_takes_is_failed_at_once_and_never_sent() 
 #[tokio::test]
 async fn nothing_is_sent_to_a_box_that_has_not_subscribed_until_it_does() {
     let (world, _, credentials) = fixture::device().await;
-    let mut connection = tests::soundbox::connect(&world, &credentials, false)
-        .await
-        .unwrap();
+    let connected = connect(&world, &credentials, false).await;
+    let mut connection = connected.unwrap();
     let sold = credentials.sell(&world, 50_000).await;
     // The outbox has read it, and postponed it.
-    eventually("an announcement that is put off", || async {
-        let put_off: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM notifications WHERE transaction_id = $1 AND next_attempt_at > created_at)",
-        )
-        .bind(sold.as_uuid())
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-        put_off.then_some(())
-    })
-    .await;
+    let put_off = format!(
+        "notifications WHERE transaction_id = '{}' AND next_attempt_at > created_at",
+        sold.as_uuid()
+    );
+    world.wait_for_rows(&put_off, 1).await;
     let row = credentials.notifications(&world).await.remove(0);
     assert_fields!(row, { "status": "pending", "sent_at": null, "attempts": 0 });
     let topic = Topic::new(credentials.device_id, Channel::PaymentSuccess).to_string();
