@@ -6,8 +6,8 @@
 //!                       after the last of them
 //! ```
 //!
-//! Either way the server is the platform's own launcher's, without fsync, and nothing of it is
-//! left afterwards. A test process never owns the server: under nextest each test is a process,
+//! Either way the server is the platform's own launcher's, without fsync, in memory where there is
+//! room, and nothing of it is left afterwards. A test process never owns the server: under nextest each test is a process,
 //! and cannot know whether it is the last. So the keeper ([`keeper`], the program
 //! `test-database`) owns it, and test processes hold a shared lock for as long as they live, which
 //! the kernel releases however they end.

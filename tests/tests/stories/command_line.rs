@@ -196,34 +196,6 @@ async fn a_database_of_an_earlier_development_version_is_refused() {
     assert!(output.contains("remove the data directory"), "{output}");
 }
 
-#[test]
-fn a_wrong_configuration_is_named_with_its_file_and_its_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("production.toml");
-    for (content, key) in [
-        ("[http]\nlisten = \"nowhere\"\n", "http.listen"),
-        ("[http]\nlisten_on = \"127.0.0.1:1\"\n", "http.listen_on"),
-        ("[mqtt]\npackets_per_s_max = 1\n", "mqtt.packets_per_s_max"),
-        (
-            "[health]\ntrading_hours = \"morning\"\n",
-            "health.trading_hours",
-        ),
-        (
-            "[payments]\nqr_partner = \"nobody\"\n",
-            "payments.qr_partner",
-        ),
-    ] {
-        let content = format!("data_dir = {:?}\n{content}", dir.path());
-        std::fs::write(&config, content).unwrap();
-        let output = text(&platform(&["audit", "verify"], &config));
-        assert!(output.contains(key), "{key}: {output}");
-        assert!(
-            output.contains(&config.display().to_string()),
-            "{key}: {output}"
-        );
-    }
-}
-
 /// The standard output of a run that succeeds.
 fn output(args: &[&str], config: &Path) -> String {
     let output = platform(args, config);
