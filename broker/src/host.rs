@@ -7,7 +7,7 @@
 //! The calls of one session come in this order, never two `admit`s of one device at a time:
 //!
 //! ```text
-//! admit → (listening) → { subscriptions_changed → listening | uplink … } → ended
+//! admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended
 //! ```
 //!
 //! `ended` is called exactly once for each `admit` that returned `Ok`, also when the connection was kicked while `admit`
@@ -53,6 +53,11 @@ pub trait Host: Send + Sync + 'static {
     /// which the messages arrived. When the session ends, running calls may be cancelled; the box got no PUBACK and sends
     /// those messages again.
     fn uplink(&self, uplink: Uplink) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// The box has acknowledged (PUBACK) the downlink with this key. Must not block.
+    fn confirmed(&self, session: SessionKey, key: uuid::Uuid) {
+        let _ = (session, key);
+    }
 
     /// Notes that the session has ended. No further call is made for it.
     fn ended(&self, session: SessionKey, end: SessionEnd) -> impl Future<Output = ()> + Send;

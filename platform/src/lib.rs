@@ -13,3 +13,4 @@ pub mod app;
 pub mod config;
 pub mod jobs;
 pub mod partner;
+pub mod telemetry;

@@ -36,6 +36,7 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod collector;
 pub mod commits;
 pub mod conformance;
 pub mod connection;

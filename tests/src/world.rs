@@ -330,6 +330,7 @@ impl Life {
             clock,
             make_ca: true,
             metrics: Some(recorder()),
+            telemetry: None,
         };
         let app = runtime
             .spawn(async move { App::start(&config, options).await })

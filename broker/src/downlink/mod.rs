@@ -293,6 +293,11 @@ impl Outbound {
         }
     }
 
+    /// The key of the message in flight with this packet identifier.
+    pub(crate) fn key_of(&self, packet_id: u16) -> Option<Uuid> {
+        self.window.key_of(packet_id)
+    }
+
     /// Removes an acknowledged packet from the window. `false`: it was not in flight.
     pub(crate) fn acknowledged(&mut self, packet_id: u16) -> bool {
         self.window.acknowledged(packet_id)

@@ -127,6 +127,15 @@ impl Window {
         }
     }
 
+    /// The key of the message in flight with this packet identifier.
+    pub(super) fn key_of(&self, packet_id: u16) -> Option<Uuid> {
+        let packet = self
+            .packets
+            .iter()
+            .find(|packet| packet.packet_id == packet_id)?;
+        packet.message.as_ref()?.key
+    }
+
     /// Removes an acknowledged packet. `false`: it was not in flight.
     pub(super) fn acknowledged(&mut self, packet_id: u16) -> bool {
         let Some(index) = self

@@ -9,9 +9,16 @@ use crate::transport::OUTPUT_FILL_BYTES;
 
 impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     pub(super) fn acknowledged(&mut self, packet_id: u16) {
-        if !self.handle.outbound().acknowledged(packet_id) {
+        let (known, key) = {
+            let mut outbound = self.handle.outbound();
+            let key = outbound.key_of(packet_id);
+            (outbound.acknowledged(packet_id), key)
+        };
+        match key {
+            Some(key) if known => self.host.confirmed(self.key, key),
+            _ if known => {}
             // It may belong to a packet of an earlier connection. No action is needed either way.
-            metrics::counter!("mqtt_unknown_pubacks_total").increment(1);
+            _ => metrics::counter!("mqtt_unknown_pubacks_total").increment(1),
         }
     }
 

@@ -114,6 +114,23 @@ async fn the_window_holds_until_the_box_acknowledges() {
 }
 
 #[tokio::test]
+async fn a_confirmation_is_reported_once_with_the_key_of_its_message() {
+    let world = World::new().await;
+    let mut client = world.listening_box(1).await;
+    for event in [1, 2] {
+        world.publish(1, event);
+        client.receive().await;
+    }
+    // Out of order, repeated, and of a packet that was never sent.
+    for id in [2, 2, 77, 1] {
+        client.send(&puback(id)).await;
+    }
+    client.ping().await;
+    let keys = [2, 1].map(|event| payment(1, event).key.unwrap());
+    assert_eq!(*world.host.confirmed.lock().unwrap(), keys);
+}
+
+#[tokio::test]
 async fn an_event_in_flight_is_not_sent_a_second_time_until_it_is_acknowledged() {
     let world = World::new().await;
     let mut client = world.listening_box(1).await;

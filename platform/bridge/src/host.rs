@@ -14,10 +14,12 @@ use service::retry::retried;
 use service::span;
 use tokio::sync::{OnceCell, mpsc};
 use tracing::Instrument as _;
-use wire::ids::DeviceId;
+use uuid::Uuid;
+use wire::ids::{DeviceId, EventId};
 use wire::{Channel, DownlinkFilter};
 
 use super::carrier::Carrier;
+use super::delivery::Deliveries;
 use super::pool_quota::PoolQuotas;
 use super::uplink;
 use super::uplink_batcher::UplinkBatchers;
@@ -33,6 +35,7 @@ pub struct PlatformHost<C> {
     carrier: Arc<OnceCell<C>>,
     listening: mpsc::Sender<DeviceId>,
     quotas: PoolQuotas,
+    deliveries: Arc<Deliveries>,
 }
 
 impl<C: Carrier> PlatformHost<C> {
@@ -42,6 +45,7 @@ impl<C: Carrier> PlatformHost<C> {
         carrier: Arc<OnceCell<C>>,
         listening: mpsc::Sender<DeviceId>,
     ) -> Self {
+        let deliveries = Deliveries::new(&context);
         let quotas = PoolQuotas::of(context.pool().options().get_max_connections());
         Self {
             context,
@@ -49,11 +53,16 @@ impl<C: Carrier> PlatformHost<C> {
             carrier,
             listening,
             quotas,
+            deliveries: Arc::new(deliveries),
         }
     }
 
     pub(super) fn context(&self) -> &Context {
         &self.context
+    }
+
+    pub(super) fn deliveries(&self) -> Arc<Deliveries> {
+        Arc::clone(&self.deliveries)
     }
 }
 
@@ -127,6 +136,10 @@ impl<C: Carrier> Host for PlatformHost<C> {
             uplink::take(&self.context, &self.batchers, carrier, uplink).await
         };
         handling.instrument(span).await
+    }
+
+    fn confirmed(&self, _: SessionKey, key: Uuid) {
+        self.deliveries.confirm(EventId::from_uuid(key));
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {

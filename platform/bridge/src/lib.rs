@@ -9,11 +9,13 @@
 //! | `pool_quota` | how many database connections sessions and other uplinks may hold at a time |
 //! | `observer_revocation` | ends observers whose certificate was revoked |
 //! | `outbox` | notifications, configurations and commands, from the database to the broker |
+//! | `delivery` | when the broker received announcements, for the step up to PUBACK in their traces |
 //! | `revocation` | ends sessions whose certificate was revoked by another process |
 //!
 //! No state here is lost by a restart: sessions, notifications, configurations and commands are rows.
 
 mod carrier;
+mod delivery;
 mod host;
 mod observer_revocation;
 mod outbox;
@@ -92,7 +94,7 @@ impl<C: Carrier> Bridge<C> {
         ));
         // Set once, here; until then the host answers `Unavailable`.
         let _ = self.carrier.set(carrier.clone());
-        let outbox = outbox::Outbox::new(context, carrier);
+        let outbox = outbox::Outbox::new(context, carrier, self.host.deliveries());
         let (wakes, listening) = (signals.wakes, Some(self.listening));
         let notifications = outbox.clone();
         tasks.spawn(notifications.run::<DueNotification>(wakes.payments, listening, stop.clone()));

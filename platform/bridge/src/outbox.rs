@@ -25,6 +25,7 @@ use tracing::Instrument as _;
 use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
+use super::delivery::Deliveries;
 
 /// How often a round runs without a wake-up.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -42,14 +43,16 @@ pub(super) struct Outbox<C> {
     /// Held from reading messages that supersede each other to publishing them. Otherwise a replay and a change could
     /// overtake each other, and a device would receive the older configuration last.
     superseding: Arc<Mutex<()>>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl<C: Carrier> Outbox<C> {
-    pub(super) fn new(context: Context, carrier: C) -> Self {
+    pub(super) fn new(context: Context, carrier: C, deliveries: Arc<Deliveries>) -> Self {
         Self {
             context,
             carrier,
             superseding: Arc::default(),
+            deliveries,
         }
     }
 
@@ -175,6 +178,7 @@ impl<C: Carrier> Outbox<C> {
         for one in due {
             let header = one.header();
             let key = R::key(header.id);
+            self.deliveries.begin(one.traced());
             let published = self.carrier.publish(Downlink {
                 device_id: header.device_id,
                 channel: one.channel,
@@ -182,6 +186,9 @@ impl<C: Carrier> Outbox<C> {
                 key,
                 expires_s: one.expires_s,
             });
+            if let (Published::Refused(_), Some(refused)) = (published, one.traced()) {
+                self.deliveries.forget(refused.event_id);
+            }
             match published {
                 Published::Sent => handed.sent.push(one),
                 Published::Queued if key.is_none() => handed.sent.push(one),

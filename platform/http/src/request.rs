@@ -91,7 +91,9 @@ pub(super) async fn identify(
         response.headers_mut().insert(REQUEST_ID_HEADER, header);
     }
     let elapsed = started.elapsed();
-    metrics::histogram!("http_request_seconds", "route" => route.clone(), "method" => label(&method))
+    let method_label = label(&method);
+    span::set_answer(&span, method_label, response.status().as_u16());
+    metrics::histogram!("http_request_seconds", "route" => route.clone(), "method" => method_label)
         .record(elapsed);
     let _entered = span.enter();
     tracing::info!(

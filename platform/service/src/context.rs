@@ -16,6 +16,7 @@ use super::known_days::KnownDays;
 use super::partner::{Partner, PayoutChannel};
 use super::payment::callback::rejected_budget::RejectedBudget;
 use super::payment::qr_partner::QrPartner;
+use super::payment::trace::PaymentTracer;
 use super::rate_limit::KeyedRateLimiter;
 use super::settings::Settings;
 use super::signal::Signals;
@@ -42,6 +43,7 @@ struct Inner {
     rejected_uplinks: KeyedRateLimiter<DeviceId>,
     known_days: KnownDays,
     signals: Signals,
+    payment_tracer: Option<Arc<dyn PaymentTracer>>,
     crl: ArcSwapOption<PublishedCrl>,
     availability: Arc<Availability>,
 }
@@ -75,6 +77,8 @@ pub struct Parts {
     /// How many rejected uplinks of one box are kept.
     pub rejected_uplinks: Quota,
     pub signals: Signals,
+    /// None: payments are not traced.
+    pub payment_tracer: Option<Arc<dyn PaymentTracer>>,
 }
 
 impl Context {
@@ -95,6 +99,7 @@ impl Context {
                 rejected_uplinks: KeyedRateLimiter::new(parts.rejected_uplinks),
                 known_days: KnownDays::default(),
                 signals: parts.signals,
+                payment_tracer: parts.payment_tracer,
                 crl: ArcSwapOption::empty(),
                 availability: Arc::default(),
             }),
@@ -192,6 +197,11 @@ impl Context {
 
     pub(super) fn signals(&self) -> &Signals {
         &self.inner.signals
+    }
+
+    /// Where the steps of payments are reported.
+    pub fn payment_tracer(&self) -> Option<&dyn PaymentTracer> {
+        self.inner.payment_tracer.as_deref()
     }
 
     /// The certificate revocation list at hand.

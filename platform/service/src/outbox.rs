@@ -17,6 +17,7 @@ use wire::ids::DeviceId;
 use wire::{Channel, DownlinkMessage, Encoding};
 
 use crate::batch::{Part, finish, isolate};
+use crate::payment::trace::{self, Action, Traced, Transport};
 use crate::{Actor, Context, Result};
 
 /// A kind of message in the outbox.
@@ -38,6 +39,11 @@ pub trait Deliverable: OutboxRow {
     /// How an alert names it.
     fn detail(id: Self::Id) -> (&'static str, Value);
 
+    /// The announcement in the trace of its payment, if it is one.
+    fn traced(&self) -> Option<Traced> {
+        None
+    }
+
     /// Counts a message that was sent.
     fn count_sent(&self, _now: DateTime<Utc>) {}
 
@@ -55,12 +61,18 @@ pub struct Sealed<R> {
     pub payload: Bytes,
     /// For how long it is of use, seconds.
     pub expires_s: Option<u32>,
+    sealed_at: DateTime<Utc>,
 }
 
 impl<R: Deliverable> Sealed<R> {
     /// Which message it is, and for which box.
     pub fn header(&self) -> Header<R::Id> {
         self.row.header()
+    }
+
+    /// The announcement in the trace of its payment, if it is one.
+    pub fn traced(&self) -> Option<Traced> {
+        self.row.traced()
     }
 }
 
@@ -112,9 +124,11 @@ fn seal<R: Deliverable>(
     let header = row.header();
     let message = row.message(now)?;
     let encoding = encoding.unwrap_or(header.encoding);
+    let began = context.clock().now();
     let payload = context
         .signer()?
         .seal(&message, header.device_id, encoding)?;
+    trace::report(context, row.traced(), Action::Seal, began);
     Ok(Sealed {
         row,
         channel: message.channel(),
@@ -123,6 +137,7 @@ fn seal<R: Deliverable>(
             let left = (at - now).num_seconds().max(1);
             u32::try_from(left).unwrap_or(u32::MAX)
         }),
+        sealed_at: context.clock().now(),
     })
 }
 
@@ -130,7 +145,8 @@ fn seal<R: Deliverable>(
 /// away.
 pub async fn mark_sent<R: Deliverable>(context: &Context, sent: &[Sealed<R>]) -> Result<()> {
     let resend = context.settings().resend;
-    mark(context, sent, |attempts| resend.wait_after(attempts)).await
+    let wait_after = |attempts| resend.wait_after(attempts);
+    mark(context, sent, Transport::Mqtt, wait_after).await
 }
 
 /// Notes that messages were put into an answer to a box, which polls again.
@@ -139,12 +155,13 @@ pub(crate) async fn mark_polled<R: Deliverable>(
     sent: &[Sealed<R>],
 ) -> Result<()> {
     let first = context.settings().resend.first;
-    mark(context, sent, |_| first).await
+    mark(context, sent, Transport::Http, |_| first).await
 }
 
 async fn mark<R: Deliverable>(
     context: &Context,
     sent: &[Sealed<R>],
+    transport: Transport,
     wait_after: impl Fn(u32) -> Duration,
 ) -> Result<()> {
     if sent.is_empty() {
@@ -169,6 +186,12 @@ async fn mark<R: Deliverable>(
     finish(&isolate(next_attempts, mark).await)?;
     for one in sent {
         one.row.count_sent(now);
+        trace::report(
+            context,
+            one.traced(),
+            Action::Send(transport),
+            one.sealed_at,
+        );
     }
     Ok(())
 }

@@ -10,9 +10,26 @@
 use std::fmt::Display;
 
 use tracing::field::{Empty, display};
-use tracing::{Span, error_span};
+use tracing::{Metadata, Span, error_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::Channel;
 use wire::ids::{DeviceId, MerchantId, TransactionId};
+
+/// The attribute of an exported request with its method.
+pub const HTTP_METHOD: &str = "http.request.method";
+/// The attribute of an exported request with the status of its answer.
+pub const HTTP_STATUS: &str = "http.response.status_code";
+
+/// Whether a span is one of these, and not a library's.
+pub fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.module_path() == Some(module_path!())
+}
+
+/// Adds to a request what its exported span has and log lines do not repeat. Without effect when nothing is exported.
+pub fn set_answer(request: &Span, method: &'static str, status: u16) {
+    request.set_attribute(HTTP_METHOD, method);
+    request.set_attribute(HTTP_STATUS, i64::from(status));
+}
 
 /// The handling of one HTTP request.
 pub fn request(request_id: &str, route: &str) -> Span {

@@ -12,6 +12,7 @@ use domain::alert::NewAlert;
 use super::alert_record;
 use super::context::Context;
 use super::partition;
+use super::payment::trace::{CommitTimes, Origin};
 use super::signal::Signal;
 use super::{Error, Result};
 
@@ -55,6 +56,10 @@ pub struct Reply {
 }
 
 /// How work under an idempotency key begins.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it was made"
+)]
 pub enum Begin {
     /// It was not done before.
     Fresh(UnitOfWork),
@@ -77,6 +82,8 @@ pub struct UnitOfWork {
     signals: Vec<Signal>,
     alerts: Vec<NewAlert>,
     key: Option<IdempotencyKey>,
+    /// What is reported as a step of a payment after the commit.
+    origin: Option<Box<Origin>>,
 }
 
 impl UnitOfWork {
@@ -90,6 +97,7 @@ impl UnitOfWork {
             signals: Vec::new(),
             alerts: Vec::new(),
             key: None,
+            origin: None,
         }
     }
 
@@ -136,6 +144,13 @@ impl UnitOfWork {
     /// Sends a signal after the commit.
     pub(super) fn signal(&mut self, signal: Signal) {
         self.signals.push(signal);
+    }
+
+    /// Reports a step of a payment after the commit, if payments are traced.
+    pub(super) fn trace(&mut self, origin: Origin) {
+        if self.context.payment_tracer().is_some() {
+            self.origin = Some(Box::new(origin));
+        }
     }
 
     /// Opens an alert with the commit, unless one of its kind is open for its subject.
@@ -196,7 +211,13 @@ impl UnitOfWork {
     pub async fn commit(mut self) -> Result<()> {
         // Last, so that no other lock is waited for while an alert's is held.
         alert_record::open(&self.context, &mut self.tx, &self.alerts).await?;
+        let traced = self.context.payment_tracer().zip(self.origin);
+        let traced = traced.map(|(tracer, origin)| (tracer, origin, self.context.clock().now()));
         self.tx.commit().await?;
+        if let Some((tracer, origin, began)) = traced {
+            let ended = self.context.clock().now();
+            tracer.committed(&origin, CommitTimes { began, ended });
+        }
         for signal in self.signals {
             self.context.signals().send(signal).await;
         }

@@ -49,6 +49,7 @@ use self::server_certificate::ServerCertificate;
 use crate::config::{Config, Switch};
 use crate::jobs;
 use crate::partner::local::Local;
+use crate::telemetry::Telemetry;
 
 pub use database::{connect, migrate, open, problem};
 
@@ -64,6 +65,8 @@ pub struct Options {
     pub make_ca: bool,
     /// The metrics recorder; installed when absent. A process has one.
     pub metrics: Option<PrometheusHandle>,
+    /// The export of traces; started by `otel.endpoint` when absent.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// A running platform.
@@ -78,6 +81,7 @@ pub struct App {
     config: Config,
     certificate: Arc<ServerCertificate>,
     tasks: TaskTracker,
+    telemetry: Option<Telemetry>,
     /// No new connections; sessions and requests are being ended.
     soft: CancellationToken,
     /// Jobs and bridge end, after the last session.
@@ -98,6 +102,10 @@ impl App {
         let metrics_handle = match options.metrics {
             Some(handle) => handle,
             None => http_api::metrics::record().context("cannot record metrics")?,
+        };
+        let telemetry = match options.telemetry {
+            Some(telemetry) => Some(telemetry),
+            None => Telemetry::start(&config.otel, &config.node)?,
         };
         let mut problems = Problems::default();
         let pki = problems.keep(pki::load(config, &options.clock, options.make_ca));
@@ -122,6 +130,7 @@ impl App {
             mqtt_listen.port(),
             signals,
             secrets,
+            telemetry.as_ref(),
         )?;
         service::money::fee::ensure_basic(&context)
             .await
@@ -219,6 +228,7 @@ impl App {
             config: config.clone(),
             certificate: pki.certificate,
             tasks,
+            telemetry,
             soft,
             hard,
         })
@@ -242,6 +252,11 @@ impl App {
     /// The context of use cases.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// The export of traces, if there is one.
+    pub fn telemetry(&self) -> Option<&Telemetry> {
+        self.telemetry.as_ref()
     }
 
     /// The MQTT edge.
@@ -298,6 +313,9 @@ impl App {
             tracing::warn!(left = self.tasks.len(), "tasks did not end in time");
         }
         self.context.close().await;
+        if let Some(telemetry) = self.telemetry {
+            telemetry.stop().await;
+        }
         if let Some(server) = self.server {
             server
                 .stop()
@@ -332,6 +350,7 @@ pub async fn offline(
         config.mqtt.listen.port(),
         signals,
         None,
+        None,
     )?;
     Ok((server, context))
 }
@@ -343,6 +362,7 @@ fn context(
     mqtt_port: u16,
     signals: Signals,
     secrets: Option<Secrets>,
+    telemetry: Option<&Telemetry>,
 ) -> anyhow::Result<Context> {
     let settings = settings::settings(config, mqtt_port);
     let settings = match &config.file {
@@ -377,5 +397,6 @@ fn context(
                 .unwrap_or(NonZeroU32::MIN),
         ),
         signals,
+        payment_tracer: telemetry.map(Telemetry::payments),
     }))
 }

@@ -34,12 +34,12 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     if let Some(data_dir) = args.data_dir {
         config.data_dir = std::path::absolute(data_dir)?;
     }
-    logging::init(&config.log)?;
+    let telemetry = logging::init_with_telemetry(&config)?;
     let plan = Plan {
         boxes: args.boxes,
         pay_every: (!args.pay_every.is_zero()).then_some(args.pay_every),
         end_after: args.end_after,
         json: args.json,
     };
-    demo::run(config, &plan, signals::stop_token()?).await
+    demo::run(config, &plan, telemetry, signals::stop_token()?).await
 }

@@ -8,11 +8,15 @@ use platform::config::Config;
 use super::{logging, signals};
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    let telemetry = logging::init_with_telemetry(config)?;
     let stop = signals::stop_token()?;
     let mut reload = signals::hangup()?;
+    let options = Options {
+        telemetry,
+        ..Options::default()
+    };
     let app = tokio::select! {
-        started = App::start(config, Options::default()) => started?,
+        started = App::start(config, options) => started?,
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     println!(

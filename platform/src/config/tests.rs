@@ -20,6 +20,10 @@ fn the_defaults_are_in_order() {
 fn what_is_wrong_is_refused_by_its_name() {
     for (text, key) in [
         ("[mqtt]\nspeed = 1", "speed"),
+        ("[otel]\nendpoint = \"collector:4318\"", "otel.endpoint"),
+        ("[otel]\nendpoint = \"nowhere\"", "otel.endpoint"),
+        ("[otel]\nendpoint = \"http://a:b@host\"", "otel.endpoint"),
+        ("[otel]\nsample = 1.5", "otel.sample"),
         ("[mqtt]\nlisten = \"here\"", "mqtt.listen"),
         ("[mqtt]\nconnections_max = \"many\"", "mqtt.connections_max"),
         ("[mqtt]\npackets_per_s_max = 199", "mqtt.packets_per_s_max"),

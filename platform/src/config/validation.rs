@@ -1,8 +1,9 @@
 //! Rules between the values of a configuration, checked before anything starts.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use reqwest::Url;
 
-use super::values::{Config, Switch};
+use super::values::{Config, Otel, Switch};
 
 /// The longest `money.confirm_wait_h`: a year.
 const CONFIRM_WAIT_H_MAX: u32 = 8760;
@@ -143,8 +144,34 @@ impl Config {
                  at least as long"
             );
         }
+        self.otel.check()?;
         if self.database.connections_max < 4 {
             bail!("configuration: database.connections_max must be at least 4");
+        }
+        Ok(())
+    }
+}
+
+impl Otel {
+    fn check(&self) -> anyhow::Result<()> {
+        if !(0.0..=1.0).contains(&self.sample) {
+            bail!("configuration: otel.sample must be from 0 to 1");
+        }
+        if self.endpoint.is_empty() {
+            return Ok(());
+        }
+        let url: Url = self
+            .endpoint
+            .parse()
+            .context("configuration: otel.endpoint must be a URL like http://127.0.0.1:4318")?;
+        if !matches!(url.scheme(), "http" | "https") {
+            bail!("configuration: otel.endpoint must begin with http:// or https://");
+        }
+        if !url.username().is_empty() || url.query().is_some() || url.fragment().is_some() {
+            bail!(
+                "configuration: otel.endpoint must be a URL without user, query and fragment; headers are set by the \
+                 variable OTEL_EXPORTER_OTLP_HEADERS"
+            );
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ pub struct Config {
     pub idempotency: Idempotency,
     pub demo: Demo,
     pub log: Log,
+    pub otel: Otel,
     /// The file it was read from, for errors.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -349,6 +350,14 @@ pub enum LogFormat {
 pub struct Log {
     pub filter: String,
     pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Otel {
+    pub endpoint: String,
+    pub sample: f64,
 }
 
 impl Config {

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use platform::app::{App, Options};
 use platform::config::{Config, Switch};
+use platform::telemetry::Telemetry;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,7 @@ pub(crate) struct Plan {
 pub(crate) async fn run(
     mut config: Config,
     plan: &Plan,
+    telemetry: Option<Telemetry>,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
@@ -88,6 +90,7 @@ pub(crate) async fn run(
     let partners = partner::configure(&mut config, bank)?;
     let options = Options {
         make_ca: true,
+        telemetry,
         ..Options::default()
     };
     let app = tokio::select! {

@@ -75,6 +75,7 @@ mod storm;
 mod suspension;
 mod tip;
 mod tls;
+mod trace;
 mod transaction_export;
 mod unannounced;
 mod undeliverable;

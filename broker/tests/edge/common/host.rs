@@ -10,6 +10,7 @@ use broker::{
 };
 use bytes::Bytes;
 use tokio::sync::watch;
+use uuid::Uuid;
 use wire::{Channel, DeviceId};
 
 use super::within;
@@ -75,6 +76,8 @@ pub(crate) struct FakeHost {
     pub(crate) ignores_uplinks: AtomicBool,
     /// The session expiries that boxes set with their DISCONNECT.
     pub(crate) changed_expiries: Mutex<Vec<u32>>,
+    /// The keys of downlinks that were confirmed.
+    pub(crate) confirmed: Mutex<Vec<Uuid>>,
 }
 
 impl FakeHost {
@@ -207,6 +210,10 @@ impl Host for FakeHost {
             return Err(Unavailable);
         }
         Ok(())
+    }
+
+    fn confirmed(&self, _: SessionKey, key: Uuid) {
+        self.confirmed.lock().unwrap().push(key);
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {

@@ -10,6 +10,7 @@ pub mod partner_token;
 pub mod qr_partner;
 pub mod reversal;
 pub mod stats;
+pub mod trace;
 pub mod transaction;
 pub mod transaction_export;
 pub mod unmatched_payment;

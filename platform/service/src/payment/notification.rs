@@ -1,6 +1,6 @@
 //! Notifications: what boxes receive about payments, from the outbox to the acknowledgement.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::alert::AlertSubject;
@@ -10,7 +10,9 @@ use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
 use serde_json::{Value, json};
 use store::fleet::binding::Listener;
-use store::payment::notification::{Ack, Announcement, DueNotification, Notification, Risen};
+use store::payment::notification::{
+    Ack, Acknowledged, Announcement, DueNotification, Notification, Risen,
+};
 use store::{Page, Scope};
 use uuid::Uuid;
 use wire::DownlinkMessage;
@@ -18,6 +20,7 @@ use wire::ids::{DeviceId, EventId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
 
 use super::stats::{self, Step};
+use super::trace::{self, Action, Traced};
 use crate::batch::{Part, sweep};
 use crate::outbox::Deliverable;
 use crate::signal::Signal;
@@ -138,6 +141,14 @@ impl Deliverable for DueNotification {
         ("event_id", json!(id))
     }
 
+    fn traced(&self) -> Option<Traced> {
+        Some(Traced {
+            transaction_id: self.transaction_id,
+            event_id: self.event_id,
+            device_id: self.device_id,
+        })
+    }
+
     fn count_sent(&self, now: DateTime<Utc>) {
         if self.attempts == 0 && !self.replay {
             stats::observe(Step::Sent, self.created_at, now);
@@ -194,6 +205,9 @@ pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>
     let mut tx = context.transaction().await?;
     let taken = store::payment::notification::acknowledge(&mut tx, acks, now).await?;
     tx.commit().await?;
+    if context.payment_tracer().is_some() {
+        trace_acks(context, acks, &taken, now);
+    }
     let owned: HashSet<EventId> = taken.iter().map(|one| one.event_id).collect();
     taken
         .into_iter()
@@ -204,6 +218,23 @@ pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>
         .map(|ack| ack.event_id)
         .filter(|event_id| !owned.contains(event_id))
         .collect())
+}
+
+/// Reports acknowledgements that were stored since `began`, also those that raised nothing.
+fn trace_acks(context: &Context, acks: &[Ack], taken: &[Acknowledged], began: DateTime<Utc>) {
+    let transactions: HashMap<(EventId, DeviceId), TransactionId> = taken
+        .iter()
+        .map(|one| ((one.event_id, one.device_id), one.transaction_id))
+        .collect();
+    for ack in acks {
+        let transaction_id = transactions.get(&(ack.event_id, ack.device_id));
+        let traced = transaction_id.map(|transaction_id| Traced {
+            transaction_id: *transaction_id,
+            event_id: ack.event_id,
+            device_id: ack.device_id,
+        });
+        trace::report(context, traced, Action::Acknowledge(ack.status), began);
+    }
 }
 
 /// Counts what an acknowledgement adds. A replay is made by an operator, and is no measure of speed.

@@ -16,6 +16,7 @@ use wire::rupiah::AmountError;
 
 use super::booking::Sale;
 use super::callback::consequence::announce;
+use crate::payment::trace::Origin;
 use crate::{Context, Error, Noun, Result, UnitOfWork};
 
 /// The states that there are.
@@ -130,6 +131,14 @@ pub async fn assign(
         .window(money.paid_at, now);
     window.delayed_after = now;
     announce(unit, &transaction, &payee, money.paid_at, window).await?;
+    unit.trace(Origin {
+        transaction_id: transaction.id,
+        name: "assign",
+        verdict: "accepted",
+        pays: true,
+        received_at: now,
+        verified_at: now,
+    });
     let after = find(unit, id).await?;
     unit.audit(
         "unmatched_payment.assign",

@@ -238,6 +238,10 @@ pub struct Ack {
 pub struct Acknowledged {
     /// The announcement; it is the acknowledging box's.
     pub event_id: EventId,
+    /// The box.
+    pub device_id: DeviceId,
+    /// The payment that it announces.
+    pub transaction_id: TransactionId,
     /// What is known of it now, when that is more than before.
     pub risen_to: Option<Risen>,
 }
@@ -265,7 +269,7 @@ pub async fn acknowledge(
     let mut known = lock_acknowledged(&mut *conn, acks).await?;
     let mut raising: BTreeMap<EventId, &Ack> = BTreeMap::new();
     for ack in acks {
-        let Some(status) = known.get_mut(&(ack.event_id, ack.device_id)) else {
+        let Some((_, status)) = known.get_mut(&(ack.event_id, ack.device_id)) else {
             continue;
         };
         if let Some(raised) = status.raised_to(ack.status) {
@@ -279,11 +283,15 @@ pub async fn acknowledge(
         acks => raise(conn, acks, now).await?,
     };
     Ok(known
-        .into_keys()
-        .map(|(event_id, _)| Acknowledged {
-            event_id,
-            risen_to: risen.remove(&event_id),
-        })
+        .into_iter()
+        .map(
+            |((event_id, device_id), (transaction_id, _))| Acknowledged {
+                event_id,
+                device_id,
+                transaction_id,
+                risen_to: risen.remove(&event_id),
+            },
+        )
         .collect())
 }
 
@@ -292,11 +300,11 @@ pub async fn acknowledge(
 async fn lock_acknowledged(
     conn: &mut PgConnection,
     acks: &[Ack],
-) -> sqlx::Result<BTreeMap<(EventId, DeviceId), NotificationStatus>> {
+) -> sqlx::Result<BTreeMap<(EventId, DeviceId), (TransactionId, NotificationStatus)>> {
     let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
     let devices: Vec<DeviceId> = acks.iter().map(|ack| ack.device_id).collect();
     let rows = sqlx::query!(
-        "SELECT n.event_id, n.device_id, n.status FROM notifications n
+        "SELECT n.event_id, n.device_id, n.transaction_id, n.status FROM notifications n
          WHERE EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS a (event_id, device_id)
                        WHERE a.event_id = n.event_id AND a.device_id = n.device_id)
          ORDER BY n.event_id FOR UPDATE OF n",
@@ -307,7 +315,10 @@ async fn lock_acknowledged(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| ((row.event_id, row.device_id), row.status))
+        .map(|row| {
+            let known = (row.transaction_id, row.status);
+            ((row.event_id, row.device_id), known)
+        })
         .collect())
 }
 

@@ -12,6 +12,7 @@ use wire::ids::TransactionId;
 use super::verified::Verified;
 use super::{Receipt, count_adjustments};
 use crate::payment::booking;
+use crate::payment::trace::Origin;
 use crate::span;
 use crate::{Error, Noun, Result, UnitOfWork};
 
@@ -84,7 +85,26 @@ fn amount_due(
 }
 
 impl CallbackHandler<'_> {
+    /// Judges the message and writes what follows from it.
     pub(super) async fn apply(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
+        let outcome = self.judge(unit).await?;
+        if let CallbackOutcome::Taken(receipt) = &outcome
+            && let Some(transaction_id) = receipt.transaction_id
+        {
+            unit.trace(Origin {
+                transaction_id,
+                name: "callback",
+                verdict: receipt.verdict,
+                pays: receipt.verdict == "accepted"
+                    && receipt.status == Some(TransactionStatus::Paid),
+                received_at: self.message.received_at,
+                verified_at: self.message.verified_at,
+            });
+        }
+        Ok(outcome)
+    }
+
+    async fn judge(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
         let reference = &self.callback.partner_reference;
         let named = match &self.callback.target {
             CallbackTarget::Transaction { id, .. } => Some(*id),

@@ -70,6 +70,7 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         headers: &headers,
         body: &body,
         received_at: unit.now(),
+        verified_at: unit.now(),
     };
     let handler = CallbackHandler::new(&unit, verified, &callback);
     let outcome = handler.apply(&mut unit).await?;

@@ -93,7 +93,9 @@ pub(crate) async fn receive<P: Profile>(
             return Err(refusal);
         }
     };
-    match retried(|| take::<P>(context, incoming, received_at, &message)).await {
+    let verified_at = context.clock().now();
+    let take = || take::<P>(context, incoming, received_at, verified_at, &message);
+    match retried(take).await {
         Ok(answer) => Ok(answer),
         Err(error) => {
             keep_failed::<P>(context, incoming, received_at, &error).await;
@@ -106,11 +108,15 @@ async fn take<P: Profile>(
     context: &Context,
     incoming: &Incoming,
     received_at: DateTime<Utc>,
+    verified_at: DateTime<Utc>,
     message: &P::Message,
 ) -> Result<P::Answer> {
     let mut unit = context.begin(actor(incoming)).await?;
     let id = CallbackId::from_uuid(unit.uuid());
-    let verified = Verified::of(incoming, id, received_at);
+    let verified = Verified {
+        verified_at,
+        ..Verified::of(incoming, id, received_at)
+    };
     let (verdict, answer) = P::apply(&mut unit, &verified, message).await?;
     unit.commit().await?;
     count(P::COUNTER, verdict);

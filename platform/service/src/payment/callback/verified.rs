@@ -22,6 +22,8 @@ pub(crate) struct Verified<'a> {
     /// The raw bytes.
     pub(crate) body: &'a [u8],
     pub(crate) received_at: DateTime<Utc>,
+    /// When its signature was checked and its body read.
+    pub(crate) verified_at: DateTime<Utc>,
 }
 
 /// What became of a message, as the archive shows it.
@@ -54,6 +56,7 @@ impl<'a> Verified<'a> {
             headers: &incoming.headers,
             body: &incoming.body,
             received_at,
+            verified_at: received_at,
         }
     }
 
