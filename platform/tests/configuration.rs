@@ -2,6 +2,8 @@
 //!
 //! Cargo builds a package's executable for the package's own integration tests. The stories run it too.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
