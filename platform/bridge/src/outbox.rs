@@ -72,11 +72,11 @@ impl<C: Carrier> Outbox<C> {
             // select! picks at random among what is ready, so that no source starves the others.
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = committed.recv_many(&mut fresh, DEVICES_MAX) => {
+                () = receive(Some(&mut committed), &mut fresh) => {
                     let round = outbox_round(R::NAME, "commit");
                     self.send::<R>(&mut fresh, false).instrument(round).await
                 }
-                _ = receive(listening.as_mut(), &mut reachable) => {
+                () = receive(listening.as_mut(), &mut reachable) => {
                     self.replay(&mut reachable).instrument(outbox_round("all", "session")).await
                 }
                 _ = checks.tick() => {
@@ -211,12 +211,14 @@ struct HandedOver<R> {
     oversized: Vec<Sealed<R>>,
 }
 
-/// Receives devices; without a receiver never returns.
+/// Receives devices; without a receiver, or when its senders are gone, never returns.
 async fn receive(receiver: Option<&mut mpsc::Receiver<DeviceId>>, into: &mut Vec<DeviceId>) {
-    match receiver {
-        Some(receiver) => receiver.recv_many(into, DEVICES_MAX).await,
-        None => std::future::pending().await,
-    };
+    if let Some(receiver) = receiver
+        && receiver.recv_many(into, DEVICES_MAX).await > 0
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn checks() -> Interval {

@@ -112,6 +112,7 @@ impl From<Error> for ApiError {
                 retry_after_s: seconds,
                 ..
             } => plain.retry_after(seconds),
+            Error::Overloaded => plain.retry_after(UNAVAILABLE_RETRY_AFTER_S),
             Error::Database(error) => error.into(),
             Error::Contended(error) => {
                 // It was repeated often enough.

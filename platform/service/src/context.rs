@@ -14,6 +14,7 @@ use super::availability::Availability;
 use super::fleet::published_crl::PublishedCrl;
 use super::known_days::KnownDays;
 use super::partner::{Partner, PayoutChannel};
+use super::payment::callback::batch::PaymentQueue;
 use super::payment::callback::rejected_budget::RejectedBudget;
 use super::payment::qr_partner::QrPartner;
 use super::payment::trace::PaymentTracer;
@@ -39,6 +40,7 @@ struct Inner {
     qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     local: Arc<dyn QrPartner>,
     payout_partners: HashMap<String, PayoutChannel>,
+    payment_queue: PaymentQueue,
     rejected_budget: RejectedBudget,
     rejected_uplinks: KeyedRateLimiter<DeviceId>,
     known_days: KnownDays,
@@ -73,6 +75,7 @@ pub struct Parts {
     pub qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     pub local: Arc<dyn QrPartner>,
     pub payout_partners: HashMap<String, PayoutChannel>,
+    pub payment_queue: PaymentQueue,
     pub rejected_budget: RejectedBudget,
     /// How many rejected uplinks of one box are kept.
     pub rejected_uplinks: Quota,
@@ -95,6 +98,7 @@ impl Context {
                 qr_partners: parts.qr_partners,
                 local: parts.local,
                 payout_partners: parts.payout_partners,
+                payment_queue: parts.payment_queue,
                 rejected_budget: parts.rejected_budget,
                 rejected_uplinks: KeyedRateLimiter::new(parts.rejected_uplinks),
                 known_days: KnownDays::default(),
@@ -175,6 +179,10 @@ impl Context {
 
     pub(super) fn payout_partner(&self, id: &str) -> Option<&PayoutChannel> {
         self.inner.payout_partners.get(id)
+    }
+
+    pub(super) fn payment_queue(&self) -> &PaymentQueue {
+        &self.inner.payment_queue
     }
 
     pub(super) fn rejected_budget(&self) -> &RejectedBudget {

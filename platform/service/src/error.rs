@@ -88,6 +88,9 @@ pub enum Error {
     /// Each try conflicted with another transaction; it may be tried again later.
     #[error("the database is busy")]
     Contended(#[source] sqlx::Error),
+    /// More payments at once than can be queued; the partner is to repeat it.
+    #[error("too many payments at once")]
+    Overloaded,
     /// A bug or a broken installation; the text is for the log only.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
@@ -120,7 +123,7 @@ impl Error {
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::Malformed(_) => ErrorCode::MalformedRequest,
-            Self::Contended(_) => ErrorCode::Unavailable,
+            Self::Contended(_) | Self::Overloaded => ErrorCode::Unavailable,
             Self::Database(_) | Self::Internal(_) => match self.outage() {
                 Some(_) => ErrorCode::Unavailable,
                 None => ErrorCode::Internal,
@@ -144,7 +147,7 @@ impl Error {
     pub fn is_of_the_item(&self) -> bool {
         let error = match self {
             Self::Database(error) => error,
-            Self::Contended(_) => return false,
+            Self::Contended(_) | Self::Overloaded => return false,
             other => return other.outage().is_none(),
         };
         match error {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -82,8 +82,8 @@ pub struct UnitOfWork {
     signals: Vec<Signal>,
     alerts: Vec<NewAlert>,
     key: Option<IdempotencyKey>,
-    /// What is reported as a step of a payment after the commit.
-    origin: Option<Box<Origin>>,
+    /// What is reported as steps of payments after the commit.
+    origins: Vec<Origin>,
 }
 
 impl UnitOfWork {
@@ -97,7 +97,7 @@ impl UnitOfWork {
             signals: Vec::new(),
             alerts: Vec::new(),
             key: None,
-            origin: None,
+            origins: Vec::new(),
         }
     }
 
@@ -149,7 +149,7 @@ impl UnitOfWork {
     /// Reports a step of a payment after the commit, if payments are traced.
     pub(super) fn trace(&mut self, origin: Origin) {
         if self.context.payment_tracer().is_some() {
-            self.origin = Some(Box::new(origin));
+            self.origins.push(origin);
         }
     }
 
@@ -211,12 +211,13 @@ impl UnitOfWork {
     pub async fn commit(mut self) -> Result<()> {
         // Last, so that no other lock is waited for while an alert's is held.
         alert_record::open(&self.context, &mut self.tx, &self.alerts).await?;
-        let traced = self.context.payment_tracer().zip(self.origin);
-        let traced = traced.map(|(tracer, origin)| (tracer, origin, self.context.clock().now()));
+        let began = self.context.clock().now();
         self.tx.commit().await?;
-        if let Some((tracer, origin, began)) = traced {
+        if let Some(tracer) = self.context.payment_tracer() {
             let ended = self.context.clock().now();
-            tracer.committed(&origin, CommitTimes { began, ended });
+            for origin in &self.origins {
+                tracer.committed(origin, CommitTimes { began, ended });
+            }
         }
         for signal in self.signals {
             self.context.signals().send(signal).await;
@@ -306,6 +307,17 @@ impl Context {
         partition::ensure_today(self).await?;
         let pool = self.pool().clone();
         let begin = async move { pool.begin().await };
+        let begun = tokio::spawn(begin.in_current_span()).await;
+        Ok(begun.map_err(anyhow::Error::from)??)
+    }
+
+    /// A transaction for several reads that must be of the same moment. As [`Context::transaction`], in a task of its own.
+    pub(super) async fn snapshot(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+        let pool = pool.clone();
+        let begin = async move {
+            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                .await
+        };
         let begun = tokio::spawn(begin.in_current_span()).await;
         Ok(begun.map_err(anyhow::Error::from)??)
     }

@@ -36,6 +36,7 @@ use service::Context;
 use service::clock::Clock;
 use service::context::Parts;
 use service::fleet::long_poll::LongPolls;
+use service::payment::callback::batch::{self, PaymentQueue};
 use service::payment::callback::rejected_budget::RejectedBudget;
 use service::signal::Signals;
 use sqlx::PgPool;
@@ -123,12 +124,14 @@ impl App {
         let (signals, receivers) =
             service::signal::channel(LongPolls::new(config.http.long_polls_max, soft.clone()));
         let mqtt_listen = reserve(config.mqtt.listen)?;
+        let (payment_queue, payment_batches) = batch::queue(size(config.callbacks.queue_max));
         let context = context(
             config,
             &options.clock,
             pool.clone(),
             mqtt_listen.port(),
             signals,
+            payment_queue,
             secrets,
             telemetry.as_ref(),
         )?;
@@ -142,6 +145,11 @@ impl App {
             .await
             .context("cannot make the partitions of the coming days")?;
 
+        tasks.spawn(payment_batches.run(
+            context.clone(),
+            size(config.callbacks.batches_at_once),
+            hard.clone(),
+        ));
         let bridge = Bridge::new(context.clone(), &tasks, &hard);
         let edge_config = EdgeConfig {
             listen: mqtt_listen,
@@ -343,12 +351,14 @@ pub async fn offline(
     }
     let (signals, _receivers) =
         service::signal::channel(LongPolls::new(0, CancellationToken::new()));
+    let (payment_queue, _) = batch::queue(1);
     let context = context(
         config,
         &Clock::system(),
         pool,
         config.mqtt.listen.port(),
         signals,
+        payment_queue,
         None,
         None,
     )?;
@@ -361,6 +371,7 @@ fn context(
     pool: PgPool,
     mqtt_port: u16,
     signals: Signals,
+    payment_queue: PaymentQueue,
     secrets: Option<Secrets>,
     telemetry: Option<&Telemetry>,
 ) -> anyhow::Result<Context> {
@@ -388,6 +399,7 @@ fn context(
         qr_partners,
         local: Arc::new(Local),
         payout_partners,
+        payment_queue,
         rejected_budget: RejectedBudget::new(
             config.callbacks.rejected_per_minute_max,
             config.callbacks.rejected_per_address_per_minute_max,
@@ -399,4 +411,8 @@ fn context(
         signals,
         payment_tracer: telemetry.map(Telemetry::payments),
     }))
+}
+
+fn size(configured: u32) -> usize {
+    usize::try_from(configured).unwrap_or(usize::MAX)
 }

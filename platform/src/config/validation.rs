@@ -85,6 +85,8 @@ impl Config {
                 self.payments.paid_at_age_max_h,
             ),
             ("health.check_interval_s", self.health.check_interval_s),
+            ("callbacks.queue_max", self.callbacks.queue_max),
+            ("callbacks.batches_at_once", self.callbacks.batches_at_once),
             (
                 "callbacks.rejected_per_minute_max",
                 self.callbacks.rejected_per_minute_max,

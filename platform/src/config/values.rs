@@ -303,6 +303,8 @@ impl Money {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Callbacks {
     pub timestamp_tolerance_s: u32,
+    pub queue_max: u32,
+    pub batches_at_once: u32,
     pub rejected_bytes_max: usize,
     pub rejected_per_minute_max: u32,
     pub rejected_per_address_per_minute_max: u32,

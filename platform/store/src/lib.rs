@@ -51,6 +51,11 @@ impl Scope {
     }
 }
 
+/// One column of rows that a statement takes as arrays.
+pub(crate) fn column<'a, R, T>(rows: &'a [R], field: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(field).collect()
+}
+
 /// One page of a list, newest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
@@ -87,8 +92,13 @@ pub struct Period {
 
 /// Fails unless the statement changed exactly one row: a concurrent transaction may have been first.
 pub(crate) fn exactly_one(result: &sqlx::postgres::PgQueryResult) -> sqlx::Result<()> {
-    match result.rows_affected() {
-        1 => Ok(()),
+    exactly(result, 1)
+}
+
+/// The same for a number of rows.
+pub(crate) fn exactly(result: &sqlx::postgres::PgQueryResult, rows: usize) -> sqlx::Result<()> {
+    match usize::try_from(result.rows_affected()) {
+        Ok(changed) if changed == rows => Ok(()),
         _ => Err(sqlx::Error::RowNotFound),
     }
 }

@@ -47,6 +47,7 @@ mod partner_api;
 mod partner_message;
 mod patch;
 mod payment;
+mod payment_batch;
 mod payment_time;
 mod payout;
 mod payout_interleaving;

@@ -53,10 +53,30 @@ pub(crate) async fn post(
     subject: Subject<'_>,
     posting: &Posting,
 ) -> Result<()> {
-    let lines: Vec<Line> = posting
-        .lines()
-        .iter()
-        .map(|line| {
+    post_all(unit, &[(subject, posting)]).await
+}
+
+/// Books postings, all in one statement.
+///
+/// # Errors
+/// As [`post`].
+pub(crate) async fn post_all(
+    unit: &mut UnitOfWork,
+    postings: &[(Subject<'_>, &Posting)],
+) -> Result<()> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for (subject, posting) in postings {
+        let subject = store::money::ledger::Subject {
+            posting_id: unit.uuid(),
+            kind: posting.kind(),
+            merchant_id: subject.merchant_id,
+            partner_id: subject.partner_id,
+            transaction_id: subject.transaction_id,
+            settlement_id: subject.settlement_id,
+            payout_id: subject.payout_id,
+            at: unit.now(),
+        };
+        lines.extend(posting.lines().iter().map(|line| {
             let on = |side| {
                 if line.side == side {
                     line.amount
@@ -65,24 +85,15 @@ pub(crate) async fn post(
                 }
             };
             Line {
+                subject,
                 account: line.account,
                 debit: on(Side::Debit),
                 credit: on(Side::Credit),
                 of_settlement: line.of_settlement,
             }
-        })
-        .collect();
-    let subject = store::money::ledger::Subject {
-        posting_id: unit.uuid(),
-        kind: posting.kind(),
-        merchant_id: subject.merchant_id,
-        partner_id: subject.partner_id,
-        transaction_id: subject.transaction_id,
-        settlement_id: subject.settlement_id,
-        payout_id: subject.payout_id,
-        at: unit.now(),
-    };
-    store::money::ledger::insert(unit.conn(), subject, &lines).await?;
+        }));
+    }
+    store::money::ledger::insert(unit.conn(), &lines).await?;
     Ok(())
 }
 

@@ -365,11 +365,11 @@ fn destination(merchant: &Merchant) -> Result<Option<&str>> {
 /// # Errors
 /// [`Noun::Settlement`] not found, or not for this scope.
 pub async fn get(context: &Context, scope: Scope, id: SettlementId) -> Result<SettlementView> {
-    let mut conn = context.pool().acquire().await?;
-    let settlement = store::money::settlement::find(&mut conn, scope, id)
+    let mut tx = context.snapshot(context.pool()).await?;
+    let settlement = store::money::settlement::find(&mut tx, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
-    let payouts = store::money::payout::of_settlements(&mut conn, &[id]).await?;
+    let payouts = store::money::payout::of_settlements(&mut tx, &[id]).await?;
     Ok(SettlementView {
         settlement,
         payouts,
@@ -388,10 +388,10 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<SettlementView>> {
     let status = word("status", status)?;
-    let mut conn = context.lists().acquire().await?;
-    let rows = store::money::settlement::list(&mut conn, scope, status, period, page).await?;
+    let mut tx = context.snapshot(context.lists()).await?;
+    let rows = store::money::settlement::list(&mut tx, scope, status, period, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
-    let mut payouts = store::money::payout::of_settlements(&mut conn, &ids).await?;
+    let mut payouts = store::money::payout::of_settlements(&mut tx, &ids).await?;
     let views = rows.into_iter().map(|settlement| {
         let own = payouts.extract_if(.., |payout| payout.settlement_id == settlement.id);
         let payouts = own.collect();

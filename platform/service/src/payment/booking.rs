@@ -75,12 +75,16 @@ pub(super) async fn post(
     transaction: &Transaction,
     posting: &Posting,
 ) -> Result<()> {
-    let subject = Subject {
+    ledger::post(unit, subject(transaction), posting).await
+}
+
+/// What the ledger lines of an event of `transaction` are about.
+pub(super) fn subject(transaction: &Transaction) -> Subject<'_> {
+    Subject {
         partner_id: Some(&transaction.partner_id),
         transaction_id: Some(transaction.id),
         ..Subject::of(transaction.merchant_id)
-    };
-    ledger::post(unit, subject, posting).await
+    }
 }
 
 /// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is

@@ -13,10 +13,11 @@ use store::fleet::binding::Listener;
 use store::payment::notification::{
     Ack, Acknowledged, Announcement, DueNotification, Notification, Risen,
 };
+use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
 use wire::DownlinkMessage;
-use wire::ids::{DeviceId, EventId, TransactionId};
+use wire::ids::{DeviceId, EventId, TerminalId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
 
 use super::stats::{self, Step};
@@ -40,6 +41,25 @@ pub(crate) struct Payment<'a> {
     pub(crate) replay: bool,
 }
 
+impl<'a> Payment<'a> {
+    /// A payment of this payee that is announced for the first time.
+    pub(crate) fn first(
+        transaction: &'a store::payment::transaction::Transaction,
+        payee: &'a Payee,
+        paid_at: DateTime<Utc>,
+        window: AnnouncementWindow,
+    ) -> Self {
+        Self {
+            transaction,
+            merchant_name: &payee.brand_name,
+            merchant_status: payee.status,
+            paid_at,
+            window,
+            replay: false,
+        }
+    }
+}
+
 /// What became of a payment that was to be announced.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
@@ -56,7 +76,7 @@ const MERCHANT_SUSPENDED: &str = "merchant_suspended";
 const WINDOW_OVER: &str = "window_over";
 
 /// Why no box can speak of a payment, if none can.
-fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str> {
+fn unheard_reason(listeners: &[&Listener], is_over: bool) -> Option<&'static str> {
     let is_any = |status| listeners.iter().any(|listener| listener.status == status);
     if is_any(DeviceStatus::Active) {
         is_over.then_some(WINDOW_OVER)
@@ -69,47 +89,78 @@ fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str>
     }
 }
 
-/// Puts a payment into the outbox of every box at its terminal, unless its merchant is suspended. When its window is
-/// over already, the notifications are stale from their beginning, which records that it was not announced, and why.
-pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
-    if payment.merchant_status == MerchantStatus::Suspended {
-        return Ok(Enqueued {
-            events: Vec::new(),
-            unheard: Some(MERCHANT_SUSPENDED),
-        });
-    }
+/// Puts payments into the outbox of every box at their terminals, in this order, but not those of suspended merchants.
+/// When the window of one is over already, its notifications are stale from their beginning, which records that it was not
+/// announced, and why.
+pub(crate) async fn enqueue(
+    unit: &mut UnitOfWork,
+    payments: &[Payment<'_>],
+) -> Result<Vec<Enqueued>> {
     let now = unit.now();
-    let is_over = payment.window.is_over(now);
-    let mut listeners =
-        store::fleet::binding::listeners_for_share(unit.conn(), payment.transaction.terminal_id)
-            .await?;
-    let unheard = unheard_reason(&listeners, is_over);
-    let hears = [DeviceStatus::Registered, DeviceStatus::Active];
-    listeners.retain(|listener| hears.contains(&listener.status));
-    let mut events = Vec::new();
-    for listener in &listeners {
-        let event_id = EventId::from_uuid(unit.uuid());
-        let announcement = Announcement {
-            transaction_id: payment.transaction.id,
-            merchant_name: payment.merchant_name,
-            amount: payment.transaction.amount,
-            paid_at: payment.paid_at,
-            replay: payment.replay,
-            created_at: now,
-            delayed_after: payment.window.delayed_after,
-            announce_until: payment.window.announce_until,
-            stale_reason: is_over.then_some(WINDOW_OVER),
-        };
-        store::payment::notification::insert(unit.conn(), event_id, listener, &announcement)
-            .await?;
-        if is_over {
-            stats::count_unheard(1);
-        } else {
-            unit.signal(Signal::Announce(listener.device_id));
+    let is_suspended = |payment: &Payment<'_>| payment.merchant_status == MerchantStatus::Suspended;
+    let mut terminals: Vec<TerminalId> = payments
+        .iter()
+        .filter(|payment| !is_suspended(payment))
+        .map(|payment| payment.transaction.terminal_id)
+        .collect();
+    terminals.sort_unstable();
+    terminals.dedup();
+    let listeners = match terminals.is_empty() {
+        true => Vec::new(),
+        false => store::fleet::binding::listeners_for_share(unit.conn(), &terminals).await?,
+    };
+    let mut enqueued = Vec::with_capacity(payments.len());
+    let mut announcements: Vec<Announcement<'_>> = Vec::new();
+    for payment in payments {
+        if is_suspended(payment) {
+            enqueued.push(Enqueued {
+                events: Vec::new(),
+                unheard: Some(MERCHANT_SUSPENDED),
+            });
+            continue;
         }
-        events.push(event_id);
+        let is_over = payment.window.is_over(now);
+        let here: Vec<&Listener> = listeners
+            .iter()
+            .filter(|listener| listener.terminal_id == payment.transaction.terminal_id)
+            .collect();
+        let unheard = unheard_reason(&here, is_over);
+        let hears = [DeviceStatus::Registered, DeviceStatus::Active];
+        let mut events = Vec::new();
+        for listener in here
+            .iter()
+            .filter(|listener| hears.contains(&listener.status))
+        {
+            let event_id = EventId::from_uuid(unit.uuid());
+            announcements.push(Announcement {
+                event_id,
+                device_id: listener.device_id,
+                binding_id: listener.binding_id,
+                transaction_id: payment.transaction.id,
+                merchant_name: payment.merchant_name,
+                amount: payment.transaction.amount,
+                paid_at: payment.paid_at,
+                replay: payment.replay,
+                created_at: now,
+                delayed_after: payment.window.delayed_after,
+                announce_until: payment.window.announce_until,
+                stale_reason: is_over.then_some(WINDOW_OVER),
+            });
+            events.push(event_id);
+        }
+        enqueued.push(Enqueued { events, unheard });
     }
-    Ok(Enqueued { events, unheard })
+    if announcements.is_empty() {
+        return Ok(enqueued);
+    }
+    store::payment::notification::insert(unit.conn(), &announcements).await?;
+    for announcement in &announcements {
+        match announcement.stale_reason {
+            Some(_) => stats::count_unheard(1),
+            None => unit.signal(Signal::Announce(announcement.device_id)),
+        }
+    }
+    Ok(enqueued)
 }
 
 impl Deliverable for DueNotification {
@@ -320,7 +371,10 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
         window,
         replay: true,
     };
-    let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
+    let enqueued = enqueue(unit, &[payment]).await?.pop();
+    let Some(Enqueued { events, unheard }) = enqueued else {
+        return Err(Error::DeviceNotBound);
+    };
     if unheard == Some(MERCHANT_SUSPENDED) {
         return Err(Error::InvalidState {
             current: merchant.status.to_string(),

@@ -5,7 +5,7 @@ use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::payment::transaction::Cause;
+use store::payment::transaction::{Cause, PartnerReference};
 use store::payment::unmatched_payment::{Closing, NewUnmatched, UnmatchedPayment};
 use store::shop::merchant::Merchant;
 use store::{Page, Period, Scope};
@@ -16,6 +16,7 @@ use wire::rupiah::AmountError;
 
 use super::booking::Sale;
 use super::callback::consequence::announce;
+use super::notification::Payment;
 use crate::payment::trace::Origin;
 use crate::{Context, Error, Noun, Result, UnitOfWork};
 
@@ -76,12 +77,11 @@ pub async fn assign(
 ) -> Result<UnmatchedPayment> {
     let seen = find(unit, id).await?;
     // A callback about this money waits until it is decided what it is, and then finds the transaction.
-    store::payment::transaction::lock_reference(
-        unit.conn(),
-        &seen.partner_id,
-        &seen.partner_reference,
-    )
-    .await?;
+    let reference = PartnerReference {
+        partner_id: &seen.partner_id,
+        reference: &seen.partner_reference,
+    };
+    store::payment::transaction::lock_references(unit.conn(), &[reference]).await?;
     unit.refresh_now();
     let money = find(unit, id).await?;
     if money.status != "open" {
@@ -130,7 +130,8 @@ pub async fn assign(
         .announcement
         .window(money.paid_at, now);
     window.delayed_after = now;
-    announce(unit, &transaction, &payee, money.paid_at, window).await?;
+    let payment = Payment::first(&transaction, &payee, money.paid_at, window);
+    announce(unit, &[payment]).await?;
     unit.trace(Origin {
         transaction_id: transaction.id,
         name: "assign",

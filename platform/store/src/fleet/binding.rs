@@ -71,6 +71,8 @@ pub async fn end_active(
 /// A box at the terminal of a payment.
 #[derive(Debug, Clone)]
 pub struct Listener {
+    /// The terminal.
+    pub terminal_id: TerminalId,
     /// The box.
     pub device_id: DeviceId,
     /// Its binding.
@@ -79,18 +81,18 @@ pub struct Listener {
     pub status: DeviceStatus,
 }
 
-/// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
+/// The boxes at terminals, in device order, whatever their status; their bindings locked against an unbind until the
 /// transaction ends.
 pub async fn listeners_for_share(
     conn: &mut PgConnection,
-    terminal_id: TerminalId,
+    terminals: &[TerminalId],
 ) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
-        "SELECT b.device_id, b.id AS binding_id, d.status FROM bindings b JOIN devices d ON d.id = b.device_id
-         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
+        "SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status FROM bindings b JOIN devices d ON d.id = b.device_id
+         WHERE b.terminal_id = ANY($1) AND b.unbound_at IS NULL
          ORDER BY b.device_id FOR SHARE OF b",
-        terminal_id as _
+        terminals as _
     )
     .fetch_all(conn)
     .await

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
-use crate::{Page, Period, Scope, total};
+use crate::{Page, Period, Scope, column, total};
 
 /// What a posting is about.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,9 @@ pub struct Subject<'a> {
 
 /// One line: an account and what it is debited or credited.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub struct Line<'a> {
+    /// The posting that it is part of.
+    pub subject: Subject<'a>,
     /// Which account.
     pub account: Account,
     /// Debited; zero on a credit line.
@@ -40,36 +42,40 @@ pub struct Line {
     pub of_settlement: bool,
 }
 
-/// Books a posting: all of its lines in one statement, which the database refuses unless it balances.
+/// Books postings: all of their lines in one statement, which the database refuses unless each posting balances.
 ///
 /// # Errors
 /// `ledger_entries_balanced`, `ledger_entries_once`, `ledger_entries_payout_once`, `ledger_entries_settlement_once`.
-pub async fn insert(
-    conn: &mut PgConnection,
-    subject: Subject<'_>,
-    lines: &[Line],
-) -> sqlx::Result<()> {
-    let accounts: Vec<Account> = lines.iter().map(|line| line.account).collect();
-    let debits: Vec<Rupiah> = lines.iter().map(|line| line.debit).collect();
-    let credits: Vec<Rupiah> = lines.iter().map(|line| line.credit).collect();
-    let of_settlement: Vec<bool> = lines.iter().map(|line| line.of_settlement).collect();
+pub async fn insert(conn: &mut PgConnection, lines: &[Line<'_>]) -> sqlx::Result<()> {
+    let postings = column(lines, |line| line.subject.posting_id);
+    let kinds = column(lines, |line| line.subject.kind);
+    let accounts = column(lines, |line| line.account);
+    let merchants = column(lines, |line| line.subject.merchant_id);
+    let partners = column(lines, |line| line.subject.partner_id);
+    let transactions = column(lines, |line| line.subject.transaction_id);
+    let settlements = column(lines, |line| {
+        line.subject.settlement_id.filter(|_| line.of_settlement)
+    });
+    let payouts = column(lines, |line| line.subject.payout_id);
+    let debits = column(lines, |line| line.debit);
+    let credits = column(lines, |line| line.credit);
+    let times = column(lines, |line| line.subject.at);
     sqlx::query!(
         "INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
              debit, credit, created_at)
-         SELECT $1, $2, line.account, $3, $4, $5, CASE WHEN line.of_settlement THEN $6::uuid END, $7, line.debit, line.credit, $8
-         FROM unnest($9::text[], $10::bigint[], $11::bigint[], $12::boolean[]) AS line (account, debit, credit, of_settlement)",
-        subject.posting_id,
-        subject.kind as _,
-        subject.merchant_id as _,
-        subject.partner_id,
-        subject.transaction_id as _,
-        subject.settlement_id as _,
-        subject.payout_id as _,
-        subject.at,
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[],
+             $9::bigint[], $10::bigint[], $11::timestamptz[])",
+        &postings as _,
+        &kinds as _,
         &accounts as _,
+        &merchants as _,
+        &partners as _,
+        &transactions as _,
+        &settlements as _,
+        &payouts as _,
         &debits as _,
         &credits as _,
-        &of_settlement
+        &times
     )
     .execute(conn)
     .await?;

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{CallbackId, IncidentId, TransactionId, UnmatchedPaymentId};
 
-use crate::{Page, Period, exactly_one};
+use super::transaction::PartnerReference;
+use crate::{Page, Period, column, exactly_one};
 
 /// One contradiction, on its way in.
 #[derive(Debug)]
@@ -109,6 +110,25 @@ pub async fn kept_of(
         money,
         reversal_is_held: row.reversal_is_held,
     })
+}
+
+/// Which of these references have kept money or a held reversal, by their places. The caller holds their locks.
+pub async fn with_kept(
+    conn: &mut PgConnection,
+    references: &[PartnerReference<'_>],
+) -> sqlx::Result<Vec<i64>> {
+    let partners = column(references, |one| one.partner_id);
+    let names = column(references, |one| one.reference);
+    sqlx::query_scalar!(
+        r#"SELECT r.place - 1 AS "place!" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r (partner_id, reference, place)
+           WHERE EXISTS (SELECT 1 FROM unmatched_payments u WHERE u.partner_id = r.partner_id AND u.partner_reference = r.reference)
+              OR EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = r.partner_id AND i.partner_reference = r.reference
+                         AND i.kind = 'reversal_before_success')"#,
+        &partners as _,
+        &names as _
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// An incident, as the API shows it.

@@ -12,9 +12,8 @@ use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
 use wire::{Encoding, Rupiah};
 
-use crate::Page;
-use crate::fleet::binding::Listener;
 use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
+use crate::{Page, column};
 
 /// An announcement, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -37,10 +36,13 @@ pub struct Notification {
     pub announce_until: DateTime<Utc>,
 }
 
-/// What is announced, the same for every box at the terminal.
+/// An announcement of a payment by one box.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Announcement<'a> {
+    pub event_id: EventId,
+    pub device_id: DeviceId,
+    pub binding_id: BindingId,
     pub transaction_id: TransactionId,
     pub merchant_name: &'a str,
     pub amount: Rupiah,
@@ -53,39 +55,61 @@ pub struct Announcement<'a> {
     pub stale_reason: Option<&'a str>,
 }
 
-/// Puts an announcement into the outbox of a box, with the box's next sequence number.
+/// Puts announcements into the outboxes of their boxes, each with its box's next sequence number, in this order.
 ///
 /// # Errors
 /// `notifications_once`.
 pub async fn insert(
     conn: &mut PgConnection,
-    event_id: EventId,
-    listener: &Listener,
-    announcement: &Announcement<'_>,
+    announcements: &[Announcement<'_>],
 ) -> sqlx::Result<()> {
+    let events = column(announcements, |one| one.event_id);
+    let devices = column(announcements, |one| one.device_id);
+    let bindings = column(announcements, |one| one.binding_id);
+    let transactions = column(announcements, |one| one.transaction_id);
+    let merchants = column(announcements, |one| one.merchant_name);
+    let amounts = column(announcements, |one| one.amount);
+    let paid_at = column(announcements, |one| one.paid_at);
+    let replays = column(announcements, |one| one.replay);
+    let created_at = column(announcements, |one| one.created_at);
+    let delayed_after = column(announcements, |one| one.delayed_after);
+    let announce_until = column(announcements, |one| one.announce_until);
+    let stale_reasons = column(announcements, |one| one.stale_reason);
     let result = sqlx::query!(
-        "WITH next AS (
-             UPDATE notification_sequences SET last_sequence = last_sequence + 1 WHERE device_id = $2 RETURNING last_sequence)
+        "WITH new AS (
+             SELECT *, row_number() OVER (PARTITION BY device_id ORDER BY place) AS step
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::timestamptz[], $8::boolean[],
+                 $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[]) WITH ORDINALITY
+             AS n (event_id, device_id, binding_id, transaction_id, merchant_name, amount, paid_at, replay, created_at, delayed_after,
+                 announce_until, stale_reason, place)),
+         locked AS (
+             SELECT device_id FROM notification_sequences WHERE device_id = ANY($2) ORDER BY device_id FOR UPDATE),
+         next AS (
+             UPDATE notification_sequences s SET last_sequence = s.last_sequence + steps.count
+             FROM locked JOIN (SELECT device_id, count(*) AS count FROM new GROUP BY device_id) AS steps USING (device_id)
+             WHERE s.device_id = locked.device_id
+             RETURNING s.device_id, s.last_sequence - steps.count AS before)
          INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
              replay, status, reason, created_at, next_attempt_at, delayed_after, announce_until)
-         SELECT $1, $2, last_sequence, $3, $4, $5, $6, $7, $8, CASE WHEN $12::text IS NULL THEN 'pending' ELSE 'stale' END, $12, $9, $9, $10, $11
-         FROM next",
-        event_id as _,
-        listener.device_id as _,
-        listener.binding_id as _,
-        announcement.transaction_id as _,
-        announcement.merchant_name,
-        announcement.amount as _,
-        announcement.paid_at,
-        announcement.replay,
-        announcement.created_at,
-        announcement.delayed_after,
-        announcement.announce_until,
-        announcement.stale_reason
+         SELECT event_id, device_id, next.before + step, binding_id, transaction_id, merchant_name, amount, paid_at, replay,
+             CASE WHEN stale_reason IS NULL THEN 'pending' ELSE 'stale' END, stale_reason, created_at, created_at, delayed_after, announce_until
+         FROM new JOIN next USING (device_id)",
+        &events as _,
+        &devices as _,
+        &bindings as _,
+        &transactions as _,
+        &merchants as _,
+        &amounts as _,
+        &paid_at,
+        &replays,
+        &created_at,
+        &delayed_after,
+        &announce_until,
+        &stale_reasons as _
     )
     .execute(conn)
     .await?;
-    crate::exactly_one(&result)
+    crate::exactly(&result, announcements.len())
 }
 
 /// An announcement that is to be sent now.

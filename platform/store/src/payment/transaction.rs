@@ -11,7 +11,7 @@ use wire::ids::{
     CallbackId, DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId,
 };
 
-use crate::{Page, Period, Scope};
+use crate::{Page, Period, Scope, column};
 
 /// A transaction, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -181,6 +181,39 @@ pub async fn lock_of_partner(
     .await
 }
 
+/// A partner's name for money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct PartnerReference<'a> {
+    pub partner_id: &'a str,
+    pub reference: &'a str,
+}
+
+/// The transactions that are named or carry one of these references, their rows locked until the database transaction ends,
+/// in the order of their ids. Also one that is named and belongs to another partner.
+pub async fn lock_named_or_referred(
+    conn: &mut PgConnection,
+    named: &[TransactionId],
+    references: &[PartnerReference<'_>],
+) -> sqlx::Result<Vec<Transaction>> {
+    let partners = column(references, |one| one.partner_id);
+    let names = column(references, |one| one.reference);
+    sqlx::query_as!(
+        Transaction,
+        "SELECT * FROM transactions WHERE id = ANY(
+             SELECT unnest($1::uuid[])
+             UNION
+             SELECT t.id FROM unnest($2::text[], $3::text[]) AS r (partner_id, reference)
+                 JOIN transactions t ON t.partner_id = r.partner_id AND t.partner_reference = r.reference)
+         ORDER BY id FOR UPDATE",
+        named as _,
+        &partners as _,
+        &names as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that
 /// carries its reference, which may be the same. Their rows are locked until the database transaction ends.
 pub async fn lock_candidates(
@@ -200,17 +233,20 @@ pub async fn lock_candidates(
     .await
 }
 
-/// Takes the lock of a partner's reference until the database transaction ends, so that two first
+/// Takes the locks of partners' references until the database transaction ends, in one order, so that two first
 /// callbacks with the same reference cannot race each other.
-pub async fn lock_reference(
+pub async fn lock_references(
     conn: &mut PgConnection,
-    partner_id: &str,
-    reference: &str,
+    references: &[PartnerReference<'_>],
 ) -> sqlx::Result<()> {
+    let partners = column(references, |one| one.partner_id);
+    let names = column(references, |one| one.reference);
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2, 1))",
-        partner_id,
-        reference
+        "SELECT pg_advisory_xact_lock(lock) FROM (
+             SELECT DISTINCT hashtextextended(partner_id || chr(10) || reference, 1) AS lock
+             FROM unnest($1::text[], $2::text[]) AS r (partner_id, reference) ORDER BY lock) AS locks",
+        &partners as _,
+        &names as _
     )
     .execute(conn)
     .await?;
@@ -296,6 +332,10 @@ pub async fn list(
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Payment<'a> {
+    pub transaction_id: TransactionId,
+    /// The status that it has until now.
+    pub from: TransactionStatus,
+    pub callback_id: CallbackId,
     pub late: bool,
     pub amount: Rupiah,
     pub tip: Option<Rupiah>,
@@ -307,48 +347,64 @@ pub struct Payment<'a> {
     pub rrn: Option<&'a str>,
     pub issuer: Option<&'a str>,
     pub paid_at: DateTime<Utc>,
-    pub accepted_at: DateTime<Utc>,
 }
 
-/// `from` → paid.
+/// `from` → paid, for transactions that callbacks paid.
 ///
 /// # Errors
-/// `RowNotFound` when the transaction is no longer in `from`.
+/// `RowNotFound` when one of them is no longer in its `from`.
 pub async fn mark_paid(
     conn: &mut PgConnection,
-    id: TransactionId,
-    from: TransactionStatus,
-    payment: &Payment<'_>,
-    cause: Cause<'_>,
+    payments: &[Payment<'_>],
+    accepted_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    let ids = column(payments, |one| one.transaction_id);
+    let from = column(payments, |one| one.from);
+    let callbacks = column(payments, |one| one.callback_id);
+    let late = column(payments, |one| one.late);
+    let amounts = column(payments, |one| one.amount);
+    let tips = column(payments, |one| one.tip);
+    let fees = column(payments, |one| one.fee);
+    let nets = column(payments, |one| one.net);
+    let profiles = column(payments, |one| one.fee_profile_id);
+    let versions = column(payments, |one| one.fee_version);
+    let references = column(payments, |one| one.partner_reference);
+    let rrns = column(payments, |one| one.rrn);
+    let issuers = column(payments, |one| one.issuer);
+    let paid_at = column(payments, |one| one.paid_at);
     let result = sqlx::query!(
-        "WITH paid AS (UPDATE transactions SET status = 'paid', late = $3, fee = $4, net = $5, fee_profile_id = $6, fee_version = $7,
-             partner_reference = $8, rrn = $9, issuer = $10, paid_at = $11, accepted_at = $12, amount = $16, tip = $17
-         WHERE id = $1 AND status = $2 AND status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
-         RETURNING id)
+        "WITH new AS (
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                 $9::text[], $10::int[], $11::text[], $12::text[], $13::text[], $14::timestamptz[])
+             AS n (id, from_status, callback_id, late, amount, tip, fee, net, fee_profile_id, fee_version, partner_reference, rrn, issuer, paid_at)),
+         paid AS (
+             UPDATE transactions t SET status = 'paid', late = n.late, amount = n.amount, tip = n.tip, fee = n.fee, net = n.net,
+                 fee_profile_id = n.fee_profile_id, fee_version = n.fee_version, partner_reference = n.partner_reference, rrn = n.rrn,
+                 issuer = n.issuer, paid_at = n.paid_at, accepted_at = $15
+             FROM new n
+             WHERE t.id = n.id AND t.status = n.from_status AND t.status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
+             RETURNING n.id, n.from_status, n.callback_id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
-         SELECT id, $13, $2, 'paid', $14, $15 FROM paid",
-        id as _,
-        from as _,
-        payment.late,
-        payment.fee as _,
-        payment.net as _,
-        payment.fee_profile_id,
-        payment.fee_version,
-        payment.partner_reference,
-        payment.rrn,
-        payment.issuer,
-        payment.paid_at,
-        payment.accepted_at,
-        cause.at,
-        cause.cause,
-        cause.callback_id as _,
-        payment.amount as _,
-        payment.tip as _
+         SELECT id, $15, from_status, 'paid', 'callback', callback_id FROM paid",
+        &ids as _,
+        &from as _,
+        &callbacks as _,
+        &late,
+        &amounts as _,
+        &tips as _,
+        &fees as _,
+        &nets as _,
+        &profiles as _,
+        &versions,
+        &references as _,
+        &rrns as _,
+        &issuers as _,
+        &paid_at,
+        accepted_at
     )
     .execute(conn)
     .await?;
-    crate::exactly_one(&result)
+    crate::exactly(&result, payments.len())
 }
 
 /// `from` → `to`, for transitions that carry no money of their own.

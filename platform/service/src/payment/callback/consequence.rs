@@ -1,6 +1,5 @@
 //! What follows from a callback: transitions, ledger lines, announcements.
 
-use chrono::{DateTime, Utc};
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
 use domain::callback::{CallbackStatus, PrintedCode};
@@ -15,61 +14,108 @@ use wire::ids::MerchantId;
 
 use super::attribution::{self, Attribution};
 use super::judgement::{CallbackHandler, CallbackOutcome};
-use crate::money::fee;
+use crate::money::{fee, ledger};
 use crate::payment::booking::{self, Sale};
 use crate::payment::notification::{self, Payment};
 use crate::span;
 use crate::{Result, UnitOfWork};
 
-impl CallbackHandler<'_> {
-    /// paid: the transition, the ledger lines and the outbox rows.
-    pub(super) async fn pay(
-        &self,
-        unit: &mut UnitOfWork,
-        transaction: &Transaction,
-        payee: &Payee,
-        from: TransactionStatus,
-        late: bool,
-    ) -> Result<()> {
-        let paid_at = self.time.at;
-        let accepted_at = unit.now();
-        // What was paid is booked, announced and settled: with a tip, that is more than was asked.
-        let amount = self.callback.amount.rupiah();
+/// A callback that says that a transaction was paid, and what it means for it.
+pub(super) struct Paid<'a> {
+    pub(super) handler: &'a CallbackHandler<'a>,
+    /// As it was before; its row is locked.
+    pub(super) transaction: &'a Transaction,
+    pub(super) payee: &'a Payee,
+    /// It had ended before.
+    pub(super) late: bool,
+}
+
+impl Paid<'_> {
+    /// What was paid is booked, announced and settled: with a tip, that is more than was asked.
+    fn transaction_now(&self) -> Result<Transaction> {
+        let amount = self.handler.callback.amount.rupiah();
         let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
-        let tip = match transaction.tip_mode {
-            Some(_) => amount.checked_sub(transaction.amount),
+        let tip = match self.transaction.tip_mode {
+            Some(_) => amount.checked_sub(self.transaction.amount),
             None => None,
         };
-        let transaction = &Transaction {
+        Ok(Transaction {
             amount,
             tip,
-            ..transaction.clone()
-        };
-        let cost = fee::of_payment(payee, amount, paid_at)?;
-        let payment = store::payment::transaction::Payment {
-            late,
-            amount,
-            tip,
-            fee: cost.fee,
-            net: cost.net,
-            fee_profile_id: &payee.fee_profile_id,
-            fee_version: cost.version,
-            partner_reference: &self.callback.partner_reference,
-            rrn: self.callback.rrn.as_deref(),
-            issuer: self.callback.issuer.as_deref(),
-            paid_at,
-            accepted_at,
-        };
-        let cause = self.cause(unit);
-        store::payment::transaction::mark_paid(unit.conn(), transaction.id, from, &payment, cause)
-            .await?;
-        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
-        booking::post(unit, transaction, &posting).await?;
-        self.note_clock(unit, Some(transaction.id)).await?;
-        let window = self.window(unit);
-        announce(unit, transaction, payee, paid_at, window).await
+            ..self.transaction.clone()
+        })
     }
+}
 
+/// paid: the archived callbacks, the transitions, the ledger lines and the outbox rows, each kind in one statement.
+pub(super) async fn pay(unit: &mut UnitOfWork, paid: &[Paid<'_>]) -> Result<()> {
+    let mut transactions = Vec::with_capacity(paid.len());
+    let mut costs = Vec::with_capacity(paid.len());
+    let mut postings = Vec::with_capacity(paid.len());
+    for one in paid {
+        let transaction = one.transaction_now()?;
+        let cost = fee::of_payment(one.payee, transaction.amount, one.handler.time.at)?;
+        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
+        transactions.push(transaction);
+        costs.push(cost);
+        postings.push(posting);
+    }
+    let archived: Vec<_> = paid
+        .iter()
+        .map(|one| {
+            let entry = one
+                .handler
+                .entry("accepted", None, Some(one.transaction.id), 200);
+            one.handler.message.archived_as(entry)
+        })
+        .collect();
+    store::payment::callback::insert(unit.conn(), &archived).await?;
+    let payments: Vec<_> = paid
+        .iter()
+        .zip(transactions.iter().zip(&costs))
+        .map(
+            |(one, (transaction, cost))| store::payment::transaction::Payment {
+                transaction_id: transaction.id,
+                from: transaction.status,
+                callback_id: one.handler.message.id,
+                late: one.late,
+                amount: transaction.amount,
+                tip: transaction.tip,
+                fee: cost.fee,
+                net: cost.net,
+                fee_profile_id: &one.payee.fee_profile_id,
+                fee_version: cost.version,
+                partner_reference: &one.handler.callback.partner_reference,
+                rrn: one.handler.callback.rrn.as_deref(),
+                issuer: one.handler.callback.issuer.as_deref(),
+                paid_at: one.handler.time.at,
+            },
+        )
+        .collect();
+    let now = unit.now();
+    store::payment::transaction::mark_paid(unit.conn(), &payments, now).await?;
+    let booked: Vec<_> = transactions
+        .iter()
+        .map(booking::subject)
+        .zip(&postings)
+        .collect();
+    ledger::post_all(unit, &booked).await?;
+    for one in paid {
+        let id = Some(one.transaction.id);
+        one.handler.note_clock(unit, id).await?;
+    }
+    let announcements: Vec<_> = paid
+        .iter()
+        .zip(&transactions)
+        .map(|(one, transaction)| {
+            let (paid_at, window) = (one.handler.time.at, one.handler.window(unit));
+            Payment::first(transaction, one.payee, paid_at, window)
+        })
+        .collect();
+    announce(unit, &announcements).await
+}
+
+impl CallbackHandler<'_> {
     fn window(&self, unit: &UnitOfWork) -> AnnouncementWindow {
         let policy = unit.context().settings().announcement;
         policy.window(self.time.at, unit.now())
@@ -177,7 +223,8 @@ impl CallbackHandler<'_> {
             .await?;
         self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
-        announce(unit, &transaction, &payee, self.time.at, window).await?;
+        let payment = Payment::first(&transaction, &payee, self.time.at, window);
+        announce(unit, &[payment]).await?;
         Ok(CallbackOutcome::taken(
             "accepted",
             Some(&transaction),
@@ -258,24 +305,17 @@ impl CallbackHandler<'_> {
     }
 }
 
-/// Writes the outbox rows of a payment, or an alert with the reason why no box will announce it.
+/// Writes the outbox rows of payments, and for each that no box will announce an alert with the reason.
 pub(in crate::payment) async fn announce(
     unit: &mut UnitOfWork,
-    transaction: &Transaction,
-    payee: &Payee,
-    paid_at: DateTime<Utc>,
-    window: AnnouncementWindow,
+    payments: &[Payment<'_>],
 ) -> Result<()> {
-    let payment = Payment {
-        transaction,
-        merchant_name: &payee.brand_name,
-        merchant_status: payee.status,
-        paid_at,
-        window,
-        replay: false,
-    };
-    let enqueued = notification::enqueue(unit, &payment).await?;
-    if let Some(reason) = enqueued.unheard {
+    let enqueued = notification::enqueue(unit, payments).await?;
+    for (payment, enqueued) in payments.iter().zip(enqueued) {
+        let Some(reason) = enqueued.unheard else {
+            continue;
+        };
+        let transaction = payment.transaction;
         let alert = NewAlert::new(
             AlertKind::UnannouncedPayment,
             AlertSubject::Terminal(transaction.terminal_id),

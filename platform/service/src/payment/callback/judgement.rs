@@ -3,14 +3,17 @@
 use domain::callback::{Callback, CallbackStatus, CallbackTarget, PaidAmount};
 use domain::payment_time::PaymentTime;
 use domain::qris::{AmountDue, Nmid, TipMode};
-use domain::transaction::{Decision, Mismatch, TransactionStatus, TransactionView, decide};
+use domain::transaction::{
+    Decision, Mismatch, ReferenceView, TransactionStatus, TransactionView, decide,
+};
 use store::payment::incident::{Kept, KeptMoney};
 use store::payment::payee::Payee;
-use store::payment::transaction::Transaction;
+use store::payment::transaction::{PartnerReference, Transaction};
 use wire::ids::TransactionId;
 
+use super::Receipt;
+use super::consequence::{Paid, pay};
 use super::verified::Verified;
-use super::{Receipt, count_adjustments};
 use crate::payment::booking;
 use crate::payment::trace::Origin;
 use crate::span;
@@ -53,7 +56,6 @@ pub(super) struct CallbackHandler<'a> {
 
 impl<'a> CallbackHandler<'a> {
     pub(super) fn new(unit: &UnitOfWork, message: Verified<'a>, callback: &'a Callback) -> Self {
-        count_adjustments(&callback.adjustments);
         let policy = unit.context().settings().clocks;
         Self {
             message,
@@ -88,20 +90,25 @@ impl CallbackHandler<'_> {
     /// Judges the message and writes what follows from it.
     pub(super) async fn apply(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
         let outcome = self.judge(unit).await?;
-        if let CallbackOutcome::Taken(receipt) = &outcome
-            && let Some(transaction_id) = receipt.transaction_id
-        {
-            unit.trace(Origin {
-                transaction_id,
-                name: "callback",
-                verdict: receipt.verdict,
-                pays: receipt.verdict == "accepted"
-                    && receipt.status == Some(TransactionStatus::Paid),
-                received_at: self.message.received_at,
-                verified_at: self.message.verified_at,
-            });
+        if let CallbackOutcome::Taken(receipt) = &outcome {
+            self.trace(unit, receipt);
         }
         Ok(outcome)
+    }
+
+    /// Reports what it did to a transaction as a step of that payment.
+    pub(super) fn trace(&self, unit: &mut UnitOfWork, receipt: &Receipt) {
+        let Some(transaction_id) = receipt.transaction_id else {
+            return;
+        };
+        unit.trace(Origin {
+            transaction_id,
+            name: "callback",
+            verdict: receipt.verdict,
+            pays: receipt.verdict == "accepted" && receipt.status == Some(TransactionStatus::Paid),
+            received_at: self.message.received_at,
+            verified_at: self.message.verified_at,
+        });
     }
 
     async fn judge(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
@@ -110,12 +117,7 @@ impl CallbackHandler<'_> {
             CallbackTarget::Transaction { id, .. } => Some(*id),
             CallbackTarget::Static(_) => None,
         };
-        store::payment::transaction::lock_reference(
-            unit.conn(),
-            self.message.partner_id,
-            reference,
-        )
-        .await?;
+        store::payment::transaction::lock_references(unit.conn(), &[self.reference()]).await?;
         let candidates = store::payment::transaction::lock_candidates(
             unit.conn(),
             self.message.partner_id,
@@ -196,24 +198,43 @@ impl CallbackHandler<'_> {
         let payee =
             store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
                 .await?;
+        let decision = self.decide(unit, transaction, &payee, kept.view())?;
+        let status = transaction.status;
+        self.carry_out(unit, transaction, &payee, kept, status, decision)
+            .await
+    }
+
+    /// What the callback means for a transaction of this payee.
+    pub(super) fn decide(
+        &self,
+        unit: &UnitOfWork,
+        transaction: &Transaction,
+        payee: &Payee,
+        reference: ReferenceView,
+    ) -> Result<Decision> {
         let nmid: Option<Nmid> = payee
             .nmid
             .as_deref()
             .map(str::parse)
             .transpose()
             .map_err(anyhow::Error::from)?;
-        let status = transaction.status;
         let view = TransactionView {
-            status,
+            status: transaction.status,
             amount: transaction.amount,
-            due: amount_due(unit, transaction, status),
+            due: amount_due(unit, transaction, transaction.status),
             nmid: nmid.as_ref(),
             partner_reference: transaction.partner_reference.as_deref(),
-            reference: kept.view(),
+            reference,
         };
-        let decision = decide(&view, self.callback);
-        self.carry_out(unit, transaction, &payee, kept, status, decision)
-            .await
+        Ok(decide(&view, self.callback))
+    }
+
+    /// The partner's name for the money.
+    pub(super) fn reference(&self) -> PartnerReference<'_> {
+        PartnerReference {
+            partner_id: self.message.partner_id,
+            reference: &self.callback.partner_reference,
+        }
     }
 
     async fn carry_out(
@@ -234,9 +255,13 @@ impl CallbackHandler<'_> {
         };
         match decision {
             Decision::Paid { late } => {
-                self.keep(unit, "accepted", None, Some(transaction.id), 200)
-                    .await?;
-                self.pay(unit, transaction, payee, status, late).await?;
+                let paid = Paid {
+                    handler: self,
+                    transaction,
+                    payee,
+                    late,
+                };
+                pay(unit, &[paid]).await?;
                 taken("accepted", TransactionStatus::Paid)
             }
             Decision::Failed => {

@@ -9,6 +9,7 @@
 
 pub mod archive;
 mod attribution;
+pub mod batch;
 pub(super) mod consequence;
 mod judgement;
 pub mod query;
@@ -141,7 +142,18 @@ impl Profile for Hmac {
     }
 
     fn read(_context: &Context, incoming: &Incoming) -> Result<Callback> {
-        Callback::parse(&incoming.body).map_err(unreadable)
+        let callback = Callback::parse(&incoming.body).map_err(unreadable)?;
+        count_adjustments(&callback.adjustments);
+        Ok(callback)
+    }
+
+    async fn apply_together(
+        context: &Context,
+        verified: Verified<'_>,
+        callback: &Callback,
+    ) -> Result<Option<(&'static str, Result<Receipt>)>> {
+        let receipt = context.payment_queue().apply(verified, callback).await?;
+        Ok(receipt.map(|receipt| (receipt.verdict, Ok(receipt))))
     }
 
     async fn apply(

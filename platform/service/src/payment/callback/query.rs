@@ -8,10 +8,10 @@ use store::Scope;
 use store::payment::partner_order::Due;
 use wire::ids::CallbackId;
 
-use super::COUNTER;
 use super::judgement::CallbackHandler;
 use super::receiver::count;
 use super::verified::Verified;
+use super::{COUNTER, count_adjustments};
 use crate::{Actor, Context, Partner, Result};
 
 /// What the archive calls where it came from.
@@ -62,6 +62,7 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
     let callback = notification
         .callback(&event_id, status)
         .map_err(anyhow::Error::from)?;
+    count_adjustments(&callback.adjustments);
     let (headers, body): (Value, Bytes) = (json!({}), answer.into());
     let verified = Verified {
         id: CallbackId::from_uuid(unit.uuid()),

@@ -51,6 +51,19 @@ pub(crate) trait Profile {
         incoming: &Incoming,
     ) -> std::result::Result<Self::Message, Self::Refusal>;
 
+    /// Does what [`Profile::apply`] does together with other messages that arrive at the same time, and commits it. None: the
+    /// message is to be applied alone.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    fn apply_together(
+        _context: &Context,
+        _verified: Verified<'_>,
+        _message: &Self::Message,
+    ) -> impl Future<Output = Result<Option<(&'static str, Self::Answer)>>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Archives the message and carries out what it means, in the caller's transaction. Returns the verdict too.
     fn apply(
         unit: &mut UnitOfWork,
@@ -94,6 +107,16 @@ pub(crate) async fn receive<P: Profile>(
         }
     };
     let verified_at = context.clock().now();
+    let id = CallbackId::from_uuid(context.clock().uuid());
+    let verified = Verified {
+        verified_at,
+        ..Verified::of(incoming, id, received_at)
+    };
+    let together = P::apply_together(context, verified, &message).await?;
+    if let Some((verdict, answer)) = together {
+        count(P::COUNTER, verdict);
+        return Ok(answer);
+    }
     let take = || take::<P>(context, incoming, received_at, verified_at, &message);
     match retried(take).await {
         Ok(answer) => Ok(answer),

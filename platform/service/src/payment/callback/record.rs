@@ -20,14 +20,25 @@ impl CallbackHandler<'_> {
         transaction_id: Option<TransactionId>,
         http_status: u16,
     ) -> Result<()> {
-        let entry = Entry {
+        let entry = self.entry(verdict, reason, transaction_id, http_status);
+        self.message.archive(unit.conn(), entry).await
+    }
+
+    /// What becomes of this callback.
+    pub(super) fn entry<'e>(
+        &'e self,
+        verdict: &'e str,
+        reason: Option<&'e str>,
+        transaction_id: Option<TransactionId>,
+        http_status: u16,
+    ) -> Entry<'e> {
+        Entry {
             verdict,
             reason,
             http_status,
             partner_reference: Some(&self.callback.partner_reference),
             transaction_id,
-        };
-        self.message.archive(unit.conn(), entry).await
+        }
     }
 
     /// Keeps money that is not booked, for an operator to attribute.

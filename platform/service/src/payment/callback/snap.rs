@@ -21,7 +21,7 @@ use wire::ids::TransactionId;
 use super::judgement::{CallbackHandler, CallbackOutcome};
 use super::receiver::{self, Profile, Unreadable, untrusted};
 use super::verified::{Entry, Verified};
-use super::{COUNTER, Incoming, UNREADABLE};
+use super::{COUNTER, Incoming, UNREADABLE, count_adjustments};
 use crate::{Context, Error, Noun, Partner, Result, SnapPartner, UnitOfWork, secret};
 
 /// An answer in SNAP's form.
@@ -172,6 +172,9 @@ impl Profile for Snap {
             .and_then(|meaning| meaning.happened())
             .map(|status| notification.callback(external_id, status))
             .transpose()?;
+        if let Some(callback) = &callback {
+            count_adjustments(&callback.adjustments);
+        }
         Ok(Message {
             callback,
             is_pending: meaning.is_some(),

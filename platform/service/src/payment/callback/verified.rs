@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use store::payment::callback::Callback;
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
 use super::Incoming;
@@ -62,7 +63,15 @@ impl<'a> Verified<'a> {
 
     /// Archives it.
     pub(crate) async fn archive(&self, conn: &mut PgConnection, entry: Entry<'_>) -> Result<()> {
-        let callback = store::payment::callback::Callback {
+        Ok(store::payment::callback::insert(conn, &[self.archived_as(entry)]).await?)
+    }
+
+    /// Its row in the archive.
+    pub(super) fn archived_as<'e>(&self, entry: Entry<'e>) -> Callback<'e>
+    where
+        'a: 'e,
+    {
+        Callback {
             id: self.id,
             route: self.route,
             partner_id: Some(self.partner_id),
@@ -74,8 +83,7 @@ impl<'a> Verified<'a> {
             http_status: entry.http_status,
             partner_reference: entry.partner_reference,
             transaction_id: entry.transaction_id,
-        };
-        Ok(store::payment::callback::insert(conn, &callback).await?)
+        }
     }
 
     /// Keeps an incident about it.
