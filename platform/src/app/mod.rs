@@ -130,8 +130,10 @@ impl App {
             &options.clock,
             pool.clone(),
             mqtt_listen.port(),
-            signals,
-            payment_queue,
+            Channels {
+                signals,
+                payment_queue,
+            },
             secrets,
             telemetry.as_ref(),
         )?;
@@ -357,12 +359,20 @@ pub async fn offline(
         &Clock::system(),
         pool,
         config.mqtt.listen.port(),
-        signals,
-        payment_queue,
+        Channels {
+            signals,
+            payment_queue,
+        },
         None,
         None,
     )?;
     Ok((server, context))
+}
+
+/// Where use cases leave work for tasks.
+struct Channels {
+    signals: Signals,
+    payment_queue: PaymentQueue,
 }
 
 fn context(
@@ -370,8 +380,7 @@ fn context(
     clock: &Clock,
     pool: PgPool,
     mqtt_port: u16,
-    signals: Signals,
-    payment_queue: PaymentQueue,
+    channels: Channels,
     secrets: Option<Secrets>,
     telemetry: Option<&Telemetry>,
 ) -> anyhow::Result<Context> {
@@ -399,7 +408,7 @@ fn context(
         qr_partners,
         local: Arc::new(Local),
         payout_partners,
-        payment_queue,
+        payment_queue: channels.payment_queue,
         rejected_budget: RejectedBudget::new(
             config.callbacks.rejected_per_minute_max,
             config.callbacks.rejected_per_address_per_minute_max,
@@ -408,7 +417,7 @@ fn context(
             NonZeroU32::new(config.devices.rejected_uplinks_per_minute_max)
                 .unwrap_or(NonZeroU32::MIN),
         ),
-        signals,
+        signals: channels.signals,
         payment_tracer: telemetry.map(Telemetry::payments),
     }))
 }
