@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use domain::alert::NewAlert;
@@ -82,8 +82,8 @@ pub struct UnitOfWork {
     signals: Vec<Signal>,
     alerts: Vec<NewAlert>,
     key: Option<IdempotencyKey>,
-    /// What is reported as steps of payments after the commit.
-    origins: Vec<Origin>,
+    /// What is reported as steps of payments after the commit, each in the span to which it belongs.
+    origins: Vec<(Span, Origin)>,
 }
 
 impl UnitOfWork {
@@ -149,7 +149,7 @@ impl UnitOfWork {
     /// Reports a step of a payment after the commit, if payments are traced.
     pub(super) fn trace(&mut self, origin: Origin) {
         if self.context.payment_tracer().is_some() {
-            self.origins.push(origin);
+            self.origins.push((Span::current(), origin));
         }
     }
 
@@ -215,8 +215,8 @@ impl UnitOfWork {
         self.tx.commit().await?;
         if let Some(tracer) = self.context.payment_tracer() {
             let ended = self.context.clock().now();
-            for origin in &self.origins {
-                tracer.committed(origin, CommitTimes { began, ended });
+            for (span, origin) in &self.origins {
+                span.in_scope(|| tracer.committed(origin, CommitTimes { began, ended }));
             }
         }
         for signal in self.signals {

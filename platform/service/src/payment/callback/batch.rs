@@ -18,6 +18,7 @@ use serde_json::Value;
 use store::payment::transaction::Transaction;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use wire::ids::{CallbackId, MerchantId, TransactionId};
 
 use super::Receipt;
@@ -25,7 +26,7 @@ use super::consequence::{Paid, pay};
 use super::judgement::CallbackHandler;
 use super::verified::Verified;
 use crate::batch::{Outcome, Part, isolate};
-use crate::{Actor, Context, Error, Result};
+use crate::{Actor, Context, Error, Result, span};
 
 /// How many payments one batch has at most. Measured: more only make each wait longer.
 const BATCH_MAX: usize = 32;
@@ -60,6 +61,8 @@ struct Success {
     received_at: DateTime<Utc>,
     verified_at: DateTime<Utc>,
     callback: Callback,
+    /// Of the request.
+    span: Span,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,7 @@ impl PaymentQueue {
             received_at: verified.received_at,
             verified_at: verified.verified_at,
             callback: callback.clone(),
+            span: Span::current(),
         };
         let (reply, replied) = oneshot::channel();
         let waiting = Waiting {
@@ -209,7 +213,12 @@ async fn apply_together(
     receipts.resize_with(handlers.len(), || None);
     let mut paid = Vec::with_capacity(plain.len());
     for ((place, transaction), payee) in plain.into_iter().zip(&payees) {
-        let (Some(handler), Some(receipt)) = (handlers.get(place), receipts.get_mut(place)) else {
+        let place = (
+            handlers.get(place),
+            receipts.get_mut(place),
+            successes.get(place),
+        );
+        let (Some(handler), Some(receipt), Some(success)) = place else {
             continue;
         };
         let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
@@ -219,7 +228,11 @@ async fn apply_together(
                 transaction_id: Some(transaction.id),
                 status: Some(TransactionStatus::Paid),
             };
-            handler.trace(&mut unit, &accepted);
+            success.span.in_scope(|| {
+                span::set_transaction(transaction.id);
+                span::set_merchant(transaction.merchant_id);
+                handler.trace(&mut unit, &accepted);
+            });
             *receipt = Some(accepted);
             paid.push(Paid {
                 handler,
