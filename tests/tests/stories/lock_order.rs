@@ -1,8 +1,7 @@
 //! Every writing use case against every other, on the same rows: no two of them deadlock.
 //!
-//! Postgres counts deadlocks; here there may be none, and no answer may be a 5xx. Each pair meets once, then as many
-//! rounds as are asked for each run several use cases at once, chosen by a seed. `LOCK_ORDER_ROUNDS` says how many rounds
-//! (10), `LOCK_ORDER_SEED` with which seed (a random one, which is printed).
+//! Postgres counts deadlocks; there may be none, and no answer may be a 5xx. Each pair meets once, then rounds of several
+//! use cases at once, chosen by a seed: `LOCK_ORDER_ROUNDS` (10), `LOCK_ORDER_SEED` (a random one, which is printed).
 
 use std::sync::Mutex;
 use std::time::Instant;
