@@ -170,8 +170,8 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Counts a connection in the cap on pre-auth connections. Dropped when the connection is admitted (MQTT: after the
-/// platform has answered its CONNECT; HTTPS: when its certificate or token was verified) or has ended.
+/// Counts a connection in the cap on pre-auth connections. The MQTT edge drops it when the platform has admitted the
+/// client, or the connection has ended; the HTTPS listener when the connection has ended.
 #[derive(Debug)]
 pub struct PreAuthPermit {
     limiter: Arc<ConnectionLimiter>,
@@ -186,7 +186,8 @@ impl PreAuthPermit {
         self.evicted.cancelled().await;
     }
 
-    /// Excludes the connection from eviction. HTTPS: while a request is worked on; MQTT: from a valid CONNECT on.
+    /// Excludes the connection from eviction. MQTT: from a valid CONNECT on; HTTPS: while a complete request is handled,
+    /// and for good once its client is authenticated.
     pub fn retain(&self) {
         if let Some(usage) = self.limiter.state().addresses.get_mut(&self.address) {
             usage.evictable.remove(&self.number);

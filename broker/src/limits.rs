@@ -13,8 +13,8 @@ use crate::host::ProtocolVersion;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// All connections, in any state. Further ones are closed as they arrive, unless one that is not yet admitted is
-    /// evicted for them (see `unauthenticated_max`); until it has ended, there is one more. Default 65,536: at about 20 KiB each that
-    /// is 1.3 GiB, and more file descriptors than most systems allow.
+    /// evicted for them (see `unauthenticated_max`); until it has ended, there is one more. Default 65,536: at about 20 KiB
+    /// each that is 1.3 GiB, and more file descriptors than most systems allow.
     pub connections_max: usize,
     /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers' NAT puts whole fleets behind one
     /// address, but one address cannot use all connections.

@@ -1,8 +1,8 @@
 //! The outbox: messages that a box is sent until it acknowledges them.
 //!
 //! A round reads what is due ([`due`]), seals it, hands it over (the bridge to the broker, a poll into its answer), and
-//! then notes when it is tried again ([`mark_sent`], [`postpone`]). What can never be sent ends by itself, with its reason
-//! and an alert ([`fail`]), and what waits beside it goes on.
+//! then notes when it is tried again ([`mark_sent`], [`postpone`]). A message that can never be
+//! sent is ended, with its reason and an alert ([`fail`]); those after it are still sent.
 
 use std::time::Duration;
 

@@ -6,6 +6,8 @@
 //! no effect, whatever happened since. One that was accepted keeps its event_id; one that was refused does not. Locks are
 //! taken in this order: the event_id, the settlement, the bank reference.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use domain::payout::{Decision, PayoutOutcome, PayoutStatus, bank_time};
 use domain::payout_callback::PayoutCallback;
@@ -45,7 +47,7 @@ pub struct Receipt {
 /// settlement that is not this partner's to pay, another amount, an event id that was used for something else: kept with
 /// an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
-    receiver::receive::<Payouts>(context, &incoming).await?
+    receiver::receive::<Payouts>(context, &Arc::new(incoming)).await?
 }
 
 struct Payouts;

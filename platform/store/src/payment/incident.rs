@@ -55,6 +55,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Nothing is kept.
+    pub fn is_none(&self) -> bool {
+        self.money.is_none() && !self.reversal_is_held
+    }
+
     /// What a decision goes by.
     pub fn view(&self) -> ReferenceView {
         ReferenceView {
@@ -81,54 +86,37 @@ pub struct KeptMoney {
     pub assigned_to: Option<TransactionId>,
 }
 
-/// Finds kept money and held reversals of this reference. The caller holds the reference's lock.
+/// Finds kept money and held reversals of these references, in their order. The caller holds their locks.
 pub async fn kept_of(
     conn: &mut PgConnection,
-    partner_id: &str,
-    reference: &str,
-) -> sqlx::Result<Kept> {
-    let row = sqlx::query!(
-        r#"SELECT u.id AS "id?", u.status AS "status?", u.amount, u.amount_text, u.transaction_id, u.assigned_to,
-                  EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = $1 AND i.partner_reference = $2
-                          AND i.kind = 'reversal_before_success') AS "reversal_is_held!"
-           FROM (VALUES (1)) AS one
-           LEFT JOIN unmatched_payments u ON u.partner_id = $1 AND u.partner_reference = $2"#,
-        partner_id,
-        reference
-    )
-    .fetch_one(conn)
-    .await?;
-    let money = row.id.zip(row.status).map(|(id, status)| KeptMoney {
-        id,
-        status,
-        amount: row.amount,
-        amount_text: row.amount_text,
-        claimed: row.transaction_id,
-        assigned_to: row.assigned_to,
-    });
-    Ok(Kept {
-        money,
-        reversal_is_held: row.reversal_is_held,
-    })
-}
-
-/// Which of these references have kept money or a held reversal, by their places. The caller holds their locks.
-pub async fn with_kept(
-    conn: &mut PgConnection,
     references: &[PartnerReference<'_>],
-) -> sqlx::Result<Vec<i64>> {
+) -> sqlx::Result<Vec<Kept>> {
     let partners = column(references, |one| one.partner_id);
     let names = column(references, |one| one.reference);
-    sqlx::query_scalar!(
-        r#"SELECT r.place - 1 AS "place!" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r (partner_id, reference, place)
-           WHERE EXISTS (SELECT 1 FROM unmatched_payments u WHERE u.partner_id = r.partner_id AND u.partner_reference = r.reference)
-              OR EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = r.partner_id AND i.partner_reference = r.reference
-                         AND i.kind = 'reversal_before_success')"#,
+    let rows = sqlx::query!(
+        r#"SELECT u.id AS "id?", u.status AS "status?", u.amount, u.amount_text, u.transaction_id, u.assigned_to,
+                  EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = r.partner_id AND i.partner_reference = r.reference
+                          AND i.kind = 'reversal_before_success') AS "reversal_is_held!"
+           FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r (partner_id, reference, place)
+           LEFT JOIN unmatched_payments u ON u.partner_id = r.partner_id AND u.partner_reference = r.reference
+           ORDER BY r.place"#,
         &partners as _,
         &names as _
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let kept = rows.into_iter().map(|row| Kept {
+        money: row.id.zip(row.status).map(|(id, status)| KeptMoney {
+            id,
+            status,
+            amount: row.amount,
+            amount_text: row.amount_text,
+            claimed: row.transaction_id,
+            assigned_to: row.assigned_to,
+        }),
+        reversal_is_held: row.reversal_is_held,
+    });
+    Ok(kept.collect())
 }
 
 /// An incident, as the API shows it.

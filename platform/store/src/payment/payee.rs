@@ -34,15 +34,8 @@ pub async fn of_merchant(
     merchant_id: MerchantId,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Payee> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
-        merchant_id as _,
-        at
-    )
-    .fetch_one(conn)
-    .await
+    let payee = of_merchants(conn, &[(merchant_id, at)]).await?.pop();
+    payee.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The payees of these merchants' payments, each at a time, in the same order.

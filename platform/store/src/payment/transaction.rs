@@ -189,45 +189,27 @@ pub struct PartnerReference<'a> {
     pub reference: &'a str,
 }
 
-/// The transactions that are named or carry one of these references, their rows locked until the database transaction ends,
-/// in the order of their ids. Also one that is named and belongs to another partner.
-pub async fn lock_named_or_referred(
-    conn: &mut PgConnection,
-    named: &[TransactionId],
-    references: &[PartnerReference<'_>],
-) -> sqlx::Result<Vec<Transaction>> {
-    let partners = column(references, |one| one.partner_id);
-    let names = column(references, |one| one.reference);
-    sqlx::query_as!(
-        Transaction,
-        "SELECT * FROM transactions WHERE id = ANY(
-             SELECT unnest($1::uuid[])
-             UNION
-             SELECT t.id FROM unnest($2::text[], $3::text[]) AS r (partner_id, reference)
-                 JOIN transactions t ON t.partner_id = r.partner_id AND t.partner_reference = r.reference)
-         ORDER BY id FOR UPDATE",
-        named as _,
-        &partners as _,
-        &names as _
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that
-/// carries its reference, which may be the same. Their rows are locked until the database transaction ends.
+/// The transactions of partners that messages can be about: those that they name, if they name one, and those that carry
+/// their references, which may be the same. Their rows are locked until the database transaction ends, in the order of
+/// their ids.
 pub async fn lock_candidates(
     conn: &mut PgConnection,
-    partner_id: &str,
-    named: Option<TransactionId>,
-    reference: &str,
+    messages: &[(PartnerReference<'_>, Option<TransactionId>)],
 ) -> sqlx::Result<Vec<Transaction>> {
+    let partners = column(messages, |(reference, _)| reference.partner_id);
+    let references = column(messages, |(reference, _)| reference.reference);
+    let named = column(messages, |(_, named)| *named);
     sqlx::query_as!(
         Transaction,
-        "SELECT * FROM transactions WHERE partner_id = $1 AND (id = $2 OR partner_reference = $3) ORDER BY id FOR UPDATE",
-        partner_id,
-        named as _,
-        reference
+        "WITH messages AS (SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS m (partner_id, reference, named))
+         SELECT * FROM transactions WHERE id = ANY(
+             SELECT t.id FROM messages m JOIN transactions t ON t.id = m.named AND t.partner_id = m.partner_id
+             UNION
+             SELECT t.id FROM messages m JOIN transactions t ON t.partner_id = m.partner_id AND t.partner_reference = m.reference)
+         ORDER BY id FOR UPDATE",
+        &partners as _,
+        &references as _,
+        &named as _
     )
     .fetch_all(conn)
     .await

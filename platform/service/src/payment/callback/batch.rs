@@ -1,11 +1,11 @@
 //! Payments that arrive at the same time, committed together.
 //!
-//! What a payment costs the database is mostly the statements and the commit, so that many together cost little more than
-//! one. A callback that says that a code of ours was paid waits in a bounded queue. A worker takes what is there, without
-//! waiting for more, judges each by the same rule as one alone ([`CallbackHandler::decide`]) and writes all of them by the
-//! same statements ([`pay`]). A callback that is not the plain case (it contradicts something, comes twice in the batch,
-//! its reference was seen before) is set aside, and is then applied alone by whoever received it. When a batch cannot be
-//! written, it is halved until the callback that cannot is alone.
+//! What a payment costs the database is mostly the statements and the commit, so that many together cost little more
+//! than one. A callback that says that a code of ours was paid waits in a bounded queue. A worker takes what is there,
+//! without waiting for more, judges each by the same rule as one alone ([`CallbackHandler::decide`]) and writes all of
+//! them by the same statements ([`pay`]). A callback that is not the plain case (it contradicts something, comes twice
+//! in the batch, its reference was seen before) is set aside, and is then applied alone by the task that received it.
+//! When a batch cannot be written, it is halved until the callback that cannot is alone.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,17 +14,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::transaction::{Decision, ReferenceView, TransactionStatus};
-use serde_json::Value;
 use store::payment::transaction::Transaction;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
-use wire::ids::{CallbackId, MerchantId, TransactionId};
+use wire::ids::{CallbackId, MerchantId};
 
 use super::Receipt;
 use super::consequence::{Paid, pay};
-use super::judgement::CallbackHandler;
-use super::verified::Verified;
+use super::judgement::{CallbackHandler, load};
+use super::receiver::Arrival;
 use crate::batch::{Outcome, Part, isolate};
 use crate::{Actor, Context, Error, Result, span};
 
@@ -52,14 +51,7 @@ pub fn queue(waiting_max: usize) -> (PaymentQueue, PaymentBatches) {
 /// A verified callback that says that a transaction was paid.
 #[derive(Debug)]
 struct Success {
-    transaction_id: TransactionId,
-    id: CallbackId,
-    partner_id: String,
-    route: String,
-    headers: Value,
-    body: Box<[u8]>,
-    received_at: DateTime<Utc>,
-    verified_at: DateTime<Utc>,
+    arrival: Arrival,
     callback: Callback,
     /// Of the request.
     span: Span,
@@ -80,24 +72,15 @@ impl PaymentQueue {
     /// [`Error::Overloaded`] when the queue is full.
     pub(super) async fn apply(
         &self,
-        verified: Verified<'_>,
+        arrival: &Arrival,
         callback: &Callback,
     ) -> Result<Option<Receipt>> {
-        let CallbackTarget::Transaction { id, .. } = &callback.target else {
-            return Ok(None);
-        };
-        if callback.status != CallbackStatus::Success {
+        let is_named = matches!(callback.target, CallbackTarget::Transaction { .. });
+        if !is_named || callback.status != CallbackStatus::Success {
             return Ok(None);
         }
         let success = Success {
-            transaction_id: *id,
-            id: verified.id,
-            partner_id: verified.partner_id.to_owned(),
-            route: verified.route.to_owned(),
-            headers: verified.headers.clone(),
-            body: verified.body.into(),
-            received_at: verified.received_at,
-            verified_at: verified.verified_at,
+            arrival: arrival.clone(),
             callback: callback.clone(),
             span: Span::current(),
         };
@@ -172,103 +155,80 @@ async fn apply_together(
     let mut unit = context.begin(Actor::system()).await?;
     let handlers: Vec<CallbackHandler<'_>> = successes
         .iter()
-        .map(|success| CallbackHandler::new(&unit, success.verified(), &success.callback))
+        .map(|success| {
+            let verified = success.arrival.verified(CallbackId::from_uuid(unit.uuid()));
+            CallbackHandler::new(&unit, verified, &success.callback)
+        })
         .collect();
-    let references: Vec<_> = handlers.iter().map(CallbackHandler::reference).collect();
-    let named: Vec<TransactionId> = successes.iter().map(|one| one.transaction_id).collect();
-    store::payment::transaction::lock_references(unit.conn(), &references).await?;
-    let candidates =
-        store::payment::transaction::lock_named_or_referred(unit.conn(), &named, &references)
-            .await?;
-    let kept = store::payment::incident::with_kept(unit.conn(), &references).await?;
+    let known = load(&mut unit, &handlers.iter().collect::<Vec<_>>()).await?;
+    let once = times_each(handlers.iter().map(CallbackHandler::reference));
+    let named = times_each(
+        known
+            .iter()
+            .flat_map(|known| &known.candidates)
+            .map(|one| one.id),
+    );
 
-    let (named, once) = (counted(&named), counted(&references));
-    let mut plain: Vec<(usize, &Transaction)> = Vec::with_capacity(handlers.len());
-    for (place, (success, handler)) in successes.iter().zip(&handlers).enumerate() {
-        let reference = handler.reference();
-        let is_alone = named.get(&success.transaction_id) == Some(&1)
-            && once.get(&reference) == Some(&1)
-            && !kept.iter().any(|kept| usize::try_from(*kept) == Ok(place));
-        let mut about = candidates.iter().filter(|candidate| {
-            candidate.partner_id == reference.partner_id
-                && (candidate.id == success.transaction_id
-                    || candidate.partner_reference.as_deref() == Some(reference.reference))
-        });
-        if let (true, Some(transaction), None) = (is_alone, about.next(), about.next())
-            && transaction.id == success.transaction_id
+    // The one transaction of each that is the plain case, until the payee decides.
+    let mut plain: Vec<(usize, &CallbackHandler<'_>, &Transaction)> = Vec::new();
+    for (place, (handler, known)) in handlers.iter().zip(&known).enumerate() {
+        if let [transaction] = known.candidates.as_slice()
+            && handler.named() == Some(transaction.id)
+            && known.kept.is_none()
+            && once.get(&handler.reference()) == Some(&1)
+            && named.get(&transaction.id) == Some(&1)
         {
-            plain.push((place, transaction));
+            plain.push((place, handler, transaction));
         }
+    }
+    let mut receipts: Vec<Option<Receipt>> = Vec::new();
+    receipts.resize_with(handlers.len(), || None);
+    if plain.is_empty() {
+        return Ok(receipts);
     }
     let payments: Vec<(MerchantId, DateTime<Utc>)> = plain
         .iter()
-        .filter_map(|(place, transaction)| {
-            let handler = handlers.get(*place)?;
-            Some((transaction.merchant_id, handler.time.at))
-        })
+        .map(|(_, handler, transaction)| (transaction.merchant_id, handler.time.at))
         .collect();
     let payees = store::payment::payee::of_merchants(unit.conn(), &payments).await?;
-
-    let mut receipts: Vec<Option<Receipt>> = Vec::new();
-    receipts.resize_with(handlers.len(), || None);
     let mut paid = Vec::with_capacity(plain.len());
-    for ((place, transaction), payee) in plain.into_iter().zip(&payees) {
-        let place = (
-            handlers.get(place),
-            receipts.get_mut(place),
-            successes.get(place),
-        );
-        let (Some(handler), Some(receipt), Some(success)) = place else {
+    for ((place, handler, transaction), payee) in plain.into_iter().zip(&payees) {
+        let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
+        let Decision::Paid { late } = decision else {
             continue;
         };
-        let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
-        if let Decision::Paid { late } = decision {
-            let accepted = Receipt {
-                verdict: "accepted",
-                transaction_id: Some(transaction.id),
-                status: Some(TransactionStatus::Paid),
-            };
+        let accepted = Receipt {
+            verdict: "accepted",
+            transaction_id: Some(transaction.id),
+            status: Some(TransactionStatus::Paid),
+        };
+        if let (Some(success), Some(receipt)) = (successes.get(place), receipts.get_mut(place)) {
             success.span.in_scope(|| {
                 span::set_transaction(transaction.id);
                 span::set_merchant(transaction.merchant_id);
                 handler.trace(&mut unit, &accepted);
             });
             *receipt = Some(accepted);
-            paid.push(Paid {
-                handler,
-                transaction,
-                payee,
-                late,
-            });
         }
+        paid.push(Paid {
+            handler,
+            transaction,
+            payee,
+            late,
+        });
     }
     if !paid.is_empty() {
         pay(&mut unit, &paid).await?;
-        drop(paid);
         unit.commit().await?;
     }
     Ok(receipts)
 }
 
-impl Success {
-    fn verified(&self) -> Verified<'_> {
-        Verified {
-            id: self.id,
-            partner_id: &self.partner_id,
-            route: &self.route,
-            headers: &self.headers,
-            body: &self.body,
-            received_at: self.received_at,
-            verified_at: self.verified_at,
-        }
-    }
-}
-
 /// How often each is there.
-fn counted<T: Copy + Eq + Hash>(items: &[T]) -> HashMap<T, usize> {
-    let mut counts = HashMap::with_capacity(items.len());
+fn times_each<T: Eq + Hash>(items: impl Iterator<Item = T>) -> HashMap<T, usize> {
+    let mut times = HashMap::new();
     for item in items {
-        *counts.entry(*item).or_default() += 1;
+        *times.entry(item).or_default() += 1;
     }
-    counts
+    times
 }

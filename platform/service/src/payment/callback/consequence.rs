@@ -3,9 +3,11 @@
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
 use domain::callback::{CallbackStatus, PrintedCode};
+use domain::fee::Fee;
 use domain::ledger::Posting;
 use domain::transaction::{Decision, TransactionStatus, decide_printed};
 use serde_json::json;
+use store::payment::callback::Callback;
 use store::payment::incident::Kept;
 use store::payment::payee::Payee;
 use store::payment::transaction::Transaction;
@@ -30,88 +32,93 @@ pub(super) struct Paid<'a> {
     pub(super) late: bool,
 }
 
-impl Paid<'_> {
+/// A payment with what it costs.
+struct Priced<'a> {
+    handler: &'a CallbackHandler<'a>,
+    payee: &'a Payee,
+    late: bool,
+    /// With the amount that was paid.
+    transaction: Transaction,
+    cost: Fee,
+    posting: Posting,
+}
+
+impl<'a> Paid<'a> {
     /// What was paid is booked, announced and settled: with a tip, that is more than was asked.
-    fn transaction_now(&self) -> Result<Transaction> {
+    fn priced(&self) -> Result<Priced<'a>> {
         let amount = self.handler.callback.amount.rupiah();
         let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
         let tip = match self.transaction.tip_mode {
             Some(_) => amount.checked_sub(self.transaction.amount),
             None => None,
         };
-        Ok(Transaction {
-            amount,
-            tip,
-            ..self.transaction.clone()
+        let cost = fee::of_payment(self.payee, amount, self.handler.time.at)?;
+        Ok(Priced {
+            handler: self.handler,
+            payee: self.payee,
+            late: self.late,
+            transaction: Transaction {
+                amount,
+                tip,
+                ..self.transaction.clone()
+            },
+            posting: Posting::sale(amount, cost.fee).map_err(anyhow::Error::from)?,
+            cost,
         })
+    }
+}
+
+impl Priced<'_> {
+    fn archived(&self) -> Callback<'_> {
+        let id = Some(self.transaction.id);
+        let entry = self.handler.entry("accepted", None, id, 200);
+        self.handler.message.archived_as(entry)
+    }
+
+    fn transition(&self) -> store::payment::transaction::Payment<'_> {
+        let callback = self.handler.callback;
+        store::payment::transaction::Payment {
+            transaction_id: self.transaction.id,
+            from: self.transaction.status,
+            callback_id: self.handler.message.id,
+            late: self.late,
+            amount: self.transaction.amount,
+            tip: self.transaction.tip,
+            fee: self.cost.fee,
+            net: self.cost.net,
+            fee_profile_id: &self.payee.fee_profile_id,
+            fee_version: self.cost.version,
+            partner_reference: &callback.partner_reference,
+            rrn: callback.rrn.as_deref(),
+            issuer: callback.issuer.as_deref(),
+            paid_at: self.handler.time.at,
+        }
+    }
+
+    fn announcement(&self, unit: &UnitOfWork) -> Payment<'_> {
+        let (paid_at, window) = (self.handler.time.at, self.handler.window(unit));
+        Payment::first(&self.transaction, self.payee, paid_at, window)
     }
 }
 
 /// paid: the archived callbacks, the transitions, the ledger lines and the outbox rows, each kind in one statement.
 pub(super) async fn pay(unit: &mut UnitOfWork, paid: &[Paid<'_>]) -> Result<()> {
-    let mut transactions = Vec::with_capacity(paid.len());
-    let mut costs = Vec::with_capacity(paid.len());
-    let mut postings = Vec::with_capacity(paid.len());
-    for one in paid {
-        let transaction = one.transaction_now()?;
-        let cost = fee::of_payment(one.payee, transaction.amount, one.handler.time.at)?;
-        let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
-        transactions.push(transaction);
-        costs.push(cost);
-        postings.push(posting);
-    }
-    let archived: Vec<_> = paid
-        .iter()
-        .map(|one| {
-            let entry = one
-                .handler
-                .entry("accepted", None, Some(one.transaction.id), 200);
-            one.handler.message.archived_as(entry)
-        })
-        .collect();
+    let priced = paid.iter().map(Paid::priced).collect::<Result<Vec<_>>>()?;
+    let archived: Vec<_> = priced.iter().map(Priced::archived).collect();
     store::payment::callback::insert(unit.conn(), &archived).await?;
-    let payments: Vec<_> = paid
-        .iter()
-        .zip(transactions.iter().zip(&costs))
-        .map(
-            |(one, (transaction, cost))| store::payment::transaction::Payment {
-                transaction_id: transaction.id,
-                from: transaction.status,
-                callback_id: one.handler.message.id,
-                late: one.late,
-                amount: transaction.amount,
-                tip: transaction.tip,
-                fee: cost.fee,
-                net: cost.net,
-                fee_profile_id: &one.payee.fee_profile_id,
-                fee_version: cost.version,
-                partner_reference: &one.handler.callback.partner_reference,
-                rrn: one.handler.callback.rrn.as_deref(),
-                issuer: one.handler.callback.issuer.as_deref(),
-                paid_at: one.handler.time.at,
-            },
-        )
-        .collect();
+    let transitions: Vec<_> = priced.iter().map(Priced::transition).collect();
     let now = unit.now();
-    store::payment::transaction::mark_paid(unit.conn(), &payments, now).await?;
-    let booked: Vec<_> = transactions
+    store::payment::transaction::mark_paid(unit.conn(), &transitions, now).await?;
+    let postings: Vec<_> = priced
         .iter()
-        .map(booking::subject)
-        .zip(&postings)
+        .map(|one| (booking::subject(&one.transaction), &one.posting))
         .collect();
-    ledger::post_all(unit, &booked).await?;
-    for one in paid {
+    ledger::post_all(unit, &postings).await?;
+    for one in &priced {
         let id = Some(one.transaction.id);
         one.handler.note_clock(unit, id).await?;
     }
-    let announcements: Vec<_> = paid
-        .iter()
-        .zip(&transactions)
-        .map(|(one, transaction)| {
-            let (paid_at, window) = (one.handler.time.at, one.handler.window(unit));
-            Payment::first(transaction, one.payee, paid_at, window)
-        })
-        .collect();
+    let announcements: Vec<_> = priced.iter().map(|one| one.announcement(unit)).collect();
     announce(unit, &announcements).await
 }
 

@@ -65,6 +65,38 @@ impl<'a> CallbackHandler<'a> {
     }
 }
 
+/// What is known of the money that a callback is about.
+pub(super) struct Known {
+    /// The partner's transactions that it names, or that carry its reference.
+    pub(super) candidates: Vec<Transaction>,
+    pub(super) kept: Kept,
+}
+
+/// Locks and reads what callbacks are about, in their order.
+pub(super) async fn load(
+    unit: &mut UnitOfWork,
+    handlers: &[&CallbackHandler<'_>],
+) -> Result<Vec<Known>> {
+    let messages: Vec<_> = handlers
+        .iter()
+        .map(|handler| (handler.reference(), handler.named()))
+        .collect();
+    let references: Vec<_> = messages.iter().map(|(reference, _)| *reference).collect();
+    store::payment::transaction::lock_references(unit.conn(), &references).await?;
+    let locked = store::payment::transaction::lock_candidates(unit.conn(), &messages).await?;
+    let kept = store::payment::incident::kept_of(unit.conn(), &references).await?;
+    let known = handlers.iter().zip(kept).map(|(handler, kept)| {
+        let about = locked
+            .iter()
+            .filter(|candidate| handler.is_about(candidate));
+        Known {
+            candidates: about.cloned().collect(),
+            kept,
+        }
+    });
+    Ok(known.collect())
+}
+
 /// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
 fn amount_due(
     unit: &UnitOfWork,
@@ -113,21 +145,10 @@ impl CallbackHandler<'_> {
 
     async fn judge(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
         let reference = &self.callback.partner_reference;
-        let named = match &self.callback.target {
-            CallbackTarget::Transaction { id, .. } => Some(*id),
-            CallbackTarget::Static(_) => None,
+        let named = self.named();
+        let Some(Known { candidates, kept }) = load(unit, &[self]).await?.pop() else {
+            return Err(anyhow::anyhow!("nothing was loaded for a callback").into());
         };
-        store::payment::transaction::lock_references(unit.conn(), &[self.reference()]).await?;
-        let candidates = store::payment::transaction::lock_candidates(
-            unit.conn(),
-            self.message.partner_id,
-            named,
-            reference,
-        )
-        .await?;
-        let kept =
-            store::payment::incident::kept_of(unit.conn(), self.message.partner_id, reference)
-                .await?;
         let carrier = candidates
             .iter()
             .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));
@@ -227,6 +248,20 @@ impl CallbackHandler<'_> {
             reference,
         };
         Ok(decide(&view, self.callback))
+    }
+
+    /// The transaction that it names.
+    pub(super) fn named(&self) -> Option<TransactionId> {
+        match &self.callback.target {
+            CallbackTarget::Transaction { id, .. } => Some(*id),
+            CallbackTarget::Static(_) => None,
+        }
+    }
+
+    fn is_about(&self, transaction: &Transaction) -> bool {
+        transaction.partner_id == self.message.partner_id
+            && (self.named() == Some(transaction.id)
+                || transaction.partner_reference.as_ref() == Some(&self.callback.partner_reference))
     }
 
     /// The partner's name for the money.

@@ -21,6 +21,7 @@ pub mod snap;
 pub(crate) mod verified;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -33,7 +34,7 @@ use utoipa::ToSchema;
 use wire::ids::TransactionId;
 
 use self::judgement::{CallbackHandler, CallbackOutcome};
-use self::receiver::{Profile, Unreadable, unreadable, verify_hmac};
+use self::receiver::{Arrival, Profile, Unreadable, unreadable, verify_hmac};
 use self::verified::Verified;
 use crate::{Context, Error, Partner, Result, UnitOfWork};
 
@@ -117,7 +118,7 @@ pub fn speaks_snap(context: &Context, partner_id: Option<&str>) -> bool {
 /// [`Error::InvalidSignature`], [`Error::StaleTimestamp`], a body that does not read: kept as rejected, no effect.
 /// A transaction that does not exist, another amount or merchant: kept with an incident, no effect.
 pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
-    receiver::receive::<Hmac>(context, &incoming).await?
+    receiver::receive::<Hmac>(context, &Arc::new(incoming)).await?
 }
 
 struct Hmac;
@@ -149,10 +150,10 @@ impl Profile for Hmac {
 
     async fn apply_together(
         context: &Context,
-        verified: Verified<'_>,
+        arrival: &Arrival,
         callback: &Callback,
     ) -> Result<Option<(&'static str, Result<Receipt>)>> {
-        let receipt = context.payment_queue().apply(verified, callback).await?;
+        let receipt = context.payment_queue().apply(arrival, callback).await?;
         Ok(receipt.map(|receipt| (receipt.verdict, Ok(receipt))))
     }
 

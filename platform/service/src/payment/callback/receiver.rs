@@ -3,9 +3,10 @@
 //! The signature is checked on the raw bytes before anything is parsed; what fails is kept as a rejected message and has
 //! no effect. A verified message of which something that decides cannot be read is archived with an incident. Any other
 //! is archived and applied in one transaction, and answered only after that commit. When they cannot be written through a
-//! fault of ours, the message is archived by itself, and the partner is answered that it should repeat it.
+//! fault of ours, the message is archived by itself, and the answer says that the partner is to repeat it.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::callback::CallbackError;
@@ -58,7 +59,7 @@ pub(crate) trait Profile {
     /// [`Error::Overloaded`].
     fn apply_together(
         _context: &Context,
-        _verified: Verified<'_>,
+        _arrival: &Arrival,
         _message: &Self::Message,
     ) -> impl Future<Output = Result<Option<(&'static str, Self::Answer)>>> + Send {
         std::future::ready(Ok(None))
@@ -82,13 +83,37 @@ pub(crate) struct Unreadable {
     pub(crate) is_raised: bool,
 }
 
+/// A message that came, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    incoming: Arc<Incoming>,
+    received_at: DateTime<Utc>,
+    /// When its signature was checked and its body read.
+    verified_at: DateTime<Utc>,
+}
+
+impl Arrival {
+    /// The message, once its signature was checked.
+    pub(super) fn verified(&self, id: CallbackId) -> Verified<'_> {
+        Verified {
+            id,
+            partner_id: self.incoming.partner_id.as_deref().unwrap_or_default(),
+            route: self.incoming.route(),
+            headers: &self.incoming.headers,
+            body: &self.incoming.body,
+            received_at: self.received_at,
+            verified_at: self.verified_at,
+        }
+    }
+}
+
 /// Receives one message.
 ///
 /// # Errors
 /// Those of [`Profile::verify`] and [`Profile::read`]; of the database, and then the partner is to repeat it.
 pub(crate) async fn receive<P: Profile>(
     context: &Context,
-    incoming: &Incoming,
+    incoming: &Arc<Incoming>,
 ) -> std::result::Result<P::Answer, P::Refusal> {
     let received_at = context.clock().now();
     if let Err(refusal) = P::verify(context, incoming, received_at).await {
@@ -99,29 +124,28 @@ pub(crate) async fn receive<P: Profile>(
         }
         return Err(refusal);
     }
-    let message = match P::read(context, incoming) {
+    let message = P::read(context, incoming);
+    let arrival = Arrival {
+        incoming: Arc::clone(incoming),
+        received_at,
+        verified_at: context.clock().now(),
+    };
+    let message = match message {
         Ok(message) => message,
         Err(refusal) => {
-            keep_unreadable::<P>(context, incoming, received_at, refusal.borrow()).await?;
+            keep_unreadable::<P>(context, &arrival, refusal.borrow()).await?;
             return Err(refusal);
         }
     };
-    let verified_at = context.clock().now();
-    let id = CallbackId::from_uuid(context.clock().uuid());
-    let verified = Verified {
-        verified_at,
-        ..Verified::of(incoming, id, received_at)
-    };
-    let together = P::apply_together(context, verified, &message).await?;
+    let together = P::apply_together(context, &arrival, &message).await?;
     if let Some((verdict, answer)) = together {
         count(P::COUNTER, verdict);
         return Ok(answer);
     }
-    let take = || take::<P>(context, incoming, received_at, verified_at, &message);
-    match retried(take).await {
+    match retried(|| take::<P>(context, &arrival, &message)).await {
         Ok(answer) => Ok(answer),
         Err(error) => {
-            keep_failed::<P>(context, incoming, received_at, &error).await;
+            keep_failed::<P>(context, &arrival, &error).await;
             Err(error.into())
         }
     }
@@ -129,17 +153,11 @@ pub(crate) async fn receive<P: Profile>(
 
 async fn take<P: Profile>(
     context: &Context,
-    incoming: &Incoming,
-    received_at: DateTime<Utc>,
-    verified_at: DateTime<Utc>,
+    arrival: &Arrival,
     message: &P::Message,
 ) -> Result<P::Answer> {
-    let mut unit = context.begin(actor(incoming)).await?;
-    let id = CallbackId::from_uuid(unit.uuid());
-    let verified = Verified {
-        verified_at,
-        ..Verified::of(incoming, id, received_at)
-    };
+    let mut unit = context.begin(actor(&arrival.incoming)).await?;
+    let verified = arrival.verified(CallbackId::from_uuid(unit.uuid()));
     let (verdict, answer) = P::apply(&mut unit, &verified, message).await?;
     unit.commit().await?;
     count(P::COUNTER, verdict);
@@ -150,13 +168,11 @@ async fn take<P: Profile>(
 /// with it.
 async fn keep_unreadable<P: Profile>(
     context: &Context,
-    incoming: &Incoming,
-    received_at: DateTime<Utc>,
+    arrival: &Arrival,
     error: &Error,
 ) -> Result<()> {
-    let mut unit = context.begin(actor(incoming)).await?;
-    let id = CallbackId::from_uuid(unit.uuid());
-    let verified = Verified::of(incoming, id, received_at);
+    let mut unit = context.begin(actor(&arrival.incoming)).await?;
+    let verified = arrival.verified(CallbackId::from_uuid(unit.uuid()));
     let reason = error.to_string();
     let entry = Entry {
         reason: Some(&reason),
@@ -181,15 +197,9 @@ async fn keep_unreadable<P: Profile>(
 
 /// Archives a verified message whose consequences could not be written: the partner will repeat it, but if it does not,
 /// the archive has it. When the database is away this fails too, and the log has it.
-async fn keep_failed<P: Profile>(
-    context: &Context,
-    incoming: &Incoming,
-    received_at: DateTime<Utc>,
-    error: &Error,
-) {
+async fn keep_failed<P: Profile>(context: &Context, arrival: &Arrival, error: &Error) {
     count(P::COUNTER, "failed");
-    let id = CallbackId::from_uuid(context.clock().uuid());
-    let verified = Verified::of(incoming, id, received_at);
+    let verified = arrival.verified(CallbackId::from_uuid(context.clock().uuid()));
     let entry = Entry {
         reason: Some("internal"),
         ..Entry::new("failed", error.code().status())

@@ -1,9 +1,11 @@
 //! `qr-mpm-notify`: SNAP's callback.
 //!
-//! It is always answered in SNAP's own form: also what fails is one of the standard's cases, and the cause is in the log. X-EXTERNAL-ID names a message once a day: the same message again gets the same answer, another one
-//! under its id is refused.
+//! It is always answered in SNAP's own form: also what fails is one of the standard's cases, and the cause is in the log.
+//! X-EXTERNAL-ID names a message once a day: the same message again gets the same answer, another one under its id is
+//! refused.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackTarget, PaidAmount};
@@ -122,13 +124,14 @@ impl Refusal {
 
 /// Receives one notification.
 pub async fn receive(context: &Context, incoming: Incoming) -> SnapReply {
+    let incoming = Arc::new(incoming);
     match receiver::receive::<Snap>(context, &incoming).await {
         Ok(reply) => reply,
         Err(Refusal {
             case: Case::GeneralError,
             error,
         }) => {
-            let partner_id = incoming.partner_id;
+            let partner_id = &incoming.partner_id;
             tracing::error!(partner_id, %error, "a SNAP notification could not be received");
             SnapReply::failed(&error)
         }

@@ -7,7 +7,6 @@ use sqlx::PgConnection;
 use store::payment::callback::Callback;
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
-use super::Incoming;
 use crate::payment::incident;
 use crate::{Result, UnitOfWork};
 
@@ -49,18 +48,6 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> Verified<'a> {
-    pub(super) fn of(incoming: &'a Incoming, id: CallbackId, received_at: DateTime<Utc>) -> Self {
-        Self {
-            id,
-            partner_id: incoming.partner_id.as_deref().unwrap_or_default(),
-            route: incoming.route(),
-            headers: &incoming.headers,
-            body: &incoming.body,
-            received_at,
-            verified_at: received_at,
-        }
-    }
-
     /// Archives it.
     pub(crate) async fn archive(&self, conn: &mut PgConnection, entry: Entry<'_>) -> Result<()> {
         Ok(store::payment::callback::insert(conn, &[self.archived_as(entry)]).await?)
