@@ -37,6 +37,10 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 struct AdmitAll;
 
 impl Host for AdmitAll {
+    async fn may_connect(&self, _: DeviceId, _: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     async fn admit(&self, _: Connecting) -> Result<Admission, Refusal> {
         Ok(Admission {
             epoch: 1,

@@ -7,7 +7,7 @@
 //! The calls of one session come in this order, never two `admit`s of one device at a time:
 //!
 //! ```text
-//! admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended
+//! (may_connect) → admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended
 //! ```
 //!
 //! `ended` is called exactly once for each `admit` that returned `Ok`, also when the connection was kicked while `admit`
@@ -22,6 +22,17 @@ use wire::{Channel, DeviceId, DownlinkFilter};
 
 /// The platform, as the edge calls it. A type parameter of [`crate::Edge`], not `dyn`.
 pub trait Host: Send + Sync + 'static {
+    /// Whether a device may connect with a certificate now. Changes nothing.
+    ///
+    /// Called before `admit` when the device has an older connection, which is ended only after `Ok`: otherwise a
+    /// certificate that was revoked or replaced could interrupt the device's session at any time. Limited in time as
+    /// [`Host::admit`] is.
+    fn may_connect(
+        &self,
+        device_id: DeviceId,
+        certificate_serial: &str,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// Decides on a CONNECT whose client id matches its certificate.
     ///
     /// Called when the connection can already be kicked, so that a revocation which this call does not see still ends it.
@@ -63,7 +74,8 @@ pub trait Host: Send + Sync + 'static {
     fn ended(&self, session: SessionKey, end: SessionEnd) -> impl Future<Output = ()> + Send;
 
     /// Decides whether a service may observe the fleet. Its certificate was issued by the fleet's CA; this call checks
-    /// that it is not revoked, when the connection can already be kicked. Limited in time as [`Host::admit`] is.
+    /// that it is not revoked, when the connection can already be kicked. An older connection with the same name and
+    /// client id is ended after `Ok`. Limited in time as [`Host::admit`] is.
     fn admit_observer(
         &self,
         observer: ObserverConnecting,

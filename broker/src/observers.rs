@@ -98,7 +98,7 @@ impl Observers {
         format!("{name}/{number}")
     }
 
-    /// Registers an observer, which can be kicked from now on, and kicks the one with the same name and client id.
+    /// Registers an observer, which can be kicked from now on. One with the same name and client id is not affected.
     /// `None`: the limit of observers is reached.
     pub(crate) fn register(
         self: &Arc<Self>,
@@ -114,18 +114,10 @@ impl Observers {
             state: Mutex::default(),
         });
         let mut handles = lock(&self.handles);
-        let mut others = 0;
-        for older in handles
+        let others = handles
             .iter()
-            .filter(|older| older.signal.kicked().is_none())
-        {
-            if older.name == name && older.client_id == client_id {
-                older.signal.kick(EndReason::TakenOver);
-            } else {
-                others += 1;
-            }
-        }
-        if others >= self.observers_max {
+            .filter(|other| other.signal.kicked().is_none() && !other.is_same_client(&handle));
+        if others.count() >= self.observers_max {
             return None;
         }
         handles.push(Arc::clone(&handle));
@@ -207,6 +199,10 @@ impl ObserverHandle {
         &self.certificate_serial
     }
 
+    fn is_same_client(&self, other: &Self) -> bool {
+        self.name == other.name && self.client_id == other.client_id
+    }
+
     /// Replaces its subscriptions. Copies that are already queued stay.
     pub(crate) fn set_filters(&self, filters: Vec<FleetFilter>) {
         lock(&self.state).filters = filters;
@@ -235,6 +231,17 @@ pub(crate) struct ObserverRegistration {
 impl ObserverRegistration {
     pub(crate) fn handle(&self) -> &Arc<ObserverHandle> {
         &self.handle
+    }
+
+    /// Ends the older connections with the same name and client id.
+    pub(crate) fn kick_older(&self) {
+        for older in lock(&self.observers.handles)
+            .iter()
+            .take_while(|handle| !Arc::ptr_eq(handle, &self.handle))
+            .filter(|older| older.is_same_client(&self.handle))
+        {
+            older.signal.kick(EndReason::TakenOver);
+        }
     }
 
     /// Notes that it has been admitted: copies are made from now on.
@@ -326,6 +333,10 @@ mod tests {
         let observers = observers(1_000);
         let first = observers.register("analytics", "a", "1").unwrap();
         let second = observers.register("analytics", "a", "2").unwrap();
+        assert_eq!(first.handle().signal.kicked(), None);
+        first.kick_older();
+        second.kick_older();
+        assert_eq!(second.handle().signal.kicked(), None);
         assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
         let _third = observers.register("other", "a", "3").unwrap();
         assert!(observers.register("other", "b", "3").is_none());

@@ -1,9 +1,9 @@
 //! The connections of devices, from before their admission until their session has ended.
 //!
 //! A connection gets a [`Registration`] as soon as its CONNECT matches its certificate. From then on it can be kicked,
-//! so a revocation also ends a connection that is still being admitted. Registering kicks the older connections of the
-//! same device, and the device's *turn* (a fair lock) makes the newer one wait until the older has ended: at most one
-//! connection of a device is between `admit` and `ended`.
+//! so a revocation also ends a connection that is still being admitted. When the host lets the newer one connect, it
+//! kicks the older connections of the same device, and the device's *turn* (a fair lock) makes it wait until they have
+//! ended: at most one connection of a device is between `admit` and `ended`.
 //!
 //! The registry also keeps unacknowledged packets of ended sessions for a while, for a box that reconnects to this
 //! process.
@@ -52,6 +52,18 @@ struct Entry {
     handles: Vec<Arc<ConnectionHandle>>,
 }
 
+impl Entry {
+    fn older_than(
+        &self,
+        handle: &ConnectionHandle,
+    ) -> impl Iterator<Item = &Arc<ConnectionHandle>> {
+        let number = handle.number;
+        self.handles
+            .iter()
+            .take_while(move |older| older.number != number)
+    }
+}
+
 /// All connections of devices.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -82,7 +94,7 @@ impl Registry {
         lock(&self.shards[hash % SHARDS])
     }
 
-    /// Registers a connection of this device and kicks those it already has.
+    /// Registers a connection of this device. Those it already has are not affected.
     pub(crate) fn register(
         self: &Arc<Self>,
         device: DeviceId,
@@ -98,9 +110,6 @@ impl Registry {
         let turn = {
             let mut shard = self.shard(device);
             let entry = shard.entry(device).or_default();
-            for older in &entry.handles {
-                older.signal.kick(EndReason::TakenOver);
-            }
             entry.handles.push(Arc::clone(&handle));
             Arc::clone(&entry.turn)
         };
@@ -224,6 +233,25 @@ impl Registration {
         &self.handle
     }
 
+    /// Whether the device has an older connection that is not being ended.
+    pub(crate) fn has_older(&self) -> bool {
+        let shard = self.registry.shard(self.device);
+        shard.get(&self.device).is_some_and(|entry| {
+            entry
+                .older_than(&self.handle)
+                .any(|older| older.signal.kicked().is_none())
+        })
+    }
+
+    /// Ends the device's older connections.
+    pub(crate) fn kick_older(&self) {
+        if let Some(entry) = self.registry.shard(self.device).get(&self.device) {
+            for older in entry.older_than(&self.handle) {
+                older.signal.kick(EndReason::TakenOver);
+            }
+        }
+    }
+
     /// Waits until every older connection of the device has ended.
     pub(crate) async fn wait_for_turn(&mut self) {
         self.turn_guard = Some(Arc::clone(&self.turn).lock_owned().await);
@@ -309,8 +337,13 @@ mod tests {
         let mut first = registry.register(device(1), "1");
         first.wait_for_turn().await;
         first.go_live();
+        assert!(!first.has_older());
         let mut second = registry.register(device(1), "1");
+        assert!(second.has_older());
+        assert_eq!(first.handle().signal.kicked(), None);
+        second.kick_older();
         assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
+        assert!(!second.has_older(), "it is being ended");
         assert!(second.wait_for_turn().now_or_never().is_none());
         drop(first);
         second.wait_for_turn().await;
@@ -328,6 +361,9 @@ mod tests {
         first.wait_for_turn().await;
         let second = registry.register(device(1), "1");
         let mut third = registry.register(device(1), "1");
+        second.kick_older();
+        assert_eq!(third.handle().signal.kicked(), None, "it is newer");
+        third.kick_older();
         assert_eq!(second.handle().signal.kicked(), Some(EndReason::TakenOver));
         drop(second);
         assert!(third.wait_for_turn().now_or_never().is_none());

@@ -1,21 +1,22 @@
-//! From a valid CONNECT to a session: registration, the device's turn, the host's decision, CONNACK.
+//! From a valid CONNECT to a session: registration, takeover, the host's decision, CONNACK.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use wire::DeviceId;
 
 use super::{ConnectingBox, OpenSession, Shared, count, kicked_refusal};
 use crate::connection_limiter::PreAuthPermit;
 use crate::downlink::ClientLimits;
-use crate::host::{Admission, Connecting, Host, Refusal, SessionKey};
+use crate::host::{Admission, Connecting, Host, SessionKey};
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
 use crate::registry::Registration;
 use crate::session::{Session, SessionParts};
 use crate::transport::Transport;
 
 impl<H: Host> Shared<H> {
-    /// Registers the connection, waits for the device's turn, and calls the host.
+    /// Registers the connection, ends the device's older ones, and calls the host.
     pub(super) async fn admit<S>(
         &self,
         connecting: ConnectingBox<S>,
@@ -38,9 +39,7 @@ impl<H: Host> Shared<H> {
         let waited = tokio::select! {
             biased;
             reason = handle.signal.until_kicked() => Err(kicked_refusal(reason)),
-            turn = tokio::time::timeout(self.limits.takeover(), registration.wait_for_turn()) => {
-                turn.map_err(|_| ConnectRefusal::Unavailable)
-            }
+            result = self.take_over(&mut registration, device_id, &certificate_serial) => result,
         };
         if let Err(why) = waited {
             self.refuse(transport, version, why, peer).await;
@@ -86,17 +85,12 @@ impl<H: Host> Shared<H> {
         let admission = match answer {
             Ok(Ok(admission)) => admission,
             Ok(Err(refusal)) => {
-                let why = match refusal {
-                    Refusal::NotAuthorized => ConnectRefusal::NotAuthorized,
-                    Refusal::Unavailable => ConnectRefusal::Unavailable,
-                };
-                self.refuse(transport, version, why, peer).await;
+                self.refuse(transport, version, refusal.into(), peer).await;
                 return None;
             }
             Err(_) => {
-                tracing::warn!(device = %device_id, "the platform did not answer a CONNECT in time");
-                self.refuse(transport, version, ConnectRefusal::Unavailable, peer)
-                    .await;
+                let why = not_in_time(device_id);
+                self.refuse(transport, version, why, peer).await;
                 return None;
             }
         };
@@ -128,6 +122,24 @@ impl<H: Host> Shared<H> {
             persistent: session_expiry_s > 0,
             permit: peer.permit,
         })
+    }
+
+    /// Ends the device's older connections, if the host lets this one connect, and waits until they have ended.
+    async fn take_over(
+        &self,
+        registration: &mut Registration,
+        device_id: DeviceId,
+        certificate_serial: &str,
+    ) -> Result<(), ConnectRefusal> {
+        if registration.has_older() {
+            let check = self.host.may_connect(device_id, certificate_serial);
+            let answer = tokio::time::timeout(self.limits.admit(), check).await;
+            answer.map_err(|_| not_in_time(device_id))??;
+            registration.kick_older();
+        }
+        tokio::time::timeout(self.limits.takeover(), registration.wait_for_turn())
+            .await
+            .map_err(|_| ConnectRefusal::Unavailable)
     }
 
     /// Writes CONNACK and connects the session to the router.
@@ -200,4 +212,9 @@ impl<H: Host> Shared<H> {
             subscriptions,
         })
     }
+}
+
+fn not_in_time(device_id: DeviceId) -> ConnectRefusal {
+    tracing::warn!(device = %device_id, "the platform did not answer a CONNECT in time");
+    ConnectRefusal::Unavailable
 }

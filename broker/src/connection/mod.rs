@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its last: TLS, CONNECT, admission, session, end.
 //!
 //! ```text
-//! TLS handshake → identity → CONNECT ┬ box ──────▶ registration (can be kicked from here) → turn → admit → session → ended
+//! TLS handshake → identity → CONNECT ┬ box ──────▶ registration (can be kicked from here) → takeover → admit → session → ended
 //!                                    └ observer ─▶ registration (can be kicked from here) → admit → copies
 //! ```
 //!

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Peer, Shared, count, kicked_refusal};
 use crate::connection_limiter::{ConnectionPermit, PreAuthPermit};
-use crate::host::{EndReason, Host, ObserverConnecting, Refusal};
+use crate::host::{EndReason, Host, ObserverConnecting};
 use crate::observer_session::{ObserverSession, ObserverSessionParts};
 use crate::observers::ObserverRegistration;
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
@@ -29,7 +29,7 @@ pub(super) struct OpenObserverSession<S> {
 }
 
 impl<H: Host> Shared<H> {
-    /// Registers the observer, and calls the host.
+    /// Registers the observer, calls the host, and ends an older connection of the same client.
     pub(super) async fn admit_observer<S>(
         &self,
         connecting: ConnectingObserver<S>,
@@ -73,14 +73,15 @@ impl<H: Host> Shared<H> {
             answer = admission => match (handle.signal.kicked(), answer) {
                 (Some(reason), _) => Err(kicked_refusal(reason)),
                 (None, Ok(Ok(()))) => Ok(()),
-                (None, Ok(Err(Refusal::NotAuthorized))) => Err(ConnectRefusal::NotAuthorized),
-                (None, Ok(Err(Refusal::Unavailable)) | Err(_)) => Err(ConnectRefusal::Unavailable),
+                (None, Ok(Err(refusal))) => Err(refusal.into()),
+                (None, Err(_)) => Err(ConnectRefusal::Unavailable),
             },
         };
         if let Err(why) = answer {
             self.refuse(transport, version, why, peer).await;
             return None;
         }
+        registration.kick_older();
         drop(pre_auth);
         count("observer_admitted");
         let assigned_client_id = without_client_id.then(|| connect.client_id.clone());

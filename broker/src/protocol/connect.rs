@@ -8,7 +8,7 @@ use rumqttd::protocol::{
 
 use super::{Protocol, UserProperties, decode, retain, utf8};
 use crate::frame::{Frame, Kind};
-use crate::host::ProtocolVersion;
+use crate::host::{ProtocolVersion, Refusal};
 
 /// The first packet of a connection.
 #[derive(Debug)]
@@ -50,6 +50,15 @@ pub(crate) enum ConnectRefusal {
     RetainNotSupported,
     AuthenticationMethod,
     WillTooLarge,
+}
+
+impl From<Refusal> for ConnectRefusal {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotAuthorized => Self::NotAuthorized,
+            Refusal::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl ConnectRefusal {

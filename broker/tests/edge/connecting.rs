@@ -7,7 +7,7 @@ use wire::{Channel, Topic};
 use crate::common::client::{
     Client, WILL_QOS_1, connect, connect_raw, publish, subscribe, unsubscribe,
 };
-use crate::common::fleet::Fleet;
+use crate::common::fleet::{Credentials, Fleet};
 use crate::common::host::HostCall;
 use crate::common::{World, device, start, within};
 
@@ -273,6 +273,77 @@ async fn when_a_box_connects_again_its_older_session_is_over_before_the_newer_is
     );
     assert_eq!(world.edge.live(), 1);
     newer.ping().await;
+}
+
+/// Connects box 1 again, whose first connection stays.
+async fn expect_refused(world: &World, with: &Credentials, code: &[u8; 2], live: &mut Client) {
+    let mut newer = world.dial_with(with).await;
+    newer
+        .send(&connect(&device(1).to_string(), true, 60, None))
+        .await;
+    newer.expect(0x20, code).await;
+    newer.expect_closed().await;
+    live.ping().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_host_does_not_let_connect_leaves_the_older_one_alone() {
+    let world = World::with(Limits {
+        admit_ms_max: 100,
+        ..Limits::default()
+    })
+    .await;
+    let (revoked, good) = (world.device(1), world.device(1));
+    world.host.refuse_certificate(&revoked.serial);
+    let mut live = world.connected_box(1).await;
+    let checks = |calls: Vec<HostCall>| {
+        calls
+            .into_iter()
+            .filter(|one| *one == HostCall::Checking(device(1)))
+            .count()
+    };
+    assert_eq!(checks(world.host.calls()), 0, "there was no older one");
+    for _ in 0..3 {
+        expect_refused(&world, &revoked, &NOT_AUTHORIZED, &mut live).await;
+    }
+    // The platform cannot decide, or not in time.
+    *world.host.unavailable.lock().unwrap() = true;
+    expect_refused(&world, &good, &UNAVAILABLE, &mut live).await;
+    *world.host.unavailable.lock().unwrap() = false;
+    world.host.checking.close();
+    expect_refused(&world, &good, &UNAVAILABLE, &mut live).await;
+    world.host.checking.open();
+    assert_eq!(checks(world.host.calls()), 5);
+
+    let mut newer = world.connected_box(1).await;
+    live.expect_closed().await;
+    newer.ping().await;
+    assert_eq!(
+        world.host.ends(device(1), 1).await,
+        [(1, EndReason::TakenOver)]
+    );
+}
+
+#[tokio::test]
+async fn a_box_that_is_revoked_while_its_takeover_is_checked_is_refused() {
+    let world = World::new().await;
+    let mut live = world.connected_box(1).await;
+    world.host.checking.close();
+    let leaked = world.device(1);
+    let mut newer = world.dial_with(&leaked).await;
+    newer
+        .send(&connect(&device(1).to_string(), true, 60, None))
+        .await;
+    world
+        .host
+        .wait_for_call("a check", |call| {
+            (*call == HostCall::Checking(device(1))).then_some(())
+        })
+        .await;
+    world.edge.revoke(device(1), &[leaked.serial]);
+    newer.expect(0x20, &NOT_AUTHORIZED).await;
+    world.host.checking.open();
+    live.ping().await;
 }
 
 #[tokio::test]

@@ -14,14 +14,9 @@ const ACCEPTED: [u8; 2] = [0, 0];
 const NOT_AUTHORIZED: [u8; 2] = [0, 5];
 const EVERYTHING: [(&str, u8); 2] = [("devices/+/uplink/#", 1), ("devices/+/downlink/#", 1)];
 
-async fn dial(world: &World, credentials: &Credentials) -> Client {
-    let dialled = Client::dial(world.edge.local_addr(), credentials);
-    within("a handshake", dialled).await.unwrap()
-}
-
 /// A service with version 3.1.1.
 async fn observer(world: &World, credentials: &Credentials, client_id: &str) -> Client {
-    let mut client = dial(world, credentials).await;
+    let mut client = world.dial_with(credentials).await;
     client.send(&connect(client_id, true, 60, None)).await;
     client.expect(0x20, &ACCEPTED).await;
     client
@@ -131,7 +126,7 @@ async fn a_will_is_copied_as_a_status() {
 async fn user_properties_are_carried_to_version_5() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
-    let mut observer = dial(&world, &credentials).await;
+    let mut observer = world.dial_with(&credentials).await;
     observer.send(&connect_v5("a", true, &[])).await;
     assert_eq!(observer.next().await.unwrap().body[..2], ACCEPTED);
     observer.send(&v5(&subscribe(1, &EVERYTHING))).await;
@@ -175,7 +170,7 @@ async fn an_observer_may_not_publish() {
             client.send(&publish(flags, topic, 1, b"x")).await;
             client.expect_closed().await;
         }
-        let mut client = dial(&world, &credentials).await;
+        let mut client = world.dial_with(&credentials).await;
         client.send(&connect_v5("a", true, &[])).await;
         assert_eq!(client.next().await.unwrap().body[..2], ACCEPTED);
         client.send(&publish_v5(0, topic, 0, b"x")).await;
@@ -183,7 +178,7 @@ async fn an_observer_may_not_publish() {
         client.expect(0x40, &[0, 1, 0x87]).await;
         client.ping().await;
     }
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     let will = Some((topics[0].as_str(), &b"x"[..], WILL_QOS_1));
     client.send(&connect("a", true, 60, will)).await;
     client.expect(0x20, &NOT_AUTHORIZED).await;
@@ -195,7 +190,7 @@ async fn an_observer_may_not_publish() {
 async fn an_observer_may_subscribe_only_to_the_fleets_topics() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     client.send(&connect_v5("a", true, &[])).await;
     client.next().await.unwrap();
     let own = format!("devices/{}/uplink/#", device(1));
@@ -225,7 +220,7 @@ async fn subscriptions_over_the_limit_are_refused_with_their_code() {
     })
     .await;
     let credentials = world.fleet.service("analytics");
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     client.send(&connect_v5("a", true, &[])).await;
     client.next().await.unwrap();
     let three = [
@@ -301,25 +296,38 @@ async fn a_revoked_observer_is_disconnected_and_cannot_reconnect() {
         world.fleet.service("analytics"),
         world.fleet.service("analytics"),
     );
-    let mut client = dial(&world, &old).await;
+    let mut client = world.dial_with(&old).await;
     client.send(&connect_v5("a", true, &[])).await;
     client.next().await.unwrap();
     let mut other = observer(&world, &new, "b").await;
     assert_eq!(world.edge.observer_certificates().len(), 2);
-    let revoked = [old.serial.clone()];
+    world.host.refuse_certificate(&old.serial);
     world
-        .host
-        .refused_observers
-        .lock()
-        .unwrap()
-        .extend(revoked.clone());
-    world.edge.revoke_observers(&revoked);
+        .edge
+        .revoke_observers(std::slice::from_ref(&old.serial));
     client.expect(0xe0, &[0x87]).await;
     client.expect_closed().await;
     other.ping().await;
-    let mut again = dial(&world, &old).await;
+    let mut again = world.dial_with(&old).await;
     again.send(&connect("a", true, 60, None)).await;
     again.expect(0x20, &NOT_AUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_revoked_observer_does_not_interrupt_the_one_that_replaced_it() {
+    let world = World::new().await;
+    let (old, new) = (
+        world.fleet.service("analytics"),
+        world.fleet.service("analytics"),
+    );
+    world.host.refuse_certificate(&old.serial);
+    let mut live = observer(&world, &new, "a").await;
+    for _ in 0..3 {
+        let mut revoked = world.dial_with(&old).await;
+        revoked.send(&connect("a", true, 60, None)).await;
+        revoked.expect(0x20, &NOT_AUTHORIZED).await;
+        live.ping().await;
+    }
 }
 
 #[tokio::test]
@@ -327,7 +335,7 @@ async fn an_observer_that_is_revoked_while_it_is_being_admitted_is_refused() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
     world.host.admitting.close();
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     client.send(&connect("a", true, 60, None)).await;
     within("its registration", async {
         while world.edge.observer_certificates().is_empty() {
@@ -351,16 +359,16 @@ async fn client_ids_of_observers() {
     .await;
     let credentials = world.fleet.service("analytics");
     // A device id is refused.
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     let id = device(1).to_string();
     client.send(&connect(&id, true, 60, None)).await;
     client.expect(0x20, &NOT_AUTHORIZED).await;
     // Without a client id the session must be clean (3.1.1); version 5 gets the assigned client id.
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     client.send(&connect("", false, 60, None)).await;
     client.expect(0x20, &[0, 2]).await;
     let _without_client_id = observer(&world, &credentials, "").await;
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     client.send(&connect_v5("", false, &[])).await;
     let connack = client.next().await.unwrap();
     let assigned = b"\x12\x00\x0banalytics/1";
@@ -372,13 +380,13 @@ async fn client_ids_of_observers() {
     );
     // The same client id takes over, and a session is never kept.
     let mut older = observer(&world, &credentials, "a").await;
-    let mut newer = dial(&world, &credentials).await;
+    let mut newer = world.dial_with(&credentials).await;
     newer.send(&connect("a", false, 60, None)).await;
     newer.expect(0x20, &ACCEPTED).await;
     older.expect_closed().await;
     newer.ping().await;
     // The limit of observers is reached.
-    let mut another = dial(&world, &credentials).await;
+    let mut another = world.dial_with(&credentials).await;
     another.send(&connect("b", true, 60, None)).await;
     another.expect(0x20, &[0, 3]).await;
 }
@@ -387,7 +395,7 @@ async fn client_ids_of_observers() {
 async fn an_observer_gets_a_disconnect_when_the_edge_stops() {
     let world = World::new().await;
     let credentials = world.fleet.service("analytics");
-    let mut client = dial(&world, &credentials).await;
+    let mut client = world.dial_with(&credentials).await;
     let hello = connect_raw(5, b"a", true, 60, Some(&[]), None);
     client.send(&hello).await;
     client.next().await.unwrap();

@@ -67,6 +67,22 @@ impl<C: Carrier> PlatformHost<C> {
 }
 
 impl<C: Carrier> Host for PlatformHost<C> {
+    async fn may_connect(&self, device_id: DeviceId, serial: &str) -> Result<(), Refusal> {
+        let checking = async {
+            let _permit = self.quotas.sessions.take().await;
+            session::may_connect(&self.context, device_id, serial).await
+        };
+        let span = span::session("takeover", device_id);
+        match checking.instrument(span).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::NotAuthorized),
+            Err(error) => {
+                tracing::warn!(%device_id, %error, "whether a device may connect could not be checked");
+                Err(Refusal::Unavailable)
+            }
+        }
+    }
+
     async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
         let device_id = connecting.device_id;
         let connect = session::Connect {

@@ -36,7 +36,7 @@ impl PoolQuota {
 /// All quotas.
 #[derive(Debug)]
 pub(super) struct PoolQuotas {
-    /// Admissions, and ends of sessions.
+    /// Admissions, the checks before a takeover, and ends of sessions.
     pub(super) sessions: PoolQuota,
     /// Uplinks other than heartbeats and payment acknowledgements, which have batchers.
     pub(super) uplinks: PoolQuota,

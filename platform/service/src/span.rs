@@ -54,7 +54,7 @@ pub fn uplink(device_id: DeviceId, channel: Channel) -> Span {
     )
 }
 
-/// One event of an MQTT session: admission, subscriptions, end.
+/// One event of an MQTT session: takeover, admission, subscriptions, end.
 pub fn session(event: &'static str, device_id: DeviceId) -> Span {
     error_span!("session", event, %device_id)
 }

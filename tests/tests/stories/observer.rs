@@ -60,6 +60,20 @@ async fn a_revoked_observer_is_gone_and_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_revoked_observer_does_not_interrupt_the_one_that_replaced_it() {
+    let world = World::new().await;
+    let [leaked, current] = [(), ()].map(|()| Observer::new(&world, "analytics"));
+    revoke(&world, &leaked.certificate_serial).await;
+    let mut connection = current.watch(&world).await;
+
+    assert_not_authorized(leaked.connect(&world).await);
+
+    let soundbox = Soundbox::unbound(&world).await;
+    let id = soundbox.credentials.device_id;
+    assert!(connection.receive().await.topic.contains(&id.to_string()));
+}
+
+#[tokio::test]
 async fn a_certificate_that_was_revoked_before_it_was_ever_used_is_refused() {
     let world = World::new().await;
     let lost = Observer::new(&world, "analytics");

@@ -125,6 +125,34 @@ async fn a_rotated_boxs_old_certificate_ends_with_the_first_use_of_the_new() {
 }
 
 #[tokio::test]
+async fn an_ended_certificate_does_not_interrupt_the_box() {
+    let (world, _, soundbox) = fixture::soundbox().await;
+    let revoked = soundbox.credentials.clone();
+    revoke(&world, &revoked, &json!({})).await;
+    soundbox.ended().await;
+    let superseded = activate_again(&world, &revoked).await;
+    let current = superseded.renew(&world, &superseded.api(&world)).await;
+    // The first use of the renewed certificate ends the one before it.
+    let mut soundbox = Soundbox::switch_on(&world, current.clone()).await;
+    let session = "SELECT epoch FROM sessions WHERE connected";
+    let epoch = world.number(session).await;
+
+    for ended in [&revoked, &superseded] {
+        for clean in [true, false] {
+            assert_not_authorized(connect(&world, ended, clean).await);
+        }
+    }
+
+    let sold = current.sell(&world, 10_000).await;
+    assert_eq!(soundbox.play().await.transaction_id, sold);
+    assert_eq!(world.number(session).await, epoch);
+    let newer = Soundbox::switch_on(&world, current).await;
+    soundbox.ended().await;
+    assert_eq!(world.number(session).await, epoch + 1);
+    drop(newer);
+}
+
+#[tokio::test]
 async fn one_certificate_is_revoked_and_the_others_are_left() {
     let world = World::new().await;
     let old = Credentials::unbound(&world).await;

@@ -42,6 +42,7 @@ impl Gate {
 /// A call of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostCall {
+    Checking(DeviceId),
     Admitting(DeviceId),
     Subscriptions(SessionKey, bool, Vec<Subscription>),
     Listening(SessionKey),
@@ -58,6 +59,7 @@ struct Kept {
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeHost {
+    pub(crate) checking: Gate,
     pub(crate) admitting: Gate,
     pub(crate) uplinks: Gate,
     /// For heartbeats only.
@@ -65,9 +67,9 @@ pub(crate) struct FakeHost {
     pub(crate) subscribing: Gate,
     pub(crate) ending: Gate,
     pub(crate) refused: Mutex<HashSet<DeviceId>>,
-    /// Certificates of services that may not observe.
-    pub(crate) refused_observers: Mutex<HashSet<String>>,
-    /// Uplinks and subscriptions are refused.
+    /// Certificates that may not be used.
+    pub(crate) refused_certificates: Mutex<HashSet<String>>,
+    /// Takeovers, uplinks and subscriptions are refused.
     pub(crate) unavailable: Mutex<bool>,
     pub(crate) connecting: Mutex<Vec<Connecting>>,
     kept: Mutex<HashMap<DeviceId, Kept>>,
@@ -83,6 +85,18 @@ pub(crate) struct FakeHost {
 impl FakeHost {
     pub(crate) fn calls(&self) -> Vec<HostCall> {
         self.calls.borrow().clone()
+    }
+
+    pub(crate) fn refuse_certificate(&self, serial: &str) {
+        let mut refused = self.refused_certificates.lock().unwrap();
+        refused.insert(serial.to_owned());
+    }
+
+    fn check_certificate(&self, serial: &str) -> Result<(), Refusal> {
+        match self.refused_certificates.lock().unwrap().contains(serial) {
+            true => Err(Refusal::NotAuthorized),
+            false => Ok(()),
+        }
     }
 
     fn record(&self, call: HostCall) {
@@ -145,6 +159,15 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
+    async fn may_connect(&self, device: DeviceId, serial: &str) -> Result<(), Refusal> {
+        self.record(HostCall::Checking(device));
+        self.checking.pass().await;
+        if *self.unavailable.lock().unwrap() {
+            return Err(Refusal::Unavailable);
+        }
+        self.check_certificate(serial)
+    }
+
     async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
         let device = connecting.device_id;
         self.record(HostCall::Admitting(device));
@@ -152,6 +175,7 @@ impl Host for FakeHost {
         if self.refused.lock().unwrap().contains(&device) {
             return Err(Refusal::NotAuthorized);
         }
+        self.check_certificate(&connecting.certificate_serial)?;
         let mut kept = self.kept.lock().unwrap();
         let session = kept.entry(device).or_default();
         session.epoch += 1;
@@ -231,10 +255,6 @@ impl Host for FakeHost {
 
     async fn admit_observer(&self, observer: ObserverConnecting) -> Result<(), Refusal> {
         self.admitting.pass().await;
-        let refused = self.refused_observers.lock().unwrap();
-        if refused.contains(&observer.certificate_serial) {
-            return Err(Refusal::NotAuthorized);
-        }
-        Ok(())
+        self.check_certificate(&observer.certificate_serial)
     }
 }

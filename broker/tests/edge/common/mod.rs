@@ -65,12 +65,13 @@ impl World {
 
     /// A TLS connection before CONNECT.
     pub(crate) async fn dial(&self, number: u128) -> Client {
-        within(
-            "a handshake",
-            Client::dial(self.edge.local_addr(), &self.device(number)),
-        )
-        .await
-        .unwrap()
+        self.dial_with(&self.device(number)).await
+    }
+
+    /// A TLS connection before CONNECT, with these credentials.
+    pub(crate) async fn dial_with(&self, credentials: &Credentials) -> Client {
+        let dialled = Client::dial(self.edge.local_addr(), credentials);
+        within("a handshake", dialled).await.unwrap()
     }
 
     /// A box with a clean session that is subscribed to all of its downlinks at quality 1.

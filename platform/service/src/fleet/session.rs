@@ -30,6 +30,14 @@ pub struct Admitted {
     pub kept: Option<Value>,
 }
 
+/// Whether a device may connect with this certificate now. Changes nothing.
+pub async fn may_connect(context: &Context, device_id: DeviceId, serial: &str) -> Result<bool> {
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    let used = store::fleet::credential::may_use(&mut conn, device_id, serial, now).await?;
+    Ok(used.is_some())
+}
+
 /// Admits a device if its certificate is valid now, and marks it as online. `None`: it is not admitted.
 pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Admitted>> {
     let now = context.clock().now();
