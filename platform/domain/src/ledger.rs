@@ -76,6 +76,21 @@ pub struct Line {
     pub of_settlement: bool,
 }
 
+/// What a posting changes on each account: debits are positive, credits negative. They add up to zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amounts {
+    /// [`Account::AcquirerHeld`].
+    pub acquirer_held: Rupiah,
+    /// [`Account::MerchantPayable`], the part that a next settlement may claim.
+    pub payable_open: Rupiah,
+    /// [`Account::MerchantPayable`], the part that a settlement has claimed.
+    pub payable_claimed: Rupiah,
+    /// [`Account::Mdr`].
+    pub mdr: Rupiah,
+    /// [`Account::PayoutInTransit`].
+    pub payout_in_transit: Rupiah,
+}
+
 /// Why an event cannot be posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PostingError {
@@ -220,6 +235,25 @@ impl Posting {
         &self.lines
     }
 
+    /// The same as one amount for each account.
+    pub fn amounts(&self) -> Amounts {
+        let mut amounts = Amounts::default();
+        for line in &self.lines {
+            let amount = match (line.account, line.of_settlement) {
+                (Account::AcquirerHeld, _) => &mut amounts.acquirer_held,
+                (Account::MerchantPayable, false) => &mut amounts.payable_open,
+                (Account::MerchantPayable, true) => &mut amounts.payable_claimed,
+                (Account::Mdr, _) => &mut amounts.mdr,
+                (Account::PayoutInTransit, _) => &mut amounts.payout_in_transit,
+            };
+            *amount = match line.side {
+                Side::Debit => line.amount,
+                Side::Credit => Rupiah::from_i64(-line.amount.to_i64()),
+            };
+        }
+        amounts
+    }
+
     fn transfer(
         kind: PostingKind,
         debit: Account,
@@ -358,6 +392,9 @@ mod tests {
         assert_eq!(own, [(Side::Debit, false), (Side::Credit, true)]);
         let sent = Posting::payout_sent(rupiah(1)).unwrap();
         assert!(sent.lines().iter().all(|line| line.of_settlement));
+        let amounts = posting.amounts();
+        assert_eq!(amounts.payable_open, rupiah(99_300));
+        assert_eq!(amounts.payable_claimed, rupiah(-99_300));
     }
 
     proptest! {
@@ -377,7 +414,19 @@ mod tests {
             ];
             for posting in postings {
                 prop_assert!(posting.lines().iter().all(|line| line.amount.to_i64() > 0));
-                prop_assert_eq!(balances(std::slice::from_ref(&posting)).values().sum::<i128>(), 0);
+                let balances = balances(std::slice::from_ref(&posting));
+                prop_assert_eq!(balances.values().sum::<i128>(), 0);
+                let amounts = posting.amounts();
+                let of = |account| balances.get(&account).copied().unwrap_or_default();
+                let payable = i128::from(amounts.payable_open.to_i64()) + i128::from(amounts.payable_claimed.to_i64());
+                prop_assert_eq!(of(Account::MerchantPayable), payable);
+                for (account, amount) in [
+                    (Account::AcquirerHeld, amounts.acquirer_held),
+                    (Account::Mdr, amounts.mdr),
+                    (Account::PayoutInTransit, amounts.payout_in_transit),
+                ] {
+                    prop_assert_eq!(of(account), i128::from(amount.to_i64()));
+                }
             }
         }
 

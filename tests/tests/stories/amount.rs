@@ -73,7 +73,7 @@ async fn amounts_of_a_code_request_by_mqtt() {
 }
 
 /// Tables that money changes.
-const MONEY: [&str; 4] = ["transactions", "ledger_entries", "notifications", "payouts"];
+const MONEY: [&str; 4] = ["transactions", "postings", "notifications", "payouts"];
 
 #[tokio::test]
 async fn amounts_of_an_acquirers_callback() {

@@ -12,7 +12,7 @@ use crate::view::open_alert;
 /// Two or three of them are beyond 64 bits.
 const LARGE: i64 = 9_000_000_000_000_000_000;
 
-/// Inserts a paid transaction with its ledger lines.
+/// Inserts a paid transaction with its posting.
 async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     let paid_at = world.clock.now() - TimeDelta::seconds(1);
     let mut tx = world.pool.acquire().await.unwrap();
@@ -31,9 +31,8 @@ async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     .await
     .unwrap();
     sqlx::query(
-        "INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, debit, credit, created_at)
-         SELECT $1, 'sale', line.account, $2, 'acme', $1, line.debit, line.credit, $4
-         FROM (VALUES ('acquirer_held', $3::bigint, 0::bigint), ('merchant_payable', 0, $3)) line (account, debit, credit)",
+        "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, acquirer_held, payable_open, created_at)
+         VALUES ($1, 'sale', $2, 'acme', $1, $3, -$3, $4)",
     )
     .bind(id)
     .bind(shop.merchant_id.as_uuid())

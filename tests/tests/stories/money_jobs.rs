@@ -90,7 +90,7 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
     let first = Shop::open(&world, "Warung Sari", 1).await;
     let id = first.merchant_id.as_uuid();
     let condition = format!("NEW.kind = 'payout_sent' AND NEW.merchant_id = '{id}'");
-    fail_writes(&world.pool, "ledger_entries", "INSERT", &condition).await;
+    fail_writes(&world.pool, "postings", "INSERT", &condition).await;
     let second = Shop::open(&world, "Kopi Fajar", 1).await;
     for shop in [&first, &second] {
         let device = Credentials::at(&world, shop.terminal().id).await;
@@ -116,7 +116,7 @@ async fn a_payout_that_cannot_be_booked_has_a_reason_and_the_others_are_paid() {
     let alerts = failed_items(&world, "payouts").await;
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0]["subject"], failed["id"]);
-    allow_writes(&world.pool, "ledger_entries").await;
+    allow_writes(&world.pool, "postings").await;
     eventually("it is paid after all", || async {
         world.later(10);
         (of(&first).await["status"] == "paid").then_some(())

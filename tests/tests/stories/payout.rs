@@ -245,7 +245,7 @@ async fn callbacks_have_one_effect_and_contradictions_change_nothing() {
     assert_eq!(verdict(&of("paid", "B-1")).await, "duplicate");
     let changes = before.changes(&world.pool).await;
     let money = [
-        "ledger_entries",
+        "postings",
         "payouts",
         "payout_events",
         "settlements",

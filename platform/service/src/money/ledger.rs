@@ -1,14 +1,13 @@
 //! The double-entry ledger: booking what moved, and finding out whether it all adds up.
 
 use chrono::{DateTime, Utc};
-use domain::ledger::{Account, Posting, PostingKind, Side};
+use domain::ledger::{Account, Posting, PostingKind};
 use domain::total::Total;
 use serde::Serialize;
-use store::money::ledger::{Balance, Entry, Filter, Line};
+use store::money::ledger::{Balance, Entry, Filter, NewPosting};
 use store::money::proof;
 use store::{Page, Scope};
 use utoipa::ToSchema;
-use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
 use crate::{Checks, Context, Result, UnitOfWork};
@@ -64,9 +63,9 @@ pub(crate) async fn post_all(
     unit: &mut UnitOfWork,
     postings: &[(Subject<'_>, &Posting)],
 ) -> Result<()> {
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut rows = Vec::with_capacity(postings.len());
     for (subject, posting) in postings {
-        let subject = store::money::ledger::Subject {
+        rows.push(NewPosting {
             posting_id: unit.uuid(),
             kind: posting.kind(),
             merchant_id: subject.merchant_id,
@@ -74,26 +73,11 @@ pub(crate) async fn post_all(
             transaction_id: subject.transaction_id,
             settlement_id: subject.settlement_id,
             payout_id: subject.payout_id,
+            amounts: posting.amounts(),
             at: unit.now(),
-        };
-        lines.extend(posting.lines().iter().map(|line| {
-            let on = |side| {
-                if line.side == side {
-                    line.amount
-                } else {
-                    Rupiah::ZERO
-                }
-            };
-            Line {
-                subject,
-                account: line.account,
-                debit: on(Side::Debit),
-                credit: on(Side::Credit),
-                of_settlement: line.of_settlement,
-            }
-        }));
+        });
     }
-    store::money::ledger::insert(unit.conn(), &lines).await?;
+    store::money::ledger::insert(unit.conn(), &rows).await?;
     Ok(())
 }
 
@@ -194,6 +178,10 @@ pub async fn verify(context: &Context) -> Result<Report> {
         (
             "posting",
             proof::unbalanced_postings(&mut tx, FINDINGS_MAX).await?,
+        ),
+        (
+            "posting",
+            proof::orphaned_postings(&mut tx, FINDINGS_MAX).await?,
         ),
         (
             "payment",

@@ -1,7 +1,7 @@
 //! The double-entry ledger.
 
 use chrono::{DateTime, Utc};
-use domain::ledger::{Account, PostingKind};
+use domain::ledger::{Account, Amounts, PostingKind};
 use domain::total::Total;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -12,69 +12,57 @@ use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
 use crate::{Page, Period, Scope, column, total};
 
-/// What a posting is about.
+/// A posting: what it is about, and its amounts.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Subject<'a> {
+pub struct NewPosting<'a> {
     pub posting_id: Uuid,
     pub kind: PostingKind,
     pub merchant_id: MerchantId,
     pub partner_id: Option<&'a str>,
     pub transaction_id: Option<TransactionId>,
-    /// The settlement whose part of the accounts the lines of it belong to.
     pub settlement_id: Option<SettlementId>,
     pub payout_id: Option<PayoutId>,
+    pub amounts: Amounts,
     pub at: DateTime<Utc>,
 }
 
-/// One line: an account and what it is debited or credited.
-#[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
-    /// The posting that it is part of.
-    pub subject: Subject<'a>,
-    /// Which account.
-    pub account: Account,
-    /// Debited; zero on a credit line.
-    pub debit: Rupiah,
-    /// Credited; zero on a debit line.
-    pub credit: Rupiah,
-    /// Whether it belongs to the settlement's part of the account.
-    pub of_settlement: bool,
-}
-
-/// Books postings: all of their lines in one statement, which the database refuses unless each posting balances.
+/// Books postings, which the database refuses unless each of them balances. The caller has inserted or locked what they are
+/// about.
 ///
 /// # Errors
-/// `ledger_entries_balanced`, `ledger_entries_once`, `ledger_entries_payout_once`, `ledger_entries_settlement_once`.
-pub async fn insert(conn: &mut PgConnection, lines: &[Line<'_>]) -> sqlx::Result<()> {
-    let postings = column(lines, |line| line.subject.posting_id);
-    let kinds = column(lines, |line| line.subject.kind);
-    let accounts = column(lines, |line| line.account);
-    let merchants = column(lines, |line| line.subject.merchant_id);
-    let partners = column(lines, |line| line.subject.partner_id);
-    let transactions = column(lines, |line| line.subject.transaction_id);
-    let settlements = column(lines, |line| {
-        line.subject.settlement_id.filter(|_| line.of_settlement)
-    });
-    let payouts = column(lines, |line| line.subject.payout_id);
-    let debits = column(lines, |line| line.debit);
-    let credits = column(lines, |line| line.credit);
-    let times = column(lines, |line| line.subject.at);
+/// `postings_balanced`, `postings_once`, `postings_payout_once`, `postings_settlement_once`.
+pub async fn insert(conn: &mut PgConnection, postings: &[NewPosting<'_>]) -> sqlx::Result<()> {
+    let ids = column(postings, |posting| posting.posting_id);
+    let kinds = column(postings, |posting| posting.kind);
+    let merchants = column(postings, |posting| posting.merchant_id);
+    let partners = column(postings, |posting| posting.partner_id);
+    let transactions = column(postings, |posting| posting.transaction_id);
+    let settlements = column(postings, |posting| posting.settlement_id);
+    let payouts = column(postings, |posting| posting.payout_id);
+    let held = column(postings, |posting| posting.amounts.acquirer_held);
+    let open = column(postings, |posting| posting.amounts.payable_open);
+    let claimed = column(postings, |posting| posting.amounts.payable_claimed);
+    let mdr = column(postings, |posting| posting.amounts.mdr);
+    let in_transit = column(postings, |posting| posting.amounts.payout_in_transit);
+    let times = column(postings, |posting| posting.at);
     sqlx::query!(
-        "INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
-             debit, credit, created_at)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[],
-             $9::bigint[], $10::bigint[], $11::timestamptz[])",
-        &postings as _,
+        "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
+             acquirer_held, payable_open, payable_claimed, mdr, payout_in_transit, created_at)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
+             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[])",
+        &ids as _,
         &kinds as _,
-        &accounts as _,
         &merchants as _,
         &partners as _,
         &transactions as _,
         &settlements as _,
         &payouts as _,
-        &debits as _,
-        &credits as _,
+        &held as _,
+        &open as _,
+        &claimed as _,
+        &mdr as _,
+        &in_transit as _,
         &times
     )
     .execute(conn)
@@ -116,7 +104,8 @@ pub struct Filter {
     pub period: Period,
 }
 
-/// Lines, newest first.
+/// Lines, newest first. That `created_at` is not after the place where the page begins follows from the comparison of pairs,
+/// and stands by itself because an index of `postings` can be read from there: `id` is computed.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
@@ -127,16 +116,18 @@ pub async fn list(
         .after_id()
         .map(|id| i64::try_from(id.as_u128()).unwrap_or(i64::MAX));
     let rows = sqlx::query!(
-        "SELECT id, posting_id, kind, account, merchant_id, partner_id, transaction_id, settlement_id, payout_id, debit, credit,
-                created_at
+        r#"SELECT id AS "id!", posting_id AS "posting_id!", kind AS "kind!", account AS "account!", merchant_id AS "merchant_id!",
+                partner_id, transaction_id, settlement_id, payout_id, debit AS "debit!", credit AS "credit!",
+                created_at AS "created_at!"
          FROM ledger_entries
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR account = $2) AND ($3::text IS NULL OR kind = $3)
            AND ($4::uuid IS NULL OR transaction_id = $4)
-           AND ($5::uuid IS NULL OR posting_id IN (SELECT posting_id FROM ledger_entries WHERE settlement_id = $5))
+           AND ($5::uuid IS NULL OR posting_settlement_id = $5)
            AND ($6::uuid IS NULL OR payout_id = $6)
            AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
+           AND ($9::timestamptz IS NULL OR created_at <= $9)
            AND ($9::timestamptz IS NULL OR (created_at, id) < ($9, $10::bigint))
-         ORDER BY created_at DESC, id DESC LIMIT $11",
+         ORDER BY created_at DESC, id DESC LIMIT $11"#,
         scope.merchant(),
         filter.account as _,
         filter.kind as _,
@@ -181,16 +172,30 @@ pub struct Balance {
     pub balance: Total,
 }
 
-/// The sums of every account that has lines, up to a moment.
+/// The sums of every account, up to a moment; from the postings, because expanding their lines takes longer than adding up.
 pub async fn balances(
     conn: &mut PgConnection,
     scope: Scope,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Balance>> {
     let rows = sqlx::query!(
-        r#"SELECT account, sum(debit)::text AS "debit!", sum(credit)::text AS "credit!"
-           FROM ledger_entries WHERE ($1::uuid IS NULL OR merchant_id = $1) AND created_at <= $2
-           GROUP BY account ORDER BY account"#,
+        r#"SELECT account AS "account!: Account", coalesce(sum(debit), 0)::text AS "debit!",
+                  coalesce(sum(credit), 0)::text AS "credit!"
+           FROM (SELECT sum(acquirer_held) FILTER (WHERE acquirer_held > 0) AS held_debit,
+                        -sum(acquirer_held) FILTER (WHERE acquirer_held < 0) AS held_credit,
+                        sum(payable_open) FILTER (WHERE payable_open > 0) AS open_debit,
+                        -sum(payable_open) FILTER (WHERE payable_open < 0) AS open_credit,
+                        sum(payable_claimed) FILTER (WHERE payable_claimed > 0) AS claimed_debit,
+                        -sum(payable_claimed) FILTER (WHERE payable_claimed < 0) AS claimed_credit,
+                        sum(mdr) FILTER (WHERE mdr > 0) AS mdr_debit,
+                        -sum(mdr) FILTER (WHERE mdr < 0) AS mdr_credit,
+                        sum(payout_in_transit) FILTER (WHERE payout_in_transit > 0) AS in_transit_debit,
+                        -sum(payout_in_transit) FILTER (WHERE payout_in_transit < 0) AS in_transit_credit
+                 FROM postings WHERE ($1::uuid IS NULL OR merchant_id = $1) AND created_at <= $2) sums,
+           LATERAL (VALUES ('acquirer_held', held_debit, held_credit), ('merchant_payable', open_debit, open_credit),
+                           ('merchant_payable', claimed_debit, claimed_credit), ('mdr', mdr_debit, mdr_credit),
+                           ('payout_in_transit', in_transit_debit, in_transit_credit)) line (account, debit, credit)
+           GROUP BY account"#,
         scope.merchant(),
         at
     )

@@ -24,7 +24,10 @@ pub async fn look_at_one_moment(conn: &mut PgConnection) -> sqlx::Result<()> {
 /// How many lines and postings there are.
 pub async fn size(conn: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query!(
-        r#"SELECT count(*) AS "entries!", count(DISTINCT posting_id) AS "postings!" FROM ledger_entries"#
+        r#"SELECT count(*) FILTER (WHERE acquirer_held <> 0) + count(*) FILTER (WHERE payable_open <> 0)
+                + count(*) FILTER (WHERE payable_claimed <> 0) + count(*) FILTER (WHERE mdr <> 0)
+                + count(*) FILTER (WHERE payout_in_transit <> 0) AS "entries!", count(*) AS "postings!"
+           FROM postings"#
     )
     .fetch_one(conn)
     .await?;
@@ -38,8 +41,33 @@ pub async fn unbalanced_postings(
 ) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
-        r#"SELECT posting_id::text AS "subject!", format('debits %s, credits %s', sum(debit), sum(credit)) AS "problem!"
-           FROM ledger_entries GROUP BY posting_id HAVING sum(debit) <> sum(credit) LIMIT $1"#,
+        r#"SELECT posting_id::text AS "subject!", format('debits minus credits are %s', imbalance) AS "problem!"
+           FROM postings, LATERAL (SELECT acquirer_held::numeric + payable_open + payable_claimed + mdr + payout_in_transit) sum (imbalance)
+           WHERE imbalance <> 0 LIMIT $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Postings about a merchant, transaction, settlement or payout that does not exist or does not belong to the others: no
+/// foreign key holds them together.
+pub async fn orphaned_postings(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
+    sqlx::query_as!(
+        Finding,
+        r#"SELECT p.posting_id::text AS "subject!",
+                  CASE WHEN m.id IS NULL THEN 'its merchant does not exist'
+                       WHEN t.merchant_id IS DISTINCT FROM m.id AND p.transaction_id IS NOT NULL THEN 'its merchant has no such transaction'
+                       WHEN s.merchant_id IS DISTINCT FROM m.id AND p.settlement_id IS NOT NULL THEN 'its merchant has no such settlement'
+                       ELSE 'its settlement has no such payout' END AS "problem!"
+           FROM postings p
+           LEFT JOIN merchants m ON m.id = p.merchant_id
+           LEFT JOIN transactions t ON t.id = p.transaction_id
+           LEFT JOIN settlements s ON s.id = p.settlement_id
+           LEFT JOIN payouts o ON o.id = p.payout_id
+           WHERE m.id IS NULL OR (p.transaction_id IS NOT NULL AND t.merchant_id IS DISTINCT FROM m.id)
+              OR (p.settlement_id IS NOT NULL AND s.merchant_id IS DISTINCT FROM m.id)
+              OR (p.payout_id IS NOT NULL AND o.settlement_id IS DISTINCT FROM p.settlement_id) LIMIT $1"#,
         limit
     )
     .fetch_all(conn)
@@ -51,11 +79,8 @@ pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result
     sqlx::query_as!(
         Finding,
         r#"WITH booked AS (
-             SELECT transaction_id, kind,
-                    coalesce(sum(debit - credit) FILTER (WHERE account = 'acquirer_held'), 0) AS held,
-                    coalesce(sum(credit - debit) FILTER (WHERE account = 'merchant_payable'), 0) AS net,
-                    coalesce(sum(credit - debit) FILTER (WHERE account = 'mdr'), 0) AS fee
-             FROM ledger_entries WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind),
+             SELECT transaction_id, kind, sum(acquirer_held) AS held, -sum(payable_open) - sum(payable_claimed) AS net, -sum(mdr) AS fee
+             FROM postings WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind),
            expected AS (
              SELECT id, 'sale' AS kind, amount, fee, net FROM transactions WHERE status IN ('paid', 'reversed')
              UNION ALL
@@ -110,10 +135,8 @@ pub async fn wrong_payouts(conn: &mut PgConnection, limit: i64) -> sqlx::Result<
     sqlx::query_as!(
         Finding,
         r#"WITH booked AS (
-             SELECT settlement_id,
-                    coalesce(sum(credit - debit) FILTER (WHERE account = 'merchant_payable'), 0) AS owed,
-                    coalesce(sum(credit - debit) FILTER (WHERE account = 'payout_in_transit'), 0) AS in_transit
-             FROM ledger_entries WHERE settlement_id IS NOT NULL GROUP BY settlement_id),
+             SELECT settlement_id, -sum(payable_claimed) AS owed, -sum(payout_in_transit) AS in_transit
+             FROM postings WHERE settlement_id IS NOT NULL GROUP BY settlement_id),
            stands AS (
              SELECT s.id, s.status, s.net,
                     count(*) FILTER (WHERE p.status IN ('processing')) AS processing,
@@ -139,8 +162,7 @@ pub async fn wrong_merchants(conn: &mut PgConnection, limit: i64) -> sqlx::Resul
     sqlx::query_as!(
         Finding,
         r#"WITH booked AS (
-             SELECT merchant_id, sum(credit - debit) AS owed FROM ledger_entries
-             WHERE account = 'merchant_payable' AND settlement_id IS NULL GROUP BY merchant_id),
+             SELECT merchant_id, -sum(payable_open) AS owed FROM postings GROUP BY merchant_id),
            open AS (
              SELECT merchant_id, sum(net) AS owed FROM (
                SELECT t.merchant_id, t.net FROM transactions t

@@ -21,7 +21,7 @@ pub(crate) async fn open(pool: &PgPool, merchants: i64) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Paid transactions with their ledger lines, spread over the merchants; the same in each round of the same number.
+/// Paid transactions with their postings, spread over the merchants; the same in each round of the same number.
 pub(crate) async fn sell(
     pool: &PgPool,
     merchants: i64,
@@ -42,12 +42,9 @@ pub(crate) async fn sell(
     .execute(pool)
     .await?;
     sqlx::query(
-        "WITH sold AS MATERIALIZED (SELECT t.*, gen_random_uuid() AS posting_id FROM transactions t WHERE partner_reference LIKE 'r' || $1 || '-%')
-         INSERT INTO ledger_entries (posting_id, kind, account, merchant_id, partner_id, transaction_id, debit, credit, created_at)
-         SELECT s.posting_id, 'sale', l.account, s.merchant_id, s.partner_id, s.id, l.debit, l.credit, s.accepted_at
-         FROM sold s CROSS JOIN LATERAL (VALUES ('acquirer_held', s.amount, 0::bigint), ('merchant_payable', 0, s.net),
-             ('mdr', 0, s.fee)) AS l (account, debit, credit)
-         WHERE l.debit + l.credit > 0",
+        "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, acquirer_held, payable_open, mdr, created_at)
+         SELECT gen_random_uuid(), 'sale', merchant_id, partner_id, id, amount, -net, -fee, accepted_at
+         FROM transactions WHERE partner_reference LIKE 'r' || $1 || '-%'",
     )
     .bind(round)
     .execute(pool)
