@@ -81,10 +81,10 @@ async fn all_is_well(world: &World, mut soundbox: Soundbox, sales: &[Sale]) {
     let transitions = "transaction_events WHERE to_status = 'paid'";
     assert_eq!(world.rows(transitions).await, expected);
     ledger::must_balance(&world.pool).await;
-    let same = "transactions t
-                WHERE t.amount = (SELECT sum(debit) FROM ledger_entries l WHERE l.transaction_id = t.id)
-                  AND t.amount = (SELECT n.amount FROM notifications n WHERE n.transaction_id = t.id)
-                  AND t.amount = t.fee + t.net";
+    let same = "payments p
+                WHERE p.amount = (SELECT sum(debit) FROM ledger_entries l WHERE l.transaction_id = p.transaction_id)
+                  AND p.amount = (SELECT n.amount FROM notifications n WHERE n.transaction_id = p.transaction_id)
+                  AND p.amount = p.fee + p.net";
     assert_eq!(world.rows(same).await, expected);
 }
 

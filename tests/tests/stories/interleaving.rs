@@ -72,9 +72,16 @@ async fn in_any_order_the_ledger_adds_up_and_each_payment_is_announced_at_most_o
         "the merchant is owed something else than the net of what is paid",
         "SELECT count(*) FROM transactions t WHERE
          coalesce((SELECT sum(credit - debit) FROM ledger_entries l WHERE l.transaction_id = t.id AND l.account = 'merchant_payable'), 0)
-         <> CASE t.status WHEN 'paid' THEN t.net ELSE 0 END",
+         <> CASE t.status WHEN 'paid' THEN (SELECT net FROM payments p WHERE p.transaction_id = t.id) ELSE 0 END",
     )
     .await;
+    none(
+        "an ended code that is open, or one that waits and is not",
+        "SELECT count(*) FROM transactions t LEFT JOIN open_codes o ON o.transaction_id = t.id AND o.expires_at = t.expires_at
+         WHERE t.qr_type = 'dynamic' AND (o.transaction_id IS NOT NULL) <> (t.status IN ('initiated', 'awaiting_payment'))",
+    )
+    .await;
+    ledger::must_verify(&world).await;
     let paid = "transaction_events WHERE to_status = 'paid'";
     assert!(world.rows(paid).await > 0, "seed {seed}");
     let sent = credentials.notifications(&world).await;
@@ -137,14 +144,14 @@ async fn messages(
 async fn effects(world: &World, seed: u64) -> String {
     sqlx::query_scalar(
         "SELECT concat_ws(E'\\n',
-             (SELECT string_agg(concat_ws(' ', t.id, t.status, t.partner_reference, t.late, t.paid_at), E'\\n' ORDER BY t.id)
-              FROM transactions t WHERE t.partner_reference LIKE $1),
+             (SELECT string_agg(concat_ws(' ', t.id, t.status, p.partner_reference, p.late, p.paid_at), E'\\n' ORDER BY t.id)
+              FROM transactions t JOIN payments p ON p.transaction_id = t.id WHERE p.partner_reference LIKE $1),
              (SELECT string_agg(concat_ws(' ', u.id, u.status, u.assigned_to), E'\\n' ORDER BY u.id)
               FROM unmatched_payments u WHERE u.partner_reference LIKE $1),
              (SELECT string_agg(concat_ws(' ', i.id, i.kind), E'\\n' ORDER BY i.id) FROM incidents i WHERE i.partner_reference LIKE $1),
-             (SELECT count(*) FROM ledger_entries l JOIN transactions t ON t.id = l.transaction_id WHERE t.partner_reference LIKE $1),
-             (SELECT count(*) FROM transaction_events e JOIN transactions t ON t.id = e.transaction_id WHERE t.partner_reference LIKE $1),
-             (SELECT count(*) FROM notifications n JOIN transactions t ON t.id = n.transaction_id WHERE t.partner_reference LIKE $1))",
+             (SELECT count(*) FROM ledger_entries l JOIN payments p USING (transaction_id) WHERE p.partner_reference LIKE $1),
+             (SELECT count(*) FROM transaction_events e JOIN payments p USING (transaction_id) WHERE p.partner_reference LIKE $1),
+             (SELECT count(*) FROM notifications n JOIN payments p USING (transaction_id) WHERE p.partner_reference LIKE $1))",
     )
     .bind(format!("{seed}-%"))
     .fetch_one(&world.pool)
@@ -154,11 +161,12 @@ async fn effects(world: &World, seed: u64) -> String {
 
 /// How often the money of a reference is booked: a paid transaction, or open unmatched money.
 async fn places(world: &World, reference: &str) -> i64 {
-    let count = |table: &str, status: &str| {
-        format!("{table} WHERE partner_reference = '{reference}' AND status = '{status}'")
-    };
-    world.rows(&count("transactions", "paid")).await
-        + world.rows(&count("unmatched_payments", "open")).await
+    let paid = format!(
+        "payments p JOIN transactions t ON t.id = p.transaction_id WHERE p.partner_reference = '{reference}' AND t.status = 'paid'"
+    );
+    let open =
+        format!("unmatched_payments WHERE partner_reference = '{reference}' AND status = 'open'");
+    world.rows(&paid).await + world.rows(&open).await
 }
 
 /// Assigns all open unmatched money of a seed.

@@ -17,10 +17,13 @@ async fn insert_sale(world: &World, shop: &Shop, amount: i64) {
     let paid_at = world.clock.now() - TimeDelta::seconds(1);
     let mut tx = world.pool.acquire().await.unwrap();
     let id: sqlx::types::Uuid = sqlx::query_scalar(
-        "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, fee, net,
-             fee_profile_id, fee_version, partner_id, partner_reference, created_at, paid_at, accepted_at)
-         VALUES (gen_random_uuid(), $1, $2, $3, 'static', $4, 'IDR', 'paid', 0, $4, 'fee_basic', 1, 'acme',
-             gen_random_uuid()::text, $5, $5, $5) RETURNING id",
+        "WITH sold AS (
+             INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, partner_id, created_at)
+             VALUES (gen_random_uuid(), $1, $2, $3, 'static', $4, 'IDR', 'paid', 'acme', $5) RETURNING *)
+         INSERT INTO payments (transaction_id, merchant_id, outlet_id, amount, fee, net, paid_at, accepted_at, fee_version, late,
+             fee_profile_id, partner_id, partner_reference)
+         SELECT id, merchant_id, outlet_id, amount, 0, amount, created_at, created_at, 1, false, 'fee_basic', partner_id, id::text
+         FROM sold RETURNING transaction_id",
     )
     .bind(shop.merchant_id.as_uuid())
     .bind(shop.outlet_id.as_uuid())
@@ -113,7 +116,7 @@ async fn a_merchant_whose_sum_cannot_be_settled_is_skipped_and_the_others_are_se
     let alone = json!({ "merchant_id": large.merchant_id });
     let made = finance.post_once(run, &alone).await.expect(200).data();
     assert_eq!(made["skipped"], skipped);
-    let claimed = "transactions WHERE amount > 1000000000 AND settlement_id IS NOT NULL";
+    let claimed = "payments WHERE amount > 1000000000 AND settlement_id IS NOT NULL";
     assert_eq!(world.rows(claimed).await, 0);
 
     // The daily run settles the others as well.

@@ -90,8 +90,8 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
     }
     for (spoil, mend, noun) in [
         (
-            "UPDATE transactions SET amount = amount + 1, net = net + 1 WHERE amount = 10000",
-            "UPDATE transactions SET amount = amount - 1, net = net - 1 WHERE amount = 10001",
+            "UPDATE payments SET amount = amount + 1, net = net + 1 WHERE amount = 10000",
+            "UPDATE payments SET amount = amount - 1, net = net - 1 WHERE amount = 10001",
             "payment",
         ),
         (
@@ -130,8 +130,8 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
             "payout",
         ),
         (
-            "UPDATE transactions SET settlement_id = NULL WHERE amount = 30000",
-            "UPDATE transactions SET settlement_id = (SELECT id FROM settlements) WHERE amount = 30000",
+            "UPDATE payments SET settlement_id = NULL WHERE amount = 30000",
+            "UPDATE payments SET settlement_id = (SELECT id FROM settlements) WHERE amount = 30000",
             "merchant",
         ),
     ] {

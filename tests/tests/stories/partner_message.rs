@@ -40,7 +40,7 @@ async fn what_does_not_decide_never_keeps_a_payment_from_being_heard() {
         }
     }
     assert_eq!(incidents(&world).await, Vec::<String>::new());
-    let cut = "transactions WHERE issuer LIKE '%…' AND length(issuer) < 130";
+    let cut = "payments WHERE issuer LIKE '%…' AND length(issuer) < 130";
     assert!(world.rows(cut).await > 0);
     let metrics = world.metrics().await;
     for line in [

@@ -39,7 +39,7 @@ async fn payments_are_exported_with_names_local_times_and_readable_statuses() {
     ] {
         assert!(line.contains(expected), "{expected}: {line}");
     }
-    let paid_at = "SELECT paid_at FROM transactions WHERE amount = 100000";
+    let paid_at = "SELECT paid_at FROM payments WHERE amount = 100000";
     let paid_at: chrono::DateTime<chrono::Utc> = world.value(paid_at).await;
     assert!(line.contains(&wib::format(paid_at)), "{line}");
 

@@ -268,7 +268,7 @@ impl Asking {
         });
         let mut unit = paused.resume().await?;
         // Before the order, as a callback does it.
-        store::payment::transaction::lock(unit.conn(), transaction.id).await?;
+        store::payment::transaction::lock(unit.conn(), transaction.id, None).await?;
         unit.refresh_now();
         let cause = |at| Cause {
             at,

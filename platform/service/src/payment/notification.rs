@@ -345,7 +345,7 @@ pub async fn list_of_device(
 /// [`Error::InvalidState`] unless the transaction is paid, or while its merchant is suspended; [`Error::DeviceNotBound`] when no box stands there.
 pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notification>> {
     // It must not be taken back meanwhile, and is locked before the bindings, as a payment does it.
-    let transaction = store::payment::transaction::lock(unit.conn(), id)
+    let transaction = store::payment::transaction::lock(unit.conn(), id, None)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
     unit.refresh_now();

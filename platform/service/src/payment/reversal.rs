@@ -43,10 +43,9 @@ async fn find(unit: &mut UnitOfWork, id: TransactionId) -> Result<Transaction> {
 
 /// The same with its row locked.
 async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> {
-    let locked =
-        store::payment::transaction::lock_of_partner(unit.conn(), &seen.partner_id, seen.id)
-            .await?
-            .ok_or(Error::NotFound(Noun::Transaction))?;
+    let locked = store::payment::transaction::lock(unit.conn(), seen.id, Some(&seen.partner_id))
+        .await?
+        .ok_or(Error::NotFound(Noun::Transaction))?;
     unit.refresh_now();
     Ok(locked)
 }

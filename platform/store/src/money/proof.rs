@@ -74,7 +74,8 @@ pub async fn orphaned_postings(conn: &mut PgConnection, limit: i64) -> sqlx::Res
     .await
 }
 
-/// Payments whose lines are not what they were: paid and not booked, booked and not paid, or with other amounts.
+/// Payments whose lines are not what they were: paid and not booked, booked and not paid, or with other amounts; and those
+/// that are not what their transactions are.
 pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
@@ -82,14 +83,21 @@ pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result
              SELECT transaction_id, kind, sum(acquirer_held) AS held, -sum(payable_open) - sum(payable_claimed) AS net, -sum(mdr) AS fee
              FROM postings WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind),
            expected AS (
-             SELECT id, 'sale' AS kind, amount, fee, net FROM transactions WHERE status IN ('paid', 'reversed')
+             SELECT transaction_id AS id, 'sale' AS kind, amount, fee, net FROM payments
              UNION ALL
-             SELECT id, 'refund', -amount, -fee, -net FROM transactions WHERE status = 'reversed')
+             SELECT transaction_id, 'refund', -amount, -fee, -net FROM payments WHERE reversed_at IS NOT NULL)
            SELECT 'tx_' || replace(coalesce(e.id, b.transaction_id)::text, '-', '') AS "subject!",
                   format('%s: expected %s = %s + %s, booked %s = %s + %s', coalesce(e.kind, b.kind), e.amount, e.fee, e.net,
                          b.held, b.fee, b.net) AS "problem!"
            FROM expected e FULL JOIN booked b ON b.transaction_id = e.id AND b.kind = e.kind
-           WHERE (e.amount, e.fee, e.net) IS DISTINCT FROM (b.held, b.fee, b.net) LIMIT $1"#,
+           WHERE (e.amount, e.fee, e.net) IS DISTINCT FROM (b.held, b.fee, b.net)
+           UNION ALL
+           SELECT 'tx_' || replace(coalesce(p.transaction_id, t.id)::text, '-', ''), 'transaction and payment differ, or one is missing'
+           FROM payments p FULL JOIN (SELECT * FROM transactions WHERE status IN ('paid', 'reversed')) t ON t.id = p.transaction_id
+           WHERE (p.merchant_id, p.outlet_id, p.partner_id, p.amount - coalesce(p.tip, 0),
+                  CASE WHEN p.reversed_at IS NULL THEN 'paid' ELSE 'reversed' END)
+                 IS DISTINCT FROM (t.merchant_id, t.outlet_id, t.partner_id, t.amount, t.status)
+           LIMIT $1"#,
         limit
     )
     .fetch_all(conn)
@@ -106,11 +114,11 @@ pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Res
                     coalesce(sum(i.fee) FILTER (WHERE i.kind = 'sale'), 0) AS fee,
                     coalesce(sum(i.net) FILTER (WHERE i.kind = 'refund'), 0) AS refunds,
                     count(DISTINCT i.transaction_id) AS transaction_count,
-                    count(*) FILTER (WHERE (i.amount, i.fee, i.net) IS DISTINCT FROM (t.amount, t.fee, t.net)
-                        OR t.merchant_id <> s.merchant_id
-                        OR (i.kind = 'sale' AND t.settlement_id IS DISTINCT FROM i.settlement_id)
-                        OR (i.kind = 'refund' AND t.status <> 'reversed')) AS strangers
-             FROM settlement_items i JOIN transactions t ON t.id = i.transaction_id JOIN settlements s ON s.id = i.settlement_id
+                    count(*) FILTER (WHERE (i.amount, i.fee, i.net) IS DISTINCT FROM (p.amount, p.fee, p.net)
+                        OR p.merchant_id <> s.merchant_id
+                        OR (i.kind = 'sale' AND p.settlement_id IS DISTINCT FROM i.settlement_id)
+                        OR (i.kind = 'refund' AND p.reversed_at IS NULL)) AS strangers
+             FROM settlement_items i JOIN payments p ON p.transaction_id = i.transaction_id JOIN settlements s ON s.id = i.settlement_id
              GROUP BY i.settlement_id)
            SELECT 'set_' || replace(s.id::text, '-', '') AS "subject!",
                   format('is %s - %s - %s of %s, its items are %s - %s - %s of %s, %s of them wrong', s.gross, s.fee, s.refunds,
@@ -119,10 +127,10 @@ pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Res
            WHERE (s.gross, s.fee, s.refunds, s.transaction_count, 0) IS DISTINCT FROM
                  (i.gross, i.fee, i.refunds, i.transaction_count, i.strangers)
            UNION ALL
-           SELECT 'tx_' || replace(t.id::text, '-', ''), 'says that it is settled, and is no item of that settlement'
-           FROM transactions t WHERE t.settlement_id IS NOT NULL AND NOT EXISTS (
+           SELECT 'tx_' || replace(p.transaction_id::text, '-', ''), 'says that it is settled, and is no item of that settlement'
+           FROM payments p WHERE p.settlement_id IS NOT NULL AND NOT EXISTS (
              SELECT 1 FROM settlement_items i
-             WHERE i.transaction_id = t.id AND i.kind = 'sale' AND i.settlement_id = t.settlement_id)
+             WHERE i.transaction_id = p.transaction_id AND i.kind = 'sale' AND i.settlement_id = p.settlement_id)
            LIMIT $1"#,
         limit
     )
@@ -165,12 +173,11 @@ pub async fn wrong_merchants(conn: &mut PgConnection, limit: i64) -> sqlx::Resul
              SELECT merchant_id, -sum(payable_open) AS owed FROM postings GROUP BY merchant_id),
            open AS (
              SELECT merchant_id, sum(net) AS owed FROM (
-               SELECT t.merchant_id, t.net FROM transactions t
-               WHERE t.status IN ('paid', 'reversed') AND t.settlement_id IS NULL
+               SELECT p.merchant_id, p.net FROM payments p WHERE p.settlement_id IS NULL
                UNION ALL
-               SELECT t.merchant_id, -t.net FROM transactions t
-               WHERE t.status = 'reversed' AND NOT EXISTS (
-                 SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')) lines
+               SELECT p.merchant_id, -p.net FROM payments p
+               WHERE p.reversed_at IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')) lines
              GROUP BY merchant_id)
            SELECT 'm_' || replace(coalesce(b.merchant_id, o.merchant_id)::text, '-', '') AS "subject!",
                   format('is owed %s by its transactions, %s by the ledger', coalesce(o.owed, 0), coalesce(b.owed, 0)) AS "problem!"

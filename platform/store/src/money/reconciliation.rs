@@ -96,18 +96,18 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
     sqlx::query!(
         "WITH file AS (
              SELECT l.line, row_number() OVER (PARTITION BY l.partner_reference ORDER BY l.line) AS occurrence,
-                    t.id, t.amount, t.status, EXISTS (SELECT 1 FROM unmatched_payments u
+                    p.transaction_id, p.amount, p.reversed_at, EXISTS (SELECT 1 FROM unmatched_payments u
                         WHERE u.partner_id = r.partner_id AND u.partner_reference = l.partner_reference) AS is_unmatched
              FROM reconciliations r JOIN reconciliation_lines l ON l.reconciliation_id = r.id
-             LEFT JOIN transactions t ON t.partner_id = r.partner_id AND t.partner_reference = l.partner_reference
+             LEFT JOIN payments p ON p.partner_id = r.partner_id AND p.partner_reference = l.partner_reference
              WHERE r.id = $1)
          UPDATE reconciliation_lines l SET
-             class = CASE WHEN f.id IS NULL OR f.occurrence > 1 THEN 'theirs_only'
+             class = CASE WHEN f.transaction_id IS NULL OR f.occurrence > 1 THEN 'theirs_only'
                           WHEN f.amount = l.their_amount THEN 'matched' ELSE 'amount_differs' END,
-             transaction_id = f.id, our_amount = f.amount,
+             transaction_id = f.transaction_id, our_amount = f.amount,
              note = CASE WHEN f.occurrence > 1 THEN 'this reference is in the file more than once'
-                         WHEN f.id IS NULL AND f.is_unmatched THEN 'kept as an unmatched payment'
-                         WHEN f.status = 'reversed' THEN 'reversed since' END
+                         WHEN f.transaction_id IS NULL AND f.is_unmatched THEN 'kept as an unmatched payment'
+                         WHEN f.reversed_at IS NOT NULL THEN 'reversed since' END
          FROM file f WHERE l.reconciliation_id = $1 AND l.line = f.line",
         id as _
     )
@@ -116,12 +116,12 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
     sqlx::query!(
         "INSERT INTO reconciliation_lines (reconciliation_id, line, class, partner_reference, our_amount, transaction_id, note)
          SELECT r.id, (SELECT coalesce(max(line), 0) FROM reconciliation_lines WHERE reconciliation_id = r.id)
-                      + row_number() OVER (ORDER BY t.paid_at, t.id),
-                'ours_only', t.partner_reference, t.amount, t.id, CASE t.status WHEN 'reversed' THEN 'reversed since' END
-         FROM reconciliations r JOIN transactions t ON t.partner_id = r.partner_id
-              AND t.paid_at >= r.period_from AND t.paid_at < r.period_to AND t.partner_reference IS NOT NULL
+                      + row_number() OVER (ORDER BY p.paid_at, p.transaction_id),
+                'ours_only', p.partner_reference, p.amount, p.transaction_id, CASE WHEN p.reversed_at IS NOT NULL THEN 'reversed since' END
+         FROM reconciliations r JOIN payments p ON p.partner_id = r.partner_id
+              AND p.paid_at >= r.period_from AND p.paid_at < r.period_to
          WHERE r.id = $1 AND NOT EXISTS (
-             SELECT 1 FROM reconciliation_lines l WHERE l.reconciliation_id = r.id AND l.partner_reference = t.partner_reference)",
+             SELECT 1 FROM reconciliation_lines l WHERE l.reconciliation_id = r.id AND l.partner_reference = p.partner_reference)",
         id as _
     )
     .execute(conn)

@@ -56,10 +56,9 @@ pub async fn merchants_with_unsettled(
 ) -> sqlx::Result<Vec<MerchantId>> {
     sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
-         WHERE EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
-                       AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
-            OR EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1 AND t.status = 'reversed'
-                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund'))
+         WHERE EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.settlement_id IS NULL)
+            OR EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.reversed_at IS NOT NULL
+                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund'))
          ORDER BY m.id",
         cutoff
     )
@@ -77,12 +76,13 @@ pub async fn claim(
 ) -> sqlx::Result<Option<SettlementId>> {
     sqlx::query_scalar!(
         r#"WITH eligible AS (
-             SELECT t.id, t.amount, t.fee, t.net, t.settlement_id IS NULL AS is_unsettled, t.status = 'reversed' AS is_reversed
-             FROM transactions t
-             WHERE t.merchant_id = $2 AND t.paid_at < $5 AND t.status IN ('paid', 'reversed')
-               AND (t.settlement_id IS NULL OR (t.status = 'reversed' AND NOT EXISTS (
-                    SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
-             ORDER BY t.id FOR NO KEY UPDATE OF t),
+             SELECT p.transaction_id AS id, p.amount, p.fee, p.net, p.settlement_id IS NULL AS is_unsettled,
+                    p.reversed_at IS NOT NULL AS is_reversed
+             FROM payments p
+             WHERE p.merchant_id = $2 AND p.paid_at < $5
+               AND (p.settlement_id IS NULL OR (p.reversed_at IS NOT NULL AND NOT EXISTS (
+                    SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')))
+             ORDER BY p.transaction_id FOR NO KEY UPDATE OF p),
          lines AS (
              SELECT id, 'sale' AS kind, amount, fee, net FROM eligible WHERE is_unsettled
              UNION ALL
@@ -103,7 +103,7 @@ pub async fn claim(
              INSERT INTO settlement_items (transaction_id, kind, settlement_id, amount, fee, net)
              SELECT l.id, l.kind, s.id, l.amount, l.fee, l.net FROM lines l, settlement s),
          claimed AS (
-             UPDATE transactions t SET settlement_id = s.id FROM eligible e, settlement s WHERE t.id = e.id AND e.is_unsettled)
+             UPDATE payments p SET settlement_id = s.id FROM eligible e, settlement s WHERE p.transaction_id = e.id AND e.is_unsettled)
          SELECT id AS "id!" FROM settlement"#,
         claim.id as _,
         claim.merchant_id as _,

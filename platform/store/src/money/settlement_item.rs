@@ -44,9 +44,10 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Item>> {
     sqlx::query_as!(
         Item,
-        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, e.name AS terminal, t.paid_at,
-                t.partner_reference, t.rrn
+        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, e.name AS terminal,
+                p.paid_at, p.partner_reference, p.rrn
          FROM settlement_items i
+         JOIN payments p ON p.transaction_id = i.transaction_id
          JOIN transactions t ON t.id = i.transaction_id
          JOIN outlets o ON o.id = t.outlet_id
          JOIN terminals e ON e.id = t.terminal_id

@@ -92,10 +92,9 @@ pub async fn merchants(
     let after = after.unwrap_or(MerchantId::from_uuid(Uuid::nil()));
     sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
-         WHERE m.id > $2 AND (EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1
-                       AND t.settlement_id IS NULL AND t.status IN ('paid', 'reversed'))
-            OR EXISTS (SELECT 1 FROM transactions t WHERE t.merchant_id = m.id AND t.paid_at < $1 AND t.status = 'reversed'
-                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = t.id AND i.kind = 'refund')))
+         WHERE m.id > $2 AND (EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.settlement_id IS NULL)
+            OR EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.reversed_at IS NOT NULL
+                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')))
          ORDER BY m.id LIMIT $3",
         cutoff,
         after as _,

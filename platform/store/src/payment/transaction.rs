@@ -72,22 +72,42 @@ pub struct Cause<'a> {
     pub callback_id: Option<CallbackId>,
 }
 
-/// Stores a new transaction.
+/// `query_as!` of transactions, with what their payments added; literals follow the tables `t` and `p`.
+macro_rules! query_transactions {
+    ($rest:literal $(+ $more:literal)* $(, $arg:expr)+ $(,)?) => {
+        sqlx::query_as!(
+            Transaction,
+            r#"SELECT t.id, t.merchant_id, t.outlet_id, t.terminal_id, t.device_id, t.qr_type,
+                      coalesce(p.amount, t.amount) AS "amount!: Rupiah", t.tip_mode, t.amount_due, p.tip AS "tip?", t.currency, t.status,
+                      coalesce(p.late, false) AS "late!", p.fee AS "fee?", p.net AS "net?", p.fee_profile_id AS "fee_profile_id?",
+                      p.fee_version AS "fee_version?", t.partner_id, p.partner_reference AS "partner_reference?", p.rrn AS "rrn?",
+                      p.issuer AS "issuer?", t.qr_reference, t.qr_payload, t.request_id, t.created_at, t.expires_at,
+                      p.paid_at AS "paid_at?", p.accepted_at AS "accepted_at?", p.settlement_id AS "settlement_id?"
+               FROM transactions t LEFT JOIN payments p ON p.transaction_id = t.id "#
+                + $rest $(+ $more)*
+            $(, $arg)+
+        )
+    };
+}
+
+/// Stores a new transaction, without the payment of one that is paid.
 ///
 /// # Errors
-/// `transactions_device_request_unique`, `transactions_partner_reference_unique`.
+/// `transactions_device_request_unique`.
 pub async fn insert(
     conn: &mut PgConnection,
     transaction: &Transaction,
     cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "WITH new AS (INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status,
-             late, fee, net, fee_profile_id, fee_version, partner_id, partner_reference, rrn, issuer, qr_reference,
-             qr_payload, request_id, created_at, expires_at, paid_at, accepted_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
-         RETURNING id)
-         INSERT INTO transaction_events (transaction_id, at, to_status, cause, callback_id) SELECT id, $26, $9, $27, $28 FROM new",
+        "WITH new AS (
+             INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status, partner_id,
+                 qr_reference, qr_payload, request_id, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id, status, expires_at),
+         open AS (
+             INSERT INTO open_codes (expires_at, transaction_id)
+             SELECT expires_at, id FROM new WHERE status IN ('initiated', 'awaiting_payment') AND expires_at IS NOT NULL)
+         INSERT INTO transaction_events (transaction_id, at, to_status, cause, callback_id) SELECT id, $16, status, $17, $18 FROM new",
         transaction.id as _,
         transaction.merchant_id as _,
         transaction.outlet_id as _,
@@ -97,22 +117,12 @@ pub async fn insert(
         transaction.amount as _,
         transaction.currency,
         transaction.status as _,
-        transaction.late,
-        transaction.fee as _,
-        transaction.net as _,
-        transaction.fee_profile_id,
-        transaction.fee_version,
         transaction.partner_id,
-        transaction.partner_reference,
-        transaction.rrn,
-        transaction.issuer,
         transaction.qr_reference,
         transaction.qr_payload,
         transaction.request_id,
         transaction.created_at,
         transaction.expires_at,
-        transaction.paid_at,
-        transaction.accepted_at,
         cause.at,
         cause.cause,
         cause.callback_id as _,
@@ -128,9 +138,8 @@ pub async fn find(
     scope: Scope,
     id: TransactionId,
 ) -> sqlx::Result<Option<Transaction>> {
-    sqlx::query_as!(
-        Transaction,
-        "SELECT * FROM transactions WHERE id = $1 AND ($2::uuid IS NULL OR merchant_id = $2)",
+    query_transactions!(
+        "WHERE t.id = $1 AND ($2::uuid IS NULL OR t.merchant_id = $2)",
         id as _,
         scope.merchant()
     )
@@ -138,15 +147,39 @@ pub async fn find(
     .await
 }
 
-/// One transaction, its row locked until the database transaction ends.
-pub async fn lock(conn: &mut PgConnection, id: TransactionId) -> sqlx::Result<Option<Transaction>> {
-    sqlx::query_as!(
-        Transaction,
-        "SELECT * FROM transactions WHERE id = $1 FOR UPDATE",
-        id as _
+/// One transaction, its row locked until the database transaction ends; of one partner, if it is given.
+pub async fn lock(
+    conn: &mut PgConnection,
+    id: TransactionId,
+    partner_id: Option<&str>,
+) -> sqlx::Result<Option<Transaction>> {
+    let found = query_transactions!(
+        "WHERE t.id = $1 AND ($2::text IS NULL OR t.partner_id = $2) FOR NO KEY UPDATE OF t",
+        id as _,
+        partner_id
     )
-    .fetch_optional(conn)
-    .await
+    .fetch_all(&mut *conn)
+    .await?;
+    Ok(as_it_is_now(conn, found).await?.pop())
+}
+
+/// After waiting for a lock, a statement shows the row that it locked as it is now, and rows that it only joined as they
+/// were when it began. So transactions that were paid meanwhile are read again.
+async fn as_it_is_now(
+    conn: &mut PgConnection,
+    mut locked: Vec<Transaction>,
+) -> sqlx::Result<Vec<Transaction>> {
+    for one in &mut locked {
+        let is_paid = matches!(
+            one.status,
+            TransactionStatus::Paid | TransactionStatus::Reversed
+        );
+        if is_paid && one.paid_at.is_none() {
+            let now = find(conn, Scope::All, one.id).await?;
+            *one = now.ok_or(sqlx::Error::RowNotFound)?;
+        }
+    }
+    Ok(locked)
 }
 
 /// Whether this code was issued at a terminal, for a payment that is still awaited.
@@ -156,28 +189,12 @@ pub async fn is_payable(
     qr_payload: &str,
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM transactions
-           WHERE terminal_id = $1 AND status = 'awaiting_payment' AND qr_payload = $2) AS "payable!""#,
+        r#"SELECT EXISTS (SELECT 1 FROM open_codes o JOIN transactions t ON t.id = o.transaction_id
+           WHERE t.terminal_id = $1 AND t.status = 'awaiting_payment' AND t.qr_payload = $2) AS "payable!""#,
         terminal_id as _,
         qr_payload
     )
     .fetch_one(conn)
-    .await
-}
-
-/// One transaction that was issued through a partner, its row locked until the database transaction ends.
-pub async fn lock_of_partner(
-    conn: &mut PgConnection,
-    partner_id: &str,
-    id: TransactionId,
-) -> sqlx::Result<Option<Transaction>> {
-    sqlx::query_as!(
-        Transaction,
-        "SELECT * FROM transactions WHERE id = $1 AND partner_id = $2 FOR UPDATE",
-        id as _,
-        partner_id
-    )
-    .fetch_optional(conn)
     .await
 }
 
@@ -199,20 +216,21 @@ pub async fn lock_candidates(
     let partners = column(messages, |(reference, _)| reference.partner_id);
     let references = column(messages, |(reference, _)| reference.reference);
     let named = column(messages, |(_, named)| *named);
-    sqlx::query_as!(
-        Transaction,
-        "WITH messages AS (SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS m (partner_id, reference, named))
-         SELECT * FROM transactions WHERE id = ANY(
-             SELECT t.id FROM messages m JOIN transactions t ON t.id = m.named AND t.partner_id = m.partner_id
+    let locked = query_transactions!(
+        "WHERE t.id = ANY(
+             WITH messages AS (SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS m (partner_id, reference, named))
+             SELECT n.id FROM messages m JOIN transactions n ON n.id = m.named AND n.partner_id = m.partner_id
              UNION
-             SELECT t.id FROM messages m JOIN transactions t ON t.partner_id = m.partner_id AND t.partner_reference = m.reference)
-         ORDER BY id FOR UPDATE",
+             SELECT r.transaction_id FROM messages m
+             JOIN payments r ON r.partner_reference = m.reference AND r.partner_id = m.partner_id)
+         ORDER BY t.id FOR NO KEY UPDATE OF t",
         &partners as _,
         &references as _,
         &named as _
     )
-    .fetch_all(conn)
-    .await
+    .fetch_all(&mut *conn)
+    .await?;
+    as_it_is_now(conn, locked).await
 }
 
 /// Takes the locks of partners' references until the database transaction ends, in one order, so that two first
@@ -241,9 +259,8 @@ pub async fn find_by_request(
     device_id: DeviceId,
     request_id: &str,
 ) -> sqlx::Result<Option<Transaction>> {
-    sqlx::query_as!(
-        Transaction,
-        "SELECT * FROM transactions WHERE device_id = $1 AND request_id = $2",
+    query_transactions!(
+        "WHERE t.device_id = $1 AND t.request_id = $2",
         device_id as _,
         request_id
     )
@@ -263,17 +280,20 @@ pub struct Filter {
     pub period: Period,
 }
 
-/// A query of sqlx over the transactions that a scope and a [`Filter`] select. They are its parameters 1 to 7; its own
-/// follow.
+/// A query, `sqlx::query…!` or `query_transactions!`, of the transactions `t` with their payments `p` that a scope and a
+/// [`Filter`] select. They are its parameters 1 to 7; its own follow.
+///
+/// No index has the status. Codes that are open are few among all, and are found by their own table.
 macro_rules! query_selected {
-    ($query:ident!($($row:ident,)? $select:literal WHERE $rest:literal, $scope:expr, $filter:expr, $($own:expr),+)) => {
-        sqlx::$query!(
-            $($row,)?
-            $select
-                + " WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
-                      AND ($3::uuid IS NULL OR terminal_id = $3) AND ($4::uuid IS NULL OR outlet_id = $4)
-                      AND ($5::text IS NULL OR partner_reference = $5)
-                      AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7) "
+    ($query:ident!([$($head:tt)*] WHERE $rest:literal, $scope:expr, $filter:expr, $($own:expr),+ $(,)?)) => {
+        $query!(
+            $($head)*
+            "WHERE ($1::uuid IS NULL OR t.merchant_id = $1) AND ($2::text IS NULL OR t.status = $2)
+               AND ($3::uuid IS NULL OR t.terminal_id = $3) AND ($4::uuid IS NULL OR t.outlet_id = $4)
+               AND ($5::text IS NULL OR p.partner_reference = $5)
+               AND ($6::timestamptz IS NULL OR t.created_at >= $6) AND ($7::timestamptz IS NULL OR t.created_at < $7)
+               AND ($2 IS NULL OR $2 NOT IN ('initiated', 'awaiting_payment')
+                    OR t.id = ANY(ARRAY(SELECT transaction_id FROM open_codes))) "
                 + $rest,
             $scope.merchant(),
             $filter.status as _,
@@ -295,11 +315,10 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Transaction>> {
-    query_selected!(query_as!(
-        Transaction,
-        "SELECT * FROM transactions" WHERE
-        "AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $10",
+    query_selected!(query_transactions!(
+        [] WHERE
+        "AND ($8::timestamptz IS NULL OR (t.created_at, t.id) < ($8, $9::uuid))
+         ORDER BY t.created_at DESC, t.id DESC LIMIT $10",
         scope,
         filter,
         page.after_time(),
@@ -310,86 +329,101 @@ pub async fn list(
     .await
 }
 
-/// What a payment adds to its transaction.
+/// A transaction that a callback paid.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the columns of the same names")]
-pub struct Payment<'a> {
-    pub transaction_id: TransactionId,
-    /// The status that it has until now.
+pub struct Transition<'a> {
+    /// The status that it had until now.
     pub from: TransactionStatus,
+    /// What paid it.
     pub callback_id: CallbackId,
-    pub late: bool,
-    pub amount: Rupiah,
-    pub tip: Option<Rupiah>,
-    pub fee: Rupiah,
-    pub net: Rupiah,
-    pub fee_profile_id: &'a str,
-    pub fee_version: i32,
-    pub partner_reference: &'a str,
-    pub rrn: Option<&'a str>,
-    pub issuer: Option<&'a str>,
-    pub paid_at: DateTime<Utc>,
+    /// With its payment.
+    pub paid: &'a Transaction,
 }
 
-/// `from` → paid, for transactions that callbacks paid.
+/// `from` → paid, for transactions that callbacks paid, with their payments.
 ///
 /// # Errors
-/// `RowNotFound` when one of them is no longer in its `from`.
+/// `RowNotFound` when one of them is no longer in its `from`; `payments_reference_unique`.
 pub async fn mark_paid(
     conn: &mut PgConnection,
-    payments: &[Payment<'_>],
-    accepted_at: DateTime<Utc>,
+    transitions: &[Transition<'_>],
+    at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let ids = column(payments, |one| one.transaction_id);
-    let from = column(payments, |one| one.from);
-    let callbacks = column(payments, |one| one.callback_id);
-    let late = column(payments, |one| one.late);
-    let amounts = column(payments, |one| one.amount);
-    let tips = column(payments, |one| one.tip);
-    let fees = column(payments, |one| one.fee);
-    let nets = column(payments, |one| one.net);
-    let profiles = column(payments, |one| one.fee_profile_id);
-    let versions = column(payments, |one| one.fee_version);
-    let references = column(payments, |one| one.partner_reference);
-    let rrns = column(payments, |one| one.rrn);
-    let issuers = column(payments, |one| one.issuer);
-    let paid_at = column(payments, |one| one.paid_at);
+    let ids = column(transitions, |one| one.paid.id);
+    let from = column(transitions, |one| one.from);
+    let callbacks = column(transitions, |one| one.callback_id);
     let result = sqlx::query!(
-        "WITH new AS (
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-                 $9::text[], $10::int[], $11::text[], $12::text[], $13::text[], $14::timestamptz[])
-             AS n (id, from_status, callback_id, late, amount, tip, fee, net, fee_profile_id, fee_version, partner_reference, rrn, issuer, paid_at)),
-         paid AS (
-             UPDATE transactions t SET status = 'paid', late = n.late, amount = n.amount, tip = n.tip, fee = n.fee, net = n.net,
-                 fee_profile_id = n.fee_profile_id, fee_version = n.fee_version, partner_reference = n.partner_reference, rrn = n.rrn,
-                 issuer = n.issuer, paid_at = n.paid_at, accepted_at = $15
-             FROM new n
+        "WITH paid AS (
+             UPDATE transactions t SET status = 'paid'
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS n (id, from_status, callback_id)
              WHERE t.id = n.id AND t.status = n.from_status AND t.status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
-             RETURNING n.id, n.from_status, n.callback_id)
+             RETURNING t.id, t.expires_at, n.from_status, n.callback_id),
+         closed AS (
+             DELETE FROM open_codes o USING paid p WHERE o.expires_at = p.expires_at AND o.transaction_id = p.id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
-         SELECT id, $15, from_status, 'paid', 'callback', callback_id FROM paid",
+         SELECT id, $4, from_status, 'paid', 'callback', callback_id FROM paid",
         &ids as _,
         &from as _,
         &callbacks as _,
-        &late,
+        at
+    )
+    .execute(&mut *conn)
+    .await?;
+    crate::exactly(&result, transitions.len())?;
+    let paid: Vec<_> = transitions.iter().map(|one| one.paid).collect();
+    insert_payments(conn, &paid).await
+}
+
+/// Stores the payments of paid transactions.
+///
+/// # Errors
+/// `payments_reference_unique`.
+pub async fn insert_payments(conn: &mut PgConnection, paid: &[&Transaction]) -> sqlx::Result<()> {
+    let ids = column(paid, |one| one.id);
+    let merchants = column(paid, |one| one.merchant_id);
+    let outlets = column(paid, |one| one.outlet_id);
+    let amounts = column(paid, |one| one.amount);
+    let tips = column(paid, |one| one.tip);
+    let fees = column(paid, |one| one.fee);
+    let nets = column(paid, |one| one.net);
+    let paid_at = column(paid, |one| one.paid_at);
+    let accepted_at = column(paid, |one| one.accepted_at);
+    let versions = column(paid, |one| one.fee_version);
+    let late = column(paid, |one| one.late);
+    let profiles = column(paid, |one| one.fee_profile_id.as_deref());
+    let partners = column(paid, |one| one.partner_id.as_str());
+    let references = column(paid, |one| one.partner_reference.as_deref());
+    let rrns = column(paid, |one| one.rrn.as_deref());
+    let issuers = column(paid, |one| one.issuer.as_deref());
+    sqlx::query!(
+        "INSERT INTO payments (transaction_id, merchant_id, outlet_id, amount, tip, fee, net, paid_at, accepted_at, fee_version, late,
+             fee_profile_id, partner_id, partner_reference, rrn, issuer)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+             $8::timestamptz[], $9::timestamptz[], $10::int[], $11::boolean[], $12::text[], $13::text[], $14::text[], $15::text[],
+             $16::text[])",
+        &ids as _,
+        &merchants as _,
+        &outlets as _,
         &amounts as _,
         &tips as _,
         &fees as _,
         &nets as _,
+        &paid_at as _,
+        &accepted_at as _,
+        &versions as _,
+        &late,
         &profiles as _,
-        &versions,
+        &partners as _,
         &references as _,
         &rrns as _,
-        &issuers as _,
-        &paid_at,
-        accepted_at
+        &issuers as _
     )
     .execute(conn)
     .await?;
-    crate::exactly(&result, payments.len())
+    Ok(())
 }
 
-/// `from` → `to`, for transitions that carry no money of their own.
+/// `from` → `to`, for ends without money of their own: failed, expired, reversed. A reversal marks the payment too.
 ///
 /// # Errors
 /// `RowNotFound` when the transaction is no longer in `from`.
@@ -401,9 +435,13 @@ pub async fn set_status(
     cause: Cause<'_>,
 ) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "WITH changed AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id)
+        "WITH ended AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id, expires_at),
+         closed AS (
+             DELETE FROM open_codes o USING ended e WHERE o.expires_at = e.expires_at AND o.transaction_id = e.id),
+         reversed AS (
+             UPDATE payments p SET reversed_at = $4 FROM ended e WHERE p.transaction_id = e.id AND $3 = 'reversed')
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
-         SELECT id, $4, $2, $3, $5, $6 FROM changed",
+         SELECT id, $4, $2, $3, $5, $6 FROM ended",
         id as _,
         from as _,
         to as _,
@@ -497,8 +535,7 @@ pub async fn overdue(
     limit: i64,
 ) -> sqlx::Result<Vec<TransactionId>> {
     sqlx::query_scalar!(
-        "SELECT id FROM transactions WHERE status IN ('awaiting_payment', 'initiated') AND expires_at <= $1
-         ORDER BY expires_at LIMIT $2",
+        "SELECT transaction_id FROM open_codes WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2",
         now,
         limit
     )
@@ -514,17 +551,15 @@ pub async fn expire_overdue(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "WITH shown AS (
-             SELECT id, status FROM transactions WHERE status = 'awaiting_payment' AND expires_at <= $1
-               AND ($3::uuid[] IS NULL OR id = ANY($3))
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
-         never_shown AS (
-             SELECT id, status FROM transactions WHERE status = 'initiated' AND expires_at <= $1 AND ($3::uuid[] IS NULL OR id = ANY($3))
-             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
-         overdue AS (SELECT * FROM shown UNION ALL SELECT * FROM never_shown),
+        "WITH overdue AS (
+             SELECT t.id, t.status, o.expires_at FROM open_codes o JOIN transactions t ON t.id = o.transaction_id
+             WHERE o.expires_at <= $1 AND t.status IN ('initiated', 'awaiting_payment') AND ($3::uuid[] IS NULL OR t.id = ANY($3))
+             ORDER BY o.expires_at LIMIT $2 FOR NO KEY UPDATE OF t SKIP LOCKED),
          expired AS (
              UPDATE transactions t SET status = 'expired' FROM overdue o
-             WHERE t.id = o.id AND t.status = o.status RETURNING t.id, o.status AS from_status)
+             WHERE t.id = o.id AND t.status = o.status RETURNING t.id, o.status AS from_status),
+         closed AS (
+             DELETE FROM open_codes c USING overdue o WHERE c.expires_at = o.expires_at AND c.transaction_id = o.id)
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause)
          SELECT id, $1, from_status, 'expired', 'time' FROM expired",
         now,

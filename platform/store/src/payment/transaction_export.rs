@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::transaction::{QrType, TransactionStatus};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, query_as, query_scalar};
 use wire::Rupiah;
 use wire::ids::{SettlementId, TransactionId};
 
@@ -44,7 +44,8 @@ pub async fn count(
     limit: i64,
 ) -> sqlx::Result<i64> {
     query_selected!(query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM (SELECT 1 FROM transactions"# WHERE
+        [r#"SELECT count(*) AS "count!" FROM (
+                SELECT 1 FROM transactions t LEFT JOIN payments p ON p.transaction_id = t.id "# +] WHERE
         "LIMIT $8) counted",
         scope,
         filter,
@@ -62,12 +63,16 @@ pub async fn list(
     page: Page,
 ) -> sqlx::Result<Vec<Line>> {
     query_selected!(query_as!(
-        Line,
-        "SELECT t.id, t.created_at, t.paid_at, t.status, m.brand_name AS merchant, o.name AS outlet, e.name AS terminal,
-                t.qr_type, t.amount, t.tip, t.fee, t.net, t.partner_id, t.partner_reference, t.rrn, t.issuer, t.settlement_id
-         FROM (SELECT * FROM transactions" WHERE
-        "AND ($8::timestamptz IS NULL OR (created_at, id) < ($8, $9::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $10) t
+        [Line,
+        r#"SELECT t.id, t.created_at, t.paid_at AS "paid_at?", t.status, m.brand_name AS merchant, o.name AS outlet,
+                  e.name AS terminal, t.qr_type, t.paid AS "amount!: Rupiah", t.tip AS "tip?", t.fee AS "fee?", t.net AS "net?",
+                  t.partner_id, t.partner_reference AS "partner_reference?", t.rrn AS "rrn?", t.issuer AS "issuer?",
+                  t.settlement_id AS "settlement_id?"
+           FROM (SELECT t.*, coalesce(p.amount, t.amount) AS paid, p.tip, p.fee, p.net, p.partner_reference, p.rrn, p.issuer,
+                        p.paid_at, p.settlement_id
+                 FROM transactions t LEFT JOIN payments p ON p.transaction_id = t.id "# +] WHERE
+        "AND ($8::timestamptz IS NULL OR (t.created_at, t.id) < ($8, $9::uuid))
+         ORDER BY t.created_at DESC, t.id DESC LIMIT $10) t
          JOIN merchants m ON m.id = t.merchant_id
          JOIN outlets o ON o.id = t.outlet_id
          JOIN terminals e ON e.id = t.terminal_id

@@ -64,8 +64,8 @@ pub async fn takings(
                       sum(amount) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_gross,
                       sum(fee) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_fee,
                       count(*) AS all_count, sum(amount) AS all_gross, sum(fee) AS all_fee
-               FROM transactions
-               WHERE merchant_id = $1 AND status = 'paid' AND paid_at >= $2 AND paid_at < $5
+               FROM payments
+               WHERE merchant_id = $1 AND reversed_at IS NULL AND paid_at >= $2 AND paid_at < $5
                GROUP BY outlet_id) t ON t.outlet_id = o.id
            WHERE o.merchant_id = $1
            ORDER BY o.name, o.id"#,

@@ -53,19 +53,22 @@ INSERT INTO device_credentials (certificate_serial, device_id, public_key_sha256
 SELECT md5('serial' || n), pg_temp.id('device', n), md5('key' || n), '', now() + make_interval(days => n % 365), now(), now()
 FROM generate_series(1, pg_temp.size('devices')) n;
 
-INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status, fee, net,
-                          fee_profile_id, fee_version, partner_id, partner_reference, created_at, expires_at, paid_at,
-                          accepted_at)
+INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, device_id, qr_type, amount, currency, status, partner_id,
+                          created_at, expires_at)
 SELECT pg_temp.id('transaction', n), pg_temp.id('merchant', pg_temp.owner(t)), pg_temp.id('outlet', t),
-       pg_temp.id('terminal', t), NULL, 'dynamic', 1000 + n % 100000, 'IDR', status,
-       CASE WHEN paid THEN 0 END, CASE WHEN paid THEN 1000 + n % 100000 END,
-       CASE WHEN paid THEN 'fee_basic' END, CASE WHEN paid THEN 1 END, 'demo-acquirer', 'FILL' || n,
-       made, made + interval '5 minutes', CASE WHEN paid THEN made END, CASE WHEN paid THEN made END
+       pg_temp.id('terminal', t), NULL, 'dynamic', 1000 + n % 100000, 'IDR', status, 'demo-acquirer',
+       made, made + interval '5 minutes'
 FROM generate_series(1, pg_temp.size('transactions')) n,
      LATERAL (SELECT 1 + n % pg_temp.size('terminals') AS t,
                      pg_temp.moment(n, pg_temp.size('transactions'), 90) AS made,
-                     CASE n % 20 WHEN 3 THEN 'expired' WHEN 4 THEN 'failed' WHEN 5 THEN 'reversed' ELSE 'paid' END AS status) s,
-     LATERAL (SELECT status IN ('paid', 'reversed') AS paid) p;
+                     CASE n % 20 WHEN 3 THEN 'expired' WHEN 4 THEN 'failed' WHEN 5 THEN 'reversed' ELSE 'paid' END AS status) s;
+
+INSERT INTO payments (transaction_id, merchant_id, outlet_id, reversed_at, amount, fee, net, paid_at, accepted_at, fee_version, late,
+                      fee_profile_id, partner_id, partner_reference)
+SELECT t.id, t.merchant_id, t.outlet_id, CASE t.status WHEN 'reversed' THEN now() END, t.amount, 0, t.amount, t.created_at,
+       t.created_at, 1, false, 'fee_basic', t.partner_id, 'FILL' || n
+FROM generate_series(1, pg_temp.size('transactions')) n
+JOIN transactions t ON t.id = pg_temp.id('transaction', n) AND t.status IN ('paid', 'reversed');
 
 INSERT INTO settlements (id, merchant_id, status, payout_mode, cutoff, gross, fee, refunds, net, transaction_count,
                          created_by, created_at, updated_at)

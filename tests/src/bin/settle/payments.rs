@@ -29,12 +29,16 @@ pub(crate) async fn sell(
     round: i64,
 ) -> sqlx::Result<u64> {
     let sold = sqlx::query(
-        "INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, fee, net, fee_profile_id,
-             fee_version, partner_id, partner_reference, created_at, paid_at, accepted_at)
-         SELECT md5($3 || '/' || n)::uuid, md5('m' || s.merchant)::uuid, md5('o' || s.merchant)::uuid, md5('t' || s.merchant)::uuid,
-             'static', s.amount, 'IDR', 'paid', (s.amount * 70 + 5000) / 10000, s.amount - (s.amount * 70 + 5000) / 10000, 'fee_basic',
-             1, 'demo-acquirer', 'r' || $3 || '-' || n, now(), now() - interval '1 minute', now()
-         FROM (SELECT n, 1 + n % $1 AS merchant, 1000 + (n * 7919 + $3 * 104729) % 1000000 AS amount FROM generate_series(1, $2) n) s",
+        "WITH sold AS (
+             INSERT INTO transactions (id, merchant_id, outlet_id, terminal_id, qr_type, amount, currency, status, partner_id, created_at)
+             SELECT md5($3 || '/' || n)::uuid, md5('m' || s.merchant)::uuid, md5('o' || s.merchant)::uuid, md5('t' || s.merchant)::uuid,
+                 'static', s.amount, 'IDR', 'paid', 'demo-acquirer', now()
+             FROM (SELECT n, 1 + n % $1 AS merchant, 1000 + (n * 7919 + $3 * 104729) % 1000000 AS amount FROM generate_series(1, $2) n) s
+             RETURNING *, (amount * 70 + 5000) / 10000 AS fee)
+         INSERT INTO payments (transaction_id, merchant_id, outlet_id, amount, fee, net, paid_at, accepted_at, fee_version, late,
+             fee_profile_id, partner_id, partner_reference)
+         SELECT id, merchant_id, outlet_id, amount, fee, amount - fee, now() - interval '1 minute', now(), 1, false, 'fee_basic',
+             partner_id, 'r' || $3 || '-' || id FROM sold",
     )
     .bind(merchants)
     .bind(transactions)
@@ -43,8 +47,8 @@ pub(crate) async fn sell(
     .await?;
     sqlx::query(
         "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, acquirer_held, payable_open, mdr, created_at)
-         SELECT gen_random_uuid(), 'sale', merchant_id, partner_id, id, amount, -net, -fee, accepted_at
-         FROM transactions WHERE partner_reference LIKE 'r' || $1 || '-%'",
+         SELECT gen_random_uuid(), 'sale', merchant_id, partner_id, transaction_id, amount, -net, -fee, accepted_at
+         FROM payments WHERE partner_reference LIKE 'r' || $1 || '-%'",
     )
     .bind(round)
     .execute(pool)
@@ -66,7 +70,7 @@ pub(crate) async fn is_settled_as_sold(pool: &PgPool) -> sqlx::Result<bool> {
         "SELECT NOT EXISTS (
              SELECT 1 FROM
                  (SELECT merchant_id, sum(amount) AS gross, sum(fee) AS fee, sum(net) AS net, count(*) AS number
-                  FROM transactions WHERE status = 'paid' GROUP BY merchant_id) sold
+                  FROM payments GROUP BY merchant_id) sold
              FULL JOIN
                  (SELECT merchant_id, sum(gross) AS gross, sum(fee) AS fee, sum(net) AS net, sum(transaction_count) AS number
                   FROM settlements GROUP BY merchant_id) settled USING (merchant_id)

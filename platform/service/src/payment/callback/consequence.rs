@@ -3,14 +3,13 @@
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use domain::announcement::AnnouncementWindow;
 use domain::callback::{CallbackStatus, PrintedCode};
-use domain::fee::Fee;
 use domain::ledger::Posting;
 use domain::transaction::{Decision, TransactionStatus, decide_printed};
 use serde_json::json;
 use store::payment::callback::Callback;
 use store::payment::incident::Kept;
 use store::payment::payee::Payee;
-use store::payment::transaction::Transaction;
+use store::payment::transaction::{Transaction, Transition};
 use store::payment::unmatched_payment::Closing;
 use wire::ids::MerchantId;
 
@@ -36,17 +35,18 @@ pub(super) struct Paid<'a> {
 struct Priced<'a> {
     handler: &'a CallbackHandler<'a>,
     payee: &'a Payee,
-    late: bool,
-    /// With the amount that was paid.
+    /// The status that it had before.
+    from: TransactionStatus,
+    /// As it is with the payment.
     transaction: Transaction,
-    cost: Fee,
     posting: Posting,
 }
 
 impl<'a> Paid<'a> {
     /// What was paid is booked, announced and settled: with a tip, that is more than was asked.
-    fn priced(&self) -> Result<Priced<'a>> {
-        let amount = self.handler.callback.amount.rupiah();
+    fn priced(&self, unit: &UnitOfWork) -> Result<Priced<'a>> {
+        let callback = self.handler.callback;
+        let amount = callback.amount.rupiah();
         let amount = amount.ok_or_else(|| anyhow::anyhow!("an amount out of range is due"))?;
         let tip = match self.transaction.tip_mode {
             Some(_) => amount.checked_sub(self.transaction.amount),
@@ -56,14 +56,24 @@ impl<'a> Paid<'a> {
         Ok(Priced {
             handler: self.handler,
             payee: self.payee,
-            late: self.late,
+            from: self.transaction.status,
             transaction: Transaction {
                 amount,
                 tip,
+                status: TransactionStatus::Paid,
+                late: self.late,
+                fee: Some(cost.fee),
+                net: Some(cost.net),
+                fee_profile_id: Some(self.payee.fee_profile_id.clone()),
+                fee_version: Some(cost.version),
+                partner_reference: Some(callback.partner_reference.clone()),
+                rrn: callback.rrn.clone(),
+                issuer: callback.issuer.clone(),
+                paid_at: Some(self.handler.time.at),
+                accepted_at: Some(unit.now()),
                 ..self.transaction.clone()
             },
             posting: Posting::sale(amount, cost.fee).map_err(anyhow::Error::from)?,
-            cost,
         })
     }
 }
@@ -75,23 +85,11 @@ impl Priced<'_> {
         self.handler.message.archived_as(entry)
     }
 
-    fn transition(&self) -> store::payment::transaction::Payment<'_> {
-        let callback = self.handler.callback;
-        store::payment::transaction::Payment {
-            transaction_id: self.transaction.id,
-            from: self.transaction.status,
+    fn transition(&self) -> Transition<'_> {
+        Transition {
+            from: self.from,
             callback_id: self.handler.message.id,
-            late: self.late,
-            amount: self.transaction.amount,
-            tip: self.transaction.tip,
-            fee: self.cost.fee,
-            net: self.cost.net,
-            fee_profile_id: &self.payee.fee_profile_id,
-            fee_version: self.cost.version,
-            partner_reference: &callback.partner_reference,
-            rrn: callback.rrn.as_deref(),
-            issuer: callback.issuer.as_deref(),
-            paid_at: self.handler.time.at,
+            paid: &self.transaction,
         }
     }
 
@@ -101,9 +99,13 @@ impl Priced<'_> {
     }
 }
 
-/// paid: the archived callbacks, the transitions, the ledger lines and the outbox rows, each kind in one statement.
+/// paid: the archived callbacks, the transitions, the payments, the ledger lines and the outbox rows, each kind in one
+/// statement.
 pub(super) async fn pay(unit: &mut UnitOfWork, paid: &[Paid<'_>]) -> Result<()> {
-    let priced = paid.iter().map(Paid::priced).collect::<Result<Vec<_>>>()?;
+    let priced = paid
+        .iter()
+        .map(|one| one.priced(unit))
+        .collect::<Result<Vec<_>>>()?;
     let archived: Vec<_> = priced.iter().map(Priced::archived).collect();
     store::payment::callback::insert(unit.conn(), &archived).await?;
     let transitions: Vec<_> = priced.iter().map(Priced::transition).collect();

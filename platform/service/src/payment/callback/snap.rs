@@ -344,13 +344,11 @@ impl SnapHandler<'_> {
             Some(CallbackTarget::Static(_)) | None => None,
         };
         let transaction_id = match named {
-            Some(id) => store::payment::transaction::lock_of_partner(
-                unit.conn(),
-                self.verified.partner_id,
-                id,
-            )
-            .await?
-            .map(|transaction| transaction.id),
+            Some(id) => {
+                store::payment::transaction::lock(unit.conn(), id, Some(self.verified.partner_id))
+                    .await?
+                    .map(|transaction| transaction.id)
+            }
             None => None,
         };
         if self.message.is_pending {
