@@ -206,8 +206,8 @@ impl EdgeHandle {
 
     /// Ends the device's session, also one that is still being admitted, if it uses one of these certificates (serial
     /// numbers as in [`crate::Connecting`]). A session with a newer certificate continues.
-    pub fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
-        self.registry.revoke(device, certificate_serials);
+    pub fn kick_certificates(&self, device: DeviceId, certificate_serials: &[String]) {
+        self.registry.kick_certificates(device, certificate_serials);
     }
 
     /// The certificate serial numbers of the connected observers.
@@ -216,8 +216,8 @@ impl EdgeHandle {
     }
 
     /// Ends the observers that use one of these certificates.
-    pub fn revoke_observers(&self, certificate_serials: &[String]) {
-        self.observers.revoke(certificate_serials);
+    pub fn kick_observers(&self, certificate_serials: &[String]) {
+        self.observers.kick_certificates(certificate_serials);
     }
 
     /// Drops everything that was published to the device before this call and has not been sent: its queue, what is

@@ -4,7 +4,8 @@
 //! [`SessionKey`], so that a host that shares its database with other nodes can tell a session that has ended from the
 //! one that replaced it.
 //!
-//! The calls of one session come in this order, never two `admit`s of one device at a time:
+//! The calls for one session come in this order. In one process no two connections of a device are between `admit` and
+//! `ended` at a time:
 //!
 //! ```text
 //! (may_connect) → admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended

@@ -25,10 +25,10 @@
 //! | `transport` | a connection's bytes and timeouts |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
 //! | `authorize`, `fleet_filter` | the access policy: one pure function |
-//! | `registry`, `signal`, `detached` | the connections of devices; kicks and takeovers; packets kept for a reconnect |
+//! | `registry`, `connection_control`, `detached` | the connections of devices; kicks and takeovers; packets kept for a reconnect |
 //! | `downlink`, `expiry` | the outbound messages of one box: queue and window |
 //! | `router` | the embedded router and its supervision |
-//! | `limits`, `cell_rate`, `fairness` | every limit; rates; turns of busy connections |
+//! | `limits`, `cell_rate`, `fairness` | every limit; rates; busy connections let others run |
 //! | `refusal_log` | the log of refused connections, limited |
 //! | `lock` | locks whose holder may have panicked |
 //!
@@ -103,6 +103,7 @@ mod accept_rate;
 mod authorize;
 mod cell_rate;
 mod connection;
+mod connection_control;
 mod connection_limiter;
 mod copies;
 mod detached;
@@ -127,7 +128,6 @@ mod refusal_log;
 mod registry;
 mod router;
 mod session;
-mod signal;
 mod transport;
 
 pub use accept_rate::AcceptRate;

@@ -16,15 +16,15 @@ pub struct Limits {
     /// evicted for them (see `unauthenticated_max`); until it has ended, there is one more. Default 65,536: at about 20 KiB
     /// each that is 1.3 GiB, and more file descriptors than most systems allow.
     pub connections_max: usize,
-    /// The same for one address (an IPv6 /64 counts as one). Default 50,000: carriers' NAT puts whole fleets behind one
-    /// address, but one address cannot use all connections.
+    /// The same for one address (an IPv6 /64 counts as one). Default 50,000: a mobile network's NAT puts whole fleets
+    /// behind one address, but one address cannot use all connections.
     pub connections_per_address_max: usize,
     /// Connections that are not yet admitted. Further ones are closed as they arrive, so that silent ones cost a bounded
     /// number of tasks for the time of the timeouts below. A connection of an address that has at least two fewer of
     /// them than the busiest address evicts the oldest of that one. Default 4,096.
     pub unauthenticated_max: usize,
-    /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: carriers'
-    /// NAT puts whole fleets behind one address.
+    /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: a
+    /// mobile network's NAT puts whole fleets behind one address.
     pub accepts_per_address_per_s: u32,
     /// Timeout of the TLS handshake. Default 10 s.
     pub handshake_ms_max: u64,
@@ -32,7 +32,8 @@ pub struct Limits {
     pub connect_ms_max: u64,
     /// Timeout of the platform's answer to a CONNECT. Default 10 s.
     pub admit_ms_max: u64,
-    /// Timeout of the end of the same device's older connection. Default 10 s, more than a session's end can take.
+    /// Timeout of the end of the same device's older connection. Default 10 s, more than a session's end can take. One
+    /// that is still being admitted may take longer (`admit_ms_max`, then `ended_ms_max`): the newer is then refused.
     pub takeover_ms_max: u64,
     /// Timeout of the uplinks that the platform is storing when their session ends. Default 2 s.
     pub drain_ms_max: u64,
@@ -47,7 +48,7 @@ pub struct Limits {
     pub will_bytes_max: usize,
     /// How long a client without keep-alive may be silent, and a client of version 5 at most, which is informed by
     /// Server Keep Alive. A client of version 3.1.1 cannot be informed, and may be silent for one and a half times its
-    /// keep-alive. Default 1,200 s. Carriers drop a silent connection sooner.
+    /// keep-alive. Default 1,200 s. Mobile networks drop a silent connection sooner.
     pub silence_s_max: u64,
     /// How long a box may read nothing of its output. Default 10 s.
     pub write_ms_max: u64,

@@ -62,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
     /// Serves the observer until its session ends.
     pub(crate) async fn run(&mut self) -> Ending {
         let handle = Arc::clone(&self.handle);
-        let mut woken = std::pin::pin!(handle.signal.notified());
+        let mut woken = std::pin::pin!(handle.control.notified());
         // A client may send before it has read its CONNACK, so packets may be in the buffer.
         let mut event = Some(Event::Received);
         loop {
@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
             yield_if_busy(waited).await;
             event = next;
             if was_woken {
-                woken.set(handle.signal.notified());
+                woken.set(handle.control.notified());
             }
         }
     }
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
     }
 
     fn act(&mut self, event: Option<Event>) -> Result<(), Ending> {
-        if let Some(reason) = self.handle.signal.kicked() {
+        if let Some(reason) = self.handle.control.kicked() {
             return Err(reason.into());
         }
         match event {

@@ -16,11 +16,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use wire::{Channel, DeviceId};
 
+use crate::connection_control::ConnectionControl;
 use crate::fleet_filter::FleetFilter;
 use crate::host::EndReason;
 use crate::lock::lock;
 use crate::protocol::UserProperties;
-use crate::signal::Signal;
 
 /// A copy of a message.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(crate) struct ObserverHandle {
     name: String,
     client_id: String,
     certificate_serial: String,
-    pub(crate) signal: Signal,
+    pub(crate) control: ConnectionControl,
     state: Mutex<Waiting>,
 }
 
@@ -110,13 +110,13 @@ impl Observers {
             name: name.to_owned(),
             client_id: client_id.to_owned(),
             certificate_serial: certificate_serial.to_owned(),
-            signal: Signal::default(),
+            control: ConnectionControl::default(),
             state: Mutex::default(),
         });
         let mut handles = lock(&self.handles);
         let others = handles
             .iter()
-            .filter(|other| other.signal.kicked().is_none() && !other.is_same_client(&handle));
+            .filter(|other| other.control.kicked().is_none() && !other.is_same_client(&handle));
         if others.count() >= self.observers_max {
             return None;
         }
@@ -124,7 +124,7 @@ impl Observers {
         drop(handles);
         // `close` sets the flag and then kicks every observer it finds: this one is kicked here or there.
         if self.closed.load(Ordering::SeqCst) {
-            handle.signal.kick(EndReason::ShuttingDown);
+            handle.control.kick(EndReason::ShuttingDown);
         }
         Some(ObserverRegistration {
             observers: Arc::clone(self),
@@ -139,8 +139,8 @@ impl Observers {
         self.kick(EndReason::ShuttingDown, |_| true);
     }
 
-    /// Ends those that use one of these certificates.
-    pub(crate) fn revoke(&self, certificate_serials: &[String]) {
+    /// Ends those that use one of these certificates, because they were revoked.
+    pub(crate) fn kick_certificates(&self, certificate_serials: &[String]) {
         self.kick(EndReason::Revoked, |handle| {
             certificate_serials.contains(&handle.certificate_serial)
         });
@@ -151,7 +151,7 @@ impl Observers {
             .iter()
             .filter(|handle| is_affected(handle))
         {
-            handle.signal.kick(reason);
+            handle.control.kick(reason);
         }
     }
 
@@ -184,7 +184,7 @@ impl Observers {
             waiting.bytes += bytes;
             waiting.queue.push_back(copy.clone());
             drop(waiting);
-            handle.signal.wake();
+            handle.control.wake();
         }
     }
 }
@@ -240,7 +240,7 @@ impl ObserverRegistration {
             .take_while(|handle| !Arc::ptr_eq(handle, &self.handle))
             .filter(|older| older.is_same_client(&self.handle))
         {
-            older.signal.kick(EndReason::TakenOver);
+            older.control.kick(EndReason::TakenOver);
         }
     }
 
@@ -333,20 +333,23 @@ mod tests {
         let observers = observers(1_000);
         let first = observers.register("analytics", "a", "1").unwrap();
         let second = observers.register("analytics", "a", "2").unwrap();
-        assert_eq!(first.handle().signal.kicked(), None);
+        assert_eq!(first.handle().control.kicked(), None);
         first.kick_older();
         second.kick_older();
-        assert_eq!(second.handle().signal.kicked(), None);
-        assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
+        assert_eq!(second.handle().control.kicked(), None);
+        assert_eq!(first.handle().control.kicked(), Some(EndReason::TakenOver));
         let _third = observers.register("other", "a", "3").unwrap();
         assert!(observers.register("other", "b", "3").is_none());
-        observers.revoke(&["2".to_owned()]);
-        assert_eq!(second.handle().signal.kicked(), Some(EndReason::Revoked));
+        observers.kick_certificates(&["2".to_owned()]);
+        assert_eq!(second.handle().control.kicked(), Some(EndReason::Revoked));
         drop((first, second));
         assert_eq!(observers.certificate_serials(), ["3"]);
         observers.close();
         let late = observers.register("late", "a", "4").unwrap();
-        assert_eq!(late.handle().signal.kicked(), Some(EndReason::ShuttingDown));
+        assert_eq!(
+            late.handle().control.kicked(),
+            Some(EndReason::ShuttingDown)
+        );
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::lock::lock;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Lines in one window, in all.
 const LINES_MAX: usize = 60;
-/// Lines in one window about one address (an IPv6 /64 is one). Several, because carriers' NAT puts many boxes behind one.
+/// Lines in one window about one address (an IPv6 /64 is one). Several, because a mobile network's NAT puts many boxes
+/// behind one.
 const LINES_PER_ADDRESS_MAX: usize = 4;
 
 /// Logs refused handshakes and CONNECTs with their reason, address and the name in the certificate: a limited number a

@@ -2,8 +2,9 @@
 //!
 //! A connection gets a [`Registration`] as soon as its CONNECT matches its certificate. From then on it can be kicked,
 //! so a revocation also ends a connection that is still being admitted. When the host lets the newer one connect, it
-//! kicks the older connections of the same device, and the device's *turn* (a fair lock) makes it wait until they have
-//! ended: at most one connection of a device is between `admit` and `ended`.
+//! kicks the older connections of the same device, and the device's *admission lock* (a fair one) makes it wait until they
+//! have ended: at most one connection of a device in this process is between `admit` and `ended`. Another process may
+//! still hold an older one, which only the epoch tells apart.
 //!
 //! The registry also keeps unacknowledged packets of ended sessions for a while, for a box that reconnects to this
 //! process.
@@ -17,11 +18,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 use wire::DeviceId;
 
+use crate::connection_control::ConnectionControl;
 use crate::detached::Detached;
 use crate::downlink::{Message, Offered, Outbound, Unacknowledged};
 use crate::host::EndReason;
 use crate::lock::lock;
-use crate::signal::Signal;
 
 const SHARDS: usize = 64;
 
@@ -30,7 +31,7 @@ const SHARDS: usize = 64;
 pub(crate) struct ConnectionHandle {
     number: u64,
     certificate_serial: String,
-    pub(crate) signal: Signal,
+    pub(crate) control: ConnectionControl,
     live: AtomicBool,
     outbound: Mutex<Outbound>,
 }
@@ -47,12 +48,12 @@ impl ConnectionHandle {
 
 /// All connections of one device, oldest first. More than one only while a newer one waits for an older one to end.
 #[derive(Debug, Default)]
-struct Entry {
-    turn: Arc<tokio::sync::Mutex<()>>,
+struct DeviceConnections {
+    admission_lock: Arc<tokio::sync::Mutex<()>>,
     handles: Vec<Arc<ConnectionHandle>>,
 }
 
-impl Entry {
+impl DeviceConnections {
     fn older_than(
         &self,
         handle: &ConnectionHandle,
@@ -67,7 +68,7 @@ impl Entry {
 /// All connections of devices.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    shards: Vec<Mutex<HashMap<DeviceId, Entry>>>,
+    shards: Vec<Mutex<HashMap<DeviceId, DeviceConnections>>>,
     hasher: RandomState,
     live: AtomicUsize,
     numbers: AtomicU64,
@@ -89,7 +90,7 @@ impl Registry {
         }
     }
 
-    fn shard(&self, device: DeviceId) -> MutexGuard<'_, HashMap<DeviceId, Entry>> {
+    fn shard(&self, device: DeviceId) -> MutexGuard<'_, HashMap<DeviceId, DeviceConnections>> {
         let hash = self.hasher.hash_one(device) as usize;
         lock(&self.shards[hash % SHARDS])
     }
@@ -103,26 +104,26 @@ impl Registry {
         let handle = Arc::new(ConnectionHandle {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             certificate_serial: certificate_serial.to_owned(),
-            signal: Signal::default(),
+            control: ConnectionControl::default(),
             live: AtomicBool::new(false),
             outbound: Mutex::new(Outbound::new(self.queue_max)),
         });
-        let turn = {
+        let admission_lock = {
             let mut shard = self.shard(device);
-            let entry = shard.entry(device).or_default();
-            entry.handles.push(Arc::clone(&handle));
-            Arc::clone(&entry.turn)
+            let connections = shard.entry(device).or_default();
+            connections.handles.push(Arc::clone(&handle));
+            Arc::clone(&connections.admission_lock)
         };
         // `close` sets the flag and then kicks every connection it finds: this one is kicked here or there.
         if self.closed.load(Ordering::SeqCst) {
-            handle.signal.kick(EndReason::ShuttingDown);
+            handle.control.kick(EndReason::ShuttingDown);
         }
         Registration {
             registry: Arc::clone(self),
             device,
             handle,
-            turn,
-            turn_guard: None,
+            admission_lock,
+            admission_guard: None,
         }
     }
 
@@ -130,28 +131,28 @@ impl Registry {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for shard in &self.shards {
-            for entry in lock(shard).values() {
-                for handle in &entry.handles {
-                    handle.signal.kick(EndReason::ShuttingDown);
+            for connections in lock(shard).values() {
+                for handle in &connections.handles {
+                    handle.control.kick(EndReason::ShuttingDown);
                 }
             }
         }
     }
 
     pub(crate) fn kick(&self, device: DeviceId, reason: EndReason) {
-        if let Some(entry) = self.shard(device).get(&device) {
-            for handle in &entry.handles {
-                handle.signal.kick(reason);
+        if let Some(connections) = self.shard(device).get(&device) {
+            for handle in &connections.handles {
+                handle.control.kick(reason);
             }
         }
     }
 
-    /// Kicks the device's connections that use one of these certificates.
-    pub(crate) fn revoke(&self, device: DeviceId, certificate_serials: &[String]) {
-        if let Some(entry) = self.shard(device).get(&device) {
-            for handle in &entry.handles {
+    /// Kicks the device's connections that use one of these certificates, because they were revoked or replaced.
+    pub(crate) fn kick_certificates(&self, device: DeviceId, certificate_serials: &[String]) {
+        if let Some(connections) = self.shard(device).get(&device) {
+            for handle in &connections.handles {
                 if certificate_serials.contains(&handle.certificate_serial) {
-                    handle.signal.kick(EndReason::Revoked);
+                    handle.control.kick(EndReason::Revoked);
                 }
             }
         }
@@ -176,20 +177,20 @@ impl Registry {
         let handle = self.live_handle(device)?;
         let offered = handle.outbound().offer(message);
         if offered == Offered::Queued {
-            handle.signal.wake();
+            handle.control.wake();
         }
         Some(offered)
     }
 
     /// Drops the device's queued messages, also those published before `sequence` that are still inside the router.
     pub(crate) fn withdraw(&self, device: DeviceId, sequence: u64) {
-        // Twice, before and after the handles: while a connection holds its handle's lock it moves detached packets into
-        // the handle, and at its end out of it. In either direction one of these three steps finds them.
+        // A connection may move packets between `detached` and its handle meanwhile, in either direction. So `detached` is
+        // cleared, then the handles, then `detached` again.
         self.forget(device);
         let handles = self
             .shard(device)
             .get(&device)
-            .map(|entry| entry.handles.clone());
+            .map(|connections| connections.handles.clone());
         for handle in handles.into_iter().flatten() {
             handle.outbound().withdraw(sequence);
         }
@@ -218,14 +219,14 @@ impl Registry {
     }
 }
 
-/// A connection's entry in the registry. Dropping it removes the entry and then releases the device's turn.
+/// A connection's place in the registry. Dropping it removes the connection and then releases the admission lock.
 #[derive(Debug)]
 pub(crate) struct Registration {
     registry: Arc<Registry>,
     device: DeviceId,
     handle: Arc<ConnectionHandle>,
-    turn: Arc<tokio::sync::Mutex<()>>,
-    turn_guard: Option<OwnedMutexGuard<()>>,
+    admission_lock: Arc<tokio::sync::Mutex<()>>,
+    admission_guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl Registration {
@@ -236,25 +237,25 @@ impl Registration {
     /// Whether the device has an older connection that is not being ended.
     pub(crate) fn has_older(&self) -> bool {
         let shard = self.registry.shard(self.device);
-        shard.get(&self.device).is_some_and(|entry| {
-            entry
+        shard.get(&self.device).is_some_and(|connections| {
+            connections
                 .older_than(&self.handle)
-                .any(|older| older.signal.kicked().is_none())
+                .any(|older| older.control.kicked().is_none())
         })
     }
 
     /// Ends the device's older connections.
     pub(crate) fn kick_older(&self) {
-        if let Some(entry) = self.registry.shard(self.device).get(&self.device) {
-            for older in entry.older_than(&self.handle) {
-                older.signal.kick(EndReason::TakenOver);
+        if let Some(connections) = self.registry.shard(self.device).get(&self.device) {
+            for older in connections.older_than(&self.handle) {
+                older.control.kick(EndReason::TakenOver);
             }
         }
     }
 
     /// Waits until every older connection of the device has ended.
-    pub(crate) async fn wait_for_turn(&mut self) {
-        self.turn_guard = Some(Arc::clone(&self.turn).lock_owned().await);
+    pub(crate) async fn wait_for_older(&mut self) {
+        self.admission_guard = Some(Arc::clone(&self.admission_lock).lock_owned().await);
     }
 
     /// Routes the device's messages to this connection from now on.
@@ -278,11 +279,11 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.go_offline();
         let mut shard = self.registry.shard(self.device);
-        if let Some(entry) = shard.get_mut(&self.device) {
-            entry
+        if let Some(connections) = shard.get_mut(&self.device) {
+            connections
                 .handles
                 .retain(|handle| handle.number != self.handle.number);
-            if entry.handles.is_empty() {
+            if connections.handles.is_empty() {
                 shard.remove(&self.device);
             }
         }
@@ -335,19 +336,19 @@ mod tests {
     async fn a_newer_connection_kicks_the_older_one_and_waits_until_it_has_ended() {
         let registry = registry(8);
         let mut first = registry.register(device(1), "1");
-        first.wait_for_turn().await;
+        first.wait_for_older().await;
         first.go_live();
         assert!(!first.has_older());
         let mut second = registry.register(device(1), "1");
         assert!(second.has_older());
-        assert_eq!(first.handle().signal.kicked(), None);
+        assert_eq!(first.handle().control.kicked(), None);
         second.kick_older();
-        assert_eq!(first.handle().signal.kicked(), Some(EndReason::TakenOver));
+        assert_eq!(first.handle().control.kicked(), Some(EndReason::TakenOver));
         assert!(!second.has_older(), "it is being ended");
-        assert!(second.wait_for_turn().now_or_never().is_none());
+        assert!(second.wait_for_older().now_or_never().is_none());
         drop(first);
-        second.wait_for_turn().await;
-        assert_eq!(second.handle().signal.kicked(), None);
+        second.wait_for_older().await;
+        assert_eq!(second.handle().control.kicked(), None);
         assert!(!registry.is_live(device(1)));
         second.go_live();
         assert!(registry.is_live(device(1)));
@@ -358,27 +359,27 @@ mod tests {
     async fn a_third_waits_for_the_first_although_the_second_gave_up() {
         let registry = registry(8);
         let mut first = registry.register(device(1), "1");
-        first.wait_for_turn().await;
+        first.wait_for_older().await;
         let second = registry.register(device(1), "1");
         let mut third = registry.register(device(1), "1");
         second.kick_older();
-        assert_eq!(third.handle().signal.kicked(), None, "it is newer");
+        assert_eq!(third.handle().control.kicked(), None, "it is newer");
         third.kick_older();
-        assert_eq!(second.handle().signal.kicked(), Some(EndReason::TakenOver));
+        assert_eq!(second.handle().control.kicked(), Some(EndReason::TakenOver));
         drop(second);
-        assert!(third.wait_for_turn().now_or_never().is_none());
+        assert!(third.wait_for_older().now_or_never().is_none());
         drop(first);
-        third.wait_for_turn().await;
+        third.wait_for_older().await;
     }
 
     #[test]
     fn a_kick_finds_a_connection_that_is_not_yet_live() {
         let registry = registry(8);
         let registration = registry.register(device(1), "1");
-        registry.revoke(device(1), &["1".to_owned()]);
+        registry.kick_certificates(device(1), &["1".to_owned()]);
         registry.kick(device(1), EndReason::Administrative);
         assert_eq!(
-            registration.handle().signal.until_kicked().now_or_never(),
+            registration.handle().control.until_kicked().now_or_never(),
             Some(EndReason::Revoked)
         );
     }
@@ -388,11 +389,11 @@ mod tests {
         let registry = registry(8);
         let revoked = ["older".to_owned(), "old".to_owned()];
         let older = registry.register(device(1), "old");
-        registry.revoke(device(1), &revoked);
-        assert_eq!(older.handle().signal.kicked(), Some(EndReason::Revoked));
+        registry.kick_certificates(device(1), &revoked);
+        assert_eq!(older.handle().control.kicked(), Some(EndReason::Revoked));
         let newer = registry.register(device(1), "new");
-        registry.revoke(device(1), &revoked);
-        assert_eq!(newer.handle().signal.kicked(), None);
+        registry.kick_certificates(device(1), &revoked);
+        assert_eq!(newer.handle().control.kicked(), None);
     }
 
     #[test]
@@ -403,7 +404,7 @@ mod tests {
         let after = registry.register(device(2), "2");
         for registration in [before, after] {
             assert_eq!(
-                registration.handle().signal.kicked(),
+                registration.handle().control.kicked(),
                 Some(EndReason::ShuttingDown)
             );
         }

@@ -1,8 +1,8 @@
 //! The box as a state machine without a network.
 //!
 //! A message or the end of a sentence goes in with the present time, and [`Action`]s come out, to be carried out in
-//! order. The only side effect of the state machine is its [`journal`], because the order matters: a notification is on
-//! disk before it is confirmed and before it is spoken. When a method returns an error, nothing must be confirmed.
+//! order. The only side effect of the state machine is its [`journal`], because the order matters: a notification is in
+//! the journal before it is confirmed and before it is spoken. When a method returns an error, nothing must be confirmed.
 //!
 //! Payments are in [`announcement`], commands in [`command`]. They share one loudspeaker; payments come first.
 
@@ -176,9 +176,9 @@ impl Soundbox {
     fn clock_set(&mut self, time: DateTime<Utc>, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = vec![Action::ClockSet(time)];
         for command in self.commands.take_waiting_for_clock() {
-            actions.extend(self.command(command, now)?);
+            actions.extend(self.receive_command(command, now)?);
         }
-        actions.extend(self.next(now)?);
+        actions.extend(self.begin_next(now)?);
         Ok(actions)
     }
 
@@ -228,9 +228,9 @@ impl Soundbox {
             Err(error) => return Ok(vec![self.refuse(topic, error.to_string())]),
         };
         match message {
-            DownlinkMessage::PaymentSuccess(payment) => self.payment(payment, now),
+            DownlinkMessage::PaymentSuccess(payment) => self.receive_payment(payment, now),
             DownlinkMessage::DynamicQrResponse(response) => Ok(vec![Action::Qr(response)]),
-            DownlinkMessage::Command(command) => self.command(command, now),
+            DownlinkMessage::Command(command) => self.receive_command(command, now),
             DownlinkMessage::ConfigPush(push) => self.configure(push, now),
             DownlinkMessage::Time(time) => {
                 if !self.clock.answer(&time.nonce, time.server_time, now) {
@@ -272,18 +272,18 @@ impl Soundbox {
             return Ok(Vec::new());
         }
         let mut actions = match utterance {
-            Utterance::Payment(event_id) => vec![self.announced(event_id, result, now)?],
+            Utterance::Payment(event_id) => vec![self.announcement_ended(event_id, result, now)?],
             Utterance::Command(command_id) => self.command_spoken(command_id, result)?,
         };
         self.speaking = None;
-        actions.extend(self.next(now)?);
+        actions.extend(self.begin_next(now)?);
         Ok(actions)
     }
 
     /// Begins the next sentence, if one waits and nothing is being spoken.
-    fn next(&mut self, now: Instant) -> io::Result<Vec<Action>> {
-        let mut actions = self.next_announcement(now)?;
-        actions.extend(self.next_command_sentence(now)?);
+    fn begin_next(&mut self, now: Instant) -> io::Result<Vec<Action>> {
+        let mut actions = self.begin_announcement(now)?;
+        actions.extend(self.begin_command_sentence(now)?);
         Ok(actions)
     }
 
@@ -312,7 +312,7 @@ impl Soundbox {
         let answer = config_ack(version, status, refused.clone());
         let mut actions = vec![Action::Configure { push, refused }, answer];
         // Payments that waited for another binding end now.
-        actions.extend(self.next(now)?);
+        actions.extend(self.begin_next(now)?);
         Ok(actions)
     }
 

@@ -16,7 +16,7 @@ use crate::session::{Session, SessionParts};
 use crate::transport::Transport;
 
 impl<H: Host> Shared<H> {
-    /// Registers the connection, ends the device's older ones, and calls the host.
+    /// Registers the connection, ends the device's older ones, and calls the host. Opens the session, or refuses the box.
     pub(super) async fn admit<S>(
         &self,
         connecting: ConnectingBox<S>,
@@ -38,7 +38,7 @@ impl<H: Host> Shared<H> {
 
         let waited = tokio::select! {
             biased;
-            reason = handle.signal.until_kicked() => Err(kicked_refusal(reason)),
+            reason = handle.control.until_kicked() => Err(kicked_refusal(reason)),
             result = self.take_over(&mut registration, device_id, &certificate_serial) => result,
         };
         if let Err(why) = waited {
@@ -63,10 +63,10 @@ impl<H: Host> Shared<H> {
         let answer = tokio::select! {
             biased;
             answer = &mut admission => Ok(answer),
-            reason = handle.signal.until_kicked() => Err(reason),
+            reason = handle.control.until_kicked() => Err(reason),
         };
-        // A kick that coincides with the answer counts: the answer may have been given before its cause.
-        let (answer, reason) = match (answer, handle.signal.kicked()) {
+        // A kick that coincides with the answer counts: the host may have decided before what led to the kick.
+        let (answer, reason) = match (answer, handle.control.kicked()) {
             (Ok(answer), None) => (answer, None),
             (Ok(answer), Some(reason)) => (answer, Some(reason)),
             (Err(reason), _) => {
@@ -137,7 +137,7 @@ impl<H: Host> Shared<H> {
             answer.map_err(|_| not_in_time(device_id))??;
             registration.kick_older();
         }
-        tokio::time::timeout(self.limits.takeover(), registration.wait_for_turn())
+        tokio::time::timeout(self.limits.takeover(), registration.wait_for_older())
             .await
             .map_err(|_| ConnectRefusal::Unavailable)
     }

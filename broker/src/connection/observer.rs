@@ -66,11 +66,11 @@ impl<H: Host> Shared<H> {
                 remote: peer.remote,
             }),
         );
-        // A kick that coincides with the answer counts: the answer may have been given before its cause.
+        // A kick that coincides with the answer counts: the host may have decided before what led to the kick.
         let answer = tokio::select! {
             biased;
-            reason = handle.signal.until_kicked() => Err(kicked_refusal(reason)),
-            answer = admission => match (handle.signal.kicked(), answer) {
+            reason = handle.control.until_kicked() => Err(kicked_refusal(reason)),
+            answer = admission => match (handle.control.kicked(), answer) {
                 (Some(reason), _) => Err(kicked_refusal(reason)),
                 (None, Ok(Ok(()))) => Ok(()),
                 (None, Ok(Err(refusal))) => Err(refusal.into()),

@@ -60,8 +60,9 @@ impl<H: Host> Shared<H> {
             }
             tokio::select! {
                 () = uplinks => {}
-                // A newer connection of the box waits, on which it sends again what got no PUBACK.
-                _ = registration.handle().signal.until_kicked() => {}
+                // A newer connection waits for this one, or the process stops: the box sends again what got no PUBACK. Or
+                // the box was revoked, and its messages are not wanted.
+                _ = registration.handle().control.until_kicked() => {}
                 () = tokio::time::sleep(self.limits.drain()) => {}
             }
         };
@@ -156,7 +157,7 @@ impl<H: Host> Shared<H> {
     }
 }
 
-/// Whether the running calls of the host are cancelled: the messages of a revoked box are not wanted, and a box that has
+/// Whether the running calls to the host are cancelled: the messages of a revoked box are not wanted, and a box that has
 /// reconnected sends its own again.
 fn cancels_messages(ending: Ending) -> bool {
     matches!(ending.reason, EndReason::Revoked | EndReason::TakenOver)

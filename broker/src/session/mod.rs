@@ -85,7 +85,7 @@ pub(crate) struct Session<H, S> {
     packet_bytes_max: usize,
     /// The output is full, because the box does not read: nothing more is taken from the queue.
     blocked: bool,
-    /// The running calls of the host, in the order in which the messages arrived.
+    /// The running calls to the host, in the order in which the messages arrived.
     uplinks: FuturesOrdered<BoxFuture<'static, Settled>>,
     ordinary_running: usize,
     payment_acks_running: usize,
@@ -147,7 +147,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     /// Serves the box until the session ends.
     pub(crate) async fn run(&mut self) -> Ending {
         let handle = Arc::clone(&self.handle);
-        let mut woken = std::pin::pin!(handle.signal.notified());
+        let mut woken = std::pin::pin!(handle.control.notified());
         // A client may send before it has read its CONNACK, so packets may be in the buffer.
         let mut turn = Turn {
             woken: true,
@@ -167,7 +167,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             .await;
             yield_if_busy(waited).await;
             if turn.woken {
-                woken.set(handle.signal.notified());
+                woken.set(handle.control.notified());
             }
         }
     }
@@ -177,7 +177,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 
     /// The rest of a session that has ended: its connection, with the last packet in its output, and the running calls
-    /// of the host, to be completed but not acknowledged.
+    /// to the host. They are completed but not acknowledged; after a takeover or a revocation they are dropped.
     pub(crate) fn into_parts(
         self,
         ending: Ending,
@@ -213,7 +213,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 
     fn act(&mut self, turn: Turn) -> Result<(), Ending> {
-        if let Some(reason) = self.handle.signal.kicked() {
+        if let Some(reason) = self.handle.control.kicked() {
             return Err(reason.into());
         }
         for settled in turn.settled {

@@ -69,8 +69,8 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         self.uplinks.push_back(
             async move {
                 if let Some(mut applying) = applying {
-                    // Resolves when the sender is dropped: after the last change, or with the session, whose messages
-                    // are still stored.
+                    // Resolves when the sender is dropped: after the last change, or with the session. Its messages are
+                    // then still stored, unless it was taken over or revoked.
                     let _dropped = applying.changed().await;
                 }
                 sleep_until(due).await;
@@ -135,7 +135,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         due
     }
 
-    /// The number of running calls of the host.
+    /// The number of running calls to the host.
     fn running(&mut self, channel: Option<Channel>) -> &mut usize {
         match channel {
             Some(Channel::PaymentAck) => &mut self.payment_acks_running,

@@ -340,7 +340,7 @@ async fn a_box_that_is_revoked_while_its_takeover_is_checked_is_refused() {
             (*call == HostCall::Checking(device(1))).then_some(())
         })
         .await;
-    world.edge.revoke(device(1), &[leaked.serial]);
+    world.edge.kick_certificates(device(1), &[leaked.serial]);
     newer.expect(0x20, &NOT_AUTHORIZED).await;
     world.host.checking.open();
     live.ping().await;

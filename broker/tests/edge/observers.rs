@@ -302,9 +302,7 @@ async fn a_revoked_observer_is_disconnected_and_cannot_reconnect() {
     let mut other = observer(&world, &new, "b").await;
     assert_eq!(world.edge.observer_certificates().len(), 2);
     world.host.refuse_certificate(&old.serial);
-    world
-        .edge
-        .revoke_observers(std::slice::from_ref(&old.serial));
+    world.edge.kick_observers(std::slice::from_ref(&old.serial));
     client.expect(0xe0, &[0x87]).await;
     client.expect_closed().await;
     other.ping().await;
@@ -345,7 +343,7 @@ async fn an_observer_that_is_revoked_while_it_is_being_admitted_is_refused() {
     .await;
     world
         .edge
-        .revoke_observers(std::slice::from_ref(&credentials.serial));
+        .kick_observers(std::slice::from_ref(&credentials.serial));
     client.expect(0x20, &NOT_AUTHORIZED).await;
     world.host.admitting.open();
 }

@@ -1,4 +1,7 @@
-//! Payments: accepted once, announced at most once, always acknowledged.
+//! Payments: accepted once and announced at most once while the journal remembers them (the last [`EVENTS_MAX`] that
+//! ended), always acknowledged.
+//!
+//! [`EVENTS_MAX`]: super::journal::EVENTS_MAX
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +14,7 @@ use super::action::Announced;
 use super::journal::{Journal, Outcome, Progress};
 use super::{Action, Sentence, Soundbox, Utterance};
 
-/// How many notifications may wait for their turn or for the clock.
+/// How many notifications may wait to be spoken or for the clock.
 pub const WAITING_MAX: usize = 256;
 
 /// How many acknowledgements are repeated when they may not have arrived.
@@ -45,7 +48,8 @@ pub(super) fn repeat_acks(journal: &Journal) -> Vec<Action> {
 }
 
 impl Soundbox {
-    pub(super) fn payment(
+    /// Handles a notification: acknowledges it, and announces it now or later unless it must not be announced.
+    pub(super) fn receive_payment(
         &mut self,
         payment: PaymentSuccess,
         now: Instant,
@@ -84,14 +88,14 @@ impl Soundbox {
             return Ok(actions);
         }
         actions.push(send(received(event_id)));
-        // A notification that is spoken at once has one journal entry, `speaking`; one that waits is stored whole.
+        // One that waits is stored whole. For one that is spoken at once, `speaking` is the first journal entry.
         let waits =
             self.speaking.is_some() || !self.waiting.is_empty() || self.clock.now(now).is_none();
         if waits {
             self.journal.accepted(&payment)?;
         }
         self.waiting.push_back(payment);
-        match self.next(now) {
+        match self.begin_next(now) {
             Ok(next) => actions.extend(next),
             Err(error) => {
                 if !waits {
@@ -104,7 +108,7 @@ impl Soundbox {
     }
 
     /// Begins the next announcement. Notifications that must not be spoken end here.
-    pub(super) fn next_announcement(&mut self, now: Instant) -> io::Result<Vec<Action>> {
+    pub(super) fn begin_announcement(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
         while !self.stopping
             && self.speaking.is_none()
@@ -149,8 +153,8 @@ impl Soundbox {
         Ok(actions)
     }
 
-    /// The sentence of a notification has ended.
-    pub(super) fn announced(
+    /// Records and acknowledges that the sentence of a notification has ended.
+    pub(super) fn announcement_ended(
         &mut self,
         event_id: EventId,
         result: Result<(), &str>,

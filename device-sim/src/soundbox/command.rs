@@ -86,7 +86,11 @@ impl PendingCommands {
 }
 
 impl Soundbox {
-    pub(super) fn command(&mut self, command: Command, now: Instant) -> io::Result<Vec<Action>> {
+    pub(super) fn receive_command(
+        &mut self,
+        command: Command,
+        now: Instant,
+    ) -> io::Result<Vec<Action>> {
         let command_id = command.command_id;
         if self.commands.contains(command_id) {
             return Ok(Vec::new());
@@ -116,7 +120,7 @@ impl Soundbox {
             }
             Parsed::Speak(text) => {
                 self.commands.to_speak.push_back((command, text));
-                self.next(now)
+                self.begin_next(now)
             }
             Parsed::SetVolume(volume) => {
                 self.identity.settings.volume = volume;
@@ -184,7 +188,7 @@ impl Soundbox {
     }
 
     /// Begins the next sentence of a command. Payments come first.
-    pub(super) fn next_command_sentence(&mut self, now: Instant) -> io::Result<Vec<Action>> {
+    pub(super) fn begin_command_sentence(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
         while !self.stopping
             && self.speaking.is_none()

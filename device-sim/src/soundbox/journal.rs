@@ -1,9 +1,11 @@
-//! The journal: what a box must remember through a power cut, which is the notifications it has accepted, begun and ended.
+//! The journal: what a box must remember through a power cut, which is the notifications that it has accepted, begun and
+//! ended, and the results of commands.
 //!
-//! A file of JSON lines, appended and flushed to disk **before** the box acts on them: before it confirms a message to
-//! the broker, and before it begins to speak. After a restart, a sentence that had begun is reported as interrupted and
-//! never repeated; a notification that was accepted and not begun is still announced. The file is rewritten by atomic
-//! replacement now and then; only its last line can ever be torn.
+//! A file of JSON lines, appended **before** the box acts on them: before it confirms a message to the broker, and before
+//! it begins to speak. With [`Durability::Synced`] they are also flushed to disk before that; only so they survive a power
+//! cut. After a restart, a sentence that had begun is reported as interrupted and never repeated; a notification that was
+//! accepted and not begun is still announced. The file is rewritten by atomic replacement now and then; only its last line
+//! can ever be torn.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -103,7 +105,7 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct State {
     events: HashMap<EventId, Progress>,
-    /// Accepted and not ended, in order of arrival.
+    /// Known and not ended, in order of arrival.
     open: Vec<EventId>,
     /// Ended, oldest first.
     done: VecDeque<EventId>,
@@ -209,7 +211,8 @@ impl Journal {
                 for (index, bytes) in lines.into_iter().enumerate() {
                     match serde_json::from_slice(&bytes) {
                         Ok(entry) => state.apply(entry),
-                        // A line that a power cut tore was never acted on.
+                        // A torn line was never acted on, or is the end of a sentence, which need not be flushed: that
+                        // sentence then counts as interrupted.
                         Err(_) if index + 1 == count => {}
                         Err(error) => {
                             let problem =
@@ -237,7 +240,7 @@ impl Journal {
         self.state.events.get(&event_id)
     }
 
-    /// The notifications that are accepted and not ended, in order of arrival.
+    /// The notifications that are known and not ended, in order of arrival.
     pub fn open_events(&self) -> impl Iterator<Item = (EventId, &Progress)> {
         self.state
             .open
@@ -290,8 +293,8 @@ impl Journal {
     /// Records how a notification ended.
     pub fn done(&mut self, event_id: EventId, outcome: Outcome) -> io::Result<()> {
         // The end of a sentence that was begun need not be flushed: without this line a restart reports it as
-        // interrupted, which the platform ranks below an earlier `played`. A notification that was never begun has no
-        // other line.
+        // interrupted, which the platform ranks below an earlier `played`. For a notification that was never begun this
+        // line is the only record of its end.
         let begun = matches!(self.progress(event_id), Some(Progress::Speaking));
         let durability = if begun {
             Durability::Buffered

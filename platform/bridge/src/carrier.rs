@@ -11,13 +11,13 @@ pub trait Carrier: Clone + Send + Sync + 'static {
     /// Whether a device has a live session on this node.
     fn is_live(&self, device_id: DeviceId) -> bool;
     /// Ends a device's session if it uses one of these certificates, which are revoked.
-    fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
+    fn kick_certificates(&self, device_id: DeviceId, certificate_serials: &[String]);
     /// Drops what is queued for a device.
     fn purge(&self, device_id: DeviceId);
     /// The certificates of the observers on this node.
     fn observer_certificates(&self) -> Vec<String>;
     /// Ends the sessions of observers that use one of these certificates, which are revoked.
-    fn revoke_observers(&self, certificate_serials: &[String]);
+    fn kick_observers(&self, certificate_serials: &[String]);
 }
 
 impl Carrier for EdgeHandle {
@@ -29,8 +29,8 @@ impl Carrier for EdgeHandle {
         Self::is_live(self, device_id)
     }
 
-    fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]) {
-        Self::revoke(self, device_id, certificate_serials);
+    fn kick_certificates(&self, device_id: DeviceId, certificate_serials: &[String]) {
+        Self::kick_certificates(self, device_id, certificate_serials);
     }
 
     fn purge(&self, device_id: DeviceId) {
@@ -41,7 +41,7 @@ impl Carrier for EdgeHandle {
         Self::observer_certificates(self)
     }
 
-    fn revoke_observers(&self, certificate_serials: &[String]) {
-        Self::revoke_observers(self, certificate_serials);
+    fn kick_observers(&self, certificate_serials: &[String]) {
+        Self::kick_observers(self, certificate_serials);
     }
 }

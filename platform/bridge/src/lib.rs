@@ -118,7 +118,7 @@ async fn end_sessions<C: Carrier>(
             Some(Signal::Revoked {
                 device_id,
                 certificate_serials,
-            }) => carrier.revoke(device_id, &certificate_serials),
+            }) => carrier.kick_certificates(device_id, &certificate_serials),
             Some(Signal::Purge(device_id)) => carrier.purge(device_id),
             Some(Signal::Announce(_) | Signal::Configure(_) | Signal::Command(_)) => {}
             None => return,

@@ -27,7 +27,7 @@ pub(super) async fn watch<C: Carrier>(context: Context, carrier: C, stop: Cancel
         }
         match observer::revoked_among(&context, &present).await {
             Ok(revoked) if revoked.is_empty() => {}
-            Ok(revoked) => carrier.revoke_observers(&revoked),
+            Ok(revoked) => carrier.kick_observers(&revoked),
             Err(error) => {
                 tracing::warn!(%error, "the certificates of observers could not be checked")
             }

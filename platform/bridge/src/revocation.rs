@@ -70,7 +70,7 @@ async fn check<C: Carrier>(context: &Context, carrier: &C, device_id: &str) -> R
     };
     // The carrier also covers a session that is still being admitted.
     let serials = credential::ended(context, device_id).await?;
-    carrier.revoke(device_id, &serials);
+    carrier.kick_certificates(device_id, &serials);
     Ok(())
 }
 
@@ -78,7 +78,7 @@ async fn check<C: Carrier>(context: &Context, carrier: &C, device_id: &str) -> R
 async fn sweep<C: Carrier>(context: &Context, carrier: &C) -> Result<()> {
     for (device_id, serial) in credential::ended_sessions(context).await? {
         tracing::warn!(%device_id, "a session's certificate is no longer valid");
-        carrier.revoke(device_id, &[serial]);
+        carrier.kick_certificates(device_id, &[serial]);
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use crate::wib;
 /// A business day that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BusinessDay {
-    /// The date on which it ended, in WIB.
+    /// The date on which it ended, in WIB: with days that end at 00:00 what was paid on 23 May is of the day 24 May.
     pub date: NaiveDate,
-    /// The moment at which it ended.
-    pub ended_at: DateTime<Utc>,
+    /// The moment at which it ended: its run claims what was paid before.
+    pub cutoff: DateTime<Utc>,
 }
 
 impl BusinessDay {
@@ -20,14 +20,14 @@ impl BusinessDay {
     pub fn last_ended(now: DateTime<Utc>, ends_at: NaiveTime) -> Option<Self> {
         let today = wib::local(now).date();
         [today, today.pred_opt()?].into_iter().find_map(|date| {
-            let ended_at = wib::moment(date, ends_at)?;
-            (ended_at <= now).then_some(Self { date, ended_at })
+            let cutoff = wib::moment(date, ends_at)?;
+            (cutoff <= now).then_some(Self { date, cutoff })
         })
     }
 
-    /// Whether `after` has passed since it ended.
-    pub fn is_due(&self, now: DateTime<Utc>, after: TimeDelta) -> bool {
-        now - self.ended_at >= after
+    /// Whether `grace` has passed since it ended.
+    pub fn is_due(&self, now: DateTime<Utc>, grace: TimeDelta) -> bool {
+        now - self.cutoff >= grace
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     fn last(now: &str, ends_at: &str) -> (String, String) {
         let day = BusinessDay::last_ended(now.parse().unwrap(), ends_at.parse().unwrap()).unwrap();
-        (day.date.to_string(), day.ended_at.to_rfc3339())
+        (day.date.to_string(), day.cutoff.to_rfc3339())
     }
 
     #[test]

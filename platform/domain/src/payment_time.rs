@@ -1,9 +1,9 @@
 //! When a payment was made, as far as a partner's clock can be believed.
 //!
-//! Fees, settlements, statements and announcements go by the business time of a payment: the earlier of the partner's
-//! `paid_at` and our `accepted_at`. A clock that is ahead (a local time written as UTC, a wrong year) can so neither keep
-//! money out of the settlements nor make an old payment sound new. It is bounded in the past as well, because a date of
-//! the year 1 is an error and no date. A clock that is far off in either direction is worth an incident.
+//! Fees, settlements, statements and announcements go by the business time of a payment: the partner's `paid_at`, limited
+//! to the range from `accepted_at` − `age_max` to `accepted_at`. A clock that is ahead (a local time written as UTC, a wrong
+//! year) can so neither keep money out of the settlements nor make an old payment sound new; a date of the year 1 is an
+//! error and no date. A clock that is far off in either direction is worth an incident.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -39,7 +39,7 @@ impl Gate {
     }
 }
 
-/// A call of the host.
+/// A call to the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostCall {
     Checking(DeviceId),

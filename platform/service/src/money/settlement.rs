@@ -65,7 +65,8 @@ pub struct SettlementView {
 }
 
 /// Settles what was paid before the cutoff and is in no settlement yet. Run again, it settles only what is new. A
-/// merchant that cannot be settled is skipped with a code and an alert, and the others are settled.
+/// merchant that cannot be settled is skipped with a code, and the others are settled; an unexpected failure also raises
+/// an alert.
 ///
 /// # Errors
 /// A cutoff in the future; for a run of one merchant: no such merchant, or [`Error::MerchantPayoutNotConfigured`].
@@ -135,6 +136,8 @@ fn skip_code(error: &Error) -> ErrorCode {
     }
 }
 
+/// Makes a merchant's settlement, books it, and inserts its payout where the payout partner makes it. `None`: there is
+/// nothing to pay out.
 pub(super) async fn settle(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
@@ -216,7 +219,7 @@ pub async fn retry_payout(unit: &mut UnitOfWork, id: SettlementId) -> Result<Set
         .payout_partner
         .clone()
         .ok_or_else(|| Error::SettlementNotEligible("no payout partner is configured".into()))?;
-    // The account may have been the reason, and may be another by now.
+    // The payout may have failed because of the account: use the merchant's present one.
     if let Some(destination) = destination(&merchant)? {
         store::money::settlement::redirect(unit.conn(), id, destination).await?;
     }

@@ -1,8 +1,9 @@
-//! The daily run: every business day's settlements, merchant by merchant, begun by one node and finished by any.
+//! The daily run: the settlements of the last business day that has ended, merchant by merchant, begun by one node and
+//! finished by any. Days that were missed while no node ran are settled with it.
 //!
-//! Unlike a run by request, which is one transaction with one answer, this one commits each merchant for
-//! itself: it may be large, and what a crash cuts off is taken up where it was left, because a merchant that was settled
-//! has nothing left before the same cutoff.
+//! A run by request is one database transaction with one answer. This one may be large and commits each merchant by
+//! itself: after a crash it goes on with the merchants that still have something to settle. One that was settled already
+//! is among them only if a payment with an earlier business time was accepted meanwhile; it then gets a second settlement.
 
 use domain::business_day::BusinessDay;
 use wire::ids::MerchantId;
@@ -13,10 +14,11 @@ use crate::{Actor, Context, Error, Result, alert_record};
 /// Merchants that are looked up at a time.
 const MERCHANTS_MAX: i64 = 100;
 
-/// Does the run of the last business day, unless it is done or another node is at it.
+/// Does the run of the last business day, unless it is finished or another node is doing it. A merchant that has nothing to
+/// pay out or no account is skipped; one that fails unexpectedly is skipped with an alert.
 ///
 /// # Errors
-/// The database's, and the run goes on at the next look. A merchant that cannot be settled is skipped with an alert.
+/// The database's: the job's next start continues the run.
 pub async fn daily(context: &Context) -> Result<()> {
     let Some(daily) = context.settings().daily_run else {
         return Ok(());
@@ -27,7 +29,7 @@ pub async fn daily(context: &Context) -> Result<()> {
     let Some(day) = day else {
         return Ok(());
     };
-    // The lead is a lock of this transaction, which goes with the connection whatever becomes of us.
+    // The leader holds a lock of this database transaction, which is released with the connection if the node dies.
     let mut lead = context.transaction().await?;
     if store::money::settlement_run::is_finished(&mut lead, day.date).await?
         || !store::money::settlement_run::try_lead(&mut lead).await?
@@ -37,13 +39,13 @@ pub async fn daily(context: &Context) -> Result<()> {
     }
     let mut conn = context.pool().acquire().await?;
     let node = &context.settings().node;
-    store::money::settlement_run::begin(&mut conn, day.date, day.ended_at, node, now).await?;
+    store::money::settlement_run::begin(&mut conn, day.date, day.cutoff, node, now).await?;
     drop(conn);
     let mut after: Option<MerchantId> = None;
     loop {
         let mut conn = context.pool().acquire().await?;
         let merchants =
-            store::money::settlement_run::merchants(&mut conn, day.ended_at, after, MERCHANTS_MAX)
+            store::money::settlement_run::merchants(&mut conn, day.cutoff, after, MERCHANTS_MAX)
                 .await?;
         drop(conn);
         let Some(last) = merchants.last().copied() else {
@@ -59,7 +61,7 @@ pub async fn daily(context: &Context) -> Result<()> {
                     metrics::counter!("settlement_failures_total").increment(1);
                     alert_record::open_now(context, failed(merchant_id, &error)).await?;
                 }
-                // The next look goes on where this one ends.
+                // The job's next start continues the run.
                 Err(error) => return Err(error),
             }
         }
@@ -75,7 +77,7 @@ pub async fn daily(context: &Context) -> Result<()> {
 
 async fn settle_one(context: &Context, merchant_id: MerchantId, day: &BusinessDay) -> Result<bool> {
     let mut unit = context.begin(Actor::system()).await?;
-    let made = settle(&mut unit, merchant_id, day.ended_at).await?;
+    let made = settle(&mut unit, merchant_id, day.cutoff).await?;
     unit.commit().await?;
     Ok(made.is_some())
 }

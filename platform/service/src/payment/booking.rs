@@ -1,4 +1,5 @@
-//! What money writes: a sale of its own, ledger lines, a reversal. All of it inside the caller's database transaction.
+//! What is written when money moves: a transaction for a sale without a code of its own, ledger lines, a reversal. All
+//! inside the caller's database transaction.
 
 use chrono::{DateTime, Utc};
 use domain::ledger::Posting;
@@ -89,7 +90,7 @@ pub(super) fn subject(transaction: &Transaction) -> Subject<'_> {
 }
 
 /// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is
-/// settled already, the next settlement of its merchant takes the refund along.
+/// settled already, the refund is deducted in its merchant's next settlement that is large enough.
 pub(super) async fn reverse(
     unit: &mut UnitOfWork,
     transaction: &Transaction,

@@ -49,7 +49,7 @@ pub struct Claim<'a> {
     pub created_at: DateTime<Utc>,
 }
 
-/// Merchants with unsettled transactions, in the order in which they are locked.
+/// Merchants with an unsettled sale or refund, in the order in which they are locked.
 pub async fn merchants_with_unsettled(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,
@@ -144,7 +144,7 @@ pub async fn lock(conn: &mut PgConnection, id: SettlementId) -> sqlx::Result<Opt
     .await
 }
 
-/// What a settlement shows of its newest payout.
+/// A settlement's status and what it says of its newest payout.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Shown<'a> {
@@ -154,7 +154,7 @@ pub struct Shown<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Shows what became of a payout. The caller holds the settlement's lock.
+/// Sets the status of a settlement after a step of its payout. The caller holds the settlement's lock.
 pub async fn show(conn: &mut PgConnection, id: SettlementId, shown: Shown<'_>) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE settlements SET status = $2, bank_reference = $3, status_reason = $4, updated_at = $5

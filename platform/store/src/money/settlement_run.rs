@@ -82,7 +82,7 @@ pub async fn finish(
     exactly_one(&result)
 }
 
-/// Some merchants with unsettled transactions, by id, after `after`.
+/// Some merchants with an unsettled sale or refund, by id, after `after`.
 pub async fn merchants(
     conn: &mut PgConnection,
     cutoff: DateTime<Utc>,

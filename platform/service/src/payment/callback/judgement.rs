@@ -46,11 +46,11 @@ impl CallbackOutcome {
     }
 }
 
-/// A verified callback on its way through the transaction.
+/// A verified callback while it is applied, in one database transaction.
 pub(super) struct CallbackHandler<'a> {
     pub(super) message: Verified<'a>,
     pub(super) callback: &'a Callback,
-    /// The business time of the payment: by it fees, settlements and announcements go.
+    /// The business time of the payment, by which fees, settlements and announcements go.
     pub(super) time: PaymentTime,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Known {
     pub(super) kept: Kept,
 }
 
-/// Locks and reads what callbacks are about, in their order.
+/// Locks and reads what these callbacks are about. The answers are in the callbacks' order.
 pub(super) async fn load(
     unit: &mut UnitOfWork,
     handlers: &[&CallbackHandler<'_>],
@@ -97,7 +97,8 @@ pub(super) async fn load(
     Ok(known.collect())
 }
 
-/// What a success may say was paid: what was asked, what the code's tip makes of it, or, once it is paid, just that.
+/// The amounts that a success may report: what was asked for, tip included; with a free tip that or more, up to the largest
+/// payment; once the transaction is paid, exactly what was paid.
 fn amount_due(
     unit: &UnitOfWork,
     transaction: &Transaction,

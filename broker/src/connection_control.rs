@@ -1,4 +1,4 @@
-//! How other tasks wake a connection's task, and how they end the connection.
+//! How other tasks wake a connection's task, and how they make it end the connection.
 
 use std::sync::OnceLock;
 
@@ -7,15 +7,15 @@ use tokio::sync::futures::Notified;
 
 use crate::host::EndReason;
 
-/// Wakes the task of one connection, and ends the connection with a reason.
+/// The reason for which other tasks end a connection, and the wake-up of its task.
 #[derive(Debug, Default)]
-pub(crate) struct Signal {
+pub(crate) struct ConnectionControl {
     kicked: OnceLock<EndReason>,
     wake: Notify,
 }
 
-impl Signal {
-    /// Ends the connection. The first reason counts.
+impl ConnectionControl {
+    /// Records the reason and wakes the task, which then ends the connection. The first reason counts.
     pub(crate) fn kick(&self, reason: EndReason) {
         let _ = self.kicked.set(reason);
         self.wake();
