@@ -114,8 +114,8 @@ async fn measure(
     elsewhere: &Handle,
     other_edge: &Handle,
 ) -> [Took; 3] {
-    let world = Arc::new(World::with(Hostility::limits()).await);
-    let other = other_edge.spawn(async { Arc::new(World::with(Hostility::limits()).await) });
+    let world = Arc::new(World::with(Hostility::shorten).await);
+    let other = other_edge.spawn(async { Arc::new(World::with(Hostility::shorten).await) });
     let other = other.await.unwrap();
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
     // Warm-up.

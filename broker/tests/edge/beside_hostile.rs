@@ -12,7 +12,7 @@ const BOXES: u128 = 100;
 const SPACING: Duration = Duration::from_millis(1);
 
 async fn neighbours_receive_beside(hostility: Hostility) {
-    let world = World::with(Hostility::limits()).await;
+    let world = World::with(Hostility::shorten).await;
     let mut neighbours = Neighbours::gather(&world, BOXES).await;
     let delivery = neighbours.deliver_all(&world, 5 * BOXES, SPACING);
     let (open, _) = futures_util::future::join(hostility.act(&world), delivery).await;

@@ -86,10 +86,7 @@ async fn a_client_without_a_certificate_of_this_fleet_is_refused() {
 async fn a_box_that_the_host_refuses_is_refused() {
     let world = World::new().await;
     world.host.refused.lock().unwrap().insert(device(1));
-    let mut client = world.dial(1).await;
-    client
-        .send(&connect(&device(1).to_string(), true, 60, None))
-        .await;
+    let mut client = world.connecting_box(1).await;
     client.expect(0x20, &NOT_AUTHORIZED).await;
     client.expect_closed().await;
     assert!(!world.edge.is_live(device(1)));
@@ -213,8 +210,7 @@ async fn a_revoked_box_is_ended_while_it_is_live() {
     let mut other = world.listening_box(2).await;
     world.edge.kick(device(1), EndReason::Revoked);
     revoked.expect_closed().await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::Revoked);
+    world.host.expect_end(device(1), EndReason::Revoked).await;
     other.ping().await;
 }
 
@@ -222,16 +218,8 @@ async fn a_revoked_box_is_ended_while_it_is_live() {
 async fn a_box_that_is_revoked_while_it_is_being_admitted_is_refused() {
     let world = World::new().await;
     world.host.admitting.close();
-    let mut client = world.dial(1).await;
-    client
-        .send(&connect(&device(1).to_string(), true, 60, None))
-        .await;
-    world
-        .host
-        .wait_for_call("an admission", |call| {
-            (*call == HostCall::Admitting(device(1))).then_some(())
-        })
-        .await;
+    let mut client = world.connecting_box(1).await;
+    world.host.called(HostCall::Admitting(device(1))).await;
     world.edge.kick(device(1), EndReason::Revoked);
     // It is refused at once, before the host has decided.
     client.expect(0x20, &NOT_AUTHORIZED).await;
@@ -250,10 +238,7 @@ async fn when_a_box_connects_again_its_older_session_is_over_before_the_newer_is
     let world = World::new().await;
     let mut older = world.connected_box(1).await;
     world.host.ending.close();
-    let mut newer = world.dial(1).await;
-    newer
-        .send(&connect(&device(1).to_string(), true, 60, None))
-        .await;
+    let mut newer = world.connecting_box(1).await;
     older.expect_closed().await;
     let admissions = |call: Vec<HostCall>| {
         call.into_iter()
@@ -278,9 +263,7 @@ async fn when_a_box_connects_again_its_older_session_is_over_before_the_newer_is
 /// Connects box 1 again, whose first connection stays.
 async fn expect_refused(world: &World, with: &Credentials, code: &[u8; 2], live: &mut Client) {
     let mut newer = world.dial_with(with).await;
-    newer
-        .send(&connect(&device(1).to_string(), true, 60, None))
-        .await;
+    newer.send_connect(device(1)).await;
     newer.expect(0x20, code).await;
     newer.expect_closed().await;
     live.ping().await;
@@ -288,11 +271,7 @@ async fn expect_refused(world: &World, with: &Credentials, code: &[u8; 2], live:
 
 #[tokio::test]
 async fn a_connection_that_the_host_does_not_let_connect_leaves_the_older_one_alone() {
-    let world = World::with(Limits {
-        admit_ms_max: 100,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.admit_ms_max = 100).await;
     let (revoked, good) = (world.device(1), world.device(1));
     world.host.refuse_certificate(&revoked.serial);
     let mut live = world.connected_box(1).await;
@@ -331,15 +310,8 @@ async fn a_box_that_is_revoked_while_its_takeover_is_checked_is_refused() {
     world.host.checking.close();
     let leaked = world.device(1);
     let mut newer = world.dial_with(&leaked).await;
-    newer
-        .send(&connect(&device(1).to_string(), true, 60, None))
-        .await;
-    world
-        .host
-        .wait_for_call("a check", |call| {
-            (*call == HostCall::Checking(device(1))).then_some(())
-        })
-        .await;
+    newer.send_connect(device(1)).await;
+    world.host.called(HostCall::Checking(device(1))).await;
     world.edge.kick_certificates(device(1), &[leaked.serial]);
     newer.expect(0x20, &NOT_AUTHORIZED).await;
     world.host.checking.open();
@@ -351,11 +323,7 @@ async fn of_many_connections_of_one_box_the_last_one_stays() {
     let world = World::new().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
-        let mut client = world.dial(1).await;
-        client
-            .send(&connect(&device(1).to_string(), true, 60, None))
-            .await;
-        clients.push(client);
+        clients.push(world.connecting_box(1).await);
     }
     let mut last = clients.pop().unwrap();
     last.expect(0x20, &ACCEPTED).await;
@@ -379,8 +347,10 @@ async fn a_box_that_is_silent_for_one_and_a_half_keep_alives_is_lost() {
         .await;
     client.expect(0x20, &ACCEPTED).await;
     client.expect_closed().await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::KeepAliveTimeout);
+    world
+        .host
+        .expect_end(device(1), EndReason::KeepAliveTimeout)
+        .await;
 }
 
 #[tokio::test]
@@ -433,9 +403,7 @@ async fn a_kept_session_is_present_again_with_its_subscriptions() {
 #[tokio::test]
 async fn a_kept_session_survives_the_process() {
     let world = World::new().await;
-    let mut client = world.dial(1).await;
-    client.connect(device(1), false).await;
-    client.subscribe_all(device(1)).await;
+    let mut client = world.persistent_box(1).await;
     world.stop.cancel();
     within("the stop", world.edge.stopped()).await;
     client.expect_closed().await;
@@ -475,16 +443,8 @@ async fn at_the_stop_every_session_is_ended_and_no_client_is_admitted() {
     }
     // One more whose admission is running, and one that has not sent CONNECT.
     world.host.admitting.close();
-    let mut admitting = world.dial(6).await;
-    admitting
-        .send(&connect(&device(6).to_string(), true, 60, None))
-        .await;
-    world
-        .host
-        .wait_for_call("an admission", |call| {
-            (*call == HostCall::Admitting(device(6))).then_some(())
-        })
-        .await;
+    let mut admitting = world.connecting_box(6).await;
+    world.host.called(HostCall::Admitting(device(6))).await;
     let mut silent = world.dial(7).await;
     world.stop.cancel();
     for client in &mut clients {

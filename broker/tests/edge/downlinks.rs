@@ -1,6 +1,6 @@
 //! Messages to boxes.
 
-use broker::{Downlink, Limits};
+use broker::Downlink;
 use bytes::Bytes;
 use uuid::Uuid;
 use wire::{Channel, Topic};
@@ -89,11 +89,7 @@ async fn a_box_receives_only_the_channels_it_subscribed_to() {
 
 #[tokio::test]
 async fn the_window_holds_until_the_box_acknowledges() {
-    let world = World::with(Limits {
-        in_flight_max: 2,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.in_flight_max = 2).await;
     let mut client = world.listening_box(1).await;
     for event in 1..=5 {
         world.publish(1, event);
@@ -150,9 +146,7 @@ async fn an_event_in_flight_is_not_sent_a_second_time_until_it_is_acknowledged()
 #[tokio::test]
 async fn after_a_reconnect_unacknowledged_packets_are_sent_first_marked_dup_with_their_ids() {
     let world = World::new().await;
-    let mut client = world.dial(1).await;
-    client.connect(device(1), false).await;
-    client.subscribe_all(device(1)).await;
+    let mut client = world.persistent_box(1).await;
     for event in 1..=3 {
         world.publish(1, event);
     }
@@ -202,10 +196,9 @@ async fn a_clean_session_leaves_nothing_to_be_sent_again() {
 
 #[tokio::test]
 async fn a_full_queue_drops_messages_and_affects_no_other_box() {
-    let world = World::with(Limits {
-        in_flight_max: 1,
-        queue_max: 4,
-        ..Limits::default()
+    let world = World::with(|limits| {
+        limits.in_flight_max = 1;
+        limits.queue_max = 4;
     })
     .await;
     let mut slow = world.listening_box(1).await;
@@ -231,11 +224,7 @@ async fn a_full_queue_drops_messages_and_affects_no_other_box() {
 
 #[tokio::test]
 async fn withdrawn_messages_are_not_received() {
-    let world = World::with(Limits {
-        in_flight_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.in_flight_max = 1).await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
     assert_eq!(client.receive().await.text, "1");
@@ -253,9 +242,7 @@ async fn withdrawn_messages_are_not_received() {
 #[tokio::test]
 async fn what_is_withdrawn_while_the_box_is_disconnected_is_not_sent_again() {
     let world = World::new().await;
-    let mut client = world.dial(1).await;
-    client.connect(device(1), false).await;
-    client.subscribe_all(device(1)).await;
+    let mut client = world.persistent_box(1).await;
     world.publish(1, 1);
     client.receive().await;
     client.drop_connection();
@@ -270,11 +257,7 @@ async fn what_is_withdrawn_while_the_box_is_disconnected_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_message_that_has_expired_in_the_queue_is_not_sent() {
-    let world = World::with(Limits {
-        in_flight_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.in_flight_max = 1).await;
     let mut client = world.listening_box(1).await;
     world.publish(1, 1);
     client.receive().await;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use broker::{EndReason, Limits};
+use broker::EndReason;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -50,10 +50,9 @@ async fn silent_and_incomplete_connections_do_not_block_others() {
 
 #[tokio::test]
 async fn a_client_that_authenticates_too_slowly_is_disconnected() {
-    let world = World::with(Limits {
-        handshake_ms_max: 100,
-        connect_ms_max: 100,
-        ..Limits::default()
+    let world = World::with(|limits| {
+        limits.handshake_ms_max = 100;
+        limits.connect_ms_max = 100;
     })
     .await;
     expect_closed(&mut tcp(world.edge.local_addr()).await).await;
@@ -67,11 +66,7 @@ async fn a_client_that_authenticates_too_slowly_is_disconnected() {
 
 #[tokio::test]
 async fn the_cap_on_unauthenticated_connections_refuses_and_recovers() {
-    let world = World::with(Limits {
-        unauthenticated_max: 3,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.unauthenticated_max = 3).await;
     // An admitted box does not count.
     let mut admitted = world.connected_box(1).await;
     let mut waiting = Vec::new();
@@ -94,11 +89,7 @@ async fn the_cap_on_unauthenticated_connections_refuses_and_recovers() {
 
 #[tokio::test]
 async fn the_cap_on_all_connections_holds() {
-    let world = World::with(Limits {
-        connections_max: 2,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.connections_max = 2).await;
     let mut one = world.connected_box(1).await;
     let mut two = world.connected_box(2).await;
     expect_closed(&mut tcp(world.edge.local_addr()).await).await;
@@ -108,11 +99,7 @@ async fn the_cap_on_all_connections_holds() {
 
 #[tokio::test]
 async fn an_address_that_connects_too_often_is_refused() {
-    let world = World::with(Limits {
-        accepts_per_address_per_s: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.accepts_per_address_per_s = 1).await;
     let mut one = world.connected_box(1).await;
     expect_closed(&mut tcp(world.edge.local_addr()).await).await;
     one.ping().await;
@@ -189,8 +176,10 @@ async fn a_packet_over_the_limit_ends_the_session_before_it_has_arrived() {
     // Only the header of 200 KB: the limit is applied to the header alone.
     client.send(&[0x30, 0xc0, 0x9a, 0x0c]).await;
     client.expect_closed().await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::PacketTooLarge);
+    world
+        .host
+        .expect_end(device(1), EndReason::PacketTooLarge)
+        .await;
 
     let mut will = world.dial(1).await;
     let mut bytes = connect(&device(1).to_string(), true, 60, None);
@@ -213,12 +202,11 @@ async fn a_subscribe_with_a_thousand_filters_is_answered_one_by_one() {
 
 #[tokio::test]
 async fn a_box_that_sends_but_never_reads_is_disconnected() {
-    let world = World::with(Limits {
-        write_ms_max: 200,
-        output_bytes_max: 8 * 1024,
+    let world = World::with(|limits| {
+        limits.write_ms_max = 200;
+        limits.output_bytes_max = 8 * 1024;
         // So that its unread output becomes more than the system's socket buffers hold.
-        packets_per_s_max: 1_000_000,
-        ..Limits::default()
+        limits.packets_per_s_max = 1_000_000;
     })
     .await;
     let mut client = world.connected_box(1).await;
@@ -229,8 +217,10 @@ async fn a_box_that_sends_but_never_reads_is_disconnected() {
         while client.try_send(&pings).await.is_ok() {}
     })
     .await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::WriteStalled);
+    world
+        .host
+        .expect_end(device(1), EndReason::WriteStalled)
+        .await;
     world.publish(2, 1);
     assert_eq!(other.receive_and_acknowledge().await, "1");
 }
@@ -259,8 +249,10 @@ async fn a_box_that_sends_bytes_without_completing_a_packet_is_disconnected_by_i
         panic!("the whole packet was taken");
     })
     .await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::KeepAliveTimeout);
+    world
+        .host
+        .expect_end(device(1), EndReason::KeepAliveTimeout)
+        .await;
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use wire::{Channel, DeviceId, Topic};
 
 use crate::common::client::{
-    WILL_QOS_1, connect, connect_v5, publish, publish_v5, subscribe, unsubscribe, v5,
+    WILL_QOS_1, connect, connect_v5, publish_v5, subscribe, unsubscribe, v5,
 };
 use crate::common::{World, device};
 
@@ -93,12 +93,12 @@ async fn b_is_untouched(world: &World) {
     let mut b = world.listening_box(B).await;
     world.publish(B, 77);
     assert_eq!(b.receive_and_acknowledge().await, "77");
-    b.send(&publish(
+    b.publish(
         2,
         &Topic::new(device(B), Channel::Heartbeat).to_string(),
         9,
         b"b's heartbeat",
-    ))
+    )
     .await;
     b.expect(0x40, &[0, 9]).await;
 }
@@ -113,7 +113,7 @@ async fn a_cannot_publish_as_another_box() {
     ] {
         for (way, topic) in ways(device(A), device(B), channel) {
             let mut v311 = world.connected_box(A).await;
-            v311.send(&publish(2, &topic, 1, b"as b")).await;
+            v311.publish(2, &topic, 1, b"as b").await;
             assert_eq!(v311.next().await, None, "{way}");
 
             let mut client = world.dial(A).await;

@@ -1,6 +1,6 @@
 //! Services that observe the fleet.
 
-use broker::{EndReason, Limits};
+use broker::EndReason;
 use wire::Channel;
 
 use crate::common::client::{
@@ -50,12 +50,7 @@ async fn an_observer_gets_copies_of_uplinks_and_downlinks() {
     for number in [1, 2] {
         let mut client = world.listening_box(number).await;
         client
-            .send(&publish(
-                2,
-                &topic(number, Channel::Heartbeat),
-                7,
-                b"heartbeat",
-            ))
+            .publish(2, &topic(number, Channel::Heartbeat), 7, b"heartbeat")
             .await;
         client.expect(0x40, &[0, 7]).await;
         assert_eq!(
@@ -82,7 +77,7 @@ async fn an_observer_receives_only_durable_messages_that_it_subscribed_to() {
     let mut client = world.connected_box(1).await;
     *world.host.unavailable.lock().unwrap() = true;
     client
-        .send(&publish(2, &topic(1, Channel::Status), 1, b"not taken"))
+        .publish(2, &topic(1, Channel::Status), 1, b"not taken")
         .await;
     client.expect_closed().await;
     *world.host.unavailable.lock().unwrap() = false;
@@ -91,14 +86,14 @@ async fn an_observer_receives_only_durable_messages_that_it_subscribed_to() {
         (Channel::Heartbeat, &b"not asked for"[..]),
         (Channel::Status, b"taken"),
     ] {
-        client.send(&publish(2, &topic(1, channel), 1, text)).await;
+        client.publish(2, &topic(1, channel), 1, text).await;
         client.expect(0x40, &[0, 1]).await;
     }
     assert_eq!(observer.receive().await, copy(1, Channel::Status, "taken"));
     observer.send(&unsubscribe(2, &[filter])).await;
     observer.expect(0xb0, &[0, 2]).await;
     client
-        .send(&publish(2, &topic(1, Channel::Status), 1, b"any more"))
+        .publish(2, &topic(1, Channel::Status), 1, b"any more")
         .await;
     client.expect(0x40, &[0, 1]).await;
     observer.ping().await;
@@ -167,7 +162,7 @@ async fn an_observer_may_not_publish() {
     for topic in &topics {
         for flags in [0, 2] {
             let mut client = observer(&world, &credentials, "a").await;
-            client.send(&publish(flags, topic, 1, b"x")).await;
+            client.publish(flags, topic, 1, b"x").await;
             client.expect_closed().await;
         }
         let mut client = world.dial_with(&credentials).await;
@@ -214,11 +209,7 @@ async fn an_observer_may_subscribe_only_to_the_fleets_topics() {
 
 #[tokio::test]
 async fn subscriptions_over_the_limit_are_refused_with_their_code() {
-    let world = World::with(Limits {
-        subscriptions_max: 2,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.subscriptions_max = 2).await;
     let credentials = world.fleet.service("analytics");
     let mut client = world.dial_with(&credentials).await;
     client.send(&connect_v5("a", true, &[])).await;
@@ -235,11 +226,7 @@ async fn subscriptions_over_the_limit_are_refused_with_their_code() {
 
 #[tokio::test]
 async fn an_observer_that_does_not_read_loses_copies_and_delays_no_other() {
-    let world = World::with(Limits {
-        observer_queue_bytes_max: 8 * 1024,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.observer_queue_bytes_max = 8 * 1024).await;
     // It subscribes and never reads again.
     let mut slow = observing_everything(&world).await;
     let mut other = observing_everything_as(&world, "other").await;
@@ -247,12 +234,7 @@ async fn an_observer_that_does_not_read_loses_copies_and_delays_no_other() {
     let text = "x".repeat(60_000);
     for id in 1..=100_u16 {
         client
-            .send(&publish(
-                2,
-                &topic(1, Channel::Heartbeat),
-                id,
-                text.as_bytes(),
-            ))
+            .publish(2, &topic(1, Channel::Heartbeat), id, text.as_bytes())
             .await;
         client.expect(0x40, &id.to_be_bytes()).await;
     }
@@ -269,11 +251,7 @@ async fn an_observer_that_does_not_read_loses_copies_and_delays_no_other() {
 
 #[tokio::test]
 async fn an_observer_that_never_reads_is_disconnected() {
-    let world = World::with(Limits {
-        write_ms_max: 200,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.write_ms_max = 200).await;
     let _unread = observing_everything(&world).await;
     let mut client = world.connected_box(1).await;
     let text = "x".repeat(60_000);
@@ -350,11 +328,7 @@ async fn an_observer_that_is_revoked_while_it_is_being_admitted_is_refused() {
 
 #[tokio::test]
 async fn client_ids_of_observers() {
-    let world = World::with(Limits {
-        observers_max: 3,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.observers_max = 3).await;
     let credentials = world.fleet.service("analytics");
     // A device id is refused.
     let mut client = world.dial_with(&credentials).await;
@@ -417,6 +391,8 @@ async fn a_box_cannot_observe() {
     assert_eq!(received.text, "1");
     client.send(&puback(received.id.unwrap())).await;
     client.send(&[0xe0, 0]).await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::Disconnected);
+    world
+        .host
+        .expect_end(device(1), EndReason::Disconnected)
+        .await;
 }

@@ -7,7 +7,6 @@ use rumqttc::{
 };
 use wire::{Channel, Topic};
 
-use crate::common::client::publish;
 use crate::common::{World, device, within};
 
 fn options(world: &World, number: u128, client_id: &str) -> MqttOptions {
@@ -168,7 +167,7 @@ async fn mosquitto_sub_observes_the_fleet_in_both_versions() {
             // Until it has subscribed and received one.
             while !printed.is_finished() {
                 id += 1;
-                client.send(&publish(2, &topic, id, b"heartbeat")).await;
+                client.publish(2, &topic, id, b"heartbeat").await;
                 client.expect(0x40, &id.to_be_bytes()).await;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

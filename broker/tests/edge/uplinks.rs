@@ -10,12 +10,9 @@ use crate::common::{World, device, topic};
 const QOS_0: u8 = 0;
 const QOS_1: u8 = 2;
 
-fn small_limits() -> Limits {
-    Limits {
-        uplinks_unacknowledged_max: 3,
-        payment_acks_unacknowledged_max: 2,
-        ..Limits::default()
-    }
+fn small_limits(limits: &mut Limits) {
+    limits.uplinks_unacknowledged_max = 3;
+    limits.payment_acks_unacknowledged_max = 2;
 }
 
 #[tokio::test]
@@ -24,12 +21,12 @@ async fn puback_comes_only_after_the_message_is_durable_and_pings_are_answered_m
     let mut client = world.connected_box(1).await;
     world.host.uplinks.close();
     client
-        .send(&publish(
+        .publish(
             QOS_1,
             &topic(1, Channel::Heartbeat),
             7,
             b"{\"heartbeat\":1}",
-        ))
+        )
         .await;
     let begun = world.host.uplinks_begun(1).await;
     assert_eq!(
@@ -48,9 +45,7 @@ async fn every_uplink_channel_of_the_contract_is_taken() {
     let world = World::new().await;
     let mut client = world.connected_box(1).await;
     for (id, channel) in (1..).zip(Channel::UPLINKS) {
-        client
-            .send(&publish(QOS_1, &topic(1, channel), id, b"x"))
-            .await;
+        client.publish(QOS_1, &topic(1, channel), id, b"x").await;
         client.expect(0x40, &id.to_be_bytes()).await;
     }
     let begun = world.host.uplinks_begun(6).await;
@@ -71,7 +66,7 @@ async fn an_uplink_that_follows_a_subscribe_is_taken_after_the_subscription_is_i
     let all = format!("devices/{}/downlink/#", device(1));
     client.send(&subscribe(1, &[(&all, 1)])).await;
     client
-        .send(&publish(QOS_1, &topic(1, Channel::Status), 2, b"online"))
+        .publish(QOS_1, &topic(1, Channel::Status), 2, b"online")
         .await;
     // Both have been read when this is answered.
     client.ping().await;
@@ -85,27 +80,17 @@ async fn an_uplink_that_follows_a_subscribe_is_taken_after_the_subscription_is_i
 
 #[tokio::test]
 async fn a_payment_ack_does_not_wait_behind_heartbeats_but_pubacks_keep_their_order() {
-    let world = World::with(small_limits()).await;
+    let world = World::with(small_limits).await;
     let mut client = world.connected_box(1).await;
     world.host.heartbeats.close();
     for id in 1..=3 {
         client
-            .send(&publish(
-                QOS_1,
-                &topic(1, Channel::Heartbeat),
-                id,
-                b"heartbeat",
-            ))
+            .publish(QOS_1, &topic(1, Channel::Heartbeat), id, b"heartbeat")
             .await;
     }
     // The heartbeats have reached their limit; payment acknowledgements have their own.
     client
-        .send(&publish(
-            QOS_1,
-            &topic(1, Channel::PaymentAck),
-            4,
-            b"played",
-        ))
+        .publish(QOS_1, &topic(1, Channel::PaymentAck), 4, b"played")
         .await;
     let begun = world.host.uplinks_begun(4).await;
     assert_eq!(begun[3].0, Channel::PaymentAck);
@@ -118,34 +103,31 @@ async fn a_payment_ack_does_not_wait_behind_heartbeats_but_pubacks_keep_their_or
 
 #[tokio::test]
 async fn a_box_with_too_many_unacknowledged_messages_is_disconnected() {
-    let world = World::with(small_limits()).await;
+    let world = World::with(small_limits).await;
     let mut client = world.connected_box(1).await;
     world.host.uplinks.close();
     for id in 1..=4 {
         client
-            .send(&publish(QOS_1, &topic(1, Channel::Status), id, b"x"))
+            .publish(QOS_1, &topic(1, Channel::Status), id, b"x")
             .await;
     }
     client.expect_closed().await;
     world.host.uplinks.open();
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::TooManyUnacknowledged);
+    world
+        .host
+        .expect_end(device(1), EndReason::TooManyUnacknowledged)
+        .await;
     assert_eq!(world.host.uplinks_begun(3).await.len(), 3);
 }
 
 #[tokio::test]
 async fn heartbeats_of_quality_0_over_the_limit_are_dropped_and_the_box_stays() {
-    let world = World::with(small_limits()).await;
+    let world = World::with(small_limits).await;
     let mut client = world.connected_box(1).await;
     world.host.uplinks.close();
     for _ in 0..10 {
         client
-            .send(&publish(
-                QOS_0,
-                &topic(1, Channel::Heartbeat),
-                0,
-                b"heartbeat",
-            ))
+            .publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"heartbeat")
             .await;
     }
     client.ping().await;
@@ -153,14 +135,14 @@ async fn heartbeats_of_quality_0_over_the_limit_are_dropped_and_the_box_stays() 
     world.host.uplinks.open();
     client.ping().await;
     client
-        .send(&publish(QOS_1, &topic(1, Channel::Status), 9, b"x"))
+        .publish(QOS_1, &topic(1, Channel::Status), 9, b"x")
         .await;
     client.expect(0x40, &[0, 9]).await;
 }
 
 #[tokio::test]
 async fn a_burst_in_one_piece_is_below_the_limit_when_the_host_keeps_up() {
-    let world = World::with(small_limits()).await;
+    let world = World::with(small_limits).await;
     let mut client = world.connected_box(1).await;
     let mut burst = Vec::new();
     for id in 1..=50 {
@@ -178,25 +160,17 @@ async fn when_the_host_cannot_take_a_message_the_box_is_disconnected_without_a_p
     let mut client = world.connected_box(1).await;
     *world.host.unavailable.lock().unwrap() = true;
     client
-        .send(&publish(
-            QOS_0,
-            &topic(1, Channel::Heartbeat),
-            0,
-            b"heartbeat",
-        ))
+        .publish(QOS_0, &topic(1, Channel::Heartbeat), 0, b"heartbeat")
         .await;
     client.ping().await;
     client
-        .send(&publish(
-            QOS_1,
-            &topic(1, Channel::PaymentAck),
-            1,
-            b"played",
-        ))
+        .publish(QOS_1, &topic(1, Channel::PaymentAck), 1, b"played")
         .await;
     client.expect_closed().await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::Unavailable);
+    world
+        .host
+        .expect_end(device(1), EndReason::Unavailable)
+        .await;
 }
 
 #[tokio::test]
@@ -210,8 +184,10 @@ async fn uplinks_before_a_disconnect_are_taken_before_the_session_ends() {
     client.expect_closed().await;
     world.host.uplinks_begun(1).await;
     world.host.uplinks.open();
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::Disconnected);
+    world
+        .host
+        .expect_end(device(1), EndReason::Disconnected)
+        .await;
 }
 
 #[tokio::test]
@@ -234,7 +210,7 @@ async fn a_publish_to_any_topic_but_the_boxs_own_uplinks_closes_the_connection()
     for topic in topics {
         for flags in [QOS_0, QOS_1] {
             let mut client = world.connected_box(1).await;
-            client.send(&publish(flags, &topic, 1, b"x")).await;
+            client.publish(flags, &topic, 1, b"x").await;
             client.expect_closed().await;
         }
     }
@@ -251,11 +227,13 @@ async fn quality_2_closes_the_connection() {
     for (number, flags) in [(1, 4), (2, 5), (3, 0xc)] {
         let mut client = world.connected_box(number).await;
         client
-            .send(&publish(flags, &topic(number, Channel::Status), 1, b"x"))
+            .publish(flags, &topic(number, Channel::Status), 1, b"x")
             .await;
         client.expect_closed().await;
-        let (reason, ..) = world.host.ended(device(number)).await;
-        assert_eq!(reason, EndReason::QosNotSupported);
+        world
+            .host
+            .expect_end(device(number), EndReason::QosNotSupported)
+            .await;
     }
     assert!(world.host.uplinks_begun(0).await.is_empty());
 }
@@ -270,7 +248,7 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
     let mut sent = 0;
     for flags in [QOS_0, QOS_1, QOS_1 | DUP, DUP] {
         for flags in [flags, flags | RETAIN] {
-            client.send(&publish(flags, &heartbeat, 1, &[flags])).await;
+            client.publish(flags, &heartbeat, 1, &[flags]).await;
             if flags & QOS_1 != 0 {
                 client.expect(0x40, &[0, 1]).await;
             }
@@ -293,7 +271,7 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
     observer.expect(0x90, &[0, 1, 0]).await;
     observer.ping().await;
     client
-        .send(&publish(QOS_1 | RETAIN, &heartbeat, 2, b"fresh"))
+        .publish(QOS_1 | RETAIN, &heartbeat, 2, b"fresh")
         .await;
     client.expect(0x40, &[0, 2]).await;
     let received = observer.next().await.unwrap();
@@ -303,18 +281,14 @@ async fn retain_and_a_stray_dup_are_ignored_in_3_1_1_and_nothing_is_retained() {
 
 #[tokio::test]
 async fn a_box_that_publishes_too_fast_is_delayed_and_its_payment_acks_are_not() {
-    let world = World::with(Limits {
-        publishes_per_s_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.publishes_per_s_max = 1).await;
     let mut client = world.connected_box(1).await;
     let heartbeat = topic(1, Channel::Heartbeat);
-    client.send(&publish(QOS_1, &heartbeat, 1, b"1")).await;
+    client.publish(QOS_1, &heartbeat, 1, b"1").await;
     client.expect(0x40, &[0, 1]).await;
-    client.send(&publish(QOS_1, &heartbeat, 2, b"2")).await;
+    client.publish(QOS_1, &heartbeat, 2, b"2").await;
     let ack = topic(1, Channel::PaymentAck);
-    client.send(&publish(QOS_1, &ack, 3, b"3")).await;
+    client.publish(QOS_1, &ack, 3, b"3").await;
     // Nothing is acknowledged before this is answered, and the host has the payment acknowledgement first.
     client.ping().await;
     let begun = world.host.uplinks_begun(2).await;
@@ -327,15 +301,14 @@ async fn a_box_that_publishes_too_fast_is_delayed_and_its_payment_acks_are_not()
 
 #[tokio::test]
 async fn delayed_uplinks_count_as_unacknowledged() {
-    let world = World::with(Limits {
-        publishes_per_s_max: 1,
-        uplinks_unacknowledged_max: 2,
-        ..Limits::default()
+    let world = World::with(|limits| {
+        limits.publishes_per_s_max = 1;
+        limits.uplinks_unacknowledged_max = 2;
     })
     .await;
     let mut client = world.connected_box(1).await;
     let heartbeat = topic(1, Channel::Heartbeat);
-    client.send(&publish(QOS_1, &heartbeat, 1, b"1")).await;
+    client.publish(QOS_1, &heartbeat, 1, b"1").await;
     client.expect(0x40, &[0, 1]).await;
     // Two are delayed, quality 0 is dropped after them, and another of quality 1 exceeds the limit.
     let mut rest = publish(QOS_1, &heartbeat, 2, b"2");
@@ -343,8 +316,10 @@ async fn delayed_uplinks_count_as_unacknowledged() {
     rest.extend(publish(QOS_0, &heartbeat, 0, b"dropped"));
     client.send(&rest).await;
     client.ping().await;
-    client.send(&publish(QOS_1, &heartbeat, 4, b"4")).await;
+    client.publish(QOS_1, &heartbeat, 4, b"4").await;
     client.expect_closed().await;
-    let (reason, ..) = world.host.ended(device(1)).await;
-    assert_eq!(reason, EndReason::TooManyUnacknowledged);
+    world
+        .host
+        .expect_end(device(1), EndReason::TooManyUnacknowledged)
+        .await;
 }

@@ -1,6 +1,6 @@
 //! MQTT 5.0: the same rules, with reason codes.
 
-use broker::{Downlink, EndReason, Limits, ProtocolVersion, Published, Undelivered};
+use broker::{Downlink, EndReason, ProtocolVersion, Published, Undelivered};
 use wire::Channel;
 
 use crate::common::client::{
@@ -133,11 +133,7 @@ async fn subscriptions_are_answered_with_reason_codes() {
 
 #[tokio::test]
 async fn what_is_not_supported_ends_the_session_with_its_reason_code() {
-    let world = World::with(Limits {
-        uplinks_unacknowledged_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.uplinks_unacknowledged_max = 1).await;
     world.host.uplinks.close();
     let own = topic(1, Channel::Status);
     let publish = publish_v5(2, &own, 1, b"x");
@@ -215,11 +211,7 @@ async fn a_boxs_receive_maximum_and_maximum_packet_size_are_respected() {
 
 #[tokio::test]
 async fn publish_returns_the_outcome_of_a_message() {
-    let world = World::with(Limits {
-        queue_max: 2,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.queue_max = 2).await;
     let large = |event| Downlink {
         payload: vec![b'x'; 512].into(),
         ..payment(1, event)
@@ -270,11 +262,7 @@ async fn publish_returns_the_outcome_of_a_message() {
 
 #[tokio::test]
 async fn a_session_is_kept_as_long_as_the_box_requests() {
-    let world = World::with(Limits {
-        session_expiry_s_max: 1_000,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::with(|limits| limits.session_expiry_s_max = 1_000).await;
     let client = listening(&world, 1, true, &expiry(600)).await;
     client.drop_connection();
     assert!(!world.host.ended(device(1)).await.2);

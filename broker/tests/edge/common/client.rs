@@ -97,6 +97,17 @@ impl Client {
         assert_eq!(self.next().await, None);
     }
 
+    /// Sends CONNECT of version 3.1.1 with a clean session.
+    pub(crate) async fn send_connect(&mut self, device: DeviceId) {
+        self.send(&connect(&device.to_string(), true, 60, None))
+            .await;
+    }
+
+    /// Sends PUBLISH of version 3.1.1.
+    pub(crate) async fn publish(&mut self, flags: u8, topic: &str, id: u16, payload: &[u8]) {
+        self.send(&publish(flags, topic, id, payload)).await;
+    }
+
     /// CONNECT of version 3.1.1. Returns whether a session was present.
     pub(crate) async fn connect(&mut self, device: DeviceId, clean: bool) -> bool {
         self.send(&connect(&device.to_string(), clean, 60, None))

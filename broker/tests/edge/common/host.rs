@@ -115,6 +115,12 @@ impl FakeHost {
         all.iter().find_map(pick).unwrap()
     }
 
+    /// Waits for this call.
+    pub(crate) async fn called(&self, call: HostCall) {
+        self.wait_for_call("a call", |one| (*one == call).then_some(()))
+            .await;
+    }
+
     /// Waits until `count` uplinks have begun, and returns them all.
     pub(crate) async fn uplinks_begun(&self, count: usize) -> Vec<(Channel, Bytes)> {
         let uplinks = |all: &[HostCall]| -> Vec<(Channel, Bytes)> {
@@ -138,6 +144,11 @@ impl FakeHost {
             _ => None,
         })
         .await
+    }
+
+    /// Waits until a session of the device has ended, and expects this reason.
+    pub(crate) async fn expect_end(&self, device: DeviceId, reason: EndReason) {
+        assert_eq!(self.ended(device).await.0, reason);
     }
 
     /// Waits until `count` sessions of the device have ended.

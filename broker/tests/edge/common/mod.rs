@@ -43,10 +43,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(Limits::default()).await
+        Self::with(|_| {}).await
     }
 
-    pub(crate) async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
         let fleet = Fleet::new();
         let host = Arc::new(FakeHost::default());
         let stop = CancellationToken::new();
@@ -72,6 +74,21 @@ impl World {
     pub(crate) async fn dial_with(&self, credentials: &Credentials) -> Client {
         let dialled = Client::dial(self.edge.local_addr(), credentials);
         within("a handshake", dialled).await.unwrap()
+    }
+
+    /// A box that has sent CONNECT for a clean session.
+    pub(crate) async fn connecting_box(&self, number: u128) -> Client {
+        let mut client = self.dial(number).await;
+        client.send_connect(device(number)).await;
+        client
+    }
+
+    /// A box with a persistent session that is subscribed to all of its downlinks at quality 1.
+    pub(crate) async fn persistent_box(&self, number: u128) -> Client {
+        let mut client = self.dial(number).await;
+        client.connect(device(number), false).await;
+        client.subscribe_all(device(number)).await;
+        client
     }
 
     /// A box with a clean session that is subscribed to all of its downlinks at quality 1.
