@@ -269,11 +269,6 @@ impl VerifyingKeys {
         Ok(())
     }
 
-    /// The ids of the keys.
-    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().map(String::as_str)
-    }
-
     /// Whether there is no key, so that no message can be verified.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

@@ -39,4 +39,5 @@ pub mod user;
 pub mod validation;
 pub mod wib;
 
+mod checked_text;
 mod text_enum;

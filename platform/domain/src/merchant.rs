@@ -1,8 +1,6 @@
 //! A merchant's standing, how it is paid out, and its short public code.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::checked_text::checked_text;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -108,10 +106,14 @@ text_enum! {
 #[error("a merchant code is m_ and 6 to 10 of 0-9 and a-z")]
 pub struct MerchantCodeError;
 
-/// A merchant's short name for people: `m_` and 6 to 10 of `[0-9a-z]`. Never an id: ids are longer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct MerchantCode(String);
+checked_text! {
+    /// A merchant's short name for people: `m_` and 6 to 10 of `[0-9a-z]`. Never an id: ids are longer.
+    MerchantCode, MerchantCodeError = MerchantCodeError, |text| {
+        let body = text.strip_prefix("m_")?;
+        let plain = body.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        (plain && (6..=10).contains(&body.len())).then_some(text)
+    }
+}
 
 impl MerchantCode {
     /// A code of eight characters (41 bits) from random bytes; the database refuses the rare second use, and the
@@ -125,47 +127,6 @@ impl MerchantCode {
             rest /= 36;
         }
         Self(code)
-    }
-
-    /// The code as people see it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for MerchantCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl FromStr for MerchantCode {
-    type Err = MerchantCodeError;
-
-    fn from_str(text: &str) -> Result<Self, MerchantCodeError> {
-        let body = text.strip_prefix("m_").ok_or(MerchantCodeError)?;
-        let plain = body
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
-        if plain && (6..=10).contains(&body.len()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(MerchantCodeError)
-        }
-    }
-}
-
-impl TryFrom<String> for MerchantCode {
-    type Error = MerchantCodeError;
-
-    fn try_from(text: String) -> Result<Self, MerchantCodeError> {
-        text.parse()
-    }
-}
-
-impl From<MerchantCode> for String {
-    fn from(value: MerchantCode) -> Self {
-        value.0
     }
 }
 

@@ -5,9 +5,7 @@
 //! lie outside of what is given out (NMIDs begin `ID99`, the institution in the PAN is 999), so that a
 //! demonstration can never be mistaken for another merchant's.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::checked_text::checked_text;
 use crate::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
 
 /// Everything about a merchant that goes into a code.
@@ -41,63 +39,21 @@ pub struct AccountNameError {
     pub len_max: usize,
 }
 
-macro_rules! account_name {
-    ($(#[$meta:meta])* $name:ident, $len_max:literal) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(into = "String", try_from = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// The text as it stands in a code.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = AccountNameError;
-
-            fn from_str(text: &str) -> Result<Self, AccountNameError> {
-                let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-                if plain && (1..=$len_max).contains(&text.len()) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(AccountNameError { len_max: $len_max })
-                }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = AccountNameError;
-
-            fn try_from(text: String) -> Result<Self, AccountNameError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.0
-            }
-        }
-    };
-}
-
-account_name! {
+checked_text! {
     /// Reverse domain of an acquirer (`ID.CO.EXAMPLE.WWW`), at most 32 characters.
-    AcquirerGuid, 32
+    AcquirerGuid, AccountNameError = AccountNameError { len_max: 32 }, |text| account_name(text, 32)
 }
 
-account_name! {
+checked_text! {
     /// An acquirer's own number of a merchant, at most 15 characters.
-    AcquirerMerchantId, 15
+    AcquirerMerchantId, AccountNameError = AccountNameError { len_max: 15 }, |text| account_name(text, 15)
+}
+
+fn account_name(text: &str, len_max: usize) -> Option<&str> {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    (plain && (1..=len_max).contains(&text.len())).then_some(text)
 }
 
 /// Acquirer of what the `local` partner issues.

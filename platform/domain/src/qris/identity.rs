@@ -1,8 +1,6 @@
 //! The names a merchant has in the QRIS network: NMID, merchant PAN, criteria, terminal label, reference.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::checked_text::checked_text;
 use crate::text_enum::text_enum;
 
 /// A name in the QRIS network that breaks its own rule of form.
@@ -31,55 +29,9 @@ pub enum IdentityError {
     Mcc,
 }
 
-/// Declares a newtype over checked text with `new`, `as_str`, `Display`, `FromStr` and serde.
-macro_rules! checked_text {
-    ($(#[$meta:meta])* $name:ident, $error:expr, $check:expr) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(into = "String", try_from = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// The text as it stands in a code.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = IdentityError;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let check: fn(&str) -> Option<&str> = $check;
-                check(text).map(|text| Self(text.to_owned())).ok_or($error)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = IdentityError;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.0
-            }
-        }
-    };
-}
-
 checked_text! {
     /// National merchant id: `ID` and 13 digits, unique in Indonesia.
-    Nmid, IdentityError::Nmid, |text| {
+    Nmid, IdentityError = IdentityError::Nmid, |text| {
         let digits = text.strip_prefix("ID")?;
         (digits.len() == 13 && all_digits(digits)).then_some(text)
     }
@@ -88,7 +40,7 @@ checked_text! {
 checked_text! {
     /// Merchant PAN: 18 digits (`9360`, the institution, the merchant). Partners' messages may carry a 19th,
     /// the Luhn digit over the 18; it is checked and left out, so that two spellings of one PAN are equal.
-    MerchantPan, IdentityError::MerchantPan, |text| {
+    MerchantPan, IdentityError = IdentityError::MerchantPan, |text| {
         let pan = text.get(..18)?;
         let fits = all_digits(text) && match &text[18..] {
             "" => true,
@@ -100,17 +52,17 @@ checked_text! {
 
 checked_text! {
     /// Additional data 62.07: which terminal of the merchant. Together with the NMID it names a terminal.
-    TerminalLabel, IdentityError::TerminalLabel, |text| label(text)
+    TerminalLabel, IdentityError = IdentityError::TerminalLabel, |text| label(text)
 }
 
 checked_text! {
     /// Additional data 62.05: what the acquirer calls this payment.
-    Reference, IdentityError::Reference, |text| label(text)
+    Reference, IdentityError = IdentityError::Reference, |text| label(text)
 }
 
 checked_text! {
     /// Merchant category code of ISO 18245: what kind of business this is.
-    Mcc, IdentityError::Mcc, |text| (text.len() == 4 && all_digits(text)).then_some(text)
+    Mcc, IdentityError = IdentityError::Mcc, |text| (text.len() == 4 && all_digits(text)).then_some(text)
 }
 
 impl MerchantPan {

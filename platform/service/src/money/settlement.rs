@@ -143,7 +143,7 @@ pub(super) async fn settle(
     merchant_id: MerchantId,
     cutoff: DateTime<Utc>,
 ) -> Result<Option<SettlementId>> {
-    let merchant = store::shop::merchant::lock_for_settlement(unit.conn(), merchant_id)
+    let merchant = store::shop::merchant::lock(unit.conn(), merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
     unit.refresh_now();

@@ -107,23 +107,9 @@ pub async fn lock_with_keys(
     .await
 }
 
-/// One merchant, locked until the transaction ends. Rows that refer to it (payments, ledger lines) are written meanwhile.
+/// One merchant, locked until the transaction ends, also against a second settlement. Rows that refer to it (payments,
+/// ledger lines) are written meanwhile.
 pub async fn lock(conn: &mut PgConnection, id: MerchantId) -> sqlx::Result<Option<Merchant>> {
-    sqlx::query_as!(
-        Merchant,
-        "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
-        id as _
-    )
-    .fetch_optional(conn)
-    .await
-}
-
-/// One merchant, kept from a second settlement and from changes until the transaction ends, but not from payments: their
-/// ledger lines refer to the merchant's row.
-pub async fn lock_for_settlement(
-    conn: &mut PgConnection,
-    id: MerchantId,
-) -> sqlx::Result<Option<Merchant>> {
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants WHERE id = $1 FOR NO KEY UPDATE",
