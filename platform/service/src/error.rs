@@ -102,6 +102,14 @@ impl Error {
         Self::Validation(vec![FieldError::new(field, message)])
     }
 
+    /// It was used before for something else.
+    pub fn duplicate(message: impl Into<String>) -> Self {
+        Self::Duplicate {
+            message: message.into(),
+            retry_after_s: None,
+        }
+    }
+
     /// The error code of the contract.
     pub fn code(&self) -> ErrorCode {
         match self {

@@ -362,10 +362,9 @@ impl Context {
                 status: stored.status,
                 body: stored.body.into(),
             })),
-            Some(_) => Err(Error::Duplicate {
-                message: "this Idempotency-Key was used for another request".into(),
-                retry_after_s: None,
-            }),
+            Some(_) => Err(Error::duplicate(
+                "this Idempotency-Key was used for another request",
+            )),
         }
     }
 }

@@ -232,9 +232,7 @@ pub async fn list_of_device(
     page: Page,
 ) -> Result<Vec<Command>> {
     let mut conn = context.lists().acquire().await?;
-    store::fleet::device::find(&mut conn, device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    device::find(&mut conn, device_id).await?;
     Ok(store::fleet::command::list_of_device(&mut conn, device_id, filter, page).await?)
 }
 

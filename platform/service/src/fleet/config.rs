@@ -6,6 +6,7 @@ use domain::delivery::UndeliverableReason;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use store::fleet::config::{ConfigId, Desired, Drift, DueConfig};
 use store::{Page, Scope};
 use utoipa::ToSchema;
@@ -151,7 +152,15 @@ impl From<Desired> for Status {
 
 async fn desired(context: &Context, device_id: DeviceId) -> Result<Desired> {
     let mut conn = context.pool().acquire().await?;
-    store::fleet::config::find(&mut conn, device_id)
+    find(&mut conn, device_id).await
+}
+
+/// What a box is to be set to.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub(super) async fn find(conn: &mut PgConnection, device_id: DeviceId) -> Result<Desired> {
+    store::fleet::config::find(conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))
 }
@@ -308,14 +317,8 @@ pub async fn view(context: &Context, device_id: DeviceId) -> Result<View> {
     view_on(context, &mut conn, device_id).await
 }
 
-async fn view_on(
-    context: &Context,
-    conn: &mut sqlx::PgConnection,
-    device_id: DeviceId,
-) -> Result<View> {
-    let desired = store::fleet::config::find(&mut *conn, device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+async fn view_on(context: &Context, conn: &mut PgConnection, device_id: DeviceId) -> Result<View> {
+    let desired = find(conn, device_id).await?;
     let above = store::fleet::config::above(conn, device_id).await?;
     let or_empty = |layer: Option<Value>| layer.unwrap_or_else(|| json!({}));
     let reported = desired
@@ -367,9 +370,7 @@ async fn view_on(
 pub async fn patch(unit: &mut UnitOfWork, device_id: DeviceId, patch: &Patch) -> Result<View> {
     store::fleet::config::lock(unit.conn(), &[device_id]).await?;
     unit.refresh_now();
-    let before = store::fleet::config::find(unit.conn(), device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    let before = find(unit.conn(), device_id).await?;
     let mut checks = Checks::default();
     let layer = patch.apply(&mut checks, before.layer.clone());
     checks.finish()?;
@@ -398,9 +399,7 @@ pub async fn status(context: &Context, device_id: DeviceId) -> Result<Status> {
 pub async fn retry_push(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<Status> {
     let now = unit.now();
     store::fleet::config::request_push(unit.conn(), &[device_id], now).await?;
-    let desired = store::fleet::config::find(unit.conn(), device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    let desired = find(unit.conn(), device_id).await?;
     unit.audit(
         "config.retry_push",
         device_id,

@@ -5,6 +5,7 @@ use domain::credential::RevocationReason;
 use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sqlx::PgConnection;
 use store::fleet::device::Device;
 use store::fleet::device_view::{self, DeviceView, Filter};
 use store::{Page, Scope};
@@ -133,10 +134,7 @@ pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Regi
         .await
         .map_err(|error| {
             if Error::breaks(&error, "devices_serial_number_unique") {
-                Error::Duplicate {
-                    message: "this serial number is registered already".into(),
-                    retry_after_s: None,
-                }
+                Error::duplicate("this serial number is registered already")
             } else {
                 error.into()
             }
@@ -199,10 +197,17 @@ pub async fn get(context: &Context, scope: Scope, id: DeviceId) -> Result<Device
 /// [`Noun::Device`] not found.
 pub async fn payload_encoding(context: &Context, id: DeviceId) -> Result<wire::Encoding> {
     let mut conn = context.pool().acquire().await?;
-    let found = store::fleet::device::find(&mut conn, id)
+    Ok(find(&mut conn, id).await?.payload_encoding)
+}
+
+/// One device.
+///
+/// # Errors
+/// [`Noun::Device`] not found.
+pub(crate) async fn find(conn: &mut PgConnection, id: DeviceId) -> Result<Device> {
+    store::fleet::device::find(conn, id)
         .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
-    Ok(found.payload_encoding)
+        .ok_or(Error::NotFound(Noun::Device))
 }
 
 /// Devices, newest first.
@@ -298,11 +303,7 @@ pub(crate) async fn view(unit: &mut UnitOfWork, id: DeviceId) -> Result<DeviceVi
     find_view(unit.conn(), Scope::All, id).await
 }
 
-async fn find_view(
-    conn: &mut sqlx::PgConnection,
-    scope: Scope,
-    id: DeviceId,
-) -> Result<DeviceView> {
+async fn find_view(conn: &mut PgConnection, scope: Scope, id: DeviceId) -> Result<DeviceView> {
     let mut found = device_view::views(conn, scope, &[id]).await?;
     found.pop().ok_or(Error::NotFound(Noun::Device))
 }

@@ -100,10 +100,7 @@ pub async fn create(unit: &mut UnitOfWork, new: NewFirmware) -> Result<Firmware>
         .await
         .map_err(|error| {
             if Error::breaks(&error, "firmwares_version_unique") {
-                Error::Duplicate {
-                    message: "this model has a firmware of this version already".into(),
-                    retry_after_s: None,
-                }
+                Error::duplicate("this model has a firmware of this version already")
             } else {
                 error.into()
             }

@@ -8,7 +8,8 @@ use wire::Channel;
 use wire::ids::DeviceId;
 use wire::message::Heartbeat;
 
-use crate::{Context, Error, Noun, Result, partition};
+use crate::fleet::device;
+use crate::{Context, Result, partition};
 
 /// The largest part of a rejected uplink that is kept, bytes.
 const REJECTED_BYTES_MAX: usize = 2048;
@@ -47,7 +48,7 @@ pub async fn store_batch(context: &Context, beats: &[Beat]) -> Result<()> {
 /// A device's heartbeats that arrived in `from..to`, newest first.
 ///
 /// # Errors
-/// [`Noun::Device`] not found.
+/// [`crate::Noun::Device`] not found.
 pub async fn list_of_device(
     context: &Context,
     device_id: DeviceId,
@@ -56,9 +57,7 @@ pub async fn list_of_device(
     page: Page,
 ) -> Result<Vec<store::fleet::heartbeat::Heartbeat>> {
     let mut conn = context.lists().acquire().await?;
-    store::fleet::device::find(&mut conn, device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    device::find(&mut conn, device_id).await?;
     Ok(store::fleet::heartbeat::list_of_device(&mut conn, device_id, from, to, page).await?)
 }
 

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use wire::ids::DeviceId;
 
 use crate::batch::{Outcome, Part, finish, isolate, put_aside};
-use crate::{Context, Error, Noun, Result};
+use crate::fleet::device;
+use crate::{Context, Result};
 pub use store::fleet::heartbeat_hour::Range;
 
 /// An hour is over this long after its end: beats are stored a moment after they arrive.
@@ -77,7 +78,7 @@ async fn roll_up_hour(context: &Context, hour: DateTime<Utc>) -> Result<()> {
 /// A box's hours that began in `range`, newest first; those that are not rolled up yet are made on the spot.
 ///
 /// # Errors
-/// [`Noun::Device`] not found.
+/// [`crate::Noun::Device`] not found.
 pub async fn list_of_device(
     context: &Context,
     device_id: DeviceId,
@@ -86,9 +87,7 @@ pub async fn list_of_device(
 ) -> Result<Vec<HeartbeatHour>> {
     let now = context.clock().now();
     let mut conn = context.lists().acquire().await?;
-    store::fleet::device::find(&mut conn, device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    device::find(&mut conn, device_id).await?;
     let rolled_until = store::fleet::heartbeat_hour::last_rolled(&mut conn)
         .await?
         .map_or(start_of_hour(now - UNROLLED_MAX), |last| {

@@ -7,7 +7,8 @@ use store::fleet::presence::DeviceEvent;
 use wire::ids::DeviceId;
 
 use crate::batch::{Part, sweep};
-use crate::{Context, Error, Noun, Result};
+use crate::fleet::device;
+use crate::{Context, Error, Result};
 
 /// The longest name of a kind of event, bytes.
 const KIND_LEN_MAX: usize = 40;
@@ -31,7 +32,7 @@ pub async fn end_silent(context: &Context, limit: i64) -> Result<u64> {
 /// A box's history, newest first.
 ///
 /// # Errors
-/// [`Noun::Device`] not found; a kind that cannot be one.
+/// [`crate::Noun::Device`] not found; a kind that cannot be one.
 pub async fn events(
     context: &Context,
     device_id: DeviceId,
@@ -43,8 +44,6 @@ pub async fn events(
         return Err(Error::Validation(vec![FieldError::new("kind", problem)]));
     }
     let mut conn = context.lists().acquire().await?;
-    store::fleet::device::find(&mut conn, device_id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    device::find(&mut conn, device_id).await?;
     Ok(store::fleet::presence::events(&mut conn, device_id, kind, page).await?)
 }

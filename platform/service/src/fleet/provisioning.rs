@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId};
 use wire::{Channel, Encoding, Topic, VerifyingKeys};
 
-use crate::fleet::{credential, device};
+use crate::fleet::{config, credential, device};
 use crate::people::token;
 use crate::{Actor, Checks, Context, Error, Noun, Result, UnitOfWork, secret};
 
@@ -285,9 +285,7 @@ async fn issue(unit: &mut UnitOfWork, found: &Device, csr: &Csr) -> Result<Activ
     };
     store::fleet::credential::insert(unit.conn(), found.id, &credential, now).await?;
     let token = token::create_for_device(unit, found.id, &credential.certificate_serial).await?;
-    let desired = store::fleet::config::find(unit.conn(), found.id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Device))?;
+    let desired = config::find(unit.conn(), found.id).await?;
     let topics = |channels: &[Channel]| {
         channels
             .iter()

@@ -116,10 +116,7 @@ pub async fn create(
         .await
         .map_err(|error| {
             if Error::breaks(&error, "fee_profiles_pkey") {
-                Error::Duplicate {
-                    message: "there is a fee profile with this id".into(),
-                    retry_after_s: None,
-                }
+                Error::duplicate("there is a fee profile with this id")
             } else {
                 error.into()
             }

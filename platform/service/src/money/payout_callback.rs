@@ -179,10 +179,7 @@ impl PayoutCallbackHandler<'_> {
             .payout_id
             .is_some_and(|id| before.payout_id.is_some_and(|first| first != id));
         if before.content != self.content(before.payout_id) || names_another {
-            let error = Error::Duplicate {
-                message: "this event_id was used for something else".into(),
-                retry_after_s: None,
-            };
+            let error = Error::duplicate("this event_id was used for something else");
             let (kind, status) = ("payout_event_reused", error.code().status());
             self.keep(unit, "incident", Some(kind), status).await?;
             self.incident(unit, kind).await?;

@@ -310,10 +310,7 @@ fn known(error: sqlx::Error) -> Error {
     if Error::breaks(&error, "users_merchant") {
         Error::NotFound(Noun::Merchant)
     } else if Error::breaks(&error, "users_email_unique") {
-        Error::Duplicate {
-            message: "this email is another user's".into(),
-            retry_after_s: None,
-        }
+        Error::duplicate("this email is another user's")
     } else {
         error.into()
     }

@@ -509,15 +509,9 @@ fn known(error: sqlx::Error) -> Error {
     if Error::breaks(&error, "merchants_fee_profile") {
         Error::field("fee_profile_id", "no such fee profile")
     } else if Error::breaks(&error, "merchants_nmid_unique") {
-        Error::Duplicate {
-            message: "this NMID is another merchant's".into(),
-            retry_after_s: None,
-        }
+        Error::duplicate("this NMID is another merchant's")
     } else if Error::breaks(&error, "merchants_pan_unique") {
-        Error::Duplicate {
-            message: "this merchant PAN is another merchant's".into(),
-            retry_after_s: None,
-        }
+        Error::duplicate("this merchant PAN is another merchant's")
     } else {
         error.into()
     }

@@ -95,10 +95,7 @@ fn check_label(checks: &mut Checks, label: &str) {
 
 fn known(error: sqlx::Error) -> Error {
     if Error::breaks(&error, "terminals_label_unique") {
-        Error::Duplicate {
-            message: "the merchant has a terminal with this label already".into(),
-            retry_after_s: None,
-        }
+        Error::duplicate("the merchant has a terminal with this label already")
     } else {
         error.into()
     }
