@@ -11,7 +11,7 @@ use utoipa::openapi::{ContentBuilder, Required, ResponseBuilder};
 
 use super::error::{ApiError, ErrorCode};
 use super::json::FromBody;
-use super::operation::{Describe, Operation};
+use super::operation::{BODY_ERRORS, Describe, Operation};
 
 const CSV: &str = "text/csv";
 
@@ -44,12 +44,7 @@ impl Describe for Csv {
                 .content(CSV, ContentBuilder::new().schema(Some(text)).build())
                 .build(),
         );
-        operation.fails(&[
-            ErrorCode::MalformedRequest,
-            ErrorCode::PayloadTooLarge,
-            ErrorCode::UnsupportedMediaType,
-            ErrorCode::ValidationFailed,
-        ]);
+        operation.fails(&BODY_ERRORS);
     }
 }
 

@@ -21,7 +21,7 @@ use wire::{AmountError, Rupiah};
 
 use super::body_budget::{BodyBudget, BodyReservation, Counted};
 use super::error::{ApiError, ErrorCode};
-use super::operation::{Describe, Operation};
+use super::operation::{BODY_ERRORS, Describe, Operation};
 use super::rate::Origin;
 
 /// A type that a body is deserialised into.
@@ -92,12 +92,7 @@ impl<T: ToSchema> Describe for Action<T> {
 
 fn describe<T: ToSchema>(operation: &mut Operation, required: Required) {
     operation.takes_body::<T>(required);
-    operation.fails(&[
-        ErrorCode::MalformedRequest,
-        ErrorCode::PayloadTooLarge,
-        ErrorCode::UnsupportedMediaType,
-        ErrorCode::ValidationFailed,
-    ]);
+    operation.fails(&BODY_ERRORS);
 }
 
 async fn from_request<S: Send + Sync, B: FromBody>(

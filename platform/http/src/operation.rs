@@ -41,6 +41,14 @@ pub enum Idempotency {
     Required,
 }
 
+/// How a body is refused before the use case sees it.
+pub(super) const BODY_ERRORS: [ErrorCode; 4] = [
+    ErrorCode::MalformedRequest,
+    ErrorCode::PayloadTooLarge,
+    ErrorCode::UnsupportedMediaType,
+    ErrorCode::ValidationFailed,
+];
+
 /// Schemas by their names.
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
 

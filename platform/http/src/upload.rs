@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, Required};
 
 use super::error::{ApiError, ErrorCode};
 use super::idempotency::{Scoped, describe, scope_of};
-use super::operation::{Describe, Idempotency, Operation};
+use super::operation::{BODY_ERRORS, Describe, Idempotency, Operation};
 
 /// The type that a CSV file is sent as; parameters such as the charset may follow.
 const CSV: &str = "text/csv";
@@ -54,11 +54,6 @@ impl Describe for Csv {
                 .content(CSV, ContentBuilder::new().build())
                 .build(),
         );
-        operation.fails(&[
-            ErrorCode::MalformedRequest,
-            ErrorCode::PayloadTooLarge,
-            ErrorCode::UnsupportedMediaType,
-            ErrorCode::ValidationFailed,
-        ]);
+        operation.fails(&BODY_ERRORS);
     }
 }
