@@ -78,128 +78,62 @@ fn every_step_of_a_life_is_allowed_or_refused() {
 #[test]
 fn every_pair_of_status_and_callback_has_its_answer() {
     use CallbackStatus as C;
-    let contradiction = Decision::Ignored {
-        contradictory: true,
-    };
-    let belated = Decision::Ignored {
-        contradictory: false,
-    };
-    let (paid, late) = (
-        Decision::Paid { late: false },
-        Decision::Paid { late: true },
-    );
+    use Decision as D;
+    let ignored = |contradictory| D::Ignored { contradictory };
+    let (against, belated) = (ignored(true), ignored(false));
+    let (paid, late) = (D::Paid { late: false }, D::Paid { late: true });
     for (status, success, same_success, failed, expired, reversed) in [
-        (
-            Initiated,
-            paid,
-            paid,
-            Decision::Failed,
-            Decision::Expired,
-            Decision::Held,
-        ),
-        (
-            AwaitingPayment,
-            paid,
-            paid,
-            Decision::Failed,
-            Decision::Expired,
-            Decision::Held,
-        ),
+        (Initiated, paid, paid, D::Failed, D::Expired, D::Held),
+        (AwaitingPayment, paid, paid, D::Failed, D::Expired, D::Held),
         (
             Paid,
-            Decision::OtherReference,
-            Decision::Duplicate,
-            contradiction,
-            contradiction,
-            Decision::Reversed,
+            D::OtherReference,
+            D::Duplicate,
+            against,
+            against,
+            D::Reversed,
         ),
-        (
-            Failed,
-            late,
-            late,
-            Decision::Duplicate,
-            belated,
-            Decision::Held,
-        ),
-        (
-            Expired,
-            late,
-            late,
-            belated,
-            Decision::Duplicate,
-            Decision::Held,
-        ),
+        (Failed, late, late, D::Duplicate, belated, D::Held),
+        (Expired, late, late, belated, D::Duplicate, D::Held),
         (
             Reversed,
-            Decision::HeldMoney,
-            Decision::Duplicate,
-            contradiction,
-            contradiction,
-            Decision::Duplicate,
+            D::HeldMoney,
+            D::Duplicate,
+            against,
+            against,
+            D::Duplicate,
         ),
     ] {
-        let view = view(status);
-        assert_eq!(
-            decide(&view, &callback(C::Success, "other")),
-            success,
-            "{status} success"
-        );
-        assert_eq!(
-            decide(&view, &callback(C::Success, "first")),
-            same_success,
-            "{status} same success"
-        );
-        assert_eq!(
-            decide(&view, &callback(C::Failed, "first")),
-            failed,
-            "{status} failed"
-        );
-        assert_eq!(
-            decide(&view, &callback(C::Expired, "first")),
-            expired,
-            "{status} expired"
-        );
-        assert_eq!(
-            decide(&view, &callback(C::Reversed, "first")),
-            reversed,
-            "{status} reversed"
-        );
-        // A reference that is not known reverses nothing.
-        assert_eq!(
-            decide(&view, &callback(C::Reversed, "other")),
-            Decision::Held,
-            "{status} other reversed"
-        );
+        for (message, reference, expected) in [
+            (C::Success, "other", success),
+            (C::Success, "first", same_success),
+            (C::Failed, "first", failed),
+            (C::Expired, "first", expired),
+            (C::Reversed, "first", reversed),
+            // A reference that is not known reverses nothing.
+            (C::Reversed, "other", D::Held),
+        ] {
+            let answer = decide(&view(status), &callback(message, reference));
+            assert_eq!(answer, expected, "{status} {message} {reference}");
+        }
     }
 }
 
 #[test]
 fn every_message_about_a_printed_code_has_its_answer() {
     use CallbackStatus as C;
-    let unseen = ReferenceView::default();
-    let kept = ReferenceView {
-        is_unmatched: true,
-        reversal_is_held: false,
+    use Decision as D;
+    let view = |is_unmatched, reversal_is_held| ReferenceView {
+        is_unmatched,
+        reversal_is_held,
     };
-    let held = ReferenceView {
-        is_unmatched: false,
-        reversal_is_held: true,
-    };
-    let ignored = |contradictory| Decision::Ignored { contradictory };
+    let (unseen, kept, held) = (view(false, false), view(true, false), view(false, true));
+    let paid = D::Paid { late: false };
+    let ignored = |contradictory| D::Ignored { contradictory };
     for (view, success, given_up, reversed) in [
-        (
-            unseen,
-            Decision::Paid { late: false },
-            ignored(false),
-            Decision::Held,
-        ),
-        (
-            kept,
-            Decision::Duplicate,
-            ignored(true),
-            Decision::OtherReference,
-        ),
-        (held, Decision::Held, ignored(false), Decision::Duplicate),
+        (unseen, paid, ignored(false), D::Held),
+        (kept, D::Duplicate, ignored(true), D::OtherReference),
+        (held, D::Held, ignored(false), D::Duplicate),
     ] {
         assert_eq!(decide_printed(view, C::Success), success, "{view:?}");
         assert_eq!(decide_printed(view, C::Failed), given_up, "{view:?}");
