@@ -133,13 +133,7 @@ impl UplinkBatchers {
                 "payment_ack",
                 move |batch: Part<Ack>| {
                     let context = acks.clone();
-                    async move {
-                        let foreign = notification::acknowledge(&context, &batch).await?;
-                        Ok(batch
-                            .iter()
-                            .map(|ack| !foreign.contains(&ack.event_id))
-                            .collect())
-                    }
+                    async move { notification::acknowledge(&context, &batch).await }
                 },
                 tasks,
                 stop,

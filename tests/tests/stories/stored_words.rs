@@ -1,12 +1,15 @@
 //! What stands in the database against the domain: steps that SQL takes by itself, and texts that are no words.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::announcement::NotificationStatus;
 use domain::transaction::TransactionStatus;
+use service::payment::notification;
 use sqlx::PgConnection;
 use store::Scope;
+use store::payment::notification::Ack;
 use store::payment::transaction::{self, Cause, Code, expire_overdue};
-use tests::{Shop, World};
-use wire::ids::TransactionId;
+use tests::prelude::*;
+use wire::ids::{DeviceId, EventId, TransactionId};
 
 /// A transaction that takes any status, and any text in its place.
 async fn unconstrained(world: &World, shop: &Shop) -> TransactionId {
@@ -94,6 +97,64 @@ async fn no_index_mentions_what_a_payment_changes() {
     let world = World::new().await;
     let mention = "pg_indexes WHERE tablename = 'transactions' AND indexdef ~ 'status|qr_payload|qr_reference'";
     assert_eq!(world.rows(mention).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_known_of_an_announcement_rises_as_the_domain_says() {
+    let (world, shop, device) = fixture::device().await;
+    let other = Credentials::at(&world, shop.terminal().id).await;
+    device.sell(&world, 1_000).await;
+    let of_device = format!(
+        "SELECT event_id FROM notifications WHERE device_id = '{}'",
+        device.device_id.as_uuid()
+    );
+    let event_id = EventId::from_uuid(world.value(&of_device).await);
+    let ack = |device_id: DeviceId, status: NotificationStatus| Ack {
+        event_id,
+        device_id,
+        status,
+        played_at: None,
+        reason: Some(status.to_string()),
+    };
+    let known = async || -> (String, Option<String>) {
+        let known = format!(
+            "SELECT status, reason FROM notifications WHERE event_id = '{}'",
+            event_id.as_uuid()
+        );
+        world.table(&known).await.remove(0)
+    };
+    for before in NotificationStatus::ALL {
+        for first in NotificationStatus::ALL {
+            for second in NotificationStatus::ALL {
+                let put = format!(
+                    "UPDATE notifications SET status = '{before}', reason = 'before' WHERE device_id = '{}'",
+                    device.device_id.as_uuid()
+                );
+                world.execute(&put).await;
+                let mut expected = (*before, "before".to_owned());
+                for reported in [first, second] {
+                    if let Some(raised) = expected.0.raised_to(*reported) {
+                        expected = (raised, reported.to_string());
+                    }
+                }
+                // The acknowledgement of a box that it does not belong to, in the same batch, counts for nothing.
+                let acks = [
+                    ack(other.device_id, NotificationStatus::Played),
+                    ack(device.device_id, *first),
+                    ack(device.device_id, *second),
+                ];
+                let context = world.app().context();
+                let owned = notification::acknowledge(context, &acks).await.unwrap();
+                assert_eq!(owned, [false, true, true]);
+                let (status, reason) = known().await;
+                assert_eq!(
+                    (status.as_str(), reason),
+                    (expected.0.as_str(), Some(expected.1)),
+                    "{before}, then {first} and {second}"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

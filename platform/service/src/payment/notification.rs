@@ -237,8 +237,8 @@ pub async fn acknowledge_one(
     acknowledgement: PaymentAck,
 ) -> Result<Notification> {
     let event_id = acknowledgement.event_id;
-    let not_owned = acknowledge(context, &[ack(device_id, acknowledgement)]).await?;
-    if !not_owned.is_empty() {
+    let owned = acknowledge(context, &[ack(device_id, acknowledgement)]).await?;
+    if owned != [true] {
         return Err(Error::NotFound(Noun::Notification));
     }
     let mut conn = context.pool().acquire().await?;
@@ -247,11 +247,11 @@ pub async fn acknowledge_one(
         .ok_or(Error::NotFound(Noun::Notification))
 }
 
-/// Applies acknowledgements of announcements. Returns those whose announcement is another box's.
+/// Applies acknowledgements of announcements. Returns for each whether the announcement is the box's that sent it.
 ///
 /// # Errors
 /// The database's; then none of them is taken.
-pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>> {
+pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<bool>> {
     let now = context.clock().now();
     let mut tx = context.transaction().await?;
     let taken = store::payment::notification::acknowledge(&mut tx, acks, now).await?;
@@ -259,15 +259,17 @@ pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<EventId>
     if context.payment_tracer().is_some() {
         trace_acks(context, acks, &taken, now);
     }
-    let owned: HashSet<EventId> = taken.iter().map(|one| one.event_id).collect();
+    let owned: HashSet<(EventId, DeviceId)> = taken
+        .iter()
+        .map(|one| (one.event_id, one.device_id))
+        .collect();
     taken
         .into_iter()
         .filter_map(|one| one.risen_to)
         .for_each(|risen| observe(&risen, now));
     Ok(acks
         .iter()
-        .map(|ack| ack.event_id)
-        .filter(|event_id| !owned.contains(event_id))
+        .map(|ack| owned.contains(&(ack.event_id, ack.device_id)))
         .collect())
 }
 

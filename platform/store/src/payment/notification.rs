@@ -2,7 +2,7 @@
 //!
 //! A row is open (pending, sent, received) until the box has acknowledged its end or its time is over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
@@ -283,105 +283,70 @@ pub struct Risen {
     pub created_at: DateTime<Utc>,
 }
 
-/// Takes acknowledgements: what is known of an announcement only rises ([`NotificationStatus::raised_to`]). Returns the
-/// announcements that belong to the box that acknowledged them; the others are not this box's to acknowledge.
+/// Takes acknowledgements: what is known of an announcement only rises ([`NotificationStatus::raised_to`]). Of several
+/// acknowledgements of one announcement by one box, the one that rises highest is written; of equal ones, the first. Returns
+/// the announcements that belong to the box that acknowledged them; the others are not this box's to acknowledge.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     acks: &[Ack],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Acknowledged>> {
-    let mut known = lock_acknowledged(&mut *conn, acks).await?;
-    let mut raising: BTreeMap<EventId, &Ack> = BTreeMap::new();
+    let mut highest: BTreeMap<(EventId, DeviceId), &Ack> = BTreeMap::new();
     for ack in acks {
-        let Some((_, status)) = known.get_mut(&(ack.event_id, ack.device_id)) else {
-            continue;
-        };
-        if let Some(raised) = status.raised_to(ack.status) {
-            *status = raised;
-            raising.insert(ack.event_id, ack);
+        let kept = highest.entry((ack.event_id, ack.device_id)).or_insert(ack);
+        if kept.status.raised_to(ack.status).is_some() {
+            *kept = ack;
         }
     }
-    let raising: Vec<&Ack> = raising.into_values().collect();
-    let mut risen = match raising.as_slice() {
-        [] => HashMap::new(),
-        acks => raise(conn, acks, now).await?,
-    };
-    Ok(known
-        .into_iter()
-        .map(
-            |((event_id, device_id), (transaction_id, _))| Acknowledged {
-                event_id,
-                device_id,
-                transaction_id,
-                risen_to: risen.remove(&event_id),
-            },
-        )
-        .collect())
-}
-
-/// Locks the acknowledged announcements that belong to the acknowledging box, in the order of their ids, and reads what is
-/// known of them.
-async fn lock_acknowledged(
-    conn: &mut PgConnection,
-    acks: &[Ack],
-) -> sqlx::Result<BTreeMap<(EventId, DeviceId), (TransactionId, NotificationStatus)>> {
-    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
-    let devices: Vec<DeviceId> = acks.iter().map(|ack| ack.device_id).collect();
+    let acks: Vec<&Ack> = highest.into_values().collect();
+    let events = column(&acks, |ack| ack.event_id);
+    let devices = column(&acks, |ack| ack.device_id);
+    let reported = column(&acks, |ack| ack.status);
+    let played = column(&acks, |ack| ack.played_at);
+    let reasons = column(&acks, |ack| ack.reason.as_deref());
+    let ranks = column(NotificationStatus::ALL, |status| status.rank());
+    // Postgres computes `rises`, and what the update writes, from the rows as they are under the lock.
     let rows = sqlx::query!(
-        "SELECT n.event_id, n.device_id, n.transaction_id, n.status FROM notifications n
-         WHERE EXISTS (SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS a (event_id, device_id)
-                       WHERE a.event_id = n.event_id AND a.device_id = n.device_id)
-         ORDER BY n.event_id FOR UPDATE OF n",
+        r#"WITH locked AS (
+             SELECT n.event_id, n.device_id, n.transaction_id, n.replay, n.created_at, a.status, a.played_at, a.reason,
+                 ($7::smallint[])[array_position($6::text[], a.status)] > ($7::smallint[])[array_position($6::text[], n.status)] AS rises
+             FROM notifications n
+             JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
+                 AS a (event_id, device_id, status, played_at, reason) ON a.event_id = n.event_id AND a.device_id = n.device_id
+             ORDER BY n.event_id FOR UPDATE OF n),
+           risen AS (
+             UPDATE notifications n SET status = l.status, reason = l.reason,
+                 received_at = coalesce(n.received_at, $8), sent_at = coalesce(n.sent_at, $8),
+                 played_at = CASE l.status WHEN 'played' THEN coalesce(l.played_at, $8) ELSE n.played_at END,
+                 acked_at = CASE l.status WHEN 'received' THEN n.acked_at ELSE $8 END
+             FROM locked l WHERE n.event_id = l.event_id AND l.rises
+             RETURNING n.event_id, n.received_at = $8 AS first)
+           SELECT l.event_id, l.device_id, l.transaction_id, l.status AS "status!: NotificationStatus", l.replay, l.created_at,
+               r.first AS "first?"
+           FROM locked l LEFT JOIN risen r USING (event_id)"#,
         &events as _,
-        &devices as _
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let known = (row.transaction_id, row.status);
-            ((row.event_id, row.device_id), known)
-        })
-        .collect())
-}
-
-/// Writes acknowledgements that raise what is known, one for each announcement. The caller holds the rows' locks.
-async fn raise(
-    conn: &mut PgConnection,
-    acks: &[&Ack],
-    now: DateTime<Utc>,
-) -> sqlx::Result<HashMap<EventId, Risen>> {
-    let events: Vec<EventId> = acks.iter().map(|ack| ack.event_id).collect();
-    let statuses: Vec<NotificationStatus> = acks.iter().map(|ack| ack.status).collect();
-    let played: Vec<Option<DateTime<Utc>>> = acks.iter().map(|ack| ack.played_at).collect();
-    let reasons: Vec<Option<&str>> = acks.iter().map(|ack| ack.reason.as_deref()).collect();
-    let rows = sqlx::query!(
-        r#"UPDATE notifications n SET status = a.status, reason = a.reason,
-               received_at = coalesce(n.received_at, $5), sent_at = coalesce(n.sent_at, $5),
-               played_at = CASE a.status WHEN 'played' THEN coalesce(a.played_at, $5) ELSE n.played_at END,
-               acked_at = CASE a.status WHEN 'received' THEN n.acked_at ELSE $5 END
-           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) AS a (event_id, status, played_at, reason)
-           WHERE n.event_id = a.event_id
-           RETURNING n.event_id, n.status, n.received_at = $5 AS "first!", n.replay, n.created_at"#,
-        &events as _,
-        &statuses as _,
+        &devices as _,
+        &reported as _,
         &played as _,
         &reasons as _,
+        NotificationStatus::ALL as _,
+        &ranks,
         now
     )
     .fetch_all(conn)
     .await?;
-    let risen = rows.into_iter().map(|row| {
-        let risen = Risen {
+    let acknowledged = rows.into_iter().map(|row| Acknowledged {
+        event_id: row.event_id,
+        device_id: row.device_id,
+        transaction_id: row.transaction_id,
+        risen_to: row.first.map(|first| Risen {
             status: row.status,
-            first: row.first,
+            first,
             replay: row.replay,
             created_at: row.created_at,
-        };
-        (row.event_id, risen)
+        }),
     });
-    Ok(risen.collect())
+    Ok(acknowledged.collect())
 }
 
 /// Closes the outbox of an ended binding: nothing of it is announced any more.
