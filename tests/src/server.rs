@@ -74,7 +74,14 @@ impl Server {
     /// # Errors
     /// It is not built, or was not ready in time.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
-        let executable = executable()?;
+        Self::start_executable(&executable()?, dir).await
+    }
+
+    /// Starts another build of it in the same way.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_executable(executable: &Path, dir: &Path) -> anyhow::Result<Self> {
         let data_dir = dir.join("data");
         let file = data_dir.join("demo.json");
         // An earlier run may have left one.
@@ -82,7 +89,7 @@ impl Server {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let child = Command::new(&executable)
+        let child = Command::new(executable)
             .args([
                 "demo",
                 "--boxes",
@@ -169,9 +176,14 @@ impl Server {
             .context("the MQTT host has no address")
     }
 
+    /// Its process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// Its peak resident memory (VmHWM), KiB.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
-        let pid = self.child.id().context("it has ended")?;
+        let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status
             .lines()

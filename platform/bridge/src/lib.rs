@@ -81,6 +81,8 @@ impl<C: Carrier> Bridge<C> {
         stop: &CancellationToken,
     ) {
         let context = self.host.context().clone();
+        let live = carrier.clone();
+        signals.hand_over_to(Box::new(move |device_id| live.is_live(device_id)));
         tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
         tasks.spawn(observer_revocation::watch(
             context.clone(),
@@ -120,7 +122,12 @@ async fn end_sessions<C: Carrier>(
                 certificate_serials,
             }) => carrier.kick_certificates(device_id, &certificate_serials),
             Some(Signal::Purge(device_id)) => carrier.purge(device_id),
-            Some(Signal::Announce(_) | Signal::Configure(_) | Signal::Command(_)) => {}
+            Some(
+                Signal::Announce(_)
+                | Signal::HandOver(_)
+                | Signal::Configure(_)
+                | Signal::Command(_),
+            ) => {}
             None => return,
         }
     }

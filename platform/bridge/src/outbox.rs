@@ -1,7 +1,8 @@
 //! The outbox: notifications, configurations and commands, from the database to the broker.
 //!
 //! One task for each of the three. Commits and sessions that became reachable wake it, and a timer does so often enough
-//! that a lost wake-up costs half a second. Each round reads the rows again. A message is handed to the broker first and
+//! that a lost wake-up costs half a second. Each round reads the rows again, except for notifications that were committed
+//! for a live session: these are handed over as they are. A message that was read is handed to the broker first and
 //! marked as sent afterwards, so that a crash in between repeats it (the device recognises a repetition) and loses none.
 
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use domain::alert::AlertSubject;
 use domain::delivery::UndeliverableReason;
 use service::batch::put_aside;
 use service::outbox::{self, Deliverable, Sealed};
+use service::signal::Committed;
 use service::span::outbox_round;
 use service::{Context, Result};
 use store::fleet::command::DueCommand;
@@ -61,7 +63,7 @@ impl<C: Carrier> Outbox<C> {
     /// configurations or commands.
     pub(super) async fn run<R: Deliverable>(
         self,
-        mut committed: mpsc::Receiver<DeviceId>,
+        mut committed: mpsc::Receiver<Committed<R>>,
         mut listening: Option<mpsc::Receiver<DeviceId>>,
         stop: CancellationToken,
     ) {
@@ -74,7 +76,7 @@ impl<C: Carrier> Outbox<C> {
                 () = stop.cancelled() => return,
                 () = receive(Some(&mut committed), &mut fresh) => {
                     let round = outbox_round(R::NAME, "commit");
-                    self.send::<R>(&mut fresh, false).instrument(round).await
+                    self.send_committed(&mut fresh).instrument(round).await
                 }
                 () = receive(listening.as_mut(), &mut reachable) => {
                     self.replay(&mut reachable).instrument(outbox_round("all", "session")).await
@@ -88,6 +90,23 @@ impl<C: Carrier> Outbox<C> {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Sends what was committed: rows as they are, for other devices what is due.
+    async fn send_committed<R: Deliverable>(&self, fresh: &mut Vec<Committed<R>>) -> Result<()> {
+        let (mut devices, mut rows) = (Vec::new(), Vec::new());
+        for one in fresh.drain(..) {
+            match one {
+                Committed::Device(device_id) => devices.push(device_id),
+                Committed::Row(row) => rows.push(row),
+            }
+        }
+        if !rows.is_empty() {
+            let handed = self.hand_over(outbox::committed(&self.context, rows).await);
+            outbox::handed_over(&self.context, &handed.sent);
+            self.put_off(&handed).await?;
+        }
+        self.send::<R>(&mut devices, false).await
     }
 
     /// Sends everything to devices that have just become reachable, also what is not due again yet.
@@ -130,15 +149,19 @@ impl<C: Carrier> Outbox<C> {
         let handed = self.hand_over(due);
         drop(order);
         outbox::mark_sent(&self.context, &handed.sent).await?;
+        self.put_off(&handed).await
+    }
+
+    /// Notes what was not sent.
+    async fn put_off<R: Deliverable>(&self, handed: &HandedOver<R>) -> Result<()> {
         outbox::postpone(&self.context, &handed.queued).await?;
         for one in &handed.oversized {
-            let header = one.header();
             let problem = format!(
                 "{} bytes, more than the device accepts (MQTT 5, Maximum Packet Size)",
                 one.payload.len()
             );
             let reason = UndeliverableReason::PacketTooLarge;
-            outbox::fail::<R>(&self.context, header.device_id, header.id, reason, &problem).await?;
+            outbox::fail::<R>(&self.context, &one.header(), reason, &problem).await?;
         }
         Ok(())
     }
@@ -211,8 +234,8 @@ struct HandedOver<R> {
     oversized: Vec<Sealed<R>>,
 }
 
-/// Receives devices; without a receiver, or when its senders are gone, never returns.
-async fn receive(receiver: Option<&mut mpsc::Receiver<DeviceId>>, into: &mut Vec<DeviceId>) {
+/// Receives what is there; without a receiver, or when its senders are gone, never returns.
+async fn receive<T>(receiver: Option<&mut mpsc::Receiver<T>>, into: &mut Vec<T>) {
     if let Some(receiver) = receiver
         && receiver.recv_many(into, DEVICES_MAX).await > 0
     {

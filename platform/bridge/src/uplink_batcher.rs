@@ -133,7 +133,7 @@ impl UplinkBatchers {
                 "payment_ack",
                 move |batch: Part<Ack>| {
                     let context = acks.clone();
-                    async move { notification::acknowledge(&context, &batch).await }
+                    async move { notification::acknowledge(&context, context.payments(), &batch).await }
                 },
                 tasks,
                 stop,

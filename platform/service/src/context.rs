@@ -33,6 +33,7 @@ pub struct Context {
 struct Inner {
     pool: PgPool,
     list_pool: PgPool,
+    payment_pool: PgPool,
     clock: Clock,
     settings: Settings,
     keys: Option<Keys>,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub pool: PgPool,
     /// On the same database, for [`Context::lists`].
     pub list_pool: PgPool,
+    /// On the same database, for [`Context::payments`].
+    pub payment_pool: PgPool,
     pub clock: Clock,
     pub settings: Settings,
     /// None for a command that reads and writes the database alone.
@@ -91,6 +94,7 @@ impl Context {
             inner: Arc::new(Inner {
                 pool: parts.pool,
                 list_pool: parts.list_pool,
+                payment_pool: parts.payment_pool,
                 clock: parts.clock,
                 settings: parts.settings,
                 keys: parts.keys,
@@ -121,9 +125,16 @@ impl Context {
         &self.inner.list_pool
     }
 
+    /// The database, for the batches of payments and of their acknowledgements: a connection for each batcher, always in
+    /// use, on which every statement is planned once.
+    pub fn payments(&self) -> &PgPool {
+        &self.inner.payment_pool
+    }
+
     /// Closes the pools; later requests for a connection fail.
     pub async fn close(&self) {
         self.inner.list_pool.close().await;
+        self.inner.payment_pool.close().await;
         self.inner.pool.close().await;
     }
 

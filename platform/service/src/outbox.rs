@@ -1,7 +1,9 @@
 //! The outbox: messages that a box is sent until it acknowledges them.
 //!
 //! A round reads what is due ([`due`]), seals it, hands it over (the bridge to the broker, a poll into its answer), and
-//! then notes when it is tried again ([`mark_sent`], [`postpone`]). A message that can never be
+//! then notes when it is tried again ([`mark_sent`], [`postpone`]). A message that was committed for a live session is
+//! stored as sent from the beginning and handed over without being read ([`committed`]); after a crash in between it is
+//! sent when its next attempt is due. A message that can never be
 //! sent is ended, with its reason and an alert ([`fail`]); those after it are still sent.
 
 use std::time::Duration;
@@ -97,22 +99,36 @@ pub(crate) async fn due_as<R: Deliverable>(
     let mut conn = context.pool().acquire().await?;
     let due = R::due(&mut conn, devices, Selection { now, all }).await?;
     drop(conn);
-    let mut sealed = Vec::with_capacity(due.len());
-    for row in due {
+    Ok(seal_all(context, due, encoding).await)
+}
+
+/// Rows that are stored as sent, signed and ready. What cannot be sealed is ended and left out.
+pub async fn committed<R: Deliverable>(context: &Context, rows: Vec<R>) -> Vec<Sealed<R>> {
+    seal_all(context, rows, None).await
+}
+
+async fn seal_all<R: Deliverable>(
+    context: &Context,
+    rows: Vec<R>,
+    encoding: Option<Encoding>,
+) -> Vec<Sealed<R>> {
+    let now = context.clock().now();
+    let mut sealed = Vec::with_capacity(rows.len());
+    for row in rows {
         let header = row.header();
         match seal(context, row, encoding, now) {
             Ok(one) => sealed.push(one),
             Err(error) => {
-                let (device_id, id) = (header.device_id, header.id);
+                let Header { device_id, id, .. } = header;
                 let (reason, problem) = (UndeliverableReason::Unsendable, error.to_string());
-                if let Err(error) = fail::<R>(context, device_id, id, reason, &problem).await {
+                if let Err(error) = fail::<R>(context, &header, reason, &problem).await {
                     // It is found and tried again; the others do not wait for that.
                     tracing::warn!(%device_id, messages = R::NAME, ?id, %error, "an undeliverable message could not be ended");
                 }
             }
         }
     }
-    Ok(sealed)
+    sealed
 }
 
 fn seal<R: Deliverable>(
@@ -184,6 +200,21 @@ async fn mark<R: Deliverable>(
         Ok(vec![(); part.len()])
     };
     finish(&isolate(next_attempts, mark).await)?;
+    count_sent(context, sent, transport, now);
+    Ok(())
+}
+
+/// Counts what was stored as sent and has been handed to the wire.
+pub fn handed_over<R: Deliverable>(context: &Context, sent: &[Sealed<R>]) {
+    count_sent(context, sent, Transport::Mqtt, context.clock().now());
+}
+
+fn count_sent<R: Deliverable>(
+    context: &Context,
+    sent: &[Sealed<R>],
+    transport: Transport,
+    now: DateTime<Utc>,
+) {
     for one in sent {
         one.row.count_sent(now);
         trace::report(
@@ -193,7 +224,6 @@ async fn mark<R: Deliverable>(
             one.sealed_at,
         );
     }
-    Ok(())
 }
 
 /// Puts off messages of which nothing was sent: each is tried again after the first wait, or when its box subscribes.
@@ -202,9 +232,9 @@ pub async fn postpone<R: Deliverable>(context: &Context, queued: &[Sealed<R>]) -
         return Ok(());
     }
     let until = context.clock().now() + context.settings().resend.first;
-    let ids: Vec<R::Id> = queued.iter().map(|one| one.header().id).collect();
+    let unsent: Vec<Header<R::Id>> = queued.iter().map(Sealed::header).collect();
     let mut conn = context.pool().acquire().await?;
-    Ok(R::postpone(&mut conn, &ids, until).await?)
+    Ok(R::postpone(&mut conn, &unsent, until).await?)
 }
 
 /// Connected boxes to which something is to be sent again.
@@ -222,14 +252,14 @@ pub async fn devices_with_due<R: Deliverable>(
 /// message has ended meanwhile.
 pub async fn fail<R: Deliverable>(
     context: &Context,
-    device_id: DeviceId,
-    id: R::Id,
+    unsent: &Header<R::Id>,
     reason: UndeliverableReason,
     problem: &str,
 ) -> Result<()> {
+    let Header { device_id, id, .. } = *unsent;
     let mut unit = context.begin(Actor::system()).await?;
     let (now, reason) = (unit.now(), reason.as_str());
-    if !R::fail(unit.conn(), id, reason, now).await? {
+    if !R::fail(unit.conn(), unsent, reason, now).await? {
         return Ok(());
     }
     let (name, value) = R::detail(id);

@@ -3,6 +3,11 @@
 //! A signal only makes something happen earlier: the receivers read the database, and do so at
 //! intervals too, so that a lost signal costs a delay and nothing else.
 
+use std::sync::{Arc, OnceLock};
+
+use store::fleet::command::DueCommand;
+use store::fleet::config::DueConfig;
+use store::payment::notification::DueNotification;
 use tokio::sync::mpsc;
 use wire::ids::DeviceId;
 
@@ -18,6 +23,8 @@ const ENDINGS_MAX: usize = 4_096;
 pub enum Signal {
     /// There is a notification for this device.
     Announce(DeviceId),
+    /// There is a notification for a device with a live session; it is stored as sent, and is to be handed over now.
+    HandOver(Box<DueNotification>),
     /// There is a configuration for this device.
     Configure(DeviceId),
     /// There is a command for this device.
@@ -42,38 +49,60 @@ impl Signal {
             | Self::Command(device_id)
             | Self::Revoked { device_id, .. }
             | Self::Purge(device_id) => *device_id,
+            Self::HandOver(notification) => notification.device_id,
         }
     }
 }
 
 /// The sending side, shared by all services.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Signals {
-    payments: mpsc::Sender<DeviceId>,
-    configs: mpsc::Sender<DeviceId>,
-    commands: mpsc::Sender<DeviceId>,
+    payments: mpsc::Sender<Committed<DueNotification>>,
+    configs: mpsc::Sender<Committed<DueConfig>>,
+    commands: mpsc::Sender<Committed<DueCommand>>,
     endings: mpsc::Sender<Signal>,
     long_polls: LongPolls,
+    live: Arc<OnceLock<IsLive>>,
 }
 
+/// Whether a device has a live session on this node.
+pub type IsLive = Box<dyn Fn(DeviceId) -> bool + Send + Sync>;
+
 /// The receiving side: the MQTT bridge.
-#[derive(Debug)]
 pub struct Receivers {
     /// Devices with new messages.
     pub wakes: Wakes,
     /// Sessions to end, and sessions whose queue is dropped.
     pub endings: mpsc::Receiver<Signal>,
+    live: Arc<OnceLock<IsLive>>,
+}
+
+impl Receivers {
+    /// From now on notifications for these devices are handed over as they are committed.
+    pub fn hand_over_to(&self, is_live: IsLive) {
+        // A process has one bridge.
+        let _ = self.live.set(is_live);
+    }
+}
+
+/// What a commit left for the outbox.
+#[derive(Debug)]
+pub enum Committed<R> {
+    /// Something is due to this device.
+    Device(DeviceId),
+    /// This row is stored as sent, and is to be handed over.
+    Row(R),
 }
 
 /// Devices with new messages, by kind.
 #[derive(Debug)]
 pub struct Wakes {
     /// A notification.
-    pub payments: mpsc::Receiver<DeviceId>,
+    pub payments: mpsc::Receiver<Committed<DueNotification>>,
     /// A configuration.
-    pub configs: mpsc::Receiver<DeviceId>,
+    pub configs: mpsc::Receiver<Committed<DueConfig>>,
     /// A command.
-    pub commands: mpsc::Receiver<DeviceId>,
+    pub commands: mpsc::Receiver<Committed<DueCommand>>,
 }
 
 /// Both sides. The same signals wake the `long_polls` of devices on HTTP.
@@ -87,16 +116,19 @@ pub fn channel(long_polls: LongPolls) -> (Signals, Receivers) {
         configs: woken_by_configs,
         commands: woken_by_commands,
     };
+    let live = Arc::default();
+    let receivers = Receivers {
+        wakes,
+        endings: ended,
+        live: Arc::clone(&live),
+    };
     let signals = Signals {
         payments,
         configs,
         commands,
         endings,
         long_polls,
-    };
-    let receivers = Receivers {
-        wakes,
-        endings: ended,
+        live,
     };
     (signals, receivers)
 }
@@ -107,12 +139,18 @@ impl Signals {
         &self.long_polls
     }
 
+    /// Whether a device has a live session on this node; none has before the bridge runs.
+    pub(super) fn is_live(&self, device_id: DeviceId) -> bool {
+        self.live.get().is_some_and(|is_live| is_live(device_id))
+    }
+
     pub(super) async fn send(&self, signal: Signal) {
         self.long_polls.wake(signal.device_id());
         match signal {
-            Signal::Announce(device_id) => wake(&self.payments, device_id),
-            Signal::Configure(device_id) => wake(&self.configs, device_id),
-            Signal::Command(device_id) => wake(&self.commands, device_id),
+            Signal::Announce(device_id) => wake(&self.payments, Committed::Device(device_id)),
+            Signal::HandOver(row) => wake(&self.payments, Committed::Row(*row)),
+            Signal::Configure(device_id) => wake(&self.configs, Committed::Device(device_id)),
+            Signal::Command(device_id) => wake(&self.commands, Committed::Device(device_id)),
             // A revocation is never dropped. Without a receiver there are no sessions either.
             Signal::Revoked { .. } | Signal::Purge(_) => {
                 let _ = self.endings.send(signal).await;
@@ -121,8 +159,8 @@ impl Signals {
     }
 }
 
-fn wake(sender: &mpsc::Sender<DeviceId>, device_id: DeviceId) {
-    if sender.try_send(device_id).is_err() {
+fn wake<R>(sender: &mpsc::Sender<Committed<R>>, committed: Committed<R>) {
+    if sender.try_send(committed).is_err() {
         metrics::counter!("outbox_wakes_dropped_total").increment(1);
     }
 }

@@ -302,10 +302,17 @@ impl Context {
     /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an
     /// HTTP client hangs up) would otherwise give the connection back to the pool with the transaction open, because
     /// sqlx 0.9 rolls back only what it has seen begin.
-    #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
     pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
+        self.transaction_on(self.pool()).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
+    pub(super) async fn transaction_on(
+        &self,
+        pool: &PgPool,
+    ) -> Result<Transaction<'static, Postgres>> {
         partition::ensure_today(self).await?;
-        let pool = self.pool().clone();
+        let pool = pool.clone();
         let begin = async move { pool.begin().await };
         let begun = tokio::spawn(begin.in_current_span()).await;
         Ok(begun.map_err(anyhow::Error::from)??)
@@ -324,11 +331,13 @@ impl Context {
 
     /// A unit of work by `actor`.
     pub async fn begin(&self, actor: Actor) -> Result<UnitOfWork> {
-        Ok(UnitOfWork::new(
-            self.clone(),
-            self.transaction().await?,
-            actor,
-        ))
+        self.begin_on(self.pool(), actor).await
+    }
+
+    /// A unit of work by `actor`, on a connection of this pool.
+    pub(super) async fn begin_on(&self, pool: &PgPool, actor: Actor) -> Result<UnitOfWork> {
+        let tx = self.transaction_on(pool).await?;
+        Ok(UnitOfWork::new(self.clone(), tx, actor))
     }
 
     /// A unit of work under an idempotency key, or what was answered to the same request before.

@@ -41,18 +41,7 @@ pub async fn open(config: &Config) -> anyhow::Result<(Option<Server>, PgPool)> {
 pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     // The text of a URL may hold a password and is left out of the message.
     let options: PgConnectOptions = url.parse().context("the database URL does not read")?;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database.connections_max)
-        .acquire_timeout(config.database.acquire_timeout())
-        .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
-            Box::pin(async move {
-                if metadata.idle_for > FRESH {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
+    let pool = pool_options(config, config.database.connections_max)
         .connect_with(options.clone().application_name("soundbox-platform"))
         .await;
     match pool {
@@ -63,6 +52,21 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
             bail!("cannot connect to the database {server}: {cause}")
         }
     }
+}
+
+fn pool_options(config: &Config, connections_max: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(config.database.acquire_timeout())
+        .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                if metadata.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 /// Why there is no connection. A pool reports only that it waited too long, so one connection is tried without a pool.
@@ -146,6 +150,20 @@ pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
         .max_connections(config.database.list_connections_max)
         .acquire_timeout(config.database.acquire_timeout())
         .connect_lazy_with(options)
+}
+
+/// The connections of [`payment_connections`], on the same database. Every statement on them is planned once, because
+/// planning costs more than executing what a payment writes, and one plan serves all parameters.
+pub(super) fn for_payments(config: &Config, pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options())
+        .clone()
+        .options([("plan_cache_mode", "force_generic_plan")]);
+    pool_options(config, payment_connections(config)).connect_lazy_with(options)
+}
+
+/// One for each batch of payments at a time, and one for the batches of their acknowledgements.
+pub(super) fn payment_connections(config: &Config) -> u32 {
+    config.callbacks.batches_at_once.saturating_add(1)
 }
 
 /// Brings the database to the version of this program.

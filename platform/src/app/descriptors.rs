@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::database::payment_connections;
 use crate::config::Config;
 
 /// Descriptors for other uses: listening sockets, files, pipes of child processes, the runtime.
@@ -36,6 +37,7 @@ fn needed(config: &Config) -> u64 {
         config.http.connections_max,
         config.database.connections_max as usize,
         config.database.list_connections_max as usize,
+        payment_connections(config) as usize,
     ];
     connections
         .iter()
@@ -48,7 +50,7 @@ fn complaint(allowed: u64, needed: u64) -> Option<String> {
         format!(
             "this process may open {allowed} descriptors (RLIMIT_NOFILE), and needs {needed} for the configured \
              connections: mqtt.connections_max + http.connections_max + database.connections_max + \
-             database.list_connections_max + {OTHERS}. Beyond it all connections are refused. Raise the \
+             database.list_connections_max + callbacks.batches_at_once + 1 + {OTHERS}. Beyond it all connections are refused. Raise the \
              limit (LimitNOFILE= in systemd, --ulimit nofile= in Docker) or lower the connections"
         )
     })
@@ -65,10 +67,11 @@ mod tests {
         config.http.connections_max = 200;
         config.database.connections_max = 20;
         config.database.list_connections_max = 6;
-        assert_eq!(needed(&config), 1_482);
-        assert_eq!(complaint(1_482, needed(&config)), None);
-        let complaint = complaint(1_481, needed(&config)).unwrap();
-        for part in ["1481", "1482", "mqtt.connections_max", "LimitNOFILE"] {
+        config.callbacks.batches_at_once = 2;
+        assert_eq!(needed(&config), 1_485);
+        assert_eq!(complaint(1_485, needed(&config)), None);
+        let complaint = complaint(1_484, needed(&config)).unwrap();
+        for part in ["1484", "1485", "mqtt.connections_max", "LimitNOFILE"] {
             assert!(complaint.contains(part), "{part}: {complaint}");
         }
     }

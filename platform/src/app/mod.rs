@@ -400,6 +400,7 @@ fn context(
     };
     Ok(Context::new(Parts {
         list_pool: database::for_lists(config, &pool),
+        payment_pool: database::for_payments(config, &pool),
         pool,
         clock: clock.clone(),
         settings,

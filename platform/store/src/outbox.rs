@@ -75,17 +75,17 @@ pub trait OutboxRow: Send + Sync + Sized + 'static {
         now: DateTime<Utc>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Postpones messages until `until`; no attempt is counted.
+    /// Postpones messages that were not sent, as they were read, until `until`; no attempt is counted.
     fn postpone(
         conn: &mut PgConnection,
-        ids: &[Self::Id],
+        unsent: &[Header<Self::Id>],
         until: DateTime<Utc>,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Ends a message that cannot be sent; `false` when it has ended meanwhile.
+    /// Ends a message that cannot be sent, as it was read; `false` when it has ended meanwhile.
     fn fail(
         conn: &mut PgConnection,
-        id: Self::Id,
+        unsent: &Header<Self::Id>,
         reason: &str,
         now: DateTime<Utc>,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;

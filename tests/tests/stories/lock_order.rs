@@ -386,7 +386,9 @@ async fn run(s: &Scene, use_case: &str, n: u64) {
             };
             let mut acks: Vec<_> = rows.into_iter().map(ack).collect();
             reverse_if_even(&mut acks, n);
-            notification::acknowledge(&s.context, &acks).await.unwrap();
+            notification::acknowledge(&s.context, s.context.pool(), &acks)
+                .await
+                .unwrap();
         }
         "retry notification" => {
             if let Some((id, _)) = last(&s.paid) {

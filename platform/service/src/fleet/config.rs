@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use store::fleet::config::{ConfigId, Desired, Drift, DueConfig};
+use store::outbox::Header;
 use store::{Page, Scope};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -99,23 +100,28 @@ pub async fn current(context: &Context, device_id: DeviceId) -> Result<Current> 
     let desired = desired(context, device_id).await?;
     let message = push(desired.version, desired.binding_id, &desired.config);
     let signer = context.signer().map_err(anyhow::Error::from);
-    let sealed = match signer
-        .and_then(|signer| Ok(signer.seal(&message, device_id, Encoding::Json)?))
-    {
-        Ok(sealed) => sealed,
-        Err(error) => {
-            let id = ConfigId {
-                device_id,
-                version: desired.version,
-            };
-            let reason = UndeliverableReason::Unsendable;
-            outbox::fail::<DueConfig>(context, device_id, id, reason, &error.to_string()).await?;
-            return Err(Error::InvalidState {
-                current: "failed".into(),
-                message: "this version of the configuration cannot be sent".into(),
-            });
-        }
-    };
+    let sealed =
+        match signer.and_then(|signer| Ok(signer.seal(&message, device_id, Encoding::Json)?)) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                let unsent = Header {
+                    device_id,
+                    id: ConfigId {
+                        device_id,
+                        version: desired.version,
+                    },
+                    attempts: 0,
+                    encoding: Encoding::Json,
+                    expires_at: None,
+                };
+                let reason = UndeliverableReason::Unsendable;
+                outbox::fail::<DueConfig>(context, &unsent, reason, &error.to_string()).await?;
+                return Err(Error::InvalidState {
+                    current: "failed".into(),
+                    message: "this version of the configuration cannot be sent".into(),
+                });
+            }
+        };
     Ok(Current {
         version: desired.version,
         binding_id: desired.binding_id,

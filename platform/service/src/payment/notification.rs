@@ -9,6 +9,7 @@ use domain::device::DeviceStatus;
 use domain::merchant::MerchantStatus;
 use domain::transaction::TransactionStatus;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use store::fleet::binding::Listener;
 use store::payment::notification::{
     Ack, Acknowledged, Announcement, DueNotification, Notification, Risen,
@@ -16,9 +17,9 @@ use store::payment::notification::{
 use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
-use wire::DownlinkMessage;
 use wire::ids::{DeviceId, EventId, TerminalId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
+use wire::{DownlinkMessage, Encoding};
 
 use super::stats::{self, Step};
 use super::trace::{self, Action, Traced};
@@ -91,7 +92,8 @@ fn unheard_reason(listeners: &[&Listener], is_over: bool) -> Option<&'static str
 
 /// Puts payments into the outbox of every box at their terminals, in this order, but not those of suspended merchants.
 /// When the window of one is over already, its notifications are stale from their beginning, which records that it was not
-/// announced, and why.
+/// announced, and why. What boxes with a live session are to announce is handed over with the commit, without being read
+/// again; the outbox sends it again until it is acknowledged.
 pub(crate) async fn enqueue(
     unit: &mut UnitOfWork,
     payments: &[Payment<'_>],
@@ -111,6 +113,8 @@ pub(crate) async fn enqueue(
     };
     let mut enqueued = Vec::with_capacity(payments.len());
     let mut announcements: Vec<Announcement<'_>> = Vec::new();
+    let mut encodings: Vec<Encoding> = Vec::new();
+    let sent_again_at = now + unit.context().settings().resend.wait_after(1);
     for payment in payments {
         if is_suspended(payment) {
             enqueued.push(Enqueued {
@@ -132,6 +136,9 @@ pub(crate) async fn enqueue(
             .filter(|listener| hears.contains(&listener.status))
         {
             let event_id = EventId::from_uuid(unit.uuid());
+            let is_handed_over = !is_over
+                && listener.status == DeviceStatus::Active
+                && unit.context().signals().is_live(listener.device_id);
             announcements.push(Announcement {
                 event_id,
                 device_id: listener.device_id,
@@ -145,7 +152,9 @@ pub(crate) async fn enqueue(
                 delayed_after: payment.window.delayed_after,
                 announce_until: payment.window.announce_until,
                 stale_reason: is_over.then_some(WINDOW_OVER),
+                sent_again_at: is_handed_over.then_some(sent_again_at),
             });
+            encodings.push(listener.payload_encoding);
             events.push(event_id);
         }
         enqueued.push(Enqueued { events, unheard });
@@ -153,14 +162,42 @@ pub(crate) async fn enqueue(
     if announcements.is_empty() {
         return Ok(enqueued);
     }
-    store::payment::notification::insert(unit.conn(), &announcements).await?;
-    for announcement in &announcements {
-        match announcement.stale_reason {
-            Some(_) => stats::count_unheard(1),
-            None => unit.signal(Signal::Announce(announcement.device_id)),
+    let sequences = store::payment::notification::insert(unit.conn(), &announcements).await?;
+    for (announcement, encoding) in announcements.into_iter().zip(encodings) {
+        if announcement.stale_reason.is_some() {
+            stats::count_unheard(1);
+        } else if announcement.sent_again_at.is_none() {
+            unit.signal(Signal::Announce(announcement.device_id));
+        } else if let Some(sequence) = sequences.get(&announcement.event_id) {
+            let row = first_attempt(announcement, *sequence, encoding);
+            unit.signal(Signal::HandOver(Box::new(row)));
         }
     }
     Ok(enqueued)
+}
+
+/// The row that the outbox would read before it sends a new announcement.
+fn first_attempt(
+    announcement: Announcement<'_>,
+    sequence: i64,
+    payload_encoding: Encoding,
+) -> DueNotification {
+    DueNotification {
+        event_id: announcement.event_id,
+        device_id: announcement.device_id,
+        sequence,
+        binding_id: announcement.binding_id,
+        transaction_id: announcement.transaction_id,
+        merchant_name: announcement.merchant_name.to_owned(),
+        amount: announcement.amount,
+        paid_at: announcement.paid_at,
+        replay: announcement.replay,
+        attempts: 0,
+        created_at: announcement.created_at,
+        delayed_after: announcement.delayed_after,
+        announce_until: announcement.announce_until,
+        payload_encoding,
+    }
 }
 
 impl Deliverable for DueNotification {
@@ -237,7 +274,8 @@ pub async fn acknowledge_one(
     acknowledgement: PaymentAck,
 ) -> Result<Notification> {
     let event_id = acknowledgement.event_id;
-    let owned = acknowledge(context, &[ack(device_id, acknowledgement)]).await?;
+    let acks = [ack(device_id, acknowledgement)];
+    let owned = acknowledge(context, context.pool(), &acks).await?;
     if owned != [true] {
         return Err(Error::NotFound(Noun::Notification));
     }
@@ -251,11 +289,11 @@ pub async fn acknowledge_one(
 ///
 /// # Errors
 /// The database's; then none of them is taken.
-pub async fn acknowledge(context: &Context, acks: &[Ack]) -> Result<Vec<bool>> {
+pub async fn acknowledge(context: &Context, pool: &PgPool, acks: &[Ack]) -> Result<Vec<bool>> {
     let now = context.clock().now();
-    let mut tx = context.transaction().await?;
-    let taken = store::payment::notification::acknowledge(&mut tx, acks, now).await?;
-    tx.commit().await?;
+    let mut conn = pool.acquire().await?;
+    let taken = store::payment::notification::acknowledge(&mut conn, acks, now).await?;
+    drop(conn);
     if context.payment_tracer().is_some() {
         trace_acks(context, acks, &taken, now);
     }

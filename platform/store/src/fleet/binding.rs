@@ -5,6 +5,7 @@ use domain::device::DeviceStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
+use wire::Encoding;
 use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
 
 /// One period in which a box belonged to a terminal.
@@ -79,6 +80,8 @@ pub struct Listener {
     pub binding_id: BindingId,
     /// registered, active, suspended or retired: the payment is announced to the first two.
     pub status: DeviceStatus,
+    /// How it reads messages.
+    pub payload_encoding: Encoding,
 }
 
 /// The boxes at terminals, in device order, whatever their status; their bindings locked against an unbind until the
@@ -89,7 +92,7 @@ pub async fn listeners_for_share(
 ) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
-        "SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status FROM bindings b JOIN devices d ON d.id = b.device_id
+        "SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding FROM bindings b JOIN devices d ON d.id = b.device_id
          WHERE b.terminal_id = ANY($1) AND b.unbound_at IS NULL
          ORDER BY b.device_id FOR SHARE OF b",
         terminals as _

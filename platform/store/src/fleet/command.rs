@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use wire::Encoding;
 use wire::ids::{CommandId, DeviceId};
 
-use crate::Page;
 use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
+use crate::{Page, column};
 
 /// An order, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -223,13 +223,14 @@ impl OutboxRow for DueCommand {
 
     async fn postpone(
         conn: &mut PgConnection,
-        commands: &[CommandId],
+        unsent: &[Header<CommandId>],
         until: DateTime<Utc>,
     ) -> sqlx::Result<()> {
+        let commands = column(unsent, |one| one.id);
         sqlx::query!(
             "WITH locked AS (SELECT id FROM commands WHERE id = ANY($1) AND status IN ('queued', 'sent') ORDER BY id FOR UPDATE)
              UPDATE commands c SET next_attempt_at = $2 FROM locked l WHERE c.id = l.id",
-            commands as _,
+            &commands as _,
             until
         )
         .execute(conn)
@@ -239,7 +240,7 @@ impl OutboxRow for DueCommand {
 
     async fn fail(
         conn: &mut PgConnection,
-        id: CommandId,
+        unsent: &Header<CommandId>,
         reason: &str,
         now: DateTime<Utc>,
     ) -> sqlx::Result<bool> {
@@ -250,7 +251,7 @@ impl OutboxRow for DueCommand {
             acked_at: None,
             ended_at: now,
         };
-        match end(conn, id, &failed).await {
+        match end(conn, unsent.id, &failed).await {
             Ok(()) => Ok(true),
             Err(sqlx::Error::RowNotFound) => Ok(false),
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use wire::Encoding;
 use wire::ids::{BindingId, DeviceId};
 
 use crate::outbox::{Header, OutboxRow, Selection};
-use crate::{Page, Scope};
+use crate::{Page, Scope, column};
 
 /// The desired configuration of a box.
 #[derive(Debug, Clone)]
@@ -334,10 +334,10 @@ impl OutboxRow for DueConfig {
 
     async fn postpone(
         conn: &mut PgConnection,
-        ids: &[ConfigId],
+        unsent: &[Header<ConfigId>],
         until: DateTime<Utc>,
     ) -> sqlx::Result<()> {
-        let devices: Vec<DeviceId> = ids.iter().map(|id| id.device_id).collect();
+        let devices = column(unsent, |one| one.device_id);
         sqlx::query!(
             "WITH locked AS (SELECT device_id FROM device_configs WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE)
              UPDATE device_configs c SET next_attempt_at = $2 FROM locked l WHERE c.device_id = l.device_id",
@@ -352,7 +352,7 @@ impl OutboxRow for DueConfig {
     /// The version is not pushed again until another one replaces it, it is requested, or the box connects again.
     async fn fail(
         conn: &mut PgConnection,
-        id: ConfigId,
+        unsent: &Header<ConfigId>,
         reason: &str,
         _now: DateTime<Utc>,
     ) -> sqlx::Result<bool> {
@@ -360,8 +360,8 @@ impl OutboxRow for DueConfig {
             "UPDATE device_configs SET failed_version = version, failed_reason = $3, push_requested = false
              WHERE device_id = $1 AND version = $2
                AND (push_requested OR (applied_version IS DISTINCT FROM version AND rejected_version IS DISTINCT FROM version))",
-            id.device_id as _,
-            id.version,
+            unsent.device_id as _,
+            unsent.id.version,
             reason
         )
         .execute(conn)

@@ -163,10 +163,10 @@ async fn find_unheard(
         Row,
         r#"WITH unheard AS (
                SELECT device_id, created_at, event_id, transaction_id, amount, status, reason, binding_id FROM notifications
-               WHERE status IN ('pending', 'sent', 'received') AND NOT replay AND created_at <= $1
+               WHERE is_open AND NOT replay AND created_at <= $1
                UNION ALL
                SELECT device_id, created_at, event_id, transaction_id, amount, status, reason, binding_id FROM notifications
-               WHERE status IN ('failed', 'stale') AND NOT replay AND created_at <= $1 AND created_at > $2)
+               WHERE is_unheard AND created_at <= $1 AND created_at > $2)
            SELECT DISTINCT ON (u.device_id) u.device_id AS "device_id!", u.created_at AS "since!",
                   jsonb_build_object('event_id', 'evt_' || replace(u.event_id::text, '-', ''),
                                      'transaction_id', 'tx_' || replace(u.transaction_id::text, '-', ''),

@@ -13,7 +13,7 @@ pub async fn with_due(
     sqlx::query_scalar!(
         r#"SELECT due.device_id AS "device_id!: DeviceId" FROM (
                SELECT device_id FROM notifications
-               WHERE status IN ('pending', 'sent', 'received') AND status <> 'received'
+               WHERE is_open AND status <> 'received'
                  AND next_attempt_at <= $2 AND announce_until > $2 AND device_id = ANY($1)
                UNION
                SELECT device_id FROM commands

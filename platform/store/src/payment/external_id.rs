@@ -5,8 +5,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use wire::ids::CallbackId;
 
+use crate::column;
+
 /// Whose id, on which day.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct ExternalId<'a> {
     pub partner_id: &'a str,
@@ -23,56 +25,80 @@ pub struct Answered {
     pub answer: Value,
 }
 
-/// Lets only one database transaction at a time take a message under this id.
-pub async fn lock(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<()> {
+/// Lets only one database transaction at a time take messages under these ids. The locks are taken in one order.
+pub async fn lock(conn: &mut PgConnection, ids: &[ExternalId<'_>]) -> sqlx::Result<()> {
+    let names = column(ids, |id| {
+        format!("{}\n{}\n{}", id.partner_id, id.day, id.external_id)
+    });
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(10) || $2 || chr(10) || $3, 3))",
-        id.partner_id,
-        id.day.to_string(),
-        id.external_id
+        "SELECT pg_advisory_xact_lock(lock) FROM (
+             SELECT DISTINCT hashtextextended(name, 3) AS lock FROM unnest($1::text[]) AS n (name) ORDER BY lock) AS locks",
+        &names
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// The message that had this id before.
-pub async fn find(conn: &mut PgConnection, id: ExternalId<'_>) -> sqlx::Result<Option<Answered>> {
-    let row = sqlx::query!(
-        "SELECT body_hash, http_status, answer FROM external_ids WHERE partner_id = $1 AND day = $2 AND external_id = $3",
-        id.partner_id,
-        id.day,
-        id.external_id
+/// The message that had each id before, in their order.
+pub async fn find(
+    conn: &mut PgConnection,
+    ids: &[ExternalId<'_>],
+) -> sqlx::Result<Vec<Option<Answered>>> {
+    let partners = column(ids, |id| id.partner_id);
+    let days = column(ids, |id| id.day);
+    let names = column(ids, |id| id.external_id);
+    let rows = sqlx::query!(
+        r#"SELECT place AS "place!", body_hash, http_status, answer
+           FROM unnest($1::text[], $2::date[], $3::text[]) WITH ORDINALITY AS i (partner_id, day, external_id, place)
+           JOIN external_ids USING (partner_id, day, external_id)"#,
+        &partners as _,
+        &days,
+        &names as _
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(|row| Answered {
-        body_hash: row.body_hash,
-        http_status: u16::try_from(row.http_status).unwrap_or(500),
-        answer: row.answer,
-    }))
+    let mut found: Vec<Option<Answered>> = ids.iter().map(|_| None).collect();
+    for row in rows {
+        let place = usize::try_from(row.place - 1).ok();
+        if let Some(one) = place.and_then(|place| found.get_mut(place)) {
+            *one = Some(Answered {
+                body_hash: row.body_hash,
+                http_status: u16::try_from(row.http_status).unwrap_or(500),
+                answer: row.answer,
+            });
+        }
+    }
+    Ok(found)
 }
 
-/// Notes what the first message under this id was answered.
+/// Notes what the first message under each id was answered.
 ///
 /// # Errors
 /// `external_ids_pkey` without [`lock`].
 pub async fn insert(
     conn: &mut PgConnection,
-    id: ExternalId<'_>,
-    answered: &Answered,
-    callback_id: CallbackId,
+    answers: &[(ExternalId<'_>, &Answered, CallbackId)],
 ) -> sqlx::Result<()> {
+    let partners = column(answers, |(id, ..)| id.partner_id);
+    let days = column(answers, |(id, ..)| id.day);
+    let names = column(answers, |(id, ..)| id.external_id);
+    let hashes = column(answers, |(_, answered, _)| answered.body_hash.as_slice());
+    let statuses = column(answers, |(_, answered, _)| {
+        i16::try_from(answered.http_status).unwrap_or(500)
+    });
+    let texts = column(answers, |(_, answered, _)| &answered.answer);
+    let callbacks = column(answers, |(.., callback_id)| *callback_id);
     sqlx::query!(
         "INSERT INTO external_ids (partner_id, day, external_id, body_hash, http_status, answer, callback_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        id.partner_id,
-        id.day,
-        id.external_id,
-        answered.body_hash,
-        i16::try_from(answered.http_status).unwrap_or(500),
-        answered.answer,
-        callback_id as _
+         SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::bytea[], $5::smallint[], $6::jsonb[], $7::uuid[])",
+        &partners as _,
+        &days,
+        &names as _,
+        &hashes as _,
+        &statuses,
+        &texts as _,
+        &callbacks as _
     )
     .execute(conn)
     .await?;

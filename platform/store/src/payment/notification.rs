@@ -53,16 +53,19 @@ pub struct Announcement<'a> {
     pub announce_until: DateTime<Utc>,
     /// Why nothing is spoken any more: the announcement is stale from the beginning.
     pub stale_reason: Option<&'a str>,
+    /// It is handed over as soon as it is committed, and is `sent` from the beginning: when it is sent again.
+    pub sent_again_at: Option<DateTime<Utc>>,
 }
 
-/// Puts announcements into the outboxes of their boxes, each with its box's next sequence number, in this order.
+/// Puts announcements into the outboxes of their boxes, each with its box's next sequence number, in this order. Returns
+/// the numbers.
 ///
 /// # Errors
 /// `notifications_once`.
 pub async fn insert(
     conn: &mut PgConnection,
     announcements: &[Announcement<'_>],
-) -> sqlx::Result<()> {
+) -> sqlx::Result<HashMap<EventId, i64>> {
     let events = column(announcements, |one| one.event_id);
     let devices = column(announcements, |one| one.device_id);
     let bindings = column(announcements, |one| one.binding_id);
@@ -75,13 +78,14 @@ pub async fn insert(
     let delayed_after = column(announcements, |one| one.delayed_after);
     let announce_until = column(announcements, |one| one.announce_until);
     let stale_reasons = column(announcements, |one| one.stale_reason);
-    let result = sqlx::query!(
+    let sent_again_at = column(announcements, |one| one.sent_again_at);
+    let rows = sqlx::query!(
         "WITH new AS (
              SELECT *, row_number() OVER (PARTITION BY device_id ORDER BY place) AS step
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::timestamptz[], $8::boolean[],
-                 $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[]) WITH ORDINALITY
+                 $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::timestamptz[]) WITH ORDINALITY
              AS n (event_id, device_id, binding_id, transaction_id, merchant_name, amount, paid_at, replay, created_at, delayed_after,
-                 announce_until, stale_reason, place)),
+                 announce_until, stale_reason, sent_again_at, place)),
          locked AS (
              SELECT device_id FROM notification_sequences WHERE device_id = ANY($2) ORDER BY device_id FOR UPDATE),
          next AS (
@@ -90,10 +94,13 @@ pub async fn insert(
              WHERE s.device_id = locked.device_id
              RETURNING s.device_id, s.last_sequence - steps.count AS before)
          INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
-             replay, status, reason, created_at, next_attempt_at, delayed_after, announce_until)
+             replay, status, reason, attempts, created_at, sent_at, next_attempt_at, delayed_after, announce_until)
          SELECT event_id, device_id, next.before + step, binding_id, transaction_id, merchant_name, amount, paid_at, replay,
-             CASE WHEN stale_reason IS NULL THEN 'pending' ELSE 'stale' END, stale_reason, created_at, created_at, delayed_after, announce_until
-         FROM new JOIN next USING (device_id)",
+             CASE WHEN stale_reason IS NOT NULL THEN 'stale' WHEN sent_again_at IS NOT NULL THEN 'sent' ELSE 'pending' END,
+             stale_reason, CASE WHEN sent_again_at IS NULL THEN 0 ELSE 1 END, created_at,
+             CASE WHEN sent_again_at IS NOT NULL THEN created_at END, coalesce(sent_again_at, created_at), delayed_after, announce_until
+         FROM new JOIN next USING (device_id)
+         RETURNING event_id, sequence",
         &events as _,
         &devices as _,
         &bindings as _,
@@ -105,15 +112,20 @@ pub async fn insert(
         &created_at,
         &delayed_after,
         &announce_until,
-        &stale_reasons as _
+        &stale_reasons as _,
+        &sent_again_at as _
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    crate::exactly(&result, announcements.len())
+    if rows.len() != announcements.len() {
+        return Err(sqlx::Error::RowNotFound);
+    }
+    let sequences = rows.into_iter().map(|row| (row.event_id, row.sequence));
+    Ok(sequences.collect())
 }
 
 /// An announcement that is to be sent now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of the same names")]
 pub struct DueNotification {
     pub event_id: EventId,
@@ -156,7 +168,7 @@ impl OutboxRow for DueNotification {
             "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
                     n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
              FROM notifications n JOIN devices d ON d.id = n.device_id
-             WHERE n.device_id = ANY($1) AND n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+             WHERE n.device_id = ANY($1) AND n.is_open AND n.status <> 'received'
                AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
              ORDER BY n.device_id, n.sequence LIMIT $4",
             devices as _,
@@ -175,7 +187,7 @@ impl OutboxRow for DueNotification {
     ) -> sqlx::Result<Vec<DeviceId>> {
         sqlx::query_scalar!(
             "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
-             WHERE n.status IN ('pending', 'sent', 'received') AND n.status <> 'received'
+             WHERE n.is_open AND n.status <> 'received'
                AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
             now,
             limit
@@ -206,16 +218,24 @@ impl OutboxRow for DueNotification {
         Ok(())
     }
 
+    /// One that was to be handed over as soon as it was committed is pending again.
     async fn postpone(
         conn: &mut PgConnection,
-        events: &[EventId],
+        unsent: &[Header<EventId>],
         until: DateTime<Utc>,
     ) -> sqlx::Result<()> {
+        let events = column(unsent, |one| one.id);
+        let attempts = column(unsent, |one| one.attempts);
         sqlx::query!(
-            "WITH locked AS (SELECT event_id FROM notifications WHERE event_id = ANY($1)
-                               AND status IN ('pending', 'sent') ORDER BY event_id FOR UPDATE)
-             UPDATE notifications n SET next_attempt_at = $2 FROM locked l WHERE n.event_id = l.event_id",
-            events as _,
+            "WITH unsent AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS u (event_id, attempts)),
+             locked AS (SELECT n.event_id FROM notifications n JOIN unsent USING (event_id)
+                        WHERE n.status IN ('pending', 'sent') ORDER BY n.event_id FOR UPDATE OF n)
+             UPDATE notifications n SET next_attempt_at = $3, attempts = u.attempts,
+                 status = CASE u.attempts WHEN 0 THEN 'pending' ELSE n.status END,
+                 sent_at = CASE u.attempts WHEN 0 THEN NULL ELSE n.sent_at END
+             FROM unsent u JOIN locked l USING (event_id) WHERE n.event_id = u.event_id",
+            &events as _,
+            &attempts,
             until
         )
         .execute(conn)
@@ -225,16 +245,18 @@ impl OutboxRow for DueNotification {
 
     async fn fail(
         conn: &mut PgConnection,
-        event_id: EventId,
+        unsent: &Header<EventId>,
         reason: &str,
         now: DateTime<Utc>,
     ) -> sqlx::Result<bool> {
         let result = sqlx::query!(
-            "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3
+            "UPDATE notifications SET status = 'failed', reason = $2, acked_at = $3, attempts = $4::int,
+                 sent_at = CASE $4::int WHEN 0 THEN NULL ELSE sent_at END
              WHERE event_id = $1 AND status IN ('pending', 'sent')",
-            event_id as _,
+            unsent.id as _,
             reason,
-            now
+            now,
+            unsent.attempts
         )
         .execute(conn)
         .await?;
@@ -357,7 +379,7 @@ pub async fn cancel_binding(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "WITH locked AS (
-             SELECT event_id FROM notifications WHERE binding_id = $1 AND status IN ('pending', 'sent', 'received')
+             SELECT event_id FROM notifications WHERE binding_id = $1 AND is_open
              ORDER BY event_id FOR UPDATE)
          UPDATE notifications n SET status = 'failed', reason = 'unbound', acked_at = $2
          FROM locked l WHERE n.event_id = l.event_id",
@@ -377,7 +399,7 @@ pub async fn cancel_transaction(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "WITH locked AS (
-             SELECT event_id FROM notifications WHERE transaction_id = $1 AND status IN ('pending', 'sent', 'received')
+             SELECT event_id FROM notifications WHERE transaction_id = $1 AND is_open
              ORDER BY event_id FOR UPDATE)
          UPDATE notifications n SET status = 'failed', reason = 'reversed', acked_at = $2
          FROM locked l WHERE n.event_id = l.event_id",
@@ -397,7 +419,7 @@ pub async fn stale(
 ) -> sqlx::Result<Vec<(EventId, DeviceId)>> {
     let rows = sqlx::query!(
         "SELECT event_id, device_id FROM notifications
-         WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1 LIMIT $2",
+         WHERE is_open AND announce_until < $1 LIMIT $2",
         before,
         limit
     )
@@ -419,7 +441,7 @@ pub async fn end_stale(
     let result = sqlx::query!(
         "UPDATE notifications SET status = 'stale', reason = 'not_heard_in_time' WHERE event_id IN (
              SELECT event_id FROM notifications
-             WHERE status IN ('pending', 'sent', 'received') AND announce_until < $1
+             WHERE is_open AND announce_until < $1
                AND ($3::uuid[] IS NULL OR event_id = ANY($3)) LIMIT $2 FOR UPDATE SKIP LOCKED)",
         before,
         limit,

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use wire::{DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, VerifyingKeys};
 
+use crate::costs::{Costs, Used};
 use crate::legs::Legs;
 
 /// How many boxes are provisioned or connected at a time.
@@ -90,16 +91,17 @@ impl Fleet {
             .await
     }
 
-    /// Pays random boxes as fast as the platform answers this many concurrent acquirers; how many a second were answered,
-    /// each after its commit.
+    /// Pays random boxes as fast as the platform answers this many concurrent acquirers: how many a second were answered,
+    /// each after its commit, and what each cost until `played` was durable.
     pub(crate) async fn flood(
         &mut self,
         server: &Server,
         payments: usize,
         acquirers: usize,
-    ) -> anyhow::Result<u128> {
+    ) -> anyhow::Result<(u128, Costs)> {
         let codes = self.codes(payments).await?;
         let acquirer = server.acquirer();
+        let before = Used::now(server).await?;
         let start = Instant::now();
         let mut answers = stream::iter(&codes)
             .map(|id| callback(acquirer.clone(), *id))
@@ -109,9 +111,11 @@ impl Fleet {
                 bail!("a callback was answered {status}");
             }
         }
-        let rate = commits::per_second_of(u64::try_from(payments)?, start.elapsed());
+        let payments = u64::try_from(payments)?;
+        let rate = commits::per_second_of(payments, start.elapsed());
         played(server, &codes, &mut Legs::default()).await?;
-        Ok(rate)
+        let after = Used::now(server).await?;
+        Ok((rate, Used::each(&before, &after, payments)))
     }
 
     /// Pays random boxes, one every `period`.

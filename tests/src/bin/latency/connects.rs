@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::mosquitto::Mosquitto;
+use crate::results::Results;
 
 /// Concurrent clients.
 const CLIENTS: u8 = 16;
@@ -22,7 +23,11 @@ const FIRST: usize = 800_000;
 
 /// Connections a second: of the platform, which checks the certificate in Postgres and stores each session there, and of
 /// Mosquitto, which does neither.
-pub(crate) async fn print(server: &Server, mosquitto: Option<&Mosquitto>) -> anyhow::Result<()> {
+pub(crate) async fn print(
+    server: &Server,
+    mosquitto: Option<&Mosquitto>,
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let admin = server.api("admin")?;
     let mut endpoints = Vec::new();
     for number in 0..CLIENTS {
@@ -32,6 +37,7 @@ pub(crate) async fn print(server: &Server, mosquitto: Option<&Mosquitto>) -> any
     let ours = per_second(endpoints).await?;
     println!("{CLIENTS} boxes that connect and disconnect, with a full handshake each time");
     println!("{:<44} {ours:>8}/s", "  connects to the platform");
+    results.add("connects/s", ours);
     if let Some(mosquitto) = mosquitto {
         let endpoints = (0..CLIENTS).map(|number| mosquitto.endpoint(100 + u128::from(number)));
         let theirs = per_second(endpoints.collect::<anyhow::Result<_>>()?).await?;

@@ -2,6 +2,8 @@
 
 use tests::figures::Figures;
 
+use crate::results::Results;
+
 /// The legs of payments.
 #[derive(Default)]
 pub(crate) struct Legs {
@@ -16,9 +18,15 @@ pub(crate) struct Legs {
 }
 
 impl Legs {
-    /// Prints them, relative to the baseline: a commit and, if it was measured, a hop.
+    /// Prints them, relative to the baseline: a commit and, if it was measured, a hop. `row` names them among the results.
     #[expect(clippy::float_arithmetic, reason = "a ratio for people")]
-    pub(crate) fn print(&self, commit: &Figures, hop: Option<&Figures>) {
+    pub(crate) fn print(
+        &self,
+        row: &str,
+        commit: &Figures,
+        hop: Option<&Figures>,
+        results: &mut Results,
+    ) {
         let floor = commit.p50() + hop.map_or(0.0, Figures::p50);
         self.answered.print("  callback sent → answered");
         self.heard.print("  callback sent → in the box's hands");
@@ -28,6 +36,11 @@ impl Legs {
             self.heard.p50() / floor,
             self.heard.len(),
             self.repeated
+        );
+        results.add(format!("{row}: p50 to the box, ms"), self.heard.p50());
+        results.add(
+            format!("{row}: p99 to the box, ms"),
+            self.heard.quantile(0.99),
         );
     }
 }

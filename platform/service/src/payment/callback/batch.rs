@@ -1,19 +1,20 @@
 //! Payments that arrive at the same time, committed together.
 //!
 //! What a payment costs the database is mostly the statements and the commit, so that many together cost little more
-//! than one. A callback that says that a code of ours was paid waits in a bounded queue. A worker takes what is there,
+//! than one. A callback of any profile that says that a code of ours was paid waits in a bounded queue. A worker takes what is there,
 //! without waiting for more, judges each by the same rule as one alone ([`CallbackHandler::decide`]) and writes all of
 //! them by the same statements ([`pay`]). A callback that is not the plain case (it contradicts something, comes twice
-//! in the batch, its reference was seen before) is set aside, and is then applied alone by the task that received it.
+//! in the batch, its reference or its X-EXTERNAL-ID was seen before) is set aside, and is then applied alone by the task that received it.
 //! When a batch cannot be written, it is halved until the callback that cannot is alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::transaction::{Decision, ReferenceView, TransactionStatus};
+use store::payment::external_id::{Answered, ExternalId};
 use store::payment::transaction::Transaction;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use super::consequence::{Paid, pay};
 use super::judgement::{CallbackHandler, load};
 use super::receiver::Arrival;
 use crate::batch::{Outcome, Part, isolate};
-use crate::{Actor, Context, Error, Result, span};
+use crate::{Actor, Context, Error, Result, UnitOfWork, span};
 
 /// How many payments one batch has at most. Measured: more only make each wait longer.
 const BATCH_MAX: usize = 32;
@@ -53,8 +54,17 @@ pub fn queue(waiting_max: usize) -> (PaymentQueue, PaymentBatches) {
 struct Success {
     arrival: Arrival,
     callback: Callback,
+    once: Option<Once>,
     /// Of the request.
     span: Span,
+}
+
+/// The same message under the same X-EXTERNAL-ID gets the same answer (SNAP BI).
+#[derive(Debug)]
+pub(super) struct Once {
+    pub(super) external_id: String,
+    /// What is answered when the payment is taken.
+    pub(super) answered: Answered,
 }
 
 #[derive(Debug)]
@@ -74,6 +84,7 @@ impl PaymentQueue {
         &self,
         arrival: &Arrival,
         callback: &Callback,
+        once: Option<Once>,
     ) -> Result<Option<Receipt>> {
         let is_named = matches!(callback.target, CallbackTarget::Transaction { .. });
         if !is_named || callback.status != CallbackStatus::Success {
@@ -82,6 +93,7 @@ impl PaymentQueue {
         let success = Success {
             arrival: arrival.clone(),
             callback: callback.clone(),
+            once,
             span: Span::current(),
         };
         let (reply, replied) = oneshot::channel();
@@ -152,7 +164,9 @@ async fn apply_together(
     context: &Context,
     successes: &[Arc<Success>],
 ) -> Result<Vec<Option<Receipt>>> {
-    let mut unit = context.begin(Actor::system()).await?;
+    let mut unit = context
+        .begin_on(context.payments(), Actor::system())
+        .await?;
     let handlers: Vec<CallbackHandler<'_>> = successes
         .iter()
         .map(|success| {
@@ -160,6 +174,12 @@ async fn apply_together(
             CallbackHandler::new(&unit, verified, &success.callback)
         })
         .collect();
+    let external_ids: Vec<ExternalId<'_>> = handlers
+        .iter()
+        .zip(successes)
+        .filter_map(|(handler, success)| handler.external_id(success))
+        .collect();
+    let is_seen = lock_external_ids(&mut unit, &external_ids).await?;
     let known = load(&mut unit, &handlers.iter().collect::<Vec<_>>()).await?;
     let once = times_each(handlers.iter().map(CallbackHandler::reference));
     let named = times_each(
@@ -177,6 +197,10 @@ async fn apply_together(
             && known.kept.is_none()
             && once.get(&handler.reference()) == Some(&1)
             && named.get(&transaction.id) == Some(&1)
+            && successes
+                .get(place)
+                .and_then(|success| handler.external_id(success))
+                .is_none_or(|id| !is_seen.contains(&id))
         {
             plain.push((place, handler, transaction));
         }
@@ -192,6 +216,7 @@ async fn apply_together(
         .collect();
     let payees = store::payment::payee::of_merchants(unit.conn(), &payments).await?;
     let mut paid = Vec::with_capacity(plain.len());
+    let mut answers = Vec::new();
     for ((place, handler, transaction), payee) in plain.into_iter().zip(&payees) {
         let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
         let Decision::Paid { late } = decision else {
@@ -209,6 +234,9 @@ async fn apply_together(
                 handler.trace(&mut unit, &accepted);
             });
             *receipt = Some(accepted);
+            if let (Some(id), Some(once)) = (handler.external_id(success), &success.once) {
+                answers.push((id, &once.answered, handler.message.id));
+            }
         }
         paid.push(Paid {
             handler,
@@ -219,9 +247,37 @@ async fn apply_together(
     }
     if !paid.is_empty() {
         pay(&mut unit, &paid).await?;
+        if !answers.is_empty() {
+            store::payment::external_id::insert(unit.conn(), &answers).await?;
+        }
         unit.commit().await?;
     }
     Ok(receipts)
+}
+
+impl CallbackHandler<'_> {
+    fn external_id<'a>(&'a self, success: &'a Success) -> Option<ExternalId<'a>> {
+        let once = success.once.as_ref()?;
+        Some(self.message.external_id(&once.external_id))
+    }
+}
+
+/// Locks external ids and returns those that were seen before, or are here more than once.
+async fn lock_external_ids<'a>(
+    unit: &mut UnitOfWork,
+    ids: &[ExternalId<'a>],
+) -> Result<HashSet<ExternalId<'a>>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    store::payment::external_id::lock(unit.conn(), ids).await?;
+    let before = store::payment::external_id::find(unit.conn(), ids).await?;
+    let times = times_each(ids.iter().copied());
+    let seen = ids
+        .iter()
+        .zip(before)
+        .filter(|(id, before)| before.is_some() || times.get(id).is_some_and(|times| *times > 1));
+    Ok(seen.map(|(id, _)| *id).collect())
 }
 
 /// How often each is there.

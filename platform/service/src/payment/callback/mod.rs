@@ -153,7 +153,10 @@ impl Profile for Hmac {
         arrival: &Arrival,
         callback: &Callback,
     ) -> Result<Option<(&'static str, Result<Receipt>)>> {
-        let receipt = context.payment_queue().apply(arrival, callback).await?;
+        let receipt = context
+            .payment_queue()
+            .apply(arrival, callback, None)
+            .await?;
         Ok(receipt.map(|receipt| (receipt.verdict, Ok(receipt))))
     }
 

@@ -86,7 +86,7 @@ pub(crate) struct Unreadable {
 /// A message that came, and when.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
-    incoming: Arc<Incoming>,
+    pub(super) incoming: Arc<Incoming>,
     received_at: DateTime<Utc>,
     /// When its signature was checked and its body read.
     verified_at: DateTime<Utc>,

@@ -10,18 +10,19 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackTarget, PaidAmount};
 use domain::partner_signature::SignatureError;
+use domain::snap::EXTERNAL_ID_LEN_MAX;
 use domain::snap::answer::{Answer, Case, Service};
 use domain::snap::minify::minify;
 use domain::snap::notification::{Notification, NotificationError};
 use domain::snap::signature::{Signed, timestamp_of, verify_time};
-use domain::snap::{self, EXTERNAL_ID_LEN_MAX};
 use serde_json::json;
 use store::outage::Outage;
-use store::payment::external_id::{Answered, ExternalId};
+use store::payment::external_id::Answered;
 use wire::ids::TransactionId;
 
+use super::batch::Once;
 use super::judgement::{CallbackHandler, CallbackOutcome};
-use super::receiver::{self, Profile, Unreadable, untrusted};
+use super::receiver::{self, Arrival, Profile, Unreadable, untrusted};
 use super::verified::{Entry, Verified};
 use super::{COUNTER, Incoming, UNREADABLE, count_adjustments};
 use crate::{Context, Error, Noun, Partner, Result, SnapPartner, UnitOfWork, secret};
@@ -43,6 +44,15 @@ impl SnapReply {
             http_status: case.status(),
             answer: case.answer(Service::Notify),
             outage: None,
+        }
+    }
+
+    /// What is kept of it, so that the same message is answered the same.
+    fn answered(&self, body: &[u8]) -> Answered {
+        Answered {
+            body_hash: secret::hash_bytes(&minify(body)),
+            http_status: self.http_status,
+            answer: json!(self.answer),
         }
     }
 
@@ -186,6 +196,24 @@ impl Profile for Snap {
         })
     }
 
+    async fn apply_together(
+        context: &Context,
+        arrival: &Arrival,
+        message: &Message,
+    ) -> Result<Option<(&'static str, SnapReply)>> {
+        let Some(callback) = &message.callback else {
+            return Ok(None);
+        };
+        let reply = SnapReply::of(&Case::Successful);
+        let once = Once {
+            external_id: message.external_id.clone(),
+            answered: reply.answered(&arrival.incoming.body),
+        };
+        let queue = context.payment_queue();
+        let receipt = queue.apply(arrival, callback, Some(once)).await?;
+        Ok(receipt.map(|receipt| (receipt.verdict, reply)))
+    }
+
     async fn apply(
         unit: &mut UnitOfWork,
         verified: &Verified<'_>,
@@ -267,26 +295,18 @@ struct SnapHandler<'a> {
 impl SnapHandler<'_> {
     /// Answers with verdict and reply. The same message under the same id gets the same reply, without effect.
     async fn answer(&self, unit: &mut UnitOfWork) -> Result<(&'static str, SnapReply)> {
-        let external_id = ExternalId {
-            partner_id: self.verified.partner_id,
-            day: snap::day(self.verified.received_at),
-            external_id: &self.message.external_id,
-        };
-        store::payment::external_id::lock(unit.conn(), external_id).await?;
-        let before = store::payment::external_id::find(unit.conn(), external_id).await?;
-        let body_hash = secret::hash_bytes(&minify(self.verified.body));
-        if let Some(before) = before {
+        let external_id = self.verified.external_id(&self.message.external_id);
+        store::payment::external_id::lock(unit.conn(), &[external_id]).await?;
+        let before = store::payment::external_id::find(unit.conn(), &[external_id]).await?;
+        if let Some(before) = before.into_iter().flatten().next() {
+            let body_hash = secret::hash_bytes(&minify(self.verified.body));
             return self.repeated(unit, &before, &body_hash).await;
         }
         let (verdict, case) = self.apply(unit).await?;
         let reply = SnapReply::of(&case);
-        let answered = Answered {
-            body_hash,
-            http_status: reply.http_status,
-            answer: json!(reply.answer),
-        };
-        let id = self.verified.id;
-        store::payment::external_id::insert(unit.conn(), external_id, &answered, id).await?;
+        let answered = reply.answered(self.verified.body);
+        let answer = (external_id, &answered, self.verified.id);
+        store::payment::external_id::insert(unit.conn(), &[answer]).await?;
         Ok((verdict, reply))
     }
 

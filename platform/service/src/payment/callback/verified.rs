@@ -5,6 +5,7 @@ use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use store::payment::callback::Callback;
+use store::payment::external_id::ExternalId;
 use wire::ids::{CallbackId, IncidentId, TransactionId};
 
 use crate::payment::incident;
@@ -48,6 +49,18 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> Verified<'a> {
+    /// What an X-EXTERNAL-ID of its partner names: one message on the day it came.
+    pub(super) fn external_id<'b>(&self, external_id: &'b str) -> ExternalId<'b>
+    where
+        'a: 'b,
+    {
+        ExternalId {
+            partner_id: self.partner_id,
+            day: domain::snap::day(self.received_at),
+            external_id,
+        }
+    }
+
     /// Archives it.
     pub(crate) async fn archive(&self, conn: &mut PgConnection, entry: Entry<'_>) -> Result<()> {
         Ok(store::payment::callback::insert(conn, &[self.archived_as(entry)]).await?)
