@@ -1,4 +1,4 @@
-//! Tracing spans: one for each HTTP request, MQTT session event, uplink, batch of uplinks, job run and outbox round.
+//! Tracing spans: one for each HTTP request, MQTT session event, uplink, batch of uplinks or payments, job run and outbox round.
 //!
 //! A log line inside a span carries the fields of the span, including lines of `service`, `store` and sqlx. A field that
 //! is not known when the span begins is declared empty and recorded where it becomes known; recording a field that the
@@ -62,6 +62,11 @@ pub fn session(event: &'static str, device_id: DeviceId) -> Span {
 /// One batch of an uplink batcher.
 pub fn uplink_batch(batcher: &'static str, items: usize) -> Span {
     error_span!("uplink_batch", batcher, items)
+}
+
+/// One batch of payments.
+pub fn payment_batch(items: usize) -> Span {
+    error_span!("payment_batch", items)
 }
 
 /// One run of a background job.

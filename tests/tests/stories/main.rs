@@ -48,6 +48,7 @@ mod partner_message;
 mod patch;
 mod payment;
 mod payment_batch;
+mod payment_cost;
 mod payment_time;
 mod payout;
 mod payout_interleaving;

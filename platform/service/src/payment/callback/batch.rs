@@ -18,7 +18,7 @@ use store::payment::external_id::{Answered, ExternalId};
 use store::payment::transaction::Transaction;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 use wire::ids::{CallbackId, MerchantId};
 
 use super::Receipt;
@@ -131,7 +131,8 @@ impl PaymentBatches {
                     () = stop.cancelled() => receiver.close(),
                 }
                 drop(receiver);
-                work(&context, waiting).await;
+                let batch = span::payment_batch(waiting.len());
+                work(&context, waiting).instrument(batch).await;
             }
         };
         futures_util::future::join_all((0..workers.max(1)).map(|_| worker())).await;
