@@ -91,7 +91,7 @@ async fn a_payment_costs_so_many_statements() {
     tracing_subscriber::registry()
         .with(statements.clone())
         .init();
-    let (world, mut soundbox) = fixture::soundbox().await;
+    let (world, _, mut soundbox) = fixture::soundbox().await;
     // The first payment of a connection also prepares its statements.
     let _ = cost(&world, &statements, &mut soundbox).await;
     let counted = cost(&world, &statements, &mut soundbox).await;
