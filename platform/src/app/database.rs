@@ -153,12 +153,15 @@ pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
 }
 
 /// The connections of [`payment_connections`], on the same database. Every statement on them is planned once, because
-/// planning costs more than executing what a payment writes, and one plan serves all parameters. Each finds its rows by an
-/// index: a plan that was made while a table was small must not read all of it when it has grown.
+/// planning costs more than executing what a payment writes, and one plan serves all parameters. A batch is small, so each
+/// of its rows is found by an index, in a nested loop: a plan that was made while a table was small would otherwise read all
+/// of it when it has grown.
 pub(super) fn for_payments(config: &Config, pool: &PgPool) -> PgPool {
     let options = (*pool.connect_options()).clone().options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
     ]);
     pool_options(config, payment_connections(config)).connect_lazy_with(options)
 }
