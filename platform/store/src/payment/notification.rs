@@ -2,7 +2,7 @@
 //!
 //! A row is open (pending, sent, received) until the box has acknowledged its end or its time is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
