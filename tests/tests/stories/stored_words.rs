@@ -144,7 +144,9 @@ async fn what_is_known_of_an_announcement_rises_as_the_domain_says() {
                     ack(device.device_id, *second),
                 ];
                 let context = world.app().context();
-                let owned = notification::acknowledge(context, &acks).await.unwrap();
+                let owned = notification::acknowledge(context, context.pool(), &acks)
+                    .await
+                    .unwrap();
                 assert_eq!(owned, [false, true, true]);
                 let (status, reason) = known().await;
                 assert_eq!(

@@ -340,7 +340,8 @@ pub struct Transition<'a> {
     pub paid: &'a Transaction,
 }
 
-/// `from` → paid, for transactions that callbacks paid, with their payments.
+/// `from` → paid, for transactions that callbacks paid, with their payments. The open code of each is found by its key: in a
+/// join Postgres would read all open codes, because it takes a table that is empty at times for a small one.
 ///
 /// # Errors
 /// `RowNotFound` when one of them is no longer in its `from`; `payments_reference_unique`.
@@ -359,7 +360,8 @@ pub async fn mark_paid(
              WHERE t.id = n.id AND t.status = n.from_status AND t.status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
              RETURNING t.id, t.expires_at, n.from_status, n.callback_id),
          closed AS (
-             DELETE FROM open_codes o USING paid p WHERE o.expires_at = p.expires_at AND o.transaction_id = p.id)
+             DELETE FROM open_codes WHERE ctid = ANY(ARRAY(SELECT (
+                 SELECT ctid FROM open_codes o WHERE o.expires_at = p.expires_at AND o.transaction_id = p.id) FROM paid p)))
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
          SELECT id, $4, from_status, 'paid', 'callback', callback_id FROM paid",
         &ids as _,
@@ -437,7 +439,8 @@ pub async fn set_status(
     let result = sqlx::query!(
         "WITH ended AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id, expires_at),
          closed AS (
-             DELETE FROM open_codes o USING ended e WHERE o.expires_at = e.expires_at AND o.transaction_id = e.id),
+             DELETE FROM open_codes WHERE ctid = ANY(ARRAY(SELECT (
+                 SELECT ctid FROM open_codes o WHERE o.expires_at = e.expires_at AND o.transaction_id = e.id) FROM ended e))),
          reversed AS (
              UPDATE payments p SET reversed_at = $4 FROM ended e WHERE p.transaction_id = e.id AND $3 = 'reversed')
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
