@@ -89,7 +89,7 @@ SELECT pg_temp.id('command', n), pg_temp.id('device', 1 + n % 10), 'play_test', 
 FROM generate_series(1, pg_temp.size('transactions') / 10) n,
      LATERAL (SELECT pg_temp.moment(n, pg_temp.size('transactions') / 10, 90) AS made) s;
 
-SELECT ensure_heartbeat_partitions((now() - interval '8 days')::date, 10);
+SELECT ensure_daily_partitions('heartbeats', (now() - interval '8 days')::date, 10);
 INSERT INTO heartbeats (device_id, received_at, firmware_version, state, network_strength, battery_level)
 SELECT pg_temp.id('device', 1 + n % 100), pg_temp.moment(n, pg_temp.size('transactions'), 7), '1.0.3', 'idle', 70, 80
 FROM generate_series(1, pg_temp.size('transactions')) n;
@@ -98,9 +98,9 @@ INSERT INTO audit_logs (at, actor, action, entity)
 SELECT pg_temp.moment(n, pg_temp.size('transactions') / 5, 90), 'fill', 'device.change', 'dev_' || n % 1000
 FROM generate_series(1, pg_temp.size('transactions') / 5) n;
 
-INSERT INTO users (id, email, password_hash, role, merchant_id, status, created_at, updated_at)
+INSERT INTO users (id, email, password_hash, role, merchant_id, status, created_at, updated_at, access_changed_at)
 SELECT pg_temp.id('user', n), 'owner' || n || '@fill.example', '$argon2id$none', 'merchant_owner', pg_temp.id('merchant', n),
-       'active', pg_temp.moment(n, pg_temp.size('merchants'), 300), now()
+       'active', pg_temp.moment(n, pg_temp.size('merchants'), 300), now(), now()
 FROM generate_series(1, pg_temp.size('merchants')) n;
 
 INSERT INTO tokens (id, token_hash, name, role, merchant_id, created_at, expires_at, user_id)
