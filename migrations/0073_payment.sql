@@ -51,7 +51,7 @@ CREATE INDEX payments_by_merchant ON payments (merchant_id, paid_at) INCLUDE (ou
 CREATE INDEX payments_unsettled ON payments (merchant_id, paid_at) WHERE settlement_id IS NULL;
 CREATE INDEX payments_reversed ON payments (merchant_id, paid_at) WHERE reversed_at IS NOT NULL;
 -- Reconciliation: what a partner's file must have. Not the partner first: in a new database, without statistics, Postgres
--- would take this index for a partner's reference too, and read all payments of the partner.
+-- could take this index for a partner's reference too, and read all payments of the partner.
 CREATE INDEX payments_by_partner ON payments (paid_at, partner_id);
 
 -- What is settled was paid. The settlement has locked the payment, and must not wait for a transaction that a reversal has

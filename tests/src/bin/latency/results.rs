@@ -52,6 +52,7 @@ pub(crate) fn compare(this: &[Results], other: &[Results]) {
     }
 }
 
+/// The middle figure, or the mean of the two in the middle.
 fn median(runs: &[Results], name: &str) -> f64 {
     let mut figures: Vec<f64> = runs
         .iter()
@@ -60,5 +61,10 @@ fn median(runs: &[Results], name: &str) -> f64 {
         .map(|(_, figure)| *figure)
         .collect();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
+    let upper = figures.len() / 2;
+    match figures.len() % 2 {
+        0 => f64::midpoint(at(upper.saturating_sub(1)), at(upper)),
+        _ => at(upper),
+    }
 }
