@@ -1,13 +1,14 @@
 -- A payment writes a notification, and a box then acknowledges it twice. Postgres checks a foreign key with a query of its
 -- own, and writes each row version into every index unless no indexed column has changed (a HOT update).
 
--- The ids come from rows that the same transaction has read under locks, and none of these rows is ever deleted.
+-- The ids come from rows that the same database transaction has read, and none of these rows is ever deleted.
 ALTER TABLE notifications
     DROP CONSTRAINT notifications_device,
     DROP CONSTRAINT notifications_binding,
     DROP CONSTRAINT notifications_transaction;
 
--- Indexes have these columns in their conditions instead of the status, so that `received` after `sent` is a HOT update.
+-- Indexes have these columns in their conditions instead of the status, so that `received` after `sent` can be a
+-- HOT update, where the page has room; the end of an announcement changes them and is none.
 ALTER TABLE notifications
     ADD COLUMN is_open boolean NOT NULL GENERATED ALWAYS AS (status IN ('pending', 'sent', 'received')) STORED,
     ADD COLUMN is_unheard boolean NOT NULL GENERATED ALWAYS AS (status IN ('failed', 'stale') AND NOT replay) STORED;

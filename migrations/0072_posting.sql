@@ -1,8 +1,8 @@
 -- A posting is one row: an amount for each account, debits positive, credits negative, 0 where it does not touch the
 -- account. The row balances by a CHECK, so no trigger adds up its lines.
 --
--- No foreign keys. Merchants, transactions, settlements and payouts are never deleted, and whoever posts has inserted or
--- locked the row in the same database transaction; a check of each key would only lock it again. `platform ledger verify`
+-- No foreign keys. Merchants, transactions, settlements and payouts are never deleted, and the database transaction that
+-- posts has inserted or locked the row; a check of each key would only lock it again. `platform ledger verify`
 -- reports a posting whose merchant, transaction, settlement or payout does not exist.
 ALTER TABLE ledger_entries RENAME TO former_ledger_entries;
 

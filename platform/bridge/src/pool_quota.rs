@@ -2,7 +2,8 @@
 //!
 //! The pool is first come, first served. When a fleet reconnects at once, thousands of admissions and status messages would
 //! queue there ahead of the next callback and of the outbox. So each kind of work has a quota of the pool and waits
-//! outside of it. Half of the pool is left to payments: callbacks, the outbox, the batcher of payment acknowledgements.
+//! outside of it. Half of the pool is left to payments: callbacks that are applied alone, and the outbox. Batches of payments
+//! and of their acknowledgements have connections of their own.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 

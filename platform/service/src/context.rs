@@ -125,8 +125,8 @@ impl Context {
         &self.inner.list_pool
     }
 
-    /// The database, for the batches of payments and of their acknowledgements: a connection for each batcher, always in
-    /// use, on which every statement is planned once.
+    /// The database, for the batches of payments and of their acknowledgements: a connection for each batcher, on
+    /// which every statement is planned once.
     pub fn payments(&self) -> &PgPool {
         &self.inner.payment_pool
     }

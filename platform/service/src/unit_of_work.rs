@@ -299,18 +299,16 @@ impl UnitOfWork {
 }
 
 impl Context {
-    /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an
-    /// HTTP client hangs up) would otherwise give the connection back to the pool with the transaction open, because
-    /// sqlx 0.9 rolls back only what it has seen begin.
+    /// Begins a database transaction, as [`Context::transaction_on`] does.
     pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
         self.transaction_on(self.pool()).await
     }
 
+    /// Begins a database transaction on a connection of this pool, in a task of its own: a caller that is dropped while
+    /// BEGIN is on its way (an HTTP client hangs up) would otherwise give the connection back to the pool with the
+    /// transaction open, because sqlx 0.9 rolls back only what it has seen begin.
     #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
-    pub(super) async fn transaction_on(
-        &self,
-        pool: &PgPool,
-    ) -> Result<Transaction<'static, Postgres>> {
+    async fn transaction_on(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
         partition::ensure_today(self).await?;
         let pool = pool.clone();
         let begin = async move { pool.begin().await };

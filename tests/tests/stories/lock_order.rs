@@ -2,6 +2,8 @@
 //!
 //! Postgres counts deadlocks; there may be none, and no answer may be a 5xx. Each pair meets once, then rounds of several
 //! use cases at once, chosen by a seed: `LOCK_ORDER_ROUNDS` (10), `LOCK_ORDER_SEED` (a random one, which is printed).
+//!
+//! Over 600 lines in one file: it is one list of use cases, of which every pair is made.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -386,9 +388,8 @@ async fn run(s: &Scene, use_case: &str, n: u64) {
             };
             let mut acks: Vec<_> = rows.into_iter().map(ack).collect();
             reverse_if_even(&mut acks, n);
-            notification::acknowledge(&s.context, s.context.pool(), &acks)
-                .await
-                .unwrap();
+            let acknowledged = notification::acknowledge(&s.context, s.context.pool(), &acks).await;
+            acknowledged.unwrap();
         }
         "retry notification" => {
             if let Some((id, _)) = last(&s.paid) {

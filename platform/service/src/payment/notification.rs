@@ -17,9 +17,9 @@ use store::payment::notification::{
 use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
+use wire::DownlinkMessage;
 use wire::ids::{DeviceId, EventId, TerminalId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
-use wire::{DownlinkMessage, Encoding};
 
 use super::stats::{self, Step};
 use super::trace::{self, Action, Traced};
@@ -113,7 +113,6 @@ pub(crate) async fn enqueue(
     };
     let mut enqueued = Vec::with_capacity(payments.len());
     let mut announcements: Vec<Announcement<'_>> = Vec::new();
-    let mut encodings: Vec<Encoding> = Vec::new();
     let sent_again_at = now + unit.context().settings().resend.wait_after(1);
     for payment in payments {
         if is_suspended(payment) {
@@ -139,22 +138,27 @@ pub(crate) async fn enqueue(
             let is_handed_over = !is_over
                 && listener.status == DeviceStatus::Active
                 && unit.context().signals().is_live(listener.device_id);
-            announcements.push(Announcement {
+            let row = DueNotification {
                 event_id,
                 device_id: listener.device_id,
+                sequence: 0,
                 binding_id: listener.binding_id,
                 transaction_id: payment.transaction.id,
-                merchant_name: payment.merchant_name,
+                merchant_name: payment.merchant_name.to_owned(),
                 amount: payment.transaction.amount,
                 paid_at: payment.paid_at,
                 replay: payment.replay,
+                attempts: 0,
                 created_at: now,
                 delayed_after: payment.window.delayed_after,
                 announce_until: payment.window.announce_until,
+                payload_encoding: listener.payload_encoding,
+            };
+            announcements.push(Announcement {
+                row,
                 stale_reason: is_over.then_some(WINDOW_OVER),
                 sent_again_at: is_handed_over.then_some(sent_again_at),
             });
-            encodings.push(listener.payload_encoding);
             events.push(event_id);
         }
         enqueued.push(Enqueued { events, unheard });
@@ -162,42 +166,17 @@ pub(crate) async fn enqueue(
     if announcements.is_empty() {
         return Ok(enqueued);
     }
-    let sequences = store::payment::notification::insert(unit.conn(), &announcements).await?;
-    for (announcement, encoding) in announcements.into_iter().zip(encodings) {
+    store::payment::notification::insert(unit.conn(), &mut announcements).await?;
+    for announcement in announcements {
         if announcement.stale_reason.is_some() {
             stats::count_unheard(1);
-        } else if announcement.sent_again_at.is_none() {
-            unit.signal(Signal::Announce(announcement.device_id));
-        } else if let Some(sequence) = sequences.get(&announcement.event_id) {
-            let row = first_attempt(announcement, *sequence, encoding);
-            unit.signal(Signal::HandOver(Box::new(row)));
+        } else if announcement.sent_again_at.is_some() {
+            unit.signal(Signal::HandOver(Box::new(announcement.row)));
+        } else {
+            unit.signal(Signal::Announce(announcement.row.device_id));
         }
     }
     Ok(enqueued)
-}
-
-/// The row that the outbox would read before it sends a new announcement.
-fn first_attempt(
-    announcement: Announcement<'_>,
-    sequence: i64,
-    payload_encoding: Encoding,
-) -> DueNotification {
-    DueNotification {
-        event_id: announcement.event_id,
-        device_id: announcement.device_id,
-        sequence,
-        binding_id: announcement.binding_id,
-        transaction_id: announcement.transaction_id,
-        merchant_name: announcement.merchant_name.to_owned(),
-        amount: announcement.amount,
-        paid_at: announcement.paid_at,
-        replay: announcement.replay,
-        attempts: 0,
-        created_at: announcement.created_at,
-        delayed_after: announcement.delayed_after,
-        announce_until: announcement.announce_until,
-        payload_encoding,
-    }
 }
 
 impl Deliverable for DueNotification {

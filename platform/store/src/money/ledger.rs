@@ -104,8 +104,8 @@ pub struct Filter {
     pub period: Period,
 }
 
-/// Lines, newest first. That `created_at` is not after the place where the page begins follows from the comparison of pairs,
-/// and stands by itself because an index of `postings` can be read from there: `id` is computed.
+/// Lines, newest first. The condition on `created_at` alone follows from the comparison of pairs. It is there because Postgres
+/// can start reading an index of `postings` at a time, but not at an `id`, which the view computes.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,

@@ -36,47 +36,36 @@ pub struct Notification {
     pub announce_until: DateTime<Utc>,
 }
 
-/// An announcement of a payment by one box.
+/// A new announcement of a payment by one box.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the columns of the same names")]
 pub struct Announcement<'a> {
-    pub event_id: EventId,
-    pub device_id: DeviceId,
-    pub binding_id: BindingId,
-    pub transaction_id: TransactionId,
-    pub merchant_name: &'a str,
-    pub amount: Rupiah,
-    pub paid_at: DateTime<Utc>,
-    pub replay: bool,
-    pub created_at: DateTime<Utc>,
-    pub delayed_after: DateTime<Utc>,
-    pub announce_until: DateTime<Utc>,
+    /// As the outbox reads it; [`insert`] gives it its number.
+    pub row: DueNotification,
     /// Why nothing is spoken any more: the announcement is stale from the beginning.
     pub stale_reason: Option<&'a str>,
     /// It is handed over as soon as it is committed, and is `sent` from the beginning: when it is sent again.
     pub sent_again_at: Option<DateTime<Utc>>,
 }
 
-/// Puts announcements into the outboxes of their boxes, each with its box's next sequence number, in this order. Returns
-/// the numbers.
+/// Puts announcements into the outboxes of their boxes, in this order, and gives each its box's next sequence number.
 ///
 /// # Errors
 /// `notifications_once`.
 pub async fn insert(
     conn: &mut PgConnection,
-    announcements: &[Announcement<'_>],
-) -> sqlx::Result<HashMap<EventId, i64>> {
-    let events = column(announcements, |one| one.event_id);
-    let devices = column(announcements, |one| one.device_id);
-    let bindings = column(announcements, |one| one.binding_id);
-    let transactions = column(announcements, |one| one.transaction_id);
-    let merchants = column(announcements, |one| one.merchant_name);
-    let amounts = column(announcements, |one| one.amount);
-    let paid_at = column(announcements, |one| one.paid_at);
-    let replays = column(announcements, |one| one.replay);
-    let created_at = column(announcements, |one| one.created_at);
-    let delayed_after = column(announcements, |one| one.delayed_after);
-    let announce_until = column(announcements, |one| one.announce_until);
+    announcements: &mut [Announcement<'_>],
+) -> sqlx::Result<()> {
+    let events = column(announcements, |one| one.row.event_id);
+    let devices = column(announcements, |one| one.row.device_id);
+    let bindings = column(announcements, |one| one.row.binding_id);
+    let transactions = column(announcements, |one| one.row.transaction_id);
+    let merchants = column(announcements, |one| one.row.merchant_name.as_str());
+    let amounts = column(announcements, |one| one.row.amount);
+    let paid_at = column(announcements, |one| one.row.paid_at);
+    let replays = column(announcements, |one| one.row.replay);
+    let created_at = column(announcements, |one| one.row.created_at);
+    let delayed_after = column(announcements, |one| one.row.delayed_after);
+    let announce_until = column(announcements, |one| one.row.announce_until);
     let stale_reasons = column(announcements, |one| one.stale_reason);
     let sent_again_at = column(announcements, |one| one.sent_again_at);
     let rows = sqlx::query!(
@@ -117,11 +106,15 @@ pub async fn insert(
     )
     .fetch_all(conn)
     .await?;
-    if rows.len() != announcements.len() {
-        return Err(sqlx::Error::RowNotFound);
+    let numbers: HashMap<EventId, i64> = rows
+        .into_iter()
+        .map(|row| (row.event_id, row.sequence))
+        .collect();
+    for announcement in announcements {
+        let number = numbers.get(&announcement.row.event_id);
+        announcement.row.sequence = *number.ok_or(sqlx::Error::RowNotFound)?;
     }
-    let sequences = rows.into_iter().map(|row| (row.event_id, row.sequence));
-    Ok(sequences.collect())
+    Ok(())
 }
 
 /// An announcement that is to be sent now.

@@ -37,7 +37,7 @@ pub(crate) async fn print(
     let ours = per_second(endpoints).await?;
     println!("{CLIENTS} boxes that connect and disconnect, with a full handshake each time");
     println!("{:<44} {ours:>8}/s", "  connects to the platform");
-    results.add("connects/s", ours);
+    results.add_count("connects/s", ours);
     if let Some(mosquitto) = mosquitto {
         let endpoints = (0..CLIENTS).map(|number| mosquitto.endpoint(100 + u128::from(number)));
         let theirs = per_second(endpoints.collect::<anyhow::Result<_>>()?).await?;

@@ -5,33 +5,13 @@
 pub(crate) struct Results(Vec<(String, f64)>);
 
 impl Results {
-    pub(crate) fn add(&mut self, name: impl Into<String>, figure: impl IntoFigure) {
-        self.0.push((name.into(), figure.into_figure()));
+    pub(crate) fn add(&mut self, name: impl Into<String>, figure: f64) {
+        self.0.push((name.into(), figure));
     }
-}
 
-/// A number for people.
-pub(crate) trait IntoFigure {
-    fn into_figure(self) -> f64;
-}
-
-impl IntoFigure for f64 {
-    fn into_figure(self) -> f64 {
-        self
-    }
-}
-
-impl IntoFigure for u64 {
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    fn into_figure(self) -> f64 {
-        self as f64
-    }
-}
-
-impl IntoFigure for u128 {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    fn into_figure(self) -> f64 {
-        self as f64
+    pub(crate) fn add_count(&mut self, name: impl Into<String>, count: u128) {
+        self.add(name, count as f64);
     }
 }
 

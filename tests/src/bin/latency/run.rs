@@ -63,7 +63,7 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Result
             "{:<44} {commits:>8}/s",
             format!("one row a commit, {WRITERS} connections")
         );
-        results.add("one row a commit, commits/s", commits);
+        results.add_count("one row a commit, commits/s", commits);
         connects::print(&server, mosquitto.as_ref(), &mut results).await?;
     }
     server.stop().await?;
@@ -98,8 +98,9 @@ async fn flood(
         "{:<44} {:>8} µs platform, {} µs Postgres, {} bytes of WAL",
         "  each, until played is durable", costs.platform_us, costs.postgres_us, costs.wal_bytes
     );
-    let mut add =
-        |what: &str, figure: u128| results.add(format!("{acquirers} at a time: {what}"), figure);
+    let mut add = |what: &str, figure: u128| {
+        results.add_count(format!("{acquirers} at a time: {what}"), figure)
+    };
     add("callbacks/s", callbacks);
     add("platform, µs a payment", costs.platform_us.into());
     add("Postgres, µs a payment", costs.postgres_us.into());

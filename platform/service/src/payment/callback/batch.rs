@@ -84,7 +84,7 @@ impl PaymentQueue {
         &self,
         arrival: &Arrival,
         callback: &Callback,
-        once: Option<Once>,
+        once: impl FnOnce() -> Option<Once>,
     ) -> Result<Option<Receipt>> {
         let is_named = matches!(callback.target, CallbackTarget::Transaction { .. });
         if !is_named || callback.status != CallbackStatus::Success {
@@ -93,7 +93,7 @@ impl PaymentQueue {
         let success = Success {
             arrival: arrival.clone(),
             callback: callback.clone(),
-            once,
+            once: once(),
             span: Span::current(),
         };
         let (reply, replied) = oneshot::channel();
@@ -175,12 +175,17 @@ async fn apply_together(
             CallbackHandler::new(&unit, verified, &success.callback)
         })
         .collect();
-    let external_ids: Vec<ExternalId<'_>> = handlers
+    let answers: Vec<Option<(ExternalId<'_>, &Answered, CallbackId)>> = handlers
         .iter()
         .zip(successes)
-        .filter_map(|(handler, success)| handler.external_id(success))
+        .map(|(handler, success)| {
+            let once = success.once.as_ref()?;
+            let id = handler.message.external_id(&once.external_id);
+            Some((id, &once.answered, handler.message.id))
+        })
         .collect();
-    let is_seen = lock_external_ids(&mut unit, &external_ids).await?;
+    let external_ids: Vec<ExternalId<'_>> = answers.iter().flatten().map(|(id, ..)| *id).collect();
+    let seen = lock_external_ids(&mut unit, &external_ids).await?;
     let known = load(&mut unit, &handlers.iter().collect::<Vec<_>>()).await?;
     let once = times_each(handlers.iter().map(CallbackHandler::reference));
     let named = times_each(
@@ -192,16 +197,14 @@ async fn apply_together(
 
     // The one transaction of each that is the plain case, until the payee decides.
     let mut plain: Vec<(usize, &CallbackHandler<'_>, &Transaction)> = Vec::new();
-    for (place, (handler, known)) in handlers.iter().zip(&known).enumerate() {
+    for (place, ((handler, known), answer)) in handlers.iter().zip(&known).zip(&answers).enumerate()
+    {
         if let [transaction] = known.candidates.as_slice()
             && handler.named() == Some(transaction.id)
             && known.kept.is_none()
             && once.get(&handler.reference()) == Some(&1)
             && named.get(&transaction.id) == Some(&1)
-            && successes
-                .get(place)
-                .and_then(|success| handler.external_id(success))
-                .is_none_or(|id| !is_seen.contains(&id))
+            && answer.is_none_or(|(id, ..)| !seen.contains(&id))
         {
             plain.push((place, handler, transaction));
         }
@@ -217,7 +220,7 @@ async fn apply_together(
         .collect();
     let payees = store::payment::payee::of_merchants(unit.conn(), &payments).await?;
     let mut paid = Vec::with_capacity(plain.len());
-    let mut answers = Vec::new();
+    let mut taken = Vec::new();
     for ((place, handler, transaction), payee) in plain.into_iter().zip(&payees) {
         let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
         let Decision::Paid { late } = decision else {
@@ -235,9 +238,7 @@ async fn apply_together(
                 handler.trace(&mut unit, &accepted);
             });
             *receipt = Some(accepted);
-            if let (Some(id), Some(once)) = (handler.external_id(success), &success.once) {
-                answers.push((id, &once.answered, handler.message.id));
-            }
+            taken.extend(answers.get(place).copied().flatten());
         }
         paid.push(Paid {
             handler,
@@ -248,19 +249,12 @@ async fn apply_together(
     }
     if !paid.is_empty() {
         pay(&mut unit, &paid).await?;
-        if !answers.is_empty() {
-            store::payment::external_id::insert(unit.conn(), &answers).await?;
+        if !taken.is_empty() {
+            store::payment::external_id::insert(unit.conn(), &taken).await?;
         }
         unit.commit().await?;
     }
     Ok(receipts)
-}
-
-impl CallbackHandler<'_> {
-    fn external_id<'a>(&'a self, success: &'a Success) -> Option<ExternalId<'a>> {
-        let once = success.once.as_ref()?;
-        Some(self.message.external_id(&once.external_id))
-    }
 }
 
 /// Locks external ids and returns those that were seen before, or are here more than once.

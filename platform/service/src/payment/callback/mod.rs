@@ -155,7 +155,7 @@ impl Profile for Hmac {
     ) -> Result<Option<(&'static str, Result<Receipt>)>> {
         let receipt = context
             .payment_queue()
-            .apply(arrival, callback, None)
+            .apply(arrival, callback, || None)
             .await?;
         Ok(receipt.map(|receipt| (receipt.verdict, Ok(receipt))))
     }

@@ -205,12 +205,16 @@ impl Profile for Snap {
             return Ok(None);
         };
         let reply = SnapReply::of(&Case::Successful);
-        let once = Once {
-            external_id: message.external_id.clone(),
-            answered: reply.answered(&arrival.incoming.body),
+        let once = || {
+            Some(Once {
+                external_id: message.external_id.clone(),
+                answered: reply.answered(&arrival.incoming.body),
+            })
         };
-        let queue = context.payment_queue();
-        let receipt = queue.apply(arrival, callback, Some(once)).await?;
+        let receipt = context
+            .payment_queue()
+            .apply(arrival, callback, once)
+            .await?;
         Ok(receipt.map(|receipt| (receipt.verdict, reply)))
     }
 
