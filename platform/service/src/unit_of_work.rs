@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use domain::alert::NewAlert;
@@ -12,7 +12,7 @@ use domain::alert::NewAlert;
 use super::alert_record;
 use super::context::Context;
 use super::partition;
-use super::payment::trace::{CommitTimes, Origin};
+use super::payment::trace::{Origin, Steps};
 use super::signal::Signal;
 use super::{Error, Result};
 
@@ -82,12 +82,17 @@ pub struct UnitOfWork {
     signals: Vec<Signal>,
     alerts: Vec<NewAlert>,
     key: Option<IdempotencyKey>,
-    /// What is reported as steps of payments after the commit, each in the span to which it belongs.
-    origins: Vec<(Span, Origin)>,
+    /// None: payments are not traced.
+    steps: Option<Steps>,
 }
 
 impl UnitOfWork {
-    pub(super) fn new(context: Context, tx: Transaction<'static, Postgres>, actor: Actor) -> Self {
+    fn new(
+        context: Context,
+        tx: Transaction<'static, Postgres>,
+        actor: Actor,
+        steps: Option<Steps>,
+    ) -> Self {
         let now = context.clock().now();
         Self {
             context,
@@ -97,7 +102,7 @@ impl UnitOfWork {
             signals: Vec::new(),
             alerts: Vec::new(),
             key: None,
-            origins: Vec::new(),
+            steps,
         }
     }
 
@@ -148,8 +153,15 @@ impl UnitOfWork {
 
     /// Reports a step of a payment after the commit, if payments are traced.
     pub(super) fn trace(&mut self, origin: Origin) {
-        if self.context.payment_tracer().is_some() {
-            self.origins.push((Span::current(), origin));
+        if let Some(steps) = &mut self.steps {
+            steps.add(origin);
+        }
+    }
+
+    /// Everything is locked and read, and what follows is written: for the traces of its payments.
+    pub(super) fn decided(&mut self) {
+        if let Some(steps) = &mut self.steps {
+            steps.decided(self.context.clock().now());
         }
     }
 
@@ -211,13 +223,10 @@ impl UnitOfWork {
     pub async fn commit(mut self) -> Result<()> {
         // Last, so that no other lock is waited for while an alert's is held.
         alert_record::open(&self.context, &mut self.tx, &self.alerts).await?;
-        let began = self.context.clock().now();
+        let steps = self.steps.map(|steps| (steps, self.context.clock().now()));
         self.tx.commit().await?;
-        if let Some(tracer) = self.context.payment_tracer() {
-            let ended = self.context.clock().now();
-            for (span, origin) in &self.origins {
-                span.in_scope(|| tracer.committed(origin, CommitTimes { began, ended }));
-            }
+        if let Some((steps, written)) = steps {
+            steps.report(&self.context, written);
         }
         for signal in self.signals {
             self.context.signals().send(signal).await;
@@ -334,8 +343,9 @@ impl Context {
 
     /// A unit of work by `actor`, on a connection of this pool.
     pub(super) async fn begin_on(&self, pool: &PgPool, actor: Actor) -> Result<UnitOfWork> {
+        let steps = Steps::begin(self);
         let tx = self.transaction_on(pool).await?;
-        Ok(UnitOfWork::new(self.clone(), tx, actor))
+        Ok(UnitOfWork::new(self.clone(), tx, actor, steps))
     }
 
     /// A unit of work under an idempotency key, or what was answered to the same request before.

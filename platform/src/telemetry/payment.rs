@@ -22,7 +22,7 @@ use wire::ids::TransactionId;
 
 use super::queue::SpanQueue;
 use service::payment::trace::{
-    Action, AnnouncementStep, CommitTimes, Origin, PaymentTracer, Transport,
+    Action, AnnouncementStep, Origin, PaymentTracer, Transport, UnitTimes,
 };
 
 /// Makes spans of the steps of payments.
@@ -72,7 +72,7 @@ impl Tracer {
 }
 
 impl PaymentTracer for Tracer {
-    fn committed(&self, origin: &Origin, times: CommitTimes) {
+    fn committed(&self, origin: &Origin, times: &UnitTimes) {
         let root = root_of(origin.transaction_id);
         let (id, parent) = match origin.pays {
             true => (root, SpanId::INVALID),
@@ -95,19 +95,24 @@ impl PaymentTracer for Tracer {
         } = *origin;
         let whole = Described {
             attributes: vec![KeyValue::new("verdict", origin.verdict)],
-            ..internal(id, parent, origin.name, received_at, times.ended)
+            ..internal(id, parent, origin.name, received_at, times.committed)
         };
+        // What is not a callback is verified in the unit of work, and waits in no queue.
+        let taken_at = times.began.max(verified_at);
+        let decided_at = times.decided.max(taken_at);
         let verify = internal(new_id(), id, "verify", received_at, verified_at);
-        let apply = internal(new_id(), id, "apply", verified_at, times.began);
+        let queue = internal(new_id(), id, "queue", verified_at, taken_at);
+        let judge = internal(new_id(), id, "judge", taken_at, decided_at);
+        let write = internal(new_id(), id, "write", decided_at, times.written);
         let commit = Described {
             kind: SpanKind::Client,
             attributes: vec![
                 KeyValue::new("db.system.name", "postgresql"),
                 KeyValue::new("db.operation.name", "COMMIT"),
             ],
-            ..internal(new_id(), id, "COMMIT", times.began, times.ended)
+            ..internal(new_id(), id, "COMMIT", times.written, times.committed)
         };
-        for described in [whole, verify, apply, commit] {
+        for described in [whole, verify, queue, judge, write, commit] {
             self.export(origin.transaction_id, described);
         }
     }

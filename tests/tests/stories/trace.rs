@@ -51,7 +51,9 @@ async fn a_payment_is_one_trace_from_the_callback_to_played() {
     let expected = [
         "callback",
         "verify",
-        "apply",
+        "queue",
+        "judge",
+        "write",
         "COMMIT",
         &format!("seal {downlink}"),
         &format!("send {downlink}"),
@@ -64,28 +66,36 @@ async fn a_payment_is_one_trace_from_the_callback_to_played() {
     let rank = |span: &Span| expected.iter().position(|name| *name == span.name);
     trace.sort_by_key(|span| (span.start_time_unix_nano, rank(span)));
     let mut names: Vec<&str> = trace.iter().map(|span| span.name.as_str()).collect();
-    let duplicate = names.split_off(9);
+    let duplicate = names.split_off(11);
     assert_eq!(names, expected);
-    assert_eq!(duplicate, ["callback", "verify", "apply", "COMMIT"]);
+    assert_eq!(duplicate, expected[..6]);
 
     let root = &trace[0];
     assert_eq!(root.parent_span_id, [0_u8; 0]);
     assert_eq!(attribute(root, "verdict"), "accepted");
-    assert_eq!(attribute(&trace[9], "verdict"), "duplicate");
+    assert_eq!(attribute(&trace[11], "verdict"), "duplicate");
     let is_under = |span: &Span, parent: &[u8]| {
         span.parent_span_id == parent && span.start_time_unix_nano <= span.end_time_unix_nano
     };
     assert!(
-        trace[1..10]
+        trace[1..12]
             .iter()
             .all(|span| is_under(span, &root.span_id))
     );
     assert!(
-        trace[10..]
+        trace[12..]
             .iter()
-            .all(|span| is_under(span, &trace[9].span_id))
+            .all(|span| is_under(span, &trace[11].span_id))
     );
-    for span in &trace[4..9] {
+    // The steps of a callback follow each other without gaps.
+    for steps in [&trace[1..6], &trace[13..17]] {
+        assert!(
+            steps
+                .array_windows()
+                .all(|[one, next]| one.end_time_unix_nano == next.start_time_unix_nano)
+        );
+    }
+    for span in &trace[6..11] {
         assert_eq!(
             attribute(span, "messaging.message.id"),
             heard.event_id.to_string()
@@ -116,9 +126,9 @@ async fn a_payment_is_one_trace_from_the_callback_to_played() {
         .collect();
     let request = "POST /integrations/qris/callback";
     let (round, batch) = ("outbox_round notifications", "uplink_batch payment_ack");
-    assert_eq!(around[..4], [request; 4]);
-    assert_eq!(around[4..9], [round, round, "-", batch, batch]);
-    assert_eq!(around[9..], [request; 4]);
+    assert_eq!(around[..6], [request; 6]);
+    assert_eq!(around[6..11], [round, round, "-", batch, batch]);
+    assert_eq!(around[11..], [request; 6]);
     let linked = &others[&root.links[0].span_id];
     assert_eq!(linked.1, "200");
 }

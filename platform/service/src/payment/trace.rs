@@ -8,6 +8,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
+use tracing::Span;
 use wire::ids::{DeviceId, EventId, TransactionId};
 
 use crate::Context;
@@ -15,7 +16,7 @@ use crate::Context;
 /// Where the steps of payments are reported. Called in the midst of a payment: it must neither block nor fail.
 pub trait PaymentTracer: fmt::Debug + Send + Sync {
     /// A message about the transaction took effect.
-    fn committed(&self, origin: &Origin, times: CommitTimes);
+    fn committed(&self, origin: &Origin, times: &UnitTimes);
     /// Something happened to an announcement.
     fn announced(&self, step: &AnnouncementStep);
 }
@@ -37,13 +38,63 @@ pub struct Origin {
     pub verified_at: DateTime<Utc>,
 }
 
-/// When a change was committed.
+/// When a unit of work did what.
 #[derive(Debug, Clone, Copy)]
-pub struct CommitTimes {
-    /// Everything was written, and COMMIT began.
+pub struct UnitTimes {
+    /// It began: for a callback, it was no longer waiting for a worker.
     pub began: DateTime<Utc>,
+    /// Everything was locked and read, and it was decided what to write.
+    pub decided: DateTime<Utc>,
+    /// Everything was written, and COMMIT began.
+    pub written: DateTime<Utc>,
     /// It was durable.
-    pub ended: DateTime<Utc>,
+    pub committed: DateTime<Utc>,
+}
+
+/// What a unit of work does to payments, to be reported after its commit.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    began: DateTime<Utc>,
+    decided: DateTime<Utc>,
+    /// Each with the span in which it happened.
+    origins: Vec<(Span, Origin)>,
+}
+
+impl Steps {
+    /// Of a unit of work that begins now; none if payments are not traced.
+    pub(crate) fn begin(context: &Context) -> Option<Self> {
+        context.payment_tracer()?;
+        let now = context.clock().now();
+        Some(Self {
+            began: now,
+            decided: now,
+            origins: Vec::new(),
+        })
+    }
+
+    pub(crate) fn decided(&mut self, now: DateTime<Utc>) {
+        self.decided = now;
+    }
+
+    pub(crate) fn add(&mut self, origin: Origin) {
+        self.origins.push((Span::current(), origin));
+    }
+
+    /// Reports them once they are committed.
+    pub(crate) fn report(&self, context: &Context, written: DateTime<Utc>) {
+        let Some(tracer) = context.payment_tracer() else {
+            return;
+        };
+        let times = UnitTimes {
+            began: self.began,
+            decided: self.decided,
+            written,
+            committed: context.clock().now(),
+        };
+        for (span, origin) in &self.origins {
+            span.in_scope(|| tracer.committed(origin, &times));
+        }
+    }
 }
 
 /// An announcement in the trace of its payment.

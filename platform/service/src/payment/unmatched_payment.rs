@@ -116,6 +116,7 @@ pub async fn assign(
             callback_id: None,
         },
     };
+    unit.decided();
     let transaction = sale.book(unit).await?;
     let by = unit.actor_name().to_owned();
     let closing = Closing {

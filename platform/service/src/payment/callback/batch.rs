@@ -248,6 +248,7 @@ async fn apply_together(
         });
     }
     if !paid.is_empty() {
+        unit.decided();
         pay(&mut unit, &paid).await?;
         if !taken.is_empty() {
             store::payment::external_id::insert(unit.conn(), &taken).await?;

@@ -156,7 +156,9 @@ impl CallbackHandler<'_> {
         code: &PrintedCode,
         kept: &Kept,
     ) -> Result<CallbackOutcome> {
-        match decide_printed(kept.view(), self.callback.status) {
+        let decision = decide_printed(kept.view(), self.callback.status);
+        unit.decided();
+        match decision {
             Decision::Paid { .. } => self.pay_static(unit, code).await,
             Decision::Duplicate if self.callback.status == CallbackStatus::Success => {
                 self.keep(unit, "unmatched", Some("kept_already"), None, 200)

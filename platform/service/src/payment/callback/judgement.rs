@@ -221,6 +221,7 @@ impl CallbackHandler<'_> {
             store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
                 .await?;
         let decision = self.decide(unit, transaction, &payee, kept.view())?;
+        unit.decided();
         let status = transaction.status;
         self.carry_out(unit, transaction, &payee, kept, status, decision)
             .await
