@@ -26,6 +26,7 @@
 //! eventually         waiting with a limit
 //! seeds              seeds of stories that try many orders
 //! server             the platform's executable as a process, for the programs that measure
+//! mosquitto          Mosquitto, which those programs compare with
 //! provision          boxes for the programs that measure
 //! figures, commits   measured times and rates
 //! ```
@@ -51,6 +52,7 @@ pub mod fixture;
 pub mod fleet;
 pub mod http_box;
 pub mod ledger;
+pub mod mosquitto;
 pub mod observer;
 pub mod payout_partner;
 pub mod payouts;

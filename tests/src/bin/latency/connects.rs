@@ -6,12 +6,12 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use tests::commits::per_second_of;
+use tests::mosquitto::Mosquitto;
 use tests::provision::{Endpoint, Provisioned};
 use tests::server::Server;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::mosquitto::Mosquitto;
 use crate::results::Results;
 
 /// Concurrent clients.

@@ -17,7 +17,6 @@ mod commit;
 mod connects;
 mod costs;
 mod legs;
-mod mosquitto;
 mod results;
 mod run;
 

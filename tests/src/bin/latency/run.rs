@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use tests::commits;
+use tests::mosquitto::Mosquitto;
 use tests::server::Server;
 
 use crate::boxes::Fleet;
-use crate::mosquitto::Mosquitto;
 use crate::results::Results;
 use crate::{Args, commit, connects};
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Result
     let mosquitto = if args.no_mosquitto {
         None
     } else {
-        Mosquitto::start(&server, dir.path()).await?
+        Mosquitto::start(&server.data_dir.join("pki"), dir.path()).await?
     };
     let hop = match &mosquitto {
         Some(mosquitto) => {

@@ -11,28 +11,31 @@ use certs::csr::{Csr, KeyAndCsr, KeyKind};
 use certs::serial::Serial;
 use certs::tls;
 use chrono::{DateTime, TimeDelta, Utc};
-use tests::figures::Figures;
-use tests::provision::Endpoint;
-use tests::server::Server;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use wire::DeviceId;
 
+use crate::figures::Figures;
+use crate::provision::Endpoint;
+
 /// A running Mosquitto; it ends with this value.
-pub(crate) struct Mosquitto {
-    _child: Child,
+pub struct Mosquitto {
+    child: Child,
     ca: IssuingCa,
     to: SocketAddr,
 }
 
 impl Mosquitto {
-    /// Starts it; `None` when it is not installed.
-    pub(crate) async fn start(server: &Server, dir: &Path) -> anyhow::Result<Option<Self>> {
+    /// Starts it with a certificate of the CA in `pki`, its files in `dir`; `None` when it is not installed.
+    ///
+    /// # Errors
+    /// It cannot be configured, or does not listen.
+    pub async fn start(pki: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let to = listener.local_addr()?;
         drop(listener);
-        let ca = IssuingCa::load(&server.data_dir.join("pki"))?;
+        let ca = IssuingCa::load(pki)?;
         let config = write_config(&ca, dir, to)?;
         let spawned = Command::new("mosquitto")
             .arg("-c")
@@ -46,15 +49,19 @@ impl Mosquitto {
             return Ok(None);
         };
         wait_for(to).await?;
-        Ok(Some(Self {
-            _child: child,
-            ca,
-            to,
-        }))
+        Ok(Some(Self { child, ca, to }))
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("Mosquitto has ended")
     }
 
     /// The endpoint of a client of this number.
-    pub(crate) fn endpoint(&self, number: u128) -> anyhow::Result<Endpoint> {
+    pub fn endpoint(&self, number: u128) -> anyhow::Result<Endpoint> {
         let device_id = DeviceId::from_uuid(uuid::Uuid::from_u128(number));
         let key = KeyAndCsr::generate(KeyKind::P256, "bench")?;
         let csr = Csr::parse_verified(key.csr_pem())?;
@@ -72,7 +79,7 @@ impl Mosquitto {
     }
 
     /// QoS 1 messages from a publisher to a subscriber, one after another.
-    pub(crate) async fn hop(&self, times: usize) -> anyhow::Result<Figures> {
+    pub async fn hop(&self, times: usize) -> anyhow::Result<Figures> {
         let mut subscriber = self.endpoint(1)?.connect().await?;
         let mut publisher = self.endpoint(2)?.connect().await?;
         subscriber.subscribe("bench/hop").await;
