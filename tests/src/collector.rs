@@ -44,7 +44,7 @@ impl Collector {
         let received = Received::default();
         if behaviour != Behaviour::Absent {
             let router = Router::new()
-                .route("/v1/traces", post(take))
+                .route("/v1/traces", post(receive))
                 .with_state((behaviour, Arc::clone(&received)));
             tokio::spawn(async move { axum::serve(listener, router).await });
         }
@@ -54,6 +54,11 @@ impl Collector {
     /// Everything that it received.
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.received).clone()
+    }
+
+    /// Everything that it received since this was last asked.
+    pub fn take(&self) -> Vec<Span> {
+        std::mem::take(&mut lock(&self.received))
     }
 
     /// The spans of one trace.
@@ -78,7 +83,7 @@ pub fn attribute(span: &Span, key: &str) -> String {
     }
 }
 
-async fn take(
+async fn receive(
     State((behaviour, received)): State<(Behaviour, Received)>,
     headers: HeaderMap,
     body: Bytes,

@@ -46,15 +46,29 @@ impl Figures {
         self.0.is_empty()
     }
 
-    /// A line: the name, p50, p99 and the longest.
+    /// The longest, in milliseconds.
+    pub fn max(&self) -> f64 {
+        milliseconds(self.0.max())
+    }
+
+    /// A line: the name, p50, p99, p99.9 and the longest.
     pub fn print(&self, name: &str) {
         println!(
-            "{name:<44} {:>8.2} {:>8.2} {:>8.2}",
+            "{name:<44} {:>8.2} {:>8.2} {:>8.2} {:>8.2}",
             self.p50(),
             self.quantile(0.99),
-            milliseconds(self.0.max())
+            self.quantile(0.999),
+            self.max()
         );
     }
+}
+
+/// The heading of such lines.
+pub fn print_heading(name: &str) {
+    println!(
+        "{name:<44} {:>8} {:>8} {:>8} {:>8}",
+        "p50 ms", "p99 ms", "p99.9 ms", "max ms"
+    );
 }
 
 #[expect(

@@ -29,6 +29,7 @@
 //! mosquitto          Mosquitto, which those programs compare with
 //! provision          boxes for the programs that measure
 //! figures, commits   measured times and rates
+//! collector          takes exported traces; payment_trace reads those of payments
 //! ```
 #![expect(
     clippy::unwrap_used,
@@ -54,6 +55,7 @@ pub mod http_box;
 pub mod ledger;
 pub mod mosquitto;
 pub mod observer;
+pub mod payment_trace;
 pub mod payout_partner;
 pub mod payouts;
 pub mod prelude;

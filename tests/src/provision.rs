@@ -72,6 +72,7 @@ pub struct Provisioned {
     pub api: Api,
     /// TLS, with its certificate.
     pub tls: Arc<ClientConfig>,
+    device_token: String,
     to: SocketAddr,
 }
 
@@ -125,14 +126,22 @@ impl Provisioned {
             )),
             Vec::new(),
         )?;
+        let device_token = text(&activated, "device_token");
         Ok(Self {
             device_id,
             terminal_label,
             keys: serde_json::from_value(activated["announcement_keys"].clone())?,
-            api: admin.with_token(&text(&activated, "device_token")),
+            api: admin.with_token(&device_token),
             tls,
+            device_token,
             to: server.mqtt().await?,
         })
+    }
+
+    /// The platform was started again and has other addresses: `admin` is a client of it at the new one.
+    pub fn moved(&mut self, admin: &Api, to: SocketAddr) {
+        self.api = admin.with_token(&self.device_token);
+        self.to = to;
     }
 
     /// Its endpoint.

@@ -74,14 +74,18 @@ impl Server {
     /// # Errors
     /// It is not built, or was not ready in time.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
-        Self::start_executable(&executable()?, dir).await
+        Self::start_executable(&executable()?, dir, &[]).await
     }
 
-    /// Starts another build of it in the same way.
+    /// Starts another build of it in the same way, with further variables of its environment.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn start_executable(executable: &Path, dir: &Path) -> anyhow::Result<Self> {
+    pub async fn start_executable(
+        executable: &Path,
+        dir: &Path,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let data_dir = dir.join("data");
         let file = data_dir.join("demo.json");
         // An earlier run may have left one.
@@ -106,6 +110,7 @@ impl Server {
             // Here a whole fleet and its acquirer share one address.
             .env("SOUNDBOX__HTTP__RATE_PER_ADDRESS_PER_S", "0")
             .env_remove("DATABASE_URL")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use tests::collector::{Behaviour, Collector, Span, attribute};
+use tests::payment_trace::PaymentTrace;
 use tests::prelude::*;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -87,6 +89,8 @@ async fn a_payment_is_one_trace_from_the_callback_to_played() {
             .iter()
             .all(|span| is_under(span, &trace[11].span_id))
     );
+    let read = PaymentTrace::read(&trace[..11]).unwrap();
+    assert!(read.committed <= read.handed_over && read.signing >= TimeDelta::zero());
     // The steps of a callback follow each other without gaps.
     for steps in [&trace[1..6], &trace[13..17]] {
         assert!(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tests::figures::Figures;
+use tests::figures::{Figures, print_heading};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -121,7 +121,7 @@ impl Report {
     }
 
     pub(crate) fn print(&self) {
-        println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
+        print_heading("");
         self.heartbeats
             .print("heartbeat → PUBACK (it is in Postgres)");
         self.payments.print("callback sent → in the box's hands");

@@ -12,8 +12,6 @@ use tests::server::Server;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::results::Results;
-
 /// Concurrent clients.
 const CLIENTS: u8 = 16;
 /// How long it is measured.
@@ -23,11 +21,10 @@ const FIRST: usize = 800_000;
 
 /// Connections a second: of the platform, which checks the certificate in Postgres and stores each session there, and of
 /// Mosquitto, which does neither.
-pub(crate) async fn print(
+pub(crate) async fn measure(
     server: &Server,
     mosquitto: Option<&Mosquitto>,
-    results: &mut Results,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(u128, Option<u128>)> {
     let admin = server.api("admin")?;
     let mut endpoints = Vec::new();
     for number in 0..CLIENTS {
@@ -37,13 +34,13 @@ pub(crate) async fn print(
     let ours = per_second(endpoints).await?;
     println!("{CLIENTS} boxes that connect and disconnect, with a full handshake each time");
     println!("{:<44} {ours:>8}/s", "  connects to the platform");
-    results.add_count("connects/s", ours);
-    if let Some(mosquitto) = mosquitto {
-        let endpoints = (0..CLIENTS).map(|number| mosquitto.endpoint(100 + u128::from(number)));
-        let theirs = per_second(endpoints.collect::<anyhow::Result<_>>()?).await?;
-        println!("{:<44} {theirs:>8}/s", "  connects to Mosquitto");
-    }
-    Ok(())
+    let Some(mosquitto) = mosquitto else {
+        return Ok((ours, None));
+    };
+    let endpoints = (0..CLIENTS).map(|number| mosquitto.endpoint(100 + u128::from(number)));
+    let theirs = per_second(endpoints.collect::<anyhow::Result<_>>()?).await?;
+    println!("{:<44} {theirs:>8}/s", "  connects to Mosquitto");
+    Ok((ours, Some(theirs)))
 }
 
 async fn per_second(endpoints: Vec<Endpoint>) -> anyhow::Result<u128> {

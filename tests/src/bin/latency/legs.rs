@@ -1,46 +1,75 @@
-//! The legs of a payment's latency, and how they are printed.
+//! A payment's way as a whole, seen from its ends.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use tests::figures::Figures;
 
+use crate::floors::Floors;
+use crate::payments::Payments;
 use crate::results::Results;
 
-/// The legs of payments.
-#[derive(Default)]
+/// The whole ways of payments.
 pub(crate) struct Legs {
     /// Callback sent → 200 received.
-    pub(crate) answered: Figures,
+    answered: Figures,
     /// Callback sent → PUBLISH in the box's hands.
-    pub(crate) heard: Figures,
+    heard: Figures,
     /// Callback committed → `played` durable, by the platform's clock.
-    pub(crate) played: Figures,
-    /// Deliveries beyond the first of an event.
-    pub(crate) repeated: usize,
+    played: Figures,
+    repeated: usize,
+}
+
+impl From<Payments> for Legs {
+    fn from(payments: Payments) -> Self {
+        let (mut answered, mut heard) = (Figures::default(), Figures::default());
+        for seen in payments.seen.values() {
+            answered.add(between(seen.sent, seen.answered));
+            heard.add(between(seen.sent, seen.heard));
+        }
+        Self {
+            answered,
+            heard,
+            played: payments.played,
+            repeated: payments.repeated,
+        }
+    }
 }
 
 impl Legs {
-    /// Prints them, relative to the baseline: a commit and, if it was measured, a hop. `row` names them among the results.
-    #[expect(clippy::float_arithmetic, reason = "a ratio for people")]
-    pub(crate) fn print(
-        &self,
-        row: &str,
-        commit: &Figures,
-        hop: Option<&Figures>,
-        results: &mut Results,
-    ) {
-        let floor = commit.p50() + hop.map_or(0.0, Figures::p50);
-        self.answered.print("  callback sent → answered");
-        self.heard.print("  callback sent → in the box's hands");
-        self.played.print("  committed → played is durable");
+    /// Each with its name.
+    pub(crate) fn named(&self) -> [(&'static str, &Figures); 3] {
+        [
+            ("callback sent → answered", &self.answered),
+            ("callback sent → in the box's hands", &self.heard),
+            ("committed → `played` is durable", &self.played),
+        ]
+    }
+
+    /// Prints them, relative to the floors.
+    pub(crate) fn print(&self, floors: &Floors) {
+        for (name, figures) in self.named() {
+            figures.print(&format!("  {name}"));
+        }
         println!(
-            "  p50 to the box's hands is {:.2} × (commit + hop); {} heard, {} delivered twice",
-            self.heard.p50() / floor,
+            "  p50 to the box's hands is {:.2} × {}; {} heard, {} delivered twice",
+            floors.fit_into(self.heard.p50()),
+            floors.name(),
             self.heard.len(),
             self.repeated
         );
-        results.add(format!("{row}: p50 to the box, ms"), self.heard.p50());
-        results.add(
-            format!("{row}: p99 to the box, ms"),
-            self.heard.quantile(0.99),
-        );
     }
+
+    /// Adds what builds are compared by.
+    pub(crate) fn add_to(&self, results: &mut Results, row: &str) {
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+            let figure = self.heard.quantile(share);
+            results.add(format!("{row}: {name} to the box, ms"), figure);
+        }
+    }
+}
+
+/// From one moment to the next; nothing, if they are as close as the clock can tell.
+pub(crate) fn between(one: DateTime<Utc>, next: DateTime<Utc>) -> Duration {
+    (next - one).to_std().unwrap_or_default()
 }

@@ -4,40 +4,50 @@
 //! cargo run --release -p tests --bin latency -- --boxes 100,1000 --payments 500 --rate 50,200
 //! ```
 //!
-//! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres,
-//! HTTPS and mTLS MQTT), makes as many boxes as asked through the public API, keeps them all connected
-//! and pays random ones at steady rates. The baseline, in the same run: one
-//! fsynced commit on the same Postgres and, where Mosquitto is installed, one QoS 1 hop through it with
-//! the same certificates. At the end payments come as fast as they are answered, compared with rows written
-//! one by one, and then connections, compared with Mosquitto's. With `--compare` another build of the platform
-//! takes turns with it, and the medians of both are printed side by side.
+//! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres, HTTPS and mTLS
+//! MQTT) and makes as many boxes as asked through the public API. The floors: one fsynced commit on the same Postgres and,
+//! where Mosquitto is installed, one QoS 1 hop through it with the same certificates. Then payments come as fast as they
+//! are answered, compared with rows written one by one, and connections, compared with Mosquitto's. Then each row: so many
+//! boxes are connected, and random ones are paid at a steady rate; the fleet grows from row to row. Last the platform is started again with a collector of
+//! traces, and each row is repeated, split into steps. With `--compare` another build of the platform takes turns with it,
+//! and the medians of both are printed side by side.
 
-mod boxes;
 mod commit;
 mod connects;
 mod costs;
+mod descriptors;
+mod fleet;
+mod floors;
 mod legs;
+mod listener;
+mod load;
+mod markdown;
+mod measured;
+mod payments;
 mod results;
 mod run;
+mod split;
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Parser;
 use tests::server::executable;
 
+use self::load::Rate;
 use self::results::{Results, compare};
 
 #[derive(Parser)]
 struct Args {
-    /// How many boxes are connected; a row for each and each rate.
+    /// How many boxes are connected; a row for each and each rate. Floods are of the smallest number.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     boxes: Vec<usize>,
     /// Payments measured in each row.
     #[arg(long, default_value_t = 500)]
     payments: usize,
-    /// Payments a second.
-    #[arg(long, value_delimiter = ',', default_values_t = [50])]
-    rate: Vec<u32>,
+    /// Payments a second; `half`: half of the highest rate at which callbacks of this run's floods were answered.
+    #[arg(long, value_delimiter = ',', default_value = "50")]
+    rate: Vec<Rate>,
     /// Payments that come as fast as they are answered, before connections do the same; 0: leave both out.
     #[arg(long, default_value_t = 5_000)]
     flood: usize,
@@ -53,20 +63,31 @@ struct Args {
     /// How often each build is measured.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// Also print each run of this build as tables for docs/performance.md.
+    #[arg(long)]
+    markdown: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if args.rate.contains(&Rate::Half) && (args.flood == 0 || args.acquirers.is_empty()) {
+        bail!("--rate half is half of what a flood reaches: leave --flood 0 out");
+    }
+    descriptors::prepare(args.boxes.iter().copied().max().unwrap_or_default())?;
     let ours = executable()?;
     let (mut this, mut other): (Vec<Results>, Vec<Results>) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         if let Some(another) = &args.compare {
             println!("== {}", another.display());
-            other.push(run::run(another, &args).await?);
+            other.push(run::run(another, &args).await?.results());
             println!("== {}", ours.display());
         }
-        this.push(run::run(&ours, &args).await?);
+        let measured = run::run(&ours, &args).await?;
+        if args.markdown {
+            markdown::print(&measured, args.payments);
+        }
+        this.push(measured.results());
     }
     if !other.is_empty() {
         compare(&this, &other);

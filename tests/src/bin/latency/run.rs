@@ -1,37 +1,118 @@
 //! One run on one build.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
+use tests::collector::{Behaviour, Collector};
 use tests::commits;
+use tests::figures::print_heading;
 use tests::mosquitto::Mosquitto;
 use tests::server::Server;
 
-use crate::boxes::Fleet;
-use crate::results::Results;
+use crate::fleet::Fleet;
+use crate::floors::Floors;
+use crate::legs::Legs;
+use crate::load::Load;
+use crate::measured::{Flood, Measured, Rates, Row, WRITERS};
+use crate::split::Split;
 use crate::{Args, commit, connects};
 
-/// Connections that write single rows, for comparison.
-const WRITERS: usize = 16;
+/// Payments that are not measured, and how many a second.
+const WARM_UP: (usize, u32) = (200, 100);
 
 /// Measures what the arguments ask for, and prints it.
-pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Results> {
+pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measured> {
     let dir = tempfile::tempdir().context("no temporary directory")?;
-    let server = Server::start_executable(executable, dir.path()).await?;
-    let mut results = Results::default();
-    println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
-    let commit = commit::alone(&server, 300)
+    let server = Server::start_executable(executable, dir.path(), &[]).await?;
+    let mosquitto = match args.no_mosquitto {
+        true => None,
+        false => Mosquitto::start(&server.data_dir.join("pki"), dir.path()).await?,
+    };
+    let floors = floors(&server, mosquitto.as_ref()).await?;
+    let mut fleet = Fleet::default();
+    // The fleet only grows: the ends of thousands of sessions would disturb the next row.
+    let boxes: BTreeSet<usize> = args.boxes.iter().copied().collect();
+    fleet
+        .grow(&server, boxes.first().copied().unwrap_or_default())
+        .await?;
+    warm_up(&server, &mut fleet).await?;
+    let mut floods = Vec::new();
+    let mut rates = None;
+    if args.flood > 0 {
+        for acquirers in &args.acquirers {
+            let flood = fleet.flood(&server, args.flood, *acquirers).await?;
+            flood.print();
+            floods.push(flood);
+        }
+        rates = Some(compared(&server, mosquitto.as_ref()).await?);
+    }
+    let highest = floods.iter().map(|flood: &Flood| flood.callbacks_per_s);
+    let loads = Load::all(&boxes, &args.rate, highest.max())?;
+
+    let mut legs = Vec::new();
+    for load in &loads {
+        fleet.grow(&server, load.boxes).await?;
+        let payments = fleet.pay(&server, args.payments, load.per_second).await?;
+        print_heading(&format!("{load}, {} payments", args.payments));
+        let whole = Legs::from(payments);
+        whole.print(&floors);
+        legs.push(whole);
+    }
+    server.stop().await?;
+
+    let splits = traced(executable, dir.path(), args.payments, &mut fleet, &loads).await?;
+    let rows = loads.into_iter().zip(legs).zip(splits);
+    Ok(Measured {
+        floors,
+        floods,
+        rates,
+        rows: rows
+            .map(|((load, legs), split)| Row { load, legs, split })
+            .collect(),
+    })
+}
+
+/// The same rows on the same database after another start with a collector: what tracing costs is only in these figures.
+async fn traced(
+    executable: &Path,
+    dir: &Path,
+    payments: usize,
+    fleet: &mut Fleet,
+    loads: &[Load],
+) -> anyhow::Result<Vec<Split>> {
+    let collector = Collector::start(Behaviour::Takes).await;
+    let variables = [
+        ("SOUNDBOX__OTEL__ENDPOINT", collector.endpoint.as_str()),
+        // Payments are always traced; nothing else.
+        ("SOUNDBOX__OTEL__SAMPLE", "0"),
+    ];
+    let server = Server::start_executable(executable, dir, &variables).await?;
+    fleet.moved(&server).await?;
+    let mut splits = Vec::new();
+    for load in loads {
+        fleet.grow(&server, load.boxes).await?;
+        if splits.is_empty() {
+            warm_up(&server, fleet).await?;
+        }
+        let measured = fleet.pay(&server, payments, load.per_second).await?;
+        let split = Split::collect(&collector, &measured).await;
+        split.print(&load.to_string());
+        splits.push(split);
+    }
+    server.stop().await?;
+    Ok(splits)
+}
+
+async fn floors(server: &Server, mosquitto: Option<&Mosquitto>) -> anyhow::Result<Floors> {
+    let commit = commit::alone(server, 300)
         .await
         .context("cannot measure a commit")?;
+    print_heading("");
     commit.print("one fsynced commit, same Postgres");
-    let mosquitto = if args.no_mosquitto {
-        None
-    } else {
-        Mosquitto::start(&server.data_dir.join("pki"), dir.path()).await?
-    };
-    let hop = match &mosquitto {
+    let hop = match mosquitto {
         Some(mosquitto) => {
             let hop = mosquitto.hop(300).await?;
             hop.print("one Mosquitto QoS 1 hop, same certificates");
@@ -42,68 +123,30 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Result
             None
         }
     };
-    let mut fleet = Fleet::default();
-    warm_up(&server, &mut fleet).await?;
-    for count in &args.boxes {
-        fleet.grow(&server, *count).await?;
-        for rate in &args.rate {
-            let period = Duration::from_secs(1) / *rate;
-            let figures = fleet.pay(&server, args.payments, period).await?;
-            let row = format!("{} boxes, {rate}/s", fleet.len());
-            println!("{row}, {} payments", args.payments);
-            figures.print(&row, &commit, hop.as_ref(), &mut results);
-        }
-    }
-    if args.flood > 0 {
-        for acquirers in &args.acquirers {
-            flood(&server, &mut fleet, args.flood, *acquirers, &mut results).await?;
-        }
-        let commits = commits::per_second(&server, WRITERS, Duration::from_secs(5)).await?;
-        println!(
-            "{:<44} {commits:>8}/s",
-            format!("one row a commit, {WRITERS} connections")
-        );
-        results.add_count("one row a commit, commits/s", commits);
-        connects::print(&server, mosquitto.as_ref(), &mut results).await?;
-    }
-    server.stop().await?;
-    Ok(results)
+    Ok(Floors { commit, hop })
 }
 
 /// Some payments that are not measured, and statistics: Postgres makes plans for a database with payments in it, as
 /// autovacuum has it do after a minute.
 async fn warm_up(server: &Server, fleet: &mut Fleet) -> anyhow::Result<()> {
-    fleet.grow(server, 16).await?;
-    fleet.pay(server, 200, Duration::from_millis(10)).await?;
+    let (payments, per_second) = WARM_UP;
+    fleet.pay(server, payments, per_second).await?;
     let mut conn = PgConnection::connect(&server.demo.database_url).await?;
     sqlx::query("ANALYZE").execute(&mut conn).await?;
     Ok(())
 }
 
-/// How many callbacks a second are durable, and what each costs.
-async fn flood(
-    server: &Server,
-    fleet: &mut Fleet,
-    payments: usize,
-    acquirers: usize,
-    results: &mut Results,
-) -> anyhow::Result<()> {
-    let (callbacks, costs) = fleet.flood(server, payments, acquirers).await?;
-    println!("{payments} payments as fast as they go, {acquirers} at a time");
+/// What floods are compared with.
+async fn compared(server: &Server, mosquitto: Option<&Mosquitto>) -> anyhow::Result<Rates> {
+    let commits_per_s = commits::per_second(server, WRITERS, Duration::from_secs(5)).await?;
     println!(
-        "{:<44} {callbacks:>8}/s",
-        "  callbacks answered after their commit"
+        "{:<44} {commits_per_s:>8}/s",
+        format!("one row a commit, {WRITERS} connections")
     );
-    println!(
-        "{:<44} {:>8} µs platform, {} µs Postgres, {} bytes of WAL",
-        "  each, until played is durable", costs.platform_us, costs.postgres_us, costs.wal_bytes
-    );
-    let mut add = |what: &str, figure: u128| {
-        results.add_count(format!("{acquirers} at a time: {what}"), figure)
-    };
-    add("callbacks/s", callbacks);
-    add("platform, µs a payment", costs.platform_us.into());
-    add("Postgres, µs a payment", costs.postgres_us.into());
-    add("WAL, bytes a payment", costs.wal_bytes.into());
-    Ok(())
+    let (connects_per_s, mosquitto_connects_per_s) = connects::measure(server, mosquitto).await?;
+    Ok(Rates {
+        commits_per_s,
+        connects_per_s,
+        mosquitto_connects_per_s,
+    })
 }

@@ -24,7 +24,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::seq::IteratorRandom as _;
 use serde_json::json;
 use tests::api::Api;
-use tests::figures::Figures;
+use tests::figures::{Figures, print_heading};
 use tests::server::Server;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -216,7 +216,7 @@ fn report(args: &Args, observed: &Observed, sent: load::Sent, stored: crossed::S
             longest = longest.max(lived);
         }
     }
-    println!("{:<44} {:>8} {:>8} {:>8}", "", "p50 ms", "p99 ms", "max ms");
+    print_heading("");
     times.print("the PATCH's answer → the end of the session");
     println!(
         "{} sessions revoked, {} ended; {} heartbeats sent, {} payments made, {} messages heard",
