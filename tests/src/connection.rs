@@ -27,6 +27,8 @@ pub struct ConnectOptions<'a> {
     pub tls: Arc<ClientConfig>,
 }
 
+/// How long a connect may take, as in the simulator's boxes.
+const CONNECT_TIMEOUT_S: u64 = 10;
 /// The largest packet of a connection, bytes.
 const PACKET_BYTES_MAX: usize = 64 * 1024;
 
@@ -67,6 +69,7 @@ impl Connection {
         // A PUBACK and what follows it are two small writes: without this the second waits for the first's TCP ACK.
         let mut network = eventloop.network_options();
         network.set_tcp_nodelay(true);
+        network.set_connection_timeout(CONNECT_TIMEOUT_S);
         eventloop.set_network_options(network);
         let connack = within("the answer to CONNECT", async {
             loop {
@@ -115,15 +118,17 @@ impl Connection {
 
     /// Subscribes; the reason code of the SUBACK.
     pub async fn subscribe(&mut self, filter: &str) -> SubscribeReasonCode {
-        self.client
-            .subscribe(filter, QoS::AtLeastOnce)
-            .await
-            .unwrap();
+        self.try_subscribe(filter).await.expect("a connection")
+    }
+
+    /// Subscribes; the reason code of the SUBACK, `None` when the connection ended before it came.
+    pub async fn try_subscribe(&mut self, filter: &str) -> Option<SubscribeReasonCode> {
+        let sent = self.client.subscribe(filter, QoS::AtLeastOnce).await;
+        sent.ok()?;
         within("SUBACK", async {
             loop {
-                let event = self.next_event().await.expect("a connection");
-                if let Event::Incoming(Packet::SubAck(suback)) = event {
-                    return suback.return_codes[0];
+                if let Event::Incoming(Packet::SubAck(suback)) = self.next_event().await? {
+                    return Some(suback.return_codes[0]);
                 }
             }
         })
@@ -202,6 +207,11 @@ impl Connection {
     /// Confirms a message: PUBACK.
     pub async fn confirm(&mut self, publish: &Publish) {
         self.client.ack(publish).await.unwrap();
+    }
+
+    /// Confirms a message; `false`: the connection has ended.
+    pub async fn try_confirm(&mut self, publish: &Publish) -> bool {
+        self.client.ack(publish).await.is_ok()
     }
 
     /// Confirms a message and answers it with QoS 1; `false`: the connection has ended.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use certs::csr::{KeyAndCsr, KeyKind};
 use certs::tls;
-use rumqttc::ConnectionError;
+use reqwest::Method;
+use rumqttc::{ConnectionError, Publish};
 use rustls::ClientConfig;
 use serde_json::json;
-use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, PaymentAck};
-use wire::{DeviceId, DownlinkMessage, UplinkMessage, VerifyingKeys};
+use wire::message::{AckStatus, ConfigAck, ConfigAckStatus, Extras, Heartbeat, PaymentAck};
+use wire::{
+    DeviceId, DownlinkFilter, DownlinkMessage, Encoding, Topic, UplinkMessage, VerifyingKeys,
+};
 
-use crate::api::Api;
+use crate::api::{Answer, Api};
 use crate::connection::{ConnectOptions, Connection};
 use crate::fields::text;
 use crate::server::Server;
@@ -35,6 +38,30 @@ pub fn answer_to(message: &DownlinkMessage) -> Option<UplinkMessage> {
     }
 }
 
+/// A heartbeat's topic and payload.
+#[must_use]
+pub fn heartbeat(device_id: DeviceId) -> (String, Vec<u8>) {
+    encode(
+        device_id,
+        &UplinkMessage::Heartbeat(Heartbeat {
+            device_id,
+            timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
+            firmware_version: Some("1.0.3".to_owned()),
+            state: Some("idle".to_owned()),
+            network_strength: Some(78),
+            battery_level: Some(92),
+            extras: Extras::default(),
+        }),
+    )
+}
+
+/// Topic and payload of a message from a box.
+#[must_use]
+pub fn encode(device_id: DeviceId, message: &UplinkMessage) -> (String, Vec<u8>) {
+    let topic = Topic::new(device_id, message.channel()).to_string();
+    (topic, message.encode(Encoding::Json).unwrap())
+}
+
 /// Address and identity of a client.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -49,10 +76,14 @@ pub struct Endpoint {
 impl Endpoint {
     /// Connects, with a session that ends with the connection.
     pub async fn connect(&self) -> Result<Connection, ConnectionError> {
+        self.open(true).await
+    }
+
+    async fn open(&self, clean: bool) -> Result<Connection, ConnectionError> {
         Connection::open(ConnectOptions {
             address: self.to,
             client_id: &self.device_id.to_string(),
-            clean: true,
+            clean,
             tls: Arc::clone(&self.tls),
         })
         .await
@@ -162,9 +193,42 @@ impl Provisioned {
     /// Connects and subscribes to its topics.
     pub async fn listen(&self) -> Result<Connection, ConnectionError> {
         let mut connection = self.connect().await?;
-        connection
-            .subscribe(&format!("devices/{}/downlink/#", self.device_id))
-            .await;
+        connection.subscribe(&self.filter()).await;
         Ok(connection)
+    }
+
+    /// Connects as boxes do, with a session that outlives the connection; subscribes if the platform has none. `None`:
+    /// the connection ended before that was confirmed.
+    pub async fn resume(&self) -> Result<Option<Connection>, ConnectionError> {
+        let mut connection = self.endpoint().open(false).await?;
+        let subscribed =
+            connection.session_present || connection.try_subscribe(&self.filter()).await.is_some();
+        Ok(subscribed.then_some(connection))
+    }
+
+    fn filter(&self) -> String {
+        DownlinkFilter::All.for_device(self.device_id)
+    }
+
+    /// Verifies and reads a message; `None` if it is not one of ours to this box.
+    #[must_use]
+    pub fn open(&self, publish: &Publish) -> Option<DownlinkMessage> {
+        let topic: Topic = publish.topic.parse().ok()?;
+        self.keys
+            .open(self.device_id, topic.channel, &publish.payload)
+            .ok()
+    }
+
+    /// Requests a code of 50,000 rupiah over HTTPS; repeating it with the same key gives the same code.
+    pub async fn request_code(&self, key: &str) -> reqwest::Result<Answer> {
+        let body = json!({
+            "device_id": self.device_id, "amount": 50_000, "currency": "IDR", "request_id": key,
+        });
+        let (path, headers) = (
+            "/device/transactions/dynamic-qr",
+            [("idempotency-key", key)],
+        );
+        let body = Some(body.to_string().into_bytes());
+        self.api.try_call(Method::POST, path, &headers, body).await
     }
 }

@@ -1,6 +1,6 @@
 //! The platform as a process of its own, for measurements: the executable beside this one, with an embedded Postgres.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,6 +57,23 @@ pub struct Merchant {
     pub outlet_ids: Vec<String>,
 }
 
+/// Where it listens; port 0 is any.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    http: SocketAddr,
+    mqtt: SocketAddr,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            http: any,
+            mqtt: any,
+        }
+    }
+}
+
 /// A running platform.
 pub struct Server {
     child: Child,
@@ -86,6 +103,23 @@ impl Server {
         dir: &Path,
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        Self::launch(executable, dir, Addresses::default(), variables).await
+    }
+
+    /// Starts it where an earlier one with this data listened.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_again(dir: &Path, at: Addresses) -> anyhow::Result<Self> {
+        Self::launch(&executable()?, dir, at, &[]).await
+    }
+
+    async fn launch(
+        executable: &Path,
+        dir: &Path,
+        at: Addresses,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let data_dir = dir.join("data");
         let file = data_dir.join("demo.json");
         // An earlier run may have left one.
@@ -104,8 +138,8 @@ impl Server {
                 "--data-dir",
             ])
             .arg(&data_dir)
-            .env("SOUNDBOX__HTTP__LISTEN", "127.0.0.1:0")
-            .env("SOUNDBOX__MQTT__LISTEN", "127.0.0.1:0")
+            .env("SOUNDBOX__HTTP__LISTEN", at.http.to_string())
+            .env("SOUNDBOX__MQTT__LISTEN", at.mqtt.to_string())
             .env("SOUNDBOX__METRICS__LISTEN", "127.0.0.1:0")
             // Here a whole fleet and its acquirer share one address.
             .env("SOUNDBOX__HTTP__RATE_PER_ADDRESS_PER_S", "0")
@@ -181,6 +215,19 @@ impl Server {
             .context("the MQTT host has no address")
     }
 
+    /// Where it listens.
+    pub async fn addresses(&self) -> anyhow::Result<Addresses> {
+        let url: reqwest::Url = self.demo.api_url.parse()?;
+        let http = url.socket_addrs(|| None)?;
+        Ok(Addresses {
+            http: http
+                .into_iter()
+                .find(SocketAddr::is_ipv4)
+                .context("the API has no address")?,
+            mqtt: self.mqtt().await?,
+        })
+    }
+
     /// Its process.
     pub fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("it has ended")
@@ -219,6 +266,17 @@ impl Server {
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
         Ok(())
+    }
+
+    /// Ends its embedded Postgres (the postmaster) with SIGKILL.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill_postgres(&self) -> anyhow::Result<()> {
+        let file = self.data_dir.join("postgres/cluster/postmaster.pid");
+        let text = std::fs::read_to_string(&file)?;
+        let pid = text.lines().next().context("no process id")?.trim();
+        Ok(kill(Pid::from_raw(pid.parse()?), Signal::SIGKILL)?)
     }
 
     /// Stops it with SIGTERM.

@@ -7,17 +7,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
-use tests::api::Api;
 use tests::connection::Connection;
-use tests::provision::{Provisioned, answer_to};
+use tests::provision::{Provisioned, answer_to, encode, heartbeat};
 use tests::server::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use wire::message::{Extras, Heartbeat};
-use wire::{
-    DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, UplinkMessage,
-    VerifyingKeys,
-};
+use wire::{DownlinkMessage, EventId, TransactionId};
 
 use crate::report::{Counters, Measured, Report};
 
@@ -27,16 +22,10 @@ const AT_A_TIME: usize = 16;
 /// When callbacks were sent.
 pub(crate) type Sent = Arc<Mutex<HashMap<TransactionId, Instant>>>;
 
-/// A box that is paid.
-#[derive(Clone)]
-pub(crate) struct Customer {
-    pub(crate) api: Api,
-    pub(crate) device_id: DeviceId,
-}
-
 /// Connected boxes, each in a task of its own.
 pub(crate) struct Fleet {
-    pub(crate) customers: Vec<Customer>,
+    /// Those that are paid.
+    pub(crate) customers: Vec<Provisioned>,
     pub(crate) sent: Sent,
     period: watch::Sender<Option<Duration>>,
 }
@@ -53,7 +42,7 @@ impl Fleet {
         let outlet = server.outlet()?;
         let (period, _) = watch::channel(None);
         let sent = Sent::default();
-        let customers: Vec<Option<Customer>> = stream::iter(0..boxes)
+        let customers: Vec<Option<Provisioned>> = stream::iter(0..boxes)
             .map(|number| {
                 let (admin, sent, period) = (admin.clone(), Arc::clone(&sent), period.subscribe());
                 let (counters, times) = (Arc::clone(&report.counters), report.sender.clone());
@@ -63,18 +52,14 @@ impl Fleet {
                     let connection = made.listen().await?;
                     let soundbox = Soundbox {
                         connection,
-                        device_id: made.device_id,
-                        keys: made.keys,
+                        made: made.clone(),
                         counters,
                         times,
                         sent,
                         heard: HashSet::new(),
                     };
                     tokio::spawn(soundbox.live(period));
-                    anyhow::Ok(place.map(|_| Customer {
-                        api: made.api,
-                        device_id: made.device_id,
-                    }))
+                    anyhow::Ok(place.map(|_| made))
                 }
             })
             .buffer_unordered(AT_A_TIME)
@@ -100,8 +85,7 @@ impl Fleet {
 
 struct Soundbox {
     connection: Connection,
-    device_id: DeviceId,
-    keys: VerifyingKeys,
+    made: Provisioned,
     counters: Arc<Counters>,
     times: mpsc::UnboundedSender<Measured>,
     sent: Sent,
@@ -140,9 +124,7 @@ impl Soundbox {
     }
 
     async fn heartbeat(&mut self) -> bool {
-        let Some((topic, payload)) = heartbeat(self.device_id) else {
-            return false;
-        };
+        let (topic, payload) = heartbeat(self.made.device_id);
         let start = Instant::now();
         self.counters.sent.fetch_add(1, Ordering::Relaxed);
         let acknowledged = self.connection.publish(&topic, payload).await;
@@ -156,12 +138,7 @@ impl Soundbox {
     /// Acknowledges a message as a box does.
     async fn hear(&mut self, publish: &Publish) {
         let at = Instant::now();
-        let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
-        let opened = channel.ok().and_then(|channel| {
-            self.keys
-                .open(self.device_id, channel, &publish.payload)
-                .ok()
-        });
+        let opened = self.made.open(publish);
         self.connection.confirm(publish).await;
         let Some(message) = opened else { return };
         if let DownlinkMessage::PaymentSuccess(payment) = &message {
@@ -180,24 +157,7 @@ impl Soundbox {
         let Some(ack) = answer_to(&message) else {
             return;
         };
-        if let Ok(bytes) = ack.encode(Encoding::Json) {
-            let topic = Topic::new(self.device_id, ack.channel()).to_string();
-            self.connection.publish(&topic, bytes).await;
-        }
+        let (topic, bytes) = encode(self.made.device_id, &ack);
+        self.connection.publish(&topic, bytes).await;
     }
-}
-
-/// A heartbeat's topic and payload.
-pub(crate) fn heartbeat(device_id: DeviceId) -> Option<(String, Vec<u8>)> {
-    let heartbeat = UplinkMessage::Heartbeat(Heartbeat {
-        device_id,
-        timestamp: Some("2026-05-23T10:00:00Z".to_owned()),
-        firmware_version: Some("1.0.3".to_owned()),
-        state: Some("idle".to_owned()),
-        network_strength: Some(78),
-        battery_level: Some(92),
-        extras: Extras::default(),
-    });
-    let topic = Topic::new(device_id, heartbeat.channel()).to_string();
-    Some((topic, heartbeat.encode(Encoding::Json).ok()?))
 }

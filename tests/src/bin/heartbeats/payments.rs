@@ -6,15 +6,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rand::seq::IndexedRandom as _;
-use serde_json::json;
 use tests::acquirer::Acquirer;
+use tests::provision::Provisioned;
 use tests::server::Server;
 use tests::text;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use wire::TransactionId;
 
-use crate::fleet::{Customer, Fleet, Sent};
+use crate::fleet::{Fleet, Sent};
 use crate::report::{Counters, Report};
 
 /// A task that pays.
@@ -62,12 +62,12 @@ impl Payments {
 
 impl Payer {
     /// Requests a code and pays it.
-    async fn pay(self, customer: Customer) {
+    async fn pay(self, customer: Provisioned) {
         let key = format!("{:032x}", rand::random::<u128>());
-        let body = json!({ "device_id": customer.device_id, "amount": 50_000, "currency": "IDR", "request_id": key });
-        let headers = [("idempotency-key", key.as_str())];
-        let path = "/device/transactions/dynamic-qr";
-        let answer = customer.api.post_with(path, &headers, &body).await;
+        let Ok(answer) = customer.request_code(&key).await else {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         if answer.status != 201 {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             return;

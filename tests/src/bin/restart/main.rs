@@ -1,0 +1,141 @@
+//! Kills the platform under connected boxes and payments, and prints how soon all boxes are back and what was lost.
+//!
+//! ```text
+//! cargo build --release -p platform -p device-sim -p tests
+//! target/release/restart --boxes 10000 --rate 50
+//! ```
+//!
+//! It starts the `platform` executable beside it (`platform demo --boxes 0`, durable embedded Postgres, mTLS MQTT), makes
+//! the boxes through the public API, lets all of them send heartbeats and pays random ones. Then the process is ended with
+//! SIGKILL, with `--postgres` the postmaster too, and started again on the same data directory and ports. Boxes reconnect
+//! with the simulator's backoff (`device_sim::link::timing`: 125–250 ms after a connection that was lost, twice as much
+//! after each failure up to 4–8 s; `--jitter-s` adds `reconnect_jitter_s` of a box's configuration, which is 0 unless an
+//! operator sets it). The acquirer repeats each callback with the same backoff until it is answered, and goes on with
+//! new payments. It ends with an error when a box stays away or a payment was lost, heard twice or refused.
+
+mod boxes;
+mod payments;
+mod tally;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tests::server::Server;
+use tokio::time::{Instant, sleep};
+
+use self::boxes::{Fleet, Returns};
+use self::payments::Payments;
+use self::tally::Tally;
+
+/// Open files of each process beside one connection for each box.
+const OTHER_FILES: u64 = 500;
+
+#[derive(Parser)]
+struct Args {
+    /// How many boxes are connected.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    boxes: u32,
+    /// Payments a second.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// Seconds between two heartbeats of a box.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    every_s: u64,
+    /// Seconds of payments before the kill, and after the last box is back.
+    #[arg(long, default_value_t = 10)]
+    pay_s: u64,
+    /// The largest random wait that a box adds before it reconnects (`reconnect_jitter_s`), seconds.
+    #[arg(long, default_value_t = 0)]
+    jitter_s: u64,
+    /// Kill Postgres too.
+    #[arg(long)]
+    postgres: bool,
+    /// All boxes must be back so many seconds after the new process is ready.
+    #[arg(long, default_value_t = 120)]
+    back_within_s: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    allow_files(u64::from(args.boxes) + OTHER_FILES)?;
+    let dir = tempfile::tempdir().context("no temporary directory")?;
+    let server = Server::start(dir.path()).await?;
+    let (every, jitter) = (
+        Duration::from_secs(args.every_s),
+        Duration::from_secs(args.jitter_s),
+    );
+    let tally = Arc::new(Tally::default());
+    let started = Instant::now();
+    let mut fleet = Fleet::switch_on(&server, args.boxes, every, jitter, &tally).await?;
+    println!(
+        "{} boxes made and connected in {} s; a heartbeat of each every {} s, {} payments/s",
+        args.boxes,
+        started.elapsed().as_secs(),
+        args.every_s,
+        args.rate
+    );
+    let payments = Payments::start(&server, fleet.boxes.clone(), args.rate, &tally);
+    sleep(Duration::from_secs(args.pay_s)).await;
+
+    let at = server.addresses().await?;
+    let away = fleet.away();
+    if away > 0 {
+        bail!("{away} boxes lost their connection before the kill");
+    }
+    let killed = Instant::now();
+    if args.postgres {
+        server.kill_postgres()?;
+    }
+    server.kill().await?;
+    let server = Server::start_again(dir.path(), at).await?;
+    let ready = Instant::now();
+    println!(
+        "killed with SIGKILL{}, ready again after {:.1} s",
+        if args.postgres { ", Postgres too" } else { "" },
+        (ready - killed).as_secs_f64()
+    );
+    let deadline = ready + Duration::from_secs(args.back_within_s);
+    let returns = fleet.all_back(deadline).await;
+    sleep(Duration::from_secs(args.pay_s)).await;
+    let paid = payments.stop().await;
+    tally.wait_until_heard().await;
+
+    returns.print(killed, ready);
+    tally.print();
+    let mut problems = tally.problems();
+    problems.extend(paid.err().map(|error| error.to_string()));
+    problems.extend(problem_of(&returns, args.boxes));
+    match server.verify_ledger().await {
+        Ok(findings) => println!("platform ledger verify: {findings}"),
+        Err(error) => problems.push(format!("the ledger: {error}")),
+    }
+    server.stop().await?;
+    if problems.is_empty() {
+        println!("all boxes are back, nothing lost, nothing twice");
+        return Ok(());
+    }
+    bail!("{}", problems.join("; "))
+}
+
+fn problem_of(returns: &Returns, boxes: u32) -> Option<String> {
+    let missing = u64::from(boxes).saturating_sub(returns.len());
+    (missing > 0).then(|| format!("{missing} boxes are not back"))
+}
+
+/// Raises the limit of open files, which the platform inherits.
+fn allow_files(needed: u64) -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if hard < needed {
+        bail!(
+            "so many boxes need {needed} open files in this process and in the platform's, and the hard limit is {hard} \
+             (ulimit -Hn): raise it, or take {} boxes",
+            hard.saturating_sub(OTHER_FILES)
+        );
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(needed), hard)?;
+    Ok(())
+}
