@@ -27,6 +27,7 @@
 //! seeds              seeds of stories that try many orders
 //! server             the platform's executable as a process, for the programs that measure
 //! mosquitto          Mosquitto, which those programs compare with
+//! open_files         their limit of open files
 //! provision          boxes for the programs that measure
 //! figures, commits   measured times and rates
 //! collector          takes exported traces; payment_trace reads those of payments
@@ -55,6 +56,7 @@ pub mod http_box;
 pub mod ledger;
 pub mod mosquitto;
 pub mod observer;
+pub mod open_files;
 pub mod payment_trace;
 pub mod payout_partner;
 pub mod payouts;

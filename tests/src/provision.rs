@@ -219,6 +219,22 @@ impl Provisioned {
             .ok()
     }
 
+    /// Confirms a message, and acknowledges it if it is a payment or a configuration; `false`: the connection has ended.
+    pub async fn answer(
+        &self,
+        connection: &mut Connection,
+        publish: &Publish,
+        message: Option<&DownlinkMessage>,
+    ) -> bool {
+        match message.and_then(answer_to) {
+            Some(ack) => {
+                let (topic, payload) = encode(self.device_id, &ack);
+                connection.answer(publish, &topic, payload).await
+            }
+            None => connection.try_confirm(publish).await,
+        }
+    }
+
     /// Requests a code of 50,000 rupiah over HTTPS; repeating it with the same key gives the same code.
     pub async fn request_code(&self, key: &str) -> reqwest::Result<Answer> {
         let body = json!({

@@ -11,7 +11,7 @@ use rumqttc::Publish;
 use tests::commits::per_second_of;
 use tests::connection::Connection;
 use tests::figures::Figures;
-use tests::provision::{Provisioned, answer_to, encode, heartbeat};
+use tests::provision::{Provisioned, heartbeat};
 use tests::server::Server;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
@@ -212,12 +212,8 @@ impl Soundbox {
                 self.tally.redelivered();
             }
         }
-        match message.as_ref().and_then(answer_to) {
-            Some(ack) => {
-                let (topic, payload) = encode(self.made.device_id, &ack);
-                connection.answer(publish, &topic, payload).await
-            }
-            None => connection.try_confirm(publish).await,
-        }
+        self.made
+            .answer(connection, publish, message.as_ref())
+            .await
     }
 }

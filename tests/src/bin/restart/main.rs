@@ -22,16 +22,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tests::open_files;
 use tests::server::Server;
 use tokio::time::{Instant, sleep};
 
 use self::boxes::{Fleet, Returns};
 use self::payments::Payments;
 use self::tally::Tally;
-
-/// Open files of each process beside one connection for each box.
-const OTHER_FILES: u64 = 500;
 
 #[derive(Parser)]
 struct Args {
@@ -61,7 +58,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    allow_files(u64::from(args.boxes) + OTHER_FILES)?;
+    open_files::allow(args.boxes.into())?;
     let dir = tempfile::tempdir().context("no temporary directory")?;
     let server = Server::start(dir.path()).await?;
     let (every, jitter) = (
@@ -124,18 +121,4 @@ async fn main() -> anyhow::Result<()> {
 fn problem_of(returns: &Returns, boxes: u32) -> Option<String> {
     let missing = u64::from(boxes).saturating_sub(returns.len());
     (missing > 0).then(|| format!("{missing} boxes are not back"))
-}
-
-/// Raises the limit of open files, which the platform inherits.
-fn allow_files(needed: u64) -> anyhow::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if hard < needed {
-        bail!(
-            "so many boxes need {needed} open files in this process and in the platform's, and the hard limit is {hard} \
-             (ulimit -Hn): raise it, or take {} boxes",
-            hard.saturating_sub(OTHER_FILES)
-        );
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(needed), hard)?;
-    Ok(())
 }
