@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
 use tests::commits::per_second_of;
 use tests::connection::Connection;
-use tests::figures::Figures;
+use tests::figures::{Figures, print_heading};
 use tests::provision::{Provisioned, heartbeat};
 use tests::server::Server;
 use tokio::sync::mpsc;
@@ -119,10 +119,7 @@ impl Returns {
     }
 
     pub(crate) fn print(&self, killed: Instant, ready: Instant) {
-        println!(
-            "{:<44} {:>8} {:>8} {:>8}",
-            "", "p50 ms", "p99 ms", "last ms"
-        );
+        print_heading("");
         for (name, since) in [
             ("new process ready → a box is back", ready),
             ("kill → a box is back", killed),
