@@ -96,9 +96,8 @@ async fn a_payment_costs_so_many_statements() {
     let _ = cost(&world, &statements, &mut soundbox).await;
     let counted = cost(&world, &statements, &mut soundbox).await;
     let of = |span: &str| counted.get(span).copied().unwrap_or(0);
-    // The locks of the reference and of the transaction, what is kept of it, the payee, the archive, the transition, the
-    // payment, the posting, the boxes, the notification; and COMMIT.
-    assert_eq!(of("payment_batch"), 11, "{counted:?}");
+    // The lock of the reference; what it is judged by; what it changes; COMMIT.
+    assert_eq!(of("payment_batch"), 4, "{counted:?}");
     // A notification for a live session is handed over as it was committed.
     assert_eq!(of("outbox_round commit"), 0, "{counted:?}");
     assert_eq!(of("uplink_batch"), 1, "{counted:?}");

@@ -52,33 +52,28 @@ pub(crate) async fn post(
     subject: Subject<'_>,
     posting: &Posting,
 ) -> Result<()> {
-    post_all(unit, &[(subject, posting)]).await
+    let row = row(unit, subject, posting);
+    store::money::ledger::insert(unit.conn(), &row).await?;
+    Ok(())
 }
 
-/// Books postings, all in one statement.
-///
-/// # Errors
-/// As [`post`].
-pub(crate) async fn post_all(
-    unit: &mut UnitOfWork,
-    postings: &[(Subject<'_>, &Posting)],
-) -> Result<()> {
-    let mut rows = Vec::with_capacity(postings.len());
-    for (subject, posting) in postings {
-        rows.push(NewPosting {
-            posting_id: unit.uuid(),
-            kind: posting.kind(),
-            merchant_id: subject.merchant_id,
-            partner_id: subject.partner_id,
-            transaction_id: subject.transaction_id,
-            settlement_id: subject.settlement_id,
-            payout_id: subject.payout_id,
-            amounts: posting.amounts(),
-            at: unit.now(),
-        });
+/// The row of a posting.
+pub(crate) fn row<'a>(
+    unit: &UnitOfWork,
+    subject: Subject<'a>,
+    posting: &Posting,
+) -> NewPosting<'a> {
+    NewPosting {
+        posting_id: unit.uuid(),
+        kind: posting.kind(),
+        merchant_id: subject.merchant_id,
+        partner_id: subject.partner_id,
+        transaction_id: subject.transaction_id,
+        settlement_id: subject.settlement_id,
+        payout_id: subject.payout_id,
+        amounts: posting.amounts(),
+        at: unit.now(),
     }
-    store::money::ledger::insert(unit.conn(), &rows).await?;
-    Ok(())
 }
 
 /// An account and a kind by which lines are filtered.

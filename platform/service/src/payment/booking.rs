@@ -64,7 +64,7 @@ impl Sale<'_> {
             settlement_id: None,
         };
         store::payment::transaction::insert(unit.conn(), &transaction, self.cause).await?;
-        store::payment::transaction::insert_payments(unit.conn(), &[&transaction]).await?;
+        store::payment::transaction::insert_payment(unit.conn(), &transaction).await?;
         let posting = Posting::sale(transaction.amount, cost.fee).map_err(anyhow::Error::from)?;
         post(unit, &transaction, &posting).await?;
         Ok(transaction)

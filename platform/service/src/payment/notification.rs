@@ -18,7 +18,7 @@ use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
 use wire::DownlinkMessage;
-use wire::ids::{DeviceId, EventId, TerminalId, TransactionId};
+use wire::ids::{DeviceId, EventId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
 
 use super::stats::{self, Step};
@@ -77,7 +77,7 @@ const MERCHANT_SUSPENDED: &str = "merchant_suspended";
 const WINDOW_OVER: &str = "window_over";
 
 /// Why no box can speak of a payment, if none can.
-fn unheard_reason(listeners: &[&Listener], is_over: bool) -> Option<&'static str> {
+fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str> {
     let is_any = |status| listeners.iter().any(|listener| listener.status == status);
     if is_any(DeviceStatus::Active) {
         is_over.then_some(WINDOW_OVER)
@@ -90,83 +90,84 @@ fn unheard_reason(listeners: &[&Listener], is_over: bool) -> Option<&'static str
     }
 }
 
-/// Puts payments into the outbox of every box at their terminals, in this order, but not those of suspended merchants.
-/// When the window of one is over already, its notifications are stale from their beginning, which records that it was not
-/// announced, and why. What boxes with a live session are to announce is handed over with the commit, without being read
-/// again; the outbox sends it again until it is acknowledged.
-pub(crate) async fn enqueue(
-    unit: &mut UnitOfWork,
-    payments: &[Payment<'_>],
-) -> Result<Vec<Enqueued>> {
-    let now = unit.now();
-    let is_suspended = |payment: &Payment<'_>| payment.merchant_status == MerchantStatus::Suspended;
-    let mut terminals: Vec<TerminalId> = payments
-        .iter()
-        .filter(|payment| !is_suspended(payment))
-        .map(|payment| payment.transaction.terminal_id)
-        .collect();
-    terminals.sort_unstable();
-    terminals.dedup();
-    let listeners = match terminals.is_empty() {
-        true => Vec::new(),
-        false => store::fleet::binding::listeners_for_share(unit.conn(), &terminals).await?,
+/// Puts a payment into the outbox of every box at its terminal, as [`prepare`] says.
+pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
+    let listeners = match payment.merchant_status {
+        MerchantStatus::Suspended => Vec::new(),
+        _ => {
+            let terminal_id = payment.transaction.terminal_id;
+            store::fleet::binding::listeners_for_share(unit.conn(), terminal_id).await?
+        }
     };
-    let mut enqueued = Vec::with_capacity(payments.len());
-    let mut announcements: Vec<Announcement<'_>> = Vec::new();
+    let mut announcements = Vec::new();
+    let outcome = prepare(unit, payment, &listeners, &mut announcements);
+    if !announcements.is_empty() {
+        store::payment::notification::insert(unit.conn(), &mut announcements).await?;
+        enqueued(unit, announcements);
+    }
+    Ok(outcome)
+}
+
+/// Makes a notification of a payment for every box at its terminal, but none while the merchant is suspended. When its
+/// window is over already, they are stale from their beginning, which records that it was not announced, and why. What a box
+/// with a live session is to announce is handed over with the commit, without being read again; the outbox sends it again
+/// until it is acknowledged.
+pub(crate) fn prepare(
+    unit: &UnitOfWork,
+    payment: &Payment<'_>,
+    listeners: &[Listener],
+    announcements: &mut Vec<Announcement<'_>>,
+) -> Enqueued {
+    if payment.merchant_status == MerchantStatus::Suspended {
+        return Enqueued {
+            events: Vec::new(),
+            unheard: Some(MERCHANT_SUSPENDED),
+        };
+    }
+    let now = unit.now();
     let sent_again_at = now + unit.context().settings().resend.wait_after(1);
-    for payment in payments {
-        if is_suspended(payment) {
-            enqueued.push(Enqueued {
-                events: Vec::new(),
-                unheard: Some(MERCHANT_SUSPENDED),
-            });
+    let is_over = payment.window.is_over(now);
+    let mut events = Vec::new();
+    for listener in listeners {
+        let hears = [DeviceStatus::Registered, DeviceStatus::Active];
+        if !hears.contains(&listener.status) {
             continue;
         }
-        let is_over = payment.window.is_over(now);
-        let here: Vec<&Listener> = listeners
-            .iter()
-            .filter(|listener| listener.terminal_id == payment.transaction.terminal_id)
-            .collect();
-        let unheard = unheard_reason(&here, is_over);
-        let hears = [DeviceStatus::Registered, DeviceStatus::Active];
-        let mut events = Vec::new();
-        for listener in here
-            .iter()
-            .filter(|listener| hears.contains(&listener.status))
-        {
-            let event_id = EventId::from_uuid(unit.uuid());
-            let is_handed_over = !is_over
-                && listener.status == DeviceStatus::Active
-                && unit.context().signals().is_live(listener.device_id);
-            let row = DueNotification {
-                event_id,
-                device_id: listener.device_id,
-                sequence: 0,
-                binding_id: listener.binding_id,
-                transaction_id: payment.transaction.id,
-                merchant_name: payment.merchant_name.to_owned(),
-                amount: payment.transaction.amount,
-                paid_at: payment.paid_at,
-                replay: payment.replay,
-                attempts: 0,
-                created_at: now,
-                delayed_after: payment.window.delayed_after,
-                announce_until: payment.window.announce_until,
-                payload_encoding: listener.payload_encoding,
-            };
-            announcements.push(Announcement {
-                row,
-                stale_reason: is_over.then_some(WINDOW_OVER),
-                sent_again_at: is_handed_over.then_some(sent_again_at),
-            });
-            events.push(event_id);
-        }
-        enqueued.push(Enqueued { events, unheard });
+        let event_id = EventId::from_uuid(unit.uuid());
+        let is_handed_over = !is_over
+            && listener.status == DeviceStatus::Active
+            && unit.context().signals().is_live(listener.device_id);
+        let row = DueNotification {
+            event_id,
+            device_id: listener.device_id,
+            sequence: 0,
+            binding_id: listener.binding_id,
+            transaction_id: payment.transaction.id,
+            merchant_name: payment.merchant_name.to_owned(),
+            amount: payment.transaction.amount,
+            paid_at: payment.paid_at,
+            replay: payment.replay,
+            attempts: 0,
+            created_at: now,
+            delayed_after: payment.window.delayed_after,
+            announce_until: payment.window.announce_until,
+            payload_encoding: listener.payload_encoding,
+        };
+        announcements.push(Announcement {
+            row,
+            stale_reason: is_over.then_some(WINDOW_OVER),
+            sent_again_at: is_handed_over.then_some(sent_again_at),
+        });
+        events.push(event_id);
     }
-    if announcements.is_empty() {
-        return Ok(enqueued);
+    Enqueued {
+        events,
+        unheard: unheard_reason(listeners, is_over),
     }
-    store::payment::notification::insert(unit.conn(), &mut announcements).await?;
+}
+
+/// What follows from announcements that are in the outbox, with the commit.
+pub(crate) fn enqueued(unit: &mut UnitOfWork, announcements: Vec<Announcement<'_>>) {
     for announcement in announcements {
         if announcement.stale_reason.is_some() {
             stats::count_unheard(1);
@@ -176,7 +177,6 @@ pub(crate) async fn enqueue(
             unit.signal(Signal::Announce(announcement.row.device_id));
         }
     }
-    Ok(enqueued)
 }
 
 impl Deliverable for DueNotification {
@@ -390,10 +390,7 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
         window,
         replay: true,
     };
-    let enqueued = enqueue(unit, &[payment]).await?.pop();
-    let Some(Enqueued { events, unheard }) = enqueued else {
-        return Err(Error::DeviceNotBound);
-    };
+    let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
     if unheard == Some(MERCHANT_SUSPENDED) {
         return Err(Error::InvalidState {
             current: merchant.status.to_string(),

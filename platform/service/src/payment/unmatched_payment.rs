@@ -132,7 +132,7 @@ pub async fn assign(
         .window(money.paid_at, now);
     window.delayed_after = now;
     let payment = Payment::first(&transaction, &payee, money.paid_at, window);
-    announce(unit, &[payment]).await?;
+    announce(unit, &payment).await?;
     unit.trace(Origin {
         transaction_id: transaction.id,
         name: "assign",

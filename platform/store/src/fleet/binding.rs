@@ -84,18 +84,18 @@ pub struct Listener {
     pub payload_encoding: Encoding,
 }
 
-/// The boxes at terminals, in device order, whatever their status; their bindings locked against an unbind until the
+/// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
 /// transaction ends.
 pub async fn listeners_for_share(
     conn: &mut PgConnection,
-    terminals: &[TerminalId],
+    terminal_id: TerminalId,
 ) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
         "SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding FROM bindings b JOIN devices d ON d.id = b.device_id
-         WHERE b.terminal_id = ANY($1) AND b.unbound_at IS NULL
+         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
          ORDER BY b.device_id FOR SHARE OF b",
-        terminals as _
+        terminal_id as _
     )
     .fetch_all(conn)
     .await

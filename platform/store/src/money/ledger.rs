@@ -10,7 +10,7 @@ use uuid::Uuid;
 use wire::Rupiah;
 use wire::ids::{MerchantId, PayoutId, SettlementId, TransactionId};
 
-use crate::{Page, Period, Scope, column, total};
+use crate::{Page, Period, Scope, total};
 
 /// A posting: what it is about, and its amounts.
 #[derive(Debug, Clone, Copy)]
@@ -27,43 +27,28 @@ pub struct NewPosting<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Books postings, which the database refuses unless each of them balances. The caller has inserted or locked what they are
-/// about.
+/// Books a posting, which the database refuses unless it balances. The caller has inserted or locked what it is about.
 ///
 /// # Errors
 /// `postings_balanced`, `postings_once`, `postings_payout_once`, `postings_settlement_once`.
-pub async fn insert(conn: &mut PgConnection, postings: &[NewPosting<'_>]) -> sqlx::Result<()> {
-    let ids = column(postings, |posting| posting.posting_id);
-    let kinds = column(postings, |posting| posting.kind);
-    let merchants = column(postings, |posting| posting.merchant_id);
-    let partners = column(postings, |posting| posting.partner_id);
-    let transactions = column(postings, |posting| posting.transaction_id);
-    let settlements = column(postings, |posting| posting.settlement_id);
-    let payouts = column(postings, |posting| posting.payout_id);
-    let held = column(postings, |posting| posting.amounts.acquirer_held);
-    let open = column(postings, |posting| posting.amounts.payable_open);
-    let claimed = column(postings, |posting| posting.amounts.payable_claimed);
-    let mdr = column(postings, |posting| posting.amounts.mdr);
-    let in_transit = column(postings, |posting| posting.amounts.payout_in_transit);
-    let times = column(postings, |posting| posting.at);
+pub async fn insert(conn: &mut PgConnection, posting: &NewPosting<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
              acquirer_held, payable_open, payable_claimed, mdr, payout_in_transit, created_at)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
-             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[])",
-        &ids as _,
-        &kinds as _,
-        &merchants as _,
-        &partners as _,
-        &transactions as _,
-        &settlements as _,
-        &payouts as _,
-        &held as _,
-        &open as _,
-        &claimed as _,
-        &mdr as _,
-        &in_transit as _,
-        &times
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        posting.posting_id,
+        posting.kind as _,
+        posting.merchant_id as _,
+        posting.partner_id,
+        posting.transaction_id as _,
+        posting.settlement_id as _,
+        posting.payout_id as _,
+        posting.amounts.acquirer_held as _,
+        posting.amounts.payable_open as _,
+        posting.amounts.payable_claimed as _,
+        posting.amounts.mdr as _,
+        posting.amounts.payout_in_transit as _,
+        posting.at
     )
     .execute(conn)
     .await?;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{CallbackId, TransactionId};
 
-use crate::{Page, column};
+use crate::Page;
 
 /// A callback with what became of it.
 #[derive(Debug)]
@@ -27,39 +27,24 @@ pub struct Callback<'a> {
     pub transaction_id: Option<TransactionId>,
 }
 
-/// Keeps callbacks. Their bytes go into the partition of their day.
-pub async fn insert(conn: &mut PgConnection, callbacks: &[Callback<'_>]) -> sqlx::Result<()> {
-    let ids = column(callbacks, |one| one.id);
-    let routes = column(callbacks, |one| one.route);
-    let partners = column(callbacks, |one| one.partner_id);
-    let times = column(callbacks, |one| one.received_at);
-    let headers = column(callbacks, |one| one.headers.to_string());
-    let bodies = column(callbacks, |one| one.body);
-    let verdicts = column(callbacks, |one| one.verdict);
-    let reasons = column(callbacks, |one| one.reason);
-    let statuses = column(callbacks, |one| i16::try_from(one.http_status).unwrap_or(0));
-    let references = column(callbacks, |one| one.partner_reference);
-    let transactions = column(callbacks, |one| one.transaction_id);
+/// Keeps a callback. Its bytes go into the partition of its day.
+pub async fn insert(conn: &mut PgConnection, callback: &Callback<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "WITH new AS (
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-                 $9::smallint[], $10::text[], $11::uuid[])
-             AS n (id, route, partner_id, received_at, headers, body, verdict, reason, http_status, partner_reference, transaction_id)),
-         kept AS (
+        "WITH kept AS (
              INSERT INTO callbacks (id, route, partner_id, received_at, body_bytes, verdict, reason, http_status, partner_reference, transaction_id)
-             SELECT id, route, partner_id, received_at, length(body), verdict, reason, http_status, partner_reference, transaction_id FROM new)
-         INSERT INTO callback_bodies (callback_id, received_at, headers, body) SELECT id, received_at, headers::jsonb, body FROM new",
-        &ids as _,
-        &routes as _,
-        &partners as _,
-        &times,
-        &headers,
-        &bodies as _,
-        &verdicts as _,
-        &reasons as _,
-        &statuses,
-        &references as _,
-        &transactions as _
+             VALUES ($1, $2, $3, $4, length($6::bytea), $7, $8, $9, $10, $11))
+         INSERT INTO callback_bodies (callback_id, received_at, headers, body) VALUES ($1, $4, $5, $6)",
+        callback.id as _,
+        callback.route,
+        callback.partner_id,
+        callback.received_at,
+        callback.headers,
+        callback.body,
+        callback.verdict,
+        callback.reason,
+        i16::try_from(callback.http_status).unwrap_or(0),
+        callback.partner_reference,
+        callback.transaction_id as _
     )
     .execute(conn)
     .await?;

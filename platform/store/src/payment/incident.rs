@@ -10,7 +10,7 @@ use wire::Rupiah;
 use wire::ids::{CallbackId, IncidentId, TransactionId, UnmatchedPaymentId};
 
 use super::transaction::PartnerReference;
-use crate::{Page, Period, column, exactly_one};
+use crate::{Page, Period, exactly_one};
 
 /// One contradiction, on its way in.
 #[derive(Debug)]
@@ -86,26 +86,23 @@ pub struct KeptMoney {
     pub assigned_to: Option<TransactionId>,
 }
 
-/// Finds kept money and held reversals of these references, in their order. The caller holds their locks.
+/// Finds kept money and held reversals of a reference. The caller holds its lock.
 pub async fn kept_of(
     conn: &mut PgConnection,
-    references: &[PartnerReference<'_>],
-) -> sqlx::Result<Vec<Kept>> {
-    let partners = column(references, |one| one.partner_id);
-    let names = column(references, |one| one.reference);
-    let rows = sqlx::query!(
+    reference: PartnerReference<'_>,
+) -> sqlx::Result<Kept> {
+    let row = sqlx::query!(
         r#"SELECT u.id AS "id?", u.status AS "status?", u.amount, u.amount_text, u.transaction_id, u.assigned_to,
                   EXISTS (SELECT 1 FROM incidents i WHERE i.partner_id = r.partner_id AND i.partner_reference = r.reference
                           AND i.kind = 'reversal_before_success') AS "reversal_is_held!"
-           FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r (partner_id, reference, place)
-           LEFT JOIN unmatched_payments u ON u.partner_id = r.partner_id AND u.partner_reference = r.reference
-           ORDER BY r.place"#,
-        &partners as _,
-        &names as _
+           FROM (SELECT $1::text AS partner_id, $2::text AS reference) AS r
+           LEFT JOIN unmatched_payments u ON u.partner_id = r.partner_id AND u.partner_reference = r.reference"#,
+        reference.partner_id,
+        reference.reference
     )
-    .fetch_all(conn)
+    .fetch_one(conn)
     .await?;
-    let kept = rows.into_iter().map(|row| Kept {
+    Ok(Kept {
         money: row.id.zip(row.status).map(|(id, status)| KeptMoney {
             id,
             status,
@@ -115,8 +112,7 @@ pub async fn kept_of(
             assigned_to: row.assigned_to,
         }),
         reversal_is_held: row.reversal_is_held,
-    });
-    Ok(kept.collect())
+    })
 }
 
 /// An incident, as the API shows it.

@@ -8,6 +8,7 @@ pub mod partner_order;
 pub mod partner_token;
 pub mod payee;
 pub mod stats;
+pub mod success;
 pub mod transaction;
 pub mod transaction_export;
 pub mod unmatched_payment;

@@ -47,6 +47,71 @@ pub struct Announcement<'a> {
     pub sent_again_at: Option<DateTime<Utc>>,
 }
 
+/// Puts [`Announcement`]s into the outboxes of their boxes, in this order, each with its box's next sequence number, and
+/// executes what follows in the same statement: it may read the rows `numbered` (event_id, sequence); the announcements are
+/// its parameters 1 to 13, its own follow.
+macro_rules! insert_with {
+    ($conn:expr, $announcements:expr, $rest:literal $(+ $more:literal)* $(, $own:expr)* $(,)?) => {{
+        let announcements = $announcements;
+        let events = column(announcements, |one| one.row.event_id);
+        let devices = column(announcements, |one| one.row.device_id);
+        let bindings = column(announcements, |one| one.row.binding_id);
+        let transactions = column(announcements, |one| one.row.transaction_id);
+        let merchants = column(announcements, |one| one.row.merchant_name.as_str());
+        let amounts = column(announcements, |one| one.row.amount);
+        let paid_at = column(announcements, |one| one.row.paid_at);
+        let replays = column(announcements, |one| one.row.replay);
+        let created_at = column(announcements, |one| one.row.created_at);
+        let delayed_after = column(announcements, |one| one.row.delayed_after);
+        let announce_until = column(announcements, |one| one.row.announce_until);
+        let stale_reasons = column(announcements, |one| one.stale_reason);
+        let sent_again_at = column(announcements, |one| one.sent_again_at);
+        sqlx::query!(
+            "WITH announced AS (
+                 SELECT *, row_number() OVER (PARTITION BY device_id ORDER BY place) AS step
+                 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::timestamptz[], $8::boolean[],
+                     $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::timestamptz[]) WITH ORDINALITY
+                 AS n (event_id, device_id, binding_id, transaction_id, merchant_name, amount, paid_at, replay, created_at, delayed_after,
+                     announce_until, stale_reason, sent_again_at, place)),
+             boxes AS (
+                 SELECT device_id FROM notification_sequences WHERE device_id = ANY($2) ORDER BY device_id FOR UPDATE),
+             next AS (
+                 UPDATE notification_sequences s SET last_sequence = s.last_sequence + steps.count
+                 FROM boxes JOIN (SELECT device_id, count(*) AS count FROM announced GROUP BY device_id) AS steps USING (device_id)
+                 WHERE s.device_id = boxes.device_id
+                 RETURNING s.device_id, s.last_sequence - steps.count AS before),
+             numbered AS (
+                 INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
+                     replay, status, reason, attempts, created_at, sent_at, next_attempt_at, delayed_after, announce_until)
+                 SELECT event_id, device_id, next.before + step, binding_id, transaction_id, merchant_name, amount, paid_at, replay,
+                     CASE WHEN stale_reason IS NOT NULL THEN 'stale' WHEN sent_again_at IS NOT NULL THEN 'sent' ELSE 'pending' END,
+                     stale_reason, CASE WHEN sent_again_at IS NULL THEN 0 ELSE 1 END, created_at,
+                     CASE WHEN sent_again_at IS NOT NULL THEN created_at END, coalesce(sent_again_at, created_at), delayed_after,
+                     announce_until
+                 FROM announced JOIN next USING (device_id)
+                 RETURNING event_id, sequence)"
+                + $rest $(+ $more)*,
+            &events as _,
+            &devices as _,
+            &bindings as _,
+            &transactions as _,
+            &merchants as _,
+            &amounts as _,
+            &paid_at,
+            &replays,
+            &created_at,
+            &delayed_after,
+            &announce_until,
+            &stale_reasons as _,
+            &sent_again_at as _
+            $(, $own)*
+        )
+        .fetch_all($conn)
+        .await
+    }};
+}
+pub(super) use insert_with;
+
 /// Puts announcements into the outboxes of their boxes, in this order, and gives each its box's next sequence number.
 ///
 /// # Errors
@@ -55,61 +120,21 @@ pub async fn insert(
     conn: &mut PgConnection,
     announcements: &mut [Announcement<'_>],
 ) -> sqlx::Result<()> {
-    let events = column(announcements, |one| one.row.event_id);
-    let devices = column(announcements, |one| one.row.device_id);
-    let bindings = column(announcements, |one| one.row.binding_id);
-    let transactions = column(announcements, |one| one.row.transaction_id);
-    let merchants = column(announcements, |one| one.row.merchant_name.as_str());
-    let amounts = column(announcements, |one| one.row.amount);
-    let paid_at = column(announcements, |one| one.row.paid_at);
-    let replays = column(announcements, |one| one.row.replay);
-    let created_at = column(announcements, |one| one.row.created_at);
-    let delayed_after = column(announcements, |one| one.row.delayed_after);
-    let announce_until = column(announcements, |one| one.row.announce_until);
-    let stale_reasons = column(announcements, |one| one.stale_reason);
-    let sent_again_at = column(announcements, |one| one.sent_again_at);
-    let rows = sqlx::query!(
-        "WITH new AS (
-             SELECT *, row_number() OVER (PARTITION BY device_id ORDER BY place) AS step
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::timestamptz[], $8::boolean[],
-                 $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::timestamptz[]) WITH ORDINALITY
-             AS n (event_id, device_id, binding_id, transaction_id, merchant_name, amount, paid_at, replay, created_at, delayed_after,
-                 announce_until, stale_reason, sent_again_at, place)),
-         locked AS (
-             SELECT device_id FROM notification_sequences WHERE device_id = ANY($2) ORDER BY device_id FOR UPDATE),
-         next AS (
-             UPDATE notification_sequences s SET last_sequence = s.last_sequence + steps.count
-             FROM locked JOIN (SELECT device_id, count(*) AS count FROM new GROUP BY device_id) AS steps USING (device_id)
-             WHERE s.device_id = locked.device_id
-             RETURNING s.device_id, s.last_sequence - steps.count AS before)
-         INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at,
-             replay, status, reason, attempts, created_at, sent_at, next_attempt_at, delayed_after, announce_until)
-         SELECT event_id, device_id, next.before + step, binding_id, transaction_id, merchant_name, amount, paid_at, replay,
-             CASE WHEN stale_reason IS NOT NULL THEN 'stale' WHEN sent_again_at IS NOT NULL THEN 'sent' ELSE 'pending' END,
-             stale_reason, CASE WHEN sent_again_at IS NULL THEN 0 ELSE 1 END, created_at,
-             CASE WHEN sent_again_at IS NOT NULL THEN created_at END, coalesce(sent_again_at, created_at), delayed_after, announce_until
-         FROM new JOIN next USING (device_id)
-         RETURNING event_id, sequence",
-        &events as _,
-        &devices as _,
-        &bindings as _,
-        &transactions as _,
-        &merchants as _,
-        &amounts as _,
-        &paid_at,
-        &replays,
-        &created_at,
-        &delayed_after,
-        &announce_until,
-        &stale_reasons as _,
-        &sent_again_at as _
-    )
-    .fetch_all(conn)
-    .await?;
-    let numbers: HashMap<EventId, i64> = rows
-        .into_iter()
-        .map(|row| (row.event_id, row.sequence))
-        .collect();
+    let numbered = insert_with!(
+        conn,
+        &*announcements,
+        "SELECT event_id, sequence FROM numbered"
+    )?;
+    let numbers = numbered.into_iter().map(|row| (row.event_id, row.sequence));
+    number(announcements, numbers)
+}
+
+/// Gives announcements that were stored the numbers that they got.
+pub(super) fn number(
+    announcements: &mut [Announcement<'_>],
+    numbers: impl Iterator<Item = (EventId, i64)>,
+) -> sqlx::Result<()> {
+    let numbers: HashMap<EventId, i64> = numbers.collect();
     for announcement in announcements {
         let number = numbers.get(&announcement.row.event_id);
         announcement.row.sequence = *number.ok_or(sqlx::Error::RowNotFound)?;

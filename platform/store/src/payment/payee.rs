@@ -34,35 +34,15 @@ pub async fn of_merchant(
     merchant_id: MerchantId,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Payee> {
-    let payee = of_merchants(conn, &[(merchant_id, at)]).await?.pop();
-    payee.ok_or(sqlx::Error::RowNotFound)
-}
-
-/// The payees of these merchants' payments, each at a time, in the same order.
-///
-/// # Errors
-/// [`sqlx::Error::RowNotFound`] when there is no such merchant.
-pub async fn of_merchants(
-    conn: &mut PgConnection,
-    payments: &[(MerchantId, DateTime<Utc>)],
-) -> sqlx::Result<Vec<Payee>> {
-    let (merchants, times): (Vec<MerchantId>, Vec<DateTime<Utc>>) =
-        payments.iter().copied().unzip();
-    let payees = sqlx::query_as!(
+    sqlx::query_as!(
         Payee,
         r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS p (merchant_id, at, place)
-         JOIN merchants m ON m.id = p.merchant_id CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, p.at) v
-         ORDER BY p.place"#,
-        &merchants as _,
-        &times
+         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
+        merchant_id as _,
+        at
     )
-    .fetch_all(conn)
-    .await?;
-    match payees.len() == payments.len() {
-        true => Ok(payees),
-        false => Err(sqlx::Error::RowNotFound),
-    }
+    .fetch_one(conn)
+    .await
 }
 
 /// The payee at a time to whom this NMID is assigned, if it is registered with this partner.

@@ -206,27 +206,22 @@ pub struct PartnerReference<'a> {
     pub reference: &'a str,
 }
 
-/// The transactions of partners that messages can be about: those that they name, if they name one, and those that carry
-/// their references, which may be the same. Their rows are locked until the database transaction ends, in the order of
-/// their ids.
+/// The transactions of a partner that a message can be about: the one that it names, if it names one, and the one that carries
+/// its reference, which may be the same. Their rows are locked until the database transaction ends, in the order of their ids.
 pub async fn lock_candidates(
     conn: &mut PgConnection,
-    messages: &[(PartnerReference<'_>, Option<TransactionId>)],
+    reference: PartnerReference<'_>,
+    named: Option<TransactionId>,
 ) -> sqlx::Result<Vec<Transaction>> {
-    let partners = column(messages, |(reference, _)| reference.partner_id);
-    let references = column(messages, |(reference, _)| reference.reference);
-    let named = column(messages, |(_, named)| *named);
     let locked = query_transactions!(
         "WHERE t.id = ANY(
-             WITH messages AS (SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS m (partner_id, reference, named))
-             SELECT n.id FROM messages m JOIN transactions n ON n.id = m.named AND n.partner_id = m.partner_id
+             SELECT n.id FROM transactions n WHERE n.id = $3 AND n.partner_id = $1
              UNION
-             SELECT r.transaction_id FROM messages m
-             JOIN payments r ON r.partner_reference = m.reference AND r.partner_id = m.partner_id)
+             SELECT r.transaction_id FROM payments r WHERE r.partner_reference = $2 AND r.partner_id = $1)
          ORDER BY t.id FOR NO KEY UPDATE OF t",
-        &partners as _,
-        &references as _,
-        &named as _
+        reference.partner_id,
+        reference.reference,
+        named as _
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -329,96 +324,31 @@ pub async fn list(
     .await
 }
 
-/// A transaction that a callback paid.
-#[derive(Debug)]
-pub struct Transition<'a> {
-    /// The status that it had until now.
-    pub from: TransactionStatus,
-    /// What paid it.
-    pub callback_id: CallbackId,
-    /// With its payment.
-    pub paid: &'a Transaction,
-}
-
-/// `from` → paid, for transactions that callbacks paid, with their payments. The open code of each is found by its key: in a
-/// join Postgres would read all open codes, because it takes a table that is empty at times for a small one.
-///
-/// # Errors
-/// `RowNotFound` when one of them is no longer in its `from`; `payments_reference_unique`.
-pub async fn mark_paid(
-    conn: &mut PgConnection,
-    transitions: &[Transition<'_>],
-    at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let ids = column(transitions, |one| one.paid.id);
-    let from = column(transitions, |one| one.from);
-    let callbacks = column(transitions, |one| one.callback_id);
-    let result = sqlx::query!(
-        "WITH paid AS (
-             UPDATE transactions t SET status = 'paid'
-             FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS n (id, from_status, callback_id)
-             WHERE t.id = n.id AND t.status = n.from_status AND t.status IN ('initiated', 'awaiting_payment', 'expired', 'failed')
-             RETURNING t.id, t.expires_at, n.from_status, n.callback_id),
-         closed AS (
-             DELETE FROM open_codes WHERE ctid = ANY(ARRAY(SELECT (
-                 SELECT ctid FROM open_codes o WHERE o.expires_at = p.expires_at AND o.transaction_id = p.id) FROM paid p)))
-         INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
-         SELECT id, $4, from_status, 'paid', 'callback', callback_id FROM paid",
-        &ids as _,
-        &from as _,
-        &callbacks as _,
-        at
-    )
-    .execute(&mut *conn)
-    .await?;
-    crate::exactly(&result, transitions.len())?;
-    let paid: Vec<_> = transitions.iter().map(|one| one.paid).collect();
-    insert_payments(conn, &paid).await
-}
-
-/// Stores the payments of paid transactions.
+/// Stores the payment of a paid transaction.
 ///
 /// # Errors
 /// `payments_reference_unique`.
-pub async fn insert_payments(conn: &mut PgConnection, paid: &[&Transaction]) -> sqlx::Result<()> {
-    let ids = column(paid, |one| one.id);
-    let merchants = column(paid, |one| one.merchant_id);
-    let outlets = column(paid, |one| one.outlet_id);
-    let amounts = column(paid, |one| one.amount);
-    let tips = column(paid, |one| one.tip);
-    let fees = column(paid, |one| one.fee);
-    let nets = column(paid, |one| one.net);
-    let paid_at = column(paid, |one| one.paid_at);
-    let accepted_at = column(paid, |one| one.accepted_at);
-    let versions = column(paid, |one| one.fee_version);
-    let late = column(paid, |one| one.late);
-    let profiles = column(paid, |one| one.fee_profile_id.as_deref());
-    let partners = column(paid, |one| one.partner_id.as_str());
-    let references = column(paid, |one| one.partner_reference.as_deref());
-    let rrns = column(paid, |one| one.rrn.as_deref());
-    let issuers = column(paid, |one| one.issuer.as_deref());
+pub async fn insert_payment(conn: &mut PgConnection, paid: &Transaction) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO payments (transaction_id, merchant_id, outlet_id, amount, tip, fee, net, paid_at, accepted_at, fee_version, late,
              fee_profile_id, partner_id, partner_reference, rrn, issuer)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-             $8::timestamptz[], $9::timestamptz[], $10::int[], $11::boolean[], $12::text[], $13::text[], $14::text[], $15::text[],
-             $16::text[])",
-        &ids as _,
-        &merchants as _,
-        &outlets as _,
-        &amounts as _,
-        &tips as _,
-        &fees as _,
-        &nets as _,
-        &paid_at as _,
-        &accepted_at as _,
-        &versions as _,
-        &late,
-        &profiles as _,
-        &partners as _,
-        &references as _,
-        &rrns as _,
-        &issuers as _
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        paid.id as _,
+        paid.merchant_id as _,
+        paid.outlet_id as _,
+        paid.amount as _,
+        paid.tip as _,
+        paid.fee as _,
+        paid.net as _,
+        paid.paid_at,
+        paid.accepted_at,
+        paid.fee_version,
+        paid.late,
+        paid.fee_profile_id,
+        paid.partner_id,
+        paid.partner_reference,
+        paid.rrn,
+        paid.issuer
     )
     .execute(conn)
     .await?;

@@ -11,19 +11,18 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::transaction::{Decision, ReferenceView, TransactionStatus};
 use store::payment::external_id::{Answered, ExternalId};
-use store::payment::transaction::Transaction;
+use store::payment::success::Claim;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
-use wire::ids::{CallbackId, MerchantId};
+use wire::ids::{CallbackId, TransactionId};
 
 use super::Receipt;
 use super::consequence::{Paid, pay};
-use super::judgement::{CallbackHandler, load};
+use super::judgement::CallbackHandler;
 use super::receiver::Arrival;
 use crate::batch::{Outcome, Part, isolate};
 use crate::{Actor, Context, Error, Result, UnitOfWork, span};
@@ -52,6 +51,7 @@ pub fn queue(waiting_max: usize) -> (PaymentQueue, PaymentBatches) {
 /// A verified callback that says that a transaction was paid.
 #[derive(Debug)]
 struct Success {
+    transaction_id: TransactionId,
     arrival: Arrival,
     callback: Callback,
     once: Option<Once>,
@@ -86,11 +86,14 @@ impl PaymentQueue {
         callback: &Callback,
         once: impl FnOnce() -> Option<Once>,
     ) -> Result<Option<Receipt>> {
-        let is_named = matches!(callback.target, CallbackTarget::Transaction { .. });
-        if !is_named || callback.status != CallbackStatus::Success {
+        let CallbackTarget::Transaction { id, .. } = callback.target else {
+            return Ok(None);
+        };
+        if callback.status != CallbackStatus::Success {
             return Ok(None);
         }
         let success = Success {
+            transaction_id: id,
             arrival: arrival.clone(),
             callback: callback.clone(),
             once: once(),
@@ -160,6 +163,41 @@ async fn work(context: &Context, waiting: Vec<Waiting>) {
     }
 }
 
+/// One of a batch while it is applied.
+struct Member<'a> {
+    success: &'a Success,
+    handler: CallbackHandler<'a>,
+}
+
+impl<'a> Member<'a> {
+    fn new(unit: &UnitOfWork, success: &'a Success) -> Self {
+        let verified = success.arrival.verified(CallbackId::from_uuid(unit.uuid()));
+        Self {
+            success,
+            handler: CallbackHandler::new(unit, verified, &success.callback),
+        }
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        Claim {
+            reference: self.handler.reference(),
+            transaction_id: self.success.transaction_id,
+            paid_at: self.handler.time.at,
+        }
+    }
+
+    fn external_id(&self) -> Option<ExternalId<'_>> {
+        let once = self.success.once.as_ref()?;
+        Some(self.handler.message.external_id(&once.external_id))
+    }
+
+    /// What is kept under its X-EXTERNAL-ID.
+    fn answer(&self) -> Option<(ExternalId<'_>, &Answered, CallbackId)> {
+        let once = self.success.once.as_ref()?;
+        Some((self.external_id()?, &once.answered, self.handler.message.id))
+    }
+}
+
 /// Applies those that are the plain case, in one transaction; the others get none.
 async fn apply_together(
     context: &Context,
@@ -168,60 +206,34 @@ async fn apply_together(
     let mut unit = context
         .begin_on(context.payments(), Actor::system())
         .await?;
-    let handlers: Vec<CallbackHandler<'_>> = successes
+    let members: Vec<Member<'_>> = successes
         .iter()
-        .map(|success| {
-            let verified = success.arrival.verified(CallbackId::from_uuid(unit.uuid()));
-            CallbackHandler::new(&unit, verified, &success.callback)
-        })
+        .map(|success| Member::new(&unit, success))
         .collect();
-    let answers: Vec<Option<(ExternalId<'_>, &Answered, CallbackId)>> = handlers
-        .iter()
-        .zip(successes)
-        .map(|(handler, success)| {
-            let once = success.once.as_ref()?;
-            let id = handler.message.external_id(&once.external_id);
-            Some((id, &once.answered, handler.message.id))
-        })
-        .collect();
-    let external_ids: Vec<ExternalId<'_>> = answers.iter().flatten().map(|(id, ..)| *id).collect();
+    let external_ids: Vec<ExternalId<'_>> =
+        members.iter().filter_map(Member::external_id).collect();
     let seen = lock_external_ids(&mut unit, &external_ids).await?;
-    let known = load(&mut unit, &handlers.iter().collect::<Vec<_>>()).await?;
-    let once = times_each(handlers.iter().map(CallbackHandler::reference));
-    let named = times_each(
-        known
-            .iter()
-            .flat_map(|known| &known.candidates)
-            .map(|one| one.id),
-    );
+    let claims: Vec<Claim<'_>> = members.iter().map(Member::claim).collect();
+    let references: Vec<_> = claims.iter().map(|claim| claim.reference).collect();
+    store::payment::transaction::lock_references(unit.conn(), &references).await?;
+    let payable = store::payment::success::lock(unit.conn(), &claims).await?;
+    let once = times_each(references.into_iter());
+    let named = times_each(claims.iter().map(|one| one.transaction_id));
 
-    // The one transaction of each that is the plain case, until the payee decides.
-    let mut plain: Vec<(usize, &CallbackHandler<'_>, &Transaction)> = Vec::new();
-    for (place, ((handler, known), answer)) in handlers.iter().zip(&known).zip(&answers).enumerate()
+    let mut receipts: Vec<Option<Receipt>> = successes.iter().map(|_| None).collect();
+    let (mut paid, mut taken) = (Vec::new(), Vec::new());
+    for (((member, claim), payable), receipt) in
+        members.iter().zip(&claims).zip(&payable).zip(&mut receipts)
     {
-        if let [transaction] = known.candidates.as_slice()
-            && handler.named() == Some(transaction.id)
-            && known.kept.is_none()
-            && once.get(&handler.reference()) == Some(&1)
-            && named.get(&transaction.id) == Some(&1)
-            && answer.is_none_or(|(id, ..)| !seen.contains(&id))
+        let handler = &member.handler;
+        let Some(payable) = payable else { continue };
+        if once.get(&claim.reference) != Some(&1)
+            || named.get(&claim.transaction_id) != Some(&1)
+            || member.external_id().is_some_and(|id| seen.contains(&id))
         {
-            plain.push((place, handler, transaction));
+            continue;
         }
-    }
-    let mut receipts: Vec<Option<Receipt>> = Vec::new();
-    receipts.resize_with(handlers.len(), || None);
-    if plain.is_empty() {
-        return Ok(receipts);
-    }
-    let payments: Vec<(MerchantId, DateTime<Utc>)> = plain
-        .iter()
-        .map(|(_, handler, transaction)| (transaction.merchant_id, handler.time.at))
-        .collect();
-    let payees = store::payment::payee::of_merchants(unit.conn(), &payments).await?;
-    let mut paid = Vec::with_capacity(plain.len());
-    let mut taken = Vec::new();
-    for ((place, handler, transaction), payee) in plain.into_iter().zip(&payees) {
+        let (transaction, payee) = (&payable.transaction, &payable.payee);
         let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
         let Decision::Paid { late } = decision else {
             continue;
@@ -231,19 +243,18 @@ async fn apply_together(
             transaction_id: Some(transaction.id),
             status: Some(TransactionStatus::Paid),
         };
-        if let (Some(success), Some(receipt)) = (successes.get(place), receipts.get_mut(place)) {
-            success.span.in_scope(|| {
-                span::set_transaction(transaction.id);
-                span::set_merchant(transaction.merchant_id);
-                handler.trace(&mut unit, &accepted);
-            });
-            *receipt = Some(accepted);
-            taken.extend(answers.get(place).copied().flatten());
-        }
+        member.success.span.in_scope(|| {
+            span::set_transaction(transaction.id);
+            span::set_merchant(transaction.merchant_id);
+            handler.trace(&mut unit, &accepted);
+        });
+        *receipt = Some(accepted);
+        taken.extend(member.answer());
         paid.push(Paid {
             handler,
             transaction,
             payee,
+            listeners: &payable.listeners,
             late,
         });
     }

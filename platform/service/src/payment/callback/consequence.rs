@@ -6,10 +6,11 @@ use domain::callback::{CallbackStatus, PrintedCode};
 use domain::ledger::Posting;
 use domain::transaction::{Decision, TransactionStatus, decide_printed};
 use serde_json::json;
-use store::payment::callback::Callback;
+use store::fleet::binding::Listener;
 use store::payment::incident::Kept;
 use store::payment::payee::Payee;
-use store::payment::transaction::{Transaction, Transition};
+use store::payment::success::Success;
+use store::payment::transaction::Transaction;
 use store::payment::unmatched_payment::Closing;
 use wire::ids::MerchantId;
 
@@ -17,7 +18,7 @@ use super::attribution::{self, Attribution};
 use super::judgement::{CallbackHandler, CallbackOutcome};
 use crate::money::{fee, ledger};
 use crate::payment::booking::{self, Sale};
-use crate::payment::notification::{self, Payment};
+use crate::payment::notification::{self, Enqueued, Payment};
 use crate::span;
 use crate::{Result, UnitOfWork};
 
@@ -27,6 +28,8 @@ pub(super) struct Paid<'a> {
     /// As it was before; its row is locked.
     pub(super) transaction: &'a Transaction,
     pub(super) payee: &'a Payee,
+    /// The boxes at its terminal; their bindings are locked.
+    pub(super) listeners: &'a [Listener],
     /// It had ended before.
     pub(super) late: bool,
 }
@@ -35,6 +38,7 @@ pub(super) struct Paid<'a> {
 struct Priced<'a> {
     handler: &'a CallbackHandler<'a>,
     payee: &'a Payee,
+    listeners: &'a [Listener],
     /// The status that it had before.
     from: TransactionStatus,
     /// As it is with the payment.
@@ -56,6 +60,7 @@ impl<'a> Paid<'a> {
         Ok(Priced {
             handler: self.handler,
             payee: self.payee,
+            listeners: self.listeners,
             from: self.transaction.status,
             transaction: Transaction {
                 amount,
@@ -79,17 +84,14 @@ impl<'a> Paid<'a> {
 }
 
 impl Priced<'_> {
-    fn archived(&self) -> Callback<'_> {
+    fn success(&self, unit: &UnitOfWork) -> Success<'_> {
         let id = Some(self.transaction.id);
         let entry = self.handler.entry("accepted", None, id, 200);
-        self.handler.message.archived_as(entry)
-    }
-
-    fn transition(&self) -> Transition<'_> {
-        Transition {
+        Success {
+            archived: self.handler.message.archived_as(entry),
             from: self.from,
-            callback_id: self.handler.message.id,
             paid: &self.transaction,
+            posting: ledger::row(unit, booking::subject(&self.transaction), &self.posting),
         }
     }
 
@@ -99,29 +101,31 @@ impl Priced<'_> {
     }
 }
 
-/// paid: the archived callbacks, the transitions, the payments, the ledger lines and the outbox rows, each kind in one
-/// statement.
+/// paid: the archived callbacks, the transitions, the payments, the postings and the outbox rows, in one statement.
 pub(super) async fn pay(unit: &mut UnitOfWork, paid: &[Paid<'_>]) -> Result<()> {
     let priced = paid
         .iter()
         .map(|one| one.priced(unit))
         .collect::<Result<Vec<_>>>()?;
-    let archived: Vec<_> = priced.iter().map(Priced::archived).collect();
-    store::payment::callback::insert(unit.conn(), &archived).await?;
-    let transitions: Vec<_> = priced.iter().map(Priced::transition).collect();
+    let successes: Vec<_> = priced.iter().map(|one| one.success(unit)).collect();
+    let mut announcements = Vec::with_capacity(priced.len());
+    let mut unheard = Vec::new();
+    for one in &priced {
+        let payment = one.announcement(unit);
+        let enqueued = notification::prepare(unit, &payment, one.listeners, &mut announcements);
+        unheard.extend(unannounced(&payment, &enqueued));
+    }
     let now = unit.now();
-    store::payment::transaction::mark_paid(unit.conn(), &transitions, now).await?;
-    let postings: Vec<_> = priced
-        .iter()
-        .map(|one| (booking::subject(&one.transaction), &one.posting))
-        .collect();
-    ledger::post_all(unit, &postings).await?;
+    store::payment::success::write(unit.conn(), &successes, &mut announcements, now).await?;
     for one in &priced {
         let id = Some(one.transaction.id);
         one.handler.note_clock(unit, id).await?;
     }
-    let announcements: Vec<_> = priced.iter().map(|one| one.announcement(unit)).collect();
-    announce(unit, &announcements).await
+    notification::enqueued(unit, announcements);
+    for alert in unheard {
+        unit.raise(alert);
+    }
+    Ok(())
 }
 
 impl CallbackHandler<'_> {
@@ -235,7 +239,7 @@ impl CallbackHandler<'_> {
         self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
         let payment = Payment::first(&transaction, &payee, self.time.at, window);
-        announce(unit, &[payment]).await?;
+        announce(unit, &payment).await?;
         Ok(CallbackOutcome::taken(
             "accepted",
             Some(&transaction),
@@ -316,23 +320,26 @@ impl CallbackHandler<'_> {
     }
 }
 
-/// Writes the outbox rows of payments, and for each that no box will announce an alert with the reason.
+/// Writes the outbox rows of a payment; when no box will announce it, an alert with the reason.
 pub(in crate::payment) async fn announce(
     unit: &mut UnitOfWork,
-    payments: &[Payment<'_>],
+    payment: &Payment<'_>,
 ) -> Result<()> {
-    let enqueued = notification::enqueue(unit, payments).await?;
-    for (payment, enqueued) in payments.iter().zip(enqueued) {
-        let Some(reason) = enqueued.unheard else {
-            continue;
-        };
-        let transaction = payment.transaction;
-        let alert = NewAlert::new(
-            AlertKind::UnannouncedPayment,
-            AlertSubject::Terminal(transaction.terminal_id),
-            json!({ "reason": reason, "transaction_id": transaction.id }),
-        );
-        unit.raise(alert.of_merchant(transaction.merchant_id));
+    let enqueued = notification::enqueue(unit, payment).await?;
+    if let Some(alert) = unannounced(payment, &enqueued) {
+        unit.raise(alert);
     }
     Ok(())
+}
+
+/// The alert that no box will announce a payment.
+fn unannounced(payment: &Payment<'_>, enqueued: &Enqueued) -> Option<NewAlert> {
+    let reason = enqueued.unheard?;
+    let transaction = payment.transaction;
+    let alert = NewAlert::new(
+        AlertKind::UnannouncedPayment,
+        AlertSubject::Terminal(transaction.terminal_id),
+        json!({ "reason": reason, "transaction_id": transaction.id }),
+    );
+    Some(alert.of_merchant(transaction.merchant_id))
 }

@@ -66,35 +66,10 @@ impl<'a> CallbackHandler<'a> {
 }
 
 /// What is known of the money that a callback is about.
-pub(super) struct Known {
+struct Known {
     /// The partner's transactions that it names, or that carry its reference.
-    pub(super) candidates: Vec<Transaction>,
-    pub(super) kept: Kept,
-}
-
-/// Locks and reads what these callbacks are about. The answers are in the callbacks' order.
-pub(super) async fn load(
-    unit: &mut UnitOfWork,
-    handlers: &[&CallbackHandler<'_>],
-) -> Result<Vec<Known>> {
-    let messages: Vec<_> = handlers
-        .iter()
-        .map(|handler| (handler.reference(), handler.named()))
-        .collect();
-    let references: Vec<_> = messages.iter().map(|(reference, _)| *reference).collect();
-    store::payment::transaction::lock_references(unit.conn(), &references).await?;
-    let locked = store::payment::transaction::lock_candidates(unit.conn(), &messages).await?;
-    let kept = store::payment::incident::kept_of(unit.conn(), &references).await?;
-    let known = handlers.iter().zip(kept).map(|(handler, kept)| {
-        let about = locked
-            .iter()
-            .filter(|candidate| handler.is_about(candidate));
-        Known {
-            candidates: about.cloned().collect(),
-            kept,
-        }
-    });
-    Ok(known.collect())
+    candidates: Vec<Transaction>,
+    kept: Kept,
 }
 
 /// The amounts that a success may report: what was asked for, tip included; with a free tip that or more, up to the largest
@@ -144,12 +119,21 @@ impl CallbackHandler<'_> {
         });
     }
 
+    /// Locks and reads what the callback is about.
+    async fn load(&self, unit: &mut UnitOfWork) -> Result<Known> {
+        let reference = self.reference();
+        store::payment::transaction::lock_references(unit.conn(), &[reference]).await?;
+        let (named, conn) = (self.named(), unit.conn());
+        let candidates =
+            store::payment::transaction::lock_candidates(conn, reference, named).await?;
+        let kept = store::payment::incident::kept_of(conn, reference).await?;
+        Ok(Known { candidates, kept })
+    }
+
     async fn judge(&self, unit: &mut UnitOfWork) -> Result<CallbackOutcome> {
         let reference = &self.callback.partner_reference;
         let named = self.named();
-        let Some(Known { candidates, kept }) = load(unit, &[self]).await?.pop() else {
-            return Err(anyhow::anyhow!("nothing was loaded for a callback").into());
-        };
+        let Known { candidates, kept } = self.load(unit).await?;
         let carrier = candidates
             .iter()
             .find(|candidate| candidate.partner_reference.as_ref() == Some(reference));
@@ -260,12 +244,6 @@ impl CallbackHandler<'_> {
         }
     }
 
-    fn is_about(&self, transaction: &Transaction) -> bool {
-        transaction.partner_id == self.message.partner_id
-            && (self.named() == Some(transaction.id)
-                || transaction.partner_reference.as_ref() == Some(&self.callback.partner_reference))
-    }
-
     /// The partner's name for the money.
     pub(super) fn reference(&self) -> PartnerReference<'_> {
         PartnerReference {
@@ -292,10 +270,14 @@ impl CallbackHandler<'_> {
         };
         match decision {
             Decision::Paid { late } => {
+                let terminal_id = transaction.terminal_id;
+                let listeners =
+                    store::fleet::binding::listeners_for_share(unit.conn(), terminal_id).await?;
                 let paid = Paid {
                     handler: self,
                     transaction,
                     payee,
+                    listeners: &listeners,
                     late,
                 };
                 pay(unit, &[paid]).await?;

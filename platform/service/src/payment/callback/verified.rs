@@ -63,7 +63,7 @@ impl<'a> Verified<'a> {
 
     /// Archives it.
     pub(crate) async fn archive(&self, conn: &mut PgConnection, entry: Entry<'_>) -> Result<()> {
-        Ok(store::payment::callback::insert(conn, &[self.archived_as(entry)]).await?)
+        Ok(store::payment::callback::insert(conn, &self.archived_as(entry)).await?)
     }
 
     /// Its row in the archive.
