@@ -308,18 +308,13 @@ impl UnitOfWork {
 }
 
 impl Context {
-    /// Begins a database transaction, as [`Context::transaction_on`] does.
-    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
-        self.transaction_on(self.pool()).await
-    }
-
-    /// Begins a database transaction on a connection of this pool, in a task of its own: a caller that is dropped while
-    /// BEGIN is on its way (an HTTP client hangs up) would otherwise give the connection back to the pool with the
-    /// transaction open, because sqlx 0.9 rolls back only what it has seen begin.
+    /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an HTTP client
+    /// hangs up) would otherwise give the connection back to the pool with the transaction open, because sqlx 0.9 rolls back
+    /// only what it has seen begin.
     #[expect(clippy::disallowed_methods, reason = "here it cannot be cut off")]
-    async fn transaction_on(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>> {
         partition::ensure_today(self).await?;
-        let pool = pool.clone();
+        let pool = self.pool().clone();
         let begin = async move { pool.begin().await };
         let begun = tokio::spawn(begin.in_current_span()).await;
         Ok(begun.map_err(anyhow::Error::from)??)
@@ -338,13 +333,18 @@ impl Context {
 
     /// A unit of work by `actor`.
     pub async fn begin(&self, actor: Actor) -> Result<UnitOfWork> {
-        self.begin_on(self.pool(), actor).await
+        let steps = Steps::begin(self);
+        let tx = self.transaction().await?;
+        Ok(UnitOfWork::new(self.clone(), tx, actor, steps))
     }
 
-    /// A unit of work by `actor`, on a connection of this pool.
-    pub(super) async fn begin_on(&self, pool: &PgPool, actor: Actor) -> Result<UnitOfWork> {
+    /// A unit of work on a connection of payments, for a worker: it is not dropped while BEGIN is on its way, unless the
+    /// process ends, and needs no task of its own for that.
+    #[expect(clippy::disallowed_methods, reason = "a worker is not cut off")]
+    pub(super) async fn begin_in_worker(&self, actor: Actor) -> Result<UnitOfWork> {
         let steps = Steps::begin(self);
-        let tx = self.transaction_on(pool).await?;
+        partition::ensure_today(self).await?;
+        let tx = self.payments().begin().await?;
         Ok(UnitOfWork::new(self.clone(), tx, actor, steps))
     }
 

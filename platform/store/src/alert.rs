@@ -316,7 +316,7 @@ pub async fn forget(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE closed_at < $1 LIMIT $2)",
+        "DELETE FROM alerts WHERE id = ANY(ARRAY(SELECT id FROM alerts WHERE closed_at < $1 LIMIT $2))",
         before,
         limit
     )

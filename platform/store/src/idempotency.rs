@@ -129,8 +129,8 @@ pub async fn delete_expired(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM idempotency_keys WHERE (scope, key) IN
-         (SELECT scope, key FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2)",
+        "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2))",
         now,
         limit
     )

@@ -208,7 +208,7 @@ pub async fn forget_events(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM device_events WHERE id IN (SELECT id FROM device_events WHERE at < $1 LIMIT $2)",
+        "DELETE FROM device_events WHERE id = ANY(ARRAY(SELECT id FROM device_events WHERE at < $1 LIMIT $2))",
         before,
         limit
     )

@@ -136,8 +136,9 @@ pub async fn forget_expired(
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE sessions SET persistent = false, subscriptions = '[]'::jsonb
-         WHERE device_id IN (SELECT device_id FROM sessions WHERE persistent AND NOT connected AND expires_at <= $1
-                             LIMIT $2 FOR UPDATE SKIP LOCKED)",
+         WHERE device_id = ANY(ARRAY(
+             SELECT device_id FROM sessions WHERE persistent AND NOT connected AND expires_at <= $1
+             LIMIT $2 FOR UPDATE SKIP LOCKED))",
         now,
         limit
     )

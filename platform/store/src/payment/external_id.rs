@@ -112,8 +112,8 @@ pub async fn delete_before(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM external_ids WHERE (partner_id, day, external_id) IN
-         (SELECT partner_id, day, external_id FROM external_ids WHERE day < $1 LIMIT $2)",
+        "DELETE FROM external_ids WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM external_ids WHERE day < $1 LIMIT $2))",
         day,
         limit
     )

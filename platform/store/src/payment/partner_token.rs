@@ -47,8 +47,8 @@ pub async fn delete_expired(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM partner_tokens WHERE token_hash IN
-         (SELECT token_hash FROM partner_tokens WHERE expires_at <= $1 LIMIT $2)",
+        "DELETE FROM partner_tokens WHERE token_hash = ANY(ARRAY(
+             SELECT token_hash FROM partner_tokens WHERE expires_at <= $1 LIMIT $2))",
         now,
         limit
     )

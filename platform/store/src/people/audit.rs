@@ -201,17 +201,18 @@ pub async fn progress(conn: &mut PgConnection) -> sqlx::Result<Progress> {
     .await
 }
 
-/// Takes up to `limit` committed rows from those that wait. One that was deleted goes on waiting, as a trace.
+/// Takes up to `limit` committed rows from those that wait. One that was deleted goes on waiting, as a trace. The rows are
+/// named by arrays: a join, planned while the tables were small, reads all of them for each row.
 pub async fn take_waiting(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Record>> {
     sqlx::query_as!(
         Record,
         r#"WITH taken AS (
-               DELETE FROM audit_waiting WHERE audit_id IN
-               (SELECT w.audit_id FROM audit_waiting w JOIN audit_logs l ON l.id = w.audit_id
-                ORDER BY w.audit_id LIMIT $1)
+               DELETE FROM audit_waiting WHERE audit_id = ANY(ARRAY(
+                   SELECT w.audit_id FROM audit_waiting w WHERE EXISTS (SELECT 1 FROM audit_logs l WHERE l.id = w.audit_id)
+                   ORDER BY w.audit_id LIMIT $1))
                RETURNING audit_id)
            SELECT l.id, l.at, l.actor, l.action, l.entity, l.request_id, l.before::text, l.after::text
-           FROM taken t JOIN audit_logs l ON l.id = t.audit_id ORDER BY l.id"#,
+           FROM audit_logs l WHERE l.id = ANY(ARRAY(SELECT audit_id FROM taken)) ORDER BY l.id"#,
         limit
     )
     .fetch_all(conn)

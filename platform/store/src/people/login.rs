@@ -94,8 +94,8 @@ pub async fn forget(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "DELETE FROM login_attempts WHERE id IN
-         (SELECT id FROM login_attempts WHERE attempted_at <= $1 ORDER BY attempted_at LIMIT $2)",
+        "DELETE FROM login_attempts WHERE id = ANY(ARRAY(
+             SELECT id FROM login_attempts WHERE attempted_at <= $1 ORDER BY attempted_at LIMIT $2))",
         before,
         limit
     )

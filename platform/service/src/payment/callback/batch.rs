@@ -203,9 +203,7 @@ async fn apply_together(
     context: &Context,
     successes: &[Arc<Success>],
 ) -> Result<Vec<Option<Receipt>>> {
-    let mut unit = context
-        .begin_on(context.payments(), Actor::system())
-        .await?;
+    let mut unit = context.begin_in_worker(Actor::system()).await?;
     let members: Vec<Member<'_>> = successes
         .iter()
         .map(|success| Member::new(&unit, success))
