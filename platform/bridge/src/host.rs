@@ -87,27 +87,23 @@ impl<C: Carrier> Host for PlatformHost<C> {
         let device_id = connecting.device_id;
         let connect = session::Connect {
             device_id,
-            certificate_serial: &connecting.certificate_serial,
+            certificate_serial: connecting.certificate_serial,
             clean_start: connecting.clean_session,
             expiry_s: connecting.session_expiry_s,
         };
-        let admitting = async {
-            let _permit = self.quotas.sessions.take().await;
-            retried(|| session::admit(&self.context, &connect)).await
-        };
         let span = span::session("admit", device_id);
+        let admitting = self.batchers.connects.store(connect);
         match admitting.instrument(span).await {
-            Ok(Some(admitted)) => Ok(Admission {
-                epoch: admitted.epoch,
-                stored: admitted
-                    .kept
-                    .map(|kept| read_subscriptions(device_id, &kept)),
+            Ok(Ok(Some(opened))) => Ok(Admission {
+                epoch: opened.epoch,
+                stored: opened.kept.map(|kept| read_subscriptions(device_id, &kept)),
             }),
-            Ok(None) => Err(Refusal::NotAuthorized),
-            Err(error) => {
-                tracing::warn!(%device_id, %error, "a device could not be admitted");
+            Ok(Ok(None)) => Err(Refusal::NotAuthorized),
+            Ok(Err(error)) => {
+                tracing::warn!(%device_id, error, "a device could not be admitted");
                 Err(Refusal::Unavailable)
             }
+            Err(Unavailable) => Err(Refusal::Unavailable),
         }
     }
 
@@ -171,15 +167,15 @@ impl<C: Carrier> Host for PlatformHost<C> {
             reason: end.reason.as_str(),
         };
         for _ in 0..END_TRIES {
-            let recording = async {
-                let _permit = self.quotas.sessions.take().await;
-                retried(|| session::end(&self.context, &ending)).await
-            };
             let span = span::session("end", session.device_id);
+            let recording = self.batchers.endings.store(ending.clone());
             match recording.instrument(span).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(%session, %error, "the end of a session could not be recorded")
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(%session, error, "the end of a session could not be recorded");
+                }
+                Err(Unavailable) => {
+                    tracing::warn!(%session, "the end of a session could not be recorded: the database is away");
                 }
             }
             tokio::time::sleep(END_RETRY).await;

@@ -1,4 +1,5 @@
-//! Uplinks that are stored in batches, each answered when its batch is durable.
+//! What boxes send and is stored in batches, each answered when its batch is durable: heartbeats, payment acknowledgements,
+//! and the CONNECTs and ends of their sessions.
 //!
 //! A batch is what arrived while the one before was being committed: no added delay at low load, few commits at high
 //! load. Payment acknowledgements have a batcher of their own and never wait behind heartbeats. An uplink that cannot be
@@ -9,6 +10,7 @@ use std::future::Future;
 use broker::Unavailable;
 use service::batch::{Outcome, Part, isolate};
 use service::fleet::heartbeat;
+use service::fleet::session::{self, Connect, Ending, Opened};
 use service::payment::notification;
 use service::span;
 use service::{Context, Error};
@@ -110,34 +112,42 @@ pub(super) struct UplinkBatchers {
     pub(super) heartbeats: UplinkBatcher<Beat, ()>,
     /// Payment acknowledgements; `false` for an event that is not the device's.
     pub(super) payment_acks: UplinkBatcher<Ack, bool>,
+    /// CONNECTs; none for one that is not admitted.
+    pub(super) connects: UplinkBatcher<Connect, Option<Opened>>,
+    /// Ends of sessions.
+    pub(super) endings: UplinkBatcher<Ending, ()>,
 }
 
 impl UplinkBatchers {
     pub(super) fn start(context: &Context, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let heartbeats = context.clone();
-        let acks = context.clone();
+        let [heartbeats, acks, connects, endings] = std::array::from_fn(|_| context.clone());
+        let beat = move |batch: Part<Beat>| {
+            let context = heartbeats.clone();
+            async move {
+                heartbeat::store_batch(&context, &batch).await?;
+                Ok(vec![(); batch.len()])
+            }
+        };
+        let acknowledge = move |batch: Part<Ack>| {
+            let context = acks.clone();
+            async move { notification::acknowledge(&context, context.payments(), &batch).await }
+        };
+        let admit = move |batch: Part<Connect>| {
+            let context = connects.clone();
+            async move { session::admit(&context, &batch).await }
+        };
+        let end = move |batch: Part<Ending>| {
+            let context = endings.clone();
+            async move {
+                session::end(&context, &batch).await?;
+                Ok(vec![(); batch.len()])
+            }
+        };
         Self {
-            heartbeats: UplinkBatcher::start(
-                "heartbeat",
-                move |batch: Part<Beat>| {
-                    let context = heartbeats.clone();
-                    async move {
-                        heartbeat::store_batch(&context, &batch).await?;
-                        Ok(vec![(); batch.len()])
-                    }
-                },
-                tasks,
-                stop,
-            ),
-            payment_acks: UplinkBatcher::start(
-                "payment_ack",
-                move |batch: Part<Ack>| {
-                    let context = acks.clone();
-                    async move { notification::acknowledge(&context, context.payments(), &batch).await }
-                },
-                tasks,
-                stop,
-            ),
+            heartbeats: UplinkBatcher::start("heartbeat", beat, tasks, stop),
+            payment_acks: UplinkBatcher::start("payment_ack", acknowledge, tasks, stop),
+            connects: UplinkBatcher::start("connect", admit, tasks, stop),
+            endings: UplinkBatcher::start("session_end", end, tasks, stop),
         }
     }
 }

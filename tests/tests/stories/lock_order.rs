@@ -533,23 +533,30 @@ async fn refresh_credential(s: &Scene, n: u64) {
 }
 
 async fn admit_and_end(s: &Scene, n: u64) {
-    let soundbox = s.soundbox(n);
-    let connect = Connect {
-        device_id: soundbox.device_id,
-        certificate_serial: &soundbox.certificate_serial(),
-        clean_start: n.is_multiple_of(3),
-        expiry_s: 600,
-    };
-    if let Some(admitted) = session::admit(&s.context, &connect).await.unwrap() {
-        let ending = Ending {
+    let connects = [n, n + 1].map(|n| {
+        let soundbox = s.soundbox(n);
+        Connect {
             device_id: soundbox.device_id,
-            epoch: admitted.epoch,
-            forget: false,
-            expiry_s: None,
-            reason: "test",
-        };
-        session::end(&s.context, &ending).await.unwrap();
-    }
+            certificate_serial: soundbox.certificate_serial(),
+            clean_start: n.is_multiple_of(3),
+            expiry_s: 600,
+        }
+    });
+    let admitted = session::admit(&s.context, &connects).await.unwrap();
+    let endings: Vec<Ending> = connects
+        .iter()
+        .zip(admitted)
+        .filter_map(|(connect, admitted)| {
+            Some(Ending {
+                device_id: connect.device_id,
+                epoch: admitted?.epoch,
+                forget: false,
+                expiry_s: None,
+                reason: "test",
+            })
+        })
+        .collect();
+    session::end(&s.context, &endings).await.unwrap();
 }
 
 fn number_of(name: &str) -> Option<u64> {

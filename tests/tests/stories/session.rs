@@ -67,11 +67,46 @@ async fn the_session_expiry_of_a_disconnect_counts() {
                 expiry_s: Some(60),
                 reason: "disconnected",
             };
-            session::end(&context, &ending).await
+            session::end(&context, &[ending]).await
         })
         .await
         .unwrap();
     let kept_for = "SELECT extract(epoch FROM expires_at - ended_at)::bigint FROM sessions";
     assert_eq!(world.number(kept_for).await, 60);
     connection.abort().await;
+}
+
+#[tokio::test]
+async fn connects_of_one_moment_are_judged_each_by_itself() {
+    let world = World::new().await;
+    let new = Credentials::unbound(&world).await;
+    let suspended = Credentials::unbound(&world).await;
+    let twice = Credentials::unbound(&world).await;
+    for one in [&suspended, &twice] {
+        drop(connect(&world, one, false).await.unwrap());
+    }
+    let id = suspended.device_id;
+    let suspend = format!("UPDATE devices SET status = 'suspended' WHERE id = '{id}'");
+    world.execute(&suspend).await;
+    let ask = |one: &Credentials| session::Connect {
+        device_id: one.device_id,
+        certificate_serial: one.certificate_serial(),
+        clean_start: false,
+        expiry_s: 60,
+    };
+    let wrong = session::Connect {
+        certificate_serial: ask(&new).certificate_serial,
+        ..ask(&twice)
+    };
+    let connects = [ask(&new), ask(&suspended), ask(&twice), wrong, ask(&twice)];
+    let admitted = world
+        .within(|context| async move { session::admit(&context, &connects).await })
+        .await
+        .unwrap();
+    let epochs: Vec<Option<i64>> = admitted
+        .iter()
+        .map(|one| one.as_ref().map(|one| one.epoch))
+        .collect();
+    // A first use; not active; its next session; with another's certificate; and the one after.
+    assert_eq!(epochs, [Some(1), None, Some(2), None, Some(3)]);
 }

@@ -5,7 +5,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::{CredentialStatus, Life, RENEWAL_GRACE, RevocationReason};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::PgConnection;
 use store::Page;
 use store::fleet::credential::Record;
 use utoipa::ToSchema;
@@ -119,47 +118,39 @@ async fn check(context: &Context, peer: &PeerIdentity, grace: TimeDelta) -> Resu
         .ok_or_else(refused)?;
     drop(conn);
     if !used {
-        let first = || use_first_alone(context, device_id, &peer.serial, now);
-        if let Some(signal) = retried(first).await? {
-            context.signals().send(signal).await;
-        }
+        note_first_use(context, device_id, &peer.serial).await?;
     }
     Ok(device_id)
 }
 
-/// [`use_first`], in a transaction of its own.
-async fn use_first_alone(
+/// Notes the first use of a certificate. Those that it replaced end now, and with them their sessions.
+pub(super) async fn note_first_use(
     context: &Context,
     device_id: DeviceId,
     serial: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<Signal>> {
-    let mut tx = context.transaction().await?;
-    let ended = use_first(&mut tx, device_id, serial, now).await?;
-    tx.commit().await?;
-    Ok(ended)
-}
-
-/// Notes the first use of a certificate. Those that it replaced end now: the signal for their sessions is to be sent
-/// after the commit.
-pub(super) async fn use_first(
-    conn: &mut PgConnection,
-    device_id: DeviceId,
-    serial: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<Signal>> {
-    // A change of a box's credentials holds the box's row: otherwise this and their revocation, which both go over all of
-    // them, could wait for each other.
-    store::fleet::device::hold(conn, device_id).await?;
-    let replaced = store::fleet::credential::mark_used(conn, device_id, serial, now).await?;
-    if replaced.is_empty() {
-        return Ok(None);
+) -> Result<()> {
+    let note = || async {
+        let mut tx = context.transaction().await?;
+        // A change of a box's credentials holds the box's row: otherwise this and their revocation, which both go over all
+        // of them, could wait for each other.
+        store::fleet::device::hold(&mut tx, device_id).await?;
+        let now = context.clock().now();
+        let replaced = store::fleet::credential::mark_used(&mut tx, device_id, serial, now).await?;
+        if !replaced.is_empty() {
+            store::fleet::credential::announce_end(&mut tx, device_id).await?;
+        }
+        tx.commit().await?;
+        Ok(replaced)
+    };
+    let certificate_serials: Vec<String> = retried(note).await?;
+    if !certificate_serials.is_empty() {
+        let ended = Signal::Revoked {
+            device_id,
+            certificate_serials,
+        };
+        context.signals().send(ended).await;
     }
-    store::fleet::credential::announce_end(conn, device_id).await?;
-    Ok(Some(Signal::Revoked {
-        device_id,
-        certificate_serials: replaced,
-    }))
+    Ok(())
 }
 
 /// The certificates that a box ever had, newest first.

@@ -1,34 +1,14 @@
 //! MQTT sessions: admission, stored subscriptions, and presence.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
-use store::fleet::session::Opening;
+use store::fleet::session::Admission;
 use wire::ids::DeviceId;
 
 use crate::fleet::credential;
 use crate::{Context, Result};
-pub use store::fleet::session::Ending;
-
-/// A CONNECT that asks to be admitted.
-#[derive(Debug)]
-pub struct Connect<'a> {
-    /// The box.
-    pub device_id: DeviceId,
-    /// The serial number of its certificate.
-    pub certificate_serial: &'a str,
-    /// Whether an earlier session is dropped.
-    pub clean_start: bool,
-    /// How long the session is kept after its end, seconds; 0: not at all.
-    pub expiry_s: u32,
-}
-
-/// An admitted session.
-#[derive(Debug)]
-pub struct Admitted {
-    /// Its epoch.
-    pub epoch: i64,
-    /// The stored subscriptions; absent when there was no session to continue.
-    pub kept: Option<Value>,
-}
+pub use store::fleet::session::{Connect, Ending, Opened};
 
 /// Whether a device may connect with this certificate now. Changes nothing.
 pub async fn may_connect(context: &Context, device_id: DeviceId, serial: &str) -> Result<bool> {
@@ -38,38 +18,54 @@ pub async fn may_connect(context: &Context, device_id: DeviceId, serial: &str) -
     Ok(used.is_some())
 }
 
-/// Admits a device if its certificate is valid now, and marks it as online. `None`: it is not admitted.
-pub async fn admit(context: &Context, connect: &Connect<'_>) -> Result<Option<Admitted>> {
-    let now = context.clock().now();
-    let mut tx = context.transaction().await?;
-    let serial = connect.certificate_serial;
-    let Some(used) =
-        store::fleet::credential::may_use(&mut tx, connect.device_id, serial, now).await?
-    else {
-        return Ok(None);
-    };
-    let ended = match used {
-        true => None,
-        false => credential::use_first(&mut tx, connect.device_id, serial, now).await?,
-    };
-    let opening = Opening {
-        device_id: connect.device_id,
-        node: &context.settings().node,
-        persistent: connect.expiry_s > 0,
-        clean_start: connect.clean_start,
-        certificate_serial: serial,
-        expiry_s: i64::from(connect.expiry_s),
-    };
-    let opened = store::fleet::session::open(&mut tx, &opening, now).await?;
-    store::fleet::presence::session_opened(&mut tx, connect.device_id, now).await?;
-    tx.commit().await?;
-    if let Some(signal) = ended {
-        context.signals().send(signal).await;
+/// Admits boxes whose certificates are valid now, and shows them as online. The answers are in the order of the CONNECTs;
+/// `None`: it is not admitted.
+pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option<Opened>>> {
+    let mut answers: Vec<Option<Opened>> = connects.iter().map(|_| None).collect();
+    let mut waiting: Vec<usize> = (0..connects.len()).collect();
+    while !waiting.is_empty() {
+        // Of several of one box, each is another epoch, in the order of their arrival.
+        let mut boxes = HashSet::new();
+        let (round, later): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(|place| {
+            let connect = connects.get(*place);
+            connect.is_some_and(|connect| boxes.insert(connect.device_id))
+        });
+        let asked: Vec<Connect> = round
+            .iter()
+            .filter_map(|place| connects.get(*place))
+            .cloned()
+            .collect();
+        let admissions = open(context, &asked).await?;
+        let mut first_uses = Vec::new();
+        for ((place, connect), admission) in round.into_iter().zip(asked).zip(admissions) {
+            match admission {
+                Admission::Refused => {}
+                Admission::FirstUse => first_uses.push((place, connect)),
+                Admission::Opened(opened) => set(&mut answers, place, opened),
+            }
+        }
+        for (place, connect) in first_uses {
+            credential::note_first_use(context, connect.device_id, &connect.certificate_serial)
+                .await?;
+            if let Some(Admission::Opened(opened)) = open(context, &[connect]).await?.pop() {
+                set(&mut answers, place, opened);
+            }
+        }
+        waiting = later;
     }
-    Ok(Some(Admitted {
-        epoch: opened.epoch,
-        kept: opened.kept,
-    }))
+    Ok(answers)
+}
+
+fn set(answers: &mut [Option<Opened>], place: usize, opened: Opened) {
+    if let Some(answer) = answers.get_mut(place) {
+        *answer = Some(opened);
+    }
+}
+
+async fn open(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
+    let (now, node) = (context.clock().now(), &context.settings().node);
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::session::admit(&mut conn, connects, node, now).await?)
 }
 
 /// Stores a session's subscriptions; `false` when it is no longer the current one.
@@ -86,18 +82,10 @@ pub async fn keep_subscriptions(
     )
 }
 
-/// Ends a session's connection and marks the device as offline, unless it has connected again since.
-pub async fn end(context: &Context, ending: &Ending<'_>) -> Result<()> {
-    let Ending {
-        device_id, reason, ..
-    } = *ending;
-    let now = context.clock().now();
-    let mut tx = context.transaction().await?;
-    if store::fleet::session::end(&mut tx, ending, now).await? {
-        store::fleet::presence::session_ended(&mut tx, device_id, reason, now).await?;
-    }
-    tx.commit().await?;
-    Ok(())
+/// Ends the connections of sessions and shows their boxes as offline, except where a box has connected again since.
+pub async fn end(context: &Context, endings: &[Ending]) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::session::end(&mut conn, endings, context.clock().now()).await?)
 }
 
 /// Ends the sessions that this node left connected: when it stops, and when it starts after a crash.

@@ -12,49 +12,6 @@ use wire::ids::DeviceId;
 
 use crate::Page;
 
-/// A session was opened: the box is online, whichever way it usually goes.
-pub async fn session_opened(
-    conn: &mut PgConnection,
-    device_id: DeviceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH flipped AS (
-             UPDATE device_presence SET online = true, last_seen_at = greatest(last_seen_at, $2)
-             WHERE device_id = $1 AND NOT online RETURNING device_id)
-         INSERT INTO device_events (device_id, at, kind) SELECT device_id, $2, 'online' FROM flipped",
-        device_id as _,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The connection of a box has ended: a box on MQTT is offline from here on. For one on HTTP it means nothing; its
-/// beats tell.
-pub async fn session_ended(
-    conn: &mut PgConnection,
-    device_id: DeviceId,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH flipped AS (
-             UPDATE device_presence p SET online = false, last_seen_at = greatest(p.last_seen_at, $3)
-             FROM devices d WHERE d.id = p.device_id AND d.communication_mode = 'mqtt' AND p.device_id = $1 AND p.online
-             RETURNING p.device_id)
-         INSERT INTO device_events (device_id, at, kind, details)
-         SELECT device_id, $3, 'offline', jsonb_build_object('reason', $2::text) FROM flipped",
-        device_id as _,
-        reason,
-        now
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// A box has beaten over HTTP: one on HTTP is online by that. One on MQTT is online by its session alone.
 pub async fn has_beaten(
     conn: &mut PgConnection,

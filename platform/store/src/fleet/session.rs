@@ -5,6 +5,32 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use wire::ids::DeviceId;
 
+use crate::column;
+
+/// A CONNECT that asks to be admitted.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// The box.
+    pub device_id: DeviceId,
+    /// The serial number of the certificate that it connects with.
+    pub certificate_serial: String,
+    /// Whether an earlier session is to be forgotten.
+    pub clean_start: bool,
+    /// How long the session is kept after its connection ended, seconds; 0: not at all.
+    pub expiry_s: u32,
+}
+
+/// What became of a CONNECT.
+#[derive(Debug, Clone)]
+pub enum Admission {
+    /// The certificate may not be used, or the box is not active.
+    Refused,
+    /// It is the certificate's first use, which is to be noted before.
+    FirstUse,
+    /// A session was opened.
+    Opened(Opened),
+}
+
 /// A session right after its CONNECT was admitted.
 #[derive(Debug, Clone)]
 pub struct Opened {
@@ -14,61 +40,73 @@ pub struct Opened {
     pub kept: Option<Value>,
 }
 
-/// The session part of a CONNECT.
-#[derive(Debug, Clone)]
-pub struct Opening<'a> {
-    /// The box.
-    pub device_id: DeviceId,
-    /// The platform process that holds the connection.
-    pub node: &'a str,
-    /// Whether the session outlives the connection.
-    pub persistent: bool,
-    /// Whether an earlier session is to be forgotten.
-    pub clean_start: bool,
-    /// The certificate it was opened with.
-    pub certificate_serial: &'a str,
-    /// How long it is kept after its connection ended, seconds.
-    pub expiry_s: i64,
-}
-
-/// Raises the epoch and resumes the kept session.
-pub async fn open(
+/// Admits boxes whose certificates are valid now ([`super::credential::may_use`]): raises the epoch of each session, resumes
+/// what was kept of it, and shows its box as online, whichever way it usually goes. `node` is the process that holds the
+/// connections. Each box is there once. The answers are in the order of the CONNECTs.
+pub async fn admit(
     conn: &mut PgConnection,
-    opening: &Opening<'_>,
+    connects: &[Connect],
+    node: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Opened> {
-    let before = sqlx::query!(
-        "SELECT persistent, subscriptions, expires_at, connected FROM sessions WHERE device_id = $1 FOR UPDATE",
-        opening.device_id as _
+) -> sqlx::Result<Vec<Admission>> {
+    let devices = column(connects, |one| one.device_id);
+    let serials = column(connects, |one| one.certificate_serial.as_str());
+    let clean = column(connects, |one| one.clean_start);
+    let expiries = column(connects, |one| i64::from(one.expiry_s));
+    let rows = sqlx::query!(
+        r#"WITH valid AS MATERIALIZED (
+             SELECT a.*, c.first_used_at IS NOT NULL AS used
+             FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[]) WITH ORDINALITY
+                 AS a (device_id, certificate_serial, clean_start, expiry_s, place)
+             JOIN device_credentials c ON c.certificate_serial = a.certificate_serial AND c.device_id = a.device_id
+             JOIN devices d ON d.id = a.device_id
+             WHERE c.revoked_at IS NULL AND (c.superseded_until IS NULL OR c.superseded_until > $6) AND d.status = 'active'),
+           before AS MATERIALIZED (
+             SELECT * FROM sessions WHERE device_id = ANY(ARRAY(SELECT device_id FROM valid WHERE used)) ORDER BY device_id FOR UPDATE),
+           opening AS MATERIALIZED (
+             SELECT v.*, CASE WHEN NOT v.clean_start AND b.persistent AND (b.connected OR b.expires_at IS NULL OR b.expires_at > $6)
+                 THEN b.subscriptions END AS kept
+             FROM valid v LEFT JOIN before b USING (device_id) WHERE v.used),
+           opened AS (
+             INSERT INTO sessions (device_id, epoch, node, connected, persistent, subscriptions, certificate_serial, connected_at, session_expiry_s)
+             SELECT device_id, 1, $5, true, expiry_s > 0, coalesce(kept, '[]'), certificate_serial, $6, expiry_s FROM opening
+             ORDER BY device_id
+             ON CONFLICT (device_id) DO UPDATE SET epoch = sessions.epoch + 1, node = excluded.node, connected = true,
+                 persistent = excluded.persistent, subscriptions = excluded.subscriptions, certificate_serial = excluded.certificate_serial,
+                 connected_at = excluded.connected_at, session_expiry_s = excluded.session_expiry_s,
+                 ended_at = NULL, end_reason = NULL, expires_at = NULL
+             RETURNING device_id, epoch),
+           away AS (
+             SELECT device_id FROM device_presence WHERE device_id = ANY(ARRAY(SELECT device_id FROM opened)) AND NOT online
+             ORDER BY device_id FOR NO KEY UPDATE),
+           flipped AS (
+             UPDATE device_presence p SET online = true, last_seen_at = greatest(last_seen_at, $6)
+             FROM away a WHERE p.device_id = a.device_id RETURNING p.device_id),
+           noted AS (
+             INSERT INTO device_events (device_id, at, kind) SELECT device_id, $6, 'online' FROM flipped)
+           SELECT v.place AS "place!", o.epoch AS "epoch?", n.kept AS "kept?"
+           FROM valid v LEFT JOIN opened o USING (device_id) LEFT JOIN opening n USING (device_id)"#,
+        &devices as _,
+        &serials as _,
+        &clean,
+        &expiries,
+        node,
+        now
     )
-    .fetch_optional(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    let kept = before
-        .filter(|session| {
-            !opening.clean_start
-                && session.persistent
-                && (session.connected || session.expires_at.is_none_or(|at| at > now))
-        })
-        .map(|session| session.subscriptions);
-    let subscriptions = kept.clone().unwrap_or_else(|| Value::Array(Vec::new()));
-    let epoch = sqlx::query_scalar!(
-        "INSERT INTO sessions (device_id, epoch, node, connected, persistent, subscriptions, certificate_serial, connected_at, session_expiry_s)
-         VALUES ($1, 1, $2, true, $3, $4, $5, $6, $7)
-         ON CONFLICT (device_id) DO UPDATE SET epoch = sessions.epoch + 1, node = $2, connected = true, persistent = $3,
-             subscriptions = $4, certificate_serial = $5, connected_at = $6, session_expiry_s = $7,
-             ended_at = NULL, end_reason = NULL, expires_at = NULL
-         RETURNING epoch",
-        opening.device_id as _,
-        opening.node,
-        opening.persistent,
-        subscriptions,
-        opening.certificate_serial,
-        now,
-        opening.expiry_s
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Opened { epoch, kept })
+    let mut admissions: Vec<Admission> = connects.iter().map(|_| Admission::Refused).collect();
+    for row in rows {
+        let place = usize::try_from(row.place - 1).ok();
+        if let Some(one) = place.and_then(|place| admissions.get_mut(place)) {
+            let kept = row.kept;
+            *one = match row.epoch {
+                Some(epoch) => Admission::Opened(Opened { epoch, kept }),
+                None => Admission::FirstUse,
+            };
+        }
+    }
+    Ok(admissions)
 }
 
 /// Keeps the subscriptions of a session; `false` when it is no longer the current one.
@@ -90,8 +128,8 @@ pub async fn set_subscriptions(
 }
 
 /// How the connection of a session ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Ending<'a> {
+#[derive(Debug, Clone)]
+pub struct Ending {
     /// The box.
     pub device_id: DeviceId,
     /// Which of its sessions.
@@ -101,31 +139,55 @@ pub struct Ending<'a> {
     /// Session expiry interval of the DISCONNECT, seconds, if it had one.
     pub expiry_s: Option<u32>,
     /// Why, in one word.
-    pub reason: &'a str,
+    pub reason: &'static str,
 }
 
-/// Ends the connection of a session; `false` when a newer connection has taken its place.
+/// Ends the connections of sessions, except where a newer connection has taken the place, and shows their boxes as offline.
+/// For a box on HTTP the end of a session means nothing; its heartbeats tell.
 pub async fn end(
     conn: &mut PgConnection,
-    ending: &Ending<'_>,
+    endings: &[Ending],
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let result = sqlx::query!(
-        "UPDATE sessions SET connected = false, ended_at = $3::timestamptz, end_reason = $4, persistent = persistent AND NOT $5,
-             subscriptions = CASE WHEN persistent AND NOT $5 THEN subscriptions ELSE '[]'::jsonb END,
-             session_expiry_s = coalesce($6, session_expiry_s),
-             expires_at = $3::timestamptz + make_interval(secs => coalesce($6, session_expiry_s)::double precision)
-         WHERE device_id = $1 AND epoch = $2 AND connected",
-        ending.device_id as _,
-        ending.epoch,
-        now,
-        ending.reason,
-        ending.forget,
-        ending.expiry_s.map(i64::from)
+) -> sqlx::Result<()> {
+    let devices = column(endings, |one| one.device_id);
+    let epochs = column(endings, |one| one.epoch);
+    let forget = column(endings, |one| one.forget);
+    let expiries = column(endings, |one| one.expiry_s.map(i64::from));
+    let reasons = column(endings, |one| one.reason);
+    sqlx::query!(
+        "WITH endings AS (
+             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::bigint[], $5::text[])
+             AS e (device_id, epoch, forget, expiry_s, reason)),
+         current AS (
+             SELECT s.device_id, e.forget, coalesce(e.expiry_s, s.session_expiry_s) AS expiry_s, e.reason
+             FROM endings e JOIN sessions s ON s.device_id = e.device_id AND s.epoch = e.epoch AND s.connected
+             ORDER BY s.device_id FOR UPDATE OF s),
+         ended AS (
+             UPDATE sessions s SET connected = false, ended_at = $6::timestamptz, end_reason = c.reason,
+                 persistent = s.persistent AND NOT c.forget,
+                 subscriptions = CASE WHEN s.persistent AND NOT c.forget THEN s.subscriptions ELSE '[]'::jsonb END,
+                 session_expiry_s = c.expiry_s,
+                 expires_at = $6::timestamptz + make_interval(secs => c.expiry_s::double precision)
+             FROM current c WHERE s.device_id = c.device_id
+             RETURNING s.device_id, c.reason),
+         there AS (
+             SELECT p.device_id, e.reason FROM ended e JOIN device_presence p USING (device_id) JOIN devices d ON d.id = e.device_id
+             WHERE p.online AND d.communication_mode = 'mqtt' ORDER BY p.device_id FOR UPDATE OF p),
+         offline AS (
+             UPDATE device_presence p SET online = false, last_seen_at = greatest(p.last_seen_at, $6)
+             FROM there t WHERE p.device_id = t.device_id RETURNING p.device_id, t.reason)
+         INSERT INTO device_events (device_id, at, kind, details)
+         SELECT device_id, $6, 'offline', jsonb_build_object('reason', reason) FROM offline",
+        &devices as _,
+        &epochs,
+        &forget,
+        &expiries as _,
+        &reasons as _,
+        now
     )
     .execute(conn)
     .await?;
-    Ok(result.rows_affected() == 1)
+    Ok(())
 }
 
 /// Ends up to `limit` sessions whose expiry interval is over. Their rows stay, because they hold the epochs.
