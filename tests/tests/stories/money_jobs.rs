@@ -162,9 +162,14 @@ async fn a_transaction_that_cannot_be_expired_keeps_no_other_open() {
     expire().await.unwrap();
     let expired = "transactions WHERE status = 'expired'";
     world.wait_for_rows(expired, 2).await;
-    let alerts = failed_items(&world, "expire_transactions").await;
-    assert_eq!(alerts.len(), 1);
-    assert_eq!(alerts[0]["subject"], json!(codes[0]));
+    // The platform's own run of the job may have been first, and opens the alert after it has expired the others.
+    let alert = eventually("an alert is open", || async {
+        let mut alerts = failed_items(&world, "expire_transactions").await;
+        assert!(alerts.len() <= 1);
+        alerts.pop()
+    })
+    .await;
+    assert_eq!(alert["subject"], json!(codes[0]));
     allow_writes(&world.pool, "transactions").await;
     expire().await.unwrap();
     world.wait_for_rows(expired, 3).await;

@@ -85,7 +85,7 @@ async fn connects_of_one_moment_are_judged_each_by_itself() {
     for one in [&suspended, &twice] {
         drop(connect(&world, one, false).await.unwrap());
     }
-    let id = suspended.device_id;
+    let id = suspended.device_id.as_uuid();
     let suspend = format!("UPDATE devices SET status = 'suspended' WHERE id = '{id}'");
     world.execute(&suspend).await;
     let ask = |one: &Credentials| session::Connect {

@@ -77,8 +77,8 @@ async fn a_payment_is_heard_while_a_fleet_waits_to_be_let_in() {
         futures_util::future::join_all(dials).await
     };
     let paying = async {
-        // As many as are allowed: a quarter of its eight connections.
-        wait_for_waiting(&world, 2).await;
+        // CONNECTs are stored in batches, one at a time.
+        wait_for_waiting(&world, 1).await;
         let sold = soundbox.credentials.sell(&world, 10_000).await;
         assert_eq!(soundbox.play().await.transaction_id, sold);
         release(holder).await;
