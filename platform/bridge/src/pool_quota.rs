@@ -1,9 +1,10 @@
 //! Quotas of the database pool: work that devices cause holds only a part of it, so that payments find a connection free.
 //!
-//! The pool is first come, first served. When a fleet reconnects at once, thousands of admissions and status messages would
+//! The pool is first come, first served. When a fleet reconnects at once, thousands of checks and status messages would
 //! queue there ahead of the next callback and of the outbox. So each kind of work has a quota of the pool and waits
-//! outside of it. Half of the pool is left to payments: callbacks that are applied alone, and the outbox. Batches of payments
-//! and of their acknowledgements have connections of their own.
+//! outside of it. Half of the pool is left to payments: callbacks that are applied alone, and the outbox. The batchers of
+//! heartbeats, CONNECTs and ends of sessions use one connection each; batches of payments and of their acknowledgements have
+//! connections of their own.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -37,9 +38,9 @@ impl PoolQuota {
 /// All quotas.
 #[derive(Debug)]
 pub(super) struct PoolQuotas {
-    /// Admissions, the checks before a takeover, and ends of sessions.
+    /// The checks before a takeover.
     pub(super) sessions: PoolQuota,
-    /// Uplinks other than heartbeats and payment acknowledgements, which have batchers.
+    /// Uplinks that have no batcher.
     pub(super) uplinks: PoolQuota,
 }
 
