@@ -127,7 +127,7 @@ impl Server {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let child = Command::new(executable)
+        let mut child = Command::new(executable)
             .args([
                 "demo",
                 "--boxes",
@@ -156,13 +156,16 @@ impl Server {
                     .ok()
                     .and_then(|text| serde_json::from_slice(&text).ok())
                 {
-                    return demo;
+                    return Ok(demo);
+                }
+                if let Some(status) = child.try_wait()? {
+                    bail!("the platform ended: {status}");
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await
-        .context("the platform was not ready in time")?;
+        .context("the platform was not ready in time")??;
         let root_pem = std::fs::read_to_string(&demo.ca_file)?;
         Ok(Self {
             child,

@@ -89,7 +89,14 @@ async fn traced(
         // Payments are always traced; nothing else.
         ("SOUNDBOX__OTEL__SAMPLE", "0"),
     ];
-    let server = Server::start_executable(executable, dir, &variables).await?;
+    let server = match Server::start_executable(executable, dir, &variables).await {
+        Ok(server) => server,
+        // A build that exports no traces refuses their configuration.
+        Err(error) => {
+            println!("not traced: {error:#}");
+            return Ok(loads.iter().map(|_| Split::default()).collect());
+        }
+    };
     fleet.moved(&server).await?;
     let mut splits = Vec::new();
     for load in loads {

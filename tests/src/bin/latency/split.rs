@@ -32,6 +32,7 @@ const STEPS: [(&str, &str); 11] = [
 ];
 
 /// The steps of the payments of a row whose traces are complete.
+#[derive(Default)]
 pub(crate) struct Split {
     figures: [Figures; STEPS.len()],
     complete: usize,
