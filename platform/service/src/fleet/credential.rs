@@ -1,5 +1,7 @@
 //! Device certificates: whether one may be used now, how each stands, and how one is ended.
 
+use std::collections::BTreeMap;
+
 use certs::identity::PeerIdentity;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::{CredentialStatus, Life, RENEWAL_GRACE, RevocationReason};
@@ -118,32 +120,31 @@ async fn check(context: &Context, peer: &PeerIdentity, grace: TimeDelta) -> Resu
         .ok_or_else(refused)?;
     drop(conn);
     if !used {
-        note_first_use(context, device_id, &peer.serial).await?;
+        note_first_uses(context, &[(device_id, &peer.serial)]).await?;
     }
     Ok(device_id)
 }
 
-/// Notes the first use of a certificate. Those that it replaced end now, and with them their sessions.
-pub(super) async fn note_first_use(
-    context: &Context,
-    device_id: DeviceId,
-    serial: &str,
-) -> Result<()> {
+/// Notes the first uses of certificates, each by its box. Those that they replace end now, and with them their sessions.
+pub(super) async fn note_first_uses(context: &Context, uses: &[(DeviceId, &str)]) -> Result<()> {
+    let devices: Vec<DeviceId> = uses.iter().map(|(device_id, _)| *device_id).collect();
     let note = || async {
         let mut tx = context.transaction().await?;
         // A change of a box's credentials holds the box's row: otherwise this and their revocation, which both go over all
         // of them, could wait for each other.
-        store::fleet::device::hold(&mut tx, device_id).await?;
+        store::fleet::device::hold(&mut tx, &devices).await?;
         let now = context.clock().now();
-        let replaced = store::fleet::credential::mark_used(&mut tx, device_id, serial, now).await?;
-        if !replaced.is_empty() {
-            store::fleet::credential::announce_end(&mut tx, device_id).await?;
+        let mut replaced: BTreeMap<DeviceId, Vec<String>> = BTreeMap::new();
+        for (device_id, serial) in store::fleet::credential::mark_used(&mut tx, uses, now).await? {
+            replaced.entry(device_id).or_default().push(serial);
+        }
+        for device_id in replaced.keys() {
+            store::fleet::credential::announce_end(&mut tx, *device_id).await?;
         }
         tx.commit().await?;
         Ok(replaced)
     };
-    let certificate_serials: Vec<String> = retried(note).await?;
-    if !certificate_serials.is_empty() {
+    for (device_id, certificate_serials) in retried(note).await? {
         let ended = Signal::Revoked {
             device_id,
             certificate_serials,

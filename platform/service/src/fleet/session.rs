@@ -35,20 +35,9 @@ pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option
             .filter_map(|place| connects.get(*place))
             .cloned()
             .collect();
-        let admissions = open(context, &asked).await?;
-        let mut first_uses = Vec::new();
-        for ((place, connect), admission) in round.into_iter().zip(asked).zip(admissions) {
-            match admission {
-                Admission::Refused => {}
-                Admission::FirstUse => first_uses.push((place, connect)),
-                Admission::Opened(opened) => set(&mut answers, place, opened),
-            }
-        }
-        for (place, connect) in first_uses {
-            credential::note_first_use(context, connect.device_id, &connect.certificate_serial)
-                .await?;
-            if let Some(Admission::Opened(opened)) = open(context, &[connect]).await?.pop() {
-                set(&mut answers, place, opened);
+        for (place, admission) in round.into_iter().zip(open(context, &asked).await?) {
+            if let (Some(answer), Admission::Opened(opened)) = (answers.get_mut(place), admission) {
+                *answer = Some(opened);
             }
         }
         waiting = later;
@@ -56,13 +45,32 @@ pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option
     Ok(answers)
 }
 
-fn set(answers: &mut [Option<Opened>], place: usize, opened: Opened) {
-    if let Some(answer) = answers.get_mut(place) {
-        *answer = Some(opened);
+/// Opens sessions of different boxes. The first uses of certificates are noted before, in a transaction of their own.
+async fn open(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
+    let admissions = ask(context, connects).await?;
+    let first: Vec<Connect> = connects
+        .iter()
+        .zip(&admissions)
+        .filter(|(_, admission)| matches!(admission, Admission::FirstUse))
+        .map(|(connect, _)| connect.clone())
+        .collect();
+    if first.is_empty() {
+        return Ok(admissions);
     }
+    let uses: Vec<(DeviceId, &str)> = first
+        .iter()
+        .map(|connect| (connect.device_id, connect.certificate_serial.as_str()))
+        .collect();
+    credential::note_first_uses(context, &uses).await?;
+    let mut again = ask(context, &first).await?.into_iter();
+    let admissions = admissions.into_iter().map(|admission| match admission {
+        Admission::FirstUse => again.next().unwrap_or(Admission::Refused),
+        known => known,
+    });
+    Ok(admissions.collect())
 }
 
-async fn open(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
+async fn ask(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
     let (now, node) = (context.clock().now(), &context.settings().node);
     let mut conn = context.pool().acquire().await?;
     Ok(store::fleet::session::admit(&mut conn, connects, node, now).await?)

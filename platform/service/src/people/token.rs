@@ -266,7 +266,7 @@ async fn use_first(
 ) -> Result<()> {
     let mut tx = context.transaction().await?;
     if let Some(device_id) = found.device_id {
-        store::fleet::device::hold(&mut tx, device_id).await?;
+        store::fleet::device::hold(&mut tx, &[device_id]).await?;
     }
     store::people::token::mark_used(&mut tx, found.id, now).await?;
     if let Some(device_id) = found.device_id {

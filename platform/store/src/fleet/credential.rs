@@ -5,7 +5,7 @@ use domain::credential::RevocationReason;
 use sqlx::PgConnection;
 use wire::ids::DeviceId;
 
-use crate::Page;
+use crate::{Page, column};
 
 /// The NOTIFY channel on which processes learn whose certificates have ended.
 pub const ENDED_CHANNEL: &str = "credentials_ended";
@@ -82,30 +82,36 @@ pub async fn may_use(
     .await
 }
 
-/// Notes the first use of a certificate; whatever it succeeded ends now. The answer: the serial numbers of those.
+/// Notes the first uses of certificates by their devices; whatever they succeeded ends now. The answer: those, with their
+/// devices.
 pub async fn mark_used(
     conn: &mut PgConnection,
-    device_id: DeviceId,
-    certificate_serial: &str,
+    uses: &[(DeviceId, &str)],
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<String>> {
+) -> sqlx::Result<Vec<(DeviceId, String)>> {
+    let devices = column(uses, |(device_id, _)| *device_id);
+    let serials = column(uses, |(_, serial)| *serial);
     sqlx::query!(
-        "UPDATE device_credentials SET first_used_at = $2 WHERE certificate_serial = $1 AND first_used_at IS NULL",
-        certificate_serial,
+        "UPDATE device_credentials SET first_used_at = $2 WHERE certificate_serial = ANY($1) AND first_used_at IS NULL",
+        &serials as _,
         now
     )
     .execute(&mut *conn)
     .await?;
-    sqlx::query_scalar!(
+    let ended = sqlx::query!(
         "UPDATE device_credentials SET superseded_until = $3
-         WHERE device_id = $1 AND certificate_serial <> $2 AND superseded_until > $3
-         RETURNING certificate_serial",
-        device_id as _,
-        certificate_serial,
+         WHERE device_id = ANY($1) AND certificate_serial <> ALL($2) AND superseded_until > $3
+         RETURNING device_id, certificate_serial",
+        &devices as _,
+        &serials as _,
         now
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let ended = ended
+        .into_iter()
+        .map(|row| (row.device_id, row.certificate_serial));
+    Ok(ended.collect())
 }
 
 /// Lets the present certificates of a device end at `until`, because a successor is about to be issued.

@@ -79,13 +79,13 @@ pub async fn lock(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<Option<
     .await
 }
 
-/// [`lock`], for what does not look at the device itself.
-pub async fn hold(conn: &mut PgConnection, id: DeviceId) -> sqlx::Result<()> {
+/// [`lock`], for what does not look at the devices themselves, in the order of their ids.
+pub async fn hold(conn: &mut PgConnection, ids: &[DeviceId]) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE",
-        id as _
+        "SELECT id FROM devices WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        ids as _
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
     Ok(())
 }
