@@ -25,9 +25,6 @@ use tracing::Instrument as _;
 const QUEUE_MAX: usize = 8192;
 /// How many are stored at once.
 const BATCH_MAX: usize = 1000;
-/// How many CONNECTs or ends of sessions are stored at once: their statements compare each with each. In batches of a
-/// thousand, statements took more than a second when 10,000 boxes came back.
-const SESSIONS_MAX: usize = 128;
 
 /// The result of one uplink: stored, or impossible to store, with the reason.
 pub(super) type Stored<R> = Result<R, String>;
@@ -59,7 +56,6 @@ impl<T: Send + Sync + 'static, R: Send + 'static> UplinkBatcher<T, R> {
 
     fn start<S, F>(
         name: &'static str,
-        batch_max: usize,
         store: S,
         tasks: &TaskTracker,
         stop: &CancellationToken,
@@ -69,14 +65,13 @@ impl<T: Send + Sync + 'static, R: Send + 'static> UplinkBatcher<T, R> {
         F: Future<Output = Result<Vec<R>, Error>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        tasks.spawn(run(name, batch_max, store, receiver, stop.clone()));
+        tasks.spawn(run(name, store, receiver, stop.clone()));
         Self(sender)
     }
 }
 
 async fn run<T, R, S, F>(
     name: &'static str,
-    batch_max: usize,
     store: S,
     mut queue: mpsc::Receiver<Queued<T, R>>,
     stop: CancellationToken,
@@ -84,11 +79,11 @@ async fn run<T, R, S, F>(
     S: Fn(Part<T>) -> F,
     F: Future<Output = Result<Vec<R>, Error>>,
 {
-    let mut batch = Vec::with_capacity(batch_max);
+    let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            received = queue.recv_many(&mut batch, batch_max) => if received == 0 { return },
+            received = queue.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
         }
         let (items, answers): (Vec<T>, Vec<_>) = batch
             .drain(..)
@@ -149,10 +144,10 @@ impl UplinkBatchers {
             }
         };
         Self {
-            heartbeats: UplinkBatcher::start("heartbeat", BATCH_MAX, beat, tasks, stop),
-            payment_acks: UplinkBatcher::start("payment_ack", BATCH_MAX, acknowledge, tasks, stop),
-            connects: UplinkBatcher::start("connect", SESSIONS_MAX, admit, tasks, stop),
-            endings: UplinkBatcher::start("session_end", SESSIONS_MAX, end, tasks, stop),
+            heartbeats: UplinkBatcher::start("heartbeat", beat, tasks, stop),
+            payment_acks: UplinkBatcher::start("payment_ack", acknowledge, tasks, stop),
+            connects: UplinkBatcher::start("connect", admit, tasks, stop),
+            endings: UplinkBatcher::start("session_end", end, tasks, stop),
         }
     }
 }

@@ -114,15 +114,21 @@ async fn check(context: &Context, peer: &PeerIdentity, grace: TimeDelta) -> Resu
     if peer.not_after + grace <= now {
         return Err(refused());
     }
-    let mut conn = context.pool().acquire().await?;
-    let used = store::fleet::credential::may_use(&mut conn, device_id, &peer.serial, now)
-        .await?
-        .ok_or_else(refused)?;
-    drop(conn);
-    if !used {
-        note_first_uses(context, &[(device_id, &peer.serial)]).await?;
+    let uses = [(device_id, peer.serial.as_str())];
+    let used = may_use(context, &uses).await?;
+    if !used.first().copied().flatten().ok_or_else(refused)? {
+        note_first_uses(context, &uses).await?;
     }
     Ok(device_id)
+}
+
+/// Whether boxes may use certificates now, as [`store::fleet::credential::may_use`] says.
+pub(super) async fn may_use(
+    context: &Context,
+    uses: &[(DeviceId, &str)],
+) -> Result<Vec<Option<bool>>> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::fleet::credential::may_use(&mut conn, uses, context.clock().now()).await?)
 }
 
 /// Notes the first uses of certificates, each by its box. Those that they replace end now, and with them their sessions.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use store::fleet::session::Admission;
 use wire::ids::DeviceId;
 
 use crate::fleet::credential;
@@ -12,10 +11,8 @@ pub use store::fleet::session::{Connect, Ending, Opened};
 
 /// Whether a device may connect with this certificate now. Changes nothing.
 pub async fn may_connect(context: &Context, device_id: DeviceId, serial: &str) -> Result<bool> {
-    let now = context.clock().now();
-    let mut conn = context.pool().acquire().await?;
-    let used = store::fleet::credential::may_use(&mut conn, device_id, serial, now).await?;
-    Ok(used.is_some())
+    let used = credential::may_use(context, &[(device_id, serial)]).await?;
+    Ok(used.first().is_some_and(Option::is_some))
 }
 
 /// Admits boxes whose certificates are valid now, and shows them as online. The answers are in the order of the CONNECTs;
@@ -30,14 +27,13 @@ pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option
             let connect = connects.get(*place);
             connect.is_some_and(|connect| boxes.insert(connect.device_id))
         });
-        let asked: Vec<Connect> = round
+        let asked: Vec<&Connect> = round
             .iter()
             .filter_map(|place| connects.get(*place))
-            .cloned()
             .collect();
-        for (place, admission) in round.into_iter().zip(open(context, &asked).await?) {
-            if let (Some(answer), Admission::Opened(opened)) = (answers.get_mut(place), admission) {
-                *answer = Some(opened);
+        for (place, opened) in round.into_iter().zip(admit_each(context, &asked).await?) {
+            if let Some(answer) = answers.get_mut(place) {
+                *answer = opened;
             }
         }
         waiting = later;
@@ -45,35 +41,37 @@ pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option
     Ok(answers)
 }
 
-/// Opens sessions of different boxes. The first uses of certificates are noted before, in a transaction of their own.
-async fn open(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
-    let admissions = ask(context, connects).await?;
-    let first: Vec<Connect> = connects
-        .iter()
-        .zip(&admissions)
-        .filter(|(_, admission)| matches!(admission, Admission::FirstUse))
-        .map(|(connect, _)| connect.clone())
-        .collect();
-    if first.is_empty() {
-        return Ok(admissions);
-    }
-    let uses: Vec<(DeviceId, &str)> = first
+/// [`admit`] for different boxes. The first uses of certificates are noted before, in a transaction of their own, and the
+/// certificates are then checked again: that transaction may have waited for one that revokes them.
+async fn admit_each(context: &Context, connects: &[&Connect]) -> Result<Vec<Option<Opened>>> {
+    let uses: Vec<(DeviceId, &str)> = connects
         .iter()
         .map(|connect| (connect.device_id, connect.certificate_serial.as_str()))
         .collect();
-    credential::note_first_uses(context, &uses).await?;
-    let mut again = ask(context, &first).await?.into_iter();
-    let admissions = admissions.into_iter().map(|admission| match admission {
-        Admission::FirstUse => again.next().unwrap_or(Admission::Refused),
-        known => known,
-    });
-    Ok(admissions.collect())
-}
-
-async fn ask(context: &Context, connects: &[Connect]) -> Result<Vec<Admission>> {
+    let mut used = credential::may_use(context, &uses).await?;
+    let first: Vec<(DeviceId, &str)> = uses
+        .iter()
+        .zip(&used)
+        .filter(|(_, used)| **used == Some(false))
+        .map(|(one, _)| *one)
+        .collect();
+    if !first.is_empty() {
+        credential::note_first_uses(context, &first).await?;
+        used = credential::may_use(context, &uses).await?;
+    }
+    let allowed: Vec<&Connect> = connects
+        .iter()
+        .zip(&used)
+        .filter(|(_, used)| used.is_some())
+        .map(|(connect, _)| *connect)
+        .collect();
     let (now, node) = (context.clock().now(), &context.settings().node);
     let mut conn = context.pool().acquire().await?;
-    Ok(store::fleet::session::admit(&mut conn, connects, node, now).await?)
+    let mut opened = store::fleet::session::open(&mut conn, &allowed, node, now).await?;
+    let answers = connects
+        .iter()
+        .map(|connect| opened.remove(&connect.device_id));
+    Ok(answers.collect())
 }
 
 /// Stores a session's subscriptions; `false` when it is no longer the current one.

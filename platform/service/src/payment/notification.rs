@@ -92,13 +92,8 @@ fn unheard_reason(listeners: &[Listener], is_over: bool) -> Option<&'static str>
 
 /// Puts a payment into the outbox of every box at its terminal, as [`prepare`] says.
 pub(crate) async fn enqueue(unit: &mut UnitOfWork, payment: &Payment<'_>) -> Result<Enqueued> {
-    let listeners = match payment.merchant_status {
-        MerchantStatus::Suspended => Vec::new(),
-        _ => {
-            let terminal_id = payment.transaction.terminal_id;
-            store::fleet::binding::listeners_for_share(unit.conn(), terminal_id).await?
-        }
-    };
+    let terminal_id = payment.transaction.terminal_id;
+    let listeners = store::fleet::binding::listeners_for_share(unit.conn(), terminal_id).await?;
     let mut announcements = Vec::new();
     let outcome = prepare(unit, payment, &listeners, &mut announcements);
     if !announcements.is_empty() {

@@ -62,23 +62,25 @@ pub async fn find_newest(
     .await
 }
 
-/// Whether a device may use a certificate now: issued by us to it, not revoked, not outlived by its
-/// successor, and the device active. Locks nothing.
+/// Whether devices may use certificates now, in their order: issued by us to it, not revoked, not outlived by its
+/// successor, and the device active. `Some(false)`: it may, and never has. Locks nothing.
 pub async fn may_use(
     conn: &mut PgConnection,
-    device_id: DeviceId,
-    certificate_serial: &str,
+    uses: &[(DeviceId, &str)],
     now: DateTime<Utc>,
-) -> sqlx::Result<Option<bool>> {
+) -> sqlx::Result<Vec<Option<bool>>> {
+    let devices = column(uses, |(device_id, _)| *device_id);
+    let serials = column(uses, |(_, serial)| *serial);
     sqlx::query_scalar!(
-        r#"SELECT c.first_used_at IS NOT NULL AS "used!" FROM device_credentials c JOIN devices d ON d.id = c.device_id
-           WHERE c.certificate_serial = $2 AND c.device_id = $1 AND c.revoked_at IS NULL
-             AND (c.superseded_until IS NULL OR c.superseded_until > $3) AND d.status = 'active'"#,
-        device_id as _,
-        certificate_serial,
+        r#"SELECT (SELECT c.first_used_at IS NOT NULL FROM device_credentials c JOIN devices d ON d.id = c.device_id
+                   WHERE c.certificate_serial = u.certificate_serial AND c.device_id = u.device_id AND c.revoked_at IS NULL
+                     AND (c.superseded_until IS NULL OR c.superseded_until > $3) AND d.status = 'active') AS used
+           FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS u (device_id, certificate_serial, place) ORDER BY u.place"#,
+        &devices as _,
+        &serials as _,
         now
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await
 }
 

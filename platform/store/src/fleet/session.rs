@@ -1,5 +1,7 @@
 //! MQTT sessions, as far as they must outlive a connection.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -20,17 +22,6 @@ pub struct Connect {
     pub expiry_s: u32,
 }
 
-/// What became of a CONNECT.
-#[derive(Debug, Clone)]
-pub enum Admission {
-    /// The certificate may not be used, or the box is not active.
-    Refused,
-    /// It is the certificate's first use, which is to be noted before.
-    FirstUse,
-    /// A session was opened.
-    Opened(Opened),
-}
-
 /// A session right after its CONNECT was admitted.
 #[derive(Debug, Clone)]
 pub struct Opened {
@@ -40,33 +31,27 @@ pub struct Opened {
     pub kept: Option<Value>,
 }
 
-/// Admits boxes whose certificates are valid now ([`super::credential::may_use`]): raises the epoch of each session, resumes
-/// what was kept of it, and shows its box as online, whichever way it usually goes. `node` is the process that holds the
-/// connections. Each box is there once. The answers are in the order of the CONNECTs.
-pub async fn admit(
+/// Raises the epochs of sessions, resumes what was kept of them, and shows their boxes as online, whichever way they usually
+/// go. `node` is the process that holds the connections. Each box is there once.
+pub async fn open(
     conn: &mut PgConnection,
-    connects: &[Connect],
+    connects: &[&Connect],
     node: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<Vec<Admission>> {
+) -> sqlx::Result<HashMap<DeviceId, Opened>> {
     let devices = column(connects, |one| one.device_id);
     let serials = column(connects, |one| one.certificate_serial.as_str());
     let clean = column(connects, |one| one.clean_start);
     let expiries = column(connects, |one| i64::from(one.expiry_s));
+    // Epochs and what was kept are separate rows: joined, they were compared each with each.
     let rows = sqlx::query!(
-        r#"WITH valid AS MATERIALIZED (
-             SELECT a.*, c.first_used_at IS NOT NULL AS used
-             FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[]) WITH ORDINALITY
-                 AS a (device_id, certificate_serial, clean_start, expiry_s, place)
-             JOIN device_credentials c ON c.certificate_serial = a.certificate_serial AND c.device_id = a.device_id
-             JOIN devices d ON d.id = a.device_id
-             WHERE c.revoked_at IS NULL AND (c.superseded_until IS NULL OR c.superseded_until > $6) AND d.status = 'active'),
-           before AS MATERIALIZED (
-             SELECT * FROM sessions WHERE device_id = ANY(ARRAY(SELECT device_id FROM valid WHERE used)) ORDER BY device_id FOR UPDATE),
+        r#"WITH before AS MATERIALIZED (
+             SELECT * FROM sessions WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE),
            opening AS MATERIALIZED (
-             SELECT v.*, CASE WHEN NOT v.clean_start AND b.persistent AND (b.connected OR b.expires_at IS NULL OR b.expires_at > $6)
+             SELECT c.*, CASE WHEN NOT c.clean_start AND b.persistent AND (b.connected OR b.expires_at IS NULL OR b.expires_at > $6)
                  THEN b.subscriptions END AS kept
-             FROM valid v LEFT JOIN before b USING (device_id) WHERE v.used),
+             FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[]) AS c (device_id, certificate_serial, clean_start, expiry_s)
+             LEFT JOIN before b USING (device_id)),
            opened AS (
              INSERT INTO sessions (device_id, epoch, node, connected, persistent, subscriptions, certificate_serial, connected_at, session_expiry_s)
              SELECT device_id, 1, $5, true, expiry_s > 0, coalesce(kept, '[]'), certificate_serial, $6, expiry_s FROM opening
@@ -84,8 +69,8 @@ pub async fn admit(
              FROM away a WHERE p.device_id = a.device_id RETURNING p.device_id),
            noted AS (
              INSERT INTO device_events (device_id, at, kind) SELECT device_id, $6, 'online' FROM flipped)
-           SELECT v.place AS "place!", o.epoch AS "epoch?", n.kept AS "kept?"
-           FROM valid v LEFT JOIN opened o USING (device_id) LEFT JOIN opening n USING (device_id)"#,
+           SELECT device_id AS "device_id!: DeviceId", epoch AS "epoch?", NULL::jsonb AS "kept?" FROM opened
+           UNION ALL SELECT device_id, NULL, kept FROM opening WHERE kept IS NOT NULL"#,
         &devices as _,
         &serials as _,
         &clean,
@@ -95,18 +80,17 @@ pub async fn admit(
     )
     .fetch_all(conn)
     .await?;
-    let mut admissions: Vec<Admission> = connects.iter().map(|_| Admission::Refused).collect();
+    let (mut opened, mut kept) = (HashMap::new(), HashMap::new());
     for row in rows {
-        let place = usize::try_from(row.place - 1).ok();
-        if let Some(one) = place.and_then(|place| admissions.get_mut(place)) {
-            let kept = row.kept;
-            *one = match row.epoch {
-                Some(epoch) => Admission::Opened(Opened { epoch, kept }),
-                None => Admission::FirstUse,
-            };
+        match row.epoch {
+            Some(epoch) => drop(opened.insert(row.device_id, Opened { epoch, kept: None })),
+            None => drop(kept.insert(row.device_id, row.kept)),
         }
     }
-    Ok(admissions)
+    for (device_id, session) in &mut opened {
+        session.kept = kept.remove(device_id).flatten();
+    }
+    Ok(opened)
 }
 
 /// Keeps the subscriptions of a session; `false` when it is no longer the current one.
