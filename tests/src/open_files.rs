@@ -4,7 +4,7 @@ use anyhow::bail;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Open files of a process beside one connection for each box.
-const OTHERS: u64 = 500;
+const OTHERS: u64 = 1_000;
 
 /// Raises the limit, which the platform inherits, for so many boxes.
 ///

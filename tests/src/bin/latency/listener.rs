@@ -1,15 +1,13 @@
 //! A connected box: takes the time of each payment, then acknowledges it as a box does.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
 use service::clock::Clock;
-use tests::api::Api;
 use tests::connection::Connection;
-use tests::provision::{Provisioned, answer_to};
+use tests::provision::Provisioned;
 use tests::text;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use wire::{DeviceId, DownlinkMessage, Encoding, EventId, Topic, TransactionId, VerifyingKeys};
+use wire::{DownlinkMessage, EventId, TransactionId};
 
 /// A payment that reached a box.
 pub(crate) struct Heard {
@@ -20,8 +18,7 @@ pub(crate) struct Heard {
 
 /// A connected box; its task owns the connection.
 pub(crate) struct Listener {
-    api: Api,
-    device_id: DeviceId,
+    made: Provisioned,
     task: JoinHandle<()>,
 }
 
@@ -31,11 +28,9 @@ impl Listener {
         heard: mpsc::UnboundedSender<Heard>,
     ) -> anyhow::Result<Self> {
         let connection = made.listen().await?;
-        let (device_id, keys) = (made.device_id, made.keys.clone());
         Ok(Self {
-            api: made.api.clone(),
-            device_id,
-            task: tokio::spawn(listen(connection, device_id, keys, heard)),
+            made: made.clone(),
+            task: tokio::spawn(listen(connection, made.clone(), heard)),
         })
     }
 
@@ -47,33 +42,21 @@ impl Listener {
     /// A code that it requests.
     pub(crate) async fn code(&self) -> anyhow::Result<TransactionId> {
         let key = format!("{:032x}", rand::random::<u128>());
-        let body = json!({ "device_id": self.device_id, "amount": 50_000, "currency": "IDR", "request_id": key });
-        let headers = [("idempotency-key", key.as_str())];
-        let answer = self
-            .api
-            .post_with("/device/transactions/dynamic-qr", &headers, &body)
-            .await
-            .expect(201);
+        let answer = self.made.request_code(&key).await?.expect(201);
         Ok(text(&answer.json(), "transaction_id").parse()?)
     }
 }
 
 async fn listen(
     mut connection: Connection,
-    device_id: DeviceId,
-    keys: VerifyingKeys,
+    made: Provisioned,
     heard: mpsc::UnboundedSender<Heard>,
 ) {
     let clock = Clock::system();
     while let Some(publish) = connection.try_receive().await {
         let at = clock.now();
-        let channel = publish.topic.parse::<Topic>().map(|topic| topic.channel);
-        let opened = channel
-            .ok()
-            .and_then(|channel| keys.open(device_id, channel, &publish.payload).ok());
-        connection.confirm(&publish).await;
-        let Some(message) = opened else { continue };
-        if let DownlinkMessage::PaymentSuccess(payment) = &message {
+        let message = made.open(&publish);
+        if let Some(DownlinkMessage::PaymentSuccess(payment)) = &message {
             let seen = Heard {
                 transaction_id: payment.transaction_id,
                 event_id: payment.event_id,
@@ -83,12 +66,7 @@ async fn listen(
                 return;
             }
         }
-        let Some(ack) = answer_to(&message) else {
-            continue;
-        };
-        if let Ok(bytes) = ack.encode(Encoding::Json) {
-            let topic = Topic::new(device_id, ack.channel()).to_string();
-            connection.send(&topic, bytes).await;
-        }
+        made.answer(&mut connection, &publish, message.as_ref())
+            .await;
     }
 }

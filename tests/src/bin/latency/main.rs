@@ -15,7 +15,6 @@
 mod commit;
 mod connects;
 mod costs;
-mod descriptors;
 mod fleet;
 mod floors;
 mod legs;
@@ -32,6 +31,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Parser;
+use tests::open_files;
 use tests::server::executable;
 
 use self::load::Rate;
@@ -74,7 +74,8 @@ async fn main() -> anyhow::Result<()> {
     if args.rate.contains(&Rate::Half) && (args.flood == 0 || args.acquirers.is_empty()) {
         bail!("--rate half is half of what a flood reaches: leave --flood 0 out");
     }
-    descriptors::prepare(args.boxes.iter().copied().max().unwrap_or_default())?;
+    let boxes = args.boxes.iter().copied().max().unwrap_or_default();
+    open_files::allow(u64::try_from(boxes)?)?;
     let ours = executable()?;
     let (mut this, mut other): (Vec<Results>, Vec<Results>) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
