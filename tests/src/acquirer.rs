@@ -53,6 +53,15 @@ impl Acquirer {
         }
     }
 
+    /// The same, which calls another receiver.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self {
+            api: self.api.at(base),
+            ..self.clone()
+        }
+    }
+
     /// A signed callback with this body. It is not signed by the platform's own code.
     pub fn sign(&self, body: &[u8], at: DateTime<Utc>) -> SignedRequest {
         let timestamp = at.timestamp().to_string();

@@ -77,6 +77,15 @@ impl Api {
         }
     }
 
+    /// The same at another address.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The same with this token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

@@ -24,6 +24,7 @@ pub struct Mosquitto {
     child: Child,
     ca: IssuingCa,
     to: SocketAddr,
+    without_tls: SocketAddr,
 }
 
 impl Mosquitto {
@@ -32,11 +33,9 @@ impl Mosquitto {
     /// # Errors
     /// It cannot be configured, or does not listen.
     pub async fn start(pki: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let to = listener.local_addr()?;
-        drop(listener);
+        let (to, without_tls) = free_addresses()?;
         let ca = IssuingCa::load(pki)?;
-        let config = write_config(&ca, dir, to)?;
+        let config = write_config(&ca, dir, to, without_tls)?;
         let spawned = Command::new("mosquitto")
             .arg("-c")
             .arg(&config)
@@ -49,7 +48,17 @@ impl Mosquitto {
             return Ok(None);
         };
         wait_for(to).await?;
-        Ok(Some(Self { child, ca, to }))
+        Ok(Some(Self {
+            child,
+            ca,
+            to,
+            without_tls,
+        }))
+    }
+
+    /// Where a process of the same machine connects, without TLS.
+    pub fn without_tls(&self) -> SocketAddr {
+        self.without_tls
     }
 
     /// Its process.
@@ -107,7 +116,19 @@ fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-fn write_config(ca: &IssuingCa, dir: &Path, to: SocketAddr) -> anyhow::Result<PathBuf> {
+/// Two that were free a moment ago.
+fn free_addresses() -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    let listen = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (listen()?, listen()?);
+    Ok((one.local_addr()?, other.local_addr()?))
+}
+
+fn write_config(
+    ca: &IssuingCa,
+    dir: &Path,
+    to: SocketAddr,
+    without_tls: SocketAddr,
+) -> anyhow::Result<PathBuf> {
     let issued = ca.issue_server(
         &["localhost".into()],
         &[to.ip()],
@@ -131,8 +152,10 @@ fn write_config(ca: &IssuingCa, dir: &Path, to: SocketAddr) -> anyhow::Result<Pa
     };
     let text = format!(
         "{user}listener {} 127.0.0.1\ncafile {anchors}\ncertfile {certificate}\nkeyfile {key}\n\
-         require_certificate true\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n",
-        to.port()
+         require_certificate true\nlistener {} 127.0.0.1\n\
+         allow_anonymous true\npersistence false\nset_tcp_nodelay true\n",
+        to.port(),
+        without_tls.port()
     );
     let path = dir.join("mosquitto.conf");
     std::fs::write(&path, text)?;

@@ -12,38 +12,79 @@ use tests::server::Server;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::costs::{Costs, Used};
+
 /// Concurrent clients.
-const CLIENTS: u8 = 16;
+const CLIENTS: u8 = 64;
 /// How long it is measured.
 const TIME: Duration = Duration::from_secs(5);
 /// Boxes of this kind are numbered from here.
 const FIRST: usize = 800_000;
 
-/// Connections a second: of the platform, which checks the certificate in Postgres and stores each session there, and of
-/// Mosquitto, which does neither.
+/// Connections to one server.
+pub(crate) struct Connects {
+    pub(crate) per_second: u128,
+    pub(crate) costs: Costs,
+}
+
+/// Of the platform, which checks the certificate in Postgres and stores each session there, and of Mosquitto, which does
+/// neither.
 pub(crate) async fn measure(
     server: &Server,
     mosquitto: Option<&Mosquitto>,
-) -> anyhow::Result<(u128, Option<u128>)> {
+) -> anyhow::Result<(Connects, Option<Connects>)> {
     let admin = server.api("admin")?;
     let mut endpoints = Vec::new();
     for number in 0..CLIENTS {
         let made = Provisioned::new(server, &admin, FIRST + usize::from(number), None).await?;
         endpoints.push(made.endpoint());
     }
-    let ours = per_second(endpoints).await?;
     println!("{CLIENTS} boxes that connect and disconnect, with a full handshake each time");
-    println!("{:<44} {ours:>8}/s", "  connects to the platform");
+    let ours = connect(server, server.pid()?, endpoints).await?;
+    ours.print("platform");
     let Some(mosquitto) = mosquitto else {
         return Ok((ours, None));
     };
     let endpoints = (0..CLIENTS).map(|number| mosquitto.endpoint(100 + u128::from(number)));
-    let theirs = per_second(endpoints.collect::<anyhow::Result<_>>()?).await?;
-    println!("{:<44} {theirs:>8}/s", "  connects to Mosquitto");
+    let endpoints = endpoints.collect::<anyhow::Result<_>>()?;
+    let theirs = connect(server, mosquitto.pid()?, endpoints).await?;
+    theirs.print("Mosquitto");
     Ok((ours, Some(theirs)))
 }
 
-async fn per_second(endpoints: Vec<Endpoint>) -> anyhow::Result<u128> {
+impl Connects {
+    fn print(&self, to: &str) {
+        let Costs {
+            receivers_us,
+            postgres_us,
+            ..
+        } = self.costs;
+        println!(
+            "{:<44} {:>8}/s, each {receivers_us} µs {to}, {postgres_us} µs Postgres",
+            format!("  connects to {to}"),
+            self.per_second
+        );
+    }
+}
+
+async fn connect(
+    server: &Server,
+    receiver: u32,
+    endpoints: Vec<Endpoint>,
+) -> anyhow::Result<Connects> {
+    let before = Used::now(server, &[receiver]).await?;
+    let start = Instant::now();
+    let connects = within(TIME, endpoints).await?;
+    let per_second = per_second_of(connects, start.elapsed());
+    let after = Used::now(server, &[receiver]).await?;
+    Ok(Connects {
+        per_second,
+        costs: Used::each(&before, &after, connects),
+    })
+}
+
+/// How often these clients connected.
+async fn within(time: Duration, endpoints: Vec<Endpoint>) -> anyhow::Result<u64> {
     let start = Instant::now();
     let mut clients = JoinSet::new();
     for mut endpoint in endpoints {
@@ -52,7 +93,7 @@ async fn per_second(endpoints: Vec<Endpoint>) -> anyhow::Result<u128> {
         endpoint.tls = Arc::new(tls);
         clients.spawn(async move {
             let mut connects = 0_u64;
-            while start.elapsed() < TIME {
+            while start.elapsed() < time {
                 endpoint.connect().await?.disconnect().await;
                 connects += 1;
             }
@@ -63,5 +104,5 @@ async fn per_second(endpoints: Vec<Endpoint>) -> anyhow::Result<u128> {
     while let Some(client) = clients.join_next().await {
         connects += client??;
     }
-    Ok(per_second_of(connects, start.elapsed()))
+    Ok(connects)
 }

@@ -1,4 +1,4 @@
-//! What payments cost: processor time of the platform and of its Postgres, and bytes of the write-ahead log.
+//! What payments cost: processor time of what receives them and of its Postgres, and bytes of the write-ahead log.
 
 use std::collections::HashMap;
 
@@ -11,21 +11,21 @@ const TICK_US: u64 = 10_000;
 
 /// What was used since the server started.
 pub(crate) struct Used {
-    platform_us: u64,
+    receivers_us: u64,
     postgres_us: u64,
     wal_bytes: u64,
 }
 
 impl Used {
-    /// Reads it now.
-    pub(crate) async fn now(server: &Server) -> anyhow::Result<Self> {
-        let (platform_us, postgres_us) = processor_times(server.pid()?)?;
+    /// Reads it now: of the server's Postgres, and of the processes that receive the payments.
+    pub(crate) async fn now(server: &Server, receivers: &[u32]) -> anyhow::Result<Self> {
+        let (receivers_us, postgres_us) = processor_times(receivers, server.pid()?)?;
         let mut conn = PgConnection::connect(&server.demo.database_url).await?;
         let wal: i64 = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
             .fetch_one(&mut conn)
             .await?;
         Ok(Self {
-            platform_us,
+            receivers_us,
             postgres_us,
             wal_bytes: wal.unsigned_abs(),
         })
@@ -35,7 +35,7 @@ impl Used {
     pub(crate) fn each(before: &Self, after: &Self, payments: u64) -> Costs {
         let each = |before: u64, after: u64| after.saturating_sub(before) / payments.max(1);
         Costs {
-            platform_us: each(before.platform_us, after.platform_us),
+            receivers_us: each(before.receivers_us, after.receivers_us),
             postgres_us: each(before.postgres_us, after.postgres_us),
             wal_bytes: each(before.wal_bytes, after.wal_bytes),
         }
@@ -45,13 +45,14 @@ impl Used {
 /// What one payment costs, from the callback until `played` is durable.
 #[derive(Clone, Copy)]
 pub(crate) struct Costs {
-    pub(crate) platform_us: u64,
+    /// Of the platform, or what else received it.
+    pub(crate) receivers_us: u64,
     pub(crate) postgres_us: u64,
     pub(crate) wal_bytes: u64,
 }
 
-/// Of a process and of the Postgres processes below it, in microseconds, to a hundredth of a second.
-fn processor_times(platform: u32) -> anyhow::Result<(u64, u64)> {
+/// Of the receivers, and of the Postgres processes below the platform, in microseconds, to a hundredth of a second.
+fn processor_times(receivers: &[u32], platform: u32) -> anyhow::Result<(u64, u64)> {
     let mut processes: HashMap<u32, Stat> = HashMap::new();
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -66,7 +67,11 @@ fn processor_times(platform: u32) -> anyhow::Result<(u64, u64)> {
             processes.insert(pid, stat);
         }
     }
-    let of_platform = processes.get(&platform).context("the platform has ended")?;
+    let of_receivers = receivers
+        .iter()
+        .map(|pid| processes.get(pid).map(|stat| stat.ticks))
+        .sum::<Option<u64>>()
+        .context("a process has ended")?;
     let is_below = |mut pid: u32| {
         while let Some(stat) = processes.get(&pid) {
             if stat.parent == platform {
@@ -81,7 +86,7 @@ fn processor_times(platform: u32) -> anyhow::Result<(u64, u64)> {
         .filter(|(pid, stat)| stat.command == "postgres" && is_below(**pid))
         .map(|(_, stat)| stat.ticks + stat.ticks_of_ended_children)
         .sum();
-    Ok((of_platform.ticks * TICK_US, postgres * TICK_US))
+    Ok((of_receivers * TICK_US, postgres * TICK_US))
 }
 
 /// `/proc/PID/stat`, as far as it is used here (proc(5)).

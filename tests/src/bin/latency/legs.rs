@@ -48,7 +48,11 @@ impl Legs {
 
     /// Prints them, relative to the floors.
     pub(crate) fn print(&self, floors: &Floors) {
-        for (name, figures) in self.named() {
+        for (name, figures) in self
+            .named()
+            .iter()
+            .filter(|(_, figures)| !figures.is_empty())
+        {
             figures.print(&format!("  {name}"));
         }
         println!(

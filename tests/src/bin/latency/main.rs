@@ -8,10 +8,12 @@
 //! MQTT) and makes as many boxes as asked through the public API. The floors: one fsynced commit on the same Postgres and,
 //! where Mosquitto is installed, one QoS 1 hop through it with the same certificates. Then payments come as fast as they
 //! are answered, compared with rows written one by one, and connections, compared with Mosquitto's. Then each row: so many
-//! boxes are connected, and random ones are paid at a steady rate; the fleet grows from row to row. Last the platform is started again with a collector of
-//! traces, and each row is repeated, split into steps. With `--compare` another build of the platform takes turns with it,
+//! boxes are connected, and random ones are paid at a steady rate; the fleet grows from row to row. With `--plain-bridge`
+//! the same is asked of what a team would assemble without this product. Last the platform is started again with a
+//! collector of traces, and each row is repeated, split into steps. With `--compare` another build of the platform takes turns with it,
 //! and the medians of both are printed side by side.
 
+mod baseline;
 mod commit;
 mod connects;
 mod costs;
@@ -23,6 +25,7 @@ mod load;
 mod markdown;
 mod measured;
 mod payments;
+mod plain;
 mod results;
 mod run;
 mod split;
@@ -57,6 +60,10 @@ struct Args {
     /// Leave Mosquitto out.
     #[arg(long)]
     no_mosquitto: bool,
+    /// Also measure the plain bridge (`plain-bridge`), with the boxes and the rate of the first row, and end it with
+    /// SIGKILL so many times under payments.
+    #[arg(long, value_name = "KILLS")]
+    plain_bridge: Option<usize>,
     /// The executable of another build, to take turns with.
     #[arg(long)]
     compare: Option<PathBuf>,

@@ -2,6 +2,8 @@
 
 use tests::figures::Figures;
 
+use crate::baseline::Baseline;
+use crate::connects::Connects;
 use crate::floors::Floors;
 use crate::measured::{Flood, Measured, Rates, WRITERS};
 
@@ -31,46 +33,89 @@ pub(crate) fn print(measured: &Measured, payments: usize) {
     table("the whole way", whole.collect());
     table("step by step, traced", split.collect());
     if let Some(rates) = &measured.rates {
-        flooded(&measured.floods, rates);
+        table("as fast as they go", flooded(&measured.floods, rates));
+        println!(
+            "\nSingle rows, one a commit over {WRITERS} connections: {}/s.",
+            rates.commits_per_s
+        );
+        connects(rates);
+        if let Some(baseline) = &measured.baseline {
+            plain_bridge(baseline, floors, rates);
+        }
     }
 }
 
-fn flooded(floods: &[Flood], rates: &Rates) {
-    let columns = floods.iter().map(|flood| {
-        let cells = vec![
+fn connects(rates: &Rates) {
+    let column = |name: &str, connects: &Connects| {
+        let cells = [
+            ("a second", connects.per_second.to_string()),
             (
-                "callbacks answered a second".to_owned(),
+                "processor of the server each, µs",
+                connects.costs.receivers_us.to_string(),
+            ),
+            (
+                "processor of Postgres each, µs",
+                connects.costs.postgres_us.to_string(),
+            ),
+        ];
+        let cells = cells.map(|(name, cell)| (name.to_owned(), cell));
+        (name.to_owned(), cells.to_vec())
+    };
+    let mut columns = vec![column("platform", &rates.connects)];
+    columns.extend(
+        rates
+            .mosquitto_connects
+            .iter()
+            .map(|theirs| column("Mosquitto", theirs)),
+    );
+    table("connects", columns);
+}
+
+fn plain_bridge(baseline: &Baseline, floors: &Floors, rates: &Rates) {
+    let Baseline {
+        row,
+        floods,
+        losses,
+    } = baseline;
+    let legs = row.legs.named();
+    let cells = legs.map(|(name, figures)| (name.to_owned(), cell(figures, floors)));
+    let column = (row.load.to_string(), cells.to_vec());
+    table("the plain bridge", vec![column]);
+    table("as fast as they go", flooded(floods, rates));
+    println!("\n{losses}.");
+}
+
+fn flooded(floods: &[Flood], rates: &Rates) -> Vec<(String, Vec<(String, String)>)> {
+    let columns = floods.iter().map(|flood| {
+        let costs = &flood.costs;
+        let cells = [
+            (
+                "callbacks answered a second",
                 flood.callbacks_per_s.to_string(),
             ),
             (
-                "the same, in times single rows".to_owned(),
+                "the same, in times single rows",
                 format!("{:.3}", rates.of_single_rows(flood)),
             ),
             (
-                "processor of Postgres a payment, µs".to_owned(),
-                flood.costs.postgres_us.to_string(),
+                "processor of Postgres a payment, µs",
+                costs.postgres_us.to_string(),
             ),
             (
-                "processor of the platform a payment, µs".to_owned(),
-                flood.costs.platform_us.to_string(),
+                "processor of what receives it, µs",
+                costs.receivers_us.to_string(),
             ),
             (
-                "write-ahead log a payment, bytes".to_owned(),
-                flood.costs.wal_bytes.to_string(),
+                "write-ahead log a payment, bytes",
+                costs.wal_bytes.to_string(),
             ),
         ];
-        (format!("{} at a time", flood.acquirers), cells)
+        (
+            format!("{} at a time", flood.acquirers),
+            cells.map(|(name, cell)| (name.to_owned(), cell)).to_vec(),
+        )
     });
-    table("as fast as they go", columns.collect());
-    println!(
-        "\nSingle rows, one a commit over {WRITERS} connections: {}/s. Connects: {}/s{}.",
-        rates.commits_per_s,
-        rates.connects_per_s,
-        rates
-            .mosquitto_connects_per_s
-            .map(|theirs| format!(" (Mosquitto: {theirs}/s)"))
-            .unwrap_or_default()
-    );
+    columns.collect()
 }
 
 fn cell(figures: &Figures, floors: &Floors) -> String {

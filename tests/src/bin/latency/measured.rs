@@ -1,5 +1,7 @@
 //! What one run on one build measured.
 
+use crate::baseline::Baseline;
+use crate::connects::Connects;
 use crate::costs::Costs;
 use crate::floors::Floors;
 use crate::legs::Legs;
@@ -26,8 +28,8 @@ pub(crate) struct Flood {
 }
 
 impl Flood {
-    /// Prints it.
-    pub(crate) fn print(&self) {
+    /// Prints it; `receivers` are whose processor time it is.
+    pub(crate) fn print(&self, receivers: &str) {
         println!(
             "{} payments as fast as they go, {} at a time",
             self.payments, self.acquirers
@@ -37,13 +39,13 @@ impl Flood {
             "  callbacks answered after their commit", self.callbacks_per_s
         );
         let Costs {
-            platform_us,
+            receivers_us,
             postgres_us,
             wal_bytes,
         } = self.costs;
         println!(
-            "{:<44} {platform_us:>8} µs platform, {postgres_us} µs Postgres, {wal_bytes} bytes of WAL",
-            "  each, until played is durable"
+            "{:<44} {receivers_us:>8} µs {receivers}, {postgres_us} µs Postgres, {wal_bytes} bytes of WAL",
+            "  each, until its last acknowledgement"
         );
     }
 
@@ -53,7 +55,7 @@ impl Flood {
             results.add_count(format!("{acquirers} at a time: {what}"), figure);
         };
         add("callbacks/s", self.callbacks_per_s);
-        add("platform, µs a payment", self.costs.platform_us.into());
+        add("platform, µs a payment", self.costs.receivers_us.into());
         add("Postgres, µs a payment", self.costs.postgres_us.into());
         add("WAL, bytes a payment", self.costs.wal_bytes.into());
     }
@@ -63,9 +65,9 @@ impl Flood {
 pub(crate) struct Rates {
     /// Rows written one a commit, over [`WRITERS`] connections.
     pub(crate) commits_per_s: u128,
-    /// Connections to the platform, and to Mosquitto.
-    pub(crate) connects_per_s: u128,
-    pub(crate) mosquitto_connects_per_s: Option<u128>,
+    /// To the platform, and to Mosquitto.
+    pub(crate) connects: Connects,
+    pub(crate) mosquitto_connects: Option<Connects>,
 }
 
 impl Rates {
@@ -86,6 +88,8 @@ pub(crate) struct Measured {
     pub(crate) floods: Vec<Flood>,
     /// None without floods.
     pub(crate) rates: Option<Rates>,
+    /// None unless it was asked for.
+    pub(crate) baseline: Option<Baseline>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -103,7 +107,15 @@ impl Measured {
         }
         if let Some(rates) = &self.rates {
             results.add_count("one row a commit, commits/s", rates.commits_per_s);
-            results.add_count("connects/s", rates.connects_per_s);
+            results.add_count("connects/s", rates.connects.per_second);
+            results.add_count(
+                "platform, µs a connect",
+                rates.connects.costs.receivers_us.into(),
+            );
+            results.add_count(
+                "Postgres, µs a connect",
+                rates.connects.costs.postgres_us.into(),
+            );
         }
         results
     }

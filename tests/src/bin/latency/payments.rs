@@ -18,6 +18,7 @@ use wire::TransactionId;
 
 use crate::costs::Used;
 use crate::fleet::Fleet;
+use crate::listener::Heard;
 use crate::measured::Flood;
 
 /// How long a payment may take before it counts as lost.
@@ -52,19 +53,11 @@ impl Fleet {
         acquirers: usize,
     ) -> anyhow::Result<Flood> {
         let codes = self.codes(payments).await?;
-        let acquirer = server.acquirer();
-        let before = Used::now(server).await?;
-        let start = Instant::now();
-        let mut answers = stream::iter(&codes)
-            .map(|id| callback(acquirer.clone(), *id))
-            .buffer_unordered(acquirers);
-        while let Some(answered) = answers.next().await {
-            answered?;
-        }
-        let payments = u64::try_from(payments)?;
-        let callbacks_per_s = commits::per_second_of(payments, start.elapsed());
+        let before = Used::now(server, &[server.pid()?]).await?;
+        let callbacks_per_s = flood(&server.acquirer(), &codes, acquirers).await?;
         played(server, &codes).await?;
-        let after = Used::now(server).await?;
+        let after = Used::now(server, &[server.pid()?]).await?;
+        let payments = u64::try_from(payments)?;
         Ok(Flood {
             payments,
             acquirers,
@@ -82,60 +75,91 @@ impl Fleet {
     ) -> anyhow::Result<Payments> {
         // The codes are requested beforehand: only the payment is measured.
         let codes = self.codes(payments).await?;
-        let (acquirer, clock) = (server.acquirer(), Clock::system());
-        let mut ticks = interval(Duration::from_secs(1) / per_second);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let (answers, mut answered) = mpsc::unbounded_channel();
-        for transaction_id in codes.iter().copied() {
-            ticks.tick().await;
-            let (answers, calling) = (answers.clone(), callback(acquirer.clone(), transaction_id));
-            let sent = clock.now();
-            tokio::spawn(async move {
-                let _ = answers.send((transaction_id, sent, calling.await));
-            });
-        }
-        let (heard, repeated) = self.hear(&codes).await?;
-        let mut seen = HashMap::new();
-        for _ in &codes {
-            let (id, sent, answered) = answered.recv().await.context("an answer is missing")?;
-            let heard = *heard.get(&id).context("a payment was not heard")?;
-            let answered = answered?;
-            seen.insert(
-                id,
-                Seen {
-                    sent,
-                    answered,
-                    heard,
-                },
-            );
-        }
+        let (seen, repeated) = pay(&server.acquirer(), &codes, per_second, &mut self.heard).await?;
         Ok(Payments {
             seen,
             played: played(server, &codes).await?,
             repeated,
         })
     }
+}
 
-    /// When each of these payments was heard, and how many deliveries were repetitions.
-    async fn hear(
-        &mut self,
-        codes: &[TransactionId],
-    ) -> anyhow::Result<(HashMap<TransactionId, DateTime<Utc>>, usize)> {
-        let (mut events, mut times, mut repeated) = (HashSet::new(), HashMap::new(), 0);
-        let mut open: HashSet<TransactionId> = codes.iter().copied().collect();
-        while !open.is_empty() {
-            let heard = tokio::time::timeout(HEARD_WITHIN, self.heard.recv())
-                .await
-                .with_context(|| format!("{} payments were not heard", open.len()))?
-                .context("no box is left")?;
-            if !events.insert(heard.event_id) {
-                repeated += 1;
-            } else if open.remove(&heard.transaction_id) {
-                times.insert(heard.transaction_id, heard.at);
-            }
-        }
-        Ok((times, repeated))
+/// Pays these codes as fast as this many concurrent acquirers are answered: callbacks a second.
+pub(crate) async fn flood(
+    acquirer: &Acquirer,
+    codes: &[TransactionId],
+    acquirers: usize,
+) -> anyhow::Result<u128> {
+    let start = Instant::now();
+    let mut answers = stream::iter(codes)
+        .map(|id| callback(acquirer.clone(), *id))
+        .buffer_unordered(acquirers);
+    while let Some(answered) = answers.next().await {
+        answered?;
     }
+    Ok(commits::per_second_of(
+        u64::try_from(codes.len())?,
+        start.elapsed(),
+    ))
+}
+
+/// Pays these codes, so many a second, and waits until all are heard. What was seen of each, and how many deliveries
+/// were repetitions.
+pub(crate) async fn pay(
+    acquirer: &Acquirer,
+    codes: &[TransactionId],
+    per_second: u32,
+    boxes: &mut mpsc::UnboundedReceiver<Heard>,
+) -> anyhow::Result<(HashMap<TransactionId, Seen>, usize)> {
+    let clock = Clock::system();
+    let mut ticks = interval(Duration::from_secs(1) / per_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    for transaction_id in codes.iter().copied() {
+        ticks.tick().await;
+        let (answers, calling) = (answers.clone(), callback(acquirer.clone(), transaction_id));
+        let sent = clock.now();
+        tokio::spawn(async move {
+            let _ = answers.send((transaction_id, sent, calling.await));
+        });
+    }
+    let (heard, repeated) = hear(boxes, codes).await?;
+    let mut seen = HashMap::new();
+    for _ in codes {
+        let (id, sent, answered) = answered.recv().await.context("an answer is missing")?;
+        let heard = *heard.get(&id).context("a payment was not heard")?;
+        let answered = answered?;
+        seen.insert(
+            id,
+            Seen {
+                sent,
+                answered,
+                heard,
+            },
+        );
+    }
+    Ok((seen, repeated))
+}
+
+/// When each of these payments was heard, and how many deliveries were repetitions.
+async fn hear(
+    boxes: &mut mpsc::UnboundedReceiver<Heard>,
+    codes: &[TransactionId],
+) -> anyhow::Result<(HashMap<TransactionId, DateTime<Utc>>, usize)> {
+    let (mut events, mut times, mut repeated) = (HashSet::new(), HashMap::new(), 0);
+    let mut open: HashSet<TransactionId> = codes.iter().copied().collect();
+    while !open.is_empty() {
+        let heard = tokio::time::timeout(HEARD_WITHIN, boxes.recv())
+            .await
+            .with_context(|| format!("{} payments were not heard", open.len()))?
+            .context("no box is left")?;
+        if !events.insert(heard.event_id) {
+            repeated += 1;
+        } else if open.remove(&heard.transaction_id) {
+            times.insert(heard.transaction_id, heard.at);
+        }
+    }
+    Ok((times, repeated))
 }
 
 /// Signs now; sends when it is awaited. When the 200 was received.

@@ -18,7 +18,7 @@ use crate::legs::Legs;
 use crate::load::Load;
 use crate::measured::{Flood, Measured, Rates, Row, WRITERS};
 use crate::split::Split;
-use crate::{Args, commit, connects};
+use crate::{Args, baseline, commit, connects};
 
 /// Payments that are not measured, and how many a second.
 const WARM_UP: (usize, u32) = (200, 100);
@@ -44,7 +44,7 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measur
     if args.flood > 0 {
         for acquirers in &args.acquirers {
             let flood = fleet.flood(&server, args.flood, *acquirers).await?;
-            flood.print();
+            flood.print("platform");
             floods.push(flood);
         }
         rates = Some(compared(&server, mosquitto.as_ref()).await?);
@@ -61,6 +61,14 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measur
         whole.print(&floors);
         legs.push(whole);
     }
+    let baseline = match (args.plain_bridge, &mosquitto, loads.first()) {
+        (Some(kills), Some(mosquitto), Some(load)) => {
+            let baseline = baseline::measure(&server, mosquitto, args, *load, kills).await?;
+            baseline.print(&floors);
+            Some(baseline)
+        }
+        _ => None,
+    };
     server.stop().await?;
 
     let splits = traced(executable, dir.path(), args.payments, &mut fleet, &loads).await?;
@@ -69,6 +77,7 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measur
         floors,
         floods,
         rates,
+        baseline,
         rows: rows
             .map(|((load, legs), split)| Row { load, legs, split })
             .collect(),
@@ -150,10 +159,10 @@ async fn compared(server: &Server, mosquitto: Option<&Mosquitto>) -> anyhow::Res
         "{:<44} {commits_per_s:>8}/s",
         format!("one row a commit, {WRITERS} connections")
     );
-    let (connects_per_s, mosquitto_connects_per_s) = connects::measure(server, mosquitto).await?;
+    let (connects, mosquitto_connects) = connects::measure(server, mosquitto).await?;
     Ok(Rates {
         commits_per_s,
-        connects_per_s,
-        mosquitto_connects_per_s,
+        connects,
+        mosquitto_connects,
     })
 }
