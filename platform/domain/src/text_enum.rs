@@ -1,17 +1,5 @@
 //! One way to write an enum that travels as text: in JSON, in Postgres and in the documentation.
 
-/// A string that names no variant of a text enum.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is not a {noun}; expected one of {expected}")]
-pub struct UnknownVariant {
-    /// What was being read, for a person.
-    pub noun: &'static str,
-    /// What was found, cut to a bounded length.
-    pub value: String,
-    /// The accepted words.
-    pub expected: String,
-}
-
 /// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr` and serde.
 macro_rules! text_enum {
     (

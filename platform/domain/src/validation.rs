@@ -1,6 +1,4 @@
-//! The error of an input that breaks a rule: which field, and why.
-
-pub use crate::text_enum::UnknownVariant;
+//! The errors of an input that breaks a rule: which field, and why; which word was none of those expected.
 
 /// One field of an input that breaks a rule, in words for the sender.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -25,4 +23,16 @@ impl std::fmt::Display for FieldError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }
+}
+
+/// A string that names no variant of a text enum.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not a {noun}; expected one of {expected}")]
+pub struct UnknownVariant {
+    /// What was being read, for a person.
+    pub noun: &'static str,
+    /// What was found, cut to a bounded length.
+    pub value: String,
+    /// The accepted words.
+    pub expected: String,
 }
