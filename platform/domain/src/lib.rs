@@ -8,6 +8,7 @@ pub mod alert;
 pub mod announcement;
 pub mod approval;
 pub mod audit;
+pub mod box_profile;
 pub mod business_day;
 pub mod callback;
 pub mod command;

@@ -2,6 +2,7 @@
 
 use certs::csr::Csr;
 use certs::identity::PeerIdentity;
+use domain::box_profile::{BoxValues, Profile, VendorUplink};
 use domain::callback::Callback;
 use domain::qris::QrisCode;
 use domain::snap::minify::minify;
@@ -20,6 +21,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("callback", callback),
     ("snap", snap),
     ("csr", csr),
+    ("box_profile", box_profile),
 ];
 
 /// Does what the target of this name does.
@@ -123,4 +125,31 @@ fn csr(data: &[u8]) {
     }
     let _ = Csr::from_der_verified(data);
     let _ = PeerIdentity::from_der(data);
+}
+
+/// What a box of another maker publishes. The first byte says of which profile and on which of its topics. The same bytes
+/// as a profile.
+fn box_profile(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _read = Profile::parse("fuzz", text);
+    }
+    let Some((first, payload)) = data.split_first() else {
+        return;
+    };
+    let values = BoxValues {
+        serial: "SN0001".to_owned(),
+        imei: Some("862000000000011".to_owned()),
+        product_key: Some("pk12345".to_owned()),
+        device_id: OWN.parse().unwrap(),
+    };
+    let known = Profile::all_built_in();
+    let profile = &known[usize::from(*first) % known.len()];
+    let Some(Ok(topics)) = profile.topics(&values) else {
+        return;
+    };
+    let place = usize::from(*first) / known.len() % topics.publish.len();
+    let read = profile.read(&topics.publish[place].topic, payload, &values);
+    if let VendorUplink::QrRequest { amount } = read {
+        assert!(amount.to_i64() > 0);
+    }
 }

@@ -1,0 +1,603 @@
+//! From the text of a profile to a profile: everything that can be wrong with it is found here.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use wire::Channel;
+
+use super::error::ProfileError;
+use super::file::{self, Case, File, Speaks};
+use super::json::Node;
+use super::login::{
+    IN_LOGINS, LoginTemplates, PASSWORD_CHARS_MIN, PasswordRule, RANDOM_CHARS_MAX, SECRET_CHARS_MIN,
+};
+use super::render::{Form, MessageTemplate, Messages};
+use super::template::{Placeholder, Template};
+use super::topics::{self, IN_TOPICS, TopicTemplates};
+use super::uplink::{self, Body, JsonRule, Meaning, Rule};
+use super::{Confirmation, Profile, Unconfirmed, VendorProtocol, scope};
+use crate::command::CommandType;
+
+/// The most topics in one direction, and the most rules for uplinks.
+const TOPICS_MAX: usize = 16;
+const RULES_MAX: usize = 64;
+/// The longest message that a profile may allow.
+const BYTES_MAX: usize = 4096;
+
+type Result<T> = std::result::Result<T, ProfileError>;
+
+/// Reads a profile.
+///
+/// # Errors
+/// An unknown key, a missing field, a template that names nothing: the first, with its line and key.
+pub(super) fn parse(name: &str, text: &str) -> Result<Profile> {
+    let source = Source { name, text };
+    let file: File = toml::from_str(text).map_err(|error| source.syntax(&error))?;
+    let sources = &file.sources;
+    if sources.get_ref().is_empty() {
+        return Err(source.error(sources, "sources", "say where the facts are from"));
+    }
+    let speaks = *file.speaks.get_ref();
+    let parts = (file.transport, file.topics, file.ids, file.messages);
+    let (confirmation, deduplicates) = (file.confirmation, file.deduplicates);
+    let protocol = match (speaks, parts) {
+        (Speaks::Contract, (None, None, None, None)) if file.uplinks.is_empty() => None,
+        (Speaks::Contract, _) => {
+            let problem = "the contract needs no transport, topics, ids, messages or uplinks";
+            return Err(source.error(&file.speaks, "speaks", problem));
+        }
+        (Speaks::OwnProtocol, (Some(transport), Some(topics), Some(ids), Some(messages))) => {
+            let protocol = source.protocol(transport, topics, ids, messages, file.uplinks)?;
+            source.promises(&protocol, &confirmation, &deduplicates)?;
+            Some(protocol)
+        }
+        (Speaks::OwnProtocol, _) => {
+            let problem = "a protocol of its own needs transport, topics, ids and messages";
+            return Err(source.error(&file.speaks, "speaks", problem));
+        }
+    };
+    let unconfirmed = source.unconfirmed(file.unconfirmed)?;
+    Ok(Profile {
+        name: name.to_owned(),
+        title: file.title.into_inner(),
+        sources: file.sources.into_inner(),
+        unconfirmed,
+        confirmation: confirmation.into_inner(),
+        deduplicates: deduplicates.into_inner(),
+        capabilities: file.capabilities,
+        protocol,
+    })
+}
+
+/// The text that is being read, for errors.
+struct Source<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn at(
+        &self,
+        offset: usize,
+        key: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> ProfileError {
+        let before = self.text.as_bytes().iter().take(offset);
+        ProfileError {
+            profile: self.name.to_owned(),
+            line: before.filter(|byte| **byte == b'\n').count() + 1,
+            key: key.into(),
+            problem: problem.into(),
+        }
+    }
+
+    fn error<T>(
+        &self,
+        place: &Spanned<T>,
+        key: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> ProfileError {
+        self.at(place.span().start, key, problem)
+    }
+
+    /// What TOML or the list of known keys says. The key is the one that the message names, else the last one before the
+    /// place of the error.
+    fn syntax(&self, error: &toml::de::Error) -> ProfileError {
+        let offset = error.span().map_or(0, |span| span.start);
+        let message = error.message();
+        let names_key = ["unknown field", "missing field", "duplicate field"]
+            .iter()
+            .any(|start| message.starts_with(start));
+        let key = match message.split('`').nth(1) {
+            Some(named) if names_key => named,
+            _ => {
+                let before = self.text.get(..offset).unwrap_or_default();
+                let line = before.rsplit('\n').next().unwrap_or_default();
+                let (key, _) = line.rsplit_once('=').unwrap_or((line, ""));
+                key.rsplit([',', '{']).next().unwrap_or_default().trim()
+            }
+        };
+        self.at(offset, key, message)
+    }
+
+    /// The keys that are marked as unconfirmed must be there.
+    fn unconfirmed(&self, entries: Vec<file::UnconfirmedEntry>) -> Result<Vec<Unconfirmed>> {
+        let whole: toml::Value = toml::from_str(self.text).map_err(|error| self.syntax(&error))?;
+        let found = |key: &str| {
+            key.split('.').try_fold(&whole, |value, step| match value {
+                toml::Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+                _ => value.get(step),
+            })
+        };
+        let check = |entry: file::UnconfirmedEntry| {
+            if found(entry.key.get_ref()).is_none() {
+                let problem = format!("there is no {}", entry.key.get_ref());
+                return Err(self.error(&entry.key, "unconfirmed.key", problem));
+            }
+            Ok(Unconfirmed {
+                key: entry.key.into_inner(),
+                note: entry.note,
+            })
+        };
+        entries.into_iter().map(check).collect()
+    }
+
+    /// A template whose placeholders are among `known`.
+    fn template(
+        &self,
+        text: &Spanned<String>,
+        key: &str,
+        known: &[&[Placeholder]],
+    ) -> Result<Template> {
+        Template::parse(text.get_ref())
+            .and_then(|template| known_only(&template, known).map(|()| template))
+            .map_err(|problem| self.error(text, key, problem))
+    }
+
+    fn protocol(
+        &self,
+        transport: file::Transport,
+        topics: file::Topics,
+        ids: file::Ids,
+        messages: file::Messages,
+        uplinks: Vec<file::Uplink>,
+    ) -> Result<VendorProtocol> {
+        let login = self.login(transport)?;
+        let subscribe = self.topics("topics.subscribe", topics.subscribe.get_ref(), true)?;
+        if subscribe.is_empty() {
+            let problem = "a box subscribes to at least one topic";
+            return Err(self.error(&topics.subscribe, "topics.subscribe", problem));
+        }
+        let publish = self.topics("topics.publish", &topics.publish, false)?;
+        let (messages, downlinks) = self.messages(messages, &subscribe)?;
+        let rules = self.uplinks(uplinks, &publish)?;
+        let publish = publish
+            .into_iter()
+            .enumerate()
+            .map(|(place, (name, template))| {
+                let of = rules.iter().filter(|rule| rule.topic == place);
+                let channel = of.map(|rule| rule.means.channel()).max();
+                (name, template, channel.unwrap_or(Channel::Heartbeat))
+            });
+        Ok(VendorProtocol {
+            login,
+            topics: TopicTemplates {
+                publish: publish.collect(),
+                subscribe,
+                downlinks,
+            },
+            ids: ids.form,
+            messages,
+            uplinks: rules,
+        })
+    }
+
+    fn login(&self, transport: file::Transport) -> Result<LoginTemplates> {
+        let text = |text: &Spanned<String>, key: &str| {
+            let template = self.template(text, key, &[IN_LOGINS])?;
+            // Otherwise two boxes would be one.
+            if template
+                .placeholders()
+                .all(|one| one == Placeholder::ProductKey)
+            {
+                return Err(self.error(text, key, "must name the box"));
+            }
+            Ok(template)
+        };
+        let keep_alive_s = *transport.keep_alive_s.get_ref();
+        if keep_alive_s == 0 {
+            let problem = "a box that is silent for ever is never missed";
+            return Err(self.error(&transport.keep_alive_s, "transport.keep_alive_s", problem));
+        }
+        Ok(LoginTemplates {
+            bootstrap: transport.bootstrap,
+            client_id: text(&transport.client_id, "transport.client_id")?,
+            username: text(&transport.username, "transport.username")?,
+            password: self.password(transport.password)?,
+            keep_alive_s,
+            clean_session: transport.clean_session,
+        })
+    }
+
+    fn password(&self, password: Spanned<file::Password>) -> Result<PasswordRule> {
+        let key = "transport.password";
+        let offset = password.span().start;
+        let error = |problem: String| self.at(offset, key, problem);
+        let bounded = |found: usize, min: usize, of: &str| {
+            if (min..=RANDOM_CHARS_MAX).contains(&found) {
+                Ok(found)
+            } else {
+                Err(error(format!("{of} is from {min} to {RANDOM_CHARS_MAX}")))
+            }
+        };
+        let password = password.into_inner();
+        match password.rule {
+            file::PasswordRule::Random => {
+                if let (Some(chars), None, None, None) = (
+                    password.chars,
+                    &password.message,
+                    password.case,
+                    password.secret_chars,
+                ) {
+                    let chars = bounded(chars, PASSWORD_CHARS_MIN, "chars")?;
+                    return Ok(PasswordRule::Random { chars });
+                }
+                Err(error(
+                    "a random password has chars and nothing else".to_owned(),
+                ))
+            }
+            file::PasswordRule::HmacSha256 => {
+                let (Some(message), Some(case), Some(secret_chars), None) = (
+                    password.message,
+                    password.case,
+                    password.secret_chars,
+                    password.chars,
+                ) else {
+                    let problem = "a derived password has message, case and secret_chars";
+                    return Err(error(problem.to_owned()));
+                };
+                Ok(PasswordRule::HmacSha256 {
+                    message: self.template(&message, "transport.password.message", &[IN_LOGINS])?,
+                    upper: case == Case::Upper,
+                    secret_chars: bounded(secret_chars, SECRET_CHARS_MIN, "secret_chars")?,
+                })
+            }
+        }
+    }
+
+    fn topics(
+        &self,
+        table: &str,
+        written: &BTreeMap<String, Spanned<String>>,
+        own: bool,
+    ) -> Result<Vec<(String, Template)>> {
+        let mut topics = Vec::with_capacity(written.len());
+        for (name, text) in written {
+            let key = format!("{table}.{name}");
+            let template = self.template(text, &key, &[IN_TOPICS])?;
+            topics::check(&template, own).map_err(|problem| self.error(text, &key, problem))?;
+            if topics.iter().any(|(_, known)| *known == template) {
+                return Err(self.error(text, key, "another name has the same topic"));
+            }
+            topics.push((name.clone(), template));
+            if topics.len() > TOPICS_MAX {
+                return Err(self.error(text, key, format!("more than {TOPICS_MAX} topics")));
+            }
+        }
+        Ok(topics)
+    }
+
+    fn messages(
+        &self,
+        messages: file::Messages,
+        subscribe: &[(String, Template)],
+    ) -> Result<(Messages, [usize; Channel::DOWNLINKS.len()])> {
+        let bytes_max = *messages.bytes_max.get_ref();
+        if !(1..=BYTES_MAX).contains(&bytes_max) {
+            let problem = format!("from 1 to {BYTES_MAX}");
+            return Err(self.error(&messages.bytes_max, "messages.bytes_max", problem));
+        }
+        let reader = MessageReader {
+            source: self,
+            subscribe,
+            clips: messages.clips.is_some(),
+        };
+        let mut downlinks = Downlinks::default();
+        let payment = reader.message(
+            messages.payment,
+            "messages.payment",
+            scope::PAYMENT,
+            scope::PAYMENT_NEEDS,
+            downlinks.of(Channel::PaymentSuccess),
+        )?;
+        let mut optional = |message: Option<file::Message>, key, known, needs, channel| {
+            let place = downlinks.of(channel);
+            message
+                .map(|message| reader.message(message, key, known, needs, place))
+                .transpose()
+        };
+        let qr = optional(
+            messages.qr,
+            "messages.qr",
+            scope::QR,
+            scope::QR_NEEDS,
+            Channel::DynamicQrResponse,
+        )?;
+        let qr_refused = optional(
+            messages.qr_refused,
+            "messages.qr_refused",
+            scope::QR_REFUSED,
+            &[],
+            Channel::DynamicQrResponse,
+        )?;
+        let configuration = optional(
+            messages.configuration,
+            "messages.configuration",
+            scope::CONFIGURATION,
+            scope::CONFIGURATION_NEEDS,
+            Channel::ConfigPush,
+        )?;
+        let mut commands = Vec::with_capacity(messages.command.len());
+        for (name, message) in messages.command {
+            let key = format!("messages.command.{name}");
+            let kind: CommandType = name
+                .parse()
+                .map_err(|_| self.error(&message.topic, &key, "is no type of command"))?;
+            let (known, needs) = scope::command(kind);
+            let place = downlinks.of(Channel::Command);
+            commands.push((kind, reader.message(message, &key, known, needs, place)?));
+        }
+        let messages = Messages {
+            bytes_max,
+            clips: messages.clips,
+            payment,
+            qr,
+            qr_refused,
+            configuration,
+            commands,
+            shows_codes_by_command: downlinks.shows_codes_by_command(),
+        };
+        Ok((messages, downlinks.complete()))
+    }
+
+    fn uplinks(
+        &self,
+        uplinks: Vec<file::Uplink>,
+        publish: &[(String, Template)],
+    ) -> Result<Vec<Rule>> {
+        let mut rules = Vec::with_capacity(uplinks.len());
+        for (index, uplink) in uplinks.into_iter().enumerate() {
+            let key = format!("uplinks.{index}");
+            if index >= RULES_MAX {
+                return Err(self.error(&uplink.topic, key, format!("more than {RULES_MAX}")));
+            }
+            rules.push(self.uplink(uplink, &key, publish)?);
+        }
+        Ok(rules)
+    }
+
+    fn uplink(
+        &self,
+        uplink: file::Uplink,
+        key: &str,
+        publish: &[(String, Template)],
+    ) -> Result<Rule> {
+        let topic = publish
+            .iter()
+            .position(|(name, _)| name == uplink.topic.get_ref())
+            .ok_or_else(|| {
+                let problem = "there is no such topic in topics.publish";
+                self.error(&uplink.topic, format!("{key}.topic"), problem)
+            })?;
+        let means = *uplink.means.get_ref();
+        let pointer = |text: Option<Spanned<String>>, name: &str| {
+            text.map(|text| self.pointer(text, &format!("{key}.{name}")))
+                .transpose()
+        };
+        let mut fields = JsonRule {
+            when: Vec::with_capacity(uplink.when.len()),
+            id: pointer(uplink.id, "id")?,
+            amount: None,
+            reason: pointer(uplink.reason, "reason")?,
+            battery: pointer(uplink.battery, "battery")?,
+            network: None,
+            firmware_version: pointer(uplink.firmware_version, "firmware_version")?,
+            state: pointer(uplink.state, "state")?,
+        };
+        if let Some(amount) = uplink.amount {
+            fields.amount = pointer(Some(amount.at), "amount.at")?.map(|at| (at, amount.form));
+        }
+        if let Some(network) = uplink.network {
+            fields.network = pointer(Some(network.at), "network.at")?.map(|at| (at, network.scale));
+        }
+        for (at, words) in uplink.when {
+            let span = words.span();
+            let at = self.pointer(Spanned::new(span, at), &format!("{key}.when"))?;
+            fields.when.push((at, words.into_inner().into_vec()));
+        }
+        let (body, has_id, has_amount) = match uplink.text {
+            Some(text) => {
+                let key = format!("{key}.text");
+                let template = self.template(&text, &key, &[uplink::IN_TEXTS])?;
+                let check = if fields.is_empty() {
+                    uplink::check_text(&template)
+                } else {
+                    Err("a text has no members".to_owned())
+                };
+                check.map_err(|problem| self.error(&text, key, problem))?;
+                let id = template.names(Placeholder::Id);
+                let amount = scope::AMOUNTS.iter().any(|one| template.names(*one));
+                (Body::Text(template), id, amount)
+            }
+            None if fields.is_empty() => (Body::Any, false, false),
+            None => {
+                let (id, amount) = (fields.id.is_some(), fields.amount.is_some());
+                (Body::Json(Box::new(fields)), id, amount)
+            }
+        };
+        if means.needs_id() && !has_id {
+            let problem = "this meaning needs an id";
+            return Err(self.error(&uplink.means, format!("{key}.means"), problem));
+        }
+        if means == Meaning::QrRequest && !has_amount {
+            let problem = "this meaning needs an amount";
+            return Err(self.error(&uplink.means, format!("{key}.means"), problem));
+        }
+        Ok(Rule { topic, means, body })
+    }
+
+    fn pointer(&self, text: Spanned<String>, key: &str) -> Result<String> {
+        if text.get_ref().starts_with('/') {
+            Ok(text.into_inner())
+        } else {
+            Err(self.error(&text, key, "a JSON pointer begins with /"))
+        }
+    }
+
+    /// A profile promises what it can keep.
+    fn promises(
+        &self,
+        protocol: &VendorProtocol,
+        confirmation: &Spanned<Confirmation>,
+        deduplicates: &Spanned<bool>,
+    ) -> Result<()> {
+        let means = |wanted| protocol.uplinks.iter().any(|rule| rule.means == wanted);
+        let (best, needed) = if means(Meaning::Played) {
+            (Confirmation::Played, "played")
+        } else if means(Meaning::Received) {
+            (Confirmation::Received, "received")
+        } else {
+            (Confirmation::Puback, "puback")
+        };
+        if *confirmation.get_ref() != best {
+            let problem = format!("by its uplinks it is {needed}");
+            return Err(self.error(confirmation, "confirmation", problem));
+        }
+        if *deduplicates.get_ref() && !protocol.messages.payment.names(Placeholder::Id) {
+            let problem = "messages.payment has no {id} by which it could";
+            return Err(self.error(deduplicates, "deduplicates", problem));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the templates of messages.
+struct MessageReader<'a> {
+    source: &'a Source<'a>,
+    subscribe: &'a [(String, Template)],
+    /// Whether the profile says how clips stand in a text.
+    clips: bool,
+}
+
+impl MessageReader<'_> {
+    /// A message. `known`: the placeholders that it may have beside those of every message; `needs`: of which it has at
+    /// least one. `place`: the topic that other messages of the channel go out on.
+    fn message(
+        &self,
+        message: file::Message,
+        key: &str,
+        known: &[Placeholder],
+        needs: &[Placeholder],
+        place: &mut Option<usize>,
+    ) -> Result<MessageTemplate> {
+        let source = self.source;
+        let topic = message.topic;
+        let topic_key = format!("{key}.topic");
+        let found = self
+            .subscribe
+            .iter()
+            .position(|(name, _)| name == topic.get_ref())
+            .ok_or_else(|| {
+                let problem = "there is no such topic in topics.subscribe";
+                source.error(&topic, &topic_key, problem)
+            })?;
+        if *place.get_or_insert(found) != found {
+            let problem = "messages of this kind go out on one topic";
+            return Err(source.error(&topic, topic_key, problem));
+        }
+        let crc32 = message
+            .crc32
+            .map(|text| source.template(&text, &format!("{key}.crc32"), &[known, IN_TOPICS]))
+            .transpose()?;
+        let with_crc32: &[Placeholder] = match crc32 {
+            Some(_) => &[Placeholder::Crc32],
+            None => &[],
+        };
+        let scope = [known, IN_TOPICS, scope::EVERY, with_crc32];
+        let form = match (message.json, message.text) {
+            (Some(shape), None) if message.refuse.is_empty() => {
+                let check = |template: &Template| known_only(template, &scope);
+                let node = Node::compile(shape, &check).map_err(|misplaced| {
+                    let key = format!("{key}.json{}", misplaced.path);
+                    source.at(misplaced.offset, key, misplaced.problem)
+                })?;
+                Form::Json(node)
+            }
+            (None, Some(text)) => {
+                let text_key = format!("{key}.text");
+                let template = source.template(&text, &text_key, &scope)?;
+                let problem = if template.names(Placeholder::Clip) {
+                    "{clip} is for lists in JSON"
+                } else if template.names(Placeholder::Clips) && !self.clips {
+                    "messages.clips must say how clips stand in a text"
+                } else {
+                    ""
+                };
+                if !problem.is_empty() {
+                    return Err(source.error(&text, text_key, problem));
+                }
+                Form::Text {
+                    template,
+                    refuse: message.refuse,
+                }
+            }
+            _ => {
+                let problem =
+                    "a message has either json, or text and what its values are refused for";
+                return Err(source.error(&topic, key, problem));
+            }
+        };
+        let template = MessageTemplate { form, crc32 };
+        if !needs.is_empty() && !needs.iter().any(|one| template.names(*one)) {
+            let needs: Vec<String> = needs.iter().map(|one| format!("{{{one}}}")).collect();
+            let problem = format!("it names none of {}", needs.join(", "));
+            return Err(source.error(&topic, key, problem));
+        }
+        Ok(template)
+    }
+}
+
+/// Where each kind of downlink goes out, while it is being found out.
+#[derive(Default)]
+struct Downlinks([Option<usize>; Channel::DOWNLINKS.len()]);
+
+impl Downlinks {
+    fn of(&mut self, channel: Channel) -> &mut Option<usize> {
+        let place = Channel::DOWNLINKS.iter().position(|one| *one == channel);
+        &mut self.0[place.unwrap_or_default()]
+    }
+
+    /// Whether commands go out where codes do, so that a command can show a code.
+    fn shows_codes_by_command(&mut self) -> bool {
+        let Some(qr) = *self.of(Channel::DynamicQrResponse) else {
+            return false;
+        };
+        *self.of(Channel::Command).get_or_insert(qr) == qr
+    }
+
+    /// What the profile has no message for goes nowhere; a topic stands for it all the same, that of the payments.
+    fn complete(mut self) -> [usize; Channel::DOWNLINKS.len()] {
+        let payments = self.of(Channel::PaymentSuccess).unwrap_or_default();
+        self.0.map(|place| place.unwrap_or(payments))
+    }
+}
+
+fn known_only(template: &Template, known: &[&[Placeholder]]) -> std::result::Result<(), String> {
+    let stranger = template
+        .placeholders()
+        .find(|one| !known.iter().any(|list| list.contains(one)));
+    match stranger {
+        None => Ok(()),
+        Some(one) => Err(format!("{{{one}}} has no value here")),
+    }
+}
