@@ -65,23 +65,34 @@ pub struct PrintedCode {
     pub terminal_label: Option<String>,
     /// The terminal, by another name.
     pub terminal_id: Option<String>,
+    /// The merchant, by the partner's own name for it.
+    pub merchant_id: Option<String>,
+    /// The merchant's outlet, by the partner's own name for it.
+    pub store_id: Option<String>,
+}
+
+/// The fields of a [`PrintedCode`] as a message has them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RawCode<'a> {
+    pub(crate) nmid: Option<&'a RawValue>,
+    pub(crate) merchant_pan: Option<&'a RawValue>,
+    pub(crate) terminal_label: Option<&'a RawValue>,
+    pub(crate) terminal_id: Option<&'a RawValue>,
+    pub(crate) merchant_id: Option<&'a RawValue>,
+    pub(crate) store_id: Option<&'a RawValue>,
 }
 
 impl PrintedCode {
     /// Reads those of these fields that are present.
-    pub(crate) fn read(
-        lenient: &mut Lenient,
-        nmid: Option<&RawValue>,
-        merchant_pan: Option<&RawValue>,
-        terminal_label: Option<&RawValue>,
-        terminal_id: Option<&RawValue>,
-    ) -> Self {
-        let nmid = lenient.text("nmid", nmid);
+    pub(crate) fn read(lenient: &mut Lenient, raw: RawCode<'_>) -> Self {
+        let nmid = lenient.text("nmid", raw.nmid);
         Self {
             nmid: nmid.map(|nmid| nmid.to_ascii_uppercase()),
-            merchant_pan: lenient.text("mpan", merchant_pan),
-            terminal_label: lenient.text("terminal_label", terminal_label),
-            terminal_id: lenient.text("terminal_id", terminal_id),
+            merchant_pan: lenient.text("mpan", raw.merchant_pan),
+            terminal_label: lenient.text("terminal_label", raw.terminal_label),
+            terminal_id: lenient.text("terminal_id", raw.terminal_id),
+            merchant_id: lenient.text("merchant_id", raw.merchant_id),
+            store_id: lenient.text("store_id", raw.store_id),
         }
     }
 
@@ -265,20 +276,26 @@ fn target(body: &Object<'_>, fields: &mut Fields, lenient: &mut Lenient) -> Opti
     });
     if let Ok(Some(id)) = order {
         // The terminal of an order is known.
-        let nmid = PrintedCode::read(lenient, body.get("nmid"), None, None, None);
+        let nmid = RawCode {
+            nmid: body.get("nmid"),
+            ..RawCode::default()
+        };
+        let nmid = PrintedCode::read(lenient, nmid);
         if nmid.nmid.is_some() && nmid.nmid().is_none() {
             lenient.drop_field("nmid");
         }
         let nmid = nmid.nmid();
         return Some(CallbackTarget::Transaction { id, nmid });
     }
-    let code = PrintedCode::read(
-        lenient,
-        body.get("nmid"),
-        body.first_of(&["mpan", "merchant_pan"]),
-        body.get("terminal_label"),
-        body.get("terminal_id"),
-    );
+    let code = RawCode {
+        nmid: body.get("nmid"),
+        merchant_pan: body.first_of(&["mpan", "merchant_pan"]),
+        terminal_label: body.get("terminal_label"),
+        terminal_id: body.get("terminal_id"),
+        merchant_id: body.get("merchant_id"),
+        store_id: body.get("store_id"),
+    };
+    let code = PrintedCode::read(lenient, code);
     if !code.is_empty() {
         return Some(CallbackTarget::Static(code));
     }

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod announcement;
 pub mod approval;
+pub mod attribution;
 pub mod audit;
 pub mod box_profile;
 pub mod business_day;

@@ -159,6 +159,12 @@ impl<R: Read> CsvFile<R> {
         self.header_line
     }
 
+    /// The number of the row in this line, where the header is row 1, as a spreadsheet shows it.
+    pub fn number_of(&self, line: u64) -> usize {
+        let number = line.saturating_sub(self.header_line).saturating_add(1);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+
     /// The position of the column with this name.
     ///
     /// # Errors

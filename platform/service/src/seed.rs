@@ -140,6 +140,7 @@ async fn ensure_shop(unit: &mut UnitOfWork, shop: &Shop) -> Result<SeededMerchan
         fee_profile_id: None,
         nmid: None,
         merchant_pan: None,
+        partner_merchant_id: None,
         merchant_criteria: None,
         mcc: None,
         city: Some(shop.city.into()),
@@ -154,6 +155,7 @@ async fn ensure_shop(unit: &mut UnitOfWork, shop: &Shop) -> Result<SeededMerchan
         city: None,
         postal_code: None,
         timezone: None,
+        partner_store_id: None,
     };
     let outlet = outlet::create(unit, created.id, new).await?;
     let mut terminal_ids = Vec::new();
@@ -162,6 +164,7 @@ async fn ensure_shop(unit: &mut UnitOfWork, shop: &Shop) -> Result<SeededMerchan
             name: (*name).into(),
             terminal_label: None,
             qr_mode: None,
+            partner_terminal_id: None,
         };
         terminal_ids.push(terminal::create(unit, outlet.id, new).await?.terminal.id);
     }

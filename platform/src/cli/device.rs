@@ -1,18 +1,16 @@
 //! `platform device import`: boxes of a delivery, from the maker's list.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use service::fleet::import::{self, Import};
 use service::{Actor, Context};
 
-use super::{ConfigArgs, sentence};
+use super::{ConfigArgs, csv_file, sentence};
 
-/// How many boxes one file has at most, and how large it is.
+/// How many boxes one file has at most.
 const ROWS_MAX: usize = 10_000;
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(Subcommand)]
 pub(super) enum DeviceCommand {
@@ -32,24 +30,13 @@ pub(super) struct ImportArgs {
 
 pub(super) async fn run(command: &DeviceCommand) -> anyhow::Result<ExitCode> {
     let DeviceCommand::Import(args) = command;
-    let file = read(&args.file)?;
+    let file = csv_file::read(&args.file)?;
     let imported = args
         .config
         .offline(async |context| import(context, &file).await)
         .await?;
     print(&imported)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let cannot = || format!("cannot read {}", file.display());
-    let size = std::fs::metadata(file).with_context(cannot)?.len();
-    ensure!(
-        size <= FILE_BYTES_MAX,
-        "{} has more than {FILE_BYTES_MAX} bytes",
-        file.display()
-    );
-    std::fs::read(file).with_context(cannot)
 }
 
 async fn import(context: &Context, file: &[u8]) -> anyhow::Result<Import> {

@@ -1,6 +1,7 @@
 //! The command line. One file for each command; an error is one sentence on standard error.
 
 mod audit;
+mod csv_file;
 mod demo;
 mod device;
 mod duration;
@@ -9,6 +10,7 @@ mod logging;
 mod migrate;
 mod observer;
 mod openapi;
+mod partner;
 mod serve;
 mod signals;
 mod token;
@@ -40,6 +42,9 @@ enum Command {
     /// Boxes.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Acquirers.
+    #[command(subcommand)]
+    Partner(partner::PartnerCommand),
     /// API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -111,6 +116,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args.load()?).await,
         Command::Migrate(args) => migrate::run(&args.load()?).await,
         Command::Device(command) => device::run(&command).await,
+        Command::Partner(command) => partner::run(&command).await,
         Command::Token(command) => token::run(&command).await,
         Command::Ledger(command) => ledger::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,

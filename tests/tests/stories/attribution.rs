@@ -7,7 +7,7 @@ use tests::snap;
 use crate::view::{incidents, open_alert, open_alerts, open_money};
 
 /// A payment of a printed code with these fields.
-fn paid(world: &World, fields: &Value) -> Value {
+pub(crate) fn paid(world: &World, fields: &Value) -> Value {
     let mut body = json!({
         "event_id": "e", "partner_reference": reference(), "amount": 40_000, "currency": "IDR",
         "status": "success", "paid_at": world.clock.now(),
@@ -19,7 +19,7 @@ fn paid(world: &World, fields: &Value) -> Value {
 }
 
 /// Where a payment was booked; null when it was kept as unmatched.
-async fn terminal_of(world: &World, body: &Value) -> Value {
+pub(crate) async fn terminal_of(world: &World, body: &Value) -> Value {
     let receipt = world.acquirer().send(body).await.expect(200).data();
     let Some(id) = receipt["transaction_id"].as_str() else {
         assert_eq!(receipt["verdict"], "unmatched", "{body}");

@@ -45,6 +45,8 @@ mod odd_uplink;
 mod outage;
 mod partner_api;
 mod partner_message;
+mod partner_name;
+mod partner_name_file;
 mod patch;
 mod payment;
 mod payment_batch;

@@ -2,14 +2,14 @@
 //!
 //! Both have the same fields. `originalPartnerReferenceNo` is the id of our transaction, which the partner got with
 //! qr-mpm-generate; a payment on a printed code has none, or one of the partner's own, and is attributed by
-//! `additionalInfo.nmid` and `additionalInfo.terminalLabel`. `originalReferenceNo` is the partner's name for the money.
+//! `additionalInfo.nmid` and `additionalInfo.terminalLabel`, or the other names of [`PrintedCode`]. `originalReferenceNo` is the partner's name for the money.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use wire::ids::TransactionId;
 
 use crate::callback::{
-    Callback, CallbackStatus, CallbackTarget, PaidAmount, PrintedCode, currency,
+    Callback, CallbackStatus, CallbackTarget, PaidAmount, PrintedCode, RawCode, currency,
 };
 use crate::partner_message::{Adjustment, Lenient, Object, deciding};
 
@@ -135,14 +135,16 @@ fn target(
     let field = "originalPartnerReferenceNo";
     let order =
         deciding(body.get(field)).map(|text| text.map(|text| text.parse::<TransactionId>()));
-    let inside_or_beside = |name| info.first_of(&[name]).or_else(|| body.first_of(&[name]));
-    let code = PrintedCode::read(
-        lenient,
-        inside_or_beside("nmid"),
-        info.first_of(&["mpan", "merchantPan"]),
-        inside_or_beside("terminalLabel"),
-        inside_or_beside("terminalId"),
-    );
+    let inside_or_beside = |names: &[&str]| info.first_of(names).or_else(|| body.first_of(names));
+    let code = RawCode {
+        nmid: inside_or_beside(&["nmid"]),
+        merchant_pan: info.first_of(&["mpan", "merchantPan"]),
+        terminal_label: inside_or_beside(&["terminalLabel"]),
+        terminal_id: inside_or_beside(&["terminalId"]),
+        merchant_id: inside_or_beside(&["merchantId"]),
+        store_id: inside_or_beside(&["storeId", "externalStoreId"]),
+    };
+    let code = PrintedCode::read(lenient, code);
     match order {
         Ok(Some(Ok(id))) => {
             let nmid = code.nmid();

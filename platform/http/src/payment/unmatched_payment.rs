@@ -35,7 +35,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/unmatched-payments/{unmatched_payment_id}/assign",
             assign,
-            "Says at which till it was paid: it becomes a transaction; 202 when another person must confirm it",
+            "Says at which till it was paid: it becomes a transaction, and with `remember` the next one is attributed by itself; 202 when another person must confirm it",
             &[InvalidState, TerminalNotFound, InvalidAmount],
         )
 }

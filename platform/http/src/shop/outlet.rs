@@ -20,7 +20,7 @@ use crate::query::Query;
 use crate::routes::Routes;
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::InvalidState;
+    use ErrorCode::{DuplicateRequest, InvalidState};
 
     Routes::of("Outlets")
         .post(
@@ -35,7 +35,7 @@ pub(super) fn routes() -> Routes {
             "/admin/outlets/{outlet_id}",
             patch,
             "Changes an outlet (merge patch)",
-            &[InvalidState],
+            &[InvalidState, DuplicateRequest],
         )
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use service::Context;
+use service::shop::partner_name_file::{self, Authority, NamesTaken};
 use service::shop::terminal::{self, NewTerminal, TerminalPatch, TerminalView};
 use store::shop::terminal::Terminal;
 use utoipa::IntoParams;
@@ -10,6 +11,7 @@ use wire::ids::{OutletId, TerminalId};
 
 use crate::auth::Staff;
 use crate::auth::grants::{TerminalRead, TerminalWrite};
+use crate::csv::Csv;
 use crate::envelope::{self, Created, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, begin, commit};
@@ -28,6 +30,12 @@ pub(super) fn routes() -> Routes {
             "/admin/outlets/{outlet_id}/terminals",
             create,
             "Sets up a terminal in an outlet",
+            &[],
+        )
+        .post(
+            "/admin/terminals/partner-names",
+            name_from_file,
+            "Takes the acquirer's names of up to 1,000 terminals, their outlets and merchants from a CSV file, all or none",
             &[],
         )
         .get("/admin/terminals", list, "Terminals, newest first", &[])
@@ -71,6 +79,17 @@ async fn create(
 #[derive(Deserialize, IntoParams)]
 struct Filter {
     outlet_id: Option<OutletId>,
+}
+
+async fn name_from_file(
+    staff: Staff<TerminalWrite>,
+    State(context): State<Context>,
+    request: Keyed<Csv>,
+) -> Answer<Data<NamesTaken>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let (file, rows_max) = (&request.body.0, partner_name_file::ROWS_MAX);
+    let taken = partner_name_file::import(&mut unit, file, rows_max, Authority::Client).await?;
+    commit(unit, envelope::ok(&taken)?).await
 }
 
 async fn list(

@@ -135,18 +135,15 @@ fn read(file: &[u8], rows_max: usize) -> Result<Vec<(usize, Checked)>> {
         if mistakes.len() >= MISTAKES_MAX {
             break;
         }
-        let header_line = file.header_line();
-        // The header is row 1, as a spreadsheet shows it.
-        let row_of = |line: u64| usize::try_from(line - header_line + 1).unwrap_or(usize::MAX);
         let cells = match file.next_row() {
             Ok(Some(cells)) => cells,
             Ok(None) => break,
             Err(wrong) => {
-                mistakes.push(mistake(row_of(wrong.line), "", wrong.message));
+                mistakes.push(mistake(file.number_of(wrong.line), "", wrong.message));
                 continue;
             }
         };
-        let row = row_of(cells.line);
+        let row = file.number_of(cells.line);
         if rows.len() >= rows_max {
             return Err(Error::field(
                 "",

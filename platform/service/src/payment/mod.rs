@@ -5,6 +5,7 @@ pub mod callback;
 pub mod dynamic_qr;
 pub mod incident;
 pub mod notification;
+mod partner_name;
 pub mod partner_order;
 pub mod partner_token;
 pub mod qr_partner;

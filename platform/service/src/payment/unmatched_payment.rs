@@ -17,6 +17,7 @@ use wire::rupiah::AmountError;
 use super::booking::Sale;
 use super::callback::consequence::announce;
 use super::notification::Payment;
+use super::partner_name;
 use crate::payment::trace::Origin;
 use crate::{Context, Error, Noun, Result, UnitOfWork};
 
@@ -30,7 +31,9 @@ pub(super) async fn keep(unit: &mut UnitOfWork, money: &NewUnmatched<'_>) -> Res
     unit.raise(NewAlert::new(
         AlertKind::UnmatchedPayment,
         AlertSubject::Partner(money.partner_id.to_owned()),
-        json!({ "unmatched_payment_id": money.id, "amount": money.amount, "reason": money.reason }),
+        json!({
+            "unmatched_payment_id": money.id, "amount": money.amount, "reason": money.reason, "tried": money.tried,
+        }),
     ));
     Ok(())
 }
@@ -63,11 +66,16 @@ pub async fn list(
 pub struct Assignment {
     /// The till that it was paid at.
     pub terminal_id: TerminalId,
+    /// Whether the partner's names in the message become names of the terminal, its outlet and its merchant, where they
+    /// are free, so that the next payment is attributed by itself.
+    #[serde(default)]
+    pub remember: bool,
 }
 
 /// Makes a transaction of unmatched money. It is announced as delayed while it is fresh, and not at all later.
 ///
 /// # Errors
+/// [`Error::Duplicate`] when another takes a name that is to be remembered at the same time;
 /// [`Error::InvalidState`] when it is no longer open, or when the partner credits another merchant;
 /// [`Error::InvalidAmount`] beyond `payments.amount_max`: such an amount is first to be confirmed by the partner.
 pub async fn assign(
@@ -98,6 +106,10 @@ pub async fn assign(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     check(unit, &money, &merchant).await?;
     let amount = payable(unit, &money)?;
+    let lessons = match assignment.remember {
+        true => Some(partner_name::learn(unit, &money, &merchant, &terminal).await?),
+        false => None,
+    };
     let now = unit.now();
     let payee = store::payment::payee::of_merchant(unit.conn(), merchant.id, money.paid_at).await?;
     let sale = Sale {
@@ -125,6 +137,9 @@ pub async fn assign(
         closed_by: &by,
     };
     store::payment::unmatched_payment::close(unit.conn(), id, closing).await?;
+    if let Some(lessons) = &lessons {
+        store::payment::unmatched_payment::set_remembered(unit.conn(), id, lessons).await?;
+    }
     let mut window = unit
         .context()
         .settings()
@@ -146,7 +161,10 @@ pub async fn assign(
         "unmatched_payment.assign",
         id,
         Some(json!(money)),
-        Some(json!({ "terminal_id": terminal.id, "transaction_id": transaction.id, "status": TransactionStatus::Paid })),
+        Some(json!({
+            "terminal_id": terminal.id, "transaction_id": transaction.id, "status": TransactionStatus::Paid,
+            "remembered": lessons,
+        })),
     )
     .await?;
     Ok(after)

@@ -1,5 +1,6 @@
 //! Merchants: registration, review, and what a QR code needs of them.
 
+use domain::attribution::PartnerName;
 use domain::merchant::{InvalidTransition, MerchantCode, MerchantStatus, PayoutMode};
 use domain::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
 use domain::registration::{self, MCC_DEFAULT, Registration};
@@ -53,6 +54,10 @@ pub struct NewMerchant {
     #[serde(default)]
     #[schema(pattern = "^[0-9]{18}$")]
     pub merchant_pan: Option<String>,
+    /// The QR partner's own name for the merchant, where its messages name merchants so.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    pub partner_merchant_id: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Option<String>,
@@ -106,6 +111,7 @@ pub(crate) async fn create_with_code(
         nmid: new.nmid,
         merchant_pan: new.merchant_pan,
         qris_partner_id: None,
+        partner_merchant_id: new.partner_merchant_id,
         merchant_criteria: MerchantCriteria::Umi,
         mcc: new.mcc.unwrap_or_else(|| MCC_DEFAULT.to_owned()),
         city: new.city.unwrap_or_else(|| "JAKARTA".to_owned()),
@@ -175,6 +181,9 @@ fn check(checks: &mut Checks, merchant: &mut Merchant, words: &Words) {
     if let Some(text) = &merchant.merchant_pan {
         let _: Option<MerchantPan> = checks.parse("merchant_pan", text);
     }
+    if let Some(text) = &merchant.partner_merchant_id {
+        let _: Option<PartnerName> = checks.parse("partner_merchant_id", text);
+    }
     if let Some(criteria) = checks.parse("merchant_criteria", &words.merchant_criteria) {
         merchant.merchant_criteria = criteria;
     }
@@ -220,6 +229,10 @@ pub struct MerchantPatch {
     #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<String>, pattern = "^[0-9]{18}$")]
     pub merchant_pan: Field<String>,
+    /// Payments of printed codes whose messages name the merchant so are its from now on.
+    #[serde(default, skip_serializing_if = "Field::is_keep")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    pub partner_merchant_id: Field<String>,
     #[serde(default, skip_serializing_if = "Field::is_keep")]
     #[schema(value_type = Option<domain::qris::MerchantCriteria>)]
     pub merchant_criteria: Field<String>,
@@ -246,12 +259,13 @@ pub struct MerchantPatch {
 }
 
 impl MerchantPatch {
-    /// Whether it says where the merchant's money goes, or what its payments cost.
+    /// Whether it says which money is the merchant's, where it goes, or what its payments cost.
     pub(crate) fn touches_money(&self) -> bool {
         !(self.settlement_account_reference.is_keep()
             && self.settlement_account_type.is_keep()
             && self.payout_account_reference.is_keep()
             && self.payout_mode.is_keep()
+            && self.partner_merchant_id.is_keep()
             && self.fee_profile_id.is_keep()
             && self.merchant_criteria.is_keep())
     }
@@ -261,7 +275,7 @@ impl MerchantPatch {
 ///
 /// # Errors
 /// Wrong fields; [`Error::InvalidState`] for a step its standing does not have, or for another NMID or PAN once it
-/// is registered; a fee profile that does not exist; an NMID or a PAN that is another merchant's.
+/// is registered; a fee profile that does not exist; an NMID, a PAN or a partner's name that is another merchant's.
 pub async fn patch(
     unit: &mut UnitOfWork,
     id: MerchantId,
@@ -317,6 +331,9 @@ pub async fn patch(
         .apply(&mut merchant.payout_account_reference);
     patch.nmid.apply(&mut merchant.nmid);
     patch.merchant_pan.apply(&mut merchant.merchant_pan);
+    patch
+        .partner_merchant_id
+        .apply(&mut merchant.partner_merchant_id);
     patch.postal_code.apply(&mut merchant.postal_code);
     patch.contact.apply(&mut merchant.contact);
     // A name that was stored under an earlier rule must not prevent the suspension of the merchant.
@@ -352,20 +369,28 @@ pub async fn patch(
         merchant.status_reason = patch.reason;
     }
     merchant.updated_at = unit.now();
-    store::shop::merchant::update(unit.conn(), &merchant)
-        .await
-        .map_err(known)?;
+    write(unit, &merchant, json!(before)).await?;
     if let Some(wanted) = wanted {
         suspension::follow(unit, id, wanted).await?;
     }
+    Ok(merchant)
+}
+
+/// Writes a change of a merchant, and audits it.
+///
+/// # Errors
+/// A fee profile that does not exist; a name that is another merchant's.
+pub(crate) async fn write(unit: &mut UnitOfWork, merchant: &Merchant, before: Value) -> Result<()> {
+    store::shop::merchant::update(unit.conn(), merchant)
+        .await
+        .map_err(known)?;
     unit.audit(
         "merchant.patch",
-        id,
-        Some(json!(before)),
+        merchant.id,
+        Some(before),
         Some(json!(merchant)),
     )
-    .await?;
-    Ok(merchant)
+    .await
 }
 
 /// One merchant.
@@ -512,6 +537,8 @@ fn known(error: sqlx::Error) -> Error {
         Error::duplicate("this NMID is another merchant's")
     } else if Error::breaks(&error, "merchants_pan_unique") {
         Error::duplicate("this merchant PAN is another merchant's")
+    } else if Error::breaks(&error, "merchants_partner_merchant_id_unique") {
+        Error::duplicate("this partner_merchant_id is another merchant's")
     } else {
         error.into()
     }

@@ -2,6 +2,7 @@
 
 pub mod merchant;
 pub mod outlet;
+pub mod partner_name_file;
 pub mod portal;
 pub mod suspension;
 pub mod terminal;

@@ -1,7 +1,8 @@
 //! Outlets.
 
+use domain::attribution::PartnerName;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::shop::outlet::Outlet;
 use store::{Page, Scope};
 use utoipa::ToSchema;
@@ -29,6 +30,10 @@ pub struct NewOutlet {
     #[serde(default)]
     #[schema(example = "Asia/Jakarta")]
     pub timezone: Option<String>,
+    /// The QR partner's own name for the outlet, where its messages name stores.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    pub partner_store_id: Option<String>,
 }
 
 /// Indonesia's three time zones, by their IANA names.
@@ -42,7 +47,7 @@ const TIMEZONES: [&str; 4] = [
 /// Creates an outlet of a merchant.
 ///
 /// # Errors
-/// Wrong fields; no such merchant.
+/// Wrong fields; no such merchant; a store name that another outlet of the merchant has.
 pub async fn create(
     unit: &mut UnitOfWork,
     merchant_id: MerchantId,
@@ -57,6 +62,7 @@ pub async fn create(
         city: new.city,
         postal_code: new.postal_code,
         timezone: new.timezone.unwrap_or_else(|| TIMEZONES[0].to_owned()),
+        partner_store_id: new.partner_store_id,
         created_at: now,
         updated_at: now,
     };
@@ -70,7 +76,7 @@ pub async fn create(
             if Error::breaks(&error, "outlets_merchant") {
                 Error::NotFound(Noun::Merchant)
             } else {
-                error.into()
+                known(error)
             }
         })?;
     unit.audit("outlet.create", outlet.id, None, Some(json!(outlet)))
@@ -78,7 +84,18 @@ pub async fn create(
     Ok(outlet)
 }
 
+fn known(error: sqlx::Error) -> Error {
+    if Error::breaks(&error, "outlets_partner_store_id_unique") {
+        Error::duplicate("this partner_store_id is another outlet's of the merchant")
+    } else {
+        error.into()
+    }
+}
+
 fn check(checks: &mut Checks, outlet: &Outlet) {
+    if let Some(text) = &outlet.partner_store_id {
+        let _: Option<PartnerName> = checks.parse("partner_store_id", text);
+    }
     checks.optional_text("address", outlet.address.as_deref(), 300);
     checks.optional_text("city", outlet.city.as_deref(), 60);
     checks.optional_text("postal_code", outlet.postal_code.as_deref(), 10);
@@ -107,12 +124,15 @@ pub struct OutletPatch {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "Asia/Jakarta")]
     pub timezone: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    pub partner_store_id: Field<String>,
 }
 
 /// Changes an outlet.
 ///
 /// # Errors
-/// Wrong fields; no such outlet.
+/// Wrong fields; no such outlet; a store name that another outlet of the merchant has.
 pub async fn patch(unit: &mut UnitOfWork, id: OutletId, patch: OutletPatch) -> Result<Outlet> {
     let mut outlet = store::shop::outlet::lock(unit.conn(), id)
         .await?
@@ -133,13 +153,24 @@ pub async fn patch(unit: &mut UnitOfWork, id: OutletId, patch: OutletPatch) -> R
     patch.address.apply(&mut outlet.address);
     patch.city.apply(&mut outlet.city);
     patch.postal_code.apply(&mut outlet.postal_code);
+    patch.partner_store_id.apply(&mut outlet.partner_store_id);
     check(&mut checks, &outlet);
     checks.finish()?;
     outlet.updated_at = unit.now();
-    store::shop::outlet::update(unit.conn(), &outlet).await?;
-    unit.audit("outlet.patch", id, Some(before), Some(json!(outlet)))
-        .await?;
+    write(unit, &outlet, before).await?;
     Ok(outlet)
+}
+
+/// Writes a change of an outlet, and audits it.
+///
+/// # Errors
+/// A store name that another outlet of the merchant has.
+pub(crate) async fn write(unit: &mut UnitOfWork, outlet: &Outlet, before: Value) -> Result<()> {
+    store::shop::outlet::update(unit.conn(), outlet)
+        .await
+        .map_err(known)?;
+    unit.audit("outlet.patch", outlet.id, Some(before), Some(json!(outlet)))
+        .await
 }
 
 /// One outlet.

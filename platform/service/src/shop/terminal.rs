@@ -1,9 +1,10 @@
 //! Terminals, and the code that is printed for one.
 
+use domain::attribution::PartnerName;
 use domain::qris::{QrisCode, TerminalLabel};
 use domain::transaction::{QrMode, QrType};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::shop::terminal::Terminal;
 use store::{Page, Scope};
 use utoipa::ToSchema;
@@ -26,6 +27,10 @@ pub struct NewTerminal {
     #[serde(default)]
     #[schema(pattern = "^(static|dynamic|both)$")]
     pub qr_mode: Option<String>,
+    /// The QR partner's own name for the terminal. It may send it as the label or as the terminal's id.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    pub partner_terminal_id: Option<String>,
 }
 
 /// A terminal with the payload of its printed code, where it has one.
@@ -41,7 +46,7 @@ pub struct TerminalView {
 /// Creates a terminal of an outlet. Without a label it gets the merchant's next number.
 ///
 /// # Errors
-/// Wrong fields; no such outlet; a label the merchant uses already.
+/// Wrong fields; no such outlet; a label the merchant uses already; a partner's name that the outlet uses already.
 pub async fn create(
     unit: &mut UnitOfWork,
     outlet_id: OutletId,
@@ -52,6 +57,7 @@ pub async fn create(
     if let Some(label) = &new.terminal_label {
         check_label(&mut checks, label);
     }
+    check_partner_name(&mut checks, new.partner_terminal_id.as_deref());
     let qr_mode = new.qr_mode.as_deref();
     let qr_mode = qr_mode.and_then(|text| checks.parse("qr_mode", text));
     checks.finish()?;
@@ -78,6 +84,7 @@ pub async fn create(
         name: new.name,
         terminal_label,
         qr_mode,
+        partner_terminal_id: new.partner_terminal_id,
         created_at: now,
         updated_at: now,
     };
@@ -93,9 +100,17 @@ fn check_label(checks: &mut Checks, label: &str) {
     let _: Option<TerminalLabel> = checks.parse("terminal_label", label);
 }
 
+fn check_partner_name(checks: &mut Checks, name: Option<&str>) {
+    if let Some(name) = name {
+        let _: Option<PartnerName> = checks.parse("partner_terminal_id", name);
+    }
+}
+
 fn known(error: sqlx::Error) -> Error {
     if Error::breaks(&error, "terminals_label_unique") {
         Error::duplicate("the merchant has a terminal with this label already")
+    } else if Error::breaks(&error, "terminals_partner_terminal_id_unique") {
+        Error::duplicate("the outlet has a terminal with this partner_terminal_id already")
     } else {
         error.into()
     }
@@ -116,12 +131,15 @@ pub struct TerminalPatch {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(static|dynamic|both)$")]
     pub qr_mode: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    pub partner_terminal_id: Field<String>,
 }
 
 /// Changes a terminal.
 ///
 /// # Errors
-/// Wrong fields; no such terminal; a label the merchant uses already.
+/// Wrong fields; no such terminal; a label the merchant uses already; a partner's name that the outlet uses already.
 pub async fn patch(
     unit: &mut UnitOfWork,
     id: TerminalId,
@@ -149,21 +167,38 @@ pub async fn patch(
     if renamed {
         checks.name("name", &mut terminal.name);
     }
+    patch
+        .partner_terminal_id
+        .apply(&mut terminal.partner_terminal_id);
     check_label(&mut checks, &terminal.terminal_label);
+    check_partner_name(&mut checks, terminal.partner_terminal_id.as_deref());
     if let Some(qr_mode) = checks.parse("qr_mode", &qr_mode) {
         terminal.qr_mode = qr_mode;
     }
     checks.finish()?;
     terminal.updated_at = unit.now();
-    store::shop::terminal::update(unit.conn(), &terminal)
-        .await
-        .map_err(known)?;
-    unit.audit("terminal.patch", id, Some(before), Some(json!(terminal)))
-        .await?;
+    write(unit, &terminal, before).await?;
     let merchant = store::shop::merchant::find(unit.conn(), Scope::All, terminal.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
     view(unit.context(), terminal, &merchant)
+}
+
+/// Writes a change of a terminal, and audits it.
+///
+/// # Errors
+/// A label that the merchant uses already; a partner's name that the outlet uses already.
+pub(crate) async fn write(unit: &mut UnitOfWork, terminal: &Terminal, before: Value) -> Result<()> {
+    store::shop::terminal::update(unit.conn(), terminal)
+        .await
+        .map_err(known)?;
+    unit.audit(
+        "terminal.patch",
+        terminal.id,
+        Some(before),
+        Some(json!(terminal)),
+    )
+    .await
 }
 
 /// The payload of the code that is printed for a terminal.

@@ -82,3 +82,43 @@ pub async fn of_merchant_pan(
     .fetch_optional(conn)
     .await
 }
+
+/// The payee at a time that this partner calls so.
+pub async fn of_partner_merchant_id(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    partner_merchant_id: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<Payee>> {
+    sqlx::query_as!(
+        Payee,
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v
+         WHERE m.partner_merchant_id = $1 AND m.qris_partner_id = $2"#,
+        partner_merchant_id,
+        partner_id,
+        at
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The payees at a time that have an outlet which this partner calls so: up to two, because merchants may share the name.
+pub async fn of_partner_store_id(
+    conn: &mut PgConnection,
+    partner_id: &str,
+    partner_store_id: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Vec<Payee>> {
+    sqlx::query_as!(
+        Payee,
+        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
+         FROM outlets o JOIN merchants m ON m.id = o.merchant_id AND m.qris_partner_id = $2
+         CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE o.partner_store_id = $1 LIMIT 2"#,
+        partner_store_id,
+        partner_id,
+        at
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,8 +1,10 @@
 //! Money that came and could not be attributed.
 
 use chrono::{DateTime, Utc};
+use domain::attribution::{Attempt, Lesson};
 use serde::Serialize;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{CallbackId, TransactionId, UnmatchedPaymentId};
@@ -22,6 +24,10 @@ pub struct NewUnmatched<'a> {
     pub merchant_pan: Option<&'a str>,
     pub terminal_label: Option<&'a str>,
     pub terminal_id: Option<&'a str>,
+    pub partner_merchant_id: Option<&'a str>,
+    pub partner_store_id: Option<&'a str>,
+    /// What was looked for in vain.
+    pub tried: &'a [Attempt],
     pub amount: Option<Rupiah>,
     /// The amount as it was written, when it is beyond 64 bits.
     pub amount_text: Option<&'a str>,
@@ -57,6 +63,10 @@ pub struct UnmatchedPayment {
     pub terminal_label: Option<String>,
     /// The terminal that the partner named, by another name.
     pub terminal_id: Option<String>,
+    /// The merchant that the partner named, by its own name for it.
+    pub partner_merchant_id: Option<String>,
+    /// The outlet that the partner named, by its own name for it.
+    pub partner_store_id: Option<String>,
     /// Retrieval reference number of the switch.
     pub rrn: Option<String>,
     /// Who issued the customer's account.
@@ -64,6 +74,12 @@ pub struct UnmatchedPayment {
     /// Why it was not booked: `no_such_merchant`, `merchant_not_approved`, `merchant_suspended`, `no_such_terminal`, `amount_beyond_max`,
     /// `paid_already` or `after_reversal`.
     pub reason: String,
+    /// What was looked for to attribute it, and what was found.
+    #[schema(value_type = Vec<Attempt>)]
+    pub tried: Json<Vec<Attempt>>,
+    /// What became of the partner's names in an assignment with `remember`; null without.
+    #[schema(value_type = Option<Vec<Lesson>>)]
+    pub remembered: Option<Json<Vec<Lesson>>>,
     /// The transaction that the partner named, which was paid by other money.
     pub claimed_transaction_id: Option<TransactionId>,
     /// The transaction that it became.
@@ -80,8 +96,8 @@ pub struct UnmatchedPayment {
 pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO unmatched_payments (id, callback_id, partner_id, partner_reference, transaction_id, nmid, terminal_label,
-             amount, paid_at, rrn, issuer, reason, created_at, amount_text, merchant_pan, terminal_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             amount, paid_at, rrn, issuer, reason, created_at, amount_text, merchant_pan, terminal_id, partner_merchant_id, partner_store_id, tried)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          ON CONFLICT ON CONSTRAINT unmatched_payments_reference_unique DO NOTHING",
         unmatched.id as _,
         unmatched.callback_id as _,
@@ -98,7 +114,10 @@ pub async fn insert(conn: &mut PgConnection, unmatched: &NewUnmatched<'_>) -> sq
         unmatched.created_at,
         unmatched.amount_text,
         unmatched.merchant_pan,
-        unmatched.terminal_id
+        unmatched.terminal_id,
+        unmatched.partner_merchant_id,
+        unmatched.partner_store_id,
+        Json(unmatched.tried) as _
     )
     .execute(conn)
     .await?;
@@ -112,10 +131,12 @@ pub async fn find(
 ) -> sqlx::Result<Option<UnmatchedPayment>> {
     sqlx::query_as!(
         UnmatchedPayment,
-        "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
-             terminal_id, rrn, issuer, reason, transaction_id AS claimed_transaction_id,
+        r#"SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
+             terminal_id, partner_merchant_id, partner_store_id, rrn, issuer, reason,
+             tried AS "tried: Json<Vec<Attempt>>", remembered AS "remembered: Json<Vec<Lesson>>",
+             transaction_id AS claimed_transaction_id,
              assigned_to AS transaction_id, created_at, closed_at, closed_by
-         FROM unmatched_payments WHERE id = $1",
+         FROM unmatched_payments WHERE id = $1"#,
         id as _
     )
     .fetch_optional(conn)
@@ -132,14 +153,16 @@ pub async fn list(
 ) -> sqlx::Result<Vec<UnmatchedPayment>> {
     sqlx::query_as!(
         UnmatchedPayment,
-        "SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
-             terminal_id, rrn, issuer, reason, transaction_id AS claimed_transaction_id,
+        r#"SELECT id, status, partner_id, partner_reference, amount, amount_text, paid_at, nmid, merchant_pan, terminal_label,
+             terminal_id, partner_merchant_id, partner_store_id, rrn, issuer, reason,
+             tried AS "tried: Json<Vec<Attempt>>", remembered AS "remembered: Json<Vec<Lesson>>",
+             transaction_id AS claimed_transaction_id,
              assigned_to AS transaction_id, created_at, closed_at, closed_by
          FROM unmatched_payments
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
            AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $7",
+         ORDER BY created_at DESC, id DESC LIMIT $7"#,
         status,
         partner_id,
         period.from,
@@ -183,6 +206,25 @@ pub async fn close(
         closing.assigned_to as _,
         closing.closed_at,
         closing.closed_by
+    )
+    .execute(conn)
+    .await?;
+    exactly_one(&result)
+}
+
+/// Notes what an assignment taught.
+///
+/// # Errors
+/// `RowNotFound` when there is no such money.
+pub async fn set_remembered(
+    conn: &mut PgConnection,
+    id: UnmatchedPaymentId,
+    lessons: &[Lesson],
+) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE unmatched_payments SET remembered = $2 WHERE id = $1",
+        id as _,
+        Json(lessons) as _
     )
     .execute(conn)
     .await?;

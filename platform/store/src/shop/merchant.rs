@@ -29,6 +29,8 @@ pub struct Merchant {
     pub nmid: Option<String>,
     pub merchant_pan: Option<String>,
     pub qris_partner_id: Option<String>,
+    /// The name of that partner for it.
+    pub partner_merchant_id: Option<String>,
     pub merchant_criteria: MerchantCriteria,
     pub mcc: String,
     pub city: String,
@@ -42,13 +44,15 @@ pub struct Merchant {
 /// Stores a new merchant.
 ///
 /// # Errors
-/// `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+/// `merchants_code_unique`, `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_partner_merchant_id_unique`,
+/// `merchants_fee_profile`.
 pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, status_reason, payout_mode,
              settlement_account_reference, settlement_account_type, payout_account_reference, fee_profile_id,
-             nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at, qris_partner_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+             nmid, merchant_pan, merchant_criteria, mcc, city, postal_code, contact, created_at, updated_at, qris_partner_id,
+             partner_merchant_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
         merchant.id as _,
         merchant.merchant_code,
         merchant.legal_name,
@@ -70,6 +74,7 @@ pub async fn insert(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
         merchant.created_at,
         merchant.updated_at,
         merchant.qris_partner_id,
+        merchant.partner_merchant_id,
     )
     .execute(conn)
     .await?;
@@ -160,6 +165,33 @@ pub async fn find_by_nmid(
     .await
 }
 
+/// Whose an NMID or a merchant PAN is, whichever partner the merchant is registered with.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names")]
+pub struct Owner {
+    pub merchant_id: MerchantId,
+    pub status: MerchantStatus,
+    pub qris_partner_id: Option<String>,
+    pub nmid: Option<String>,
+    pub merchant_pan: Option<String>,
+}
+
+/// The owners of an NMID and of a merchant PAN: up to two.
+pub async fn owners(
+    conn: &mut PgConnection,
+    nmid: Option<&str>,
+    merchant_pan: Option<&str>,
+) -> sqlx::Result<Vec<Owner>> {
+    sqlx::query_as!(
+        Owner,
+        "SELECT id AS merchant_id, status, qris_partner_id, nmid, merchant_pan FROM merchants WHERE nmid = $1 OR merchant_pan = $2",
+        nmid,
+        merchant_pan
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The merchant with this code.
 pub async fn find_by_code(
     conn: &mut PgConnection,
@@ -197,13 +229,14 @@ pub async fn list(
 /// Writes back everything of a merchant that may change. The caller holds its row's lock.
 ///
 /// # Errors
-/// `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_fee_profile`.
+/// `merchants_nmid_unique`, `merchants_pan_unique`, `merchants_partner_merchant_id_unique`, `merchants_fee_profile`.
 pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE merchants SET legal_name = $2, brand_name = $3, status = $4, status_reason = $5, payout_mode = $6,
              settlement_account_reference = $7, settlement_account_type = $8, payout_account_reference = $9,
              fee_profile_id = $10, nmid = $11, merchant_pan = $12, merchant_criteria = $13, mcc = $14, city = $15,
-             postal_code = $16, contact = $17, updated_at = $18, qris_partner_id = $19
+             postal_code = $16, contact = $17, updated_at = $18, qris_partner_id = $19,
+             partner_merchant_id = $20
          WHERE id = $1",
         merchant.id as _,
         merchant.legal_name,
@@ -224,6 +257,7 @@ pub async fn update(conn: &mut PgConnection, merchant: &Merchant) -> sqlx::Resul
         merchant.contact,
         merchant.updated_at,
         merchant.qris_partner_id,
+        merchant.partner_merchant_id,
     )
     .execute(conn)
     .await?;

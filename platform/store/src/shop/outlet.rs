@@ -19,6 +19,8 @@ pub struct Outlet {
     pub city: Option<String>,
     pub postal_code: Option<String>,
     pub timezone: String,
+    /// The name of the merchant's QR partner for it.
+    pub partner_store_id: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -26,11 +28,12 @@ pub struct Outlet {
 /// Stores a new outlet.
 ///
 /// # Errors
-/// `outlets_merchant`.
+/// `outlets_merchant`, `outlets_partner_store_id_unique`.
 pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO outlets (id, merchant_id, name, address, city, postal_code, timezone, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO outlets (id, merchant_id, name, address, city, postal_code, timezone, created_at, updated_at,
+             partner_store_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         outlet.id as _,
         outlet.merchant_id as _,
         outlet.name,
@@ -40,6 +43,7 @@ pub async fn insert(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
         outlet.timezone,
         outlet.created_at,
         outlet.updated_at,
+        outlet.partner_store_id,
     )
     .execute(conn)
     .await?;
@@ -73,10 +77,30 @@ pub async fn lock(conn: &mut PgConnection, id: OutletId) -> sqlx::Result<Option<
     .await
 }
 
+/// The merchant's outlet that its partner calls so.
+pub async fn find_by_partner_store_id(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+    partner_store_id: &str,
+) -> sqlx::Result<Option<OutletId>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM outlets WHERE partner_store_id = $1 AND merchant_id = $2",
+        partner_store_id,
+        merchant_id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Writes back what may change of an outlet. The caller holds its row's lock.
+///
+/// # Errors
+/// `outlets_partner_store_id_unique`.
 pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()> {
     let result = sqlx::query!(
-        "UPDATE outlets SET name = $2, address = $3, city = $4, postal_code = $5, timezone = $6, updated_at = $7 WHERE id = $1",
+        "UPDATE outlets SET name = $2, address = $3, city = $4, postal_code = $5, timezone = $6, updated_at = $7,
+             partner_store_id = $8
+         WHERE id = $1",
         outlet.id as _,
         outlet.name,
         outlet.address,
@@ -84,6 +108,7 @@ pub async fn update(conn: &mut PgConnection, outlet: &Outlet) -> sqlx::Result<()
         outlet.postal_code,
         outlet.timezone,
         outlet.updated_at,
+        outlet.partner_store_id,
     )
     .execute(conn)
     .await?;

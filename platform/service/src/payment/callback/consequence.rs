@@ -12,9 +12,8 @@ use store::payment::payee::Payee;
 use store::payment::success::Success;
 use store::payment::transaction::Transaction;
 use store::payment::unmatched_payment::Closing;
-use wire::ids::MerchantId;
 
-use super::attribution::{self, Attribution};
+use super::attribution::{self, Attribution, Unattributed};
 use super::judgement::{CallbackHandler, CallbackOutcome};
 use crate::money::{fee, ledger};
 use crate::payment::booking::{self, Sale};
@@ -200,29 +199,23 @@ impl CallbackHandler<'_> {
         let amount = self.callback.amount.rupiah();
         let attribution =
             attribution::attribute(unit, self.message.partner_id, code, self.time.at).await?;
-        let (payee, terminal, amount) = match (attribution, amount) {
-            (Attribution::Terminal(found), Some(amount)) if amount <= amount_max => {
-                let (payee, terminal) = *found;
-                (payee, terminal, amount)
-            }
+        let (found, amount) = match (attribution, amount) {
+            (Attribution::Terminal(found), Some(amount)) if amount <= amount_max => (found, amount),
             (Attribution::Terminal(found), _) => {
-                let merchant_id = Some(found.0.merchant_id);
-                return self
-                    .keep_unmatched(unit, "amount_beyond_max", merchant_id)
-                    .await;
+                let why = Unattributed {
+                    reason: "amount_beyond_max",
+                    merchant_id: Some(found.payee.merchant_id),
+                    tried: Vec::new(),
+                };
+                return self.keep_unmatched(unit, &why).await;
             }
-            (
-                Attribution::None {
-                    reason,
-                    merchant_id,
-                },
-                _,
-            ) => return self.keep_unmatched(unit, reason, merchant_id).await,
+            (Attribution::None(why), _) => return self.keep_unmatched(unit, &why).await,
         };
+        let payee = &found.payee;
         let sale = Sale {
-            payee: &payee,
-            outlet_id: terminal.outlet_id,
-            terminal_id: terminal.id,
+            payee,
+            outlet_id: found.outlet_id,
+            terminal_id: found.terminal_id,
             partner_id: self.message.partner_id,
             partner_reference: &self.callback.partner_reference,
             amount,
@@ -238,7 +231,7 @@ impl CallbackHandler<'_> {
             .await?;
         self.note_clock(unit, Some(transaction.id)).await?;
         let window = self.window(unit);
-        let payment = Payment::first(&transaction, &payee, self.time.at, window);
+        let payment = Payment::first(&transaction, payee, self.time.at, window);
         announce(unit, &payment).await?;
         Ok(CallbackOutcome::taken(
             "accepted",
@@ -251,12 +244,12 @@ impl CallbackHandler<'_> {
     async fn keep_unmatched(
         &self,
         unit: &mut UnitOfWork,
-        reason: &'static str,
-        merchant_id: Option<MerchantId>,
+        why: &Unattributed,
     ) -> Result<CallbackOutcome> {
+        let reason = why.reason;
         self.keep(unit, "unmatched", Some(reason), None, 200)
             .await?;
-        self.keep_money(unit, None, reason).await?;
+        self.keep_money(unit, None, reason, &why.tried).await?;
         let amount_max = unit.context().settings().amount_max;
         if self
             .callback
@@ -266,7 +259,7 @@ impl CallbackHandler<'_> {
         {
             self.incident(unit, "amount_beyond_max", None).await?;
         }
-        if let Some(merchant_id) = merchant_id {
+        if let Some(merchant_id) = why.merchant_id {
             unit.raise(NewAlert::new(
                 AlertKind::UnannouncedPayment,
                 AlertSubject::Merchant(merchant_id),
@@ -274,6 +267,7 @@ impl CallbackHandler<'_> {
                     "reason": reason,
                     "transaction_id": null,
                     "partner_reference": self.callback.partner_reference,
+                    "tried": why.tried,
                 }),
             ));
         }

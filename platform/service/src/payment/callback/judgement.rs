@@ -314,13 +314,14 @@ impl CallbackHandler<'_> {
                 let reason = "paid_already";
                 self.keep(unit, "unmatched", Some(reason), Some(transaction.id), 200)
                     .await?;
-                self.keep_money(unit, Some(transaction.id), reason).await?;
+                self.keep_money(unit, Some(transaction.id), reason, &[])
+                    .await?;
                 taken("unmatched", status)
             }
             Decision::Held => self.hold(unit, Some(transaction)).await,
             Decision::HeldMoney => {
                 let verdict = self.hold(unit, Some(transaction)).await?;
-                self.keep_money(unit, Some(transaction.id), "after_reversal")
+                self.keep_money(unit, Some(transaction.id), "after_reversal", &[])
                     .await?;
                 Ok(verdict)
             }

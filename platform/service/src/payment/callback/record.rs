@@ -1,5 +1,6 @@
 //! What is kept of a callback: the callback itself, incidents, unmatched money, history.
 
+use domain::attribution::Attempt;
 use domain::callback::{CallbackTarget, PaidAmount, PrintedCode};
 use domain::qris::Nmid;
 use serde_json::json;
@@ -47,6 +48,7 @@ impl CallbackHandler<'_> {
         unit: &mut UnitOfWork,
         transaction_id: Option<TransactionId>,
         reason: &str,
+        tried: &[Attempt],
     ) -> Result<()> {
         let no_code = PrintedCode::default();
         let (nmid, code) = match &self.callback.target {
@@ -67,6 +69,9 @@ impl CallbackHandler<'_> {
             merchant_pan: code.merchant_pan.as_deref(),
             terminal_label: code.terminal_label.as_deref(),
             terminal_id: code.terminal_id.as_deref(),
+            partner_merchant_id: code.merchant_id.as_deref(),
+            partner_store_id: code.store_id.as_deref(),
+            tried,
             amount,
             amount_text,
             paid_at: self.time.at,
