@@ -64,6 +64,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/outlets/{outlet_id}" May(OutletRead);
     PATCH "/admin/outlets/{outlet_id}" May(OutletWrite);
     POST "/admin/outlets/{outlet_id}/terminals" May(TerminalWrite);
+    POST "/admin/terminals/partner-names" May(TerminalWrite);
     GET "/admin/terminals" May(TerminalRead);
     GET "/admin/terminals/{terminal_id}" May(TerminalRead);
     PATCH "/admin/terminals/{terminal_id}" May(TerminalWrite);
