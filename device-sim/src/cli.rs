@@ -16,7 +16,8 @@ use crate::acquirer::Acquirer;
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::fleet;
-use crate::fleet::registrar::{self, Registrar};
+use crate::fleet::fleet_box::FleetBox;
+use crate::fleet::registrar::{self, Registrar, VendorKind};
 use crate::link::Transport;
 use crate::output::Output;
 use crate::partner::snap::{self, PublicKey};
@@ -31,6 +32,7 @@ use crate::scenario::plan::Plan;
 use crate::scenario::{self, Environment};
 use crate::session::Options;
 use crate::soundbox::journal::Durability;
+use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
 use args::{ProfileArg, Server};
 
@@ -114,9 +116,24 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Provision(args) => {
             let ca_pem = args.server.ca_pem()?;
             let api = args.server.api()?;
+            if let Some(profile) = args.profile {
+                let token = args.admin.token()?;
+                let new = NewVendorBox {
+                    profile,
+                    serial_number: args.serial,
+                    imei: args.imei,
+                    product_key: args.product_key,
+                    terminal_id: args.terminal,
+                    plain: args.plain,
+                };
+                let registering =
+                    vendor::provision::provision(&api, &token, &ca_pem, &args.dir, &new, output);
+                until(&stop, registering).await?;
+                return Ok(());
+            }
             let activation = Activation {
                 serial_number: args.serial,
-                activation_code: args.activation_code,
+                activation_code: args.activation_code.context("give --activation-code")?,
                 payload_encoding: args.encoding,
                 firmware_version: args.firmware,
                 terminal_id: args.terminal,
@@ -141,7 +158,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 .options(transport, Voice::Silent, Durability::Buffered)?;
             let end_after = args.common.end_after;
             let connect_rate = args.connect_rate;
-            let boxes = until(&stop, fleet_boxes(args, output)).await?;
+            let boxes = until(&stop, fleet_boxes(args, transport, output)).await?;
             stop_after(end_after, &stop);
             fleet::run(boxes, options, connect_rate, output, stop).await
         }
@@ -276,12 +293,21 @@ async fn run_one(
     };
     let options = args.common.options(transport, voice, Durability::Synced)?;
     stop_after(args.common.end_after, &stop);
-    run::run(&args.dir, options, args.screen, output, stop).await
+    let one = FleetBox::load(&args.dir, transport)?;
+    if let Some(profile) = args.profile {
+        let is_it = matches!(&one, FleetBox::Vendor(known) if known.device.profile == profile);
+        anyhow::ensure!(is_it, "{} holds another box", args.dir.display());
+    }
+    run::run(one, options, args.screen, output, stop).await
 }
 
-async fn fleet_boxes(args: args::Fleet, output: Output) -> anyhow::Result<Vec<Credentials>> {
+async fn fleet_boxes(
+    args: args::Fleet,
+    transport: Transport,
+    output: Output,
+) -> anyhow::Result<Vec<FleetBox>> {
     if let Some(dir) = &args.boxes {
-        return Credentials::load_all(dir);
+        return FleetBox::load_all(dir, transport);
     }
     let (Some(dir), Some(count)) = (args.dir, args.count) else {
         anyhow::bail!("give --dir and --count, or --boxes");
@@ -299,6 +325,10 @@ async fn fleet_boxes(args: args::Fleet, output: Output) -> anyhow::Result<Vec<Cr
                 http,
                 encoding: args.encoding,
                 firmware_version: args.firmware,
+                vendor: args.profile.map(|profile| VendorKind {
+                    profile,
+                    plain: args.plain,
+                }),
             })
         }
         _ => None,

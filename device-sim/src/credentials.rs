@@ -105,13 +105,22 @@ impl Credentials {
 
     /// Every provisioned box in the subdirectories of `dir`, sorted by name.
     pub fn load_all(dir: &Path) -> anyhow::Result<Vec<Self>> {
+        let mut dirs = Self::boxes_in(dir, Self::exist)?;
+        dirs.sort();
+        dirs.iter().map(|dir| Self::load(dir)).collect()
+    }
+
+    /// The subdirectories of `dir` that are boxes by `exist`.
+    pub(crate) fn boxes_in(
+        dir: &Path,
+        exist: impl Fn(&Path) -> bool,
+    ) -> anyhow::Result<Vec<PathBuf>> {
         let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
         let mut dirs = entries
             .map(|entry| Ok(entry?.path()))
             .collect::<io::Result<Vec<_>>>()?;
-        dirs.retain(|dir| Self::exist(dir));
-        dirs.sort();
-        dirs.iter().map(|dir| Self::load(dir)).collect()
+        dirs.retain(|dir| exist(dir));
+        Ok(dirs)
     }
 
     /// Writes the credentials of a newly activated box.

@@ -4,6 +4,7 @@
 //! server often uses the same disk, and a fleet measures the server.
 
 pub mod box_tasks;
+pub mod fleet_box;
 pub mod registrar;
 mod tally;
 
@@ -14,15 +15,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::credentials::Credentials;
 use crate::output::Output;
 use crate::session::Options;
 use box_tasks::BoxTasks;
+use fleet_box::FleetBox;
 use tally::{OutputEvent, Tally, listener};
 
 /// Runs the boxes until `stop`, starting `connect_rate` of them per second.
 pub async fn run(
-    boxes: Vec<Credentials>,
+    boxes: Vec<FleetBox>,
     options: Options,
     connect_rate: u32,
     output: Output,
@@ -30,8 +31,6 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let count = boxes.len();
     anyhow::ensure!(count > 0, "the fleet has no boxes");
-    let transport = options.transport;
-    let boxes = boxes.into_iter().map(|one| (one, transport)).collect();
     let mut tasks = BoxTasks::new(boxes, options, stop.clone());
     let started = Instant::now();
     let tally = Arc::new(Mutex::new(Tally::new(started)));

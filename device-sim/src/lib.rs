@@ -2,7 +2,7 @@
 //!
 //! The simulator depends on the contract (`wire`) and not on the server's code, so that the two can disagree. Its core is
 //! [`soundbox`], the box as a state machine without a network. [`link`] is its connection, by MQTT or HTTPS, and
-//! [`session`] runs both. [`fault_injection`] affects a box from outside, [`callback_faults`] an acquirer. [`api`] is the
+//! [`session`] runs both. [`vendor`] is boxes of other makers, by MQTT alone. [`fault_injection`] affects a box from outside, [`callback_faults`] an acquirer. [`api`] is the
 //! HTTPS client. The other modules are the subcommands and what they share.
 //!
 //! A function may fail with the platform's refusal, without an answer, or with a file that it cannot read or write; an
@@ -35,4 +35,5 @@ pub mod scenario;
 pub mod screen;
 pub mod session;
 pub mod soundbox;
+pub mod vendor;
 pub mod voice;

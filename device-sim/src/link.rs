@@ -15,6 +15,8 @@ use wire::{DeviceId, UplinkMessage};
 
 use crate::credentials::Credentials;
 use crate::soundbox::settings::Settings;
+use crate::vendor::credentials::VendorCredentials;
+use crate::vendor::firmware::Login;
 
 /// The transport of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
@@ -51,6 +53,8 @@ pub enum LinkEvent {
     Time(DateTime<Utc>),
     /// The next heartbeat is due now. HTTPS only: the answers to heartbeats carry everything else.
     HeartbeatDue,
+    /// The broker accepted a subscription.
+    Subscribed,
     /// The broker refused the subscription.
     SubscriptionRefused,
     /// The connection was lost, or could not be established.
@@ -104,6 +108,17 @@ impl Link {
         })
     }
 
+    /// The same for a box of another maker, which joins with user name and password.
+    pub fn open_vendor(
+        credentials: &VendorCredentials,
+        login: Login,
+        subscriptions: Vec<String>,
+        keep_alive: Duration,
+    ) -> anyhow::Result<Self> {
+        let link = mqtt::MqttLink::open_vendor(credentials, login, subscriptions, keep_alive)?;
+        Ok(Self::Mqtt(Box::new(link)))
+    }
+
     /// The next event; `None` when the connection's task has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<LinkEvent> {
         match self {
@@ -132,6 +147,13 @@ impl Link {
         match self {
             Self::Mqtt(link) => link.publish(device_id, message),
             Self::Http(link) => link.publish(message),
+        }
+    }
+
+    /// Queues bytes for a topic of the box's own. Only on MQTT.
+    pub fn publish_to(&mut self, topic: &str, payload: Vec<u8>) {
+        if let Self::Mqtt(link) = self {
+            link.publish_to(topic.to_owned(), payload);
         }
     }
 

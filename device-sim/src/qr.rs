@@ -214,7 +214,10 @@ async fn request_by_mqtt(
                     )),
                 };
             }
-            LinkEvent::Message(_) | LinkEvent::Time(_) | LinkEvent::HeartbeatDue => {}
+            LinkEvent::Message(_)
+            | LinkEvent::Subscribed
+            | LinkEvent::Time(_)
+            | LinkEvent::HeartbeatDue => {}
             LinkEvent::SubscriptionRefused => anyhow::bail!("the broker refused the subscription"),
             LinkEvent::Disconnected { reason, .. } => {
                 connected = false;

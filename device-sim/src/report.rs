@@ -112,6 +112,34 @@ pub enum Event {
         /// The volume, 0–10.
         volume: u8,
     },
+    /// A box of another maker is subscribed and has no clock to wait for.
+    Subscribed,
+    /// A box of another maker announces a payment.
+    Announced {
+        /// The id in the message, where it has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// How much, where the box knows it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        amount: Option<Rupiah>,
+        /// What is heard.
+        text: String,
+    },
+    /// A box of another maker ignores a message that came again.
+    Duplicate {
+        /// Its id.
+        id: String,
+    },
+    /// A box of another maker says something that is no payment.
+    VendorSaid {
+        /// What is heard.
+        text: String,
+    },
+    /// A box of another maker has set its volume.
+    VolumeSet {
+        /// 0–100.
+        volume_percent: u8,
+    },
     /// The box begins to speak a sentence of a command.
     #[serde(rename = "said")]
     CommandSpoken {
@@ -274,6 +302,10 @@ impl fmt::Display for Event {
                 event_id, sequence, ..
             } => format!("received {event_id} (sequence {sequence})"),
             Self::Spoken { text, amount, .. } => format!("\u{1f50a} {text}  [Rp {amount}]"),
+            Self::Subscribed => "subscribed".to_owned(),
+            Self::Announced { text, .. } | Self::VendorSaid { text } => format!("\u{1f50a} {text}"),
+            Self::Duplicate { id } => format!("{id} came again and is ignored"),
+            Self::VolumeSet { volume_percent } => format!("volume {volume_percent} %"),
             Self::Acked {
                 event_id,
                 status,

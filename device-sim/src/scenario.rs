@@ -25,7 +25,7 @@ use crate::credentials;
 use crate::fault_injection::FleetFaults;
 use crate::fleet::box_tasks::{BoxTasks, Ended};
 use crate::fleet::progress;
-use crate::fleet::registrar::{self, Registrar};
+use crate::fleet::registrar::{self, Registrar, VendorKind};
 use crate::output::Output;
 use crate::partner::Partner;
 use crate::session::Options;
@@ -133,14 +133,15 @@ async fn run_in(
             http: boxes.http,
             encoding: boxes.encoding.into(),
             firmware_version: "1.0.3".to_owned(),
+            vendor: boxes.profile.map(|profile| VendorKind {
+                profile,
+                plain: boxes.plain,
+            }),
         };
         let devices = registrar::prepare(dir, boxes.count, Some(&registrar), output).await?;
-        let transports: Vec<_> = (0..boxes.count)
-            .map(|one| registrar.transport(one))
-            .collect();
-        anyhow::Ok((merchant, devices, transports))
+        anyhow::Ok((merchant, devices))
     };
-    let (merchant, devices, transports) = tokio::select! {
+    let (merchant, devices) = tokio::select! {
         made = set_up => made?,
         () = stop.cancelled() => anyhow::bail!("interrupted"),
     };
@@ -155,11 +156,7 @@ async fn run_in(
     };
     // The boxes keep running while the platform's records are read, also after an interruption.
     let boxes_stop = CancellationToken::new();
-    let tasks = BoxTasks::new(
-        devices.iter().cloned().zip(transports).collect(),
-        options,
-        boxes_stop.clone(),
-    );
+    let tasks = BoxTasks::new(devices.clone(), options, boxes_stop.clone());
     let customers = partner.map(|partner| Customers {
         api: admin.api.clone(),
         partner,
@@ -181,7 +178,14 @@ async fn run_in(
     let mut phases = Vec::new();
     let result = run_phases(plan, &mut runner, &mut phases, output).await;
     let unheard = match &result {
-        Ok(()) if plan.expect.none_unheard => Some(count_unheard(&admin, &evidence).await?),
+        Ok(()) if plan.expect.none_unheard => {
+            // What the best of a box's confirmations is.
+            let confirmed: &[&str] = match boxes.profile {
+                None => &["played"],
+                Some(_) => &["received", "played"],
+            };
+            Some(count_unheard(&admin, &evidence, confirmed).await?)
+        }
         _ => None,
     };
     boxes_stop.cancel();
@@ -227,9 +231,13 @@ async fn run_phases(
     Ok(())
 }
 
-/// How many due announcements the platform does not record as played, after allowing time for the last
+/// How many due announcements the platform does not record as `confirmed`, after allowing time for the last
 /// acknowledgements.
-async fn count_unheard(admin: &Admin, evidence: &Mutex<Evidence>) -> anyhow::Result<u64> {
+async fn count_unheard(
+    admin: &Admin,
+    evidence: &Mutex<Evidence>,
+    confirmed: &[&str],
+) -> anyhow::Result<u64> {
     let mut due_by_box = evidence
         .lock()
         .map(|evidence| evidence.due_by_box())
@@ -240,7 +248,7 @@ async fn count_unheard(admin: &Admin, evidence: &Mutex<Evidence>) -> anyhow::Res
             stream::iter(due_by_box.into_iter().map(async |(device_id, mut due)| {
                 admin
                     .notifications(device_id, |transaction_id, status| {
-                        if status == "played" {
+                        if confirmed.contains(&status) {
                             due.remove(&transaction_id);
                         }
                         due.is_empty()

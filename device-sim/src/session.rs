@@ -398,6 +398,8 @@ impl Session {
                 self.act(actions)
             }
             LinkEvent::HeartbeatDue => self.send_heartbeat(),
+            // The status that was sent before it is what the platform answers.
+            LinkEvent::Subscribed => Ok(()),
             LinkEvent::SubscriptionRefused => {
                 let reason = "the broker refused the subscription".to_owned();
                 self.report(Event::Refused {

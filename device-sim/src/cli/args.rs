@@ -23,6 +23,7 @@ use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, PlanEncoding
 use crate::session::Options;
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::Durability;
+use crate::vendor::firmware::Model;
 use crate::voice::Voice;
 
 #[derive(Args)]
@@ -132,8 +133,27 @@ pub(super) struct Provision {
     #[arg(long)]
     pub(super) serial: String,
     /// The one-time activation code.
-    #[arg(long, env = "ACTIVATION_CODE", hide_env_values = true)]
-    pub(super) activation_code: String,
+    #[arg(
+        long,
+        env = "ACTIVATION_CODE",
+        hide_env_values = true,
+        required_unless_present = "profile"
+    )]
+    pub(super) activation_code: Option<String>,
+    /// Register a box of another maker, as an administrator: it joins with user name and password.
+    #[arg(long, value_enum)]
+    pub(super) profile: Option<Model>,
+    /// The IMEI of its modem; for boxes of another maker.
+    #[arg(long, requires = "profile")]
+    pub(super) imei: Option<String>,
+    /// The maker's key for the product; for boxes of another maker.
+    #[arg(long, requires = "profile")]
+    pub(super) product_key: Option<String>,
+    /// It speaks MQTT without TLS; for boxes of another maker.
+    #[arg(long, requires = "profile")]
+    pub(super) plain: bool,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
     /// The credentials directory to create.
     #[arg(long)]
     pub(super) dir: PathBuf,
@@ -211,6 +231,9 @@ pub(super) struct Run {
     /// The credentials directory.
     #[arg(long)]
     pub(super) dir: PathBuf,
+    /// The maker's box that must be in the directory.
+    #[arg(long, value_enum)]
+    pub(super) profile: Option<Model>,
     #[command(flatten)]
     pub(super) common: Running,
     /// Speak with espeak-ng, if it is installed.
@@ -248,6 +271,12 @@ pub(super) struct Fleet {
     /// Bind new boxes to these terminals, in turn.
     #[arg(long, value_name = "ID")]
     pub(super) terminal: Vec<TerminalId>,
+    /// New boxes are this one of another maker.
+    #[arg(long, value_enum, conflicts_with = "http")]
+    pub(super) profile: Option<Model>,
+    /// They speak MQTT without TLS.
+    #[arg(long, requires = "profile")]
+    pub(super) plain: bool,
     /// json or msgpack, for new boxes.
     #[arg(long, default_value = "json")]
     pub(super) encoding: Encoding,
@@ -313,6 +342,12 @@ pub(super) struct Chaos {
     /// How many of them use HTTPS.
     #[arg(long, default_value_t = 2)]
     pub(super) http: usize,
+    /// The boxes are this one of another maker; all of them by MQTT, and customers pay printed codes.
+    #[arg(long, value_enum)]
+    pub(super) box_profile: Option<Model>,
+    /// They speak MQTT without TLS.
+    #[arg(long, requires = "box_profile")]
+    pub(super) plain: bool,
     /// How long faults are injected.
     #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
     pub(super) lasting: HumanDuration,
@@ -339,7 +374,10 @@ impl Chaos {
             phases.push(Phase::Pay {
                 payments,
                 rate: self.pay_rate,
-                qr: Kind::Dynamic,
+                qr: match self.box_profile {
+                    None => Kind::Dynamic,
+                    Some(_) => Kind::Static,
+                },
                 beside: true,
             });
         }
@@ -353,14 +391,21 @@ impl Chaos {
             seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
             boxes: Boxes {
                 count: self.count,
-                http: self.http,
+                http: self.box_profile.map_or(self.http, |_| 0),
                 per_terminal: 1,
                 encoding: PlanEncoding::Json,
                 heartbeat: None,
+                profile: self.box_profile,
+                plain: self.plain,
             },
             faults: self.rates.clone(),
             phases,
-            expect: Expectations::default(),
+            // Without its power such a box forgets what it said.
+            expect: Expectations {
+                played_exactly_once: self.box_profile.is_none(),
+                none_lost: self.box_profile.is_some(),
+                ..Expectations::default()
+            },
         }
     }
 }

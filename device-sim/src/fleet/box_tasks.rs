@@ -8,16 +8,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use wire::DeviceId;
 
-use crate::credentials::Credentials;
-use crate::link::Transport;
 use crate::report::Listener;
-use crate::session::{self, CONTROLS_MAX, Control, Options};
+use crate::run::run_box;
+use crate::session::{CONTROLS_MAX, Control, Options};
 use crate::soundbox::counters::Counters;
+
+use super::fleet_box::FleetBox;
 
 /// The boxes of a fleet: those waiting to be started and those running.
 pub struct BoxTasks {
     options: Options,
-    waiting: VecDeque<(Credentials, Transport)>,
+    waiting: VecDeque<FleetBox>,
     started: Vec<BoxTask>,
     sessions: JoinSet<anyhow::Result<Counters>>,
     stop: CancellationToken,
@@ -41,11 +42,7 @@ pub struct Ended {
 
 impl BoxTasks {
     /// Boxes that are to be started in this order.
-    pub fn new(
-        boxes: Vec<(Credentials, Transport)>,
-        options: Options,
-        stop: CancellationToken,
-    ) -> Self {
+    pub fn new(boxes: Vec<FleetBox>, options: Options, stop: CancellationToken) -> Self {
         raise_file_limit();
         Self {
             options,
@@ -74,22 +71,21 @@ impl BoxTasks {
 
     /// Starts the next box; `false` when all are started.
     pub fn start_next(&mut self, listener: Listener) -> bool {
-        let Some((credentials, transport)) = self.waiting.pop_front() else {
+        let Some(next) = self.waiting.pop_front() else {
             return false;
         };
         let options = Options {
             number: self.started.len(),
-            transport,
             ..self.options.clone()
         };
         let (controls, taken) = mpsc::channel(CONTROLS_MAX);
         self.started.push(BoxTask {
-            device_id: credentials.device.device_id,
+            device_id: next.device_id(),
             controls,
         });
         let stop = self.stop.clone();
         self.sessions
-            .spawn(session::run(credentials, options, listener, taken, stop));
+            .spawn(run_box(next, options, listener, taken, stop));
         true
     }
 

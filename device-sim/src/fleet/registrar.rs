@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wire::{DeviceId, Encoding, TerminalId};
 
+use super::fleet_box::FleetBox;
 use super::progress;
 use crate::api::Api;
 use crate::clock;
-use crate::credentials::{self, Credentials};
+use crate::credentials;
 use crate::link::Transport;
 use crate::output::Output;
 use crate::provision::{self, Activation};
+use crate::vendor::firmware::Model;
+use crate::vendor::provision::{NewVendorBox, register};
 
 /// Activations at a time.
 const ACTIVATIONS_AT_ONCE: usize = 8;
@@ -37,6 +40,17 @@ pub struct Registrar {
     pub encoding: Encoding,
     /// The firmware version that they report.
     pub firmware_version: String,
+    /// The maker's box that they are; boxes that speak the contract without it.
+    pub vendor: Option<VendorKind>,
+}
+
+/// Boxes of another maker.
+#[derive(Debug, Clone, Copy)]
+pub struct VendorKind {
+    /// Which box.
+    pub profile: Model,
+    /// Whether they speak plain MQTT.
+    pub plain: bool,
 }
 
 /// A box that is registered and not yet activated; stored so that a later run can finish it.
@@ -53,15 +67,17 @@ pub async fn prepare(
     count: usize,
     registrar: Option<&Registrar>,
     output: Output,
-) -> anyhow::Result<Vec<Credentials>> {
+) -> anyhow::Result<Vec<FleetBox>> {
     let bar = progress(output, count, "provisioning");
     let boxes =
         stream::iter((0..count).map(|number| (number, dir.join(format!("box-{number:05}")))))
             .map(|(number, dir)| {
                 let bar = bar.clone();
                 async move {
-                    let credentials = if Credentials::exist(&dir) {
-                        Credentials::load(&dir)?
+                    let credentials = if FleetBox::exist(&dir) {
+                        let transport = registrar
+                            .map_or(Transport::Mqtt, |registrar| registrar.transport(number));
+                        FleetBox::load(&dir, transport)?
                     } else {
                         let registrar = registrar.with_context(|| {
                     format!(
@@ -92,7 +108,20 @@ impl Registrar {
         }
     }
 
-    async fn create(&self, number: usize, dir: &Path) -> anyhow::Result<Credentials> {
+    /// The terminal of the box with this number.
+    fn terminal(&self, number: usize) -> Option<TerminalId> {
+        match self.terminals.len() {
+            0 => None,
+            count => self.terminals.get(number % count).copied(),
+        }
+    }
+
+    async fn create(&self, number: usize, dir: &Path) -> anyhow::Result<FleetBox> {
+        if let Some(VendorKind { profile, plain }) = self.vendor {
+            let new = NewVendorBox::invented(profile, self.terminal(number), plain);
+            let made = register(&self.api, &self.admin_token, &self.ca_pem, dir, &new).await?;
+            return Ok(FleetBox::Vendor(made));
+        }
         credentials::make_dir(dir)?;
         let file: PathBuf = dir.join(REGISTRATION_FILE);
         let registration = match std::fs::read(&file) {
@@ -120,7 +149,7 @@ impl Registrar {
         let (credentials, _) =
             provision::activate(&self.api, &self.ca_pem, dir, &activation).await?;
         std::fs::remove_file(&file)?;
-        Ok(credentials)
+        Ok(FleetBox::Native(credentials, self.transport(number)))
     }
 
     async fn register(&self, number: usize) -> anyhow::Result<Registration> {
@@ -148,10 +177,7 @@ impl Registrar {
             .as_str()
             .context("the new device has no activation_code")?
             .to_owned();
-        let terminal_id = match self.terminals.len() {
-            0 => None,
-            count => self.terminals.get(number % count).copied(),
-        };
+        let terminal_id = self.terminal(number);
         if let Some(terminal_id) = terminal_id {
             let path = format!("/admin/devices/{device_id}/bind");
             let key = clock::random_uuid().to_string();

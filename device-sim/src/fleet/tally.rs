@@ -16,7 +16,7 @@ pub(super) struct Tally {
     pub(super) connects: u64,
     pub(super) disconnects: u64,
     pub(super) online: u64,
-    /// Boxes that have the time, and when the last of them got it.
+    /// Boxes that have the time or need none, and when the last of them got it.
     pub(super) ready: usize,
     pub(super) ready_at: Instant,
     pub(super) received: u64,
@@ -92,7 +92,7 @@ impl Tally {
                 }
                 *connected = false;
             }
-            Event::ClockSet if !state.ready => {
+            Event::ClockSet | Event::Subscribed if !state.ready => {
                 state.ready = true;
                 self.ready += 1;
                 self.ready_at = Instant::now();
@@ -107,6 +107,10 @@ impl Tally {
                 }
             }
             Event::Spoken { .. } => self.spoken += 1,
+            Event::Announced { .. } => {
+                self.received += 1;
+                self.spoken += 1;
+            }
             Event::Acked {
                 status: AckStatus::Failed | AckStatus::Stale,
                 ..
@@ -187,7 +191,9 @@ pub(super) fn listener(tally: Arc<Mutex<Tally>>, output: Output) -> Listener {
         if let (Ok(mut tally), Ok(mut state)) = (tally.lock(), state.lock()) {
             tally.record(report, &mut state);
         }
-        if output.is_json() && matches!(report.event, Event::Spoken { .. }) {
+        if output.is_json()
+            && matches!(report.event, Event::Spoken { .. } | Event::Announced { .. })
+        {
             output.emit(report, String::new);
         }
     })

@@ -22,6 +22,8 @@ use wire::{Channel, DownlinkFilter, Topic, UplinkMessage};
 use super::timing::LinkTiming;
 use super::{LinkEvent, Message};
 use crate::credentials::Credentials;
+use crate::vendor::credentials::VendorCredentials;
+use crate::vendor::firmware::Login;
 
 /// The capacity of rumqttc's request queue.
 const REQUESTS_MAX: usize = 64;
@@ -53,7 +55,7 @@ pub(super) struct Receipt {
 
 #[derive(Debug)]
 enum Request {
-    Publish { topic: Topic, payload: Vec<u8> },
+    Publish { topic: String, payload: Vec<u8> },
     Confirm(Receipt),
 }
 
@@ -63,7 +65,7 @@ pub struct MqttLink {
     events: mpsc::Receiver<LinkEvent>,
     outgoing: VecDeque<Request>,
     connection: Arc<AtomicU64>,
-    filter: String,
+    filters: Vec<String>,
     encoding: wire::Encoding,
     timing: Arc<LinkTiming>,
     cuts: mpsc::Sender<Duration>,
@@ -74,7 +76,7 @@ pub struct MqttLink {
 impl std::fmt::Debug for MqttLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MqttLink")
-            .field("filter", &self.filter)
+            .field("filters", &self.filters)
             .finish_non_exhaustive()
     }
 }
@@ -99,9 +101,39 @@ impl MqttLink {
             ))
             .set_clean_session(false)
             .set_keep_alive(keep_alive)
-            .set_manual_acks(true)
-            .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX)
             .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
+        let filters = vec![DownlinkFilter::All.for_device(id)];
+        Ok(Self::start(options, filters, encoding))
+    }
+
+    pub(super) fn open_vendor(
+        credentials: &VendorCredentials,
+        login: Login,
+        filters: Vec<String>,
+        keep_alive: Duration,
+    ) -> anyhow::Result<Self> {
+        let device = &credentials.device;
+        let mut options = MqttOptions::new(login.client_id, &device.mqtt_host, device.mqtt_port);
+        options
+            .set_credentials(login.username, login.password)
+            .set_clean_session(login.clean_session)
+            .set_keep_alive(keep_alive);
+        if let Some(tls) = credentials.tls()? {
+            options.set_transport(Transport::tls_with_config(
+                rumqttc::TlsConfiguration::Rustls(tls),
+            ));
+        }
+        if let Some(will) = login.will {
+            let will = LastWill::new(will.topic, will.payload, QoS::AtMostOnce, false);
+            options.set_last_will(will);
+        }
+        Ok(Self::start(options, filters, wire::Encoding::Json))
+    }
+
+    fn start(mut options: MqttOptions, filters: Vec<String>, encoding: wire::Encoding) -> Self {
+        options
+            .set_manual_acks(true)
+            .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
         let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_MAX);
         let mut network = eventloop.network_options();
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
@@ -122,18 +154,18 @@ impl MqttLink {
             stop: stop.clone(),
         };
         let task = tokio::spawn(poller.run());
-        Ok(Self {
+        Self {
             client,
             events,
             outgoing: VecDeque::new(),
             connection,
-            filter: DownlinkFilter::All.for_device(id),
+            filters,
             encoding,
             timing,
             cuts,
             stop,
             task,
-        })
+        }
     }
 
     pub(super) fn timing(&self) -> &LinkTiming {
@@ -155,12 +187,11 @@ impl MqttLink {
     }
 
     pub(super) fn subscribe(&self) {
-        if self
-            .client
-            .try_subscribe(&self.filter, QoS::AtLeastOnce)
-            .is_err()
-        {
-            tracing::warn!("the client's queue is full; the subscription will be repeated");
+        for filter in &self.filters {
+            let asked = self.client.try_subscribe(filter, QoS::AtLeastOnce);
+            if asked.is_err() {
+                tracing::warn!("the client's queue is full; the subscription will be repeated");
+            }
         }
     }
 
@@ -171,9 +202,14 @@ impl MqttLink {
         message: &UplinkMessage,
     ) -> anyhow::Result<()> {
         let payload = message.encode(self.encoding)?;
-        let topic = Topic::new(device_id, message.channel());
-        self.push(Request::Publish { topic, payload });
+        let topic = Topic::new(device_id, message.channel()).to_string();
+        self.publish_to(topic, payload);
         Ok(())
+    }
+
+    /// Publishes bytes with QoS 1.
+    pub(super) fn publish_to(&mut self, topic: String, payload: Vec<u8>) {
+        self.push(Request::Publish { topic, payload });
     }
 
     pub(super) fn confirm(&mut self, receipt: Receipt) {
@@ -193,12 +229,10 @@ impl MqttLink {
     pub(super) fn flush(&mut self) -> bool {
         while let Some(request) = self.outgoing.front() {
             let sent = match request {
-                Request::Publish { topic, payload } => self.client.try_publish(
-                    topic.to_string(),
-                    QoS::AtLeastOnce,
-                    false,
-                    payload.clone(),
-                ),
+                Request::Publish { topic, payload } => {
+                    self.client
+                        .try_publish(topic.clone(), QoS::AtLeastOnce, false, payload.clone())
+                }
                 Request::Confirm(receipt)
                     if receipt.connection == self.connection.load(Ordering::Acquire) =>
                 {
@@ -288,6 +322,7 @@ impl Poller {
                 {
                     LinkEvent::SubscriptionRefused
                 }
+                Polled::Event(Event::Incoming(Packet::SubAck(_))) => LinkEvent::Subscribed,
                 // After DISCONNECT the broker closes the connection. Closing it here first, with unread data, would
                 // reset it and could discard the DISCONNECT.
                 Polled::Event(_) => continue,

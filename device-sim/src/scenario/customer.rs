@@ -11,7 +11,7 @@ use super::evidence::Evidence;
 use super::merchant::Terminal;
 use crate::api::{Api, ApiError};
 use crate::clock;
-use crate::credentials::Credentials;
+use crate::fleet::fleet_box::FleetBox;
 use crate::link::timing::backoff;
 use crate::partner::{Callback, Partner, Target};
 use crate::qr;
@@ -34,7 +34,7 @@ pub struct Customers {
 /// One customer.
 pub struct Customer {
     /// The box that shows the code.
-    pub device: Arc<Credentials>,
+    pub device: Arc<FleetBox>,
     /// The boxes of that terminal, which are due to announce the payment.
     pub boxes: Arc<[DeviceId]>,
     /// The terminal of the printed code, when the customer pays that one.
@@ -65,7 +65,9 @@ impl Customers {
         for failures in 0.. {
             let sent_at = Instant::now();
             if let Some(id) = dynamic {
-                self.record(|evidence| evidence.callback_sent(id, &customer.boxes, sent_at));
+                self.record(|evidence| {
+                    evidence.callback_sent(id, &customer.boxes, customer.amount, sent_at)
+                });
             }
             match self.partner.post(&callback).await {
                 Ok(accepted) => {
@@ -84,7 +86,7 @@ impl Customers {
                     };
                     self.record(|evidence| {
                         if dynamic.is_none() {
-                            evidence.callback_sent(id, &customer.boxes, sent_at);
+                            evidence.callback_sent(id, &customer.boxes, customer.amount, sent_at);
                         }
                         evidence.callback_accepted(id, answered_at);
                     });
@@ -106,9 +108,15 @@ impl Customers {
         customer: &Customer,
         started: Instant,
     ) -> Result<TransactionId, ApiError> {
+        let FleetBox::Native(credentials, _) = &*customer.device else {
+            return Err(ApiError::Unexpected {
+                status: 0,
+                problem: "a box of another maker has no token to request a code with".to_owned(),
+            });
+        };
         let mut failures = 0;
         loop {
-            match qr::by_http(&self.api, &customer.device, customer.amount).await {
+            match qr::by_http(&self.api, credentials, customer.amount).await {
                 Ok(qr) => return Ok(qr.transaction_id),
                 Err(error) if error.is_temporary() && started.elapsed() < RETRY_WITHIN => {
                     sleep(backoff(failures)).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wire::{DeviceId, TransactionId};
+use wire::{DeviceId, Rupiah, TransactionId};
 
 use crate::latency::{Latency, Percentiles};
 use crate::link::Transport;
@@ -15,6 +15,8 @@ use crate::report::{Event, Fault, Report};
 pub struct Evidence {
     payments: HashMap<TransactionId, Payment>,
     announcements: HashMap<TransactionId, Vec<Announcement>>,
+    /// Of boxes that do not know the transaction, in the order in which they were made.
+    by_amount: Vec<ByAmount>,
     presence: HashMap<DeviceId, Presence>,
     callback: Latency,
     reconnect: Latency,
@@ -27,16 +29,24 @@ pub struct Evidence {
 struct Payment {
     /// The boxes of its terminal, each of which is due to announce it.
     boxes: Vec<DeviceId>,
+    amount: Rupiah,
     /// When the accepted callback was sent, or else the last one.
     sent_at: Instant,
     accepted: bool,
 }
 
 /// A box spoke a payment.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Announcement {
     device_id: DeviceId,
     at: Instant,
+}
+
+/// A box spoke an amount, or something of which it does not know the amount.
+#[derive(Debug)]
+struct ByAmount {
+    announcement: Announcement,
+    amount: Option<Rupiah>,
 }
 
 #[derive(Debug, Default)]
@@ -77,9 +87,16 @@ pub struct Figures {
 
 impl Evidence {
     /// A callback is about to be sent.
-    pub fn callback_sent(&mut self, id: TransactionId, boxes: &[DeviceId], now: Instant) {
+    pub fn callback_sent(
+        &mut self,
+        id: TransactionId,
+        boxes: &[DeviceId],
+        amount: Rupiah,
+        now: Instant,
+    ) {
         let payment = self.payments.entry(id).or_insert_with(|| Payment {
             boxes: boxes.to_vec(),
+            amount,
             sent_at: now,
             accepted: false,
         });
@@ -111,7 +128,7 @@ impl Evidence {
                     self.reconnected(device_id, now);
                 }
             }
-            Event::ClockSet => {
+            Event::ClockSet | Event::Subscribed => {
                 presence.ready = true;
                 if presence.transport == Transport::Mqtt {
                     self.reconnected(device_id, now);
@@ -122,6 +139,10 @@ impl Evidence {
                 let announcements = self.announcements.entry(*transaction_id).or_default();
                 announcements.push(Announcement { device_id, at: now });
             }
+            Event::Announced { amount, .. } => self.by_amount.push(ByAmount {
+                announcement: Announcement { device_id, at: now },
+                amount: *amount,
+            }),
             Event::Refused { .. } => self.refused += 1,
             Event::Fault(fault) => *self.faults.entry(*fault).or_default() += 1,
             _ => {}
@@ -158,18 +179,50 @@ impl Evidence {
     /// How many payments were accepted, and how many announcements made.
     pub fn progress(&self) -> (usize, usize) {
         let accepted = self.payments.values().filter(|one| one.accepted).count();
-        (accepted, self.announcements.values().map(Vec::len).sum())
+        let by_id: usize = self.announcements.values().map(Vec::len).sum();
+        (accepted, by_id + self.by_amount.len())
     }
 
-    fn announcements_of(&self, id: &TransactionId) -> &[Announcement] {
-        self.announcements.get(id).map_or(&[], Vec::as_slice)
+    /// The announcements of each payment, and how many belong to none.
+    ///
+    /// Where a box states an amount alone, the announcement is of its oldest payment of that amount that it has not yet
+    /// announced; of one that it has announced, if there is no other. Only now can that be said: a payment of a printed
+    /// code has its id from the answer to the callback, which may come after the announcement.
+    fn attributed(&self) -> (HashMap<TransactionId, Vec<Announcement>>, u64) {
+        let mut by_payment = self.announcements.clone();
+        let mut payments: Vec<_> = self.payments.iter().collect();
+        payments.sort_by_key(|(id, payment)| (payment.sent_at, **id));
+        let mut of_none = 0;
+        for ByAmount {
+            announcement,
+            amount,
+        } in &self.by_amount
+        {
+            let device_id = announcement.device_id;
+            let is_its = |payment: &Payment| {
+                payment.boxes.contains(&device_id)
+                    && amount.is_none_or(|amount| amount == payment.amount)
+            };
+            let announced = |id: &TransactionId| {
+                let made = by_payment.get(id).into_iter().flatten();
+                made.into_iter().any(|one| one.device_id == device_id)
+            };
+            let its = || payments.iter().filter(|(_, payment)| is_its(payment));
+            let new = its().find(|(id, _)| !announced(id));
+            match new.or_else(|| its().next()) {
+                Some((id, _)) => by_payment.entry(**id).or_default().push(*announcement),
+                None => of_none += 1,
+            }
+        }
+        (by_payment, of_none)
     }
 
     /// Whether every accepted payment was announced by each box of its terminal.
     pub fn all_announced(&self) -> bool {
+        let (by_payment, _) = self.attributed();
         let mut accepted = self.payments.iter().filter(|(_, payment)| payment.accepted);
         accepted.all(|(id, payment)| {
-            let announcements = self.announcements_of(id);
+            let announcements = by_payment.get(id).map_or(&[][..], Vec::as_slice);
             let mut boxes = payment.boxes.iter();
             boxes.all(|device_id| announcements.iter().any(|one| one.device_id == *device_id))
         })
@@ -204,9 +257,11 @@ impl Evidence {
             refused: self.refused,
             ..Figures::default()
         };
+        let (by_payment, of_none) = self.attributed();
+        figures.foreign = of_none;
         let mut heard = Latency::default();
         for (id, payment) in &self.payments {
-            let announcements = self.announcements_of(id);
+            let announcements = by_payment.get(id).map_or(&[][..], Vec::as_slice);
             if payment.accepted {
                 figures.accepted += 1;
             } else {
@@ -233,8 +288,7 @@ impl Evidence {
                 .filter(|one| !payment.boxes.contains(&one.device_id));
             figures.foreign += foreign.count() as u64;
         }
-        let without_payment = self
-            .announcements
+        let without_payment = by_payment
             .iter()
             .filter(|(id, _)| !self.payments.contains_key(id));
         figures.foreign += without_payment
@@ -291,7 +345,12 @@ mod tests {
     /// Two boxes at one terminal, and a payment that was accepted.
     fn paid(now: Instant) -> Evidence {
         let mut evidence = Evidence::default();
-        evidence.callback_sent(transaction(1), &[device(1), device(2)], now);
+        evidence.callback_sent(
+            transaction(1),
+            &[device(1), device(2)],
+            Rupiah::from_i64(1_000),
+            now,
+        );
         evidence.callback_accepted(transaction(1), now + Duration::from_millis(5));
         evidence
     }
@@ -325,10 +384,37 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_alone_is_the_oldest_payment_of_it_that_the_box_has_not_announced() {
+        let now = Instant::now();
+        let mut evidence = Evidence::default();
+        let announced = |amount: Option<i64>| Event::Announced {
+            id: None,
+            amount: amount.map(Rupiah::from_i64),
+            text: String::new(),
+        };
+        // Heard before the answer to the callback says which transaction it is.
+        evidence.record(&report(device(1), announced(Some(1_000))), now);
+        for number in [1, 2] {
+            let amount = Rupiah::from_i64(1_000);
+            evidence.callback_sent(transaction(number), &[device(1)], amount, now);
+            evidence.callback_accepted(transaction(number), now);
+        }
+        assert!(!evidence.all_announced());
+        evidence.record(&report(device(1), announced(Some(1_000))), now);
+        assert!(evidence.all_announced());
+        assert_eq!(evidence.figures().once, 2);
+        evidence.record(&report(device(1), announced(None)), now);
+        evidence.record(&report(device(1), announced(Some(7))), now);
+        evidence.record(&report(device(2), announced(Some(1_000))), now);
+        let figures = evidence.figures();
+        assert_eq!((figures.once, figures.repeated, figures.foreign), (1, 1, 2));
+    }
+
+    #[test]
     fn a_payment_that_was_not_accepted_may_be_announced_or_not() {
         let now = Instant::now();
         let mut evidence = Evidence::default();
-        evidence.callback_sent(transaction(1), &[device(1)], now);
+        evidence.callback_sent(transaction(1), &[device(1)], Rupiah::from_i64(1_000), now);
         assert!(evidence.all_announced());
         assert_eq!(
             (evidence.figures().not_accepted, evidence.figures().lost),

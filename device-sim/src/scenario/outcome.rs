@@ -98,11 +98,23 @@ pub fn check(expect: &Expectations, outcome: &Outcome) -> Vec<Checked> {
             met: bad == 0 && figures.once == figures.due,
         });
     }
+    if expect.none_lost {
+        let bad = figures.lost + figures.foreign + figures.not_accepted;
+        checks.push(Checked {
+            expectation: "none_lost",
+            wanted: format!("{} announcements made", figures.due),
+            got: format!(
+                "{} once, {} repeated, {} lost, {} foreign, {} payments not accepted",
+                figures.once, figures.repeated, figures.lost, figures.foreign, figures.not_accepted
+            ),
+            met: bad == 0 && figures.once + figures.repeated == figures.due,
+        });
+    }
     if let (true, Some(unheard)) = (expect.none_unheard, unheard) {
         checks.push(Checked {
             expectation: "none_unheard",
-            wanted: "the platform records all of them as played".to_owned(),
-            got: format!("{unheard} not recorded as played"),
+            wanted: "the platform records all of them as confirmed".to_owned(),
+            got: format!("{unheard} not recorded as confirmed"),
             met: *unheard == 0,
         });
     }

@@ -8,6 +8,7 @@ use wire::Encoding;
 
 use crate::duration::HumanDuration;
 use crate::fault_injection::FaultRates;
+use crate::vendor::firmware::Model;
 
 /// The most boxes of a scenario: each has a socket and a file open.
 const BOXES_MAX: usize = 20_000;
@@ -58,6 +59,12 @@ pub struct Boxes {
     /// The heartbeat interval; by default the one in their configuration.
     #[serde(default)]
     pub heartbeat: Option<HumanDuration>,
+    /// The maker's box that they are; boxes that speak the contract without it.
+    #[serde(default)]
+    pub profile: Option<Model>,
+    /// Whether boxes of another maker speak plain MQTT.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// `json` or `msgpack`.
@@ -215,6 +222,9 @@ impl Phase {
 pub struct Expectations {
     /// Each box of a terminal announced every payment of it exactly once, and nothing else.
     pub played_exactly_once: bool,
+    /// Each box of a terminal announced every payment of it, and nothing else. Weaker: boxes that forget what they said
+    /// may say it again.
+    pub none_lost: bool,
     /// The platform records every announcement as played.
     pub none_unheard: bool,
     /// 99 % of the announcements began within this after the callback was sent.
@@ -231,6 +241,7 @@ impl Default for Expectations {
     fn default() -> Self {
         Self {
             played_exactly_once: true,
+            none_lost: false,
             none_unheard: true,
             heard_p99: None,
             callback_p99: None,
@@ -288,6 +299,8 @@ impl Plan {
             http,
             per_terminal,
             heartbeat,
+            profile,
+            plain,
             ..
         } = self.boxes;
         anyhow::ensure!(
@@ -301,11 +314,31 @@ impl Plan {
             "boxes.heartbeat: not zero"
         );
         anyhow::ensure!(
+            profile.is_none() || http == 0,
+            "boxes.http: boxes of another maker have MQTT only"
+        );
+        anyhow::ensure!(
+            profile.is_some() || !plain,
+            "boxes.plain: only boxes of another maker speak plain MQTT"
+        );
+        anyhow::ensure!(
             !self.phases.is_empty(),
             "phase: a scenario needs at least one"
         );
         for (index, phase) in self.phases.iter().enumerate() {
-            let wrong = phase.problem(count);
+            let wrong = phase.problem(count).or_else(|| {
+                let asks = matches!(
+                    phase,
+                    Phase::Pay {
+                        qr: Kind::Dynamic,
+                        ..
+                    }
+                );
+                (asks && profile.is_some()).then(|| {
+                    "qr: boxes of another maker cannot ask for codes over HTTPS; \"static\""
+                        .to_owned()
+                })
+            });
             anyhow::ensure!(
                 wrong.is_none(),
                 "phase {} ({}): {}",
@@ -400,6 +433,19 @@ mod tests {
     }
 
     #[test]
+    fn boxes_of_another_maker_pay_by_printed_codes() {
+        let with = |qr: &str| {
+            Plan::read(&format!(
+                "name = \"vendor\"\nboxes = {{ count = 1, profile = \"q161\" }}\n\
+                 phase = [{{ do = \"pay\", payments = 1, rate = 1, qr = \"{qr}\" }}]"
+            ))
+        };
+        assert_eq!(with("static").unwrap().boxes.profile, Some(Model::Q161));
+        let problem = format!("{:#}", with("dynamic").unwrap_err());
+        assert!(problem.contains("phase 1 (pay): qr"), "{problem}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let with = |from: &str, to: &str| {
             assert!(WHOLE.contains(from), "{from}");
@@ -420,6 +466,9 @@ mod tests {
             ),
             ("rate = 5", "rate = 0", "phase 3 (pay): rate"),
             ("every = \"1s\"", "every = \"0s\"", "phase 2 (beat): every"),
+            ("http = 1", "http = 1, profile = \"qf100\"", "boxes.http"),
+            ("http = 1", "plain = true", "boxes.plain"),
+            ("http = 1", "profile = \"qf101\"", "qf101"),
             ("do = \"wait\"", "do = \"dance\"", "dance"),
             ("heard_p99", "heard_p98", "heard_p98"),
             ("\"500ms\"", "\"soon\"", "duration"),

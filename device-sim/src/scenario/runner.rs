@@ -19,9 +19,9 @@ use super::customer::{Customer, Customers};
 use super::evidence::Evidence;
 use super::merchant::Merchant;
 use super::plan::{Kind, Phase};
-use crate::credentials::Credentials;
 use crate::fault_injection::FleetFaults;
 use crate::fleet::box_tasks::{BoxTasks, Ended};
+use crate::fleet::fleet_box::FleetBox;
 use crate::report::{Listener, Report};
 use crate::session::Control;
 
@@ -44,7 +44,7 @@ pub struct Runner {
     evidence: Arc<Mutex<Evidence>>,
     faults: Arc<FleetFaults>,
     customers: Option<Arc<Customers>>,
-    devices: Vec<Arc<Credentials>>,
+    devices: Vec<Arc<FleetBox>>,
     boxes_by_terminal: HashMap<TerminalId, Arc<[DeviceId]>>,
     merchant: Merchant,
     random: StdRng,
@@ -59,7 +59,7 @@ pub struct Parts {
     /// The boxes, not started.
     pub tasks: BoxTasks,
     /// The credentials of the same boxes, for their code requests.
-    pub devices: Vec<Credentials>,
+    pub devices: Vec<FleetBox>,
     /// The merchant whose terminals the boxes are bound to.
     pub merchant: Merchant,
     /// The customers, when the scenario has payments.
@@ -80,10 +80,10 @@ impl Runner {
     /// A runner of these parts; nothing is started.
     pub fn new(parts: Parts) -> Self {
         let mut boxes_by_terminal: HashMap<TerminalId, Vec<DeviceId>> = HashMap::new();
-        for credentials in &parts.devices {
-            if let Some(terminal_id) = credentials.device.terminal_id {
+        for one in &parts.devices {
+            if let Some(terminal_id) = one.terminal_id() {
                 let boxes = boxes_by_terminal.entry(terminal_id).or_default();
-                boxes.push(credentials.device.device_id);
+                boxes.push(one.device_id());
             }
         }
         Self {
@@ -278,7 +278,7 @@ impl Runner {
     fn customer(&mut self, kind: Kind) -> anyhow::Result<Customer> {
         let device = &self.devices[self.random.random_range(0..self.devices.len())];
         let amount = Rupiah::from_i64(self.random.random_range(AMOUNTS) * PRICE_STEP);
-        let terminal_id = device.device.terminal_id;
+        let terminal_id = device.terminal_id();
         let terminal_id = terminal_id.context("a box of this scenario has no terminal")?;
         let boxes = self.boxes_by_terminal.get(&terminal_id);
         let printed = match kind {

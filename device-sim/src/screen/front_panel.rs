@@ -149,6 +149,10 @@ impl FrontPanel {
                 });
                 self.payments.truncate(KEPT_MAX);
             }
+            Event::Announced { .. } => {
+                self.shown = None;
+                self.spoken += 1;
+            }
             Event::Acked {
                 event_id, status, ..
             } => {

@@ -48,8 +48,7 @@ impl Eg800ak {
         let amount = message["amount"].as_str().and_then(decimal);
         let amount = amount.filter(|amount| *amount > Rupiah::ZERO);
         let amount = amount.ok_or("no amount")?;
-        let ack =
-            |status: &str| json!({ "type": "payment_ack", "tx_id": id, "status": status });
+        let ack = |status: &str| json!({ "type": "payment_ack", "tx_id": id, "status": status });
         if !self.recent.insert(id) {
             let id = id.to_owned();
             return Ok(vec![
@@ -73,7 +72,8 @@ impl Eg800ak {
         let command = message["cmd"].as_str().ok_or("no cmd")?;
         let id = message["request_id"].as_str().unwrap_or_default();
         let ack = |status: &str| {
-            let ack = json!({ "type": "cmd_ack", "request_id": id, "cmd": command, "status": status });
+            let ack =
+                json!({ "type": "cmd_ack", "request_id": id, "cmd": command, "status": status });
             self.answer(ack, true)
         };
         let signed = format!("{command}:{id}:{}", self.settings.imei);

@@ -1,6 +1,6 @@
 //! MoreFun ET389: an amount that it speaks itself, a code to show, and a feedback. It remembers 20 ids.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wire::Rupiah;
 
 use super::{
@@ -68,7 +68,7 @@ impl MorefunEt389 {
                 payload: code.to_owned(),
                 amount: Some(amount),
             });
-        } else if message["broadcast_type"] == Value::from(1) {
+        } else if message["broadcast_type"] == 1 {
             actions.push(Action::Announce {
                 id: Some(id.to_owned()),
                 amount: Some(amount),

@@ -13,7 +13,10 @@ fn settings() -> Settings {
 }
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = format!("{}/../tests/golden/boxes/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../tests/golden/boxes/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let text = std::fs::read_to_string(path).unwrap();
     text.trim_end_matches('\n').as_bytes().to_vec()
 }
@@ -73,8 +76,10 @@ fn a_qf100_says_what_it_is_sent_as_often_as_it_is_sent() {
     let mut qf100 = Model::Qf100.start(&settings());
     let sentence = "Pembayaran QRIS diterima, lima puluh ribu rupiah";
     let said = announce(Some(&format!("evt_{ID}")), Some(50_000), sentence);
-    assert_eq!(does(&mut qf100, "qf100.payment.json"), [said.clone()]);
-    assert_eq!(does(&mut qf100, "qf100.payment.json"), [said]);
+    for _ in 0..2 {
+        let done = does(&mut qf100, "qf100.payment.json");
+        assert_eq!(done, std::slice::from_ref(&said));
+    }
     assert_eq!(does(&mut qf100, "qf100.qr.json"), [show_qr(Some(50_000))]);
     assert_eq!(does(&mut qf100, "qf100.reboot.json"), [Action::Reboot]);
 }
@@ -114,7 +119,7 @@ fn a_quecpython_box_recognises_nothing() {
     let said = announce(Some(ID), Some(50_000), "received 50000");
     for _ in 0..2 {
         let done = does(&mut quecpython, "quecpython.payment.json");
-        assert_eq!(done, [said.clone()]);
+        assert_eq!(done, std::slice::from_ref(&said));
     }
 }
 
@@ -126,14 +131,22 @@ fn an_eg800ak_answers_everything() {
     let first = sorted(vec![sends(health, "eg800ak.received.json"), said]);
     assert_eq!(sorted(does(&mut eg800ak, "eg800ak.payment.json")), first);
     let duplicate = Action::Duplicate { id: ID.to_owned() };
-    let again = sorted(vec![sends(health, "eg800ak.received-again.json"), duplicate]);
+    let again = sorted(vec![
+        sends(health, "eg800ak.received-again.json"),
+        duplicate,
+    ]);
     assert_eq!(sorted(does(&mut eg800ak, "eg800ak.payment.json")), again);
     let commands = eg800ak.subscriptions()[1].clone();
     let done = eg800ak.receive(&commands, &golden("eg800ak.set-volume.json"));
-    let expected = vec![sends(health, "eg800ak.command-done.json"), Action::Volume(70)];
+    let expected = vec![
+        sends(health, "eg800ak.command-done.json"),
+        Action::Volume(70),
+    ];
     assert_eq!(sorted(done), sorted(expected));
     let unsigned = golden("eg800ak.set-volume.json");
-    let unsigned = String::from_utf8(unsigned).unwrap().replace("\"signature\":\"", "\"signature\":\"0");
+    let unsigned = String::from_utf8(unsigned)
+        .unwrap()
+        .replace("\"signature\":\"", "\"signature\":\"0");
     let refused = eg800ak.receive(&commands, unsigned.as_bytes());
     let expected = vec![sends(health, "eg800ak.command-failed.json")];
     assert_eq!(sorted(refused), sorted(expected));
@@ -146,7 +159,10 @@ fn a_q161_tells_codes_clips_and_speech_apart() {
     assert_eq!(does(&mut q161, "q161.payment.txt"), [said]);
     assert_eq!(does(&mut q161, "q161.qr.txt"), [show_qr(None)]);
     let text = "Nominal tidak diterima".to_owned();
-    assert_eq!(does(&mut q161, "q161.qr-refused.txt"), [Action::Say { text }]);
+    assert_eq!(
+        does(&mut q161, "q161.qr-refused.txt"),
+        [Action::Say { text }]
+    );
     let request = Outgoing {
         topic: "qris/request".to_owned(),
         payload: String::from_utf8(golden("q161.qr-request.txt")).unwrap(),
@@ -157,12 +173,26 @@ fn a_q161_tells_codes_clips_and_speech_apart() {
 
 #[test]
 fn what_a_box_cannot_read_it_ignores() {
-    for model in [Model::Qf100, Model::MorefunEt389, Model::Quecpython, Model::Eg800ak] {
+    for model in [
+        Model::Qf100,
+        Model::MorefunEt389,
+        Model::Quecpython,
+        Model::Eg800ak,
+    ] {
         let mut firmware = model.start(&settings());
-        for bad in ["", "x", "[]", "{}", r#"{"money":"50000","request_id":"a","tx_id":"a"}"#] {
+        for bad in [
+            "",
+            "x",
+            "[]",
+            "{}",
+            r#"{"money":"50000","request_id":"a","tx_id":"a"}"#,
+        ] {
             for topic in firmware.subscriptions() {
                 let done = firmware.receive(&topic, bad.as_bytes());
-                assert!(matches!(done[..], [Action::Ignore { .. }]), "{model:?} {bad}: {done:?}");
+                assert!(
+                    matches!(done[..], [Action::Ignore { .. }]),
+                    "{model:?} {bad}: {done:?}"
+                );
             }
         }
     }

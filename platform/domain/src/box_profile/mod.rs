@@ -4,7 +4,8 @@
 //! for each of our messages, what its answers mean, and what it can promise. It is data: a box of another maker is
 //! another file. How to write one is in docs/vendor-boxes.md.
 //!
-//! - [`parse`] reads the text and refuses what it does not understand, with line and key; [`file`] is its form.
+//! - [`parse`] and [`parse_message`] read the text and refuse what they do not understand, with line and key; [`file`] is
+//!   its form.
 //! - [`template`], [`json`], [`fill`]: texts and structures with placeholders, and the values of one message.
 //! - [`login`], [`topics`], [`values`]: how a box joins, and where it listens and speaks.
 //! - [`render`]: a downlink as bytes; [`uplink`]: bytes of a box, and what they mean.
@@ -20,6 +21,7 @@ mod id;
 mod json;
 mod login;
 mod parse;
+mod parse_message;
 mod render;
 mod scope;
 mod template;

@@ -7,11 +7,11 @@ use wire::Channel;
 
 use super::error::ProfileError;
 use super::file::{self, Case, File, Speaks};
-use super::json::Node;
 use super::login::{
     IN_LOGINS, LoginTemplates, PASSWORD_CHARS_MIN, PasswordRule, RANDOM_CHARS_MAX, SECRET_CHARS_MIN,
 };
-use super::render::{Form, MessageTemplate, Messages};
+use super::parse_message::{Downlinks, MessageReader};
+use super::render::Messages;
 use super::template::{Placeholder, Template};
 use super::topics::{self, IN_TOPICS, TopicTemplates};
 use super::uplink::{self, Body, JsonRule, Meaning, Rule};
@@ -24,7 +24,7 @@ const RULES_MAX: usize = 64;
 /// The longest message that a profile may allow.
 const BYTES_MAX: usize = 4096;
 
-type Result<T> = std::result::Result<T, ProfileError>;
+pub(super) type Result<T> = std::result::Result<T, ProfileError>;
 
 /// Reads a profile.
 ///
@@ -70,13 +70,13 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Profile> {
 }
 
 /// The text that is being read, for errors.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     name: &'a str,
     text: &'a str,
 }
 
 impl Source<'_> {
-    fn at(
+    pub(super) fn at(
         &self,
         offset: usize,
         key: impl Into<String>,
@@ -91,7 +91,7 @@ impl Source<'_> {
         }
     }
 
-    fn error<T>(
+    pub(super) fn error<T>(
         &self,
         place: &Spanned<T>,
         key: impl Into<String>,
@@ -143,7 +143,7 @@ impl Source<'_> {
     }
 
     /// A template whose placeholders are among `known`.
-    fn template(
+    pub(super) fn template(
         &self,
         text: &Spanned<String>,
         key: &str,
@@ -481,118 +481,10 @@ impl Source<'_> {
     }
 }
 
-/// Reads the templates of messages.
-struct MessageReader<'a> {
-    source: &'a Source<'a>,
-    subscribe: &'a [(String, Template)],
-    /// Whether the profile says how clips stand in a text.
-    clips: bool,
-}
-
-impl MessageReader<'_> {
-    /// A message. `known`: the placeholders that it may have beside those of every message; `needs`: of which it has at
-    /// least one. `place`: the topic that other messages of the channel go out on.
-    fn message(
-        &self,
-        message: file::Message,
-        key: &str,
-        known: &[Placeholder],
-        needs: &[Placeholder],
-        place: &mut Option<usize>,
-    ) -> Result<MessageTemplate> {
-        let source = self.source;
-        let topic = message.topic;
-        let topic_key = format!("{key}.topic");
-        let found = self
-            .subscribe
-            .iter()
-            .position(|(name, _)| name == topic.get_ref())
-            .ok_or_else(|| {
-                let problem = "there is no such topic in topics.subscribe";
-                source.error(&topic, &topic_key, problem)
-            })?;
-        if *place.get_or_insert(found) != found {
-            let problem = "messages of this kind go out on one topic";
-            return Err(source.error(&topic, topic_key, problem));
-        }
-        let crc32 = message
-            .crc32
-            .map(|text| source.template(&text, &format!("{key}.crc32"), &[known, IN_TOPICS]))
-            .transpose()?;
-        let with_crc32: &[Placeholder] = match crc32 {
-            Some(_) => &[Placeholder::Crc32],
-            None => &[],
-        };
-        let scope = [known, IN_TOPICS, scope::EVERY, with_crc32];
-        let form = match (message.json, message.text) {
-            (Some(shape), None) if message.refuse.is_empty() => {
-                let check = |template: &Template| known_only(template, &scope);
-                let node = Node::compile(shape, &check).map_err(|misplaced| {
-                    let key = format!("{key}.json{}", misplaced.path);
-                    source.at(misplaced.offset, key, misplaced.problem)
-                })?;
-                Form::Json(node)
-            }
-            (None, Some(text)) => {
-                let text_key = format!("{key}.text");
-                let template = source.template(&text, &text_key, &scope)?;
-                let problem = if template.names(Placeholder::Clip) {
-                    "{clip} is for lists in JSON"
-                } else if template.names(Placeholder::Clips) && !self.clips {
-                    "messages.clips must say how clips stand in a text"
-                } else {
-                    ""
-                };
-                if !problem.is_empty() {
-                    return Err(source.error(&text, text_key, problem));
-                }
-                Form::Text {
-                    template,
-                    refuse: message.refuse,
-                }
-            }
-            _ => {
-                let problem =
-                    "a message has either json, or text and what its values are refused for";
-                return Err(source.error(&topic, key, problem));
-            }
-        };
-        let template = MessageTemplate { form, crc32 };
-        if !needs.is_empty() && !needs.iter().any(|one| template.names(*one)) {
-            let needs: Vec<String> = needs.iter().map(|one| format!("{{{one}}}")).collect();
-            let problem = format!("it names none of {}", needs.join(", "));
-            return Err(source.error(&topic, key, problem));
-        }
-        Ok(template)
-    }
-}
-
-/// Where each kind of downlink goes out, while it is being found out.
-#[derive(Default)]
-struct Downlinks([Option<usize>; Channel::DOWNLINKS.len()]);
-
-impl Downlinks {
-    fn of(&mut self, channel: Channel) -> &mut Option<usize> {
-        let place = Channel::DOWNLINKS.iter().position(|one| *one == channel);
-        &mut self.0[place.unwrap_or_default()]
-    }
-
-    /// Whether commands go out where codes do, so that a command can show a code.
-    fn shows_codes_by_command(&mut self) -> bool {
-        let Some(qr) = *self.of(Channel::DynamicQrResponse) else {
-            return false;
-        };
-        *self.of(Channel::Command).get_or_insert(qr) == qr
-    }
-
-    /// What the profile has no message for goes nowhere; a topic stands for it all the same, that of the payments.
-    fn complete(mut self) -> [usize; Channel::DOWNLINKS.len()] {
-        let payments = self.of(Channel::PaymentSuccess).unwrap_or_default();
-        self.0.map(|place| place.unwrap_or(payments))
-    }
-}
-
-fn known_only(template: &Template, known: &[&[Placeholder]]) -> std::result::Result<(), String> {
+pub(super) fn known_only(
+    template: &Template,
+    known: &[&[Placeholder]],
+) -> std::result::Result<(), String> {
     let stranger = template
         .placeholders()
         .find(|one| !known.iter().any(|list| list.contains(one)));
