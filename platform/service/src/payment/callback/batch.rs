@@ -1,8 +1,8 @@
 //! Payments that arrive at the same time, committed together.
 //!
 //! What a payment costs the database is mostly the statements and the commit, so that many together cost little more
-//! than one. A callback of any profile that says that a code of ours was paid waits in a bounded queue. A worker takes what is there,
-//! without waiting for more, judges each by the same rule as one alone ([`CallbackHandler::decide`]) and writes all of
+//! than one. A callback of any profile that says that a code of ours was paid waits in a bounded queue. A worker takes what is there;
+//! only while another commits several at once it waits for a few more. It judges each by the same rule as one alone ([`CallbackHandler::decide`]) and writes all of
 //! them by the same statements ([`pay`]). A callback that is not the plain case (it contradicts something, comes twice
 //! in the batch, its reference or its X-EXTERNAL-ID was seen before) is set aside, and is then applied alone by the task that received it.
 //! When a batch cannot be written, it is halved until the callback that cannot is alone.
@@ -10,12 +10,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
 use domain::transaction::{Decision, ReferenceView, TransactionStatus};
 use store::payment::external_id::{Answered, ExternalId};
 use store::payment::success::Claim;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use wire::ids::{CallbackId, TransactionId};
@@ -29,6 +31,10 @@ use crate::{Actor, Context, Error, Result, UnitOfWork, span};
 
 /// How many payments one batch has at most. Measured: more only make each wait longer.
 const BATCH_MAX: usize = 32;
+/// While several payments are being committed, a batch of fewer than this waits for more, until they are committed or
+/// [`GATHER_MAX`] is over: two small batches cost Postgres a third more than one.
+const GATHERED: usize = 16;
+const GATHER_MAX: Duration = Duration::from_millis(5);
 
 /// The queue, where callbacks are put in.
 #[derive(Debug)]
@@ -122,6 +128,7 @@ impl PaymentBatches {
     /// Applies what waits, in `workers` batches at a time, until `stop`; what waits then is still applied.
     pub async fn run(self, context: Context, workers: usize, stop: CancellationToken) {
         let receiver = Mutex::new(self.receiver);
+        let under_way = watch::Sender::new(0);
         let worker = || async {
             loop {
                 let mut waiting = Vec::with_capacity(BATCH_MAX);
@@ -133,12 +140,39 @@ impl PaymentBatches {
                     },
                     () = stop.cancelled() => receiver.close(),
                 }
+                gather(&mut receiver, &mut waiting, under_way.subscribe()).await;
                 drop(receiver);
+                let neighbours = waiting.len().saturating_sub(1);
+                under_way.send_modify(|all| *all += neighbours);
                 let batch = span::payment_batch(waiting.len());
                 work(&context, waiting).instrument(batch).await;
+                under_way.send_modify(|all| *all -= neighbours);
             }
         };
         futures_util::future::join_all((0..workers.max(1)).map(|_| worker())).await;
+    }
+}
+
+/// Adds to a batch what arrives while other batches are under way in which payments have neighbours. Beside lone payments
+/// nothing waits: at a low rate that would only delay it.
+async fn gather<T>(
+    receiver: &mut mpsc::Receiver<T>,
+    waiting: &mut Vec<T>,
+    mut under_way: watch::Receiver<usize>,
+) {
+    let enough = async {
+        while waiting.len() < GATHERED {
+            let room = BATCH_MAX - waiting.len();
+            if receiver.recv_many(waiting, room).await == 0 {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = under_way.wait_for(|neighbours| *neighbours == 0) => {}
+        () = enough => {}
+        () = sleep(GATHER_MAX) => {}
     }
 }
 
@@ -292,4 +326,58 @@ fn times_each<T: Eq + Hash>(items: impl Iterator<Item = T>) -> HashMap<T, usize>
         *times.entry(item).or_default() += 1;
     }
     times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch of one, beside which so many are committed as neighbours; what it has gathered, and after how long.
+    async fn gathered(
+        neighbours: usize,
+        then: impl AsyncFnOnce(&mpsc::Sender<u32>, &watch::Sender<usize>),
+    ) -> (usize, Duration) {
+        let (sender, mut receiver) = mpsc::channel(64);
+        let under_way = watch::Sender::new(neighbours);
+        let (mut batch, began) = (vec![0], tokio::time::Instant::now());
+        let gathering = gather(&mut receiver, &mut batch, under_way.subscribe());
+        tokio::join!(gathering, then(&sender, &under_way));
+        (batch.len(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_beside_lone_ones_does_not_wait() {
+        let (size, after) = gathered(0, async |_, _| {}).await;
+        assert_eq!((size, after), (1, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_gathers_until_its_neighbours_are_committed() {
+        let later = Duration::from_millis(2);
+        let (size, after) = gathered(3, async |sender, under_way| {
+            sender.send(1).await.unwrap();
+            sleep(later).await;
+            under_way.send_replace(0);
+        })
+        .await;
+        assert_eq!((size, after), (2, later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_large_enough_does_not_wait() {
+        let (size, after) = gathered(3, async |sender, _| {
+            for number in 1..40 {
+                sender.send(number).await.unwrap();
+            }
+        })
+        .await;
+        assert!((GATHERED..=BATCH_MAX).contains(&size), "{size}");
+        assert_eq!(after, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_hangs_holds_up_the_next_for_a_few_milliseconds() {
+        let (size, after) = gathered(3, async |_, _| {}).await;
+        assert_eq!((size, after), (1, GATHER_MAX));
+    }
 }
