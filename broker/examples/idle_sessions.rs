@@ -113,6 +113,7 @@ async fn serve_edge(directory: &Path) -> Outcome<()> {
             ClientAuth::Required(ca.roots()),
             ServerOptions::default(),
         )?,
+        password: broker::PasswordListeners::default(),
         limits: Limits::default(),
     };
     let edge = Edge::start(config, Arc::new(AdmitAll), CancellationToken::new()).await?;

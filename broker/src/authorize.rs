@@ -6,11 +6,15 @@
 //!
 //! Topics are compared as parsed values ([`wire::Topic`] has one spelling for each), so a prefix, another case, another
 //! encoding or a look-alike never matches.
+//!
+//! A box of another maker has a [`TopicMap`], which then decides alone: its topics are compared as whole texts, and those
+//! of the contract are as foreign to it as another box's.
 
 use certs::identity::Subject;
 use wire::{Channel, DeviceId, Direction, DownlinkFilter, Topic};
 
 use crate::fleet_filter::FleetFilter;
+use crate::topic_map::TopicMap;
 
 /// What a client does with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +28,12 @@ pub enum Action {
 }
 
 /// A permitted action, with its topic parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permit {
     /// Publish on this channel of its own.
     Publish(Channel),
     /// Subscribe to these of its own downlinks.
-    Subscribe(DownlinkFilter),
+    Subscribe(Vec<DownlinkFilter>),
     /// Receive copies of these uplinks or downlinks of the fleet.
     Observe(FleetFilter),
 }
@@ -39,8 +43,14 @@ pub enum Permit {
 #[error("not authorized")]
 pub struct Forbidden;
 
-/// Decides whether `identity` may do `action` with `topic` (for a subscription: with this topic filter).
-pub fn authorize(identity: &Subject, action: Action, topic: &str) -> Result<Permit, Forbidden> {
+/// Decides whether `identity` may do `action` with `topic` (for a subscription: with this topic filter). `topics`: those of
+/// a box that does not use the contract's.
+pub fn authorize(
+    identity: &Subject,
+    topics: Option<&TopicMap>,
+    action: Action,
+    topic: &str,
+) -> Result<Permit, Forbidden> {
     let own = match (identity, action) {
         (Subject::Device(own), _) => *own,
         (Subject::Service(_), Action::Subscribe) => {
@@ -50,12 +60,23 @@ pub fn authorize(identity: &Subject, action: Action, topic: &str) -> Result<Perm
         }
         (Subject::Service(_), Action::Publish | Action::LeaveWill) => return Err(Forbidden),
     };
+    if let Some(topics) = topics {
+        return match action {
+            Action::Publish | Action::LeaveWill => topics.channel_of(topic).map(Permit::Publish),
+            Action::Subscribe => topics
+                .filters_of(topic)
+                .map(|filters| Permit::Subscribe(filters.to_vec())),
+        }
+        .ok_or(Forbidden);
+    }
     match action {
         Action::Publish => own_uplink(own, topic).map(Permit::Publish),
         Action::LeaveWill => own_uplink(own, topic)
             .filter(|channel| *channel == Channel::Status)
             .map(Permit::Publish),
-        Action::Subscribe => DownlinkFilter::parse(own, topic).map(Permit::Subscribe),
+        Action::Subscribe => {
+            DownlinkFilter::parse(own, topic).map(|filter| Permit::Subscribe(vec![filter]))
+        }
     }
     .ok_or(Forbidden)
 }
@@ -101,7 +122,7 @@ mod tests {
         let own = device(7);
         for (action, topic) in allowed(own) {
             assert!(
-                authorize(&Subject::Device(own), action, &topic).is_ok(),
+                authorize(&Subject::Device(own), None, action, &topic).is_ok(),
                 "{action:?} {topic}"
             );
         }
@@ -133,11 +154,11 @@ mod tests {
         assert_eq!(filters.len(), 2 * (11 + 2));
         for filter in filters {
             assert!(
-                authorize(&service(), Action::Subscribe, &filter).is_ok(),
+                authorize(&service(), None, Action::Subscribe, &filter).is_ok(),
                 "{filter}"
             );
             for action in [Action::Publish, Action::LeaveWill] {
-                assert_eq!(authorize(&service(), action, &filter), Err(Forbidden));
+                assert_eq!(authorize(&service(), None, action, &filter), Err(Forbidden));
             }
         }
     }
@@ -189,7 +210,7 @@ mod tests {
             let allowed = allowed(own);
             for action in ACTIONS {
                 let listed = allowed.contains(&(action, topic.clone()));
-                let granted = authorize(&Subject::Device(own), action, &topic).is_ok();
+                let granted = authorize(&Subject::Device(own), None, action, &topic).is_ok();
                 prop_assert_eq!(granted, listed, "{:?} {:?}", action, topic);
             }
         }
@@ -200,10 +221,32 @@ mod tests {
             // Another device of the right form is observable too.
             let id = filter.split('/').nth(1).and_then(|id| id.parse().ok());
             let listed = devices.into_iter().chain(id).any(|one| observable(one).contains(&filter));
-            let granted = authorize(&service(), Action::Subscribe, &filter).is_ok();
+            let granted = authorize(&service(), None, Action::Subscribe, &filter).is_ok();
             prop_assert_eq!(granted, listed, "{:?}", filter);
-            prop_assert!(authorize(&service(), Action::Publish, &filter).is_err());
-            prop_assert!(authorize(&service(), Action::LeaveWill, &filter).is_err());
+            prop_assert!(authorize(&service(), None, Action::Publish, &filter).is_err());
+            prop_assert!(authorize(&service(), None, Action::LeaveWill, &filter).is_err());
+        }
+
+        #[test]
+        fn a_map_allows_what_it_names_and_nothing_of_the_contract(
+            topic in prop_oneof![near_miss(), any::<String>(), Just("box/7/up".to_owned()), Just("box/7/down".to_owned()),
+                                 Just("box/8/down".to_owned()), Just("box/7/down/#".to_owned())],
+        ) {
+            let map = TopicMap::new(
+                vec![("box/7/up".to_owned(), Channel::Heartbeat)],
+                vec!["box/7/down".to_owned()],
+                |_| "box/7/down".to_owned(),
+            )
+            .unwrap();
+            let own = Subject::Device(device(7));
+            for action in ACTIONS {
+                let listed = match action {
+                    Action::Publish | Action::LeaveWill => topic == "box/7/up",
+                    Action::Subscribe => topic == "box/7/down",
+                };
+                let granted = authorize(&own, Some(&map), action, &topic).is_ok();
+                prop_assert_eq!(granted, listed, "{:?} {:?}", action, topic);
+            }
         }
 
         #[test]
@@ -212,7 +255,7 @@ mod tests {
             let (_, topic) = allowed(device(a)).swap_remove(pick);
             for action in ACTIONS {
                 prop_assert_eq!(
-                    authorize(&Subject::Device(device(b)), action, &topic),
+                    authorize(&Subject::Device(device(b)), None, action, &topic),
                     Err(Forbidden)
                 );
             }

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::{DeviceId, Topic};
 
-use crate::connection::Shared;
+use crate::connection::{Entrance, Shared};
+use crate::connection_limiter::{ConnectionCaps, ConnectionLimiter};
 use crate::copies::Copies;
 use crate::downlink::Plan;
+use crate::failed_logins::FailedLogins;
 use crate::handshake_executor::HandshakeExecutor;
 use crate::host::{Downlink, EndReason, Host, Published, Undelivered};
 use crate::limits::Limits;
@@ -34,8 +36,19 @@ pub struct EdgeConfig {
     pub listen: SocketAddr,
     /// Must require a client certificate, and verify it against the fleet's CA: `certs::tls::server_config`.
     pub tls: Arc<ServerConfig>,
-    /// The limits.
+    /// Listeners for boxes without a certificate, which send user name and password.
+    pub password: PasswordListeners,
+    /// The limits, of all listeners together.
     pub limits: Limits,
+}
+
+/// Where boxes without a certificate connect. None by default.
+#[derive(Debug, Clone, Default)]
+pub struct PasswordListeners {
+    /// With TLS, which must not ask for a client certificate: `ClientAuth::NotAsked`.
+    pub tls: Option<(SocketAddr, Arc<ServerConfig>)>,
+    /// Without TLS: whoever sees the traffic reads the passwords and all messages.
+    pub plain: Option<SocketAddr>,
 }
 
 /// Why the edge could not be started.
@@ -71,10 +84,40 @@ impl<H: Host> Edge<H> {
         stop: CancellationToken,
     ) -> Result<EdgeHandle, EdgeError> {
         let limits = Arc::new(config.limits);
-        let address = config.listen;
-        let listen = |source| EdgeError::Listen { address, source };
-        let listener = Listener::bind(address, &limits).map_err(listen)?;
-        let local_addr = listener.local_addr().map_err(listen)?;
+        let limiter = Arc::new(ConnectionLimiter::new(ConnectionCaps {
+            connections_max: limits.connections_max,
+            per_address_max: limits.connections_per_address_max,
+            pre_auth_max: limits.unauthenticated_max,
+        }));
+        let bind = |address: SocketAddr| {
+            let listen = |source| EdgeError::Listen { address, source };
+            let listener =
+                Listener::bind(address, Arc::clone(&limiter), &limits).map_err(listen)?;
+            let local_addr = listener.local_addr().map_err(listen)?;
+            Ok::<_, EdgeError>((listener, local_addr))
+        };
+        let (listener, local_addr) = bind(config.listen)?;
+        let certificate = Entrance::Certificate(TlsAcceptor::from(config.tls));
+        let mut listeners = vec![(listener, certificate)];
+        let PasswordListeners { tls, plain } = config.password;
+        let mut password_addr = None;
+        if let Some((address, tls)) = tls {
+            let (listener, local_addr) = bind(address)?;
+            password_addr = Some(local_addr);
+            listeners.push((listener, Entrance::Password(TlsAcceptor::from(tls))));
+        }
+        let mut plain_addr = None;
+        metrics::gauge!("mqtt_plain_listeners").set(0.0);
+        if let Some(address) = plain {
+            let (listener, local_addr) = bind(address)?;
+            plain_addr = Some(local_addr);
+            listeners.push((listener, Entrance::PlainPassword));
+            metrics::gauge!("mqtt_plain_listeners").set(1.0);
+            tracing::warn!(
+                address = %local_addr,
+                "MQTT without TLS is on: whoever sees its traffic reads passwords and messages, and can change them"
+            );
+        }
         let (router, receivers) = Router::start(&limits).await?;
         let registry = Arc::new(Registry::new(
             limits.queue_max,
@@ -96,7 +139,7 @@ impl<H: Host> Edge<H> {
             },
             refusals: RefusalLog::default(),
             handshakes: HandshakeExecutor::new().map_err(EdgeError::Threads)?,
-            tls: TlsAcceptor::from(config.tls),
+            failed_logins: FailedLogins::new(limits.failed_logins_per_s),
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
@@ -116,17 +159,22 @@ impl<H: Host> Edge<H> {
         let stopped = CancellationToken::new();
         let handle = EdgeHandle {
             local_addr,
+            password_addr,
+            plain_addr,
             router,
             registry: Arc::clone(&registry),
             observers: Arc::clone(&observers),
             stopped: stopped.clone(),
         };
         tokio::spawn(async move {
-            listener
-                .run(stop, |accepted| {
-                    tasks.spawn(Arc::clone(&shared).serve(accepted));
-                })
-                .await;
+            let accepting = listeners.into_iter().map(|(listener, entrance)| {
+                let (shared, tasks, stop) = (Arc::clone(&shared), tasks.clone(), stop.clone());
+                tokio::spawn(listener.run(stop, move |accepted| {
+                    tasks.spawn(Arc::clone(&shared).serve(accepted, entrance.clone()));
+                }))
+            });
+            futures_util::future::join_all(accepting).await;
+            drop(shared);
             registry.close();
             observers.close();
             tasks.close();
@@ -145,6 +193,8 @@ impl<H: Host> Edge<H> {
 #[derive(Debug, Clone)]
 pub struct EdgeHandle {
     local_addr: SocketAddr,
+    password_addr: Option<SocketAddr>,
+    plain_addr: Option<SocketAddr>,
     router: Arc<Router>,
     registry: Arc<Registry>,
     observers: Arc<Observers>,
@@ -155,6 +205,16 @@ impl EdgeHandle {
     /// The address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where boxes with a password connect by TLS.
+    pub fn password_addr(&self) -> Option<SocketAddr> {
+        self.password_addr
+    }
+
+    /// Where boxes with a password connect without TLS.
+    pub fn plain_addr(&self) -> Option<SocketAddr> {
+        self.plain_addr
     }
 
     /// Hands a downlink to the router, and returns the outcome. Never blocks, and is not durable: the outbox sends again

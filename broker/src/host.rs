@@ -8,7 +8,7 @@
 //! `ended` at a time:
 //!
 //! ```text
-//! (may_connect) → admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended
+//! (authenticate) → (may_connect) → admit → (listening) → { subscriptions_changed → listening | uplink … | confirmed } → ended
 //! ```
 //!
 //! `ended` is called exactly once for each `admit` that returned `Ok`, also when the connection was kicked while `admit`
@@ -17,13 +17,29 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wire::{Channel, DeviceId, DownlinkFilter};
 
+use crate::topic_map::TopicMap;
+
 /// The platform, as the edge calls it. A type parameter of [`crate::Edge`], not `dyn`.
 pub trait Host: Send + Sync + 'static {
-    /// Whether a device may connect with a certificate now. Changes nothing.
+    /// Whose user name and password these are, for a box that connects without a certificate. Changes nothing.
+    ///
+    /// Called before anything is known of the client, as often as anybody connects, so it must be cheap; the edge limits it
+    /// in time as [`Host::admit`]. `admit` follows, with the credential that this call names, and must check it again: it may
+    /// have been revoked in between. A host without such boxes knows no login.
+    fn authenticate(
+        &self,
+        login: Login,
+    ) -> impl Future<Output = Result<Authenticated, LoginRefusal>> + Send {
+        let _ = login;
+        std::future::ready(Err(LoginRefusal::BadCredentials))
+    }
+
+    /// Whether a device may connect with a certificate (or the credential of [`Authenticated`]) now. Changes nothing.
     ///
     /// Called before `admit` when the device has an older connection, which is ended only after `Ok`: otherwise a
     /// certificate that was revoked or replaced could interrupt the device's session at any time. Limited in time as
@@ -83,13 +99,75 @@ pub trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
-/// A CONNECT of a box that has proven its key.
+/// The user name and password of a CONNECT, with what else the client calls itself.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The client id, which proves nothing.
+    pub client_id: String,
+    /// The user name.
+    pub user_name: String,
+    /// The password.
+    pub password: Password,
+    /// Where it connects from.
+    pub remote: SocketAddr,
+}
+
+/// The longest user name and the longest password that are looked at, bytes.
+pub(crate) const LOGIN_BYTES_MAX: usize = 256;
+
+/// A password. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Bytes);
+
+impl Password {
+    /// A password as the client sent it.
+    pub fn new(password: Bytes) -> Self {
+        Self(password)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// A login that is right.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// The device that it belongs to.
+    pub device_id: DeviceId,
+    /// What identifies the credential, as a serial number identifies a certificate.
+    pub credential: String,
+    /// The device's topics.
+    pub topics: Arc<TopicMap>,
+}
+
+/// Why a login is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginRefusal {
+    /// The user name is not known, or the password is wrong.
+    BadCredentials,
+    /// The password of this device is wrong. Refused like [`LoginRefusal::BadCredentials`]; the log names the device.
+    WrongPassword(DeviceId),
+    /// The platform cannot decide at present.
+    Unavailable,
+}
+
+/// A CONNECT of a box that has proven its key, or knows its password.
 #[derive(Debug, Clone)]
 pub struct Connecting {
-    /// The common name of the certificate, which is also the client id.
+    /// The common name of the certificate, which is also the client id; or whose password it is.
     pub device_id: DeviceId,
-    /// The serial number of the certificate that it connected with.
+    /// The serial number of the certificate that it connected with, or the credential of [`Authenticated`].
     pub certificate_serial: String,
+    /// The topics of a box that does not use those of the contract.
+    pub topics: Option<Arc<TopicMap>>,
     /// No state of an earlier session is used (v5: Clean Start).
     pub clean_session: bool,
     /// Where it connects from.
@@ -167,8 +245,10 @@ pub struct Subscription {
 pub struct Uplink {
     /// The session that it came from.
     pub session: SessionKey,
-    /// The uplink channel that it was published on.
+    /// The uplink channel that it was published on; with a [`TopicMap`] the one as which it counts.
     pub channel: Channel,
+    /// The topic that it was published on, if the session has a [`TopicMap`].
+    pub topic: Option<Arc<str>>,
     /// The payload, not decoded.
     pub payload: Bytes,
 }
@@ -180,7 +260,7 @@ pub struct Downlink {
     pub device_id: DeviceId,
     /// The downlink channel to publish it on.
     pub channel: Channel,
-    /// The signed payload.
+    /// The payload, as the box reads it.
     pub payload: Bytes,
     /// Identifies what it is about (an event, a command). While a message with this key is queued or waits for its
     /// PUBACK on a live session, another one with the same key is not sent.

@@ -2,7 +2,8 @@
 //!
 //! Boxes are MQTT clients (3.1.1 and 5.0) that authenticate with a certificate whose common name is their device id.
 //! Observers are services with a certificate of another kind; they receive copies of the fleet's messages and may not
-//! publish. The edge implements MQTT and the access policy for topics. A [`Host`], the platform, decides which boxes are
+//! publish. Boxes of other makers connect to listeners of their own with user name and password, and each uses its maker's
+//! topics, which the platform names. The edge implements MQTT and the access policy for topics. A [`Host`], the platform, decides which boxes are
 //! admitted, stores their messages and publishes to them.
 //!
 //! # As a library
@@ -24,12 +25,12 @@
 //! | `observer_session`, `observers`, `copies` | the session of an observer; all observers; copies for them |
 //! | `transport` | a connection's bytes and timeouts |
 //! | `frame`, `protocol` | bytes to packets and back, both versions |
-//! | `authorize`, `fleet_filter` | the access policy: one pure function |
+//! | `authorize`, `fleet_filter`, `topic_map` | the access policy: one pure function; topics of other makers' boxes |
 //! | `registry`, `connection_control`, `detached` | the connections of devices; kicks and takeovers; packets kept for a reconnect |
 //! | `downlink`, `expiry` | the outbound messages of one box: queue and window |
 //! | `router` | the embedded router and its supervision |
 //! | `limits`, `cell_rate`, `fairness` | every limit; rates; busy connections let others run |
-//! | `refusal_log` | the log of refused connections, limited |
+//! | `refusal_log`, `failed_logins` | the log of refused connections, limited; wrong passwords are answered late |
 //! | `lock` | locks whose holder may have panicked |
 //!
 //! # What of MQTT is not supported, and how it is refused
@@ -38,13 +39,14 @@
 //! |---|---|---|
 //! | a topic that is not the box's own | connection closed | PUBACK 0x87 (quality 0: ignored) |
 //! | a subscription to one | SUBACK 0x80 | SUBACK 0x87 |
-//! | a will on anything but its own `uplink/status` | CONNACK 5 | CONNACK 0x87 |
+//! | a will on anything but its own `uplink/status` (with a topic map: what it may publish) | CONNACK 5 | CONNACK 0x87 |
 //! | a will of more than [`Limits::will_bytes_max`] | CONNACK 5 | CONNACK 0x95 |
 //! | another client id than the certificate's / none | CONNACK 5 / 2 | CONNACK 0x87 / 0x85 |
 //! | quality of service 2 (subscribing: 1 is granted) | connection closed | DISCONNECT 0x9B |
 //! | a will of quality 2 | taken as quality 1 | CONNACK 0x9B |
 //! | DUP with quality 0 | ignored | DISCONNECT 0x81 |
-//! | user name and password | ignored | ignored |
+//! | user name and password beside a certificate | ignored | ignored |
+//! | a wrong user name or password, where there is no certificate | CONNACK 4 | CONNACK 0x86 |
 //! | retained messages and wills | delivered as not retained | DISCONNECT and CONNACK 0x9A |
 //! | more subscriptions than [`Limits::subscriptions_max`] | SUBACK 0x80 | SUBACK 0x97 |
 //! | a packet of more than [`Limits::packet_bytes_max`] | connection closed | DISCONNECT 0x95 |
@@ -73,6 +75,7 @@
 //! |---|---|---|
 //! | `mqtt_connections_total` | `outcome` | accepted, refused by a cap or by the rate of one address (`over_…`), or `error` |
 //! | `mqtt_connects_total` | `outcome` | admitted, or why not, from the handshake (`displaced`: evicted in favour of another address) to the platform |
+//! | `mqtt_plain_listeners` | | listeners without TLS (gauge) |
 //! | `mqtt_sessions_live` | | live sessions (gauge) |
 //! | `mqtt_sessions_ended_total` | `reason` | ends, by [`EndReason`] |
 //! | `mqtt_ended_timeouts_total` | | ends that the platform did not record in time |
@@ -111,6 +114,7 @@ mod downlink;
 mod edge;
 mod ending;
 mod expiry;
+mod failed_logins;
 mod fairness;
 mod fleet_filter;
 mod frame;
@@ -128,6 +132,7 @@ mod refusal_log;
 mod registry;
 mod router;
 mod session;
+mod topic_map;
 mod transport;
 
 pub use accept_rate::AcceptRate;
@@ -135,12 +140,14 @@ pub use authorize::{Action, Forbidden, Permit, authorize};
 pub use connection_limiter::{
     ConnectionCaps, ConnectionLimiter, ConnectionPermit, PreAuthPermit, network_of,
 };
-pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle};
+pub use edge::{Edge, EdgeConfig, EdgeError, EdgeHandle, PasswordListeners};
 pub use fleet_filter::FleetFilter;
 pub use host::{
-    Admission, Connecting, Downlink, EndReason, Host, ObserverConnecting, ProtocolVersion,
-    Published, Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Undelivered, Uplink,
+    Admission, Authenticated, Connecting, Downlink, EndReason, Host, Login, LoginRefusal,
+    ObserverConnecting, Password, ProtocolVersion, Published, Refusal, SessionEnd, SessionKey,
+    Subscription, Unavailable, Undelivered, Uplink,
 };
 pub use limits::Limits;
 pub use refusal_log::RefusalLog;
 pub use router::RouterError;
+pub use topic_map::{TopicMap, TopicMapError};

@@ -26,6 +26,9 @@ pub struct Limits {
     /// Connections accepted per second from one address, with a burst of one second's worth. Default 5,000: a
     /// mobile network's NAT puts whole fleets behind one address.
     pub accepts_per_address_per_s: u32,
+    /// Wrong passwords per second that are answered at once, for each address and each user name; the answers to others are
+    /// held back, up to 5 s. A right password is always accepted at once. Default 5.
+    pub failed_logins_per_s: u32,
     /// Timeout of the TLS handshake. Default 10 s.
     pub handshake_ms_max: u64,
     /// Timeout of the CONNECT packet after the handshake. Default 10 s.
@@ -102,6 +105,7 @@ impl Default for Limits {
             connections_per_address_max: 50_000,
             unauthenticated_max: 4_096,
             accepts_per_address_per_s: 5_000,
+            failed_logins_per_s: 5,
             handshake_ms_max: 10_000,
             connect_ms_max: 10_000,
             admit_ms_max: 10_000,

@@ -13,9 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept_rate::AcceptRate;
-use crate::connection_limiter::{
-    ConnectionCaps, ConnectionLimiter, ConnectionPermit, PreAuthPermit, network_of,
-};
+use crate::connection_limiter::{ConnectionLimiter, ConnectionPermit, PreAuthPermit, network_of};
 use crate::fairness::yield_if_busy;
 use crate::limits::Limits;
 
@@ -43,7 +41,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Self> {
+    /// `limiter`: of all listeners together.
+    pub(crate) fn bind(
+        address: SocketAddr,
+        limiter: Arc<ConnectionLimiter>,
+        limits: &Limits,
+    ) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -53,11 +56,7 @@ impl Listener {
         socket.bind(address)?;
         Ok(Self {
             socket: socket.listen(BACKLOG)?,
-            limiter: Arc::new(ConnectionLimiter::new(ConnectionCaps {
-                connections_max: limits.connections_max,
-                per_address_max: limits.connections_per_address_max,
-                pre_auth_max: limits.unauthenticated_max,
-            })),
+            limiter,
             rate: AcceptRate::new(limits.accepts_per_address_per_s),
         })
     }

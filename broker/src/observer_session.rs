@@ -154,7 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
     fn subscribe(&mut self, packet_id: u16, filters: Vec<(String, u8)>) {
         let mut granted = Vec::with_capacity(filters.len());
         for (text, _) in filters {
-            let Ok(Permit::Observe(filter)) = authorize(&self.subject, Action::Subscribe, &text)
+            let Ok(Permit::Observe(filter)) =
+                authorize(&self.subject, None, Action::Subscribe, &text)
             else {
                 self.count_forbidden("observer_subscribe");
                 granted.push(Granted::NotAuthorized);

@@ -42,6 +42,8 @@ pub enum ClientAuth {
         /// How long an expired certificate is still accepted; zero for not at all.
         expired_grace: Duration,
     },
+    /// No client is asked for a certificate: MQTT for boxes that have none.
+    NotAsked,
 }
 
 /// The other TLS settings of a server.
@@ -119,17 +121,20 @@ pub fn server_config_with_clock(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
         |anchors| WebPkiClientVerifier::builder_with_provider(anchors, Arc::clone(&provider));
-    let (inner, grace): (Arc<dyn ClientCertVerifier>, _) = match client_auth {
-        ClientAuth::Required(anchors) => (verifier(anchors).build()?, Duration::ZERO),
+    let checked = |inner, grace| -> Arc<dyn ClientCertVerifier> {
+        Arc::new(ClientVerifier::new(inner, grace, options.rsa_keys))
+    };
+    let verifier: Arc<dyn ClientCertVerifier> = match client_auth {
+        ClientAuth::Required(anchors) => checked(verifier(anchors).build()?, Duration::ZERO),
         ClientAuth::Optional {
             anchors,
             expired_grace,
-        } => (
+        } => checked(
             verifier(anchors).allow_unauthenticated().build()?,
             expired_grace,
         ),
+        ClientAuth::NotAsked => WebPkiClientVerifier::no_client_auth(),
     };
-    let verifier = Arc::new(ClientVerifier::new(inner, grace, options.rsa_keys));
     let mut config = ServerConfig::builder_with_details(provider, clock)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(verifier)

@@ -13,7 +13,17 @@ use crate::host::{Admission, Connecting, Host, SessionKey};
 use crate::protocol::{Connect, ConnectRefusal, Protocol, Terms};
 use crate::registry::Registration;
 use crate::session::{Session, SessionParts};
+use crate::topic_map::TopicMap;
 use crate::transport::Transport;
+
+/// What a session is opened with.
+struct Opening {
+    connect: Connect,
+    key: SessionKey,
+    admission: Admission,
+    topics: Option<Arc<TopicMap>>,
+    session_expiry_s: u32,
+}
 
 impl<H: Host> Shared<H> {
     /// Registers the connection, ends the device's older ones, and calls the host. Opens the session, or refuses the box.
@@ -29,6 +39,7 @@ impl<H: Host> Shared<H> {
             mut connect,
             device_id,
             certificate_serial,
+            topics,
             transport,
             peer,
         } = connecting;
@@ -54,6 +65,7 @@ impl<H: Host> Shared<H> {
             self.host.admit(Connecting {
                 device_id,
                 certificate_serial,
+                topics: topics.clone(),
                 clean_session: connect.clean_session,
                 remote: peer.remote,
                 protocol: version,
@@ -110,12 +122,15 @@ impl<H: Host> Shared<H> {
         let will = connect.will.take();
         Some(OpenSession {
             session: self.open(
-                connect,
-                key,
-                admission,
+                Opening {
+                    connect,
+                    key,
+                    admission,
+                    topics,
+                    session_expiry_s,
+                },
                 transport,
                 &registration,
-                session_expiry_s,
             ),
             registration,
             will,
@@ -145,16 +160,20 @@ impl<H: Host> Shared<H> {
     /// Writes CONNACK and connects the session to the router.
     fn open<S>(
         &self,
-        connect: Connect,
-        key: SessionKey,
-        admission: Admission,
+        opening: Opening,
         mut transport: Transport<S>,
         registration: &Registration,
-        session_expiry_s: u32,
     ) -> Session<H, S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let Opening {
+            connect,
+            key,
+            admission,
+            topics,
+            session_expiry_s,
+        } = opening;
         let limits = &self.limits;
         let protocol = Protocol(connect.version);
         let stored = admission.stored.filter(|_| !connect.clean_session);
@@ -173,11 +192,15 @@ impl<H: Host> Shared<H> {
         let window = limits
             .in_flight_max
             .min(usize::from(connect.receive_maximum));
-        handle.outbound().set_client_limits(ClientLimits {
-            protocol,
-            packet_bytes_max: connect.packet_bytes_max,
-            window,
-        });
+        {
+            let mut outbound = handle.outbound();
+            outbound.set_client_limits(ClientLimits {
+                protocol,
+                packet_bytes_max: connect.packet_bytes_max,
+                window,
+            });
+            outbound.set_topics(topics.clone());
+        }
         if session_present {
             let mut outbound = handle.outbound();
             let left = self
@@ -205,6 +228,7 @@ impl<H: Host> Shared<H> {
             key,
             handle,
             copies: self.copies.clone(),
+            topics,
             transport,
             persistent: session_expiry_s > 0,
             window,

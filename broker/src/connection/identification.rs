@@ -5,12 +5,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wire::DeviceId;
 
 use super::observer::ConnectingObserver;
-use super::{ConnectingBox, Handshaken, Peer, Shared, count};
+use super::{ConnectingBox, Handshaken, Peer, Proof, Shared, count};
 use crate::authorize::{Action, authorize};
 use crate::frame::{Frame, FrameError};
 use crate::host::{Host, ProtocolVersion};
 use crate::limits::Limits;
 use crate::protocol::{Connect, ConnectError, ConnectRefusal, Will, read_connect};
+use crate::topic_map::TopicMap;
 use crate::transport::{Event, Transport};
 
 /// A client whose CONNECT is valid and matches its certificate.
@@ -27,7 +28,7 @@ impl<H: Host> Shared<H> {
     {
         let Handshaken {
             mut transport,
-            identity,
+            proof,
             peer,
         } = handshaken;
         let frame = tokio::select! {
@@ -60,6 +61,10 @@ impl<H: Host> Shared<H> {
             }
         };
         let version = connect.version;
+        let identity = match proof {
+            Proof::Certificate(identity) => identity,
+            Proof::Password => return self.log_in(connect, transport, peer).await,
+        };
         match check(&connect, identity, &self.limits) {
             Ok(identity) => Some(identified(identity, connect, transport, peer)),
             Err(why) => {
@@ -82,6 +87,7 @@ fn identified<S>(
             connect,
             device_id,
             certificate_serial,
+            topics: None,
             transport,
             peer,
         }),
@@ -139,7 +145,7 @@ fn check(
         return Err(ConnectRefusal::AuthenticationMethod);
     }
     if let Some(will) = &connect.will {
-        check_will(&identity.subject, will, limits)?;
+        check_will(&identity.subject, None, will, limits)?;
     }
     Ok(identity)
 }
@@ -150,14 +156,19 @@ fn may_omit_client_id(connect: &Connect, identity: Result<&PeerIdentity, &Identi
     observer && (connect.clean_session || connect.version == ProtocolVersion::V5)
 }
 
-fn check_will(subject: &Subject, will: &Will, limits: &Limits) -> Result<(), ConnectRefusal> {
+pub(super) fn check_will(
+    subject: &Subject,
+    topics: Option<&TopicMap>,
+    will: &Will,
+    limits: &Limits,
+) -> Result<(), ConnectRefusal> {
     if will.qos > 1 {
         return Err(ConnectRefusal::QosNotSupported);
     }
     if will.retain {
         return Err(ConnectRefusal::RetainNotSupported);
     }
-    if authorize(subject, Action::LeaveWill, &will.topic).is_err() {
+    if authorize(subject, topics, Action::LeaveWill, &will.topic).is_err() {
         metrics::counter!("mqtt_forbidden_total", "action" => "will").increment(1);
         return Err(ConnectRefusal::NotAuthorized);
     }

@@ -16,6 +16,7 @@
 mod window;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use wire::Channel;
 use crate::expiry::seconds_until;
 use crate::host::{Downlink, ProtocolVersion, Published, Subscription, Undelivered};
 use crate::protocol::{Outgoing, Protocol};
+use crate::topic_map::TopicMap;
 
 pub(crate) use window::Unacknowledged;
 use window::Window;
@@ -120,6 +122,8 @@ pub(crate) enum Plan {
 #[derive(Debug)]
 pub(crate) struct Outbound {
     client_limits: ClientLimits,
+    /// The topics of a box that does not use those of the contract.
+    topics: Option<Arc<TopicMap>>,
     /// The sequences of messages that are inside the router, oldest first.
     expected: VecDeque<u64>,
     /// The box does not read what is written to it.
@@ -136,6 +140,7 @@ impl Outbound {
     pub(crate) fn new(queue_max: usize) -> Self {
         Self {
             client_limits: ClientLimits::default(),
+            topics: None,
             expected: VecDeque::new(),
             blocked: false,
             subscriptions: Vec::new(),
@@ -154,6 +159,15 @@ impl Outbound {
         self.client_limits = limits;
     }
 
+    pub(crate) fn set_topics(&mut self, topics: Option<Arc<TopicMap>>) {
+        self.topics = topics;
+    }
+
+    /// The topic on which the box is sent a message, if it is not that of the contract.
+    fn own_topic(&self, channel: Channel) -> Option<&Bytes> {
+        self.topics.as_ref()?.topic_of(channel)
+    }
+
     /// Whether the connection's output is so full that nothing more is taken from the queue.
     pub(crate) fn set_blocked(&mut self, blocked: bool) {
         self.blocked = blocked;
@@ -164,8 +178,9 @@ impl Outbound {
         let Some(qos) = self.quality(downlink.channel) else {
             return Plan::Decided(Published::Refused(Undelivered::NotSubscribed));
         };
+        let own_topic = self.own_topic(downlink.channel);
         let outgoing = Outgoing {
-            topic,
+            topic: own_topic.map_or(topic, |own| own.as_ref()),
             payload: &downlink.payload,
             dup: false,
             packet_id: (qos > 0).then_some(1),
@@ -231,7 +246,7 @@ impl Outbound {
     }
 
     /// Takes a message from the router.
-    pub(crate) fn offer(&mut self, message: Message) -> Offered {
+    pub(crate) fn offer(&mut self, mut message: Message) -> Offered {
         // The router keeps the order, so what was published before this has arrived or is lost.
         while self
             .expected
@@ -254,6 +269,9 @@ impl Outbound {
         }
         if self.queue.len() >= self.queue_max {
             return Offered::Full;
+        }
+        if let Some(own) = self.own_topic(message.channel) {
+            message.topic = own.clone();
         }
         self.queue.push_back(Queued { message, qos });
         Offered::Queued

@@ -8,7 +8,7 @@ use rumqttd::protocol::{
 
 use super::{Protocol, UserProperties, decode, retain, utf8};
 use crate::frame::{Frame, Kind};
-use crate::host::{ProtocolVersion, Refusal};
+use crate::host::{Password, ProtocolVersion, Refusal};
 
 /// The first packet of a connection.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Connect {
     pub(crate) packet_bytes_max: usize,
     /// It requests an authentication exchange (v5), which is not offered.
     pub(crate) authentication_method: bool,
+    /// Its user name and password, if it sent both.
+    pub(crate) login: Option<(String, Password)>,
 }
 
 /// A client's will.
@@ -44,6 +46,7 @@ pub(crate) struct Will {
 pub(crate) enum ConnectRefusal {
     ProtocolVersion,
     ClientId,
+    BadCredentials,
     NotAuthorized,
     Unavailable,
     QosNotSupported,
@@ -67,6 +70,7 @@ impl ConnectRefusal {
         match self {
             Self::ProtocolVersion => "protocol_version",
             Self::ClientId => "client_id",
+            Self::BadCredentials => "bad_credentials",
             Self::NotAuthorized => "not_authorized",
             Self::Unavailable => "unavailable",
             Self::QosNotSupported => "will_qos",
@@ -81,6 +85,7 @@ impl ConnectRefusal {
         let (v311, v5) = match self {
             Self::ProtocolVersion => (1, 0x84),
             Self::ClientId => (2, 0x85),
+            Self::BadCredentials => (4, 0x86),
             Self::NotAuthorized => (5, 0x87),
             Self::Unavailable => (3, 0x88),
             Self::QosNotSupported => (5, 0x9b),
@@ -119,6 +124,8 @@ pub(crate) enum ConnectError {
 const FLAGS_AT: usize = 7;
 /// The connect flags of the user name and the password.
 const LOGIN_FLAGS: u8 = 0b1100_0000;
+/// The connect flag of the will.
+const WILL_FLAG: u8 = 0b0000_0100;
 
 /// The quality of a will. In version 5 CONNACK excludes quality 2 (Maximum QoS). Version 3.1.1 has no such property, so
 /// quality 2 is lowered to 1, as for its subscriptions.
@@ -150,9 +157,10 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
     if reserved {
         return Err(ConnectError::Malformed);
     }
+    let login = read_login(version, frame.body());
     if version == ProtocolVersion::V311 {
-        // User name and password, at the end, are ignored: the certificate is the identity. Some clients send
-        // passwords that are not UTF-8, which the standard allows and the codec refuses.
+        // Some clients send passwords that are not UTF-8, which the standard allows and the codec refuses. So the codec
+        // does not read user name and password, which are at the end.
         let flags = frame.body_at + FLAGS_AT;
         frame.bytes[flags] &= !LOGIN_FLAGS;
     }
@@ -200,7 +208,56 @@ pub(crate) fn read_connect(mut frame: Frame) -> Result<Connect, ConnectError> {
         receive_maximum,
         packet_bytes_max: usize::try_from(packet_bytes_max).unwrap_or(usize::MAX),
         authentication_method: properties.is_some_and(|p| p.authentication_method.is_some()),
+        login,
     })
+}
+
+/// The user name and password at the end of a CONNECT; `None` unless there are both.
+fn read_login(version: ProtocolVersion, body: &[u8]) -> Option<(String, Password)> {
+    let flags = *body.get(FLAGS_AT)?;
+    if flags & LOGIN_FLAGS != LOGIN_FLAGS {
+        return None;
+    }
+    // After the flags: keep-alive, in version 5 properties, then the texts.
+    let mut rest = body.get(FLAGS_AT + 3..)?;
+    let v5 = version == ProtocolVersion::V5;
+    if v5 {
+        skip_properties(&mut rest)?;
+    }
+    take_text(&mut rest)?;
+    if flags & WILL_FLAG != 0 {
+        if v5 {
+            skip_properties(&mut rest)?;
+        }
+        take_text(&mut rest)?;
+        take_text(&mut rest)?;
+    }
+    let user_name = std::str::from_utf8(take_text(&mut rest)?).ok()?.to_owned();
+    let password = Bytes::copy_from_slice(take_text(&mut rest)?);
+    Some((user_name, Password::new(password)))
+}
+
+/// Bytes with their length in front (MQTT section 1.5.3).
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<2>()?;
+    let (text, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    *rest = after;
+    Some(text)
+}
+
+/// Properties with their length in front, in up to four bytes of seven bits (MQTT 5.0 section 1.5.5).
+fn skip_properties(rest: &mut &[u8]) -> Option<()> {
+    let mut length = 0;
+    for place in 0..4 {
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
+        length |= usize::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            *rest = rest.get(length..)?;
+            return Some(());
+        }
+    }
+    None
 }
 
 /// Writes the CONNACK that refuses a client.
@@ -261,6 +318,23 @@ mod tests {
         let login =
             connect(b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u\x00\x02\xff\xfe").unwrap();
         assert_eq!(login.client_id, "a");
+        let (user_name, password) = login.login.unwrap();
+        assert_eq!(
+            (user_name.as_str(), password.as_bytes()),
+            ("u", &b"\xff\xfe"[..])
+        );
+        assert_eq!(format!("{password:?}"), "Password(..)");
+        let with_will =
+            connect(b"\x00\x04MQTT\x04\xf6\x00\x3c\x00\x01a\x00\x01t\x00\x01m\x00\x01u\x00\x01p");
+        assert_eq!(with_will.unwrap().login.unwrap().0, "u");
+        let v5_login = connect(
+            b"\x00\x04MQTT\x05\xc2\x00\x3c\x05\x11\x00\x00\x00\x0a\x00\x01a\x00\x01u\x00\x01p",
+        );
+        assert_eq!(v5_login.unwrap().login.unwrap().1.as_bytes(), b"p");
+        let without_password = connect(b"\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u");
+        assert!(without_password.unwrap().login.is_none());
+        let cut = connect(b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x09u");
+        assert!(cut.unwrap().login.is_none());
         let will = connect(b"\x00\x04MQTT\x04\x36\x00\x3c\x00\x01a\x00\x01t\x00\x01m").unwrap();
         let will = will.will.unwrap();
         assert_eq!((will.qos, will.retain), (1, false));

@@ -46,6 +46,7 @@ use crate::host::{EndReason, Host, SessionKey, Subscription, Unavailable};
 use crate::limits::Limits;
 use crate::protocol::{Packet, Protocol};
 use crate::registry::ConnectionHandle;
+use crate::topic_map::TopicMap;
 use crate::transport::{Event, Transport};
 
 pub(crate) use downlinks::count_downlinks;
@@ -61,6 +62,8 @@ pub(crate) struct SessionParts<H, S> {
     pub(crate) handle: Arc<ConnectionHandle>,
     /// Copies of its messages, for observers.
     pub(crate) copies: Copies,
+    /// The topics of a box that does not use those of the contract.
+    pub(crate) topics: Option<Arc<TopicMap>>,
     pub(crate) transport: Transport<S>,
     /// The session outlives its connection.
     pub(crate) persistent: bool,
@@ -79,6 +82,7 @@ pub(crate) struct Session<H, S> {
     key: SessionKey,
     handle: Arc<ConnectionHandle>,
     copies: Copies,
+    topics: Option<Arc<TopicMap>>,
     pub(crate) transport: Transport<S>,
     persistent: bool,
     window: usize,
@@ -126,6 +130,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             key: parts.key,
             handle: parts.handle,
             copies: parts.copies,
+            topics: parts.topics,
             transport: parts.transport,
             persistent: parts.persistent,
             window: parts.window,

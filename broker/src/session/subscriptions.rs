@@ -6,6 +6,7 @@ use std::sync::Arc;
 use certs::identity::Subject;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use wire::DownlinkFilter;
 
 use super::Session;
 use crate::authorize::{Action, Permit, authorize};
@@ -39,23 +40,21 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         packet_id: u16,
         filters: &[(String, u8)],
     ) -> Result<(), Ending> {
-        let subject = Subject::Device(self.key.device_id);
         let mut after = self.intended.clone();
         let granted: Vec<Granted> = filters
             .iter()
             .map(|(filter, requested)| {
-                let Ok(Permit::Subscribe(filter)) = authorize(&subject, Action::Subscribe, filter)
-                else {
+                let Some(permitted) = self.permitted(filter) else {
                     return Granted::NotAuthorized;
                 };
-                let (qos, full) = (
-                    (*requested).min(1),
-                    after.len() >= self.limits.subscriptions_max,
-                );
-                match after.iter_mut().find(|one| one.filter == filter) {
-                    Some(one) => one.qos = qos,
-                    None if full => return Granted::QuotaExceeded,
-                    None => after.push(Subscription { filter, qos }),
+                let qos = (*requested).min(1);
+                for filter in permitted {
+                    let full = after.len() >= self.limits.subscriptions_max;
+                    match after.iter_mut().find(|one| one.filter == filter) {
+                        Some(one) => one.qos = qos,
+                        None if full => return Granted::QuotaExceeded,
+                        None => after.push(Subscription { filter, qos }),
+                    }
                 }
                 Granted::Quality(qos)
             })
@@ -70,21 +69,28 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
     }
 
     pub(super) fn unsubscribe(&mut self, packet_id: u16, filters: &[String]) -> Result<(), Ending> {
-        let subject = Subject::Device(self.key.device_id);
         let mut after = self.intended.clone();
         let existed = filters
             .iter()
             .map(|filter| {
-                let Ok(Permit::Subscribe(filter)) = authorize(&subject, Action::Subscribe, filter)
-                else {
+                let Some(permitted) = self.permitted(filter) else {
                     return false;
                 };
                 let before = after.len();
-                after.retain(|one| one.filter != filter);
+                after.retain(|one| !permitted.contains(&one.filter));
                 after.len() < before
             })
             .collect();
         self.change(Answer::Unsubscribed { packet_id, existed }, after)
+    }
+
+    /// The box's own downlinks that a topic filter names; `None`: it names others too, or none.
+    fn permitted(&self, filter: &str) -> Option<Vec<DownlinkFilter>> {
+        let subject = Subject::Device(self.key.device_id);
+        match authorize(&subject, self.topics.as_deref(), Action::Subscribe, filter) {
+            Ok(Permit::Subscribe(filters)) => Some(filters),
+            Ok(Permit::Publish(_) | Permit::Observe(_)) | Err(_) => None,
+        }
     }
 
     fn change(&mut self, answer: Answer, after: Vec<Subscription>) -> Result<(), Ending> {

@@ -41,8 +41,13 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             return Err(EndReason::RetainNotSupported.into());
         }
         let subject = Subject::Device(self.key.device_id);
-        let Ok(Permit::Publish(channel)) = authorize(&subject, Action::Publish, &publish.topic)
-        else {
+        let permit = authorize(
+            &subject,
+            self.topics.as_deref(),
+            Action::Publish,
+            &publish.topic,
+        );
+        let Ok(Permit::Publish(channel)) = permit else {
             return self.forbidden(&publish);
         };
         if !self.is_below_limit(channel)? {
@@ -59,6 +64,10 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         let uplink = Uplink {
             session: self.key,
             channel,
+            topic: self
+                .topics
+                .as_ref()
+                .and_then(|topics| topics.published(&publish.topic)),
             payload: publish.payload,
         };
         let (packet_id, user_properties) = (publish.packet_id, publish.user_properties);

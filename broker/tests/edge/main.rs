@@ -9,6 +9,7 @@ mod downlinks;
 mod hostile;
 mod neighbours_topics;
 mod observers;
+mod passwords;
 mod real_clients;
 mod uplinks;
 mod version5;

@@ -156,6 +156,7 @@ impl App {
         let edge_config = EdgeConfig {
             listen: mqtt_listen,
             tls: pki.mqtt,
+            password: broker::PasswordListeners::default(),
             limits: settings::edge_limits(config),
         };
         let edge = Edge::start(edge_config, bridge.host(), soft.clone())

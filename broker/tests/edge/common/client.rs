@@ -4,18 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use wire::DeviceId;
 
 use super::fleet::Credentials;
 use super::within;
 
+/// A socket, with TLS or without.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Socket for S {}
+
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Socket>,
 }
 
 /// A packet as the server sent it.
@@ -41,7 +45,18 @@ impl Client {
         let name = ServerName::try_from("localhost").unwrap();
         let connector = TlsConnector::from(credentials.tls.clone());
         let stream = connector.connect(name, tcp).await?;
-        Ok(Self { stream })
+        Ok(Self {
+            stream: Box::new(stream),
+        })
+    }
+
+    /// A connection without TLS.
+    pub(crate) async fn dial_plain(address: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        Ok(Self {
+            stream: Box::new(tcp),
+        })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
@@ -246,6 +261,34 @@ pub(crate) fn connect_raw(
         body.extend(string(topic.as_bytes()));
         body.extend(string(message));
     }
+    packet(0x10, &body)
+}
+
+/// CONNECT with user name and password, with a persistent session. `v5`: of version 5.
+pub(crate) fn connect_login(
+    v5: bool,
+    client_id: &str,
+    user_name: &str,
+    password: &[u8],
+    will: Option<Will<'_>>,
+) -> Vec<u8> {
+    let mut body = string(b"MQTT");
+    let will_flags = will.map_or(0, |(_, _, flags)| flags);
+    body.extend([if v5 { 5 } else { 4 }, 0xc0 | will_flags]);
+    body.extend(60_u16.to_be_bytes());
+    if v5 {
+        body.push(0);
+    }
+    body.extend(string(client_id.as_bytes()));
+    if let Some((topic, message, _)) = will {
+        if v5 {
+            body.push(0);
+        }
+        body.extend(string(topic.as_bytes()));
+        body.extend(string(message));
+    }
+    body.extend(string(user_name.as_bytes()));
+    body.extend(string(password));
     packet(0x10, &body)
 }
 

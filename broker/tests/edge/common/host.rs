@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use broker::{
-    Admission, Connecting, EndReason, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey,
-    Subscription, Unavailable, Uplink,
+    Admission, Authenticated, Connecting, EndReason, Host, Login, LoginRefusal, ObserverConnecting,
+    Refusal, SessionEnd, SessionKey, Subscription, Unavailable, Uplink,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -80,6 +80,12 @@ pub(crate) struct FakeHost {
     pub(crate) changed_expiries: Mutex<Vec<u32>>,
     /// The keys of downlinks that were confirmed.
     pub(crate) confirmed: Mutex<Vec<Uuid>>,
+    /// By user name: the password, and whose it is.
+    pub(crate) logins: Mutex<HashMap<String, (Vec<u8>, Authenticated)>>,
+    /// The topics of uplinks of sessions with a topic map.
+    pub(crate) topics: Mutex<Vec<(DeviceId, String)>>,
+    /// How many logins were checked.
+    pub(crate) logins_checked: AtomicUsize,
 }
 
 impl FakeHost {
@@ -170,6 +176,18 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
+    async fn authenticate(&self, login: Login) -> Result<Authenticated, LoginRefusal> {
+        self.logins_checked.fetch_add(1, Ordering::Relaxed);
+        if *self.unavailable.lock().unwrap() {
+            return Err(LoginRefusal::Unavailable);
+        }
+        match self.logins.lock().unwrap().get(&login.user_name) {
+            Some((password, found)) if password == login.password.as_bytes() => Ok(found.clone()),
+            Some((_, found)) => Err(LoginRefusal::WrongPassword(found.device_id)),
+            None => Err(LoginRefusal::BadCredentials),
+        }
+    }
+
     async fn may_connect(&self, device: DeviceId, serial: &str) -> Result<(), Refusal> {
         self.record(HostCall::Checking(device));
         self.checking.pass().await;
@@ -230,6 +248,10 @@ impl Host for FakeHost {
     }
 
     async fn uplink(&self, uplink: Uplink) -> Result<(), Unavailable> {
+        if let Some(topic) = &uplink.topic {
+            let mut topics = self.topics.lock().unwrap();
+            topics.push((uplink.session.device_id, topic.to_string()));
+        }
         if !self.ignores_uplinks.load(Ordering::Relaxed) {
             self.record(HostCall::Uplink(
                 uplink.session,

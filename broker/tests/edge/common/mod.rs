@@ -11,7 +11,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Downlink, Edge, EdgeConfig, EdgeHandle, Limits};
+use broker::{
+    Authenticated, Downlink, Edge, EdgeConfig, EdgeHandle, Limits, PasswordListeners, TopicMap,
+};
 use bytes::Bytes;
 use certs::tls::{ClientAuth, ServerOptions};
 use tokio_util::sync::CancellationToken;
@@ -105,6 +107,44 @@ impl World {
         client
     }
 
+    /// A password of this box, which uses the topics `box/{number}/…` from now on. Returns the user name.
+    pub(crate) fn allow_login(&self, number: u128, password: &str) -> String {
+        let user_name = format!("SN{number}");
+        let topics = TopicMap::new(
+            vec![
+                (format!("box/{number}/up"), Channel::Heartbeat),
+                (format!("box/{number}/ack"), Channel::PaymentAck),
+                // All boxes publish to this one.
+                ("qris/request".to_owned(), Channel::DynamicQrRequest),
+            ],
+            vec![format!("box/{number}/pay"), format!("box/{number}/rest")],
+            |channel| match channel {
+                Channel::PaymentSuccess => format!("box/{number}/pay"),
+                _ => format!("box/{number}/rest"),
+            },
+        );
+        let found = Authenticated {
+            device_id: device(number),
+            credential: format!("password of {number}"),
+            topics: Arc::new(topics.unwrap()),
+        };
+        let login = (password.as_bytes().to_vec(), found);
+        let mut logins = self.host.logins.lock().unwrap();
+        logins.insert(user_name.clone(), login);
+        user_name
+    }
+
+    /// A connection to the listener for passwords, with TLS or without, before CONNECT.
+    pub(crate) async fn dial_for_password(&self, plain: bool) -> Client {
+        if plain {
+            let dialled = Client::dial_plain(self.edge.plain_addr().unwrap());
+            return within("a connection", dialled).await.unwrap();
+        }
+        let credentials = self.fleet.without_certificate();
+        let dialled = Client::dial(self.edge.password_addr().unwrap(), &credentials);
+        within("a handshake", dialled).await.unwrap()
+    }
+
     pub(crate) fn publish(&self, number: u128, event: u128) {
         self.edge.publish(payment(number, event));
     }
@@ -124,9 +164,18 @@ pub(crate) async fn start(
         ServerOptions::default(),
     )
     .unwrap();
+    let (chain, key) = fleet.server();
+    let without_certificate =
+        certs::tls::server_config(chain, key, ClientAuth::NotAsked, ServerOptions::default())
+            .unwrap();
+    let any_port = "127.0.0.1:0".parse().unwrap();
     let config = EdgeConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listen: any_port,
         tls,
+        password: PasswordListeners {
+            tls: Some((any_port, without_certificate)),
+            plain: Some(any_port),
+        },
         limits,
     };
     Edge::start(config, host, stop).await.unwrap()
