@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod envelope;
 pub mod ids;
+pub mod language;
 pub mod lenient;
 mod limits;
 pub mod message;
@@ -18,7 +19,6 @@ pub mod stored;
 pub mod text;
 pub mod time;
 pub mod topic;
-pub mod words;
 
 pub use codec::{DecodeError, EncodeError, Encoding};
 pub use envelope::{OpenError, Signer, VerifyingKeys};
@@ -26,6 +26,7 @@ pub use ids::{
     AlertId, BindingId, CallbackId, CommandId, DeviceId, EventId, IncidentId, MerchantId, OutletId,
     ParseIdError, PayoutId, SettlementId, TerminalId, TokenId, TransactionId, UserId,
 };
+pub use language::Language;
 pub use message::{DownlinkMessage, UplinkMessage};
 pub use rupiah::{AmountError, Rupiah};
 pub use topic::{Channel, Direction, DownlinkFilter, ParseTopicError, Topic};

@@ -87,7 +87,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, panel: &FrontPanel, now: DateTim
             "░".repeat(rest),
             settings.volume,
             settings.display_brightness,
-            settings.language.tag(),
+            settings.language.as_str(),
         )),
         Line::raw(format!(
             " firmware {}   configuration {}, {}   heartbeat every {} s   {} spoken",

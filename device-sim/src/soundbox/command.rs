@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::message::{Command, CommandAck, CommandAckStatus};
+use wire::speech::Kind;
 use wire::{CommandId, UplinkMessage};
 
 use super::journal::CommandOutcome;
@@ -148,7 +149,9 @@ impl Soundbox {
         match command.kind.as_str() {
             "play_test" => {
                 let language = self.identity.settings.language;
-                Ok(Parsed::Speak(language.test_sentence().to_owned()))
+                let sentence =
+                    wire::speech::sentence(language, Kind::Test, None).map_err(|_| "no_words")?;
+                Ok(Parsed::Speak(sentence.text()))
             }
             "announce_text" => {
                 let Text { text } = parameters(payload)?;
@@ -208,7 +211,7 @@ impl Soundbox {
                 utterance,
                 payment: None,
                 text,
-                language: settings.language.tag().to_owned(),
+                language: settings.language.as_str().to_owned(),
                 volume: settings.volume_at(time),
             }));
         }

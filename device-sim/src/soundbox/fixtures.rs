@@ -38,6 +38,6 @@ pub(crate) fn payment(number: u128) -> PaymentSuccess {
         delayed_after: noon() + TimeDelta::seconds(60),
         announce_until: noon() + TimeDelta::seconds(300),
         replay: false,
-        speech: wire::speech::payment(amount).unwrap(),
+        speech: wire::speech::payment(wire::Language::Id, amount, None).unwrap(),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wire::Language;
 
 /// The highest volume.
 pub const VOLUME_MAX: u8 = 10;
@@ -42,48 +43,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             volume: 8,
-            language: Language::Indonesian,
+            language: Language::Id,
             heartbeat_interval_s: 30,
             quiet_hours: None,
             reconnect_jitter_s: 0,
             display_brightness: 80,
-        }
-    }
-}
-
-/// A language of the box's own sentences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Language {
-    /// Bahasa Indonesia.
-    #[serde(rename = "id")]
-    Indonesian,
-    /// English.
-    #[serde(rename = "en")]
-    English,
-}
-
-impl Language {
-    /// The primary subtag (BCP 47).
-    pub const fn tag(self) -> &'static str {
-        match self {
-            Self::Indonesian => "id",
-            Self::English => "en",
-        }
-    }
-
-    fn of_tag(tag: &str) -> Option<Self> {
-        match tag.split('-').next()? {
-            "id" => Some(Self::Indonesian),
-            "en" => Some(Self::English),
-            _ => None,
-        }
-    }
-
-    /// The sentence of `play_test`.
-    pub const fn test_sentence(self) -> &'static str {
-        match self {
-            Self::Indonesian => "Ini suara percobaan",
-            Self::English => "This is a test",
         }
     }
 }
@@ -173,11 +137,17 @@ impl Settings {
                 "language" => {
                     settings.language = value
                         .as_str()
-                        .and_then(Language::of_tag)
-                        .ok_or_else(|| "language: this box speaks id and en".to_owned())?;
+                        .and_then(|tag| tag.parse().ok())
+                        .ok_or_else(|| "language: this box speaks id, en, jv and su".to_owned())?;
                 }
                 "heartbeat_interval_s" => {
                     settings.heartbeat_interval_s = number(key, value, 1, 86_400)?;
+                }
+                // It decides what the platform writes into a sentence; the box says what it was sent.
+                "announce_merchant_name" => {
+                    value
+                        .as_bool()
+                        .ok_or_else(|| format!("{key}: true or false"))?;
                 }
                 "quiet_hours" => settings.quiet_hours = Some(QuietHours::read(value)?),
                 "reconnect_jitter_s" => {
@@ -234,7 +204,7 @@ mod tests {
             "display_brightness": 40, "quiet_hours": { "start": "22:00", "end": "06:30", "volume": 1 },
         });
         let settings = Settings::read(&whole).unwrap();
-        assert_eq!((settings.volume, settings.language), (3, Language::English));
+        assert_eq!((settings.volume, settings.language), (3, Language::En));
         assert_eq!(settings.heartbeat_interval(), Duration::from_secs(60));
         assert_eq!(settings.reconnect_jitter(), Duration::from_secs(20));
         assert_eq!(settings.quiet_hours.unwrap().to_string(), "22:00–06:30");
@@ -256,7 +226,7 @@ mod tests {
             ),
             (
                 json!({ "language": "tlh" }),
-                "language: this box speaks id and en",
+                "language: this box speaks id, en, jv and su",
             ),
             (
                 json!({ "heartbeat_interval_s": 0 }),

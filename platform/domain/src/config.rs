@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use wire::Language;
 
 use crate::text_enum::text_enum;
 use crate::validation::FieldError;
@@ -27,8 +28,10 @@ text_enum! {
     pub enum Key as "configuration key" {
         /// Loudness, 0–10.
         Volume = "volume",
-        /// Language of speech, `id` or `id-ID`.
+        /// Language of speech: `id`, `en`, `jv`, `su`, or one of them with a region, like `id-ID`.
         Language = "language",
+        /// Whether an announcement of a payment ends with the merchant's name.
+        AnnounceMerchantName = "announce_merchant_name",
         /// Seconds between signs of life.
         HeartbeatIntervalS = "heartbeat_interval_s",
         /// `{start, end, volume?}`: when to be quieter, local time.
@@ -107,9 +110,15 @@ impl Key {
             Self::ReconnectJitterS => within(0, 3600),
             Self::DisplayBrightness => within(0, 100),
             Self::Language => self.require(
-                value.as_str().is_some_and(is_language),
-                "a language like id or id-ID",
+                value
+                    .as_str()
+                    .is_some_and(|tag| tag.parse::<Language>().is_ok()),
+                &format!(
+                    "one of {}, or one of them with a region, like id-ID",
+                    Language::ALL.map(Language::as_str).join(", ")
+                ),
             ),
+            Self::AnnounceMerchantName => self.require(value.is_boolean(), "true or false"),
             Self::QuietHours => self.require(
                 value.as_object().is_some_and(are_quiet_hours),
                 "{start, end} as HH:MM, and a volume from 0 to 10 or none",
@@ -124,14 +133,6 @@ impl Key {
             Err(FieldError::new(self.as_str(), rule))
         }
     }
-}
-
-fn is_language(text: &str) -> bool {
-    let (language, region) = text.split_once('-').unwrap_or((text, "ID"));
-    (2..=3).contains(&language.len())
-        && language.bytes().all(|byte| byte.is_ascii_lowercase())
-        && region.len() == 2
-        && region.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 fn are_quiet_hours(fields: &Settings) -> bool {
@@ -226,6 +227,10 @@ mod tests {
             json!({ "volume": "loud" }),
             json!({ "language": "Indonesian" }),
             json!({ "language": "id-id" }),
+            json!({ "language": "fr" }),
+            json!({ "language": "tlh-ID" }),
+            json!({ "language": 1 }),
+            json!({ "announce_merchant_name": "yes" }),
             json!({ "heartbeat_interval_s": 0 }),
             json!({ "heartbeat_interval_s": 86_401 }),
             json!({ "reconnect_jitter_s": 3601 }),
@@ -248,6 +253,17 @@ mod tests {
             assert_eq!(errors.len(), 1, "{wrong}");
             assert!(change.contains_key(&errors[0].field), "{wrong}");
             assert_eq!(layer, before, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_language_that_has_a_grammar_can_be_set() {
+        for language in Language::ALL {
+            for tag in [language.to_string(), format!("{language}-ID")] {
+                let mut layer = Settings::new();
+                patch(&mut layer, &settings(json!({ "language": tag }))).unwrap();
+                assert_eq!(layer["language"], tag);
+            }
         }
     }
 

@@ -63,6 +63,15 @@ const NUMBER_STEMS: &[&str] = &[
     "trilyun",
     "sewidak",
     "selawe",
+    "likur",
+    "rolas",
+    "telulas",
+    "limalas",
+    "pitulas",
+    "wolulas",
+    "sangalas",
+    "sayuta",
+    "sajuta",
     // English.
     "eleven",
     "twelve",
@@ -97,8 +106,9 @@ const NUMBER_WORDS: &[&str] = &[
 const DIGIT_WORDS: &[&str] = &[
     "nol", "kosong", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan",
     "sembilan", "siji", "loro", "telu", "papat", "limo", "enem", "pitu", "wolu", "sanga", "sango",
-    "hiji", "opat", "genep", "dalapan", "salapan", "zero", "one", "two", "three", "four", "five",
-    "six", "seven", "eight", "nine",
+    "rong", "telung", "patang", "limang", "nem", "pitung", "wolung", "hiji", "opat", "genep",
+    "dalapan", "salapan", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
+    "nine",
 ];
 /// What may hang on a short word of Indonesian, Javanese or Sundanese without making it another.
 const SUFFIXES: &[&str] = &["", "nya", "an", "kan", "ku", "mu", "ne", "na", "s"];
@@ -459,9 +469,10 @@ mod tests {
         #[test]
         fn every_announced_amount_is_refused_however_it_is_written(
             amount in prop_oneof![100..=10_000_000u64, 1_000..=999_999u64],
+            language in proptest::sample::select(&wire::Language::ALL[..]),
             seed in proptest::collection::vec(any::<u8>(), 16),
         ) {
-            let spoken = wire::words::number(amount).unwrap();
+            let spoken = wire::speech::number(language, amount).unwrap();
             prop_assert!(check(&spoken, &[]).is_err(), "{spoken}");
             let digits: String = amount.to_string().chars().zip(seed.iter().cycle())
                 .map(|(digit, choice)| format!("{digit}{}", ["", ".", " ", ", "][usize::from(choice % 4)]))

@@ -51,6 +51,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/tokens/{token_id}/revoke" May(UserWrite);
     GET "/admin/audit-logs" May(AuditRead);
     GET "/admin/audit-logs/head" May(AuditRead);
+    GET "/admin/audio/clips.json" May(DeviceRead);
     GET "/admin/merchants" May(MerchantRead);
     POST "/admin/merchants" May(MerchantWrite);
     GET "/admin/merchants/{merchant_id}" May(MerchantRead);

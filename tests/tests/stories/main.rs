@@ -33,6 +33,7 @@ mod http_box;
 mod identity;
 mod imitation;
 mod interleaving;
+mod language;
 mod large_sums;
 mod lists;
 mod lock_order;

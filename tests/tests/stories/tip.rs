@@ -58,7 +58,7 @@ async fn is_paid_with_a_tip(tags: &str, mode: &str, due: i64, paid: i64) {
     assert_eq!(scene.pay(id, paid).await, "2005200");
     let heard = scene.soundbox.play().await;
     assert_eq!((heard.transaction_id, heard.amount.to_i64()), (id, paid));
-    let spoken = wire::speech::payment(Rupiah::from_i64(paid)).unwrap();
+    let spoken = wire::speech::payment(wire::Language::Id, Rupiah::from_i64(paid), None).unwrap();
     assert_eq!(heard.speech.text, spoken.text);
 
     let after = transaction(&scene.world, id).await;

@@ -1,5 +1,6 @@
 //! The devices: identity, presence, commands and configuration.
 
+mod audio;
 mod bulk_command;
 mod command;
 mod config;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> Routes {
         .merge(summary::routes())
         .merge(heartbeat::routes())
         .merge(import::routes())
+        .merge(audio::routes())
         .merge(command::routes())
         .merge(bulk_command::routes())
         .merge(firmware::routes())

@@ -196,7 +196,17 @@ impl utoipa::PartialSchema for Patch {
             .property("volume", number(0, 10))
             .property(
                 "language",
-                nullable(Type::String).description(Some("Like id or id-ID")),
+                nullable(Type::String)
+                    .pattern(Some("^(id|en|jv|su)(-[A-Z]{2})?$"))
+                    .description(Some(
+                        "The language of announcements: id, en, jv (Javanese) or su (Sundanese)",
+                    )),
+            )
+            .property(
+                "announce_merchant_name",
+                nullable(Type::Boolean).description(Some(
+                    "Whether an announcement of a payment ends with the merchant's name; false by default",
+                )),
             )
             .property("heartbeat_interval_s", number(1, 86_400))
             .property(

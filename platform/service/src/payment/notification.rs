@@ -147,6 +147,8 @@ pub(crate) fn prepare(
             delayed_after: payment.window.delayed_after,
             announce_until: payment.window.announce_until,
             payload_encoding: listener.payload_encoding,
+            language: listener.language,
+            announce_merchant_name: listener.announce_merchant_name,
         };
         announcements.push(Announcement {
             row,
@@ -191,7 +193,12 @@ impl Deliverable for DueNotification {
             delayed_after: self.delayed_after,
             announce_until: self.announce_until,
             replay: self.replay,
-            speech: wire::speech::payment(self.amount)?,
+            speech: wire::speech::payment(
+                self.language,
+                self.amount,
+                self.announce_merchant_name
+                    .then_some(self.merchant_name.as_str()),
+            )?,
         }))
     }
 

@@ -5,8 +5,8 @@ use domain::device::DeviceStatus;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use wire::Encoding;
 use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
+use wire::{Encoding, Language};
 
 /// One period in which a box belonged to a terminal.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -82,6 +82,10 @@ pub struct Listener {
     pub status: DeviceStatus,
     /// How it reads messages.
     pub payload_encoding: Encoding,
+    /// The language that it speaks.
+    pub language: Language,
+    /// Whether it says the merchant's name.
+    pub announce_merchant_name: bool,
 }
 
 /// The boxes at a terminal, in device order, whatever their status; their bindings locked against an unbind until the
@@ -92,9 +96,12 @@ pub async fn listeners_for_share(
 ) -> sqlx::Result<Vec<Listener>> {
     sqlx::query_as!(
         Listener,
-        "SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding FROM bindings b JOIN devices d ON d.id = b.device_id
-         WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
-         ORDER BY b.device_id FOR SHARE OF b",
+        r#"SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding,
+               coalesce(c.language, 'id') AS "language!: Language",
+               coalesce(c.announce_merchant_name, false) AS "announce_merchant_name!"
+           FROM bindings b JOIN devices d ON d.id = b.device_id LEFT JOIN device_configs c ON c.device_id = b.device_id
+           WHERE b.terminal_id = $1 AND b.unbound_at IS NULL
+           ORDER BY b.device_id FOR SHARE OF b"#,
         terminal_id as _
     )
     .fetch_all(conn)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
-use wire::{Encoding, Rupiah};
+use wire::{Encoding, Language, Rupiah};
 
 use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
 use crate::{Page, column};
@@ -160,6 +160,10 @@ pub struct DueNotification {
     pub delayed_after: DateTime<Utc>,
     pub announce_until: DateTime<Utc>,
     pub payload_encoding: Encoding,
+    /// Of the box's configuration, as it is now.
+    pub language: Language,
+    /// Of the box's configuration, as it is now.
+    pub announce_merchant_name: bool,
 }
 
 impl OutboxRow for DueNotification {
@@ -183,12 +187,14 @@ impl OutboxRow for DueNotification {
     ) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             DueNotification,
-            "SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
-                    n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding
-             FROM notifications n JOIN devices d ON d.id = n.device_id
-             WHERE n.device_id = ANY($1) AND n.is_open AND n.status <> 'received'
-               AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
-             ORDER BY n.device_id, n.sequence LIMIT $4",
+            r#"SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
+                    n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding,
+                    coalesce(c.language, 'id') AS "language!: Language",
+                    coalesce(c.announce_merchant_name, false) AS "announce_merchant_name!"
+               FROM notifications n JOIN devices d ON d.id = n.device_id LEFT JOIN device_configs c ON c.device_id = n.device_id
+               WHERE n.device_id = ANY($1) AND n.is_open AND n.status <> 'received'
+                 AND n.next_attempt_at <= $2 AND n.announce_until > $3 AND d.status = 'active'
+               ORDER BY n.device_id, n.sequence LIMIT $4"#,
             devices as _,
             selection.due_by(),
             selection.now,

@@ -6,8 +6,8 @@ use domain::device::DeviceStatus;
 use domain::transaction::TransactionStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wire::Encoding;
 use wire::ids::{BindingId, DeviceId, TransactionId};
+use wire::{Encoding, Language};
 
 use super::callback::Callback;
 use super::notification::{Announcement, insert_with, number};
@@ -56,8 +56,9 @@ pub async fn lock(
            locked AS MATERIALIZED (
              SELECT t.* FROM transactions t WHERE t.id = ANY($3) AND t.partner_id = ANY($1) ORDER BY t.id FOR NO KEY UPDATE),
            listening AS MATERIALIZED (
-             SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding
-             FROM bindings b JOIN devices d ON d.id = b.device_id
+             SELECT b.terminal_id, b.device_id, b.id AS binding_id, d.status, d.payload_encoding, coalesce(g.language, 'id') AS language,
+                 coalesce(g.announce_merchant_name, false) AS announce_merchant_name
+             FROM bindings b JOIN devices d ON d.id = b.device_id LEFT JOIN device_configs g ON g.device_id = b.device_id
              WHERE b.terminal_id = ANY(ARRAY(SELECT terminal_id FROM locked)) AND b.unbound_at IS NULL
              ORDER BY b.device_id FOR SHARE OF b)
            SELECT c.place AS "place!", t.id, t.merchant_id, t.outlet_id, t.terminal_id, t.device_id, t.qr_type, t.amount, t.tip_mode,
@@ -65,14 +66,15 @@ pub async fn lock(
                m.brand_name, m.status AS merchant_status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id,
                v.version AS "fee_version!", v.rates AS "rates!",
                l.devices AS "devices: Vec<DeviceId>", l.bindings AS "bindings: Vec<BindingId>",
-               l.statuses AS "statuses: Vec<DeviceStatus>", l.encodings AS "encodings: Vec<Encoding>"
+               l.statuses AS "statuses: Vec<DeviceStatus>", l.encodings AS "encodings: Vec<Encoding>",
+               l.languages AS "languages: Vec<Language>", l.naming AS "naming: Vec<bool>"
            FROM claims c
            JOIN locked t ON t.id = c.transaction_id AND t.partner_id = c.partner_id
            JOIN merchants m ON m.id = t.merchant_id
            CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, c.paid_at) v
            CROSS JOIN LATERAL (
              SELECT array_agg(device_id) AS devices, array_agg(binding_id) AS bindings, array_agg(status) AS statuses,
-                 array_agg(payload_encoding) AS encodings
+                 array_agg(payload_encoding) AS encodings, array_agg(language) AS languages, array_agg(announce_merchant_name) AS naming
              FROM listening WHERE terminal_id = t.terminal_id) l
            WHERE NOT EXISTS (SELECT 1 FROM payments p WHERE p.partner_reference = c.reference AND p.partner_id = c.partner_id)
              AND NOT EXISTS (SELECT 1 FROM unmatched_payments u WHERE u.partner_id = c.partner_id AND u.partner_reference = c.reference)
@@ -95,13 +97,19 @@ pub async fn lock(
             .zip(row.bindings.into_iter().flatten())
             .zip(row.statuses.into_iter().flatten())
             .zip(row.encodings.into_iter().flatten())
+            .zip(row.languages.into_iter().flatten())
+            .zip(row.naming.into_iter().flatten())
             .map(
-                |(((device_id, binding_id), status), payload_encoding)| Listener {
-                    terminal_id: row.terminal_id,
-                    device_id,
-                    binding_id,
-                    status,
-                    payload_encoding,
+                |(((((device_id, binding_id), status), payload_encoding), language), naming)| {
+                    Listener {
+                        terminal_id: row.terminal_id,
+                        device_id,
+                        binding_id,
+                        status,
+                        payload_encoding,
+                        language,
+                        announce_merchant_name: naming,
+                    }
                 },
             )
             .collect();
