@@ -26,6 +26,9 @@ pub(super) async fn open(
         let id = AlertId::from_uuid(context.clock().uuid());
         if store::alert::raise(conn, id, alert, now).await? {
             metrics::counter!("alerts_opened_total", "kind" => alert.kind.as_str()).increment(1);
+        } else if alert.kind == AlertKind::UnannouncedPayment {
+            // A box was unbound yesterday and another is suspended today: people must see the reason that holds now.
+            store::alert::renew(conn, alert, now).await?;
         }
     }
     Ok(())

@@ -122,6 +122,26 @@ pub async fn raise(
     Ok(result.rows_affected() == 1)
 }
 
+/// Replaces what an open alert says, when it gives another reason than this one; it is then no longer acknowledged. Waits
+/// for no row when the reason is the same.
+pub async fn renew(
+    conn: &mut PgConnection,
+    alert: &NewAlert,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE alerts SET details = $3, since = $4, acknowledged_at = NULL, acknowledged_by = NULL
+         WHERE subject = $1 AND kind = $2 AND closed_at IS NULL AND details ->> 'reason' IS DISTINCT FROM $3::jsonb ->> 'reason'",
+        alert.subject.to_string(),
+        alert.kind as _,
+        alert.details,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() > 0)
+}
+
 /// Closes the alert of this kind for this subject, because its reason is over; returns whether there was one.
 pub async fn close(
     conn: &mut PgConnection,

@@ -66,6 +66,43 @@ async fn a_payment_whose_time_was_over_on_arrival() {
     assert_eq!((rows.len(), &rows[0]["status"]), (1, &json!("stale")));
 }
 
+/// A code on a box's display is paid after its box was taken away: by the path on which payments are committed together.
+#[tokio::test]
+async fn a_payment_of_a_displayed_code_says_why_it_was_not_announced() {
+    let (world, shop, credentials) = fixture::device().await;
+    let terminal = json!(shop.terminal().id);
+    let one = credentials.qr(&world, 10_000).await.transaction_id;
+    let two = credentials.qr(&world, 20_000).await.transaction_id;
+    let three = credentials.qr(&world, 30_000).await.transaction_id;
+    let success = |id, amount, age_s| {
+        let at = world.clock.now() - chrono::TimeDelta::seconds(age_s);
+        tests::success(id, amount, &tests::acquirer::reference(), at)
+    };
+    for (id, amount, age_s, reason) in [
+        (one, 10_000, 301, "window_over"),
+        (two, 20_000, 0, "box_suspended"),
+        (three, 30_000, 0, "no_box_bound"),
+    ] {
+        if reason == "box_suspended" {
+            credentials.set_status(&world, "suspended").await;
+        }
+        if reason == "no_box_bound" {
+            let path = format!("/admin/devices/{}/unbind", credentials.device_id);
+            let _ = world.admin().act(&path, &json!({})).await;
+        }
+        let receipt = world.acquirer().send(&success(id, amount, age_s)).await;
+        assert_eq!(receipt.expect(200).data()["status"], "paid");
+        // One alert of the terminal, which says what holds now; whoever had seen the earlier reason sees this one.
+        let alert = open_alert(&world, "unannounced_payment").await;
+        assert_eq!(alert["subject"], terminal);
+        assert_fields!(alert["details"], { "transaction_id": id, "reason": reason });
+        assert_eq!(alert["acknowledged_at"], Value::Null);
+        let path = format!("/admin/alerts/{}/acknowledge", text(&alert, "id"));
+        let _ = world.admin().act(&path, &json!({})).await;
+    }
+    ledger::must_balance(&world.pool).await;
+}
+
 #[tokio::test]
 async fn money_that_is_assigned_to_a_terminal_without_a_box() {
     let world = World::new().await;
