@@ -46,6 +46,7 @@ pub mod connection;
 pub mod credentials;
 pub mod database;
 pub mod deadlocks;
+pub mod dialects;
 pub mod eventually;
 pub mod failing_rows;
 pub mod fields;

@@ -21,7 +21,7 @@ use crate::credentials::{bind, register};
 use crate::world::World;
 
 /// The server as the simulator sees it.
-fn api(world: &World) -> device_sim::api::Api {
+pub fn api(world: &World) -> device_sim::api::Api {
     device_sim::api::Api::new(&world.url(), world.app().root_pem()).unwrap()
 }
 

@@ -14,8 +14,8 @@ use crate::callback_faults::CallbackFaults;
 use crate::duration::{self, HumanDuration};
 use crate::fault_injection::FaultRates;
 use crate::link::Transport;
-use crate::partner::Partner;
 use crate::partner::snap::Snap;
+use crate::partner::{Partner, dialect};
 use crate::rate::Rate;
 use crate::scenario::Environment;
 use crate::scenario::merchant::Admin;
@@ -60,7 +60,10 @@ pub(super) struct PartnerArgs {
     /// The acquirer's signature profile.
     #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
     pub(super) profile: ProfileArg,
-    /// The acquirer's RSA key (PKCS#8 PEM) for token requests; for profile snap.
+    /// Which acquirer it is, by the name of the server's dialect (bri, manjo, dana, …), instead of a profile.
+    #[arg(long, conflicts_with = "profile", value_name = "NAME")]
+    pub(super) dialect: Option<String>,
+    /// The acquirer's RSA key (PKCS#8 PEM): for token requests, and for dialects that sign with one.
     #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
     pub(super) partner_key_file: Option<PathBuf>,
 }
@@ -78,11 +81,21 @@ impl PartnerArgs {
     pub(super) fn partner(&self, api: Api) -> anyhow::Result<Partner> {
         let secret = self.secret()?;
         let id = self.partner_id.clone();
-        let Some(file) = self
-            .partner_key_file
-            .as_ref()
-            .filter(|_| self.profile == ProfileArg::Snap)
-        else {
+        if let Some(name) = self
+            .dialect
+            .as_deref()
+            .filter(|name| !matches!(*name, "hmac" | "snap"))
+        {
+            let read = |file: &PathBuf| {
+                std::fs::read_to_string(file).with_context(|| file.display().to_string())
+            };
+            let pem = self.partner_key_file.as_ref().map(read).transpose()?;
+            let acquirer = dialect::Acquirer::new(name, &secret, pem.as_deref())?;
+            return Ok(Partner::speaking(api, id, acquirer));
+        }
+        let Some(file) = self.partner_key_file.as_ref().filter(|_| {
+            self.profile == ProfileArg::Snap || self.dialect.as_deref() == Some("snap")
+        }) else {
             return Ok(Partner::new(api, id, &secret));
         };
         let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;

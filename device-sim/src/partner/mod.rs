@@ -1,5 +1,7 @@
-//! The acquirer's side of the callback contract: signed bodies in profile `hmac` or `snap`.
+//! The acquirer's side of the callback contract: signed bodies in profile `hmac` or `snap`, or as another acquirer sends
+//! them ([`dialect`]).
 
+pub mod dialect;
 pub mod snap;
 
 use std::time::Instant;
@@ -99,6 +101,7 @@ pub struct Partner {
 enum Profile {
     Hmac(Box<hmac::Key>),
     Snap(Box<Snap>),
+    Dialect(Box<dialect::Acquirer>),
 }
 
 /// An accepted callback.
@@ -134,11 +137,21 @@ impl Partner {
         }
     }
 
+    /// A partner that speaks as this acquirer does.
+    pub fn speaking(api: Api, id: String, acquirer: dialect::Acquirer) -> Self {
+        Self {
+            api,
+            id,
+            profile: Profile::Dialect(Box::new(acquirer)),
+        }
+    }
+
     /// Posts a callback, signed now.
     pub async fn post(&self, callback: &Callback) -> Result<Accepted, ApiError> {
         let started = Instant::now();
         let answer = match &self.profile {
             Profile::Snap(snap) => snap.post(&self.api, &self.id, callback).await?,
+            Profile::Dialect(acquirer) => acquirer.post(&self.api, &self.id, callback).await?,
             Profile::Hmac(key) => self.post_hmac(key, PATH, callback).await?,
         };
         let callback_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -155,7 +168,7 @@ impl Partner {
     pub async fn post_to(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
         match &self.profile {
             Profile::Hmac(key) => self.post_hmac(key, path, body).await,
-            Profile::Snap(_) => Err(ApiError::Transport(
+            Profile::Snap(_) | Profile::Dialect(_) => Err(ApiError::Transport(
                 "this partner does not sign with profile hmac".to_owned(),
             )),
         }

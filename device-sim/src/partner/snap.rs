@@ -24,7 +24,7 @@ const NOTIFY_PATH: &str = "/v1.0/qr/qr-mpm-notify";
 /// The credentials of a SNAP partner. It has no `Debug`: it holds secrets.
 pub struct Snap {
     secret: hmac::Key,
-    key: RsaKeyPair,
+    key: Key,
     token: Mutex<Option<String>>,
 }
 
@@ -92,23 +92,29 @@ impl PublicKey {
     }
 }
 
-impl Snap {
-    /// A partner with this client secret and this RSA key (PKCS#8 PEM).
-    pub fn new(secret: &str, key_pem: &str) -> anyhow::Result<Self> {
-        let der = PrivatePkcs8KeyDer::from_pem_slice(key_pem.as_bytes())
+/// A partner's own RSA key. It has no `Debug`: it is secret.
+pub struct Key(RsaKeyPair);
+
+impl Key {
+    /// From PKCS#8 PEM.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_pem(pem: &str) -> anyhow::Result<Self> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
             .context("not a private key in PKCS#8 PEM")?;
-        let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
-            .map_err(|error| anyhow::anyhow!("not an RSA key: {error}"))?;
-        Ok(Self {
-            secret: self::key(secret),
-            key,
-            token: Mutex::new(None),
-        })
+        RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
+            .map(Self)
+            .map_err(|error| anyhow::anyhow!("not an RSA key: {error}"))
     }
 
-    fn rsa(&self, text: &str) -> Result<String, ApiError> {
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key
+    /// SHA256withRSA in base64.
+    ///
+    /// # Errors
+    /// A key that does not sign.
+    pub fn sign(&self, text: &str) -> Result<String, ApiError> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
             .sign(
                 &RSA_PKCS1_SHA256,
                 &SystemRandom::new(),
@@ -118,6 +124,17 @@ impl Snap {
             .map_err(|error| ApiError::Transport(error.to_string()))?;
         Ok(STANDARD.encode(signature))
     }
+}
+
+impl Snap {
+    /// A partner with this client secret and this RSA key (PKCS#8 PEM).
+    pub fn new(secret: &str, key_pem: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            secret: self::key(secret),
+            key: Key::from_pem(key_pem)?,
+            token: Mutex::new(None),
+        })
+    }
 
     async fn token(&self, api: &Api, id: &str) -> Result<String, ApiError> {
         let mut cached = self.token.lock().await;
@@ -125,7 +142,7 @@ impl Snap {
             return Ok(token.clone());
         }
         let now = timestamp(clock::now());
-        let signature = self.rsa(&format!("{id}|{now}"))?;
+        let signature = self.key.sign(&format!("{id}|{now}"))?;
         let headers = [
             ("x-client-key", id),
             ("x-timestamp", now.as_str()),

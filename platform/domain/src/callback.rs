@@ -1,4 +1,4 @@
-//! A QRIS partner's message, in the body of profile `hmac`: read from bytes whose signature was checked.
+//! What a QRIS partner says of a payment, whatever its dialect: read from bytes whose signature was checked.
 //!
 //! The body is taken apart once, here, into types that cannot hold nonsense. Of what decides (order or payee, reference,
 //! amount, currency, status) every field that breaks a rule is named in one answer; everything else never refuses a
@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use wire::ids::TransactionId;
 use wire::rupiah::{AmountError, Rupiah};
 
-use crate::partner_message::{Adjustment, Lenient, Object, deciding};
+use crate::dialect::ReadError;
+use crate::partner_message::{Adjustment, Object, deciding};
 use crate::qris::{MerchantPan, Nmid, TerminalLabel};
 use crate::text_enum::text_enum;
 use crate::validation::FieldError;
@@ -65,37 +66,13 @@ pub struct PrintedCode {
     pub terminal_label: Option<String>,
     /// The terminal, by another name.
     pub terminal_id: Option<String>,
-    /// The merchant, by the partner's own name for it.
+    /// The merchant, by the partner's own id.
     pub merchant_id: Option<String>,
-    /// The merchant's outlet, by the partner's own name for it.
+    /// The outlet, by the partner's own id.
     pub store_id: Option<String>,
 }
 
-/// The fields of a [`PrintedCode`] as a message has them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RawCode<'a> {
-    pub(crate) nmid: Option<&'a RawValue>,
-    pub(crate) merchant_pan: Option<&'a RawValue>,
-    pub(crate) terminal_label: Option<&'a RawValue>,
-    pub(crate) terminal_id: Option<&'a RawValue>,
-    pub(crate) merchant_id: Option<&'a RawValue>,
-    pub(crate) store_id: Option<&'a RawValue>,
-}
-
 impl PrintedCode {
-    /// Reads those of these fields that are present.
-    pub(crate) fn read(lenient: &mut Lenient, raw: RawCode<'_>) -> Self {
-        let nmid = lenient.text("nmid", raw.nmid);
-        Self {
-            nmid: nmid.map(|nmid| nmid.to_ascii_uppercase()),
-            merchant_pan: lenient.text("mpan", raw.merchant_pan),
-            terminal_label: lenient.text("terminal_label", raw.terminal_label),
-            terminal_id: lenient.text("terminal_id", raw.terminal_id),
-            merchant_id: lenient.text("merchant_id", raw.merchant_id),
-            store_id: lenient.text("store_id", raw.store_id),
-        }
-    }
-
     /// Whether all fields are absent.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -158,6 +135,23 @@ impl PaidAmount {
     }
 }
 
+impl PaidAmount {
+    /// The amount with a tip that stands beside it.
+    pub(crate) fn plus_tip(self, tip: &RawValue) -> Result<Self, String> {
+        let tip = Rupiah::from_json(tip.get()).map_err(|error| error.to_string())?;
+        if tip < Rupiah::ZERO {
+            return Err("a tip is not negative".to_owned());
+        }
+        match self {
+            Self::Exact(amount) => match amount.to_i64().checked_add(tip.to_i64()) {
+                Some(sum) => Ok(Self::Exact(Rupiah::from_i64(sum))),
+                None => Err("amount and tip cannot be counted".to_owned()),
+            },
+            beyond @ Self::OutOfRange(_) => Ok(beyond),
+        }
+    }
+}
+
 impl From<Rupiah> for PaidAmount {
     fn from(amount: Rupiah) -> Self {
         Self::Exact(amount)
@@ -201,111 +195,6 @@ pub enum CallbackError {
     Amount(String),
 }
 
-/// The fields that decide: none of them may be there twice.
-const DECIDING: [&str; 6] = [
-    "transaction_id",
-    "nmid",
-    "partner_reference",
-    "amount",
-    "currency",
-    "status",
-];
-
-impl Callback {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// [`CallbackError::Malformed`] when it is no JSON; [`CallbackError::Invalid`] when it is no object, has a field
-    /// that decides twice, or with every such field that is missing or wrong; [`CallbackError::Amount`] when the amount
-    /// alone is.
-    pub fn parse(body: &[u8]) -> Result<Self, CallbackError> {
-        let body = read_object(body, &DECIDING)?;
-        let mut fields = Fields::default();
-        let mut lenient = Lenient::default();
-        let target = target(&body, &mut fields, &mut lenient);
-        let partner_reference =
-            fields.deciding("partner_reference", body.get("partner_reference"), |text| {
-                Ok(text.to_owned())
-            });
-        let currency = fields.deciding("currency", body.get("currency"), currency);
-        let status = fields.deciding("status", body.get("status"), |text| {
-            text.to_ascii_lowercase()
-                .parse::<CallbackStatus>()
-                .map_err(|error| error.to_string())
-        });
-        let amount = fields.amount(body.get("amount"), PaidAmount::read);
-        match (
-            target,
-            partner_reference,
-            currency,
-            status,
-            amount,
-            fields.is_empty(),
-        ) {
-            (Some(target), Some(partner_reference), Some(()), Some(status), Some(amount), true) => {
-                let amount = amount.map_err(CallbackError::Amount)?;
-                let event_id = lenient
-                    .text("event_id", body.get("event_id"))
-                    .unwrap_or_else(|| format!("{partner_reference}:{status}"));
-                let paid_at = lenient.time("paid_at", body.get("paid_at"));
-                let rrn = lenient.text("rrn", body.get("rrn"));
-                let issuer = lenient.text("issuer", body.get("issuer"));
-                Ok(Self {
-                    event_id,
-                    target,
-                    partner_reference,
-                    amount,
-                    status,
-                    paid_at,
-                    rrn,
-                    issuer,
-                    adjustments: lenient.into_adjustments(),
-                })
-            }
-            (.., amount, _) => Err(fields.into_error(amount)),
-        }
-    }
-}
-
-/// The order, or the printed code when there is no order that is ours.
-fn target(body: &Object<'_>, fields: &mut Fields, lenient: &mut Lenient) -> Option<CallbackTarget> {
-    let order = deciding(body.get("transaction_id")).and_then(|text| {
-        text.map(|text| text.parse::<TransactionId>())
-            .transpose()
-            .map_err(|error| error.to_string())
-    });
-    if let Ok(Some(id)) = order {
-        // The terminal of an order is known.
-        let nmid = RawCode {
-            nmid: body.get("nmid"),
-            ..RawCode::default()
-        };
-        let nmid = PrintedCode::read(lenient, nmid);
-        if nmid.nmid.is_some() && nmid.nmid().is_none() {
-            lenient.drop_field("nmid");
-        }
-        let nmid = nmid.nmid();
-        return Some(CallbackTarget::Transaction { id, nmid });
-    }
-    let code = RawCode {
-        nmid: body.get("nmid"),
-        merchant_pan: body.first_of(&["mpan", "merchant_pan"]),
-        terminal_label: body.get("terminal_label"),
-        terminal_id: body.get("terminal_id"),
-        merchant_id: body.get("merchant_id"),
-        store_id: body.get("store_id"),
-    };
-    let code = PrintedCode::read(lenient, code);
-    if !code.is_empty() {
-        return Some(CallbackTarget::Static(code));
-    }
-    let message = order
-        .err()
-        .unwrap_or_else(|| "a transaction_id or an nmid is required".to_owned());
-    fields.refuse("transaction_id", message);
-    None
-}
-
 /// The one currency that there is.
 pub(crate) fn currency(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case("IDR") {
@@ -315,26 +204,17 @@ pub(crate) fn currency(text: &str) -> Result<(), String> {
     }
 }
 
-/// Parses an object in which none of the `deciding` fields is there twice. A byte order mark in front of it is skipped:
-/// some senders write one (RFC 8259, section 8.1, lets readers ignore it).
-pub(crate) fn read_object<'a>(
-    bytes: &'a [u8],
-    deciding: &[&'static str],
-) -> Result<Object<'a>, CallbackError> {
+/// Parses an object. A byte order mark in front of it is skipped: some senders write one (RFC 8259, section 8.1, lets
+/// readers ignore it).
+pub(crate) fn read_object(bytes: &[u8]) -> Result<Object<'_>, ReadError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let wrong_shape =
-        |message: String| CallbackError::Invalid(vec![FieldError::new("body", message)]);
-    let body: Object<'_> = serde_json::from_slice(bytes).map_err(|error| {
+    serde_json::from_slice(bytes).map_err(|error| {
         if error.is_data() {
-            wrong_shape(error.to_string())
+            ReadError::Shape(error.to_string())
         } else {
-            CallbackError::Malformed
+            ReadError::Malformed
         }
-    })?;
-    match body.repeated(deciding) {
-        Some(field) => Err(wrong_shape(format!("{field} is there twice"))),
-        None => Ok(body),
-    }
+    })
 }
 
 /// Collects what is wrong, field by field.

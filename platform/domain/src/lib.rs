@@ -17,6 +17,7 @@ pub mod config;
 pub mod credential;
 pub mod delivery;
 pub mod device;
+pub mod dialect;
 pub mod fee;
 pub mod free_text;
 pub mod health;

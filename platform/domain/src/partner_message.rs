@@ -7,7 +7,7 @@
 //! too long is cut and ends in [`CUT_MARK`], and what cannot be read is dropped. What was cut or dropped is listed, so that
 //! it can be counted.
 //!
-//! Both profiles, `hmac` and SNAP, read their messages with this.
+//! The messages of all dialects are read with this.
 
 use std::fmt;
 
@@ -20,8 +20,29 @@ use serde_json::value::RawValue;
 pub const TEXT_LEN_MAX: usize = 128;
 /// What a text ends in that was cut.
 pub const CUT_MARK: char = '…';
-/// The clock of a time that names no zone: WIB, in seconds east of Greenwich.
-const WIB_S: i32 = 7 * 3600;
+
+/// How a partner writes times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Of a time that names no zone.
+    pub(crate) zone: FixedOffset,
+    /// Forms of the partner's own, as [`NaiveDateTime::parse_from_str`] reads them, after the usual ones.
+    pub(crate) forms: Vec<String>,
+}
+
+impl Times {
+    /// The clock of a time that names no zone: WIB.
+    pub(crate) const WIB: FixedOffset =
+        FixedOffset::east_opt(7 * 3600).expect("seven hours are an offset");
+
+    /// The usual forms, in WIB.
+    pub(crate) const fn usual() -> Self {
+        Self {
+            zone: Self::WIB,
+            forms: Vec::new(),
+        }
+    }
+}
 
 /// What was done to a field that could not be used as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,19 +85,11 @@ impl<'a> Object<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The first of these names that is there with a value.
-    pub(crate) fn first_of(&self, names: &[&str]) -> Option<&'a RawValue> {
-        names
-            .iter()
-            .filter_map(|name| self.get(name))
-            .find(|raw| !matches!(scalar(Some(raw)), Scalar::Absent))
-    }
-
     /// The first of these names that is there more than once.
-    pub(crate) fn repeated(&self, names: &[&'static str]) -> Option<&'static str> {
+    pub(crate) fn repeated<'n, N: AsRef<str>>(&self, names: &'n [N]) -> Option<&'n str> {
         names
             .iter()
-            .copied()
+            .map(AsRef::as_ref)
             .find(|name| self.0.iter().filter(|(known, _)| known == name).count() > 1)
     }
 }
@@ -134,6 +147,11 @@ fn scalar(raw: Option<&RawValue>) -> Scalar {
         Some(b'[' | b'{') if is_empty_container(written) => Scalar::Absent,
         _ => Scalar::Unreadable,
     }
+}
+
+/// Whether a value is there: not `null`, and not empty.
+pub(crate) fn is_present(raw: &RawValue) -> bool {
+    !matches!(scalar(Some(raw)), Scalar::Absent)
 }
 
 /// Trims characters without a visible form at both ends.
@@ -203,16 +221,17 @@ impl Lenient {
         }
     }
 
-    /// A moment, in one of the forms in which partners write them. One without a zone is in WIB.
+    /// A moment, in one of the forms in which partners write them. One without a zone is in the partner's.
     pub(crate) fn time(
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
+        times: &Times,
     ) -> Option<DateTime<Utc>> {
         match scalar(raw) {
             Scalar::Absent => None,
             Scalar::Text(text) => {
-                let time = time(&text);
+                let time = time(&text, times);
                 if time.is_none() {
                     self.drop_field(field);
                 }
@@ -223,21 +242,6 @@ impl Lenient {
                 None
             }
         }
-    }
-
-    /// An object inside the message; an empty one when it is something else.
-    pub(crate) fn object<'a>(
-        &mut self,
-        field: &'static str,
-        raw: Option<&'a RawValue>,
-    ) -> Object<'a> {
-        let Some(raw) = raw.filter(|raw| !matches!(scalar(Some(raw)), Scalar::Absent)) else {
-            return Object::default();
-        };
-        serde_json::from_str(raw.get()).unwrap_or_else(|_| {
-            self.drop_field(field);
-            Object::default()
-        })
     }
 }
 
@@ -267,11 +271,11 @@ const LOCAL: [&str; 6] = [
     "%Y%m%d%H%M%S",
 ];
 
-fn time(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn time(text: &str, times: &Times) -> Option<DateTime<Utc>> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         // 14 digits are a date and a time; 10 are Unix seconds, 13 milliseconds.
         return match text.len() {
-            14 => local(text),
+            14 => local(text, times),
             10 => DateTime::from_timestamp(text.parse().ok()?, 0),
             13 => DateTime::from_timestamp_millis(text.parse().ok()?),
             _ => None,
@@ -285,15 +289,16 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
         .iter()
         .find_map(zoned)
         .map(|time| time.to_utc())
-        .or_else(|| local(text))
+        .or_else(|| local(text, times))
 }
 
-fn local(text: &str) -> Option<DateTime<Utc>> {
-    let wib = FixedOffset::east_opt(WIB_S)?;
+fn local(text: &str, times: &Times) -> Option<DateTime<Utc>> {
+    let own = times.forms.iter().map(String::as_str);
     LOCAL
-        .iter()
+        .into_iter()
+        .chain(own)
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .and_then(|time| wib.from_local_datetime(&time).single())
+        .and_then(|time| times.zone.from_local_datetime(&time).single())
         .map(|time| time.to_utc())
 }
 
@@ -390,7 +395,7 @@ mod tests {
             "1779530400",
             "1779530400000",
         ] {
-            assert_eq!(time(written), Some(expected), "{written}");
+            assert_eq!(time(written, &Times::usual()), Some(expected), "{written}");
         }
         for unreadable in [
             "yesterday",
@@ -402,7 +407,7 @@ mod tests {
             "99999999999999999999",
             "+99999-01-01T00:00:00Zx",
         ] {
-            assert_eq!(time(unreadable), None, "{unreadable}");
+            assert_eq!(time(unreadable, &Times::usual()), None, "{unreadable}");
         }
     }
 
@@ -428,8 +433,7 @@ mod tests {
                 let mut lenient = Lenient::default();
                 let read = lenient.text("field", Some(raw)).unwrap_or_default();
                 prop_assert!(read.len() <= TEXT_LEN_MAX && !read.chars().any(char::is_control));
-                let _ = lenient.time("field", Some(raw));
-                let _ = lenient.object("field", Some(raw));
+                let _ = lenient.time("field", Some(raw), &Times::usual());
                 let _ = deciding(Some(raw));
             }
         }

@@ -1,4 +1,4 @@
-//! Partner profile `hmac`: who sent this callback, and when.
+//! Signatures of the kind `hmac_sha256`: who sent this callback, and when.
 //!
 //! A partner signs the timestamp and the raw bytes of the body: hex HMAC-SHA256 over `timestamp "." body`, sent as
 //! `X-Partner-Timestamp` (unix seconds) and `X-Partner-Signature`. The check comes before any parsing, takes the
@@ -60,7 +60,7 @@ pub fn sign(secret: &PartnerSecret, at: DateTime<Utc>, body: &[u8]) -> (String, 
     (timestamp, hex::encode(context.sign()))
 }
 
-/// Checks the two headers against the raw `body`.
+/// Checks the two headers against the raw `body`. Returns when it was signed.
 ///
 /// # Errors
 /// [`SignatureError`]; with no active secret at all nothing is ever believed.
@@ -71,7 +71,7 @@ pub fn verify(
     body: &[u8],
     now: DateTime<Utc>,
     tolerance: TimeDelta,
-) -> Result<(), SignatureError> {
+) -> Result<DateTime<Utc>, SignatureError> {
     let timestamp = timestamp
         .filter(|text| (1..=TIMESTAMP_LEN_MAX).contains(&text.len()))
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
@@ -89,7 +89,7 @@ pub fn verify(
     if matches == 0 {
         return Err(SignatureError::InvalidSignature);
     }
-    let signed_at = timestamp
+    let signed_at: DateTime<Utc> = timestamp
         .parse()
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
@@ -99,7 +99,7 @@ pub fn verify(
     if distance > tolerance.num_seconds().unsigned_abs() {
         return Err(SignatureError::StaleTimestamp);
     }
-    Ok(())
+    Ok(signed_at)
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<(), SignatureError> {
-        super::verify(secrets, timestamp, signature, body, now, TOLERANCE_DEFAULT)
+        super::verify(secrets, timestamp, signature, body, now, TOLERANCE_DEFAULT).map(drop)
     }
 
     const BODY: &[u8] = br#"{"event_id":"e-1","amount":50000}"#;

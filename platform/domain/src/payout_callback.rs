@@ -10,7 +10,8 @@ use wire::ids::{PayoutId, SettlementId};
 use wire::rupiah::Rupiah;
 
 use crate::callback::{CallbackError, Fields, amount, read_object};
-use crate::partner_message::{Adjustment, Lenient, deciding};
+use crate::dialect::ReadError;
+use crate::partner_message::{Adjustment, Lenient, Times, deciding};
 use crate::payout::PayoutOutcome;
 
 /// A message in which everything that decides is in order.
@@ -47,9 +48,12 @@ impl PayoutCallback {
     /// Reads a body whose signature was checked.
     ///
     /// # Errors
-    /// As [`crate::callback::Callback::parse`].
+    /// As for a dialect's message: [`ReadError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, CallbackError> {
-        let body = read_object(bytes, &DECIDING)?;
+        let body = read_object(bytes)?;
+        if let Some(twice) = body.repeated(&DECIDING) {
+            return Err(ReadError::Shape(format!("{twice} is there twice")).into());
+        }
         let mut fields = Fields::default();
         let settlement_id = fields.deciding("settlement_id", body.get("settlement_id"), |text| {
             text.parse::<SettlementId>()
@@ -79,7 +83,11 @@ impl PayoutCallback {
                     outcome,
                     amount,
                     bank_reference,
-                    occurred_at: lenient.time("occurred_at", body.get("occurred_at")),
+                    occurred_at: lenient.time(
+                        "occurred_at",
+                        body.get("occurred_at"),
+                        &Times::usual(),
+                    ),
                     adjustments: lenient.into_adjustments(),
                 })
             }

@@ -41,7 +41,12 @@ fn midtrans_snap_bi_signature_demo_symmetric_qr_mpm_generate() {
     let secret = ClientSecret::new(b"myclientsecret");
     assert_eq!(request.sign_symmetric(&secret, "myaccesstoken"), published);
     assert_eq!(
-        request.verify_symmetric(&[secret], "myaccesstoken", Some(published)),
+        request.verify_symmetric(
+            &[secret],
+            Some("myaccesstoken"),
+            Some(published),
+            domain::snap::signature::Form::default()
+        ),
         Ok(())
     );
 }
@@ -58,7 +63,13 @@ fn midtrans_snap_bi_signature_demo_asymmetric_notification() {
             body,
             timestamp: "2024-05-02T14:43:08+07:00",
         };
-        signed.verify_asymmetric(keys, Some(published)).is_ok()
+        signed
+            .verify_asymmetric(
+                keys,
+                Some(published),
+                domain::snap::signature::Form::default(),
+            )
+            .is_ok()
     };
     assert!(verify(body, &[midtrans_key()]));
     assert!(!verify(body, &[]));

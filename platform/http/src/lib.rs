@@ -81,6 +81,7 @@ pub fn router(context: Context, limits: Limits) -> Router {
     let availability = Arc::clone(context.availability());
     let routes = routes()
         .into_router()
+        .merge(payment::of_dialects(&context))
         .merge(openapi::router())
         .with_state(context)
         .layer(middleware::from_fn_with_state(availability, note_outage));

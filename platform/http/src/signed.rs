@@ -1,33 +1,36 @@
-//! Messages that partners sign: callbacks of both QRIS profiles, and of payout partners.
+//! Messages that partners sign: callbacks of QRIS partners in all dialects, and of payout partners.
 
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use domain::partner_signature::{PARTNER_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+use domain::dialect::signature::Headers;
+use domain::partner_signature::{PARTNER_ID_HEADER, SIGNATURE_HEADER};
 use domain::snap::signature as snap;
 use serde_json::{Map, Value};
-use service::payment::callback::{Incoming, SnapProof};
+use service::payment::callback::{Incoming, NamedBy};
 use utoipa::ToSchema;
 use utoipa::openapi::Required;
 
-use super::auth::bearer;
 use super::error::{ApiError, ErrorCode};
 use super::json::read_whole;
 use super::operation::{Callers, Describe, Operation};
 use super::rate::Origin;
 use super::request;
 
-/// Headers that may hold credentials: never stored.
-const CREDENTIALS: [&str; 5] = [
+/// Headers that may hold credentials: never stored. A dialect adds its own.
+const CREDENTIALS: [&str; 6] = [
     SIGNATURE_HEADER,
     snap::SIGNATURE_HEADER,
     "authorization",
     "cookie",
     "proxy-authorization",
+    "x-callback-token",
 ];
 /// How many headers are stored, and how many characters of a value.
 const HEADERS_MAX: usize = 40;
+/// How many are read: the server takes no more.
+const HEADERS_READ_MAX: usize = 128;
 const VALUE_LEN_MAX: usize = 256;
 
 /// A signed message of a partner: a `T`, taken as bytes, because the signature is verified on the bytes before anything is
@@ -48,19 +51,12 @@ impl<S: Send + Sync, T> FromRequest<S> for Signed<T> {
             .uri()
             .path_and_query()
             .map_or_else(String::new, ToString::to_string);
-        let text = |name: &str| header(&headers, name);
         let incoming = Incoming {
             path,
-            partner_id: text(PARTNER_ID_HEADER),
-            timestamp: text(TIMESTAMP_HEADER),
-            signature: text(SIGNATURE_HEADER),
-            snap: SnapProof {
-                timestamp: text(snap::TIMESTAMP_HEADER),
-                signature: text(snap::SIGNATURE_HEADER),
-                token: bearer(&headers).map(str::to_owned),
-                external_id: text(snap::EXTERNAL_ID_HEADER),
-            },
-            headers: stored(&headers),
+            partner_id: header(&headers, PARTNER_ID_HEADER),
+            named_by: NamedBy::Header,
+            kept_headers: stored(&headers),
+            headers: Headers::new(texts(&headers)),
             body: read_whole(request, state).await?,
             request_id: Some(request::id()),
             address,
@@ -103,6 +99,17 @@ fn stored(headers: &HeaderMap) -> Value {
         all.insert(name.as_str().to_owned(), Value::String(text));
     }
     Value::Object(all)
+}
+
+/// The headers that are texts, limited in number.
+fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .take(HEADERS_READ_MAX)
+        .collect()
 }
 
 /// The text of a header, if there is one and it is ASCII.

@@ -90,6 +90,8 @@ error_codes! {
     CredentialNotFound = "CREDENTIAL_NOT_FOUND", 404;
     /// No such callback.
     CallbackNotFound = "CALLBACK_NOT_FOUND", 404;
+    /// No acquirer of this id is configured.
+    PartnerNotFound = "PARTNER_NOT_FOUND", 404;
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// The thing is in a state in which this cannot be done; `details.current` names it.
@@ -163,6 +165,7 @@ impl From<Noun> for ErrorCode {
             Noun::Token => Self::TokenNotFound,
             Noun::Credential => Self::CredentialNotFound,
             Noun::Callback => Self::CallbackNotFound,
+            Noun::Partner => Self::PartnerNotFound,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::known_days::KnownDays;
 use super::partner::{Partner, PayoutChannel};
 use super::payment::callback::batch::PaymentQueue;
 use super::payment::callback::rejected_budget::RejectedBudget;
+use super::payment::partner_clock::PartnerClocks;
 use super::payment::qr_partner::QrPartner;
 use super::payment::trace::PaymentTracer;
 use super::rate_limit::KeyedRateLimiter;
@@ -43,6 +44,7 @@ struct Inner {
     payout_partners: HashMap<String, PayoutChannel>,
     payment_queue: PaymentQueue,
     rejected_budget: RejectedBudget,
+    partner_clocks: PartnerClocks,
     rejected_uplinks: KeyedRateLimiter<DeviceId>,
     known_days: KnownDays,
     signals: Signals,
@@ -104,6 +106,7 @@ impl Context {
                 payout_partners: parts.payout_partners,
                 payment_queue: parts.payment_queue,
                 rejected_budget: parts.rejected_budget,
+                partner_clocks: PartnerClocks::default(),
                 rejected_uplinks: KeyedRateLimiter::new(parts.rejected_uplinks),
                 known_days: KnownDays::default(),
                 signals: parts.signals,
@@ -186,6 +189,19 @@ impl Context {
 
     pub(super) fn qris_partner(&self, id: &str) -> Option<&Partner> {
         self.inner.qris_partners.get(id)
+    }
+
+    /// How far partners' clocks are from ours.
+    pub(super) fn partner_clocks(&self) -> &PartnerClocks {
+        &self.inner.partner_clocks
+    }
+
+    /// The partners that may send callbacks, by their ids.
+    pub fn qris_partners(&self) -> impl Iterator<Item = (&str, &Partner)> {
+        self.inner
+            .qris_partners
+            .iter()
+            .map(|(id, partner)| (id.as_str(), partner))
     }
 
     pub(super) fn payout_partner(&self, id: &str) -> Option<&PayoutChannel> {

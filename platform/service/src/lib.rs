@@ -42,7 +42,7 @@ pub use code::ErrorCode;
 pub use context::{Context, Keys};
 pub use error::{Error, Result};
 pub use noun::Noun;
-pub use partner::{Partner, PayoutChannel, SnapPartner};
+pub use partner::{Partner, PayoutChannel};
 pub use settings::Settings;
 pub use unit_of_work::{Actor, Begin, IdempotencyKey, Reply, UnitOfWork};
 

@@ -25,6 +25,7 @@ pub enum Noun {
     Token,
     Credential,
     Callback,
+    Partner,
 }
 
 impl Noun {
@@ -52,6 +53,7 @@ impl Noun {
             Self::Token => "token",
             Self::Credential => "credential",
             Self::Callback => "callback",
+            Self::Partner => "partner",
         }
     }
 }

@@ -1,36 +1,30 @@
-//! The partners of the configuration, as use cases need them: their secrets and keys, and the connection to a payout partner.
+//! The partners of the configuration, as use cases need them: their dialects, secrets and keys, and the connection to a
+//! payout partner.
 
 use std::sync::Arc;
 
+use domain::dialect::Dialect;
+use domain::dialect::signature::Credentials;
 use domain::partner_signature::PartnerSecret;
-use domain::snap::signature::{ClientSecret, PublicKey};
-use domain::snap::status::StatusCodes;
 
 use super::money::payout_partner::PayoutPartner;
 
-/// A QRIS partner, by how it signs its callbacks.
+/// A QRIS partner that sends us callbacks.
 #[derive(Debug, Clone)]
-pub enum Partner {
-    /// HMAC-SHA256 over timestamp and raw body.
-    Hmac {
-        /// The secrets that are active now.
-        secrets: Vec<PartnerSecret>,
-    },
-    /// SNAP BI.
-    Snap(SnapPartner),
+pub struct Partner {
+    /// How it speaks, with what the configuration changes of it.
+    pub dialect: Arc<Dialect>,
+    /// What its messages are checked with.
+    pub credentials: Credentials,
+    /// What names it in the header of its dialect, besides its id.
+    pub sender_ids: Vec<String>,
 }
 
-/// What is agreed with a SNAP partner.
-#[derive(Debug, Clone)]
-pub struct SnapPartner {
-    /// Its notifications are signed with its RSA key, without an access token.
-    pub asymmetric: bool,
-    /// The client secrets that are active now.
-    pub secrets: Vec<ClientSecret>,
-    /// Its RSA keys that are active now.
-    pub keys: Vec<PublicKey>,
-    /// The meaning of its status codes.
-    pub statuses: StatusCodes,
+impl Partner {
+    /// Whether a header with this value names the partner of this id.
+    pub(crate) fn is_named(&self, id: &str, value: &str) -> bool {
+        id == value || self.sender_ids.iter().any(|own| own == value)
+    }
 }
 
 /// A partner that carries out payouts.

@@ -8,6 +8,7 @@
 
 mod database;
 mod descriptors;
+mod dialect;
 mod keys;
 mod partners;
 mod pki;
@@ -134,7 +135,7 @@ impl App {
                 signals,
                 payment_queue,
             },
-            secrets,
+            secrets.unwrap_or_default(),
             telemetry.as_ref(),
         )?;
         service::money::fee::ensure_basic(&context)
@@ -345,6 +346,26 @@ impl App {
 pub async fn offline(
     config: &Config,
 ) -> anyhow::Result<(Option<embedded_postgres::Server>, Context)> {
+    offline_with(config, HashMap::new()).await
+}
+
+/// The same with the acquirers of the configuration, whose dialects and secrets are read.
+///
+/// # Errors
+/// As [`App::start`].
+pub async fn offline_with_partners(
+    config: &Config,
+) -> anyhow::Result<(Option<embedded_postgres::Server>, Context)> {
+    let mut problems = Problems::default();
+    let partners = partners::qris(config, &mut problems);
+    problems.finish(config.file.as_deref())?;
+    offline_with(config, partners).await
+}
+
+async fn offline_with(
+    config: &Config,
+    qris_partners: HashMap<String, service::Partner>,
+) -> anyhow::Result<(Option<embedded_postgres::Server>, Context)> {
     let (server, pool) = database::open(config).await?;
     if server.is_some() {
         // No other process uses it now; an external database is migrated by `platform migrate`.
@@ -364,7 +385,10 @@ pub async fn offline(
             signals,
             payment_queue,
         },
-        None,
+        Secrets {
+            qris_partners,
+            ..Secrets::default()
+        },
         None,
     )?;
     Ok((server, context))
@@ -382,7 +406,7 @@ fn context(
     pool: PgPool,
     mqtt_port: u16,
     channels: Channels,
-    secrets: Option<Secrets>,
+    secrets: Secrets,
     telemetry: Option<&Telemetry>,
 ) -> anyhow::Result<Context> {
     let settings = settings::settings(config, mqtt_port);
@@ -390,26 +414,17 @@ fn context(
         Some(file) => settings.with_context(|| file.display().to_string())?,
         None => settings?,
     };
-    let (keys, qris_partners, qr_partners, payout_partners) = match secrets {
-        Some(secrets) => (
-            Some(secrets.keys),
-            secrets.qris_partners,
-            secrets.qr_partners,
-            secrets.payout_partners,
-        ),
-        None => (None, HashMap::new(), HashMap::new(), HashMap::new()),
-    };
     Ok(Context::new(Parts {
         list_pool: database::for_lists(config, &pool),
         payment_pool: database::for_payments(config, &pool),
         pool,
         clock: clock.clone(),
         settings,
-        keys,
-        qris_partners,
-        qr_partners,
+        keys: secrets.keys,
+        qris_partners: secrets.qris_partners,
+        qr_partners: secrets.qr_partners,
         local: Arc::new(Local),
-        payout_partners,
+        payout_partners: secrets.payout_partners,
         payment_queue: channels.payment_queue,
         rejected_budget: RejectedBudget::new(
             config.callbacks.rejected_per_minute_max,

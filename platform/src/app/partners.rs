@@ -6,80 +6,65 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use domain::dialect::signature::{Credentials, SignatureKind};
 use domain::partner_signature::PartnerSecret;
 use domain::reconciliation::Format;
 use domain::snap::signature::{ClientSecret, PrivateKey, PublicKey};
-use domain::snap::status::StatusCodes;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use secrecy::ExposeSecret;
 use service::clock::Clock;
 use service::money::payout_partner::PayoutPartner;
 use service::payment::qr_partner::QrPartner;
-use service::{Partner, PayoutChannel, SnapPartner};
+use service::{Partner, PayoutChannel};
 
+use super::dialect;
 use super::problems::Problems;
-use crate::config::{
-    self, Config, NotifySignature, QrisPartner, QrisPartnerApi, QrisProfile, read_secrets,
-};
+use crate::config::{self, Config, QrisPartner, QrisPartnerApi, read_secrets};
 use crate::partner::bank;
 use crate::partner::snap::{Settings, SnapClient};
 
-/// The partners that may send callbacks. Secrets and keys that cannot be read are added to `problems`.
+/// The partners that may send callbacks. Dialects, secrets and keys that cannot be read are added to `problems`.
 pub(super) fn qris(config: &Config, problems: &mut Problems) -> HashMap<String, Partner> {
-    let partners = config.qris_partners.iter().filter_map(|(id, partner)| {
-        let read = match partner.profile {
-            QrisProfile::Hmac => problems.keep(hmac(id, partner))?,
-            QrisProfile::Snap => Partner::Snap(snap(id, partner, problems)?),
-        };
-        Some((id.clone(), read))
-    });
-    partners.collect()
-}
-
-fn hmac(id: &str, partner: &QrisPartner) -> anyhow::Result<Partner> {
-    if !partner.public_key_files.is_empty() || !partner.statuses.is_empty() || partner.api.is_some()
-    {
-        bail!(
-            "configuration: qris_partners.{id}: public_key_files, statuses and api are for profile \"snap\""
-        );
+    let mut partners = HashMap::new();
+    for (id, partner) in &config.qris_partners {
+        if let Some(read) = qris_partner(id, partner, problems) {
+            partners.insert(id.clone(), read);
+        }
     }
-    let key = format!("qris_partners.{id}");
-    let secrets = read_secrets(&key, &partner.secret_files, &partner.secret_envs)?;
-    Ok(Partner::Hmac {
-        secrets: secrets
-            .iter()
-            .map(|secret| PartnerSecret::new(secret.expose_secret().as_bytes()))
-            .collect(),
-    })
+    problems.keep(dialect::must_be_told_apart(&partners));
+    dialect::warn_of_unconfirmed(&partners);
+    partners
 }
 
-fn snap(id: &str, partner: &QrisPartner, problems: &mut Problems) -> Option<SnapPartner> {
+fn qris_partner(id: &str, partner: &QrisPartner, problems: &mut Problems) -> Option<Partner> {
     let key = format!("qris_partners.{id}");
-    let asymmetric = partner.notify_signature == NotifySignature::Asymmetric;
-    if partner.public_key_files.is_empty() {
+    let dialect = problems.keep(dialect::of(id, partner))?;
+    let kinds = &dialect.signing.kinds;
+    let mut credentials = Credentials::default();
+    if kinds.iter().any(|kind| kind.needs_key()) && partner.public_key_files.is_empty() {
         let none = anyhow::anyhow!("{key}.public_key_files names no key; the partner gives it");
         problems.keep::<()>(Err(none));
     }
-    let secrets = if asymmetric {
-        Some(Vec::new())
-    } else {
-        problems.keep(client_secrets(
-            &key,
-            &partner.secret_files,
-            &partner.secret_envs,
-        ))
-    };
-    let keys = partner
-        .public_key_files
-        .iter()
+    let keys = partner.public_key_files.iter();
+    credentials.keys = keys
         .filter_map(|file| problems.keep(public_key(&key, file)))
         .collect();
-    Some(SnapPartner {
-        asymmetric,
-        secrets: secrets?,
-        keys,
-        statuses: StatusCodes::default().with(partner.statuses.clone()),
+    if kinds.iter().any(|kind| kind.needs_secret()) {
+        // Where the acquirer may sign with either, one of them is enough.
+        let has_none = partner.secret_files.is_empty() && partner.secret_envs.is_empty();
+        let is_optional = has_none && !credentials.keys.is_empty();
+        if !(is_optional && kinds.contains(&SignatureKind::SnapAsymmetric)) {
+            let secrets = read_secrets(&key, &partner.secret_files, &partner.secret_envs);
+            for secret in problems.keep(secrets)? {
+                credentials.add_secret(secret.expose_secret().as_bytes());
+            }
+        }
+    }
+    Some(Partner {
+        dialect: Arc::new(dialect),
+        credentials,
+        sender_ids: partner.sender_ids.clone(),
     })
 }
 

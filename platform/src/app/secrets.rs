@@ -13,9 +13,10 @@ use super::problems::Problems;
 use super::{keys, partners, server_certificate};
 use crate::config::Config;
 
-/// All of them.
+/// All of them; a command that reads and writes the database alone has none, or those that it needs.
+#[derive(Default)]
 pub(super) struct Secrets {
-    pub(super) keys: Keys,
+    pub(super) keys: Option<Keys>,
     pub(super) qris_partners: HashMap<String, Partner>,
     pub(super) qr_partners: HashMap<String, Arc<dyn QrPartner>>,
     pub(super) payout_partners: HashMap<String, PayoutChannel>,
@@ -31,11 +32,11 @@ pub(super) fn load(config: &Config, clock: &Clock, problems: &mut Problems) -> O
     let payout_partners = partners::payout(config, clock, problems);
     let (signer, announcement_keys) = announcement?;
     Some(Secrets {
-        keys: Keys {
+        keys: Some(Keys {
             ca: ca?,
             signer,
             announcement_keys,
-        },
+        }),
         qris_partners,
         qr_partners,
         payout_partners,

@@ -1,6 +1,7 @@
 //! The command line. One file for each command; an error is one sentence on standard error.
 
 mod audit;
+mod callback;
 mod csv_file;
 mod demo;
 mod device;
@@ -54,6 +55,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Messages of acquirers.
+    #[command(subcommand)]
+    Callback(callback::CallbackCommand),
     /// People who log in.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -86,6 +90,25 @@ impl ConfigArgs {
         let config = self.load()?;
         logging::init(&config.log)?;
         let (server, context) = app::offline(&config).await?;
+        Self::finish(server, context, work).await
+    }
+
+    /// The same with the acquirers of the configuration, and their secrets.
+    async fn offline_with_partners<T>(
+        &self,
+        work: impl AsyncFnOnce(&Context) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let config = self.load()?;
+        logging::init(&config.log)?;
+        let (server, context) = app::offline_with_partners(&config).await?;
+        Self::finish(server, context, work).await
+    }
+
+    async fn finish<T>(
+        server: Option<embedded_postgres::Server>,
+        context: Context,
+        work: impl AsyncFnOnce(&Context) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let outcome = work(&context).await;
         context.close().await;
         if let Some(server) = server {
@@ -120,6 +143,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command).await,
         Command::Ledger(command) => ledger::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
+        Command::Callback(command) => callback::run(&command).await,
         Command::User(command) => user::run(&command).await,
         Command::Observer(command) => observer::run(&command).await,
         Command::Openapi(args) => openapi::run(&args),

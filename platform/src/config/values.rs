@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use certs::csr::RsaKeys;
 use chrono::NaiveTime;
-use domain::snap::status::Meaning;
+use domain::dialect::status::Meaning;
 use serde::Deserialize;
 
 /// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
@@ -189,7 +189,7 @@ pub struct Health {
     pub retention_days: u32,
 }
 
-/// The protocol of a QRIS partner.
+/// The dialect of a QRIS partner that names none: an older way to choose between two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QrisProfile {
@@ -200,12 +200,14 @@ pub enum QrisProfile {
     Snap,
 }
 
-/// Which of SNAP's two signatures a partner's notifications carry.
+/// Which of SNAP's two signatures a partner's notifications carry, instead of those of its dialect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotifySignature {
-    /// HMAC-SHA512 with an access token that we issued.
+    /// Those that the dialect accepts.
     #[default]
+    OfDialect,
+    /// HMAC-SHA512 with an access token that we issued.
     Symmetric,
     /// SHA256withRSA.
     Asymmetric,
@@ -216,11 +218,15 @@ pub enum NotifySignature {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct QrisPartner {
     pub profile: QrisProfile,
+    pub dialect: String,
+    pub sender_ids: Vec<String>,
     pub secret_files: Vec<PathBuf>,
     pub secret_envs: Vec<String>,
     pub public_key_files: Vec<PathBuf>,
     pub notify_signature: NotifySignature,
     pub statuses: BTreeMap<String, Meaning>,
+    pub query_statuses: BTreeMap<String, Meaning>,
+    pub confirmed_statuses: Vec<String>,
     pub api: Option<QrisPartnerApi>,
 }
 

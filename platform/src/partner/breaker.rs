@@ -44,6 +44,12 @@ impl Breaker {
         }
     }
 
+    /// Whether calls are held back now.
+    pub fn is_open(&self, now: Instant) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open_until.is_some_and(|until| now < until)
+    }
+
     /// The partner answered.
     pub fn succeeded(&self) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();

@@ -22,7 +22,9 @@ use reqwest::{Client, Url};
 use serde::Serialize;
 use serde_json::Value;
 use service::clock::Clock;
-use service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
+use service::payment::qr_partner::{
+    Circuit, Issued, Named, Order, PartnerError, QrPartner, Refund,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wire::lenient;
@@ -293,6 +295,14 @@ async fn send(service: Service, request: reqwest::RequestBuilder) -> Result<Done
 impl QrPartner for SnapClient {
     fn is_local(&self) -> bool {
         false
+    }
+
+    fn circuit(&self) -> Option<Circuit> {
+        Some(if self.breaker.is_open(Instant::now()) {
+            Circuit::Open
+        } else {
+            Circuit::Closed
+        })
     }
 
     /// Sent once: the device repeats its request, and the partner then recognises the order by our transaction id.

@@ -141,6 +141,7 @@ impl Tenant {
             .fold(path.to_owned(), |path, (name, id)| path.replace(name, id))
             // Of no merchant: the fee profile is everybody's, the others do not exist.
             .replace("{fee_profile_id}", "fee_basic")
+            .replace("{partner_id}", "acme")
             .replace(
                 "{reconciliation_id}",
                 "rec_0190f3a1c0de7abc8def0123456789ab",

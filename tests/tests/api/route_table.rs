@@ -169,12 +169,15 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/merchant/devices" May(PortalRead);
     GET "/merchant/outlets" May(PortalRead);
     POST "/integrations/qris/callback" Partner;
+    POST "/integrations/qris/callback/{partner_id}" Partner;
     POST "/v1.0/access-token/b2b" SnapPartner;
     POST "/v1.0/qr/qr-mpm-notify" SnapPartner;
     GET "/admin/incidents" May(IncidentRead);
     POST "/admin/incidents/{incident_id}/resolve" May(IncidentWrite);
     GET "/admin/callbacks" May(IncidentRead);
     GET "/admin/callbacks/{callback_id}" May(IncidentRead);
+    GET "/admin/partners" May(IncidentRead);
+    GET "/admin/partners/{partner_id}" May(IncidentRead);
     GET "/admin/unmatched-payments" May(IncidentRead);
     POST "/admin/unmatched-payments/{unmatched_payment_id}/assign" May(TransactionWrite);
 };

@@ -84,9 +84,14 @@ impl Case {
         }
     }
 
-    /// The answer of this service.
-    pub fn answer(&self, service: Service) -> Answer {
-        let response_message = match self {
+    /// The response code of a service with these two digits.
+    pub fn code(&self, service: &str) -> String {
+        format!("{}{service}{}", self.status(), self.number())
+    }
+
+    /// The words for it.
+    pub fn message(&self) -> String {
+        match self {
             Self::Successful => "Successful".to_owned(),
             Self::InvalidFieldFormat(field) => format!("Invalid Field Format {field}"),
             Self::InvalidMandatoryField(field) => format!("Invalid Mandatory Field {field}"),
@@ -96,10 +101,14 @@ impl Case {
             Self::Conflict => "Conflict".to_owned(),
             Self::GeneralError => "General Error".to_owned(),
             Self::Unavailable => "Service Unavailable".to_owned(),
-        };
+        }
+    }
+
+    /// The answer of this service.
+    pub fn answer(&self, service: Service) -> Answer {
         Answer {
-            response_code: format!("{}{}{}", self.status(), service.code(), self.number()),
-            response_message,
+            response_code: self.code(service.code()),
+            response_message: self.message(),
         }
     }
 }

@@ -16,10 +16,8 @@
 pub mod answer;
 pub mod minify;
 pub mod money;
-pub mod notification;
 pub mod order;
 pub mod signature;
-pub mod status;
 
 /// The clock that X-TIMESTAMP and the day of X-EXTERNAL-ID are in: Jakarta, which has no summer time.
 pub const UTC_OFFSET_S: i32 = 7 * 3600;

@@ -16,9 +16,10 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
 
 use super::minify::minify;
+use crate::partner_message::Times;
 use crate::partner_signature::SignatureError;
 
 /// Name of the header with the time of signing.
@@ -31,8 +32,8 @@ pub const CLIENT_KEY_HEADER: &str = "x-client-key";
 pub const EXTERNAL_ID_HEADER: &str = "x-external-id";
 /// `2020-12-21T10:30:34.123456789+07:00`, and a little.
 const TIMESTAMP_LEN_MAX: usize = 40;
-/// 8192 bits in base64.
-const SIGNATURE_LEN_MAX: usize = 1400;
+/// 8192 bits in hex.
+const SIGNATURE_LEN_MAX: usize = 2048;
 
 /// A secret for HMAC-SHA512, shared with one partner. Shown nowhere.
 #[derive(Clone)]
@@ -44,6 +45,39 @@ pub struct PublicKey(Vec<u8>);
 
 /// Our own RSA key. Shown nowhere.
 pub struct PrivateKey(RsaKeyPair);
+
+/// How signatures are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// As the standard has it.
+    #[default]
+    Base64,
+    /// In either case.
+    Hex,
+    /// Whichever it is.
+    Either,
+}
+
+/// What of a body is hashed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BodyHash {
+    /// The body without white space, as the standard has it.
+    #[default]
+    Minified,
+    /// The body as it is sent.
+    Raw,
+    /// Either of them.
+    Either,
+}
+
+/// How a partner's signatures differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Form {
+    /// How they are written.
+    pub encoding: Encoding,
+    /// What they cover.
+    pub body_hash: BodyHash,
+}
 
 /// A key that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -125,46 +159,59 @@ pub struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    fn body_hash(&self) -> String {
-        hex::encode(digest::digest(&digest::SHA256, &minify(self.body)))
+    /// The text that is signed, with the token if there is one.
+    fn text(&self, token: Option<&str>, hashed: &[u8]) -> String {
+        let hash = hex::encode(digest::digest(&digest::SHA256, hashed));
+        let (method, path, timestamp) = (self.method, self.path, self.timestamp);
+        match token {
+            Some(token) => format!("{method}:{path}:{token}:{hash}:{timestamp}"),
+            None => format!("{method}:{path}:{hash}:{timestamp}"),
+        }
     }
 
-    fn symmetric_text(&self, token: &str) -> String {
-        let (method, path, hash) = (self.method, self.path, self.body_hash());
-        format!("{method}:{path}:{token}:{hash}:{}", self.timestamp)
-    }
-
-    fn asymmetric_text(&self) -> String {
-        let (method, path, hash) = (self.method, self.path, self.body_hash());
-        format!("{method}:{path}:{hash}:{}", self.timestamp)
+    /// The texts that a signature of this form may cover.
+    fn texts(&self, token: Option<&str>, covers: BodyHash) -> Vec<String> {
+        let minified = || self.text(token, &minify(self.body));
+        let raw = || self.text(token, self.body);
+        match covers {
+            BodyHash::Minified => vec![minified()],
+            BodyHash::Raw => vec![raw()],
+            BodyHash::Either => vec![minified(), raw()],
+        }
     }
 
     /// The symmetric signature.
     pub fn sign_symmetric(&self, secret: &ClientSecret, token: &str) -> String {
-        STANDARD.encode(hmac::sign(&secret.0, self.symmetric_text(token).as_bytes()))
+        let text = self.text(Some(token), &minify(self.body));
+        STANDARD.encode(hmac::sign(&secret.0, text.as_bytes()))
     }
 
     /// The asymmetric signature.
     pub fn sign_asymmetric(&self, key: &PrivateKey) -> String {
-        key.sign(self.asymmetric_text().as_bytes())
+        key.sign(self.text(None, &minify(self.body)).as_bytes())
     }
 
-    /// Checks a symmetric signature with any of the active secrets.
+    /// Checks a symmetric signature with any of the active secrets; without a token, one that covers none.
     ///
     /// # Errors
     /// [`SignatureError`]; with no secret at all nothing is ever believed.
     pub fn verify_symmetric(
         &self,
         secrets: &[ClientSecret],
-        token: &str,
+        token: Option<&str>,
         signature: Option<&str>,
+        form: Form,
     ) -> Result<(), SignatureError> {
-        let claimed = decode(signature)?;
-        let text = self.symmetric_text(token);
+        let claimed = decode(signature, form.encoding)?;
+        let texts = self.texts(token, form.body_hash);
         // Every secret is tried, so that the time taken does not reveal which one matched.
         let matches = secrets
             .iter()
-            .filter(|secret| hmac::verify(&secret.0, text.as_bytes(), &claimed).is_ok())
+            .flat_map(|secret| texts.iter().map(move |text| (secret, text)))
+            .filter(|(secret, text)| {
+                let is_right = |claimed| hmac::verify(&secret.0, text.as_bytes(), claimed).is_ok();
+                claimed.iter().any(|claimed| is_right(claimed))
+            })
             .count();
         (matches > 0)
             .then_some(())
@@ -179,8 +226,14 @@ impl Signed<'_> {
         &self,
         keys: &[PublicKey],
         signature: Option<&str>,
+        form: Form,
     ) -> Result<(), SignatureError> {
-        verify(keys, self.asymmetric_text().as_bytes(), signature)
+        let claimed = decode(signature, form.encoding)?;
+        let texts = self.texts(None, form.body_hash);
+        let is_right = |text: &String| verify(keys, text.as_bytes(), &claimed);
+        (texts.iter().any(is_right))
+            .then_some(())
+            .ok_or(SignatureError::InvalidSignature)
     }
 }
 
@@ -199,29 +252,39 @@ pub fn verify_token_request(
     timestamp: &str,
     signature: Option<&str>,
 ) -> Result<(), SignatureError> {
-    verify(
-        keys,
-        format!("{client_id}|{timestamp}").as_bytes(),
-        signature,
-    )
+    // Some partners write this one in hex too.
+    let claimed = decode(signature, Encoding::Either)?;
+    let text = format!("{client_id}|{timestamp}");
+    verify(keys, text.as_bytes(), &claimed)
+        .then_some(())
+        .ok_or(SignatureError::InvalidSignature)
 }
 
-/// Whether a timestamp (whose signature was checked) is of now.
+/// Whether a timestamp (whose signature was checked) is of now, and when that is. One without a zone is in WIB.
 ///
 /// # Errors
-/// [`SignatureError::MalformedHeader`] for what is no RFC 3339, [`SignatureError::StaleTimestamp`].
+/// [`SignatureError::MalformedHeader`] for what is no date and time to the second, [`SignatureError::StaleTimestamp`].
 pub fn verify_time(
     timestamp: &str,
     now: DateTime<Utc>,
     tolerance: TimeDelta,
-) -> Result<(), SignatureError> {
+) -> Result<DateTime<Utc>, SignatureError> {
+    let local = || {
+        let read = NaiveDateTime::parse_from_str(timestamp, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+        let time = Times::WIB.from_local_datetime(&read).single()?;
+        Some(time.to_utc())
+    };
     let signed_at = DateTime::parse_from_rfc3339(timestamp)
-        .map_err(|_| SignatureError::MalformedHeader(TIMESTAMP_HEADER))?;
+        .or_else(|_| DateTime::parse_from_str(timestamp, "%Y-%m-%dT%H:%M:%S%.f%#z"))
+        .map(|time| time.to_utc())
+        .ok()
+        .or_else(local)
+        .ok_or(SignatureError::MalformedHeader(TIMESTAMP_HEADER))?;
     let distance = now.timestamp().abs_diff(signed_at.timestamp());
     if distance > tolerance.num_seconds().unsigned_abs() {
         return Err(SignatureError::StaleTimestamp);
     }
-    Ok(())
+    Ok(signed_at)
 }
 
 /// The X-TIMESTAMP of a request, bounded; whether it is one is judged after the signature.
@@ -234,20 +297,28 @@ pub fn timestamp_of(header: Option<&str>) -> Result<&str, SignatureError> {
         .ok_or(SignatureError::MalformedHeader(TIMESTAMP_HEADER))
 }
 
-fn verify(keys: &[PublicKey], text: &[u8], signature: Option<&str>) -> Result<(), SignatureError> {
-    let claimed = decode(signature)?;
-    if keys.iter().any(|key| key.verifies(text, &claimed)) {
-        Ok(())
-    } else {
-        Err(SignatureError::InvalidSignature)
-    }
+fn verify(keys: &[PublicKey], text: &[u8], claimed: &[Vec<u8>]) -> bool {
+    keys.iter()
+        .any(|key| claimed.iter().any(|claimed| key.verifies(text, claimed)))
 }
 
-fn decode(signature: Option<&str>) -> Result<Vec<u8>, SignatureError> {
-    signature
+/// The bytes that a signature may stand for. A text can be both hex and base64.
+fn decode(signature: Option<&str>, encoding: Encoding) -> Result<Vec<Vec<u8>>, SignatureError> {
+    let malformed = SignatureError::MalformedHeader(SIGNATURE_HEADER);
+    let text = signature
         .filter(|text| (1..=SIGNATURE_LEN_MAX).contains(&text.len()))
-        .and_then(|text| STANDARD.decode(text).ok())
-        .ok_or(SignatureError::MalformedHeader(SIGNATURE_HEADER))
+        .ok_or(malformed)?;
+    let base64 = || STANDARD.decode(text).ok();
+    let hex = || hex::decode(text).ok();
+    let decoded: Vec<Vec<u8>> = match encoding {
+        Encoding::Base64 => base64().into_iter().collect(),
+        Encoding::Hex => hex().into_iter().collect(),
+        Encoding::Either => hex().into_iter().chain(base64()).collect(),
+    };
+    if decoded.is_empty() {
+        return Err(malformed);
+    }
+    Ok(decoded)
 }
 
 #[cfg(test)]
@@ -270,7 +341,7 @@ mod tests {
         let (old, new) = (ClientSecret::new(b"old"), ClientSecret::new(b"new"));
         let signature = request().sign_symmetric(&old, "token");
         let check = |request: Signed<'_>, secrets: &[ClientSecret], token| {
-            request.verify_symmetric(secrets, token, Some(&signature))
+            request.verify_symmetric(secrets, Some(token), Some(&signature), Form::default())
         };
         assert_eq!(
             check(request(), &[new.clone(), old.clone()], "token"),
@@ -312,7 +383,8 @@ mod tests {
         };
         assert_eq!(check(other_layout, secrets, "token"), Ok(()));
         for signature in [None, Some(""), Some("%%"), Some("é")] {
-            let verdict = request().verify_symmetric(secrets, "token", signature);
+            let verdict =
+                request().verify_symmetric(secrets, Some("token"), signature, Form::default());
             assert_eq!(
                 verdict,
                 Err(SignatureError::MalformedHeader(SIGNATURE_HEADER))
@@ -328,14 +400,17 @@ mod tests {
         let key = PrivateKey::from_pkcs8((*pkcs8).as_ref()).unwrap();
         let keys = [key.public_key()];
         let signature = request().sign_asymmetric(&key);
-        assert_eq!(request().verify_asymmetric(&keys, Some(&signature)), Ok(()));
+        assert_eq!(
+            request().verify_asymmetric(&keys, Some(&signature), Form::default()),
+            Ok(())
+        );
         let token = sign_token_request(&key, "client", "2024-05-02T14:43:08+07:00");
         assert_eq!(
             verify_token_request(&keys, "client", "2024-05-02T14:43:08+07:00", Some(&token)),
             Ok(())
         );
         assert_eq!(
-            request().verify_asymmetric(&keys, Some(&token)),
+            request().verify_asymmetric(&keys, Some(&token), Form::default()),
             Err(SignatureError::InvalidSignature)
         );
         assert_eq!(format!("{key:?}"), "PrivateKey(…)");
@@ -347,7 +422,7 @@ mod tests {
         let now = DateTime::parse_from_rfc3339("2024-05-02T07:43:08Z")
             .unwrap()
             .to_utc();
-        let check = |text: &str| verify_time(text, now, TimeDelta::seconds(300));
+        let check = |text: &str| verify_time(text, now, TimeDelta::seconds(300)).map(drop);
         for timestamp in [
             "2024-05-02T14:43:08+07:00",
             "2024-05-02T07:48:08.999Z",

@@ -4,12 +4,16 @@ mod callback;
 mod dynamic_qr;
 mod incident;
 mod notification;
+mod partner;
 mod received_callback;
 mod snap;
 mod stats;
 mod transaction;
 mod transaction_export;
 mod unmatched_payment;
+
+use axum::Router;
+use service::Context;
 
 use super::routes::Routes;
 
@@ -24,5 +28,11 @@ pub(super) fn routes() -> Routes {
         .merge(snap::routes())
         .merge(incident::routes())
         .merge(received_callback::routes())
+        .merge(partner::routes())
         .merge(unmatched_payment::routes())
+}
+
+/// The paths that the dialects of the configured partners add.
+pub(super) fn of_dialects(context: &Context) -> Router<Context> {
+    snap::of_dialects(context)
 }

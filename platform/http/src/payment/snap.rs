@@ -1,24 +1,26 @@
-//! SNAP BI's side of the API: `/v1.0/access-token/b2b` and `/v1.0/qr/qr-mpm-notify`. Answers have SNAP's form, without our
-//! envelope.
+//! SNAP BI's side of the API: `/v1.0/access-token/b2b` and `/v1.0/qr/qr-mpm-notify`, and the paths of dialects that differ.
+//! Answers have the dialect's form, without our envelope.
 
-use axum::Json;
+use std::collections::BTreeSet;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use domain::snap::answer::Answer;
 use domain::snap::order::TokenAnswer;
 use domain::snap::signature::{CLIENT_KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
-use serde_json::Value;
+use serde_json::{Value, json};
 use service::Context;
-use service::payment::callback::snap::{self, SnapReply};
+use service::payment::callback::{self, NamedBy};
 use service::payment::partner_token::{self, Issued, TokenClaim};
-use store::outage::Outage;
 use utoipa::ToSchema;
 use utoipa::openapi::Required;
 
-use crate::error::{ApiError, ErrorCode, UNAVAILABLE_RETRY_AFTER_S};
+use super::callback::{CallbackReply, plain};
+use crate::error::{ApiError, ErrorCode};
 use crate::json::read_whole;
 use crate::operation::{Callers, Describe, Operation};
 use crate::routes::Routes;
@@ -41,11 +43,41 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn access_token(State(context): State<Context>, request: TokenRequest) -> TokenReply {
-    TokenReply(partner_token::issue(&context, &request.claim, &request.body).await)
+    TokenReply(partner_token::issue(&context, &request.path, &request.claim, &request.body).await)
 }
 
-async fn notify(State(context): State<Context>, call: Signed<NotifyBody>) -> NotifyReply {
-    NotifyReply(snap::receive(&context, call.incoming).await)
+async fn notify(
+    State(context): State<Context>,
+    mut call: Signed<NotifyBody>,
+) -> Result<NotifyReply, ApiError> {
+    call.incoming.named_by = NamedBy::Dialect;
+    let reply = callback::dialect::receive(&context, call.incoming).await;
+    CallbackReply::of(reply).map(NotifyReply)
+}
+
+/// The paths that only the dialects of the configured partners have. They are not in the document, because they differ from
+/// one installation to the next; docs/acquirers.md lists those of the built-in dialects.
+pub(super) fn of_dialects(context: &Context) -> Router<Context> {
+    let known = routes().into_endpoints();
+    let is_new = |path: &&str| !known.iter().any(|endpoint| endpoint.path == *path);
+    let dialects: Vec<_> = context
+        .qris_partners()
+        .map(|(_, partner)| &partner.dialect.inbound)
+        .collect();
+    let notify_paths = dialects.iter().flat_map(|inbound| &inbound.paths);
+    let notify_paths: BTreeSet<&str> = notify_paths.map(String::as_str).filter(is_new).collect();
+    let token_paths = dialects
+        .iter()
+        .filter_map(|inbound| inbound.token_path.as_deref());
+    let token_paths: BTreeSet<&str> = token_paths.filter(is_new).collect();
+    let mut router = Router::new();
+    for path in notify_paths {
+        router = router.route(path, post(notify));
+    }
+    for path in token_paths {
+        router = router.route(path, post(access_token));
+    }
+    router
 }
 
 /// What a partner says of a payment; fields of its own may stand besides.
@@ -53,7 +85,7 @@ async fn notify(State(context): State<Context>, call: Signed<NotifyBody>) -> Not
 #[schema(as = QrMpmNotify, rename_all = "camelCase")]
 #[expect(
     dead_code,
-    reason = "the form of what domain::snap::notification reads, for the document alone"
+    reason = "the form of what domain::dialect reads, for the document alone"
 )]
 pub(super) struct NotifyBody {
     /// The partner's name for the money.
@@ -81,6 +113,7 @@ struct MoneyBody {
 }
 
 struct TokenRequest {
+    path: String,
     claim: TokenClaim,
     body: Bytes,
 }
@@ -106,8 +139,9 @@ impl<S: Send + Sync> FromRequest<S> for TokenRequest {
                 signature: text(SIGNATURE_HEADER),
             }
         };
+        let path = request.uri().path().to_owned();
         let body = read_whole(request, state).await?;
-        Ok(Self { claim, body })
+        Ok(Self { path, claim, body })
     }
 }
 
@@ -130,7 +164,7 @@ impl IntoResponse for TokenReply {
                 http_status,
                 answer,
                 outage,
-            } => plain(http_status, &answer, outage),
+            } => plain(http_status, json!(answer), outage),
         }
     }
 }
@@ -143,11 +177,11 @@ impl Describe for TokenReply {
 }
 
 /// The answer to a notification.
-pub(super) struct NotifyReply(pub(super) SnapReply);
+struct NotifyReply(CallbackReply);
 
 impl IntoResponse for NotifyReply {
     fn into_response(self) -> Response {
-        plain(self.0.http_status, &self.0.answer, self.0.outage)
+        self.0.into_response()
     }
 }
 
@@ -156,15 +190,4 @@ impl Describe for NotifyReply {
         operation.callers = Callers::SnapPartners;
         operation.answers_plainly::<Answer>(&[200, 400, 401, 404, 409, 500, 503]);
     }
-}
-
-fn plain(status: u16, answer: &Answer, outage: Option<Outage>) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(answer)).into_response();
-    if let Some(outage) = outage {
-        let wait = HeaderValue::from(UNAVAILABLE_RETRY_AFTER_S);
-        response.headers_mut().insert(RETRY_AFTER, wait);
-        response.extensions_mut().insert(outage);
-    }
-    response
 }

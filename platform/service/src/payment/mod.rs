@@ -5,6 +5,8 @@ pub mod callback;
 pub mod dynamic_qr;
 pub mod incident;
 pub mod notification;
+pub mod partner;
+pub mod partner_clock;
 mod partner_name;
 pub mod partner_order;
 pub mod partner_token;

@@ -1,4 +1,4 @@
-//! Access tokens for SNAP partners: a request signed with the partner's RSA key gets one, for fifteen minutes.
+//! Access tokens for partners that sign with one: a request signed with the partner's RSA key gets one, for fifteen minutes.
 
 use chrono::TimeDelta;
 use domain::partner_signature::SignatureError;
@@ -9,7 +9,8 @@ use domain::snap::signature::{timestamp_of, verify_time, verify_token_request};
 use serde_json::Value;
 use store::outage::Outage;
 
-use crate::{Context, Partner, Result, secret};
+use super::callback::of_token;
+use crate::{Context, Result, secret};
 
 /// A request for a token, as it came.
 #[derive(Debug, Default)]
@@ -48,12 +49,13 @@ impl From<Case> for Issued {
     }
 }
 
-/// Answers a request for a token. The signature covers client and time, not the body.
-pub async fn issue(context: &Context, claim: &TokenClaim, body: &[u8]) -> Issued {
-    if let Err(case) = check(context, claim, body) {
-        return case.into();
-    }
-    match insert(context, claim.client_key.as_deref().unwrap_or_default()).await {
+/// Answers a request for a token at this path. The signature covers client and time, not the body.
+pub async fn issue(context: &Context, path: &str, claim: &TokenClaim, body: &[u8]) -> Issued {
+    let partner_id = match check(context, path, claim, body) {
+        Ok(partner_id) => partner_id,
+        Err(case) => return case.into(),
+    };
+    match insert(context, partner_id).await {
         Ok(token) => Issued::Token(token),
         Err(error) => {
             tracing::error!(%error, "a partner's access token could not be made");
@@ -71,15 +73,19 @@ pub async fn issue(context: &Context, claim: &TokenClaim, body: &[u8]) -> Issued
     }
 }
 
-fn check(context: &Context, claim: &TokenClaim, body: &[u8]) -> std::result::Result<(), Case> {
+/// Whose request it is.
+fn check<'a>(
+    context: &'a Context,
+    path: &str,
+    claim: &TokenClaim,
+    body: &[u8],
+) -> std::result::Result<&'a str, Case> {
     let client_key = claim
         .client_key
         .as_deref()
         .ok_or_else(|| Case::InvalidMandatoryField("X-CLIENT-KEY".into()))?;
-    let keys = match context.qris_partner(client_key) {
-        Some(Partner::Snap(partner)) => partner.keys.as_slice(),
-        Some(Partner::Hmac { .. }) | None => &[],
-    };
+    let partner = of_token(context, path, client_key);
+    let keys = partner.map_or(&[][..], |(_, partner)| &partner.credentials.keys);
     let unauthorized = |error| {
         Case::Unauthorized(match error {
             SignatureError::StaleTimestamp => "Timestamp",
@@ -94,7 +100,9 @@ fn check(context: &Context, claim: &TokenClaim, body: &[u8]) -> std::result::Res
     let format = || Case::InvalidFieldFormat("grantType".into());
     let body: Value = serde_json::from_slice(body).map_err(|_| format())?;
     match body.get("grantType") {
-        Some(grant) if grant == CLIENT_CREDENTIALS => Ok(()),
+        Some(grant) if grant == CLIENT_CREDENTIALS => partner
+            .map(|(id, _)| id)
+            .ok_or(Case::Unauthorized("Signature")),
         None | Some(Value::Null) => Err(Case::InvalidMandatoryField("grantType".into())),
         Some(_) => Err(format()),
     }

@@ -5,6 +5,8 @@ use domain::qris::TerminalLabel;
 use domain::registration::Registration;
 use domain::transaction::TransactionStatus;
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::TransactionId;
 
@@ -93,10 +95,25 @@ impl PartnerError {
     }
 }
 
+/// Whether a partner is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Circuit {
+    /// It is.
+    Closed,
+    /// It failed too often: it is left alone for a while.
+    Open,
+}
+
 /// A partner that issues codes.
 pub trait QrPartner: Send + Sync {
     /// Whether its answers are made here, without waiting for a partner.
     fn is_local(&self) -> bool;
+
+    /// Whether it is called now; none when it never is.
+    fn circuit(&self) -> Option<Circuit> {
+        None
+    }
 
     /// Issues a code.
     fn generate<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Issued, PartnerError>>;

@@ -4,6 +4,7 @@ pub mod callback;
 pub mod external_id;
 pub mod incident;
 pub mod notification;
+pub mod partner;
 pub mod partner_order;
 pub mod partner_token;
 pub mod payee;

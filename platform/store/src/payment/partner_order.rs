@@ -89,20 +89,20 @@ pub async fn reference_no(
     Ok(found.flatten())
 }
 
-/// Has the partner asked soon what became of a transaction. Nothing for one whose code was built here.
+/// Has the partner asked soon what became of a transaction. `false` for one whose code was built here.
 pub async fn query_soon(
     conn: &mut PgConnection,
     id: TransactionId,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
         "UPDATE partner_orders SET query_at = $2, queries = 0 WHERE transaction_id = $1",
         id as _,
         now
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(result.rows_affected() == 1)
 }
 
 /// Ends the queries of an order.

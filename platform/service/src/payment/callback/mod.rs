@@ -4,28 +4,30 @@
 //! [`domain::transaction::decide`], and its consequences (transition, ledger lines, outbox rows) are written in the same
 //! transaction as the message itself.
 //!
-//! Two profiles come to the same judgement: `hmac` here, [`snap`] beside; and so does what a partner answers when it
-//! is asked ([`query`]).
+//! How a message is verified, read and answered is its partner's dialect ([`domain::dialect`]); [`dialect`] does it for all of
+//! them. What a partner answers when it is asked comes to the same judgement ([`query`]).
 
 pub mod archive;
 mod attribution;
 pub mod batch;
 pub(super) mod consequence;
+pub mod dialect;
 mod judgement;
 pub mod query;
 pub(crate) mod receiver;
 mod record;
 mod rejected;
 pub mod rejected_budget;
-pub mod snap;
+pub mod replay;
+mod reply;
+mod sender;
+mod undecided;
 pub(crate) mod verified;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use domain::callback::Callback;
+use domain::dialect::signature::Headers;
 use domain::partner_message::Adjustment;
 use domain::transaction::TransactionStatus;
 use serde::Serialize;
@@ -33,10 +35,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::TransactionId;
 
-use self::judgement::{CallbackHandler, CallbackOutcome};
-use self::receiver::{Arrival, Profile, Unreadable, unreadable, verify_hmac};
-use self::verified::Verified;
-use crate::{Context, Error, Partner, Result, UnitOfWork};
+use self::receiver::Unreadable;
+
+pub use reply::Reply;
+pub(super) use sender::of_token;
 
 /// The metric that counts what became of messages about payments.
 const COUNTER: &str = "callbacks_total";
@@ -47,22 +49,32 @@ const UNREADABLE: Unreadable = Unreadable {
     is_raised: true,
 };
 
+/// Who a message says that it comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NamedBy {
+    /// `X-Partner-Id`, on the route of all partners.
+    #[default]
+    Header,
+    /// The path: `/integrations/qris/callback/{partner_id}`.
+    Path,
+    /// The header of the dialects that name this path.
+    Dialect,
+}
+
 /// A callback as it came.
 #[derive(Debug, Default)]
 pub struct Incoming {
     /// The path it came on, with its query, as a SNAP partner signs it.
     pub path: String,
-    /// `X-Partner-Id`.
+    /// The partner that it claims to be from; once it is known, the partner's id.
     pub partner_id: Option<String>,
-    /// `X-Partner-Timestamp`.
-    pub timestamp: Option<String>,
-    /// `X-Partner-Signature`.
-    pub signature: Option<String>,
-    /// What a SNAP partner proves itself with.
-    pub snap: SnapProof,
+    /// Where that claim stands.
+    pub named_by: NamedBy,
+    /// All headers.
+    pub headers: Headers,
     /// The headers worth keeping, without credentials.
-    pub headers: Value,
-    /// The raw body.
+    pub kept_headers: Value,
+    /// The raw body; of a dialect that writes its fields into the query, the query.
     pub body: Bytes,
     /// The HTTP request's id.
     pub request_id: Option<String>,
@@ -73,23 +85,15 @@ pub struct Incoming {
 impl Incoming {
     /// What the archive calls the path: without the query.
     pub(crate) fn route(&self) -> &str {
-        let path = self.path.split('?').next().unwrap_or_default();
-        path.trim_start_matches("/integrations/")
+        self.path_alone()
+            .trim_start_matches("/integrations/")
             .trim_start_matches('/')
     }
-}
 
-/// The headers of a SNAP notification.
-#[derive(Debug, Default)]
-pub struct SnapProof {
-    /// `X-TIMESTAMP`.
-    pub timestamp: Option<String>,
-    /// `X-SIGNATURE`.
-    pub signature: Option<String>,
-    /// `Authorization: Bearer …`, without the word.
-    pub token: Option<String>,
-    /// `X-EXTERNAL-ID`.
-    pub external_id: Option<String>,
+    /// The path without its query.
+    fn path_alone(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
 }
 
 /// What became of a callback that was taken.
@@ -102,78 +106,6 @@ pub struct Receipt {
     pub transaction_id: Option<TransactionId>,
     /// Where that stands now.
     pub status: Option<TransactionStatus>,
-}
-
-/// Whether this partner speaks SNAP, and is to be answered so.
-pub fn speaks_snap(context: &Context, partner_id: Option<&str>) -> bool {
-    matches!(
-        partner_id.and_then(|id| context.qris_partner(id)),
-        Some(Partner::Snap(_))
-    )
-}
-
-/// Receives one callback of profile `hmac`.
-///
-/// # Errors
-/// [`Error::InvalidSignature`], [`Error::StaleTimestamp`], a body that does not read: kept as rejected, no effect.
-/// A transaction that does not exist, another amount or merchant: kept with an incident, no effect.
-pub async fn receive(context: &Context, incoming: Incoming) -> Result<Receipt> {
-    receiver::receive::<Hmac>(context, &Arc::new(incoming)).await?
-}
-
-struct Hmac;
-
-impl Profile for Hmac {
-    type Message = Callback;
-    type Answer = Result<Receipt>;
-    type Refusal = Error;
-    const COUNTER: &'static str = COUNTER;
-    const UNREADABLE: Unreadable = UNREADABLE;
-
-    async fn verify(context: &Context, incoming: &Incoming, now: DateTime<Utc>) -> Result<()> {
-        let partner = incoming
-            .partner_id
-            .as_deref()
-            .and_then(|id| context.qris_partner(id));
-        let secrets = match partner {
-            Some(Partner::Hmac { secrets }) => secrets.as_slice(),
-            Some(Partner::Snap(_)) | None => &[],
-        };
-        verify_hmac(context, secrets, incoming, now)
-    }
-
-    fn read(_context: &Context, incoming: &Incoming) -> Result<Callback> {
-        let callback = Callback::parse(&incoming.body).map_err(unreadable)?;
-        count_adjustments(&callback.adjustments);
-        Ok(callback)
-    }
-
-    async fn apply_together(
-        context: &Context,
-        arrival: &Arrival,
-        callback: &Callback,
-    ) -> Result<Option<(&'static str, Result<Receipt>)>> {
-        let receipt = context
-            .payment_queue()
-            .apply(arrival, callback, || None)
-            .await?;
-        Ok(receipt.map(|receipt| (receipt.verdict, Ok(receipt))))
-    }
-
-    async fn apply(
-        unit: &mut UnitOfWork,
-        verified: &Verified<'_>,
-        callback: &Callback,
-    ) -> Result<(&'static str, Result<Receipt>)> {
-        let handler = CallbackHandler::new(unit, *verified, callback);
-        let outcome = handler.apply(unit).await?;
-        let verdict = outcome.name();
-        let answer = match outcome {
-            CallbackOutcome::Taken(receipt) => Ok(receipt),
-            CallbackOutcome::Refused(error) => Err(error),
-        };
-        Ok((verdict, answer))
-    }
 }
 
 /// Counts the fields of a verified message that were cut or dropped.

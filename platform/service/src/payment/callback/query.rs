@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use domain::callback::{CallbackStatus, CallbackTarget};
-use domain::snap::notification::Notification;
 use serde_json::{Value, json};
 use store::Scope;
 use store::payment::partner_order::Due;
@@ -12,7 +11,7 @@ use super::judgement::CallbackHandler;
 use super::receiver::count;
 use super::verified::Verified;
 use super::{COUNTER, count_adjustments};
-use crate::{Actor, Context, Partner, Result};
+use crate::{Actor, Context, Result};
 
 /// What the archive calls where it came from.
 const ROUTE: &str = "v1.0/qr/qr-mpm-query";
@@ -22,18 +21,20 @@ const ROUTE: &str = "v1.0/qr/qr-mpm-query";
 /// # Errors
 /// One that does not read, or speaks of another transaction; the database's.
 pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
-    let Some(Partner::Snap(partner)) = context.qris_partner(&due.partner_id) else {
+    let Some(partner) = context.qris_partner(&due.partner_id) else {
         return Ok(());
     };
-    let mut notification = Notification::parse(&answer).map_err(anyhow::Error::from)?;
+    let mut message = partner
+        .dialect
+        .read_answer(&answer)
+        .map_err(anyhow::Error::from)?;
     let id = due.transaction_id;
-    if let Some(CallbackTarget::Transaction { id: named, .. }) = notification.target
+    if let Some(CallbackTarget::Transaction { id: named, .. }) = message.target
         && named != id
     {
         return Err(anyhow::anyhow!("asked about {id}, it speaks of {named}").into());
     }
-    let meaning = partner.statuses.meaning(&notification.status_code);
-    let Some(status) = meaning.and_then(|meaning| meaning.happened()) else {
+    let Some(status) = message.happened() else {
         count(COUNTER, "pending");
         return Ok(());
     };
@@ -46,21 +47,21 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         .await?
         .ok_or_else(|| anyhow::anyhow!("{id} is asked about and not there"))?;
     // It was asked about this one; what it leaves out of a failure is known. A success says everything itself.
-    notification
+    message
         .target
         .get_or_insert(CallbackTarget::Transaction { id, nmid: None });
-    if notification.partner_reference.is_none() {
-        notification.partner_reference.clone_from(&due.reference_no);
+    if message.partner_reference.is_none() {
+        message.partner_reference.clone_from(&due.reference_no);
     }
     if status != CallbackStatus::Success {
-        notification.amount.get_or_insert(transaction.amount.into());
-        notification
+        message.amount.get_or_insert(transaction.amount.into());
+        message
             .partner_reference
             .get_or_insert_with(|| id.to_string());
     }
     let event_id = format!("query-{}", due.queries);
-    let callback = notification
-        .callback(&event_id, status)
+    let callback = message
+        .callback(Some(&event_id), status)
         .map_err(anyhow::Error::from)?;
     count_adjustments(&callback.adjustments);
     let (headers, body): (Value, Bytes) = (json!({}), answer.into());

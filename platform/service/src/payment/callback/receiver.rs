@@ -1,4 +1,4 @@
-//! How every signed message of a partner is received, whatever its profile.
+//! How every signed message of a partner is received, whatever it is about.
 //!
 //! The signature is checked on the raw bytes before anything is parsed; what fails is kept as a rejected message and has
 //! no effect. A verified message of which something that decides cannot be read is archived with an incident. Any other
@@ -99,7 +99,7 @@ impl Arrival {
             id,
             partner_id: self.incoming.partner_id.as_deref().unwrap_or_default(),
             route: self.incoming.route(),
-            headers: &self.incoming.headers,
+            headers: &self.incoming.kept_headers,
             body: &self.incoming.body,
             received_at: self.received_at,
             verified_at: self.verified_at,
@@ -238,12 +238,13 @@ pub(crate) fn verify_hmac(
 ) -> Result<()> {
     partner_signature::verify(
         secrets,
-        incoming.timestamp.as_deref(),
-        incoming.signature.as_deref(),
+        incoming.headers.get(partner_signature::TIMESTAMP_HEADER),
+        incoming.headers.get(partner_signature::SIGNATURE_HEADER),
         &incoming.body,
         now,
         context.settings().timestamp_tolerance,
     )
+    .map(drop)
     .map_err(untrusted)
 }
 

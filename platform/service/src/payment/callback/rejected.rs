@@ -62,7 +62,7 @@ async fn insert_unverified(
         claimed_partner_id: claimed.as_deref(),
         address: address.as_deref(),
         received_at,
-        headers: &headers_kept(&incoming.headers),
+        headers: &headers_kept(&incoming.kept_headers),
         body: &incoming.body[..length],
         body_bytes: incoming.body.len(),
         reason: &error.to_string(),

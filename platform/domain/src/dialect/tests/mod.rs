@@ -1,0 +1,3 @@
+mod file;
+mod golden;
+mod snap;
