@@ -61,7 +61,13 @@ impl Connection {
         options
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(to.tls)))
             .set_clean_session(to.clean)
-            .set_keep_alive(Duration::from_secs(60))
+            .set_keep_alive(Duration::from_secs(60));
+        Self::open_with(options).await
+    }
+
+    /// Connects by these options.
+    pub async fn open_with(mut options: MqttOptions) -> Result<Self, ConnectionError> {
+        options
             // The platform's limit; the client's default is 10 KiB.
             .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX)
             .set_manual_acks(true);

@@ -73,6 +73,7 @@ pub mod snap_partner_api;
 pub mod snapshot;
 pub mod soundbox;
 pub mod sql;
+pub mod vendor_box;
 pub mod world;
 
 pub use acquirer::{Acquirer, success};

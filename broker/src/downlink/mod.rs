@@ -130,6 +130,8 @@ pub(crate) struct Outbound {
     blocked: bool,
     subscriptions: Vec<Subscription>,
     queue: VecDeque<Queued>,
+    /// The keys of what was sent at quality 0 to a box with a topic map.
+    carried: VecDeque<Uuid>,
     window: Window,
     /// Messages with a lower sequence are refused.
     withdrawn_before: u64,
@@ -145,6 +147,7 @@ impl Outbound {
             blocked: false,
             subscriptions: Vec::new(),
             queue: VecDeque::new(),
+            carried: VecDeque::new(),
             window: Window::default(),
             withdrawn_before: 0,
             queue_max,
@@ -231,6 +234,9 @@ impl Outbound {
         if queued.any(|message| message.key == Some(key)) {
             return Some(Published::Queued);
         }
+        if self.carried.contains(&key) {
+            return Some(Published::Sent);
+        }
         self.window.find(key)
     }
 
@@ -302,6 +308,9 @@ impl Outbound {
                 continue;
             };
             let packet_id = (qos > 0).then(|| self.window.push(message.clone()));
+            if qos == 0 {
+                self.remember_carried(message.key);
+            }
             return Some(Transmission {
                 message,
                 packet_id,
@@ -309,6 +318,18 @@ impl Outbound {
                 expires_s,
             });
         }
+    }
+
+    /// Remembers what was sent at quality 0, so that it is not sent again while this connection stands: other makers' boxes
+    /// may announce whatever comes, and no PUBACK says that it came. The contract's boxes recognise a repetition.
+    fn remember_carried(&mut self, key: Option<Uuid>) {
+        let Some(key) = key.filter(|_| self.topics.is_some()) else {
+            return;
+        };
+        if self.carried.len() >= self.queue_max {
+            self.carried.pop_front();
+        }
+        self.carried.push_back(key);
     }
 
     /// The key of the message in flight with this packet identifier.

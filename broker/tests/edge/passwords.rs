@@ -313,6 +313,31 @@ async fn a_message_without_puback_is_sent_again_on_the_next_connection() {
 }
 
 #[tokio::test]
+async fn a_message_of_quality_0_is_sent_once_on_a_connection() {
+    let world = World::new().await;
+    let mut client = logged_in(&world, 1, true).await;
+    client.send(&subscribe(1, &[("box/1/pay", 0)])).await;
+    client.expect(0x90, &[0, 1, 0]).await;
+    for event in [1, 1, 2, 1, 2] {
+        world.publish(1, event);
+    }
+    for event in ["1", "2"] {
+        let received = client.receive().await;
+        assert_eq!((received.text.as_str(), received.id), (event, None));
+    }
+    client.ping().await;
+    client.drop_connection();
+    world
+        .host
+        .expect_end(device(1), EndReason::ConnectionLost)
+        .await;
+    // Nobody knows whether it was heard: within its time it is sent on the next connection.
+    let mut client = logged_in(&world, 1, true).await;
+    world.publish(1, 1);
+    assert_eq!(client.receive().await.text, "1");
+}
+
+#[tokio::test]
 async fn a_revoked_password_ends_the_session_at_once() {
     let world = World::new().await;
     let mut client = listening(&world, 1, true).await;

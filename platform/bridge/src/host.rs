@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use broker::{
-    Admission, Connecting, EndReason, Host, ObserverConnecting, Refusal, SessionEnd, SessionKey,
-    Subscription, Unavailable, Uplink,
+    Admission, Authenticated, Connecting, EndReason, Host, Login, LoginRefusal, ObserverConnecting,
+    Refusal, SessionEnd, SessionKey, Subscription, TopicMap, Unavailable, Uplink,
 };
 use serde_json::{Value, json};
 use service::Context;
+use service::fleet::box_profile::VendorBox;
+use service::fleet::password::{self, Checked};
 use service::fleet::{observer, session};
 use service::retry::retried;
 use service::span;
@@ -21,6 +24,7 @@ use wire::{Channel, DownlinkFilter};
 use super::carrier::Carrier;
 use super::delivery::Deliveries;
 use super::pool_quota::PoolQuotas;
+use super::puback::Pubacks;
 use super::uplink;
 use super::uplink_batcher::UplinkBatchers;
 
@@ -36,12 +40,14 @@ pub struct PlatformHost<C> {
     listening: mpsc::Sender<DeviceId>,
     quotas: PoolQuotas,
     deliveries: Arc<Deliveries>,
+    pubacks: Arc<Pubacks>,
 }
 
 impl<C: Carrier> PlatformHost<C> {
     pub(super) fn new(
         context: Context,
         batchers: UplinkBatchers,
+        pubacks: Arc<Pubacks>,
         carrier: Arc<OnceCell<C>>,
         listening: mpsc::Sender<DeviceId>,
     ) -> Self {
@@ -54,6 +60,7 @@ impl<C: Carrier> PlatformHost<C> {
             listening,
             quotas,
             deliveries: Arc::new(deliveries),
+            pubacks,
         }
     }
 
@@ -64,9 +71,55 @@ impl<C: Carrier> PlatformHost<C> {
     pub(super) fn deliveries(&self) -> Arc<Deliveries> {
         Arc::clone(&self.deliveries)
     }
+
+    pub(super) fn pubacks(&self) -> Arc<Pubacks> {
+        Arc::clone(&self.pubacks)
+    }
+}
+
+impl<C: Carrier> PlatformHost<C> {
+    /// Remembers a box of another maker, for the messages of the session that it is about to have.
+    fn note(&self, vendor: Arc<VendorBox>) {
+        let carrier = self.carrier.get();
+        let is_live = |device_id| carrier.is_some_and(|carrier| carrier.is_live(device_id));
+        self.context.vendor_boxes().note(vendor, is_live);
+    }
 }
 
 impl<C: Carrier> Host for PlatformHost<C> {
+    async fn authenticate(&self, login: Login) -> Result<Authenticated, LoginRefusal> {
+        let checking = async {
+            let _permit = self.quotas.logins.take().await;
+            password::check(&self.context, &login.user_name, login.password.as_bytes()).await
+        };
+        let (credential, vendor) = match checking.await {
+            Ok(Checked::Right { credential, vendor }) => (credential, vendor),
+            Ok(Checked::WrongPassword(device_id)) => {
+                return Err(LoginRefusal::WrongPassword(device_id));
+            }
+            Ok(Checked::Unknown) => return Err(LoginRefusal::BadCredentials),
+            Err(error) => {
+                tracing::warn!(%error, "a password could not be checked");
+                return Err(LoginRefusal::Unavailable);
+            }
+        };
+        let device_id = vendor.values.device_id;
+        match topic_map(&vendor) {
+            Ok(topics) => {
+                self.note(vendor);
+                Ok(Authenticated {
+                    device_id,
+                    credential,
+                    topics: Arc::new(topics),
+                })
+            }
+            Err(error) => {
+                tracing::error!(%device_id, %error, "a box's profile gives it no topics");
+                Err(LoginRefusal::Unavailable)
+            }
+        }
+    }
+
     async fn may_connect(&self, device_id: DeviceId, serial: &str) -> Result<(), Refusal> {
         let checking = async {
             let _permit = self.quotas.sessions.take().await;
@@ -85,6 +138,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
 
     async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
         let device_id = connecting.device_id;
+        if connecting.topics.is_none() {
+            self.context.vendor_boxes().forget(device_id);
+        }
         let connect = session::Connect {
             device_id,
             certificate_serial: connecting.certificate_serial,
@@ -150,8 +206,11 @@ impl<C: Carrier> Host for PlatformHost<C> {
         handling.instrument(span).await
     }
 
-    fn confirmed(&self, _: SessionKey, key: Uuid) {
+    fn confirmed(&self, session: SessionKey, key: Uuid) {
         self.deliveries.confirm(EventId::from_uuid(key));
+        if let Some(vendor) = self.context.vendor_boxes().get(session.device_id) {
+            self.pubacks.take(vendor, key);
+        }
     }
 
     async fn ended(&self, session: SessionKey, end: SessionEnd) {
@@ -193,6 +252,31 @@ impl<C: Carrier> Host for PlatformHost<C> {
             }
         }
     }
+}
+
+/// The topics of one box, from its own values alone.
+///
+/// # Errors
+/// A value that the profile needs; topics that the edge does not take.
+pub fn topic_map(vendor: &VendorBox) -> anyhow::Result<TopicMap> {
+    let topics = vendor.topics()?;
+    let mut downlinks = Vec::with_capacity(Channel::DOWNLINKS.len());
+    for channel in Channel::DOWNLINKS {
+        let topic = topics
+            .downlink(channel)
+            .context("a downlink has no topic")?;
+        downlinks.push((channel, topic.to_owned()));
+    }
+    let publish = topics
+        .publish
+        .into_iter()
+        .map(|one| (one.topic, one.channel))
+        .collect();
+    let out = |channel| {
+        let found = downlinks.iter().find(|(known, _)| *known == channel);
+        found.map(|(_, topic)| topic.clone()).unwrap_or_default()
+    };
+    Ok(TopicMap::new(publish, topics.subscribe, out)?)
 }
 
 fn write_subscriptions(device_id: DeviceId, subscriptions: &[Subscription]) -> Value {

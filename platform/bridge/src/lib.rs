@@ -6,6 +6,8 @@
 //! | `host` | what the edge needs of the platform: admission, subscriptions, uplinks, ends of sessions |
 //! | `uplink_batcher` | uplinks that are stored in batches, each answered when its batch is durable |
 //! | `uplink` | one message of a device, from bytes to a use case |
+//! | `vendor_uplink` | the same for other makers' boxes |
+//! | `puback` | what other makers' boxes acknowledge by PUBACK alone |
 //! | `pool_quota` | how many database connections sessions and other uplinks may hold at a time |
 //! | `observer_revocation` | ends observers whose certificate was revoked |
 //! | `outbox` | notifications, configurations and commands, from the database to the broker |
@@ -20,14 +22,16 @@ mod host;
 mod observer_revocation;
 mod outbox;
 mod pool_quota;
+mod puback;
 mod revocation;
 mod uplink;
 mod uplink_batcher;
+mod vendor_uplink;
 
 use std::sync::Arc;
 
 pub use carrier::Carrier;
-pub use host::PlatformHost;
+pub use host::{PlatformHost, topic_map};
 use service::Context;
 use service::signal::{Receivers, Signal};
 use store::fleet::command::DueCommand;
@@ -54,9 +58,11 @@ impl<C: Carrier> Bridge<C> {
         let carrier = Arc::new(OnceCell::new());
         let (listening_sender, listening) = mpsc::channel(LISTENING_MAX);
         let batchers = uplink_batcher::UplinkBatchers::start(&context, tasks, stop);
+        let pubacks = puback::Pubacks::start(context.clone(), tasks, stop);
         let host = Arc::new(PlatformHost::new(
             context,
             batchers,
+            pubacks,
             Arc::clone(&carrier),
             listening_sender,
         ));
@@ -96,7 +102,12 @@ impl<C: Carrier> Bridge<C> {
         ));
         // Set once, here; until then the host answers `Unavailable`.
         let _ = self.carrier.set(carrier.clone());
-        let outbox = outbox::Outbox::new(context, carrier, self.host.deliveries());
+        let outbox = outbox::Outbox::new(
+            context,
+            carrier,
+            self.host.deliveries(),
+            self.host.pubacks(),
+        );
         let (wakes, listening) = (signals.wakes, Some(self.listening));
         let notifications = outbox.clone();
         tasks.spawn(notifications.run::<DueNotification>(wakes.payments, listening, stop.clone()));

@@ -28,6 +28,7 @@ use wire::ids::DeviceId;
 
 use super::carrier::Carrier;
 use super::delivery::Deliveries;
+use super::puback::Pubacks;
 
 /// How often a round runs without a wake-up.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -46,15 +47,22 @@ pub(super) struct Outbox<C> {
     /// overtake each other, and a device would receive the older configuration last.
     superseding: Arc<Mutex<()>>,
     deliveries: Arc<Deliveries>,
+    pubacks: Arc<Pubacks>,
 }
 
 impl<C: Carrier> Outbox<C> {
-    pub(super) fn new(context: Context, carrier: C, deliveries: Arc<Deliveries>) -> Self {
+    pub(super) fn new(
+        context: Context,
+        carrier: C,
+        deliveries: Arc<Deliveries>,
+        pubacks: Arc<Pubacks>,
+    ) -> Self {
         Self {
             context,
             carrier,
             superseding: Arc::default(),
             deliveries,
+            pubacks,
         }
     }
 
@@ -200,7 +208,16 @@ impl<C: Carrier> Outbox<C> {
         };
         for one in due {
             let header = one.header();
-            let key = R::key(header.id);
+            let key = match one.is_vendors() {
+                false => R::key(header.id),
+                true => R::vendor_key(header.id),
+            };
+            if let Some(key) = key.filter(|_| one.is_vendors())
+                && self.pubacks.is_unstored(header.device_id, key)
+            {
+                handed.queued.push(one);
+                continue;
+            }
             self.deliveries.begin(one.traced());
             let published = self.carrier.publish(Downlink {
                 device_id: header.device_id,

@@ -40,15 +40,18 @@ impl PoolQuota {
 pub(super) struct PoolQuotas {
     /// The checks before a takeover.
     pub(super) sessions: PoolQuota,
+    /// Checks of passwords, which anybody can cause: of their own, so that guesses delay guesses alone.
+    pub(super) logins: PoolQuota,
     /// Uplinks that have no batcher.
     pub(super) uplinks: PoolQuota,
 }
 
 impl PoolQuotas {
-    /// A quarter of the pool each.
+    /// A quarter of the pool each, and an eighth for passwords.
     pub(super) fn of(connections: u32) -> Self {
         Self {
             sessions: PoolQuota::new("session", connections / 4),
+            logins: PoolQuota::new("login", connections / 8),
             uplinks: PoolQuota::new("uplink", connections / 4),
         }
     }

@@ -5,6 +5,7 @@
 
 use broker::{Downlink, Unavailable, Uplink};
 use bytes::Bytes;
+use domain::box_profile::RenderError;
 use service::fleet::{command, config, device, heartbeat};
 use service::payment::dynamic_qr::{self, Created, DynamicQr};
 use service::payment::notification;
@@ -18,6 +19,7 @@ use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
 use super::uplink_batcher::UplinkBatchers;
+use super::vendor_uplink;
 
 pub(super) async fn take<C: Carrier>(
     context: &Context,
@@ -26,6 +28,11 @@ pub(super) async fn take<C: Carrier>(
     uplink: Uplink,
 ) -> Result<(), Unavailable> {
     let device_id = uplink.session.device_id;
+    if let Some(topic) = uplink.topic.clone() {
+        // Noted before the session was admitted.
+        let vendor = context.vendor_boxes().get(device_id).ok_or(Unavailable)?;
+        return vendor_uplink::take(context, batchers, carrier, &vendor, &topic, &uplink).await;
+    }
     let message = match UplinkMessage::decode(uplink.channel, &uplink.payload) {
         Ok((message, _)) => message,
         Err(error) => return reject(context, &uplink, &error.to_string()).await,
@@ -80,7 +87,11 @@ pub(super) async fn take<C: Carrier>(
 
 /// An uplink that cannot be handled: stored as rejected when the cause is its content, so that it is not sent again for
 /// ever.
-async fn fail(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
+pub(super) async fn fail(
+    context: &Context,
+    uplink: &Uplink,
+    error: Error,
+) -> Result<(), Unavailable> {
     if error.is_of_the_item() {
         reject(context, uplink, &impossible(&error.to_string())).await
     } else {
@@ -89,11 +100,15 @@ async fn fail(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Un
 }
 
 /// The reason that is stored with an uplink that can be read and cannot be stored.
-fn impossible(problem: &str) -> String {
+pub(super) fn impossible(problem: &str) -> String {
     format!("it cannot be stored: {problem}")
 }
 
-async fn reject(context: &Context, uplink: &Uplink, reason: &str) -> Result<(), Unavailable> {
+pub(super) async fn reject(
+    context: &Context,
+    uplink: &Uplink,
+    reason: &str,
+) -> Result<(), Unavailable> {
     let device_id = uplink.session.device_id;
     heartbeat::reject(context, device_id, uplink.channel, &uplink.payload, reason)
         .await
@@ -123,7 +138,7 @@ async fn send_time<C: Carrier>(
     publish(context, carrier, device_id, &message, encoding)
 }
 
-async fn answer_qr<C: Carrier>(
+pub(super) async fn answer_qr<C: Carrier>(
     context: &Context,
     carrier: &C,
     device_id: DeviceId,
@@ -189,10 +204,18 @@ fn publish<C: Carrier>(
     message: &DownlinkMessage,
     encoding: wire::Encoding,
 ) -> Result<(), Error> {
-    let payload = context
-        .signer()?
-        .seal(message, device_id, encoding)
-        .map_err(anyhow::Error::from)?;
+    let payload = match context.vendor_boxes().get(device_id) {
+        None => context
+            .signer()?
+            .seal(message, device_id, encoding)
+            .map_err(anyhow::Error::from)?,
+        Some(vendor) => match vendor.render(message, context.clock().now()) {
+            Ok(payload) => payload,
+            // A refusal, to a box that cannot show one.
+            Err(RenderError::Unsupported | RenderError::TooLate) => return Ok(()),
+            Err(error) => return Err(anyhow::Error::from(error).into()),
+        },
+    };
     // Not durable: a device that gets no answer asks again.
     let _ = carrier.publish(Downlink {
         device_id,

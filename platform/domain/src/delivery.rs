@@ -9,5 +9,7 @@ text_enum! {
         Unsendable = "unsendable",
         /// It is larger than the box accepts (MQTT 5, Maximum Packet Size).
         PacketTooLarge = "packet_too_large",
+        /// The box is another maker's and has no such message.
+        Unsupported = "unsupported",
     }
 }

@@ -11,6 +11,7 @@ use wire::ids::DeviceId;
 use wire::{Signer, VerifyingKeys};
 
 use super::availability::Availability;
+use super::fleet::box_profile::VendorBoxes;
 use super::fleet::published_crl::PublishedCrl;
 use super::known_days::KnownDays;
 use super::partner::{Partner, PayoutChannel};
@@ -51,6 +52,7 @@ struct Inner {
     payment_tracer: Option<Arc<dyn PaymentTracer>>,
     crl: ArcSwapOption<PublishedCrl>,
     availability: Arc<Availability>,
+    vendor_boxes: VendorBoxes,
 }
 
 /// The keys that a platform signs with.
@@ -113,8 +115,14 @@ impl Context {
                 payment_tracer: parts.payment_tracer,
                 crl: ArcSwapOption::empty(),
                 availability: Arc::default(),
+                vendor_boxes: VendorBoxes::default(),
             }),
         }
+    }
+
+    /// The boxes of other makers that have connected to this process.
+    pub fn vendor_boxes(&self) -> &VendorBoxes {
+        &self.inner.vendor_boxes
     }
 
     /// The database.

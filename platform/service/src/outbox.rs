@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::alert::{AlertKind, AlertSubject, NewAlert};
+use domain::box_profile::RenderError;
 use domain::delivery::UndeliverableReason;
 use serde_json::{Value, json};
 use store::outbox::{Header, OutboxRow, Selection};
@@ -28,6 +29,8 @@ pub trait Deliverable: OutboxRow {
     const NAME: &'static str;
     /// The newest message replaces those before it. So messages are handed over in the order in which they were read.
     const SUPERSEDES: bool = false;
+    /// Every box has one, whether it can take it or not: nobody needs to know of a box that cannot.
+    const IS_OPTIONAL: bool = false;
 
     /// The message.
     ///
@@ -37,6 +40,11 @@ pub trait Deliverable: OutboxRow {
 
     /// By which the broker recognises a repetition, if it is to.
     fn key(id: Self::Id) -> Option<Uuid>;
+
+    /// The same for another maker's box, whose PUBACK tells of it.
+    fn vendor_key(id: Self::Id) -> Option<Uuid> {
+        Self::key(id)
+    }
 
     /// How an alert names it.
     fn detail(id: Self::Id) -> (&'static str, Value);
@@ -59,11 +67,12 @@ pub struct Sealed<R> {
     row: R,
     /// Where it is published.
     pub channel: Channel,
-    /// The signed bytes.
+    /// The signed bytes, or what another maker's box reads.
     pub payload: Bytes,
     /// For how long it is of use, seconds.
     pub expires_s: Option<u32>,
     sealed_at: DateTime<Utc>,
+    is_vendors: bool,
 }
 
 impl<R: Deliverable> Sealed<R> {
@@ -75,6 +84,11 @@ impl<R: Deliverable> Sealed<R> {
     /// The announcement in the trace of its payment, if it is one.
     pub fn traced(&self) -> Option<Traced> {
         self.row.traced()
+    }
+
+    /// Whether it is for another maker's box.
+    pub fn is_vendors(&self) -> bool {
+        self.is_vendors
     }
 }
 
@@ -118,9 +132,10 @@ async fn seal_all<R: Deliverable>(
         let header = row.header();
         match seal(context, row, encoding, now) {
             Ok(one) => sealed.push(one),
-            Err(error) => {
+            // Its time is over: the sweep ends it.
+            Err(Unsealed::TooLate) => {}
+            Err(Unsealed::Never(reason, problem)) => {
                 let Header { device_id, id, .. } = header;
-                let (reason, problem) = (UndeliverableReason::Unsendable, error.to_string());
                 if let Err(error) = fail::<R>(context, &header, reason, &problem).await {
                     // It is found and tried again; the others do not wait for that.
                     tracing::warn!(%device_id, messages = R::NAME, ?id, %error, "an undeliverable message could not be ended");
@@ -131,19 +146,52 @@ async fn seal_all<R: Deliverable>(
     sealed
 }
 
+/// Why there are no bytes for a message.
+enum Unsealed {
+    /// Its time is over.
+    TooLate,
+    /// There never will be.
+    Never(UndeliverableReason, String),
+}
+
+impl Unsealed {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Never(UndeliverableReason::Unsendable, error.to_string())
+    }
+}
+
+impl From<RenderError> for Unsealed {
+    fn from(error: RenderError) -> Self {
+        let reason = match error {
+            RenderError::TooLate => return Self::TooLate,
+            RenderError::Unsupported => UndeliverableReason::Unsupported,
+            RenderError::TooLong { .. } => UndeliverableReason::PacketTooLarge,
+            RenderError::Value { .. } | RenderError::Box(_) => UndeliverableReason::Unsendable,
+        };
+        Self::Never(reason, error.to_string())
+    }
+}
+
 fn seal<R: Deliverable>(
     context: &Context,
     row: R,
     encoding: Option<Encoding>,
     now: DateTime<Utc>,
-) -> anyhow::Result<Sealed<R>> {
+) -> std::result::Result<Sealed<R>, Unsealed> {
     let header = row.header();
-    let message = row.message(now)?;
-    let encoding = encoding.unwrap_or(header.encoding);
+    let message = row.message(now).map_err(Unsealed::of)?;
     let began = context.clock().now();
-    let payload = context
-        .signer()?
-        .seal(&message, header.device_id, encoding)?;
+    let vendor = context.vendor_boxes().get(header.device_id);
+    let vendor = vendor.filter(|_| encoding.is_none());
+    let payload = match &vendor {
+        Some(vendor) => vendor.render(&message, now)?,
+        None => {
+            let encoding = encoding.unwrap_or(header.encoding);
+            let signer = context.signer().map_err(Unsealed::of)?;
+            let sealed = signer.seal(&message, header.device_id, encoding);
+            sealed.map_err(Unsealed::of)?
+        }
+    };
     trace::report(context, row.traced(), Action::Seal, began);
     Ok(Sealed {
         row,
@@ -154,6 +202,7 @@ fn seal<R: Deliverable>(
             u32::try_from(left).unwrap_or(u32::MAX)
         }),
         sealed_at: context.clock().now(),
+        is_vendors: vendor.is_some(),
     })
 }
 
@@ -263,11 +312,13 @@ pub async fn fail<R: Deliverable>(
         return Ok(());
     }
     let (name, value) = R::detail(id);
-    unit.raise(NewAlert::new(
-        AlertKind::UndeliverableMessage,
-        AlertSubject::Device(device_id),
-        json!({ "reason": reason, "problem": problem, name: value }),
-    ));
+    if !(R::IS_OPTIONAL && reason == UndeliverableReason::Unsupported.as_str()) {
+        unit.raise(NewAlert::new(
+            AlertKind::UndeliverableMessage,
+            AlertSubject::Device(device_id),
+            json!({ "reason": reason, "problem": problem, name: value }),
+        ));
+    }
     unit.commit().await?;
     metrics::counter!("undeliverable_messages_total", "reason" => reason).increment(1);
     R::count_failed();

@@ -194,20 +194,21 @@ async fn ensure_device(
                     model: "SB-1".into(),
                     capabilities,
                     communication_mode: None,
+                    profile: None,
+                    imei: None,
+                    product_key: None,
                 };
                 let registered = device::create(unit, new).await?;
                 binding::bind(unit, registered.device.id, terminal_id).await?;
-                (registered.device.id, Some(registered.activation_code))
+                (registered.device.id, registered.activation_code)
             }
             Some(device_id) => {
                 let found = device::view(unit, device_id).await?;
                 let waits = found.status == DeviceStatus::Registered;
                 let code = if waits {
-                    Some(
-                        device::renew_activation_code(unit, device_id)
-                            .await?
-                            .activation_code,
-                    )
+                    device::renew_activation_code(unit, device_id)
+                        .await?
+                        .activation_code
                 } else {
                     None
                 };

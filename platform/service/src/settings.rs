@@ -12,6 +12,8 @@ use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
 use wire::Rupiah;
 
+use crate::fleet::box_profile::BoxProfiles;
+
 /// The settings that use cases depend on, taken from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -63,10 +65,8 @@ pub struct Settings {
     pub rejected_bytes_max: usize,
     /// How long an answer is kept for its idempotency key.
     pub idempotency_lifetime: TimeDelta,
-    /// The host to which devices connect by MQTT.
-    pub mqtt_host: String,
-    /// The port of that.
-    pub mqtt_port: u16,
+    /// How boxes join by MQTT.
+    pub mqtt: MqttSettings,
     /// Whether demonstration data may be made.
     pub demo: bool,
     /// The partner that carries out payouts, if any.
@@ -83,6 +83,28 @@ pub struct Settings {
     pub payouts: RetryBackoff,
     /// When the daily settlement run happens, if at all.
     pub daily_run: Option<DailyRun>,
+}
+
+/// How boxes join by MQTT.
+#[derive(Debug, Clone, Default)]
+pub struct MqttSettings {
+    /// The host.
+    pub host: String,
+    /// The ports.
+    pub ports: MqttPorts,
+    /// The profiles of other makers' boxes.
+    pub profiles: BoxProfiles,
+}
+
+/// On which ports MQTT is served.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MqttPorts {
+    /// For boxes with a certificate.
+    pub certificate: u16,
+    /// For boxes with a password, by TLS, if that is on.
+    pub password: Option<u16>,
+    /// For boxes with a password, without TLS, if that is on.
+    pub plain: Option<u16>,
 }
 
 impl Settings {

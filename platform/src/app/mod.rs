@@ -27,7 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use bridge::Bridge;
-use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle};
+use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle, PasswordListeners};
 use chrono::TimeDelta;
 use governor::Quota;
 use http_api::listener;
@@ -39,12 +39,13 @@ use service::context::Parts;
 use service::fleet::long_poll::LongPolls;
 use service::payment::callback::batch::{self, PaymentQueue};
 use service::payment::callback::rejected_budget::RejectedBudget;
+use service::settings::MqttPorts;
 use service::signal::Signals;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::port::{bind, cannot_listen, reserve, wait_until_free};
+use self::port::{bind, cannot_listen, reserve, reserve_optional, wait_until_free};
 use self::problems::Problems;
 use self::secrets::Secrets;
 use self::server_certificate::ServerCertificate;
@@ -55,6 +56,10 @@ use crate::telemetry::Telemetry;
 
 pub use database::{connect, migrate, open, problem};
 
+/// The keys of the addresses on which MQTT is served.
+const MQTT: &str = "mqtt.listen";
+const MQTT_VENDOR: &str = "mqtt.vendor.listen";
+const MQTT_PLAIN: &str = "mqtt.vendor.plain_listen";
 /// How long jobs and the bridge may take to end.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -119,18 +124,25 @@ impl App {
 
         // The sockets are bound before the settings are made, because devices' configuration holds the real ports.
         wait_until_free(config.http.listen, "http.listen").await;
-        wait_until_free(config.mqtt.listen, "mqtt.listen").await;
+        wait_until_free(config.mqtt.listen, MQTT).await;
         let http_listener = bind(config.http.listen, "http.listen").await?;
         let metrics_listener = bind(config.metrics.listen, "metrics.listen").await?;
         let (signals, receivers) =
             service::signal::channel(LongPolls::new(config.http.long_polls_max, soft.clone()));
-        let mqtt_listen = reserve(config.mqtt.listen)?;
+        let mqtt_listen = reserve(config.mqtt.listen, MQTT)?;
+        let vendor = &config.mqtt.vendor;
+        let vendor_listen = reserve_optional(vendor.listen, MQTT_VENDOR).await?;
+        let plain_listen = reserve_optional(vendor.plain_listen, MQTT_PLAIN).await?;
         let (payment_queue, payment_batches) = batch::queue(size(config.callbacks.queue_max));
         let context = context(
             config,
             &options.clock,
             pool.clone(),
-            mqtt_listen.port(),
+            MqttPorts {
+                certificate: mqtt_listen.port(),
+                password: vendor_listen.map(|address| address.port()),
+                plain: plain_listen.map(|address| address.port()),
+            },
             Channels {
                 signals,
                 payment_queue,
@@ -141,6 +153,15 @@ impl App {
         service::money::fee::ensure_basic(&context)
             .await
             .context("cannot make the fee profile fee_basic")?;
+        for profile in service::fleet::box_profile::check_devices(&context)
+            .await
+            .context("cannot read the profiles of the registered boxes")?
+        {
+            tracing::error!(
+                profile,
+                "registered boxes have a profile that is not in [box_profiles]: they cannot connect"
+            );
+        }
         service::fleet::session::end_leftovers(&context)
             .await
             .context("cannot end the sessions of an earlier run")?;
@@ -157,14 +178,24 @@ impl App {
         let edge_config = EdgeConfig {
             listen: mqtt_listen,
             tls: pki.mqtt,
-            password: broker::PasswordListeners::default(),
+            password: PasswordListeners {
+                tls: vendor_listen.map(|address| (address, pki.mqtt_by_password)),
+                plain: plain_listen,
+            },
             limits: settings::edge_limits(config),
         };
         let edge = Edge::start(edge_config, bridge.host(), soft.clone())
             .await
             .map_err(|error| match error {
                 EdgeError::Listen { address, source } => {
-                    anyhow::Error::new(source).context(cannot_listen(address, "mqtt.listen"))
+                    let key = if Some(address) == vendor_listen {
+                        MQTT_VENDOR
+                    } else if Some(address) == plain_listen {
+                        MQTT_PLAIN
+                    } else {
+                        MQTT
+                    };
+                    anyhow::Error::new(source).context(cannot_listen(address, key))
                 }
                 error => error.into(),
             })?;
@@ -380,7 +411,15 @@ async fn offline_with(
         config,
         &Clock::system(),
         pool,
-        config.mqtt.listen.port(),
+        MqttPorts {
+            certificate: config.mqtt.listen.port(),
+            password: config.mqtt.vendor.listen.map(|address| address.port()),
+            plain: config
+                .mqtt
+                .vendor
+                .plain_listen
+                .map(|address| address.port()),
+        },
         Channels {
             signals,
             payment_queue,
@@ -404,12 +443,12 @@ fn context(
     config: &Config,
     clock: &Clock,
     pool: PgPool,
-    mqtt_port: u16,
+    mqtt_ports: MqttPorts,
     channels: Channels,
     secrets: Secrets,
     telemetry: Option<&Telemetry>,
 ) -> anyhow::Result<Context> {
-    let settings = settings::settings(config, mqtt_port);
+    let settings = settings::settings(config, mqtt_ports);
     let settings = match &config.file {
         Some(file) => settings.with_context(|| file.display().to_string())?,
         None => settings?,

@@ -16,6 +16,8 @@ use crate::config::Config;
 pub(super) struct Pki {
     pub(super) https: Arc<ServerConfig>,
     pub(super) mqtt: Arc<ServerConfig>,
+    /// For boxes without a certificate.
+    pub(super) mqtt_by_password: Arc<ServerConfig>,
     pub(super) root_pem: String,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -58,6 +60,7 @@ pub(super) fn load(config: &Config, clock: &Clock, make_ca: bool) -> anyhow::Res
             true,
         )?,
         mqtt: server_config(ClientAuth::Required(ca.roots()), &[], false)?,
+        mqtt_by_password: server_config(ClientAuth::NotAsked, &[], false)?,
         root_pem: ca.root_pem().to_owned(),
         certificate,
     })

@@ -46,13 +46,25 @@ pub(super) fn cannot_listen(address: SocketAddr, key: &str) -> String {
     format!("cannot listen on {address} ({key}; SOUNDBOX__{variable} sets another, port 0 any)")
 }
 
-/// An address with a port number: that of `mqtt.listen` must be known before the edge starts, because it is part of
-/// devices' configuration.
-pub(super) fn reserve(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+/// An address with a port number: that of MQTT must be known before the edge starts, because it is part of devices'
+/// configuration.
+pub(super) fn reserve(address: SocketAddr, key: &str) -> anyhow::Result<SocketAddr> {
     if address.port() != 0 {
         return Ok(address);
     }
-    let probe = std::net::TcpListener::bind(address)
-        .with_context(|| cannot_listen(address, "mqtt.listen"))?;
+    let probe =
+        std::net::TcpListener::bind(address).with_context(|| cannot_listen(address, key))?;
     Ok(probe.local_addr()?)
+}
+
+/// [`reserve`] for a listener that may be off, after [`wait_until_free`].
+pub(super) async fn reserve_optional(
+    address: Option<SocketAddr>,
+    key: &str,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    wait_until_free(address, key).await;
+    reserve(address, key).map(Some)
 }

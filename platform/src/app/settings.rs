@@ -1,16 +1,20 @@
 //! Settings and limits, taken from the configuration.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use domain::announcement::{AnnouncementPolicy, ResendPolicy};
+use domain::box_profile::{BoxValues, NATIVE, Profile};
 use domain::health::HealthPolicy;
 use domain::payment_time::ClockPolicy;
 use service::Settings;
-use service::settings::{DailyRun, RetryBackoff};
+use service::fleet::box_profile::{BoxProfiles, VendorBox};
+use service::settings::{DailyRun, MqttPorts, MqttSettings, RetryBackoff};
 use wire::Rupiah;
+use wire::ids::DeviceId;
 
 use super::partners;
 use crate::config::{Config, Switch};
@@ -24,7 +28,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// A value that cannot be used, with its key.
-pub(super) fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settings> {
+pub(super) fn settings(config: &Config, mqtt_ports: MqttPorts) -> anyhow::Result<Settings> {
     let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
     let days = |days: u32| TimeDelta::days(i64::from(days));
     let mqtt_host = match config.mqtt.public_host.as_str() {
@@ -76,8 +80,11 @@ pub(super) fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settin
         timestamp_tolerance: seconds(config.callbacks.timestamp_tolerance_s),
         rejected_bytes_max: config.callbacks.rejected_bytes_max,
         idempotency_lifetime: TimeDelta::hours(i64::from(config.idempotency.lifetime_h)),
-        mqtt_host,
-        mqtt_port,
+        mqtt: MqttSettings {
+            host: mqtt_host,
+            ports: mqtt_ports,
+            profiles: box_profiles(config)?,
+        },
         demo: config.demo.enabled,
         payout_partner: partners::paying(config)?,
         file_formats: partners::file_formats(config)?,
@@ -97,6 +104,39 @@ pub(super) fn settings(config: &Config, mqtt_port: u16) -> anyhow::Result<Settin
             }),
         },
     })
+}
+
+/// The profiles of other makers' boxes: those that are built in, then those of the configuration.
+fn box_profiles(config: &Config) -> anyhow::Result<BoxProfiles> {
+    let mut profiles = Profile::all_built_in().to_vec();
+    for (name, file) in &config.box_profiles {
+        let key = || format!("configuration: box_profiles.{name}: {}", file.display());
+        let text = std::fs::read_to_string(file).with_context(key)?;
+        let profile = Profile::parse(name, &text).with_context(key)?;
+        if name == NATIVE || profile.speaks_contract() {
+            anyhow::bail!(
+                "{}: only profiles of other makers' boxes are set here",
+                key()
+            );
+        }
+        check_topics(&profile).with_context(key)?;
+        profiles.push(profile);
+    }
+    Ok(BoxProfiles::new(profiles))
+}
+
+/// Whether the edge takes the topics of a profile, as far as that does not depend on the box.
+fn check_topics(profile: &Profile) -> anyhow::Result<()> {
+    let vendor = VendorBox {
+        profile: Arc::new(profile.clone()),
+        values: BoxValues {
+            serial: "SN1".to_owned(),
+            imei: Some("123456789012345".to_owned()),
+            product_key: Some("KEY".to_owned()),
+            device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
+        },
+    };
+    bridge::topic_map(&vendor).map(drop)
 }
 
 fn health(config: &Config) -> anyhow::Result<HealthPolicy> {
@@ -140,6 +180,7 @@ pub(super) fn edge_limits(config: &Config) -> broker::Limits {
         accepts_per_address_per_s: mqtt.accept_rate_per_address_per_s,
         handshake_ms_max: mqtt.handshake_timeout_ms,
         connect_ms_max: mqtt.connect_timeout_ms,
+        failed_logins_per_s: mqtt.vendor.failed_logins_per_s,
         packet_bytes_max: mqtt.packet_bytes_max,
         will_bytes_max: mqtt.will_bytes_max,
         packets_per_s_max: mqtt.packets_per_s_max,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use service::fleet::import::{self, Import};
+use service::fleet::password::MqttLogin;
 use service::{Actor, Context};
 
 use super::{ConfigArgs, csv_file, sentence};
@@ -50,23 +51,47 @@ async fn import(context: &Context, file: &[u8]) -> anyhow::Result<Import> {
 
 fn print(import: &Import) -> anyhow::Result<()> {
     eprintln!(
-        "{} devices; this is the only time that their activation codes are shown:",
+        "{} devices; this is the only time that their activation codes and passwords are shown:",
         import.imported
     );
     let mut writer = csv::Writer::from_writer(std::io::stdout().lock());
-    writer.write_record([
+    let mut header = vec![
         "serial_number",
         "device_id",
         "activation_code",
         "activation_code_expires_at",
-    ])?;
+    ];
+    let with_passwords = import.devices.iter().any(|device| device.mqtt.is_some());
+    if with_passwords {
+        header.extend([
+            "mqtt_client_id",
+            "mqtt_username",
+            "mqtt_password",
+            "product_secret",
+        ]);
+    }
+    writer.write_record(header)?;
     for device in &import.devices {
-        writer.write_record([
-            &device.serial_number,
-            &device.id.to_string(),
-            &device.activation_code,
-            &device.activation_code_expires_at.to_rfc3339(),
-        ])?;
+        let expires_at = device.activation_code_expires_at;
+        let mut record = vec![
+            device.serial_number.clone(),
+            device.id.to_string(),
+            device.activation_code.clone().unwrap_or_default(),
+            expires_at.map(|at| at.to_rfc3339()).unwrap_or_default(),
+        ];
+        if with_passwords {
+            let login = device.mqtt.as_ref();
+            let cell = |part: fn(&MqttLogin) -> Option<&String>| {
+                login.and_then(part).cloned().unwrap_or_default()
+            };
+            record.extend([
+                cell(|login| Some(&login.client_id)),
+                cell(|login| Some(&login.username)),
+                cell(|login| Some(&login.password)),
+                cell(|login| login.product_secret.as_ref()),
+            ]);
+        }
+        writer.write_record(record)?;
     }
     writer.flush()?;
     Ok(())

@@ -25,6 +25,11 @@ fn what_is_wrong_is_refused_by_its_name() {
         ("[otel]\nendpoint = \"http://a:b@host\"", "otel.endpoint"),
         ("[otel]\nsample = 1.5", "otel.sample"),
         ("[mqtt]\nlisten = \"here\"", "mqtt.listen"),
+        ("[mqtt.vendor]\nlisten = \"here\"", "mqtt.vendor.listen"),
+        (
+            "[mqtt.vendor]\nplain_listen = \"1883\"",
+            "mqtt.vendor.plain_listen",
+        ),
         ("[mqtt]\nconnections_max = \"many\"", "mqtt.connections_max"),
         ("[mqtt]\npackets_per_s_max = 199", "mqtt.packets_per_s_max"),
         (

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use certs::csr::RsaKeys;
 use chrono::NaiveTime;
 use domain::dialect::status::Meaning;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The whole configuration. Field names are the keys of `config/default.toml`, which explains each.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +22,7 @@ pub struct Config {
     pub pki: Pki,
     pub http: Http,
     pub mqtt: Mqtt,
+    pub box_profiles: BTreeMap<String, PathBuf>,
     pub metrics: Metrics,
     pub announcements: Announcements,
     pub payments: Payments,
@@ -119,6 +120,32 @@ pub struct Mqtt {
     pub session_expiry_max_s: u32,
     pub observers_max: usize,
     pub observer_queue_bytes_max: usize,
+    pub vendor: Vendor,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Vendor {
+    #[serde(deserialize_with = "address_or_none")]
+    pub listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "address_or_none")]
+    pub plain_listen: Option<SocketAddr>,
+    pub failed_logins_per_s: u32,
+}
+
+/// An address to listen on; none when it is empty.
+fn address_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "{text:?} is no address with a port, such as \"0.0.0.0:8884\", and is not empty"
+        ))
+    })?;
+    Ok(Some(parsed))
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -87,4 +87,5 @@ mod transaction_export;
 mod unannounced;
 mod undeliverable;
 mod unmatched;
+mod vendor_box;
 mod view;

@@ -110,6 +110,7 @@ async fn what_is_known_of_an_announcement_rises_as_the_domain_says() {
     );
     let event_id = EventId::from_uuid(world.value(&of_device).await);
     let ack = |device_id: DeviceId, status: NotificationStatus| Ack {
+        is_final: false,
         event_id,
         device_id,
         status,

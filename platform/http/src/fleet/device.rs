@@ -5,6 +5,7 @@ use serde::Deserialize;
 use service::Context;
 use service::fleet::binding;
 use service::fleet::device::{self, DevicePatch, NewDevice, Registered};
+use service::fleet::password::{self, MqttLogin};
 use service::payment::notification;
 use store::fleet::device_view::{DeviceView, Filter};
 use store::payment::notification::Notification;
@@ -22,6 +23,9 @@ use crate::path::Id;
 use crate::query::Query;
 use crate::routes::Routes;
 
+/// What of a login is shown once.
+pub(super) const PASSWORDS: [&str; 2] = ["password", "product_secret"];
+
 pub(super) fn routes() -> Routes {
     use ErrorCode::{DeviceNotBound, InvalidState, TerminalNotFound};
 
@@ -29,7 +33,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/devices",
             create,
-            "Registers a box; its activation code is in this answer only",
+            "Registers a box; its activation code or its password is in this answer only",
             &[],
         )
         .get("/admin/devices", list, "Boxes, newest first", &[])
@@ -49,6 +53,12 @@ pub(super) fn routes() -> Routes {
             "/admin/devices/{device_id}/activation-code",
             renew_activation_code,
             "Revokes the credentials of a box and gives a new activation code",
+            &[InvalidState],
+        )
+        .post(
+            "/admin/devices/{device_id}/mqtt-credential",
+            renew_password,
+            "Gives another maker's box a new password; the old one ends at its first use, or after 24 hours",
             &[InvalidState],
         )
         .post(
@@ -79,7 +89,8 @@ async fn create(
 ) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::create(&mut unit, request.body.0).await?;
-    commit_without(unit, envelope::created(&registered)?, &["activation_code"]).await
+    let secrets = [&["activation_code"][..], &PASSWORDS].concat();
+    commit_without(unit, envelope::created(&registered)?, &secrets).await
 }
 
 /// The code is in the first answer and null in every repetition.
@@ -92,6 +103,18 @@ async fn renew_activation_code(
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::renew_activation_code(&mut unit, id).await?;
     commit_without(unit, envelope::created(&registered)?, &["activation_code"]).await
+}
+
+/// The password is in the first answer and null in every repetition.
+async fn renew_password(
+    staff: Staff<DeviceWrite>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    request: Keyed<Action<Nothing>>,
+) -> Answer<Created<MqttLogin>> {
+    let mut unit = begin(&context, staff.actor(), request.key).await?;
+    let login = password::renew(&mut unit, id).await?;
+    commit_without(unit, envelope::created(&login)?, &PASSWORDS).await
 }
 
 #[derive(Deserialize, IntoParams)]

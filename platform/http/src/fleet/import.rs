@@ -10,7 +10,7 @@ use store::{Page, Scope};
 use uuid::Uuid;
 use wire::ids::{MerchantId, OutletId, TerminalId};
 
-use super::device::ListQuery;
+use super::device::{ListQuery, PASSWORDS};
 use crate::auth::Staff;
 use crate::auth::grants::{DeviceRead, DeviceWrite};
 use crate::csv::{Csv, CsvFile, plain};
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/devices/import",
             from_file,
-            "Registers up to 1,000 boxes from a CSV file, all or none; their activation codes are in this answer only",
+            "Registers up to 1,000 boxes from a CSV file, all or none; their activation codes and passwords are in this answer only",
             &[],
         )
         .get(
@@ -65,7 +65,8 @@ async fn from_file(
 ) -> Answer<Created<Import>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let imported = import::import(&mut unit, &request.body.0, import::ROWS_MAX).await?;
-    commit_without(unit, envelope::created(&imported)?, &["activation_code"]).await
+    let secrets = [&["activation_code"][..], &PASSWORDS].concat();
+    commit_without(unit, envelope::created(&imported)?, &secrets).await
 }
 
 async fn to_file(

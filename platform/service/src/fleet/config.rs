@@ -20,9 +20,13 @@ use crate::outbox::{self, Deliverable};
 use crate::signal::Signal;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
+/// Above every version: a key that differs from the box's id by more is none of a configuration.
+const VERSION_MAX: i64 = 1 << 40;
+
 impl Deliverable for DueConfig {
     const NAME: &'static str = "configs";
     const SUPERSEDES: bool = true;
+    const IS_OPTIONAL: bool = true;
 
     fn message(&self, _now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
         Ok(push(self.version, self.binding_id, &self.config))
@@ -32,9 +36,26 @@ impl Deliverable for DueConfig {
         None
     }
 
+    fn vendor_key(id: ConfigId) -> Option<Uuid> {
+        Some(vendor_key(id.device_id, id.version))
+    }
+
     fn detail(id: ConfigId) -> (&'static str, Value) {
         ("config_version", json!(id.version))
     }
+}
+
+/// The key of a configuration for another maker's box.
+fn vendor_key(device_id: DeviceId, version: i64) -> Uuid {
+    Uuid::from_u128(device_id.as_uuid().as_u128() ^ u128::from(version.unsigned_abs()))
+}
+
+/// The version, if this is the key of a configuration for this box. Other keys differ from the box's id in their first half.
+pub fn version_of_key(device_id: DeviceId, key: Uuid) -> Option<i64> {
+    let difference = device_id.as_uuid().as_u128() ^ key.as_u128();
+    i64::try_from(difference)
+        .ok()
+        .filter(|version| *version <= VERSION_MAX)
 }
 
 fn push(version: i64, binding_id: Option<BindingId>, config: &Value) -> DownlinkMessage {
@@ -445,4 +466,25 @@ pub async fn drift(
     }
     let mut conn = context.lists().acquire().await?;
     Ok(store::fleet::config::drift(&mut conn, scope, status, page).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_configuration_is_recognised_and_no_other() {
+        let id = |bits| Uuid::from_u128(bits);
+        let one = DeviceId::from_uuid(id(0x0190_a5b0_0000_7000_8000_0000_0000_0001));
+        for version in [0, 1, 2, 1_000_000] {
+            assert_eq!(version_of_key(one, vendor_key(one, version)), Some(version));
+        }
+        for other in [
+            0x0190_a5b0_0001_7000_8000_0000_0000_0001,
+            0x0190_a5b0_0000_7001_8000_0000_0000_0001,
+            0x0190_a5b0_0000_7000_8100_0000_0000_0001,
+        ] {
+            assert_eq!(version_of_key(one, id(other)), None);
+        }
+    }
 }

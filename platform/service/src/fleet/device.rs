@@ -1,6 +1,9 @@
 //! Devices: registering boxes, and taking them out of service.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use domain::box_profile::{BoxValues, Confirmation, NATIVE};
 use domain::credential::RevocationReason;
 use domain::device::{Capability, CommunicationMode, DeviceStatus, InvalidTransition};
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,11 @@ use store::{Page, Scope};
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
+use crate::fleet::box_profile::VendorBox;
+use crate::fleet::password::{self, MqttLogin};
 use crate::fleet::{config, credential};
+use crate::settings::MqttSettings;
+use crate::signal::Signal;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork, secret};
 
 /// What a device is registered from.
@@ -33,6 +40,17 @@ pub struct NewDevice {
     #[serde(default)]
     #[schema(max_items = 20)]
     pub tags: Vec<String>,
+    /// How it is spoken to: `native`, which is the default, or the profile of another maker's box.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// The IMEI of its modem, where the profile needs it.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9]{14,16}$")]
+    pub imei: Option<String>,
+    /// The maker's key of the product, where the profile needs it.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    pub product_key: Option<String>,
 }
 
 /// A device at the only moment at which its activation code can be read.
@@ -41,11 +59,13 @@ pub struct Registered {
     /// The device.
     #[serde(flatten)]
     pub device: DeviceView,
-    /// The one-time code that activates it.
-    #[schema(value_type = Option<String>)]
-    pub activation_code: String,
+    /// The one-time code that activates it; null for a box of another maker, which is active already.
+    pub activation_code: Option<String>,
     /// Until when the code is good.
-    pub activation_code_expires_at: DateTime<Utc>,
+    pub activation_code_expires_at: Option<DateTime<Utc>>,
+    /// With what a box of another maker joins by MQTT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<MqttLogin>,
 }
 
 /// What an operator changes of a device.
@@ -69,6 +89,17 @@ pub struct DevicePatch {
     #[serde(default)]
     #[schema(max_items = 20)]
     pub tags: Option<Vec<String>>,
+    /// Another profile, while the box is registered or suspended: it has no credentials then, and needs new ones.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// As `profile`.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9]{14,16}$")]
+    pub imei: Option<String>,
+    /// As `profile`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 64)]
+    pub product_key: Option<String>,
 }
 
 /// Registers a box that is about to be shipped.
@@ -77,7 +108,7 @@ pub struct DevicePatch {
 /// Wrong fields; a serial number that is registered already.
 pub async fn create(unit: &mut UnitOfWork, new: NewDevice) -> Result<Registered> {
     let mut checks = Checks::default();
-    let new = check_new(&mut checks, new);
+    let new = check_new(&mut checks, &unit.context().settings().mqtt, new);
     checks.finish()?;
     store::fleet::config_layer::hold_fleet(unit.conn()).await?;
     let registered = register(unit, new).await?;
@@ -92,10 +123,20 @@ pub(super) struct Checked {
     capabilities: Vec<Capability>,
     mode: CommunicationMode,
     tags: Vec<String>,
+    joining: Joining,
+}
+
+/// By which profile a box is spoken to, and what that needs of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Joining {
+    profile: String,
+    confirmation: Confirmation,
+    imei: Option<String>,
+    product_key: Option<String>,
 }
 
 /// The rules for a new box; what breaks one is left out and told to `checks`.
-pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
+pub(super) fn check_new(checks: &mut Checks, mqtt: &MqttSettings, new: NewDevice) -> Checked {
     check_serial_number(checks, &new.serial_number);
     checks.text("model", &new.model, 60);
     let capabilities = check_capabilities(checks, &new.capabilities);
@@ -104,16 +145,27 @@ pub(super) fn check_new(checks: &mut Checks, new: NewDevice) -> Checked {
         .as_deref()
         .and_then(|text| checks.parse("communication_mode", text))
         .unwrap_or(CommunicationMode::Mqtt);
+    let joining = Joining {
+        profile: new.profile.unwrap_or_else(|| NATIVE.to_owned()),
+        confirmation: Confirmation::Played,
+        imei: new.imei,
+        product_key: new.product_key,
+    };
+    let joining = check_joining(checks, mqtt, &new.serial_number, joining);
+    if joining.profile != NATIVE && mode != CommunicationMode::Mqtt {
+        checks.refuse("communication_mode", "a box of another maker speaks MQTT");
+    }
     Checked {
         serial_number: new.serial_number,
         model: new.model,
         capabilities,
         mode,
         tags: check_tags(checks, &new.tags),
+        joining,
     }
 }
 
-/// Stores a new box and makes its first activation code. The caller holds the fleet's layer of configuration, and puts
+/// Stores a new box and makes its first activation code, or its password. The caller holds the fleet's layer of configuration, and puts
 /// the layers together.
 pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Registered> {
     let now = unit.now();
@@ -126,25 +178,50 @@ pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Regi
         status: DeviceStatus::Registered,
         payload_encoding: wire::Encoding::Json,
         tags: new.tags,
+        profile: new.joining.profile,
+        confirmation: new.joining.confirmation,
+        imei: new.joining.imei,
+        product_key: new.joining.product_key,
+        mqtt_user_name: None,
         created_at: now,
         updated_at: now,
         activated_at: None,
     };
+    let is_native = device.profile == NATIVE;
+    let mut device = device;
+    if !is_native {
+        device.mqtt_user_name = Some(password::user_name(unit.context().settings(), &device)?);
+        device.status = device.status.activate().map_err(invalid_state)?;
+        device.activated_at = Some(now);
+    }
     store::fleet::device::insert(unit.conn(), &device)
         .await
         .map_err(|error| {
             if Error::breaks(&error, "devices_serial_number_unique") {
                 Error::duplicate("this serial number is registered already")
+            } else if Error::breaks(&error, "devices_mqtt_user_name_unique") {
+                Error::duplicate(
+                    "another device has the MQTT user name that the profile gives this one",
+                )
             } else {
                 error.into()
             }
         })?;
     let config = config::defaults(unit.context());
     store::fleet::config::insert(unit.conn(), device.id, &config, now).await?;
-    let view = DeviceView::from(device);
+    let view = DeviceView::from(device.clone());
     unit.audit("device.create", view.id, None, Some(json!(view)))
         .await?;
-    issue_code(unit, view).await
+    if is_native {
+        return issue_code(unit, view).await;
+    }
+    let login = password::issue(unit, &device).await?;
+    Ok(Registered {
+        device: view,
+        activation_code: None,
+        activation_code_expires_at: None,
+        mqtt: Some(login),
+    })
 }
 
 /// Revokes the activation code that is out and issues another: the box lost its key, or was never activated in time.
@@ -155,6 +232,14 @@ pub async fn renew_activation_code(unit: &mut UnitOfWork, id: DeviceId) -> Resul
     let device = store::fleet::device::lock(unit.conn(), id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
+    if device.profile != NATIVE {
+        return Err(Error::InvalidState {
+            current: device.profile,
+            message:
+                "a box of another maker is not activated: give it a password (mqtt-credential)"
+                    .to_owned(),
+        });
+    }
     device.status.activate().map_err(invalid_state)?;
     let view = view(unit, id).await?;
     unit.audit("device.activation_code", id, None, None).await?;
@@ -177,8 +262,9 @@ async fn issue_code(unit: &mut UnitOfWork, device: DeviceView) -> Result<Registe
     .await?;
     Ok(Registered {
         device,
-        activation_code: code,
-        activation_code_expires_at: expires_at,
+        activation_code: Some(code),
+        activation_code_expires_at: Some(expires_at),
+        mqtt: None,
     })
 }
 
@@ -257,6 +343,13 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
     unit.refresh_now();
     let before = view(unit, id).await?;
     let current = device.status;
+    let joining = Joining {
+        profile: patch.profile.unwrap_or_else(|| device.profile.clone()),
+        confirmation: device.confirmation,
+        imei: patch.imei.or_else(|| device.imei.clone()),
+        product_key: patch.product_key.or_else(|| device.product_key.clone()),
+    };
+    rejoin(unit, &mut device, joining).await?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != current) {
         let next = match wanted {
             DeviceStatus::Suspended => current.suspend(),
@@ -288,6 +381,12 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
     if let Some(mode) = mode {
         device.communication_mode = mode;
     }
+    if device.profile != NATIVE && device.communication_mode != CommunicationMode::Mqtt {
+        return Err(Error::field(
+            "communication_mode",
+            "a box of another maker speaks MQTT",
+        ));
+    }
     device.updated_at = unit.now();
     store::fleet::device::update(unit.conn(), &device).await?;
     let interval_s = unit.context().settings().heartbeat_interval();
@@ -297,6 +396,95 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
     unit.audit("device.patch", id, Some(json!(before)), Some(json!(after)))
         .await?;
     Ok(after)
+}
+
+/// Lets a box join in another way from now on. It must have no credentials, because those of the earlier way would still be
+/// good; what is kept of its session is forgotten, because it has the earlier topics and messages.
+async fn rejoin(unit: &mut UnitOfWork, device: &mut Device, joining: Joining) -> Result<()> {
+    let present = Joining {
+        profile: device.profile.clone(),
+        confirmation: device.confirmation,
+        imei: device.imei.clone(),
+        product_key: device.product_key.clone(),
+    };
+    if joining == present {
+        return Ok(());
+    }
+    if !matches!(
+        device.status,
+        DeviceStatus::Registered | DeviceStatus::Suspended
+    ) {
+        return Err(Error::InvalidState {
+            current: device.status.to_string(),
+            message:
+                "profile, imei and product_key of a box change while it is registered or suspended"
+                    .to_owned(),
+        });
+    }
+    let mut checks = Checks::default();
+    let mqtt = &unit.context().settings().mqtt;
+    let joining = check_joining(&mut checks, mqtt, &device.serial_number, joining);
+    checks.finish()?;
+    device.profile = joining.profile;
+    device.confirmation = joining.confirmation;
+    device.imei = joining.imei;
+    device.product_key = joining.product_key;
+    device.mqtt_user_name = match device.profile.as_str() {
+        NATIVE => None,
+        _ => Some(password::user_name(unit.context().settings(), device)?),
+    };
+    let now = unit.now();
+    store::fleet::activation::revoke(unit.conn(), device.id, now).await?;
+    store::fleet::session::forget(unit.conn(), device.id).await?;
+    unit.signal(Signal::Purge(device.id));
+    Ok(())
+}
+
+/// The rules of the profile that a box is to have.
+fn check_joining(
+    checks: &mut Checks,
+    mqtt: &MqttSettings,
+    serial_number: &str,
+    mut joining: Joining,
+) -> Joining {
+    let is_imei = |text: &str| {
+        (14..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if joining.imei.as_deref().is_some_and(|imei| !is_imei(imei)) {
+        checks.refuse("imei", "14 to 16 digits");
+    }
+    checks.optional_text("product_key", joining.product_key.as_deref(), 64);
+    if joining.profile == NATIVE {
+        joining.confirmation = Confirmation::Played;
+        return joining;
+    }
+    let Some(profile) = mqtt.profiles.get(&joining.profile) else {
+        let known: Vec<&str> = std::iter::once(NATIVE)
+            .chain(mqtt.profiles.names())
+            .collect();
+        checks.refuse("profile", format!("one of {}", known.join(", ")));
+        return joining;
+    };
+    joining.confirmation = profile.confirmation();
+    // The id is not known yet, and never missing.
+    let values = BoxValues {
+        serial: serial_number.to_owned(),
+        imei: joining.imei.clone(),
+        product_key: joining.product_key.clone(),
+        device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
+    };
+    let vendor = VendorBox {
+        profile: Arc::clone(profile),
+        values,
+    };
+    if let Err(error) = vendor.login().and(vendor.topics().map(drop)) {
+        checks.refuse("profile", error.to_string());
+    }
+    let ports = mqtt.ports;
+    if ports.password.is_none() && ports.plain.is_none() {
+        checks.refuse("profile", password::NO_LISTENER);
+    }
+    joining
 }
 
 pub(crate) async fn view(unit: &mut UnitOfWork, id: DeviceId) -> Result<DeviceView> {

@@ -11,15 +11,20 @@ use wire::ids::DeviceId;
 use crate::csv_file::{CsvFile, Wrong};
 use crate::fleet::config;
 use crate::fleet::device::{self, Checked, NewDevice};
+use crate::fleet::password::MqttLogin;
+use crate::settings::MqttSettings;
 use crate::{Checks, Error, Result, UnitOfWork};
 
-/// The columns, of which the last two may be missing.
-const COLUMNS: [&str; 5] = [
+/// The columns, of which the last five may be missing.
+const COLUMNS: [&str; 8] = [
     "serial_number",
     "model",
     "capabilities",
     "communication_mode",
     "tags",
+    "profile",
+    "imei",
+    "product_key",
 ];
 /// How many boxes one request registers at most.
 pub const ROWS_MAX: usize = 1_000;
@@ -45,10 +50,12 @@ pub struct ImportedDevice {
     pub row: usize,
     pub id: DeviceId,
     pub serial_number: String,
-    /// The one-time code that activates it; null in a repeated answer.
-    #[schema(value_type = Option<String>)]
-    pub activation_code: String,
-    pub activation_code_expires_at: DateTime<Utc>,
+    /// The one-time code that activates it; null in a repeated answer, and for a box of another maker.
+    pub activation_code: Option<String>,
+    pub activation_code_expires_at: Option<DateTime<Utc>>,
+    /// With what a box of another maker joins by MQTT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<MqttLogin>,
 }
 
 /// What was registered.
@@ -60,13 +67,13 @@ pub struct Import {
     pub devices: Vec<ImportedDevice>,
 }
 
-/// Registers every box of a CSV file with the header `serial_number,model,capabilities,communication_mode,tags`, at most
-/// `rows_max`, as [`CsvFile`] reads it.
+/// Registers every box of a CSV file with the header `serial_number,model,capabilities,communication_mode,tags,profile,imei,
+/// product_key`, at most `rows_max`, as [`CsvFile`] reads it.
 ///
 /// # Errors
 /// Each row that breaks a rule, as `row 7.capabilities`, the first hundred of them; then nothing is registered.
 pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Result<Import> {
-    let rows = read(file, rows_max)?;
+    let rows = read(file, &unit.context().settings().mqtt, rows_max)?;
     let serials: Vec<String> = rows
         .iter()
         .map(|(_, new)| new.serial_number.clone())
@@ -95,6 +102,7 @@ pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Resu
             serial_number: registered.device.serial_number,
             activation_code: registered.activation_code,
             activation_code_expires_at: registered.activation_code_expires_at,
+            mqtt: registered.mqtt,
         });
     }
     devices.sort_by_key(|device| device.row);
@@ -111,7 +119,7 @@ fn mistake(row: usize, field: &str, message: impl Into<String>) -> FieldError {
 }
 
 /// The rows of a file, checked one by one and against each other.
-fn read(file: &[u8], rows_max: usize) -> Result<Vec<(usize, Checked)>> {
+fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<(usize, Checked)>> {
     let mut file = CsvFile::open(file, None).map_err(|wrong| unreadable(1, &wrong))?;
     let named = file.columns().iter().filter(|name| !name.is_empty());
     if let Some(unknown) = named
@@ -155,8 +163,17 @@ fn read(file: &[u8], rows_max: usize) -> Result<Vec<(usize, Checked)>> {
             mistakes.push(mistake(row, "", format!("has no {}", REQUIRED[missing])));
             continue;
         }
-        let [serial_number, model, capabilities, communication_mode, tags] =
-            std::array::from_fn(|at| cell(at).unwrap_or_default());
+        let [
+            serial_number,
+            model,
+            capabilities,
+            communication_mode,
+            tags,
+            profile,
+            imei,
+            product_key,
+        ] = std::array::from_fn(|at| cell(at).unwrap_or_default());
+        let optional = |cell: &str| Some(cell.to_owned()).filter(|cell| !cell.is_empty());
         let new = NewDevice {
             serial_number: serial_number.to_owned(),
             model: model.to_owned(),
@@ -164,9 +181,12 @@ fn read(file: &[u8], rows_max: usize) -> Result<Vec<(usize, Checked)>> {
             communication_mode: Some(communication_mode.to_lowercase())
                 .filter(|mode| !mode.is_empty()),
             tags: words(tags),
+            profile: optional(&profile.to_lowercase()),
+            imei: optional(imei),
+            product_key: optional(product_key),
         };
         let mut checks = Checks::default();
-        let new = device::check_new(&mut checks, new);
+        let new = device::check_new(&mut checks, mqtt, new);
         if !serials.insert(new.serial_number.clone()) {
             checks.refuse("serial_number", "is in this file twice");
         }
@@ -198,7 +218,7 @@ mod tests {
     use super::*;
 
     fn mistakes(file: &str) -> Vec<String> {
-        match read(file.as_bytes(), 3) {
+        match read(file.as_bytes(), &MqttSettings::default(), 3) {
             Err(Error::Validation(wrong)) => wrong.into_iter().map(|one| one.field).collect(),
             Err(error) => panic!("{error}"),
             Ok(rows) => panic!("{} rows", rows.len()),
@@ -209,11 +229,16 @@ mod tests {
     fn columns_may_stand_in_any_order_and_the_optional_ones_may_be_missing() {
         let whole = "\u{feff}serial_number,model,capabilities,communication_mode,tags\r\n\
                      A-1, SB-1 ,speaker;display,http,pilot\r\nA-2,\"SB-1, black\",speaker,,\r\n";
-        let rows = read(whole.as_bytes(), 3).unwrap();
+        let rows = read(whole.as_bytes(), &MqttSettings::default(), 3).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].0, rows[0].1.serial_number.as_str()), (2, "A-1"));
         let short = "capabilities,model,serial_number\nspeaker display,SB-1,A-1\n";
-        assert_eq!(read(short.as_bytes(), 3).unwrap().len(), 1);
+        assert_eq!(
+            read(short.as_bytes(), &MqttSettings::default(), 3)
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -224,7 +249,7 @@ mod tests {
             b"\xef\xbb\xbfserial_number\tmodel\tcapabilities\tcommunication_mode\tTags\nA-1\tSB-1\tSpeaker Display\tMQTT\n",
             b"serial_number,model,capabilities,,\nA-1,SB-1,speaker|display,,\n,,,,\n,,,,\n",
         ] {
-            let rows = read(file, 1).unwrap_or_else(|error| panic!("{error}"));
+            let rows = read(file, &MqttSettings::default(), 1).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((rows[0].0, rows[0].1.serial_number.as_str()), (2, "A-1"));
         }
         for cell in [

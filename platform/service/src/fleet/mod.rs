@@ -1,6 +1,7 @@
 //! The boxes: identity, presence, commands and configuration.
 
 pub mod binding;
+pub mod box_profile;
 pub mod bulk_command;
 pub mod command;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod heartbeat_hour;
 pub mod import;
 pub mod long_poll;
 pub mod observer;
+pub mod password;
 pub mod poll;
 pub mod presence;
 pub mod provisioning;

@@ -4,6 +4,7 @@
 use certs::csr::Csr;
 use certs::serial::Serial;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::box_profile::NATIVE;
 use domain::credential::{OVERLAP, RevocationReason};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -228,6 +229,9 @@ async fn authorise(
     else {
         return Ok(None);
     };
+    if found.profile != NATIVE {
+        return Ok(None);
+    }
     let Some(code) = store::fleet::activation::find_open(unit.conn(), found.id).await? else {
         return Ok(None);
     };
@@ -303,8 +307,8 @@ async fn issue(unit: &mut UnitOfWork, found: &Device, csr: &Csr) -> Result<Activ
         payload_encoding: found.payload_encoding,
         binding_id: desired.binding_id,
         mqtt: MqttAccess {
-            host: settings.mqtt_host.clone(),
-            port: settings.mqtt_port,
+            host: settings.mqtt.host.clone(),
+            port: settings.mqtt.ports.certificate,
             client_id: found.id.to_string(),
             topics: Topics {
                 publish: topics(&Channel::UPLINKS),

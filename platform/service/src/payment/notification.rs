@@ -17,9 +17,9 @@ use store::payment::notification::{
 use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
-use wire::DownlinkMessage;
 use wire::ids::{DeviceId, EventId, TransactionId};
 use wire::message::{Currency, PaymentAck, PaymentSuccess};
+use wire::{DownlinkMessage, Rupiah};
 
 use super::stats::{self, Step};
 use super::trace::{self, Action, Traced};
@@ -242,6 +242,7 @@ pub fn ack(device_id: DeviceId, ack: PaymentAck) -> Ack {
         status: ack.status.into(),
         played_at: played_at.map(|time| time.to_utc()),
         reason: ack.reason,
+        is_final: false,
     }
 }
 
@@ -322,6 +323,28 @@ fn observe(risen: &Risen, now: DateTime<Utc>) {
         NotificationStatus::Failed | NotificationStatus::Stale => stats::count_unheard(1),
         NotificationStatus::Pending | NotificationStatus::Sent | NotificationStatus::Received => {}
     }
+}
+
+/// The amount that a notification of a box announces; none if it is not this box's.
+pub async fn announced_amount(
+    context: &Context,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> Result<Option<Rupiah>> {
+    let mut conn = context.pool().acquire().await?;
+    let found =
+        store::payment::notification::find_of_device(&mut conn, device_id, event_id).await?;
+    Ok(found.map(|notification| notification.amount))
+}
+
+/// Sends a notification no more, without ending it: its box's MQTT client has it, and the box would announce a repetition.
+pub async fn keep_from_repeating(
+    context: &Context,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> Result<()> {
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::payment::notification::keep_from_repeating(&mut conn, device_id, event_id).await?)
 }
 
 /// Ends notifications that were not played in time.

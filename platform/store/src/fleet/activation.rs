@@ -165,6 +165,22 @@ pub async fn forget_failures(conn: &mut PgConnection, before: DateTime<Utc>) -> 
     Ok(result.rows_affected())
 }
 
+/// Revokes the code of a box, used or not.
+pub async fn revoke(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
+        device_id as _,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Revokes the code of a box that has been used.
 pub async fn revoke_used(
     conn: &mut PgConnection,

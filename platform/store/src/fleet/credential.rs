@@ -1,4 +1,5 @@
-//! Device certificates: what was issued, what is valid, what is revoked.
+//! Device credentials: certificates, and the passwords of boxes that have none; what was issued, what is valid, what is
+//! revoked.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::RevocationReason;
@@ -10,7 +11,8 @@ use crate::{Page, column};
 /// The NOTIFY channel on which processes learn whose certificates have ended.
 pub const ENDED_CHANNEL: &str = "credentials_ended";
 
-/// A certificate that was issued to a device.
+/// A certificate that was issued to a device. In what follows a password counts as one, unless something else is said: its
+/// name is in the place of the serial number.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// The serial number, lower-case hex.
@@ -54,8 +56,9 @@ pub async fn find_newest(
 ) -> sqlx::Result<Option<Credential>> {
     sqlx::query_as!(
         Credential,
-        "SELECT certificate_serial, public_key_sha256, certificate_pem, not_after, first_used_at FROM device_credentials
-         WHERE device_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1",
+        r#"SELECT certificate_serial, public_key_sha256 AS "public_key_sha256!", certificate_pem AS "certificate_pem!",
+             not_after AS "not_after!", first_used_at FROM device_credentials
+         WHERE device_id = $1 AND kind = 'certificate' AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1"#,
         device_id as _
     )
     .fetch_optional(conn)
@@ -184,12 +187,12 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Record>> {
     sqlx::query_as!(
         Record,
-        "SELECT certificate_serial, public_key_sha256, created_at, not_after, first_used_at, superseded_until,
-             revoked_at, revoked_reason
+        r#"SELECT certificate_serial, public_key_sha256 AS "public_key_sha256!", created_at, not_after AS "not_after!",
+             first_used_at, superseded_until, revoked_at, revoked_reason
          FROM device_credentials
-         WHERE device_id = $1
+         WHERE device_id = $1 AND kind = 'certificate'
              AND ($2::timestamptz IS NULL OR (created_at, left(certificate_serial, 32)) < ($2, $3::text))
-         ORDER BY created_at DESC, certificate_serial DESC LIMIT $4",
+         ORDER BY created_at DESC, certificate_serial DESC LIMIT $4"#,
         device_id as _,
         page.after_time(),
         page.after_id().map(|id| id.simple().to_string()),
@@ -207,9 +210,9 @@ pub async fn lock(
 ) -> sqlx::Result<Option<Record>> {
     sqlx::query_as!(
         Record,
-        "SELECT certificate_serial, public_key_sha256, created_at, not_after, first_used_at, superseded_until,
-             revoked_at, revoked_reason
-         FROM device_credentials WHERE device_id = $1 AND certificate_serial = $2 FOR UPDATE",
+        r#"SELECT certificate_serial, public_key_sha256 AS "public_key_sha256!", created_at, not_after AS "not_after!",
+             first_used_at, superseded_until, revoked_at, revoked_reason
+         FROM device_credentials WHERE device_id = $1 AND certificate_serial = $2 AND kind = 'certificate' FOR UPDATE"#,
         device_id as _,
         certificate_serial
     )
@@ -354,7 +357,8 @@ pub async fn expiry(
                   ELSE floor(extract(epoch FROM not_after - $2::timestamptz) / 86400)::int END AS "day!",
                count(*) AS "count!"
            FROM (SELECT c.device_id, max(c.not_after) AS not_after FROM device_credentials c
-                 WHERE c.revoked_at IS NULL AND (c.superseded_until IS NULL OR c.superseded_until > $1)
+                 WHERE c.kind = 'certificate' AND c.revoked_at IS NULL
+                   AND (c.superseded_until IS NULL OR c.superseded_until > $1)
                  GROUP BY c.device_id) AS latest
            JOIN devices d ON d.id = latest.device_id AND d.status = 'active'
            GROUP BY 1 ORDER BY 1"#,

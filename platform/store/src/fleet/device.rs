@@ -1,6 +1,7 @@
 //! Devices: the boxes, as operators set them.
 
 use chrono::{DateTime, Utc};
+use domain::box_profile::Confirmation;
 use domain::device::{Capability, CommunicationMode, DeviceStatus};
 use sqlx::PgConnection;
 use wire::Encoding;
@@ -18,6 +19,12 @@ pub struct Device {
     pub status: DeviceStatus,
     pub payload_encoding: Encoding,
     pub tags: Vec<String>,
+    /// The profile by which it is spoken to: `native`, or another maker's.
+    pub profile: String,
+    pub confirmation: Confirmation,
+    pub imei: Option<String>,
+    pub product_key: Option<String>,
+    pub mqtt_user_name: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub activated_at: Option<DateTime<Utc>>,
@@ -26,12 +33,12 @@ pub struct Device {
 /// Stores a new device and its rows of presence and sequence numbers.
 ///
 /// # Errors
-/// `devices_serial_number_unique`.
+/// `devices_serial_number_unique`, `devices_mqtt_user_name_unique`.
 pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at,
-             tags)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             tags, activated_at, profile, confirmation, imei, product_key, mqtt_user_name)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         device.id as _,
         device.serial_number,
         device.model,
@@ -42,6 +49,12 @@ pub async fn insert(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
         device.created_at,
         device.updated_at,
         &device.tags,
+        device.activated_at,
+        device.profile,
+        device.confirmation as _,
+        device.imei,
+        device.product_key,
+        device.mqtt_user_name,
     )
     .execute(&mut *conn)
     .await?;
@@ -134,7 +147,8 @@ pub async fn known_serials(
 pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()> {
     let result = sqlx::query!(
         "UPDATE devices SET model = $2, capabilities = $3, communication_mode = $4, status = $5, payload_encoding = $6,
-             updated_at = $7, activated_at = $8, tags = $9 WHERE id = $1",
+             updated_at = $7, activated_at = $8, tags = $9, profile = $10, confirmation = $11, imei = $12, product_key = $13,
+             mqtt_user_name = $14 WHERE id = $1",
         device.id as _,
         device.model,
         &device.capabilities as _,
@@ -144,8 +158,39 @@ pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
         device.updated_at,
         device.activated_at,
         &device.tags,
+        device.profile,
+        device.confirmation as _,
+        device.imei,
+        device.product_key,
+        device.mqtt_user_name,
     )
     .execute(conn)
     .await?;
     crate::exactly_one(&result)
+}
+
+/// Writes down what the notifications of this profile's boxes can be confirmed by, where that has changed. Returns the number
+/// of boxes.
+pub async fn set_confirmation(
+    conn: &mut PgConnection,
+    profile: &str,
+    confirmation: Confirmation,
+) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE devices SET confirmation = $2 WHERE profile = $1 AND confirmation <> $2",
+        profile,
+        confirmation as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// The profiles that registered boxes have, except `native`.
+pub async fn profiles(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT DISTINCT profile FROM devices WHERE profile <> 'native' AND status <> 'retired' ORDER BY profile"
+    )
+    .fetch_all(conn)
+    .await
 }

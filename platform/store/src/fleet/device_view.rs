@@ -1,6 +1,7 @@
 //! Devices with what is known of each: how the API shows and lists them.
 
 use chrono::{DateTime, Utc};
+use domain::box_profile::Confirmation;
 use domain::device::{Capability, CommunicationMode, DeviceStatus};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -43,6 +44,14 @@ pub struct DeviceView {
     pub payload_encoding: Encoding,
     pub status: DeviceStatus,
     pub tags: Vec<String>,
+    /// The profile by which it is spoken to: `native`, or another maker's.
+    pub profile: String,
+    /// The most that its notifications can be confirmed by.
+    pub confirmation: Confirmation,
+    pub imei: Option<String>,
+    pub product_key: Option<String>,
+    /// By which a box of another maker connects.
+    pub mqtt_user_name: Option<String>,
     pub binding: Option<BindingView>,
     pub online: bool,
     pub last_seen_at: Option<DateTime<Utc>>,
@@ -70,6 +79,11 @@ impl From<Device> for DeviceView {
             payload_encoding: device.payload_encoding,
             status: device.status,
             tags: device.tags,
+            profile: device.profile,
+            confirmation: device.confirmation,
+            imei: device.imei,
+            product_key: device.product_key,
+            mqtt_user_name: device.mqtt_user_name,
             binding: None,
             online: false,
             last_seen_at: None,
@@ -111,6 +125,11 @@ struct ViewRow {
     payload_encoding: Encoding,
     status: DeviceStatus,
     tags: Vec<String>,
+    profile: String,
+    confirmation: Confirmation,
+    imei: Option<String>,
+    product_key: Option<String>,
+    mqtt_user_name: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     activated_at: Option<DateTime<Utc>>,
@@ -167,6 +186,11 @@ impl From<ViewRow> for DeviceView {
             payload_encoding: row.payload_encoding,
             status: row.status,
             tags: row.tags,
+            profile: row.profile,
+            confirmation: row.confirmation,
+            imei: row.imei,
+            product_key: row.product_key,
+            mqtt_user_name: row.mqtt_user_name,
             binding,
             online: row.online,
             last_seen_at: row.last_seen_at,
@@ -246,6 +270,7 @@ pub async fn views(
     let rows = sqlx::query_as!(
         ViewRow,
         r#"SELECT d.id, d.serial_number, d.model, d.capabilities, d.communication_mode, d.payload_encoding, d.status, d.tags,
+                  d.profile, d.confirmation, d.imei, d.product_key, d.mqtt_user_name,
                   d.created_at, d.updated_at, d.activated_at,
                   p.online, p.last_seen_at, p.state, p.firmware_version, p.battery_level, p.network_strength, p.clock_skew_ms,
                   b.id AS "binding_id?", b.terminal_id AS "terminal_id?", b.outlet_id AS "outlet_id?",
@@ -255,7 +280,7 @@ pub async fn views(
            JOIN device_presence p ON p.device_id = d.id
            LEFT JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
            LEFT JOIN LATERAL (SELECT certificate_serial, not_after FROM device_credentials
-                              WHERE device_id = d.id AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1) c ON true
+                              WHERE device_id = d.id AND kind = 'certificate' AND revoked_at IS NULL ORDER BY created_at DESC LIMIT 1) c ON true
            WHERE d.id = ANY($1) AND ($2::uuid IS NULL OR b.merchant_id = $2)
            ORDER BY d.created_at DESC, d.id DESC"#,
         ids as _,

@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod heartbeat_hour;
 pub mod long_poll;
 pub mod observer;
+pub mod password;
 pub mod presence;
 pub mod session;
 pub mod summary;

@@ -193,6 +193,17 @@ pub async fn forget_expired(
     Ok(result.rows_affected())
 }
 
+/// Forgets what is kept of a device's session, connected or not: its next CONNECT begins a new one.
+pub async fn forget(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE sessions SET persistent = false, subscriptions = '[]'::jsonb WHERE device_id = $1",
+        device_id as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Ends the sessions that an earlier process of this node left connected, and shows their boxes as offline.
 pub async fn end_leftovers(
     conn: &mut PgConnection,

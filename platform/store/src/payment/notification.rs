@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
+use domain::box_profile::Confirmation;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -25,6 +26,8 @@ pub struct Notification {
     pub device_id: DeviceId,
     pub amount: Rupiah,
     pub status: NotificationStatus,
+    /// The most that the box can tell of it: `received` is the end where that is not `played`.
+    pub confirmation: Confirmation,
     pub reason: Option<String>,
     pub attempts: i32,
     pub replay: bool,
@@ -299,8 +302,10 @@ pub struct Ack {
     pub status: NotificationStatus,
     /// When it was played, by the box's clock.
     pub played_at: Option<DateTime<Utc>>,
-    /// Why it failed.
+    /// Why it failed, or by what it is known.
     pub reason: Option<String>,
+    /// The box cannot tell more than this: nothing better is waited for.
+    pub is_final: bool,
 }
 
 /// What became of an announcement by an acknowledgement.
@@ -350,21 +355,22 @@ pub async fn acknowledge(
     let reported = column(&acks, |ack| ack.status);
     let played = column(&acks, |ack| ack.played_at);
     let reasons = column(&acks, |ack| ack.reason.as_deref());
+    let finals = column(&acks, |ack| ack.is_final);
     let ranks = column(NotificationStatus::ALL, |status| status.rank());
     // Postgres computes `rises`, and what the update writes, from the rows as they are under the lock.
     let rows = sqlx::query!(
         r#"WITH locked AS (
-             SELECT n.event_id, n.device_id, n.transaction_id, n.replay, n.created_at, a.status, a.played_at, a.reason,
+             SELECT n.event_id, n.device_id, n.transaction_id, n.replay, n.created_at, a.status, a.played_at, a.reason, a.is_final,
                  ($7::smallint[])[array_position($6::text[], a.status)] > ($7::smallint[])[array_position($6::text[], n.status)] AS rises
              FROM notifications n
-             JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])
-                 AS a (event_id, device_id, status, played_at, reason) ON a.event_id = n.event_id AND a.device_id = n.device_id
+             JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $9::boolean[])
+                 AS a (event_id, device_id, status, played_at, reason, is_final) ON a.event_id = n.event_id AND a.device_id = n.device_id
              ORDER BY n.event_id FOR UPDATE OF n),
            risen AS (
-             UPDATE notifications n SET status = l.status, reason = l.reason,
+             UPDATE notifications n SET status = l.status, reason = l.reason, is_final = n.is_final OR l.is_final,
                  received_at = coalesce(n.received_at, $8), sent_at = coalesce(n.sent_at, $8),
                  played_at = CASE l.status WHEN 'played' THEN coalesce(l.played_at, $8) ELSE n.played_at END,
-                 acked_at = CASE l.status WHEN 'received' THEN n.acked_at ELSE $8 END
+                 acked_at = CASE WHEN l.status = 'received' AND NOT l.is_final THEN n.acked_at ELSE $8 END
              FROM locked l WHERE n.event_id = l.event_id AND l.rises
              RETURNING n.event_id, n.received_at = $8 AS first)
            SELECT l.event_id, l.device_id, l.transaction_id, l.status AS "status!: NotificationStatus", l.replay, l.created_at,
@@ -377,7 +383,8 @@ pub async fn acknowledge(
         &reasons as _,
         NotificationStatus::ALL as _,
         &ranks,
-        now
+        now,
+        &finals
     )
     .fetch_all(conn)
     .await?;
@@ -393,6 +400,22 @@ pub async fn acknowledge(
         }),
     });
     Ok(acknowledged.collect())
+}
+
+/// Leaves a notification open and lets it never be due again.
+pub async fn keep_from_repeating(
+    conn: &mut PgConnection,
+    device_id: DeviceId,
+    event_id: EventId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE notifications SET next_attempt_at = 'infinity' WHERE event_id = $1 AND device_id = $2 AND is_open",
+        event_id as _,
+        device_id as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Closes the outbox of an ended binding: nothing of it is announced any more.
@@ -484,9 +507,10 @@ pub async fn find_of_device(
 ) -> sqlx::Result<Option<Notification>> {
     sqlx::query_as!(
         Notification,
-        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
-                received_at, played_at, acked_at, announce_until
-         FROM notifications WHERE event_id = $1 AND device_id = $2",
+        r#"SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until,
+                (SELECT d.confirmation FROM devices d WHERE d.id = notifications.device_id) AS "confirmation!: Confirmation"
+         FROM notifications WHERE event_id = $1 AND device_id = $2"#,
         event_id as _,
         device_id as _
     )
@@ -502,10 +526,11 @@ pub async fn list_of_device(
 ) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
-        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
-                received_at, played_at, acked_at, announce_until
+        r#"SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until,
+                (SELECT d.confirmation FROM devices d WHERE d.id = notifications.device_id) AS "confirmation!: Confirmation"
          FROM notifications WHERE device_id = $1 AND ($2::timestamptz IS NULL OR (created_at, event_id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, event_id DESC LIMIT $4",
+         ORDER BY created_at DESC, event_id DESC LIMIT $4"#,
         device_id as _,
         page.after_time(),
         page.after_id(),
@@ -522,9 +547,10 @@ pub async fn list_of_transaction(
 ) -> sqlx::Result<Vec<Notification>> {
     sqlx::query_as!(
         Notification,
-        "SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
-                received_at, played_at, acked_at, announce_until
-         FROM notifications WHERE transaction_id = $1 ORDER BY created_at, event_id",
+        r#"SELECT event_id, sequence, transaction_id, device_id, amount, status, reason, attempts, replay, created_at, sent_at,
+                received_at, played_at, acked_at, announce_until,
+                (SELECT d.confirmation FROM devices d WHERE d.id = notifications.device_id) AS "confirmation!: Confirmation"
+         FROM notifications WHERE transaction_id = $1 ORDER BY created_at, event_id"#,
         transaction_id as _
     )
     .fetch_all(conn)

@@ -1,0 +1,175 @@
+//! PUBACKs of other makers' boxes, where a PUBACK is all that the box tells.
+//!
+//! It is stored as an acknowledgement, but the edge does not wait for that: until it is stored, its message is not sent
+//! again, because such a box may announce whatever comes. What a dying process had not stored yet is sent again by the
+//! next one.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::announcement::NotificationStatus;
+use domain::box_profile::Confirmation;
+use service::fleet::box_profile::VendorBox;
+use service::fleet::{command, config};
+use service::payment::notification;
+use service::{Context, Result};
+use store::payment::notification::Ack;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+use wire::ids::{CommandId, DeviceId, EventId};
+use wire::message::{CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus};
+
+/// How many may wait to be stored.
+const QUEUE_MAX: usize = 16_384;
+/// How many are stored at once.
+const BATCH_MAX: usize = 256;
+/// How long to wait when the database is away.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The reason of an acknowledgement that the box itself did not give.
+const REASON: &str = "puback";
+
+/// A message that a box's MQTT client has.
+#[derive(Debug, Clone)]
+struct Acknowledged {
+    vendor: Arc<VendorBox>,
+    key: Uuid,
+}
+
+/// What has been acknowledged and is not stored yet.
+#[derive(Debug)]
+pub(super) struct Pubacks {
+    unstored: Mutex<HashSet<(DeviceId, Uuid)>>,
+    sender: mpsc::Sender<Acknowledged>,
+}
+
+impl Pubacks {
+    /// Starts the task that stores them.
+    pub(super) fn start(
+        context: Context,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        let pubacks = Arc::new(Self {
+            unstored: Mutex::default(),
+            sender,
+        });
+        tasks.spawn(run(context, Arc::clone(&pubacks), receiver, stop.clone()));
+        pubacks
+    }
+
+    /// Takes the PUBACK of a message with this key. Never blocks.
+    pub(super) fn take(&self, vendor: Arc<VendorBox>, key: Uuid) {
+        let place = (vendor.values.device_id, key);
+        self.with(|unstored| unstored.insert(place));
+        if self.sender.try_send(Acknowledged { vendor, key }).is_err() {
+            // The box may hear the message again.
+            self.with(|unstored| unstored.remove(&place));
+            metrics::counter!("vendor_pubacks_lost_total").increment(1);
+        }
+    }
+
+    /// Whether a message was acknowledged and that is not stored yet.
+    pub(super) fn is_unstored(&self, device_id: DeviceId, key: Uuid) -> bool {
+        self.with(|unstored| unstored.contains(&(device_id, key)))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashSet<(DeviceId, Uuid)>) -> T) -> T {
+        work(&mut self.unstored.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn run(
+    context: Context,
+    pubacks: Arc<Pubacks>,
+    mut queue: mpsc::Receiver<Acknowledged>,
+    stop: CancellationToken,
+) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            received = queue.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
+        }
+        while let Err(error) = store(&context, &batch).await {
+            tracing::warn!(%error, "PUBACKs could not be stored");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+        pubacks.with(|unstored| {
+            for one in batch.drain(..) {
+                unstored.remove(&(one.vendor.values.device_id, one.key));
+            }
+        });
+    }
+}
+
+/// Stores a batch; what cannot be stored at all is logged and left out.
+async fn store(context: &Context, batch: &[Acknowledged]) -> Result<()> {
+    let acks: Vec<Ack> = batch
+        .iter()
+        .map(|one| Ack {
+            event_id: EventId::from_uuid(one.key),
+            device_id: one.vendor.values.device_id,
+            status: NotificationStatus::Received,
+            played_at: None,
+            reason: Some(REASON.to_owned()),
+            is_final: true,
+        })
+        .collect();
+    let by_puback: Vec<Ack> = acks
+        .iter()
+        .zip(batch)
+        .filter(|(_, one)| one.vendor.profile.confirmation() == Confirmation::Puback)
+        .map(|(ack, _)| ack.clone())
+        .collect();
+    let owned = notification::acknowledge(context, context.payments(), &by_puback).await?;
+    let mut owned = owned.into_iter();
+    for one in batch {
+        let by_puback = one.vendor.profile.confirmation() == Confirmation::Puback;
+        if by_puback && owned.next() == Some(true) {
+            continue;
+        }
+        match store_other(context, one).await {
+            Err(error) if error.is_of_the_item() => {
+                tracing::warn!(device_id = %one.vendor.values.device_id, %error, "a PUBACK could not be stored");
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// A command, a configuration, or an announcement of which the box tells more than PUBACK.
+async fn store_other(context: &Context, one: &Acknowledged) -> Result<()> {
+    let device_id = one.vendor.values.device_id;
+    if let Some(version) = config::version_of_key(device_id, one.key) {
+        let ack = ConfigAck {
+            version,
+            status: ConfigAckStatus::Applied,
+            reason: Some(REASON.to_owned()),
+        };
+        config::acknowledge(context, device_id, &ack).await?;
+        return Ok(());
+    }
+    if !one.vendor.profile.deduplicates() {
+        notification::keep_from_repeating(context, device_id, EventId::from_uuid(one.key)).await?;
+    }
+    if one.vendor.profile.acknowledges_commands() {
+        return Ok(());
+    }
+    let ack = CommandAck {
+        device_id,
+        command_id: CommandId::from_uuid(one.key),
+        status: CommandAckStatus::Delivered,
+        reason: Some(REASON.to_owned()),
+        result_payload: None,
+    };
+    command::acknowledge(context, device_id, &ack).await?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Boxes of other makers: they join with user name and password, and each speaks its maker's protocol.
+
+use std::time::Duration;
+
+use rumqttc::SubscribeReasonCode;
+use tests::prelude::*;
+use tests::vendor_box::{VendorBox, assert_wrong_password, hear, listeners};
+
+/// The amount and the text of a payment as a QF100 is sent them.
+fn announced(message: &Value) -> (Value, Value) {
+    assert_eq!(message["header"]["category"], 1, "{message}");
+    let data = &message["data"];
+    (data["pay-amount"].clone(), data["text"].clone())
+}
+
+async fn shop() -> (World, Shop) {
+    let world = World::with(listeners).await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    (world, shop)
+}
+
+async fn pay(world: &World, shop: &Shop, amount: i64) {
+    let paid = shop.printed_payment(world, amount);
+    world.acquirer().verdict(&paid).await;
+}
+
+#[tokio::test]
+async fn a_box_of_another_maker_hears_a_payment_and_the_api_says_what_is_known_of_it() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    assert_fields!(own.mqtt, {
+        "client_id": "soundbox-QF-1",
+        "username": "QF-1",
+        "subscribe_topic": "soundbox/QF-1/down",
+        "tls": true,
+    });
+    let device = world.admin().read(&own.path()).await;
+    assert_fields!(device, { "status": "active", "profile": "qf100", "confirmation": "puback", "mqtt_user_name": "QF-1" });
+
+    for by_tls in [false, true] {
+        let mut connection = if by_tls {
+            let mut connection = own.connect_by_tls(&world).await.unwrap();
+            connection.subscribe(&own.down()).await;
+            connection
+        } else {
+            own.listen(&world).await
+        };
+        pay(&world, &shop, 50_000).await;
+        let message = connection.receive().await;
+        assert_eq!(message.topic, "soundbox/QF-1/down");
+        let read: Value = serde_json::from_slice(&message.payload).unwrap();
+        let sentence = "Pembayaran QRIS diterima, lima puluh ribu rupiah";
+        assert_eq!(announced(&read), (json!(50_000), json!(sentence)));
+        // Nothing is claimed before the PUBACK.
+        let before = own.notifications(&world).await;
+        assert_fields!(before[0], { "status": "sent", "confirmation": "puback" });
+        connection.confirm(&message).await;
+        eventually("the PUBACK is stored", async || {
+            (own.notifications(&world).await[0]["status"] == "received").then_some(())
+        })
+        .await;
+        let after = own.notifications(&world).await;
+        assert_fields!(after[0], { "reason": "puback", "played_at": null });
+        connection.disconnect().await;
+    }
+    assert_eq!(own.notifications(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_came_while_it_was_away_is_heard_once_each_in_order() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    own.listen(&world).await.abort().await;
+    for amount in [1_000, 2_000, 3_000] {
+        pay(&world, &shop, amount).await;
+    }
+    let mut connection = own.listen(&world).await;
+    for amount in [1_000, 2_000, 3_000] {
+        assert_eq!(announced(&hear(&mut connection).await).0, amount);
+    }
+    eventually("all are stored", async || {
+        let known = own.notifications(&world).await;
+        let all = known.iter().all(|one| one["status"] == "received");
+        all.then_some(())
+    })
+    .await;
+    connection.disconnect().await;
+    // Another connection brings nothing again; the next message is the next payment.
+    let mut connection = own.listen(&world).await;
+    pay(&world, &shop, 4_000).await;
+    assert_eq!(announced(&hear(&mut connection).await).0, 4_000);
+}
+
+#[tokio::test]
+async fn without_puback_it_is_sent_again_on_the_next_connection_and_on_no_other() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    let mut connection = own.listen(&world).await;
+    pay(&world, &shop, 1_000).await;
+    let first = connection.receive().await;
+    // Long past the first repetition to a box of our own.
+    world.clock.advance(chrono::TimeDelta::seconds(40));
+    pay(&world, &shop, 2_000).await;
+    let second = connection.receive().await;
+    assert_ne!(first.payload, second.payload, "the first was sent again");
+    connection.abort().await;
+    let mut connection = own.connect(&world).await.unwrap();
+    for amount in [1_000, 2_000] {
+        assert_eq!(announced(&hear(&mut connection).await).0, amount);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_never_keeps_out_the_right_one() {
+    let (world, _) = shop().await;
+    let own = VendorBox::register(&world, "qf100", "QF-1").await;
+    let live = own.listen(&world).await;
+    for (user_name, password) in [
+        ("QF-1", "0123456789abcdefghijklmn"),
+        ("QF-2", &text(&own.mqtt, "password")),
+        ("QF-1", ""),
+    ] {
+        assert_wrong_password(VendorBox::connect_as(&world, user_name, password).await);
+    }
+    assert!(
+        world
+            .metrics()
+            .await
+            .contains("mqtt_connects_total{outcome=\"bad_credentials\"} 3")
+    );
+    // The session is still there: only a right password takes it over.
+    let newer = own.listen(&world).await;
+    live.ended().await;
+    newer.disconnect().await;
+}
+
+#[tokio::test]
+async fn anothers_topics_are_refused() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    let other = VendorBox::register(&world, "qf100", "QF-2").await;
+    let mut listening = own.listen(&world).await;
+    let mut connection = other.connect(&world).await.unwrap();
+    for filter in [
+        own.down(),
+        "soundbox/+/down".to_owned(),
+        "#".to_owned(),
+        format!("devices/{}/downlink/#", own.device_id),
+        format!("devices/{}/downlink/#", other.device_id),
+    ] {
+        let answer = connection.subscribe(&filter).await;
+        assert_eq!(answer, SubscribeReasonCode::Failure, "{filter}");
+    }
+    assert!(!connection.publish(&own.up(), b"{}".to_vec()).await);
+    connection.ended().await;
+    // The payment is heard by the box at the terminal.
+    pay(&world, &shop, 7_000).await;
+    assert_eq!(announced(&hear(&mut listening).await).0, 7_000);
+}
+
+#[tokio::test]
+async fn a_suspended_box_is_gone_within_a_second_and_needs_a_new_password() {
+    let (world, _) = shop().await;
+    let own = VendorBox::register(&world, "qf100", "QF-1").await;
+    let connection = own.listen(&world).await;
+    own.set_status(&world, "suspended").await;
+    tokio::time::timeout(Duration::from_secs(1), connection.ended())
+        .await
+        .expect("it is gone within a second");
+    assert_wrong_password(own.connect(&world).await);
+    own.set_status(&world, "active").await;
+    assert_wrong_password(own.connect(&world).await);
+    let path = format!("{}/mqtt-credential", own.path());
+    let renewed = VendorBox {
+        mqtt: world.admin().create(&path, &json!({})).await,
+        ..own.clone()
+    };
+    renewed.listen(&world).await.disconnect().await;
+    assert_wrong_password(own.connect(&world).await);
+}
+
+#[tokio::test]
+async fn an_old_password_is_good_until_the_new_one_is_used_or_a_day_has_passed() {
+    let (world, _) = shop().await;
+    let old = VendorBox::register(&world, "qf100", "QF-1").await;
+    let path = format!("{}/mqtt-credential", old.path());
+    let renew = async || VendorBox {
+        mqtt: world.admin().create(&path, &json!({})).await,
+        ..old.clone()
+    };
+    let lost = renew().await;
+    let live = old.listen(&world).await;
+    let new = renew().await;
+    // The first use of the new one ends the sessions of the others.
+    let newer = new.listen(&world).await;
+    live.ended().await;
+    assert_wrong_password(old.connect(&world).await);
+    assert_wrong_password(lost.connect(&world).await);
+    newer.disconnect().await;
+    renew().await;
+    new.listen(&world).await.disconnect().await;
+    world.clock.advance(chrono::TimeDelta::hours(25));
+    assert_wrong_password(new.connect(&world).await);
+}
+
+#[tokio::test]
+async fn the_password_is_shown_once_and_kept_as_a_hash() {
+    let (world, _) = shop().await;
+    let new = json!({ "serial_number": "QF-1", "model": "QF100", "capabilities": ["speaker"], "profile": "qf100" });
+    let admin = world.admin();
+    let key = [("idempotency-key", "one")];
+    let first = admin.post_with("/admin/devices", &key, &new).await;
+    let again = admin.post_with("/admin/devices", &key, &new).await;
+    let password = text(&first.expect(201).data()["mqtt"], "password");
+    let repeated = again.expect(201).data();
+    assert_eq!(repeated["mqtt"]["password"], Value::Null);
+    assert_eq!(repeated["mqtt"]["username"], "QF-1");
+    assert!(password.len() >= 22);
+    for table in [
+        "device_credentials",
+        "devices",
+        "audit_logs",
+        "idempotency_keys",
+    ] {
+        let with_it = format!("{table} t WHERE t::text LIKE '%{password}%'");
+        assert_eq!(world.rows(&with_it).await, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_says_what_it_needs_and_is_changed_only_without_credentials() {
+    let (world, _) = shop().await;
+    let admin = world.admin();
+    let new = |profile: &str| json!({ "serial_number": "X-1", "model": "X", "capabilities": ["speaker"], "profile": profile });
+    for (profile, field) in [
+        ("telepathy", "profile"),
+        ("morefun-et389", "profile"),
+        ("eg800ak", "profile"),
+    ] {
+        let refused = admin.post("/admin/devices", &new(profile)).await;
+        refused.refused_field(field);
+    }
+    let mut on_http = new("qf100");
+    on_http["communication_mode"] = json!("http");
+    assert_refused!(admin.post("/admin/devices", &on_http), VALIDATION_FAILED);
+
+    let own = VendorBox::register(&world, "qf100", "QF-1").await;
+    let change = json!({ "profile": "quecpython" });
+    assert_refused!(admin.patch(&own.path(), &change), INVALID_STATE);
+    let code = format!("{}/activation-code", own.path());
+    assert_refused!(admin.post(&code, &json!({})), INVALID_STATE);
+    own.set_status(&world, "suspended").await;
+    let changed = admin.change(&own.path(), &change).await;
+    assert_fields!(changed, { "profile": "quecpython", "status": "suspended" });
+    own.set_status(&world, "active").await;
+    let native = Credentials::unbound(&world).await;
+    let password = format!("{}/mqtt-credential", native.path());
+    assert_refused!(admin.post(&password, &json!({})), INVALID_STATE);
+}
+
+#[tokio::test]
+async fn without_a_listener_no_such_box_is_registered() {
+    let world = World::new().await;
+    let new = json!({ "serial_number": "QF-1", "model": "QF100", "capabilities": ["speaker"], "profile": "qf100" });
+    let refused = world.admin().post("/admin/devices", &new).await;
+    let message = refused.json().to_string();
+    assert!(message.contains("mqtt.vendor.listen"), "{message}");
+}
