@@ -40,6 +40,8 @@ text_enum! {
         ServerCertificateExpiring = "server_certificate_expiring",
         /// A partner's verified message was refused.
         RejectedCallback = "rejected_callback",
+        /// Boxes of other makers may connect without TLS.
+        PlainMqtt = "plain_mqtt",
     }
 }
 

@@ -29,11 +29,14 @@ use arc_swap::ArcSwap;
 use bridge::Bridge;
 use broker::{Edge, EdgeConfig, EdgeError, EdgeHandle, PasswordListeners};
 use chrono::TimeDelta;
+use domain::alert::{AlertKind, AlertSubject, NewAlert};
 use governor::Quota;
 use http_api::listener;
 use http_api::metrics::Operations;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
 use service::Context;
+use service::alert_record;
 use service::clock::Clock;
 use service::context::Parts;
 use service::fleet::long_poll::LongPolls;
@@ -200,6 +203,9 @@ impl App {
                 error => error.into(),
             })?;
         bridge.run(edge.clone(), receivers, &tasks, &hard);
+        alert_of_plain_mqtt(&context, plain_listen)
+            .await
+            .context("cannot note whether MQTT without TLS is on")?;
 
         let http = http_listener.local_addr()?;
         let router = http_api::router(
@@ -431,6 +437,16 @@ async fn offline_with(
         None,
     )?;
     Ok((server, context))
+}
+
+/// Opens the alert that MQTT without TLS is on, or closes it. Of several processes the last that started counts.
+async fn alert_of_plain_mqtt(context: &Context, plain: Option<SocketAddr>) -> service::Result<()> {
+    let (kind, subject) = (AlertKind::PlainMqtt, AlertSubject::Platform);
+    let Some(address) = plain else {
+        return alert_record::close(context, kind, &subject).await;
+    };
+    let details = json!({ "listen": address.to_string() });
+    alert_record::open_now(context, NewAlert::new(kind, subject, details)).await
 }
 
 /// Where use cases leave work for tasks.

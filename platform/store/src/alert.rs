@@ -175,7 +175,7 @@ pub async fn close_over(
                      a.acknowledged_at IS NOT NULL
                      OR EXISTS (SELECT 1 FROM bindings b JOIN notifications n ON n.device_id = b.device_id
                                 WHERE a.subject_id IN (b.terminal_id, b.merchant_id) AND b.unbound_at IS NULL
-                                  AND n.binding_id = b.id AND n.created_at > a.since AND n.status = 'played'))",
+                                  AND n.binding_id = b.id AND n.created_at > a.since AND (n.status = 'played' OR n.is_final)))",
                 now
             )
             .execute(conn)
@@ -201,15 +201,18 @@ pub async fn close_over(
             .execute(conn)
             .await?
         }
-        // Closed by what ends the reason: the check of the certificate, the end of the hold. An acknowledgement does not.
-        AlertKind::ServerCertificateExpiring | AlertKind::PayoutHeld => return Ok(0),
+        // Closed by what ends the reason: the check of the certificate, the end of the hold, a start without the listener. An
+        // acknowledgement does not.
+        AlertKind::ServerCertificateExpiring | AlertKind::PayoutHeld | AlertKind::PlainMqtt => {
+            return Ok(0);
+        }
         // A later announcement was played, or the alert is acknowledged.
         AlertKind::UndeliverableMessage => {
             sqlx::query!(
                 "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'undeliverable_message' AND a.closed_at IS NULL AND (
                      a.acknowledged_at IS NOT NULL
                      OR EXISTS (SELECT 1 FROM notifications n WHERE n.device_id = a.device_id
-                                AND n.created_at > a.since AND n.status = 'played'))",
+                                AND n.created_at > a.since AND (n.status = 'played' OR n.is_final)))",
                 now
             )
             .execute(conn)

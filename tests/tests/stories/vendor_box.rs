@@ -266,3 +266,205 @@ async fn without_a_listener_no_such_box_is_registered() {
     let message = refused.json().to_string();
     assert!(message.contains("mqtt.vendor.listen"), "{message}");
 }
+
+/// A command through the API; its id.
+async fn order(world: &World, own: &VendorBox, kind: &str, payload: Value) -> String {
+    let path = format!("{}/commands", own.path());
+    let new = json!({ "type": kind, "payload": payload });
+    text(&world.admin().create(&path, &new).await, "id")
+}
+
+#[tokio::test]
+async fn a_box_of_another_maker_shows_a_code_and_restarts_and_refuses_what_it_has_not() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    let mut connection = own.listen(&world).await;
+    let code = json!({ "qr_payload": shop.terminal().static_qr_payload, "expires_in": 60 });
+    order(&world, &own, "display_qr", code).await;
+    let shown = hear(&mut connection).await;
+    assert_eq!(shown["header"]["category"], 4);
+    assert_fields!(shown["data"], { "qr-url": shop.terminal().static_qr_payload, "expire-seconds": 60 });
+    let reboot = order(&world, &own, "reboot", json!({})).await;
+    let message = hear(&mut connection).await;
+    assert_eq!(message["header"]["category"], 5);
+    assert_eq!(message["data"]["command"], "reboot");
+    let path = format!("{}/commands/{reboot}", own.path());
+    eventually("the command is delivered, by PUBACK", async || {
+        let command = world.admin().read(&path).await;
+        (command["status"] == "delivered" && command["reason"] == "puback").then_some(())
+    })
+    .await;
+    let commands = format!("{}/commands", own.path());
+    for (kind, payload) in [
+        ("set_volume", json!({ "volume": 3 })),
+        ("collect_diagnostics", json!({})),
+    ] {
+        let new = json!({ "type": kind, "payload": payload });
+        assert_refused!(
+            world.admin().post(&commands, &new),
+            DEVICE_CAPABILITY_NOT_SUPPORTED
+        );
+    }
+    let bulk = json!({ "type": "set_volume", "payload": { "volume": 3 }, "query": { "device_ids": [own.device_id] } });
+    assert_refused!(
+        world.admin().post("/admin/bulk-commands", &bulk),
+        DEVICE_CAPABILITY_NOT_SUPPORTED
+    );
+}
+
+#[tokio::test]
+async fn a_box_that_gives_feedback_ends_with_received_and_a_request_of_a_box_gets_a_code() {
+    let (world, mut shop) = shop().await;
+    let own = VendorBox::at(&world, "morefun-et389", "ET-1", shop.terminal().id).await;
+    let mut connection = own.listen(&world).await;
+    pay(&world, &shop, 12_000).await;
+    let message = hear(&mut connection).await;
+    assert_eq!(message["money"], "12000.00", "{message}");
+    assert_fields!(own.notifications(&world).await[0], { "status": "sent", "confirmation": "received" });
+    let feedback = json!({ "request_id": message["request_id"], "money": message["money"] });
+    let topic = "/ota/PK7/ET-1/user/log";
+    assert!(
+        connection
+            .publish(topic, feedback.to_string().into_bytes())
+            .await
+    );
+    assert_fields!(own.notifications(&world).await[0], { "status": "received", "reason": null });
+    let stats = world.admin().read("/admin/stats").await;
+    assert_fields!(stats, { "announced": 1, "played": 0, "received": 1, "open": 0, "unheard": 0 });
+
+    let terminal = shop.add_terminal(&world, "Kasir 2").await.id;
+    let asking = VendorBox::at(&world, "q161", "Q1", terminal).await;
+    let mut connection = asking.listen(&world).await;
+    // The serial number in the message must be its own; the device is the session's.
+    assert!(
+        connection
+            .publish("qris/request", b"ET-1|2500000".to_vec())
+            .await
+    );
+    assert!(
+        connection
+            .publish("qris/request", b"Q1|2500000".to_vec())
+            .await
+    );
+    let message = connection.receive().await;
+    let shown = String::from_utf8(message.payload.to_vec()).unwrap();
+    let payload = shown.strip_prefix("QR:").expect("a code");
+    assert!(payload.contains("540525000"), "{payload}");
+    let codes = world.rows("transactions WHERE qr_type = 'dynamic'").await;
+    assert_eq!(codes, 1);
+}
+
+#[tokio::test]
+async fn a_puback_is_no_unheard_payment_and_its_absence_is_one() {
+    let (world, shop) = shop().await;
+    let own = VendorBox::at(&world, "qf100", "QF-1", shop.terminal().id).await;
+    let mut connection = own.listen(&world).await;
+    pay(&world, &shop, 1_000).await;
+    hear(&mut connection).await;
+    eventually("the PUBACK is stored", async || {
+        let known = own.notifications(&world).await;
+        (known[0]["status"] == "received").then_some(())
+    })
+    .await;
+    world.clock.advance(chrono::TimeDelta::minutes(6));
+    let unheard = async || {
+        let context = world.app().context();
+        service::payment::notification::end_stale(context, 100)
+            .await
+            .unwrap();
+        service::alert::check(context, 100).await.unwrap();
+        world
+            .rows("alerts WHERE kind = 'unheard_payment' AND closed_at IS NULL")
+            .await
+    };
+    assert_eq!(unheard().await, 0);
+    assert_fields!(own.notifications(&world).await[0], { "status": "received", "reason": "puback" });
+    pay(&world, &shop, 2_000).await;
+    connection.receive().await;
+    world.clock.advance(chrono::TimeDelta::minutes(6));
+    assert_eq!(unheard().await, 1);
+    let plain = world
+        .rows("alerts WHERE kind = 'plain_mqtt' AND closed_at IS NULL")
+        .await;
+    assert_eq!(plain, 1);
+}
+
+#[tokio::test]
+async fn a_box_of_a_made_up_maker_joins_by_a_file_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kotak.toml");
+    std::fs::write(&file, MADE_UP).unwrap();
+    let world = World::with(|config| {
+        listeners(config);
+        config.box_profiles.insert("kotak".to_owned(), file.clone());
+    })
+    .await;
+    let shop = Shop::open(&world, "Warung Sari", 1).await;
+    let own = VendorBox::at(&world, "kotak", "K-1", shop.terminal().id).await;
+    assert_eq!(own.mqtt["username"], "kotak-K-1");
+    let mut connection = own.listen(&world).await;
+    pay(&world, &shop, 3_500).await;
+    let message = connection.receive().await;
+    connection.confirm(&message).await;
+    let said = String::from_utf8(message.payload.to_vec()).unwrap();
+    let (id, rest) = said.split_once('#').unwrap();
+    assert_eq!(
+        rest,
+        "3500#Pembayaran QRIS diterima, tiga ribu lima ratus rupiah"
+    );
+    assert!(
+        connection
+            .publish("kotak/K-1/said", id.as_bytes().to_vec())
+            .await
+    );
+    assert_fields!(own.notifications(&world).await[0], { "status": "played", "confirmation": "played" });
+
+    std::fs::write(&file, format!("{MADE_UP}\ncolour = \"red\"\n")).unwrap();
+    let mut world = world;
+    world.stop().await;
+    let refused = world.try_start().await.unwrap_err();
+    let refused = format!("{refused:#}");
+    assert!(
+        refused.contains("kotak.toml") && refused.contains("colour"),
+        "{refused}"
+    );
+}
+
+/// The profile of no real box.
+const MADE_UP: &str = r#"
+title = "Kotak"
+speaks = "own_protocol"
+sources = ["nobody"]
+confirmation = "played"
+deduplicates = true
+capabilities = ["speaker"]
+
+[transport]
+bootstrap = "typed_in"
+client_id = "kotak-{serial}"
+username = "kotak-{serial}"
+password = { rule = "random", chars = 24 }
+keep_alive_s = 60
+clean_session = false
+
+[topics.subscribe]
+say = "kotak/{serial}/say"
+
+[topics.publish]
+said = "kotak/{serial}/said"
+
+[ids]
+form = "hex"
+
+[messages]
+bytes_max = 512
+
+[messages.payment]
+topic = "say"
+text = "{id}#{amount}#{text}"
+
+[[uplinks]]
+topic = "said"
+means = "played"
+text = "{id}"
+"#;

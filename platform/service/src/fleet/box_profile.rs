@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use domain::box_profile::{
-    BoxValues, Login, Password, Profile, RenderError, SpeechSource, Topics, ValueError,
+    BoxValues, Login, NATIVE, Password, Profile, RenderError, SpeechSource, Topics, ValueError,
 };
+use domain::command::CommandType;
 use wire::DownlinkMessage;
 use wire::ids::DeviceId;
 
@@ -33,6 +34,23 @@ impl BoxProfiles {
     /// The profile of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
         self.0.get(name)
+    }
+
+    /// Whether boxes of this profile have this command.
+    pub fn supports(&self, name: &str, command: CommandType) -> bool {
+        name == NATIVE
+            || self
+                .get(name)
+                .is_some_and(|profile| profile.supports(command))
+    }
+
+    /// The profiles whose boxes have this command, the contract's among them.
+    pub fn supporting(&self, command: CommandType) -> Vec<String> {
+        let makers = self.names().filter(|name| self.supports(name, command));
+        std::iter::once(NATIVE)
+            .chain(makers)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Every name, in order.

@@ -74,6 +74,10 @@ pub async fn create(
     {
         return Err(Error::CapabilityNotSupported(capability.as_str()));
     }
+    let profiles = &unit.context().settings().mqtt.profiles;
+    if !profiles.supports(&found.profile, kind) {
+        return Err(Error::CapabilityNotSupported(kind.as_str()));
+    }
     let payload = new.payload.unwrap_or_default();
     kind.check(&payload, &unit.context().settings().reserved_words)
         .map_err(Error::Validation)?;

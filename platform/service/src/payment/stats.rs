@@ -47,6 +47,8 @@ pub struct Stats {
     pub announced: i64,
     /// Those that were spoken.
     pub played: i64,
+    /// Those that boxes have that cannot say `played`: whether they were heard is not known.
+    pub received: i64,
     /// Those that were not, and will not be.
     pub unheard: i64,
     /// Those of which it is not known yet.
@@ -91,6 +93,7 @@ pub async fn read(
         merchant_id,
         announced: figures.announced,
         played: figures.played,
+        received: figures.received,
         unheard: figures.unheard,
         open: figures.open,
         unheard_share: figures.unheard_share,

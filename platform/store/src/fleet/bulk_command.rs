@@ -83,18 +83,19 @@ pub struct Selection {
     pub not_firmware_version: Option<String>,
 }
 
-/// Chooses the targets, at most `limit`: active boxes, those that lack the capability last and marked so. Their order
+/// Chooses the targets, at most `limit`: active boxes, those that lack the capability, or whose profile is not one of these, last and marked so. Their order
 /// is that of a hash, so that the first are spread over merchants and ages. How many, and how many lack the capability.
 pub async fn choose_targets(
     conn: &mut PgConnection,
     id: BulkCommandId,
     selection: &Selection,
     capability: Option<Capability>,
+    profiles: &[String],
     limit: i64,
 ) -> sqlx::Result<(i64, i64)> {
     let chosen = sqlx::query!(
         r#"WITH chosen AS (
-               SELECT d.id, ($2::text IS NULL OR $2 = ANY(d.capabilities)) AS capable
+               SELECT d.id, ($2::text IS NULL OR $2 = ANY(d.capabilities)) AND d.profile = ANY($11) AS capable
                FROM devices d
                JOIN device_presence p ON p.device_id = d.id
                LEFT JOIN bindings b ON b.device_id = d.id AND b.unbound_at IS NULL
@@ -123,7 +124,8 @@ pub async fn choose_targets(
         selection.online,
         selection.device_ids as _,
         selection.not_firmware_version,
-        limit
+        limit,
+        profiles
     )
     .fetch_one(conn)
     .await?;
@@ -274,17 +276,19 @@ pub async fn candidates(
     from: i32,
     to: i32,
     capability: Option<Capability>,
+    profiles: &[String],
 ) -> sqlx::Result<Vec<Candidate>> {
     sqlx::query_as!(
         Candidate,
-        r#"SELECT t.device_id, t.skipped, d.status AS device_status, ($4::text IS NULL OR $4 = ANY(d.capabilities)) AS "capable!",
+        r#"SELECT t.device_id, t.skipped, d.status AS device_status, ($4::text IS NULL OR $4 = ANY(d.capabilities)) AND d.profile = ANY($5) AS "capable!",
                   (SELECT count(*) FROM commands c WHERE c.device_id = t.device_id AND c.status IN ('queued', 'sent')) AS "open_commands!"
            FROM bulk_command_targets t JOIN devices d ON d.id = t.device_id
            WHERE t.bulk_command_id = $1 AND t.position >= $2 AND t.position < $3 ORDER BY t.position"#,
         id as _,
         from,
         to,
-        capability as _
+        capability as _,
+        profiles
     )
     .fetch_all(conn)
     .await

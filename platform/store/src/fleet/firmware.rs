@@ -96,7 +96,7 @@ pub async fn heard(
     sqlx::query_as!(
         Heard,
         r#"SELECT coalesce(n.created_at >= c.ended_at, false) AS "updated!", count(*) AS "payments!",
-                  count(*) FILTER (WHERE n.status <> 'played') AS "unheard!"
+                  count(*) FILTER (WHERE n.status <> 'played' AND NOT n.is_final) AS "unheard!"
            FROM devices d
            JOIN notifications n ON n.device_id = d.id AND n.created_at >= $3 AND n.created_at < $4 AND NOT n.replay
                                 AND coalesce(n.reason, '') NOT IN ('unbound', 'reversed')

@@ -152,7 +152,7 @@ async fn close_offline(
     Ok(result.rows_affected())
 }
 
-/// The newest payment of each box that was not played in time, unless an alert covers it or a newer one.
+/// The newest payment of each box of which it did not tell in time what it can (a box of ours: `played`), unless an alert covers it or a newer one.
 async fn find_unheard(
     conn: &mut PgConnection,
     policy: &HealthPolicy,
@@ -186,12 +186,12 @@ async fn find_unheard(
     .await
 }
 
-/// Over when the box has played that payment or a later one, or is bound elsewhere.
+/// Over when the box has played that payment or a later one, or told of it what it can, or is bound elsewhere.
 async fn close_unheard(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "UPDATE alerts a SET closed_at = $1 WHERE a.kind = 'unheard_payment' AND a.closed_at IS NULL AND (
              EXISTS (SELECT 1 FROM notifications n
-                     WHERE n.device_id = a.device_id AND n.created_at >= a.since AND n.status = 'played')
+                     WHERE n.device_id = a.device_id AND n.created_at >= a.since AND (n.status = 'played' OR n.is_final))
              OR NOT EXISTS (SELECT 1 FROM bindings b
                             WHERE b.device_id = a.device_id AND b.unbound_at IS NULL AND b.bound_at <= a.since))",
         now

@@ -367,7 +367,7 @@ pub async fn acknowledge(
                  AS a (event_id, device_id, status, played_at, reason, is_final) ON a.event_id = n.event_id AND a.device_id = n.device_id
              ORDER BY n.event_id FOR UPDATE OF n),
            risen AS (
-             UPDATE notifications n SET status = l.status, reason = l.reason, is_final = n.is_final OR l.is_final,
+             UPDATE notifications n SET status = l.status, reason = l.reason, is_final = l.is_final AND l.status = 'received',
                  received_at = coalesce(n.received_at, $8), sent_at = coalesce(n.sent_at, $8),
                  played_at = CASE l.status WHEN 'played' THEN coalesce(l.played_at, $8) ELSE n.played_at END,
                  acked_at = CASE WHEN l.status = 'received' AND NOT l.is_final THEN n.acked_at ELSE $8 END

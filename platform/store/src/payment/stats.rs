@@ -12,6 +12,8 @@ pub struct Figures {
     pub announced: i64,
     /// Those that were spoken.
     pub played: i64,
+    /// Those that boxes have that can tell no more.
+    pub received: i64,
     /// Those that were not, and will not be.
     pub unheard: i64,
     /// Those of which it is not known yet.
@@ -37,7 +39,7 @@ pub async fn figures(
     sqlx::query_as!(
         Figures,
         r#"WITH said AS (
-               SELECT n.status,
+               SELECT n.status, n.is_final,
                       round(extract(epoch FROM n.sent_at - n.created_at) * 1000, 1)::float8 AS sent_ms,
                       round(extract(epoch FROM n.received_at - n.created_at) * 1000, 1)::float8 AS received_ms,
                       CASE n.status WHEN 'played'
@@ -49,10 +51,11 @@ pub async fn figures(
                      SELECT 1 FROM bindings b WHERE b.id = n.binding_id AND b.merchant_id = $3)))
            SELECT count(*) AS "announced!",
                   count(*) FILTER (WHERE status = 'played') AS "played!",
+                  count(*) FILTER (WHERE is_final) AS "received!",
                   count(*) FILTER (WHERE status IN ('failed', 'stale')) AS "unheard!",
-                  count(*) FILTER (WHERE status IN ('pending', 'sent', 'received')) AS "open!",
+                  count(*) FILTER (WHERE status IN ('pending', 'sent', 'received') AND NOT is_final) AS "open!",
                   round(count(*) FILTER (WHERE status IN ('failed', 'stale'))::numeric
-                        / nullif(count(*) FILTER (WHERE status IN ('failed', 'stale', 'played')), 0), 6)::float8 AS unheard_share,
+                        / nullif(count(*) FILTER (WHERE status IN ('failed', 'stale', 'played') OR is_final), 0), 6)::float8 AS unheard_share,
                   percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY sent_ms) AS sent_ms,
                   percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY received_ms) AS received_ms,
                   percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY played_ms) AS played_ms

@@ -196,8 +196,11 @@ async fn release(unit: &mut UnitOfWork, bulk: &mut BulkCommand, count: u32) -> R
     let capability = kind.capability();
     let from = bulk.released_count;
     let to = from + count.cast_signed();
+    let profiles = unit.context().settings().mqtt.profiles.supporting(kind);
+    let conn = unit.conn();
     let turn =
-        store::fleet::bulk_command::candidates(unit.conn(), bulk.id, from, to, capability).await?;
+        store::fleet::bulk_command::candidates(conn, bulk.id, from, to, capability, &profiles)
+            .await?;
     let mut orders: Vec<(CommandId, DeviceId)> = Vec::with_capacity(turn.len());
     let mut skipped = Vec::new();
     for candidate in turn.iter().filter(|candidate| candidate.skipped.is_none()) {

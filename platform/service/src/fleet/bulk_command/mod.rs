@@ -244,12 +244,19 @@ pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
         not_firmware_version: firmware.map(|firmware| firmware.version),
     };
     let capability = plan.kind.capability();
+    let profiles = unit
+        .context()
+        .settings()
+        .mqtt
+        .profiles
+        .supporting(plan.kind);
     store::fleet::bulk_command::insert(unit.conn(), &bulk).await?;
     let (count, skipped) = store::fleet::bulk_command::choose_targets(
         unit.conn(),
         bulk.id,
         &selection,
         capability,
+        &profiles,
         TARGETS_MAX + 1,
     )
     .await?;
@@ -261,8 +268,9 @@ pub(super) async fn start(unit: &mut UnitOfWork, plan: Plan) -> Result<View> {
                 format!("more than {TARGETS_MAX} devices match it"),
             ));
         }
-        Some(capability) if skipped == count => {
-            return Err(Error::CapabilityNotSupported(capability.as_str()));
+        lacking if skipped == count => {
+            let lacking = lacking.map_or(plan.kind.as_str(), |capability| capability.as_str());
+            return Err(Error::CapabilityNotSupported(lacking));
         }
         _ => {}
     }
