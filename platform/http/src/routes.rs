@@ -146,7 +146,7 @@ impl Routes {
 /// Whether boxes call this path. What they send beside the contract is ignored, because what is in the field cannot be
 /// changed by us.
 fn is_of_boxes(path: &str) -> bool {
-    path.starts_with("/device/")
+    path.starts_with("/device/") || path.starts_with("/speaker/")
 }
 
 /// `merchant_create` for the handler `platform::http::shop::merchant::create`.

@@ -390,6 +390,92 @@ async fn a_puback_is_no_unheard_payment_and_its_absence_is_one() {
 }
 
 #[tokio::test]
+async fn a_box_asks_for_its_settings_only_while_an_operator_lets_it() {
+    let (world, _) = shop().await;
+    let own = VendorBox::register(&world, "qf100", "QF-1").await;
+    let asking = |serial: &str, imei: &str| {
+        json!({
+            "dev-model": "EDOTF1", "item-number": "1", "dev-sn": serial, "hardware-config": "A", "fw-version": "1.0",
+            "fw-build": "7", "app-config-version": "1", "imei": imei, "imsi": "510", "iccid": "8962",
+        })
+    };
+    let (imei, box_api) = ("860000000000017", world.anonymous());
+    let ask = async |serial: &str, imei: &str| {
+        box_api
+            .post("/speaker/dev-config", &asking(serial, imei))
+            .await
+    };
+    let refused = json!({ "error-code": 1, "mqtt": null });
+    assert_eq!(ask("QF-1", imei).await.expect(401).json(), refused);
+    let open = format!("{}/bootstrap", own.path());
+    world
+        .admin()
+        .act(&open, &json!({ "minutes": 30, "calls": 2 }))
+        .await;
+    for (serial, imei) in [("QF-1", "860000000000018"), ("QF-2", imei), ("QF-1", "")] {
+        assert_eq!(ask(serial, imei).await.expect(401).json(), refused);
+    }
+    let live = own.listen(&world).await;
+    let told = ask("QF-1", imei).await.expect(200).json();
+    assert_fields!(told, { "error-code": 0 });
+    let port = world.app().edge().plain_addr().unwrap().port();
+    assert_fields!(told["mqtt"], {
+        "broker-port": port, "client-id": "soundbox-QF-1", "user-name": "QF-1",
+        "subscribe-topic": "soundbox/QF-1/down", "keep-alive": 60,
+    });
+    let password = text(&told["mqtt"], "password");
+    // Its earlier password is good until the new one is used.
+    let mut joined = VendorBox::connect_as(&world, "QF-1", &password)
+        .await
+        .unwrap();
+    joined.subscribe(&own.down()).await;
+    live.ended().await;
+    assert_wrong_password(own.connect(&world).await);
+    // The second of two calls, and no third.
+    ask("QF-1", imei).await.expect(200).json();
+    assert_eq!(ask("QF-1", imei).await.expect(401).json(), refused);
+    world.admin().act(&open, &json!({})).await;
+    world.clock.advance(chrono::TimeDelta::minutes(61));
+    assert_eq!(ask("QF-1", imei).await.expect(401).json(), refused);
+    let audited = "audit_logs WHERE action = 'device.bootstrap'";
+    assert_eq!(world.rows(audited).await, 2);
+    // A box that is told its settings by hand does not ask.
+    let typed_in = VendorBox::register(&world, "q161", "Q-1").await;
+    let path = format!("{}/bootstrap", typed_in.path());
+    assert_refused!(world.admin().post(&path, &json!({})), INVALID_STATE);
+}
+
+#[tokio::test]
+async fn a_file_registers_boxes_of_several_makers_and_answers_with_their_passwords_once() {
+    let (world, _) = shop().await;
+    let file = "serial_number,model,capabilities,profile,imei,product_key\n\
+                N-1,SB-1,speaker,,,\nQF-1,QF100,speaker;display,qf100,860000000000017,\nET-1,ET389,speaker,morefun-et389,,PK7\n";
+    let key = [("idempotency-key", "one")];
+    let admin = world.admin();
+    let first = admin.post_csv("/admin/devices/import", &key, file).await;
+    let first = first.expect(201).data();
+    let devices = first["devices"].as_array().unwrap().clone();
+    assert!(devices[0]["activation_code"].is_string() && devices[0]["mqtt"].is_null());
+    for device in &devices[1..] {
+        assert!(device["activation_code"].is_null());
+        let (user_name, password) = (
+            text(&device["mqtt"], "username"),
+            text(&device["mqtt"], "password"),
+        );
+        VendorBox::connect_as(&world, &user_name, &password)
+            .await
+            .unwrap();
+    }
+    assert!(devices[2]["mqtt"]["product_secret"].is_string());
+    let again = admin.post_csv("/admin/devices/import", &key, file).await;
+    let again = again.expect(201).data();
+    assert!(again["devices"][1]["mqtt"]["password"].is_null());
+    let wrong = "serial_number,model,capabilities,profile\nX-1,X,speaker,morefun-et389\n";
+    let refused = admin.post_csv("/admin/devices/import", &[], wrong).await;
+    refused.refused_field("row 2.profile");
+}
+
+#[tokio::test]
 async fn a_box_of_a_made_up_maker_joins_by_a_file_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kotak.toml");

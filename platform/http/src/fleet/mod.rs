@@ -1,6 +1,7 @@
 //! The devices: identity, presence, commands and configuration.
 
 mod audio;
+mod bootstrap;
 mod bulk_command;
 mod command;
 mod config;
@@ -20,6 +21,7 @@ use super::routes::Routes;
 pub(super) fn routes() -> Routes {
     device::routes()
         .merge(provisioning::routes())
+        .merge(bootstrap::routes())
         .merge(credential::routes())
         .merge(crl::routes())
         .merge(presence::routes())

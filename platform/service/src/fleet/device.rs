@@ -63,8 +63,7 @@ pub struct Registered {
     pub activation_code: Option<String>,
     /// Until when the code is good.
     pub activation_code_expires_at: Option<DateTime<Utc>>,
-    /// With what a box of another maker joins by MQTT.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// With what a box of another maker joins by MQTT; null for one of ours.
     pub mqtt: Option<MqttLogin>,
 }
 

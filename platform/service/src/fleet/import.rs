@@ -53,8 +53,7 @@ pub struct ImportedDevice {
     /// The one-time code that activates it; null in a repeated answer, and for a box of another maker.
     pub activation_code: Option<String>,
     pub activation_code_expires_at: Option<DateTime<Utc>>,
-    /// With what a box of another maker joins by MQTT.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// With what a box of another maker joins by MQTT; null for one of ours.
     pub mqtt: Option<MqttLogin>,
 }
 

@@ -1,6 +1,7 @@
 //! The boxes: identity, presence, commands and configuration.
 
 pub mod binding;
+pub mod bootstrap;
 pub mod box_profile;
 pub mod bulk_command;
 pub mod command;

@@ -135,7 +135,8 @@ pub async fn activate(
     throttle(&mut unit, attempt).await?;
     let Some((mut found, code_id)) = authorise(&mut unit, &request, &csr).await? else {
         drop(unit);
-        return refuse(context, attempt).await;
+        count_failure(context, attempt).await?;
+        return Err(WRONG_CODE);
     };
     let now = unit.now();
     found.status = found.status.activate().map_err(device::invalid_state)?;
@@ -196,7 +197,7 @@ pub async fn refresh(
 }
 
 /// Refuses an attempt after too many wrong ones.
-async fn throttle(unit: &mut UnitOfWork, attempt: Failure<'_>) -> Result<()> {
+pub(super) async fn throttle(unit: &mut UnitOfWork, attempt: Failure<'_>) -> Result<()> {
     let since = unit.now() - FAILURES_COUNT_FOR;
     let settings = unit.context().settings();
     let (per_pair, per_address) = (
@@ -254,7 +255,7 @@ async fn authorise(
 }
 
 /// The failure is counted in a transaction of its own, since the activation's is undone; never more than count.
-async fn refuse(context: &Context, attempt: Failure<'_>) -> Result<Activated> {
+pub(super) async fn count_failure(context: &Context, attempt: Failure<'_>) -> Result<()> {
     let mut unit = context.begin(Actor::system()).await?;
     store::fleet::activation::serialise(unit.conn(), attempt).await?;
     unit.refresh_now();
@@ -262,7 +263,7 @@ async fn refuse(context: &Context, attempt: Failure<'_>) -> Result<Activated> {
     let now = unit.now();
     store::fleet::activation::record_failure(unit.conn(), attempt, now).await?;
     unit.commit().await?;
-    Err(WRONG_CODE)
+    Ok(())
 }
 
 /// Issues certificate and token for a key.

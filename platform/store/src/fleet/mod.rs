@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod binding;
+pub mod bootstrap;
 pub mod bulk_command;
 pub mod command;
 pub mod config;
