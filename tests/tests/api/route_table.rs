@@ -76,6 +76,8 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/devices/{device_id}" May(DeviceRead);
     PATCH "/admin/devices/{device_id}" May(DeviceWrite);
     POST "/admin/devices/{device_id}/activation-code" May(DeviceWrite);
+    POST "/admin/devices/{device_id}/mqtt-credential" May(DeviceWrite);
+    POST "/admin/devices/{device_id}/bootstrap" May(DeviceWrite);
     POST "/admin/devices/{device_id}/bind" May(DeviceWrite);
     POST "/admin/devices/{device_id}/unbind" May(DeviceWrite);
     GET "/admin/devices/{device_id}/notifications" May(DeviceRead);
@@ -126,6 +128,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/transactions/{transaction_id}/refund" May(TransactionWrite);
     POST "/admin/transactions/{transaction_id}/cancel" May(TransactionWrite);
     POST "/device/provision/activate" Anyone;
+    POST "/speaker/dev-config" Anyone;
     POST "/device/provision/refresh-credential" Box;
     POST "/device/heartbeat" Box;
     GET "/device/config" Box;

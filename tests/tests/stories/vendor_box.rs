@@ -271,7 +271,8 @@ async fn without_a_listener_no_such_box_is_registered() {
 async fn order(world: &World, own: &VendorBox, kind: &str, payload: Value) -> String {
     let path = format!("{}/commands", own.path());
     let new = json!({ "type": kind, "payload": payload });
-    text(&world.admin().create(&path, &new).await, "id")
+    let ordered = world.admin().post_once(&path, &new).await;
+    text(&ordered.expect(201).data(), "id")
 }
 
 #[tokio::test]
@@ -301,13 +302,13 @@ async fn a_box_of_another_maker_shows_a_code_and_restarts_and_refuses_what_it_ha
     ] {
         let new = json!({ "type": kind, "payload": payload });
         assert_refused!(
-            world.admin().post(&commands, &new),
+            world.admin().post_once(&commands, &new),
             DEVICE_CAPABILITY_NOT_SUPPORTED
         );
     }
     let bulk = json!({ "type": "set_volume", "payload": { "volume": 3 }, "query": { "device_ids": [own.device_id] } });
     assert_refused!(
-        world.admin().post("/admin/bulk-commands", &bulk),
+        world.admin().post_once("/admin/bulk-commands", &bulk),
         DEVICE_CAPABILITY_NOT_SUPPORTED
     );
 }
