@@ -126,7 +126,7 @@ mod tests {
                 "{action:?} {topic}"
             );
         }
-        assert_eq!(allowed(own).len(), 6 + 5 + 2);
+        assert_eq!(allowed(own).len(), 8 + 5 + 2);
     }
 
     fn service() -> Subject {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_service_observes_what_the_contract_lists_and_publishes_nothing() {
         let filters = observable(device(7));
-        assert_eq!(filters.len(), 2 * (11 + 2));
+        assert_eq!(filters.len(), 2 * (13 + 2));
         for filter in filters {
             assert!(
                 authorize(&service(), None, Action::Subscribe, &filter).is_ok(),
@@ -250,7 +250,7 @@ mod tests {
         }
 
         #[test]
-        fn two_boxes_share_no_topic(a: u128, b: u128, pick in 0_usize..13) {
+        fn two_boxes_share_no_topic(a: u128, b: u128, pick in 0_usize..15) {
             prop_assume!(a != b);
             let (_, topic) = allowed(device(a)).swap_remove(pick);
             for action in ACTIONS {

@@ -291,7 +291,8 @@ async fn run_one(
     } else {
         Voice::Silent
     };
-    let options = args.common.options(transport, voice, Durability::Synced)?;
+    let mut options = args.common.options(transport, voice, Durability::Synced)?;
+    options.press = args.press;
     stop_after(args.common.end_after, &stop);
     let one = FleetBox::load(&args.dir, transport)?;
     if let Some(profile) = args.profile {

@@ -5,6 +5,7 @@ mod http;
 mod mqtt;
 pub mod timing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::credentials::Credentials;
 use crate::soundbox::settings::Settings;
 use crate::vendor::credentials::VendorCredentials;
 use crate::vendor::firmware::Login;
+use timing::LinkTiming;
 
 /// The transport of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
@@ -96,15 +98,21 @@ pub enum Link {
 }
 
 impl Link {
-    /// Begins to connect, and reconnects until [`close`](Self::close).
+    /// Begins to connect, and reconnects until [`close`](Self::close); after failures it waits up to `backoff_max`.
     pub fn open(
         transport: Transport,
         credentials: &Credentials,
         keep_alive: Duration,
+        backoff_max: Duration,
     ) -> anyhow::Result<Self> {
+        let timing = Arc::new(LinkTiming::new(backoff_max));
         Ok(match transport {
-            Transport::Mqtt => Self::Mqtt(Box::new(mqtt::MqttLink::open(credentials, keep_alive)?)),
-            Transport::Http => Self::Http(http::HttpLink::open(credentials)?),
+            Transport::Mqtt => Self::Mqtt(Box::new(mqtt::MqttLink::open(
+                credentials,
+                keep_alive,
+                timing,
+            )?)),
+            Transport::Http => Self::Http(http::HttpLink::open(credentials, timing)?),
         })
     }
 
@@ -114,8 +122,11 @@ impl Link {
         login: Login,
         subscriptions: Vec<String>,
         keep_alive: Duration,
+        backoff_max: Duration,
     ) -> anyhow::Result<Self> {
-        let link = mqtt::MqttLink::open_vendor(credentials, login, subscriptions, keep_alive)?;
+        let timing = Arc::new(LinkTiming::new(backoff_max));
+        let link =
+            mqtt::MqttLink::open_vendor(credentials, login, subscriptions, keep_alive, timing)?;
         Ok(Self::Mqtt(Box::new(link)))
     }
 

@@ -14,6 +14,7 @@ use wire::{Channel, DownlinkMessage, Rupiah, Topic, TransactionId, UplinkMessage
 use crate::api::{Api, ApiError};
 use crate::clock;
 use crate::credentials::{Credentials, Device};
+use crate::link::timing::BACKOFF_MAX_SHORT;
 use crate::link::{Link, LinkEvent, Transport};
 use crate::output::Output;
 use crate::qr_code::Code;
@@ -134,7 +135,12 @@ impl DynamicQr {
 /// Requests a QR as this box over MQTT, in the box's own session: it disconnects the box if that is running elsewhere.
 /// Other messages stay unconfirmed, so that the box receives them later.
 async fn by_mqtt(credentials: &Credentials, amount: Rupiah) -> anyhow::Result<DynamicQr> {
-    let mut link = Link::open(Transport::Mqtt, credentials, Duration::from_secs(30))?;
+    let mut link = Link::open(
+        Transport::Mqtt,
+        credentials,
+        Duration::from_secs(30),
+        BACKOFF_MAX_SHORT,
+    )?;
     let result = request_by_mqtt(&mut link, credentials, amount).await;
     link.close().await;
     result

@@ -1,5 +1,6 @@
 //! `run --screen`: the front of a box, drawn in the terminal: its state, its last payments and the code on its display.
-//! The keyboard is its keypad: an amount and Enter request a dynamic QR.
+//! The keyboard is its keypad: an amount and Enter request a dynamic QR, `r` and `t` press its buttons for the last payment and
+//! the total of the day.
 //!
 //! Drawing and reading keys have a thread of their own, so that a slow terminal does not delay the box.
 
@@ -18,7 +19,7 @@ use wire::Rupiah;
 
 use crate::clock;
 use crate::report::Report;
-use crate::session::Control;
+use crate::session::{Button, Control};
 use front_panel::FrontPanel;
 
 /// How often keys and changes are checked.
@@ -137,6 +138,13 @@ impl Keypad {
                 self.stop.cancel();
             }
             KeyCode::Char('q') => self.stop.cancel(),
+            // While the box has other controls queued, these keys are ignored.
+            KeyCode::Char('r') => {
+                let _sent = self.controls.try_send(Control::Press(Button::Replay));
+            }
+            KeyCode::Char('t') => {
+                let _sent = self.controls.try_send(Control::Press(Button::Total));
+            }
             KeyCode::Char(digit) if digit.is_ascii_digit() && panel.keyed.len() < DIGITS_MAX => {
                 panel.shown = None;
                 panel.keyed.push(digit);

@@ -13,12 +13,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
-use wire::message::{OnlineState, Status};
+use wire::message::{OnlineState, ReplayRequest, Status, TotalRequest};
 use wire::{DeviceId, Rupiah, UplinkMessage};
 
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::fault_injection::{FaultInjection, FleetFaults};
+use crate::link::timing::BACKOFF_MAX_SHORT;
 use crate::link::{Link, LinkEvent, Message, Transport};
 use crate::rate::Rate;
 use crate::report::{Event, Fault, Listener, Report};
@@ -53,6 +54,10 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// MQTT's keepalive.
     pub keep_alive: Duration,
+    /// The longest wait between two attempts to connect, without the configured jitter.
+    pub backoff_max: Duration,
+    /// The buttons that are pressed once, as soon as the box knows the time.
+    pub press: Vec<Button>,
     /// The loudspeaker.
     pub voice: Voice,
     /// Whether its journal is flushed to the disk.
@@ -68,13 +73,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// A box of a fleet: silent, with an unflushed journal.
+    /// A box of a fleet: silent, with an unflushed journal, soon back after a fault.
     fn default() -> Self {
         Self {
             number: 0,
             transport: Transport::Mqtt,
             heartbeat: None,
             keep_alive: Duration::from_secs(60),
+            backoff_max: BACKOFF_MAX_SHORT,
+            press: Vec::new(),
             voice: Voice::Silent,
             durability: Durability::Buffered,
             vitals: Vitals::default(),
@@ -97,11 +104,42 @@ pub enum Control {
     },
     /// Lose the power and restart at once.
     PowerCut,
+    /// Press a button.
+    Press(Button),
     /// Request a QR.
     RequestQr {
         /// The amount in it.
         amount: Rupiah,
     },
+}
+
+/// A button of the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Button {
+    /// Says the last payment again.
+    Replay,
+    /// Says the total of the day.
+    Total,
+}
+
+impl Button {
+    /// What the box sends when it is pressed, with a new id.
+    fn message(self, device_id: DeviceId) -> UplinkMessage {
+        let request_id = format!("press_{}", clock::random_uuid().simple());
+        let created_at = Some(wire::time::format(clock::now()));
+        match self {
+            Self::Replay => UplinkMessage::ReplayRequest(ReplayRequest {
+                request_id,
+                device_id,
+                created_at,
+            }),
+            Self::Total => UplinkMessage::TotalRequest(TotalRequest {
+                request_id,
+                device_id,
+                created_at,
+            }),
+        }
+    }
 }
 
 /// Controls that may wait for a box.
@@ -141,7 +179,7 @@ struct Session {
 /// Runs a box until `stop`. A reboot by command restarts it from its disk.
 pub async fn run(
     mut credentials: Credentials,
-    options: Options,
+    mut options: Options,
     listener: Listener,
     mut controls: mpsc::Receiver<Control>,
     stop: CancellationToken,
@@ -180,6 +218,7 @@ pub async fn run(
             fault_injection: kept_faults,
             firmware: kept_firmware,
             link,
+            options: kept_options,
             ..
         } = match end {
             End::PowerCut => session,
@@ -200,6 +239,7 @@ pub async fn run(
             return Ok(total);
         }
         (credentials, fault_injection, firmware) = (kept, kept_faults, kept_firmware);
+        options.press = kept_options.press;
     }
 }
 
@@ -248,7 +288,12 @@ impl Session {
         let now = Instant::now();
         let soundbox =
             Soundbox::start(identity, journal, now).context("the journal cannot be written")?;
-        let link = Link::open(options.transport, &credentials, options.keep_alive)?;
+        let link = Link::open(
+            options.transport,
+            &credentials,
+            options.keep_alive,
+            options.backoff_max,
+        )?;
         let next_drop = fault_injection.as_mut().and_then(FaultInjection::next_drop);
         let mut session = Self {
             heartbeats: heartbeat_ticks(Duration::from_secs(1)),
@@ -313,6 +358,7 @@ impl Session {
                     Control::Heartbeat => self.send_heartbeat()?,
                     Control::Cut { away } => self.link.cut(away),
                     Control::PowerCut => return Ok(End::PowerCut),
+                    Control::Press(button) => self.press(button)?,
                     Control::RequestQr { amount } => self.request_qr(amount)?,
                 },
                 _ = self.heartbeats.tick() => if self.connected && self.link.is_mqtt() {
@@ -324,6 +370,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn press(&mut self, button: Button) -> anyhow::Result<()> {
+        let message = button.message(self.device_id());
+        self.link.publish(self.device_id(), &message)
     }
 
     /// Before a proper end, finishes the sentence that was begun.

@@ -7,6 +7,7 @@
 
 mod downlink;
 mod extras;
+mod request;
 mod uplink;
 
 pub use crate::limits::FieldError;
@@ -15,6 +16,7 @@ pub use downlink::{
     QrOutcome, Speech, Time,
 };
 pub use extras::Extras;
+pub use request::{ReplayRequest, TotalRequest};
 pub use uplink::{
     AckStatus, CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus, DynamicQrRequest,
     Heartbeat, OnlineState, PaymentAck, Status, UplinkMessage,

@@ -1,6 +1,6 @@
 //! The topics of the contract.
 //!
-//! Every topic is `devices/{device id}/` and one of eleven fixed channels. It is parsed and printed only here, so that
+//! Every topic is `devices/{device id}/` and one of thirteen fixed channels. It is parsed and printed only here, so that
 //! access rules compare values and never parts of strings.
 
 use std::fmt;
@@ -32,6 +32,10 @@ pub enum Channel {
     CommandAck,
     /// The outcome of a configuration.
     ConfigAck,
+    /// Someone at the box wants to hear the last payment again.
+    ReplayRequest,
+    /// Someone at the box wants to hear the total of the day.
+    TotalRequest,
     /// A payment to announce.
     PaymentSuccess,
     /// The requested QR, or the error.
@@ -46,13 +50,15 @@ pub enum Channel {
 
 impl Channel {
     /// The channels on which a box publishes.
-    pub const UPLINKS: [Self; 6] = [
+    pub const UPLINKS: [Self; 8] = [
         Self::Heartbeat,
         Self::Status,
         Self::DynamicQrRequest,
         Self::PaymentAck,
         Self::CommandAck,
         Self::ConfigAck,
+        Self::ReplayRequest,
+        Self::TotalRequest,
     ];
 
     /// The channels on which the platform publishes.
@@ -65,10 +71,10 @@ impl Channel {
     ];
 
     /// Every channel, uplinks first.
-    pub const ALL: [Self; 11] = {
-        let [a, b, c, d, e, f] = Self::UPLINKS;
-        let [g, h, i, j, k] = Self::DOWNLINKS;
-        [a, b, c, d, e, f, g, h, i, j, k]
+    pub const ALL: [Self; 13] = {
+        let [a, b, c, d, e, f, g, h] = Self::UPLINKS;
+        let [i, j, k, l, m] = Self::DOWNLINKS;
+        [a, b, c, d, e, f, g, h, i, j, k, l, m]
     };
 
     /// Its direction.
@@ -79,7 +85,9 @@ impl Channel {
             | Self::DynamicQrRequest
             | Self::PaymentAck
             | Self::CommandAck
-            | Self::ConfigAck => Direction::Uplink,
+            | Self::ConfigAck
+            | Self::ReplayRequest
+            | Self::TotalRequest => Direction::Uplink,
             Self::PaymentSuccess
             | Self::DynamicQrResponse
             | Self::Command
@@ -97,6 +105,8 @@ impl Channel {
             Self::PaymentAck => "uplink/payment/ack",
             Self::CommandAck => "uplink/command/ack",
             Self::ConfigAck => "uplink/config/ack",
+            Self::ReplayRequest => "uplink/replay-request",
+            Self::TotalRequest => "uplink/total-request",
             Self::PaymentSuccess => "downlink/payment/success",
             Self::DynamicQrResponse => "downlink/dynamic-qr/response",
             Self::Command => "downlink/command",
@@ -114,6 +124,8 @@ impl Channel {
             Self::PaymentAck => "payment_ack",
             Self::CommandAck => "command_ack",
             Self::ConfigAck => "config_ack",
+            Self::ReplayRequest => "replay_request",
+            Self::TotalRequest => "total_request",
             Self::PaymentSuccess => "payment_success",
             Self::DynamicQrResponse => "dynamic_qr_response",
             Self::Command => "command",

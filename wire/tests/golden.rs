@@ -10,7 +10,7 @@ use wire::lenient::CUT_MARK;
 use wire::message::{
     AckStatus, Command, CommandAck, CommandAckStatus, ConfigAck, ConfigAckStatus, ConfigPush,
     Currency, DynamicQrRequest, DynamicQrResponse, ErrorBody, Extras, Heartbeat, OnlineState,
-    PaymentAck, PaymentSuccess, QrOutcome, Speech, Status, Time,
+    PaymentAck, PaymentSuccess, QrOutcome, ReplayRequest, Speech, Status, Time, TotalRequest,
 };
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Rupiah, Signer, UplinkMessage};
 
@@ -154,6 +154,30 @@ fn dynamic_qr_request() {
             amount: Some(Rupiah::from_i64(50_000)),
             currency: "IDR".to_owned(),
             created_at: Some("2026-05-24T10:00:00.000Z".to_owned()),
+        }),
+    );
+}
+
+#[test]
+fn replay_request() {
+    check_uplink(
+        golden!("uplink_replay_request"),
+        &UplinkMessage::ReplayRequest(ReplayRequest {
+            request_id: "press_7".to_owned(),
+            device_id: device(),
+            created_at: Some("2026-05-24T10:00:00.000Z".to_owned()),
+        }),
+    );
+}
+
+#[test]
+fn total_request() {
+    check_uplink(
+        golden!("uplink_total_request"),
+        &UplinkMessage::TotalRequest(TotalRequest {
+            request_id: "press_8".to_owned(),
+            device_id: device(),
+            created_at: None,
         }),
     );
 }

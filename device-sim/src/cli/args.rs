@@ -20,7 +20,7 @@ use crate::rate::Rate;
 use crate::scenario::Environment;
 use crate::scenario::merchant::Admin;
 use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, PlanEncoding};
-use crate::session::Options;
+use crate::session::{Button, Options};
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::Durability;
 use crate::vendor::firmware::Model;
@@ -189,6 +189,9 @@ pub(super) struct Running {
     /// MQTT's keepalive.
     #[arg(long, default_value = "60s", value_parser = duration::parse)]
     pub(super) keep_alive: Duration,
+    /// The longest wait between two attempts to connect, without the configured jitter.
+    #[arg(long, default_value = "5m", value_parser = duration::parse)]
+    pub(super) backoff_max: Duration,
     /// End after this long.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(super) end_after: Option<Duration>,
@@ -221,11 +224,17 @@ impl Running {
             self.keep_alive >= Duration::from_secs(1),
             "--keep-alive must be a second or more"
         );
+        anyhow::ensure!(
+            self.backoff_max >= Duration::from_secs(1),
+            "--backoff-max must be a second or more"
+        );
         Ok(Options {
             number: 0,
             transport,
             heartbeat: self.heartbeat,
             keep_alive: self.keep_alive,
+            backoff_max: self.backoff_max,
+            press: Vec::new(),
             voice,
             durability,
             vitals: Vitals {
@@ -252,9 +261,12 @@ pub(super) struct Run {
     /// Speak with espeak-ng, if it is installed.
     #[arg(long)]
     pub(super) speak: bool,
-    /// Draw the box in the terminal.
+    /// Draw the box in the terminal. Its keys: digits and Enter request a code, r and t press the buttons.
     #[arg(long, conflicts_with = "json")]
     pub(super) screen: bool,
+    /// Press this button once, as soon as the box knows the time; may be repeated.
+    #[arg(long, value_enum)]
+    pub(super) press: Vec<Button>,
 }
 
 #[derive(Args)]

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::message::Heartbeat;
 use wire::{Channel, DeviceId, Encoding, Topic, UplinkMessage};
 
-use super::timing::{LinkTiming, backoff};
+use super::timing::LinkTiming;
 use super::{LinkEvent, Message};
 use crate::api::{Api, ApiError};
 use crate::credentials::Credentials;
@@ -85,10 +85,9 @@ struct Fetched {
 }
 
 impl HttpLink {
-    pub(super) fn open(credentials: &Credentials) -> anyhow::Result<Self> {
+    pub(super) fn open(credentials: &Credentials, timing: Arc<LinkTiming>) -> anyhow::Result<Self> {
         let api = credentials.api()?;
         let token: Arc<str> = credentials.device.device_token.as_str().into();
-        let timing = Arc::new(LinkTiming::default());
         let (to_box, events) = mpsc::channel(EVENTS_MAX);
         let (heartbeats, taken) = mpsc::channel(1);
         let (cuts, cut) = mpsc::channel(1);
@@ -109,9 +108,9 @@ impl HttpLink {
             heartbeats,
             acks,
             cuts,
-            timing,
             polling: tokio::spawn(poller.run()),
-            sending: tokio::spawn(send_acks(api, token, waiting)),
+            sending: tokio::spawn(send_acks(api, token, Arc::clone(&timing), waiting)),
+            timing,
         })
     }
 
@@ -137,6 +136,8 @@ impl HttpLink {
             UplinkMessage::PaymentAck(_) => "/device/notifications/ack",
             UplinkMessage::CommandAck(_) => "/device/commands/ack",
             UplinkMessage::ConfigAck(_) => "/device/config/ack",
+            UplinkMessage::ReplayRequest(_) => "/device/notifications/replay-request",
+            UplinkMessage::TotalRequest(_) => "/device/total-request",
             // Heartbeats replace statuses, and a QR has a request of its own.
             UplinkMessage::Status(_) | UplinkMessage::DynamicQrRequest(_) => return Ok(()),
         };
@@ -342,7 +343,12 @@ fn data<T: DeserializeOwned>(answer: Vec<u8>) -> Result<T, ApiError> {
 }
 
 /// Sends acknowledgements in order, each until it is accepted or refused for good.
-async fn send_acks(api: Api, token: Arc<str>, mut waiting: mpsc::Receiver<Ack>) {
+async fn send_acks(
+    api: Api,
+    token: Arc<str>,
+    timing: Arc<LinkTiming>,
+    mut waiting: mpsc::Receiver<Ack>,
+) {
     while let Some(ack) = waiting.recv().await {
         for failures in 0.. {
             let body = ack.body.clone();
@@ -351,7 +357,7 @@ async fn send_acks(api: Api, token: Arc<str>, mut waiting: mpsc::Receiver<Ack>) 
                 .await;
             match sent {
                 Ok(_) => break,
-                Err(error) if error.is_temporary() => sleep(backoff(failures)).await,
+                Err(error) if error.is_temporary() => sleep(timing.repeat_in(failures)).await,
                 Err(error) => {
                     tracing::warn!("{} is refused: {error}", ack.path);
                     break;

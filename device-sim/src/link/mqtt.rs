@@ -82,7 +82,11 @@ impl std::fmt::Debug for MqttLink {
 }
 
 impl MqttLink {
-    pub(super) fn open(credentials: &Credentials, keep_alive: Duration) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        credentials: &Credentials,
+        keep_alive: Duration,
+        timing: Arc<LinkTiming>,
+    ) -> anyhow::Result<Self> {
         let device = &credentials.device;
         let id = device.device_id;
         let encoding = device.payload_encoding;
@@ -103,7 +107,7 @@ impl MqttLink {
             .set_keep_alive(keep_alive)
             .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
         let filters = vec![DownlinkFilter::All.for_device(id)];
-        Ok(Self::start(options, filters, encoding))
+        Ok(Self::start(options, filters, encoding, timing))
     }
 
     pub(super) fn open_vendor(
@@ -111,6 +115,7 @@ impl MqttLink {
         login: Login,
         filters: Vec<String>,
         keep_alive: Duration,
+        timing: Arc<LinkTiming>,
     ) -> anyhow::Result<Self> {
         let device = &credentials.device;
         let mut options = MqttOptions::new(login.client_id, &device.mqtt_host, device.mqtt_port);
@@ -127,10 +132,15 @@ impl MqttLink {
             let will = LastWill::new(will.topic, will.payload, QoS::AtMostOnce, false);
             options.set_last_will(will);
         }
-        Ok(Self::start(options, filters, wire::Encoding::Json))
+        Ok(Self::start(options, filters, wire::Encoding::Json, timing))
     }
 
-    fn start(mut options: MqttOptions, filters: Vec<String>, encoding: wire::Encoding) -> Self {
+    fn start(
+        mut options: MqttOptions,
+        filters: Vec<String>,
+        encoding: wire::Encoding,
+        timing: Arc<LinkTiming>,
+    ) -> Self {
         options
             .set_manual_acks(true)
             .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
@@ -142,7 +152,6 @@ impl MqttLink {
 
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let connection = Arc::new(AtomicU64::new(0));
-        let timing = Arc::new(LinkTiming::default());
         let (cuts, cut) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let poller = Poller {

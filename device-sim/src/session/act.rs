@@ -66,6 +66,9 @@ impl Session {
                 Action::ClockSet(_) => {
                     self.unanswered = 0;
                     self.report(Event::ClockSet);
+                    for button in std::mem::take(&mut self.options.press) {
+                        self.press(button)?;
+                    }
                 }
                 Action::Reboot => {
                     self.report(Event::Rebooting);

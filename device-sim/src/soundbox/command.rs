@@ -22,13 +22,26 @@ const WAITING_MAX: usize = 32;
 
 /// A command with its parameters parsed.
 enum Parsed {
-    Speak(String),
+    Speak(Words),
     SetVolume(u8),
     /// Only the display changes, which is drawn from the reported event.
     Display,
     Reboot,
     Diagnose,
     Task(BackgroundTask),
+}
+
+/// What a command has the box say.
+#[derive(Debug, Deserialize)]
+pub(super) struct Words {
+    language: String,
+    text: String,
+}
+
+/// A command whose sentence the platform writes, in the language of the box.
+#[derive(Deserialize)]
+struct Sentenced {
+    speech: Words,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +72,7 @@ pub(super) struct PendingCommands {
     /// Waiting for the clock, without which their expiry cannot be checked.
     waiting_for_clock: VecDeque<Command>,
     /// Sentences waiting for their turn.
-    to_speak: VecDeque<(Command, String)>,
+    to_speak: VecDeque<(Command, Words)>,
     /// Begun: a sentence, or background tasks.
     begun: Vec<Command>,
 }
@@ -119,8 +132,8 @@ impl Soundbox {
             Parsed::Speak(_) if self.commands.to_speak.len() >= WAITING_MAX => {
                 self.end_command(command, ended(CommandAckStatus::Failed, "queue_full"))
             }
-            Parsed::Speak(text) => {
-                self.commands.to_speak.push_back((command, text));
+            Parsed::Speak(words) => {
+                self.commands.to_speak.push_back((command, words));
                 self.begin_next(now)
             }
             Parsed::SetVolume(volume) => {
@@ -148,14 +161,22 @@ impl Soundbox {
         let payload = &command.payload;
         match command.kind.as_str() {
             "play_test" => {
+                // A platform of an earlier version sends no sentence.
+                if let Ok(Sentenced { speech }) = parameters(payload) {
+                    return Ok(Parsed::Speak(speech));
+                }
                 let language = self.identity.settings.language;
                 let sentence =
                     wire::speech::sentence(language, Kind::Test, None).map_err(|_| "no_words")?;
-                Ok(Parsed::Speak(sentence.text()))
+                Ok(Parsed::Speak(self.words(sentence.text())))
+            }
+            "announce_total" => {
+                let Sentenced { speech } = parameters(payload)?;
+                Ok(Parsed::Speak(speech))
             }
             "announce_text" => {
                 let Text { text } = parameters(payload)?;
-                Ok(Parsed::Speak(text))
+                Ok(Parsed::Speak(self.words(text)))
             }
             "set_volume" => {
                 let Volume { volume } = parameters(payload)?;
@@ -190,13 +211,21 @@ impl Soundbox {
         }
     }
 
+    /// A text in the box's own language.
+    fn words(&self, text: String) -> Words {
+        Words {
+            language: self.identity.settings.language.as_str().to_owned(),
+            text,
+        }
+    }
+
     /// Begins the next sentence of a command. Payments come first.
     pub(super) fn begin_command_sentence(&mut self, now: Instant) -> io::Result<Vec<Action>> {
         let mut actions = Vec::new();
         while !self.stopping
             && self.speaking.is_none()
             && let Some(time) = self.clock.now(now)
-            && let Some((command, text)) = self.commands.to_speak.pop_front()
+            && let Some((command, words)) = self.commands.to_speak.pop_front()
         {
             if time >= command.expires_at {
                 let expired = ended(CommandAckStatus::Timeout, "expired");
@@ -210,8 +239,8 @@ impl Soundbox {
             actions.push(Action::Speak(Sentence {
                 utterance,
                 payment: None,
-                text,
-                language: settings.language.as_str().to_owned(),
+                text: words.text,
+                language: words.language,
                 volume: settings.volume_at(time),
             }));
         }

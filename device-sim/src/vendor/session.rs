@@ -113,6 +113,7 @@ impl Session {
             firmware.login(),
             firmware.subscriptions(),
             options.keep_alive,
+            options.backoff_max,
         )?;
         let next_drop = faults.as_mut().and_then(FaultInjection::next_drop);
         let session = Self {
@@ -161,6 +162,8 @@ impl Session {
                     Control::Cut { away } => self.link.cut(away),
                     Control::PowerCut => return Ok(End::PowerCut),
                     Control::RequestQr { amount } => self.request_qr(amount),
+                    // These boxes have no such button.
+                    Control::Press(_) => {}
                 },
                 _ = heartbeats.tick() => if self.connected {
                     self.heartbeat();

@@ -7,6 +7,7 @@ use broker::{Downlink, Unavailable, Uplink};
 use bytes::Bytes;
 use domain::box_profile::RenderError;
 use service::fleet::{command, config, device, heartbeat};
+use service::payment::device_request;
 use service::payment::dynamic_qr::{self, Created, DynamicQr};
 use service::payment::notification;
 use service::retry::retried;
@@ -82,7 +83,55 @@ pub(super) async fn take<C: Carrier>(
                 Err(error) => fail(context, &uplink, error).await,
             }
         }
+        UplinkMessage::ReplayRequest(request) => {
+            let id = &request.request_id;
+            match retried(|| replay(context, device_id, id)).await {
+                Ok(()) => Ok(()),
+                Err(error) => refuse(context, &uplink, error).await,
+            }
+        }
+        UplinkMessage::TotalRequest(request) => {
+            let id = &request.request_id;
+            match retried(|| total(context, device_id, id)).await {
+                Ok(()) => Ok(()),
+                Err(error) => refuse(context, &uplink, error).await,
+            }
+        }
     }
+}
+
+/// A request of a person at the box that is not granted. Asked too soon, it is only counted: a button is easily pressed
+/// twice. Otherwise its reason is stored.
+async fn refuse(context: &Context, uplink: &Uplink, error: Error) -> Result<(), Unavailable> {
+    match error {
+        Error::Database(_) | Error::Contended(_) | Error::Internal(_) => {
+            fail(context, uplink, error).await
+        }
+        Error::RateLimited { .. } => {
+            metrics::counter!("device_requests_limited_total").increment(1);
+            Ok(())
+        }
+        error => reject(context, uplink, &error.to_string()).await,
+    }
+}
+
+fn device_actor(device_id: DeviceId) -> Actor {
+    Actor {
+        name: device_id.to_string(),
+        request_id: None,
+    }
+}
+
+async fn replay(context: &Context, device_id: DeviceId, request_id: &str) -> Result<(), Error> {
+    let mut unit = context.begin(device_actor(device_id)).await?;
+    device_request::replay(&mut unit, device_id, request_id).await?;
+    unit.commit().await
+}
+
+async fn total(context: &Context, device_id: DeviceId, request_id: &str) -> Result<(), Error> {
+    let mut unit = context.begin(device_actor(device_id)).await?;
+    device_request::total(&mut unit, device_id, request_id).await?;
+    unit.commit().await
 }
 
 /// An uplink that cannot be handled: stored as rejected when the cause is its content, so that it is not sent again for
@@ -179,12 +228,7 @@ async fn create_qr(
         amount,
         currency: request.currency.clone(),
     };
-    let mut unit = context
-        .begin(Actor {
-            name: device_id.to_string(),
-            request_id: None,
-        })
-        .await?;
+    let mut unit = context.begin(device_actor(device_id)).await?;
     let code = match dynamic_qr::create(&mut unit, device_id, &request).await? {
         Created::Ready(code) => code,
         Created::Ask(asking) => {

@@ -19,6 +19,8 @@ text_enum! {
         PlayTest = "play_test",
         /// Says a text.
         AnnounceText = "announce_text",
+        /// Says what was paid today at the box's terminal.
+        AnnounceTotal = "announce_total",
         /// Sets the loudness, 0–10.
         SetVolume = "set_volume",
         /// Shows a code.
@@ -139,7 +141,9 @@ impl CommandType {
     /// What a box must be able to do for it; `None`: any box can.
     pub const fn capability(self) -> Option<Capability> {
         match self {
-            Self::PlayTest | Self::AnnounceText | Self::SetVolume => Some(Capability::Speaker),
+            Self::PlayTest | Self::AnnounceText | Self::AnnounceTotal | Self::SetVolume => {
+                Some(Capability::Speaker)
+            }
             Self::DisplayQr | Self::ClearDisplay => Some(Capability::Display),
             Self::Reboot | Self::CollectDiagnostics | Self::SyncConfig | Self::UpdateFirmware => {
                 None
@@ -165,6 +169,7 @@ impl CommandType {
         };
         match self {
             Self::PlayTest
+            | Self::AnnounceTotal
             | Self::ClearDisplay
             | Self::Reboot
             | Self::CollectDiagnostics

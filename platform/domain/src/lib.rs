@@ -18,6 +18,7 @@ pub mod credential;
 pub mod delivery;
 pub mod device;
 pub mod dialect;
+pub mod device_request;
 pub mod fee;
 pub mod free_text;
 pub mod health;

@@ -20,6 +20,13 @@ impl Total {
     pub const ZERO: Self = Self(0);
 }
 
+impl Total {
+    /// As an amount; `None` beyond 64 bits.
+    pub fn to_rupiah(self) -> Option<Rupiah> {
+        i64::try_from(self.0).ok().map(Rupiah::from_i64)
+    }
+}
+
 impl From<Rupiah> for Total {
     fn from(amount: Rupiah) -> Self {
         Self(amount.to_i64().into())

@@ -52,6 +52,8 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/audit-logs" May(AuditRead);
     GET "/admin/audit-logs/head" May(AuditRead);
     GET "/admin/audio/clips.json" May(DeviceRead);
+    POST "/device/notifications/replay-request" Box;
+    POST "/device/total-request" Box;
     GET "/admin/merchants" May(MerchantRead);
     POST "/admin/merchants" May(MerchantWrite);
     GET "/admin/merchants/{merchant_id}" May(MerchantRead);

@@ -1,7 +1,9 @@
 //! What a box says, in the language that it is set to.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use tests::database::TestDatabase;
 use tests::prelude::*;
 use wire::message::PaymentSuccess;
 use wire::speech::{Kind, sentence};
@@ -157,4 +159,75 @@ async fn the_clips_of_every_sentence_are_listed() {
         .get("/admin/audio/clips.json?language=fr")
         .await;
     answer.refused_field("language");
+}
+
+/// Executes the migrations whose file names `chosen` takes, in their order.
+async fn migrate(connection: &mut sqlx::PgConnection, chosen: impl Fn(&str) -> bool) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let files = std::fs::read_dir(&directory).unwrap();
+    let mut names: Vec<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| chosen(name))
+        .collect();
+    names.sort();
+    for name in names {
+        let statements = std::fs::read_to_string(directory.join(&name)).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut *connection)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_stored_language_that_no_box_speaks_becomes_indonesian() {
+    let database = TestDatabase::empty().await.unwrap();
+    let mut connection = database.connect().await.unwrap();
+    migrate(&mut connection, |name| name < "0092").await;
+    let stored = r#"
+        INSERT INTO devices (id, serial_number, model, capabilities, communication_mode, status, payload_encoding, created_at, updated_at)
+        SELECT md5(language)::uuid, language, 'SB-1', '{speaker}', 'mqtt', 'active', 'json', now(), now()
+        FROM unnest(ARRAY['fr', 'en-GB', 'id']) AS language;
+        INSERT INTO device_configs (device_id, version, config, layer, updated_at, next_attempt_at, applied_version)
+        SELECT id, 4, jsonb_build_object('language', serial_number, 'volume', 8), jsonb_build_object('language', serial_number),
+            now(), now(), 4
+        FROM devices;
+        UPDATE config_layers SET config = '{"language": "tlh", "volume": 3}', version = 2 WHERE kind = 'fleet';
+    "#;
+    sqlx::raw_sql(stored)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    migrate(&mut connection, |name| name.starts_with("0092")).await;
+
+    let rows: Vec<(String, String, i64, Value, Value)> = sqlx::query_as(
+        "SELECT serial_number, language, version, config, layer FROM device_configs JOIN devices ON id = device_id
+         ORDER BY serial_number",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let row = |was: &str, language: &str, version: i64, tag: &str| {
+        let config = json!({ "language": tag, "volume": 8 });
+        (
+            was.to_owned(),
+            language.to_owned(),
+            version,
+            config,
+            json!({ "language": tag }),
+        )
+    };
+    let expected = [
+        row("en-GB", "en", 4, "en-GB"),
+        // Another version: the box is sent it.
+        row("fr", "id", 5, "id"),
+        row("id", "id", 4, "id"),
+    ];
+    assert_eq!(rows, expected);
+    let fleet: (i64, Value) =
+        sqlx::query_as("SELECT version, config FROM config_layers WHERE kind = 'fleet'")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(fleet, (3, json!({ "language": "id", "volume": 3 })));
 }

@@ -22,6 +22,7 @@ mod conflict;
 mod crash;
 mod crl;
 mod dialect;
+mod device_request;
 mod dynamic_qr;
 mod expiry;
 mod fallback;

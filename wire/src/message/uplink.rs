@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::extras::Extras;
+use super::request::{ReplayRequest, TotalRequest};
 use crate::codec::{self, DecodeError, EncodeError, Encoding};
 use crate::ids::{CommandId, DeviceId, EventId, TerminalId};
 use crate::lenient;
@@ -32,7 +33,7 @@ const STATE_LEN_MAX: usize = 32;
 const NONCE_LEN_MAX: usize = 64;
 
 /// The longest `request_id`, in bytes.
-const REQUEST_ID_LEN_MAX: usize = 64;
+pub(super) const REQUEST_ID_LEN_MAX: usize = 64;
 
 /// The longest name of a currency, in bytes.
 const CURRENCY_LEN_MAX: usize = 8;
@@ -490,6 +491,8 @@ pub enum UplinkMessage {
     PaymentAck(PaymentAck),
     CommandAck(CommandAck),
     ConfigAck(ConfigAck),
+    ReplayRequest(ReplayRequest),
+    TotalRequest(TotalRequest),
 }
 
 impl UplinkMessage {
@@ -510,6 +513,8 @@ impl UplinkMessage {
             Channel::PaymentAck => Self::PaymentAck(codec::decode(encoding, bytes)?),
             Channel::CommandAck => Self::CommandAck(codec::decode(encoding, bytes)?),
             Channel::ConfigAck => Self::ConfigAck(codec::decode(encoding, bytes)?),
+            Channel::ReplayRequest => Self::ReplayRequest(codec::decode(encoding, bytes)?),
+            Channel::TotalRequest => Self::TotalRequest(codec::decode(encoding, bytes)?),
             _ => return Err(DecodeError::NotAnUplink),
         };
         message.validate()?;
@@ -529,6 +534,8 @@ impl UplinkMessage {
             Self::PaymentAck(message) => codec::encode(encoding, message),
             Self::CommandAck(message) => codec::encode(encoding, message),
             Self::ConfigAck(message) => codec::encode(encoding, message),
+            Self::ReplayRequest(message) => codec::encode(encoding, message),
+            Self::TotalRequest(message) => codec::encode(encoding, message),
         }
     }
 
@@ -541,6 +548,8 @@ impl UplinkMessage {
             Self::PaymentAck(_) => Channel::PaymentAck,
             Self::CommandAck(_) => Channel::CommandAck,
             Self::ConfigAck(_) => Channel::ConfigAck,
+            Self::ReplayRequest(_) => Channel::ReplayRequest,
+            Self::TotalRequest(_) => Channel::TotalRequest,
         }
     }
 
@@ -550,6 +559,8 @@ impl UplinkMessage {
             Self::Heartbeat(message) => Some(message.device_id),
             Self::DynamicQrRequest(message) => Some(message.device_id),
             Self::CommandAck(message) => Some(message.device_id),
+            Self::ReplayRequest(message) => Some(message.device_id),
+            Self::TotalRequest(message) => Some(message.device_id),
             Self::Status(_) | Self::PaymentAck(_) | Self::ConfigAck(_) => None,
         }
     }
@@ -562,6 +573,8 @@ impl UplinkMessage {
             Self::PaymentAck(message) => message.validate(),
             Self::CommandAck(message) => message.validate(),
             Self::ConfigAck(message) => message.validate(),
+            Self::ReplayRequest(message) => message.validate(),
+            Self::TotalRequest(message) => message.validate(),
         }
     }
 }

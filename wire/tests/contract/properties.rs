@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::message::{
-    AckStatus, ConfigPush, DynamicQrRequest, Extras, Heartbeat, OnlineState, PaymentAck, Status,
-    Time,
+    AckStatus, ConfigPush, DynamicQrRequest, Extras, Heartbeat, OnlineState, PaymentAck,
+    ReplayRequest, Status, Time, TotalRequest,
 };
 use wire::{Channel, DeviceId, DownlinkMessage, Encoding, EventId, Rupiah, UplinkMessage};
 
@@ -94,7 +94,22 @@ fn uplink() -> impl Strategy<Value = UplinkMessage> {
                 created_at: None,
             })
         });
-    prop_oneof![heartbeat, status, ack, request]
+    let button = (text(64), any::<bool>()).prop_map(|(request_id, is_replay)| {
+        if is_replay {
+            UplinkMessage::ReplayRequest(ReplayRequest {
+                request_id,
+                device_id: device(),
+                created_at: None,
+            })
+        } else {
+            UplinkMessage::TotalRequest(TotalRequest {
+                request_id,
+                device_id: device(),
+                created_at: None,
+            })
+        }
+    });
+    prop_oneof![heartbeat, status, ack, request, button]
 }
 
 /// Any value of a field.

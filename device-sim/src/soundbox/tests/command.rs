@@ -126,6 +126,27 @@ fn an_interrupted_command_is_reported_and_one_that_waited_is_carried_out_when_re
 }
 
 #[test]
+fn a_sentence_of_the_platform_is_said_in_its_language() {
+    let mut bench = Bench::at_noon();
+    let speech = json!({ "language": "jv", "text": "Gunggung dina iki, seket ewu rupiah" });
+    let total = json!({ "amount": 50_000, "speech": speech });
+    let actions = bench.receive(&command(1, "announce_total", total), 1);
+    let said: Vec<(&str, &str)> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Speak(sentence) => Some((sentence.language.as_str(), sentence.text.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [("jv", "Gunggung dina iki, seket ewu rupiah")]);
+    let bare = command(2, "announce_total", json!({ "amount": 50_000 }));
+    assert_eq!(
+        answers(&bench.receive(&bare, 2)),
+        [failed("invalid_payload")]
+    );
+}
+
+#[test]
 fn a_command_that_expires_while_it_waits_is_not_spoken() {
     let mut bench = Bench::at_noon();
     bench.pay(payment(1), 1);

@@ -196,6 +196,15 @@ impl<'a> Renderer<'a> {
         let empty = Map::new();
         let payload = command.payload.as_object().unwrap_or(&empty);
         set_parameters(&mut fields, payload);
+        let speech = payload.get("speech").and_then(|speech| speech.get("text"));
+        if let Some(text) = speech.and_then(Json::as_str) {
+            fields.set_text(Placeholder::Text, text);
+        }
+        if kind == CommandType::AnnounceTotal
+            && let Some(amount) = shown_amount(payload)
+        {
+            set_amount(&mut fields, amount);
+        }
         if kind == CommandType::DisplayQr {
             let shown_s = payload.get("expires_in").and_then(Json::as_i64);
             fields.set_number(Placeholder::ExpiresInS, shown_s.unwrap_or(left_s));

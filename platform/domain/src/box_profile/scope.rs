@@ -56,6 +56,11 @@ pub(super) const CONFIGURATION_NEEDS: &[Placeholder] = &[
 pub(super) const fn command(kind: CommandType) -> (&'static [Placeholder], &'static [Placeholder]) {
     match kind {
         CommandType::AnnounceText => (&[Id, Text], &[Text]),
+        CommandType::AnnounceTotal => (
+            &[Id, Text, Amount, AmountDecimal, AmountHundredths],
+            &[Text, Amount, AmountDecimal, AmountHundredths],
+        ),
+        CommandType::PlayTest => (&[Id, Text], &[]),
         CommandType::SetVolume => (&[Id, Volume, VolumePercent], &[Volume, VolumePercent]),
         CommandType::DisplayQr => (
             &[
@@ -69,8 +74,7 @@ pub(super) const fn command(kind: CommandType) -> (&'static [Placeholder], &'sta
             &[QrPayload],
         ),
         CommandType::UpdateFirmware => (&[Id, Url, Sha256, Version], &[Url]),
-        CommandType::PlayTest
-        | CommandType::ClearDisplay
+        CommandType::ClearDisplay
         | CommandType::Reboot
         | CommandType::CollectDiagnostics
         | CommandType::SyncConfig => (&[Id], &[]),

@@ -1,6 +1,7 @@
 //! Payments: codes, callbacks, transactions and notifications.
 
 mod callback;
+mod device_request;
 mod dynamic_qr;
 mod incident;
 mod notification;
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Routes {
     transaction::routes()
         .merge(transaction_export::routes())
         .merge(notification::routes())
+        .merge(device_request::routes())
         .merge(stats::routes())
         .merge(dynamic_qr::routes())
         .merge(callback::routes())

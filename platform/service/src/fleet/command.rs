@@ -12,9 +12,10 @@ use store::Page;
 use store::fleet::command::{Command, DueCommand, End, Filter};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wire::DownlinkMessage;
 use wire::ids::{CommandId, DeviceId};
 use wire::message::{self, CommandAck};
+use wire::speech::Kind;
+use wire::{DownlinkMessage, Language, Rupiah};
 
 use crate::batch::{Part, sweep};
 use crate::fleet::{device, displayed_code};
@@ -78,11 +79,14 @@ pub async fn create(
     if !profiles.supports(&found.profile, kind) {
         return Err(Error::CapabilityNotSupported(kind.as_str()));
     }
-    let payload = new.payload.unwrap_or_default();
+    let mut payload = new.payload.unwrap_or_default();
     kind.check(&payload, &unit.context().settings().reserved_words)
         .map_err(Error::Validation)?;
     if kind == CommandType::DisplayQr {
         displayed_code::check(unit, device_id, &payload).await?;
+    }
+    if kind == CommandType::AnnounceTotal {
+        payload = day_total(unit, device_id).await?;
     }
     if store::fleet::command::count_open(unit.conn(), device_id).await? >= OPEN_MAX {
         return Err(Error::RateLimited {
@@ -118,6 +122,48 @@ pub async fn create(
     }
     unit.signal(Signal::Command(device_id));
     Ok(command)
+}
+
+/// The parameters of `announce_total`: what the ledger has of today at the terminal of a box.
+async fn day_total(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<Map<String, Value>> {
+    let binding = store::fleet::binding::find_active(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::DeviceNotBound)?;
+    let now = unit.now();
+    let total = store::payment::device_request::day_total(unit.conn(), binding.id, now).await?;
+    let has_words = |amount: &Rupiah| {
+        wire::speech::sentence(Language::default(), Kind::Total(*amount), None).is_ok()
+    };
+    let amount = total
+        .amount
+        .to_rupiah()
+        .filter(has_words)
+        .ok_or_else(|| Error::InvalidState {
+            current: json!(total.amount).to_string(),
+            message: "there are no words for this total".into(),
+        })?;
+    Ok(Map::from_iter([
+        ("amount".to_owned(), json!(amount)),
+        ("transaction_count".to_owned(), json!(total.count)),
+        ("date".to_owned(), json!(total.date)),
+    ]))
+}
+
+/// The parameters of a command as they are sent: with what the box is to say, in its language, where it has a fixed sentence.
+fn payload(command: &DueCommand) -> anyhow::Result<Value> {
+    let amount = || command.payload.get("amount").and_then(Value::as_i64);
+    let kind = match (command.kind, amount()) {
+        (CommandType::PlayTest, _) => Kind::Test,
+        (CommandType::AnnounceTotal, Some(amount)) => Kind::Total(Rupiah::from_i64(amount)),
+        _ => return Ok(command.payload.clone()),
+    };
+    let text = wire::speech::sentence(command.language, kind, None)?.text();
+    let mut payload = command.payload.as_object().cloned().unwrap_or_default();
+    payload.insert(
+        "speech".to_owned(),
+        json!({ "language": command.language, "text": text }),
+    );
+    Ok(Value::Object(payload))
 }
 
 pub(super) fn check_expires_in(checks: &mut Checks, expires_in: Option<u32>) {
@@ -247,7 +293,7 @@ impl Deliverable for DueCommand {
         Ok(DownlinkMessage::Command(message::Command {
             command_id: self.id,
             kind: self.kind.to_string(),
-            payload: self.payload.clone(),
+            payload: payload(self)?,
             issued_at: self.created_at,
             expires_at: self.expires_at,
         }))

@@ -2,6 +2,7 @@
 
 mod booking;
 pub mod callback;
+pub mod device_request;
 pub mod dynamic_qr;
 pub mod incident;
 pub mod notification;

@@ -18,7 +18,8 @@ use store::payment::payee::Payee;
 use store::{Page, Scope};
 use uuid::Uuid;
 use wire::ids::{DeviceId, EventId, TransactionId};
-use wire::message::{Currency, PaymentAck, PaymentSuccess};
+use wire::message::{Currency, PaymentAck, PaymentSuccess, Speech};
+use wire::speech::NoWordsError;
 use wire::{DownlinkMessage, Rupiah};
 
 use super::stats::{self, Step};
@@ -40,6 +41,8 @@ pub(crate) struct Payment<'a> {
     pub(crate) paid_at: DateTime<Utc>,
     pub(crate) window: AnnouncementWindow,
     pub(crate) replay: bool,
+    /// Whether a person at the box asked for the replay.
+    pub(crate) requested: bool,
 }
 
 impl<'a> Payment<'a> {
@@ -57,6 +60,7 @@ impl<'a> Payment<'a> {
             paid_at,
             window,
             replay: false,
+            requested: false,
         }
     }
 }
@@ -149,6 +153,7 @@ pub(crate) fn prepare(
             payload_encoding: listener.payload_encoding,
             language: listener.language,
             announce_merchant_name: listener.announce_merchant_name,
+            requested: payment.requested,
         };
         announcements.push(Announcement {
             row,
@@ -176,6 +181,18 @@ pub(crate) fn enqueued(unit: &mut UnitOfWork, announcements: Vec<Announcement<'_
     }
 }
 
+/// What the box says, in its language.
+fn speech(row: &DueNotification) -> std::result::Result<Speech, NoWordsError> {
+    let name = row
+        .announce_merchant_name
+        .then_some(row.merchant_name.as_str());
+    if row.requested {
+        wire::speech::repeated(row.language, row.amount, name)
+    } else {
+        wire::speech::payment(row.language, row.amount, name)
+    }
+}
+
 impl Deliverable for DueNotification {
     const NAME: &'static str = "notifications";
 
@@ -193,12 +210,7 @@ impl Deliverable for DueNotification {
             delayed_after: self.delayed_after,
             announce_until: self.announce_until,
             replay: self.replay,
-            speech: wire::speech::payment(
-                self.language,
-                self.amount,
-                self.announce_merchant_name
-                    .then_some(self.merchant_name.as_str()),
-            )?,
+            speech: speech(self)?,
         }))
     }
 
@@ -414,6 +426,7 @@ pub async fn retry(unit: &mut UnitOfWork, id: TransactionId) -> Result<Vec<Notif
         paid_at,
         window,
         replay: true,
+        requested: false,
     };
     let Enqueued { events, unheard } = enqueue(unit, &payment).await?;
     if unheard == Some(MERCHANT_SUSPENDED) {

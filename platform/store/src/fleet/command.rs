@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use wire::Encoding;
 use wire::ids::{CommandId, DeviceId};
+use wire::{Encoding, Language};
 
 use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
 use crate::{Page, column};
@@ -146,6 +146,8 @@ pub struct DueCommand {
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub payload_encoding: Encoding,
+    /// Of the box's configuration, as it is now.
+    pub language: Language,
 }
 
 impl OutboxRow for DueCommand {
@@ -169,11 +171,12 @@ impl OutboxRow for DueCommand {
     ) -> sqlx::Result<Vec<Self>> {
         sqlx::query_as!(
             DueCommand,
-            "SELECT c.id, c.device_id, c.type AS kind, c.payload, c.attempts, c.created_at, c.expires_at, d.payload_encoding
-             FROM commands c JOIN devices d ON d.id = c.device_id
-             WHERE c.device_id = ANY($1) AND c.status IN ('queued', 'sent') AND c.next_attempt_at <= $2 AND c.expires_at > $3
-               AND d.status = 'active'
-             ORDER BY c.device_id, c.created_at, c.id LIMIT $4",
+            r#"SELECT c.id, c.device_id, c.type AS kind, c.payload, c.attempts, c.created_at, c.expires_at, d.payload_encoding,
+                    coalesce(g.language, 'id') AS "language!: Language"
+               FROM commands c JOIN devices d ON d.id = c.device_id LEFT JOIN device_configs g ON g.device_id = c.device_id
+               WHERE c.device_id = ANY($1) AND c.status IN ('queued', 'sent') AND c.next_attempt_at <= $2 AND c.expires_at > $3
+                 AND d.status = 'active'
+               ORDER BY c.device_id, c.created_at, c.id LIMIT $4"#,
             devices as _,
             selection.due_by(),
             selection.now,
@@ -299,7 +302,7 @@ pub async fn cancel_of_binding(
     sqlx::query!(
         "WITH locked AS (
              SELECT id FROM commands
-             WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'display_qr')
+             WHERE device_id = $1 AND status IN ('queued', 'sent') AND type IN ('announce_text', 'announce_total', 'display_qr')
              ORDER BY id FOR UPDATE)
          UPDATE commands c SET status = 'cancelled', reason = 'unbound', ended_at = $2 FROM locked l WHERE c.id = l.id",
         device_id as _,

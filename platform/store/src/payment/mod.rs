@@ -1,6 +1,7 @@
 //! From a code that is shown to an announcement that is heard.
 
 pub mod callback;
+pub mod device_request;
 pub mod external_id;
 pub mod incident;
 pub mod notification;

@@ -132,6 +132,17 @@ pub async fn insert(
     number(announcements, numbers)
 }
 
+/// Marks a replay as one that a person at the box asked for.
+pub async fn mark_requested(conn: &mut PgConnection, event_id: EventId) -> sqlx::Result<()> {
+    let result = sqlx::query!(
+        "UPDATE notifications SET requested = true WHERE event_id = $1",
+        event_id as _
+    )
+    .execute(conn)
+    .await?;
+    crate::exactly_one(&result)
+}
+
 /// Gives announcements that were stored the numbers that they got.
 pub(super) fn number(
     announcements: &mut [Announcement<'_>],
@@ -167,6 +178,7 @@ pub struct DueNotification {
     pub language: Language,
     /// Of the box's configuration, as it is now.
     pub announce_merchant_name: bool,
+    pub requested: bool,
 }
 
 impl OutboxRow for DueNotification {
@@ -191,7 +203,7 @@ impl OutboxRow for DueNotification {
         sqlx::query_as!(
             DueNotification,
             r#"SELECT n.event_id, n.device_id, n.sequence, n.binding_id, n.transaction_id, n.merchant_name, n.amount, n.paid_at,
-                    n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding,
+                    n.replay, n.attempts, n.created_at, n.delayed_after, n.announce_until, d.payload_encoding, n.requested,
                     coalesce(c.language, 'id') AS "language!: Language",
                     coalesce(c.announce_merchant_name, false) AS "announce_merchant_name!"
                FROM notifications n JOIN devices d ON d.id = n.device_id LEFT JOIN device_configs c ON c.device_id = n.device_id

@@ -148,6 +148,12 @@ pub async fn create(unit: &mut UnitOfWork, new: NewBulkCommand) -> Result<View> 
     let payload = new.payload.unwrap_or_default();
     if let Some(kind) = kind {
         checks.extend(kind.check(&payload, &unit.context().settings().reserved_words));
+        if kind == CommandType::AnnounceTotal {
+            checks.refuse(
+                "type",
+                "announce_total is for one box: each has its own total",
+            );
+        }
     }
     check_plan(&mut checks, new.expires_in, &new.query, &new.rollout);
     checks.finish()?;
