@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use device_sim::credentials::Credentials;
+use device_sim::fleet::fleet_box::FleetBox;
+use device_sim::link::Transport;
 use device_sim::partner::Partner;
 use device_sim::provision::{self, Activation};
 use device_sim::report::{Event, Listener, Report};
+use device_sim::run::run_box;
 use device_sim::scenario::Environment;
 use device_sim::scenario::merchant::Admin;
-use device_sim::session::{self, CONTROLS_MAX, Control, Options};
+use device_sim::session::{CONTROLS_MAX, Control, Options};
+use device_sim::vendor::firmware::Model;
+use device_sim::vendor::provision::{NewVendorBox, register as register_vendor};
 use domain::role::Role;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -55,6 +59,21 @@ pub async fn provision(world: &World, dir: &Path, terminal_id: TerminalId) -> De
     made.unwrap().0.device.device_id
 }
 
+/// A box of another maker bound to a terminal, in `dir` and not started. It speaks MQTT by TLS, or `plain`.
+pub async fn provision_vendor(
+    world: &World,
+    dir: &Path,
+    profile: Model,
+    terminal_id: TerminalId,
+    plain: bool,
+) -> DeviceId {
+    let new = NewVendorBox::invented(profile, Some(terminal_id), plain);
+    let token = world.token(Role::Admin).await;
+    let root_pem = world.app().root_pem();
+    let made = register_vendor(&api(world), &token, root_pem, dir, &new).await;
+    made.unwrap().device.device_id
+}
+
 /// A running box.
 pub struct Running {
     /// Its controls.
@@ -73,8 +92,8 @@ pub fn switch_on(dir: &Path, options: Options) -> Running {
     });
     let (controls, taken) = mpsc::channel(CONTROLS_MAX);
     let stop = CancellationToken::new();
-    let credentials = Credentials::load(dir).unwrap();
-    let session = session::run(credentials, options, listener, taken, stop.clone());
+    let one = FleetBox::load(dir, options.transport).unwrap();
+    let session = run_box(one, options, listener, taken, stop.clone());
     Running {
         controls,
         reports,

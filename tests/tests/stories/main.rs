@@ -89,4 +89,5 @@ mod unannounced;
 mod undeliverable;
 mod unmatched;
 mod vendor_box;
+mod vendor_simulator;
 mod view;
