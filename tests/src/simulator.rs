@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use device_sim::fleet::fleet_box::FleetBox;
-use device_sim::link::Transport;
 use device_sim::partner::Partner;
 use device_sim::provision::{self, Activation};
 use device_sim::report::{Event, Listener, Report};

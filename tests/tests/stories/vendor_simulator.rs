@@ -69,7 +69,7 @@ async fn all_received(world: &World, id: DeviceId, count: usize) {
 async fn order(world: &World, id: DeviceId, kind: &str, payload: Value) {
     let path = format!("/admin/devices/{id}/commands");
     let new = json!({ "type": kind, "payload": payload });
-    world.admin().create(&path, &new).await;
+    world.admin().post_once(&path, &new).await.expect(201);
 }
 
 fn announcements(events: &[Event]) -> usize {
