@@ -69,7 +69,8 @@ async fn all_received(world: &World, id: DeviceId, count: usize) {
 async fn order(world: &World, id: DeviceId, kind: &str, payload: Value) {
     let path = format!("/admin/devices/{id}/commands");
     let new = json!({ "type": kind, "payload": payload });
-    world.admin().post_once(&path, &new).await.expect(201);
+    let created = world.admin().post_once(&path, &new).await;
+    assert_eq!(created.status, 201, "{created}");
 }
 
 fn announcements(events: &[Event]) -> usize {
