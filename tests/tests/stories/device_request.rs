@@ -1,7 +1,9 @@
 //! What a person at a box asks for by its button: the last payment again, and the total of the day.
 
 use tests::prelude::*;
-use wire::message::{Command, PaymentSuccess, ReplayRequest, TotalRequest};
+use wire::message::{
+    Command, CommandAck, CommandAckStatus, PaymentSuccess, ReplayRequest, TotalRequest,
+};
 use wire::{DeviceId, TransactionId, UplinkMessage};
 
 use crate::view::command;
@@ -32,7 +34,21 @@ async fn press_replay(soundbox: &mut Soundbox, request_id: &str) {
 async fn hear_total(soundbox: &mut Soundbox, request_id: &str) -> Command {
     let device_id = soundbox.credentials.device_id;
     soundbox.send(total(device_id, request_id)).await;
-    soundbox.next_command().await
+    obey(soundbox).await
+}
+
+/// Executes the next command.
+async fn obey(soundbox: &mut Soundbox) -> Command {
+    let command = soundbox.next_command().await;
+    let done = UplinkMessage::CommandAck(CommandAck {
+        device_id: soundbox.credentials.device_id,
+        command_id: command.command_id,
+        status: CommandAckStatus::Delivered,
+        reason: None,
+        result_payload: None,
+    });
+    soundbox.send(done).await;
+    command
 }
 
 /// A payment that can be taken back: what its partner sent.
@@ -120,7 +136,7 @@ async fn the_last_payment_is_repeated_at_the_box_that_asks_and_marked_as_repeate
         "/admin/transactions/{}/retry-notification",
         last.transaction_id
     );
-    world.admin().act(&path, &json!({})).await;
+    let _ = world.admin().post(&path, &json!({})).await.expect(202);
     let delayed = soundbox.play().await.speech.delayed_text;
     assert_eq!(delayed, "Pambayaran kasep ditampa, seket ewu rupiah");
 }
@@ -246,14 +262,14 @@ async fn the_total_of_the_day_is_the_ledgers_figure() {
         .await;
     let order = json!({ "type": "announce_total" });
     let _ = command(&world.admin(), device_id, &order).await.expect(201);
-    let said = soundbox.next_command().await;
+    let said = obey(&mut soundbox).await;
     assert_eq!(
         said.payload["speech"]["text"],
         "Jumlah poe ieu, tilu puluh genep rebu lima ratus rupiah"
     );
     let order = json!({ "type": "play_test" });
     let _ = command(&world.admin(), device_id, &order).await.expect(201);
-    let said = soundbox.next_command().await;
+    let said = obey(&mut soundbox).await;
     assert_eq!(said.payload["speech"]["text"], "Ieu sora percobaan");
 
     // The next day begins with nothing.

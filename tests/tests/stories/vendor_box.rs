@@ -306,7 +306,8 @@ async fn a_box_of_another_maker_shows_a_code_and_restarts_and_refuses_what_it_ha
             DEVICE_CAPABILITY_NOT_SUPPORTED
         );
     }
-    let bulk = json!({ "type": "set_volume", "payload": { "volume": 3 }, "query": { "device_ids": [own.device_id] } });
+    let bulk = json!({ "type": "set_volume", "payload": { "volume": 3 }, "query": { "device_ids": [own.device_id] },
+        "rollout": { "rate_per_minute": 60, "abort_threshold_percent": 50, "min_sample": 1 } });
     assert_refused!(
         world.admin().post_once("/admin/bulk-commands", &bulk),
         DEVICE_CAPABILITY_NOT_SUPPORTED

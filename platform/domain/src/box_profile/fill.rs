@@ -56,6 +56,11 @@ impl<'a> Fields<'a> {
         self.set(Placeholder::Clips, Value::List(clips.to_vec()));
     }
 
+    /// Whether a placeholder has a value.
+    pub(super) fn has(&self, placeholder: Placeholder) -> bool {
+        self.values.iter().any(|(known, _)| *known == placeholder)
+    }
+
     /// The value of a placeholder.
     ///
     /// # Errors

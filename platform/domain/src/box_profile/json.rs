@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::error::RenderError;
 use super::fill::{Fields, Value};
+use super::scope;
 use super::template::{Part, Placeholder, Template};
 
 /// A structure as it is written in a profile.
@@ -162,7 +163,16 @@ impl Node {
         }
     }
 
-    /// Writes the JSON text.
+    /// Whether it stands for nothing but a value that this message lacks and may lack.
+    fn is_absent(&self, fields: &Fields<'_>) -> bool {
+        let Self::Text(template) = self else {
+            return false;
+        };
+        matches!(template.parts.as_slice(), [Part::Value { placeholder, .. }]
+            if scope::MAY_LACK.contains(placeholder) && !fields.has(*placeholder))
+    }
+
+    /// Writes the JSON text. A member for a value that the message may lack is left out when it does.
     ///
     /// # Errors
     /// The first value that is not there.
@@ -183,7 +193,8 @@ impl Node {
             },
             Self::Object(members) => {
                 out.push('{');
-                for (index, (key, node)) in members.iter().enumerate() {
+                let present = members.iter().filter(|(_, node)| !node.is_absent(fields));
+                for (index, (key, node)) in present.enumerate() {
                     if index > 0 {
                         out.push(',');
                     }

@@ -8,6 +8,9 @@ pub(super) const EVERY: &[Placeholder] = &[TimeWib, UnixS];
 /// The forms of an amount.
 pub(super) const AMOUNTS: &[Placeholder] = &[Amount, AmountDecimal, AmountHundredths];
 
+/// What a code to be shown need not have: an amount, and a time when it runs out.
+pub(super) const MAY_LACK: &[Placeholder] = &[Amount, AmountDecimal, AmountHundredths, ExpiresInS];
+
 pub(super) const PAYMENT: &[Placeholder] = &[
     Id,
     TransactionId,

@@ -237,6 +237,17 @@ fn a_payment_is_delayed_and_then_over_by_the_time_of_sending() {
 }
 
 #[test]
+fn a_code_without_an_amount_has_no_member_for_it() {
+    let shown = command(CommandType::DisplayQr, json!({ "qr_payload": "000201" }));
+    let message = profile("qf100")
+        .render(&shown, &values(), now(), &[])
+        .unwrap();
+    let message: Value = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!(message["data"]["qr-url"], "000201");
+    assert_eq!(message["data"].get("amount"), None);
+}
+
+#[test]
 fn codes_and_commands_are_not_sent_when_their_time_is_over() {
     let over = time("2026-05-24T11:00:00Z");
     for message in [qr(), command(CommandType::Reboot, json!({}))] {
