@@ -24,6 +24,7 @@
 //! deadlocks          how many there were, as Postgres counts them
 //! failing_rows       rows that cannot be written
 //! eventually         waiting with a limit
+//! repeat             requests that are repeated until they are answered
 //! seeds              seeds of stories that try many orders
 //! server             the platform's executable as a process, for the programs that measure
 //! mosquitto          Mosquitto, which those programs compare with
@@ -64,6 +65,7 @@ pub mod payouts;
 pub mod prelude;
 pub mod provision;
 pub mod refusal;
+pub mod repeat;
 pub mod seeds;
 pub mod server;
 pub mod shop;

@@ -16,6 +16,21 @@ pub(crate) struct Heard {
     pub(crate) at: DateTime<Utc>,
 }
 
+/// Tells of a payment; `false`: nobody listens any more.
+pub(crate) fn report(
+    heard: &mpsc::UnboundedSender<Heard>,
+    transaction_id: TransactionId,
+    event_id: EventId,
+    at: DateTime<Utc>,
+) -> bool {
+    let seen = Heard {
+        transaction_id,
+        event_id,
+        at,
+    };
+    heard.send(seen).is_ok()
+}
+
 /// A connected box; its task owns the connection.
 pub(crate) struct Listener {
     made: Provisioned,
@@ -56,15 +71,10 @@ async fn listen(
     while let Some(publish) = connection.try_receive().await {
         let at = clock.now();
         let message = made.open(&publish);
-        if let Some(DownlinkMessage::PaymentSuccess(payment)) = &message {
-            let seen = Heard {
-                transaction_id: payment.transaction_id,
-                event_id: payment.event_id,
-                at,
-            };
-            if heard.send(seen).is_err() {
-                return;
-            }
+        if let Some(DownlinkMessage::PaymentSuccess(payment)) = &message
+            && !report(&heard, payment.transaction_id, payment.event_id, at)
+        {
+            return;
         }
         made.answer(&mut connection, &publish, message.as_ref())
             .await;

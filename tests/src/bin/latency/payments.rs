@@ -53,17 +53,15 @@ impl Fleet {
         acquirers: usize,
     ) -> anyhow::Result<Flood> {
         let codes = self.codes(payments).await?;
-        let before = Used::now(server, &[server.pid()?]).await?;
-        let callbacks_per_s = flood(&server.acquirer(), &codes, acquirers).await?;
-        played(server, &codes).await?;
-        let after = Used::now(server, &[server.pid()?]).await?;
-        let payments = u64::try_from(payments)?;
-        Ok(Flood {
-            payments,
+        let receivers = [server.pid()?];
+        flood(
+            (server, &receivers),
+            &server.acquirer(),
+            &codes,
             acquirers,
-            callbacks_per_s,
-            costs: Used::each(&before, &after, payments),
-        })
+            async { played(server, &codes).await.map(drop) },
+        )
+        .await
     }
 
     /// Pays random boxes, so many a second.
@@ -84,12 +82,16 @@ impl Fleet {
     }
 }
 
-/// Pays these codes as fast as this many concurrent acquirers are answered: callbacks a second.
+/// Pays these codes as fast as this many concurrent acquirers are answered, and counts what the server's Postgres and these
+/// processes use until all are `acknowledged`.
 pub(crate) async fn flood(
+    (server, receivers): (&Server, &[u32]),
     acquirer: &Acquirer,
     codes: &[TransactionId],
     acquirers: usize,
-) -> anyhow::Result<u128> {
+    acknowledged: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Flood> {
+    let before = Used::now(server, receivers).await?;
     let start = Instant::now();
     let mut answers = stream::iter(codes)
         .map(|id| callback(acquirer.clone(), *id))
@@ -97,10 +99,16 @@ pub(crate) async fn flood(
     while let Some(answered) = answers.next().await {
         answered?;
     }
-    Ok(commits::per_second_of(
-        u64::try_from(codes.len())?,
-        start.elapsed(),
-    ))
+    let payments = u64::try_from(codes.len())?;
+    let callbacks_per_s = commits::per_second_of(payments, start.elapsed());
+    acknowledged.await?;
+    let after = Used::now(server, receivers).await?;
+    Ok(Flood {
+        payments,
+        acquirers,
+        callbacks_per_s,
+        costs: Used::each(&before, &after, payments),
+    })
 }
 
 /// Pays these codes, so many a second, and waits until all are heard. What was seen of each, and how many deliveries

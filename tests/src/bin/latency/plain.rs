@@ -9,15 +9,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use device_sim::link::timing::backoff;
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use service::clock::Clock;
 use sqlx::{Connection as _, PgConnection};
-use tests::acquirer::{Acquirer, SignedRequest};
+use tests::acquirer::Acquirer;
 use tests::connection::Connection;
 use tests::figures::Figures;
 use tests::mosquitto::Mosquitto;
+use tests::repeat::until_answered;
 use tests::server::Server;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -26,8 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use wire::{DeviceId, EventId, TransactionId};
 
-use crate::costs::Used;
-use crate::listener::Heard;
+use crate::listener::{Heard, report};
 use crate::measured::Flood;
 use crate::payments::{Payments, flood, pay};
 
@@ -38,7 +37,6 @@ const KILLED_AT_PER_S: u32 = 1_000;
 const KILLED_OF: usize = 2_000;
 /// When nothing was heard for so long, the rest is lost.
 const SILENCE: Duration = Duration::from_secs(5);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running bridge and its connected boxes.
 pub(crate) struct Plain<'a> {
@@ -119,21 +117,18 @@ impl<'a> Plain<'a> {
     ) -> anyhow::Result<Flood> {
         let codes = self.codes(payments).await?;
         let receivers = [self.bridge.pid()?, self.mosquitto.pid()?];
-        let before = Used::now(self.server, &receivers).await?;
-        let callbacks_per_s = flood(&self.acquirer(), &codes, acquirers).await?;
-        for _ in &codes {
-            timeout(SILENCE, self.heard.recv())
-                .await
-                .context("payments of a flood were not heard")?;
-        }
-        let after = Used::now(self.server, &receivers).await?;
-        let payments = u64::try_from(payments)?;
-        Ok(Flood {
-            payments,
-            acquirers,
-            callbacks_per_s,
-            costs: Used::each(&before, &after, payments),
-        })
+        let acquirer = self.acquirer();
+        let heard = &mut self.heard;
+        let all_heard = async {
+            for _ in &codes {
+                timeout(SILENCE, heard.recv())
+                    .await
+                    .context("payments of a flood were not heard")?;
+            }
+            Ok(())
+        };
+        let measured = (self.server, receivers.as_slice());
+        flood(measured, &acquirer, &codes, acquirers, all_heard).await
     }
 
     /// Pays random boxes, so many a second.
@@ -252,24 +247,12 @@ async fn pay_until_answered(acquirer: Acquirer, codes: Vec<TransactionId>) -> an
     for id in codes {
         ticks.tick().await;
         let (acquirer, callback) = (acquirer.clone(), acquirer.payment(id, 50_000));
-        payments.spawn(async move { until_answered(&acquirer, &callback).await });
+        payments.spawn(async move { until_answered(|| acquirer.try_post(&callback), || {}).await });
     }
-    while let Some(paid) = payments.join_next().await {
-        paid?;
+    while let Some(answered) = payments.join_next().await {
+        answered?.context("a payment was refused")?;
     }
     Ok(())
-}
-
-async fn until_answered(acquirer: &Acquirer, callback: &SignedRequest) {
-    let mut failures = 0;
-    loop {
-        let answer = timeout(ANSWERED_WITHIN, acquirer.try_post(callback)).await;
-        if matches!(answer, Ok(Ok(answer)) if answer.status == 200) {
-            return;
-        }
-        sleep(backoff(failures)).await;
-        failures = failures.saturating_add(1);
-    }
 }
 
 /// What the bridge publishes, as far as it is used here.
@@ -283,15 +266,10 @@ async fn listen(mut connection: Connection, heard: mpsc::UnboundedSender<Heard>)
     let clock = Clock::system();
     while let Some(publish) = connection.try_receive().await {
         let at = clock.now();
-        if let Ok(payment) = serde_json::from_slice::<Payment>(&publish.payload) {
-            let seen = Heard {
-                transaction_id: payment.transaction_id,
-                event_id: payment.event_id,
-                at,
-            };
-            if heard.send(seen).is_err() {
-                return;
-            }
+        if let Ok(payment) = serde_json::from_slice::<Payment>(&publish.payload)
+            && !report(&heard, payment.transaction_id, payment.event_id, at)
+        {
+            return;
         }
         if !connection.try_confirm(&publish).await {
             return;

@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use device_sim::link::timing::backoff;
 use rand::seq::IndexedRandom as _;
 use tests::acquirer::Acquirer;
-use tests::api::Answer;
 use tests::provision::Provisioned;
+use tests::repeat::until_answered;
 use tests::server::Server;
 use tests::text;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 use wire::TransactionId;
 
 use crate::tally::Tally;
 
-/// How long an answer is waited for before the request is repeated.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the last payments may take until they are answered.
 const FINISHED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -71,31 +68,10 @@ impl Payments {
 /// Requests a code and pays it; `None` when either was refused.
 async fn pay(customer: &Provisioned, acquirer: &Acquirer, tally: &Tally) -> Option<()> {
     let key = format!("{:032x}", rand::random::<u128>());
-    let code = answered(tally, || customer.request_code(&key)).await?;
+    let code = until_answered(|| customer.request_code(&key), || tally.repeated()).await?;
     let id: TransactionId = text(&code.json(), "transaction_id").parse().ok()?;
     let callback = acquirer.payment(id, 50_000);
-    answered(tally, || acquirer.try_post(&callback)).await?;
+    until_answered(|| acquirer.try_post(&callback), || tally.repeated()).await?;
     tally.answered(id);
     Some(())
-}
-
-/// Repeats a request until it is answered 2xx, or refused.
-async fn answered<F>(tally: &Tally, request: impl Fn() -> F) -> Option<Answer>
-where
-    F: Future<Output = reqwest::Result<Answer>>,
-{
-    let mut failures = 0;
-    loop {
-        match timeout(ANSWERED_WITHIN, request()).await {
-            Ok(Ok(answer)) if (200..300).contains(&answer.status) => return Some(answer),
-            Ok(Ok(answer)) if answer.status < 500 && answer.status != 429 => {
-                eprintln!("refused: {answer}");
-                return None;
-            }
-            _ => {}
-        }
-        tally.repeated();
-        sleep(backoff(failures)).await;
-        failures = failures.saturating_add(1);
-    }
 }
