@@ -235,7 +235,7 @@ mod tests {
             let map = TopicMap::new(
                 vec![("box/7/up".to_owned(), Channel::Heartbeat)],
                 vec!["box/7/down".to_owned()],
-                |_| "box/7/down".to_owned(),
+                Channel::DOWNLINKS.map(|_| "box/7/down".to_owned()),
             )
             .unwrap();
             let own = Subject::Device(device(7));

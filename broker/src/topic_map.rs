@@ -45,19 +45,19 @@ pub enum TopicMapError {
 
 impl TopicMap {
     /// A map. `publish`: what the box may publish, each with the channel as which its messages are limited, counted and
-    /// copied to observers. `subscribe`: what it may subscribe to. `downlink`: the topic on which each downlink goes out.
+    /// copied to observers. `subscribe`: what it may subscribe to. `downlink`: the topic on which each of
+    /// [`Channel::DOWNLINKS`] goes out.
     ///
     /// # Errors
     /// [`TopicMapError`].
     pub fn new(
         publish: Vec<(String, Channel)>,
         subscribe: Vec<String>,
-        downlink: impl Fn(Channel) -> String,
+        downlink: [String; Channel::DOWNLINKS.len()],
     ) -> Result<Self, TopicMapError> {
         if publish.len() > TOPICS_MAX || subscribe.len() > TOPICS_MAX {
             return Err(TopicMapError::TooMany);
         }
-        let downlink = Channel::DOWNLINKS.map(downlink);
         let names = publish.iter().map(|(topic, _)| topic).chain(&subscribe);
         if let Some(bad) = names.chain(&downlink).find(|topic| !is_name(topic)) {
             return Err(TopicMapError::Topic(bad.clone()));
@@ -154,7 +154,7 @@ mod tests {
                 .map(|topic| ((*topic).to_owned(), Channel::Heartbeat))
                 .collect(),
             subscribe.iter().map(|topic| (*topic).to_owned()).collect(),
-            |_| out.to_owned(),
+            Channel::DOWNLINKS.map(|_| out.to_owned()),
         )
     }
 
@@ -194,10 +194,10 @@ mod tests {
         let two = TopicMap::new(
             vec![],
             vec!["pay".to_owned(), "rest".to_owned()],
-            |channel| match channel {
+            Channel::DOWNLINKS.map(|channel| match channel {
                 Channel::PaymentSuccess => "pay".to_owned(),
                 _ => "rest".to_owned(),
-            },
+            }),
         )
         .unwrap();
         assert_eq!(

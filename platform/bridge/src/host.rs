@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use broker::{
     Admission, Authenticated, Connecting, EndReason, Host, Login, LoginRefusal, ObserverConnecting,
     Refusal, SessionEnd, SessionKey, Subscription, TopicMap, Unavailable, Uplink,
@@ -27,6 +26,7 @@ use super::pool_quota::PoolQuotas;
 use super::puback::Pubacks;
 use super::uplink;
 use super::uplink_batcher::UplinkBatchers;
+use super::vendor_uplink;
 
 /// How often recording the end of a session is tried while the database is away.
 const END_TRIES: u32 = 5;
@@ -75,9 +75,7 @@ impl<C: Carrier> PlatformHost<C> {
     pub(super) fn pubacks(&self) -> Arc<Pubacks> {
         Arc::clone(&self.pubacks)
     }
-}
 
-impl<C: Carrier> PlatformHost<C> {
     /// Remembers a box of another maker, for the messages of the session that it is about to have.
     fn note(&self, vendor: Arc<VendorBox>) {
         let carrier = self.carrier.get();
@@ -201,7 +199,14 @@ impl<C: Carrier> Host for PlatformHost<C> {
                 Channel::Heartbeat | Channel::PaymentAck => None,
                 _ => self.quotas.uplinks.take().await,
             };
-            uplink::take(&self.context, &self.batchers, carrier, uplink).await
+            let (context, batchers) = (&self.context, &self.batchers);
+            let Some(topic) = &uplink.topic else {
+                return uplink::take(context, batchers, carrier, uplink).await;
+            };
+            // Noted before the session was admitted.
+            let vendor = context.vendor_boxes().get(uplink.session.device_id);
+            let vendor = vendor.ok_or(Unavailable)?;
+            vendor_uplink::take(context, batchers, carrier, &vendor, topic, &uplink).await
         };
         handling.instrument(span).await
     }
@@ -260,23 +265,12 @@ impl<C: Carrier> Host for PlatformHost<C> {
 /// A value that the profile needs; topics that the edge does not take.
 pub fn topic_map(vendor: &VendorBox) -> anyhow::Result<TopicMap> {
     let topics = vendor.topics()?;
-    let mut downlinks = Vec::with_capacity(Channel::DOWNLINKS.len());
-    for channel in Channel::DOWNLINKS {
-        let topic = topics
-            .downlink(channel)
-            .context("a downlink has no topic")?;
-        downlinks.push((channel, topic.to_owned()));
-    }
     let publish = topics
         .publish
         .into_iter()
         .map(|one| (one.topic, one.channel))
         .collect();
-    let out = |channel| {
-        let found = downlinks.iter().find(|(known, _)| *known == channel);
-        found.map(|(_, topic)| topic.clone()).unwrap_or_default()
-    };
-    Ok(TopicMap::new(publish, topics.subscribe, out)?)
+    Ok(TopicMap::new(publish, topics.subscribe, topics.downlinks)?)
 }
 
 fn write_subscriptions(device_id: DeviceId, subscriptions: &[Subscription]) -> Value {

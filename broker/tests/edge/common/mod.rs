@@ -118,10 +118,10 @@ impl World {
                 ("qris/request".to_owned(), Channel::DynamicQrRequest),
             ],
             vec![format!("box/{number}/pay"), format!("box/{number}/rest")],
-            |channel| match channel {
+            Channel::DOWNLINKS.map(|channel| match channel {
                 Channel::PaymentSuccess => format!("box/{number}/pay"),
                 _ => format!("box/{number}/rest"),
-            },
+            }),
         );
         let found = Authenticated {
             device_id: device(number),
