@@ -20,7 +20,6 @@ use wire::{DownlinkMessage, UplinkMessage};
 
 use super::carrier::Carrier;
 use super::uplink_batcher::UplinkBatchers;
-use super::vendor_uplink;
 
 pub(super) async fn take<C: Carrier>(
     context: &Context,
@@ -29,11 +28,6 @@ pub(super) async fn take<C: Carrier>(
     uplink: Uplink,
 ) -> Result<(), Unavailable> {
     let device_id = uplink.session.device_id;
-    if let Some(topic) = uplink.topic.clone() {
-        // Noted before the session was admitted.
-        let vendor = context.vendor_boxes().get(device_id).ok_or(Unavailable)?;
-        return vendor_uplink::take(context, batchers, carrier, &vendor, &topic, &uplink).await;
-    }
     let message = match UplinkMessage::decode(uplink.channel, &uplink.payload) {
         Ok((message, _)) => message,
         Err(error) => return reject(context, &uplink, &error.to_string()).await,

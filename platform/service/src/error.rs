@@ -1,7 +1,7 @@
 //! The errors of use cases, as the API contract has them.
 
-use domain::merchant::InvalidTransition;
 use domain::validation::FieldError;
+use domain::{device, merchant};
 use store::outage::Outage;
 
 use super::code::ErrorCode;
@@ -190,8 +190,17 @@ impl Error {
     }
 }
 
-impl From<InvalidTransition> for Error {
-    fn from(error: InvalidTransition) -> Self {
+impl From<merchant::InvalidTransition> for Error {
+    fn from(error: merchant::InvalidTransition) -> Self {
+        Self::InvalidState {
+            current: error.current.to_string(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<device::InvalidTransition> for Error {
+    fn from(error: device::InvalidTransition) -> Self {
         Self::InvalidState {
             current: error.current.to_string(),
             message: error.to_string(),

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::uplink::REQUEST_ID_LEN_MAX;
 use crate::ids::DeviceId;
 use crate::lenient;
 use crate::limits::{self, FieldError};
 use crate::time;
+
+/// The longest `request_id`, in bytes.
+pub(super) const REQUEST_ID_LEN_MAX: usize = 64;
 
 /// Declares a request without parameters.
 macro_rules! request {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::extras::Extras;
-use super::request::{ReplayRequest, TotalRequest};
+use super::request::{REQUEST_ID_LEN_MAX, ReplayRequest, TotalRequest};
 use crate::codec::{self, DecodeError, EncodeError, Encoding};
 use crate::ids::{CommandId, DeviceId, EventId, TerminalId};
 use crate::lenient;
@@ -31,9 +31,6 @@ const STATE_LEN_MAX: usize = 32;
 
 /// The longest nonce, in bytes.
 const NONCE_LEN_MAX: usize = 64;
-
-/// The longest `request_id`, in bytes.
-pub(super) const REQUEST_ID_LEN_MAX: usize = 64;
 
 /// The longest name of a currency, in bytes.
 const CURRENCY_LEN_MAX: usize = 8;

@@ -2,6 +2,9 @@
 
 use super::template::Placeholder;
 
+/// The longest value of a box, in bytes.
+pub(super) const VALUE_LEN_MAX: usize = 64;
+
 /// A profile that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("box profile {profile}, line {line}, {key}: {problem}")]
@@ -25,7 +28,7 @@ pub enum ValueError {
     /// The value is empty, too long, or has a character that has a meaning in topics.
     #[error(
         "{0} must have 1 to {max} visible ASCII characters other than / + # $",
-        max = super::values::VALUE_LEN_MAX
+        max = VALUE_LEN_MAX
     )]
     Invalid(Placeholder),
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::fill::Clips;
 use super::id::IdForm;
 use super::json::Shape;
 use super::uplink::{AmountForm, Meaning, NetworkScale};
@@ -114,17 +115,6 @@ pub(super) struct Messages {
     pub(super) configuration: Option<Message>,
     #[serde(default)]
     pub(super) command: BTreeMap<String, Message>,
-}
-
-/// How clips stand in a text.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Clips {
-    /// What is added to each name.
-    #[serde(default)]
-    pub(super) suffix: String,
-    /// What stands between two.
-    pub(super) join: String,
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,25 @@
 //! The values of one message, by placeholder.
 
+use serde::Deserialize;
+
 use super::error::RenderError;
-use super::file::Clips;
 use super::template::{Placeholder, Template};
 
 /// The most clips of one sentence.
 const CLIPS_MAX: usize = 64;
 /// The longest name of a clip, in bytes.
 const CLIP_LEN_MAX: usize = 64;
+
+/// How clips stand in a text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clips {
+    /// What is added to each name.
+    #[serde(default)]
+    pub(super) suffix: String,
+    /// What stands between two.
+    pub(super) join: String,
+}
 
 /// A value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,6 +24,7 @@ mod parse;
 mod parse_message;
 mod render;
 mod scope;
+mod source;
 mod template;
 mod topics;
 mod uplink;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use wire::Channel;
 
-use super::error::ProfileError;
 use super::file::{self, Case, File, Speaks};
 use super::login::{
     IN_LOGINS, LoginTemplates, PASSWORD_CHARS_MIN, PasswordRule, RANDOM_CHARS_MAX, SECRET_CHARS_MIN,
 };
 use super::parse_message::{Downlinks, MessageReader};
 use super::render::Messages;
+use super::source::{Result, Source};
 use super::template::{Placeholder, Template};
 use super::topics::{self, IN_TOPICS, TopicTemplates};
 use super::uplink::{self, Body, JsonRule, Meaning, Rule};
@@ -23,8 +23,6 @@ const TOPICS_MAX: usize = 16;
 const RULES_MAX: usize = 64;
 /// The longest message that a profile may allow.
 const BYTES_MAX: usize = 4096;
-
-pub(super) type Result<T> = std::result::Result<T, ProfileError>;
 
 /// Reads a profile.
 ///
@@ -69,57 +67,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Profile> {
     })
 }
 
-/// The text that is being read, for errors.
-pub(super) struct Source<'a> {
-    name: &'a str,
-    text: &'a str,
-}
-
 impl Source<'_> {
-    pub(super) fn at(
-        &self,
-        offset: usize,
-        key: impl Into<String>,
-        problem: impl Into<String>,
-    ) -> ProfileError {
-        let before = self.text.as_bytes().iter().take(offset);
-        ProfileError {
-            profile: self.name.to_owned(),
-            line: before.filter(|byte| **byte == b'\n').count() + 1,
-            key: key.into(),
-            problem: problem.into(),
-        }
-    }
-
-    pub(super) fn error<T>(
-        &self,
-        place: &Spanned<T>,
-        key: impl Into<String>,
-        problem: impl Into<String>,
-    ) -> ProfileError {
-        self.at(place.span().start, key, problem)
-    }
-
-    /// What TOML or the list of known keys says. The key is the one that the message names, else the last one before the
-    /// place of the error.
-    fn syntax(&self, error: &toml::de::Error) -> ProfileError {
-        let offset = error.span().map_or(0, |span| span.start);
-        let message = error.message();
-        let names_key = ["unknown field", "missing field", "duplicate field"]
-            .iter()
-            .any(|start| message.starts_with(start));
-        let key = match message.split('`').nth(1) {
-            Some(named) if names_key => named,
-            _ => {
-                let before = self.text.get(..offset).unwrap_or_default();
-                let line = before.rsplit('\n').next().unwrap_or_default();
-                let (key, _) = line.rsplit_once('=').unwrap_or((line, ""));
-                key.rsplit([',', '{']).next().unwrap_or_default().trim()
-            }
-        };
-        self.at(offset, key, message)
-    }
-
     /// The keys that are marked as unconfirmed must be there.
     fn unconfirmed(&self, entries: Vec<file::UnconfirmedEntry>) -> Result<Vec<Unconfirmed>> {
         let whole: toml::Value = toml::from_str(self.text).map_err(|error| self.syntax(&error))?;
@@ -140,18 +88,6 @@ impl Source<'_> {
             })
         };
         entries.into_iter().map(check).collect()
-    }
-
-    /// A template whose placeholders are among `known`.
-    pub(super) fn template(
-        &self,
-        text: &Spanned<String>,
-        key: &str,
-        known: &[&[Placeholder]],
-    ) -> Result<Template> {
-        Template::parse(text.get_ref())
-            .and_then(|template| known_only(&template, known).map(|()| template))
-            .map_err(|problem| self.error(text, key, problem))
     }
 
     fn protocol(
@@ -478,18 +414,5 @@ impl Source<'_> {
             return Err(self.error(deduplicates, "deduplicates", problem));
         }
         Ok(())
-    }
-}
-
-pub(super) fn known_only(
-    template: &Template,
-    known: &[&[Placeholder]],
-) -> std::result::Result<(), String> {
-    let stranger = template
-        .placeholders()
-        .find(|one| !known.iter().any(|list| list.contains(one)));
-    match stranger {
-        None => Ok(()),
-        Some(one) => Err(format!("{{{one}}} has no value here")),
     }
 }

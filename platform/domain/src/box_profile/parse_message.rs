@@ -4,9 +4,9 @@ use wire::Channel;
 
 use super::file;
 use super::json::Node;
-use super::parse::{Result, Source, known_only};
 use super::render::{Form, MessageTemplate};
 use super::scope;
+use super::source::{Result, Source, known_only};
 use super::template::{Placeholder, Template};
 use super::topics::IN_TOPICS;
 

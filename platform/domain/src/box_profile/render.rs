@@ -9,8 +9,7 @@ use wire::{Channel, DownlinkMessage};
 
 use super::crc32::crc32;
 use super::error::RenderError;
-use super::file::Clips;
-use super::fill::Fields;
+use super::fill::{Clips, Fields};
 use super::id::IdForm;
 use super::json::Node;
 use super::template::{Placeholder, Template};

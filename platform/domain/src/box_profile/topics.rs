@@ -17,8 +17,8 @@ pub struct Topics {
     pub publish: Vec<PublishTopic>,
     /// What it may subscribe to.
     pub subscribe: Vec<String>,
-    /// The topic of each downlink, in the order of [`Channel::DOWNLINKS`].
-    downlinks: [String; Channel::DOWNLINKS.len()],
+    /// The topic of each downlink, in the order of [`Channel::DOWNLINKS`]; one of those that the box subscribes to.
+    pub downlinks: [String; Channel::DOWNLINKS.len()],
 }
 
 /// A topic that a box publishes on.
@@ -29,14 +29,6 @@ pub struct PublishTopic {
     /// The channel of the contract that comes nearest to what it carries: for limits and figures, not for what a
     /// message means, which only [`Profile::read`](super::Profile::read) knows.
     pub channel: Channel,
-}
-
-impl Topics {
-    /// The topic on which a downlink goes out; it is one of those that the box subscribes to. `None` for an uplink.
-    pub fn downlink(&self, channel: Channel) -> Option<&str> {
-        let place = Channel::DOWNLINKS.iter().position(|one| *one == channel)?;
-        Some(&self.downlinks[place])
-    }
 }
 
 /// The topics of a profile.

@@ -2,11 +2,8 @@
 
 use wire::DeviceId;
 
-use super::error::ValueError;
+use super::error::{VALUE_LEN_MAX, ValueError};
 use super::template::Placeholder;
-
-/// The longest value, in bytes.
-pub(super) const VALUE_LEN_MAX: usize = 64;
 
 /// What is known of one box. A value that has no place in the box's profile may be anything.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 
 use super::pointer::{Layout, Place};
-use super::signature::SharedSecret;
+use super::secret::SharedSecret;
 use crate::callback::read_object;
 use crate::partner_message::deciding;
 use crate::text_enum::text_enum;

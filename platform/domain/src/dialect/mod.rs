@@ -26,6 +26,7 @@ mod message;
 pub mod outbound;
 mod pointer;
 pub mod reference;
+pub mod secret;
 pub mod signature;
 pub mod status;
 pub mod template;

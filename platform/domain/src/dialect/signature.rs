@@ -15,6 +15,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::digest::Digest;
+use super::secret::SharedSecret;
 use crate::partner_signature::{self, PartnerSecret, SignatureError};
 use crate::snap::signature::{ClientSecret, Form, PublicKey, Signed, timestamp_of, verify_time};
 use crate::text_enum::text_enum;
@@ -77,27 +78,6 @@ impl Headers {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-/// The secret of a header or a digest. Shown nowhere.
-#[derive(Clone)]
-pub struct SharedSecret(Vec<u8>);
-
-impl SharedSecret {
-    /// The secret's bytes as both sides have them.
-    pub fn new(secret: &[u8]) -> Self {
-        Self(secret.to_vec())
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SharedSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SharedSecret(…)")
     }
 }
 

@@ -83,7 +83,7 @@ async fn lock_serviceable(unit: &mut UnitOfWork, device_id: DeviceId) -> Result<
     let found = store::fleet::device::lock(unit.conn(), device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    found.status.activate().map_err(device::invalid_state)?;
+    found.status.activate()?;
     Ok(())
 }
 

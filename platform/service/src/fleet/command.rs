@@ -69,7 +69,7 @@ pub async fn create(
     checks.finish()?;
     let expires_in = new.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT);
     let kind = kind.ok_or_else(|| Error::field("type", "is required"))?;
-    found.status.activate().map_err(device::invalid_state)?;
+    found.status.activate()?;
     if let Some(capability) = kind.capability()
         && !found.capabilities.contains(&capability)
     {

@@ -190,7 +190,7 @@ pub(super) async fn register(unit: &mut UnitOfWork, new: Checked) -> Result<Regi
     let mut device = device;
     if !is_native {
         device.mqtt_user_name = Some(password::user_name(unit.context().settings(), &device)?);
-        device.status = device.status.activate().map_err(invalid_state)?;
+        device.status = device.status.activate()?;
         device.activated_at = Some(now);
     }
     store::fleet::device::insert(unit.conn(), &device)
@@ -239,7 +239,7 @@ pub async fn renew_activation_code(unit: &mut UnitOfWork, id: DeviceId) -> Resul
                     .to_owned(),
         });
     }
-    device.status.activate().map_err(invalid_state)?;
+    device.status.activate()?;
     let view = view(unit, id).await?;
     unit.audit("device.activation_code", id, None, None).await?;
     issue_code(unit, view).await
@@ -356,8 +356,7 @@ pub async fn patch(unit: &mut UnitOfWork, id: DeviceId, patch: DevicePatch) -> R
             // Its credentials stay revoked: it needs a new activation code to come back.
             DeviceStatus::Active => current.reinstate(),
             DeviceStatus::Registered => Err(InvalidTransition { current, wanted }),
-        }
-        .map_err(invalid_state)?;
+        }?;
         device.status = next;
         let reason = match next {
             DeviceStatus::Suspended => Some(RevocationReason::PrivilegeWithdrawn),
@@ -523,11 +522,4 @@ fn check_capabilities(checks: &mut Checks, given: &[String]) -> Vec<Capability> 
     known.sort_unstable_by_key(|capability| capability.as_str());
     known.dedup();
     known
-}
-
-pub(crate) fn invalid_state(error: InvalidTransition) -> Error {
-    Error::InvalidState {
-        current: error.current.to_string(),
-        message: error.to_string(),
-    }
 }

@@ -19,7 +19,6 @@ use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
 use super::box_profile::VendorBox;
-use super::device;
 use crate::{Context, Error, Noun, Result, Settings, UnitOfWork, secret};
 
 /// Why a box of another maker cannot join.
@@ -128,7 +127,7 @@ pub async fn renew(unit: &mut UnitOfWork, id: DeviceId) -> Result<MqttLogin> {
         });
     }
     let now = unit.now();
-    device.status = device.status.activate().map_err(device::invalid_state)?;
+    device.status = device.status.activate()?;
     device.activated_at.get_or_insert(now);
     device.updated_at = now;
     store::fleet::device::update(unit.conn(), &device).await?;

@@ -139,7 +139,7 @@ pub async fn activate(
         return Err(WRONG_CODE);
     };
     let now = unit.now();
-    found.status = found.status.activate().map_err(device::invalid_state)?;
+    found.status = found.status.activate()?;
     found.payload_encoding = encoding;
     found.activated_at.get_or_insert(now);
     found.updated_at = now;

@@ -24,7 +24,7 @@ use wire::ids::{CallbackId, TransactionId};
 
 use super::Receipt;
 use super::consequence::{Paid, pay};
-use super::judgement::CallbackHandler;
+use super::handler::CallbackHandler;
 use super::receiver::Arrival;
 use crate::batch::{Outcome, Part, isolate};
 use crate::{Actor, Context, Error, Result, UnitOfWork, span};

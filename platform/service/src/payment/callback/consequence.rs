@@ -14,7 +14,7 @@ use store::payment::transaction::Transaction;
 use store::payment::unmatched_payment::Closing;
 
 use super::attribution::{self, Attribution, Unattributed};
-use super::judgement::{CallbackHandler, CallbackOutcome};
+use super::handler::{CallbackHandler, CallbackOutcome};
 use crate::money::{fee, ledger};
 use crate::payment::booking::{self, Sale};
 use crate::payment::notification::{self, Enqueued, Payment};

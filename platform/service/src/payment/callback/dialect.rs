@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::callback::Callback;
+use domain::dialect::Dialect;
 use domain::dialect::answer::AnswerForm;
 use domain::dialect::signature::Evidence;
-use domain::dialect::{Dialect, Message};
 use domain::partner_signature::SignatureError;
 use domain::snap::EXTERNAL_ID_LEN_MAX;
 use domain::snap::answer::Case;
@@ -18,7 +17,8 @@ use domain::snap::minify::minify;
 use store::payment::external_id::Answered;
 
 use super::batch::Once;
-use super::judgement::{CallbackHandler, CallbackOutcome};
+use super::handler::{CallbackHandler, CallbackOutcome};
+use super::read::Read;
 use super::receiver::{self, Arrival, Profile, Unreadable};
 use super::reply::{Outcome, Refusal, Reply, answered};
 use super::sender::{sender, spoken_at};
@@ -113,23 +113,6 @@ fn claim(incoming: &mut Incoming) {
 }
 
 struct InDialect;
-
-/// A message that was read.
-pub(super) struct Read {
-    pub(super) message: Message,
-    /// None when nothing happened yet, or it is not known what.
-    pub(super) callback: Option<Callback>,
-    pub(super) external_id: Option<String>,
-}
-
-impl Read {
-    /// The name of the message.
-    pub(super) fn event_id(&self) -> Option<&str> {
-        self.external_id
-            .as_deref()
-            .or(self.message.event_id.as_deref())
-    }
-}
 
 pub(super) enum Answer {
     Outcome(Outcome),

@@ -1,7 +1,6 @@
 //! What a verified callback means, and how it is answered.
 
-use domain::callback::{Callback, CallbackStatus, CallbackTarget, PaidAmount};
-use domain::payment_time::PaymentTime;
+use domain::callback::{CallbackStatus, CallbackTarget, PaidAmount};
 use domain::qris::{AmountDue, Nmid, TipMode};
 use domain::transaction::{
     Decision, Mismatch, ReferenceView, TransactionStatus, TransactionView, decide,
@@ -11,59 +10,11 @@ use store::payment::payee::Payee;
 use store::payment::transaction::{PartnerReference, Transaction};
 use wire::ids::TransactionId;
 
-use super::Receipt;
 use super::consequence::{Paid, pay};
-use super::verified::Verified;
+use super::handler::{CallbackHandler, CallbackOutcome};
 use crate::payment::booking;
-use crate::payment::trace::Origin;
 use crate::span;
 use crate::{Error, Noun, Result, UnitOfWork};
-
-/// How a callback is answered.
-pub(super) enum CallbackOutcome {
-    Taken(Receipt),
-    Refused(Error),
-}
-
-impl CallbackOutcome {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Taken(receipt) => receipt.verdict,
-            Self::Refused(_) => "incident",
-        }
-    }
-
-    pub(super) fn taken(
-        verdict: &'static str,
-        transaction: Option<&Transaction>,
-        status: Option<TransactionStatus>,
-    ) -> Self {
-        Self::Taken(Receipt {
-            verdict,
-            transaction_id: transaction.map(|transaction| transaction.id),
-            status,
-        })
-    }
-}
-
-/// A verified callback while it is applied, in one database transaction.
-pub(super) struct CallbackHandler<'a> {
-    pub(super) message: Verified<'a>,
-    pub(super) callback: &'a Callback,
-    /// The business time of the payment, by which fees, settlements and announcements go.
-    pub(super) time: PaymentTime,
-}
-
-impl<'a> CallbackHandler<'a> {
-    pub(super) fn new(unit: &UnitOfWork, message: Verified<'a>, callback: &'a Callback) -> Self {
-        let policy = unit.context().settings().clocks;
-        Self {
-            message,
-            callback,
-            time: policy.payment_time(callback.paid_at, unit.now()),
-        }
-    }
-}
 
 /// What is known of the money that a callback is about.
 struct Known {
@@ -102,21 +53,6 @@ impl CallbackHandler<'_> {
             self.trace(unit, receipt);
         }
         Ok(outcome)
-    }
-
-    /// Reports what it did to a transaction as a step of that payment.
-    pub(super) fn trace(&self, unit: &mut UnitOfWork, receipt: &Receipt) {
-        let Some(transaction_id) = receipt.transaction_id else {
-            return;
-        };
-        unit.trace(Origin {
-            transaction_id,
-            name: "callback",
-            verdict: receipt.verdict,
-            pays: receipt.verdict == "accepted" && receipt.status == Some(TransactionStatus::Paid),
-            received_at: self.message.received_at,
-            verified_at: self.message.verified_at,
-        });
     }
 
     /// Locks and reads what the callback is about.

@@ -7,7 +7,7 @@ use store::Scope;
 use store::payment::partner_order::Due;
 use wire::ids::CallbackId;
 
-use super::judgement::CallbackHandler;
+use super::handler::CallbackHandler;
 use super::receiver::count;
 use super::verified::Verified;
 use super::{COUNTER, count_adjustments};

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::payment::transaction::Cause;
 use wire::ids::{TransactionId, UnmatchedPaymentId};
 
-use super::judgement::{CallbackHandler, CallbackOutcome};
+use super::handler::{CallbackHandler, CallbackOutcome};
 use super::verified::Entry;
 use crate::payment::unmatched_payment;
 use crate::{Error, Result, UnitOfWork};

@@ -6,7 +6,7 @@ use serde_json::json;
 use wire::ids::TransactionId;
 
 use super::Receipt;
-use super::dialect::Read;
+use super::read::Read;
 use super::verified::{Entry, Verified};
 use crate::{Result, UnitOfWork};
 
