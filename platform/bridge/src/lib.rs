@@ -31,9 +31,10 @@ mod vendor_uplink;
 use std::sync::Arc;
 
 pub use carrier::Carrier;
+use carrier::CarrierSessions;
 pub use host::{PlatformHost, topic_map};
 use service::Context;
-use service::signal::{Receivers, Signal};
+use service::signal::Receivers;
 use store::fleet::command::DueCommand;
 use store::fleet::config::DueConfig;
 use store::payment::notification::DueNotification;
@@ -78,7 +79,7 @@ impl<C: Carrier> Bridge<C> {
         Arc::clone(&self.host)
     }
 
-    /// Starts the outbox and the tasks that end sessions.
+    /// Starts the outbox and the tasks that watch revocations.
     pub fn run(
         self,
         carrier: C,
@@ -87,9 +88,7 @@ impl<C: Carrier> Bridge<C> {
         stop: &CancellationToken,
     ) {
         let context = self.host.context().clone();
-        let live = carrier.clone();
-        signals.hand_over_to(Box::new(move |device_id| live.is_live(device_id)));
-        tasks.spawn(end_sessions(carrier.clone(), signals.endings, stop.clone()));
+        signals.connect(Box::new(CarrierSessions(carrier.clone())));
         tasks.spawn(observer_revocation::watch(
             context.clone(),
             carrier.clone(),
@@ -114,32 +113,5 @@ impl<C: Carrier> Bridge<C> {
         let configs = outbox.clone();
         tasks.spawn(configs.run::<DueConfig>(wakes.configs, None, stop.clone()));
         tasks.spawn(outbox.run::<DueCommand>(wakes.commands, None, stop.clone()));
-    }
-}
-
-async fn end_sessions<C: Carrier>(
-    carrier: C,
-    mut endings: mpsc::Receiver<Signal>,
-    stop: CancellationToken,
-) {
-    loop {
-        let signal = tokio::select! {
-            () = stop.cancelled() => return,
-            signal = endings.recv() => signal,
-        };
-        match signal {
-            Some(Signal::Revoked {
-                device_id,
-                certificate_serials,
-            }) => carrier.kick_certificates(device_id, &certificate_serials),
-            Some(Signal::Purge(device_id)) => carrier.purge(device_id),
-            Some(
-                Signal::Announce(_)
-                | Signal::HandOver(_)
-                | Signal::Configure(_)
-                | Signal::Command(_),
-            ) => {}
-            None => return,
-        }
     }
 }

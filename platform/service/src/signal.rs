@@ -1,7 +1,8 @@
 //! Signals of committed use cases to the rest of this process.
 //!
 //! A signal only makes something happen earlier: the receivers read the database, and do so at
-//! intervals too, so that a lost signal costs a delay and nothing else.
+//! intervals too, so that a lost signal costs a delay and nothing else. Sessions end, and their queues are dropped, before
+//! the use case answers.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +16,6 @@ use super::fleet::long_poll::LongPolls;
 
 /// How many wake-ups are queued; more are dropped, because the outbox also checks at intervals.
 const WAKES_MAX: usize = 65_536;
-/// How many sessions to end are queued; beyond it the sender waits.
-const ENDINGS_MAX: usize = 4_096;
 
 /// Something that follows from a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,28 +59,33 @@ pub struct Signals {
     payments: mpsc::Sender<Committed<DueNotification>>,
     configs: mpsc::Sender<Committed<DueConfig>>,
     commands: mpsc::Sender<Committed<DueCommand>>,
-    endings: mpsc::Sender<Signal>,
     long_polls: LongPolls,
-    live: Arc<OnceLock<IsLive>>,
+    sessions: Arc<OnceLock<Box<dyn Sessions>>>,
 }
 
-/// Whether a device has a live session on this node.
-pub type IsLive = Box<dyn Fn(DeviceId) -> bool + Send + Sync>;
+/// The MQTT sessions of this node. Nothing here blocks.
+pub trait Sessions: Send + Sync {
+    /// Whether a device has a live session.
+    fn is_live(&self, device_id: DeviceId) -> bool;
+    /// Ends a device's session if it uses one of these certificates, which are revoked.
+    fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
+    /// Drops what is queued for a device and was not sent.
+    fn purge(&self, device_id: DeviceId);
+}
 
 /// The receiving side: the MQTT bridge.
 pub struct Receivers {
     /// Devices with new messages.
     pub wakes: Wakes,
-    /// Sessions to end, and sessions whose queue is dropped.
-    pub endings: mpsc::Receiver<Signal>,
-    live: Arc<OnceLock<IsLive>>,
+    sessions: Arc<OnceLock<Box<dyn Sessions>>>,
 }
 
 impl Receivers {
-    /// From now on notifications for these devices are handed over as they are committed.
-    pub fn hand_over_to(&self, is_live: IsLive) {
+    /// From now on these sessions are told of commits, and notifications for their devices are handed over as they are
+    /// committed.
+    pub fn connect(&self, sessions: Box<dyn Sessions>) {
         // A process has one bridge.
-        let _ = self.live.set(is_live);
+        let _ = self.sessions.set(sessions);
     }
 }
 
@@ -110,25 +114,22 @@ pub fn channel(long_polls: LongPolls) -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
     let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
-    let (endings, ended) = mpsc::channel(ENDINGS_MAX);
     let wakes = Wakes {
         payments: woken_by_payments,
         configs: woken_by_configs,
         commands: woken_by_commands,
     };
-    let live = Arc::default();
+    let sessions = Arc::default();
     let receivers = Receivers {
         wakes,
-        endings: ended,
-        live: Arc::clone(&live),
+        sessions: Arc::clone(&sessions),
     };
     let signals = Signals {
         payments,
         configs,
         commands,
-        endings,
         long_polls,
-        live,
+        sessions,
     };
     (signals, receivers)
 }
@@ -141,19 +142,30 @@ impl Signals {
 
     /// Whether a device has a live session on this node; none has before the bridge runs.
     pub(super) fn is_live(&self, device_id: DeviceId) -> bool {
-        self.live.get().is_some_and(|is_live| is_live(device_id))
+        let sessions = self.sessions.get();
+        sessions.is_some_and(|sessions| sessions.is_live(device_id))
     }
 
-    pub(super) async fn send(&self, signal: Signal) {
+    pub(super) fn send(&self, signal: Signal) {
         self.long_polls.wake(signal.device_id());
         match signal {
             Signal::Announce(device_id) => wake(&self.payments, Committed::Device(device_id)),
             Signal::HandOver(row) => wake(&self.payments, Committed::Row(*row)),
             Signal::Configure(device_id) => wake(&self.configs, Committed::Device(device_id)),
             Signal::Command(device_id) => wake(&self.commands, Committed::Device(device_id)),
-            // A revocation is never dropped. Without a receiver there are no sessions either.
-            Signal::Revoked { .. } | Signal::Purge(_) => {
-                let _ = self.endings.send(signal).await;
+            // Before the bridge runs there are no sessions.
+            Signal::Revoked {
+                device_id,
+                certificate_serials,
+            } => {
+                if let Some(sessions) = self.sessions.get() {
+                    sessions.revoke(device_id, &certificate_serials);
+                }
+            }
+            Signal::Purge(device_id) => {
+                if let Some(sessions) = self.sessions.get() {
+                    sessions.purge(device_id);
+                }
             }
         }
     }
@@ -194,7 +206,7 @@ mod tests {
         ] {
             let poll = long_polls.enter(device_id).unwrap();
             let name = format!("{signal:?}");
-            signals.send(signal).await;
+            signals.send(signal);
             let deadline = Instant::now() + Duration::from_secs(25);
             assert_eq!(poll.wait(deadline).await, WaitOutcome::Woken, "{name}");
         }

@@ -229,7 +229,7 @@ impl UnitOfWork {
             steps.report(&self.context, written);
         }
         for signal in self.signals {
-            self.context.signals().send(signal).await;
+            self.context.signals().send(signal);
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ pub(super) async fn note_first_uses(context: &Context, uses: &[(DeviceId, &str)]
             device_id,
             certificate_serials,
         };
-        context.signals().send(ended).await;
+        context.signals().send(ended);
     }
     Ok(())
 }
