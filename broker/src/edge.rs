@@ -38,7 +38,7 @@ pub struct EdgeConfig {
     pub tls: Arc<ServerConfig>,
     /// Listeners for boxes without a certificate, which send user name and password.
     pub password: PasswordListeners,
-    /// The limits, of all listeners together.
+    /// The limits. Numbers of connections are of all listeners together, rates of each listener.
     pub limits: Limits,
 }
 

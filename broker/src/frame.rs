@@ -44,8 +44,8 @@ pub(crate) enum FrameError {
     TooLarge(usize),
 }
 
-/// The longest fixed header: the first byte and four of length.
-const HEADER_BYTES_MAX: usize = 5;
+/// The most bytes that a length is written in.
+const LENGTH_BYTES_MAX: usize = 4;
 
 impl Frame {
     /// Takes the next packet from the front of `buffer`. `Ok(None)`: more bytes are needed.
@@ -63,9 +63,11 @@ impl Frame {
         if !flags_are_right(kind, flags) {
             return Err(FrameError::WrongFlags);
         }
-        let Some((body_len, body_at)) = remaining_length(buffer)? else {
+        let Some((body_len, length_bytes)) = variable_length(buffer.get(1..).unwrap_or_default())?
+        else {
             return Ok(None);
         };
+        let body_at = 1 + length_bytes;
         if body_len > body_bytes_max {
             return Err(FrameError::TooLarge(body_len));
         }
@@ -129,16 +131,17 @@ fn length_is_possible(kind: Kind, len: usize) -> bool {
     }
 }
 
-/// The remaining length and the position of the body. `None`: not all bytes of the length have arrived.
-fn remaining_length(buffer: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
-    let mut len = 0;
-    for (index, byte) in buffer.iter().enumerate().take(HEADER_BYTES_MAX).skip(1) {
-        len |= usize::from(byte & 0x7f) << (7 * (index - 1));
+/// A length in up to four bytes of seven bits (MQTT 5.0 section 1.5.5), and in how many it is written. `None`: not all of
+/// them have arrived.
+pub(crate) fn variable_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().enumerate().take(LENGTH_BYTES_MAX) {
+        length |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok(Some((len, index + 1)));
+            return Ok(Some((length, index + 1)));
         }
     }
-    if buffer.len() >= HEADER_BYTES_MAX {
+    if bytes.len() >= LENGTH_BYTES_MAX {
         return Err(FrameError::MalformedLength);
     }
     Ok(None)

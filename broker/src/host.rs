@@ -112,7 +112,7 @@ pub struct Login {
     pub remote: SocketAddr,
 }
 
-/// The longest user name and the longest password that are looked at, bytes.
+/// The longest user name, password and client id that are looked at, each in bytes.
 pub(crate) const LOGIN_BYTES_MAX: usize = 256;
 
 /// A password. It is never printed.

@@ -1,7 +1,7 @@
 //! The topics of one box that does not use those of the contract.
 //!
 //! The host makes a map for each such session from that device's own values. A map only names topics: where a message
-//! goes is decided by the session it belongs to. So two boxes with the same topic still hear nothing of each other, and
+//! goes is decided by the session it belongs to. So of two boxes with the same topic none receives what is for the other, and
 //! what several publish on one topic is attributed to whoever sent it.
 
 use std::sync::Arc;
@@ -73,8 +73,8 @@ impl TopicMap {
         {
             return Err(TopicMapError::Twice(twice.to_owned()));
         }
-        if let Some(deaf) = downlink.iter().find(|topic| !subscribe.contains(topic)) {
-            return Err(TopicMapError::NotSubscribed(deaf.clone()));
+        if let Some(topic) = downlink.iter().find(|topic| !subscribe.contains(topic)) {
+            return Err(TopicMapError::NotSubscribed(topic.clone()));
         }
         let subscribe = subscribe
             .into_iter()
@@ -105,14 +105,12 @@ impl TopicMap {
 
     /// The channel as which a message on this topic counts, if the box may publish it.
     pub fn channel_of(&self, topic: &str) -> Option<Channel> {
-        let known = self.publish.iter().find(|(known, _)| &**known == topic);
-        known.map(|(_, channel)| *channel)
+        self.published(topic).map(|(_, channel)| *channel)
     }
 
-    /// A topic that the box may publish, shared.
-    pub(crate) fn published(&self, topic: &str) -> Option<Arc<str>> {
-        let known = self.publish.iter().find(|(known, _)| &**known == topic);
-        known.map(|(known, _)| Arc::clone(known))
+    /// A topic that the box may publish, shared, and the channel as which a message on it counts.
+    pub(crate) fn published(&self, topic: &str) -> Option<&(Arc<str>, Channel)> {
+        self.publish.iter().find(|(known, _)| &**known == topic)
     }
 
     /// The downlinks that go out on this topic, if the box may subscribe to it.

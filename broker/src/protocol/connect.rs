@@ -7,7 +7,7 @@ use rumqttd::protocol::{
 };
 
 use super::{Protocol, UserProperties, decode, retain, utf8};
-use crate::frame::{Frame, Kind};
+use crate::frame::{Frame, Kind, variable_length};
 use crate::host::{Password, ProtocolVersion, Refusal};
 
 /// The first packet of a connection.
@@ -245,19 +245,11 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(text)
 }
 
-/// Properties with their length in front, in up to four bytes of seven bits (MQTT 5.0 section 1.5.5).
+/// Properties with their length in front.
 fn skip_properties(rest: &mut &[u8]) -> Option<()> {
-    let mut length = 0;
-    for place in 0..4 {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        length |= usize::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            *rest = rest.get(length..)?;
-            return Some(());
-        }
-    }
-    None
+    let (length, length_bytes) = variable_length(rest).ok()??;
+    *rest = rest.get(length_bytes..)?.get(length..)?;
+    Some(())
 }
 
 /// Writes the CONNACK that refuses a client.

@@ -67,7 +67,8 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             topic: self
                 .topics
                 .as_ref()
-                .and_then(|topics| topics.published(&publish.topic)),
+                .and_then(|topics| topics.published(&publish.topic))
+                .map(|(topic, _)| Arc::clone(topic)),
             payload: publish.payload,
         };
         let (packet_id, user_properties) = (publish.packet_id, publish.user_properties);
