@@ -40,7 +40,7 @@ impl PoolQuota {
 pub(super) struct PoolQuotas {
     /// The checks before a takeover.
     pub(super) sessions: PoolQuota,
-    /// Checks of passwords, which anybody can cause: of their own, so that guesses delay guesses alone.
+    /// Checks of passwords, which anybody can cause: of their own, so that guessed passwords delay no sessions and no uplinks.
     pub(super) logins: PoolQuota,
     /// Uplinks that have no batcher.
     pub(super) uplinks: PoolQuota,

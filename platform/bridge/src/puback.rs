@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use domain::announcement::NotificationStatus;
 use domain::box_profile::Confirmation;
+use service::batch::{Outcome, Part, isolate};
 use service::fleet::box_profile::VendorBox;
 use service::fleet::{command, config};
 use service::payment::notification;
@@ -94,12 +95,13 @@ async fn run(
             () = stop.cancelled() => return,
             received = queue.recv_many(&mut batch, BATCH_MAX) => if received == 0 { return },
         }
-        while let Err(error) = store(&context, &batch).await {
-            tracing::warn!(%error, "PUBACKs could not be stored");
+        let mut waiting = store(&context, batch.clone()).await;
+        while !waiting.is_empty() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
             }
+            waiting = store(&context, waiting).await;
         }
         pubacks.with(|unstored| {
             for one in batch.drain(..) {
@@ -109,40 +111,53 @@ async fn run(
     }
 }
 
-/// Stores a batch; what cannot be stored at all is logged and left out.
-async fn store(context: &Context, batch: &[Acknowledged]) -> Result<()> {
-    let acks: Vec<Ack> = batch
-        .iter()
-        .map(|one| Ack {
-            event_id: EventId::from_uuid(one.key),
-            device_id: one.vendor.values.device_id,
-            status: NotificationStatus::Received,
-            played_at: None,
-            reason: Some(REASON.to_owned()),
-            is_final: true,
-        })
-        .collect();
-    let by_puback: Vec<Ack> = acks
-        .iter()
-        .zip(batch)
-        .filter(|(_, one)| one.vendor.profile.confirmation() == Confirmation::Puback)
-        .map(|(ack, _)| ack.clone())
-        .collect();
-    let owned = notification::acknowledge(context, context.payments(), &by_puback).await?;
-    let mut owned = owned.into_iter();
-    for one in batch {
-        let by_puback = one.vendor.profile.confirmation() == Confirmation::Puback;
-        if by_puback && owned.next() == Some(true) {
-            continue;
+/// Stores PUBACKs. The answer: those that the database was away for. What cannot be stored at all is logged and left out.
+async fn store(context: &Context, batch: Vec<Acknowledged>) -> Vec<Acknowledged> {
+    let (by_puback, mut others): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .partition(|one| one.vendor.profile.confirmation() == Confirmation::Puback);
+    let acknowledge = |part: Part<Acknowledged>| async move {
+        let acks: Vec<Ack> = part.iter().map(ack).collect();
+        notification::acknowledge(context, context.payments(), &acks).await
+    };
+    let outcomes = isolate(by_puback.clone(), acknowledge).await;
+    let mut waiting = Vec::new();
+    for (one, outcome) in by_puback.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done(true) | Outcome::Failed(_) => {}
+            // No announcement of this box has this key.
+            Outcome::Done(false) => others.push(one),
+            Outcome::Unavailable => waiting.push(one),
         }
-        match store_other(context, one).await {
+    }
+    let mut others = others.into_iter();
+    for one in others.by_ref() {
+        match store_other(context, &one).await {
+            Ok(()) => {}
             Err(error) if error.is_of_the_item() => {
                 tracing::warn!(device_id = %one.vendor.values.device_id, %error, "a PUBACK could not be stored");
             }
-            done => done?,
+            Err(error) => {
+                tracing::warn!(%error, "PUBACKs could not be stored");
+                waiting.push(one);
+                break;
+            }
         }
     }
-    Ok(())
+    waiting.extend(others);
+    waiting
+}
+
+/// The acknowledgement that the PUBACK of an announcement stands for.
+fn ack(one: &Acknowledged) -> Ack {
+    Ack {
+        event_id: EventId::from_uuid(one.key),
+        device_id: one.vendor.values.device_id,
+        status: NotificationStatus::Received,
+        played_at: None,
+        reason: Some(REASON.to_owned()),
+        is_final: true,
+    }
 }
 
 /// A command, a configuration, or an announcement of which the box tells more than PUBACK.
