@@ -4,7 +4,7 @@
 //! password, and with that takes over its session and hears its payments. So nobody may ask until an operator opens it
 //! for this box, for a time and a number of calls; each call makes another password, is in the audit log with its
 //! address, and the password that the box had ends with the first use of the new one, so that a stranger who uses his is
-//! noticed: the box is thrown out. Wrong calls are counted as wrong activation codes are.
+//! noticed: the session of the box ends. Wrong calls are counted as wrong activation codes are.
 
 use chrono::TimeDelta;
 use domain::box_profile::Bootstrap as How;

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use domain::box_profile::{
-    BoxValues, Login, NATIVE, Password, Profile, RenderError, SpeechSource, Topics, ValueError,
+    BoxValues, Confirmation, Login, NATIVE, Password, Profile, RenderError, SpeechSource, Topics,
+    ValueError,
 };
 use domain::command::CommandType;
 use wire::DownlinkMessage;
@@ -171,16 +172,11 @@ impl VendorBoxes {
 pub async fn check_devices(context: &Context) -> Result<Vec<String>> {
     let profiles = &context.settings().mqtt.profiles;
     let mut conn = context.pool().acquire().await?;
-    let used = store::fleet::device::profiles(&mut conn).await?;
-    let mut unknown = Vec::new();
-    for name in used {
-        match profiles.get(&name) {
-            Some(profile) => {
-                store::fleet::device::set_confirmation(&mut conn, &name, profile.confirmation())
-                    .await?;
-            }
-            None => unknown.push(name),
-        }
-    }
-    Ok(unknown)
+    let known: Vec<(&str, Confirmation)> = profiles
+        .0
+        .iter()
+        .map(|(name, profile)| (name.as_str(), profile.confirmation()))
+        .collect();
+    store::fleet::device::set_confirmations(&mut conn, &known).await?;
+    Ok(store::fleet::device::unknown_profiles(&mut conn, &known).await?)
 }

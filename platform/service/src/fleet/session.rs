@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
+use store::fleet::credential::may_use;
 use wire::ids::DeviceId;
 
 use crate::fleet::credential;
@@ -48,7 +49,9 @@ async fn admit_each(context: &Context, connects: &[&Connect]) -> Result<Vec<Opti
         .iter()
         .map(|connect| (connect.device_id, connect.certificate_serial.as_str()))
         .collect();
-    let mut used = credential::may_use(context, &uses).await?;
+    let now = context.clock().now();
+    let mut conn = context.pool().acquire().await?;
+    let mut used = may_use(&mut conn, &uses, now).await?;
     let first: Vec<(DeviceId, &str)> = uses
         .iter()
         .zip(&used)
@@ -56,8 +59,11 @@ async fn admit_each(context: &Context, connects: &[&Connect]) -> Result<Vec<Opti
         .map(|(one, _)| *one)
         .collect();
     if !first.is_empty() {
+        // It takes a connection of its own, and nobody may wait for a second one while holding a first.
+        drop(conn);
         credential::note_first_uses(context, &first).await?;
-        used = credential::may_use(context, &uses).await?;
+        conn = context.pool().acquire().await?;
+        used = may_use(&mut conn, &uses, now).await?;
     }
     let allowed: Vec<&Connect> = connects
         .iter()
@@ -65,8 +71,7 @@ async fn admit_each(context: &Context, connects: &[&Connect]) -> Result<Vec<Opti
         .filter(|(_, used)| used.is_some())
         .map(|(connect, _)| *connect)
         .collect();
-    let (now, node) = (context.clock().now(), &context.settings().node);
-    let mut conn = context.pool().acquire().await?;
+    let node = &context.settings().node;
     let mut opened = store::fleet::session::open(&mut conn, &allowed, node, now).await?;
     let answers = connects
         .iter()

@@ -29,13 +29,7 @@ pub async fn replace(
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE activation_codes SET revoked_at = $2 WHERE device_id = $1 AND revoked_at IS NULL",
-        device_id as _,
-        now
-    )
-    .execute(&mut *conn)
-    .await?;
+    revoke(&mut *conn, device_id, now).await?;
     sqlx::query!(
         "INSERT INTO activation_codes (id, device_id, code_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
         id,

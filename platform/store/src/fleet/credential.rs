@@ -65,8 +65,8 @@ pub async fn find_newest(
     .await
 }
 
-/// Whether devices may use certificates now, in their order: issued by us to it, not revoked, not outlived by its
-/// successor, and the device active. `Some(false)`: it may, and never has. Locks nothing.
+/// Whether each device may use its certificate now, in their order: we issued it to that device, it is not revoked, no
+/// successor of it was used, and the device is active. `Some(false)`: it may, and never has. Locks nothing.
 pub async fn may_use(
     conn: &mut PgConnection,
     uses: &[(DeviceId, &str)],

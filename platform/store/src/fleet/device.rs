@@ -7,6 +7,8 @@ use sqlx::PgConnection;
 use wire::Encoding;
 use wire::ids::DeviceId;
 
+use crate::column;
+
 /// What an operator sets of a device.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields of the API contract")]
@@ -169,28 +171,40 @@ pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
     crate::exactly_one(&result)
 }
 
-/// Writes down what the notifications of this profile's boxes can be confirmed by, where that has changed. Returns the number
-/// of boxes.
-pub async fn set_confirmation(
+/// Writes down what the notifications of these profiles' boxes can be confirmed by, where that has changed.
+pub async fn set_confirmations(
     conn: &mut PgConnection,
-    profile: &str,
-    confirmation: Confirmation,
-) -> sqlx::Result<u64> {
-    let result = sqlx::query!(
-        "UPDATE devices SET confirmation = $2 WHERE profile = $1 AND confirmation <> $2",
-        profile,
-        confirmation as _
+    profiles: &[(&str, Confirmation)],
+) -> sqlx::Result<()> {
+    let confirmations = column(profiles, |(_, confirmation)| {
+        confirmation.as_str().to_owned()
+    });
+    sqlx::query!(
+        "UPDATE devices d SET confirmation = p.confirmation
+         FROM unnest($1::text[], $2::text[]) AS p (profile, confirmation)
+         WHERE d.profile = p.profile AND d.confirmation <> p.confirmation",
+        &names(profiles),
+        &confirmations
     )
     .execute(conn)
     .await?;
-    Ok(result.rows_affected())
+    Ok(())
 }
 
-/// The profiles that registered boxes have, except `native`.
-pub async fn profiles(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+/// The profiles of other makers that registered boxes have and that are none of these.
+pub async fn unknown_profiles(
+    conn: &mut PgConnection,
+    known: &[(&str, Confirmation)],
+) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT DISTINCT profile FROM devices WHERE profile <> 'native' AND status <> 'retired' ORDER BY profile"
+        "SELECT DISTINCT profile FROM devices
+         WHERE profile <> 'native' AND profile <> ALL($1) AND status <> 'retired' ORDER BY profile",
+        &names(known)
     )
     .fetch_all(conn)
     .await
+}
+
+fn names(profiles: &[(&str, Confirmation)]) -> Vec<String> {
+    column(profiles, |(name, _)| (*name).to_owned())
 }

@@ -25,6 +25,18 @@ pub struct Payee {
     pub rates: Value,
 }
 
+/// Payees, `$from` of whom; `v` is the version of the fee profile.
+macro_rules! query_payees {
+    ($from:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Payee,
+            r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id,
+                 v.version AS "fee_version!", v.rates AS "rates!" "# + $from,
+            $($argument),+
+        )
+    };
+}
+
 /// The payee of this merchant's payments at a time.
 ///
 /// # Errors
@@ -34,10 +46,8 @@ pub async fn of_merchant(
     merchant_id: MerchantId,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Payee> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1"#,
+    query_payees!(
+        "FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $2) v WHERE m.id = $1",
         merchant_id as _,
         at
     )
@@ -52,10 +62,8 @@ pub async fn of_nmid(
     nmid: &str,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Option<Payee>> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.nmid = $1 AND m.qris_partner_id = $2"#,
+    query_payees!(
+        "FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.nmid = $1 AND m.qris_partner_id = $2",
         nmid,
         partner_id,
         at
@@ -71,10 +79,8 @@ pub async fn of_merchant_pan(
     merchant_pan: &str,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Option<Payee>> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.merchant_pan = $1 AND m.qris_partner_id = $2"#,
+    query_payees!(
+        "FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE m.merchant_pan = $1 AND m.qris_partner_id = $2",
         merchant_pan,
         partner_id,
         at
@@ -90,11 +96,9 @@ pub async fn of_partner_merchant_id(
     partner_merchant_id: &str,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Option<Payee>> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v
-         WHERE m.partner_merchant_id = $1 AND m.qris_partner_id = $2"#,
+    query_payees!(
+        "FROM merchants m CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v
+         WHERE m.partner_merchant_id = $1 AND m.qris_partner_id = $2",
         partner_merchant_id,
         partner_id,
         at
@@ -110,11 +114,9 @@ pub async fn of_partner_store_id(
     partner_store_id: &str,
     at: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Payee>> {
-    sqlx::query_as!(
-        Payee,
-        r#"SELECT m.id AS merchant_id, m.brand_name, m.status, m.nmid, m.merchant_criteria, m.mcc, m.fee_profile_id, v.version AS "fee_version!", v.rates AS "rates!"
-         FROM outlets o JOIN merchants m ON m.id = o.merchant_id AND m.qris_partner_id = $2
-         CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE o.partner_store_id = $1 LIMIT 2"#,
+    query_payees!(
+        "FROM outlets o JOIN merchants m ON m.id = o.merchant_id AND m.qris_partner_id = $2
+         CROSS JOIN LATERAL fee_version_at(m.fee_profile_id, $3) v WHERE o.partner_store_id = $1 LIMIT 2",
         partner_store_id,
         partner_id,
         at
