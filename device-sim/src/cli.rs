@@ -32,6 +32,7 @@ use crate::scenario::plan::Plan;
 use crate::scenario::{self, Environment};
 use crate::session::Options;
 use crate::soundbox::journal::Durability;
+use crate::vendor::firmware::Model;
 use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
 use args::{ProfileArg, Server};
@@ -125,6 +126,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                     product_key: args.product_key,
                     terminal_id: args.terminal,
                     plain: args.plain,
+                    asks: false,
                 };
                 let registering =
                     vendor::provision::provision(&api, &token, &ca_pem, &args.dir, &new, output);
@@ -294,6 +296,17 @@ async fn run_one(
     let mut options = args.common.options(transport, voice, Durability::Synced)?;
     options.press = args.press;
     stop_after(args.common.end_after, &stop);
+    if let Some((server, asking)) = args.dev_config.asking()
+        && !FleetBox::exist(&args.dir)
+    {
+        anyhow::ensure!(
+            args.profile == Some(Model::Qf100),
+            "only a qf100 asks for its settings"
+        );
+        let (api, ca_pem) = (server.api()?, server.ca_pem()?);
+        let asked = vendor::dev_config::ask(&api, &ca_pem, &args.dir, &asking);
+        until(&stop, asked).await?;
+    }
     let one = FleetBox::load(&args.dir, transport)?;
     if let Some(profile) = args.profile {
         let is_it = matches!(&one, FleetBox::Vendor(known) if known.device.profile == profile);
@@ -329,6 +342,7 @@ async fn fleet_boxes(
                 vendor: args.profile.map(|profile| VendorKind {
                     profile,
                     plain: args.plain,
+                    asks: args.dev_config,
                 }),
             })
         }

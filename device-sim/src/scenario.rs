@@ -136,6 +136,7 @@ async fn run_in(
             vendor: boxes.profile.map(|profile| VendorKind {
                 profile,
                 plain: boxes.plain,
+                asks: false,
             }),
         };
         let devices = registrar::prepare(dir, boxes.count, Some(&registrar), output).await?;

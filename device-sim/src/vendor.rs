@@ -5,6 +5,7 @@
 //! it, and [`session`] runs one over MQTT.
 
 pub mod credentials;
+pub mod dev_config;
 pub mod firmware;
 pub mod provision;
 pub mod session;

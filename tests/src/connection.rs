@@ -127,9 +127,19 @@ impl Connection {
         self.try_subscribe(filter).await.expect("a connection")
     }
 
+    /// Subscribes with this quality; the reason code of the SUBACK.
+    pub async fn subscribe_at(&mut self, filter: &str, quality: QoS) -> SubscribeReasonCode {
+        let answer = self.subscribe_with(filter, quality).await;
+        answer.expect("a connection")
+    }
+
     /// Subscribes; the reason code of the SUBACK, `None` when the connection ended before it came.
     pub async fn try_subscribe(&mut self, filter: &str) -> Option<SubscribeReasonCode> {
-        let sent = self.client.subscribe(filter, QoS::AtLeastOnce).await;
+        self.subscribe_with(filter, QoS::AtLeastOnce).await
+    }
+
+    async fn subscribe_with(&mut self, filter: &str, quality: QoS) -> Option<SubscribeReasonCode> {
+        let sent = self.client.subscribe(filter, quality).await;
         sent.ok()?;
         within("SUBACK", async {
             loop {

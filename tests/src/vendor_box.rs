@@ -19,6 +19,9 @@ pub fn listeners(config: &mut Config) {
     config.mqtt.vendor.plain_listen = Some(anywhere);
 }
 
+/// The IMEI of a box that is registered without another.
+const IMEI: &str = "860000000000017";
+
 /// A registered box.
 #[derive(Debug, Clone)]
 pub struct VendorBox {
@@ -31,12 +34,22 @@ pub struct VendorBox {
 impl VendorBox {
     /// Registers a box of this profile through the API, at no terminal.
     pub async fn register(world: &World, profile: &str, serial_number: &str) -> Self {
+        Self::register_as(world, profile, serial_number, IMEI).await
+    }
+
+    /// The same with this IMEI, by which some boxes join.
+    pub async fn register_as(
+        world: &World,
+        profile: &str,
+        serial_number: &str,
+        imei: &str,
+    ) -> Self {
         let new = json!({
             "serial_number": serial_number,
             "model": profile,
             "capabilities": ["speaker", "display"],
             "profile": profile,
-            "imei": "860000000000017",
+            "imei": imei,
             "product_key": "PK7",
         });
         let created = world.admin().create("/admin/devices", &new).await;
@@ -54,10 +67,21 @@ impl VendorBox {
         terminal_id: TerminalId,
     ) -> Self {
         let own = Self::register(world, profile, serial_number).await;
-        let bind = json!({ "terminal_id": terminal_id });
-        let path = format!("{}/bind", own.path());
-        world.admin().act(&path, &bind).await;
+        own.bind(world, terminal_id).await;
         own
+    }
+
+    /// Binds it to a terminal.
+    pub async fn bind(&self, world: &World, terminal_id: TerminalId) {
+        let bind = json!({ "terminal_id": terminal_id });
+        let path = format!("{}/bind", self.path());
+        world.admin().act(&path, &bind).await;
+    }
+
+    /// Takes it from its terminal.
+    pub async fn unbind(&self, world: &World) {
+        let path = format!("{}/unbind", self.path());
+        world.admin().act(&path, &json!({})).await;
     }
 
     /// Its path in the API.
@@ -94,6 +118,15 @@ impl VendorBox {
         Connection::open_with(options).await
     }
 
+    /// Connects by TLS and beginning without a session, as boxes do that keep none, and subscribes to all of its topics.
+    pub async fn listen_anew(&self, world: &World) -> Connection {
+        let mut connection = self.open_by_tls(world, true).await.unwrap();
+        for topic in texts(self.mqtt["subscribe_topics"].as_array().unwrap()) {
+            connection.subscribe(&topic).await;
+        }
+        connection
+    }
+
     /// Connects without TLS.
     pub async fn connect(&self, world: &World) -> Result<Connection, ConnectionError> {
         let (user_name, password) = (text(&self.mqtt, "username"), text(&self.mqtt, "password"));
@@ -102,6 +135,14 @@ impl VendorBox {
 
     /// Connects by TLS, trusting the fleet's root.
     pub async fn connect_by_tls(&self, world: &World) -> Result<Connection, ConnectionError> {
+        self.open_by_tls(world, false).await
+    }
+
+    async fn open_by_tls(
+        &self,
+        world: &World,
+        clean_session: bool,
+    ) -> Result<Connection, ConnectionError> {
         let address = world.app().edge().password_addr().unwrap();
         let mut options = MqttOptions::new(
             text(&self.mqtt, "client_id"),
@@ -113,7 +154,7 @@ impl VendorBox {
         options
             .set_credentials(text(&self.mqtt, "username"), text(&self.mqtt, "password"))
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)))
-            .set_clean_session(false)
+            .set_clean_session(clean_session)
             .set_keep_alive(Duration::from_secs(60));
         Connection::open_with(options).await
     }
@@ -138,6 +179,19 @@ impl VendorBox {
             .change(&self.path(), &json!({ "status": status }))
             .await;
     }
+}
+
+fn texts(list: &[Value]) -> Vec<String> {
+    let text = |one: &Value| one.as_str().unwrap().to_owned();
+    list.iter().map(text).collect()
+}
+
+/// Puts a command into the outbox of a box; its id.
+pub async fn order(world: &World, own: &VendorBox, kind: &str, payload: Value) -> String {
+    let path = format!("{}/commands", own.path());
+    let new = json!({ "type": kind, "payload": payload });
+    let ordered = world.admin().post_once(&path, &new).await;
+    text(&ordered.expect(201).data(), "id")
 }
 
 /// Receives a message, confirms it, and reads it as JSON.

@@ -23,6 +23,7 @@ use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, PlanEncoding
 use crate::session::{Button, Options};
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::Durability;
+use crate::vendor::dev_config::Asking;
 use crate::vendor::firmware::Model;
 use crate::voice::Voice;
 
@@ -257,6 +258,8 @@ pub(super) struct Run {
     #[arg(long, value_enum)]
     pub(super) profile: Option<Model>,
     #[command(flatten)]
+    pub(super) dev_config: DevConfigArgs,
+    #[command(flatten)]
     pub(super) common: Running,
     /// Speak with espeak-ng, if it is installed.
     #[arg(long)]
@@ -267,6 +270,44 @@ pub(super) struct Run {
     /// Press this button once, as soon as the box knows the time; may be repeated.
     #[arg(long, value_enum)]
     pub(super) press: Vec<Button>,
+}
+
+/// Where a box whose directory has no credentials asks for its settings.
+#[derive(Args)]
+pub(super) struct DevConfigArgs {
+    /// The HTTPS API, which a qf100 without credentials asks for its settings.
+    #[arg(long, requires_all = ["ca", "serial", "imei", "profile"])]
+    url: Option<String>,
+    /// The CA certificates that verify the server.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
+    /// The serial number with which it asks.
+    #[arg(long, requires = "url")]
+    serial: Option<String>,
+    /// The IMEI with which it asks.
+    #[arg(long, requires = "url")]
+    imei: Option<String>,
+    /// It speaks MQTT without TLS.
+    #[arg(long, requires = "url")]
+    plain: bool,
+}
+
+impl DevConfigArgs {
+    /// The server that is asked, and with what; `None`: the box does not ask.
+    pub(super) fn asking(&self) -> Option<(Server, Asking<'_>)> {
+        let server = Server {
+            url: self.url.clone()?,
+            ca: self.ca.clone()?,
+        };
+        let asking = Asking {
+            serial_number: self.serial.as_deref()?,
+            imei: self.imei.as_deref()?,
+            plain: self.plain,
+            device_id: None,
+            terminal_id: None,
+        };
+        Some((server, asking))
+    }
 }
 
 #[derive(Args)]
@@ -302,6 +343,9 @@ pub(super) struct Fleet {
     /// They speak MQTT without TLS.
     #[arg(long, requires = "profile")]
     pub(super) plain: bool,
+    /// They ask for their settings, as a qf100 does, instead of having them typed in.
+    #[arg(long, requires = "profile")]
+    pub(super) dev_config: bool,
     /// json or msgpack, for new boxes.
     #[arg(long, default_value = "json")]
     pub(super) encoding: Encoding,

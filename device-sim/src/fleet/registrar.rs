@@ -51,6 +51,8 @@ pub struct VendorKind {
     pub profile: Model,
     /// Whether they speak plain MQTT.
     pub plain: bool,
+    /// Whether they ask for their settings.
+    pub asks: bool,
 }
 
 /// A box that is registered and not yet activated; stored so that a later run can finish it.
@@ -117,8 +119,12 @@ impl Registrar {
     }
 
     async fn create(&self, number: usize, dir: &Path) -> anyhow::Result<FleetBox> {
-        if let Some(VendorKind { profile, plain }) = self.vendor {
-            let new = NewVendorBox::invented(profile, self.terminal(number), plain);
+        if let Some(kind) = self.vendor {
+            let terminal = self.terminal(number);
+            let new = NewVendorBox {
+                asks: kind.asks,
+                ..NewVendorBox::invented(kind.profile, terminal, kind.plain)
+            };
             let made = register(&self.api, &self.admin_token, &self.ca_pem, dir, &new).await?;
             return Ok(FleetBox::Vendor(made));
         }

@@ -16,7 +16,8 @@ const FILE: &str = "vendor.json";
 /// The content of `vendor.json`. It has no `Debug`: it holds a password.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct VendorDevice {
-    /// The box's id on the platform, which the box itself does not know.
+    /// The box's id on the platform, which the box itself does not know: all zeros where it asked for its settings and
+    /// nobody said.
     pub device_id: DeviceId,
     /// Which box it is.
     pub profile: Model,

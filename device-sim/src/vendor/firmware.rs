@@ -87,6 +87,22 @@ pub struct Settings {
     /// The password, in boxes that are given one.
     #[serde(default)]
     pub password: String,
+    /// What it was told, in boxes that ask for their settings: no such box knows how a platform names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// The settings of a box that asks for them.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Told {
+    /// The client id.
+    pub client_id: String,
+    /// The user name.
+    pub username: String,
+    /// The topic that it subscribes to.
+    pub subscribe_topic: String,
+    /// Keep-alive, seconds.
+    pub keep_alive_s: u16,
 }
 
 /// How a box joins.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wire::{DeviceId, TerminalId};
 
 use super::credentials::{VendorCredentials, VendorDevice};
+use super::dev_config::{self, Asking};
 use super::firmware::{Model, Settings};
 use crate::api::Api;
 use crate::clock;
@@ -28,6 +29,8 @@ pub struct NewVendorBox {
     pub terminal_id: Option<TerminalId>,
     /// Whether it speaks plain MQTT.
     pub plain: bool,
+    /// Whether it asks for its settings, instead of having typed in what the registration shows.
+    pub asks: bool,
 }
 
 impl NewVendorBox {
@@ -48,6 +51,7 @@ impl NewVendorBox {
             product_key: Some(format!("pk{}", digits(8))),
             terminal_id,
             plain,
+            asks: false,
         }
     }
 }
@@ -159,6 +163,32 @@ pub async fn register(
         .or_else(|| data["device"]["id"].as_str())
         .context("the new device has no id")?
         .parse()?;
+    let bind = async || match new.terminal_id {
+        Some(terminal_id) => {
+            let path = format!("/admin/devices/{device_id}/bind");
+            let body = json!({ "terminal_id": terminal_id });
+            post(&path, &body).await.map(drop)
+        }
+        None => Ok(()),
+    };
+    if new.asks {
+        anyhow::ensure!(
+            new.profile == Model::Qf100,
+            "a {} does not ask for its settings",
+            new.profile.as_str()
+        );
+        let path = format!("/admin/devices/{device_id}/bootstrap");
+        post(&path, &json!({})).await?;
+        bind().await?;
+        let asking = Asking {
+            serial_number: &new.serial_number,
+            imei: new.imei.as_deref().unwrap_or_default(),
+            plain: new.plain,
+            device_id: Some(device_id),
+            terminal_id: new.terminal_id,
+        };
+        return dev_config::ask(api, ca_pem, dir, &asking).await;
+    }
     // serde's errors name fields and kinds, and never show the password.
     let mqtt: Mqtt = serde_json::from_value(data["mqtt"].take())
         .context("the answer has no mqtt with host, port and password")?;
@@ -175,13 +205,11 @@ pub async fn register(
             product_key: new.product_key.clone().unwrap_or_default(),
             product_secret: mqtt.product_secret.unwrap_or_default(),
             password: mqtt.password.context("the password was shown before")?,
+            told: None,
         },
         terminal_id: new.terminal_id,
     };
     let credentials = VendorCredentials::create(dir, device, ca_pem)?;
-    if let Some(terminal_id) = new.terminal_id {
-        let path = format!("/admin/devices/{device_id}/bind");
-        post(&path, &json!({ "terminal_id": terminal_id })).await?;
-    }
+    bind().await?;
     Ok(credentials)
 }

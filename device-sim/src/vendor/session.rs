@@ -108,11 +108,15 @@ impl Session {
             .device
             .profile
             .start(&credentials.device.settings);
+        let told = credentials.device.settings.told.as_ref();
+        let keep_alive = told.map_or(options.keep_alive, |told| {
+            Duration::from_secs(told.keep_alive_s.into())
+        });
         let link = Link::open_vendor(
             credentials,
             firmware.login(),
             firmware.subscriptions(),
-            options.keep_alive,
+            keep_alive,
             options.backoff_max,
         )?;
         let next_drop = faults.as_mut().and_then(FaultInjection::next_drop);

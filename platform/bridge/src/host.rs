@@ -9,7 +9,7 @@ use broker::{
 };
 use serde_json::{Value, json};
 use service::Context;
-use service::fleet::box_profile::VendorBox;
+use service::fleet::box_profile::{self, VendorBox};
 use service::fleet::password::{self, Checked};
 use service::fleet::{observer, session};
 use service::retry::retried;
@@ -81,6 +81,30 @@ impl<C: Carrier> PlatformHost<C> {
         let carrier = self.carrier.get();
         let is_live = |device_id| carrier.is_some_and(|carrier| carrier.is_live(device_id));
         self.context.vendor_boxes().note(vendor, is_live);
+    }
+}
+
+impl<C: Carrier> PlatformHost<C> {
+    /// Notes whether another maker's box has subscribed to payments with PUBACK.
+    async fn note_quality(
+        &self,
+        device_id: DeviceId,
+        subscriptions: &[Subscription],
+    ) -> Result<(), Unavailable> {
+        let Some(vendor) = self.context.vendor_boxes().get(device_id) else {
+            return Ok(());
+        };
+        let of_payments = subscriptions
+            .iter()
+            .filter(|one| one.filter.matches(Channel::PaymentSuccess));
+        let Some(qos) = of_payments.map(|one| one.qos).max() else {
+            return Ok(());
+        };
+        let note = || box_profile::note_subscription(&self.context, &vendor, qos > 0);
+        retried(note).await.map_err(|error| {
+            tracing::warn!(%device_id, %error, "the quality of a subscription could not be stored");
+            Unavailable
+        })
     }
 }
 
@@ -167,6 +191,7 @@ impl<C: Carrier> Host for PlatformHost<C> {
         persistent: bool,
         subscriptions: Vec<Subscription>,
     ) -> Result<(), Unavailable> {
+        self.note_quality(session.device_id, &subscriptions).await?;
         if !persistent {
             return Ok(());
         }

@@ -208,13 +208,9 @@ impl<C: Carrier> Outbox<C> {
         };
         for one in due {
             let header = one.header();
-            let key = match one.is_vendors() {
-                false => R::key(header.id),
-                true => R::vendor_key(header.id),
-            };
-            if let Some(key) = key.filter(|_| one.is_vendors())
-                && self.pubacks.is_unstored(header.device_id, key)
-            {
+            let key = one.key();
+            let is_unstored = |key| self.pubacks.is_unstored(header.device_id, key);
+            if one.is_vendors() && key.is_some_and(is_unstored) {
                 handed.queued.push(one);
                 continue;
             }

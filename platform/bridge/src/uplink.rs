@@ -11,10 +11,13 @@ use service::payment::device_request;
 use service::payment::dynamic_qr::{self, Created, DynamicQr};
 use service::payment::notification;
 use service::retry::retried;
-use service::{Actor, Context, Error};
+use service::{Actor, Context, Error, Noun};
+use store::fleet::heartbeat::Beat;
+use store::payment::notification::Ack;
 use wire::ids::DeviceId;
 use wire::message::{
-    DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, QrOutcome, Status, Time,
+    CommandAck, DynamicQrRequest, DynamicQrResponse, ErrorBody, OnlineState, QrOutcome, Status,
+    Time,
 };
 use wire::{DownlinkMessage, UplinkMessage};
 
@@ -38,18 +41,11 @@ pub(super) async fn take<C: Carrier>(
     match message {
         UplinkMessage::Heartbeat(beat) => {
             let beat = heartbeat::beat(context.clock().now(), device_id, beat);
-            match batchers.heartbeats.store(beat).await? {
-                Ok(()) => Ok(()),
-                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
-            }
+            store_beat(context, batchers, &uplink, beat).await
         }
         UplinkMessage::PaymentAck(ack) => {
             let ack = notification::ack(device_id, ack);
-            match batchers.payment_acks.store(ack).await? {
-                Ok(true) => Ok(()),
-                Ok(false) => reject(context, &uplink, "no such announcement to this device").await,
-                Err(problem) => reject(context, &uplink, &impossible(&problem)).await,
-            }
+            store_ack(context, batchers, &uplink, ack).await
         }
         UplinkMessage::Status(status) => {
             match send_time(context, carrier, device_id, status).await {
@@ -70,27 +66,83 @@ pub(super) async fn take<C: Carrier>(
                 Err(error) => fail(context, &uplink, error).await,
             }
         }
-        UplinkMessage::CommandAck(ack) => {
-            match retried(|| command::acknowledge(context, device_id, &ack)).await {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => reject(context, &uplink, "no such command was sent").await,
-                Err(error) => fail(context, &uplink, error).await,
-            }
-        }
+        UplinkMessage::CommandAck(ack) => end_command(context, &uplink, &ack).await,
         UplinkMessage::ReplayRequest(request) => {
-            let id = &request.request_id;
-            match retried(|| replay(context, device_id, id)).await {
-                Ok(()) => Ok(()),
-                Err(error) => refuse(context, &uplink, error).await,
-            }
+            answer_button(context, &uplink, Button::Replay, &request.request_id).await
         }
         UplinkMessage::TotalRequest(request) => {
-            let id = &request.request_id;
-            match retried(|| total(context, device_id, id)).await {
-                Ok(()) => Ok(()),
-                Err(error) => refuse(context, &uplink, error).await,
-            }
+            answer_button(context, &uplink, Button::Total, &request.request_id).await
         }
+    }
+}
+
+/// Stores a heartbeat.
+pub(super) async fn store_beat(
+    context: &Context,
+    batchers: &UplinkBatchers,
+    uplink: &Uplink,
+    beat: Beat,
+) -> Result<(), Unavailable> {
+    match batchers.heartbeats.store(beat).await? {
+        Ok(()) => Ok(()),
+        Err(problem) => reject(context, uplink, &impossible(&problem)).await,
+    }
+}
+
+/// Stores what became of an announcement.
+pub(super) async fn store_ack(
+    context: &Context,
+    batchers: &UplinkBatchers,
+    uplink: &Uplink,
+    ack: Ack,
+) -> Result<(), Unavailable> {
+    match batchers.payment_acks.store(ack).await? {
+        Ok(true) => Ok(()),
+        Ok(false) => reject(context, uplink, "no such announcement to this device").await,
+        Err(problem) => reject(context, uplink, &impossible(&problem)).await,
+    }
+}
+
+/// Ends a command as its box says.
+pub(super) async fn end_command(
+    context: &Context,
+    uplink: &Uplink,
+    ack: &CommandAck,
+) -> Result<(), Unavailable> {
+    let device_id = uplink.session.device_id;
+    match retried(|| command::acknowledge(context, device_id, ack)).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => reject(context, uplink, "no such command was sent").await,
+        Err(error) => fail(context, uplink, error).await,
+    }
+}
+
+/// A button of a box.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Button {
+    /// The last payment again.
+    Replay,
+    /// The total of the day.
+    Total,
+}
+
+/// Does what a person at the box asks for by a button.
+pub(super) async fn answer_button(
+    context: &Context,
+    uplink: &Uplink,
+    button: Button,
+    request_id: &str,
+) -> Result<(), Unavailable> {
+    let device_id = uplink.session.device_id;
+    let answering = || async move {
+        match button {
+            Button::Replay => replay(context, device_id, request_id).await,
+            Button::Total => total(context, device_id, request_id).await,
+        }
+    };
+    match retried(answering).await {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(context, uplink, error).await,
     }
 }
 
@@ -118,8 +170,17 @@ fn device_actor(device_id: DeviceId) -> Actor {
 
 async fn replay(context: &Context, device_id: DeviceId, request_id: &str) -> Result<(), Error> {
     let mut unit = context.begin(device_actor(device_id)).await?;
-    device_request::replay(&mut unit, device_id, request_id).await?;
-    unit.commit().await
+    match device_request::replay(&mut unit, device_id, request_id).await {
+        // Who presses a button and hears nothing takes the box for broken.
+        Err(Error::NotFound(Noun::Transaction)) => {
+            drop(unit);
+            let mut unit = context.begin(device_actor(device_id)).await?;
+            device_request::say_nothing_to_repeat(&mut unit, device_id, request_id).await?;
+            unit.commit().await
+        }
+        Ok(_) => unit.commit().await,
+        Err(error) => Err(error),
+    }
 }
 
 async fn total(context: &Context, device_id: DeviceId, request_id: &str) -> Result<(), Error> {
@@ -143,7 +204,7 @@ pub(super) async fn fail(
 }
 
 /// The reason that is stored with an uplink that can be read and cannot be stored.
-pub(super) fn impossible(problem: &str) -> String {
+fn impossible(problem: &str) -> String {
     format!("it cannot be stored: {problem}")
 }
 

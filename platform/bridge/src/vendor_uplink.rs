@@ -8,17 +8,17 @@ use domain::announcement::NotificationStatus;
 use domain::box_profile::{Confirmation, VendorHeartbeat, VendorUplink};
 use service::Context;
 use service::fleet::box_profile::VendorBox;
-use service::fleet::command;
-use service::retry::retried;
 use service::secret;
 use store::fleet::heartbeat::Beat;
 use store::payment::notification::Ack;
-use wire::ids::{CommandId, DeviceId, EventId};
+use wire::ids::{DeviceId, EventId};
 use wire::message::{CommandAck, CommandAckStatus, DynamicQrRequest};
 use wire::rupiah::Rupiah;
 
 use super::carrier::Carrier;
-use super::uplink::{answer_qr, fail, impossible, reject};
+use super::uplink::{
+    Button, answer_button, answer_qr, end_command, fail, reject, store_ack, store_beat,
+};
 use super::uplink_batcher::UplinkBatchers;
 
 /// The currency of every amount.
@@ -41,36 +41,46 @@ pub(super) async fn take<C: Carrier>(
         reason,
         is_final: vendor.profile.confirmation() != Confirmation::Played,
     };
+    let command_ack = |status, command_id, reason| CommandAck {
+        device_id,
+        command_id,
+        status,
+        reason,
+        result_payload: None,
+    };
     match vendor.profile.read(topic, &uplink.payload, &vendor.values) {
         // That it is there is known from its session.
         VendorUplink::Nothing | VendorUplink::Online | VendorUplink::Offline => Ok(()),
         VendorUplink::Heartbeat(stated) => {
             let beat = beat(context.clock().now(), device_id, stated);
-            match batchers.heartbeats.store(beat).await? {
-                Ok(()) => Ok(()),
-                Err(problem) => reject(context, uplink, &impossible(&problem)).await,
-            }
+            store_beat(context, batchers, uplink, beat).await
         }
         VendorUplink::Received { event_id, amount } => {
             let ack = ack(event_id, NotificationStatus::Received, None);
-            acknowledge(context, batchers, uplink, ack).await?;
+            store_ack(context, batchers, uplink, ack).await?;
             check_amount(context, uplink, event_id, amount).await
         }
         VendorUplink::Played { event_id } => {
             let ack = ack(event_id, NotificationStatus::Played, None);
-            acknowledge(context, batchers, uplink, ack).await
+            store_ack(context, batchers, uplink, ack).await
         }
         VendorUplink::Failed { event_id, reason } => {
             let ack = ack(event_id, NotificationStatus::Failed, reason);
-            acknowledge(context, batchers, uplink, ack).await
+            store_ack(context, batchers, uplink, ack).await
         }
         VendorUplink::CommandDone { command_id } => {
-            let status = CommandAckStatus::Delivered;
-            end_command(context, uplink, command_id, status, None).await
+            let ack = command_ack(CommandAckStatus::Delivered, command_id, None);
+            end_command(context, uplink, &ack).await
         }
         VendorUplink::CommandFailed { command_id, reason } => {
-            let status = CommandAckStatus::Failed;
-            end_command(context, uplink, command_id, status, reason).await
+            let ack = command_ack(CommandAckStatus::Failed, command_id, reason);
+            end_command(context, uplink, &ack).await
+        }
+        VendorUplink::ReplayRequest { request_id } => {
+            answer_button(context, uplink, Button::Replay, &press(request_id)).await
+        }
+        VendorUplink::TotalRequest { request_id } => {
+            answer_button(context, uplink, Button::Total, &press(request_id)).await
         }
         VendorUplink::QrRequest { amount } => {
             let request = DynamicQrRequest {
@@ -91,6 +101,11 @@ pub(super) async fn take<C: Carrier>(
     }
 }
 
+/// The id of a press. One without is new each time: a second within a few seconds is not answered anyway.
+fn press(request_id: Option<String>) -> String {
+    request_id.unwrap_or_else(|| secret::token("press"))
+}
+
 fn beat(received_at: DateTime<Utc>, device_id: DeviceId, stated: VendorHeartbeat) -> Beat {
     Beat {
         device_id,
@@ -102,19 +117,6 @@ fn beat(received_at: DateTime<Utc>, device_id: DeviceId, stated: VendorHeartbeat
         network_strength: stated.network_strength.map(i16::from),
         battery_level: stated.battery_level.map(i16::from),
         extras: None,
-    }
-}
-
-async fn acknowledge(
-    context: &Context,
-    batchers: &UplinkBatchers,
-    uplink: &Uplink,
-    ack: Ack,
-) -> Result<(), Unavailable> {
-    match batchers.payment_acks.store(ack).await? {
-        Ok(true) => Ok(()),
-        Ok(false) => reject(context, uplink, "no such announcement to this device").await,
-        Err(problem) => reject(context, uplink, &impossible(&problem)).await,
     }
 }
 
@@ -137,28 +139,6 @@ async fn check_amount(
             reject(context, uplink, &reason).await
         }
         Ok(_) => Ok(()),
-        Err(error) => fail(context, uplink, error).await,
-    }
-}
-
-async fn end_command(
-    context: &Context,
-    uplink: &Uplink,
-    command_id: CommandId,
-    status: CommandAckStatus,
-    reason: Option<String>,
-) -> Result<(), Unavailable> {
-    let device_id = uplink.session.device_id;
-    let ack = CommandAck {
-        device_id,
-        command_id,
-        status,
-        reason,
-        result_payload: None,
-    };
-    match retried(|| command::acknowledge(context, device_id, &ack)).await {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => reject(context, uplink, "no such command was sent").await,
         Err(error) => fail(context, uplink, error).await,
     }
 }

@@ -9,6 +9,8 @@ text_enum! {
     pub enum DeviceRequestKind as "device request" {
         /// The last payment, once more.
         Replay = "replay",
+        /// The same, of which it turned out that there is none.
+        NothingToRepeat = "nothing_to_repeat",
         /// The total of the day.
         Total = "total",
     }

@@ -86,6 +86,16 @@ impl<R: Deliverable> Sealed<R> {
         self.row.traced()
     }
 
+    /// By which the broker recognises a repetition, if it is to.
+    pub fn key(&self) -> Option<Uuid> {
+        let id = self.header().id;
+        if self.is_vendors {
+            R::vendor_key(id)
+        } else {
+            R::key(id)
+        }
+    }
+
     /// Whether it is for another maker's box.
     pub fn is_vendors(&self) -> bool {
         self.is_vendors

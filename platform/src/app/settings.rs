@@ -1,7 +1,6 @@
 //! Settings and limits, taken from the configuration.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use domain::box_profile::{BoxValues, NATIVE, Profile};
 use domain::health::HealthPolicy;
 use domain::payment_time::ClockPolicy;
 use service::Settings;
-use service::fleet::box_profile::{BoxProfiles, VendorBox};
+use service::fleet::box_profile::BoxProfiles;
 use service::settings::{DailyRun, MqttPorts, MqttSettings, RetryBackoff};
 use wire::Rupiah;
 use wire::ids::DeviceId;
@@ -119,24 +118,23 @@ fn box_profiles(config: &Config) -> anyhow::Result<BoxProfiles> {
                 key()
             );
         }
-        check_topics(&profile).with_context(key)?;
         profiles.push(profile);
     }
-    Ok(BoxProfiles::new(profiles))
-}
-
-/// Whether the edge takes the topics of a profile, as far as that does not depend on the box.
-fn check_topics(profile: &Profile) -> anyhow::Result<()> {
-    let vendor = VendorBox {
-        profile: Arc::new(profile.clone()),
-        values: BoxValues {
+    let known = BoxProfiles::new(profiles);
+    for (name, file) in &config.box_profiles {
+        // Whether the edge takes its topics, as far as that does not depend on the box.
+        let some_box = BoxValues {
             serial: "SN1".to_owned(),
             imei: Some("123456789012345".to_owned()),
             product_key: Some("KEY".to_owned()),
             device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
-        },
-    };
-    bridge::topic_map(&vendor).map(drop)
+        };
+        let vendor = known.vendor_box(name, some_box);
+        vendor
+            .map_or(Ok(()), |vendor| bridge::topic_map(&vendor).map(drop))
+            .with_context(|| format!("configuration: box_profiles.{name}: {}", file.display()))?;
+    }
+    Ok(known)
 }
 
 fn health(config: &Config) -> anyhow::Result<HealthPolicy> {

@@ -21,7 +21,7 @@ pub(super) enum DeviceCommand {
 
 #[derive(Args)]
 pub(super) struct ImportArgs {
-    /// With the header serial_number,model,capabilities,communication_mode,tags, separated by commas, semicolons or tabs as
+    /// With the header serial_number,model,capabilities,communication_mode,tags,profile,imei,product_key,language, separated by commas, semicolons or tabs as
     /// a spreadsheet saves it; words within a cell are separated by semicolons, commas or blanks.
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,

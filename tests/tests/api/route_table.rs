@@ -52,6 +52,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/audit-logs" May(AuditRead);
     GET "/admin/audit-logs/head" May(AuditRead);
     GET "/admin/audio/clips.json" May(DeviceRead);
+    GET "/admin/box-profiles" May(DeviceRead);
     POST "/device/notifications/replay-request" Box;
     POST "/device/total-request" Box;
     GET "/admin/merchants" May(MerchantRead);

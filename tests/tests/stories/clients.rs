@@ -15,12 +15,12 @@ use wire::{Channel, DeviceId, DownlinkMessage, Topic};
 use crate::view::of_version_5;
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
-const VERSIONS: [&str; 2] = ["311", "5"];
+pub(crate) const VERSIONS: [&str; 2] = ["311", "5"];
 
 /// How a program ended, and its output.
-struct Ended {
-    code: Option<i32>,
-    output: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) output: String,
 }
 
 /// Where `.ci/run` puts MQTT.js.
@@ -112,7 +112,7 @@ impl Files {
     }
 }
 
-async fn run(mut command: Command) -> Ended {
+pub(crate) async fn run(mut command: Command) -> Ended {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = within("the end of the client", command.output())
         .await
@@ -143,7 +143,7 @@ fn installed(programs: &[&str], arguments: &[&str], advice: &str) -> Option<Stri
     found.map(|program| (*program).to_owned())
 }
 
-fn mosquitto_is_installed() -> bool {
+pub(crate) fn mosquitto_is_installed() -> bool {
     let advice = "apt-get install mosquitto-clients";
     Path::new("/usr/bin/mosquitto_sub").exists()
         || installed(&["mosquitto_sub"], &["--help"], advice).is_some()

@@ -53,6 +53,25 @@ async fn a_delivery_is_registered_from_a_file() {
 }
 
 #[tokio::test]
+async fn a_delivery_may_say_which_language_each_box_speaks() {
+    let world = World::new().await;
+    let ops = world.staff(Role::Ops).await;
+    let head = "serial_number,model,capabilities,language\n";
+    let file = format!("{head}A-1,SB-1,speaker,jv\nA-2,SB-1,speaker,\n");
+    let import = ops.post_csv(IMPORT, &[], &file).await.expect(201).data();
+    for (number, language) in [(0, "jv"), (1, "id")] {
+        let id = text(&import["devices"][number], "id");
+        let config = ops.read(&format!("/admin/devices/{id}/config")).await;
+        assert_eq!(config["config"]["language"], language);
+        let own = config["layers"]["device"].as_object().unwrap();
+        assert_eq!(own.is_empty(), language == "id", "{own:?}");
+    }
+    let wrong = format!("{head}A-3,SB-1,speaker,fr\n");
+    let refused = ops.post_csv(IMPORT, &[], &wrong).await;
+    refused.refused_field("row 2.language");
+}
+
+#[tokio::test]
 async fn a_spreadsheets_file_registers_the_same_boxes() {
     let world = World::new().await;
     let ops = world.staff(Role::Ops).await;

@@ -141,6 +141,7 @@ async fn the_clips_of_every_sentence_are_listed() {
             Kind::Repeated(amount),
             Kind::Total(amount),
             Kind::Test,
+            Kind::NothingToRepeat,
         ] {
             for clip in sentence(language, kind, None).unwrap().clips() {
                 assert!(names.contains(clip), "{language}: {clip}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rumqttc::SubscribeReasonCode;
 use tests::prelude::*;
-use tests::vendor_box::{VendorBox, assert_wrong_password, hear, listeners};
+use tests::vendor_box::{VendorBox, assert_wrong_password, hear, listeners, order};
 
 /// The amount and the text of a payment as a QF100 is sent them.
 fn announced(message: &Value) -> (Value, Value) {
@@ -267,14 +267,6 @@ async fn without_a_listener_no_such_box_is_registered() {
     assert!(message.contains("mqtt.vendor.listen"), "{message}");
 }
 
-/// A command through the API; its id.
-async fn order(world: &World, own: &VendorBox, kind: &str, payload: Value) -> String {
-    let path = format!("{}/commands", own.path());
-    let new = json!({ "type": kind, "payload": payload });
-    let ordered = world.admin().post_once(&path, &new).await;
-    text(&ordered.expect(201).data(), "id")
-}
-
 #[tokio::test]
 async fn a_box_of_another_maker_shows_a_code_and_restarts_and_refuses_what_it_has_not() {
     let (world, shop) = shop().await;
@@ -478,6 +470,35 @@ async fn a_file_registers_boxes_of_several_makers_and_answers_with_their_passwor
 }
 
 #[tokio::test]
+async fn each_kind_of_box_and_each_password_says_how_strong_it_is() {
+    let (world, _) = shop().await;
+    let known = world.staff(Role::Support).await;
+    let known = known.read("/admin/box-profiles").await;
+    let profiles = known["profiles"].as_array().unwrap();
+    let names = texts(profiles, "name");
+    let expected = [
+        "native",
+        "eg800ak",
+        "morefun-et389",
+        "q161",
+        "qf100",
+        "quecpython",
+    ];
+    assert_eq!(names, expected);
+    assert_fields!(profiles[0], { "confirmation": "played", "password_bits": null, "speech": "text" });
+    for profile in &profiles[1..] {
+        let bits = profile["password_bits"].as_u64().unwrap();
+        assert_eq!(bits < 128, profile["weaker"].is_string(), "{profile}");
+        let name = text(profile, "name");
+        let own = VendorBox::register(&world, &name, &format!("{name}-1")).await;
+        assert_eq!(own.mqtt["password_bits"], profile["password_bits"]);
+        assert_eq!(own.mqtt["weaker"], profile["weaker"]);
+    }
+    assert_fields!(profiles[2], { "password_bits": 95, "confirmation": "received", "deduplicates": true });
+    assert_fields!(profiles[3], { "speech": "clips", "commands": ["play_test", "announce_text", "display_qr"] });
+}
+
+#[tokio::test]
 async fn a_box_of_a_made_up_maker_joins_by_a_file_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kotak.toml");
@@ -516,6 +537,32 @@ async fn a_box_of_a_made_up_maker_joins_by_a_file_alone() {
         refused.contains("kotak.toml") && refused.contains("colour"),
         "{refused}"
     );
+    // A password of fewer than 128 bits, of which the file does not say that the maker wants it so.
+    let weak = MADE_UP.replace("chars = 24", "chars = 16");
+    std::fs::write(&file, &weak).unwrap();
+    let refused = format!("{:#}", world.try_start().await.unwrap_err());
+    let line = MADE_UP[..MADE_UP.find("chars = 24").unwrap()]
+        .matches('\n')
+        .count()
+        + 1;
+    for part in [
+        "kotak.toml",
+        &format!("line {line}"),
+        "transport.password",
+        "128",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let said = weak.replace(
+        "chars = 16",
+        "chars = 16, weaker = \"16 keys on its keypad\"",
+    );
+    std::fs::write(&file, said).unwrap();
+    world.start().await;
+    let known = world.admin().read("/admin/box-profiles").await;
+    let profiles = known["profiles"].as_array().unwrap();
+    let kotak = profiles.iter().find(|one| one["name"] == "kotak").unwrap();
+    assert_fields!(kotak, { "password_bits": 95, "weaker": "16 keys on its keypad" });
 }
 
 /// The profile of no real box.

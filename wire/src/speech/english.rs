@@ -55,6 +55,14 @@ pub(super) const PHRASES: Phrases = Phrases {
     repeated: &[say("repeated"), Part::Pause, say("last"), say("payment")],
     total: &[say("total"), say("today")],
     test: &[say("this"), say("is"), say("a"), say("test")],
+    nothing_to_repeat: &[
+        say("there"),
+        say("is"),
+        say("no"),
+        say("payment"),
+        say("to"),
+        say("repeat"),
+    ],
     currency: Token::word("rupiah"),
     to: "for",
 };

@@ -93,6 +93,13 @@ pub(super) const PHRASES: Phrases = Phrases {
     ],
     total: &[say("gunggung"), say("dina"), say("iki")],
     test: &[say("iki"), say("swara"), say("percobaan")],
+    nothing_to_repeat: &[
+        say("durung"),
+        say("ana"),
+        say("pambayaran"),
+        say("kanggo"),
+        say("dibaleni"),
+    ],
     currency: Token::word("rupiah"),
     to: "kanggo",
 };

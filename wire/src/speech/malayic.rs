@@ -68,6 +68,13 @@ pub(super) const INDONESIAN_PHRASES: Phrases = Phrases {
     ],
     total: &[say("total"), say("hari"), say("ini")],
     test: &[say("ini"), say("suara"), say("percobaan")],
+    nothing_to_repeat: &[
+        say("belum"),
+        say("ada"),
+        say("pembayaran"),
+        say("untuk"),
+        say("diulang"),
+    ],
     currency: Token::word("rupiah"),
     to: "untuk",
 };
@@ -108,6 +115,13 @@ pub(super) const SUNDANESE_PHRASES: Phrases = Phrases {
     ],
     total: &[say("jumlah"), say("poe"), say("ieu")],
     test: &[say("ieu"), say("sora"), say("percobaan")],
+    nothing_to_repeat: &[
+        say("acan"),
+        say("aya"),
+        say("pamayaran"),
+        say("pikeun"),
+        say("diulang"),
+    ],
     currency: Token::word("rupiah"),
     to: "pikeun",
 };

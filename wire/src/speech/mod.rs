@@ -42,6 +42,8 @@ pub enum Kind {
     Total(Rupiah),
     /// That the box can be heard.
     Test,
+    /// That no payment was made that could be repeated.
+    NothingToRepeat,
 }
 
 /// A sentence.
@@ -109,6 +111,7 @@ pub fn sentence(
         Kind::Repeated(amount) => (phrases.repeated, Some(amount)),
         Kind::Total(amount) => (phrases.total, Some(amount)),
         Kind::Test => (phrases.test, None),
+        Kind::NothingToRepeat => (phrases.nothing_to_repeat, None),
     };
     let mut parts = phrase.to_vec();
     let mut name = None;
@@ -158,6 +161,31 @@ pub fn repeated(
     })
 }
 
+/// The clips of `text`, which is a sentence about `amount` or one of those without an amount. A merchant's name at its end
+/// has no clip and is left out. `None`: it is no sentence of the grammar.
+pub fn clips_of(
+    language: Language,
+    amount: Option<Rupiah>,
+    text: &str,
+) -> Option<Vec<&'static str>> {
+    let of_amount = amount.into_iter().flat_map(|amount| {
+        [
+            Kind::Paid(amount),
+            Kind::Delayed(amount),
+            Kind::Repeated(amount),
+            Kind::Total(amount),
+        ]
+    });
+    of_amount
+        .chain([Kind::Test, Kind::NothingToRepeat])
+        .filter_map(|kind| sentence(language, kind, None).ok())
+        .find(|sentence| {
+            let rest = text.strip_prefix(sentence.text().as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+        })
+        .map(|sentence| sentence.clips())
+}
+
 /// `number` in words; `None` above [`MAX`].
 pub fn number(language: Language, number: u64) -> Option<String> {
     let tokens = numeral(language, number).ok()?;
@@ -174,6 +202,7 @@ pub fn clips(language: Language) -> BTreeSet<Token> {
         phrases.repeated,
         phrases.total,
         phrases.test,
+        phrases.nothing_to_repeat,
     ]
     .into_iter()
     .flatten()

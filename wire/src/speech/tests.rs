@@ -483,16 +483,25 @@ proptest! {
     fn every_clip_of_a_sentence_is_in_the_list(
         language in language(),
         value in number_up_to_max(),
-        kind in 0..5_usize,
+        kind in 0..6_usize,
+        name in prop::option::of("[a-z]{1,12}"),
     ) {
         let amount = Rupiah::from_i64(i64::try_from(value).unwrap());
         let kind = [
             Kind::Paid(amount), Kind::Delayed(amount), Kind::Repeated(amount), Kind::Total(amount), Kind::Test,
+            Kind::NothingToRepeat,
         ][kind];
         let list = clips(language);
-        for token in sentence(language, kind, None).unwrap().tokens() {
+        let sentence = sentence(language, kind, name.as_deref()).unwrap();
+        for token in sentence.tokens() {
             prop_assert!(list.contains(&token), "{:?}", token);
         }
+        // The clips of a text are those of the sentence that it is.
+        let of_text = clips_of(language, Some(amount), &sentence.text());
+        prop_assert_eq!(of_text, Some(sentence.clips()));
+        let other = Rupiah::from_i64(amount.to_i64() + 1);
+        let is_of_amount = !matches!(kind, Kind::Test | Kind::NothingToRepeat);
+        prop_assert_eq!(clips_of(language, Some(other), &sentence.text()).is_none(), is_of_amount);
     }
 
     /// Whatever a merchant is called, the amount stays what it is, and the sentence fits into its message.

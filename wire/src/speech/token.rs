@@ -35,13 +35,14 @@ pub(super) const fn say(text: &'static str) -> Part {
     Part::Say(Token::word(text))
 }
 
-/// The phrases of a language. An amount follows all of them but `test`.
+/// The phrases of a language. An amount follows `paid`, `delayed`, `repeated` and `total`.
 pub(super) struct Phrases {
     pub(super) paid: &'static [Part],
     pub(super) delayed: &'static [Part],
     pub(super) repeated: &'static [Part],
     pub(super) total: &'static [Part],
     pub(super) test: &'static [Part],
+    pub(super) nothing_to_repeat: &'static [Part],
     /// Follows an amount.
     pub(super) currency: Token,
     /// What is between an amount and the merchant's name.

@@ -16,6 +16,11 @@ impl Qf100 {
         }
     }
 
+    fn username(&self) -> &str {
+        let Settings { serial, told, .. } = &self.settings;
+        told.as_ref().map_or(serial, |told| &told.username)
+    }
+
     fn read(&self, payload: &[u8]) -> Result<Action, String> {
         let message = object(payload)?;
         let data = &message["data"];
@@ -42,20 +47,21 @@ impl Qf100 {
 
 impl Firmware for Qf100 {
     fn login(&self) -> Login {
-        let Settings {
-            serial, password, ..
-        } = &self.settings;
+        let Settings { serial, told, .. } = &self.settings;
+        let client_id = told.as_ref().map(|told| told.client_id.clone());
         Login {
-            client_id: format!("soundbox-{serial}"),
-            username: serial.clone(),
-            password: password.clone(),
+            client_id: client_id.unwrap_or_else(|| format!("soundbox-{serial}")),
+            username: self.username().to_owned(),
+            password: self.settings.password.clone(),
             clean_session: false,
             will: None,
         }
     }
 
     fn subscriptions(&self) -> Vec<String> {
-        vec![format!("soundbox/{}/down", self.settings.serial)]
+        let Settings { serial, told, .. } = &self.settings;
+        let topic = told.as_ref().map(|told| told.subscribe_topic.clone());
+        vec![topic.unwrap_or_else(|| format!("soundbox/{serial}/down"))]
     }
 
     fn connected(&mut self) -> Vec<Action> {
@@ -64,7 +70,7 @@ impl Firmware for Qf100 {
 
     fn heartbeat(&mut self) -> Vec<Action> {
         vec![Action::Send(Outgoing {
-            topic: format!("devices/{}/heartbeat", self.settings.serial),
+            topic: format!("devices/{}/heartbeat", self.username()),
             payload: Value::from_iter([("dev-sn", self.settings.serial.as_str())]).to_string(),
             is_ack: false,
         })]

@@ -9,6 +9,7 @@ fn settings() -> Settings {
         product_key: "pk12345".to_owned(),
         product_secret: "0000000000000000".to_owned(),
         password: "p".to_owned(),
+        told: None,
     }
 }
 
@@ -85,6 +86,31 @@ fn a_qf100_says_what_it_is_sent_as_often_as_it_is_sent() {
 }
 
 #[test]
+fn a_qf100_joins_as_it_was_told() {
+    let told = Told {
+        client_id: "c".to_owned(),
+        username: "u".to_owned(),
+        subscribe_topic: "s/down".to_owned(),
+        keep_alive_s: 30,
+    };
+    let mut qf100 = Model::Qf100.start(&Settings {
+        told: Some(told),
+        ..settings()
+    });
+    let login = qf100.login();
+    assert_eq!(
+        (login.client_id.as_str(), login.username.as_str()),
+        ("c", "u")
+    );
+    assert_eq!(qf100.subscriptions(), ["s/down"]);
+    let heartbeats = qf100.heartbeat();
+    let [Action::Send(heartbeat)] = heartbeats.as_slice() else {
+        panic!("{heartbeats:?}");
+    };
+    assert_eq!(heartbeat.topic, "devices/u/heartbeat");
+}
+
+#[test]
 fn a_morefun_recognises_the_last_twenty_messages() {
     let mut morefun = Model::MorefunEt389.start(&settings());
     let log = "/ota/pk12345/SN0001/user/log";
@@ -155,7 +181,7 @@ fn an_eg800ak_answers_everything() {
 #[test]
 fn a_q161_tells_codes_clips_and_speech_apart() {
     let mut q161 = Model::Q161.start(&settings());
-    let said = announce(None, None, "pembayaran 50 ribu rupiah");
+    let said = announce(None, None, "pembayaran qris diterima 50 ribu rupiah");
     assert_eq!(does(&mut q161, "q161.payment.txt"), [said]);
     assert_eq!(does(&mut q161, "q161.qr.txt"), [show_qr(None)]);
     let text = "Nominal tidak diterima".to_owned();

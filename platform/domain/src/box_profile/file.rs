@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::fill::Clips;
 use super::id::IdForm;
 use super::json::Shape;
 use super::uplink::{AmountForm, Meaning, NetworkScale};
@@ -88,6 +87,7 @@ pub(super) struct Password {
     pub(super) message: Option<Spanned<String>>,
     pub(super) case: Option<Case>,
     pub(super) secret_chars: Option<usize>,
+    pub(super) weaker: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -108,13 +108,25 @@ pub(super) struct Ids {
 #[serde(deny_unknown_fields)]
 pub(super) struct Messages {
     pub(super) bytes_max: Spanned<usize>,
-    pub(super) clips: Option<Clips>,
+    #[serde(default)]
+    pub(super) clips: Clips,
     pub(super) payment: Message,
     pub(super) qr: Option<Message>,
     pub(super) qr_refused: Option<Message>,
     pub(super) configuration: Option<Message>,
     #[serde(default)]
     pub(super) command: BTreeMap<String, Message>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clips {
+    #[serde(default)]
+    pub(super) suffix: String,
+    pub(super) join: Option<String>,
+    /// By language, then by the grammar's name.
+    #[serde(default)]
+    pub(super) names: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
 }
 
 #[derive(Deserialize)]

@@ -1,24 +1,33 @@
 //! The values of one message, by placeholder.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use wire::Language;
 
 use super::error::RenderError;
 use super::template::{Placeholder, Template};
 
-/// The most clips of one sentence.
-const CLIPS_MAX: usize = 64;
-/// The longest name of a clip, in bytes.
-const CLIP_LEN_MAX: usize = 64;
-
-/// How clips stand in a text.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a box names its clips, and how they stand in a text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Clips {
-    /// What is added to each name.
-    #[serde(default)]
+    /// What is added to each name in a text.
     pub(super) suffix: String,
-    /// What stands between two.
-    pub(super) join: String,
+    /// What stands between two in a text; none where no text has clips.
+    pub(super) join: Option<String>,
+    /// The maker's names of clips that are not called as in the grammar of the language.
+    pub(super) names: BTreeMap<Language, BTreeMap<String, String>>,
+}
+
+impl Clips {
+    /// The clips of a sentence, as the box names them.
+    pub(super) fn named(&self, language: Language, clips: &[&str]) -> Vec<String> {
+        let of_maker = self.names.get(&language);
+        let name = |clip: &&str| {
+            let named = of_maker.and_then(|names| names.get(*clip));
+            named.map_or_else(|| (*clip).to_owned(), Clone::clone)
+        };
+        clips.iter().map(name).collect()
+    }
 }
 
 /// A value of a message.
@@ -36,13 +45,13 @@ pub(super) enum Value {
 #[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {
     values: Vec<(Placeholder, Value)>,
-    clips: Option<&'a Clips>,
+    clips: &'a Clips,
     /// What no value of a text message may contain.
     refuse: &'a [String],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(clips: Option<&'a Clips>, refuse: &'a [String]) -> Self {
+    pub(super) fn new(clips: &'a Clips, refuse: &'a [String]) -> Self {
         Self {
             values: Vec::new(),
             clips,
@@ -62,10 +71,10 @@ impl<'a> Fields<'a> {
         self.set(placeholder, Value::Number(number));
     }
 
-    /// Takes the clips of a sentence. Names that could end a clip's name in a list of clips are refused when they are
-    /// used, not here: a box that speaks for itself needs none.
-    pub(super) fn set_clips(&mut self, clips: &[String]) {
-        self.set(Placeholder::Clips, Value::List(clips.to_vec()));
+    /// Takes the clips of a sentence. No name has a character that could end it in a list of clips: neither has one of the
+    /// grammar's, and those of the profile are checked when it is read.
+    pub(super) fn set_clips(&mut self, clips: Vec<String>) {
+        self.set(Placeholder::Clips, Value::List(clips));
     }
 
     /// Whether a placeholder has a value.
@@ -76,7 +85,7 @@ impl<'a> Fields<'a> {
     /// The value of a placeholder.
     ///
     /// # Errors
-    /// This message has none, or one that is refused.
+    /// This message has none.
     pub(super) fn get(&self, placeholder: Placeholder) -> Result<Value, RenderError> {
         let found = self
             .values
@@ -87,16 +96,13 @@ impl<'a> Fields<'a> {
             placeholder,
             problem: "this message has none",
         })?;
-        if let Value::List(clips) = value {
-            check_clips(placeholder, clips)?;
-        }
         Ok(value.clone())
     }
 
     /// A text with its values.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); a value that the box would take for something else.
     pub(super) fn text(&self, template: &Template) -> Result<String, RenderError> {
         template.fill(|placeholder| {
             let text = match self.get(placeholder)? {
@@ -106,7 +112,8 @@ impl<'a> Fields<'a> {
                 }
                 Value::Number(number) => number.to_string(),
                 Value::List(clips) => {
-                    let Clips { suffix, join } = self.clips.ok_or(RenderError::Unsupported)?;
+                    let Clips { suffix, join, .. } = self.clips;
+                    let join = join.as_ref().ok_or(RenderError::Unsupported)?;
                     let names: Vec<String> =
                         clips.iter().map(|clip| format!("{clip}{suffix}")).collect();
                     names.join(join)
@@ -145,24 +152,4 @@ impl<'a> Fields<'a> {
             problem,
         })
     }
-}
-
-fn check_clips(placeholder: Placeholder, clips: &[String]) -> Result<(), RenderError> {
-    let plain = |clip: &String| {
-        (1..=CLIP_LEN_MAX).contains(&clip.len())
-            && clip
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    };
-    let problem = if clips.is_empty() || clips.len() > CLIPS_MAX {
-        "from 1 to 64 clips"
-    } else if clips.iter().all(plain) {
-        return Ok(());
-    } else {
-        "a clip's name has letters, digits, _ and -"
-    };
-    Err(RenderError::Value {
-        placeholder,
-        problem,
-    })
 }

@@ -17,10 +17,12 @@ text_enum! {
     }
 }
 
-/// The fewest characters of a random password: more than 128 bits.
-pub(super) const PASSWORD_CHARS_MIN: usize = 22;
-/// The fewest characters of a secret that a password is derived from: more than 64 bits. Makers give little room.
-pub(super) const SECRET_CHARS_MIN: usize = 11;
+/// The fewest characters of a password, and of a secret that one is derived from: more than 128 bits.
+pub(super) const CHARS_MIN: usize = 22;
+/// The fewest where the maker leaves no more room, which the profile must say: more than 64 bits.
+pub(super) const WEAKER_CHARS_MIN: usize = 11;
+/// The random bits of one of 62 characters, in thousandths.
+const BITS_OF_CHAR_PERMILLE: u32 = 5_954;
 /// The most characters that the random bytes give evenly.
 pub(super) const RANDOM_CHARS_MAX: usize = 32;
 
@@ -52,6 +54,15 @@ impl std::fmt::Debug for Password {
     }
 }
 
+/// How many guesses a password withstands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordStrength<'a> {
+    /// Its random bits.
+    pub bits: u32,
+    /// Why the maker leaves no room for 128.
+    pub weaker: Option<&'a str>,
+}
+
 /// The rule for passwords of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PasswordRule {
@@ -72,6 +83,8 @@ pub(super) struct LoginTemplates {
     pub(super) client_id: Template,
     pub(super) username: Template,
     pub(super) password: PasswordRule,
+    /// Why passwords have less than 128 random bits, if they do.
+    pub(super) weaker: Option<String>,
     pub(super) keep_alive_s: u16,
     pub(super) clean_session: bool,
 }
@@ -115,6 +128,19 @@ impl LoginTemplates {
             _ => return values.get(placeholder),
         };
         template.fill(|placeholder| values.get(placeholder))
+    }
+
+    pub(super) fn strength(&self) -> PasswordStrength<'_> {
+        let (PasswordRule::Random { chars }
+        | PasswordRule::HmacSha256 {
+            secret_chars: chars,
+            ..
+        }) = self.password;
+        let permille = u32::try_from(chars).unwrap_or_default() * BITS_OF_CHAR_PERMILLE;
+        PasswordStrength {
+            bits: permille / 1_000,
+            weaker: self.weaker.as_deref(),
+        }
     }
 
     pub(super) fn password(
@@ -182,6 +208,14 @@ mod tests {
         random[30] = 1;
         random[31] = 0;
         assert_eq!(characters(&random, 3), "840");
+    }
+
+    #[test]
+    fn the_fewest_characters_have_the_bits_that_are_promised() {
+        let bits = |chars: usize| u32::try_from(chars).unwrap() * BITS_OF_CHAR_PERMILLE / 1_000;
+        assert!(bits(CHARS_MIN) >= 128 && bits(CHARS_MIN - 1) < 128);
+        assert!(bits(WEAKER_CHARS_MIN) >= 64 && bits(WEAKER_CHARS_MIN - 1) < 64);
+        assert_eq!(bits(16), 95);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! for each of our messages, what its answers mean, and what it can promise. It is data: a box of another maker is
 //! another file. How to write one is in docs/vendor-boxes.md.
 //!
-//! - [`parse`] and [`parse_message`] read the text and refuse what they do not understand, with line and key; [`file`] is
+//! - [`parse`], [`parse_message`] and [`parse_password`] read the text and refuse what they do not understand, with line and key; [`file`] is
 //!   its form.
 //! - [`template`], [`json`], [`fill`]: texts and structures with placeholders, and the values of one message.
 //! - [`login`], [`topics`], [`values`]: how a box joins, and where it listens and speaks.
@@ -22,6 +22,7 @@ mod json;
 mod login;
 mod parse;
 mod parse_message;
+mod parse_password;
 mod render;
 mod scope;
 mod source;
@@ -39,7 +40,7 @@ use chrono::{DateTime, Utc};
 use wire::{Channel, DownlinkMessage};
 
 pub use self::error::{ProfileError, RenderError, ValueError};
-pub use self::login::{Bootstrap, Login, Password};
+pub use self::login::{Bootstrap, Login, Password, PasswordStrength};
 pub use self::template::Placeholder;
 pub use self::topics::{PublishTopic, Topics};
 pub use self::uplink::{VendorHeartbeat, VendorUplink};
@@ -60,6 +61,9 @@ text_enum! {
         Received = "received",
         /// That the box's MQTT client took it; whether the box understood it is not known.
         Puback = "puback",
+        /// Nothing: a PUBACK is all that it has, and it subscribes with quality of service 0, which has none. No profile
+        /// says so; the box's subscription does.
+        Nothing = "none",
     }
 }
 
@@ -235,7 +239,7 @@ impl Profile {
         let payment = &protocol.messages.payment;
         if payment.names(Placeholder::Text) {
             SpeechSource::Text
-        } else if payment.names(Placeholder::Clips) || payment.names(Placeholder::Clip) {
+        } else if payment.plays_clips() {
             SpeechSource::Clips
         } else {
             SpeechSource::Own
@@ -271,6 +275,12 @@ impl Profile {
         Some(protocol.login.password(values, random))
     }
 
+    /// How strong its passwords are. None for a box that speaks the contract.
+    pub fn password_strength(&self) -> Option<PasswordStrength<'_>> {
+        let protocol = self.protocol.as_ref()?;
+        Some(protocol.login.strength())
+    }
+
     /// The topics of a box. None for a box that speaks the contract: those of [`wire::Topic`].
     ///
     /// # Errors
@@ -280,8 +290,7 @@ impl Profile {
         Some(protocol.topics.of(&protocol.login, values))
     }
 
-    /// A downlink as one message of the box, as of `at`. `clips` are those of the sentence, for a box that plays clips;
-    /// a payment's are of its delayed sentence where it is delayed.
+    /// A downlink as one message of the box, as of `at`: by then a payment is said to be delayed, or is over.
     ///
     /// # Errors
     /// [`RenderError::Unsupported`]: the box has no such message (always so for a box that speaks the contract).
@@ -291,14 +300,12 @@ impl Profile {
         message: &DownlinkMessage,
         values: &BoxValues,
         at: DateTime<Utc>,
-        clips: &[String],
     ) -> Result<VendorMessage, RenderError> {
         let protocol = self.protocol.as_ref().ok_or(RenderError::Unsupported)?;
         let renderer = render::Renderer {
             protocol,
             values,
             at,
-            clips,
         };
         renderer.render(message)
     }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use toml::Spanned;
-use wire::Channel;
+use wire::{Channel, Language};
 
-use super::file::{self, Case, File, Speaks};
-use super::login::{
-    IN_LOGINS, LoginTemplates, PASSWORD_CHARS_MIN, PasswordRule, RANDOM_CHARS_MAX, SECRET_CHARS_MIN,
-};
+use super::file::{self, File, Speaks};
+use super::fill::Clips;
+use super::login::{IN_LOGINS, LoginTemplates};
 use super::parse_message::{Downlinks, MessageReader};
-use super::render::Messages;
+use super::render::{MessageTemplate, Messages};
 use super::source::{Result, Source};
 use super::template::{Placeholder, Template};
 use super::topics::{self, IN_TOPICS, TopicTemplates};
@@ -23,6 +22,8 @@ const TOPICS_MAX: usize = 16;
 const RULES_MAX: usize = 64;
 /// The longest message that a profile may allow.
 const BYTES_MAX: usize = 4096;
+/// The longest name of a clip, in bytes.
+const CLIP_LEN_MAX: usize = 64;
 
 /// Reads a profile.
 ///
@@ -106,7 +107,7 @@ impl Source<'_> {
         }
         let publish = self.topics("topics.publish", &topics.publish, false)?;
         let (messages, downlinks) = self.messages(messages, &subscribe)?;
-        let rules = self.uplinks(uplinks, &publish)?;
+        let rules = self.uplinks(uplinks, &publish, &messages)?;
         let publish = publish
             .into_iter()
             .enumerate()
@@ -140,6 +141,7 @@ impl Source<'_> {
             }
             Ok(template)
         };
+        let (password, weaker) = self.password(transport.password)?;
         let keep_alive_s = *transport.keep_alive_s.get_ref();
         if keep_alive_s == 0 {
             let problem = "a box that is silent for ever is never missed";
@@ -149,56 +151,11 @@ impl Source<'_> {
             bootstrap: transport.bootstrap,
             client_id: text(&transport.client_id, "transport.client_id")?,
             username: text(&transport.username, "transport.username")?,
-            password: self.password(transport.password)?,
+            password,
+            weaker,
             keep_alive_s,
             clean_session: transport.clean_session,
         })
-    }
-
-    fn password(&self, password: Spanned<file::Password>) -> Result<PasswordRule> {
-        let key = "transport.password";
-        let offset = password.span().start;
-        let error = |problem: String| self.at(offset, key, problem);
-        let bounded = |found: usize, min: usize, of: &str| {
-            if (min..=RANDOM_CHARS_MAX).contains(&found) {
-                Ok(found)
-            } else {
-                Err(error(format!("{of} is from {min} to {RANDOM_CHARS_MAX}")))
-            }
-        };
-        let password = password.into_inner();
-        match password.rule {
-            file::PasswordRule::Random => {
-                if let (Some(chars), None, None, None) = (
-                    password.chars,
-                    &password.message,
-                    password.case,
-                    password.secret_chars,
-                ) {
-                    let chars = bounded(chars, PASSWORD_CHARS_MIN, "chars")?;
-                    return Ok(PasswordRule::Random { chars });
-                }
-                Err(error(
-                    "a random password has chars and nothing else".to_owned(),
-                ))
-            }
-            file::PasswordRule::HmacSha256 => {
-                let (Some(message), Some(case), Some(secret_chars), None) = (
-                    password.message,
-                    password.case,
-                    password.secret_chars,
-                    password.chars,
-                ) else {
-                    let problem = "a derived password has message, case and secret_chars";
-                    return Err(error(problem.to_owned()));
-                };
-                Ok(PasswordRule::HmacSha256 {
-                    message: self.template(&message, "transport.password.message", &[IN_LOGINS])?,
-                    upper: case == Case::Upper,
-                    secret_chars: bounded(secret_chars, SECRET_CHARS_MIN, "secret_chars")?,
-                })
-            }
-        }
     }
 
     fn topics(
@@ -233,10 +190,11 @@ impl Source<'_> {
             let problem = format!("from 1 to {BYTES_MAX}");
             return Err(self.error(&messages.bytes_max, "messages.bytes_max", problem));
         }
+        let clips = self.clips(messages.clips)?;
         let reader = MessageReader {
             source: self,
             subscribe,
-            clips: messages.clips.is_some(),
+            joins_clips: clips.join.is_some(),
         };
         let mut downlinks = Downlinks::default();
         let payment = reader.message(
@@ -285,7 +243,7 @@ impl Source<'_> {
         }
         let messages = Messages {
             bytes_max,
-            clips: messages.clips,
+            clips,
             payment,
             qr,
             qr_refused,
@@ -296,10 +254,42 @@ impl Source<'_> {
         Ok((messages, downlinks.complete()))
     }
 
+    /// The maker's names of clips: for clips that the language has, and without a character that ends a name in a list.
+    fn clips(&self, clips: file::Clips) -> Result<Clips> {
+        let mut names = BTreeMap::new();
+        for (tag, of_language) in clips.names {
+            let key = |clip: &str| format!("messages.clips.names.{tag}.{clip}");
+            let known = Language::ALL.iter().find(|one| one.as_str() == tag);
+            let known = known.map(|language| (*language, wire::speech::clips(*language)));
+            let mut of_maker = BTreeMap::new();
+            for (clip, name) in of_language {
+                let Some((_, listed)) = &known else {
+                    return Err(self.error(&name, key(&clip), format!("{tag} is no language")));
+                };
+                if !listed.iter().any(|token| token.clip == clip) {
+                    return Err(self.error(&name, key(&clip), "the language has no such clip"));
+                }
+                if !is_clip_name(name.get_ref()) {
+                    let problem =
+                        format!("a clip's name has 1 to {CLIP_LEN_MAX} letters, digits, _ and -");
+                    return Err(self.error(&name, key(&clip), problem));
+                }
+                of_maker.insert(clip, name.into_inner());
+            }
+            names.extend(known.map(|(language, _)| (language, of_maker)));
+        }
+        Ok(Clips {
+            suffix: clips.suffix,
+            join: clips.join,
+            names,
+        })
+    }
+
     fn uplinks(
         &self,
         uplinks: Vec<file::Uplink>,
         publish: &[(String, Template)],
+        messages: &Messages,
     ) -> Result<Vec<Rule>> {
         let mut rules = Vec::with_capacity(uplinks.len());
         for (index, uplink) in uplinks.into_iter().enumerate() {
@@ -307,9 +297,27 @@ impl Source<'_> {
             if index >= RULES_MAX {
                 return Err(self.error(&uplink.topic, key, format!("more than {RULES_MAX}")));
             }
+            self.answered(&uplink, &key, messages)?;
             rules.push(self.uplink(uplink, &key, publish)?);
         }
         Ok(rules)
+    }
+
+    /// What a button asks for must have an answer that is heard, also when there is nothing to repeat.
+    fn answered(&self, uplink: &file::Uplink, key: &str, messages: &Messages) -> Result<()> {
+        let total = messages.command(CommandType::AnnounceTotal);
+        let problem = match uplink.means.get_ref() {
+            Meaning::TotalRequest if total.is_none() => "needs messages.command.announce_total",
+            Meaning::ReplayRequest if !total.is_some_and(MessageTemplate::says_the_sentence) => {
+                "needs a messages.command.announce_total with {text}, {clips} or {clip}, by which the box says that nothing \
+                 was paid"
+            }
+            Meaning::ReplayRequest if !messages.payment.says_the_sentence() => {
+                "needs a messages.payment with {text}, {clips} or {clip}: a repetition would sound like a new payment"
+            }
+            _ => return Ok(()),
+        };
+        Err(self.error(&uplink.means, format!("{key}.means"), problem))
     }
 
     fn uplink(
@@ -415,4 +423,11 @@ impl Source<'_> {
         }
         Ok(())
     }
+}
+
+fn is_clip_name(name: &str) -> bool {
+    (1..=CLIP_LEN_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

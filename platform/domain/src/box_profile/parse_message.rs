@@ -10,12 +10,14 @@ use super::source::{Result, Source, known_only};
 use super::template::{Placeholder, Template};
 use super::topics::IN_TOPICS;
 
+const NOT_JOINED: &str = "messages.clips.join must say how clips stand in a text";
+
 /// Reads the templates of messages.
 pub(super) struct MessageReader<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) subscribe: &'a [(String, Template)],
     /// Whether the profile says how clips stand in a text.
-    pub(super) clips: bool,
+    pub(super) joins_clips: bool,
 }
 
 impl MessageReader<'_> {
@@ -55,7 +57,14 @@ impl MessageReader<'_> {
         let scope = [known, IN_TOPICS, scope::EVERY, with_crc32];
         let form = match (message.json, message.text) {
             (Some(shape), None) if message.refuse.is_empty() => {
-                let check = |template: &Template| known_only(template, &scope);
+                let check = |template: &Template| {
+                    known_only(template, &scope)?;
+                    let in_text = template.parts.len() > 1 && template.names(Placeholder::Clips);
+                    if in_text && !self.joins_clips {
+                        return Err(NOT_JOINED.to_owned());
+                    }
+                    Ok(())
+                };
                 let node = Node::compile(shape, &check).map_err(|misplaced| {
                     let key = format!("{key}.json{}", misplaced.path);
                     source.at(misplaced.offset, key, misplaced.problem)
@@ -67,8 +76,8 @@ impl MessageReader<'_> {
                 let template = source.template(&text, &text_key, &scope)?;
                 let problem = if template.names(Placeholder::Clip) {
                     "{clip} is for lists in JSON"
-                } else if template.names(Placeholder::Clips) && !self.clips {
-                    "messages.clips must say how clips stand in a text"
+                } else if template.names(Placeholder::Clips) && !self.joins_clips {
+                    NOT_JOINED
                 } else {
                     ""
                 };

@@ -5,7 +5,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 use serde_json::{Map, Value as Json};
 use wire::message::{Command, ConfigPush, DynamicQrResponse, PaymentSuccess, QrOutcome};
 use wire::rupiah::Rupiah;
-use wire::{Channel, DownlinkMessage};
+use wire::{Channel, DownlinkMessage, Language};
 
 use super::crc32::crc32;
 use super::error::RenderError;
@@ -23,7 +23,7 @@ use crate::wib;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Messages {
     pub(super) bytes_max: usize,
-    pub(super) clips: Option<Clips>,
+    pub(super) clips: Clips,
     pub(super) payment: MessageTemplate,
     pub(super) qr: Option<MessageTemplate>,
     pub(super) qr_refused: Option<MessageTemplate>,
@@ -74,6 +74,16 @@ impl MessageTemplate {
         text || self.crc32.as_ref().is_some_and(|crc32| crc32.names(wanted))
     }
 
+    /// Whether it has the clips of a sentence in it.
+    pub(super) fn plays_clips(&self) -> bool {
+        self.names(Placeholder::Clips) || self.names(Placeholder::Clip)
+    }
+
+    /// Whether it has the sentence in it, as a text or as clips.
+    pub(super) fn says_the_sentence(&self) -> bool {
+        self.names(Placeholder::Text) || self.plays_clips()
+    }
+
     fn refuse(&self) -> &[String] {
         match &self.form {
             Form::Json(_) => &[],
@@ -87,7 +97,6 @@ pub(super) struct Renderer<'a> {
     pub(super) protocol: &'a VendorProtocol,
     pub(super) values: &'a BoxValues,
     pub(super) at: DateTime<Utc>,
-    pub(super) clips: &'a [String],
 }
 
 impl<'a> Renderer<'a> {
@@ -131,8 +140,12 @@ impl<'a> Renderer<'a> {
         } else {
             &speech.text
         };
-        fields.set_text(Placeholder::Text, text.as_str());
-        fields.set_clips(self.clips);
+        let said = Said {
+            language: &speech.language,
+            amount: Some(payment.amount),
+            text,
+        };
+        self.set_sentence(&mut fields, template, &said)?;
         fields.set_text(Placeholder::MerchantName, payment.merchant_name.as_str());
         fields.set_text(Placeholder::PaidAtWib, compact(payment.paid_at));
         self.write(template, Channel::PaymentSuccess, fields)
@@ -195,9 +208,14 @@ impl<'a> Renderer<'a> {
         let empty = Map::new();
         let payload = command.payload.as_object().unwrap_or(&empty);
         set_parameters(&mut fields, payload);
-        let speech = payload.get("speech").and_then(|speech| speech.get("text"));
-        if let Some(text) = speech.and_then(Json::as_str) {
-            fields.set_text(Placeholder::Text, text);
+        let speech = |member| payload.get("speech")?.get(member)?.as_str();
+        if let (Some(language), Some(text)) = (speech("language"), speech("text")) {
+            let said = Said {
+                language,
+                amount: shown_amount(payload),
+                text,
+            };
+            self.set_sentence(&mut fields, template, &said)?;
         }
         if kind == CommandType::AnnounceTotal
             && let Some(amount) = shown_amount(payload)
@@ -228,6 +246,29 @@ impl<'a> Renderer<'a> {
         self.write(template, Channel::ConfigPush, fields)
     }
 
+    /// What the box says: a sentence, and where the message plays clips, those of this sentence.
+    fn set_sentence(
+        &self,
+        fields: &mut Fields<'_>,
+        template: &MessageTemplate,
+        said: &Said<'_>,
+    ) -> Result<(), RenderError> {
+        fields.set_text(Placeholder::Text, said.text);
+        if !template.plays_clips() {
+            return Ok(());
+        }
+        let language: Option<Language> = said.language.parse().ok();
+        let found = language.and_then(|language| {
+            let clips = wire::speech::clips_of(language, said.amount, said.text)?;
+            Some(self.protocol.messages.clips.named(language, &clips))
+        });
+        fields.set_clips(found.ok_or(RenderError::Value {
+            placeholder: Placeholder::Clips,
+            problem: "no language has such a sentence",
+        })?);
+        Ok(())
+    }
+
     fn ids(&self) -> IdForm {
         self.protocol.ids
     }
@@ -235,7 +276,7 @@ impl<'a> Renderer<'a> {
     /// The values that every message has.
     fn fields(&self, template: &'a MessageTemplate) -> Result<Fields<'a>, RenderError> {
         let protocol = self.protocol;
-        let mut fields = Fields::new(protocol.messages.clips.as_ref(), template.refuse());
+        let mut fields = Fields::new(&protocol.messages.clips, template.refuse());
         for placeholder in IN_TOPICS.iter().copied() {
             if template.names(placeholder) {
                 let value = protocol.login.value(placeholder, self.values)?;
@@ -271,6 +312,13 @@ impl<'a> Renderer<'a> {
             payload: payload.into_bytes(),
         })
     }
+}
+
+/// A sentence that the platform made.
+struct Said<'a> {
+    language: &'a str,
+    amount: Option<Rupiah>,
+    text: &'a str,
 }
 
 fn set_amount(fields: &mut Fields<'_>, amount: Rupiah) {

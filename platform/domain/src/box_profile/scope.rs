@@ -60,10 +60,18 @@ pub(super) const fn command(kind: CommandType) -> (&'static [Placeholder], &'sta
     match kind {
         CommandType::AnnounceText => (&[Id, Text], &[Text]),
         CommandType::AnnounceTotal => (
-            &[Id, Text, Amount, AmountDecimal, AmountHundredths],
-            &[Text, Amount, AmountDecimal, AmountHundredths],
+            &[
+                Id,
+                Text,
+                Clips,
+                Clip,
+                Amount,
+                AmountDecimal,
+                AmountHundredths,
+            ],
+            &[Text, Clips, Clip, Amount, AmountDecimal, AmountHundredths],
         ),
-        CommandType::PlayTest => (&[Id, Text], &[]),
+        CommandType::PlayTest => (&[Id, Text, Clips, Clip], &[]),
         CommandType::SetVolume => (&[Id, Volume, VolumePercent], &[Volume, VolumePercent]),
         CommandType::DisplayQr => (
             &[

@@ -88,14 +88,8 @@ fn command(kind: CommandType, payload: Value) -> DownlinkMessage {
     })
 }
 
-fn clips() -> Vec<String> {
-    ["pembayaran", "50", "ribu", "rupiah"]
-        .map(str::to_owned)
-        .to_vec()
-}
-
 fn render(profile: &Profile, message: &DownlinkMessage) -> Result<VendorMessage, RenderError> {
-    profile.render(message, &values(), now(), &clips())
+    profile.render(message, &values(), now())
 }
 
 fn text(message: &VendorMessage) -> &str {

@@ -15,6 +15,8 @@ use super::values::BoxValues;
 const PAYLOAD_LEN_MAX: usize = 4096;
 /// The longest reason that is kept, in bytes.
 const REASON_LEN_MAX: usize = 256;
+/// The longest id of a request that is kept, in bytes.
+const REQUEST_ID_LEN_MAX: usize = 64;
 /// The longest firmware version and state that are kept, in bytes: those of the contract's heartbeat.
 const FIRMWARE_VERSION_LEN_MAX: usize = 64;
 const STATE_LEN_MAX: usize = 32;
@@ -34,6 +36,8 @@ pub(super) enum Meaning {
     QrRequest,
     CommandDone,
     CommandFailed,
+    ReplayRequest,
+    TotalRequest,
     Nothing,
 }
 
@@ -46,6 +50,8 @@ impl Meaning {
             Self::Received | Self::Played | Self::Failed => Channel::PaymentAck,
             Self::QrRequest => Channel::DynamicQrRequest,
             Self::CommandDone | Self::CommandFailed => Channel::CommandAck,
+            Self::ReplayRequest => Channel::ReplayRequest,
+            Self::TotalRequest => Channel::TotalRequest,
         }
     }
 
@@ -137,6 +143,16 @@ pub enum VendorUplink {
         command_id: CommandId,
         /// Why, in its words.
         reason: Option<String>,
+    },
+    /// Somebody wants to hear the last payment again.
+    ReplayRequest {
+        /// The press, where the box numbers them.
+        request_id: Option<String>,
+    },
+    /// Somebody wants to hear the total of the day.
+    TotalRequest {
+        /// As of a replay.
+        request_id: Option<String>,
     },
     /// Known, and of no consequence.
     Nothing,
@@ -316,6 +332,12 @@ impl Reader<'_> {
             Meaning::CommandFailed => command().map_or(no_id, |command_id| {
                 VendorUplink::CommandFailed { command_id, reason }
             }),
+            Meaning::ReplayRequest => VendorUplink::ReplayRequest {
+                request_id: id.and_then(|id| short(id, REQUEST_ID_LEN_MAX)),
+            },
+            Meaning::TotalRequest => VendorUplink::TotalRequest {
+                request_id: id.and_then(|id| short(id, REQUEST_ID_LEN_MAX)),
+            },
             Meaning::QrRequest => match found.amount.flatten() {
                 Some(amount) if amount > Rupiah::ZERO => VendorUplink::QrRequest { amount },
                 _ => unreadable("no amount of whole rupiah, more than zero"),

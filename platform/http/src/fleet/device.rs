@@ -23,8 +23,8 @@ use crate::path::Id;
 use crate::query::Query;
 use crate::routes::Routes;
 
-/// What of a login is shown once.
-pub(super) const PASSWORDS: [&str; 2] = ["password", "product_secret"];
+/// What is shown once: a repeated answer has null in its place.
+pub(super) const SECRETS: [&str; 3] = ["activation_code", "password", "product_secret"];
 
 pub(super) fn routes() -> Routes {
     use ErrorCode::{DeviceNotBound, InvalidState, TerminalNotFound};
@@ -89,8 +89,7 @@ async fn create(
 ) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::create(&mut unit, request.body.0).await?;
-    let secrets = [&["activation_code"][..], &PASSWORDS].concat();
-    commit_without(unit, envelope::created(&registered)?, &secrets).await
+    commit_without(unit, envelope::created(&registered)?, &SECRETS).await
 }
 
 /// The code is in the first answer and null in every repetition.
@@ -102,7 +101,7 @@ async fn renew_activation_code(
 ) -> Answer<Created<Registered>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let registered = device::renew_activation_code(&mut unit, id).await?;
-    commit_without(unit, envelope::created(&registered)?, &["activation_code"]).await
+    commit_without(unit, envelope::created(&registered)?, &SECRETS).await
 }
 
 /// The password is in the first answer and null in every repetition.
@@ -114,7 +113,7 @@ async fn renew_password(
 ) -> Answer<Created<MqttLogin>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let login = password::renew(&mut unit, id).await?;
-    commit_without(unit, envelope::created(&login)?, &PASSWORDS).await
+    commit_without(unit, envelope::created(&login)?, &SECRETS).await
 }
 
 #[derive(Deserialize, IntoParams)]

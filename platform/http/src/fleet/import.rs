@@ -10,7 +10,7 @@ use store::{Page, Scope};
 use uuid::Uuid;
 use wire::ids::{MerchantId, OutletId, TerminalId};
 
-use super::device::{ListQuery, PASSWORDS};
+use super::device::{ListQuery, SECRETS};
 use crate::auth::Staff;
 use crate::auth::grants::{DeviceRead, DeviceWrite};
 use crate::csv::{Csv, CsvFile, plain};
@@ -65,8 +65,7 @@ async fn from_file(
 ) -> Answer<Created<Import>> {
     let mut unit = begin(&context, staff.actor(), request.key).await?;
     let imported = import::import(&mut unit, &request.body.0, import::ROWS_MAX).await?;
-    let secrets = [&["activation_code"][..], &PASSWORDS].concat();
-    commit_without(unit, envelope::created(&imported)?, &secrets).await
+    commit_without(unit, envelope::created(&imported)?, &SECRETS).await
 }
 
 async fn to_file(

@@ -2,6 +2,7 @@
 
 mod audio;
 mod bootstrap;
+mod box_profile;
 mod bulk_command;
 mod command;
 mod config;
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Routes {
         .merge(summary::routes())
         .merge(heartbeat::routes())
         .merge(import::routes())
+        .merge(box_profile::routes())
         .merge(audio::routes())
         .merge(command::routes())
         .merge(bulk_command::routes())

@@ -8,7 +8,6 @@
 
 use chrono::TimeDelta;
 use domain::box_profile::Bootstrap as How;
-use domain::box_profile::NATIVE;
 use domain::credential::OVERLAP;
 use serde::Deserialize;
 use serde_json::json;
@@ -175,8 +174,6 @@ async fn allowed(
 
 fn asks(context: &Context, device: &Device) -> bool {
     let profiles = &context.settings().mqtt.profiles;
-    device.profile != NATIVE
-        && profiles
-            .get(&device.profile)
-            .is_some_and(|profile| profile.bootstrap() == Some(How::DevConfig))
+    let profile = profiles.get(&device.profile);
+    profile.is_some_and(|profile| profile.bootstrap() == Some(How::DevConfig))
 }

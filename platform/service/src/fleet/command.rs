@@ -31,6 +31,9 @@ pub(super) const OPEN_MAX: i64 = 100;
 /// How long after its end a command waits for an acknowledgement that is on its way.
 const LATE_ACK: TimeDelta = TimeDelta::seconds(2);
 
+/// The parameter of `announce_total` by which it says that there is no payment to repeat.
+const NOTHING_TO_REPEAT: &str = "nothing_to_repeat";
+
 /// An order as an operator gives it.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +60,34 @@ pub async fn create(
     unit: &mut UnitOfWork,
     device_id: DeviceId,
     new: NewCommand,
+) -> Result<Command> {
+    create_with(unit, device_id, new, Map::new()).await
+}
+
+/// Has a box say that there is no payment to repeat: an `announce_total` with another sentence.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) async fn say_nothing_to_repeat(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    expires_in_s: u32,
+) -> Result<Command> {
+    let new = NewCommand {
+        kind: CommandType::AnnounceTotal.to_string(),
+        payload: None,
+        expires_in: Some(expires_in_s),
+    };
+    let more = Map::from_iter([(NOTHING_TO_REPEAT.to_owned(), json!(true))]);
+    create_with(unit, device_id, new, more).await
+}
+
+/// [`create`], with what the platform adds to the parameters.
+async fn create_with(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    new: NewCommand,
+    more: Map<String, Value>,
 ) -> Result<Command> {
     // Under the box's lock its commands are counted by one transaction at a time.
     let found = store::fleet::device::lock(unit.conn(), device_id)
@@ -88,6 +119,7 @@ pub async fn create(
     if kind == CommandType::AnnounceTotal {
         payload = day_total(unit, device_id).await?;
     }
+    payload.extend(more);
     if store::fleet::command::count_open(unit.conn(), device_id).await? >= OPEN_MAX {
         return Err(Error::RateLimited {
             message: "too many commands wait for this device",
@@ -154,6 +186,9 @@ fn payload(command: &DueCommand) -> anyhow::Result<Value> {
     let amount = || command.payload.get("amount").and_then(Value::as_i64);
     let kind = match (command.kind, amount()) {
         (CommandType::PlayTest, _) => Kind::Test,
+        (CommandType::AnnounceTotal, _) if command.payload.get(NOTHING_TO_REPEAT).is_some() => {
+            Kind::NothingToRepeat
+        }
         (CommandType::AnnounceTotal, Some(amount)) => Kind::Total(Rupiah::from_i64(amount)),
         _ => return Ok(command.payload.clone()),
     };

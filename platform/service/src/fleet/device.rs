@@ -1,7 +1,5 @@
 //! Devices: registering boxes, and taking them out of service.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use domain::box_profile::{BoxValues, Confirmation, NATIVE};
 use domain::credential::RevocationReason;
@@ -15,7 +13,6 @@ use store::{Page, Scope};
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
-use crate::fleet::box_profile::VendorBox;
 use crate::fleet::password::{self, MqttLogin};
 use crate::fleet::{config, credential};
 use crate::settings::MqttSettings;
@@ -456,14 +453,6 @@ fn check_joining(
         joining.confirmation = Confirmation::Played;
         return joining;
     }
-    let Some(profile) = mqtt.profiles.get(&joining.profile) else {
-        let known: Vec<&str> = std::iter::once(NATIVE)
-            .chain(mqtt.profiles.names())
-            .collect();
-        checks.refuse("profile", format!("one of {}", known.join(", ")));
-        return joining;
-    };
-    joining.confirmation = profile.confirmation();
     // The id is not known yet, and never missing.
     let values = BoxValues {
         serial: serial_number.to_owned(),
@@ -471,10 +460,14 @@ fn check_joining(
         product_key: joining.product_key.clone(),
         device_id: DeviceId::from_uuid(uuid::Uuid::nil()),
     };
-    let vendor = VendorBox {
-        profile: Arc::clone(profile),
-        values,
+    let Some(vendor) = mqtt.profiles.vendor_box(&joining.profile, values) else {
+        let known: Vec<&str> = std::iter::once(NATIVE)
+            .chain(mqtt.profiles.names())
+            .collect();
+        checks.refuse("profile", format!("one of {}", known.join(", ")));
+        return joining;
     };
+    joining.confirmation = vendor.profile.confirmation();
     if let Err(error) = vendor.login().and(vendor.topics().map(drop)) {
         checks.refuse("profile", error.to_string());
     }

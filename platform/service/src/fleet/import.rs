@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use domain::config::Settings;
 use domain::validation::FieldError;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
@@ -15,8 +17,8 @@ use crate::fleet::password::MqttLogin;
 use crate::settings::MqttSettings;
 use crate::{Checks, Error, Result, UnitOfWork};
 
-/// The columns, of which the last five may be missing.
-const COLUMNS: [&str; 8] = [
+/// The columns, of which the last six may be missing.
+const COLUMNS: [&str; 9] = [
     "serial_number",
     "model",
     "capabilities",
@@ -25,6 +27,7 @@ const COLUMNS: [&str; 8] = [
     "profile",
     "imei",
     "product_key",
+    "language",
 ];
 /// How many boxes one request registers at most.
 pub const ROWS_MAX: usize = 1_000;
@@ -67,7 +70,7 @@ pub struct Import {
 }
 
 /// Registers every box of a CSV file with the header `serial_number,model,capabilities,communication_mode,tags,profile,imei,
-/// product_key`, at most `rows_max`, as [`CsvFile`] reads it.
+/// product_key,language`, at most `rows_max`, as [`CsvFile`] reads it. A language goes into the box's own layer of configuration.
 ///
 /// # Errors
 /// Each row that breaks a rule, as `row 7.capabilities`, the first hundred of them; then nothing is registered.
@@ -75,14 +78,14 @@ pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Resu
     let rows = read(file, &unit.context().settings().mqtt, rows_max)?;
     let serials: Vec<String> = rows
         .iter()
-        .map(|(_, new)| new.serial_number.clone())
+        .map(|(_, new, _)| new.serial_number.clone())
         .collect();
     let known = store::fleet::device::known_serials(unit.conn(), &serials).await?;
     let known: HashSet<String> = known.into_iter().collect();
     let mistakes: Vec<FieldError> = rows
         .iter()
-        .filter(|(_, new)| known.contains(&new.serial_number))
-        .map(|(row, _)| mistake(*row, "serial_number", "is registered already"))
+        .filter(|(_, new, _)| known.contains(&new.serial_number))
+        .map(|(row, ..)| mistake(*row, "serial_number", "is registered already"))
         .take(MISTAKES_MAX)
         .collect();
     if !mistakes.is_empty() {
@@ -91,10 +94,14 @@ pub async fn import(unit: &mut UnitOfWork, file: &[u8], rows_max: usize) -> Resu
     store::fleet::config_layer::hold_fleet(unit.conn()).await?;
     // In the order of their serial numbers, so that two files with the same devices cannot deadlock.
     let mut rows = rows;
-    rows.sort_by(|(_, a), (_, b)| a.serial_number.cmp(&b.serial_number));
+    rows.sort_by(|(_, a, _), (_, b, _)| a.serial_number.cmp(&b.serial_number));
     let mut devices = Vec::with_capacity(rows.len());
-    for (row, new) in rows {
+    for (row, new, layer) in rows {
         let registered = device::register(unit, new).await?;
+        if !layer.is_empty() {
+            let (id, layer) = (registered.device.id, Value::Object(layer));
+            store::fleet::config::set_layer(unit.conn(), id, &layer).await?;
+        }
         devices.push(ImportedDevice {
             row,
             id: registered.device.id,
@@ -117,8 +124,11 @@ fn mistake(row: usize, field: &str, message: impl Into<String>) -> FieldError {
     FieldError::new(format!("row {row}.{field}"), message)
 }
 
+/// A row of the file: its number, the box, and the box's own layer of configuration.
+type Row = (usize, Checked, Settings);
+
 /// The rows of a file, checked one by one and against each other.
-fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<(usize, Checked)>> {
+fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<Row>> {
     let mut file = CsvFile::open(file, None).map_err(|wrong| unreadable(1, &wrong))?;
     let named = file.columns().iter().filter(|name| !name.is_empty());
     if let Some(unknown) = named
@@ -171,6 +181,7 @@ fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<(usize,
             profile,
             imei,
             product_key,
+            language,
         ] = std::array::from_fn(|at| cell(at).unwrap_or_default());
         let optional = |cell: &str| Some(cell.to_owned()).filter(|cell| !cell.is_empty());
         let new = NewDevice {
@@ -186,6 +197,11 @@ fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<(usize,
         };
         let mut checks = Checks::default();
         let new = device::check_new(&mut checks, mqtt, new);
+        let mut layer = Settings::new();
+        if let Some(language) = optional(language) {
+            let wanted = Settings::from_iter([("language".to_owned(), language.into())]);
+            checks.extend(domain::config::patch(&mut layer, &wanted));
+        }
         if !serials.insert(new.serial_number.clone()) {
             checks.refuse("serial_number", "is in this file twice");
         }
@@ -196,7 +212,7 @@ fn read(file: &[u8], mqtt: &MqttSettings, rows_max: usize) -> Result<Vec<(usize,
                     .map(|one| mistake(row, &one.field, &one.message)),
             );
         }
-        rows.push((row, new));
+        rows.push((row, new, layer));
     }
     if !mistakes.is_empty() {
         mistakes.truncate(MISTAKES_MAX);
@@ -262,6 +278,17 @@ mod tests {
         let blank_between =
             "serial_number;model;capabilities\n;;\nA-1;SB-1;speaker\n\nA 2;SB-1;speaker\n";
         assert_eq!(mistakes(blank_between), ["row 5.serial_number"]);
+    }
+
+    #[test]
+    fn a_language_is_one_of_ours() {
+        let head = "serial_number,model,capabilities,language\n";
+        let file = format!("{head}A-1,SB-1,speaker,jv\nA-2,SB-1,speaker,\n");
+        let rows = read(file.as_bytes(), &MqttSettings::default(), 3).unwrap();
+        assert_eq!(rows[0].2.get("language"), Some(&Value::from("jv")));
+        assert!(rows[1].2.is_empty());
+        let wrong = format!("{head}A-1,SB-1,speaker,fr\n");
+        assert_eq!(mistakes(&wrong), ["row 2.language"]);
     }
 
     #[test]

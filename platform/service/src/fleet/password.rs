@@ -3,9 +3,9 @@
 //! A password is made here, shown once and kept as its SHA-256. It is replaced as a certificate is: the old one ends when
 //! the new one is first used, or after 24 hours. Suspending, retiring and revoking end it with everything else of the box.
 //!
-//! SHA-256 alone is right for it: it has 128 random bits or more, which nobody tries out, with or without stretching. A slow
-//! hash would cost the platform a fraction of a second for every CONNECT of a returning fleet, and for every guess of
-//! anybody who can reach the listener.
+//! SHA-256 alone is right for it: it has 128 random bits or more (64 or more where a maker leaves no room, which its profile
+//! says), which nobody tries out, with or without stretching. A slow hash would cost the platform a fraction of a second for
+//! every CONNECT of a returning fleet, and for every guess of anybody who can reach the listener.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use store::fleet::device::Device;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
-use super::box_profile::VendorBox;
+use super::box_profile::{VendorBox, values};
 use crate::{Context, Error, Noun, Result, Settings, UnitOfWork, secret};
 
 /// Why a box of another maker cannot join.
@@ -44,6 +44,10 @@ pub struct MqttLogin {
     pub password: String,
     /// What is typed into the box instead of the password, where the box derives the password from it.
     pub product_secret: Option<String>,
+    /// The random bits of the password, or of the secret that it is derived from.
+    pub password_bits: u32,
+    /// Why these are less than 128, if they are.
+    pub weaker: Option<String>,
     /// Keep-alive, seconds.
     pub keep_alive_s: u16,
     /// The topic that the box subscribes to; the first, if it has several.
@@ -89,8 +93,14 @@ pub async fn check(context: &Context, user_name: &str, password: &[u8]) -> Resul
     let Some(right) = right else {
         return Ok(Checked::WrongPassword(device_id));
     };
+    let values = BoxValues {
+        serial: right.serial_number,
+        imei: right.imei,
+        product_key: right.product_key,
+        device_id,
+    };
     let profiles = &context.settings().mqtt.profiles;
-    let profile = profiles.get(&right.profile).ok_or_else(|| {
+    let vendor = profiles.vendor_box(&right.profile, values).ok_or_else(|| {
         anyhow::anyhow!(
             "{device_id} has the profile {}, which is not known",
             right.profile
@@ -98,15 +108,7 @@ pub async fn check(context: &Context, user_name: &str, password: &[u8]) -> Resul
     })?;
     Ok(Checked::Right {
         credential: right.credential.unwrap_or_default(),
-        vendor: Arc::new(VendorBox {
-            profile: Arc::clone(profile),
-            values: BoxValues {
-                serial: right.serial_number,
-                imei: right.imei,
-                product_key: right.product_key,
-                device_id,
-            },
-        }),
+        vendor: Arc::new(vendor),
     })
 }
 
@@ -146,19 +148,13 @@ pub async fn renew(unit: &mut UnitOfWork, id: DeviceId) -> Result<MqttLogin> {
 /// Makes a password for a box. The caller holds its row's lock, or has just stored it.
 pub(super) async fn issue(unit: &mut UnitOfWork, device: &Device) -> Result<MqttLogin> {
     let settings = unit.context().settings();
-    let profile =
-        settings
-            .mqtt
-            .profiles
-            .get(&device.profile)
-            .ok_or_else(|| Error::InvalidState {
-                current: device.profile.clone(),
-                message: "this platform does not know the box's profile".to_owned(),
-            })?;
-    let vendor = VendorBox {
-        profile: Arc::clone(profile),
-        values: values(device),
-    };
+    let profiles = &settings.mqtt.profiles;
+    let vendor = profiles
+        .vendor_box(&device.profile, values(device))
+        .ok_or_else(|| Error::InvalidState {
+            current: device.profile.clone(),
+            message: "this platform does not know the box's profile".to_owned(),
+        })?;
     let unusable = |error: ValueError| Error::field("profile", error.to_string());
     let login = vendor.login().map_err(unusable)?;
     let topics = vendor.topics().map_err(unusable)?;
@@ -174,6 +170,8 @@ pub(super) async fn issue(unit: &mut UnitOfWork, device: &Device) -> Result<Mqtt
             });
         }
     };
+    let strength = vendor.password_strength();
+    let (password_bits, weaker) = (strength.bits, strength.weaker.map(str::to_owned));
     let host = settings.mqtt.host.clone();
     let credential = format!("pw_{}", unit.uuid().simple());
     let hash = secret::hash(&made.password);
@@ -188,6 +186,8 @@ pub(super) async fn issue(unit: &mut UnitOfWork, device: &Device) -> Result<Mqtt
         username: login.username,
         password: made.password,
         product_secret: made.product_secret,
+        password_bits,
+        weaker,
         keep_alive_s: login.keep_alive_s,
         subscribe_topic: topics.subscribe.first().cloned().unwrap_or_default(),
         subscribe_topics: topics.subscribe,
@@ -200,27 +200,12 @@ pub(super) async fn issue(unit: &mut UnitOfWork, device: &Device) -> Result<Mqtt
 /// # Errors
 /// A profile that is not known, or that needs what the device does not have.
 pub(super) fn user_name(settings: &Settings, device: &Device) -> Result<String> {
-    let profile = settings
-        .mqtt
-        .profiles
-        .get(&device.profile)
+    let profiles = &settings.mqtt.profiles;
+    let vendor = profiles
+        .vendor_box(&device.profile, values(device))
         .ok_or_else(|| Error::field("profile", "is not known"))?;
-    let vendor = VendorBox {
-        profile: Arc::clone(profile),
-        values: values(device),
-    };
     let login = vendor
         .login()
         .map_err(|error| Error::field("profile", error.to_string()))?;
     Ok(login.username)
-}
-
-/// What of a device stands in its topics and messages.
-pub(super) fn values(device: &Device) -> BoxValues {
-    BoxValues {
-        serial: device.serial_number.clone(),
-        imei: device.imei.clone(),
-        product_key: device.product_key.clone(),
-        device_id: device.id,
-    }
 }

@@ -17,8 +17,8 @@ use super::notification::{self, Enqueued, Payment};
 use crate::fleet::command::{self, NewCommand};
 use crate::{Error, Noun, Result, UnitOfWork};
 
-/// How long the answer to a request for the total is worth saying, seconds.
-const TOTAL_EXPIRES_IN_S: u32 = 60;
+/// How long a command that answers a press is worth carrying out, seconds.
+const EXPIRES_IN_S: u32 = 60;
 
 /// The answer to a request for the last payment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -138,6 +138,22 @@ pub async fn replay(
     })
 }
 
+/// Has a box say that there is nothing to repeat, where [`replay`] found no payment.
+///
+/// # Errors
+/// As [`total`].
+pub async fn say_nothing_to_repeat(
+    unit: &mut UnitOfWork,
+    device_id: DeviceId,
+    request_id: &str,
+) -> Result<()> {
+    let kind = DeviceRequestKind::NothingToRepeat;
+    if is_new(unit, device_id, kind, request_id).await? {
+        command::say_nothing_to_repeat(unit, device_id, EXPIRES_IN_S).await?;
+    }
+    Ok(())
+}
+
 /// Has a box say the total of the day of its terminal.
 ///
 /// # Errors
@@ -153,7 +169,7 @@ pub async fn total(
     let order = NewCommand {
         kind: domain::command::CommandType::AnnounceTotal.to_string(),
         payload: None,
-        expires_in: Some(TOTAL_EXPIRES_IN_S),
+        expires_in: Some(EXPIRES_IN_S),
     };
     let command = command::create(unit, device_id, order).await?;
     Ok(DayTotalRequest {

@@ -171,7 +171,8 @@ pub async fn update(conn: &mut PgConnection, device: &Device) -> sqlx::Result<()
     crate::exactly_one(&result)
 }
 
-/// Writes down what the notifications of these profiles' boxes can be confirmed by, where that has changed.
+/// Writes down what the notifications of these profiles' boxes can be confirmed by, where that has changed. A box that
+/// subscribes without PUBACK stays unconfirmed while that is all that its profile has.
 pub async fn set_confirmations(
     conn: &mut PgConnection,
     profiles: &[(&str, Confirmation)],
@@ -182,9 +183,26 @@ pub async fn set_confirmations(
     sqlx::query!(
         "UPDATE devices d SET confirmation = p.confirmation
          FROM unnest($1::text[], $2::text[]) AS p (profile, confirmation)
-         WHERE d.profile = p.profile AND d.confirmation <> p.confirmation",
+         WHERE d.profile = p.profile AND d.confirmation <> p.confirmation
+             AND NOT (d.confirmation = 'none' AND p.confirmation = 'puback')",
         &names(profiles),
         &confirmations
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes down what the notifications of a box can be confirmed by, as it has subscribed.
+pub async fn note_confirmation(
+    conn: &mut PgConnection,
+    id: DeviceId,
+    confirmation: Confirmation,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE devices SET confirmation = $2 WHERE id = $1 AND confirmation <> $2",
+        id as _,
+        confirmation as _
     )
     .execute(conn)
     .await?;

@@ -30,7 +30,10 @@ out = "box/{username}/out"
 form = "base32"
 
 [messages]
-bytes_max = 400
+bytes_max = 600
+
+[messages.clips.names.id]
+pembayaran = "P_001"
 
 [messages.payment]
 topic = "in"
@@ -43,6 +46,14 @@ text = "CFG {version} {volume_percent}%"
 [messages.command.announce_text]
 topic = "in"
 json = { say = "{text}" }
+
+[messages.command.announce_total]
+topic = "in"
+json = { total = "{amount}", play = "{clips}" }
+
+[messages.command.play_test]
+topic = "in"
+json = { play = "{clips}" }
 
 [[uplinks]]
 topic = "out"
@@ -68,6 +79,17 @@ battery = "/b"
 network = { at = "/n", scale = "percent" }
 firmware_version = "/fw"
 state = "/s"
+
+[[uplinks]]
+topic = "out"
+when = { "/kind" = "again" }
+means = "replay_request"
+id = "/press"
+
+[[uplinks]]
+topic = "out"
+text = "SUM"
+means = "total_request"
 
 [[uplinks]]
 topic = "out"
@@ -97,16 +119,119 @@ fn a_payment_with_each_kind_of_value() {
         "n": id, "rp": "50000", "sen": 5_000_000,
         "play": [
             "start",
-            { "file": "pembayaran", "box": "SN0001" }, { "file": "50", "box": "SN0001" },
+            { "file": "P_001", "box": "SN0001" }, { "file": "qris", "box": "SN0001" },
+            { "file": "diterima", "box": "SN0001" }, { "file": "50", "box": "SN0001" },
             { "file": "ribu", "box": "SN0001" }, { "file": "rupiah", "box": "SN0001" },
             "end"
         ],
-        "all": ["pembayaran", "50", "ribu", "rupiah"],
+        "all": ["P_001", "qris", "diterima", "50", "ribu", "rupiah"],
         "shop": r#"at Toko "Sari" \ Jaya"#,
         "paid": "20260524170300",
         "fixed": [1, true, "{}"]
     });
     assert_eq!(read, expected);
+}
+
+#[test]
+fn a_command_plays_the_clips_of_its_sentence_in_the_language_of_the_box() {
+    let play = |kind, payload| {
+        let rendered = render(&made_up(), &command(kind, payload)).unwrap();
+        let read: Value = serde_json::from_slice(&rendered.payload).unwrap();
+        read
+    };
+    let javanese = |text: &str| json!({ "language": "jv", "text": text });
+    let test = play(
+        CommandType::PlayTest,
+        json!({ "speech": javanese("Iki swara percobaan") }),
+    );
+    assert_eq!(test, json!({ "play": ["iki", "swara", "percobaan"] }));
+    let speech = javanese("Gunggung dina iki, loro ewu rupiah");
+    let wrong = command(
+        CommandType::AnnounceTotal,
+        json!({ "amount": 2_000, "speech": speech }),
+    );
+    let refused = render(&made_up(), &wrong);
+    assert!(
+        matches!(refused, Err(RenderError::Value { .. })),
+        "{refused:?}"
+    );
+    let speech = javanese("Gunggung dina iki, rong ewu rupiah");
+    let total = play(
+        CommandType::AnnounceTotal,
+        json!({ "amount": 2_000, "speech": speech }),
+    );
+    let clips = ["gunggung", "dina", "iki", "2ng", "ewu", "rupiah"];
+    assert_eq!(total, json!({ "total": 2_000, "play": clips }));
+    // The sentence that nothing was paid says no amount; the total beside it may be of other boxes at the terminal.
+    let speech = json!({ "language": "id", "text": "Belum ada pembayaran untuk diulang" });
+    let nothing = play(
+        CommandType::AnnounceTotal,
+        json!({ "amount": 2_000, "speech": speech }),
+    );
+    let clips = ["belum", "ada", "P_001", "untuk", "diulang"];
+    assert_eq!(nothing, json!({ "total": 2_000, "play": clips }));
+}
+
+#[test]
+fn what_the_maker_names_must_be_a_clip_of_the_language() {
+    let with = |from: &str, to: &str| {
+        assert!(MADE_UP.contains(from), "{from}");
+        Profile::parse("x", &MADE_UP.replacen(from, to, 1)).unwrap_err()
+    };
+    let clip = "pembayaran = \"P_001\"";
+    for (from, to, key) in [
+        ("names.id", "names.fr", "messages.clips.names.fr.pembayaran"),
+        (clip, "bayar = \"P\"", "messages.clips.names.id.bayar"),
+        (
+            clip,
+            "pembayaran = \"a.mp3\"",
+            "messages.clips.names.id.pembayaran",
+        ),
+        (
+            clip,
+            "pembayaran = \"../a\"",
+            "messages.clips.names.id.pembayaran",
+        ),
+        (
+            clip,
+            "pembayaran = \"a+b\"",
+            "messages.clips.names.id.pembayaran",
+        ),
+        (
+            clip,
+            "pembayaran = \"\"",
+            "messages.clips.names.id.pembayaran",
+        ),
+        (
+            "\"{clips}\", shop",
+            "\"x {clips}\", shop",
+            "messages.payment.json.all",
+        ),
+    ] {
+        let error = with(from, to);
+        assert_eq!(error.key, key, "{to}: {error}");
+        let line = MADE_UP[..MADE_UP.find(from).unwrap()].matches('\n').count() + 1;
+        assert!(error.line.abs_diff(line) <= 1, "{error}, not line {line}");
+    }
+}
+
+#[test]
+fn a_button_without_an_answer_that_is_heard_is_refused() {
+    let total = "[messages.command.announce_total]\ntopic = \"in\"\njson = { total = \"{amount}\", play = \"{clips}\" }\n";
+    assert!(MADE_UP.contains(total));
+    let without = MADE_UP.replacen(total, "", 1);
+    let error = Profile::parse("x", &without).unwrap_err();
+    assert!(
+        error.key.starts_with("uplinks.") && error.key.ends_with(".means"),
+        "{error}"
+    );
+    let silent = MADE_UP.replacen(
+        ", play = \"{clips}\" }\n\n[messages.command.play_test]",
+        " }\n\n[messages.command.play_test]",
+        1,
+    );
+    let error = Profile::parse("x", &silent).unwrap_err();
+    assert!(error.problem.contains("nothing was paid"), "{error}");
 }
 
 #[test]
@@ -122,16 +247,16 @@ fn no_value_breaks_out_of_its_string() {
 fn a_message_is_never_longer_than_the_box_takes() {
     let announce = command(
         CommandType::AnnounceText,
-        json!({ "text": "a".repeat(390) }),
+        json!({ "text": "a".repeat(590) }),
     );
-    assert_eq!(render(&made_up(), &announce).unwrap().payload.len(), 400);
+    assert_eq!(render(&made_up(), &announce).unwrap().payload.len(), 600);
     let announce = command(
         CommandType::AnnounceText,
-        json!({ "text": "a".repeat(391) }),
+        json!({ "text": "a".repeat(591) }),
     );
     let too_long = RenderError::TooLong {
-        bytes: 401,
-        bytes_max: 400,
+        bytes: 601,
+        bytes_max: 600,
     };
     assert_eq!(render(&made_up(), &announce), Err(too_long));
 }
@@ -179,6 +304,13 @@ fn its_answers_mean_what_the_file_says() {
     let beat = r#"{"kind":"beat","b":"100","n":101,"fw":"1.2","s":{}}"#;
     assert_eq!(read(beat), heartbeat);
     assert_eq!(read(r#"{"kind":"bye"}"#), VendorUplink::Nothing);
+    let again = |request_id: Option<&str>| VendorUplink::ReplayRequest {
+        request_id: request_id.map(str::to_owned),
+    };
+    assert_eq!(read(r#"{"kind":"again"}"#), again(None));
+    assert_eq!(read(r#"{"kind":"again","press":17}"#), again(Some("17")));
+    let total = VendorUplink::TotalRequest { request_id: None };
+    assert_eq!(read("SUM"), total);
     for bad in [
         "OK",
         "OK evt_x",

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
+use wire::Language;
+use wire::speech::Kind;
 
 use super::*;
 
@@ -83,6 +85,24 @@ proptest! {
                 prop_assert!(serde_json::from_slice::<Value>(&rendered.payload).is_ok());
             }
         }
+    }
+
+    #[test]
+    fn clips_are_those_of_the_grammar_in_the_language_of_the_box(
+        language in prop::sample::select(&Language::ALL[..]), merchant: bool, late: bool,
+        rupiah in prop_oneof![amount(), 0..=i64::try_from(wire::speech::MAX).unwrap()],
+    ) {
+        let amount = Rupiah::from_i64(rupiah);
+        let merchant = merchant.then_some("Warung Sari");
+        let speech = wire::speech::payment(language, amount, merchant).unwrap();
+        let payment = PaymentSuccess { amount, speech, ..payment() };
+        let at = if late { payment.delayed_after } else { now() };
+        let message = DownlinkMessage::PaymentSuccess(payment);
+        let rendered = profile("q161").render(&message, &values(), at).unwrap();
+        let kind = if late { Kind::Delayed(amount) } else { Kind::Paid(amount) };
+        let clips = wire::speech::sentence(language, kind, None).unwrap().clips();
+        let expected = clips.iter().map(|clip| format!("{clip}.mp3")).collect::<Vec<_>>();
+        prop_assert_eq!(text(&rendered), expected.join("+"));
     }
 
     #[test]

@@ -36,6 +36,26 @@ fn a_bad_profile_is_refused_with_line_and_key() {
         ("chars = 32", "chars = 21", "transport.password"),
         ("chars = 32", "chars = 33", "transport.password"),
         (
+            "chars = 32",
+            "chars = 10, weaker = \"little room\"",
+            "transport.password.weaker",
+        ),
+        (
+            "chars = 32",
+            "chars = 22, weaker = \"little room\"",
+            "transport.password.weaker",
+        ),
+        (
+            "chars = 32",
+            "chars = 16, weaker = \" \"",
+            "transport.password.weaker",
+        ),
+        (
+            "{ rule = \"random\", chars = 32 }",
+            "{ rule = \"hmac_sha256\", message = \"{imei}\", case = \"lower\", secret_chars = 21 }",
+            "transport.password",
+        ),
+        (
             "{ rule = \"random\", chars = 32 }",
             "{ rule = \"hmac_sha256\" }",
             "transport.password",
@@ -100,6 +120,23 @@ fn a_promise_that_the_uplinks_do_not_keep_is_refused() {
     assert_eq!((error.key.as_str(), error.line), ("confirmation", line));
     let (error, _) = broken("tx_id = \"{id}\"", "tx_id = \"{transaction_id}\"");
     assert_eq!(error.key, "deduplicates");
+}
+
+#[test]
+fn weaker_passwords_are_said_to_be_weaker() {
+    let strength = |name: &str| {
+        let strength = profile(name).password_strength().unwrap();
+        (strength.bits, strength.weaker.is_some())
+    };
+    assert_eq!(strength("morefun-et389"), (95, true));
+    for name in ["qf100", "quecpython", "eg800ak", "q161"] {
+        let (bits, weaker) = strength(name);
+        assert!(bits >= 128 && !weaker, "{name}: {bits}");
+    }
+    let allowed = GOOD.replacen("chars = 32", "chars = 16, weaker = \"little room\"", 1);
+    let allowed = Profile::parse("x", &allowed).unwrap();
+    let strength = allowed.password_strength().unwrap();
+    assert_eq!((strength.bits, strength.weaker), (95, Some("little room")));
 }
 
 #[test]
