@@ -1,5 +1,6 @@
 //! `platform device import`: boxes of a delivery, from the maker's list.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,6 +55,15 @@ fn print(import: &Import) -> anyhow::Result<()> {
         "{} devices; this is the only time that their activation codes and passwords are shown:",
         import.imported
     );
+    let mut weaker = BTreeMap::<(u32, &str), usize>::new();
+    for login in import.devices.iter().filter_map(|one| one.mqtt.as_ref()) {
+        if let Some(why) = &login.weaker {
+            *weaker.entry((login.password_bits, why)).or_default() += 1;
+        }
+    }
+    for ((bits, why), count) in weaker {
+        eprintln!("{count} of the passwords have {bits} random bits and not 128: {why}");
+    }
     let mut writer = csv::Writer::from_writer(std::io::stdout().lock());
     let mut header = vec![
         "serial_number",

@@ -8,7 +8,10 @@ use domain::dialect::signature::{Credentials, Evidence, Headers};
 use domain::dialect::{Dialect, NAMES, built_in};
 use domain::qris::QrisCode;
 use domain::snap::minify::minify;
-use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Signer, UplinkMessage};
+use serde_json::json;
+use wire::message::{Command, Currency, PaymentSuccess};
+use wire::speech::Kind;
+use wire::{Channel, DeviceId, DownlinkMessage, Encoding, Language, Rupiah, Signer, UplinkMessage};
 
 /// What is done with bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -165,19 +168,21 @@ fn csr(data: &[u8]) {
 }
 
 /// What a box of another maker publishes. The first byte says of which profile and on which of its topics. The same bytes
-/// as a profile.
+/// as a profile; with one that can be read, a box joins, is sent a payment and the total of the day, and answers.
 fn box_profile(data: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        let _read = Profile::parse("fuzz", text);
-    }
-    let Some((first, payload)) = data.split_first() else {
-        return;
-    };
     let values = BoxValues {
         serial: "SN0001".to_owned(),
         imei: Some("862000000000011".to_owned()),
         product_key: Some("pk12345".to_owned()),
         device_id: OWN.parse().unwrap(),
+    };
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(profile) = Profile::parse("fuzz", text)
+    {
+        use_profile(&profile, &values);
+    }
+    let Some((first, payload)) = data.split_first() else {
+        return;
     };
     let known = Profile::all_built_in();
     let profile = &known[usize::from(*first) % known.len()];
@@ -188,5 +193,58 @@ fn box_profile(data: &[u8]) {
     let read = profile.read(&topics.publish[place].topic, payload, &values);
     if let VendorUplink::QrRequest { amount } = read {
         assert!(amount.to_i64() > 0);
+    }
+}
+
+/// What a profile promises holds for every one that can be read.
+fn use_profile(profile: &Profile, values: &BoxValues) {
+    let (Some(Ok(_)), Some(Ok(topics)), Some(Ok(password)), Some(strength)) = (
+        profile.login(values),
+        profile.topics(values),
+        profile.password(values, &[7; 32]),
+        profile.password_strength(),
+    ) else {
+        return;
+    };
+    assert_eq!(strength.bits < 128, strength.weaker.is_some());
+    assert!(password.password.len() >= 11);
+    assert!(topics.subscribe.contains(&topics.downlinks[0]));
+    let at = DateTime::UNIX_EPOCH;
+    let until = at + TimeDelta::seconds(60);
+    let amount = Rupiah::from_i64(1_234_567);
+    let payment = DownlinkMessage::PaymentSuccess(PaymentSuccess {
+        event_id: "evt_0190f3a1c0de7abc8def0123456789ab".parse().unwrap(),
+        sequence: 7,
+        binding_id: "bind_0190f3a1c0de7abc8def0123456789ab".parse().unwrap(),
+        transaction_id: "tx_0190f3a1c0de7abc8def0123456789cd".parse().unwrap(),
+        merchant_name: "Warung \"Sari\"".to_owned(),
+        amount,
+        currency: Currency::Idr,
+        paid_at: at,
+        sent_at: at,
+        delayed_after: until,
+        announce_until: until,
+        replay: false,
+        speech: wire::speech::payment(Language::Jv, amount, None).unwrap(),
+    });
+    let total = wire::speech::sentence(Language::Jv, Kind::Total(amount), None).unwrap();
+    let total = DownlinkMessage::Command(Command {
+        command_id: "cmd_0190f3a1c0de7abc8def0123456789ef".parse().unwrap(),
+        kind: "announce_total".to_owned(),
+        payload: json!({ "amount": amount, "speech": { "language": "jv", "text": total.text() } }),
+        issued_at: at,
+        expires_at: until,
+    });
+    for message in [payment, total] {
+        let Ok(rendered) = profile.render(&message, values, at) else {
+            continue;
+        };
+        assert!(topics.subscribe.contains(&rendered.topic));
+        assert!(rendered.payload.len() <= 4096 && std::str::from_utf8(&rendered.payload).is_ok());
+        // Past its time nothing is sent.
+        assert!(profile.render(&message, values, until).is_err());
+        for own in &topics.publish {
+            let _read = profile.read(&own.topic, &rendered.payload, values);
+        }
     }
 }
