@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::ValueEnum as _;
 use device_sim::cli;
 use device_sim::vendor::firmware::Model;
+use futures_util::future::{join, join_all};
 use tests::acquirer::{OURS, secret_of};
 use tests::prelude::*;
 use tests::vendor_box::{VendorBox, listeners};
@@ -106,7 +107,7 @@ async fn a_qf100_without_credentials_asks_for_its_settings_and_hears_a_payment()
         pay(&world, &shop, 50_000).await;
         all_received(&world, 1).await;
     };
-    let (code, ()) = futures_util::future::join(running, hearing).await;
+    let (code, ()) = join(running, hearing).await;
     assert_eq!(code, ExitCode::SUCCESS);
     // It keeps what it was told, and does not ask again.
     let again = run.replace("--for 8s", "--for 1s");
@@ -131,7 +132,7 @@ async fn a_fleet_of_qf100_asks_for_its_settings() {
         pay(&world, &shop, 50_000).await;
         all_received(&world, 3).await;
     };
-    let (code, ()) = futures_util::future::join(running, hearing).await;
+    let (code, ()) = join(running, hearing).await;
     assert_eq!(code, ExitCode::SUCCESS);
     let audited = "audit_logs WHERE action = 'device.bootstrap'";
     assert_eq!(world.rows(audited).await, 3);
@@ -139,7 +140,8 @@ async fn a_fleet_of_qf100_asks_for_its_settings() {
 
 #[tokio::test]
 async fn a_fleet_of_each_maker_hears_a_payment() {
-    for (number, model) in Model::value_variants().iter().enumerate() {
+    let each = Model::value_variants().iter().enumerate();
+    join_all(each.map(async |(number, model)| {
         let world = World::with(listeners).await;
         let shop = Shop::open(&world, "Warung Sari", 1).await;
         let line = CommandLine::of(&world).await;
@@ -156,9 +158,10 @@ async fn a_fleet_of_each_maker_hears_a_payment() {
             pay(&world, &shop, 50_000).await;
             all_received(&world, 2).await;
         };
-        let (code, ()) = futures_util::future::join(running, hearing).await;
+        let (code, ()) = join(running, hearing).await;
         assert_eq!(code, ExitCode::SUCCESS, "{model:?}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -197,7 +200,7 @@ async fn a_scenario_of_each_maker_is_heard_once_each() {
 async fn chaos_costs_no_maker_a_payment() {
     let world = World::with(listeners).await;
     let line = CommandLine::of(&world).await;
-    for model in Model::value_variants() {
+    join_all(Model::value_variants().iter().map(async |model| {
         let chaos = format!(
             "chaos --box-profile {} --plain --count 3 --for 5s --pay-rate 4 --reboot-storm-every 2s --seed 20260524",
             model.as_str()
@@ -205,5 +208,6 @@ async fn chaos_costs_no_maker_a_payment() {
         let more = [&line.server[..], &line.admin, &line.paying];
         let code = line.run(&chaos, &more).await;
         assert_eq!(code, ExitCode::SUCCESS, "{model:?}");
-    }
+    }))
+    .await;
 }

@@ -1,17 +1,23 @@
-//! Q161 Pro: plain text. A code behind `QR:`, clips if there is `.mp3` in it, anything else is spoken.
+//! Q161 Pro: plain text. A code behind `QR:`, clips if there is `.mp3` in it, anything else is spoken. Its recordings are those
+//! that the languages need, by the names of `GET /admin/audio/clips.json`.
 
-use wire::Rupiah;
+use std::collections::BTreeSet;
+
+use wire::{Language, Rupiah};
 
 use super::{Action, Firmware, Login, Outgoing, Settings, ignore};
 
 pub(super) struct Q161 {
     settings: Settings,
+    recordings: BTreeSet<&'static str>,
 }
 
 impl Q161 {
     pub(super) fn new(settings: &Settings) -> Self {
+        let clips = Language::ALL.into_iter().flat_map(wire::speech::clips);
         Self {
             settings: settings.clone(),
+            recordings: clips.map(|token| token.clip).collect(),
         }
     }
 }
@@ -70,6 +76,9 @@ impl Firmware for Q161 {
             .map(|clip| clip.strip_suffix(".mp3"))
             .collect();
         match clips {
+            Some(clips) if clips.iter().any(|clip| !self.recordings.contains(clip)) => {
+                ignore(format!("it has not all of {}", clips.join(" ")))
+            }
             Some(clips) => vec![Action::Announce {
                 id: None,
                 amount: None,

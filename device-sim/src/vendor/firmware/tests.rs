@@ -184,6 +184,13 @@ fn a_q161_tells_codes_clips_and_speech_apart() {
     let said = announce(None, None, "pembayaran qris diterima 50 ribu rupiah");
     assert_eq!(does(&mut q161, "q161.payment.txt"), [said]);
     assert_eq!(does(&mut q161, "q161.qr.txt"), [show_qr(None)]);
+    let tested = announce(None, None, "ini suara percobaan");
+    assert_eq!(does(&mut q161, "q161.play-test.txt"), [tested]);
+    let missing = q161.receive("topic_SN0001", b"pembayaran.mp3+whistle.mp3");
+    assert!(
+        matches!(missing[..], [Action::Ignore { .. }]),
+        "{missing:?}"
+    );
     let text = "Nominal tidak diterima".to_owned();
     assert_eq!(
         does(&mut q161, "q161.qr-refused.txt"),

@@ -174,6 +174,9 @@ fn q161() {
     check("q161", &refused, down, "q161.qr-refused.txt");
     let announce = command(CommandType::AnnounceText, json!({ "text": "Selamat pagi" }));
     check("q161", &announce, down, "q161.announce-text.txt");
+    let speech = json!({ "language": "id", "text": "Ini suara percobaan" });
+    let test = command(CommandType::PlayTest, json!({ "speech": speech }));
+    check("q161", &test, down, "q161.play-test.txt");
     let request = VendorUplink::QrRequest {
         amount: Rupiah::from_i64(50_000),
     };
