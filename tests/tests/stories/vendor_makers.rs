@@ -150,9 +150,15 @@ async fn an_eg800ak_confirms_payments_and_commands_itself() {
         ("play_test", json!({}), "play_ready"),
     ] {
         let command = order(&world, &own, kind, payload).await;
-        let message = connection.receive().await;
-        assert_eq!(message.topic, format!("{}/cmd", EG800AK.payments));
-        connection.confirm(&message).await;
+        let message = loop {
+            let message = connection.receive().await;
+            connection.confirm(&message).await;
+            if message.topic == format!("{}/cmd", EG800AK.payments) {
+                break message;
+            }
+            // Until it was confirmed the payment may have come again, by its id, which the box knows.
+            assert_eq!(EG800AK.payment(&message).0, id);
+        };
         let sent = read(&message);
         assert_eq!(sent["cmd"], named);
         let ack = json!({ "type": "cmd_ack", "request_id": sent["request_id"], "cmd": named, "status": "ok" });
@@ -188,7 +194,13 @@ async fn what_came_while_such_a_box_was_away_it_hears_once_each_in_order() {
         let mut connection = own.listen_anew(&world).await;
         let mut ids = Vec::new();
         for amount in ["1000.00", "2000.00", "3000.00"] {
-            let (id, heard) = maker.hear(&mut connection).await;
+            let (id, heard) = loop {
+                let (id, heard) = maker.hear(&mut connection).await;
+                // A box that confirms by its own message may get it again before that, and knows it by its id.
+                if maker.confirms.is_none() || !ids.contains(&id) {
+                    break (id, heard);
+                }
+            };
             assert_eq!(heard, amount, "{}", maker.profile);
             ids.push(id);
         }
