@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::http::StatusCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::soundbox::journal::Durability;
 use crate::vendor::firmware::Model;
 use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
+use crate::webhook_listener::WebhookListener;
 use args::{ProfileArg, Server};
 
 /// Simulated soundboxes, and an acquirer to pay them.
@@ -68,6 +70,8 @@ enum Command {
     Pay(args::Pay),
     /// Run a payout partner that accepts payouts and calls back with their results.
     Bank(args::BankArgs),
+    /// Receive webhooks, verify them and print them.
+    Listen(args::Listen),
     /// Pay repeatedly: boxes request QRs, customers pay them.
     Acquirer(args::AcquirerArgs),
 }
@@ -211,6 +215,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 output,
             };
             bank.run(stop).await
+        }
+        Command::Listen(args) => {
+            let listener = WebhookListener {
+                secret: args.secret()?,
+                listen: args.listen,
+                answer: StatusCode::from_u16(args.answer).context("--answer is an HTTP status")?,
+                output,
+            };
+            listener.run(stop).await
         }
         Command::Acquirer(args) => {
             anyhow::ensure!(!args.every.is_zero(), "--every must not be zero");

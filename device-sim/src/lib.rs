@@ -37,3 +37,4 @@ pub mod session;
 pub mod soundbox;
 pub mod vendor;
 pub mod voice;
+pub mod webhook_listener;

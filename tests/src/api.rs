@@ -177,6 +177,11 @@ impl Api {
             .await
     }
 
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
     /// PATCH.
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
         let body = body.to_string().into_bytes();

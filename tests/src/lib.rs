@@ -19,6 +19,7 @@
 //! snap_partner_api   that partner's own API, which the platform calls for codes
 //! payout_partner     a payout partner over HTTP, with callbacks
 //! payouts            a shop whose settlements it pays
+//! webhook_receiver   what endpoints are told
 //! sql, snapshot      what is in the database, and which tables a step changed
 //! ledger             settling, and whether money adds up
 //! deadlocks          how many there were, as Postgres counts them
@@ -76,6 +77,7 @@ pub mod snapshot;
 pub mod soundbox;
 pub mod sql;
 pub mod vendor_box;
+pub mod webhook_receiver;
 pub mod world;
 
 pub use acquirer::{Acquirer, success};

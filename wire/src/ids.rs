@@ -178,6 +178,10 @@ ids! {
     CallbackId = "cb";
     /// Something wrong with a box.
     AlertId = "alr";
+    /// Whoever is told of events by HTTP.
+    WebhookEndpointId = "whe";
+    /// One message to a webhook endpoint.
+    WebhookDeliveryId = "msg";
 }
 
 #[cfg(test)]

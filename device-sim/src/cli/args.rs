@@ -533,6 +533,32 @@ pub(super) struct Pay {
 }
 
 #[derive(Args)]
+pub(super) struct Listen {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(super) listen: SocketAddr,
+    /// The endpoint's secret (whsec_…); pass it by file or environment, because other users can see command lines.
+    #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+    webhook_secret: Option<String>,
+    /// A file with the endpoint's secret.
+    #[arg(long, value_name = "FILE", conflicts_with = "webhook_secret")]
+    webhook_secret_file: Option<PathBuf>,
+    /// The status to answer with; a failure shows how messages are sent again.
+    #[arg(long, default_value_t = 204)]
+    pub(super) answer: u16,
+}
+
+impl Listen {
+    pub(super) fn secret(&self) -> anyhow::Result<String> {
+        match (&self.webhook_secret, &self.webhook_secret_file) {
+            (_, Some(file)) => secret(file),
+            (Some(text), None) => Ok(text.clone()),
+            (None, None) => anyhow::bail!("give --webhook-secret-file or --webhook-secret"),
+        }
+    }
+}
+
+#[derive(Args)]
 pub(super) struct AcquirerArgs {
     #[command(flatten)]
     pub(super) server: Server,

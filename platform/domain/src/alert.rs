@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde_json::Value;
 use uuid::Uuid;
-use wire::ids::{DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId};
+use wire::ids::{
+    DeviceId, MerchantId, OutletId, SettlementId, TerminalId, TransactionId, WebhookEndpointId,
+};
 
 use crate::text_enum::text_enum;
 
@@ -42,6 +44,8 @@ text_enum! {
         RejectedCallback = "rejected_callback",
         /// Boxes of other makers may connect without TLS.
         PlainMqtt = "plain_mqtt",
+        /// A webhook endpoint was switched off, because it took no messages.
+        WebhookDisabled = "webhook_disabled",
     }
 }
 
@@ -79,6 +83,7 @@ pub enum AlertSubject {
     Terminal(TerminalId),
     Transaction(TransactionId),
     Settlement(SettlementId),
+    WebhookEndpoint(WebhookEndpointId),
     /// By its name in the configuration.
     Partner(String),
     /// This installation.
@@ -95,6 +100,7 @@ impl AlertSubject {
             Self::Terminal(id) => Some(id.as_uuid()),
             Self::Transaction(id) => Some(id.as_uuid()),
             Self::Settlement(id) => Some(id.as_uuid()),
+            Self::WebhookEndpoint(id) => Some(id.as_uuid()),
             Self::Partner(_) | Self::Platform => None,
         }
     }
@@ -109,6 +115,7 @@ impl fmt::Display for AlertSubject {
             Self::Terminal(id) => id.fmt(f),
             Self::Transaction(id) => id.fmt(f),
             Self::Settlement(id) => id.fmt(f),
+            Self::WebhookEndpoint(id) => id.fmt(f),
             Self::Partner(name) => write!(f, "partner:{name}"),
             Self::Platform => f.write_str("platform"),
         }

@@ -41,6 +41,7 @@ pub mod total;
 pub mod transaction;
 pub mod user;
 pub mod validation;
+pub mod webhook;
 pub mod wib;
 
 mod checked_text;

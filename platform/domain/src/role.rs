@@ -109,6 +109,10 @@ text_enum! {
         UserRead = "user:read",
         /// Create and revoke users and tokens.
         UserWrite = "user:write",
+        /// See webhook endpoints and what was sent to them.
+        WebhookRead = "webhook:read",
+        /// Create and change webhook endpoints.
+        WebhookWrite = "webhook:write",
         /// Make the demonstration's data.
         SeedWrite = "seed:write",
         /// See one's own merchant in the portal.
@@ -146,7 +150,8 @@ impl Permission {
             | Self::IncidentWrite => &[Admin, Finance],
             Self::ApprovalRead => &[Admin, Ops, Finance, Support],
             Self::AuditRead | Self::UserRead => &[Admin, Support],
-            Self::UserWrite | Self::SeedWrite => &[Admin],
+            Self::WebhookRead => &[Admin, Ops, Support],
+            Self::UserWrite | Self::WebhookWrite | Self::SeedWrite => &[Admin],
             Self::PortalRead => &[MerchantOwner, MerchantCashier],
         }
     }

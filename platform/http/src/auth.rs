@@ -57,7 +57,7 @@ grants! {
     MerchantRead MerchantWrite OutletRead OutletWrite TerminalRead TerminalWrite DeviceRead DeviceWrite
     CommandRead CommandWrite FirmwareRead FirmwareWrite TransactionRead TransactionWrite SettlementRead
     SettlementWrite LedgerRead LedgerWrite FeeRead FeeWrite ApprovalRead ApprovalWrite IncidentRead IncidentWrite AuditRead UserRead
-    UserWrite SeedWrite PortalRead
+    UserWrite WebhookRead WebhookWrite SeedWrite PortalRead
 }
 
 /// A person or program with a role that has the permission `P`.

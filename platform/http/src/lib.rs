@@ -38,6 +38,7 @@ mod seed;
 mod shop;
 mod signed;
 mod upload;
+mod webhook;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -101,6 +102,7 @@ fn routes() -> Routes {
         .merge(payment::routes())
         .merge(money::routes())
         .merge(people::routes())
+        .merge(webhook::routes())
         .merge(seed::routes())
 }
 

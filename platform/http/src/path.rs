@@ -13,7 +13,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 use wire::ids::{
     AlertId, ApprovalId, BulkCommandId, CallbackId, CommandId, DeviceId, FirmwareId, IncidentId,
     MerchantId, OutletId, ReconciliationId, SettlementId, TerminalId, TokenId, TransactionId,
-    UnmatchedPaymentId, UserId,
+    UnmatchedPaymentId, UserId, WebhookDeliveryId, WebhookEndpointId,
 };
 
 use super::error::ApiError;
@@ -54,6 +54,8 @@ path_ids! {
     UserId, "user_id", User;
     TokenId, "token_id", Token;
     CallbackId, "callback_id", Callback;
+    WebhookEndpointId, "endpoint_id", WebhookEndpoint;
+    WebhookDeliveryId, "delivery_id", WebhookDelivery;
 }
 
 /// The id in the path.

@@ -5,7 +5,7 @@
 
 use axum::handler::Handler as AxumHandler;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Extension, Router};
 use service::Context;
 use utoipa::openapi::HttpMethod;
@@ -91,6 +91,21 @@ impl Routes {
         T: 'static,
     {
         self.add::<H, A>(HttpMethod::Patch, path, patch(handler), summary, errors)
+    }
+
+    /// These, and DELETE.
+    pub(super) fn delete<H, T, A>(
+        self,
+        path: &'static str,
+        handler: H,
+        summary: &'static str,
+        errors: &[ErrorCode],
+    ) -> Self
+    where
+        H: AxumHandler<T, Context> + Handler<A>,
+        T: 'static,
+    {
+        self.add::<H, A>(HttpMethod::Delete, path, delete(handler), summary, errors)
     }
 
     fn add<H: Handler<A>, A>(

@@ -92,6 +92,10 @@ error_codes! {
     CallbackNotFound = "CALLBACK_NOT_FOUND", 404;
     /// No acquirer of this id is configured.
     PartnerNotFound = "PARTNER_NOT_FOUND", 404;
+    /// No such webhook endpoint.
+    WebhookEndpointNotFound = "WEBHOOK_ENDPOINT_NOT_FOUND", 404;
+    /// No such message to a webhook endpoint.
+    WebhookDeliveryNotFound = "WEBHOOK_DELIVERY_NOT_FOUND", 404;
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
     /// The thing is in a state in which this cannot be done; `details.current` names it.
@@ -166,6 +170,8 @@ impl From<Noun> for ErrorCode {
             Noun::Credential => Self::CredentialNotFound,
             Noun::Callback => Self::CallbackNotFound,
             Noun::Partner => Self::PartnerNotFound,
+            Noun::WebhookEndpoint => Self::WebhookEndpointNotFound,
+            Noun::WebhookDelivery => Self::WebhookDeliveryNotFound,
         }
     }
 }

@@ -14,14 +14,16 @@ const ATTEMPTS_KEPT: TimeDelta = TimeDelta::hours(1);
 /// An external id counts for the day of its message.
 const EXTERNAL_IDS_KEPT: TimeDelta = TimeDelta::days(2);
 
-/// Hours of heartbeats accumulate by the hundred thousand.
-const HOURS_TIMES: i64 = 20;
+/// Hours of heartbeats and messages to endpoints accumulate by the hundred thousand.
+const MANY_TIMES: i64 = 20;
 
 /// How long history is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
     /// Closed alerts and the history of presence, days.
     pub health_days: u32,
+    /// Messages to webhook endpoints, after they were taken, days.
+    pub webhook_days: u32,
     /// Hourly roll-ups of heartbeats, days.
     pub heartbeat_hours_days: u32,
 }
@@ -58,8 +60,11 @@ pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result
     step(context, "device_events", done).await?;
     let done = store::alert::forget(&mut conn, days(kept.health_days), limit).await;
     step(context, "alerts", done).await?;
+    let taken = days(kept.webhook_days);
+    let done = store::webhook::delivery::forget(&mut conn, taken, MANY_TIMES * limit).await;
+    step(context, "webhook_deliveries", done).await?;
     let hours = days(kept.heartbeat_hours_days);
-    let done = store::fleet::heartbeat_hour::forget(&mut conn, hours, HOURS_TIMES * limit).await;
+    let done = store::fleet::heartbeat_hour::forget(&mut conn, hours, MANY_TIMES * limit).await;
     step(context, "heartbeat_hours", done).await
 }
 

@@ -37,6 +37,7 @@ pub mod shop;
 pub mod signal;
 pub mod span;
 pub mod unit_of_work;
+pub mod webhook;
 
 pub use code::ErrorCode;
 pub use context::{Context, Keys};

@@ -26,6 +26,8 @@ pub enum Noun {
     Credential,
     Callback,
     Partner,
+    WebhookEndpoint,
+    WebhookDelivery,
 }
 
 impl Noun {
@@ -54,6 +56,8 @@ impl Noun {
             Self::Credential => "credential",
             Self::Callback => "callback",
             Self::Partner => "partner",
+            Self::WebhookEndpoint => "webhook endpoint",
+            Self::WebhookDelivery => "webhook delivery",
         }
     }
 }

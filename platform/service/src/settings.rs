@@ -10,6 +10,7 @@ use domain::health::HealthPolicy;
 use domain::payment_time::ClockPolicy;
 use domain::reconciliation::Format;
 use domain::registration::AcquirerGuid;
+use domain::webhook::TargetPolicy;
 use wire::Rupiah;
 
 use crate::fleet::box_profile::BoxProfiles;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub timestamp_tolerance: TimeDelta,
     /// The largest part of a rejected callback that is kept, bytes.
     pub rejected_bytes_max: usize,
+    /// Where webhook messages may be sent.
+    pub webhook_targets: TargetPolicy,
     /// How long an answer is kept for its idempotency key.
     pub idempotency_lifetime: TimeDelta,
     /// How boxes join by MQTT.

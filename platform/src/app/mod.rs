@@ -55,6 +55,7 @@ use self::server_certificate::ServerCertificate;
 use crate::config::{Config, Switch};
 use crate::jobs;
 use crate::partner::local::Local;
+use crate::partner::webhook::WebhookClient;
 use crate::telemetry::Telemetry;
 
 pub use database::{connect, migrate, open, problem};
@@ -260,6 +261,13 @@ impl App {
             hard.clone(),
         ));
         jobs::start(&context, config, &tasks, &hard);
+        let webhooks = WebhookClient::new(settings::webhook_targets(config))
+            .context("cannot make the HTTP client of webhooks")?;
+        tasks.spawn(service::webhook::worker::run(
+            context.clone(),
+            Arc::new(webhooks),
+            hard.clone(),
+        ));
         tasks.spawn(Arc::clone(&pki.certificate).watch(
             context.clone(),
             TimeDelta::days(config.pki.server_certificate_warning_days.into()),

@@ -9,6 +9,7 @@ use domain::announcement::{AnnouncementPolicy, ResendPolicy};
 use domain::box_profile::{BoxValues, NATIVE, Profile};
 use domain::health::HealthPolicy;
 use domain::payment_time::ClockPolicy;
+use domain::webhook::TargetPolicy;
 use service::Settings;
 use service::fleet::box_profile::BoxProfiles;
 use service::settings::{DailyRun, MqttPorts, MqttSettings, RetryBackoff};
@@ -78,6 +79,7 @@ pub(super) fn settings(config: &Config, mqtt_ports: MqttPorts) -> anyhow::Result
         health: health(config)?,
         timestamp_tolerance: seconds(config.callbacks.timestamp_tolerance_s),
         rejected_bytes_max: config.callbacks.rejected_bytes_max,
+        webhook_targets: webhook_targets(config),
         idempotency_lifetime: TimeDelta::hours(i64::from(config.idempotency.lifetime_h)),
         mqtt: MqttSettings {
             host: mqtt_host,
@@ -194,5 +196,13 @@ pub(super) fn edge_limits(config: &Config) -> broker::Limits {
         observers_max: mqtt.observers_max,
         observer_queue_bytes_max: mqtt.observer_queue_bytes_max,
         ..broker::Limits::default()
+    }
+}
+
+/// Where webhook messages may be sent.
+pub(super) fn webhook_targets(config: &Config) -> TargetPolicy {
+    TargetPolicy {
+        http: config.webhooks.allow_http,
+        private: config.webhooks.allow_private_addresses,
     }
 }

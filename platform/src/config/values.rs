@@ -34,6 +34,7 @@ pub struct Config {
     pub reconciliation: Reconciliation,
     pub callbacks: Callbacks,
     pub idempotency: Idempotency,
+    pub webhooks: Webhooks,
     pub demo: Demo,
     pub log: Log,
     pub otel: Otel,
@@ -350,6 +351,15 @@ pub struct Callbacks {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Idempotency {
     pub lifetime_h: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Webhooks {
+    pub allow_http: bool,
+    pub allow_private_addresses: bool,
+    pub retention_days: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

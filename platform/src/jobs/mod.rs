@@ -32,6 +32,7 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     let retention = retention(config);
     let kept = housekeeping::Kept {
         health_days: config.health.retention_days,
+        webhook_days: config.webhooks.retention_days,
         heartbeat_hours_days: config.devices.heartbeat_hours_retention_days,
     };
     let every = |name, period, context: &Context| Job {

@@ -16,6 +16,7 @@ pub mod partition;
 pub mod payment;
 pub mod people;
 pub mod shop;
+pub mod webhook;
 pub mod write_probe;
 
 use chrono::{DateTime, Utc};

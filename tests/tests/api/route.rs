@@ -146,7 +146,9 @@ impl Tenant {
                 "{reconciliation_id}",
                 "rec_0190f3a1c0de7abc8def0123456789ab",
             )
-            .replace("{approval_id}", "apr_0190f3a1c0de7abc8def0123456789ab");
+            .replace("{approval_id}", "apr_0190f3a1c0de7abc8def0123456789ab")
+            .replace("{endpoint_id}", "whe_0190f3a1c0de7abc8def0123456789ab")
+            .replace("{delivery_id}", "msg_0190f3a1c0de7abc8def0123456789ab");
         let unknown = "an id that Tenant::ids must give";
         assert!(!filled.contains('{'), "{path} contains {unknown}");
         filled

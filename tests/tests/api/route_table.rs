@@ -24,7 +24,7 @@ use Permission::{
     FeeRead, FeeWrite, FirmwareRead, FirmwareWrite, IncidentRead, IncidentWrite, LedgerRead,
     LedgerWrite, MerchantRead, MerchantWrite, OutletRead, OutletWrite, PortalRead, SeedWrite,
     SettlementRead, SettlementWrite, TerminalRead, TerminalWrite, TransactionRead,
-    TransactionWrite, UserRead, UserWrite,
+    TransactionWrite, UserRead, UserWrite, WebhookRead, WebhookWrite,
 };
 use Who::{AnyRole, Anyone, Box, May, Partner, SnapPartner};
 
@@ -49,6 +49,15 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/tokens" May(UserRead);
     POST "/admin/tokens" May(UserWrite);
     POST "/admin/tokens/{token_id}/revoke" May(UserWrite);
+    POST "/admin/webhook-endpoints" May(WebhookWrite);
+    GET "/admin/webhook-endpoints" May(WebhookRead);
+    GET "/admin/webhook-endpoints/{endpoint_id}" May(WebhookRead);
+    PATCH "/admin/webhook-endpoints/{endpoint_id}" May(WebhookWrite);
+    DELETE "/admin/webhook-endpoints/{endpoint_id}" May(WebhookWrite);
+    POST "/admin/webhook-endpoints/{endpoint_id}/rotate-secret" May(WebhookWrite);
+    POST "/admin/webhook-endpoints/{endpoint_id}/test" May(WebhookWrite);
+    GET "/admin/webhook-endpoints/{endpoint_id}/deliveries" May(WebhookRead);
+    POST "/admin/webhook-endpoints/deliveries/{delivery_id}/resend" May(WebhookWrite);
     GET "/admin/audit-logs" May(AuditRead);
     GET "/admin/audit-logs/head" May(AuditRead);
     GET "/admin/audio/clips.json" May(DeviceRead);

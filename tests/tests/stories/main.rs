@@ -95,3 +95,4 @@ mod vendor_mosquitto;
 mod vendor_request;
 mod vendor_simulator;
 mod view;
+mod webhook;
