@@ -91,7 +91,12 @@ impl Shop {
 
     /// The callback about a payment of its first terminal's printed code, now.
     pub fn printed_payment(&self, world: &World, amount: i64) -> Value {
-        let (label, now) = (&self.terminal().label, world.clock.now());
+        self.printed_payment_at(world, 0, amount)
+    }
+
+    /// The same of the terminal at this place.
+    pub fn printed_payment_at(&self, world: &World, place: usize, amount: i64) -> Value {
+        let (label, now) = (&self.terminals[place].label, world.clock.now());
         static_success(&self.nmid, label, amount, &reference(), now)
     }
 

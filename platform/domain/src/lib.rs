@@ -5,6 +5,7 @@
 //! decided nowhere else.
 
 pub mod alert;
+pub mod alert_group;
 pub mod announcement;
 pub mod approval;
 pub mod attribution;

@@ -149,8 +149,7 @@ impl Permission {
             | Self::ApprovalWrite
             | Self::IncidentWrite => &[Admin, Finance],
             Self::ApprovalRead => &[Admin, Ops, Finance, Support],
-            Self::AuditRead | Self::UserRead => &[Admin, Support],
-            Self::WebhookRead => &[Admin, Ops, Support],
+            Self::AuditRead | Self::UserRead | Self::WebhookRead => &[Admin, Support],
             Self::UserWrite | Self::WebhookWrite | Self::SeedWrite => &[Admin],
             Self::PortalRead => &[MerchantOwner, MerchantCashier],
         }

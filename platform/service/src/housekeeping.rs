@@ -60,6 +60,8 @@ pub async fn forget_history(context: &Context, kept: Kept, limit: i64) -> Result
     step(context, "device_events", done).await?;
     let done = store::alert::forget(&mut conn, days(kept.health_days), limit).await;
     step(context, "alerts", done).await?;
+    let done = store::alert_channel::forget(&mut conn, days(kept.health_days), limit).await;
+    step(context, "alert_groups", done).await?;
     let taken = days(kept.webhook_days);
     let done = store::webhook::delivery::forget(&mut conn, taken, MANY_TIMES * limit).await;
     step(context, "webhook_deliveries", done).await?;

@@ -7,6 +7,7 @@
 //! Every use case may fail with the database's error; an `# Errors` section names what else can go wrong.
 
 pub mod alert;
+pub mod alert_channel;
 pub mod alert_record;
 pub mod availability;
 pub mod batch;

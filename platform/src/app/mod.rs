@@ -6,6 +6,7 @@
 //!
 //! Stopping goes the other way: no new work, then running work is finished, then the database stops.
 
+mod alert_channels;
 mod database;
 mod descriptors;
 mod dialect;
@@ -261,6 +262,11 @@ impl App {
             hard.clone(),
         ));
         jobs::start(&context, config, &tasks, &hard);
+        tasks.spawn(service::alert_channel::worker::run(
+            context.clone(),
+            alert_channels::all(config, context.clock())?,
+            hard.clone(),
+        ));
         let webhooks = WebhookClient::new(settings::webhook_targets(config))
             .context("cannot make the HTTP client of webhooks")?;
         tasks.spawn(service::webhook::worker::run(

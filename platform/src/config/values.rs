@@ -35,6 +35,8 @@ pub struct Config {
     pub callbacks: Callbacks,
     pub idempotency: Idempotency,
     pub webhooks: Webhooks,
+    #[serde(default)]
+    pub alert_channels: BTreeMap<String, AlertChannel>,
     pub demo: Demo,
     pub log: Log,
     pub otel: Otel,
@@ -351,6 +353,43 @@ pub struct Callbacks {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Idempotency {
     pub lifetime_h: u32,
+}
+
+/// How a channel of alerts reaches people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "config/default.toml documents every kind")]
+pub enum AlertChannelKind {
+    Webhook,
+    Smtp,
+    Telegram,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct AlertChannel {
+    pub kind: AlertChannelKind,
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    #[serde(default)]
+    pub merchants: Vec<String>,
+    #[serde(default)]
+    pub quiet_hours: String,
+    #[serde(default)]
+    pub urgent: Vec<String>,
+    #[serde(default)]
+    pub url: String,
+    #[serde(default)]
+    pub secret_file: PathBuf,
+    #[serde(default)]
+    pub user: String,
+    #[serde(default)]
+    pub from: String,
+    #[serde(default)]
+    pub to: Vec<String>,
+    #[serde(default)]
+    pub chat_id: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

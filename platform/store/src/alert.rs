@@ -201,11 +201,12 @@ pub async fn close_over(
             .execute(conn)
             .await?
         }
-        // Closed by what ends the reason: the check of the certificate, the end of the hold, a start without the listener. An
-        // acknowledgement does not.
-        AlertKind::ServerCertificateExpiring | AlertKind::PayoutHeld | AlertKind::PlainMqtt => {
-            return Ok(0);
-        }
+        // Closed by what ends the reason: the check of the certificate, the end of the hold, a start without the listener, people
+        // who switch an endpoint on. An acknowledgement does not.
+        AlertKind::ServerCertificateExpiring
+        | AlertKind::PayoutHeld
+        | AlertKind::PlainMqtt
+        | AlertKind::WebhookDisabled => return Ok(0),
         // A later announcement was played, or the alert is acknowledged.
         AlertKind::UndeliverableMessage => {
             sqlx::query!(

@@ -7,6 +7,7 @@
 //! Every function may fail with the database's error; an `# Errors` section names the constraints that callers tell apart.
 
 pub mod alert;
+pub mod alert_channel;
 pub mod fleet;
 pub mod idempotency;
 pub mod money;

@@ -7,6 +7,7 @@
 mod absence;
 mod activation;
 mod alert;
+mod alert_channel;
 mod amount;
 mod approval;
 mod attribution;
