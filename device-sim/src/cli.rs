@@ -21,6 +21,7 @@ use crate::fleet::fleet_box::FleetBox;
 use crate::fleet::registrar::{self, Registrar, VendorKind};
 use crate::link::Transport;
 use crate::output::Output;
+use crate::partner::issuer_api::IssuerApi;
 use crate::partner::snap::{self, PublicKey};
 use crate::partner::{Callback, Partner, Target};
 use crate::pay;
@@ -37,7 +38,7 @@ use crate::vendor::firmware::Model;
 use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
 use crate::webhook_listener::WebhookListener;
-use args::{ProfileArg, Server};
+use args::Server;
 
 /// Simulated soundboxes, and an acquirer to pay them.
 #[derive(Parser)]
@@ -243,13 +244,11 @@ async fn acquirer(
         let (Some(listen), Some(file)) = (args.listen, &args.platform_key_file) else {
             return Ok(());
         };
-        anyhow::ensure!(
-            args.partner.profile == ProfileArg::Snap,
-            "--listen is for --profile snap"
-        );
         let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let partner = args.partner.partner(api.clone())?;
         let issuer = QrIssuer {
-            partner: args.partner.partner(api.clone())?,
+            api: IssuerApi::of(partner.dialect()).context("--listen")?,
+            partner,
             secret: snap::key(&args.partner.secret()?),
             platform_key: PublicKey::from_pem(&pem)?,
             pay_after: (!args.pay_after.is_zero()).then_some(args.pay_after),

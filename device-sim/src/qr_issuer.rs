@@ -1,5 +1,6 @@
-//! `acquirer --listen`: a partner that issues codes (profile `snap`). Its HTTP API has access tokens, qr-mpm-generate,
-//! query, refund and cancel. Simulated customers pay the issued codes, and callbacks follow with the configured faults.
+//! `acquirer --listen`: a partner that issues codes, by the standard or in its dialect ([`IssuerApi`]). Its HTTP API has
+//! access tokens, codes, queries, refunds and cancellations. Simulated customers pay the issued codes, and callbacks follow
+//! with the configured faults.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -19,11 +20,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use wire::{Rupiah, TransactionId};
+use wire::Rupiah;
 
 use crate::callback_faults::CallbackFaults;
 use crate::clock;
 use crate::output::Output;
+use crate::partner::issuer_api::IssuerApi;
 use crate::partner::snap::{PublicKey, body_hash, is_symmetric};
 use crate::partner::{Callback, Partner, Target};
 use crate::qris_payload;
@@ -39,6 +41,8 @@ const CUSTOMERS_MAX: usize = 10_000;
 pub struct QrIssuer {
     /// Sends the callbacks.
     pub partner: Partner,
+    /// How it wants to be called.
+    pub api: &'static IssuerApi,
     /// The secret with which the platform signs its requests.
     pub secret: hmac::Key,
     /// The key that verifies the platform's token requests.
@@ -56,14 +60,23 @@ pub struct QrIssuer {
 struct Order {
     amount: Rupiah,
     reference: String,
-    status: &'static str,
+    status: Status,
+}
+
+/// What became of an order; its code is at this place of [`IssuerApi::codes`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Open,
+    Paid,
+    TakenBack,
+    Withdrawn,
 }
 
 struct IssuerState {
     issuer: QrIssuer,
     token: String,
     numbers: AtomicU64,
-    orders: Mutex<HashMap<TransactionId, Order>>,
+    orders: Mutex<HashMap<String, Order>>,
     customers: Semaphore,
 }
 
@@ -74,18 +87,18 @@ enum OutputEvent<'a> {
         url: String,
     },
     Issued {
-        transaction_id: TransactionId,
+        order: &'a str,
         reference: &'a str,
         amount: Rupiah,
     },
     #[serde(rename = "told")]
     CallbackSent {
-        transaction_id: TransactionId,
+        order: &'a str,
         amount: Rupiah,
         answer: String,
     },
     Lost {
-        transaction_id: TransactionId,
+        order: &'a str,
     },
 }
 
@@ -111,12 +124,17 @@ pub async fn run(
         orders: Mutex::default(),
         customers: Semaphore::new(CUSTOMERS_MAX),
     });
-    let router = Router::new()
-        .route("/v1.0/access-token/b2b", post(token))
-        .route("/v1.0/qr/qr-mpm-generate", post(generate))
-        .route("/v1.0/qr/qr-mpm-query", post(query))
-        .route("/v1.0/qr/qr-mpm-refund", post(refund))
-        .route("/v1.0/qr/qr-mpm-cancel", post(cancel))
+    let api = state.issuer.api;
+    let mut router = Router::new()
+        .route(api.token_path, post(token))
+        .route(api.generate_path, post(generate))
+        .route(api.query_path, post(query));
+    if let Some([refunds, cancellations]) = api.refund_and_cancel {
+        router = router
+            .route(refunds, post(refund))
+            .route(cancellations, post(cancel));
+    }
+    let router = router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state);
     axum::serve(listener, router)
@@ -161,44 +179,63 @@ async fn token(State(state): State<Arc<IssuerState>>, headers: HeaderMap) -> Rep
         return reply("4017300", json!({}));
     }
     let token = json!({ "accessToken": state.token, "tokenType": "Bearer", "expiresIn": "900" });
+    if !state.issuer.api.states_token_code {
+        return (StatusCode::OK, Json(token));
+    }
     reply("2007300", token)
 }
 
 impl IssuerState {
-    /// The transaction and body of an authentic request; otherwise the refusal.
+    /// The order's name and the body of an authentic request; otherwise the refusal.
     fn authenticate(
         &self,
         service: &str,
         uri: &Uri,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<(TransactionId, Value), Reply> {
+    ) -> Result<(String, Value), Reply> {
+        let api = self.issuer.api;
         let token = header(headers, "authorization").trim_start_matches("Bearer ");
         if token != self.token {
             return Err(reply(&format!("401{service}01"), json!({})));
         }
         let (path, time) = (uri.path(), header(headers, "x-timestamp"));
-        let text = format!("POST:{path}:{token}:{}:{time}", body_hash(body));
-        if !is_symmetric(&self.issuer.secret, &text, header(headers, "x-signature")) {
+        let hash = match api.hashes_raw {
+            true => hex::encode(digest::digest(&digest::SHA256, body)),
+            false => body_hash(body),
+        };
+        let covered = match api.covers_token {
+            true => format!("{token}:"),
+            false => String::new(),
+        };
+        let text = format!("POST:{path}:{covered}{hash}:{time}");
+        let signature = header(headers, "x-signature");
+        if !is_symmetric(&self.issuer.secret, &text, signature, api.is_hex) {
             return Err(reply(&format!("401{service}00"), json!({})));
         }
         let malformed = || reply(&format!("400{service}01"), json!({}));
+        if api
+            .header
+            .is_some_and(|name| header(headers, name).is_empty())
+        {
+            return Err(malformed());
+        }
         let body: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
-        let id = ["partnerReferenceNo", "originalPartnerReferenceNo"]
+        let name = ["partnerReferenceNo", "originalPartnerReferenceNo"]
             .iter()
             .find_map(|field| body[field].as_str())
-            .and_then(|id| id.parse().ok())
+            .filter(|name| (1..=api.order_name_len_max).contains(&name.len()))
             .ok_or_else(malformed)?;
-        Ok((id, body))
+        Ok((name.to_owned(), body))
     }
 
-    fn with_order<T>(&self, id: TransactionId, then: impl FnOnce(&mut Order) -> T) -> Option<T> {
+    fn with_order<T>(&self, name: &str, then: impl FnOnce(&mut Order) -> T) -> Option<T> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.get_mut(&id).map(then)
+        orders.get_mut(name).map(then)
     }
 
     /// A customer pays, and callbacks are sent as planned.
-    async fn simulate_payment(self: Arc<Self>, id: TransactionId, number: u64) {
+    async fn simulate_payment(self: Arc<Self>, name: String, number: u64) {
         let Some(pay_after) = self.issuer.pay_after else {
             return;
         };
@@ -206,23 +243,26 @@ impl IssuerState {
             return;
         };
         tokio::time::sleep(pay_after).await;
-        let paid = self.with_order(id, |order| {
-            let open = order.status == "03";
-            if open {
-                order.status = "00";
+        let paid = self.with_order(&name, |order| {
+            let is_open = order.status == Status::Open;
+            if is_open {
+                order.status = Status::Paid;
             }
-            open.then(|| (order.amount, order.reference.clone()))
+            is_open.then(|| (order.amount, order.reference.clone()))
         });
         let Some((amount, reference)) = paid.flatten() else {
             return;
         };
-        let mut callback = Callback::new(Target::Transaction(id), amount, "success", clock::now());
+        let target = Target::Order(name.clone());
+        let mut callback = Callback::new(target, amount, "success", clock::now());
         callback.partner_reference = reference;
         let plan = self.issuer.faults.plan(self.issuer.seed, number);
         let output = self.issuer.output;
         if plan.is_empty() {
-            let lost = OutputEvent::Lost { transaction_id: id };
-            output.emit(&lost, || format!("{id} is paid, and its callback is lost"));
+            let lost = OutputEvent::Lost { order: &name };
+            output.emit(&lost, || {
+                format!("{name} is paid, and its callback is lost")
+            });
         }
         let mut elapsed = Duration::ZERO;
         for planned in plan {
@@ -235,11 +275,11 @@ impl IssuerState {
                 Err(error) => error.to_string(),
             };
             let event = OutputEvent::CallbackSent {
-                transaction_id: id,
+                order: &name,
                 amount: reported,
                 answer: answer.clone(),
             };
-            output.emit(&event, || format!("{id} Rp {reported}: {answer}"));
+            output.emit(&event, || format!("{name} Rp {reported}: {answer}"));
         }
     }
 }
@@ -250,13 +290,21 @@ async fn generate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Reply, Reply> {
-    let (id, body) = state.authenticate("47", &uri, &headers, &body)?;
+    let (name, body) = state.authenticate("47", &uri, &headers, &body)?;
+    let api = state.issuer.api;
     let amount = body["amount"]["value"]
         .as_str()
         .and_then(|value| value.parse::<Rupiah>().ok());
-    let (Some(amount), Some(nmid)) = (amount, body["merchantId"].as_str()) else {
+    let has_all = api.generate_needs.iter().all(|pointer| has(&body, pointer));
+    let validity = body["validityPeriod"].as_str().unwrap_or_default();
+    let is_in_seconds = validity.parse::<u32>().is_ok();
+    let Some(amount) = amount.filter(|_| has_all && is_in_seconds == api.validity_in_seconds)
+    else {
         return Err(reply("4004701", json!({})));
     };
+    let nmid = body["merchantId"]
+        .as_str()
+        .filter(|id| id.starts_with("ID"));
     let mut fresh = None;
     let reference = {
         let mut orders = state.orders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,13 +312,13 @@ async fn generate(
             return Err(reply("5004700", json!({})));
         }
         // A repeated request for an order gets the same order.
-        let order = orders.entry(id).or_insert_with(|| {
+        let order = orders.entry(name.clone()).or_insert_with(|| {
             let number = state.numbers.fetch_add(1, Ordering::Relaxed);
             fresh = Some(number);
             Order {
                 amount,
                 reference: format!("SIM{}{number:010}", state.issuer.seed),
-                status: "03",
+                status: Status::Open,
             }
         });
         if order.amount != amount {
@@ -280,16 +328,16 @@ async fn generate(
     };
     if let Some(number) = fresh {
         let event = OutputEvent::Issued {
-            transaction_id: id,
+            order: &name,
             reference: &reference,
             amount,
         };
         let output = state.issuer.output;
-        output.emit(&event, || format!("{id} Rp {amount} is {reference}"));
-        tokio::spawn(state.clone().simulate_payment(id, number));
+        output.emit(&event, || format!("{name} Rp {amount} is {reference}"));
+        tokio::spawn(state.clone().simulate_payment(name.clone(), number));
     }
     let code = qris_payload::dynamic(nmid, &amount.to_string(), &reference);
-    let issued = json!({ "referenceNo": reference, "partnerReferenceNo": id, "qrContent": code });
+    let issued = json!({ "referenceNo": reference, "partnerReferenceNo": name, "qrContent": code });
     Ok(reply("2004700", issued))
 }
 
@@ -299,13 +347,18 @@ async fn query(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Reply, Reply> {
-    let (id, _) = state.authenticate("51", &uri, &headers, &body)?;
-    let known = state.with_order(id, |order| {
+    let (name, body) = state.authenticate("51", &uri, &headers, &body)?;
+    let api = state.issuer.api;
+    let has_all = api.query_needs.iter().all(|pointer| has(&body, pointer));
+    if !has_all || body["serviceCode"] != api.asked_service {
+        return Err(reply("4005101", json!({})));
+    }
+    let known = state.with_order(&name, |order| {
         json!({
             "originalReferenceNo": order.reference,
-            "originalPartnerReferenceNo": id,
-            "serviceCode": "47",
-            "latestTransactionStatus": order.status,
+            "originalPartnerReferenceNo": name,
+            "serviceCode": api.asked_service,
+            "latestTransactionStatus": code(api, order.status),
             "amount": { "value": format!("{}.00", order.amount), "currency": "IDR" },
         })
     });
@@ -314,14 +367,39 @@ async fn query(
         .ok_or_else(|| reply("4045101", json!({})))
 }
 
+fn code(api: &IssuerApi, status: Status) -> &'static str {
+    let [open, paid, taken_back, withdrawn] = api.codes;
+    match status {
+        Status::Open => open,
+        Status::Paid => paid,
+        Status::TakenBack => taken_back,
+        Status::Withdrawn => withdrawn,
+    }
+}
+
+/// Whether something stands at this place.
+fn has(body: &Value, pointer: &str) -> bool {
+    body.pointer(pointer)
+        .is_some_and(|value| !value.is_null() && *value != json!(""))
+}
+
 async fn refund(
     State(state): State<Arc<IssuerState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Reply, Reply> {
-    let (id, _) = state.authenticate("78", &uri, &headers, &body)?;
-    Ok(change_status(&state, "78", id, ["00", "04"]))
+    let (name, body) = state.authenticate("78", &uri, &headers, &body)?;
+    let refund = body["partnerRefundNo"].as_str().unwrap_or_default();
+    if !(1..=state.issuer.api.order_name_len_max).contains(&refund.len()) {
+        return Err(reply("4007801", json!({})));
+    }
+    Ok(change_status(
+        &state,
+        "78",
+        &name,
+        [Status::Paid, Status::TakenBack],
+    ))
 }
 
 async fn cancel(
@@ -330,18 +408,18 @@ async fn cancel(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Reply, Reply> {
-    let (id, _) = state.authenticate("77", &uri, &headers, &body)?;
-    Ok(change_status(&state, "77", id, ["03", "05"]))
+    let (name, _) = state.authenticate("77", &uri, &headers, &body)?;
+    Ok(change_status(
+        &state,
+        "77",
+        &name,
+        [Status::Open, Status::Withdrawn],
+    ))
 }
 
 /// Moves an order from one status to another. Repeating the request succeeds.
-fn change_status(
-    state: &IssuerState,
-    service: &str,
-    id: TransactionId,
-    [from, to]: [&'static str; 2],
-) -> Reply {
-    let done = state.with_order(id, |order| {
+fn change_status(state: &IssuerState, service: &str, name: &str, [from, to]: [Status; 2]) -> Reply {
+    let done = state.with_order(name, |order| {
         if order.status == from {
             order.status = to;
         }

@@ -108,6 +108,7 @@ impl SnapPartnerApi {
             secret_files: vec![write("our.secret", SECRET)],
             secret_envs: Vec::new(),
             channel_id: "95221".to_owned(),
+            ..QrisPartnerApi::default()
         };
         config.qris_partners.get_mut(BANK).unwrap().api = Some(api);
     }

@@ -567,7 +567,7 @@ pub(super) struct AcquirerArgs {
     /// A directory with the credentials directories of the boxes that request codes.
     #[arg(long, value_name = "DIR", required_unless_present = "listen")]
     pub(super) boxes: Option<PathBuf>,
-    /// Listen here as the partner that issues codes (profile snap).
+    /// Listen here as the partner that issues codes: profile snap, or a dialect whose acquirer issues codes.
     #[arg(long, value_name = "ADDRESS", requires = "platform_key_file")]
     pub(super) listen: Option<SocketAddr>,
     /// The platform's RSA public key (PEM), which verifies its token requests.

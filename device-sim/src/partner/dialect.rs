@@ -286,6 +286,11 @@ impl Acquirer {
         })
     }
 
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.voice.name
+    }
+
     /// This acquirer's code of a status.
     pub fn code(&self, status: &str) -> &'static str {
         let [paid, pending, back, failed, expired] = self.voice.codes;
@@ -418,10 +423,13 @@ impl Acquirer {
 
     /// The standard's body with what is this acquirer's.
     fn body(&self, callback: &Callback, code: &str) -> Vec<u8> {
-        let order = callback.transaction_id.map(|id| match self.voice.name {
-            "faspay" | "winpay" => id.as_uuid().simple().to_string(),
-            _ => id.to_string(),
-        });
+        let by_id = || {
+            callback.transaction_id.map(|id| match self.voice.name {
+                "faspay" | "winpay" => id.as_uuid().simple().to_string(),
+                _ => id.to_string(),
+            })
+        };
+        let order = callback.order_name.clone().or_else(by_id);
         let mut body = json!({
             "originalReferenceNo": callback.partner_reference,
             "originalPartnerReferenceNo": order.unwrap_or_default(),

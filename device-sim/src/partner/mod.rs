@@ -2,6 +2,7 @@
 //! them ([`dialect`]).
 
 pub mod dialect;
+pub mod issuer_api;
 pub mod snap;
 
 use std::time::Instant;
@@ -27,6 +28,9 @@ pub struct Callback {
     /// The transaction of a dynamic QR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<TransactionId>,
+    /// How the platform named the order, when that is not the transaction's id.
+    #[serde(skip)]
+    pub order_name: Option<String>,
     /// The merchant of a static QR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nmid: Option<String>,
@@ -53,6 +57,8 @@ pub struct Callback {
 pub enum Target {
     /// A dynamic QR.
     Transaction(TransactionId),
+    /// A dynamic QR, by the name that the platform gave the order.
+    Order(String),
     /// A static QR.
     Static {
         /// The national merchant id.
@@ -65,8 +71,14 @@ pub enum Target {
 impl Callback {
     /// A callback with new ids.
     pub fn new(target: Target, amount: Rupiah, status: &str, paid_at: DateTime<Utc>) -> Self {
+        let mut order_name = None;
         let (transaction_id, nmid, terminal_label) = match target {
             Target::Transaction(transaction_id) => (Some(transaction_id), None, None),
+            Target::Order(name) => {
+                let transaction_id = name.parse().ok();
+                order_name = Some(name);
+                (transaction_id, None, None)
+            }
             Target::Static {
                 nmid,
                 terminal_label,
@@ -75,6 +87,7 @@ impl Callback {
         Self {
             event_id: clock::random_uuid().to_string(),
             transaction_id,
+            order_name,
             nmid,
             terminal_label,
             partner_reference: format!("SIM{}", clock::random_uuid().simple()),
@@ -143,6 +156,15 @@ impl Partner {
             api,
             id,
             profile: Profile::Dialect(Box::new(acquirer)),
+        }
+    }
+
+    /// The name of the acquirer's dialect.
+    pub fn dialect(&self) -> &'static str {
+        match &self.profile {
+            Profile::Hmac(_) => "hmac",
+            Profile::Snap(_) => "snap",
+            Profile::Dialect(acquirer) => acquirer.name(),
         }
     }
 

@@ -65,11 +65,13 @@ fn symmetric(secret: &hmac::Key, text: &str) -> String {
     STANDARD.encode(hmac::sign(secret, text.as_bytes()))
 }
 
-/// Whether this is the HMAC-SHA512 of a text.
-pub fn is_symmetric(secret: &hmac::Key, text: &str, signature: &str) -> bool {
-    STANDARD
-        .decode(signature)
-        .is_ok_and(|claimed| hmac::verify(secret, text.as_bytes(), &claimed).is_ok())
+/// Whether this is the HMAC-SHA512 of a text, in hex or in base64.
+pub fn is_symmetric(secret: &hmac::Key, text: &str, signature: &str, is_hex: bool) -> bool {
+    let claimed = match is_hex {
+        true => hex::decode(signature).ok(),
+        false => STANDARD.decode(signature).ok(),
+    };
+    claimed.is_some_and(|claimed| hmac::verify(secret, text.as_bytes(), &claimed).is_ok())
 }
 
 /// An RSA public key, DER.
@@ -206,9 +208,10 @@ pub fn status_code(status: &str) -> &str {
 }
 
 fn body(callback: &Callback) -> Value {
+    let by_id = || callback.transaction_id.map(|id| id.to_string());
     json!({
         "originalReferenceNo": callback.partner_reference,
-        "originalPartnerReferenceNo": callback.transaction_id,
+        "originalPartnerReferenceNo": callback.order_name.clone().or_else(by_id),
         "latestTransactionStatus": status_code(&callback.status),
         "transactionStatusDesc": callback.status,
         "amount": { "value": format!("{}.00", callback.amount), "currency": callback.currency },

@@ -59,7 +59,7 @@ impl Customers {
         };
         let dynamic = match &target {
             Target::Transaction(id) => Some(*id),
-            Target::Static { .. } => None,
+            Target::Order(_) | Target::Static { .. } => None,
         };
         let callback = Callback::new(target, customer.amount, "success", clock::now());
         for failures in 0.. {

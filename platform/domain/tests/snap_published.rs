@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::snap::minify::minify;
-use domain::snap::signature::{ClientSecret, PublicKey, Signed, verify_token_request};
+use domain::snap::signature::{ClientSecret, Form, PublicKey, Signed, verify_token_request};
 
 /// The public half of the example key in github.com/Midtrans/SNAP-BI-Signature-Demo (and in
 /// docs.midtrans.com/reference/signature-generation-payouts).
@@ -39,7 +39,10 @@ fn midtrans_snap_bi_signature_demo_symmetric_qr_mpm_generate() {
     let published =
         "wmzT7yjg1SxxCsxNsFgCR9SYXiZGGbceF6fV8xe97sAMHxZ+7OEBMIBmvb6Sj6GcksGp3iv77DiomgSbcST3XQ==";
     let secret = ClientSecret::new(b"myclientsecret");
-    assert_eq!(request.sign_symmetric(&secret, "myaccesstoken"), published);
+    assert_eq!(
+        request.sign_symmetric(&secret, Some("myaccesstoken"), Form::default()),
+        published
+    );
     assert_eq!(
         request.verify_symmetric(
             &[secret],

@@ -11,6 +11,7 @@ mod database;
 mod descriptors;
 mod dialect;
 mod keys;
+mod partner_check;
 mod partners;
 mod pki;
 mod port;
@@ -58,6 +59,8 @@ use crate::jobs;
 use crate::partner::local::Local;
 use crate::partner::webhook::WebhookClient;
 use crate::telemetry::Telemetry;
+
+pub use partner_check::partner_check;
 
 pub use database::{connect, migrate, open, problem};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use domain::dialect::request::OwnNames;
 use domain::dialect::signature::{Credentials, SignatureKind};
 use domain::partner_signature::PartnerSecret;
 use domain::reconciliation::Format;
@@ -37,7 +38,12 @@ pub(super) fn qris(config: &Config, problems: &mut Problems) -> HashMap<String, 
     partners
 }
 
-fn qris_partner(id: &str, partner: &QrisPartner, problems: &mut Problems) -> Option<Partner> {
+/// One of them.
+pub(super) fn qris_partner(
+    id: &str,
+    partner: &QrisPartner,
+    problems: &mut Problems,
+) -> Option<Partner> {
     let key = format!("qris_partners.{id}");
     let dialect = problems.keep(dialect::of(id, partner))?;
     let kinds = &dialect.signing.kinds;
@@ -85,7 +91,8 @@ pub(super) fn issuers(
     issuers
 }
 
-fn client(
+/// The client of a partner.
+pub(super) fn client(
     config: &Config,
     id: &str,
     api: &QrisPartnerApi,
@@ -97,9 +104,23 @@ fn client(
     let key = problems.keep(own_key(&named, &api.private_key_file));
     let secrets = problems.keep(client_secrets(&named, &api.secret_files, &api.secret_envs));
     let payments = &config.payments;
+    let dialect = problems.keep(dialect::of(id, config.qris_partners.get(id)?))?;
+    let Some(outbound) = dialect.outbound else {
+        let none = anyhow::anyhow!("{named}: dialect {} says nothing of an API", dialect.name);
+        return problems.keep(Err(none));
+    };
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let settings = Settings {
         url: url?,
-        client_id: api.client_id.clone(),
+        outbound,
+        query_codes: dialect.statuses.query,
+        own: OwnNames {
+            client_id: api.client_id.clone(),
+            partner_id: given(&api.partner_id).unwrap_or_else(|| api.client_id.clone()),
+            merchant_id: given(&api.merchant_id),
+            terminal_id: given(&api.terminal_id),
+            ip_address: given(&api.ip_address),
+        },
         key: key?,
         // The first is the newest: it signs our requests.
         secret: secrets?.swap_remove(0),

@@ -23,6 +23,11 @@ impl Problems {
         }
     }
 
+    /// What there is, for who reports it another way.
+    pub(super) fn take(self) -> Vec<String> {
+        self.0
+    }
+
     /// Ends the collection.
     ///
     /// # Errors

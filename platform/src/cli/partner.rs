@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use platform::app;
+use platform::partner::finding::Grade;
+use service::clock::Clock;
 use service::shop::partner_name_file::{self, Authority, NamesTaken};
 use service::{Actor, Context};
 
@@ -16,6 +20,21 @@ const ROWS_MAX: usize = 10_000;
 pub(super) enum PartnerCommand {
     /// Take an acquirer's names of terminals, outlets and merchants from a CSV file, all or none.
     ImportNames(ImportNamesArgs),
+    /// Try an acquirer's configuration without moving money: its keys and secrets, a token, the clocks, our signature, and
+    /// a recorded message of it. Fails when something is wrong.
+    Check(CheckArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// Its id: the name of its table in [qris_partners].
+    #[arg(value_name = "NAME")]
+    id: String,
+    /// A message of the acquirer as it came: request line, headers, an empty line, body.
+    #[arg(long, value_name = "FILE")]
+    sample: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Args)]
@@ -30,7 +49,29 @@ pub(super) struct ImportNamesArgs {
 }
 
 pub(super) async fn run(command: &PartnerCommand) -> anyhow::Result<ExitCode> {
-    let PartnerCommand::ImportNames(args) = command;
+    match command {
+        PartnerCommand::ImportNames(args) => import(args).await,
+        PartnerCommand::Check(args) => check(args).await,
+    }
+}
+
+async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    let read = |file: &PathBuf| std::fs::read(file).with_context(|| file.display().to_string());
+    let sample = args.sample.as_ref().map(read).transpose()?;
+    let clock = Clock::system();
+    let findings = app::partner_check(&config, &args.id, sample.as_deref(), &clock).await;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let is_wrong = findings.iter().any(|one| one.grade == Grade::Wrong);
+    Ok(match is_wrong {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+async fn import(args: &ImportNamesArgs) -> anyhow::Result<ExitCode> {
     let file = csv_file::read(&args.file)?;
     let taken = args
         .config

@@ -261,12 +261,20 @@ pub struct QrisPartner {
 }
 
 /// A SNAP partner's own API, which we call.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct QrisPartnerApi {
     pub url: String,
     pub client_id: String,
+    #[serde(default)]
+    pub partner_id: String,
+    #[serde(default)]
+    pub merchant_id: String,
+    #[serde(default)]
+    pub terminal_id: String,
+    #[serde(default)]
+    pub ip_address: String,
     pub private_key_file: PathBuf,
     #[serde(default)]
     pub secret_files: Vec<PathBuf>,

@@ -26,6 +26,7 @@ impl QrPartner for Local {
             qr_payload: code.to_string(),
             qr_reference: Some(reference.to_string()),
             reference_no: None,
+            external_id: None,
         })
         .map_err(|error| PartnerError::Refused {
             code: "amount".into(),

@@ -9,6 +9,8 @@
 pub mod alert_channel;
 pub mod bank;
 pub mod breaker;
+pub mod finding;
 pub mod local;
 pub mod snap;
+mod snap_check;
 pub mod webhook;

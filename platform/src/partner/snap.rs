@@ -1,25 +1,25 @@
 //! A SNAP BI partner over HTTP: access token, qr-mpm-generate, query, refund, cancel.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::dialect::outbound::{Call, Outbound};
+use domain::dialect::reference::ReferenceForm;
+use domain::dialect::request::{Asked, OwnNames, PayeeNames, Values, first_of};
+use domain::dialect::status::StatusCodes;
 use domain::snap::answer::Service;
-use domain::snap::money::Money;
-use domain::snap::order::{
-    CLIENT_CREDENTIALS, CancelRequest, GenerateRequest, GrantedToken, IssuedCode, QueryRequest,
-    RefundRequest, TokenRequest,
-};
+use domain::snap::order::{CLIENT_CREDENTIALS, GrantedToken, IssuedCode, TokenRequest};
 use domain::snap::signature::{
-    CLIENT_KEY_HEADER, ClientSecret, EXTERNAL_ID_HEADER, PrivateKey, SIGNATURE_HEADER, Signed,
-    TIMESTAMP_HEADER, sign_token_request,
+    CLIENT_KEY_HEADER, ClientSecret, EXTERNAL_ID_HEADER, Form, PrivateKey, PublicKey,
+    SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER, sign_token_request, verify_token_request,
 };
 use domain::snap::timestamp;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use reqwest::{Client, Url};
-use serde::Serialize;
 use serde_json::Value;
 use service::clock::Clock;
 use service::payment::qr_partner::{
@@ -31,7 +31,6 @@ use wire::lenient;
 
 use super::breaker::Breaker;
 
-const TOKEN_PATH: &str = "/v1.0/access-token/b2b";
 /// The longest answer that is read, bytes.
 const ANSWER_LEN_MAX: usize = 64 * 1024;
 /// How much of a refusal's code and words is kept, bytes.
@@ -44,10 +43,14 @@ const TOKEN_SPARE: TimeDelta = TimeDelta::seconds(30);
 
 /// What is agreed with the partner, and how patient we are.
 pub struct Settings {
-    /// Before `/v1.0/…`.
+    /// What stands before the paths of its dialect.
     pub url: Url,
+    /// How it is called.
+    pub outbound: Outbound,
+    /// What its answers to questions mean: a refusal with one of these codes is an answer.
+    pub query_codes: StatusCodes,
     /// Who we are to it.
-    pub client_id: String,
+    pub own: OwnNames,
     /// Signs our requests for tokens.
     pub key: PrivateKey,
     /// Signs everything else.
@@ -67,9 +70,11 @@ pub struct Settings {
 /// A client of one partner.
 pub struct SnapClient {
     http: Client,
-    settings: Settings,
-    clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
     token: Mutex<Option<Token>>,
+    /// How far its clock is ahead of ours, by its last answer that says what time it is.
+    ahead: std::sync::Mutex<Option<TimeDelta>>,
     breaker: Breaker,
 }
 
@@ -83,10 +88,20 @@ struct Token {
 struct Done {
     bytes: Vec<u8>,
     fields: Value,
+    /// The X-EXTERNAL-ID of the request.
+    external_id: Option<String>,
+}
+
+/// What a partner is asked for.
+struct Request<'a> {
+    call: &'a Call,
+    body: Value,
+    /// For the headers.
+    values: Values,
 }
 
 /// Why one attempt failed.
-enum Failure {
+pub(super) enum Failure {
     /// No answer, or an error of the partner's: tried again.
     Away(String),
     /// Our token has expired: tried again with another.
@@ -115,19 +130,43 @@ impl SnapClient {
             settings,
             clock,
             token: Mutex::new(None),
+            ahead: std::sync::Mutex::default(),
         })
+    }
+
+    fn asked<'a>(
+        &self,
+        name: &'a str,
+        reference_no: Option<&'a str>,
+        external_id: Option<&'a str>,
+        payee: &PayeeNames,
+    ) -> Asked<'a> {
+        Asked {
+            name,
+            reference_no,
+            external_id,
+            values: Values::new(&self.settings.own, payee, self.clock.now()),
+        }
+    }
+
+    fn asked_of<'a>(&self, named: &'a Named) -> Asked<'a> {
+        let (reference_no, external_id) = (&named.reference_no, &named.external_id);
+        self.asked(
+            &named.name,
+            reference_no.as_deref(),
+            external_id.as_deref(),
+            &named.payee,
+        )
     }
 
     /// Sends a request until it is answered, at most `attempts_max` times.
     async fn ask(
         &self,
         service: Service,
-        path: &str,
-        body: &impl Serialize,
+        request: &Request<'_>,
         attempts_max: u32,
     ) -> Result<Done, PartnerError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| PartnerError::Unreadable(error.to_string()))?;
+        let body = request.body.to_string();
         let mut pause = PAUSE_FIRST;
         let mut renewed = false;
         let mut attempt = 1;
@@ -135,7 +174,7 @@ impl SnapClient {
             if !self.breaker.admits(Instant::now()) {
                 return Err(PartnerError::Away("it is left alone for a while".into()));
             }
-            let problem = match self.attempt(service, path, &body).await {
+            let problem = match self.attempt(service, request, body.as_bytes()).await {
                 Ok(answer) => {
                     self.breaker.succeeded();
                     return Ok(answer);
@@ -170,9 +209,21 @@ impl SnapClient {
         }
     }
 
-    async fn attempt(&self, service: Service, path: &str, body: &[u8]) -> Result<Done, Failure> {
+    async fn attempt(
+        &self,
+        service: Service,
+        sent: &Request<'_>,
+        body: &[u8],
+    ) -> Result<Done, Failure> {
         let token = self.token().await?;
-        let url = self.url(path)?;
+        let Settings { outbound, own, .. } = &self.settings;
+        let url = self.url(&sent.call.path);
+        let form = Form {
+            encoding: outbound.encoding,
+            body_hash: outbound.body_hash,
+        };
+        let covered = outbound.signs_token.then_some(token.as_str());
+        let external_id = self.external_id();
         let now = timestamp(self.clock.now());
         let signed = Signed {
             method: "POST",
@@ -180,7 +231,7 @@ impl SnapClient {
             body,
             timestamp: &now,
         };
-        let request = self
+        let mut request = self
             .http
             .post(url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -188,17 +239,24 @@ impl SnapClient {
             .header(TIMESTAMP_HEADER, &now)
             .header(
                 SIGNATURE_HEADER,
-                signed.sign_symmetric(&self.settings.secret, &token),
+                signed.sign_symmetric(&self.settings.secret, covered, form),
             )
-            .header("x-partner-id", &self.settings.client_id)
-            .header(EXTERNAL_ID_HEADER, self.external_id())
+            .header("x-partner-id", &own.partner_id)
+            .header(EXTERNAL_ID_HEADER, &external_id)
             .header("channel-id", &self.settings.channel_id)
             .body(body.to_vec());
-        send(service, request).await
+        for (name, template) in &outbound.headers {
+            if let Some(value) = sent.values.fill(template) {
+                request = request.header(name, value);
+            }
+        }
+        let mut done = self.send(service, request).await?;
+        done.external_id = Some(external_id);
+        Ok(done)
     }
 
     /// The token in hand, or a new one. One request at a time asks for it.
-    async fn token(&self) -> Result<String, Failure> {
+    pub(super) async fn token(&self) -> Result<String, Failure> {
         let mut held = self.token.lock().await;
         let now = self.clock.now();
         if let Some(token) = held.as_ref().filter(|token| now < token.good_until) {
@@ -211,16 +269,17 @@ impl SnapClient {
         };
         let request = self
             .http
-            .post(self.url(TOKEN_PATH)?)
-            .header(CLIENT_KEY_HEADER, &settings.client_id)
+            .post(self.url(&settings.outbound.token_path))
+            .header(CLIENT_KEY_HEADER, &settings.own.client_id)
             .header(
                 SIGNATURE_HEADER,
-                sign_token_request(&settings.key, &settings.client_id, &time),
+                sign_token_request(&settings.key, &settings.own.client_id, &time),
             )
             .header(TIMESTAMP_HEADER, time)
             .json(&grant);
-        let answer = send(Service::AccessToken, request).await?;
-        let granted = GrantedToken::read(&answer.fields).ok_or_else(|| {
+        let answer = self.send(Service::AccessToken, request).await?;
+        let fields = &settings.outbound.answer;
+        let granted = GrantedToken::read(&answer.fields, fields).ok_or_else(|| {
             Failure::Refused(PartnerError::Unreadable("it gave no accessToken".into()))
         })?;
         *held = Some(Token {
@@ -231,11 +290,95 @@ impl SnapClient {
     }
 
     /// The partner's URL may have a path of its own, which is signed too.
-    fn url(&self, path: &str) -> Result<Url, Failure> {
+    pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.settings.url.clone();
-        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        let base = self.settings.outbound.base.trim_end_matches('/');
+        let whole = format!("{}{base}{path}", url.path().trim_end_matches('/'));
         url.set_path(&whole);
-        Ok(url)
+        url
+    }
+
+    /// Sends a request. It is confirmed by a 2xx status with a `responseCode` that begins with 2. Some partners leave the code
+    /// out; then the HTTP status is enough, except for refunds and cancellations.
+    async fn send(
+        &self,
+        service: Service,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Done, Failure> {
+        let away = |error: reqwest::Error| Failure::Away(error.without_url().to_string());
+        let mut response = request.send().await.map_err(away)?;
+        self.note_time(&response);
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(away)? {
+            if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
+                let error = PartnerError::Unreadable("its answer is too long".into());
+                return Err(Failure::Refused(error));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_server_error() {
+            return Err(Failure::Away(format!("it answered {status}")));
+        }
+        let fields = serde_json::from_slice(&bytes)
+            .ok()
+            .filter(Value::is_object)
+            .ok_or_else(|| {
+                Failure::Refused(PartnerError::Unreadable(format!("its answer ({status})")))
+            })?;
+        let code =
+            first_of(&fields, &self.settings.outbound.answer.response_code).and_then(lenient::text);
+        let message = fields.get("responseMessage").and_then(lenient::text);
+        let is_confirmed = match &code {
+            Some(code) => code.starts_with('2'),
+            None => !matches!(service, Service::Refund | Service::Cancel),
+        };
+        if status.is_success() && is_confirmed {
+            return Ok(Done {
+                bytes,
+                fields,
+                external_id: None,
+            });
+        }
+        let means_something = |code: &String| self.settings.query_codes.meaning(code).is_some();
+        if service == Service::Query && code.as_ref().is_some_and(means_something) {
+            return Ok(Done {
+                bytes,
+                fields,
+                external_id: None,
+            });
+        }
+        if status.as_u16() == 401 && code.as_ref().is_none_or(|code| code.ends_with("01")) {
+            return Err(Failure::Token);
+        }
+        Err(Failure::Refused(PartnerError::Refused {
+            code: lenient::cut(
+                &code.unwrap_or_else(|| status.as_u16().to_string()),
+                CODE_LEN_MAX,
+            ),
+            message: lenient::cut(&message.unwrap_or_default(), WORDS_LEN_MAX),
+        }))
+    }
+
+    fn note_time(&self, response: &reqwest::Response) {
+        let date = response.headers().get(DATE);
+        let date = date.and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+        if let Some(date) = date {
+            let ahead = date.to_utc() - self.clock.now();
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+    }
+
+    /// How far the partner's clock is ahead of ours, as far as is known.
+    pub(super) fn clock_ahead(&self) -> Option<TimeDelta> {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one of these keys is the public half of ours, which is a mix-up.
+    pub fn has_key_of_ours(&self, keys: &[PublicKey]) -> bool {
+        let (own, time) = (&self.settings.own.client_id, timestamp(self.clock.now()));
+        let signature = sign_token_request(&self.settings.key, own, &time);
+        verify_token_request(keys, own, &time, Some(&signature)).is_ok()
     }
 
     /// A number that is unique among the day's requests: SNAP requires digits, at most 36.
@@ -243,53 +386,6 @@ impl SnapClient {
         let uuid = self.clock.uuid().as_u128();
         format!("{:036}", uuid % 10_u128.pow(36))
     }
-}
-
-/// Sends a request. It is confirmed by a 2xx status with a `responseCode` that begins with 2. Some partners leave the code
-/// out; then the HTTP status is enough, except for refunds and cancellations.
-async fn send(service: Service, request: reqwest::RequestBuilder) -> Result<Done, Failure> {
-    let away = |error: reqwest::Error| Failure::Away(error.without_url().to_string());
-    let mut response = request.send().await.map_err(away)?;
-    let status = response.status();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(away)? {
-        if bytes.len() + chunk.len() > ANSWER_LEN_MAX {
-            let error = PartnerError::Unreadable("its answer is too long".into());
-            return Err(Failure::Refused(error));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    if status.is_server_error() {
-        return Err(Failure::Away(format!("it answered {status}")));
-    }
-    let fields = serde_json::from_slice(&bytes)
-        .ok()
-        .filter(Value::is_object)
-        .ok_or_else(|| {
-            Failure::Refused(PartnerError::Unreadable(format!("its answer ({status})")))
-        })?;
-    let stated = |field: &str| fields.get(field).and_then(lenient::text);
-    let code = stated("responseCode");
-    let is_confirmed = match &code {
-        Some(code) => code.starts_with('2'),
-        None => !matches!(service, Service::Refund | Service::Cancel),
-    };
-    if status.is_success() && is_confirmed {
-        return Ok(Done { bytes, fields });
-    }
-    if status.as_u16() == 401 && code.as_ref().is_none_or(|code| code.ends_with("01")) {
-        return Err(Failure::Token);
-    }
-    Err(Failure::Refused(PartnerError::Refused {
-        code: lenient::cut(
-            &code.unwrap_or_else(|| status.as_u16().to_string()),
-            CODE_LEN_MAX,
-        ),
-        message: lenient::cut(
-            &stated("responseMessage").unwrap_or_default(),
-            WORDS_LEN_MAX,
-        ),
-    }))
 }
 
 impl QrPartner for SnapClient {
@@ -305,24 +401,28 @@ impl QrPartner for SnapClient {
         })
     }
 
+    fn reference(&self) -> ReferenceForm {
+        self.settings.outbound.reference
+    }
+
     /// Sent once: the device repeats its request, and the partner then recognises the order by our transaction id.
     fn generate<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Issued, PartnerError>> {
         async move {
-            let body = GenerateRequest {
-                partner_reference_no: order.id,
-                amount: Money::of(order.amount),
-                merchant_id: order.registration.nmid.to_string(),
-                terminal_id: order.terminal_label.to_string(),
-                validity_period: timestamp(order.expires_at),
-            };
-            let path = "/v1.0/qr/qr-mpm-generate";
-            let answer = self.ask(Service::Generate, path, &body, 1).await?;
-            let code = IssuedCode::read(&answer.fields)
+            let outbound = &self.settings.outbound;
+            let now = self.clock.now();
+            let asked = self.asked(&order.name, None, None, &order.payee);
+            let values = asked.values.clone();
+            let body = outbound.generate_body(asked, order.amount, now, order.expires_at);
+            let call = &outbound.generate;
+            let request = Request { call, body, values };
+            let answer = self.ask(Service::Generate, &request, 1).await?;
+            let code = IssuedCode::read(&answer.fields, &outbound.answer)
                 .ok_or_else(|| PartnerError::Unreadable("it gave no qrContent".into()))?;
             Ok(Issued {
                 qr_payload: code.qr_content,
                 qr_reference: None,
                 reference_no: code.reference_no,
+                external_id: answer.external_id,
             })
         }
         .boxed()
@@ -330,34 +430,37 @@ impl QrPartner for SnapClient {
 
     fn query<'a>(&'a self, named: &'a Named) -> BoxFuture<'a, Result<Vec<u8>, PartnerError>> {
         async move {
-            let body = QueryRequest {
-                original_reference_no: named.reference_no.clone(),
-                original_partner_reference_no: named.id,
-                service_code: Service::Generate.code().to_owned(),
-                merchant_id: named.nmid.clone(),
-            };
+            let outbound = &self.settings.outbound;
+            let call = outbound.query.as_ref().ok_or(PartnerError::Unsupported)?;
+            let asked = self.asked_of(named);
+            let values = asked.values.clone();
+            let body = outbound.query_body(call, asked);
+            let request = Request { call, body, values };
             let attempts = self.settings.attempts_max;
-            self.ask(Service::Query, "/v1.0/qr/qr-mpm-query", &body, attempts)
-                .await
-                .map(|answer| answer.bytes)
+            let answer = self.ask(Service::Query, &request, attempts).await?;
+            Ok(answer.bytes)
         }
         .boxed()
     }
 
     fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>> {
         async move {
-            let body = RefundRequest {
-                original_reference_no: refund.partner_reference.clone(),
-                original_partner_reference_no: refund.id,
-                partner_refund_no: refund.id.to_string(),
-                refund_amount: Money::of(refund.amount),
-                merchant_id: refund.nmid.clone(),
-                reason: refund.reason.clone(),
-            };
+            let outbound = &self.settings.outbound;
+            let call = outbound.refund.as_ref().ok_or(PartnerError::Unsupported)?;
+            let asked = self.asked(
+                &refund.name,
+                Some(&refund.partner_reference),
+                refund.external_id.as_deref(),
+                &refund.payee,
+            );
+            let values = asked.values.clone();
+            // One payment has one refund, which the partner recognises when it is asked again.
+            let name = &refund.name;
+            let body = outbound.refund_body(call, asked, name, refund.amount, &refund.reason);
+            let request = Request { call, body, values };
             let attempts = self.settings.attempts_max;
-            self.ask(Service::Refund, "/v1.0/qr/qr-mpm-refund", &body, attempts)
-                .await
-                .map(drop)
+            self.ask(Service::Refund, &request, attempts).await?;
+            Ok(())
         }
         .boxed()
     }
@@ -368,16 +471,15 @@ impl QrPartner for SnapClient {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), PartnerError>> {
         async move {
-            let body = CancelRequest {
-                original_reference_no: named.reference_no.clone(),
-                original_partner_reference_no: named.id,
-                merchant_id: named.nmid.clone(),
-                reason: reason.to_owned(),
-            };
+            let outbound = &self.settings.outbound;
+            let call = outbound.cancel.as_ref().ok_or(PartnerError::Unsupported)?;
+            let asked = self.asked_of(named);
+            let values = asked.values.clone();
+            let body = outbound.cancel_body(call, asked, reason);
+            let request = Request { call, body, values };
             let attempts = self.settings.attempts_max;
-            self.ask(Service::Cancel, "/v1.0/qr/qr-mpm-cancel", &body, attempts)
-                .await
-                .map(drop)
+            self.ask(Service::Cancel, &request, attempts).await?;
+            Ok(())
         }
         .boxed()
     }

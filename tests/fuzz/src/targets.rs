@@ -5,7 +5,7 @@ use certs::identity::PeerIdentity;
 use chrono::{DateTime, TimeDelta};
 use domain::box_profile::{BoxValues, Profile, VendorUplink};
 use domain::dialect::signature::{Credentials, Evidence, Headers};
-use domain::dialect::{Dialect, NAMES, built_in};
+use domain::dialect::{Dialect, KnownOrder, NAMES, built_in};
 use domain::qris::QrisCode;
 use domain::snap::minify::minify;
 use serde_json::json;
@@ -115,7 +115,9 @@ fn read(name: &str, data: &[u8]) -> std::sync::Arc<Dialect> {
     {
         message.callback(None, status).unwrap();
     }
-    let _ = dialect.read_answer(&fields);
+    let name = dialect.stored_name(&fields).unwrap_or_default();
+    let id = "tx_01890a5d3f2c7b3e8f00112233445566".parse().unwrap();
+    let _ = dialect.read_answer(&fields, KnownOrder { name: &name, id });
     dialect
 }
 

@@ -7,7 +7,7 @@ use tests::database::TestDatabase;
 use tests::prelude::*;
 
 /// Runs the platform's executable without `DATABASE_URL`.
-fn platform(args: &[&str], config: &Path) -> Output {
+pub(super) fn platform(args: &[&str], config: &Path) -> Output {
     Command::new(tests::server::executable().unwrap())
         .args(args)
         .arg("--config")
@@ -18,7 +18,7 @@ fn platform(args: &[&str], config: &Path) -> Output {
         .unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(super) fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

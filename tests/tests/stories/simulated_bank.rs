@@ -1,16 +1,17 @@
 //! The simulator's QR issuer against the platform, with every callback fault: the two share no code but the contract.
 
-use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use device_sim::api::Api;
 use device_sim::callback_faults::CallbackFaults;
 use device_sim::output::Output;
 use device_sim::partner::Partner;
+use device_sim::partner::issuer_api::IssuerApi;
 use device_sim::partner::snap::{PublicKey, Snap, key};
 use device_sim::qr_issuer::{self, QrIssuer};
 use platform::config::NotifySignature::Symmetric;
 use platform::config::QrisPartnerApi;
+use tests::issuing_acquirer::free_address;
 use tests::prelude::*;
 use tests::snap::{self, BANK, SECRET};
 use tests::snap_partner_api::terminal;
@@ -19,11 +20,6 @@ use tokio_util::sync::CancellationToken;
 const PAYMENTS: u64 = 24;
 const SEED: u64 = 11;
 const PAID: &str = "transactions WHERE status = 'paid'";
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
 
 #[tokio::test]
 async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_once() {
@@ -44,6 +40,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
             secret_files: vec![write("our.secret", SECRET)],
             secret_envs: Vec::new(),
             channel_id: "95221".to_owned(),
+            ..QrisPartnerApi::default()
         };
         config.qris_partners.get_mut(BANK).unwrap().api = Some(api);
         config.payments.partner_timeout_ms = 20_000;
@@ -60,6 +57,7 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
     let voice = Snap::new(SECRET, &snap::private_pem(&bank_key)).unwrap();
     let issuer = QrIssuer {
         partner: Partner::snap(api, BANK.to_owned(), voice),
+        api: IssuerApi::of("snap").unwrap(),
         secret: key(SECRET),
         platform_key: PublicKey::from_pem(&our_pem).unwrap(),
         pay_after: Some(Duration::from_millis(20)),

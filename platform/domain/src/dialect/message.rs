@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
+use wire::ids::TransactionId;
 
 use super::pointer::{Document, Found, Place};
+use super::reference::ReferenceForm;
 use super::status::{Meaning, StatusCodes};
 use super::{BodyForm, Dialect};
 use crate::callback::{
@@ -44,6 +46,15 @@ pub struct Message {
     pub adjustments: Vec<Adjustment>,
     /// Names of what every callback needs, as the acquirer writes them.
     names: [String; 3],
+}
+
+/// An order that was looked up by its name ([`Dialect::stored_name`]).
+#[derive(Debug, Clone, Copy)]
+pub struct KnownOrder<'a> {
+    /// How it is named to the acquirer.
+    pub name: &'a str,
+    /// Our transaction.
+    pub id: TransactionId,
 }
 
 /// What is wrong with a field that decides.
@@ -164,24 +175,48 @@ impl Dialect {
         }
     }
 
-    /// Reads a message that the acquirer sent.
+    /// The order of a message when only the stored order says which transaction it names. None where names are read back
+    /// by themselves, which needs no look at the message.
+    pub fn stored_name(&self, fields: &[u8]) -> Option<String> {
+        let form = self.reference();
+        if !matches!(form, ReferenceForm::Short(_)) {
+            return None;
+        }
+        let document = self.layout.open(read_object(fields).ok()?).ok()?;
+        let name = deciding(document.first(&self.fields.order)).ok()??;
+        form.is_stored(&name).then_some(name)
+    }
+
+    /// Reads a message that the acquirer sent, in a dialect whose names are read back by themselves.
+    ///
+    /// # Errors
+    /// As for [`Dialect::read_about`].
+    pub fn read(&self, fields: &[u8]) -> Result<Message, ReadError> {
+        self.read_about(fields, None)
+    }
+
+    /// Reads a message that the acquirer sent, perhaps about an order that was looked up.
     ///
     /// # Errors
     /// [`ReadError`]. What is missing is no error while nothing has happened.
-    pub fn read(&self, fields: &[u8]) -> Result<Message, ReadError> {
-        let (message, problems) = self.parse_fields(fields, &self.statuses.notify)?;
+    pub fn read_about(
+        &self,
+        fields: &[u8],
+        known: Option<KnownOrder<'_>>,
+    ) -> Result<Message, ReadError> {
+        let (message, problems) = self.parse_fields(fields, &self.statuses.notify, known)?;
         let is_final = message
             .meaning
             .is_some_and(|meaning| meaning.happened().is_some());
         finish(message, problems, is_final)
     }
 
-    /// Reads an answer to a question. What it leaves out is known from the question.
+    /// Reads an answer to a question about an order. What it leaves out is known from the question.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read_answer(&self, fields: &[u8]) -> Result<Message, ReadError> {
-        let (message, problems) = self.parse_fields(fields, &self.statuses.query)?;
+    pub fn read_answer(&self, fields: &[u8], asked: KnownOrder<'_>) -> Result<Message, ReadError> {
+        let (message, problems) = self.parse_fields(fields, &self.statuses.query, Some(asked))?;
         finish(message, problems, false)
     }
 
@@ -189,6 +224,7 @@ impl Dialect {
         &self,
         fields: &[u8],
         codes: &StatusCodes,
+        known: Option<KnownOrder<'_>>,
     ) -> Result<(Message, Vec<Problem>), ReadError> {
         let object = read_object(fields)?;
         let document = self
@@ -204,7 +240,7 @@ impl Dialect {
         for _ in 0..document.broken() {
             reading.lenient.drop_field("additional_info");
         }
-        let (order, target) = reading.target();
+        let (order, target) = reading.target(known);
         let partner_reference = reading.reference();
         reading.currency();
         let (status_code, meaning) = reading.status(codes);
@@ -285,13 +321,19 @@ impl<'d> Reading<'d, '_> {
     }
 
     /// The order, or the printed code when there is no order that is ours.
-    fn target(&mut self) -> (Option<String>, Option<CallbackTarget>) {
+    fn target(
+        &mut self,
+        known: Option<KnownOrder<'_>>,
+    ) -> (Option<String>, Option<CallbackTarget>) {
         let (fields, document) = (&self.dialect.fields, self.document);
         let written = deciding(document.first(&fields.order));
         let order = written.clone().ok().flatten();
-        let id = order
-            .as_deref()
-            .and_then(|name| self.dialect.reference().read(name));
+        let id = order.as_deref().and_then(|name| {
+            known
+                .filter(|known| known.name == name)
+                .map(|known| known.id)
+                .or_else(|| self.dialect.reference().read(name))
+        });
         if let Some(id) = id {
             // The terminal of an order is known.
             let nmid = self.lenient.text("nmid", document.first(&fields.nmid));

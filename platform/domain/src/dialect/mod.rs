@@ -13,7 +13,7 @@
 //! | `status` | two tables of status codes |
 //! | `signature` | how a message is signed, and its check |
 //! | `answer` | what the acquirer is answered |
-//! | `outbound`, `template` | how the acquirer is called |
+//! | `outbound`, `template`, `request` | how the acquirer is called, and the bodies of what it is asked for |
 //! | `reference` | our order's name where an acquirer takes only a short one |
 //! | `builtin` | the dialects that are built into the program |
 
@@ -26,6 +26,7 @@ mod message;
 pub mod outbound;
 mod pointer;
 pub mod reference;
+pub mod request;
 pub mod secret;
 pub mod signature;
 pub mod status;
@@ -42,7 +43,7 @@ use crate::partner_message::Times;
 
 pub use builtin::{NAMES, built_in, source};
 pub use file::DialectError;
-pub use message::{Message, Problem, ProblemKind, ReadError};
+pub use message::{KnownOrder, Message, Problem, ProblemKind, ReadError};
 
 /// How one acquirer speaks to us, and wants to be spoken to.
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@ use super::template::Template;
 use crate::snap::signature::{BodyHash, Encoding};
 
 /// The names that a template may use.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "order",
     "reference",
+    "external_id",
     "amount",
     "nmid",
     "merchant_id",
@@ -40,8 +41,6 @@ pub struct Outbound {
     pub refund: Option<Call>,
     /// Withdraws a code.
     pub cancel: Option<Call>,
-    /// Whether part of a payment may be taken back.
-    pub partial_refunds: bool,
     /// How our signatures are written.
     pub encoding: Encoding,
     /// What of the body they cover.
@@ -75,6 +74,8 @@ pub struct Call {
     pub asked_service: Option<String>,
     /// `additionalInfo`; none is sent without it.
     pub additional_info: Option<Info>,
+    /// More fields of the body, also instead of the usual ones.
+    pub fields: Vec<(String, Info)>,
 }
 
 /// Where in an answer is what we need, as JSON pointers; the first with a value counts.

@@ -1,8 +1,11 @@
 //! How our order is named to an acquirer. `tx_` and 32 hex digits are 35 characters, and some acquirers take fewer.
 //!
-//! 32 characters hold the id's digits, and 25 hold them in base 36. Below that the id does not fit: the order then has a
-//! short name of its own, which is kept with the order.
+//! 32 characters hold the id's digits, and 25 hold them in base 36. Below that the id does not fit: the name is then made of
+//! a digest of the id, and only the stored order says whose it is. A repeated request has the same name in every form.
+//!
+//! Digits and lower-case letters only: not every acquirer tells upper from lower case.
 
+use aws_lc_rs::digest;
 use uuid::Uuid;
 use wire::ids::TransactionId;
 
@@ -15,7 +18,7 @@ pub enum ReferenceForm {
     Hex,
     /// 25 digits and lower-case letters.
     Base36,
-    /// A name of this length that is kept with the order.
+    /// A digest of the id in this many characters, at most 24: read back through the stored order.
     Short(usize),
 }
 
@@ -36,14 +39,26 @@ impl ReferenceForm {
         }
     }
 
-    /// The name of an order; none when it has one of its own.
-    pub fn write(self, id: TransactionId) -> Option<String> {
+    /// The name of an order, the same each time.
+    pub fn write(self, id: TransactionId) -> String {
         match self {
-            Self::Full => Some(id.to_string()),
-            Self::Hex => Some(id.as_uuid().simple().to_string()),
-            Self::Base36 => Some(base36(id.as_uuid().as_u128())),
-            Self::Short(_) => None,
+            Self::Full => id.to_string(),
+            Self::Hex => id.as_uuid().simple().to_string(),
+            Self::Base36 => base36(id.as_uuid().as_u128()),
+            Self::Short(length) => {
+                let hash = digest::digest(&digest::SHA256, id.to_string().as_bytes());
+                let mut bits = [0; 16];
+                bits.copy_from_slice(&hash.as_ref()[..16]);
+                // The last digits: the first one of 25 is almost always small.
+                base36(u128::from_be_bytes(bits)).split_off(BASE36_LEN - length)
+            }
         }
+    }
+
+    /// Whether only the stored order says whose name this is.
+    pub fn is_stored(self, name: &str) -> bool {
+        matches!(self, Self::Short(length) if name.len() == length)
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
     /// The order of a name. The full form is always read, because codes that were issued before a change of the dialect
@@ -92,7 +107,7 @@ mod tests {
                 .with_version(uuid::Version::SortRand).with_variant(uuid::Variant::RFC4122).into_uuid());
             for length in 25..40 {
                 let form = ReferenceForm::within(length).unwrap();
-                let name = form.write(id).unwrap();
+                let name = form.write(id);
                 prop_assert!(name.len() <= length);
                 prop_assert_eq!(form.read(&name), Some(id));
                 prop_assert_eq!(form.read(&id.to_string()), Some(id));
@@ -108,11 +123,28 @@ mod tests {
     }
 
     #[test]
-    fn below_25_characters_an_order_has_a_name_of_its_own() {
+    fn below_25_characters_a_name_is_a_digest_that_the_stored_order_explains() {
         assert_eq!(ReferenceForm::within(20), Some(ReferenceForm::Short(20)));
         assert_eq!(ReferenceForm::within(11), None);
-        let id =
-            TransactionId::from_uuid(Uuid::from_u128(0x0189_0a5d_3f2c_7b3e_8f00_1122_3344_5566));
-        assert_eq!(ReferenceForm::Short(20).write(id), None);
+        let id = |last: u128| {
+            TransactionId::from_uuid(Uuid::from_u128(
+                0x0189_0a5d_3f2c_7b3e_8f00_1122_3344_0000 + last,
+            ))
+        };
+        let mut names = std::collections::HashSet::new();
+        for length in SHORT_LEN_MIN..BASE36_LEN {
+            let form = ReferenceForm::within(length).unwrap();
+            for last in 0..1_000 {
+                let name = form.write(id(last));
+                assert_eq!((name.len(), form.read(&name)), (length, None));
+                assert!(form.is_stored(&name) && name == form.write(id(last)));
+                assert!(names.insert(name), "{length}: {last}");
+            }
+        }
+        let form = ReferenceForm::Short(20);
+        for other in ["", "short", "with a space and more", "-------------------9"] {
+            assert!(!form.is_stored(other), "{other}");
+        }
+        assert!(!ReferenceForm::Full.is_stored(&form.write(id(0))));
     }
 }

@@ -1,17 +1,16 @@
-//! The bodies of what we ask a partner for, and of its answers.
-//!
-//! In all of them our transaction is `partnerReferenceNo`, so that a repeated request is recognised by the partner.
+//! Tokens, and what is read of a partner's answers. The bodies of what it is asked for are its dialect's
+//! ([`crate::dialect::request`]).
 //!
 //! Of an answer only what is needed is read, as leniently as [`wire::lenient`] reads: partners leave fields out, and write
 //! numbers as text and text as numbers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wire::ids::TransactionId;
 use wire::lenient;
 
-use super::money::Money;
 use crate::callback::TEXT_LEN_MAX;
+use crate::dialect::outbound::AnswerFields;
+use crate::dialect::request::first_of;
 
 /// How long a token is used whose answer does not say, in seconds: less than any partner's.
 const TOKEN_LIFETIME_UNSTATED_S: i64 = 300;
@@ -59,34 +58,17 @@ pub struct GrantedToken {
 impl GrantedToken {
     /// Reads an answer. `None` without an access token. Where `expiresIn` is missing or unreadable, a short lifetime is
     /// taken for it.
-    pub fn read(answer: &Value) -> Option<Self> {
-        let lifetime_s = answer
-            .get("expiresIn")
+    pub fn read(answer: &Value, fields: &AnswerFields) -> Option<Self> {
+        let lifetime_s = first_of(answer, &fields.token_lifetime)
             .and_then(lenient::whole)
             .filter(|seconds| *seconds > 0)
             .unwrap_or(TOKEN_LIFETIME_UNSTATED_S)
             .min(TOKEN_LIFETIME_MAX_S);
         Some(Self {
-            access_token: lenient::text(answer.get("accessToken")?)?,
+            access_token: lenient::text(first_of(answer, &fields.token)?)?,
             lifetime_s,
         })
     }
-}
-
-/// Body of `qr-mpm-generate`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GenerateRequest {
-    /// Our transaction.
-    pub partner_reference_no: TransactionId,
-    /// How much the customer is asked for.
-    pub amount: Money,
-    /// The merchant, by its NMID.
-    pub merchant_id: String,
-    /// The terminal.
-    pub terminal_id: String,
-    /// Until when the code can be paid, as X-TIMESTAMP is written.
-    pub validity_period: String,
 }
 
 /// A partner's answer to `qr-mpm-generate`.
@@ -101,63 +83,14 @@ pub struct IssuedCode {
 impl IssuedCode {
     /// Reads an answer. `None` without a code. A name that is longer than a reference may be is left out: the order is
     /// known to the partner by our transaction too.
-    pub fn read(answer: &Value) -> Option<Self> {
+    pub fn read(answer: &Value, fields: &AnswerFields) -> Option<Self> {
         Some(Self {
-            reference_no: answer
-                .get("referenceNo")
+            reference_no: first_of(answer, &fields.reference_no)
                 .and_then(lenient::text)
                 .filter(|name| name.len() <= TEXT_LEN_MAX && !name.chars().any(char::is_control)),
-            qr_content: lenient::text(answer.get("qrContent")?)?,
+            qr_content: lenient::text(first_of(answer, &fields.code)?)?,
         })
     }
-}
-
-/// Body of `qr-mpm-query`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueryRequest {
-    /// The partner's name for the order, if it gave one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original_reference_no: Option<String>,
-    /// Our transaction.
-    pub original_partner_reference_no: TransactionId,
-    /// What was asked for: 47.
-    pub service_code: String,
-    /// The merchant, by its NMID.
-    pub merchant_id: String,
-}
-
-/// Body of `qr-mpm-refund`: all of a payment.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RefundRequest {
-    /// The partner's name for the money.
-    pub original_reference_no: String,
-    /// Our transaction.
-    pub original_partner_reference_no: TransactionId,
-    /// Our name for the refund; one transaction has one.
-    pub partner_refund_no: String,
-    /// All of it.
-    pub refund_amount: Money,
-    /// The merchant, by its NMID.
-    pub merchant_id: String,
-    /// For people.
-    pub reason: String,
-}
-
-/// Body of `qr-mpm-cancel`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CancelRequest {
-    /// The partner's name for the order, if it gave one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original_reference_no: Option<String>,
-    /// Our transaction.
-    pub original_partner_reference_no: TransactionId,
-    /// The merchant, by its NMID.
-    pub merchant_id: String,
-    /// For people.
-    pub reason: String,
 }
 
 #[cfg(test)]
@@ -165,6 +98,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Where the standard has them.
+    fn usual() -> AnswerFields {
+        let snap = crate::dialect::built_in("snap").unwrap().unwrap();
+        snap.outbound.clone().unwrap().answer
+    }
 
     #[test]
     fn a_token_is_all_that_a_token_answer_needs() {
@@ -182,7 +121,7 @@ mod tests {
                 86_400,
             ),
         ] {
-            let read = GrantedToken::read(&answer).unwrap();
+            let read = GrantedToken::read(&answer, &usual()).unwrap();
             assert_eq!(
                 (read.access_token.as_str(), read.lifetime_s),
                 ("t", lifetime_s)
@@ -194,7 +133,7 @@ mod tests {
             json!({ "accessToken": {} }),
             json!([]),
         ] {
-            assert_eq!(GrantedToken::read(&nothing), None);
+            assert_eq!(GrantedToken::read(&nothing, &usual()), None);
         }
     }
 
@@ -208,11 +147,17 @@ mod tests {
             (json!({ "no": 1 }), None),
             (json!("x".repeat(129)), None),
         ] {
-            let read = IssuedCode::read(&json!({ "qrContent": "0002", "referenceNo": reference }));
+            let read = IssuedCode::read(
+                &json!({ "qrContent": "0002", "referenceNo": reference }),
+                &usual(),
+            );
             assert_eq!(read.unwrap().reference_no.as_deref(), name);
         }
-        assert_eq!(IssuedCode::read(&json!({ "referenceNo": "ORDER-1" })), None);
-        let alone = IssuedCode::read(&json!({ "qrContent": "0002" })).unwrap();
+        assert_eq!(
+            IssuedCode::read(&json!({ "referenceNo": "ORDER-1" }), &usual()),
+            None
+        );
+        let alone = IssuedCode::read(&json!({ "qrContent": "0002" }), &usual()).unwrap();
         assert_eq!(alone.reference_no, None);
     }
 }

@@ -180,10 +180,18 @@ impl Signed<'_> {
         }
     }
 
-    /// The symmetric signature.
-    pub fn sign_symmetric(&self, secret: &ClientSecret, token: &str) -> String {
-        let text = self.text(Some(token), &minify(self.body));
-        STANDARD.encode(hmac::sign(&secret.0, text.as_bytes()))
+    /// The symmetric signature in a partner's form, with its token unless its signatures cover none. Where it takes either
+    /// form it gets the standard's.
+    pub fn sign_symmetric(&self, secret: &ClientSecret, token: Option<&str>, form: Form) -> String {
+        let text = match form.body_hash {
+            BodyHash::Raw => self.text(token, self.body),
+            BodyHash::Minified | BodyHash::Either => self.text(token, &minify(self.body)),
+        };
+        let tag = hmac::sign(&secret.0, text.as_bytes());
+        match form.encoding {
+            Encoding::Hex => hex::encode(tag),
+            Encoding::Base64 | Encoding::Either => STANDARD.encode(tag),
+        }
     }
 
     /// The asymmetric signature.
@@ -339,7 +347,7 @@ mod tests {
     #[test]
     fn what_is_signed_symmetrically_is_believed_and_nothing_else() {
         let (old, new) = (ClientSecret::new(b"old"), ClientSecret::new(b"new"));
-        let signature = request().sign_symmetric(&old, "token");
+        let signature = request().sign_symmetric(&old, Some("token"), Form::default());
         let check = |request: Signed<'_>, secrets: &[ClientSecret], token| {
             request.verify_symmetric(secrets, Some(token), Some(&signature), Form::default())
         };

@@ -20,7 +20,9 @@ use utoipa::ToSchema;
 use wire::ids::{PayoutId, SettlementId};
 
 use super::payout::{LockedPayout, PartnerReport};
-use crate::payment::callback::receiver::{self, Profile, Unreadable, unreadable, verify_hmac};
+use crate::payment::callback::receiver::{
+    self, NamedOrder, Profile, Unreadable, unreadable, verify_hmac,
+};
 use crate::payment::callback::verified::{Entry, Verified};
 use crate::payment::callback::{Incoming, count_adjustments};
 use crate::{Context, Error, Noun, Result, UnitOfWork};
@@ -74,7 +76,11 @@ impl Profile for Payouts {
         verify_hmac(context, secrets, incoming, now)
     }
 
-    fn read(_context: &Context, incoming: &Incoming) -> Result<PayoutCallback> {
+    fn read(
+        _context: &Context,
+        incoming: &Incoming,
+        _order: Option<&NamedOrder>,
+    ) -> Result<PayoutCallback> {
         let callback = PayoutCallback::parse(&incoming.body).map_err(unreadable)?;
         count_adjustments(&callback.adjustments);
         Ok(callback)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::device::Capability;
+use domain::dialect::request::PayeeNames;
 use domain::qris::{QrisCode, TerminalLabel, TipMode};
 use domain::transaction::{QrType, TransactionStatus};
 use serde::Serialize;
@@ -116,11 +117,19 @@ pub async fn create(
         .ok_or(Error::NotFound(Noun::Merchant))?;
     let partner_id = owner.qris_partner_id.clone().unwrap_or_default();
     let now = unit.now();
+    let partner = Arc::clone(unit.context().qr_partner(&partner_id));
+    let id = TransactionId::from_uuid(unit.uuid());
     let order = Order {
-        id: TransactionId::from_uuid(unit.uuid()),
+        id,
+        name: partner.reference().write(id),
         amount: request.amount,
         registration: merchant::registration(unit.context(), &owner)?,
         terminal_label: label(&terminal)?,
+        // A code that is built here names nobody to a partner.
+        payee: match partner.is_local() {
+            true => PayeeNames::default(),
+            false => names(unit, terminal.id).await?,
+        },
         expires_at: now + unit.context().settings().qr_lifetime,
     };
     let mut transaction = Transaction {
@@ -154,7 +163,6 @@ pub async fn create(
         accepted_at: None,
         settlement_id: None,
     };
-    let partner = Arc::clone(unit.context().qr_partner(&transaction.partner_id));
     if partner.is_local() {
         let issued = partner
             .generate(&order)
@@ -172,6 +180,7 @@ pub async fn create(
         unit.conn(),
         transaction.id,
         &transaction.partner_id,
+        &order.name,
         leased_until,
     )
     .await?;
@@ -183,6 +192,11 @@ fn label(terminal: &Terminal) -> Result<TerminalLabel> {
         .terminal_label
         .parse()
         .map_err(anyhow::Error::from)?)
+}
+
+/// What the partner calls the merchant, outlet and terminal.
+async fn names(unit: &mut UnitOfWork, id: TerminalId) -> Result<PayeeNames> {
+    Ok(store::shop::terminal::payee_names(unit.conn(), id).await?)
 }
 
 async fn insert(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<()> {
@@ -226,9 +240,9 @@ async fn go_on(unit: &mut UnitOfWork, before: Transaction) -> Result<Created> {
     }
     let now = unit.now();
     let leased_until = now + unit.context().settings().partner_lease;
-    if !store::payment::partner_order::lease(unit.conn(), before.id, now, leased_until).await? {
-        return Err(working_on_it());
-    }
+    let name = store::payment::partner_order::lease(unit.conn(), before.id, now, leased_until)
+        .await?
+        .ok_or_else(working_on_it)?;
     let terminal = store::shop::terminal::find(unit.conn(), Scope::All, before.terminal_id)
         .await?
         .ok_or(Error::NotFound(Noun::Terminal))?;
@@ -237,9 +251,11 @@ async fn go_on(unit: &mut UnitOfWork, before: Transaction) -> Result<Created> {
         .ok_or(Error::NotFound(Noun::Merchant))?;
     let order = Order {
         id: before.id,
+        name,
         amount: before.amount,
         registration: merchant::registration(unit.context(), &owner)?,
         terminal_label: label(&terminal)?,
+        payee: names(unit, terminal.id).await?,
         expires_at: before.expires_at.unwrap_or(now),
     };
     Ok(Created::Ask(Box::new(Asking {
@@ -288,7 +304,10 @@ impl Asking {
                 store::payment::transaction::show(unit.conn(), id, code, cause(now)).await?;
                 let query_at = order.expires_at - context.settings().query_before_expiry;
                 let name = issued.reference_no.as_deref();
-                store::payment::partner_order::issued(unit.conn(), id, name, query_at).await?;
+                let external_id = issued.external_id.as_deref();
+                let conn = unit.conn();
+                store::payment::partner_order::issued(conn, id, name, external_id, query_at)
+                    .await?;
                 let shown = store::payment::transaction::find(unit.conn(), Scope::All, id)
                     .await?
                     .ok_or(Error::NotFound(Noun::Transaction))?;

@@ -38,9 +38,10 @@ pub async fn query_due(context: &Context, limit: i64) -> Result<usize> {
 async fn ask(context: &Context, due: Due) {
     let partner = Arc::clone(context.qr_partner(&due.partner_id));
     let named = Named {
-        id: due.transaction_id,
+        name: due.order_name.clone(),
         reference_no: due.reference_no.clone(),
-        nmid: due.nmid.clone(),
+        external_id: due.external_id.clone(),
+        payee: due.payee(),
     };
     let transaction_id = due.transaction_id;
     match partner.query(&named).await {

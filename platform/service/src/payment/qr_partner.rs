@@ -1,6 +1,8 @@
 //! Who issues codes for our merchants: built here (`local`), or asked for over HTTP (`snap`).
 
 use chrono::{DateTime, Utc};
+use domain::dialect::reference::ReferenceForm;
+use domain::dialect::request::PayeeNames;
 use domain::qris::TerminalLabel;
 use domain::registration::Registration;
 use domain::transaction::TransactionStatus;
@@ -15,14 +17,18 @@ use crate::Error;
 /// A code that is wanted.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// Our transaction: the partner's name for the order, too, so that asking again is not asking twice.
+    /// Our transaction.
     pub id: TransactionId,
+    /// How the order is named to the partner: the same each time, so that asking again is not asking twice.
+    pub name: String,
     /// How much.
     pub amount: Rupiah,
     /// Whose code.
     pub registration: Registration,
     /// At which till.
     pub terminal_label: TerminalLabel,
+    /// What the partner calls merchant, outlet and terminal.
+    pub payee: PayeeNames,
     /// Until when it can be paid.
     pub expires_at: DateTime<Utc>,
 }
@@ -36,27 +42,34 @@ pub struct Issued {
     pub qr_reference: Option<String>,
     /// The partner's name for the order.
     pub reference_no: Option<String>,
+    /// The X-EXTERNAL-ID of the request.
+    pub external_id: Option<String>,
 }
 
 /// An order that was placed.
 #[derive(Debug, Clone)]
 pub struct Named {
-    /// Our transaction.
-    pub id: TransactionId,
+    /// How it was named to the partner.
+    pub name: String,
     /// The partner's name for it.
     pub reference_no: Option<String>,
-    /// Whose code it is.
-    pub nmid: String,
+    /// The X-EXTERNAL-ID of the request for its code.
+    pub external_id: Option<String>,
+    /// Whose code it is, and at which till.
+    pub payee: PayeeNames,
 }
 
 /// A payment that is to be taken back, all of it.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the words of a transaction")]
 pub struct Refund {
-    pub id: TransactionId,
+    /// How the order was named to the partner.
+    pub name: String,
+    /// The X-EXTERNAL-ID of the request for its code.
+    pub external_id: Option<String>,
     pub partner_reference: String,
     pub amount: Rupiah,
-    pub nmid: String,
+    pub payee: PayeeNames,
     pub reason: String,
 }
 
@@ -113,6 +126,11 @@ pub trait QrPartner: Send + Sync {
     /// Whether it is called now; none when it never is.
     fn circuit(&self) -> Option<Circuit> {
         None
+    }
+
+    /// How our orders are named to it.
+    fn reference(&self) -> ReferenceForm {
+        ReferenceForm::Full
     }
 
     /// Issues a code.

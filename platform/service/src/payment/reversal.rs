@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use domain::dialect::request::PayeeNames;
 use domain::transaction::TransactionStatus;
 use serde::Deserialize;
 use serde_json::json;
 use store::Scope;
+use store::payment::partner_order::OrderNames;
 use store::payment::transaction::{Cause, Transaction};
 use utoipa::ToSchema;
 use wire::ids::TransactionId;
@@ -50,12 +52,22 @@ async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> 
     Ok(locked)
 }
 
-async fn nmid_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<String> {
-    let merchant =
-        store::shop::merchant::find(unit.conn(), Scope::All, transaction.merchant_id).await?;
-    Ok(merchant
-        .and_then(|merchant| merchant.nmid)
-        .unwrap_or_default())
+/// What the partner calls the merchant, outlet and terminal.
+async fn payee_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<PayeeNames> {
+    let terminal_id = transaction.terminal_id;
+    Ok(store::shop::terminal::payee_names(unit.conn(), terminal_id).await?)
+}
+
+/// How the order is named. A payment of a printed code was never an order: it gets the name that an order of its transaction
+/// would have.
+async fn order_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<OrderNames> {
+    let placed = store::payment::partner_order::names(unit.conn(), transaction.id).await?;
+    let partner = unit.context().qr_partner(&transaction.partner_id);
+    Ok(placed.unwrap_or_else(|| OrderNames {
+        order_name: partner.reference().write(transaction.id),
+        reference_no: None,
+        external_id: None,
+    }))
 }
 
 fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
@@ -96,11 +108,13 @@ pub async fn refund(
             "only a paid transaction is refunded",
         ));
     };
+    let order = order_of(&mut unit, &seen).await?;
     let refund = Refund {
-        id,
+        name: order.order_name,
+        external_id: order.external_id,
         partner_reference,
         amount: seen.amount,
-        nmid: nmid_of(&mut unit, &seen).await?,
+        payee: payee_of(&mut unit, &seen).await?,
         reason: reason.reason.clone(),
     };
     let partner = Arc::clone(unit.context().qr_partner(&seen.partner_id));
@@ -150,10 +164,12 @@ pub async fn cancel(
             "only a transaction that waits to be paid is cancelled",
         ));
     }
+    let order = order_of(&mut unit, &seen).await?;
     let named = Named {
-        id,
-        reference_no: store::payment::partner_order::reference_no(unit.conn(), id).await?,
-        nmid: nmid_of(&mut unit, &seen).await?,
+        name: order.order_name,
+        reference_no: order.reference_no,
+        external_id: order.external_id,
+        payee: payee_of(&mut unit, &seen).await?,
     };
     let partner = Arc::clone(unit.context().qr_partner(&seen.partner_id));
     let until = unit.now() + unit.context().settings().partner_lease;

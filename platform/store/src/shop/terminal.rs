@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::attribution::Candidate;
 use domain::callback::PrintedCode;
+use domain::dialect::request::PayeeNames;
 use domain::transaction::QrMode;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -246,4 +247,17 @@ pub async fn static_ones_of_store(
     .fetch_all(conn)
     .await?;
     Ok(Some(found))
+}
+
+/// What the QR partner of its merchant calls a terminal, its outlet and its merchant. An unknown terminal has no names.
+pub async fn payee_names(conn: &mut PgConnection, id: TerminalId) -> sqlx::Result<PayeeNames> {
+    let found = sqlx::query_as!(
+        PayeeNames,
+        r#"SELECT m.nmid, m.partner_merchant_id, o.partner_store_id, t.partner_terminal_id, t.terminal_label AS "terminal_label?"
+         FROM terminals t JOIN outlets o ON o.id = t.outlet_id JOIN merchants m ON m.id = t.merchant_id WHERE t.id = $1"#,
+        id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or_default())
 }

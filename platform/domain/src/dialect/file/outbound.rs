@@ -21,8 +21,7 @@ pub(super) struct OutboundFile {
     query: Option<CallFile>,
     refund: Option<CallFile>,
     cancel: Option<CallFile>,
-    #[serde(default)]
-    partial_refunds: bool,
+    partial_refunds: Option<Spanned<bool>>,
     #[serde(default)]
     encoding: EncodingWord,
     #[serde(default)]
@@ -47,6 +46,8 @@ struct CallFile {
     service: String,
     asked_service: Option<String>,
     additional_info: Option<Spanned<toml::Value>>,
+    #[serde(default)]
+    fields: BTreeMap<String, Spanned<toml::Value>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -73,6 +74,12 @@ pub(super) fn outbound(file: OutboundFile) -> Checked<Outbound> {
         let message = format!("must be at least {SHORT_LEN_MIN}");
         return wrong(length.span(), message);
     };
+    if let Some(partial) = file.partial_refunds.filter(|partial| *partial.get_ref()) {
+        return wrong(
+            partial.span(),
+            "part of a payment cannot be taken back yet; only false",
+        );
+    }
     let mut headers = Vec::new();
     for (name, text) in &file.headers {
         headers.push((name.to_ascii_lowercase(), template(text)?));
@@ -86,7 +93,6 @@ pub(super) fn outbound(file: OutboundFile) -> Checked<Outbound> {
         query: optional_call(file.query)?,
         refund: optional_call(file.refund)?,
         cancel: optional_call(file.cancel)?,
-        partial_refunds: file.partial_refunds,
         encoding: encoding(file.encoding),
         body_hash: body_hash(file.body_hash),
         signs_token: file.signs_token,
@@ -101,18 +107,20 @@ pub(super) fn outbound(file: OutboundFile) -> Checked<Outbound> {
 }
 
 fn call(file: CallFile) -> Checked<Call> {
-    let additional_info = file
-        .additional_info
-        .map(|spanned| {
-            let at = spanned.span();
-            info(spanned.into_inner()).or_else(|message| wrong(at, message))
-        })
-        .transpose()?;
+    let read = |spanned: Spanned<toml::Value>| {
+        let at = spanned.span();
+        info(spanned.into_inner()).or_else(|message| wrong(at, message))
+    };
+    let mut fields = Vec::new();
+    for (name, value) in file.fields {
+        fields.push((name, read(value)?));
+    }
     Ok(Call {
         path: path(&file.path)?,
         service: file.service,
         asked_service: file.asked_service,
-        additional_info,
+        additional_info: file.additional_info.map(read).transpose()?,
+        fields,
     })
 }
 

@@ -108,6 +108,18 @@ fn what_is_wrong_is_refused_with_its_line_and_key() {
             "path = \"/device",
             "platform's own",
         ),
+        (
+            "asked_service = \"17\"",
+            "fields = { order = \"{tx}\" }\nasked_service = \"17\"",
+            "fields",
+            "{tx} names nothing",
+        ),
+        (
+            "reference_length = 35",
+            "partial_refunds = true\nreference_length = 35",
+            "partial_refunds",
+            "cannot be taken back yet",
+        ),
         ("name = \"bri\"", "name = \"BRI!\"", "name", "a to z"),
     ] {
         let text = changed(line, by);

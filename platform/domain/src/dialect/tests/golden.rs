@@ -284,7 +284,7 @@ fn golden(name: &str, status: &str) -> Sent {
             let more = json!({ "trxTime": "2026-11-20 10:00:00", "issuerName": "DANA", "merchantCode": "M0017",
                 "amountTrx": "50000.00", "tips": "0.00" });
             let body = with(
-                snap_body(&name_in_code.unwrap(), status),
+                snap_body(&name_in_code, status),
                 json!({ "additionalInfo": more }),
             );
             sent(name, SnapSymmetric, STANDARD_PATH, body.to_string(), false)
@@ -560,7 +560,8 @@ proptest! {
             for body in [value.to_string().into_bytes(), bytes.clone()] {
                 let fields = dialect.fields_of(&body);
                 let _ = dialect.read(&fields);
-                let _ = dialect.read_answer(&fields);
+                let _ = dialect.read_answer(&fields, KnownOrder { name: "order", id: OURS.parse().unwrap() });
+                let _ = dialect.stored_name(&fields);
                 let evidence = Evidence { method: "POST", path: "/x", headers: &Headers::default(), body: &body, fields: &fields };
                 let mut credentials = Credentials::default();
                 credentials.add_secret(SECRET);

@@ -19,7 +19,7 @@ use store::payment::external_id::Answered;
 use super::batch::Once;
 use super::handler::{CallbackHandler, CallbackOutcome};
 use super::read::Read;
-use super::receiver::{self, Arrival, Profile, Unreadable};
+use super::receiver::{self, Arrival, NamedOrder, Profile, Unreadable};
 use super::reply::{Outcome, Refusal, Reply, answered};
 use super::sender::{sender, spoken_at};
 use super::undecided::undecided;
@@ -168,10 +168,21 @@ impl Profile for InDialect {
         Ok(())
     }
 
-    fn read(context: &Context, incoming: &Incoming) -> std::result::Result<Read, Refusal> {
+    async fn look_up(context: &Context, incoming: &Incoming) -> Result<Option<NamedOrder>> {
+        match sender(context, incoming) {
+            Some((id, partner)) => look_up(context, id, &partner.dialect, &incoming.body).await,
+            None => Ok(None),
+        }
+    }
+
+    fn read(
+        context: &Context,
+        incoming: &Incoming,
+        order: Option<&NamedOrder>,
+    ) -> std::result::Result<Read, Refusal> {
         let (_, partner) = known(context, incoming)?;
         let external_id = external_id(&partner.dialect, incoming)?;
-        read(&partner.dialect, &incoming.body, external_id)
+        read(&partner.dialect, &incoming.body, external_id, order)
     }
 
     async fn apply_together(
@@ -208,14 +219,31 @@ impl Profile for InDialect {
     }
 }
 
-/// Reads a verified message.
+/// The order that a verified message names, where only the database says which transaction that is. Where names are read
+/// back by themselves, nothing is asked.
+pub(super) async fn look_up(
+    context: &Context,
+    partner_id: &str,
+    dialect: &Dialect,
+    body: &[u8],
+) -> Result<Option<NamedOrder>> {
+    let Some(name) = dialect.stored_name(&dialect.fields_of(body)) else {
+        return Ok(None);
+    };
+    let mut conn = context.pool().acquire().await?;
+    let id = store::payment::partner_order::named(&mut conn, partner_id, &name).await?;
+    Ok(id.map(|id| NamedOrder { name, id }))
+}
+
+/// Reads a verified message, perhaps about an order that was looked up.
 pub(super) fn read(
     dialect: &Dialect,
     body: &[u8],
     external_id: Option<String>,
+    order: Option<&NamedOrder>,
 ) -> std::result::Result<Read, Refusal> {
     let fields = dialect.fields_of(body);
-    let message = dialect.read(&fields)?;
+    let message = dialect.read_about(&fields, order.map(NamedOrder::as_known))?;
     let callback = match (message.happened(), &message.amount) {
         (Some(status), Some(_)) => Some(message.callback(external_id.as_deref(), status)?),
         // The dialect lets the amount be absent: the partner is asked.

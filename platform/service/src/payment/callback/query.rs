@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use domain::callback::{CallbackStatus, CallbackTarget};
+use domain::dialect::KnownOrder;
 use serde_json::{Value, json};
 use store::Scope;
 use store::payment::partner_order::Due;
@@ -24,15 +25,28 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
     let Some(partner) = context.qris_partner(&due.partner_id) else {
         return Ok(());
     };
+    let id = due.transaction_id;
+    let asked = KnownOrder {
+        name: &due.order_name,
+        id,
+    };
     let mut message = partner
         .dialect
-        .read_answer(&answer)
+        .read_answer(&answer, asked)
         .map_err(anyhow::Error::from)?;
-    let id = due.transaction_id;
-    if let Some(CallbackTarget::Transaction { id: named, .. }) = message.target
-        && named != id
-    {
-        return Err(anyhow::anyhow!("asked about {id}, it speaks of {named}").into());
+    let speaks_of = match (&message.target, &message.order) {
+        (Some(CallbackTarget::Transaction { id, .. }), _) => Some(id.to_string()),
+        // An order that is none of ours.
+        (_, Some(name)) => Some(name.clone()),
+        // The names of a merchant alone: the order is known from the question.
+        (_, None) => {
+            let target = CallbackTarget::Transaction { id, nmid: None };
+            message.target = Some(target);
+            None
+        }
+    };
+    if let Some(other) = speaks_of.filter(|named| *named != id.to_string()) {
+        return Err(anyhow::anyhow!("asked about {id}, it speaks of {other}").into());
     }
     let Some(status) = message.happened() else {
         count(COUNTER, "pending");
@@ -47,9 +61,6 @@ pub async fn take(context: &Context, due: &Due, answer: Vec<u8>) -> Result<()> {
         .await?
         .ok_or_else(|| anyhow::anyhow!("{id} is asked about and not there"))?;
     // It was asked about this one; what it leaves out of a failure is known. A success says everything itself.
-    message
-        .target
-        .get_or_insert(CallbackTarget::Transaction { id, nmid: None });
     if message.partner_reference.is_none() {
         message.partner_reference.clone_from(&due.reference_no);
     }

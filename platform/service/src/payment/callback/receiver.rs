@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::callback::CallbackError;
+use domain::dialect::KnownOrder;
 use domain::partner_signature::{self, PartnerSecret, SignatureError};
 use serde_json::json;
-use wire::ids::CallbackId;
+use wire::ids::{CallbackId, TransactionId};
 
 use super::Incoming;
 use super::rejected::keep_unverified;
@@ -43,13 +44,25 @@ pub(crate) trait Profile {
         now: DateTime<Utc>,
     ) -> impl Future<Output = std::result::Result<(), Self::Refusal>> + Send;
 
-    /// Reads a verified message.
+    /// The transaction that a verified message names by a name which only the database can explain.
+    ///
+    /// # Errors
+    /// The database's.
+    fn look_up(
+        _context: &Context,
+        _incoming: &Incoming,
+    ) -> impl Future<Output = Result<Option<NamedOrder>>> + Send {
+        std::future::ready(Ok(None))
+    }
+
+    /// Reads a verified message, perhaps about an order that was looked up.
     ///
     /// # Errors
     /// What is wrong with it.
     fn read(
         context: &Context,
         incoming: &Incoming,
+        order: Option<&NamedOrder>,
     ) -> std::result::Result<Self::Message, Self::Refusal>;
 
     /// Does what [`Profile::apply`] does together with other messages that arrive at the same time, and commits it. None: the
@@ -71,6 +84,21 @@ pub(crate) trait Profile {
         verified: &Verified<'_>,
         message: &Self::Message,
     ) -> impl Future<Output = Result<(&'static str, Self::Answer)>> + Send;
+}
+
+/// An order that was looked up by its name.
+pub(crate) struct NamedOrder {
+    pub(crate) name: String,
+    pub(crate) id: TransactionId,
+}
+
+impl NamedOrder {
+    pub(crate) fn as_known(&self) -> KnownOrder<'_> {
+        KnownOrder {
+            name: &self.name,
+            id: self.id,
+        }
+    }
 }
 
 /// What becomes of a verified message that cannot be read.
@@ -124,11 +152,19 @@ pub(crate) async fn receive<P: Profile>(
         }
         return Err(refusal);
     }
-    let message = P::read(context, incoming);
+    let order = retried(|| P::look_up(context, incoming)).await;
+    let message = order.map(|order| P::read(context, incoming, order.as_ref()));
     let arrival = Arrival {
         incoming: Arc::clone(incoming),
         received_at,
         verified_at: context.clock().now(),
+    };
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => {
+            keep_failed::<P>(context, &arrival, &error).await;
+            return Err(error.into());
+        }
     };
     let message = match message {
         Ok(message) => message,

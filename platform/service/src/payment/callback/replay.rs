@@ -12,7 +12,7 @@ use serde_json::json;
 use store::payment::callback::Kept;
 use wire::ids::{CallbackId, TransactionId};
 
-use super::dialect::{judge, read};
+use super::dialect::{judge, look_up, read};
 use super::reply::Outcome;
 use super::verified::Verified;
 use crate::{Actor, Context, Error, Noun, Partner, Result};
@@ -72,7 +72,9 @@ pub async fn replay(context: &Context, id: CallbackId, actor: Actor) -> Result<R
             "its signature was never right and is not kept; have the partner send it again",
         ));
     }
-    let mut message = read(&partner.dialect, &body, None).map_err(|refusal| refusal.error)?;
+    let order = look_up(context, partner_id, &partner.dialect, &body).await?;
+    let mut message =
+        read(&partner.dialect, &body, None, order.as_ref()).map_err(|refusal| refusal.error)?;
     if let Some(callback) = &mut message.callback {
         // The moment at which it first came is nearer to the payment than now.
         callback.paid_at.get_or_insert(kept.callback.received_at);
