@@ -11,6 +11,8 @@
 //! credentials        a box's own key, and what its activation returned
 //! connection         one MQTT connection, down to the single PUBACK
 //! soundbox, http_box an honest box on MQTT, and one on HTTP
+//! browser            a real browser, for the same
+//! pages              a browser without JavaScript, for the pages of people
 //! fleet              many boxes that execute commands
 //! simulator          boxes of the simulator, in this process
 //! observer           a service that watches the fleet
@@ -41,6 +43,7 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod browser;
 pub mod collector;
 pub mod commits;
 pub mod conformance;
@@ -62,6 +65,7 @@ pub mod made_up_acquirer;
 pub mod mosquitto;
 pub mod observer;
 pub mod open_files;
+pub mod pages;
 pub mod payment_trace;
 pub mod payout_partner;
 pub mod payouts;
@@ -89,6 +93,7 @@ pub use credentials::Credentials;
 pub use eventually::{eventually, within};
 pub use fields::{text, texts};
 pub use fleet::Fleet;
+pub use pages::Pages;
 pub use payout_partner::PayoutPartner;
 pub use payouts::Payouts;
 pub use shop::{Shop, Terminal};

@@ -28,10 +28,10 @@ pub mod path;
 mod payment;
 mod people;
 pub mod period;
-mod qr_image;
+pub mod qr_image;
 pub mod query;
 pub mod rate;
-mod request;
+pub mod request;
 mod rerun;
 pub mod routes;
 mod seed;
@@ -39,6 +39,8 @@ mod shop;
 mod signed;
 mod upload;
 mod webhook;
+
+pub use self::payment::payment_file;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -76,8 +78,8 @@ pub struct Limits {
     pub rates: rate::Quotas,
 }
 
-/// The whole API.
-pub fn router(context: Context, limits: Limits) -> Router {
+/// The whole API, and `pages` for people beside it: limits, ids and headers are the same for both.
+pub fn router(context: Context, limits: Limits, pages: Router) -> Router {
     let clock = context.clock().clone();
     let availability = Arc::clone(context.availability());
     let routes = routes()
@@ -85,6 +87,7 @@ pub fn router(context: Context, limits: Limits) -> Router {
         .merge(payment::of_dialects(&context))
         .merge(openapi::router())
         .with_state(context)
+        .merge(pages)
         .layer(middleware::from_fn_with_state(availability, note_outage));
     finish(routes, clock, limits)
 }

@@ -22,8 +22,10 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use broker::{AcceptRate, ConnectionCaps, ConnectionLimiter, ConnectionPermit, network_of};
 use certs::identity::PeerIdentity;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -287,10 +289,11 @@ impl Connection {
                 request.extensions_mut().insert(peer.clone());
                 let request = request.map(|body| Body::new(Tracked::new(body, &working)));
                 let answer = router.clone().oneshot(request);
+                let shown = activity.clone();
                 activity.during(async move {
                     let answer = answer.await;
                     drop(working);
-                    answer
+                    answer.map(|answer| shown.of_live(answer))
                 })
             }
         });
@@ -344,6 +347,10 @@ impl Connection {
     }
 }
 
+/// Marks an answer that goes on while its client looks, and says something within every idle time.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveAnswer;
+
 /// The number of running requests of a connection, and when the last one ended.
 #[derive(Clone)]
 struct Activity {
@@ -368,6 +375,19 @@ impl Activity {
             drop(guard);
             output
         }
+    }
+
+    /// A live answer keeps its connection from being idle while the client takes its pieces.
+    fn of_live(self, answer: Response) -> Response {
+        if answer.extensions().get::<LiveAnswer>().is_none() {
+            return answer;
+        }
+        answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                self.last.send_replace(Instant::now());
+                frame
+            }))
+        })
     }
 
     fn idle_since(&self) -> Option<Instant> {

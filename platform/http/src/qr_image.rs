@@ -17,6 +17,14 @@ const QUIET_ZONE: usize = 4;
 /// Pixels along one module of a PNG: about 4 cm at 300 dpi for the codes of QRIS.
 const MODULE_PIXELS: usize = 8;
 
+/// A code as SVG, for any size: the light border included.
+///
+/// # Errors
+/// A payload that no QR code can hold, which is a bug.
+pub fn svg(payload: &str) -> Result<String, ApiError> {
+    Svg::of(payload).map(|picture| picture.0)
+}
+
 /// Lines, for any size.
 pub(super) struct Svg(String);
 

@@ -41,7 +41,7 @@ pub(super) struct Rates {
 
 /// The client's network, for limits; in the extensions of a request. None behind a proxy.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Origin(pub(super) Option<IpAddr>);
+pub struct Origin(pub Option<IpAddr>);
 
 impl Rates {
     pub(super) fn new(quotas: Quotas) -> Self {
@@ -71,7 +71,7 @@ pub(super) async fn admit(
     if let (Some(limiter), Some(address)) = (&rates.addresses, &address)
         && let Err(wait_s) = limiter.take(address)
     {
-        return refused("address", wait_s).into_response();
+        return ApiError::from(refused("address", wait_s)).into_response();
     }
     request.extensions_mut().insert(Origin(address));
     request.extensions_mut().insert(rates);
@@ -82,10 +82,7 @@ pub(super) async fn admit(
 ///
 /// # Errors
 /// RATE_LIMITED.
-pub(super) fn admit_principal(
-    extensions: &Extensions,
-    principal: &Principal,
-) -> Result<(), ApiError> {
+pub fn admit_principal(extensions: &Extensions, principal: &Principal) -> Result<(), Error> {
     let limiter = extensions
         .get::<Arc<Rates>>()
         .and_then(|rates| rates.principals.as_ref());
@@ -95,11 +92,10 @@ pub(super) fn admit_principal(
     }
 }
 
-fn refused(by: &'static str, retry_after_s: u32) -> ApiError {
+fn refused(by: &'static str, retry_after_s: u32) -> Error {
     metrics::counter!("http_rate_limited_total", "by" => by).increment(1);
     Error::RateLimited {
         message: "too many requests in a short time",
         retry_after_s,
     }
-    .into()
 }

@@ -34,7 +34,7 @@ struct Current {
 }
 
 /// The id of the current request; empty outside of any.
-pub(super) fn id() -> String {
+pub fn id() -> String {
     CURRENT
         .try_with(|current| current.id.clone())
         .unwrap_or_default()
@@ -48,7 +48,7 @@ pub(super) fn now() -> DateTime<Utc> {
 }
 
 /// Records the caller, for the access log.
-pub(super) fn set_principal(name: &str) {
+pub fn set_principal(name: &str) {
     let _ = CURRENT.try_with(|current| current.principal.set(name.to_owned()));
 }
 

@@ -213,6 +213,14 @@ impl App {
             .context("cannot note whether MQTT without TLS is on")?;
 
         let http = http_listener.local_addr()?;
+        let (pages, feeder) = pages::router(
+            context.clone(),
+            pages::Limits {
+                viewers_max: config.http.page_streams_max,
+            },
+            soft.clone(),
+        );
+        tasks.spawn(feeder);
         let router = http_api::router(
             context.clone(),
             http_api::Limits {
@@ -221,6 +229,7 @@ impl App {
                 request: Duration::from_millis(config.http.request_timeout_ms),
                 rates: settings::rates(config),
             },
+            pages,
         );
         let transport = match config.http.tls {
             Switch::On => listener::Transport::Tls(Arc::new(ArcSwap::new(pki.https))),

@@ -93,6 +93,7 @@ pub struct Http {
     pub connections_per_address_max: usize,
     pub accept_rate_per_address_per_s: u32,
     pub long_polls_max: usize,
+    pub page_streams_max: usize,
     pub rate_per_principal_per_s: u32,
     pub rate_per_address_per_s: u32,
     pub shutdown_timeout_ms: u64,

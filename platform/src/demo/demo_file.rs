@@ -23,10 +23,19 @@ pub(super) struct DemoFile {
     pub(super) database_url: String,
     /// By role.
     pub(super) tokens: BTreeMap<String, String>,
+    /// For the pages, by role.
+    pub(super) logins: BTreeMap<String, Login>,
     pub(super) qris_partner: Partner,
     pub(super) payout_partner: Partner,
     pub(super) merchants: Vec<Merchant>,
     pub(super) devices: Vec<Device>,
+}
+
+/// A person of the demonstration.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Login {
+    pub(super) email: String,
+    pub(super) password: String,
 }
 
 #[derive(Serialize)]
@@ -49,6 +58,8 @@ pub(super) struct Device {
 pub(super) struct Earlier {
     #[serde(default)]
     pub(super) tokens: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) logins: BTreeMap<String, Login>,
 }
 
 /// The path of demo.json.

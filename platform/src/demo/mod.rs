@@ -17,6 +17,7 @@ mod demo_file;
 mod earlier_runs;
 mod evidence;
 mod log_file;
+mod logins;
 mod monitor;
 mod output;
 mod partner;

@@ -55,10 +55,13 @@ impl Output {
         }
         let mut text = format!(
             "QRIS soundbox platform, a demonstration\n\n  \
+             Pages       {}   (the browser has to trust {})\n  \
              API         {}   (curl --cacert {})\n  \
              MQTT        {}:{}, TLS with a client certificate\n  \
              Metrics     {}/metrics\n  \
              Database    {}\n",
+            demo.api_url,
+            demo.ca_file.display(),
             demo.api_url,
             demo.ca_file.display(),
             demo.mqtt_host,
@@ -81,6 +84,12 @@ impl Output {
         }
         if demo.devices.len() > BOXES_SHOWN_MAX {
             text += &format!("  Boxes       {} in all\n", demo.devices.len());
+        }
+        for (role, login) in &demo.logins {
+            text += &format!(
+                "  Login       {role:<16}  {}  {}\n",
+                login.email, login.password
+            );
         }
         for (role, token) in &demo.tokens {
             text += &format!("  Token       {role:<16}  {token}\n");

@@ -12,7 +12,7 @@ use platform::config::Config;
 use super::api::{Api, Seeded};
 use super::demo_file::{DemoFile, Device, Earlier, Merchant};
 use super::partner::Partners;
-use super::{Plan, boxes, partner, private_file, tokens};
+use super::{Plan, boxes, logins, partner, private_file, tokens};
 
 /// Everything that exists once the demonstration is ready.
 pub(super) struct Setup {
@@ -77,6 +77,13 @@ pub(super) async fn set_up(
         tokens_by_role.insert(role.as_str().to_owned(), token);
     }
 
+    let mut logins_by_role = BTreeMap::new();
+    for role in Role::ALL.iter().copied() {
+        let of_merchant = merchant_id.filter(|_| role.is_of_merchant());
+        let login = logins::ensure(context, &earlier.logins, role, of_merchant).await?;
+        logins_by_role.insert(role.as_str().to_owned(), login);
+    }
+
     let lock = boxes::lock(&data_dir).await?;
     let server = boxes::Server {
         api_url: &api_url,
@@ -102,6 +109,7 @@ pub(super) async fn set_up(
             .unwrap_or(&config.database.url)
             .to_owned(),
         tokens: tokens_by_role,
+        logins: logins_by_role,
         merchants: seeded
             .merchants
             .iter()

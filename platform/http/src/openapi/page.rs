@@ -1,5 +1,5 @@
-//! `/docs`: the document as a page that lets one try the API, and `/`, which leads there. Nothing of it comes from
-//! another host.
+//! `/docs`: the document as a page that lets one try the API, and `/`, which leads people to the
+//! pages made for them. Nothing of it comes from another host.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use service::Context;
 use utoipa_swagger_ui::Config;
@@ -41,24 +41,6 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-const START: &str = r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>QRIS soundbox platform</title>
-</head>
-<body>
-<h1>QRIS soundbox platform</h1>
-<ul>
-<li><a href="/docs">/docs</a>: the API as a page to read and to try</li>
-<li><a href="/openapi.json">/openapi.json</a>: the same for programs (OpenAPI 3.1)</li>
-<li><a href="/pki/crl">/pki/crl</a>: the certificate revocation list</li>
-</ul>
-</body>
-</html>
-"#;
-
 pub(super) fn router() -> Router<Context> {
     Router::new()
         .route("/", get(start))
@@ -66,8 +48,8 @@ pub(super) fn router() -> Router<Context> {
         .route("/docs/{file}", get(file))
 }
 
-async fn start() -> Response {
-    answer("text/html; charset=utf-8", START)
+async fn start() -> Redirect {
+    Redirect::to("/login")
 }
 
 async fn page() -> Response {

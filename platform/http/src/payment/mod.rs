@@ -13,6 +13,8 @@ mod transaction;
 mod transaction_export;
 mod unmatched_payment;
 
+pub use transaction_export::payment_file;
+
 use axum::Router;
 use service::Context;
 

@@ -83,6 +83,19 @@ const COLUMNS: [(&str, &str); 17] = [
     ("Bersih", "net"),
 ];
 
+/// The file of an export, with Indonesian or English names of its columns.
+///
+/// # Errors
+/// A column that cannot be written, which is a bug.
+pub fn payment_file(export: Export, is_indonesian: bool) -> Result<CsvFile, ApiError> {
+    let language = if is_indonesian {
+        Language::Id
+    } else {
+        Language::En
+    };
+    file(export, language)
+}
+
 fn file(export: Export, language: Language) -> Result<CsvFile, ApiError> {
     let head = csv::row(&COLUMNS.map(|(id, en)| language.pick(id, en)))?;
     let chunks = stream::try_unfold((Some(head), export), move |(head, mut export)| async move {

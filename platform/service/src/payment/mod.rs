@@ -5,6 +5,7 @@ pub mod callback;
 pub mod device_request;
 pub mod dynamic_qr;
 pub mod incident;
+pub mod live;
 pub mod notification;
 pub mod partner;
 pub mod partner_clock;

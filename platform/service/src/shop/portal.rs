@@ -1,18 +1,22 @@
 //! The merchant portal: what a merchant's people see of their own shop.
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, TimeDelta, Utc};
+use domain::command::CommandType;
 use domain::role::Role;
 use domain::total::Total;
 use serde::Serialize;
+use serde_json::{Map, json};
 use store::Scope;
+use store::fleet::command::Command;
 use store::shop::merchant::Merchant;
 use store::shop::portal::{Boxes, Takings, Times};
 use utoipa::ToSchema;
-use wire::ids::{MerchantId, OutletId};
+use wire::ids::{DeviceId, MerchantId, OutletId};
 
+use crate::fleet::command::{self, NewCommand};
 use crate::people::token::Principal;
 use crate::shop::merchant;
-use crate::{Context, Result};
+use crate::{Context, Error, Noun, Result, UnitOfWork};
 
 /// Jakarta's time: UTC+7, without daylight saving since 1964.
 const JAKARTA_S: i32 = 7 * 3600;
@@ -40,6 +44,52 @@ pub async fn me(context: &Context, principal: &Principal, id: MerchantId) -> Res
         merchant: merchant::get(context, Scope::Merchant(id), id).await?,
         role,
     })
+}
+
+/// A command to one of the merchant's own boxes: to say its test sentence, or how loud it is.
+///
+/// # Errors
+/// A box that is not at one of this merchant's terminals is not found; otherwise as [`command::create`].
+pub async fn command(
+    unit: &mut UnitOfWork,
+    merchant_id: MerchantId,
+    device_id: DeviceId,
+    wanted: OwnCommand,
+) -> Result<Command> {
+    store::fleet::device::lock(unit.conn(), device_id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Device))?;
+    let binding = store::fleet::binding::find_active(unit.conn(), device_id).await?;
+    if binding.is_none_or(|binding| binding.merchant_id != merchant_id) {
+        return Err(Error::NotFound(Noun::Device));
+    }
+    command::create(unit, device_id, wanted.into()).await
+}
+
+/// What a merchant may have its box do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnCommand {
+    /// Say its test sentence.
+    Test,
+    /// Be this loud, 0 to 10.
+    Volume(u8),
+}
+
+impl From<OwnCommand> for NewCommand {
+    fn from(wanted: OwnCommand) -> Self {
+        let (kind, payload) = match wanted {
+            OwnCommand::Test => (CommandType::PlayTest, None),
+            OwnCommand::Volume(volume) => {
+                let volume = Map::from_iter([("volume".to_owned(), json!(volume))]);
+                (CommandType::SetVolume, Some(volume))
+            }
+        };
+        Self {
+            kind: kind.to_string(),
+            payload,
+            expires_in: None,
+        }
+    }
 }
 
 /// What was taken in a time.

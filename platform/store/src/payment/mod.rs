@@ -4,6 +4,7 @@ pub mod callback;
 pub mod device_request;
 pub mod external_id;
 pub mod incident;
+pub mod live;
 pub mod notification;
 pub mod partner;
 pub mod partner_order;

@@ -134,6 +134,21 @@ pub async fn find_live(
     .await
 }
 
+/// Those of these tokens that are live.
+pub async fn still_valid(
+    conn: &mut PgConnection,
+    ids: &[TokenId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<TokenId>> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: TokenId" FROM tokens WHERE id = ANY($1) AND revoked_at IS NULL AND expires_at > $2"#,
+        ids as _,
+        now
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Notes the first use of a token.
 pub async fn mark_used(
     conn: &mut PgConnection,

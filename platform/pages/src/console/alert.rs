@@ -1,0 +1,147 @@
+//! Alerts: what needs a person, and that somebody has seen it.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Redirect;
+use domain::alert::{AlertKind, AlertState};
+use domain::role::Permission;
+use maud::{Markup, html};
+use serde::Deserialize;
+use service::alert::{self, Wanted};
+use service::{Context, Noun};
+use store::alert::Alert;
+use wire::ids::AlertId;
+
+use crate::fault::Fault;
+use crate::form::{self, Nothing, Sent, named};
+use crate::format::moment;
+use crate::layout::{self, Page};
+use crate::list;
+use crate::session::Viewer;
+use crate::words::state::Tone;
+
+/// The filters of the list, as the URL has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    state: String,
+    kind: String,
+    from: String,
+    to: String,
+    after: String,
+}
+
+/// `/console/alerts`.
+pub(crate) async fn list(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Page, Fault> {
+    viewer.must(Permission::DeviceRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let wanted = Wanted {
+        state: some(&asked.state),
+        kind: some(&asked.kind),
+        period: list::period(&asked.from, &asked.to).map_err(fault)?,
+        ..Wanted::default()
+    };
+    let page = list::page(Some(&asked.after)).map_err(fault)?;
+    let mut rows = alert::list(&context, wanted, page).await.map_err(fault)?;
+    let next = list::cut(&mut rows, |row| (row.opened_at, row.id.as_uuid()));
+    let pairs = [
+        ("state", asked.state.as_str()),
+        ("kind", asked.kind.as_str()),
+        ("from", asked.from.as_str()),
+        ("to", asked.to.as_str()),
+    ];
+    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
+    let states = [
+        (AlertState::Open.as_str(), words.state_open),
+        (AlertState::Closed.as_str(), words.state_closed),
+    ];
+    let kinds: Vec<(&str, &str)> = AlertKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), words.alert(*kind)))
+        .collect();
+    let content = html! {
+        div.head { h1 { (words.alerts) } }
+        form.filters method="get" {
+            (list::choice("state", &asked.state, words.status, words.any, &states))
+            (list::choice("kind", &asked.kind, words.details, words.any, &kinds))
+            label { (words.from_day) input type="date" name="from" value=(asked.from); }
+            label { (words.to_day) input type="date" name="to" value=(asked.to); }
+            button { (words.apply) }
+            @if is_filtered { a.clear href="/console/alerts" { (words.clear) } }
+        }
+        @if rows.is_empty() {
+            (list::empty(if is_filtered { words.nothing_found } else { words.no_alerts }))
+        } @else {
+            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+        }
+        (list::pager("/console/alerts", &pairs, asked.after.is_empty(), next.as_deref(), words))
+    };
+    Ok(layout::page(&viewer, words.alerts, &content))
+}
+
+/// Where to do something about it.
+fn link(row: &Alert) -> Option<String> {
+    let (prefix, _) = row.subject.split_once('_')?;
+    match (prefix, row.device_id) {
+        (_, Some(device)) => Some(format!("/console/devices/{device}")),
+        ("tx", None) => Some(format!("/console/payments/{}", row.subject)),
+        ("m", None) => Some(format!("/console/merchants/{}", row.subject)),
+        _ => row.merchant_id.map(|id| format!("/console/merchants/{id}")),
+    }
+}
+
+fn card(row: &Alert, viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    let (state, tone) = match row.state {
+        AlertState::Open => (words.state_open, Tone::Bad),
+        AlertState::Closed => (words.state_closed, Tone::Quiet),
+    };
+    let subject = row.serial_number.as_deref().unwrap_or(&row.subject);
+    html! {
+        li.card {
+            div.head {
+                h2 { (words.alert(row.kind)) " " span class={ "state " (tone.class()) } { (state) } }
+                time datetime=(row.since.to_rfc3339()) { (words.opened) " " (moment(row.since)) }
+            }
+            p {
+                @match link(row) { Some(link) => a href=(link) { (subject) }, None => (subject) }
+                @if let Some(fields) = row.details.as_object() {
+                    @for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                        span.detail { (name.replace('_', " ")) ": " (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) }
+                    }
+                }
+            }
+            @if row.acknowledged_at.is_some() {
+                p.quiet { (words.acknowledged) }
+            } @else if row.state == AlertState::Open && viewer.may(Permission::DeviceWrite) {
+                form method="post" action={ "/console/alerts/" (row.id) "/acknowledge" } {
+                    (form::secret(viewer))
+                    button { (words.acknowledge) }
+                }
+            }
+        }
+    }
+}
+
+/// `POST /console/alerts/{id}/acknowledge`.
+pub(crate) async fn acknowledge(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent {
+        viewer,
+        fields: Nothing {},
+    }: Sent<Nothing>,
+) -> Result<Redirect, Fault> {
+    viewer.must(Permission::DeviceWrite)?;
+    let fault = |error| viewer.fault(error);
+    let id: AlertId = named(&id, Noun::Alert).map_err(fault)?;
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    alert::acknowledge(&mut unit, id).await.map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    Ok(Redirect::to("/console/alerts?state=open"))
+}

@@ -1,0 +1,182 @@
+//! What waits for a second person, and the decision.
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use domain::approval::ApprovalStatus;
+use domain::role::Permission;
+use maud::{Markup, html};
+use serde::Deserialize;
+use service::money::approval;
+use service::{Context, Noun};
+use store::money::approval::Approval;
+use wire::ids::ApprovalId;
+
+use crate::fault::Fault;
+use crate::form::{self, Nothing, Sent, named};
+use crate::format::moment;
+use crate::layout::{self, Page};
+use crate::list;
+use crate::session::Viewer;
+use crate::words::Words;
+use crate::words::state::Tone;
+
+/// The filters of the list, as the URL has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    status: String,
+    after: String,
+}
+
+fn state(status: ApprovalStatus, words: &Words) -> (&'static str, Tone) {
+    let words = words.language.words();
+    match status {
+        ApprovalStatus::Pending => (words.approval_pending, Tone::Waiting),
+        ApprovalStatus::Approved => (words.approval_approved, Tone::Good),
+        ApprovalStatus::Rejected => (words.approval_rejected, Tone::Quiet),
+    }
+}
+
+/// `/console/approvals`.
+pub(crate) async fn list(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Page, Fault> {
+    viewer.must(Permission::ApprovalRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
+    let page = list::page(Some(&asked.after)).map_err(fault)?;
+    let rows = approval::list(&context, status, None, page).await;
+    let mut rows = rows.map_err(fault)?;
+    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let statuses: Vec<(&str, &str)> = ApprovalStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), state(*status, words).0))
+        .collect();
+    let content = html! {
+        div.head { h1 { (words.approvals) } }
+        form.filters method="get" {
+            (list::choice("status", &asked.status, words.status, words.any, &statuses))
+            button { (words.apply) }
+            @if status.is_some() { a.clear href="/console/approvals" { (words.clear) } }
+        }
+        @if rows.is_empty() {
+            (list::empty(if status.is_some() { words.nothing_found } else { words.no_approvals }))
+        } @else {
+            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+        }
+        (list::pager("/console/approvals", &[("status", &asked.status)], asked.after.is_empty(), next.as_deref(), words))
+    };
+    Ok(layout::page(&viewer, words.approvals, &content))
+}
+
+fn card(row: &Approval, viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    let (text, tone) = state(row.status, words);
+    html! {
+        li.card id=(row.id) {
+            div.head {
+                h2 { (row.kind.as_str().replace('_', " ")) " " span class={ "state " (tone.class()) } { (text) } }
+                time datetime=(row.created_at.to_rfc3339()) { (moment(row.created_at)) }
+            }
+            p.quiet {
+                span.code { (row.entity) } " · " (words.asked_by) " " span.code { (row.requested_by) }
+                @if let Some(by) = &row.decided_by { " · " (words.decided_by) " " span.code { (by) } }
+                @if let Some(reason) = &row.reason { " · " (reason) }
+            }
+            dl.facts { @for (name, value) in fields(row) { div { dt { (name) } dd { (value) } } } }
+            @if row.status == ApprovalStatus::Pending && viewer.may(Permission::ApprovalWrite) {
+                div.decision {
+                    form method="post" action={ "/console/approvals/" (row.id) "/approve" } {
+                        (form::secret(viewer))
+                        button.primary { (words.approve) }
+                    }
+                    form method="post" action={ "/console/approvals/" (row.id) "/reject" } {
+                        (form::secret(viewer))
+                        label { (words.reason) input name="reason" required maxlength="500"; }
+                        button { (words.reject) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is asked for, as names and values; one level of objects is opened.
+fn fields(row: &Approval) -> Vec<(String, String)> {
+    fn text(value: &serde_json::Value) -> String {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    }
+    let mut fields = Vec::new();
+    for (name, value) in row.request.as_object().into_iter().flatten() {
+        match value.as_object() {
+            Some(inner) => {
+                fields.extend(
+                    inner
+                        .iter()
+                        .map(|(name, value)| (name.clone(), text(value))),
+                );
+            }
+            None => fields.push((name.clone(), text(value))),
+        }
+    }
+    for (name, _) in &mut fields {
+        *name = name.replace('_', " ");
+    }
+    fields
+}
+
+/// `POST /console/approvals/{id}/approve`.
+pub(crate) async fn approve(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent {
+        viewer,
+        fields: Nothing {},
+    }: Sent<Nothing>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::ApprovalWrite)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let id: ApprovalId = named(&id, Noun::Approval).map_err(fault)?;
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    let confirmed = approval::approve(&mut unit, id).await.map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    let Some(secret) = confirmed.token.or(confirmed.setup_code) else {
+        return Ok(Redirect::to("/console/approvals").into_response());
+    };
+    let content = html! {
+        h1 { (words.approval_approved) }
+        p.done role="status" { (words.secret_once) }
+        pre { (secret) }
+        p { a href="/console/approvals" { (words.approvals) } }
+    };
+    Ok(layout::page(&viewer, words.approvals, &content).into_response())
+}
+
+/// Why it is turned down.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Why {
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /console/approvals/{id}/reject`.
+pub(crate) async fn reject(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent { viewer, fields }: Sent<Why>,
+) -> Result<Redirect, Fault> {
+    viewer.must(Permission::ApprovalWrite)?;
+    let fault = |error| viewer.fault(error);
+    let id: ApprovalId = named(&id, Noun::Approval).map_err(fault)?;
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    let done = approval::reject(&mut unit, id, &fields.reason).await;
+    done.map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    Ok(Redirect::to("/console/approvals"))
+}

@@ -1,0 +1,288 @@
+//! Boxes: the list, and one box with a button that lets it be heard.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Redirect;
+use chrono::{DateTime, Utc};
+use domain::command::CommandType;
+use domain::device::DeviceStatus;
+use domain::role::Permission;
+use maud::{Markup, html};
+use serde::Deserialize;
+use service::fleet::command::{self, NewCommand};
+use service::fleet::device;
+use service::{Context, Noun};
+use store::Page as StorePage;
+use store::fleet::command::{Command, Filter as CommandFilter};
+use store::fleet::device_view::{DeviceView, Filter};
+use wire::ids::DeviceId;
+
+use crate::fault::Fault;
+use crate::form::{self, Nothing, Sent, named};
+use crate::format::{ago, milliseconds, moment};
+use crate::icon;
+use crate::layout::{self, Page};
+use crate::list;
+use crate::session::Viewer;
+use crate::words::Words;
+use crate::words::state::Tone;
+
+/// Commands that a box's page shows.
+const COMMANDS_MAX: i64 = 20;
+
+/// The filters of the list, as the URL has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    q: String,
+    online: String,
+    status: String,
+    after: String,
+}
+
+/// Whether a box is connected, with its colour.
+pub(crate) fn presence(online: bool, words: &Words) -> Markup {
+    let (text, tone) = if online {
+        (words.online, Tone::Good)
+    } else {
+        (words.offline, Tone::Bad)
+    };
+    html! { span class={ "state " (tone.class()) } { (text) } }
+}
+
+/// `/console/devices`.
+pub(crate) async fn list(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Page, Fault> {
+    let scope = viewer.must(Permission::DeviceRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let filter = Filter {
+        q: some(&asked.q),
+        online: some(&asked.online).map(|text| text == "true"),
+        status: some(&asked.status),
+        ..Filter::default()
+    };
+    let page = list::page(Some(&asked.after)).map_err(fault)?;
+    let mut rows = device::list(&context, scope, &filter, page)
+        .await
+        .map_err(fault)?;
+    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let pairs = [
+        ("q", asked.q.as_str()),
+        ("online", asked.online.as_str()),
+        ("status", asked.status.as_str()),
+    ];
+    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
+    let statuses: Vec<(&str, &str)> = DeviceStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), words.device(*status).0))
+        .collect();
+    let online = [("true", words.online), ("false", words.offline)];
+    let content = html! {
+        div.head { h1 { (words.devices) } }
+        form.filters method="get" {
+            label { (words.serial_or_id) input type="search" name="q" value=(asked.q); }
+            (list::choice("online", &asked.online, words.presence, words.all_boxes, &online))
+            (list::choice("status", &asked.status, words.status, words.any, &statuses))
+            button { (words.apply) }
+            @if is_filtered { a.clear href="/console/devices" { (words.clear) } }
+        }
+        @if rows.is_empty() {
+            (list::empty(if is_filtered { words.nothing_found } else { words.no_devices }))
+        } @else {
+            (table(&rows, &viewer))
+        }
+        (list::pager("/console/devices", &pairs, asked.after.is_empty(), next.as_deref(), words))
+    };
+    Ok(layout::page(&viewer, words.devices, &content))
+}
+
+fn table(rows: &[DeviceView], viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    html! {
+        div.scroll {
+            table data-sort {
+                thead { tr {
+                    th { (words.serial_number) } th { (words.presence) } th { (words.status) } th { (words.last_seen) }
+                    th { (words.model) } th { (words.firmware) } th.number { (words.battery) } th.number { (words.signal) }
+                } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            td { a href={ "/console/devices/" (row.id) } { (row.serial_number) } }
+                            td { (presence(row.online, words)) }
+                            td { (state(row.status, words)) }
+                            td { (seen(row.last_seen_at, viewer)) }
+                            td { (row.model) }
+                            td { (row.firmware_version.as_deref().unwrap_or("–")) }
+                            td.number { (percent(row.battery_level)) }
+                            td.number { (percent(row.network_strength)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn state(status: DeviceStatus, words: &Words) -> Markup {
+    let (text, tone) = words.device(status);
+    html! { span class={ "state " (tone.class()) } { (text) } }
+}
+
+/// When a box was last heard from.
+pub(crate) fn seen(at: Option<DateTime<Utc>>, viewer: &Viewer) -> Markup {
+    html! {
+        @match at {
+            Some(at) => time datetime=(at.to_rfc3339()) title=(moment(at)) { (ago(at, viewer.now, viewer.words())) },
+            None => (viewer.words().never),
+        }
+    }
+}
+
+fn percent(value: Option<i16>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value} %"))
+}
+
+/// `/console/devices/{id}`.
+pub(crate) async fn page(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Page, Fault> {
+    let scope = viewer.must(Permission::DeviceRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let id: DeviceId = named(&id, Noun::Device).map_err(fault)?;
+    let row = device::get(&context, scope, id).await.map_err(fault)?;
+    let latest = StorePage {
+        limit: COMMANDS_MAX,
+        after: None,
+    };
+    let commands = if viewer.may(Permission::CommandRead) {
+        let found = command::list_of_device(&context, id, &CommandFilter::default(), latest).await;
+        found.map_err(fault)?
+    } else {
+        Vec::new()
+    };
+    let content = html! {
+        p.path { a href="/console/devices" { (words.devices) } }
+        div.head {
+            h1 { (row.serial_number) " " (presence(row.online, words)) }
+            @if viewer.may(Permission::CommandWrite) {
+                form method="post" action={ "/console/devices/" (id) "/test" } {
+                    (form::secret(&viewer))
+                    button.primary title=(words.test_sound_hint) { (icon::sound()) (words.test_sound) }
+                }
+            }
+        }
+        (facts(&row, &viewer))
+        section {
+            h2 { (words.commands) }
+            (orders(&commands, words))
+        }
+    };
+    Ok(layout::page(&viewer, &row.serial_number, &content))
+}
+
+fn facts(row: &DeviceView, viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    let capabilities: Vec<&str> = row.capabilities.iter().map(|one| one.as_str()).collect();
+    html! {
+        dl.facts {
+            div { dt { (words.status) } dd { (state(row.status, words)) } }
+            div { dt { (words.last_seen) } dd { (seen(row.last_seen_at, viewer)) } }
+            div { dt { (words.stands_at) } dd {
+                @match &row.binding {
+                    Some(binding) => {
+                        @if viewer.may(Permission::MerchantRead) {
+                            a href={ "/console/merchants/" (binding.merchant_id) } { (binding.terminal_id) }
+                        } @else { (binding.terminal_id) }
+                    }
+                    None => (words.not_bound),
+                }
+            } }
+            div { dt { (words.model) } dd { (row.model) } }
+            div { dt { (words.profile) } dd { (row.profile) " · " (row.communication_mode.as_str()) } }
+            div { dt { (words.firmware) } dd { (row.firmware_version.as_deref().unwrap_or("–")) } }
+            div { dt { (words.battery) } dd { (percent(row.battery_level)) } }
+            div { dt { (words.signal) } dd { (percent(row.network_strength)) } }
+            div { dt { (words.capabilities) } dd { (capabilities.join(", ")) } }
+            @if let Some(certificate) = &row.certificate {
+                div { dt { (words.certificate_until) } dd { (moment(certificate.not_after)) } }
+            }
+            div { dt { "ID" } dd.code { (row.id) } }
+        }
+    }
+}
+
+/// The latest commands. While one is open the script reads this part again, so that its end is seen.
+pub(crate) fn orders(commands: &[Command], words: &Words) -> Markup {
+    let is_open = commands.iter().any(|one| one.status.is_open());
+    html! {
+        div #orders data-refresh=[is_open.then_some("700")] {
+            @if commands.is_empty() { (list::empty(words.no_commands)) }
+            ol.orders {
+                @for one in commands {
+                    li {
+                        time datetime=(one.created_at.to_rfc3339()) { (moment(one.created_at)) }
+                        span.what { (kind(one.kind, words)) @if let Some(reason) = &one.reason { small { (reason) } } }
+                        (way(one, words))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// queued → sent → delivered, each with its milliseconds.
+fn way(one: &Command, words: &Words) -> Markup {
+    let after = |at: DateTime<Utc>| milliseconds((at - one.created_at).num_milliseconds());
+    let (text, tone) = words.command(one.status);
+    html! {
+        span.marks {
+            span class="mark good" { (icon::check()) (words.queued) }
+            @if let Some(at) = one.sent_at {
+                span class="mark good" { (icon::sent()) (words.sent) span.ms { (after(at)) } }
+            }
+            @if let Some(at) = one.ended_at {
+                span class={ "mark " (tone.class()) } { (icon::sound()) (text) span.ms { (after(at)) } }
+            }
+        }
+    }
+}
+
+fn kind(kind: CommandType, words: &Words) -> String {
+    match kind {
+        CommandType::PlayTest => words.test_sound.to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// `POST /console/devices/{id}/test`.
+pub(crate) async fn test(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent {
+        viewer,
+        fields: Nothing {},
+    }: Sent<Nothing>,
+) -> Result<Redirect, Fault> {
+    viewer.must(Permission::CommandWrite)?;
+    let fault = |error| viewer.fault(error);
+    let id: DeviceId = named(&id, Noun::Device).map_err(fault)?;
+    let wanted = NewCommand {
+        kind: CommandType::PlayTest.to_string(),
+        payload: None,
+        expires_in: None,
+    };
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    command::create(&mut unit, id, wanted)
+        .await
+        .map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    Ok(Redirect::to(&format!("/console/devices/{id}")))
+}

@@ -1,0 +1,276 @@
+//! Merchants: the list, and one merchant with its outlets, tills and boxes.
+
+use std::collections::HashMap;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Redirect;
+use domain::merchant::MerchantStatus;
+use domain::role::Permission;
+use maud::{Markup, html};
+use serde::Deserialize;
+use service::fleet::device;
+use service::money::approval::{self, Outcome};
+use service::shop::{merchant, outlet, terminal};
+use service::{Context, Noun};
+use store::fleet::device_view::{DeviceView, Filter};
+use store::shop::merchant::Merchant;
+use store::shop::outlet::Outlet;
+use store::shop::terminal::Terminal;
+use store::{Page as StorePage, Scope};
+use wire::ids::{MerchantId, OutletId, TerminalId};
+
+use super::device::presence;
+use crate::fault::Fault;
+use crate::form::{self, Nothing, Sent, named};
+use crate::icon;
+use crate::layout::{self, Page};
+use crate::list;
+use crate::session::Viewer;
+use crate::words::Words;
+
+/// Outlets, tills and boxes of one merchant that its page shows of each.
+const TREE_MAX: i64 = 200;
+
+/// The filters of the list, as the URL has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    status: String,
+    after: String,
+}
+
+fn state(status: MerchantStatus, words: &Words) -> Markup {
+    let (text, tone) = words.merchant(status);
+    html! { span class={ "state " (tone.class()) } { (text) } }
+}
+
+/// `/console/merchants`.
+pub(crate) async fn list(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Page, Fault> {
+    viewer.must(Permission::MerchantRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
+    let page = list::page(Some(&asked.after)).map_err(fault)?;
+    let mut rows = merchant::list(&context, status, page)
+        .await
+        .map_err(fault)?;
+    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let statuses: Vec<(&str, &str)> = MerchantStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), words.merchant(*status).0))
+        .collect();
+    let content = html! {
+        div.head { h1 { (words.merchants) } }
+        form.filters method="get" {
+            (list::choice("status", &asked.status, words.status, words.any, &statuses))
+            button { (words.apply) }
+            @if !asked.status.is_empty() { a.clear href="/console/merchants" { (words.clear) } }
+        }
+        @if rows.is_empty() {
+            (list::empty(if asked.status.is_empty() { words.no_merchants } else { words.nothing_found }))
+        } @else {
+            div.scroll { table data-sort {
+                thead { tr { th { (words.merchant) } th { (words.status) } th { "NMID" } th { (words.city) } th { (words.partner) } } }
+                tbody { @for row in &rows { tr {
+                    td { a href={ "/console/merchants/" (row.id) } { (row.brand_name) } br; small { (row.legal_name) } }
+                    td { (state(row.status, words)) }
+                    td.code { (row.nmid.as_deref().unwrap_or("–")) }
+                    td { (row.city) }
+                    td { (row.qris_partner_id.as_deref().unwrap_or("–")) }
+                } } }
+            } }
+        }
+        (list::pager("/console/merchants", &[("status", &asked.status)], asked.after.is_empty(), next.as_deref(), words))
+    };
+    Ok(layout::page(&viewer, words.merchants, &content))
+}
+
+/// What was just done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Done {
+    proposed: String,
+}
+
+/// `/console/merchants/{id}`.
+pub(crate) async fn page(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Query(done): Query<Done>,
+) -> Result<Page, Fault> {
+    let scope = viewer.must(Permission::MerchantRead)?;
+    let fault = |error| viewer.fault(error);
+    let words = viewer.words();
+    let id: MerchantId = named(&id, Noun::Merchant).map_err(fault)?;
+    let row = merchant::get(&context, scope, id).await.map_err(fault)?;
+    let own = Scope::Merchant(id);
+    let all = StorePage {
+        limit: TREE_MAX,
+        after: None,
+    };
+    let outlets = outlet::list(&context, own, all).await.map_err(fault)?;
+    let terminals = terminal::list(&context, own, None, all)
+        .await
+        .map_err(fault)?;
+    let devices = device::list(&context, own, &Filter::default(), all)
+        .await
+        .map_err(fault)?;
+    let content = html! {
+        p.path { a href="/console/merchants" { (words.merchants) } }
+        div.head {
+            h1 { (row.brand_name) " " (state(row.status, words)) }
+            @if viewer.may(Permission::TransactionRead) {
+                a.button href={ "/console/payments?merchant_id=" (id) } { (words.payments) }
+            }
+        }
+        @if !done.proposed.is_empty() && row.status == MerchantStatus::PendingReview {
+            p.done role="status" { (icon::check()) (words.proposed) }
+        }
+        @if row.status == MerchantStatus::PendingReview && viewer.may(Permission::MerchantWrite) {
+            (decision(&row, &viewer))
+        }
+        (facts(&row, words))
+        section {
+            h2 { (words.outlets) }
+            (tree(&outlets, &terminals, &devices, words))
+        }
+    };
+    Ok(layout::page(&viewer, &row.brand_name, &content))
+}
+
+fn decision(row: &Merchant, viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    html! {
+        div.decision {
+            form method="post" action={ "/console/merchants/" (row.id) "/approve" } {
+                (form::secret(viewer))
+                button.primary { (words.approve) }
+            }
+            form method="post" action={ "/console/merchants/" (row.id) "/reject" } {
+                (form::secret(viewer))
+                label { (words.reason) input name="reason" required maxlength="200"; }
+                button { (words.reject) }
+            }
+        }
+    }
+}
+
+fn facts(row: &Merchant, words: &Words) -> Markup {
+    html! {
+        dl.facts {
+            div { dt { (words.merchant) } dd { (row.legal_name) } }
+            div { dt { "NMID" } dd.code { (row.nmid.as_deref().unwrap_or("–")) } }
+            div { dt { "PAN" } dd.code { (row.merchant_pan.as_deref().unwrap_or("–")) } }
+            div { dt { (words.partner) } dd { (row.qris_partner_id.as_deref().unwrap_or("–")) } }
+            div { dt { (words.city) } dd { (row.city) } }
+            div { dt { "MCC" } dd { (row.mcc) } }
+            div { dt { (words.fee) } dd { (row.fee_profile_id) } }
+            @if let Some(reason) = &row.status_reason { div { dt { (words.reason) } dd { (reason) } } }
+            div { dt { "ID" } dd.code { (row.id) } }
+        }
+    }
+}
+
+/// outlet → till → box.
+fn tree(
+    outlets: &[Outlet],
+    terminals: &[Terminal],
+    devices: &[DeviceView],
+    words: &Words,
+) -> Markup {
+    let mut at_outlet: HashMap<OutletId, Vec<&Terminal>> = HashMap::new();
+    for terminal in terminals {
+        at_outlet
+            .entry(terminal.outlet_id)
+            .or_default()
+            .push(terminal);
+    }
+    let mut at_terminal: HashMap<TerminalId, Vec<&DeviceView>> = HashMap::new();
+    for device in devices {
+        if let Some(binding) = &device.binding {
+            at_terminal
+                .entry(binding.terminal_id)
+                .or_default()
+                .push(device);
+        }
+    }
+    html! {
+        @if outlets.is_empty() { (list::empty(words.no_outlets)) }
+        ul.tree {
+            @for outlet in outlets {
+                li {
+                    strong { (outlet.name) }
+                    @if let Some(address) = &outlet.address { " " small { (address) } }
+                    ul {
+                        @for terminal in at_outlet.get(&outlet.id).into_iter().flatten() {
+                            li {
+                                (terminal.name) " " small.code { (terminal.terminal_label) }
+                                ul {
+                                    @for device in at_terminal.get(&terminal.id).into_iter().flatten() {
+                                        li { a href={ "/console/devices/" (device.id) } { (device.serial_number) } " " (presence(device.online, words)) }
+                                    }
+                                }
+                            }
+                        }
+                        @if !at_outlet.contains_key(&outlet.id) { li.quiet { (words.no_terminals) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `POST /console/merchants/{id}/approve`.
+pub(crate) async fn approve(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent {
+        viewer,
+        fields: Nothing {},
+    }: Sent<Nothing>,
+) -> Result<Redirect, Fault> {
+    viewer.must(Permission::MerchantWrite)?;
+    let fault = |error| viewer.fault(error);
+    let id: MerchantId = named(&id, Noun::Merchant).map_err(fault)?;
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    // Where two people must agree, this proposes it.
+    let outcome = approval::approve_merchant(&mut unit, id)
+        .await
+        .map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    let query = if matches!(outcome, Outcome::Proposed(_)) {
+        "?proposed=1"
+    } else {
+        ""
+    };
+    Ok(Redirect::to(&format!("/console/merchants/{id}{query}")))
+}
+
+/// Why a merchant is turned down.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Why {
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /console/merchants/{id}/reject`.
+pub(crate) async fn reject(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Sent { viewer, fields }: Sent<Why>,
+) -> Result<Redirect, Fault> {
+    viewer.must(Permission::MerchantWrite)?;
+    let fault = |error| viewer.fault(error);
+    let id: MerchantId = named(&id, Noun::Merchant).map_err(fault)?;
+    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
+    merchant::reject(&mut unit, id, fields.reason)
+        .await
+        .map_err(fault)?;
+    unit.commit().await.map_err(fault)?;
+    Ok(Redirect::to(&format!("/console/merchants/{id}")))
+}

@@ -1,0 +1,163 @@
+//! Lists: pages of rows, newest first, with their filters in the URL.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use domain::wib;
+use maud::{Markup, html};
+use service::Error;
+use store::{Page, Period};
+use uuid::Uuid;
+
+use crate::words::Words;
+
+/// Rows on a page.
+const ROWS: i64 = 50;
+
+/// Where a page begins: the last row before it, as `microseconds.uuid`.
+pub(crate) fn page(after: Option<&str>) -> Result<Page, Error> {
+    let after = after
+        .filter(|after| !after.is_empty())
+        .map(position)
+        .transpose()?;
+    // One more, to know whether there is another page.
+    Ok(Page {
+        limit: ROWS + 1,
+        after,
+    })
+}
+
+fn position(text: &str) -> Result<(DateTime<Utc>, Uuid), Error> {
+    let read = || {
+        let (time, id) = text.split_once('.')?;
+        let time = DateTime::from_timestamp_micros(time.parse().ok()?)?;
+        Some((time, id.parse().ok()?))
+    };
+    read().ok_or_else(|| Error::field("after", "is not a place in this list"))
+}
+
+/// Cuts the extra row off, and tells where the next page begins.
+pub(crate) fn cut<T>(
+    rows: &mut Vec<T>,
+    place: impl Fn(&T) -> (DateTime<Utc>, Uuid),
+) -> Option<String> {
+    let rows_max = usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let is_more = rows.len() > rows_max;
+    rows.truncate(rows_max);
+    let (time, id) = place(rows.last().filter(|_| is_more)?);
+    Some(format!("{}.{id}", time.timestamp_micros()))
+}
+
+/// Days in WIB as a period; an empty text is no limit.
+pub(crate) fn period(from: &str, to: &str) -> Result<Period, Error> {
+    let day = |name: &'static str, text: &str, is_end: bool| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        let begins = if is_end {
+            day.and_then(|day| day.succ_opt())
+        } else {
+            day
+        };
+        let moment = begins.and_then(|day| wib::moment(day, NaiveTime::MIN));
+        let moment = moment.ok_or_else(|| Error::field(name, "expected a date like 2026-11-26"))?;
+        Ok::<_, Error>(Some(moment))
+    };
+    let period = Period {
+        from: day("from", from, false)?,
+        to: day("to", to, true)?,
+    };
+    if let (Some(from), Some(to)) = (period.from, period.to)
+        && from >= to
+    {
+        return Err(Error::field("from", "must not be after to"));
+    }
+    Ok(period)
+}
+
+/// A query string of those that are set.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        text.append_pair(name, value);
+    }
+    text.finish()
+}
+
+/// The links under a list.
+pub(crate) fn pager(
+    path: &str,
+    filters: &[(&str, &str)],
+    is_first: bool,
+    next: Option<&str>,
+    words: &Words,
+) -> Markup {
+    let link = |after: &str| {
+        let all: Vec<(&str, &str)> = filters.iter().copied().chain([("after", after)]).collect();
+        format!("{path}?{}", query(&all))
+    };
+    html! {
+        @if !is_first || next.is_some() {
+            nav.pager {
+                @if !is_first { a.button href=(link("")) rel="first" { (words.first_page) } }
+                @if let Some(next) = next { a.button href=(link(next)) rel="next" { (words.next_page) } }
+            }
+        }
+    }
+}
+
+/// A choice of a filter.
+pub(crate) fn choice(
+    name: &str,
+    chosen: &str,
+    label: &str,
+    any: &str,
+    all: &[(&str, &str)],
+) -> Markup {
+    html! {
+        label { (label)
+            select name=(name) {
+                option value="" { (any) }
+                @for (value, text) in all {
+                    option value=(value) selected[*value == chosen] { (text) }
+                }
+            }
+        }
+    }
+}
+
+/// A list without rows: what to do.
+pub(crate) fn empty(text: &str) -> Markup {
+    html! { p.empty { (text) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_list_reads_back() {
+        let time = DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap();
+        let mut rows: Vec<u128> = (0..=50).collect();
+        let next = cut(&mut rows, |row| (time, Uuid::from_u128(*row))).unwrap();
+        assert_eq!(rows.len(), 50);
+        assert_eq!(
+            page(Some(&next)).unwrap().after,
+            Some((time, Uuid::from_u128(49)))
+        );
+        assert_eq!(cut(&mut rows, |_| (time, Uuid::nil())), None);
+        for wrong in ["x", "1", "1.2", "9223372036854775807.0"] {
+            assert!(page(Some(wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(page(Some("")).unwrap().after, None);
+    }
+
+    #[test]
+    fn a_period_is_whole_days_of_jakarta() {
+        let day = period("2026-11-26", "2026-11-26").unwrap();
+        assert_eq!(day.from.unwrap().to_rfc3339(), "2026-11-25T17:00:00+00:00");
+        assert_eq!(day.to.unwrap().to_rfc3339(), "2026-11-26T17:00:00+00:00");
+        assert!(period("", "").unwrap().from.is_none());
+        assert!(period("2026-11-27", "2026-11-26").is_err());
+        assert!(period("26-11-2026", "").is_err());
+    }
+}
