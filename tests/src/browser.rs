@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use http::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
+use url::Url;
 
 use crate::world::{PASSWORD, World};
 
@@ -24,10 +29,25 @@ const STUBBED_SPEECH: &str = "window.spoken = [];
 /// An open browser. Closed with [`Browser::close`]; its processes end when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    driver: WebDriver,
+    client: Client,
     base: String,
     _profile: TempDir,
     _chromedriver: Child,
+}
+
+/// A command of Chromium's developer tools.
+#[derive(Debug)]
+struct DevtoolsCommand(Value);
+
+impl WebDriverCompatibleCommand for DevtoolsCommand {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.0.to_string()))
+    }
 }
 
 /// Where pictures of pages are kept, if anybody wants them: `PAGE_PICTURES`.
@@ -60,27 +80,30 @@ impl Browser {
         // A full pipe would stop it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile = tempfile::tempdir().unwrap();
-        let mut capabilities = DesiredCapabilities::chrome();
-        capabilities.set_binary(BROWSER).unwrap();
-        capabilities.accept_insecure_certs(true).unwrap();
         let data = format!("--user-data-dir={}", profile.path().display());
-        for argument in [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-proxy-server",
-            "--no-first-run",
-            "--lang=en",
-            &data,
-        ] {
-            capabilities.add_arg(argument).unwrap();
-        }
-        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities)
+        let capabilities = json!({
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": {
+                "binary": BROWSER,
+                "args": [
+                    "--headless=new",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                    "--no-proxy-server",
+                    "--no-first-run",
+                    "--lang=en",
+                    data,
+                ],
+            },
+        });
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities.as_object().unwrap().clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .unwrap();
         let browser = Self {
-            driver,
+            client,
             base: world.url(),
             _profile: profile,
             _chromedriver: chromedriver,
@@ -94,11 +117,8 @@ impl Browser {
     }
 
     async fn devtools(&self, method: &str, parameters: Value) {
-        self.driver
-            .cdp()
-            .send_raw(method, parameters)
-            .await
-            .unwrap();
+        let command = DevtoolsCommand(json!({ "cmd": method, "params": parameters }));
+        self.client.issue_cmd(command).await.unwrap();
     }
 
     /// Gives the page this size; a phone's has its scale too.
@@ -122,26 +142,25 @@ impl Browser {
     /// Opens a page.
     pub async fn goto(&self, path: &str) {
         let url = format!("{}{path}", self.base);
-        self.driver.goto(url).await.unwrap();
+        self.client.goto(&url).await.unwrap();
     }
 
     /// The path that is shown, with its query.
     pub async fn path(&self) -> String {
-        let url = self.driver.current_url().await.unwrap().to_string();
+        let url = self.client.current_url().await.unwrap().to_string();
         url.strip_prefix(&self.base).unwrap_or(&url).to_owned()
     }
 
     /// Runs a script in the page; what it returns.
     pub async fn script(&self, script: &str) -> Value {
-        let returned = self.driver.execute(script, Vec::new()).await.unwrap();
-        returned.json().clone()
+        self.client.execute(script, Vec::new()).await.unwrap()
     }
 
     /// The first element of a selector, once there is one.
-    pub async fn find(&self, selector: &str) -> WebElement {
+    pub async fn find(&self, selector: &str) -> Element {
         let began = Instant::now();
         loop {
-            match self.driver.find(By::Css(selector)).await {
+            match self.client.find(Locator::Css(selector)).await {
                 Ok(found) => return found,
                 Err(_) if began.elapsed() < APPEARS_WITHIN => {
                     sleep(Duration::from_millis(50)).await;
@@ -167,7 +186,7 @@ impl Browser {
     pub async fn shows(&self, selector: &str, text: &str) -> Duration {
         let began = Instant::now();
         loop {
-            let found = self.driver.find(By::Css(selector)).await;
+            let found = self.client.find(Locator::Css(selector)).await;
             let shown = match found {
                 Ok(element) => element.text().await.unwrap_or_default(),
                 Err(_) => String::new(),
@@ -197,7 +216,7 @@ impl Browser {
         let Some(folder) = pictures() else { return };
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("{name}.png"));
-        self.driver.screenshot(&path).await.unwrap();
+        std::fs::write(path, self.client.screenshot().await.unwrap()).unwrap();
     }
 
     /// Keeps pictures of a page at two widths, light and dark, if pictures are wanted.
@@ -227,6 +246,6 @@ impl Browser {
 
     /// Closes it.
     pub async fn close(self) {
-        self.driver.clone().quit().await.unwrap();
+        self.client.close().await.unwrap();
     }
 }
