@@ -209,8 +209,8 @@ impl<C: Carrier> Outbox<C> {
         for one in due {
             let header = one.header();
             let key = one.key();
-            let is_unstored = |key| self.pubacks.is_unstored(header.device_id, key);
-            if one.is_vendors() && key.is_some_and(is_unstored) {
+            let is_acknowledged = |key| self.pubacks.is_known(header.device_id, key);
+            if one.is_vendors() && key.is_some_and(is_acknowledged) {
                 handed.queued.push(one);
                 continue;
             }

@@ -4,7 +4,7 @@
 //! again, because such a box may announce whatever comes. What a dying process had not stored yet is sent again by the
 //! next one.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use service::payment::notification;
 use service::{Context, Result};
 use store::payment::notification::Ack;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -39,10 +40,23 @@ struct Acknowledged {
     key: Uuid,
 }
 
-/// What has been acknowledged and is not stored yet.
+/// How long a message that a PUBACK ended is remembered after that was stored: a round of the outbox that read it as open
+/// before may hand it over until then.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+impl Acknowledged {
+    /// Whether the message is never sent again, because its box says no more or would announce it twice.
+    fn is_ended(&self) -> bool {
+        self.vendor.profile.confirmation() == Confirmation::Puback
+            || !self.vendor.profile.deduplicates()
+    }
+}
+
+/// What has been acknowledged and is not stored yet, or was stored a moment ago.
 #[derive(Debug)]
 pub(super) struct Pubacks {
-    unstored: Mutex<HashSet<(DeviceId, Uuid)>>,
+    /// With the time at which it was stored.
+    known: Mutex<HashMap<(DeviceId, Uuid), Option<Instant>>>,
     sender: mpsc::Sender<Acknowledged>,
 }
 
@@ -55,7 +69,7 @@ impl Pubacks {
     ) -> Arc<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let pubacks = Arc::new(Self {
-            unstored: Mutex::default(),
+            known: Mutex::default(),
             sender,
         });
         tasks.spawn(run(context, Arc::clone(&pubacks), receiver, stop.clone()));
@@ -65,21 +79,41 @@ impl Pubacks {
     /// Takes the PUBACK of a message with this key. Never blocks.
     pub(super) fn take(&self, vendor: Arc<VendorBox>, key: Uuid) {
         let place = (vendor.values.device_id, key);
-        self.with(|unstored| unstored.insert(place));
+        self.with(|known| known.insert(place, None));
         if self.sender.try_send(Acknowledged { vendor, key }).is_err() {
             // The box may hear the message again.
-            self.with(|unstored| unstored.remove(&place));
+            self.with(|known| known.remove(&place));
             metrics::counter!("vendor_pubacks_lost_total").increment(1);
         }
     }
 
-    /// Whether a message was acknowledged and that is not stored yet.
-    pub(super) fn is_unstored(&self, device_id: DeviceId, key: Uuid) -> bool {
-        self.with(|unstored| unstored.contains(&(device_id, key)))
+    /// Whether a message was acknowledged, and who reads the database may not see it yet.
+    pub(super) fn is_known(&self, device_id: DeviceId, key: Uuid) -> bool {
+        self.with(|known| known.contains_key(&(device_id, key)))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashSet<(DeviceId, Uuid)>) -> T) -> T {
-        work(&mut self.unstored.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Notes that these were stored.
+    fn note_stored(&self, batch: &mut Vec<Acknowledged>) {
+        let now = Instant::now();
+        self.with(|known| {
+            for one in batch.drain(..) {
+                let place = (one.vendor.values.device_id, one.key);
+                // One that tells more than PUBACK is sent the message again until it does.
+                if one.is_ended() {
+                    known.insert(place, Some(now));
+                } else {
+                    known.remove(&place);
+                }
+            }
+            known.retain(|_, stored| stored.is_none_or(|at| now - at < REMEMBERED));
+        });
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut HashMap<(DeviceId, Uuid), Option<Instant>>) -> T,
+    ) -> T {
+        work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -103,11 +137,7 @@ async fn run(
             }
             waiting = store(&context, waiting).await;
         }
-        pubacks.with(|unstored| {
-            for one in batch.drain(..) {
-                unstored.remove(&(one.vendor.values.device_id, one.key));
-            }
-        });
+        pubacks.note_stored(&mut batch);
     }
 }
 
