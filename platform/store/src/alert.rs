@@ -268,7 +268,11 @@ pub async fn list(
              AND ($3::text IS NULL OR a.kind = $3)
              AND ($4::uuid IS NULL OR a.device_id = $4
                   OR a.subject_id = (SELECT terminal_id FROM bindings WHERE device_id = $4 AND unbound_at IS NULL))
-             AND ($5::uuid IS NULL OR coalesce(b.merchant_id, a.merchant_id) = $5)
+             -- Whose it is, as above; so that the boxes of the merchant are read once, and not the binding of every alert.
+             AND ($5::uuid IS NULL
+                  OR a.device_id IN (SELECT x.device_id FROM bindings x WHERE x.merchant_id = $5 AND x.unbound_at IS NULL)
+                  OR (a.merchant_id IS NOT DISTINCT FROM $5
+                      AND (SELECT x.id FROM bindings x WHERE x.device_id = a.device_id AND x.unbound_at IS NULL) IS NULL))
              AND ($6::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $6)
              AND ($7::timestamptz IS NULL OR a.opened_at >= $7) AND ($8::timestamptz IS NULL OR a.opened_at < $8)
              AND ($9::timestamptz IS NULL OR (a.opened_at, a.id) < ($9, $10::uuid))
