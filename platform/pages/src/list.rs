@@ -105,6 +105,61 @@ pub(crate) fn pager(
     }
 }
 
+/// A list as its URL asks for it.
+pub(crate) struct Listing<'a> {
+    /// Its path.
+    pub(crate) path: &'a str,
+    /// Its filters; an empty text is none.
+    pub(crate) filters: &'a [(&'a str, &'a str)],
+    /// Where this page begins; empty: at the newest row.
+    pub(crate) after: &'a str,
+    /// In which language.
+    pub(crate) words: &'a Words,
+}
+
+impl Listing<'_> {
+    fn is_filtered(&self) -> bool {
+        self.filters.iter().any(|(_, value)| !value.is_empty())
+    }
+
+    /// The form of the filters, with these controls.
+    pub(crate) fn form(&self, controls: &Markup) -> Markup {
+        html! {
+            form.filters method="get" {
+                (controls)
+                button { (self.words.apply) }
+                @if self.is_filtered() { a.clear href=(self.path) { (self.words.clear) } }
+            }
+        }
+    }
+
+    /// The rows, or that there are `none`, and the links to other pages.
+    pub(crate) fn rows(&self, rows: Option<&Markup>, none: &str, next: Option<&str>) -> Markup {
+        let none = if self.is_filtered() {
+            self.words.nothing_found
+        } else {
+            none
+        };
+        html! {
+            @match rows { Some(rows) => (rows), None => (empty(none)) }
+            (pager(self.path, self.filters, self.after.is_empty(), next, self.words))
+        }
+    }
+}
+
+/// A filter's text, without blanks around it; none when nothing is left.
+pub(crate) fn given(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The controls of a period.
+pub(crate) fn days(from: &str, to: &str, words: &Words) -> Markup {
+    html! {
+        label { (words.from_day) input type="date" name="from" value=(from); }
+        label { (words.to_day) input type="date" name="to" value=(to); }
+    }
+}
+
 /// A choice of a filter.
 pub(crate) fn choice(
     name: &str,

@@ -17,7 +17,7 @@ use crate::format::moment;
 use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
-use crate::words::state::Tone;
+use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -55,7 +55,6 @@ pub(crate) async fn list(
         ("from", asked.from.as_str()),
         ("to", asked.to.as_str()),
     ];
-    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
     let states = [
         (AlertState::Open.as_str(), words.state_open),
         (AlertState::Closed.as_str(), words.state_closed),
@@ -64,22 +63,26 @@ pub(crate) async fn list(
         .iter()
         .map(|kind| (kind.as_str(), words.alert(*kind)))
         .collect();
-    let content = html! {
-        div.head { h1 { (words.alerts) } }
-        form.filters method="get" {
-            (list::choice("state", &asked.state, words.status, words.any, &states))
-            (list::choice("kind", &asked.kind, words.details, words.any, &kinds))
-            label { (words.from_day) input type="date" name="from" value=(asked.from); }
-            label { (words.to_day) input type="date" name="to" value=(asked.to); }
-            button { (words.apply) }
-            @if is_filtered { a.clear href="/console/alerts" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if is_filtered { words.nothing_found } else { words.no_alerts }))
-        } @else {
+    let listing = list::Listing {
+        path: "/console/alerts",
+        filters: &pairs,
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("state", &asked.state, words.status, words.any, &states))
+        (list::choice("kind", &asked.kind, words.details, words.any, &kinds))
+        (list::days(&asked.from, &asked.to, words))
+    };
+    let shown = (!rows.is_empty()).then(|| {
+        html! {
             ul.cards { @for row in &rows { (card(row, &viewer)) } }
         }
-        (list::pager("/console/alerts", &pairs, asked.after.is_empty(), next.as_deref(), words))
+    });
+    let content = html! {
+        div.head { h1 { (words.alerts) } }
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_alerts, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.alerts, &content))
 }
@@ -97,7 +100,7 @@ fn link(row: &Alert) -> Option<String> {
 
 fn card(row: &Alert, viewer: &Viewer) -> Markup {
     let words = viewer.words();
-    let (state, tone) = match row.state {
+    let state = match row.state {
         AlertState::Open => (words.state_open, Tone::Bad),
         AlertState::Closed => (words.state_closed, Tone::Quiet),
     };
@@ -105,7 +108,7 @@ fn card(row: &Alert, viewer: &Viewer) -> Markup {
     html! {
         li.card {
             div.head {
-                h2 { (words.alert(row.kind)) " " span class={ "state " (tone.class()) } { (state) } }
+                h2 { (words.alert(row.kind)) " " (badge(state)) }
                 time datetime=(row.since.to_rfc3339()) { (words.opened) " " (moment(row.since)) }
             }
             p {

@@ -18,7 +18,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
-use crate::words::state::Tone;
+use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -29,7 +29,6 @@ pub(crate) struct Asked {
 }
 
 fn state(status: ApprovalStatus, words: &Words) -> (&'static str, Tone) {
-    let words = words.language.words();
     match status {
         ApprovalStatus::Pending => (words.approval_pending, Tone::Waiting),
         ApprovalStatus::Approved => (words.approval_approved, Tone::Good),
@@ -55,30 +54,34 @@ pub(crate) async fn list(
         .iter()
         .map(|status| (status.as_str(), state(*status, words).0))
         .collect();
-    let content = html! {
-        div.head { h1 { (words.approvals) } }
-        form.filters method="get" {
-            (list::choice("status", &asked.status, words.status, words.any, &statuses))
-            button { (words.apply) }
-            @if status.is_some() { a.clear href="/console/approvals" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if status.is_some() { words.nothing_found } else { words.no_approvals }))
-        } @else {
+    let listing = list::Listing {
+        path: "/console/approvals",
+        filters: &[("status", asked.status.as_str())],
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("status", &asked.status, words.status, words.any, &statuses))
+    };
+    let shown = (!rows.is_empty()).then(|| {
+        html! {
             ul.cards { @for row in &rows { (card(row, &viewer)) } }
         }
-        (list::pager("/console/approvals", &[("status", &asked.status)], asked.after.is_empty(), next.as_deref(), words))
+    });
+    let content = html! {
+        div.head { h1 { (words.approvals) } }
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_approvals, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.approvals, &content))
 }
 
 fn card(row: &Approval, viewer: &Viewer) -> Markup {
     let words = viewer.words();
-    let (text, tone) = state(row.status, words);
     html! {
         li.card id=(row.id) {
             div.head {
-                h2 { (row.kind.as_str().replace('_', " ")) " " span class={ "state " (tone.class()) } { (text) } }
+                h2 { (row.kind.as_str().replace('_', " ")) " " (badge(state(row.status, words))) }
                 time datetime=(row.created_at.to_rfc3339()) { (moment(row.created_at)) }
             }
             p.quiet {

@@ -24,7 +24,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
-use crate::words::state::Tone;
+use crate::words::state::{Tone, badge};
 
 /// Commands that a box's page shows.
 const COMMANDS_MAX: i64 = 20;
@@ -41,12 +41,11 @@ pub(crate) struct Asked {
 
 /// Whether a box is connected, with its colour.
 pub(crate) fn presence(online: bool, words: &Words) -> Markup {
-    let (text, tone) = if online {
+    badge(if online {
         (words.online, Tone::Good)
     } else {
         (words.offline, Tone::Bad)
-    };
-    html! { span class={ "state " (tone.class()) } { (text) } }
+    })
 }
 
 /// `/console/devices`.
@@ -58,11 +57,10 @@ pub(crate) async fn list(
     let scope = viewer.must(Permission::DeviceRead)?;
     let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let filter = Filter {
-        q: some(&asked.q),
-        online: some(&asked.online).map(|text| text == "true"),
-        status: some(&asked.status),
+        q: list::given(&asked.q),
+        online: list::given(&asked.online).map(|text| text == "true"),
+        status: list::given(&asked.status),
         ..Filter::default()
     };
     let page = list::page(Some(&asked.after)).map_err(fault)?;
@@ -75,27 +73,27 @@ pub(crate) async fn list(
         ("online", asked.online.as_str()),
         ("status", asked.status.as_str()),
     ];
-    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
     let statuses: Vec<(&str, &str)> = DeviceStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.device(*status).0))
         .collect();
     let online = [("true", words.online), ("false", words.offline)];
+    let listing = list::Listing {
+        path: "/console/devices",
+        filters: &pairs,
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        label { (words.serial_or_id) input type="search" name="q" value=(asked.q); }
+        (list::choice("online", &asked.online, words.presence, words.all_boxes, &online))
+        (list::choice("status", &asked.status, words.status, words.any, &statuses))
+    };
+    let shown = (!rows.is_empty()).then(|| table(&rows, &viewer));
     let content = html! {
         div.head { h1 { (words.devices) } }
-        form.filters method="get" {
-            label { (words.serial_or_id) input type="search" name="q" value=(asked.q); }
-            (list::choice("online", &asked.online, words.presence, words.all_boxes, &online))
-            (list::choice("status", &asked.status, words.status, words.any, &statuses))
-            button { (words.apply) }
-            @if is_filtered { a.clear href="/console/devices" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if is_filtered { words.nothing_found } else { words.no_devices }))
-        } @else {
-            (table(&rows, &viewer))
-        }
-        (list::pager("/console/devices", &pairs, asked.after.is_empty(), next.as_deref(), words))
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_devices, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.devices, &content))
 }
@@ -114,7 +112,7 @@ fn table(rows: &[DeviceView], viewer: &Viewer) -> Markup {
                         tr {
                             td { a href={ "/console/devices/" (row.id) } { (row.serial_number) } }
                             td { (presence(row.online, words)) }
-                            td { (state(row.status, words)) }
+                            td { (badge(words.device(row.status))) }
                             td { (seen(row.last_seen_at, viewer)) }
                             td { (row.model) }
                             td { (row.firmware_version.as_deref().unwrap_or("–")) }
@@ -126,11 +124,6 @@ fn table(rows: &[DeviceView], viewer: &Viewer) -> Markup {
             }
         }
     }
-}
-
-fn state(status: DeviceStatus, words: &Words) -> Markup {
-    let (text, tone) = words.device(status);
-    html! { span class={ "state " (tone.class()) } { (text) } }
 }
 
 /// When a box was last heard from.
@@ -193,7 +186,7 @@ fn facts(row: &DeviceView, viewer: &Viewer) -> Markup {
     let capabilities: Vec<&str> = row.capabilities.iter().map(|one| one.as_str()).collect();
     html! {
         dl.facts {
-            div { dt { (words.status) } dd { (state(row.status, words)) } }
+            div { dt { (words.status) } dd { (badge(words.device(row.status))) } }
             div { dt { (words.last_seen) } dd { (seen(row.last_seen_at, viewer)) } }
             div { dt { (words.stands_at) } dd {
                 @match &row.binding {

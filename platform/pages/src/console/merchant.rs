@@ -27,6 +27,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::state::badge;
 
 /// Outlets, tills and boxes of one merchant that its page shows of each.
 const TREE_MAX: i64 = 200;
@@ -37,11 +38,6 @@ const TREE_MAX: i64 = 200;
 pub(crate) struct Asked {
     status: String,
     after: String,
-}
-
-fn state(status: MerchantStatus, words: &Words) -> Markup {
-    let (text, tone) = words.merchant(status);
-    html! { span class={ "state " (tone.class()) } { (text) } }
 }
 
 /// `/console/merchants`.
@@ -63,28 +59,31 @@ pub(crate) async fn list(
         .iter()
         .map(|status| (status.as_str(), words.merchant(*status).0))
         .collect();
+    let listing = list::Listing {
+        path: "/console/merchants",
+        filters: &[("status", asked.status.as_str())],
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("status", &asked.status, words.status, words.any, &statuses))
+    };
+    let shown = (!rows.is_empty()).then(|| html! {
+        div.scroll { table data-sort {
+            thead { tr { th { (words.merchant) } th { (words.status) } th { "NMID" } th { (words.city) } th { (words.partner) } } }
+            tbody { @for row in &rows { tr {
+                td { a href={ "/console/merchants/" (row.id) } { (row.brand_name) } br; small { (row.legal_name) } }
+                td { (badge(words.merchant(row.status))) }
+                td.code { (row.nmid.as_deref().unwrap_or("–")) }
+                td { (row.city) }
+                td { (row.qris_partner_id.as_deref().unwrap_or("–")) }
+            } } }
+        } }
+    });
     let content = html! {
         div.head { h1 { (words.merchants) } }
-        form.filters method="get" {
-            (list::choice("status", &asked.status, words.status, words.any, &statuses))
-            button { (words.apply) }
-            @if !asked.status.is_empty() { a.clear href="/console/merchants" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if asked.status.is_empty() { words.no_merchants } else { words.nothing_found }))
-        } @else {
-            div.scroll { table data-sort {
-                thead { tr { th { (words.merchant) } th { (words.status) } th { "NMID" } th { (words.city) } th { (words.partner) } } }
-                tbody { @for row in &rows { tr {
-                    td { a href={ "/console/merchants/" (row.id) } { (row.brand_name) } br; small { (row.legal_name) } }
-                    td { (state(row.status, words)) }
-                    td.code { (row.nmid.as_deref().unwrap_or("–")) }
-                    td { (row.city) }
-                    td { (row.qris_partner_id.as_deref().unwrap_or("–")) }
-                } } }
-            } }
-        }
-        (list::pager("/console/merchants", &[("status", &asked.status)], asked.after.is_empty(), next.as_deref(), words))
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_merchants, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.merchants, &content))
 }
@@ -123,7 +122,7 @@ pub(crate) async fn page(
     let content = html! {
         p.path { a href="/console/merchants" { (words.merchants) } }
         div.head {
-            h1 { (row.brand_name) " " (state(row.status, words)) }
+            h1 { (row.brand_name) " " (badge(words.merchant(row.status))) }
             @if viewer.may(Permission::TransactionRead) {
                 a.button href={ "/console/payments?merchant_id=" (id) } { (words.payments) }
             }

@@ -29,6 +29,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::state::Tone;
+use crate::words::state::badge;
 use crate::words::{Language, Words};
 use crate::{icon, payment_row};
 
@@ -56,22 +57,16 @@ impl Asked {
     }
 
     fn filter(&self, scope: Scope) -> Result<(Scope, Filter), Error> {
-        let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let merchant: Option<MerchantId> = word("merchant_id", some(&self.merchant_id).as_deref())?;
+        let merchant: Option<MerchantId> =
+            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
         let filter = Filter {
-            status: word("status", some(&self.status).as_deref())?,
-            partner_reference: some(&self.reference),
+            status: word("status", list::given(&self.status).as_deref())?,
+            partner_reference: list::given(&self.reference),
             period: list::period(&self.from, &self.to)?,
             ..Filter::default()
         };
         Ok((scope.narrowed_to(merchant), filter))
     }
-}
-
-/// A state with its colour.
-pub(crate) fn status(words: &Words, status: TransactionStatus) -> Markup {
-    let (text, tone) = words.transaction(status);
-    html! { span class={ "state " (tone.class()) } { (text) } }
 }
 
 /// `/console/payments`.
@@ -93,29 +88,28 @@ pub(crate) async fn list(
         .map(|status| (status.as_str(), words.transaction(*status).0))
         .collect();
     let pairs = asked.pairs();
-    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
+    let listing = list::Listing {
+        path: "/console/payments",
+        filters: &pairs,
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("status", &asked.status, words.status, words.any, &statuses))
+        (list::days(&asked.from, &asked.to, words))
+        label { (words.reference) input type="search" name="reference" value=(asked.reference); }
+        @if !asked.merchant_id.is_empty() {
+            input type="hidden" name="merchant_id" value=(asked.merchant_id);
+        }
+    };
+    let shown = (!rows.is_empty()).then(|| table(&rows, words));
     let content = html! {
         div.head {
             h1 { (words.payments) }
             a.button href={ "/console/payments.csv?" (list::query(&pairs)) } { (icon::download()) (words.csv) }
         }
-        form.filters method="get" {
-            (list::choice("status", &asked.status, words.status, words.any, &statuses))
-            label { (words.from_day) input type="date" name="from" value=(asked.from); }
-            label { (words.to_day) input type="date" name="to" value=(asked.to); }
-            label { (words.reference) input type="search" name="reference" value=(asked.reference); }
-            @if !asked.merchant_id.is_empty() {
-                input type="hidden" name="merchant_id" value=(asked.merchant_id);
-            }
-            button { (words.apply) }
-            @if is_filtered { a.clear href="/console/payments" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if is_filtered { words.nothing_found } else { words.no_payments }))
-        } @else {
-            (table(&rows, words))
-        }
-        (list::pager("/console/payments", &pairs, asked.after.is_empty(), next.as_deref(), words))
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_payments, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.payments, &content))
 }
@@ -133,7 +127,7 @@ fn table(rows: &[Transaction], words: &Words) -> Markup {
                         tr {
                             td { a href={ "/console/payments/" (row.id) } { (moment(row.paid_at.unwrap_or(row.created_at))) } }
                             td.number.money { (rupiah(row.amount)) }
-                            td { (status(words, row.status)) }
+                            td { (badge(words.transaction(row.status))) }
                             td { (row.partner_id) }
                             td.code { (row.partner_reference.as_deref().unwrap_or("–")) }
                             td { (row.issuer.as_deref().unwrap_or("–")) }
@@ -214,7 +208,7 @@ pub(crate) async fn page(
     let content = html! {
         p.path { a href="/console/payments" { (words.payments) } }
         div.head {
-            h1 { span.money { (title) } " " (status(words, row.status)) }
+            h1 { span.money { (title) } " " (badge(words.transaction(row.status))) }
             @if viewer.may(Permission::TransactionWrite) && row.status == TransactionStatus::Paid {
                 form method="post" action={ "/console/payments/" (id) "/announce" } {
                     (form::secret(&viewer))
@@ -354,9 +348,8 @@ fn time_line(steps: &[Step]) -> Markup {
 
 /// JSON with its structure shown; anything else as it came.
 fn pretty(body: &str) -> String {
-    serde_json::from_str::<&serde_json::value::RawValue>(body)
+    serde_json::from_str::<serde_json::Value>(body)
         .ok()
-        .and_then(|_| serde_json::from_str::<serde_json::Value>(body).ok())
         .and_then(|value| serde_json::to_string_pretty(&value).ok())
         .unwrap_or_else(|| body.to_owned())
 }

@@ -20,6 +20,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::state::badge;
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -30,11 +31,6 @@ pub(crate) struct Asked {
     from: String,
     to: String,
     after: String,
-}
-
-fn state(status: SettlementStatus, words: &Words) -> Markup {
-    let (text, tone) = words.settlement(status);
-    html! { span class={ "state " (tone.class()) } { (text) } }
 }
 
 /// `/console/settlements`.
@@ -66,22 +62,21 @@ pub(crate) async fn list(
         ("from", asked.from.as_str()),
         ("to", asked.to.as_str()),
     ];
-    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
+    let listing = list::Listing {
+        path: "/console/settlements",
+        filters: &pairs,
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("status", &asked.status, words.status, words.any, &statuses))
+        (list::days(&asked.from, &asked.to, words))
+    };
+    let shown = (!rows.is_empty()).then(|| table(&rows, words));
     let content = html! {
         div.head { h1 { (words.settlements) } }
-        form.filters method="get" {
-            (list::choice("status", &asked.status, words.status, words.any, &statuses))
-            label { (words.from_day) input type="date" name="from" value=(asked.from); }
-            label { (words.to_day) input type="date" name="to" value=(asked.to); }
-            button { (words.apply) }
-            @if is_filtered { a.clear href="/console/settlements" { (words.clear) } }
-        }
-        @if rows.is_empty() {
-            (list::empty(if is_filtered { words.nothing_found } else { words.no_settlements }))
-        } @else {
-            (table(&rows, words))
-        }
-        (list::pager("/console/settlements", &pairs, asked.after.is_empty(), next.as_deref(), words))
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_settlements, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.settlements, &content))
 }
@@ -95,7 +90,7 @@ fn table(rows: &[SettlementView], words: &Words) -> Markup {
             } }
             tbody { @for row in rows { @let row = &row.settlement; tr {
                 td { a href={ "/console/settlements/" (row.id) } { (moment(row.cutoff)) } }
-                td { (state(row.status, words)) @if row.hold_reason.is_some() { " " small { (words.held) } } }
+                td { (badge(words.settlement(row.status))) @if row.hold_reason.is_some() { " " small { (words.held) } } }
                 td.number { (count(row.transaction_count)) }
                 td.number { (rupiah(row.gross)) }
                 td.number { (rupiah(row.fee)) }
@@ -124,7 +119,7 @@ pub(crate) async fn page(
     let title = rupiah(row.net);
     let content = html! {
         p.path { a href="/console/settlements" { (words.settlements) } }
-        div.head { h1 { span.money { (title) } " " (state(row.status, words)) } }
+        div.head { h1 { span.money { (title) } " " (badge(words.settlement(row.status))) } }
         (decision(&view, &viewer))
         dl.facts {
             div { dt { (words.merchant) } dd { (shop.brand_name) } }

@@ -18,7 +18,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
-use crate::words::state::Tone;
+use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +34,6 @@ pub(crate) struct Asked {
 const OPEN: &str = "open";
 
 fn states(words: &Words) -> [(&'static str, &'static str, Tone); 3] {
-    let words = words.language.words();
     [
         (OPEN, words.unmatched_open, Tone::Bad),
         ("assigned", words.unmatched_assigned, Tone::Good),
@@ -63,19 +62,25 @@ pub(crate) async fn list(
         ("from", asked.from.as_str()),
         ("to", asked.to.as_str()),
     ];
-    let is_filtered = pairs.iter().any(|(_, value)| !value.is_empty());
+    let listing = list::Listing {
+        path: "/console/unmatched",
+        filters: &pairs,
+        after: &asked.after,
+        words,
+    };
+    let controls = html! {
+        (list::choice("status", &asked.status, words.status, words.any, &choices))
+        (list::days(&asked.from, &asked.to, words))
+    };
+    let shown = (!rows.is_empty()).then(|| {
+        html! {
+            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+        }
+    });
     let content = html! {
         div.head { h1 { (words.unmatched) } }
-        form.filters method="get" {
-            (list::choice("status", &asked.status, words.status, words.any, &choices))
-            label { (words.from_day) input type="date" name="from" value=(asked.from); }
-            label { (words.to_day) input type="date" name="to" value=(asked.to); }
-            button { (words.apply) }
-            @if is_filtered { a.clear href="/console/unmatched" { (words.clear) } }
-        }
-        @if rows.is_empty() { (list::empty(words.no_unmatched)) }
-        ul.cards { @for row in &rows { (card(row, &viewer)) } }
-        (list::pager("/console/unmatched", &pairs, asked.after.is_empty(), next.as_deref(), words))
+        (listing.form(&controls))
+        (listing.rows(shown.as_ref(), words.no_unmatched, next.as_deref()))
     };
     Ok(layout::page(&viewer, words.unmatched, &content))
 }
@@ -98,7 +103,7 @@ fn card(row: &UnmatchedPayment, viewer: &Viewer) -> Markup {
         li.card {
             div.head {
                 h2 { span.money { (amount.unwrap_or_default()) }
-                    @if let Some((_, text, tone)) = state { " " span class={ "state " (tone.class()) } { (text) } } }
+                    @if let Some((_, text, tone)) = state { " " (badge((text, tone))) } }
                 time datetime=(row.paid_at.to_rfc3339()) { (moment(row.paid_at)) }
             }
             p {

@@ -11,13 +11,14 @@ use service::{Context, Error};
 use store::Scope;
 use store::payment::transaction::Filter;
 
-use crate::console::payment::{csv, status};
+use crate::console::payment::csv;
 use crate::fault::Fault;
 use crate::format::{date, moment, rupiah};
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
+use crate::words::state::badge;
 
 /// The days that are asked for, as the URL has them: today unless it says otherwise.
 #[derive(Debug, Default, Deserialize)]
@@ -79,7 +80,7 @@ pub(crate) async fn page(
                         time.at { (moment(row.paid_at.unwrap_or(row.created_at))) }
                         strong.money { (rupiah(row.amount)) }
                         span.who { @if let Some(issuer) = &row.issuer { small { (issuer) } } }
-                        span.marks { (status(words, row.status)) }
+                        span.marks { (badge(words.transaction(row.status))) }
                     } }
                 }
             }

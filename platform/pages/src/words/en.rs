@@ -1,9 +1,8 @@
 //! English.
 
-use super::{Language, Words};
+use super::Words;
 
 pub(super) const WORDS: Words = Words {
-    language: Language::En,
     product: "QRIS soundbox",
     log_in: "Log in",
     log_out: "Log out",

@@ -1,9 +1,8 @@
 //! Indonesian.
 
-use super::{Language, Words};
+use super::Words;
 
 pub(super) const WORDS: Words = Words {
-    language: Language::Id,
     product: "QRIS soundbox",
     log_in: "Masuk",
     log_out: "Keluar",

@@ -53,7 +53,6 @@ impl Language {
 /// All texts in one language.
 #[derive(Debug)]
 pub(crate) struct Words {
-    pub(crate) language: Language,
     pub(crate) product: &'static str,
     pub(crate) log_in: &'static str,
     pub(crate) log_out: &'static str,

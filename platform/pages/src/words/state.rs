@@ -6,6 +6,7 @@ use domain::device::DeviceStatus;
 use domain::merchant::MerchantStatus;
 use domain::settlement::SettlementStatus;
 use domain::transaction::TransactionStatus;
+use maud::{Markup, html};
 use service::payment::live::Progress;
 
 use super::Words;
@@ -37,6 +38,11 @@ impl Tone {
 
 /// What a person reads, and how it looks.
 pub(crate) type Told = (&'static str, Tone);
+
+/// A state with its colour.
+pub(crate) fn badge((text, tone): Told) -> Markup {
+    html! { span class={ "state " (tone.class()) } { (text) } }
+}
 
 impl Words {
     pub(crate) const fn transaction(&self, status: TransactionStatus) -> Told {
