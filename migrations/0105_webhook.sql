@@ -59,8 +59,8 @@ CREATE TABLE webhook_deliveries (
     delivered_at   timestamptz,
     CONSTRAINT webhook_deliveries_over_is_not_due CHECK (status = 'pending' OR due_at IS NULL)
 );
--- What is to be sent now.
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (due_at) WHERE due_at IS NOT NULL;
+-- What is to be sent to an endpoint now, the longest due first: what waits for a paused one is not read.
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, due_at, place) WHERE due_at IS NOT NULL;
 -- Which message of a subject comes first, and which next.
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (endpoint_id, subject_id, place) WHERE status = 'pending';
 -- The list of an endpoint, newest first.
