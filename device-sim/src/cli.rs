@@ -38,7 +38,7 @@ use crate::vendor::firmware::Model;
 use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
 use crate::webhook_listener::WebhookListener;
-use args::Server;
+use args::access::Server;
 
 /// Simulated soundboxes, and an acquirer to pay them.
 #[derive(Parser)]

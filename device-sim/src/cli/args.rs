@@ -1,21 +1,19 @@
 //! The arguments of the subcommands.
 
+pub(super) mod access;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use wire::{Encoding, Rupiah, TerminalId, TransactionId};
 
-use crate::api::Api;
 use crate::callback_faults::CallbackFaults;
 use crate::duration::{self, HumanDuration};
 use crate::fault_injection::FaultRates;
 use crate::link::Transport;
-use crate::partner::snap::Snap;
-use crate::partner::{Partner, dialect};
 use crate::rate::Rate;
 use crate::scenario::Environment;
 use crate::scenario::merchant::Admin;
@@ -26,118 +24,7 @@ use crate::soundbox::journal::Durability;
 use crate::vendor::dev_config::Asking;
 use crate::vendor::firmware::Model;
 use crate::voice::Voice;
-
-#[derive(Args)]
-pub(super) struct Server {
-    /// The HTTPS API, for example https://localhost:8443.
-    #[arg(long)]
-    pub(super) url: String,
-    /// The CA certificates that verify the server; no others are trusted.
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: PathBuf,
-}
-
-impl Server {
-    pub(super) fn ca_pem(&self) -> anyhow::Result<String> {
-        std::fs::read_to_string(&self.ca).with_context(|| self.ca.display().to_string())
-    }
-
-    pub(super) fn api(&self) -> anyhow::Result<Api> {
-        Api::new(&self.url, &self.ca_pem()?)
-    }
-}
-
-#[derive(Args)]
-pub(super) struct PartnerArgs {
-    /// The acquirer's partner id.
-    #[arg(long)]
-    pub(super) partner_id: String,
-    /// The shared secret; pass it by file or environment, because other users can see command lines.
-    #[arg(long, env = "PARTNER_SECRET", hide_env_values = true)]
-    pub(super) partner_secret: Option<String>,
-    /// A file with the shared secret.
-    #[arg(long, value_name = "FILE", conflicts_with = "partner_secret")]
-    pub(super) partner_secret_file: Option<PathBuf>,
-    /// The acquirer's signature profile.
-    #[arg(long, value_enum, default_value_t = ProfileArg::Hmac)]
-    pub(super) profile: ProfileArg,
-    /// Which acquirer it is, by the name of the server's dialect (bri, manjo, dana, …), instead of a profile.
-    #[arg(long, conflicts_with = "profile", value_name = "NAME")]
-    pub(super) dialect: Option<String>,
-    /// The acquirer's RSA key (PKCS#8 PEM): for token requests, and for dialects that sign with one.
-    #[arg(long, value_name = "FILE", required_if_eq("profile", "snap"))]
-    pub(super) partner_key_file: Option<PathBuf>,
-}
-
-/// A signature profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum ProfileArg {
-    /// HMAC-SHA256 over time and body.
-    Hmac,
-    /// SNAP BI.
-    Snap,
-}
-
-impl PartnerArgs {
-    pub(super) fn partner(&self, api: Api) -> anyhow::Result<Partner> {
-        let secret = self.secret()?;
-        let id = self.partner_id.clone();
-        if let Some(name) = self
-            .dialect
-            .as_deref()
-            .filter(|name| !matches!(*name, "hmac" | "snap"))
-        {
-            let read = |file: &PathBuf| {
-                std::fs::read_to_string(file).with_context(|| file.display().to_string())
-            };
-            let pem = self.partner_key_file.as_ref().map(read).transpose()?;
-            let acquirer = dialect::Acquirer::new(name, &secret, pem.as_deref())?;
-            return Ok(Partner::speaking(api, id, acquirer));
-        }
-        let Some(file) = self.partner_key_file.as_ref().filter(|_| {
-            self.profile == ProfileArg::Snap || self.dialect.as_deref() == Some("snap")
-        }) else {
-            return Ok(Partner::new(api, id, &secret));
-        };
-        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        Ok(Partner::snap(api, id, Snap::new(&secret, &pem)?))
-    }
-
-    pub(super) fn secret(&self) -> anyhow::Result<String> {
-        let secret = match (&self.partner_secret, &self.partner_secret_file) {
-            (_, Some(file)) => secret(file)?,
-            (Some(secret), None) => secret.clone(),
-            (None, None) => anyhow::bail!("give --partner-secret-file or --partner-secret"),
-        };
-        Ok(secret)
-    }
-}
-
-#[derive(Args)]
-pub(super) struct AdminArgs {
-    /// An administrator's token; pass it by file or environment, because other users can see command lines.
-    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
-    pub(super) admin_token: Option<String>,
-    /// A file with an administrator's token.
-    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
-    pub(super) admin_token_file: Option<PathBuf>,
-}
-
-impl AdminArgs {
-    pub(super) fn token(self) -> anyhow::Result<String> {
-        match (self.admin_token, self.admin_token_file) {
-            (_, Some(file)) => secret(&file),
-            (Some(token), None) => Ok(token),
-            (None, None) => anyhow::bail!("give --admin-token-file or --admin-token"),
-        }
-    }
-}
-
-/// The content of a file with a secret.
-fn secret(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    Ok(text.trim_end().to_owned())
-}
+use access::{AdminArgs, PartnerArgs, Server, secret};
 
 #[derive(Args)]
 pub(super) struct Provision {
@@ -550,11 +437,11 @@ pub(super) struct Listen {
 
 impl Listen {
     pub(super) fn secret(&self) -> anyhow::Result<String> {
-        match (&self.webhook_secret, &self.webhook_secret_file) {
-            (_, Some(file)) => secret(file),
-            (Some(text), None) => Ok(text.clone()),
-            (None, None) => anyhow::bail!("give --webhook-secret-file or --webhook-secret"),
-        }
+        secret(
+            self.webhook_secret.as_deref(),
+            self.webhook_secret_file.as_deref(),
+            "webhook-secret",
+        )
     }
 }
 

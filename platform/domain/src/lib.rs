@@ -10,6 +10,7 @@ pub mod announcement;
 pub mod approval;
 pub mod attribution;
 pub mod audit;
+pub mod backoff;
 pub mod box_profile;
 pub mod business_day;
 pub mod callback;

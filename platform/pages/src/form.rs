@@ -57,13 +57,11 @@ where
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let context = Context::from_ref(state);
         let (mut parts, body) = request.into_parts();
         let viewer =
             <Viewer as axum::extract::FromRequestParts<S>>::from_request_parts(&mut parts, state)
                 .await
                 .map_err(Absent::into_response)?;
-        drop(context);
         let body = Bytes::from_request(Request::from_parts(parts, body), state)
             .await
             .map_err(IntoResponse::into_response)?;

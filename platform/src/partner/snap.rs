@@ -333,15 +333,10 @@ impl SnapClient {
             Some(code) => code.starts_with('2'),
             None => !matches!(service, Service::Refund | Service::Cancel),
         };
-        if status.is_success() && is_confirmed {
-            return Ok(Done {
-                bytes,
-                fields,
-                external_id: None,
-            });
-        }
+        // A refused question says what became of the order, where the dialect knows its code.
         let means_something = |code: &String| self.settings.query_codes.meaning(code).is_some();
-        if service == Service::Query && code.as_ref().is_some_and(means_something) {
+        let is_answer = service == Service::Query && code.as_ref().is_some_and(means_something);
+        if (status.is_success() && is_confirmed) || is_answer {
             return Ok(Done {
                 bytes,
                 fields,

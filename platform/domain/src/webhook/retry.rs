@@ -2,6 +2,8 @@
 
 use chrono::TimeDelta;
 
+use crate::backoff;
+
 /// For how long a message is sent again; then its endpoint is switched off.
 pub const ABANDON_AFTER: TimeDelta = TimeDelta::days(3);
 /// How long one attempt may take in all. Whoever began it and says nothing for so long has died, and it is begun again.
@@ -12,9 +14,7 @@ const WAITS_S: [i64; 9] = [5, 15, 60, 180, 600, 1_800, 3_600, 7_200, 14_400];
 
 /// How long to wait after this many failures in a row.
 pub fn wait(failures: i32) -> TimeDelta {
-    let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(0);
-    let last = WAITS_S.len() - 1;
-    TimeDelta::seconds(WAITS_S[place.min(last)])
+    backoff::after(failures, &WAITS_S)
 }
 
 #[cfg(test)]

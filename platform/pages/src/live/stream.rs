@@ -39,13 +39,13 @@ pub(crate) fn answer(live: &Live, viewer: &Viewer, headers: &HeaderMap, page: &s
         .get(LAST_EVENT_ID)
         .and_then(|value| value.to_str().ok())
         .unwrap_or(page);
-    let Some(seat) = Seat::take(live, viewer, place) else {
+    let Some(viewer_stream) = ViewerStream::take(live, viewer, place) else {
         metrics::counter!("page_streams_refused_total").increment(1);
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "10")]).into_response();
     };
-    let chunks = stream::unfold(seat, |mut seat| async move {
-        let chunk = seat.next().await?;
-        Some((Ok::<_, Infallible>(chunk), seat))
+    let chunks = stream::unfold(viewer_stream, |mut viewer_stream| async move {
+        let chunk = viewer_stream.next().await?;
+        Some((Ok::<_, Infallible>(chunk), viewer_stream))
     });
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
@@ -59,7 +59,7 @@ pub(crate) fn answer(live: &Live, viewer: &Viewer, headers: &HeaderMap, page: &s
 }
 
 /// A viewer's place in the registry; given up when the stream is dropped.
-struct Seat {
+struct ViewerStream {
     live: Live,
     id: u64,
     viewer: Viewer,
@@ -70,7 +70,7 @@ struct Seat {
     _guard: DropGuard,
 }
 
-impl Seat {
+impl ViewerStream {
     fn take(live: &Live, viewer: &Viewer, place: &str) -> Option<Self> {
         let end = live.inner.stop.child_token();
         let mut state = live.state();
@@ -169,7 +169,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ViewerStream {
     fn drop(&mut self) {
         let mut state = self.live.state();
         state.viewers.remove(&self.id);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::alert_group::{GIVE_UP_AFTER, Text};
+use domain::backoff;
 use futures_util::StreamExt as _;
 use store::alert_channel::DueMessage;
 use tokio::time::{MissedTickBehavior, interval};
@@ -93,7 +94,7 @@ async fn note(
                 "people could not be told of an alert"
             );
             let is_over = now - message.created_at > GIVE_UP_AFTER;
-            let due_at = (!is_over).then(|| now + wait(message.attempts));
+            let due_at = (!is_over).then(|| now + backoff::after(message.attempts, &WAITS_S));
             store::alert_channel::note_failed(&mut conn, message.id, reason, due_at).await?;
             if is_over { "given_up" } else { "failed" }
         }
@@ -101,10 +102,4 @@ async fn note(
     metrics::counter!("alert_messages_total", "channel" => message.channel.clone(), "outcome" => outcome)
         .increment(1);
     Ok(())
-}
-
-fn wait(attempts: i32) -> TimeDelta {
-    let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(0);
-    let last = WAITS_S.len() - 1;
-    TimeDelta::seconds(WAITS_S[place.min(last)])
 }
