@@ -4,9 +4,10 @@
 //! of `service`, and has no SQL. Pages are written on the server; reading and every action work without JavaScript, and
 //! what is live needs it. What all pages share is here: who looks ([`session`]), what every page is framed by
 //! ([`layout`]), the words of both languages ([`words`]), how money and times are written ([`format`]), lists
-//! ([`list`]), forms ([`form`]), errors ([`fault`]), what browsers load beside ([`asset`]), what is live ([`live`]).
+//! ([`list`]), forms ([`form`]), changes ([`change`]), errors ([`fault`]), what browsers load beside ([`asset`]), what is live ([`live`]).
 
 mod asset;
+mod change;
 mod console;
 mod fault;
 mod form;

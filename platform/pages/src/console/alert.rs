@@ -7,9 +7,8 @@ use domain::role::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::alert::{self, Wanted};
-use service::{Context, Noun};
+use service::{Context, Noun, UnitOfWork};
 use store::alert::Alert;
-use wire::ids::AlertId;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
@@ -135,16 +134,12 @@ fn card(row: &Alert, viewer: &Viewer) -> Markup {
 pub(crate) async fn acknowledge(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::DeviceWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: AlertId = named(&id, Noun::Alert).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    alert::acknowledge(&mut unit, id).await.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act =
+        async |unit: &mut UnitOfWork| alert::acknowledge(unit, named(&id, Noun::Alert)?).await;
+    viewer
+        .change(&context, Permission::DeviceWrite, act)
+        .await?;
     Ok(Redirect::to("/console/alerts?state=open"))
 }

@@ -7,9 +7,8 @@ use domain::role::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::approval;
-use service::{Context, Noun};
+use service::{Context, Noun, UnitOfWork};
 use store::money::approval::Approval;
-use wire::ids::ApprovalId;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
@@ -137,18 +136,14 @@ fn fields(row: &Approval) -> Vec<(String, String)> {
 pub(crate) async fn approve(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Response, Fault> {
-    viewer.must(Permission::ApprovalWrite)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let id: ApprovalId = named(&id, Noun::Approval).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    let confirmed = approval::approve(&mut unit, id).await.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act =
+        async |unit: &mut UnitOfWork| approval::approve(unit, named(&id, Noun::Approval)?).await;
+    let confirmed = viewer
+        .change(&context, Permission::ApprovalWrite, act)
+        .await?;
     let Some(secret) = confirmed.token.or(confirmed.setup_code) else {
         return Ok(Redirect::to("/console/approvals").into_response());
     };
@@ -174,12 +169,11 @@ pub(crate) async fn reject(
     Path(id): Path<String>,
     Sent { viewer, fields }: Sent<Why>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::ApprovalWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: ApprovalId = named(&id, Noun::Approval).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    let done = approval::reject(&mut unit, id, &fields.reason).await;
-    done.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        approval::reject(unit, named(&id, Noun::Approval)?, &fields.reason).await
+    };
+    viewer
+        .change(&context, Permission::ApprovalWrite, act)
+        .await?;
     Ok(Redirect::to("/console/approvals"))
 }

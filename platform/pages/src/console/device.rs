@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::command::{self, NewCommand};
 use service::fleet::device;
-use service::{Context, Noun};
+use service::{Context, Noun, UnitOfWork};
 use store::Page as StorePage;
 use store::fleet::command::{Command, Filter as CommandFilter};
 use store::fleet::device_view::{DeviceView, Filter};
@@ -259,23 +259,18 @@ fn kind(kind: CommandType, words: &Words) -> String {
 pub(crate) async fn test(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::CommandWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: DeviceId = named(&id, Noun::Device).map_err(fault)?;
     let wanted = NewCommand {
         kind: CommandType::PlayTest.to_string(),
         payload: None,
         expires_in: None,
     };
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    command::create(&mut unit, id, wanted)
-        .await
-        .map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        command::create(unit, named(&id, Noun::Device)?, wanted).await
+    };
+    viewer
+        .change(&context, Permission::CommandWrite, act)
+        .await?;
     Ok(Redirect::to(&format!("/console/devices/{id}")))
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use service::fleet::device;
 use service::money::approval::{self, Outcome};
 use service::shop::{merchant, outlet, terminal};
-use service::{Context, Noun};
+use service::{Context, Noun, UnitOfWork};
 use store::fleet::device_view::{DeviceView, Filter};
 use store::shop::merchant::Merchant;
 use store::shop::outlet::Outlet;
@@ -228,20 +228,15 @@ fn tree(
 pub(crate) async fn approve(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::MerchantWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: MerchantId = named(&id, Noun::Merchant).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    // Where two people must agree, this proposes it.
-    let outcome = approval::approve_merchant(&mut unit, id)
-        .await
-        .map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        // Where two people must agree, this proposes it.
+        approval::approve_merchant(unit, named(&id, Noun::Merchant)?).await
+    };
+    let outcome = viewer
+        .change(&context, Permission::MerchantWrite, act)
+        .await?;
     let query = if matches!(outcome, Outcome::Proposed(_)) {
         "?proposed=1"
     } else {
@@ -263,13 +258,11 @@ pub(crate) async fn reject(
     Path(id): Path<String>,
     Sent { viewer, fields }: Sent<Why>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::MerchantWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: MerchantId = named(&id, Noun::Merchant).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    merchant::reject(&mut unit, id, fields.reason)
-        .await
-        .map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        merchant::reject(unit, named(&id, Noun::Merchant)?, fields.reason).await
+    };
+    viewer
+        .change(&context, Permission::MerchantWrite, act)
+        .await?;
     Ok(Redirect::to(&format!("/console/merchants/{id}")))
 }

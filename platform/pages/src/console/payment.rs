@@ -14,7 +14,7 @@ use service::payment::callback::archive;
 use service::payment::transaction::{self, TransactionView};
 use service::payment::transaction_export::Export;
 use service::payment::{live, notification};
-use service::{Context, Error, Noun, word};
+use service::{Context, Error, Noun, UnitOfWork, word};
 use store::money::ledger::Filter as LedgerFilter;
 use store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use store::{Page as StorePage, Scope};
@@ -358,16 +358,13 @@ fn pretty(body: &str) -> String {
 pub(crate) async fn announce(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::TransactionWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: TransactionId = named(&id, Noun::Transaction).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    notification::retry(&mut unit, id).await.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        notification::retry(unit, named(&id, Noun::Transaction)?).await
+    };
+    viewer
+        .change(&context, Permission::TransactionWrite, act)
+        .await?;
     Ok(Redirect::to(&format!("/console/payments/{id}")))
 }

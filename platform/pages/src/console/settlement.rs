@@ -7,12 +7,13 @@ use domain::role::Permission;
 use domain::settlement::SettlementStatus;
 use maud::{Markup, html};
 use serde::Deserialize;
-use service::money::approval::{self, Outcome};
+use service::money::approval;
 use service::money::settlement::{self, SettlementView};
 use service::shop::merchant;
-use service::{Context, Error, Noun, word};
+use service::{Context, Error, Noun, UnitOfWork, word};
 use wire::ids::{MerchantId, SettlementId};
 
+use crate::change::led_by;
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::{count, moment, rupiah};
@@ -190,19 +191,14 @@ fn decision(view: &SettlementView, viewer: &Viewer) -> Markup {
 pub(crate) async fn retry(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::SettlementWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: SettlementId = named(&id, Noun::Settlement).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    settlement::retry_payout(&mut unit, id)
-        .await
-        .map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        settlement::retry_payout(unit, named(&id, Noun::Settlement)?).await
+    };
+    viewer
+        .change(&context, Permission::SettlementWrite, act)
+        .await?;
     Ok(Redirect::to(&format!("/console/settlements/{id}")))
 }
 
@@ -219,16 +215,13 @@ pub(crate) async fn paid(
     Path(id): Path<String>,
     Sent { viewer, fields }: Sent<ByHand>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::SettlementWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: SettlementId = named(&id, Noun::Settlement).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    // Where two people must agree, this proposes it.
-    let done = approval::mark_paid(&mut unit, id, fields.bank_reference).await;
-    let outcome = done.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
-    Ok(Redirect::to(&match outcome {
-        Outcome::Done(_) => format!("/console/settlements/{id}"),
-        Outcome::Proposed(_) => "/console/approvals?status=pending".to_owned(),
-    }))
+    let act = async |unit: &mut UnitOfWork| {
+        // Where two people must agree, this proposes it.
+        let id = named(&id, Noun::Settlement)?;
+        approval::mark_paid(unit, id, fields.bank_reference).await
+    };
+    let outcome = viewer
+        .change(&context, Permission::SettlementWrite, act)
+        .await?;
+    Ok(led_by(&outcome, &format!("/console/settlements/{id}")))
 }

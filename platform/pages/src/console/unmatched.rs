@@ -5,12 +5,12 @@ use axum::response::Redirect;
 use domain::role::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
-use service::money::approval::{self, Outcome};
+use service::money::approval;
 use service::payment::unmatched_payment::{self, Assignment};
-use service::{Context, Error, Noun};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::payment::unmatched_payment::UnmatchedPayment;
-use wire::ids::{TerminalId, UnmatchedPaymentId};
 
+use crate::change::led_by;
 use crate::fault::Fault;
 use crate::form::{self, Sent, named};
 use crate::format::{moment, rupiah};
@@ -115,7 +115,7 @@ fn card(row: &UnmatchedPayment, viewer: &Viewer) -> Markup {
             @if row.status == OPEN && viewer.may(Permission::TransactionWrite) {
                 form.decision method="post" action={ "/console/unmatched/" (row.id) "/assign" } {
                     (form::secret(viewer))
-                    label { (words.assign_to) input name="terminal_id" required placeholder="ter_…"; }
+                    label { (words.assign_to) input name="terminal_id" required placeholder="term_…"; }
                     label { (words.remember) input type="checkbox" name="remember" value="true"; }
                     button { (words.assign) }
                 }
@@ -139,25 +139,20 @@ pub(crate) async fn assign(
     Path(id): Path<String>,
     Sent { viewer, fields }: Sent<Given>,
 ) -> Result<Redirect, Fault> {
-    viewer.must(Permission::TransactionWrite)?;
-    let fault = |error| viewer.fault(error);
-    let id: UnmatchedPaymentId = named(&id, Noun::UnmatchedPayment).map_err(fault)?;
-    let terminal_id: TerminalId = fields
-        .terminal_id
-        .trim()
-        .parse()
-        .map_err(|_| fault(Error::field("terminal_id", "is not a till's id")))?;
-    let wanted = Assignment {
-        terminal_id,
-        remember: fields.remember == "true",
+    let act = async |unit: &mut UnitOfWork| {
+        let wanted = Assignment {
+            terminal_id: fields
+                .terminal_id
+                .trim()
+                .parse()
+                .map_err(|_| Error::field("terminal_id", "is not a till's id"))?,
+            remember: fields.remember == "true",
+        };
+        // Where two people must agree, this proposes it.
+        approval::assign(unit, named(&id, Noun::UnmatchedPayment)?, wanted).await
     };
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    // Where two people must agree, this proposes it.
-    let done = approval::assign(&mut unit, id, wanted).await;
-    let outcome = done.map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
-    Ok(Redirect::to(match outcome {
-        Outcome::Done(_) => "/console/unmatched?status=open",
-        Outcome::Proposed(_) => "/console/approvals?status=pending",
-    }))
+    let outcome = viewer
+        .change(&context, Permission::TransactionWrite, act)
+        .await?;
+    Ok(led_by(&outcome, "/console/unmatched?status=open"))
 }

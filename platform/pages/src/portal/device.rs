@@ -3,14 +3,14 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use domain::device::Capability;
+use domain::role::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::device;
 use service::shop::portal::{self, OwnCommand};
-use service::{Context, Error, Noun};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::Scope;
 use store::fleet::device_view::{DeviceView, Filter};
-use wire::ids::DeviceId;
 
 use crate::console::device::{presence, seen};
 use crate::fault::Fault;
@@ -88,13 +88,10 @@ async fn order(
     wanted: OwnCommand,
 ) -> Result<Redirect, Fault> {
     let merchant_id = viewer.merchant()?;
-    let fault = |error| viewer.fault(error);
-    let id: DeviceId = named(id, Noun::Device).map_err(fault)?;
-    let mut unit = context.begin(viewer.actor()).await.map_err(fault)?;
-    portal::command(&mut unit, merchant_id, id, wanted)
-        .await
-        .map_err(fault)?;
-    unit.commit().await.map_err(fault)?;
+    let act = async |unit: &mut UnitOfWork| {
+        portal::command(unit, merchant_id, named(id, Noun::Device)?, wanted).await
+    };
+    viewer.change(context, Permission::PortalRead, act).await?;
     Ok(Redirect::to("/portal/devices?sent=1"))
 }
 
@@ -102,10 +99,7 @@ async fn order(
 pub(crate) async fn test(
     State(context): State<Context>,
     Path(id): Path<String>,
-    Sent {
-        viewer,
-        fields: Nothing {},
-    }: Sent<Nothing>,
+    Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Redirect, Fault> {
     order(&context, &viewer, &id, OwnCommand::Test).await
 }

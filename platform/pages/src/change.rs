@@ -1,0 +1,39 @@
+//! A change that a page makes: what a press of a button does.
+
+use axum::response::Redirect;
+use domain::role::Permission;
+use service::money::approval::Outcome;
+use service::{Context, Error, UnitOfWork};
+
+use crate::fault::Fault;
+use crate::session::Viewer;
+
+impl Viewer {
+    /// Lets `act` make a change in one unit of work of this viewer's, and commits it. What `act` refuses never happened.
+    ///
+    /// # Errors
+    /// FORBIDDEN without the permission; what `act` refuses; the database's.
+    pub(crate) async fn change<T>(
+        &self,
+        context: &Context,
+        permission: Permission,
+        act: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, Error>,
+    ) -> Result<T, Fault> {
+        self.must(permission)?;
+        let changed = async {
+            let mut unit = context.begin(self.actor()).await?;
+            let made = act(&mut unit).await?;
+            unit.commit().await?;
+            Ok(made)
+        };
+        changed.await.map_err(|error: Error| self.fault(error))
+    }
+}
+
+/// Where a change leads that may need a second person: to `done`, or to the proposals that wait.
+pub(crate) fn led_by<T>(outcome: &Outcome<T>, done: &str) -> Redirect {
+    Redirect::to(match outcome {
+        Outcome::Done(_) => done,
+        Outcome::Proposed(_) => "/console/approvals?status=pending",
+    })
+}
