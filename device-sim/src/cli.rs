@@ -34,6 +34,7 @@ use crate::scenario::plan::Plan;
 use crate::scenario::{self, Environment};
 use crate::session::Options;
 use crate::soundbox::journal::Durability;
+use crate::trigger;
 use crate::vendor::firmware::Model;
 use crate::vendor::{self, provision::NewVendorBox};
 use crate::voice::Voice;
@@ -73,6 +74,8 @@ enum Command {
     Bank(args::BankArgs),
     /// Receive webhooks, verify them and print them.
     Listen(args::Listen),
+    /// Make one event happen that webhook endpoints are told of.
+    Trigger(args::Trigger),
     /// Pay repeatedly: boxes request QRs, customers pay them.
     Acquirer(args::AcquirerArgs),
 }
@@ -225,6 +228,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 output,
             };
             listener.run(stop).await
+        }
+        Command::Trigger(args) => {
+            let environment = args.environment.environment()?;
+            let happens = trigger::run(args.event, args.endpoint, args.amount, environment, output);
+            until(&stop, happens).await
         }
         Command::Acquirer(args) => {
             anyhow::ensure!(!args.every.is_zero(), "--every must not be zero");

@@ -35,6 +35,7 @@ pub mod scenario;
 pub mod screen;
 pub mod session;
 pub mod soundbox;
+pub mod trigger;
 pub mod vendor;
 pub mod voice;
 pub mod webhook_listener;

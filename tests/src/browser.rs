@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use crate::installed;
 use crate::world::{PASSWORD, World};
 
 /// How long something may take to appear.
@@ -25,6 +26,15 @@ const BROWSER: &str = "/usr/bin/chromium";
 /// Records what a page lets the browser say.
 const STUBBED_SPEECH: &str = "window.spoken = [];
     Object.defineProperty(window, 'speechSynthesis', { value: { speak: (said) => { if (said.text) window.spoken.push(said.text); } } });";
+
+/// Calls back with what axe-core finds.
+const RUN_AXE: &str = "const done = arguments[arguments.length - 1];
+    axe.run({ resultTypes: ['violations'] }).then(
+        ({ violations }) => done(violations
+            .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+            .flatMap(({ id, nodes }) => nodes.map(({ target, html }) => `${id}: ${target} ${html}`))),
+        (error) => done([String(error)]),
+    );";
 
 /// An open browser. Closed with [`Browser::close`]; its processes end when it is dropped.
 #[derive(Debug)]
@@ -66,8 +76,7 @@ impl Browser {
             .kill_on_drop(true)
             .spawn();
         let (Ok(mut chromedriver), true) = (driver, Path::new(BROWSER).exists()) else {
-            assert!(std::env::var_os("CI").is_none(), "not installed: {advice}");
-            println!("skipped: {advice}");
+            installed::missing(advice);
             return None;
         };
         let mut lines = BufReader::new(chromedriver.stdout.take().unwrap()).lines();
@@ -242,6 +251,23 @@ impl Browser {
         let script =
             "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
         self.script(script).await == Value::Bool(true)
+    }
+
+    /// What axe-core finds wrong with the page, of what is serious or critical for people who cannot see or use a mouse: a
+    /// line for each element. Nothing, and a line that says so, where axe-core is not installed; in CI it must be.
+    pub async fn violations(&self) -> Vec<String> {
+        let axe = installed::libraries().join("node_modules/axe-core/axe.min.js");
+        let Ok(axe) = std::fs::read_to_string(axe) else {
+            installed::missing("npm install --prefix target/clients axe-core");
+            return Vec::new();
+        };
+        self.client.execute(&axe, Vec::new()).await.unwrap();
+        let found = self
+            .client
+            .execute_async(RUN_AXE, Vec::new())
+            .await
+            .unwrap();
+        serde_json::from_value(found).unwrap()
     }
 
     /// Closes it.

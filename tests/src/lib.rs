@@ -12,7 +12,9 @@
 //! connection         one MQTT connection, down to the single PUBACK
 //! soundbox, http_box an honest box on MQTT, and one on HTTP
 //! browser            a real browser, for the same
+//! installed          programs and libraries of other makers
 //! pages              a browser without JavaScript, for the pages of people
+//! page_kind          which pages there are
 //! fleet              many boxes that execute commands
 //! simulator          boxes of the simulator, in this process
 //! observer           a service that watches the fleet
@@ -59,12 +61,14 @@ pub mod figures;
 pub mod fixture;
 pub mod fleet;
 pub mod http_box;
+pub mod installed;
 pub mod issuing_acquirer;
 pub mod ledger;
 pub mod made_up_acquirer;
 pub mod mosquitto;
 pub mod observer;
 pub mod open_files;
+pub mod page_kind;
 pub mod pages;
 pub mod payment_trace;
 pub mod payout_partner;

@@ -59,7 +59,12 @@ pub async fn person(world: &World, role: Role, merchant_id: Option<MerchantId>) 
 impl Pages {
     /// A browser in which nobody is logged in.
     pub fn open(world: &World) -> Self {
-        let roots = roots_from_pem(world.app().root_pem()).unwrap();
+        Self::at(&world.url(), world.app().root_pem())
+    }
+
+    /// The same at a platform that is a process of its own.
+    pub fn at(base: &str, root_pem: &str) -> Self {
+        let roots = roots_from_pem(root_pem).unwrap();
         let tls = client_config(roots, None, Vec::new()).unwrap();
         let http = Client::builder()
             .tls_backend_preconfigured(ClientConfig::clone(&tls))
@@ -69,7 +74,7 @@ impl Pages {
             .unwrap();
         Self {
             http,
-            base: world.url(),
+            base: base.to_owned(),
             cookies: Mutex::default(),
         }
     }

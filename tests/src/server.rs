@@ -1,5 +1,6 @@
 //! The platform as a process of its own, for measurements: the executable beside this one, with an embedded Postgres.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -32,7 +33,9 @@ pub struct Demo {
     /// Its database.
     pub database_url: String,
     /// By role.
-    pub tokens: std::collections::BTreeMap<String, String>,
+    pub tokens: BTreeMap<String, String>,
+    /// Of people who log in to the pages, by role.
+    pub logins: BTreeMap<String, Login>,
     /// Its configured acquirer.
     pub qris_partner: Partner,
     /// The demonstration's merchants.
@@ -46,6 +49,15 @@ pub struct Partner {
     pub id: String,
     /// What it signs with.
     pub secret: String,
+}
+
+/// A person of the demonstration.
+#[derive(Deserialize)]
+pub struct Login {
+    /// Who they are.
+    pub email: String,
+    /// What they prove it with.
+    pub password: String,
 }
 
 /// A merchant of the demonstration.

@@ -21,6 +21,7 @@ use crate::scenario::plan::{Boxes, Expectations, Kind, Phase, Plan, PlanEncoding
 use crate::session::{Button, Options};
 use crate::soundbox::identity::Vitals;
 use crate::soundbox::journal::Durability;
+use crate::trigger;
 use crate::vendor::dev_config::Asking;
 use crate::vendor::firmware::Model;
 use crate::voice::Voice;
@@ -286,6 +287,21 @@ pub(super) struct Scenario {
     /// Overrides the scenario's seed.
     #[arg(long)]
     pub(super) seed: Option<u64>,
+}
+
+#[derive(Args)]
+pub(super) struct Trigger {
+    /// What is to happen.
+    #[arg(value_enum, value_name = "EVENT")]
+    pub(super) event: trigger::Event,
+    #[command(flatten)]
+    pub(super) environment: EnvironmentArgs,
+    /// The webhook endpoint that is tested; for endpoint.test.
+    #[arg(long, value_name = "ID", required_if_eq("event", "endpoint.test"))]
+    pub(super) endpoint: Option<String>,
+    /// What is paid, in rupiah.
+    #[arg(long, default_value = "50000")]
+    pub(super) amount: Rupiah,
 }
 
 #[derive(Args)]

@@ -50,9 +50,19 @@ pub struct Terminal {
     pub label: String,
 }
 
+impl Merchant {
+    /// Its id.
+    pub fn id(&self) -> MerchantId {
+        self.merchant_id
+    }
+}
+
 impl Admin {
     /// Posts with a new idempotency key, and returns the answer's `data`.
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+    ///
+    /// # Errors
+    /// Anything but a 2xx with JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let key = clock::random_uuid().to_string();
         let headers = [("idempotency-key", key.as_str())];
         let token = Some(self.token.as_str());

@@ -1,10 +1,11 @@
 //! Unmodified clients of other makers, with a certificate issued by activation: Mosquitto's, Eclipse Paho's,
 //! MQTT.js and rumqttc, each in both versions of the protocol.
 //!
-//! Where one is not installed its test prints that and passes. In CI, which installs them all, that is a failure.
+//! Where one is not installed its test passes: see `tests::installed`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
+use tests::installed;
 use tests::prelude::*;
 
 use base64::Engine as _;
@@ -21,13 +22,6 @@ pub(crate) const VERSIONS: [&str; 2] = ["311", "5"];
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) output: String,
-}
-
-/// Where `.ci/run` puts MQTT.js.
-fn node_modules() -> PathBuf {
-    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into();
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(beside);
-    Path::new(&target).join("clients/node_modules")
 }
 
 /// A box's credentials as files, and the port of the platform.
@@ -88,13 +82,12 @@ impl Files {
 
     /// One of the boxes in `tests/clients`.
     fn scripted(&self, script: &Scripted, version: &str, own: bool, topic: &str) -> Command {
-        let mut command = Command::new(&script.interpreter);
+        let mut command = installed::program(&script.interpreter);
         let (cert, key) = if own {
             (self.path("cert.pem"), self.path("key.pem"))
         } else {
             ("-".to_owned(), "-".to_owned())
         };
-        command.env("NODE_PATH", node_modules());
         command.arg(format!("{CLIENTS}/{}", script.file));
         command.args(["localhost", &self.port, &self.path("ca.pem"), &cert, &key]);
         command.args([&self.device_id.to_string(), version, topic]);
@@ -124,29 +117,10 @@ pub(crate) async fn run(mut command: Command) -> Ended {
     }
 }
 
-/// The first of these that runs with these arguments. In CI there must be one.
-fn installed(programs: &[&str], arguments: &[&str], advice: &str) -> Option<String> {
-    let runs = |program: &&&str| {
-        let mut command = std::process::Command::new(program);
-        command
-            .args(arguments)
-            .env("NODE_PATH", node_modules())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    let found = programs.iter().find(runs);
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "not installed: {advice}");
-        println!("skipped: {advice}");
-    }
-    found.map(|program| (*program).to_owned())
-}
-
 pub(crate) fn mosquitto_is_installed() -> bool {
     let advice = "apt-get install mosquitto-clients";
     Path::new("/usr/bin/mosquitto_sub").exists()
-        || installed(&["mosquitto_sub"], &["--help"], advice).is_some()
+        || installed::first(&["mosquitto_sub"], &["--help"], advice).is_some()
 }
 
 /// A box in `tests/clients`, and what runs it.
@@ -158,7 +132,7 @@ struct Scripted {
 impl Scripted {
     fn paho() -> Option<Self> {
         // Debian's own python3: another one in PATH does not find Debian's packages.
-        let interpreter = installed(
+        let interpreter = installed::first(
             &["/usr/bin/python3", "python3"],
             &["-c", "import paho.mqtt.client"],
             "apt-get install python3-paho-mqtt",
@@ -168,7 +142,7 @@ impl Scripted {
     }
 
     fn mqttjs() -> Option<Self> {
-        let interpreter = installed(
+        let interpreter = installed::first(
             &["node", "/usr/bin/node"],
             &["-e", "require('mqtt')"],
             "apt-get install nodejs npm; npm install --prefix target/clients mqtt",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use tests::connection::ConnectOptions;
+use tests::installed;
 use tests::prelude::*;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -47,9 +48,8 @@ fn is_installed(program: &str, argument: &str) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok();
-    assert!(found || std::env::var_os("CI").is_none(), "no {program}");
     if !found {
-        println!("skipped: {program} is not installed");
+        installed::missing(program);
     }
     found
 }

@@ -9,7 +9,7 @@
 //! where Mosquitto is installed, one QoS 1 hop through it with the same certificates. Then payments come as fast as they
 //! are answered, compared with rows written one by one, and connections, compared with Mosquitto's. Then each row: so many
 //! boxes are connected, and random ones are paid at a steady rate; the fleet grows from row to row. With `--plain-bridge`
-//! the same is asked of what a team would assemble without this product. Last the platform is started again with a
+//! the same is asked of what a team would assemble without this product; with `--viewers` each row is repeated beside open pages. Last the platform is started again with a
 //! collector of traces, and each row is repeated, split into steps. With `--compare` another build of the platform takes turns with it,
 //! and the medians of both are printed side by side.
 
@@ -29,6 +29,7 @@ mod plain;
 mod results;
 mod run;
 mod split;
+mod viewers;
 
 use std::path::PathBuf;
 
@@ -64,6 +65,9 @@ struct Args {
     /// SIGKILL so many times under payments.
     #[arg(long, value_name = "KILLS")]
     plain_bridge: Option<usize>,
+    /// Also measure each row beside so many people who watch *Now*.
+    #[arg(long, value_name = "PEOPLE")]
+    viewers: Option<usize>,
     /// The executable of another build, to take turns with.
     #[arg(long)]
     compare: Option<PathBuf>,

@@ -32,6 +32,17 @@ pub(crate) fn print(measured: &Measured, payments: usize) {
     );
     table("the whole way", whole.collect());
     table("step by step, traced", split.collect());
+    let watched = measured.watched.iter().map(|row| {
+        let legs = row.legs.named();
+        let cells = legs.map(|(name, figures)| (name.to_owned(), cell(figures, floors)));
+        (
+            format!("{}, {} viewers", row.load, row.viewers),
+            cells.to_vec(),
+        )
+    });
+    if !measured.watched.is_empty() {
+        table("beside people who watch", watched.collect());
+    }
     if let Some(rates) = &measured.rates {
         table("as fast as they go", flooded(&measured.floods, rates));
         println!(

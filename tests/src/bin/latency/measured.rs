@@ -19,6 +19,13 @@ pub(crate) struct Row {
     pub(crate) split: Split,
 }
 
+/// A row beside people who watch *Now*.
+pub(crate) struct Watched {
+    pub(crate) load: Load,
+    pub(crate) viewers: usize,
+    pub(crate) legs: Legs,
+}
+
 /// Payments as fast as they go.
 pub(crate) struct Flood {
     pub(crate) payments: u64,
@@ -90,6 +97,8 @@ pub(crate) struct Measured {
     pub(crate) rates: Option<Rates>,
     /// None unless it was asked for.
     pub(crate) baseline: Option<Baseline>,
+    /// Empty unless it was asked for.
+    pub(crate) watched: Vec<Watched>,
     pub(crate) rows: Vec<Row>,
 }
 

@@ -16,8 +16,9 @@ use crate::fleet::Fleet;
 use crate::floors::Floors;
 use crate::legs::Legs;
 use crate::load::Load;
-use crate::measured::{Flood, Measured, Rates, Row, WRITERS};
+use crate::measured::{Flood, Measured, Rates, Row, WRITERS, Watched};
 use crate::split::Split;
+use crate::viewers::Viewers;
 use crate::{Args, baseline, commit, connects};
 
 /// Payments that are not measured, and how many a second.
@@ -61,6 +62,19 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measur
         whole.print(&floors);
         legs.push(whole);
     }
+    let watched = match args.viewers {
+        Some(viewers) => {
+            watched(
+                &server,
+                &mut fleet,
+                (&floors, &loads),
+                args.payments,
+                viewers,
+            )
+            .await?
+        }
+        None => Vec::new(),
+    };
     let baseline = match (args.plain_bridge, &mosquitto, loads.first()) {
         (Some(kills), Some(mosquitto), Some(load)) => {
             let baseline = baseline::measure(&server, mosquitto, args, *load, kills).await?;
@@ -78,10 +92,41 @@ pub(crate) async fn run(executable: &Path, args: &Args) -> anyhow::Result<Measur
         floods,
         rates,
         baseline,
+        watched,
         rows: rows
             .map(|((load, legs), split)| Row { load, legs, split })
             .collect(),
     })
+}
+
+/// The same rows beside people who watch *Now*.
+async fn watched(
+    server: &Server,
+    fleet: &mut Fleet,
+    (floors, loads): (&Floors, &[Load]),
+    payments: usize,
+    viewers: usize,
+) -> anyhow::Result<Vec<Watched>> {
+    let mut viewers = Viewers::open(server, viewers).await?;
+    let mut watched = Vec::new();
+    for load in loads {
+        fleet.grow(server, load.boxes).await?;
+        let seen = viewers.payments();
+        let paid = fleet.pay(server, payments, load.per_second).await?;
+        let open = viewers.len();
+        let rows = viewers.payments() - seen;
+        print_heading(&format!(
+            "{load}, {open} viewers, who were sent {rows} rows"
+        ));
+        let legs = Legs::from(paid);
+        legs.print(floors);
+        watched.push(Watched {
+            load: *load,
+            viewers: open,
+            legs,
+        });
+    }
+    Ok(watched)
 }
 
 /// The same rows on the same database after another start with a collector: what tracing costs is only in these figures.

@@ -88,6 +88,17 @@ pub(crate) async fn owner(server: &Server, admin: &Api, known: &Known) -> anyhow
         .with_token(&token))
 }
 
+/// Gives the demonstration's owner the largest merchant, whose pages they then see.
+pub(crate) async fn give_to_owner(server: &Server, known: &Known) -> anyhow::Result<()> {
+    let mut conn = PgConnection::connect(&server.demo.database_url).await?;
+    sqlx::query("UPDATE users SET merchant_id = $1 WHERE email = $2")
+        .bind(known.merchant_id.as_uuid())
+        .bind(&server.demo.logins["merchant_owner"].email)
+        .execute(&mut conn)
+        .await?;
+    Ok(())
+}
+
 /// Configures Postgres to log the plans of slow statements of new connections.
 pub(crate) async fn explain(server: &Server, limit_ms: u32) -> anyhow::Result<()> {
     let mut conn = PgConnection::connect(&server.demo.database_url).await?;

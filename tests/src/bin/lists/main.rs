@@ -6,9 +6,12 @@
 //!
 //! It starts the `platform` executable beside it with a durable embedded Postgres, fills the database with a large
 //! operator's year (one merchant has a tenth of everything) and requests the first page of each list, with each of its filters,
-//! and a page deep inside. It ends with 1 when something took longer than `--limit-ms` at the 95th percentile.
+//! and a page deep inside; then every page for people that links lead to, and how large its first answer is. It ends with 1
+//! when a list took longer than `--limit-ms` at the 95th percentile, or a page longer than `--page-limit-ms` or more bytes
+//! than `--page-limit-kb`.
 
 mod fill;
+mod page;
 mod questions;
 
 use std::process::ExitCode;
@@ -32,6 +35,12 @@ struct Args {
     /// What the 95th percentile may not exceed, milliseconds.
     #[arg(long, default_value_t = 50.0)]
     limit_ms: f64,
+    /// The same for pages, milliseconds.
+    #[arg(long, default_value_t = 100.0)]
+    page_limit_ms: f64,
+    /// What a page's first answer may not exceed, kilobytes.
+    #[arg(long, default_value_t = 100)]
+    page_limit_kb: usize,
     /// Statements that take longer are written to Postgres's log with their plans, milliseconds.
     #[arg(long)]
     explain_ms: Option<u32>,
@@ -70,12 +79,13 @@ async fn main() -> anyhow::Result<ExitCode> {
         );
         slow += usize::from(late);
     }
+    slow += page::measure(&server, &known, &args).await?;
     if args.explain_ms.is_some() {
         // The log goes with the temporary directory.
         println!("plans are in {}", dir.keep().display());
     }
     server.stop().await?;
-    println!("{slow} took longer than {} ms", args.limit_ms);
+    println!("{slow} are over the limits");
     Ok(if slow == 0 {
         ExitCode::SUCCESS
     } else {
