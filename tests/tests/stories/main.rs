@@ -98,6 +98,7 @@ mod vendor_box;
 mod vendor_cli;
 mod vendor_makers;
 mod vendor_mosquitto;
+mod vendor_password;
 mod vendor_request;
 mod vendor_simulator;
 mod view;
