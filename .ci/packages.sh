@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by run.sh, test.sh and .ci/run: system packages, and where cargo may write.
+# Shared by run.sh, test.sh, .ci/run and config/deploy/release.sh: packages, and where cargo may write.
 # Sourced. Everything here speaks on standard error, for standard output is the program's.
 
 # Installs Debian packages, as root or through sudo, and starts none of their services.
@@ -32,6 +32,18 @@ ensure_postgres() {
 # Makes sure of a linker, without which cargo builds nothing.
 ensure_linker() {
   command -v cc >/dev/null || apt_install gcc libc6-dev
+}
+
+# Installs a cargo subcommand in the version named, unless it is there.
+cargo_tool() {
+  local name=$1 version=$2
+  shift 2
+  case "$(cargo "$name" --version 2>/dev/null)" in
+  *" $version") ;;
+  # Outside our target directory, and not as its makers ship it: whole-program optimisation takes longer than it saves.
+  *) env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo install --quiet --locked "$@" --version "$version" ;;
+  esac
 }
 
 # Sets CARGO_TARGET_DIR: beside the sources, or in the user's cache when they are read-only.

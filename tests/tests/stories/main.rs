@@ -23,6 +23,7 @@ mod config_layer;
 mod conflict;
 mod crash;
 mod crl;
+mod deploy;
 mod device_request;
 mod dialect;
 mod dynamic_qr;
