@@ -1,10 +1,9 @@
 //! CSV (RFC 4180) in bodies and answers.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStream;
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Required, ResponseBuilder};
@@ -55,17 +54,6 @@ pub struct CsvFile {
 }
 
 impl CsvFile {
-    /// A file with this Content-Disposition.
-    pub fn of<S>(disposition: &'static str, parts: S) -> Self
-    where
-        S: TryStream<Ok = Bytes, Error = anyhow::Error> + Send + 'static,
-    {
-        Self {
-            body: Body::from_stream(parts),
-            disposition: HeaderValue::from_static(disposition),
-        }
-    }
-
     /// A file with this name, which has only characters of ids.
     pub(super) fn named(name: &str, body: Body) -> Self {
         let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
@@ -114,7 +102,7 @@ pub(super) fn row(cells: &[&str]) -> Result<Vec<u8>, ApiError> {
 }
 
 /// A cell that a spreadsheet takes for text: what boxes and people wrote must not run as a formula.
-pub fn plain(cell: &str) -> String {
+fn plain(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{cell}")
     } else {

@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 /// A language of files and pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Language {
+pub enum Language {
     /// Indonesian.
     #[default]
     Id,

@@ -17,7 +17,8 @@ mod fleet;
 mod from_device;
 pub mod idempotency;
 pub mod json;
-mod language;
+pub mod language;
+mod list_file;
 pub mod listener;
 pub mod metrics;
 mod money;
@@ -40,7 +41,11 @@ mod signed;
 mod upload;
 mod webhook;
 
-pub use self::payment::payment_file;
+pub use self::alert::alert_file;
+pub use self::fleet::{device_file, drift_file, target_file};
+pub use self::money::{approval_file, settlement_file, statement_file};
+pub use self::payment::{payment_file, unmatched_payment_file};
+pub use self::shop::merchant_file;
 
 use std::any::Any;
 use std::sync::Arc;

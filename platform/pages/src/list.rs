@@ -1,13 +1,19 @@
 //! Lists: pages of rows, newest first, with their filters in the URL.
 
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use domain::wib;
+use http_api::csv::CsvFile;
+use http_api::error::ApiError;
 use maud::{Markup, html};
 use service::Error;
 use store::{Page, Period};
 use uuid::Uuid;
 
+use crate::fault::told;
+use crate::icon;
 use crate::words::Words;
+use crate::words::page::Filters;
 
 /// Rows on a page.
 const ROWS: i64 = 50;
@@ -105,6 +111,56 @@ pub(crate) fn pager(
     }
 }
 
+/// What a list found: its rows, and where the next page begins. Or what is wrong with what was asked for, which is told
+/// beside the filters, so that they can be mended.
+pub(crate) struct Found<T> {
+    /// The rows of this page.
+    pub(crate) rows: Vec<T>,
+    /// Where the next page begins.
+    pub(crate) next: Option<String>,
+    wrong: Option<String>,
+}
+
+impl<T> Found<T> {
+    /// Takes what a use case found; `place` is a row's place in the list.
+    ///
+    /// # Errors
+    /// All but wrong filters.
+    pub(crate) fn of(
+        read: Result<Vec<T>, Error>,
+        place: impl Fn(&T) -> (DateTime<Utc>, Uuid),
+    ) -> Result<Self, Error> {
+        match read {
+            Ok(mut rows) => {
+                let next = cut(&mut rows, place);
+                Ok(Self {
+                    rows,
+                    next,
+                    wrong: None,
+                })
+            }
+            Err(error @ Error::Validation(_)) => Ok(Self {
+                rows: Vec::new(),
+                next: None,
+                wrong: Some(told(&error)),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is wrong with the filters.
+    pub(crate) fn complaint(&self) -> Markup {
+        html! {
+            @if let Some(wrong) = &self.wrong { p.error role="alert" { (icon::alert()) (wrong) } }
+        }
+    }
+
+    /// The rows as `show` writes them; none when there are none.
+    pub(crate) fn shown(&self, show: impl FnOnce(&[T]) -> Markup) -> Option<Markup> {
+        (!self.rows.is_empty()).then(|| show(&self.rows))
+    }
+}
+
 /// A list as its URL asks for it.
 pub(crate) struct Listing<'a> {
     /// Its path.
@@ -120,6 +176,20 @@ pub(crate) struct Listing<'a> {
 impl Listing<'_> {
     fn is_filtered(&self) -> bool {
         self.filters.iter().any(|(_, value)| !value.is_empty())
+    }
+
+    /// The title of its page, with the link to all of it as a file.
+    pub(crate) fn head(&self, title: &str) -> Markup {
+        html! {
+            div.head { h1 { (title) } (self.file()) }
+        }
+    }
+
+    /// The link to all rows, with these filters, as a file.
+    pub(crate) fn file(&self) -> Markup {
+        html! {
+            a.button href={ (self.path) ".csv?" (query(self.filters)) } download { (icon::download()) (self.words.csv) }
+        }
     }
 
     /// The form of the filters, with these controls.
@@ -150,6 +220,35 @@ impl Listing<'_> {
 /// A filter's text, without blanks around it; none when nothing is left.
 pub(crate) fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// A control for a text to look for.
+pub(crate) fn search(name: &str, value: &str, label: &str) -> Markup {
+    html! {
+        label { (label) input type="search" name=(name) value=(value) maxlength="128"; }
+    }
+}
+
+/// The merchant that a list is limited to, once it is.
+pub(crate) fn merchant(id: &str, labels: &Filters) -> Markup {
+    html! {
+        @if !id.is_empty() { (search("merchant_id", id, labels.merchant_id)) }
+    }
+}
+
+/// A file, or the error that came before it began.
+pub(crate) fn csv(file: Result<CsvFile, ApiError>) -> Response {
+    match file {
+        Ok(file) => file.into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Filters that are seldom used; open when one of them is set.
+pub(crate) fn more(label: &str, is_set: bool, controls: &Markup) -> Markup {
+    html! {
+        details.more open[is_set] { summary { (label) } div.filters { (controls) } }
+    }
 }
 
 /// The controls of a period.

@@ -49,6 +49,7 @@ pub struct Wanted {
     pub device_id: Option<DeviceId>,
     pub merchant_id: Option<MerchantId>,
     pub acknowledged: Option<bool>,
+    pub q: Option<String>,
     pub period: Period,
 }
 
@@ -56,7 +57,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// A state or kind that does not exist.
-pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<Alert>> {
+pub async fn list(context: &Context, wanted: &Wanted, page: Page) -> Result<Vec<Alert>> {
     let mut checks = Checks::default();
     let state: Option<AlertState> = wanted
         .state
@@ -73,6 +74,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<A
         device_id: wanted.device_id,
         merchant_id: wanted.merchant_id,
         acknowledged: wanted.acknowledged,
+        q: wanted.q.clone(),
         period: wanted.period,
     };
     let mut conn = context.lists().acquire().await?;

@@ -241,6 +241,8 @@ pub struct Filter {
     pub device_id: Option<DeviceId>,
     pub merchant_id: Option<MerchantId>,
     pub acknowledged: Option<bool>,
+    /// What it is about: the id, or the serial number of a box.
+    pub q: Option<String>,
     /// When it was opened.
     pub period: Period,
 }
@@ -275,8 +277,9 @@ pub async fn list(
                       AND (SELECT x.id FROM bindings x WHERE x.device_id = a.device_id AND x.unbound_at IS NULL) IS NULL))
              AND ($6::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $6)
              AND ($7::timestamptz IS NULL OR a.opened_at >= $7) AND ($8::timestamptz IS NULL OR a.opened_at < $8)
-             AND ($9::timestamptz IS NULL OR (a.opened_at, a.id) < ($9, $10::uuid))
-           ORDER BY a.opened_at DESC, a.id DESC LIMIT $11"#,
+             AND ($9::text IS NULL OR a.subject = $9 OR a.device_id = (SELECT x.id FROM devices x WHERE x.serial_number = $9))
+             AND ($10::timestamptz IS NULL OR (a.opened_at, a.id) < ($10, $11::uuid))
+           ORDER BY a.opened_at DESC, a.id DESC LIMIT $12"#,
         id as _,
         filter.open,
         filter.kind as _,
@@ -285,6 +288,7 @@ pub async fn list(
         filter.acknowledged,
         filter.period.from,
         filter.period.to,
+        filter.q,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -65,6 +65,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/device/notifications/replay-request" Box;
     POST "/device/total-request" Box;
     GET "/admin/merchants" May(MerchantRead);
+    GET "/admin/merchants.csv" May(MerchantRead);
     POST "/admin/merchants" May(MerchantWrite);
     GET "/admin/merchants/{merchant_id}" May(MerchantRead);
     PATCH "/admin/merchants/{merchant_id}" May(MerchantWrite);
@@ -112,6 +113,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/config/fleet" May(DeviceRead);
     PATCH "/admin/config/fleet" May(DeviceWrite);
     GET "/admin/config/drift" May(DeviceRead);
+    GET "/admin/config/drift.csv" May(DeviceRead);
     GET "/admin/merchants/{merchant_id}/config" May(DeviceRead);
     PATCH "/admin/merchants/{merchant_id}/config" May(DeviceWrite);
     GET "/admin/outlets/{outlet_id}/config" May(DeviceRead);
@@ -120,6 +122,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/bulk-commands" May(CommandWrite);
     GET "/admin/bulk-commands/{bulk_command_id}" May(CommandRead);
     GET "/admin/bulk-commands/{bulk_command_id}/devices" May(CommandRead);
+    GET "/admin/bulk-commands/{bulk_command_id}/devices.csv" May(CommandRead);
     POST "/admin/bulk-commands/{bulk_command_id}/pause" May(CommandWrite);
     POST "/admin/bulk-commands/{bulk_command_id}/resume" May(CommandWrite);
     POST "/admin/bulk-commands/{bulk_command_id}/cancel" May(CommandWrite);
@@ -130,6 +133,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/firmware/{firmware_id}/rollouts" May(FirmwareWrite);
     GET "/admin/devices/summary" May(DeviceRead);
     GET "/admin/alerts" May(DeviceRead);
+    GET "/admin/alerts.csv" May(DeviceRead);
     POST "/admin/alerts/{alert_id}/acknowledge" May(DeviceWrite);
     GET "/admin/stats" May(DeviceRead);
     GET "/admin/transactions" May(TransactionRead);
@@ -149,6 +153,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/device/notifications/ack" Box;
     POST "/device/transactions/dynamic-qr" Box;
     GET "/admin/settlements" May(SettlementRead);
+    GET "/admin/settlements.csv" May(SettlementRead);
     POST "/admin/settlements/run" May(SettlementWrite);
     GET "/admin/settlements/{settlement_id}" May(SettlementRead);
     POST "/admin/settlements/{settlement_id}/retry-payout" May(SettlementWrite);
@@ -160,6 +165,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/fee-profiles/{fee_profile_id}" May(FeeRead);
     POST "/admin/fee-profiles/{fee_profile_id}/versions" May(FeeWrite);
     GET "/admin/approvals" May(ApprovalRead);
+    GET "/admin/approvals.csv" May(ApprovalRead);
     GET "/admin/approvals/{approval_id}" May(ApprovalRead);
     POST "/admin/approvals/{approval_id}/approve" May(ApprovalWrite);
     POST "/admin/approvals/{approval_id}/reject" May(ApprovalWrite);
@@ -175,6 +181,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/merchant/settlements/{settlement_id}/statement.csv" May(PortalRead);
     GET "/merchant/settlements/{settlement_id}/statement.html" May(PortalRead);
     GET "/merchant/settlements" May(PortalRead);
+    GET "/merchant/settlements.csv" May(PortalRead);
     GET "/merchant/settlements/{settlement_id}" May(PortalRead);
     GET "/merchant/me" May(PortalRead);
     GET "/merchant/dashboard/summary" May(PortalRead);
@@ -194,5 +201,6 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/partners" May(IncidentRead);
     GET "/admin/partners/{partner_id}" May(IncidentRead);
     GET "/admin/unmatched-payments" May(IncidentRead);
+    GET "/admin/unmatched-payments.csv" May(IncidentRead);
     POST "/admin/unmatched-payments/{unmatched_payment_id}/assign" May(TransactionWrite);
 };

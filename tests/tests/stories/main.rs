@@ -51,6 +51,7 @@ mod odd_uplink;
 mod outage;
 mod outbound;
 mod page;
+mod page_list;
 mod partner_api;
 mod partner_check;
 mod partner_message;

@@ -156,8 +156,18 @@ async fn each_page_is_shown_to_the_roles_that_the_table_names() {
     let money = [Role::Admin, Role::Finance, Role::Support];
     let fleet = [Role::Admin, Role::Ops, Role::Support];
     let shops = [Role::MerchantOwner, Role::MerchantCashier];
-    let pages: [(&str, &[Role]); 17] = [
+    let pages: [(&str, &[Role]); 27] = [
         ("/console/", &STAFF),
+        ("/console/devices.csv", &fleet),
+        ("/console/merchants.csv", &fleet),
+        ("/console/alerts.csv", &fleet),
+        ("/console/settlements", &money),
+        ("/console/settlements.csv", &money),
+        ("/console/unmatched", &money),
+        ("/console/unmatched.csv", &money),
+        ("/console/approvals", &STAFF),
+        ("/console/approvals.csv", &STAFF),
+        ("/console/approvals?q=nobody&from=2026-11-01", &STAFF),
         ("/console/payments", &money),
         ("/console/payments.csv", &money),
         (&payment, &money),

@@ -1,6 +1,9 @@
 //! `/admin/bulk-commands`: one command to many devices.
 
 use axum::extract::State;
+use chrono::DateTime;
+use domain::wib;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use service::Context;
 use service::fleet::bulk_command::{self, NewBulkCommand, View};
@@ -11,11 +14,14 @@ use wire::ids::BulkCommandId;
 
 use crate::auth::Staff;
 use crate::auth::grants::{CommandRead, CommandWrite};
+use crate::csv::CsvFile;
 use crate::done_or_proposed::{DoneOrProposed, settle};
 use crate::envelope::{self, Created, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::json::{Action, Json, Nothing};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
 use crate::query::Query;
@@ -47,6 +53,12 @@ pub(super) fn routes() -> Routes {
             "/admin/bulk-commands/{bulk_command_id}/devices",
             devices,
             "Its boxes, and what became of the order of each",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands/{bulk_command_id}/devices.csv",
+            download,
+            "Its boxes with what became of the order of each, as a CSV file",
             &[],
         )
         .post(
@@ -118,6 +130,65 @@ async fn devices(
     let (created_at, rows) = bulk_command::devices(&context, id, status, page.store_page()).await?;
     // All of them were chosen at the same moment.
     page.reply(rows, |row| Cursor::new(created_at, row.device_id.as_uuid()))
+}
+
+async fn download(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    Id(id): Id<BulkCommandId>,
+    Query(query): Query<StatusQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    target_file(&context, id, query.status, language.language()).await
+}
+
+/// The boxes of a bulk command with one status, or all.
+///
+/// # Errors
+/// No such bulk command; a status that does not exist.
+pub async fn target_file(
+    context: &Context,
+    id: BulkCommandId,
+    status: Option<String>,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("soundbox-perintah", "bulk-command-devices"),
+        columns: &[
+            ("Urutan", "position"),
+            ("ID soundbox", "device_id"),
+            ("Nomor seri", "serial_number"),
+            ("Status", "status"),
+            ("Alasan", "reason"),
+            ("ID perintah", "command_id"),
+            ("Dikirim (WIB)", "sent_at_wib"),
+            ("Selesai (WIB)", "ended_at_wib"),
+        ],
+        cells: |row: &Target| {
+            vec![
+                row.position.to_string(),
+                row.device_id.to_string(),
+                row.serial_number.clone(),
+                row.status.clone(),
+                cell(row.reason.as_ref()),
+                cell(row.command_id),
+                cell(row.sent_at.map(wib::format)),
+                cell(row.ended_at.map(wib::format)),
+            ]
+        },
+        // They are in the order of their ids alone.
+        place: |row| (DateTime::UNIX_EPOCH, row.device_id.as_uuid()),
+    };
+    shape
+        .file(language, (context.clone(), id, status), |asked, page| {
+            async move {
+                let status = asked.2.as_deref();
+                let (_, rows) = bulk_command::devices(&asked.0, asked.1, status, page).await?;
+                Ok(rows)
+            }
+            .boxed()
+        })
+        .await
 }
 
 async fn pause(

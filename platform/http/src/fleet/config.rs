@@ -2,10 +2,13 @@
 //! for single devices and in layers above.
 
 use axum::extract::State;
+use domain::wib;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use service::Context;
 use service::fleet::config::{self, Current, Patch, Status, View};
 use service::fleet::config_layer::{self, Owner, View as LayerView};
+use store::Scope;
 use store::fleet::config::Drift;
 use utoipa::IntoParams;
 use wire::ids::{DeviceId, MerchantId, OutletId};
@@ -13,11 +16,14 @@ use wire::message::ConfigAck;
 
 use crate::auth::grants::{DeviceRead, DeviceWrite};
 use crate::auth::{DeviceCaller, Staff};
+use crate::csv::CsvFile;
 use crate::envelope::{self, Accepted, Data, List};
 use crate::error::ApiError;
 use crate::from_device::FromDevice;
 use crate::idempotency::{Answer, Keyed, begin, commit};
 use crate::json::{Action, Json, Nothing};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
 use crate::query::Query;
@@ -101,6 +107,12 @@ pub(super) fn routes() -> Routes {
             "/admin/config/drift",
             drift,
             "Active boxes that are not set to what they should be",
+            &[],
+        )
+        .get(
+            "/admin/config/drift.csv",
+            download_drift,
+            "Active boxes that are not set to what they should be, as a CSV file",
             &[],
         )
 }
@@ -237,4 +249,59 @@ async fn drift(
     page.reply(rows, |row| {
         Cursor::new(row.updated_at, row.device_id.as_uuid())
     })
+}
+
+async fn download_drift(
+    staff: Staff<DeviceRead>,
+    State(context): State<Context>,
+    Query(query): Query<DriftQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    let scope = staff.scope.narrowed_to(query.merchant_id);
+    drift_file(&context, scope, query.status, language.language()).await
+}
+
+/// All boxes that a list of drift has.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn drift_file(
+    context: &Context,
+    scope: Scope,
+    status: Option<String>,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("konfigurasi-berbeda", "configuration-drift"),
+        columns: &[
+            ("ID soundbox", "device_id"),
+            ("Nomor seri", "serial_number"),
+            ("Status", "status"),
+            ("Versi", "version"),
+            ("Versi diterapkan", "applied_version"),
+            ("Versi ditolak", "rejected_version"),
+            ("Alasan", "rejected_reason"),
+            ("Online", "online"),
+            ("Sejak (WIB)", "updated_at_wib"),
+        ],
+        cells: |row: &Drift| {
+            vec![
+                row.device_id.to_string(),
+                row.serial_number.clone(),
+                row.status.clone(),
+                row.version.to_string(),
+                cell(row.applied_version),
+                cell(row.rejected_version),
+                cell(row.rejected_reason.as_ref()),
+                row.online.to_string(),
+                wib::format(row.updated_at),
+            ]
+        },
+        place: |row| (row.updated_at, row.device_id.as_uuid()),
+    };
+    shape
+        .file(language, (context.clone(), scope, status), |asked, page| {
+            async move { config::drift(&asked.0, asked.1, asked.2.as_deref(), page).await }.boxed()
+        })
+        .await
 }

@@ -7,6 +7,7 @@ use service::fleet::binding;
 use service::fleet::device::{self, DevicePatch, NewDevice, Registered};
 use service::fleet::password::{self, MqttLogin};
 use service::payment::notification;
+use store::Period;
 use store::fleet::device_view::{DeviceView, Filter};
 use store::payment::notification::Notification;
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,7 @@ use crate::idempotency::{Answer, Keyed, begin, commit, commit_without};
 use crate::json::{Action, Json, Nothing};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 
@@ -130,18 +132,20 @@ pub(super) struct ListQuery {
     merchant_id: Option<MerchantId>,
 }
 
-impl From<ListQuery> for Filter {
-    fn from(query: ListQuery) -> Self {
-        Self {
-            status: query.status,
-            online: query.online,
-            model: query.model,
-            serial_number: query.serial_number,
-            terminal_id: query.terminal_id,
-            merchant_id: query.merchant_id,
-            firmware_version: query.firmware_version,
-            tag: query.tag,
-            q: query.q,
+impl ListQuery {
+    /// Which boxes are asked for.
+    pub(super) fn of(self, period: Period) -> Filter {
+        Filter {
+            status: self.status,
+            online: self.online,
+            model: self.model,
+            serial_number: self.serial_number,
+            terminal_id: self.terminal_id,
+            merchant_id: self.merchant_id,
+            firmware_version: self.firmware_version,
+            tag: self.tag,
+            q: self.q,
+            period,
         }
     }
 }
@@ -150,9 +154,10 @@ async fn list(
     staff: Staff<DeviceRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<DeviceView>, ApiError> {
-    let filter = query.into();
+    let filter = query.of(period);
     let rows = device::list(&context, staff.scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
 }

@@ -1,45 +1,46 @@
 //! `/admin/devices/import` and `/admin/devices/export.csv`: devices as files.
 
-use axum::body::Bytes;
 use axum::extract::State;
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::FutureExt as _;
 use service::Context;
 use service::fleet::device;
 use service::fleet::import::{self, Import};
+use store::Scope;
 use store::fleet::device_view::{DeviceView, Filter};
-use store::{Page, Scope};
-use uuid::Uuid;
-use wire::ids::{MerchantId, OutletId, TerminalId};
 
 use super::device::{ListQuery, SECRETS};
 use crate::auth::Staff;
 use crate::auth::grants::{DeviceRead, DeviceWrite};
-use crate::csv::{Csv, CsvFile, plain};
+use crate::csv::{Csv, CsvFile};
 use crate::envelope::{self, Created};
 use crate::error::ApiError;
 use crate::idempotency::{Answer, Keyed, begin, commit_without};
+use crate::language::Language;
+use crate::list_file::{Shape, cell};
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 
-/// How many boxes of an export are read at once.
-const EXPORT_PAGE: i64 = 500;
-const EXPORT_COLUMNS: [&str; 17] = [
-    "id",
-    "serial_number",
-    "model",
-    "capabilities",
-    "communication_mode",
-    "status",
-    "tags",
-    "merchant_id",
-    "outlet_id",
-    "terminal_id",
-    "online",
-    "last_seen_at",
-    "firmware_version",
-    "battery_level",
-    "network_strength",
-    "created_at",
-    "activated_at",
+/// Indonesian and English names of the columns of an export.
+const EXPORT_COLUMNS: [(&str, &str); 17] = [
+    ("ID soundbox", "id"),
+    ("Nomor seri", "serial_number"),
+    ("Model", "model"),
+    ("Kemampuan", "capabilities"),
+    ("Cara tersambung", "communication_mode"),
+    ("Status", "status"),
+    ("Label", "tags"),
+    ("ID merchant", "merchant_id"),
+    ("ID outlet", "outlet_id"),
+    ("ID terminal", "terminal_id"),
+    ("Online", "online"),
+    ("Terakhir terhubung", "last_seen_at"),
+    ("Firmware", "firmware_version"),
+    ("Baterai", "battery_level"),
+    ("Sinyal", "network_strength"),
+    ("Dibuat", "created_at"),
+    ("Diaktifkan", "activated_at"),
 ];
 
 pub(super) fn routes() -> Routes {
@@ -71,91 +72,59 @@ async fn from_file(
 async fn to_file(
     staff: Staff<DeviceRead>,
     State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<CsvFile, ApiError> {
-    let start = Export {
-        context,
-        scope: staff.scope,
-        filter: query.into(),
-        position: Position::Head,
-    };
-    let parts = futures_util::stream::try_unfold(start, Export::next);
-    Ok(CsvFile::of("attachment; filename=\"devices.csv\"", parts))
+    // Its columns have the names of the fields, for the file can be read by a program and imported elsewhere.
+    device_file(&context, staff.scope, query.of(period), Language::En).await
 }
 
-/// How far an export is.
-enum Position {
-    Head,
-    After(Option<(chrono::DateTime<chrono::Utc>, Uuid)>),
-    End,
-}
-
-/// An export under way. It holds no connection while its reader is slow.
-struct Export {
-    context: Context,
+/// All boxes that a list has.
+///
+/// # Errors
+/// The database's.
+pub async fn device_file(
+    context: &Context,
     scope: Scope,
     filter: Filter,
-    position: Position,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("soundbox", "devices"),
+        columns: &EXPORT_COLUMNS,
+        cells,
+        place: |row| (row.created_at, row.id.as_uuid()),
+    };
+    let asked = (context.clone(), scope, filter);
+    shape
+        .file(language, asked, |asked, page| {
+            async move { device::list(&asked.0, asked.1, &asked.2, page).await }.boxed()
+        })
+        .await
 }
 
-impl Export {
-    async fn next(mut self) -> anyhow::Result<Option<(Bytes, Self)>> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        match self.position {
-            Position::End => return Ok(None),
-            Position::Head => {
-                writer.write_record(EXPORT_COLUMNS)?;
-                self.position = Position::After(None);
-            }
-            Position::After(after) => {
-                let page = Page {
-                    limit: EXPORT_PAGE,
-                    after,
-                };
-                let rows = device::list(&self.context, self.scope, &self.filter, page).await?;
-                for row in &rows {
-                    writer.write_record(cells(row))?;
-                }
-                let full = i64::try_from(rows.len())? == EXPORT_PAGE;
-                self.position = match rows.last().filter(|_| full) {
-                    Some(last) => Position::After(Some((last.created_at, last.id.as_uuid()))),
-                    None => Position::End,
-                };
-            }
-        }
-        let part = writer.into_inner().map_err(|error| error.into_error())?;
-        Ok(Some((part.into(), self)))
-    }
-}
-
-fn cells(device: &DeviceView) -> [String; 17] {
-    fn or_empty(value: Option<impl ToString>) -> String {
-        value.map(|value| value.to_string()).unwrap_or_default()
-    }
-    let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
-        or_empty(time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
+fn cells(device: &DeviceView) -> Vec<String> {
+    let time = |time: Option<DateTime<Utc>>| {
+        cell(time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)))
     };
     let capabilities: Vec<&str> = device.capabilities.iter().map(|it| it.as_str()).collect();
     let binding = device.binding.as_ref();
-    let merchant: Option<MerchantId> = binding.map(|binding| binding.merchant_id);
-    let outlet: Option<OutletId> = binding.map(|binding| binding.outlet_id);
-    let terminal: Option<TerminalId> = binding.map(|binding| binding.terminal_id);
-    [
+    vec![
         device.id.to_string(),
-        plain(&device.serial_number),
-        plain(&device.model),
+        device.serial_number.clone(),
+        device.model.clone(),
         capabilities.join(";"),
         device.communication_mode.to_string(),
         device.status.to_string(),
-        plain(&device.tags.join(";")),
-        or_empty(merchant),
-        or_empty(outlet),
-        or_empty(terminal),
+        device.tags.join(";"),
+        cell(binding.map(|binding| binding.merchant_id)),
+        cell(binding.map(|binding| binding.outlet_id)),
+        cell(binding.map(|binding| binding.terminal_id)),
         device.online.to_string(),
         time(device.last_seen_at),
-        plain(device.firmware_version.as_deref().unwrap_or_default()),
-        or_empty(device.battery_level),
-        or_empty(device.network_strength),
+        cell(device.firmware_version.as_ref()),
+        cell(device.battery_level),
+        cell(device.network_strength),
         time(Some(device.created_at)),
         time(device.activated_at),
     ]

@@ -16,6 +16,10 @@ mod presence;
 mod provisioning;
 mod summary;
 
+pub use bulk_command::target_file;
+pub use config::drift_file;
+pub use import::device_file;
+
 use super::routes::Routes;
 
 /// The routes of these nouns.

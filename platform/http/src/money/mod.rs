@@ -8,6 +8,10 @@ mod reconciliation;
 mod settlement;
 mod statement;
 
+pub use approval::approval_file;
+pub use settlement::settlement_file;
+pub use statement::statement_file;
+
 use super::routes::Routes;
 
 /// The routes of these nouns.

@@ -1,21 +1,28 @@
 //! `/admin/settlements`, and a merchant's own under `/merchant/settlements`.
 
 use axum::extract::State;
+use domain::merchant::masked_account;
+use domain::wib;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
-use service::Context;
 use service::money::approval;
 use service::money::settlement::{self, Outcome, Run, SettlementView};
-use store::Scope;
+use service::{Context, Error, word};
+use store::money::settlement::Filter;
+use store::{Period, Scope};
 use utoipa::{IntoParams, ToSchema};
 use wire::ids::{MerchantId, SettlementId};
 
 use crate::auth::Staff;
 use crate::auth::grants::{PortalRead, SettlementRead, SettlementWrite};
+use crate::csv::CsvFile;
 use crate::done_or_proposed::{DoneOrProposed, settle};
 use crate::envelope::{self, Accepted, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, MustKey, begin, commit};
 use crate::json::{Action, Json, Nothing};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
 use crate::period::PeriodQuery;
@@ -57,6 +64,18 @@ pub(super) fn routes() -> Routes {
             &[SettlementNotEligible, InvalidState],
         )
         .get("/admin/settlements", list, "Settlements, newest first", &[])
+        .get(
+            "/admin/settlements.csv",
+            download,
+            "All settlements that a list with these filters has, as a CSV file, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/settlements.csv",
+            download_own,
+            "All of one's own settlements that a list with these filters has, as a CSV file, newest first",
+            &[],
+        )
         .get(
             "/admin/settlements/{settlement_id}",
             read,
@@ -140,6 +159,8 @@ async fn mark_returned(
 struct ListQuery {
     status: Option<String>,
     merchant_id: Option<MerchantId>,
+    /// The bank's name for the transfer.
+    bank_reference: Option<String>,
 }
 
 async fn list(
@@ -150,9 +171,100 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<List<SettlementView>, ApiError> {
     let scope = staff.scope.narrowed_to(query.merchant_id);
-    let status = query.status.as_deref();
-    let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
+    let filter = filter(query.status.as_deref(), query.bank_reference, period)?;
+    let rows = settlement::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, cursor)
+}
+
+async fn download(
+    staff: Staff<SettlementRead>,
+    State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<ListQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    let scope = staff.scope.narrowed_to(query.merchant_id);
+    let filter = filter(query.status.as_deref(), query.bank_reference, period)?;
+    settlement_file(&context, scope, filter, language.language()).await
+}
+
+async fn download_own(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<OwnQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    let filter = filter(query.status.as_deref(), None, period)?;
+    settlement_file(&context, scope, filter, language.language()).await
+}
+
+fn filter(
+    status: Option<&str>,
+    bank_reference: Option<String>,
+    period: Period,
+) -> Result<Filter, Error> {
+    Ok(Filter {
+        status: word("status", status)?,
+        bank_reference,
+        period,
+    })
+}
+
+/// All settlements that a list has.
+///
+/// # Errors
+/// The database's.
+pub async fn settlement_file(
+    context: &Context,
+    scope: Scope,
+    filter: Filter,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("settlement", "settlements"),
+        columns: &[
+            ("ID settlement", "settlement_id"),
+            ("ID merchant", "merchant_id"),
+            ("Status", "status"),
+            ("Batas waktu (WIB)", "cutoff_wib"),
+            ("Dibuat (WIB)", "created_at_wib"),
+            ("Jumlah transaksi", "transaction_count"),
+            ("Penjualan", "gross"),
+            ("Biaya", "fee"),
+            ("Pengembalian", "refunds"),
+            ("Bersih", "net"),
+            ("Rekening tujuan", "destination"),
+            ("Referensi bank", "bank_reference"),
+            ("Alasan", "status_reason"),
+        ],
+        cells: |view: &SettlementView| {
+            let row = &view.settlement;
+            vec![
+                row.id.to_string(),
+                row.merchant_id.to_string(),
+                row.status.as_str().to_owned(),
+                wib::format(row.cutoff),
+                wib::format(row.created_at),
+                row.transaction_count.to_string(),
+                row.gross.to_i64().to_string(),
+                row.fee.to_i64().to_string(),
+                row.refunds.to_i64().to_string(),
+                row.net.to_i64().to_string(),
+                cell(row.destination.as_deref().map(masked_account)),
+                cell(row.bank_reference.as_ref()),
+                cell(row.status_reason.as_ref()),
+            ]
+        },
+        place: |view| (view.settlement.created_at, view.settlement.id.as_uuid()),
+    };
+    let asked = (context.clone(), scope, filter);
+    shape
+        .file(language, asked, |asked, page| {
+            async move { settlement::list(&asked.0, asked.1, &asked.2, page).await }.boxed()
+        })
+        .await
 }
 
 async fn read(
@@ -176,8 +288,8 @@ async fn list_own(
     Query(query): Query<OwnQuery>,
 ) -> Result<List<SettlementView>, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    let status = query.status.as_deref();
-    let rows = settlement::list(&context, scope, status, period, page.store_page()).await?;
+    let filter = filter(query.status.as_deref(), None, period)?;
+    let rows = settlement::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, cursor)
 }
 

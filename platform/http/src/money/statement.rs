@@ -62,7 +62,7 @@ async fn csv_for_staff(
     Id(id): Id<SettlementId>,
     Query(language): Query<LanguageQuery>,
 ) -> Result<csv::CsvFile, ApiError> {
-    csv(context, staff.scope, id, language.language()).await
+    statement_file(context, staff.scope, id, language.language()).await
 }
 
 async fn csv_for_merchant(
@@ -72,7 +72,7 @@ async fn csv_for_merchant(
     Query(language): Query<LanguageQuery>,
 ) -> Result<csv::CsvFile, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    csv(context, scope, id, language.language()).await
+    statement_file(context, scope, id, language.language()).await
 }
 
 async fn html_for_staff(
@@ -110,7 +110,11 @@ const COLUMNS: [(&str, &str); 12] = [
     ("Bersih", "net"),
 ];
 
-async fn csv(
+/// The items of a settlement.
+///
+/// # Errors
+/// No such settlement, or not for this scope.
+pub async fn statement_file(
     context: Context,
     scope: Scope,
     id: SettlementId,

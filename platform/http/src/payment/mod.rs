@@ -14,6 +14,7 @@ mod transaction_export;
 mod unmatched_payment;
 
 pub use transaction_export::payment_file;
+pub use unmatched_payment::unmatched_payment_file;
 
 use axum::Router;
 use service::Context;

@@ -47,7 +47,7 @@ async fn for_staff(
 ) -> Result<CsvFile, ApiError> {
     let (scope, filter) = query.of(staff.scope, period)?;
     let export = Export::begin(&context, scope, filter).await?;
-    file(export, language.language())
+    payment_file(export, language.language())
 }
 
 async fn for_merchant(
@@ -59,7 +59,7 @@ async fn for_merchant(
 ) -> Result<CsvFile, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
     let export = Export::begin(&context, scope, query.of(period)?).await?;
-    file(export, language.language())
+    payment_file(export, language.language())
 }
 
 /// Indonesian and English names of the columns.
@@ -87,16 +87,7 @@ const COLUMNS: [(&str, &str); 17] = [
 ///
 /// # Errors
 /// A column that cannot be written, which is a bug.
-pub fn payment_file(export: Export, is_indonesian: bool) -> Result<CsvFile, ApiError> {
-    let language = if is_indonesian {
-        Language::Id
-    } else {
-        Language::En
-    };
-    file(export, language)
-}
-
-fn file(export: Export, language: Language) -> Result<CsvFile, ApiError> {
+pub fn payment_file(export: Export, language: Language) -> Result<CsvFile, ApiError> {
     let head = csv::row(&COLUMNS.map(|(id, en)| language.pick(id, en)))?;
     let chunks = stream::try_unfold((Some(head), export), move |(head, mut export)| async move {
         if let Some(head) = head {

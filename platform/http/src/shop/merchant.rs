@@ -1,23 +1,30 @@
 //! `/admin/merchants`.
 
 use axum::extract::State;
+use domain::wib;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
-use service::Context;
 use service::money::approval;
 use service::shop::merchant::{self, MerchantPatch, NewMerchant};
 use service::shop::suspension;
-use store::shop::merchant::Merchant;
+use service::{Context, Error, word};
+use store::Period;
+use store::shop::merchant::{Filter, Merchant};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Staff;
 use crate::auth::grants::{MerchantRead, MerchantWrite};
+use crate::csv::CsvFile;
 use crate::done_or_proposed::{DoneOrProposed, settle};
 use crate::envelope::{self, Created, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, begin, commit};
 use crate::json::{Action, Json, Nothing};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 use wire::ids::MerchantId;
@@ -33,6 +40,12 @@ pub(super) fn routes() -> Routes {
             &[FeeProfileNotFound],
         )
         .get("/admin/merchants", list, "Merchants, newest first", &[])
+        .get(
+            "/admin/merchants.csv",
+            download,
+            "All merchants that a list with these filters has, as a CSV file, newest first",
+            &[],
+        )
         .get("/admin/merchants/{merchant_id}", read, "One merchant", &[])
         .patch(
             "/admin/merchants/{merchant_id}",
@@ -77,18 +90,91 @@ async fn create(
 }
 
 #[derive(Deserialize, IntoParams)]
-struct Filter {
+struct ListQuery {
     status: Option<String>,
+    /// A part of a name; or the whole id, code, NMID or PAN.
+    q: Option<String>,
+}
+
+impl ListQuery {
+    fn of(self, period: Period) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: word("status", self.status.as_deref())?,
+            q: self.q,
+            period,
+        })
+    }
 }
 
 async fn list(
     _: Staff<MerchantRead>,
     State(context): State<Context>,
     page: PageQuery,
-    Query(filter): Query<Filter>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<ListQuery>,
 ) -> Result<List<Merchant>, ApiError> {
-    let rows = merchant::list(&context, filter.status.as_deref(), page.store_page()).await?;
+    let rows = merchant::list(&context, &query.of(period)?, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
+}
+
+async fn download(
+    _: Staff<MerchantRead>,
+    State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<ListQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    merchant_file(&context, query.of(period)?, language.language()).await
+}
+
+/// All merchants that a list has.
+///
+/// # Errors
+/// The database's.
+pub async fn merchant_file(
+    context: &Context,
+    filter: Filter,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("merchant", "merchants"),
+        columns: &[
+            ("ID merchant", "merchant_id"),
+            ("Kode", "merchant_code"),
+            ("Nama", "brand_name"),
+            ("Nama resmi", "legal_name"),
+            ("Status", "status"),
+            ("NMID", "nmid"),
+            ("PAN", "merchant_pan"),
+            ("Acquirer", "qris_partner_id"),
+            ("Kota", "city"),
+            ("MCC", "mcc"),
+            ("Profil biaya", "fee_profile_id"),
+            ("Dibuat (WIB)", "created_at_wib"),
+        ],
+        cells: |row: &Merchant| {
+            vec![
+                row.id.to_string(),
+                row.merchant_code.clone(),
+                row.brand_name.clone(),
+                row.legal_name.clone(),
+                row.status.as_str().to_owned(),
+                cell(row.nmid.as_ref()),
+                cell(row.merchant_pan.as_ref()),
+                cell(row.qris_partner_id.as_ref()),
+                row.city.clone(),
+                row.mcc.clone(),
+                row.fee_profile_id.clone(),
+                wib::format(row.created_at),
+            ]
+        },
+        place: |row| (row.created_at, row.id.as_uuid()),
+    };
+    shape
+        .file(language, (context.clone(), filter), |asked, page| {
+            async move { merchant::list(&asked.0, &asked.1, page).await }.boxed()
+        })
+        .await
 }
 
 async fn read(

@@ -5,6 +5,8 @@ mod outlet;
 pub(super) mod portal;
 mod terminal;
 
+pub use merchant::merchant_file;
+
 use super::routes::Routes;
 
 /// The routes of these nouns.

@@ -1,21 +1,23 @@
 //! Alerts: what needs a person, and that somebody has seen it.
 
 use axum::extract::{Path, Query, State};
-use axum::response::Redirect;
+use axum::response::{Redirect, Response};
 use domain::alert::{AlertKind, AlertState};
 use domain::role::Permission;
+use http_api::alert_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::alert::{self, Wanted};
-use service::{Context, Noun, UnitOfWork};
+use service::{Context, Error, Noun, UnitOfWork, word};
 use store::alert::Alert;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
+use crate::words::page::Filters;
 use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
@@ -24,9 +26,40 @@ use crate::words::state::{Tone, badge};
 pub(crate) struct Asked {
     state: String,
     kind: String,
+    q: String,
+    merchant_id: String,
     from: String,
     to: String,
     after: String,
+}
+
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 6] {
+        [
+            ("state", &self.state),
+            ("kind", &self.kind),
+            ("q", &self.q),
+            ("merchant_id", &self.merchant_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn wanted(&self) -> Result<Wanted, Error> {
+        Ok(Wanted {
+            state: list::given(&self.state),
+            kind: list::given(&self.kind),
+            merchant_id: word("merchant_id", list::given(&self.merchant_id).as_deref())?,
+            q: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+            ..Wanted::default()
+        })
+    }
+
+    async fn read(&self, context: &Context) -> Result<Vec<Alert>, Error> {
+        let page = list::page(Some(&self.after))?;
+        alert::list(context, &self.wanted()?, page).await
+    }
 }
 
 /// `/console/alerts`.
@@ -36,24 +69,11 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     viewer.must(Permission::DeviceRead)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let wanted = Wanted {
-        state: some(&asked.state),
-        kind: some(&asked.kind),
-        period: list::period(&asked.from, &asked.to).map_err(fault)?,
-        ..Wanted::default()
-    };
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let mut rows = alert::list(&context, wanted, page).await.map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.opened_at, row.id.as_uuid()));
-    let pairs = [
-        ("state", asked.state.as_str()),
-        ("kind", asked.kind.as_str()),
-        ("from", asked.from.as_str()),
-        ("to", asked.to.as_str()),
-    ];
+    let found = Found::of(asked.read(&context).await, |row| {
+        (row.opened_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let states = [
         (AlertState::Open.as_str(), words.state_open),
         (AlertState::Closed.as_str(), words.state_closed),
@@ -62,28 +82,46 @@ pub(crate) async fn list(
         .iter()
         .map(|kind| (kind.as_str(), words.alert(*kind)))
         .collect();
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/alerts",
         filters: &pairs,
         after: &asked.after,
         words,
     };
+    let labels = Filters::of(viewer.language);
     let controls = html! {
+        (list::search("q", &asked.q, labels.serial_or_subject))
         (list::choice("state", &asked.state, words.status, words.any, &states))
-        (list::choice("kind", &asked.kind, words.details, words.any, &kinds))
+        (list::choice("kind", &asked.kind, labels.kind, words.any, &kinds))
         (list::days(&asked.from, &asked.to, words))
+        (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = (!rows.is_empty()).then(|| {
+    let shown = found.shown(|rows| {
         html! {
-            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+            ul.cards { @for row in rows { (card(row, &viewer)) } }
         }
     });
     let content = html! {
-        div.head { h1 { (words.alerts) } }
+        (listing.head(words.alerts))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_alerts, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_alerts, found.next.as_deref()))
     };
     Ok(layout::page(&viewer, words.alerts, &content))
+}
+
+/// `/console/alerts.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::DeviceRead)?;
+    let wanted = asked.wanted().map_err(|error| viewer.fault(error))?;
+    Ok(csv(
+        alert_file(&context, wanted, viewer.language.of_file()).await
+    ))
 }
 
 /// Where to do something about it.

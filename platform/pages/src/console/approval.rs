@@ -2,21 +2,24 @@
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::approval::ApprovalStatus;
+use domain::approval::{ApprovalKind, ApprovalStatus};
 use domain::role::Permission;
+use http_api::approval_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::approval;
-use service::{Context, Noun, UnitOfWork};
-use store::money::approval::Approval;
+use service::{Context, Error, Noun, UnitOfWork, word};
+use store::money::approval::{Approval, Filter};
+use wire::ids::ApprovalId;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::page::Filters;
 use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
@@ -24,7 +27,37 @@ use crate::words::state::{Tone, badge};
 #[serde(default)]
 pub(crate) struct Asked {
     status: String,
+    kind: String,
+    q: String,
+    from: String,
+    to: String,
     after: String,
+}
+
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 5] {
+        [
+            ("status", &self.status),
+            ("kind", &self.kind),
+            ("q", &self.q),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn filter(&self) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: word("status", list::given(&self.status).as_deref())?,
+            kind: word("kind", list::given(&self.kind).as_deref())?,
+            q: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+        })
+    }
+
+    async fn read(&self, context: &Context) -> Result<Vec<Approval>, Error> {
+        let page = list::page(Some(&self.after))?;
+        approval::list(context, &self.filter()?, page).await
+    }
 }
 
 fn state(status: ApprovalStatus, words: &Words) -> (&'static str, Tone) {
@@ -42,37 +75,65 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     viewer.must(Permission::ApprovalRead)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let rows = approval::list(&context, status, None, page).await;
-    let mut rows = rows.map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let found = Found::of(asked.read(&context).await, |row| {
+        (row.created_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let statuses: Vec<(&str, &str)> = ApprovalStatus::ALL
         .iter()
         .map(|status| (status.as_str(), state(*status, words).0))
         .collect();
+    let names: Vec<(&str, String)> = ApprovalKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), kind.as_str().replace('_', " ")))
+        .collect();
+    let kinds: Vec<(&str, &str)> = names
+        .iter()
+        .map(|(kind, name)| (*kind, name.as_str()))
+        .collect();
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/approvals",
-        filters: &[("status", asked.status.as_str())],
+        filters: &pairs,
         after: &asked.after,
         words,
     };
+    let labels = Filters::of(viewer.language);
     let controls = html! {
+        (list::search("q", &asked.q, labels.entity_or_person))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
+        (list::choice("kind", &asked.kind, labels.kind, words.any, &kinds))
+        (list::days(&asked.from, &asked.to, words))
     };
-    let shown = (!rows.is_empty()).then(|| {
+    let shown = found.shown(|rows| {
         html! {
-            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+            ul.cards { @for row in rows { (card(row, &viewer)) } }
         }
     });
     let content = html! {
-        div.head { h1 { (words.approvals) } }
+        (listing.head(words.approvals))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_approvals, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_approvals, found.next.as_deref()))
     };
     Ok(layout::page(&viewer, words.approvals, &content))
+}
+
+/// `/console/approvals.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::ApprovalRead)?;
+    let filter = asked.filter().map_err(|error| viewer.fault(error))?;
+    Ok(csv(approval_file(
+        &context,
+        filter,
+        viewer.language.of_file(),
+    )
+    .await))
 }
 
 fn card(row: &Approval, viewer: &Viewer) -> Markup {

@@ -1,19 +1,20 @@
 //! Boxes: the list, and one box with a button that lets it be heard.
 
 use axum::extract::{Path, Query, State};
-use axum::response::Redirect;
+use axum::response::{Redirect, Response};
 use chrono::{DateTime, Utc};
 use domain::command::CommandType;
 use domain::device::DeviceStatus;
 use domain::role::Permission;
+use http_api::device_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::command::{self, NewCommand};
 use service::fleet::device;
-use service::{Context, Noun, UnitOfWork};
-use store::Page as StorePage;
+use service::{Context, Error, Noun, UnitOfWork, word};
 use store::fleet::command::{Command, Filter as CommandFilter};
 use store::fleet::device_view::{DeviceView, Filter};
+use store::{Page as StorePage, Scope};
 use wire::ids::DeviceId;
 
 use crate::fault::Fault;
@@ -21,9 +22,10 @@ use crate::form::{self, Nothing, Sent, named};
 use crate::format::{ago, milliseconds, moment};
 use crate::icon;
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::page::Filters;
 use crate::words::state::{Tone, badge};
 
 /// Commands that a box's page shows.
@@ -36,7 +38,54 @@ pub(crate) struct Asked {
     q: String,
     online: String,
     status: String,
+    model: String,
+    firmware: String,
+    tag: String,
+    merchant_id: String,
+    from: String,
+    to: String,
     after: String,
+}
+
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 9] {
+        [
+            ("q", &self.q),
+            ("online", &self.online),
+            ("status", &self.status),
+            ("model", &self.model),
+            ("firmware", &self.firmware),
+            ("tag", &self.tag),
+            ("merchant_id", &self.merchant_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn filter(&self) -> Result<Filter, Error> {
+        Ok(Filter {
+            q: list::given(&self.q),
+            online: list::given(&self.online).map(|text| text == "true"),
+            status: list::given(&self.status),
+            model: list::given(&self.model),
+            firmware_version: list::given(&self.firmware),
+            tag: list::given(&self.tag),
+            merchant_id: word("merchant_id", list::given(&self.merchant_id).as_deref())?,
+            period: list::period(&self.from, &self.to)?,
+            ..Filter::default()
+        })
+    }
+
+    async fn read(&self, context: &Context, scope: Scope) -> Result<Vec<DeviceView>, Error> {
+        let page = list::page(Some(&self.after))?;
+        device::list(context, scope, &self.filter()?, page).await
+    }
+
+    /// Whether a filter is set that is seldom used.
+    fn has_more(&self) -> bool {
+        let more = [&self.model, &self.firmware, &self.tag, &self.from, &self.to];
+        more.iter().any(|text| !text.is_empty())
+    }
 }
 
 /// Whether a box is connected, with its colour.
@@ -55,47 +104,62 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     let scope = viewer.must(Permission::DeviceRead)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let filter = Filter {
-        q: list::given(&asked.q),
-        online: list::given(&asked.online).map(|text| text == "true"),
-        status: list::given(&asked.status),
-        ..Filter::default()
-    };
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let mut rows = device::list(&context, scope, &filter, page)
-        .await
-        .map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
-    let pairs = [
-        ("q", asked.q.as_str()),
-        ("online", asked.online.as_str()),
-        ("status", asked.status.as_str()),
-    ];
+    let found = Found::of(asked.read(&context, scope).await, |row| {
+        (row.created_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let statuses: Vec<(&str, &str)> = DeviceStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.device(*status).0))
         .collect();
     let online = [("true", words.online), ("false", words.offline)];
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/devices",
         filters: &pairs,
         after: &asked.after,
         words,
     };
+    let labels = Filters::of(viewer.language);
+    let seldom = html! {
+        (list::search("model", &asked.model, words.model))
+        (list::search("firmware", &asked.firmware, words.firmware))
+        (list::search("tag", &asked.tag, labels.tag))
+        (list::days(&asked.from, &asked.to, words))
+    };
     let controls = html! {
-        label { (words.serial_or_id) input type="search" name="q" value=(asked.q); }
+        (list::search("q", &asked.q, words.serial_or_id))
         (list::choice("online", &asked.online, words.presence, words.all_boxes, &online))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
+        (list::merchant(&asked.merchant_id, labels))
+        (list::more(labels.more, asked.has_more(), &seldom))
     };
-    let shown = (!rows.is_empty()).then(|| table(&rows, &viewer));
+    let shown = found.shown(|rows| table(rows, &viewer));
     let content = html! {
-        div.head { h1 { (words.devices) } }
+        (listing.head(words.devices))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_devices, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_devices, found.next.as_deref()))
     };
     Ok(layout::page(&viewer, words.devices, &content))
+}
+
+/// `/console/devices.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let scope = viewer.must(Permission::DeviceRead)?;
+    let filter = asked.filter().map_err(|error| viewer.fault(error))?;
+    Ok(csv(device_file(
+        &context,
+        scope,
+        filter,
+        viewer.language.of_file(),
+    )
+    .await))
 }
 
 fn table(rows: &[DeviceView], viewer: &Viewer) -> Markup {

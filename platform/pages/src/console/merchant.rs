@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use axum::extract::{Path, Query, State};
-use axum::response::Redirect;
+use axum::response::{Redirect, Response};
 use domain::merchant::MerchantStatus;
 use domain::role::Permission;
+use http_api::merchant_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::device;
 use service::money::approval::{self, Outcome};
 use service::shop::{merchant, outlet, terminal};
-use service::{Context, Noun, UnitOfWork};
-use store::fleet::device_view::{DeviceView, Filter};
-use store::shop::merchant::Merchant;
+use service::{Context, Error, Noun, UnitOfWork, word};
+use store::fleet::device_view::{DeviceView, Filter as DeviceFilter};
+use store::shop::merchant::{Filter, Merchant};
 use store::shop::outlet::Outlet;
 use store::shop::terminal::Terminal;
 use store::{Page as StorePage, Scope};
@@ -24,9 +25,10 @@ use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::icon;
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::page::Filters;
 use crate::words::state::badge;
 
 /// Outlets, tills and boxes of one merchant that its page shows of each.
@@ -37,7 +39,34 @@ const TREE_MAX: i64 = 200;
 #[serde(default)]
 pub(crate) struct Asked {
     status: String,
+    q: String,
+    from: String,
+    to: String,
     after: String,
+}
+
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 4] {
+        [
+            ("status", &self.status),
+            ("q", &self.q),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn filter(&self) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: word("status", list::given(&self.status).as_deref())?,
+            q: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+        })
+    }
+
+    async fn read(&self, context: &Context) -> Result<Vec<Merchant>, Error> {
+        let page = list::page(Some(&self.after))?;
+        merchant::list(context, &self.filter()?, page).await
+    }
 }
 
 /// `/console/merchants`.
@@ -47,31 +76,42 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     viewer.must(Permission::MerchantRead)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let mut rows = merchant::list(&context, status, page)
-        .await
-        .map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let found = Found::of(asked.read(&context).await, |row| {
+        (row.created_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let statuses: Vec<(&str, &str)> = MerchantStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.merchant(*status).0))
         .collect();
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/merchants",
-        filters: &[("status", asked.status.as_str())],
+        filters: &pairs,
         after: &asked.after,
         words,
     };
     let controls = html! {
+        (list::search("q", &asked.q, Filters::of(viewer.language).name_or_id))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
+        (list::days(&asked.from, &asked.to, words))
     };
-    let shown = (!rows.is_empty()).then(|| html! {
+    let shown = found.shown(|rows| table(rows, words));
+    let content = html! {
+        (listing.head(words.merchants))
+        (listing.form(&controls))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_merchants, found.next.as_deref()))
+    };
+    Ok(layout::page(&viewer, words.merchants, &content))
+}
+
+fn table(rows: &[Merchant], words: &Words) -> Markup {
+    html! {
         div.scroll { table data-sort {
             thead { tr { th { (words.merchant) } th { (words.status) } th { "NMID" } th { (words.city) } th { (words.partner) } } }
-            tbody { @for row in &rows { tr {
+            tbody { @for row in rows { tr {
                 td { a href={ "/console/merchants/" (row.id) } { (row.brand_name) } br; small { (row.legal_name) } }
                 td { (badge(words.merchant(row.status))) }
                 td.code { (row.nmid.as_deref().unwrap_or("–")) }
@@ -79,13 +119,23 @@ pub(crate) async fn list(
                 td { (row.qris_partner_id.as_deref().unwrap_or("–")) }
             } } }
         } }
-    });
-    let content = html! {
-        div.head { h1 { (words.merchants) } }
-        (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_merchants, next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.merchants, &content))
+    }
+}
+
+/// `/console/merchants.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::MerchantRead)?;
+    let filter = asked.filter().map_err(|error| viewer.fault(error))?;
+    Ok(csv(merchant_file(
+        &context,
+        filter,
+        viewer.language.of_file(),
+    )
+    .await))
 }
 
 /// What was just done.
@@ -116,7 +166,7 @@ pub(crate) async fn page(
     let terminals = terminal::list(&context, own, None, all)
         .await
         .map_err(fault)?;
-    let devices = device::list(&context, own, &Filter::default(), all)
+    let devices = device::list(&context, own, &DeviceFilter::default(), all)
         .await
         .map_err(fault)?;
     let content = html! {

@@ -26,11 +26,11 @@ use crate::form::named;
 use crate::form::{self, Nothing, Sent};
 use crate::format::{clock, milliseconds, moment, precise, rupiah};
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
-use crate::words::state::Tone;
-use crate::words::state::badge;
-use crate::words::{Language, Words};
+use crate::words::Words;
+use crate::words::page::Filters;
+use crate::words::state::{Tone, badge};
 use crate::{icon, payment_row};
 
 /// The filters of the list, as the URL has them.
@@ -67,22 +67,29 @@ impl Asked {
         };
         Ok((scope.narrowed_to(merchant), filter))
     }
+
+    async fn read(&self, context: &Context, scope: Scope) -> Result<Vec<Transaction>, Error> {
+        let (scope, filter) = self.filter(scope)?;
+        let page = list::page(Some(&self.after))?;
+        transaction::list(context, scope, &filter, page).await
+    }
 }
 
-/// `/console/payments`.
+/// `/console/payments`. What is looked for by its id is shown at once.
 pub(crate) async fn list(
-    State(app): State<App>,
+    State(context): State<Context>,
     viewer: Viewer,
     Query(asked): Query<Asked>,
-) -> Result<Page, Fault> {
+) -> Result<Response, Fault> {
     let scope = viewer.must(Permission::TransactionRead)?;
-    let fault = |error| viewer.fault(error);
+    if let Ok(id) = asked.reference.trim().parse::<TransactionId>() {
+        return Ok(Redirect::to(&format!("/console/payments/{id}")).into_response());
+    }
     let words = viewer.words();
-    let (scope, filter) = asked.filter(scope).map_err(fault)?;
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let rows = transaction::list(&app.context, scope, &filter, page).await;
-    let mut rows = rows.map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let found = Found::of(asked.read(&context, scope).await, |row| {
+        (row.created_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let statuses: Vec<(&str, &str)> = TransactionStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.transaction(*status).0))
@@ -94,24 +101,21 @@ pub(crate) async fn list(
         after: &asked.after,
         words,
     };
+    let labels = Filters::of(viewer.language);
     let controls = html! {
+        (list::search("reference", &asked.reference, labels.reference_or_id))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
-        label { (words.reference) input type="search" name="reference" value=(asked.reference); }
-        @if !asked.merchant_id.is_empty() {
-            input type="hidden" name="merchant_id" value=(asked.merchant_id);
-        }
+        (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = (!rows.is_empty()).then(|| table(&rows, words));
+    let shown = found.shown(|rows| table(rows, words));
     let content = html! {
-        div.head {
-            h1 { (words.payments) }
-            a.button href={ "/console/payments.csv?" (list::query(&pairs)) } { (icon::download()) (words.csv) }
-        }
+        (listing.head(words.payments))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_payments, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_payments, found.next.as_deref()))
     };
-    Ok(layout::page(&viewer, words.payments, &content))
+    Ok(layout::page(&viewer, words.payments, &content).into_response())
 }
 
 fn table(rows: &[Transaction], words: &Words) -> Markup {
@@ -151,15 +155,7 @@ pub(crate) async fn file(
     let export = Export::begin(&context, scope, filter)
         .await
         .map_err(fault)?;
-    Ok(csv(export, &viewer))
-}
-
-/// The file that the API has, in the viewer's language.
-pub(crate) fn csv(export: Export, viewer: &Viewer) -> Response {
-    match payment_file(export, viewer.language == Language::Id) {
-        Ok(file) => file.into_response(),
-        Err(error) => error.into_response(),
-    }
+    Ok(csv(payment_file(export, viewer.language.of_file())))
 }
 
 /// A step of a payment's life.

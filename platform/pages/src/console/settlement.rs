@@ -1,16 +1,19 @@
 //! Settlements and their payouts.
 
 use axum::extract::{Path, Query, State};
-use axum::response::Redirect;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::merchant::PayoutMode;
 use domain::role::Permission;
 use domain::settlement::SettlementStatus;
+use http_api::settlement_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::approval;
 use service::money::settlement::{self, SettlementView};
 use service::shop::merchant;
 use service::{Context, Error, Noun, UnitOfWork, word};
+use store::Scope;
+use store::money::settlement::Filter;
 use wire::ids::{MerchantId, SettlementId};
 
 use crate::change::led_by;
@@ -18,9 +21,10 @@ use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::{count, moment, rupiah};
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::page::Filters;
 use crate::words::state::badge;
 
 /// The filters of the list, as the URL has them.
@@ -28,58 +32,100 @@ use crate::words::state::badge;
 #[serde(default)]
 pub(crate) struct Asked {
     status: String,
+    q: String,
     merchant_id: String,
     from: String,
     to: String,
     after: String,
 }
 
-/// `/console/settlements`.
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 5] {
+        [
+            ("status", &self.status),
+            ("q", &self.q),
+            ("merchant_id", &self.merchant_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn filter(&self, scope: Scope) -> Result<(Scope, Filter), Error> {
+        let merchant: Option<MerchantId> =
+            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
+        let filter = Filter {
+            status: word("status", list::given(&self.status).as_deref())?,
+            bank_reference: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+        };
+        Ok((scope.narrowed_to(merchant), filter))
+    }
+
+    async fn read(&self, context: &Context, scope: Scope) -> Result<Vec<SettlementView>, Error> {
+        let (scope, filter) = self.filter(scope)?;
+        let page = list::page(Some(&self.after))?;
+        settlement::list(context, scope, &filter, page).await
+    }
+}
+
+/// `/console/settlements`. What is looked for by its id is shown at once.
 pub(crate) async fn list(
     State(context): State<Context>,
     viewer: Viewer,
     Query(asked): Query<Asked>,
-) -> Result<Page, Fault> {
+) -> Result<Response, Fault> {
     let scope = viewer.must(Permission::SettlementRead)?;
-    let fault = |error: Error| viewer.fault(error);
+    if let Ok(id) = asked.q.trim().parse::<SettlementId>() {
+        return Ok(Redirect::to(&format!("/console/settlements/{id}")).into_response());
+    }
     let words = viewer.words();
-    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
-    let merchant_id = Some(asked.merchant_id.as_str()).filter(|id| !id.is_empty());
-    let merchant_id: Option<MerchantId> = word("merchant_id", merchant_id).map_err(fault)?;
-    let scope = scope.narrowed_to(merchant_id);
-    let period = list::period(&asked.from, &asked.to).map_err(fault)?;
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let rows = settlement::list(&context, scope, status, period, page).await;
-    let mut rows = rows.map_err(fault)?;
     let place = |row: &SettlementView| (row.settlement.created_at, row.settlement.id.as_uuid());
-    let next = list::cut(&mut rows, place);
+    let found = Found::of(asked.read(&context, scope).await, place);
+    let found = found.map_err(|error| viewer.fault(error))?;
     let statuses: Vec<(&str, &str)> = SettlementStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.settlement(*status).0))
         .collect();
-    let pairs = [
-        ("status", asked.status.as_str()),
-        ("merchant_id", asked.merchant_id.as_str()),
-        ("from", asked.from.as_str()),
-        ("to", asked.to.as_str()),
-    ];
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/settlements",
         filters: &pairs,
         after: &asked.after,
         words,
     };
+    let labels = Filters::of(viewer.language);
     let controls = html! {
+        (list::search("q", &asked.q, labels.bank_reference_or_id))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
+        (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = (!rows.is_empty()).then(|| table(&rows, words));
+    let shown = found.shown(|rows| table(rows, words));
     let content = html! {
-        div.head { h1 { (words.settlements) } }
+        (listing.head(words.settlements))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_settlements, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_settlements, found.next.as_deref()))
     };
-    Ok(layout::page(&viewer, words.settlements, &content))
+    Ok(layout::page(&viewer, words.settlements, &content).into_response())
+}
+
+/// `/console/settlements.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let scope = viewer.must(Permission::SettlementRead)?;
+    let filter = asked.filter(scope);
+    let (scope, filter) = filter.map_err(|error| viewer.fault(error))?;
+    Ok(csv(settlement_file(
+        &context,
+        scope,
+        filter,
+        viewer.language.of_file(),
+    )
+    .await))
 }
 
 fn table(rows: &[SettlementView], words: &Words) -> Markup {

@@ -1,23 +1,26 @@
 //! Money that belongs to nobody yet, and giving it to the till at which it was paid.
 
 use axum::extract::{Path, Query, State};
-use axum::response::Redirect;
+use axum::response::{Redirect, Response};
 use domain::role::Permission;
+use http_api::unmatched_payment_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::approval;
 use service::payment::unmatched_payment::{self, Assignment};
 use service::{Context, Error, Noun, UnitOfWork};
-use store::payment::unmatched_payment::UnmatchedPayment;
+use store::payment::unmatched_payment::{Filter, UnmatchedPayment};
+use wire::ids::{TerminalId, UnmatchedPaymentId};
 
 use crate::change::led_by;
 use crate::fault::Fault;
 use crate::form::{self, Sent, named};
 use crate::format::{moment, rupiah};
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::page::Filters;
 use crate::words::state::{Tone, badge};
 
 /// The filters of the list, as the URL has them.
@@ -25,6 +28,7 @@ use crate::words::state::{Tone, badge};
 #[serde(default)]
 pub(crate) struct Asked {
     status: String,
+    q: String,
     from: String,
     to: String,
     after: String,
@@ -41,6 +45,31 @@ fn states(words: &Words) -> [(&'static str, &'static str, Tone); 3] {
     ]
 }
 
+impl Asked {
+    fn pairs(&self) -> [(&'static str, &str); 4] {
+        [
+            ("status", &self.status),
+            ("q", &self.q),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn filter(&self) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: list::given(&self.status),
+            partner_id: None,
+            q: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+        })
+    }
+
+    async fn read(&self, context: &Context) -> Result<Vec<UnmatchedPayment>, Error> {
+        let page = list::page(Some(&self.after))?;
+        unmatched_payment::list(context, &self.filter()?, page).await
+    }
+}
+
 /// `/console/unmatched`.
 pub(crate) async fn list(
     State(context): State<Context>,
@@ -48,20 +77,13 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     viewer.must(Permission::IncidentRead)?;
-    let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let status = Some(asked.status.as_str()).filter(|status| !status.is_empty());
-    let period = list::period(&asked.from, &asked.to).map_err(fault)?;
-    let page = list::page(Some(&asked.after)).map_err(fault)?;
-    let rows = unmatched_payment::list(&context, status, None, period, page).await;
-    let mut rows = rows.map_err(fault)?;
-    let next = list::cut(&mut rows, |row| (row.created_at, row.id.as_uuid()));
+    let found = Found::of(asked.read(&context).await, |row| {
+        (row.created_at, row.id.as_uuid())
+    });
+    let found = found.map_err(|error| viewer.fault(error))?;
     let choices = states(words).map(|(status, text, _)| (status, text));
-    let pairs = [
-        ("status", asked.status.as_str()),
-        ("from", asked.from.as_str()),
-        ("to", asked.to.as_str()),
-    ];
+    let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/unmatched",
         filters: &pairs,
@@ -69,20 +91,38 @@ pub(crate) async fn list(
         words,
     };
     let controls = html! {
+        (list::search("q", &asked.q, Filters::of(viewer.language).partner_reference))
         (list::choice("status", &asked.status, words.status, words.any, &choices))
         (list::days(&asked.from, &asked.to, words))
     };
-    let shown = (!rows.is_empty()).then(|| {
+    let shown = found.shown(|rows| {
         html! {
-            ul.cards { @for row in &rows { (card(row, &viewer)) } }
+            ul.cards { @for row in rows { (card(row, &viewer)) } }
         }
     });
     let content = html! {
-        div.head { h1 { (words.unmatched) } }
+        (listing.head(words.unmatched))
         (listing.form(&controls))
-        (listing.rows(shown.as_ref(), words.no_unmatched, next.as_deref()))
+        (found.complaint())
+        (listing.rows(shown.as_ref(), words.no_unmatched, found.next.as_deref()))
     };
     Ok(layout::page(&viewer, words.unmatched, &content))
+}
+
+/// `/console/unmatched.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::IncidentRead)?;
+    let filter = asked.filter().map_err(|error| viewer.fault(error))?;
+    Ok(csv(unmatched_payment_file(
+        &context,
+        filter,
+        viewer.language.of_file(),
+    )
+    .await))
 }
 
 fn card(row: &UnmatchedPayment, viewer: &Viewer) -> Markup {

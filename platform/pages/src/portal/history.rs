@@ -3,6 +3,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use domain::transaction::TransactionStatus;
+use http_api::payment_file;
 use maud::html;
 use serde::Deserialize;
 use service::payment::transaction;
@@ -11,12 +12,11 @@ use service::{Context, Error};
 use store::Scope;
 use store::payment::transaction::Filter;
 
-use crate::console::payment::csv;
 use crate::fault::Fault;
 use crate::format::{date, moment, rupiah};
 use crate::icon;
 use crate::layout::{self, Page};
-use crate::list;
+use crate::list::{self, csv};
 use crate::session::Viewer;
 use crate::words::state::badge;
 
@@ -104,5 +104,5 @@ pub(crate) async fn file(
     let export = Export::begin(&context, scope, filter)
         .await
         .map_err(fault)?;
-    Ok(csv(export, &viewer))
+    Ok(csv(payment_file(export, viewer.language.of_file())))
 }

@@ -154,7 +154,6 @@ pub(super) const WORDS: Words = Words {
     no_terminals: "no tills yet",
     city: "City",
     opened: "Since",
-    details: "Details",
     acknowledge: "Acknowledge",
     acknowledged: "acknowledged",
     state_open: "open",

@@ -154,7 +154,6 @@ pub(super) const WORDS: Words = Words {
     no_terminals: "belum ada kasir",
     city: "Kota",
     opened: "Sejak",
-    details: "Rincian",
     acknowledge: "Tandai dilihat",
     acknowledged: "sudah dilihat",
     state_open: "terbuka",

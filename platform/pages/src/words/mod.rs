@@ -2,6 +2,7 @@
 
 mod en;
 mod id;
+pub(crate) mod page;
 pub(crate) mod state;
 
 use serde::Deserialize;
@@ -38,6 +39,14 @@ impl Language {
         match self {
             Self::En => Self::Id,
             Self::Id => Self::En,
+        }
+    }
+
+    /// The same for files.
+    pub(crate) const fn of_file(self) -> http_api::language::Language {
+        match self {
+            Self::En => http_api::language::Language::En,
+            Self::Id => http_api::language::Language::Id,
         }
     }
 
@@ -204,7 +213,6 @@ pub(crate) struct Words {
     pub(crate) no_terminals: &'static str,
     pub(crate) city: &'static str,
     pub(crate) opened: &'static str,
-    pub(crate) details: &'static str,
     pub(crate) acknowledge: &'static str,
     pub(crate) acknowledged: &'static str,
     pub(crate) state_open: &'static str,

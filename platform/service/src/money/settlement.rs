@@ -11,15 +11,15 @@ use domain::settlement::{Accounts, SettlementStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::money::payout::Payout;
-use store::money::settlement::{Claim, Settlement, Shown};
+use store::money::settlement::{Claim, Filter, Settlement, Shown};
 use store::shop::merchant::Merchant;
-use store::{Page, Period, Scope};
+use store::{Page, Scope};
 use utoipa::ToSchema;
 use wire::ids::{MerchantId, SettlementId};
 
 use super::ledger::{self, Subject};
 use super::{hold, payout};
-use crate::{Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item, word};
+use crate::{Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item};
 
 /// What is to be settled.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -379,20 +379,18 @@ pub async fn get(context: &Context, scope: Scope, id: SettlementId) -> Result<Se
     })
 }
 
-/// Settlements that were made in a period, newest first.
+/// Settlements, newest first.
 ///
 /// # Errors
-/// A status that does not exist.
+/// The database's.
 pub async fn list(
     context: &Context,
     scope: Scope,
-    status: Option<&str>,
-    period: Period,
+    filter: &Filter,
     page: Page,
 ) -> Result<Vec<SettlementView>> {
-    let status = word("status", status)?;
     let mut tx = context.snapshot(context.lists()).await?;
-    let rows = store::money::settlement::list(&mut tx, scope, status, period, page).await?;
+    let rows = store::money::settlement::list(&mut tx, scope, filter, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
     let mut payouts = store::money::payout::of_settlements(&mut tx, &ids).await?;
     let views = rows.into_iter().map(|settlement| {

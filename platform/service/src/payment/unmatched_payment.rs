@@ -6,9 +6,9 @@ use domain::transaction::TransactionStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::payment::transaction::{Cause, PartnerReference};
-use store::payment::unmatched_payment::{Closing, NewUnmatched, UnmatchedPayment};
+use store::payment::unmatched_payment::{Closing, Filter, NewUnmatched, UnmatchedPayment};
 use store::shop::merchant::Merchant;
-use store::{Page, Period, Scope};
+use store::{Page, Scope};
 use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{TerminalId, UnmatchedPaymentId};
@@ -42,22 +42,19 @@ pub(super) async fn keep(unit: &mut UnitOfWork, money: &NewUnmatched<'_>) -> Res
 ///
 /// # Errors
 /// A status that does not exist.
-pub async fn list(
-    context: &Context,
-    status: Option<&str>,
-    partner_id: Option<&str>,
-    period: Period,
-    page: Page,
-) -> Result<Vec<UnmatchedPayment>> {
-    if status.is_some_and(|status| !STATUSES.contains(&status)) {
+pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<UnmatchedPayment>> {
+    if filter
+        .status
+        .as_deref()
+        .is_some_and(|status| !STATUSES.contains(&status))
+    {
         return Err(Error::field(
             "status",
             format!("expected one of {}", STATUSES.join(", ")),
         ));
     }
     let mut conn = context.lists().acquire().await?;
-    let rows = store::payment::unmatched_payment::list(&mut conn, status, partner_id, period, page);
-    Ok(rows.await?)
+    Ok(store::payment::unmatched_payment::list(&mut conn, filter, page).await?)
 }
 
 /// Whose money it is.

@@ -7,14 +7,14 @@ use domain::registration::{self, MCC_DEFAULT, Registration};
 use domain::validation::FieldError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::shop::merchant::Merchant;
+use store::shop::merchant::{Filter, Merchant};
 use store::{Page, Scope};
 use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
 use super::suspension;
 use crate::merge::Field;
-use crate::{Checks, Context, Error, Noun, Result, UnitOfWork, word};
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
 /// What a merchant is created from.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -407,11 +407,10 @@ pub async fn get(context: &Context, scope: Scope, id: MerchantId) -> Result<Merc
 /// Merchants, newest first.
 ///
 /// # Errors
-/// A status that does not exist.
-pub async fn list(context: &Context, status: Option<&str>, page: Page) -> Result<Vec<Merchant>> {
-    let status = word("status", status)?;
+/// The database's.
+pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Merchant>> {
     let mut conn = context.lists().acquire().await?;
-    Ok(store::shop::merchant::list(&mut conn, status, page).await?)
+    Ok(store::shop::merchant::list(&mut conn, filter, page).await?)
 }
 
 /// Approves a merchant and registers it with the QR partner, which here issues an NMID and a merchant PAN unless they were given.

@@ -10,7 +10,7 @@ use wire::Encoding;
 use wire::ids::{BindingId, DeviceId, MerchantId, OutletId, TerminalId};
 
 use super::device::Device;
-use crate::{Page, Scope};
+use crate::{Page, Period, Scope};
 
 /// Where a device stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -114,6 +114,8 @@ pub struct Filter {
     pub tag: Option<String>,
     /// A part of the serial number, or the id.
     pub q: Option<String>,
+    /// When it was registered.
+    pub period: Period,
 }
 
 struct ViewRow {
@@ -208,7 +210,7 @@ impl From<ViewRow> for DeviceView {
 }
 
 /// The pattern of LIKE for lower-case texts that contain this one in any case.
-fn contains(part: &str) -> String {
+pub(crate) fn contains(part: &str) -> String {
     let literally = part
         .to_lowercase()
         .replace('\\', r"\\")
@@ -237,8 +239,9 @@ pub async fn choose(
              AND ($6::uuid IS NULL OR b.terminal_id = $6) AND ($7::uuid IS NULL OR b.merchant_id = $7)
              AND ($8::text IS NULL OR p.firmware_version = $8) AND ($9::text IS NULL OR d.tags @> ARRAY[$9])
              AND ($10::text IS NULL OR lower(d.serial_number) LIKE $10 OR d.id = $11)
-             AND ($12::timestamptz IS NULL OR (d.created_at, d.id) < ($12, $13::uuid))
-           ORDER BY d.created_at DESC, d.id DESC LIMIT $14"#,
+             AND ($12::timestamptz IS NULL OR d.created_at >= $12) AND ($13::timestamptz IS NULL OR d.created_at < $13)
+             AND ($14::timestamptz IS NULL OR (d.created_at, d.id) < ($14, $15::uuid))
+           ORDER BY d.created_at DESC, d.id DESC LIMIT $16"#,
         scope.merchant(),
         filter.status,
         filter.online,
@@ -253,6 +256,8 @@ pub async fn choose(
             .q
             .as_deref()
             .and_then(|text| text.parse::<DeviceId>().ok()) as _,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{ApprovalId, MerchantId};
 
-use crate::{Page, exactly_one};
+use crate::{Page, Period, exactly_one};
 
 /// A change that was proposed, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -65,21 +65,38 @@ pub async fn lock(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
     .await
 }
 
-/// Proposals, newest first, optionally of one status and kind.
+/// Which proposals a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those with this status.
+    pub status: Option<ApprovalStatus>,
+    /// Those of this kind.
+    pub kind: Option<ApprovalKind>,
+    /// What is to be changed, or who asked for it.
+    pub q: Option<String>,
+    /// When it was asked for.
+    pub period: Period,
+}
+
+/// Proposals, newest first.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<ApprovalStatus>,
-    kind: Option<ApprovalKind>,
+    filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Approval>> {
     sqlx::query_as!(
         Approval,
         "SELECT * FROM approvals
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR kind = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $5",
-        status as _,
-        kind as _,
+           AND ($3::text IS NULL OR entity = $3 OR requested_by = $3)
+           AND ($4::timestamptz IS NULL OR created_at >= $4) AND ($5::timestamptz IS NULL OR created_at < $5)
+           AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $8",
+        filter.status as _,
+        filter.kind as _,
+        filter.q,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

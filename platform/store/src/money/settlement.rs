@@ -225,12 +225,22 @@ pub async fn hold_reason_of(
     .await
 }
 
-/// Settlements that were made in a period, newest first, optionally of one status.
+/// Which settlements a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those with this status.
+    pub status: Option<SettlementStatus>,
+    /// The bank's name for the transfer.
+    pub bank_reference: Option<String>,
+    /// When it was made.
+    pub period: Period,
+}
+
+/// Settlements, newest first. Index of a search: `settlements_by_bank_reference`.
 pub async fn list(
     conn: &mut PgConnection,
     scope: Scope,
-    status: Option<SettlementStatus>,
-    period: Period,
+    filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Settlement>> {
     sqlx::query_as!(
@@ -238,12 +248,14 @@ pub async fn list(
         "SELECT s.*, hold_reason(s) FROM settlements s
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR status = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
-           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $7",
+           AND ($5::text IS NULL OR bank_reference = $5)
+           AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $8",
         scope.merchant(),
-        status as _,
-        period.from,
-        period.to,
+        filter.status as _,
+        filter.period.from,
+        filter.period.to,
+        filter.bank_reference,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -143,12 +143,23 @@ pub async fn find(
     .await
 }
 
+/// Which unmatched money a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// `open`, `assigned` or `reversed`.
+    pub status: Option<String>,
+    /// Who told us of it.
+    pub partner_id: Option<String>,
+    /// The partner's reference, the RRN, or the NMID or PAN that the partner named.
+    pub q: Option<String>,
+    /// When it came.
+    pub period: Period,
+}
+
 /// Them, newest first.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<&str>,
-    partner_id: Option<&str>,
-    period: Period,
+    filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<UnmatchedPayment>> {
     sqlx::query_as!(
@@ -161,12 +172,14 @@ pub async fn list(
          FROM unmatched_payments
          WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR partner_id = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
-           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $7"#,
-        status,
-        partner_id,
-        period.from,
-        period.to,
+           AND ($5::text IS NULL OR partner_reference = $5 OR rrn = $5 OR nmid = $5 OR merchant_pan = $5)
+           AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $8"#,
+        filter.status,
+        filter.partner_id,
+        filter.period.from,
+        filter.period.to,
+        filter.q,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::MerchantId;
 
-use crate::{Page, Scope};
+use crate::fleet::device_view::contains;
+use crate::{Page, Period, Scope};
 
 /// A merchant, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -206,18 +207,39 @@ pub async fn find_by_code(
     .await
 }
 
-/// Merchants, newest first, optionally of one status.
+/// Which merchants a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those with this status.
+    pub status: Option<MerchantStatus>,
+    /// A part of a name; or the whole id, code, NMID or PAN.
+    pub q: Option<String>,
+    /// When it was registered.
+    pub period: Period,
+}
+
+/// Merchants, newest first. Index of a search: `merchants_by_part_of_name`.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<MerchantStatus>,
+    filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<Merchant>> {
+    let q = filter.q.as_deref();
     sqlx::query_as!(
         Merchant,
         "SELECT * FROM merchants
-         WHERE ($1::text IS NULL OR status = $1) AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $4",
-        status as _,
+         WHERE ($1::text IS NULL OR status = $1)
+           AND ($2::text IS NULL OR lower(brand_name || ' ' || legal_name) LIKE $2
+                OR merchant_code = $3 OR nmid = $3 OR merchant_pan = $3 OR id = $4)
+           AND ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
+           AND ($7::timestamptz IS NULL OR (created_at, id) < ($7, $8::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $9",
+        filter.status as _,
+        q.map(contains),
+        q,
+        q.and_then(|text| text.parse::<MerchantId>().ok()) as _,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
         page.limit

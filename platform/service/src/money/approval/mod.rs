@@ -12,7 +12,7 @@ use domain::approval::{self, ApprovalKind, ApprovalStatus, Checker};
 use serde::Serialize;
 use serde_json::json;
 use store::Page;
-use store::money::approval::Approval;
+use store::money::approval::{Approval, Filter};
 use utoipa::ToSchema;
 use wire::ids::{ApprovalId, UserId};
 
@@ -308,17 +308,8 @@ pub async fn get(context: &Context, id: ApprovalId) -> Result<Approval> {
 /// Proposals, newest first.
 ///
 /// # Errors
-/// A status or a kind that does not exist.
-pub async fn list(
-    context: &Context,
-    status: Option<&str>,
-    kind: Option<&str>,
-    page: Page,
-) -> Result<Vec<Approval>> {
-    let mut checks = Checks::default();
-    let status = status.and_then(|status| checks.parse("status", status));
-    let kind = kind.and_then(|kind| checks.parse("kind", kind));
-    checks.finish()?;
+/// The database's.
+pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<Approval>> {
     let mut conn = context.lists().acquire().await?;
-    Ok(store::money::approval::list(&mut conn, status, kind, page).await?)
+    Ok(store::money::approval::list(&mut conn, filter, page).await?)
 }
