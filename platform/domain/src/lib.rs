@@ -45,6 +45,7 @@ pub mod user;
 pub mod validation;
 pub mod webhook;
 pub mod wib;
+pub mod zone;
 
 mod checked_text;
 mod text_enum;

@@ -42,8 +42,8 @@ mod upload;
 mod webhook;
 
 pub use self::alert::alert_file;
-pub use self::fleet::{device_file, drift_file, target_file};
-pub use self::money::{approval_file, settlement_file, statement_file};
+pub use self::fleet::{device_file, drift_file, rollout_file, target_file};
+pub use self::money::{approval_file, settlement_file, statement_file, statement_page};
 pub use self::payment::{payment_file, unmatched_payment_file};
 pub use self::shop::merchant_file;
 

@@ -25,6 +25,14 @@ pub fn svg(payload: &str) -> Result<String, ApiError> {
     Svg::of(payload).map(|picture| picture.0)
 }
 
+/// The same as PNG, eight pixels along a module.
+///
+/// # Errors
+/// As [`svg`].
+pub fn png(payload: &str) -> Result<Vec<u8>, ApiError> {
+    Png::of(payload).map(|picture| picture.0)
+}
+
 /// Lines, for any size.
 pub(super) struct Svg(String);
 

@@ -44,7 +44,7 @@
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const newest = page.querySelector('ol.payments[data-rows]');
     if (list && newest) list.replaceChildren(...newest.children);
-    for (const id of ['tiles', 'attention', 'takings']) {
+    for (const id of ['tiles', 'hours', 'attention', 'takings']) {
       const fresh = page.getElementById(id);
       if (fresh) document.getElementById(id)?.replaceWith(fresh);
     }
@@ -115,16 +115,25 @@
 
   // --- A part that is read again while something in it is open ------------------------------------------------------
   const REFRESHES_MAX = 600;
+  // A button that has the focus keeps it, if it is still there.
+  const takePlace = (part, fresh) => {
+    const held = part.contains(document.activeElement) ? document.activeElement : null;
+    const action = held?.form?.getAttribute('action');
+    const link = held?.getAttribute('href');
+    part.replaceWith(fresh);
+    if (action) fresh.querySelector(`form[action="${action}"] button`)?.focus();
+    if (link) fresh.querySelector(`a[href="${link}"]`)?.focus();
+  };
   const refresh = (id, left) => {
     const part = document.getElementById(id);
     if (!part?.dataset.refresh || left === 0) return;
     setTimeout(async () => {
       try {
-        const answer = await fetch(location.href);
+        const answer = await fetch(part.dataset.from || location.href);
         if (answer.ok && !answer.redirected) {
           const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
           const fresh = page.getElementById(id);
-          if (fresh) part.replaceWith(fresh);
+          if (fresh) takePlace(part, fresh);
         }
       } catch { /* The next try may reach it. */ }
       refresh(id, left - 1);

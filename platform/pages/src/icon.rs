@@ -32,6 +32,8 @@ icons! {
     home "M3 11 12 4l9 7M6 9v11h12V9"
     history "M4 12a8 8 0 1 0 3-6M4 4v4h4M12 8v5l3 2"
     download "M12 4v11M7 11l5 5 5-5M5 20h14"
+    rollout "M4 6h10M4 12h16M4 18h6M18 3l3 3-3 3"
+    settings "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4"
     copy "M9 9h11v11H9zM5 15H4V4h11v1"
 }
 

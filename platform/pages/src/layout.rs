@@ -9,7 +9,10 @@ use domain::role::Permission;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::session::Viewer;
-use crate::words::{Language, Words};
+use crate::words::Language;
+use crate::words::device::Boxes;
+use crate::words::portal::Portal;
+use crate::words::rollout::Rollouts;
 use crate::{asset, form, icon};
 
 /// What a page may load and do: our own files and nothing inline. It is in no frame.
@@ -101,6 +104,18 @@ fn console_menu(viewer: &Viewer) -> Vec<Entry> {
             icon::alert(),
         ),
         (
+            Some(Permission::CommandRead),
+            "/console/rollouts",
+            Rollouts::of(viewer.language).title,
+            icon::rollout(),
+        ),
+        (
+            Some(Permission::DeviceRead),
+            "/console/configuration",
+            Boxes::of(viewer.language).configuration,
+            icon::settings(),
+        ),
+        (
             Some(Permission::SettlementRead),
             "/console/settlements",
             words.settlements,
@@ -125,10 +140,16 @@ fn console_menu(viewer: &Viewer) -> Vec<Entry> {
         .collect()
 }
 
-fn portal_menu(words: &'static Words) -> Vec<Entry> {
+fn portal_menu(viewer: &Viewer) -> Vec<Entry> {
+    let words = viewer.words();
     [
         ("/portal/", words.today, icon::home()),
         ("/portal/history", words.history, icon::history()),
+        (
+            "/portal/settlements",
+            Portal::of(viewer.language).payouts,
+            icon::sent(),
+        ),
         ("/portal/devices", words.boxes, icon::device()),
         ("/portal/qr", words.code, icon::code()),
         ("/portal/account", words.me, icon::person()),
@@ -143,7 +164,7 @@ pub(crate) fn page(viewer: &Viewer, title: &str, content: &Markup) -> Page {
     let words = viewer.words();
     let is_portal = viewer.role.is_of_merchant();
     let (class, entries) = if is_portal {
-        ("portal", portal_menu(words))
+        ("portal", portal_menu(viewer))
     } else {
         ("console", console_menu(viewer))
     };

@@ -8,6 +8,7 @@
 
 mod asset;
 mod change;
+mod chart;
 mod console;
 mod fault;
 mod form;

@@ -120,6 +120,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     PATCH "/admin/outlets/{outlet_id}/config" May(DeviceWrite);
     GET "/admin/bulk-commands" May(CommandRead);
     POST "/admin/bulk-commands" May(CommandWrite);
+    GET "/admin/bulk-commands.csv" May(CommandRead);
     GET "/admin/bulk-commands/{bulk_command_id}" May(CommandRead);
     GET "/admin/bulk-commands/{bulk_command_id}/devices" May(CommandRead);
     GET "/admin/bulk-commands/{bulk_command_id}/devices.csv" May(CommandRead);
@@ -189,6 +190,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/merchant/transactions.csv" May(PortalRead);
     GET "/merchant/transactions/{transaction_id}" May(PortalRead);
     GET "/merchant/devices" May(PortalRead);
+    GET "/merchant/devices/{device_id}/notifications" May(PortalRead);
     GET "/merchant/outlets" May(PortalRead);
     POST "/integrations/qris/callback" Partner;
     POST "/integrations/qris/callback/{partner_id}" Partner;

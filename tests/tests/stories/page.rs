@@ -153,10 +153,15 @@ async fn each_page_is_shown_to_the_roles_that_the_table_names() {
     let box_page = format!("/console/devices/{}", device.device_id);
     let merchant = format!("/console/merchants/{}", shop.merchant_id);
     let poster = format!("/portal/qr/{}", shop.terminal().id);
+    let commands = format!("{box_page}/commands");
+    let layer = format!("/console/configuration/{}", shop.outlet_id);
+    let own_box = format!("/portal/devices/{}", device.device_id);
+    let (svg, png) = (format!("{poster}/code.svg"), format!("{poster}/code.png"));
     let money = [Role::Admin, Role::Finance, Role::Support];
+    let operators = [Role::Admin, Role::Ops];
     let fleet = [Role::Admin, Role::Ops, Role::Support];
     let shops = [Role::MerchantOwner, Role::MerchantCashier];
-    let pages: [(&str, &[Role]); 27] = [
+    let pages: [(&str, &[Role]); 41] = [
         ("/console/", &STAFF),
         ("/console/devices.csv", &fleet),
         ("/console/merchants.csv", &fleet),
@@ -176,6 +181,20 @@ async fn each_page_is_shown_to_the_roles_that_the_table_names() {
         ("/console/merchants", &fleet),
         (&merchant, &fleet),
         ("/console/alerts", &fleet),
+        (&commands, &fleet),
+        ("/console/rollouts", &fleet),
+        ("/console/rollouts.csv", &fleet),
+        ("/console/rollouts/new", &operators),
+        ("/console/firmware", &fleet),
+        ("/console/configuration", &fleet),
+        ("/console/configuration.csv", &fleet),
+        ("/console/configuration/fleet", &fleet),
+        (&layer, &fleet),
+        ("/portal/settlements", &shops),
+        ("/portal/settlements.csv", &shops),
+        (&own_box, &shops),
+        (&svg, &shops),
+        (&png, &shops),
         ("/portal/", &shops),
         ("/portal/history", &shops),
         ("/portal/payments.csv", &shops),
@@ -251,12 +270,15 @@ async fn a_merchant_sees_and_moves_its_own_and_nothing_else() {
             .status,
         422
     );
-    assert_eq!(
-        own.get(&format!("/portal/qr/{}", other.terminal().id))
-            .await
-            .status,
-        404
-    );
+    let code = format!("/portal/qr/{}", other.terminal().id);
+    for path in [
+        code.clone(),
+        format!("{code}/code.svg"),
+        format!("{code}/code.png"),
+        format!("/portal/devices/{}", foreign.device_id),
+    ] {
+        assert_eq!(own.get(&path).await.status, 404, "{path}");
+    }
     let commands = |id| format!("/admin/devices/{id}/commands");
     assert!(
         world

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use service::Context;
 use service::fleet::bulk_command::{self, NewBulkCommand, View};
 use service::money::approval;
+use store::Period;
 use store::fleet::bulk_command::Target;
 use utoipa::IntoParams;
 use wire::ids::BulkCommandId;
@@ -24,6 +25,7 @@ use crate::language::{Language, LanguageQuery};
 use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 
@@ -41,6 +43,12 @@ pub(super) fn routes() -> Routes {
             "/admin/bulk-commands",
             list,
             "Bulk commands with their progress, newest first",
+            &[],
+        )
+        .get(
+            "/admin/bulk-commands.csv",
+            download_list,
+            "All bulk commands that a list with these filters has, as a CSV file, newest first",
             &[],
         )
         .get(
@@ -100,11 +108,101 @@ async fn list(
     _: Staff<CommandRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<StatusQuery>,
 ) -> Result<List<View>, ApiError> {
     let status = query.status.as_deref();
-    let rows = bulk_command::list(&context, status, None, page.store_page()).await?;
+    let rows = bulk_command::list(&context, status, None, period, page.store_page()).await?;
     page.reply(rows, cursor)
+}
+
+async fn download_list(
+    _: Staff<CommandRead>,
+    State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<StatusQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    rollout_file(&context, query.status, period, language.language()).await
+}
+
+/// All bulk commands that a list has.
+///
+/// # Errors
+/// A status that does not exist.
+pub async fn rollout_file(
+    context: &Context,
+    status: Option<String>,
+    period: Period,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("peluncuran", "bulk-commands"),
+        columns: &[
+            ("ID", "bulk_command_id"),
+            ("Jenis", "type"),
+            ("Versi", "version"),
+            ("Status", "status"),
+            ("Alasan", "reason"),
+            ("Soundbox", "total"),
+            ("Belum", "pending"),
+            ("Antre", "queued"),
+            ("Terkirim", "sent"),
+            ("Selesai", "delivered"),
+            ("Gagal", "failed"),
+            ("Habis waktu", "timeout"),
+            ("Dibatalkan", "cancelled"),
+            ("Dilewati", "skipped"),
+            ("Dibuat oleh", "created_by"),
+            ("Dibuat (WIB)", "created_at_wib"),
+            ("Berakhir (WIB)", "ended_at_wib"),
+        ],
+        cells: |row: &View| {
+            let of = &row.progress;
+            let version = row
+                .payload
+                .get("version")
+                .and_then(|version| version.as_str());
+            let mut cells = vec![
+                row.id.to_string(),
+                row.kind.to_string(),
+                cell(version),
+                row.status.to_string(),
+                cell(row.reason.as_ref()),
+            ];
+            let counts = [
+                of.total,
+                of.pending,
+                of.queued,
+                of.sent,
+                of.delivered,
+                of.failed,
+                of.timeout,
+                of.cancelled,
+                of.skipped,
+            ];
+            cells.extend(counts.map(|count| count.to_string()));
+            cells.extend([
+                row.created_by.clone(),
+                wib::format(row.created_at),
+                cell(row.ended_at.map(wib::format)),
+            ]);
+            cells
+        },
+        place: |row| (row.created_at, row.id.as_uuid()),
+    };
+    shape
+        .file(
+            language,
+            (context.clone(), status, period),
+            |asked, page| {
+                async move {
+                    bulk_command::list(&asked.0, asked.1.as_deref(), None, asked.2, page).await
+                }
+                .boxed()
+            },
+        )
+        .await
 }
 
 pub(super) fn cursor(row: &View) -> Cursor {

@@ -210,12 +210,12 @@ async fn unbind(
 }
 
 async fn notifications(
-    _: Staff<DeviceRead>,
+    staff: Staff<DeviceRead>,
     State(context): State<Context>,
     Id(id): Id<DeviceId>,
     page: PageQuery,
 ) -> Result<List<Notification>, ApiError> {
-    let rows = notification::list_of_device(&context, id, page.store_page()).await?;
+    let rows = notification::list_of_device(&context, staff.scope, id, page.store_page()).await?;
     page.reply(rows, |row| {
         Cursor::new(row.created_at, row.event_id.as_uuid())
     })

@@ -16,7 +16,7 @@ mod presence;
 mod provisioning;
 mod summary;
 
-pub use bulk_command::target_file;
+pub use bulk_command::{rollout_file, target_file};
 pub use config::drift_file;
 pub use import::device_file;
 

@@ -10,7 +10,7 @@ mod statement;
 
 pub use approval::approval_file;
 pub use settlement::settlement_file;
-pub use statement::statement_file;
+pub use statement::{statement_file, statement_page};
 
 use super::routes::Routes;
 

@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use domain::merchant::masked_account;
 use domain::settlement::SettlementStatus;
 use domain::wib;
+use domain::zone::Zone;
 use futures_util::stream;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use service::Context;
-use service::money::statement::{self, Statement};
+use service::money::statement::{self, ITEMS_MAX, Statement};
 use store::Scope;
 use store::money::settlement_item::{After, Item};
 use utoipa::openapi::{ContentBuilder, ResponseBuilder};
@@ -81,7 +82,7 @@ async fn html_for_staff(
     Id(id): Id<SettlementId>,
     Query(language): Query<LanguageQuery>,
 ) -> Result<Page, ApiError> {
-    page(context, staff.scope, id, language.language()).await
+    statement(context, staff.scope, id, language.language()).await
 }
 
 async fn html_for_merchant(
@@ -91,15 +92,16 @@ async fn html_for_merchant(
     Query(language): Query<LanguageQuery>,
 ) -> Result<Page, ApiError> {
     let scope = Scope::Merchant(staff.merchant()?);
-    page(context, scope, id, language.language()).await
+    statement(context, scope, id, language.language()).await
 }
 
 /// Indonesian and English names of the columns.
-const COLUMNS: [(&str, &str); 12] = [
+const COLUMNS: [(&str, &str); 13] = [
     ("ID settlement", "settlement_id"),
     ("ID transaksi", "transaction_id"),
     ("Jenis", "kind"),
     ("Dibayar (WIB)", "paid_at_wib"),
+    ("Dibayar (waktu outlet)", "paid_at_outlet"),
     ("Outlet", "outlet"),
     ("Terminal", "terminal"),
     ("ID terminal", "terminal_id"),
@@ -139,6 +141,7 @@ pub async fn statement_file(
                     &item.transaction_id.to_string(),
                     kind(&item.kind, language),
                     &paid_at,
+                    &outlet_time(item),
                     &item.outlet,
                     &item.terminal,
                     &item.terminal_id.to_string(),
@@ -154,6 +157,12 @@ pub async fn statement_file(
         Vec::new(),
     );
     Ok(csv::CsvFile::named(&format!("{id}.csv"), rows))
+}
+
+/// When it was paid, as the clock of its outlet showed.
+fn outlet_time(item: &Item) -> String {
+    let zone = Zone::of(&item.timezone);
+    item.paid_at.map(|at| zone.format(at)).unwrap_or_default()
 }
 
 /// What an item is, in a word.
@@ -201,7 +210,7 @@ fn pages(
                 ))),
                 At::End => Ok(None),
                 At::Items(after) => {
-                    let items = statement::items(&context, id, after.as_ref())
+                    let items = statement::items(&context, id, after.as_ref(), ITEMS_MAX)
                         .await
                         .map_err(|error| std::io::Error::other(error.to_string()))?;
                     let Some(last) = items.last() else {
@@ -237,7 +246,21 @@ thead{display:table-header-group}tr{break-inside:avoid}@media print{body{margin:
 /// A page to print.
 struct Page(Body);
 
-async fn page(
+/// The statement of a settlement, to be printed.
+///
+/// # Errors
+/// No such settlement, or not for this scope.
+pub async fn statement_page(
+    context: Context,
+    scope: Scope,
+    id: SettlementId,
+    language: Language,
+) -> Result<Response, ApiError> {
+    let page = statement(context, scope, id, language).await?;
+    Ok(page.into_response())
+}
+
+async fn statement(
     context: Context,
     scope: Scope,
     id: SettlementId,
@@ -325,22 +348,8 @@ fn begin(Statement { view, merchant }: &Statement, language: Language) -> Markup
 
 fn columns(language: Language) -> Markup {
     let words = language.pick(
-        [
-            "Waktu (WIB)",
-            "Outlet",
-            "Terminal",
-            "Transaksi",
-            "RRN",
-            "Jenis",
-        ],
-        [
-            "Time (WIB)",
-            "Outlet",
-            "Terminal",
-            "Transaction",
-            "RRN",
-            "Kind",
-        ],
+        ["Waktu", "Outlet", "Terminal", "Transaksi", "RRN", "Jenis"],
+        ["Time", "Outlet", "Terminal", "Transaction", "RRN", "Kind"],
     );
     let amounts = language.pick(["Jumlah", "Biaya", "Bersih"], ["Amount", "Fee", "Net"]);
     html! {
@@ -357,7 +366,7 @@ fn rows(items: &[Item], language: Language) -> Markup {
             @let is_refund = item.kind == "refund";
             @let sign = if is_refund { "-" } else { "" };
             tr {
-                td { (item.paid_at.map(wib::format).unwrap_or_default()) }
+                td { (outlet_time(item)) }
                 td { (item.outlet) }
                 td { (item.terminal) }
                 td { (item.transaction_id) }

@@ -3,17 +3,18 @@
 use axum::extract::State;
 use serde::Deserialize;
 use service::fleet::device;
-use service::payment::transaction;
 use service::payment::transaction::TransactionView;
+use service::payment::{notification, transaction};
 use service::shop::portal::{Me, Summary};
 use service::shop::{outlet, portal};
 use service::{Context, Error, word};
 use store::fleet::device_view::DeviceView;
+use store::payment::notification::Notification;
 use store::payment::transaction::{Filter, Transaction};
 use store::shop::outlet::Outlet;
 use store::{Period, Scope};
 use utoipa::IntoParams;
-use wire::ids::{OutletId, TerminalId, TransactionId};
+use wire::ids::{DeviceId, OutletId, TerminalId, TransactionId};
 
 use crate::auth::Staff;
 use crate::auth::grants::PortalRead;
@@ -50,6 +51,12 @@ pub(super) fn routes() -> Routes {
             "/merchant/devices",
             devices,
             "One's own boxes, newest first",
+            &[],
+        )
+        .get(
+            "/merchant/devices/{device_id}/notifications",
+            notifications,
+            "Which of one's own payments one of one's boxes was told of, newest first",
             &[],
         )
         .get(
@@ -137,6 +144,20 @@ async fn devices(
     };
     let rows = device::list(&context, scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
+}
+
+async fn notifications(
+    staff: Staff<PortalRead>,
+    State(context): State<Context>,
+    Id(id): Id<DeviceId>,
+    page: PageQuery,
+) -> Result<List<Notification>, ApiError> {
+    let scope = Scope::Merchant(staff.merchant()?);
+    device::get(&context, scope, id).await?;
+    let rows = notification::list_of_device(&context, scope, id, page.store_page()).await?;
+    page.reply(rows, |row| {
+        Cursor::new(row.created_at, row.event_id.as_uuid())
+    })
 }
 
 async fn outlets(

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use service::money::approval;
 use service::{Context, Error, Noun, UnitOfWork, word};
 use store::money::approval::{Approval, Filter};
-use wire::ids::ApprovalId;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};

@@ -1,35 +1,32 @@
-//! Boxes: the list, and one box with a button that lets it be heard.
+//! Boxes: the list, and one box with what is known of it.
 
 use axum::extract::{Path, Query, State};
-use axum::response::{Redirect, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::command::CommandType;
 use domain::device::DeviceStatus;
 use domain::role::Permission;
 use http_api::device_file;
 use maud::{Markup, html};
 use serde::Deserialize;
-use service::fleet::command::{self, NewCommand};
 use service::fleet::device;
-use service::{Context, Error, Noun, UnitOfWork, word};
-use store::fleet::command::{Command, Filter as CommandFilter};
+use service::{Context, Error, Noun, word};
+use store::Scope;
 use store::fleet::device_view::{DeviceView, Filter};
-use store::{Page as StorePage, Scope};
 use wire::ids::DeviceId;
 
+use super::settings_form::Fields;
+use super::{device_beats, device_history, device_order, device_settings};
 use crate::fault::Fault;
-use crate::form::{self, Nothing, Sent, named};
-use crate::format::{ago, milliseconds, moment};
+use crate::form::named;
+use crate::format::{ago, moment};
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::device::Boxes;
 use crate::words::page::Filters;
 use crate::words::state::{Tone, badge};
-
-/// Commands that a box's page shows.
-const COMMANDS_MAX: i64 = 20;
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -204,45 +201,105 @@ fn percent(value: Option<i16>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value} %"))
 }
 
+/// What was typed into a form of the page and refused, and why.
+pub(super) enum Draft {
+    /// Nothing.
+    Empty,
+    /// A text to say.
+    Order { text: String, wrong: String },
+    /// What is set on this box alone.
+    Settings { fields: Box<Fields>, wrong: String },
+}
+
+impl Draft {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Order { text, .. } => text,
+            _ => "",
+        }
+    }
+
+    pub(super) fn order_wrong(&self) -> Option<&str> {
+        match self {
+            Self::Order { wrong, .. } => Some(wrong),
+            _ => None,
+        }
+    }
+}
+
+/// What was just done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Done {
+    pub(super) saved: String,
+}
+
 /// `/console/devices/{id}`.
 pub(crate) async fn page(
     State(context): State<Context>,
     viewer: Viewer,
     Path(id): Path<String>,
+    Query(done): Query<Done>,
+) -> Result<Page, Fault> {
+    viewer.must(Permission::DeviceRead)?;
+    let id: DeviceId = named(&id, Noun::Device).map_err(|error| viewer.fault(error))?;
+    let saved = (!done.saved.is_empty()).then_some(Boxes::of(viewer.language).saved);
+    shown(&context, &viewer, id, &Draft::Empty, saved).await
+}
+
+/// The page with a form that was refused.
+pub(super) async fn page_of(
+    context: &Context,
+    viewer: &Viewer,
+    id: DeviceId,
+    draft: &Draft,
+) -> Result<Page, Fault> {
+    shown(context, viewer, id, draft, None).await
+}
+
+async fn shown(
+    context: &Context,
+    viewer: &Viewer,
+    id: DeviceId,
+    draft: &Draft,
+    done: Option<&str>,
 ) -> Result<Page, Fault> {
     let scope = viewer.must(Permission::DeviceRead)?;
     let fault = |error| viewer.fault(error);
     let words = viewer.words();
-    let id: DeviceId = named(&id, Noun::Device).map_err(fault)?;
-    let row = device::get(&context, scope, id).await.map_err(fault)?;
-    let latest = StorePage {
-        limit: COMMANDS_MAX,
-        after: None,
-    };
+    let row = device::get(context, scope, id).await.map_err(fault)?;
     let commands = if viewer.may(Permission::CommandRead) {
-        let found = command::list_of_device(&context, id, &CommandFilter::default(), latest).await;
-        found.map_err(fault)?
+        device_order::latest(context, id).await.map_err(fault)?
     } else {
         Vec::new()
     };
+    let beats = device_beats::charts(context, viewer, id)
+        .await
+        .map_err(fault)?;
+    let settings = device_settings::section(context, viewer, id, draft)
+        .await
+        .map_err(fault)?;
+    let history = device_history::sections(context, viewer, id)
+        .await
+        .map_err(fault)?;
     let content = html! {
         p.path { a href="/console/devices" { (words.devices) } }
         div.head {
             h1 { (row.serial_number) " " (presence(row.online, words)) }
-            @if viewer.may(Permission::CommandWrite) {
-                form method="post" action={ "/console/devices/" (id) "/test" } {
-                    (form::secret(&viewer))
-                    button.primary title=(words.test_sound_hint) { (icon::sound()) (words.test_sound) }
-                }
-            }
+            @if viewer.may(Permission::CommandWrite) { (device_order::test_button(context, &row, viewer)) }
         }
-        (facts(&row, &viewer))
+        @if let Some(done) = done { p.done role="status" { (icon::check()) (done) } }
+        (facts(&row, viewer))
+        @if viewer.may(Permission::CommandWrite) { (device_order::buttons(context, &row, draft, viewer)) }
         section {
             h2 { (words.commands) }
-            (orders(&commands, words))
+            (device_order::orders(id, &commands, viewer))
         }
+        (beats)
+        (settings)
+        (history)
     };
-    Ok(layout::page(&viewer, &row.serial_number, &content))
+    Ok(layout::page(viewer, &row.serial_number, &content))
 }
 
 fn facts(row: &DeviceView, viewer: &Viewer) -> Markup {
@@ -274,67 +331,4 @@ fn facts(row: &DeviceView, viewer: &Viewer) -> Markup {
             div { dt { "ID" } dd.code { (row.id) } }
         }
     }
-}
-
-/// The latest commands. While one is open the script reads this part again, so that its end is seen.
-pub(crate) fn orders(commands: &[Command], words: &Words) -> Markup {
-    let is_open = commands.iter().any(|one| one.status.is_open());
-    html! {
-        div #orders data-refresh=[is_open.then_some("700")] {
-            @if commands.is_empty() { (list::empty(words.no_commands)) }
-            ol.orders {
-                @for one in commands {
-                    li {
-                        time datetime=(one.created_at.to_rfc3339()) { (moment(one.created_at)) }
-                        span.what { (kind(one.kind, words)) @if let Some(reason) = &one.reason { small { (reason) } } }
-                        (way(one, words))
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// queued → sent → delivered, each with its milliseconds.
-fn way(one: &Command, words: &Words) -> Markup {
-    let after = |at: DateTime<Utc>| milliseconds((at - one.created_at).num_milliseconds());
-    let (text, tone) = words.command(one.status);
-    html! {
-        span.marks {
-            span class="mark good" { (icon::check()) (words.queued) }
-            @if let Some(at) = one.sent_at {
-                span class="mark good" { (icon::sent()) (words.sent) span.ms { (after(at)) } }
-            }
-            @if let Some(at) = one.ended_at {
-                span class={ "mark " (tone.class()) } { (icon::sound()) (text) span.ms { (after(at)) } }
-            }
-        }
-    }
-}
-
-fn kind(kind: CommandType, words: &Words) -> String {
-    match kind {
-        CommandType::PlayTest => words.test_sound.to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// `POST /console/devices/{id}/test`.
-pub(crate) async fn test(
-    State(context): State<Context>,
-    Path(id): Path<String>,
-    Sent { viewer, .. }: Sent<Nothing>,
-) -> Result<Redirect, Fault> {
-    let wanted = NewCommand {
-        kind: CommandType::PlayTest.to_string(),
-        payload: None,
-        expires_in: None,
-    };
-    let act = async |unit: &mut UnitOfWork| {
-        command::create(unit, named(&id, Noun::Device)?, wanted).await
-    };
-    viewer
-        .change(&context, Permission::CommandWrite, act)
-        .await?;
-    Ok(Redirect::to(&format!("/console/devices/{id}")))
 }

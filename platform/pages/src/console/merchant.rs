@@ -28,11 +28,12 @@ use crate::layout::{self, Page};
 use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::device::Boxes;
 use crate::words::page::Filters;
 use crate::words::state::badge;
 
 /// Outlets, tills and boxes of one merchant that its page shows of each.
-const TREE_MAX: i64 = 200;
+const TREE_MAX: i64 = 100;
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -169,12 +170,26 @@ pub(crate) async fn page(
     let devices = device::list(&context, own, &DeviceFilter::default(), all)
         .await
         .map_err(fault)?;
+    let own_words = Boxes::of(viewer.language);
+    let online = devices.iter().filter(|device| device.online).count();
+    let is_cut = [outlets.len(), terminals.len(), devices.len()]
+        .into_iter()
+        .any(|length| i64::try_from(length).is_ok_and(|length| length == TREE_MAX));
     let content = html! {
         p.path { a href="/console/merchants" { (words.merchants) } }
         div.head {
             h1 { (row.brand_name) " " (badge(words.merchant(row.status))) }
-            @if viewer.may(Permission::TransactionRead) {
-                a.button href={ "/console/payments?merchant_id=" (id) } { (words.payments) }
+            div.buttons {
+                @if viewer.may(Permission::TransactionRead) {
+                    a.button href={ "/console/payments?merchant_id=" (id) } { (words.payments) }
+                }
+                @if viewer.may(Permission::SettlementRead) {
+                    a.button href={ "/console/settlements?merchant_id=" (id) } { (words.settlements) }
+                }
+                @if viewer.may(Permission::DeviceRead) {
+                    a.button href={ "/console/alerts?state=open&merchant_id=" (id) } { (words.alerts) }
+                    a.button href={ "/console/configuration/" (id) } { (own_words.configuration) }
+                }
             }
         }
         @if !done.proposed.is_empty() && row.status == MerchantStatus::PendingReview {
@@ -185,8 +200,12 @@ pub(crate) async fn page(
         }
         (facts(&row, words))
         section {
-            h2 { (words.outlets) }
-            (tree(&outlets, &terminals, &devices, words))
+            div.head {
+                h2 { (words.outlets) " " small { (online) " " (own_words.online_of) " " (devices.len()) " " (words.boxes) } }
+                a href={ "/console/devices?merchant_id=" (id) } { (own_words.all_boxes) " →" }
+            }
+            @if is_cut { p.quiet { (own_words.only_first) } }
+            (tree(&outlets, &terminals, &devices, &viewer))
         }
     };
     Ok(layout::page(&viewer, &row.brand_name, &content))
@@ -230,8 +249,9 @@ fn tree(
     outlets: &[Outlet],
     terminals: &[Terminal],
     devices: &[DeviceView],
-    words: &Words,
+    viewer: &Viewer,
 ) -> Markup {
+    let words = viewer.words();
     let mut at_outlet: HashMap<OutletId, Vec<&Terminal>> = HashMap::new();
     for terminal in terminals {
         at_outlet
@@ -255,6 +275,7 @@ fn tree(
                 li {
                     strong { (outlet.name) }
                     @if let Some(address) = &outlet.address { " " small { (address) } }
+                    " " a.quiet href={ "/console/configuration/" (outlet.id) } { (Boxes::of(viewer.language).configuration) }
                     ul {
                         @for terminal in at_outlet.get(&outlet.id).into_iter().flatten() {
                             li {

@@ -2,10 +2,21 @@
 
 mod alert;
 mod approval;
+mod configuration;
 pub(crate) mod device;
+mod device_beats;
+pub(crate) mod device_history;
+mod device_order;
+mod device_settings;
+mod firmware;
 mod merchant;
 pub(crate) mod now;
 pub(crate) mod payment;
+mod rollout;
+mod rollout_form;
+mod rollout_page;
+mod rollout_progress;
+mod settings_form;
 mod settlement;
 mod unmatched;
 
@@ -26,7 +37,39 @@ pub(crate) fn routes() -> Router<App> {
         .route("/console/devices", get(device::list))
         .route("/console/devices.csv", get(device::file))
         .route("/console/devices/{id}", get(device::page))
-        .route("/console/devices/{id}/test", post(device::test))
+        .route("/console/devices/{id}/commands", get(device_order::list))
+        .route("/console/devices/{id}/test", post(device_order::test))
+        .route("/console/devices/{id}/command", post(device_order::send))
+        .route(
+            "/console/devices/{id}/configuration",
+            post(device_settings::change),
+        )
+        .route(
+            "/console/devices/{id}/configuration/push",
+            post(device_settings::push),
+        )
+        .route("/console/configuration", get(configuration::page))
+        .route("/console/configuration.csv", get(configuration::file))
+        .route(
+            "/console/configuration/{owner}",
+            get(configuration::of_owner).post(configuration::change),
+        )
+        .route(
+            "/console/rollouts",
+            get(rollout::list).post(rollout_form::start),
+        )
+        .route("/console/rollouts.csv", get(rollout::file))
+        .route("/console/rollouts/new", get(rollout_form::form))
+        .route("/console/rollouts/{id}", get(rollout_page::page))
+        .route(
+            "/console/rollouts/{id}/devices.csv",
+            get(rollout_page::boxes_file),
+        )
+        .route("/console/rollouts/{id}/{action}", post(rollout_page::act))
+        .route(
+            "/console/firmware",
+            get(firmware::list).post(firmware::create),
+        )
         .route("/console/merchants", get(merchant::list))
         .route("/console/merchants.csv", get(merchant::file))
         .route("/console/merchants/{id}", get(merchant::page))

@@ -13,9 +13,11 @@ use crate::fault::Fault;
 use crate::format::{count, milliseconds, total};
 use crate::layout::{self, Page};
 use crate::list::empty;
+use crate::live::Board;
 use crate::session::{Absent, Viewer};
-use crate::words::Words;
-use crate::{App, icon, live as streams, payment_row};
+use crate::words::page::Charts;
+use crate::words::{Language, Words};
+use crate::{App, chart, icon, live as streams, payment_row};
 
 /// How many payments the list has; the script removes older ones as it grows.
 const SHOWN_MAX: i64 = 50;
@@ -32,7 +34,7 @@ pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Result<Page,
     let words = viewer.words();
     // Before the lists are read: what changes meanwhile comes by the stream.
     let place = app.live.place();
-    let figures = app.live.figures().await.map_err(fault)?;
+    let board = app.live.figures().await.map_err(fault)?;
     let payments = if viewer.may(Permission::TransactionRead) {
         let newest = live::newest(&app.context, Scope::All, SHOWN_MAX).await;
         Some(newest.map_err(fault)?)
@@ -45,8 +47,11 @@ pub(crate) async fn page(State(app): State<App>, viewer: Viewer) -> Result<Page,
                 h1 { (words.now) }
                 (state(words))
             }
-            (attention(&figures, viewer.role, words))
-            (tiles(&figures, viewer.role, words))
+            (attention(&board.figures, viewer.role, words))
+            div.board {
+                (tiles(&board, viewer.role, viewer.language))
+                @if let Some(hours) = by_hour(&board, viewer.role, viewer.language) { (hours) }
+            }
             @if let Some(payments) = &payments {
                 section {
                     div.head {
@@ -112,7 +117,8 @@ fn tile(title: &str, value: &Markup, hint: &Markup) -> Markup {
 }
 
 /// The figures of today beside yesterday's, as far as a role may see them.
-pub(crate) fn tiles(figures: &Figures, role: Role, words: &Words) -> Markup {
+pub(crate) fn tiles(board: &Board, role: Role, language: Language) -> Markup {
+    let (figures, words) = (&board.figures, language.words());
     let heard = &figures.announcements;
     let fleet = &figures.fleet.counts;
     let ms =
@@ -152,6 +158,24 @@ pub(crate) fn tiles(figures: &Figures, role: Role, words: &Words) -> Markup {
             }
         }
     }
+}
+
+/// Payments by the hour, today before yesterday, for those who may see payments.
+pub(crate) fn by_hour(board: &Board, role: Role, language: Language) -> Option<Markup> {
+    if !role.may(Permission::TransactionRead) {
+        return None;
+    }
+    let (words, own) = (language.words(), Charts::of(language));
+    let legend = html! {
+        span.key.first { (words.today) } span.key.second { (words.yesterday) }
+    };
+    let (today, yesterday) = (board.figures.today.count, board.figures.yesterday.count);
+    let told = format!(
+        "{}: {today}; {} {yesterday}",
+        words.today, words.yesterday_by_now
+    );
+    let figure = chart::figure(own.by_hour, &legend, &told, &board.chart);
+    Some(html! { section.tile.hours #hours { (figure) } })
 }
 
 /// Whole milliseconds of a figure: it is shown, not computed with.

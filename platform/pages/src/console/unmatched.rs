@@ -10,7 +10,6 @@ use service::money::approval;
 use service::payment::unmatched_payment::{self, Assignment};
 use service::{Context, Error, Noun, UnitOfWork};
 use store::payment::unmatched_payment::{Filter, UnmatchedPayment};
-use wire::ids::{TerminalId, UnmatchedPaymentId};
 
 use crate::change::led_by;
 use crate::fault::Fault;

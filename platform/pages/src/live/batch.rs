@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use domain::role::{Permission, Role};
 use maud::Markup;
-use service::payment::live::Figures;
 use service::shop::portal::Summary;
 use store::payment::live::LivePayment;
 use wire::ids::MerchantId;
 
+use super::Board;
 use crate::console::now;
 use crate::payment_row;
 use crate::portal::today;
@@ -97,7 +97,7 @@ impl Encoder {
         }
     }
 
-    pub(super) fn figures(&mut self, figures: &Figures) {
+    pub(super) fn figures(&mut self, board: &Board, is_new_chart: bool) {
         let staff = Role::ALL
             .iter()
             .copied()
@@ -105,8 +105,11 @@ impl Encoder {
         for role in staff {
             for language in Language::ALL {
                 let words = language.words();
-                let mut text = event("part", now::tiles(figures, role, words));
-                text += &event("part", now::attention(figures, role, words));
+                let mut text = event("part", now::tiles(board, role, language));
+                text += &event("part", now::attention(&board.figures, role, words));
+                if is_new_chart && let Some(hours) = now::by_hour(board, role, language) {
+                    text += &event("part", hours);
+                }
                 self.figures.insert((role, language), text);
             }
         }

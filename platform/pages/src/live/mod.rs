@@ -10,6 +10,7 @@
 //! slow viewer.
 
 mod batch;
+mod board;
 mod stream;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::role::Role;
-use service::payment::live::{self, Figures, Watch};
+use service::payment::live::{self, Watch};
 use service::shop::portal;
 use service::{Context, Result};
 use tokio::sync::{Notify, broadcast};
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use wire::ids::{MerchantId, TokenId, UserId};
 
 use self::batch::Batch;
+pub(crate) use self::board::Board;
 pub(crate) use self::stream::answer;
 
 /// How often what changed is read.
@@ -57,7 +59,7 @@ struct Inner {
     state: Mutex<State>,
     woken: Notify,
     sender: broadcast::Sender<Arc<Batch>>,
-    figures: tokio::sync::Mutex<Option<Arc<Figures>>>,
+    figures: tokio::sync::Mutex<Option<Arc<Board>>>,
 }
 
 struct State {
@@ -130,20 +132,28 @@ impl Live {
     }
 
     /// The figures, at most some seconds old. Of several pages at once one reads them.
-    pub(crate) async fn figures(&self) -> Result<Arc<Figures>> {
+    pub(crate) async fn figures(&self) -> Result<Arc<Board>> {
         self.figures_since(FIGURES_AGE_MAX).await
     }
 
-    async fn figures_since(&self, age_max: TimeDelta) -> Result<Arc<Figures>> {
+    async fn figures_since(&self, age_max: TimeDelta) -> Result<Arc<Board>> {
         let mut kept = self.inner.figures.lock().await;
         let now = self.inner.context.clock().now();
         if let Some(figures) = kept.as_ref()
-            && now - figures.at < age_max
-            && now >= figures.at
+            && now - figures.figures.at < age_max
+            && now >= figures.figures.at
         {
             return Ok(Arc::clone(figures));
         }
-        let read = Arc::new(live::figures(&self.inner.context).await?);
+        let known = kept.as_ref().map(|board| &board.figures.by_hour);
+        let figures = live::figures(&self.inner.context, known).await?;
+        let read = Arc::new(match kept.as_ref() {
+            Some(board) if Arc::ptr_eq(&board.figures.by_hour, &figures.by_hour) => Board {
+                figures,
+                chart: Arc::clone(&board.chart),
+            },
+            _ => Board::of(figures),
+        });
         *kept = Some(Arc::clone(&read));
         Ok(read)
     }
@@ -171,6 +181,7 @@ impl Live {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut figures_at, mut sessions_at) = (Instant::now(), Instant::now());
         let mut encoder = batch::Encoder::default();
+        let mut told = None;
         loop {
             ticks.tick().await;
             if self.rests() {
@@ -201,7 +212,12 @@ impl Live {
                 figures_at = Instant::now();
                 let age_max = TimeDelta::from_std(FIGURES_EVERY).unwrap_or(FIGURES_AGE_MAX);
                 match self.figures_since(age_max).await {
-                    Ok(figures) => encoder.figures(&figures),
+                    Ok(board) => {
+                        let by_hour = &board.figures.by_hour;
+                        let is_new = told.as_ref().is_none_or(|told| !Arc::ptr_eq(told, by_hour));
+                        told = Some(Arc::clone(by_hour));
+                        encoder.figures(&board, is_new);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "the figures of the pages could not be read");
                     }

@@ -7,19 +7,28 @@ use domain::role::Permission;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::device;
+use service::payment::notification;
 use service::shop::portal::{self, OwnCommand};
 use service::{Context, Error, Noun, UnitOfWork};
-use store::Scope;
 use store::fleet::device_view::{DeviceView, Filter};
+use store::{Page as StorePage, Scope};
+use wire::ids::DeviceId;
 
 use crate::console::device::{presence, seen};
+use crate::console::device_history::announcements;
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
+use crate::words::portal::Portal;
 
+/// Payments that a box's page shows.
+const LATEST: StorePage = StorePage {
+    limit: 20,
+    after: None,
+};
 /// The loudest.
 const VOLUME_MAX: u8 = 10;
 
@@ -60,7 +69,7 @@ fn card(row: &DeviceView, viewer: &Viewer) -> Markup {
     let path = format!("/portal/devices/{}", row.id);
     html! {
         li.card {
-            div.head { h2 { (row.serial_number) } (presence(row.online, words)) }
+            div.head { h2 { a href=(path) { (row.serial_number) } } (presence(row.online, words)) }
             p.quiet { (words.last_seen) ": " (seen(row.last_seen_at, viewer)) }
             div.decision {
                 form method="post" action={ (path) "/test" } {
@@ -79,6 +88,33 @@ fn card(row: &DeviceView, viewer: &Viewer) -> Markup {
             }
         }
     }
+}
+
+/// `/portal/devices/{id}`: one box, and the payments that it was last told of.
+pub(crate) async fn one(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Page, Fault> {
+    let merchant_id = viewer.merchant()?;
+    let scope = Scope::Merchant(merchant_id);
+    let fault = |error| viewer.fault(error);
+    let (words, own) = (viewer.words(), Portal::of(viewer.language));
+    let id: DeviceId = named(&id, Noun::Device).map_err(fault)?;
+    let row = device::get(&context, scope, id).await.map_err(fault)?;
+    let told = notification::list_of_device(&context, scope, id, LATEST).await;
+    let told = told.map_err(fault)?;
+    let content = html! {
+        p.path { a href="/portal/devices" { (words.boxes) } }
+        div.head { h1 { (row.serial_number) " " (presence(row.online, words)) } }
+        ul.cards { (card(&row, &viewer)) }
+        section {
+            h2 { (own.last_said) }
+            @if told.is_empty() { (list::empty(own.nothing_said)) }
+            @else { (announcements(&told, &viewer)) }
+        }
+    };
+    Ok(layout::page(&viewer, &row.serial_number, &content))
 }
 
 async fn order(

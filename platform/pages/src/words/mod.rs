@@ -1,8 +1,11 @@
 //! The words of the pages: one file for each language, and a field for each text, so that none can be missing.
 
+pub(crate) mod device;
 mod en;
 mod id;
 pub(crate) mod page;
+pub(crate) mod portal;
+pub(crate) mod rollout;
 pub(crate) mod state;
 
 use serde::Deserialize;

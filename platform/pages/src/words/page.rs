@@ -25,6 +25,7 @@ macro_rules! page_words {
         }
     };
 }
+pub(super) use page_words;
 
 page_words! {
     /// Filters of lists.
@@ -39,5 +40,12 @@ page_words! {
         merchant_id "Merchant (ID)" "Merchant (ID)"
         kind "Kind" "Jenis"
         tag "Tag" "Label"
+    }
+}
+
+page_words! {
+    /// Charts of *Now*.
+    Charts {
+        by_hour "Payments by the hour" "Pembayaran per jam"
     }
 }

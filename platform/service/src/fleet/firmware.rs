@@ -4,8 +4,8 @@ use domain::command::CommandType;
 use domain::rollout::{Guard, Rollout};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::Page;
 use store::fleet::firmware::Firmware;
+use store::{Page, Period};
 use utoipa::ToSchema;
 use wire::ids::FirmwareId;
 
@@ -187,5 +187,5 @@ pub async fn rollouts(
     page: Page,
 ) -> Result<Vec<View>> {
     get(context, id).await?;
-    bulk_command::list(context, status, Some(id), page).await
+    bulk_command::list(context, status, Some(id), Period::default(), page).await
 }

@@ -8,8 +8,8 @@ use wire::ids::SettlementId;
 use super::settlement::{self, SettlementView};
 use crate::{Context, Error, Noun, Result};
 
-/// Items in one page: what is in memory at a time.
-const ITEMS_MAX: i64 = 1000;
+/// Items in one page of a file: what is in memory at a time.
+pub const ITEMS_MAX: i64 = 1000;
 
 /// The head of a statement.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub async fn items(
     context: &Context,
     id: SettlementId,
     after: Option<&After>,
+    limit: i64,
 ) -> Result<Vec<Item>> {
     let mut conn = context.lists().acquire().await?;
-    Ok(store::money::settlement_item::list(&mut conn, id, after, ITEMS_MAX).await?)
+    Ok(store::money::settlement_item::list(&mut conn, id, after, limit.min(ITEMS_MAX)).await?)
 }

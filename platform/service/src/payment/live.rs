@@ -5,6 +5,7 @@
 //! knows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use domain::wib;
@@ -165,6 +166,8 @@ pub struct Figures {
     pub today: Taken,
     /// Taken yesterday until the same time of day.
     pub yesterday: Taken,
+    /// Payments by the hour.
+    pub by_hour: Arc<ByHour>,
     /// Today's announcements.
     pub announcements: Stats,
     /// The fleet and its open alerts.
@@ -180,11 +183,60 @@ impl Figures {
     }
 }
 
-/// Reads the figures.
+/// How long the payments by the hour are good for: they are drawn, and a minute is a narrow line.
+const BY_HOUR_AGE_MAX: TimeDelta = TimeDelta::minutes(1);
+/// The hours of a day.
+const HOURS: usize = 24;
+
+/// How many payments there were in each hour of two days in Jakarta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByHour {
+    /// When this was read.
+    pub at: DateTime<Utc>,
+    /// When today began.
+    pub midnight: DateTime<Utc>,
+    /// Today's.
+    pub today: [i64; HOURS],
+    /// Yesterday's.
+    pub yesterday: [i64; HOURS],
+}
+
+impl ByHour {
+    async fn read(context: &Context, at: DateTime<Utc>, midnight: DateTime<Utc>) -> Result<Self> {
+        let day = TimeDelta::days(1);
+        let mut conn = context.lists().acquire().await?;
+        let rows = store::payment::live::by_hour(&mut conn, midnight - day, midnight + day).await?;
+        let mut hours = [0; 2 * HOURS];
+        for (hour, count) in rows {
+            if let Some(place) = usize::try_from(hour)
+                .ok()
+                .and_then(|hour| hours.get_mut(hour))
+            {
+                *place = count;
+            }
+        }
+        let (mut yesterday, mut today) = ([0; HOURS], [0; HOURS]);
+        let (before, after) = hours.split_at(HOURS);
+        yesterday.copy_from_slice(before);
+        today.copy_from_slice(after);
+        Ok(Self {
+            at,
+            midnight,
+            today,
+            yesterday,
+        })
+    }
+
+    fn is_good(&self, at: DateTime<Utc>, midnight: DateTime<Utc>) -> bool {
+        self.midnight == midnight && at >= self.at && at - self.at < BY_HOUR_AGE_MAX
+    }
+}
+
+/// Reads the figures; the payments by the hour again only when those that are `known` are old.
 ///
 /// # Errors
 /// The database's.
-pub async fn figures(context: &Context) -> Result<Figures> {
+pub async fn figures(context: &Context, known: Option<&Arc<ByHour>>) -> Result<Figures> {
     let at = context.clock().now();
     let midnight = wib::moment(wib::local(at).date(), NaiveTime::MIN).unwrap_or(at);
     let day = TimeDelta::days(1);
@@ -195,11 +247,16 @@ pub async fn figures(context: &Context) -> Result<Figures> {
     let yesterday = store::payment::live::taken(&mut conn, midnight - day, at - day).await?;
     let waiting = store::payment::live::waiting(&mut conn).await?;
     drop(conn);
+    let by_hour = match known.filter(|known| known.is_good(at, midnight)) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(ByHour::read(context, at, midnight).await?),
+    };
     let until = at + TimeDelta::seconds(1);
     Ok(Figures {
         at,
         today,
         yesterday,
+        by_hour,
         announcements: stats::read(context, None, Some(midnight), Some(until)).await?,
         fleet: summary::summary(context, None).await?,
         waiting,

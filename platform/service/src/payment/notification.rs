@@ -385,6 +385,7 @@ pub async fn end_stale(context: &Context, limit: i64) -> Result<u64> {
 /// [`Noun::Device`] not found.
 pub async fn list_of_device(
     context: &Context,
+    scope: Scope,
     device_id: DeviceId,
     page: Page,
 ) -> Result<Vec<Notification>> {
@@ -392,7 +393,7 @@ pub async fn list_of_device(
     store::fleet::device::find(&mut conn, device_id)
         .await?
         .ok_or(Error::NotFound(Noun::Device))?;
-    Ok(store::payment::notification::list_of_device(&mut conn, device_id, page).await?)
+    Ok(store::payment::notification::list_of_device(&mut conn, scope, device_id, page).await?)
 }
 
 /// Announces a payment again to every box at its terminal: new events, always spoken as delayed.

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{BulkCommandId, CommandId, DeviceId, FirmwareId, MerchantId};
 
-use crate::Page;
+use crate::{Page, Period};
 
 /// A bulk command as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,16 +203,20 @@ pub async fn list(
     conn: &mut PgConnection,
     status: Option<RolloutStatus>,
     firmware_id: Option<FirmwareId>,
+    period: Period,
     page: Page,
 ) -> sqlx::Result<Vec<BulkCommand>> {
     sqlx::query_as!(
         BulkCommand,
         "SELECT * FROM bulk_commands
          WHERE ($1::text IS NULL OR status = $1) AND ($2::uuid IS NULL OR firmware_id = $2)
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $5",
+           AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
+           AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $7",
         status as _,
         firmware_id as _,
+        period.from,
+        period.to,
         page.after_time(),
         page.after_id(),
         page.limit

@@ -20,6 +20,9 @@ pub struct Item {
     pub terminal_id: TerminalId,
     /// The outlet's name.
     pub outlet: String,
+    /// The time zone of the outlet, as the IANA names it.
+    #[serde(skip)]
+    pub timezone: String,
     /// The terminal's name.
     pub terminal: String,
     pub paid_at: Option<DateTime<Utc>>,
@@ -44,7 +47,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Item>> {
     sqlx::query_as!(
         Item,
-        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, e.name AS terminal,
+        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, o.timezone, e.name AS terminal,
                 p.paid_at, p.partner_reference, p.rrn
          FROM settlement_items i
          JOIN payments p ON p.transaction_id = i.transaction_id

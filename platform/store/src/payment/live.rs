@@ -149,6 +149,24 @@ pub async fn taken(
     })
 }
 
+/// How many payments were made in each hour of `from..to` that had any; hours are counted from `from`. Without what was
+/// taken back since. Index: `payments_by_time`.
+pub async fn by_hour(
+    conn: &mut PgConnection,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> sqlx::Result<Vec<(i32, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT floor(extract(epoch FROM paid_at - $1) / 3600)::int AS "hour!", count(*) AS "count!" FROM payments
+           WHERE paid_at >= $1 AND paid_at < $2 AND reversed_at IS NULL GROUP BY 1"#,
+        from,
+        to
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.hour, row.count)).collect())
+}
+
 /// What waits for a person, but for alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Waiting {

@@ -14,7 +14,7 @@ use wire::ids::{BindingId, DeviceId, EventId, TransactionId};
 use wire::{Encoding, Language, Rupiah};
 
 use crate::outbox::{BATCH_MAX, Header, OutboxRow, Selection};
-use crate::{Page, column};
+use crate::{Page, Scope, column};
 
 /// An announcement, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -533,6 +533,7 @@ pub async fn find_of_device(
 /// A box's announcements, newest first.
 pub async fn list_of_device(
     conn: &mut PgConnection,
+    scope: Scope,
     device_id: DeviceId,
     page: Page,
 ) -> sqlx::Result<Vec<Notification>> {
@@ -542,10 +543,12 @@ pub async fn list_of_device(
                 received_at, played_at, acked_at, announce_until,
                 (SELECT d.confirmation FROM devices d WHERE d.id = notifications.device_id) AS "confirmation!: Confirmation"
          FROM notifications WHERE device_id = $1 AND ($2::timestamptz IS NULL OR (created_at, event_id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, event_id DESC LIMIT $4"#,
+           AND ($4::uuid IS NULL OR $4 = (SELECT t.merchant_id FROM transactions t WHERE t.id = notifications.transaction_id))
+         ORDER BY created_at DESC, event_id DESC LIMIT $5"#,
         device_id as _,
         page.after_time(),
         page.after_id(),
+        scope.merchant(),
         page.limit
     )
     .fetch_all(conn)
