@@ -115,6 +115,7 @@ async fn serve_edge(directory: &Path) -> Outcome<()> {
         )?,
         password: broker::PasswordListeners::default(),
         limits: Limits::default(),
+        server_reference: None,
     };
     let edge = Edge::start(config, Arc::new(AdmitAll), CancellationToken::new()).await?;
     println!("{}", edge.local_addr());

@@ -40,6 +40,8 @@ pub struct EdgeConfig {
     pub password: PasswordListeners,
     /// The limits. Numbers of connections are of all listeners together, rates of each listener.
     pub limits: Limits,
+    /// The server that boxes of version 5 are told to use instead when this one is about to stop ("host:port").
+    pub server_reference: Option<String>,
 }
 
 /// Where boxes without a certificate connect. None by default.
@@ -140,6 +142,7 @@ impl<H: Host> Edge<H> {
             refusals: RefusalLog::default(),
             handshakes: HandshakeExecutor::new().map_err(EdgeError::Threads)?,
             failed_logins: FailedLogins::new(limits.failed_logins_per_s),
+            server_reference: config.server_reference.map(Arc::from),
             stop: stop.clone(),
             tasks: tasks.clone(),
         });
@@ -157,7 +160,9 @@ impl<H: Host> Edge<H> {
         ));
 
         let stopped = CancellationToken::new();
+        let accepting = stop.child_token();
         let handle = EdgeHandle {
+            accepting: accepting.clone(),
             local_addr,
             password_addr,
             plain_addr,
@@ -167,13 +172,14 @@ impl<H: Host> Edge<H> {
             stopped: stopped.clone(),
         };
         tokio::spawn(async move {
-            let accepting = listeners.into_iter().map(|(listener, entrance)| {
-                let (shared, tasks, stop) = (Arc::clone(&shared), tasks.clone(), stop.clone());
-                tokio::spawn(listener.run(stop, move |accepted| {
+            let listening = listeners.into_iter().map(|(listener, entrance)| {
+                let (shared, tasks) = (Arc::clone(&shared), tasks.clone());
+                tokio::spawn(listener.run(accepting.clone(), move |accepted| {
                     tasks.spawn(Arc::clone(&shared).serve(accepted, entrance.clone()));
                 }))
             });
-            futures_util::future::join_all(accepting).await;
+            futures_util::future::join_all(listening).await;
+            stop.cancelled().await;
             drop(shared);
             registry.close();
             observers.close();
@@ -198,6 +204,7 @@ pub struct EdgeHandle {
     router: Arc<Router>,
     registry: Arc<Registry>,
     observers: Arc<Observers>,
+    accepting: CancellationToken,
     stopped: CancellationToken,
 }
 
@@ -262,6 +269,32 @@ impl EdgeHandle {
     /// Ends the device's session, also one that is still being admitted. The host gets the will, as at any other end.
     pub fn kick(&self, device: DeviceId, reason: EndReason) {
         self.registry.kick(device, reason);
+    }
+
+    /// Ends the device's live session here if it is older than the one with this epoch, which another process has.
+    pub fn kick_older_than(&self, device: DeviceId, epoch: i64) {
+        self.registry.kick_older_than(device, epoch);
+    }
+
+    /// Ends all sessions of boxes that there are now, also those that are still being admitted. New ones may come.
+    pub fn kick_all(&self, reason: EndReason) {
+        self.registry.kick_all(reason);
+    }
+
+    /// Accepts no more connections, and ends the sessions of boxes evenly over this time, but not fewer than `per_s_min` a
+    /// second: they connect to other processes meanwhile. Observers stay until the stop.
+    pub async fn drain(&self, within: Duration, per_s_min: u32) {
+        self.accepting.cancel();
+        let handles = self.registry.live_handles();
+        let fastest = Duration::from_secs(1) / per_s_min.max(1);
+        let count = u32::try_from(handles.len()).unwrap_or(u32::MAX).max(1);
+        let each = (within / count).min(fastest);
+        let began = tokio::time::Instant::now();
+        for (place, handle) in (0_u32..).zip(handles) {
+            // Timers are not exact to the microsecond: what is overdue is done at once.
+            tokio::time::sleep_until(began + each * place).await;
+            handle.control.kick(EndReason::ServerMoved);
+        }
     }
 
     /// Ends the device's session, also one that is still being admitted, if it uses one of these certificates (serial

@@ -2,7 +2,7 @@
 
 use crate::frame::FrameError;
 use crate::host::{EndReason, Unavailable};
-use crate::protocol::{Protocol, Violation, disconnect_code};
+use crate::protocol::{Protocol, USE_ANOTHER_SERVER, Violation, disconnect_code};
 use crate::transport::{Event, Transport};
 
 /// Why a session ended, and what is left to do about it.
@@ -31,21 +31,26 @@ impl Ending {
         }
     }
 
-    /// The connection with the last packet in its output. `None`: nothing can be written to it.
+    /// The connection with the last packet in its output, which names the server to use instead, if there is one. `None`:
+    /// nothing can be written to it.
     pub(crate) fn write_disconnect<S>(
         self,
         protocol: Protocol,
         mut transport: Transport<S>,
+        server_reference: Option<&str>,
     ) -> Option<Transport<S>> {
-        match self.reason {
-            EndReason::ConnectionLost | EndReason::WriteStalled => None,
-            _ => {
-                if let Some(code) = self.code {
-                    protocol.write_disconnect(&mut transport.output, code);
-                }
-                Some(transport)
-            }
+        if let EndReason::ConnectionLost | EndReason::WriteStalled = self.reason {
+            return None;
         }
+        let output = &mut transport.output;
+        match (self.code, server_reference) {
+            (Some(USE_ANOTHER_SERVER), Some(reference)) => {
+                protocol.write_disconnect_to(output, USE_ANOTHER_SERVER, reference);
+            }
+            (Some(code), _) => protocol.write_disconnect(output, code),
+            (None, _) => {}
+        }
+        Some(transport)
     }
 }
 

@@ -364,11 +364,15 @@ pub enum EndReason {
     Unavailable,
     /// This process is stopping.
     ShuttingDown,
+    /// This process is about to stop, and the box is to connect to another one.
+    ServerMoved,
+    /// This process no longer owns its sessions: another one may serve the box already.
+    LeaseLost,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Disconnected,
         Self::ConnectionLost,
         Self::KeepAliveTimeout,
@@ -384,6 +388,8 @@ impl EndReason {
         Self::WriteStalled,
         Self::Unavailable,
         Self::ShuttingDown,
+        Self::ServerMoved,
+        Self::LeaseLost,
     ];
 
     /// The reason as one word, for metrics, events and logs.
@@ -404,6 +410,8 @@ impl EndReason {
             Self::WriteStalled => "write_stalled",
             Self::Unavailable => "unavailable",
             Self::ShuttingDown => "shutting_down",
+            Self::ServerMoved => "server_moved",
+            Self::LeaseLost => "lease_lost",
         }
     }
 }

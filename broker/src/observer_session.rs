@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ObserverSession<S> {
 
     /// The connection of a session that has ended, with the last packet in its output.
     pub(crate) fn into_transport(self, ending: Ending) -> Option<Transport<S>> {
-        ending.write_disconnect(self.protocol, self.transport)
+        ending.write_disconnect(self.protocol, self.transport, None)
     }
 
     fn poll_turn(

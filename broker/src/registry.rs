@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct ConnectionHandle {
     certificate_serial: String,
     pub(crate) control: ConnectionControl,
     live: AtomicBool,
+    /// The epoch of its session; 0 before it is live.
+    epoch: AtomicI64,
     outbound: Mutex<Outbound>,
 }
 
@@ -106,6 +108,7 @@ impl Registry {
             certificate_serial: certificate_serial.to_owned(),
             control: ConnectionControl::default(),
             live: AtomicBool::new(false),
+            epoch: AtomicI64::new(0),
             outbound: Mutex::new(Outbound::new(self.queue_max)),
         });
         let admission_lock = {
@@ -130,13 +133,7 @@ impl Registry {
     /// Ends every connection, and every one that registers later.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        for shard in &self.shards {
-            for connections in lock(shard).values() {
-                for handle in &connections.handles {
-                    handle.control.kick(EndReason::ShuttingDown);
-                }
-            }
-        }
+        self.kick_all(EndReason::ShuttingDown);
     }
 
     pub(crate) fn kick(&self, device: DeviceId, reason: EndReason) {
@@ -145,6 +142,37 @@ impl Registry {
                 handle.control.kick(reason);
             }
         }
+    }
+
+    /// Ends the device's live connection if its session is older than the one with this epoch, which another process has.
+    pub(crate) fn kick_older_than(&self, device: DeviceId, epoch: i64) {
+        if let Some(handle) = self.live_handle(device)
+            && handle.epoch.load(Ordering::Acquire) < epoch
+        {
+            handle.control.kick(EndReason::TakenOver);
+        }
+    }
+
+    /// Ends every connection of a device that there is now.
+    pub(crate) fn kick_all(&self, reason: EndReason) {
+        for shard in &self.shards {
+            for connections in lock(shard).values() {
+                for handle in &connections.handles {
+                    handle.control.kick(reason);
+                }
+            }
+        }
+    }
+
+    /// The live connections.
+    pub(crate) fn live_handles(&self) -> Vec<Arc<ConnectionHandle>> {
+        let mut handles = Vec::with_capacity(self.live());
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let all = shard.values().flat_map(|connections| &connections.handles);
+            handles.extend(all.filter(|handle| handle.is_live()).cloned());
+        }
+        handles
     }
 
     /// Kicks the device's connections that use one of these certificates, because they were revoked or replaced.
@@ -258,8 +286,9 @@ impl Registration {
         self.admission_guard = Some(Arc::clone(&self.admission_lock).lock_owned().await);
     }
 
-    /// Routes the device's messages to this connection from now on.
-    pub(crate) fn go_live(&self) {
+    /// Routes the device's messages to this connection from now on, whose session has this epoch.
+    pub(crate) fn go_live(&self, epoch: i64) {
+        self.handle.epoch.store(epoch, Ordering::Release);
         if !self.handle.live.swap(true, Ordering::AcqRel) {
             self.registry.live.fetch_add(1, Ordering::Relaxed);
             metrics::gauge!("mqtt_sessions_live").increment(1);
@@ -337,7 +366,7 @@ mod tests {
         let registry = registry(8);
         let mut first = registry.register(device(1), "1");
         first.wait_for_older().await;
-        first.go_live();
+        first.go_live(1);
         assert!(!first.has_older());
         let mut second = registry.register(device(1), "1");
         assert!(second.has_older());
@@ -350,7 +379,7 @@ mod tests {
         second.wait_for_older().await;
         assert_eq!(second.handle().control.kicked(), None);
         assert!(!registry.is_live(device(1)));
-        second.go_live();
+        second.go_live(2);
         assert!(registry.is_live(device(1)));
         assert_eq!(registry.live(), 1);
     }
@@ -370,6 +399,21 @@ mod tests {
         assert!(third.wait_for_older().now_or_never().is_none());
         drop(first);
         third.wait_for_older().await;
+    }
+
+    #[test]
+    fn a_newer_session_elsewhere_ends_older_ones_only() {
+        let registry = registry(8);
+        let registration = registry.register(device(1), "1");
+        registry.kick_older_than(device(1), 9);
+        registration.go_live(5);
+        registry.kick_older_than(device(1), 5);
+        assert_eq!(registration.handle().control.kicked(), None);
+        registry.kick_older_than(device(1), 6);
+        assert_eq!(
+            registration.handle().control.kicked(),
+            Some(EndReason::TakenOver)
+        );
     }
 
     #[test]
@@ -414,7 +458,7 @@ mod tests {
     fn a_dropped_registration_leaves_nothing_behind() {
         let registry = registry(8);
         let registration = registry.register(device(1), "1");
-        registration.go_live();
+        registration.go_live(1);
         assert_eq!(
             registry.offer(device(1), message(1)),
             Some(Offered::NotSubscribed)

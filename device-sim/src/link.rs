@@ -1,6 +1,7 @@
 //! A box's connection to the platform: MQTT, or HTTPS where MQTT is blocked. Both produce the same events and take the
 //! same messages, so that the box above them does not depend on the transport.
 
+pub mod address;
 mod http;
 mod mqtt;
 pub mod timing;
@@ -13,6 +14,8 @@ use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use serde::Serialize;
 use wire::{DeviceId, UplinkMessage};
+
+use address::MqttAddress;
 
 use crate::credentials::Credentials;
 use crate::soundbox::settings::Settings;
@@ -98,10 +101,12 @@ pub enum Link {
 }
 
 impl Link {
-    /// Begins to connect, and reconnects until [`close`](Self::close); after failures it waits up to `backoff_max`.
+    /// Begins to connect, and reconnects until [`close`](Self::close); after failures it waits up to `backoff_max`. By MQTT to
+    /// these addresses, the next when one fails; without any, to the one of its credentials.
     pub fn open(
         transport: Transport,
         credentials: &Credentials,
+        addresses: Vec<MqttAddress>,
         keep_alive: Duration,
         backoff_max: Duration,
     ) -> anyhow::Result<Self> {
@@ -109,6 +114,7 @@ impl Link {
         Ok(match transport {
             Transport::Mqtt => Self::Mqtt(Box::new(mqtt::MqttLink::open(
                 credentials,
+                addresses,
                 keep_alive,
                 timing,
             )?)),

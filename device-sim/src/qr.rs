@@ -138,6 +138,7 @@ async fn by_mqtt(credentials: &Credentials, amount: Rupiah) -> anyhow::Result<Dy
     let mut link = Link::open(
         Transport::Mqtt,
         credentials,
+        Vec::new(),
         Duration::from_secs(30),
         BACKOFF_MAX_SHORT,
     )?;

@@ -19,6 +19,7 @@ use wire::{DeviceId, Rupiah, UplinkMessage};
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::fault_injection::{FaultInjection, FleetFaults};
+use crate::link::address::{MqttAddress, in_turn};
 use crate::link::timing::BACKOFF_MAX_SHORT;
 use crate::link::{Link, LinkEvent, Message, Transport};
 use crate::rate::Rate;
@@ -50,6 +51,8 @@ pub struct Options {
     pub number: usize,
     /// The transport.
     pub transport: Transport,
+    /// Where it connects by MQTT instead of the address of its credentials: to the next when one fails.
+    pub mqtt: Vec<MqttAddress>,
     /// The heartbeat interval, if it is not to follow the configuration.
     pub heartbeat: Option<Duration>,
     /// MQTT's keepalive.
@@ -78,6 +81,7 @@ impl Default for Options {
         Self {
             number: 0,
             transport: Transport::Mqtt,
+            mqtt: Vec::new(),
             heartbeat: None,
             keep_alive: Duration::from_secs(60),
             backoff_max: BACKOFF_MAX_SHORT,
@@ -291,6 +295,7 @@ impl Session {
         let link = Link::open(
             options.transport,
             &credentials,
+            in_turn(&options.mqtt, options.number),
             options.keep_alive,
             options.backoff_max,
         )?;

@@ -31,6 +31,8 @@
 //! eventually         waiting with a limit
 //! repeat             requests that are repeated until they are answered
 //! seeds              seeds of stories that try many orders
+//! outage_fleet       boxes that reconnect and are paid while processes end
+//! node_process       `platform serve` as a process, beside another on the same database
 //! server             the platform's executable as a process, for the programs that measure
 //! mosquitto          Mosquitto, which those programs compare with
 //! open_files         their limit of open files
@@ -66,8 +68,10 @@ pub mod issuing_acquirer;
 pub mod ledger;
 pub mod made_up_acquirer;
 pub mod mosquitto;
+pub mod node_process;
 pub mod observer;
 pub mod open_files;
+pub mod outage_fleet;
 pub mod page_kind;
 pub mod pages;
 pub mod payment_trace;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use certs::csr::{KeyAndCsr, KeyKind};
 use certs::tls;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use rumqttc::{ConnectionError, Publish};
 use rustls::ClientConfig;
@@ -104,13 +105,48 @@ pub struct Provisioned {
     /// TLS, with its certificate.
     pub tls: Arc<ClientConfig>,
     device_token: String,
-    to: SocketAddr,
+    /// The addresses that it knows, and the place of the one that it uses.
+    to: Vec<SocketAddr>,
+    at: usize,
+}
+
+/// How many boxes are made at a time.
+const AT_A_TIME: usize = 16;
+
+/// Makes boxes of the demonstration's first outlet, each at a terminal of its own, which connect at these addresses.
+pub async fn many(
+    server: &Server,
+    to: Vec<SocketAddr>,
+    count: u32,
+) -> anyhow::Result<Vec<Provisioned>> {
+    let (admin, outlet) = (server.api("admin")?, server.outlet()?);
+    stream::iter(0..usize::try_from(count)?)
+        .map(|number| {
+            let (admin, to) = (&admin, to.clone());
+            Provisioned::at(&server.root_pem, to, admin, number, Some(outlet))
+        })
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await
 }
 
 impl Provisioned {
     /// Makes the box of this number through the public API; with an outlet, bound to a terminal of its own.
     pub async fn new(
         server: &Server,
+        admin: &Api,
+        number: usize,
+        outlet: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let to = vec![server.mqtt().await?];
+        Self::at(&server.root_pem, to, admin, number, outlet).await
+    }
+
+    /// The same for a platform with this root certificate, which serves MQTT at these addresses: boxes begin at one of them by
+    /// their numbers.
+    pub async fn at(
+        root_pem: &str,
+        to: Vec<SocketAddr>,
         admin: &Api,
         number: usize,
         outlet: Option<&str>,
@@ -150,7 +186,7 @@ impl Provisioned {
             text(&activated, "ca_chain")
         );
         let tls = tls::client_config(
-            tls::roots_from_pem(&server.root_pem)?,
+            tls::roots_from_pem(root_pem)?,
             Some((
                 tls::chain_from_pem(&chain)?,
                 tls::key_from_pem(&key.key_pem())?,
@@ -165,21 +201,36 @@ impl Provisioned {
             api: admin.with_token(&device_token),
             tls,
             device_token,
-            to: server.mqtt().await?,
+            at: number,
+            to,
         })
     }
 
     /// The platform was started again and has other addresses: `admin` is a client of it at the new one.
     pub fn moved(&mut self, admin: &Api, to: SocketAddr) {
         self.api = admin.with_token(&self.device_token);
-        self.to = to;
+        self.to = vec![to];
+    }
+
+    /// From now on it uses the next of its addresses.
+    pub fn try_next(&mut self) {
+        self.at = self.at.wrapping_add(1);
+    }
+
+    /// The address that it uses.
+    ///
+    /// # Panics
+    /// It has none.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.to[self.at % self.to.len()]
     }
 
     /// Its endpoint.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         Endpoint {
-            to: self.to,
+            to: self.address(),
             device_id: self.device_id,
             tls: Arc::clone(&self.tls),
         }

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use crate::acquirer::Acquirer;
 use crate::api::Api;
+use crate::node_process::{self, NodeParts};
 
 /// How long the first start, with a new database and a new CA, may take.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -228,6 +229,24 @@ impl Server {
             .await?
             .find(SocketAddr::is_ipv4)
             .context("the MQTT host has no address")
+    }
+
+    /// What starts another process beside this one, of the same CA and on the same database.
+    pub fn node_parts(&self, name: &str, lease_s: u32) -> NodeParts {
+        let secret = self
+            .data_dir
+            .join("secrets")
+            .join(&self.demo.qris_partner.id);
+        NodeParts {
+            dir: self.data_dir.join("nodes").join(name),
+            name: name.to_owned(),
+            lease_s,
+            database_url: self.demo.database_url.clone(),
+            pki_dir: self.data_dir.join("pki"),
+            key_file: self.data_dir.join("keys").join("announcement.pem"),
+            listen: node_process::anywhere(),
+            acquirer: (self.demo.qris_partner.id.clone(), secret),
+        }
     }
 
     /// Where it listens.

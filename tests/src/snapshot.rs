@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// A count and a digest of every table. Not of those that jobs of the platform write at any time (seals of the audit
-/// log, alerts, the revocation list, hours of heartbeats, readiness probes), and not of callbacks' bodies, which come with
+/// log, alerts, the revocation list, hours of heartbeats, readiness probes, leases), and not of callbacks' bodies, which come with
 /// their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<String, (i64, String)>);
@@ -17,7 +17,7 @@ impl Snapshot {
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
              AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN
                  ('audit_seals', 'audit_waiting', 'alerts', 'crl', 'heartbeat_hours', 'heartbeat_rollups',
-                  'write_probes', 'callback_bodies')
+                  'write_probes', 'callback_bodies', 'nodes')
              ORDER BY relname",
         )
         .fetch_all(pool)

@@ -1,6 +1,7 @@
 //! A box on MQTT as it should be: verifies signatures, plays each payment once, acknowledges.
 
 use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use rumqttc::{ConnectionError, SubscribeReasonCode};
@@ -43,7 +44,12 @@ impl Soundbox {
 
     /// Connects with a persistent session, subscribes, requests the time.
     pub async fn switch_on(world: &World, credentials: Credentials) -> Self {
-        let mut connection = connect(world, &credentials, false).await.unwrap();
+        Self::switch_on_at(world.mqtt(), credentials).await
+    }
+
+    /// The same at the MQTT address of another process.
+    pub async fn switch_on_at(address: SocketAddr, credentials: Credentials) -> Self {
+        let mut connection = connect_at(address, &credentials, false).await.unwrap();
         let filter = DownlinkFilter::All.for_device(credentials.device_id);
         let granted = connection.subscribe(&filter).await;
         assert_eq!(
@@ -339,8 +345,17 @@ pub async fn connect(
     credentials: &Credentials,
     clean: bool,
 ) -> Result<Connection, ConnectionError> {
+    connect_at(world.mqtt(), credentials, clean).await
+}
+
+/// Connects as this box to another process.
+pub async fn connect_at(
+    address: SocketAddr,
+    credentials: &Credentials,
+    clean: bool,
+) -> Result<Connection, ConnectionError> {
     Connection::open(ConnectOptions {
-        address: world.mqtt(),
+        address,
         client_id: &credentials.device_id.to_string(),
         clean,
         tls: credentials.tls(),

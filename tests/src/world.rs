@@ -25,6 +25,7 @@ use wire::MerchantId;
 use crate::acquirer::{self, Acquirer};
 use crate::api::Api;
 use crate::database::TestDatabase;
+use crate::node_process::{self, NodeParts};
 
 /// The password of people who log in.
 pub const PASSWORD: &str = "kopi tubruk panas";
@@ -81,6 +82,8 @@ impl World {
                 .insert(partner.to_owned(), partner_config);
         }
         config.payments.qr_partner = acquirer::OURS.to_owned();
+        // So that a test that got no processor for a while keeps its sessions.
+        config.node.lease_s = 60;
         // Tests send hundreds of forged callbacks from one address and read what was kept of each.
         config.callbacks.rejected_per_minute_max = 100_000;
         config.callbacks.rejected_per_address_per_minute_max = 100_000;
@@ -122,8 +125,26 @@ impl World {
     /// Another process beside this one, of the same CA and on the same database.
     pub async fn neighbour(&self, node: &str) -> Neighbour {
         let mut config = self.config.clone();
-        node.clone_into(&mut config.node);
+        node.clone_into(&mut config.node.name);
         Neighbour(Some(Life::start(config, self.clock.clone()).await.unwrap()))
+    }
+
+    /// What starts a real process beside this one, of the same CA and on the same database.
+    pub fn node_parts(&self, name: &str, lease_s: u32) -> NodeParts {
+        let data_dir = &self.config.data_dir;
+        NodeParts {
+            dir: data_dir.join("nodes").join(name),
+            name: name.to_owned(),
+            lease_s,
+            database_url: self.config.database.url.clone(),
+            pki_dir: self.config.pki_dir(),
+            listen: node_process::anywhere(),
+            key_file: data_dir.join("keys").join("announcement.pem"),
+            acquirer: (
+                acquirer::OURS.to_owned(),
+                data_dir.join(format!("{}.secret", acquirer::OURS)),
+            ),
+        }
     }
 
     /// Stops the platform as an operator would.

@@ -213,7 +213,7 @@ impl<H: Host> Shared<H> {
         } else {
             self.registry.forget(key.device_id);
         }
-        registration.go_live();
+        registration.go_live(key.epoch);
         if !subscriptions.is_empty() {
             self.host.listening(key);
         }
@@ -234,6 +234,7 @@ impl<H: Host> Shared<H> {
             window,
             packet_bytes_max: connect.packet_bytes_max,
             subscriptions,
+            server_reference: self.server_reference.clone(),
         })
     }
 }

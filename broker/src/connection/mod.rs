@@ -86,6 +86,7 @@ pub(crate) struct Shared<H> {
     pub(crate) handshakes: HandshakeExecutor,
     pub(crate) refusals: RefusalLog,
     pub(crate) failed_logins: FailedLogins,
+    pub(crate) server_reference: Option<Arc<str>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }

@@ -112,6 +112,9 @@ impl Protocol {
     }
 }
 
+/// The reason code "Use another server" (MQTT 5.0 section 3.14.2.1).
+pub(crate) const USE_ANOTHER_SERVER: u8 = 0x9c;
+
 /// The v5 reason code of a server's DISCONNECT, or `None` where none is sent.
 pub(crate) fn disconnect_code(reason: EndReason) -> Option<u8> {
     Some(match reason {
@@ -129,6 +132,7 @@ pub(crate) fn disconnect_code(reason: EndReason) -> Option<u8> {
         EndReason::TooManyUnacknowledged => 0x93,
         EndReason::Unavailable => 0x88,
         EndReason::ShuttingDown => 0x8b,
+        EndReason::ServerMoved | EndReason::LeaseLost => USE_ANOTHER_SERVER,
     })
 }
 

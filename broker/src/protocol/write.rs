@@ -4,6 +4,9 @@ use bytes::{BufMut, BytesMut};
 
 use super::{Granted, Outgoing, Protocol};
 
+/// The property Server Reference (MQTT 5.0 section 3.14.2.2.5).
+const SERVER_REFERENCE: u8 = 0x1c;
+
 impl Protocol {
     pub(crate) fn write_puback(self, out: &mut BytesMut, packet_id: u16) {
         out.put_slice(&[0x40, 2]);
@@ -110,6 +113,19 @@ impl Protocol {
     pub(crate) fn write_disconnect(self, out: &mut BytesMut, code: u8) {
         if self.v5() {
             out.put_slice(&[0xe0, 1, code]);
+        }
+    }
+
+    /// DISCONNECT with the server to use instead (Server Reference).
+    pub(crate) fn write_disconnect_to(self, out: &mut BytesMut, code: u8, reference: &str) {
+        if self.v5() {
+            let properties = 1 + 2 + reference.len();
+            out.put_u8(0xe0);
+            write_length(out, 1 + length_len(properties) + properties);
+            out.put_u8(code);
+            write_length(out, properties);
+            out.put_u8(SERVER_REFERENCE);
+            write_string(out, reference);
         }
     }
 }
@@ -253,6 +269,11 @@ mod tests {
             [0xe0, 1, 0x8b]
         );
         assert!(written(&|out| V311.write_disconnect(out, 0x8b)).is_empty());
+        assert_eq!(
+            written(&|out| V5.write_disconnect_to(out, 0x9c, "b:1")),
+            [0xe0, 8, 0x9c, 6, 0x1c, 0, 3, b'b', b':', b'1']
+        );
+        assert!(written(&|out| V311.write_disconnect_to(out, 0x9c, "b:1")).is_empty());
         assert_eq!(
             written(&|out| V5.write_puback_not_authorized(out, 258)),
             [0x40, 3, 1, 2, 0x87]

@@ -53,6 +53,9 @@ pub(crate) use downlinks::count_downlinks;
 use subscriptions::Change;
 use uplinks::Settled;
 
+/// The bytes of a DISCONNECT beside the server that it names, at most.
+const DISCONNECT_LEN: usize = 16;
+
 /// The parts of a new session.
 pub(crate) struct SessionParts<H, S> {
     pub(crate) host: Arc<H>,
@@ -73,6 +76,8 @@ pub(crate) struct SessionParts<H, S> {
     pub(crate) packet_bytes_max: usize,
     /// The restored subscriptions.
     pub(crate) subscriptions: Vec<Subscription>,
+    /// The server to use instead, for a box of version 5 that is to connect elsewhere.
+    pub(crate) server_reference: Option<Arc<str>>,
 }
 
 pub(crate) struct Session<H, S> {
@@ -87,6 +92,7 @@ pub(crate) struct Session<H, S> {
     persistent: bool,
     window: usize,
     packet_bytes_max: usize,
+    server_reference: Option<Arc<str>>,
     /// The output is full, because the box does not read: nothing more is taken from the queue.
     blocked: bool,
     /// The running calls to the host, in the order in which the messages arrived.
@@ -135,6 +141,7 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
             persistent: parts.persistent,
             window: parts.window,
             packet_bytes_max: parts.packet_bytes_max,
+            server_reference: parts.server_reference,
             blocked: false,
             uplinks: FuturesOrdered::new(),
             ordinary_running: 0,
@@ -188,8 +195,10 @@ impl<H: Host, S: AsyncRead + AsyncWrite + Unpin> Session<H, S> {
         ending: Ending,
     ) -> (Option<Transport<S>>, impl Future<Output = ()>) {
         let mut uplinks = self.uplinks;
+        let fits = |reference: &Arc<str>| reference.len() + DISCONNECT_LEN <= self.packet_bytes_max;
+        let reference = self.server_reference.filter(fits);
         (
-            ending.write_disconnect(self.protocol, self.transport),
+            ending.write_disconnect(self.protocol, self.transport, reference.as_deref()),
             async move { while uplinks.next().await.is_some() {} },
         )
     }

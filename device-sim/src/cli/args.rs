@@ -14,6 +14,7 @@ use crate::callback_faults::CallbackFaults;
 use crate::duration::{self, HumanDuration};
 use crate::fault_injection::FaultRates;
 use crate::link::Transport;
+use crate::link::address::MqttAddress;
 use crate::rate::Rate;
 use crate::scenario::Environment;
 use crate::scenario::merchant::Admin;
@@ -72,6 +73,10 @@ pub(super) struct Provision {
 
 #[derive(Args)]
 pub(super) struct Running {
+    /// Where the box connects by MQTT, instead of the address that it was given: to the next of them when one fails. Boxes of a
+    /// fleet begin at different ones. Not for boxes of other makers.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(super) mqtt: Vec<MqttAddress>,
     /// The heartbeat interval; by default the one in the box's configuration.
     #[arg(long, value_parser = duration::parse)]
     pub(super) heartbeat: Option<Duration>,
@@ -120,6 +125,7 @@ impl Running {
         Ok(Options {
             number: 0,
             transport,
+            mqtt: self.mqtt.clone(),
             heartbeat: self.heartbeat,
             keep_alive: self.keep_alive,
             backoff_max: self.backoff_max,

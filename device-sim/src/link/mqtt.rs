@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use wire::message::{OnlineState, Status};
 use wire::{Channel, DownlinkFilter, Topic, UplinkMessage};
 
+use super::address::MqttAddress;
 use super::timing::LinkTiming;
 use super::{LinkEvent, Message};
 use crate::credentials::Credentials;
@@ -84,6 +85,7 @@ impl std::fmt::Debug for MqttLink {
 impl MqttLink {
     pub(super) fn open(
         credentials: &Credentials,
+        mut addresses: Vec<MqttAddress>,
         keep_alive: Duration,
         timing: Arc<LinkTiming>,
     ) -> anyhow::Result<Self> {
@@ -98,16 +100,26 @@ impl MqttLink {
         };
         let will = UplinkMessage::Status(offline).encode(encoding)?;
         let will_topic = Topic::new(id, Channel::Status).to_string();
-        let mut options = MqttOptions::new(id.to_string(), &device.mqtt_host, device.mqtt_port);
-        options
-            .set_transport(Transport::tls_with_config(
-                rumqttc::TlsConfiguration::Rustls(credentials.tls()?),
-            ))
-            .set_clean_session(false)
-            .set_keep_alive(keep_alive)
-            .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
+        if addresses.is_empty() {
+            addresses.push(MqttAddress {
+                host: device.mqtt_host.clone(),
+                port: device.mqtt_port,
+            });
+        }
+        let tls = credentials.tls()?;
+        let options = addresses.iter().map(|to| {
+            let mut options = MqttOptions::new(id.to_string(), &to.host, to.port);
+            let tls = rumqttc::TlsConfiguration::Rustls(Arc::clone(&tls));
+            let will = LastWill::new(will_topic.clone(), will.clone(), QoS::AtLeastOnce, false);
+            options
+                .set_transport(Transport::tls_with_config(tls))
+                .set_clean_session(false)
+                .set_keep_alive(keep_alive)
+                .set_last_will(will);
+            options
+        });
         let filters = vec![DownlinkFilter::All.for_device(id)];
-        Ok(Self::start(options, filters, encoding, timing))
+        Ok(Self::start(options.collect(), filters, encoding, timing))
     }
 
     pub(super) fn open_vendor(
@@ -132,19 +144,23 @@ impl MqttLink {
             let will = LastWill::new(will.topic, will.payload, QoS::AtMostOnce, false);
             options.set_last_will(will);
         }
+        let options = VecDeque::from([options]);
         Ok(Self::start(options, filters, wire::Encoding::Json, timing))
     }
 
+    /// Connects by the first of these options; by the next when that fails.
     fn start(
-        mut options: MqttOptions,
+        mut options: VecDeque<MqttOptions>,
         filters: Vec<String>,
         encoding: wire::Encoding,
         timing: Arc<LinkTiming>,
     ) -> Self {
-        options
-            .set_manual_acks(true)
-            .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
-        let (client, mut eventloop) = AsyncClient::new(options, REQUESTS_MAX);
+        for one in &mut options {
+            one.set_manual_acks(true)
+                .set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
+        }
+        let first = options.front().expect("an address").clone();
+        let (client, mut eventloop) = AsyncClient::new(first, REQUESTS_MAX);
         let mut network = eventloop.network_options();
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
         network.set_tcp_nodelay(true);
@@ -156,6 +172,7 @@ impl MqttLink {
         let stop = CancellationToken::new();
         let poller = Poller {
             eventloop,
+            options,
             events: sender,
             connection: Arc::clone(&connection),
             timing: Arc::clone(&timing),
@@ -287,6 +304,8 @@ impl Drop for MqttLink {
 /// Polls the connection and reconnects.
 struct Poller {
     eventloop: EventLoop,
+    /// The addresses with all that belongs to them; the first is in use.
+    options: VecDeque<MqttOptions>,
     events: mpsc::Sender<LinkEvent>,
     connection: Arc<AtomicU64>,
     timing: Arc<LinkTiming>,
@@ -346,6 +365,7 @@ impl Poller {
                         .retry_in(failures, connected_at.is_some())
                         .max(away);
                     failures = failures.saturating_add(1);
+                    self.try_next();
                     let lost = LinkEvent::Disconnected { reason, retry_in };
                     // A dropped receiver is noticed at the next event.
                     let _closed = self.events.send(lost).await;
@@ -362,6 +382,14 @@ impl Poller {
             if self.events.send(event).await.is_err() && !self.stop.is_cancelled() {
                 return;
             }
+        }
+    }
+
+    /// From now on it uses the next address.
+    fn try_next(&mut self) {
+        self.options.rotate_left(1);
+        if let Some(options) = self.options.front() {
+            self.eventloop.mqtt_options = options.clone();
         }
     }
 

@@ -160,6 +160,9 @@ impl<C: Carrier> Host for PlatformHost<C> {
 
     async fn admit(&self, connecting: Connecting) -> Result<Admission, Refusal> {
         let device_id = connecting.device_id;
+        if self.context.node().is_draining() {
+            return Err(Refusal::Unavailable);
+        }
         if connecting.topics.is_none() {
             self.context.vendor_boxes().forget(device_id);
         }

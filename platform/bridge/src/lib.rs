@@ -12,21 +12,23 @@
 //! | `observer_revocation` | ends observers whose certificate was revoked |
 //! | `outbox` | notifications, configurations and commands, from the database to the broker |
 //! | `delivery` | when the broker received announcements, for the step up to PUBACK in their traces |
-//! | `revocation` | ends sessions whose certificate was revoked by another process |
+//! | `lease` | keeps this process's lease, and ends processes that do not keep theirs |
+//! | `wakeup` | what processes tell each other: messages for boxes, boxes that moved, certificates that ended |
 //!
 //! No state here is lost by a restart: sessions, notifications, configurations and commands are rows.
 
 mod carrier;
 mod delivery;
 mod host;
+mod lease;
 mod observer_revocation;
 mod outbox;
 mod pool_quota;
 mod puback;
-mod revocation;
 mod uplink;
 mod uplink_batcher;
 mod vendor_uplink;
+mod wakeup;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub use carrier::Carrier;
 use carrier::CarrierSessions;
 pub use host::{PlatformHost, topic_map};
 use service::Context;
+use service::node::Lease;
 use service::signal::Receivers;
 use store::fleet::command::DueCommand;
 use store::fleet::config::DueConfig;
@@ -79,25 +82,42 @@ impl<C: Carrier> Bridge<C> {
         Arc::clone(&self.host)
     }
 
-    /// Starts the outbox and the tasks that watch revocations.
+    /// Starts the outbox, and what holds this process and the others together.
     pub fn run(
         self,
         carrier: C,
         signals: Receivers,
+        lease: Lease,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
         let context = self.host.context().clone();
-        signals.connect(Box::new(CarrierSessions(carrier.clone())));
+        signals.connect(Box::new(CarrierSessions {
+            carrier: carrier.clone(),
+            node: Arc::clone(context.node()),
+        }));
         tasks.spawn(observer_revocation::watch(
             context.clone(),
             carrier.clone(),
             stop.clone(),
         ));
-        tasks.spawn(revocation::watch(
+        tasks.spawn(lease::keep(
+            context.clone(),
+            carrier.clone(),
+            lease,
+            stop.clone(),
+        ));
+        tasks.spawn(wakeup::listen(
             context.clone(),
             carrier.clone(),
             stop.clone(),
+        ));
+        let senders = TaskTracker::new();
+        tasks.spawn(wakeup::tell(
+            context.clone(),
+            signals.elsewhere,
+            stop.clone(),
+            senders.clone(),
         ));
         // Set once, here; until then the host answers `Unavailable`.
         let _ = self.carrier.set(carrier.clone());
@@ -108,10 +128,14 @@ impl<C: Carrier> Bridge<C> {
             self.host.pubacks(),
         );
         let (wakes, listening) = (signals.wakes, Some(self.listening));
-        let notifications = outbox.clone();
-        tasks.spawn(notifications.run::<DueNotification>(wakes.payments, listening, stop.clone()));
-        let configs = outbox.clone();
-        tasks.spawn(configs.run::<DueConfig>(wakes.configs, None, stop.clone()));
-        tasks.spawn(outbox.run::<DueCommand>(wakes.commands, None, stop.clone()));
+        let send = outbox.clone();
+        let sending = send.run::<DueNotification>(wakes.payments, listening, stop.clone());
+        tasks.spawn(senders.track_future(sending));
+        let send = outbox.clone();
+        let sending = send.run::<DueConfig>(wakes.configs, None, stop.clone());
+        tasks.spawn(senders.track_future(sending));
+        let sending = outbox.run::<DueCommand>(wakes.commands, None, stop.clone());
+        tasks.spawn(senders.track_future(sending));
+        senders.close();
     }
 }

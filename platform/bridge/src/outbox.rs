@@ -81,7 +81,7 @@ impl<C: Carrier> Outbox<C> {
         loop {
             // select! picks at random among what is ready, so that no source starves the others.
             let worked = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = receive(Some(&mut committed), &mut fresh) => {
                     let round = outbox_round(R::NAME, "commit");
                     self.send_committed(&mut fresh).instrument(round).await
@@ -98,6 +98,16 @@ impl<C: Carrier> Outbox<C> {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+        // The sessions have ended: what was committed for them is given back, for the node that has them now.
+        while let Ok(one) = committed.try_recv() {
+            fresh.push(one);
+            if (fresh.len() >= DEVICES_MAX || committed.is_empty())
+                && let Err(error) = self.send_committed(&mut fresh).await
+            {
+                tracing::warn!(%error, "messages could not be given back: they are sent when their next attempt is due");
+                return;
+            }
+        }
     }
 
     /// Sends what was committed: rows as they are, for other devices what is due.
@@ -109,7 +119,8 @@ impl<C: Carrier> Outbox<C> {
                 Committed::Row(row) => rows.push(row),
             }
         }
-        if !rows.is_empty() {
+        // Without the lease, what is stored as sent is sent by the owner when its next attempt is due.
+        if !rows.is_empty() && self.context.node().owns_sessions() {
             let handed = self.hand_over(outbox::committed(&self.context, rows).await);
             outbox::handed_over(&self.context, &handed.sent);
             self.put_off(&handed).await?;
@@ -141,9 +152,10 @@ impl<C: Carrier> Outbox<C> {
     /// Sends what is due to those of the devices that have a live session on this node. The others are served when they
     /// connect.
     async fn send<R: Deliverable>(&self, devices: &mut Vec<DeviceId>, all: bool) -> Result<()> {
+        let owns = self.context.node().owns_sessions();
         let live: HashSet<DeviceId> = devices
             .drain(..)
-            .filter(|device| self.carrier.is_live(*device))
+            .filter(|device| owns && self.carrier.is_live(*device))
             .collect();
         if live.is_empty() {
             return Ok(());
@@ -163,6 +175,7 @@ impl<C: Carrier> Outbox<C> {
     /// Notes what was not sent.
     async fn put_off<R: Deliverable>(&self, handed: &HandedOver<R>) -> Result<()> {
         outbox::postpone(&self.context, &handed.queued).await?;
+        outbox::give_back(&self.context, &handed.away).await?;
         for one in &handed.oversized {
             let problem = format!(
                 "{} bytes, more than the device accepts (MQTT 5, Maximum Packet Size)",
@@ -204,6 +217,7 @@ impl<C: Carrier> Outbox<C> {
         let mut handed = HandedOver {
             sent: Vec::new(),
             queued: Vec::new(),
+            away: Vec::new(),
             oversized: Vec::new(),
         };
         for one in due {
@@ -229,6 +243,7 @@ impl<C: Carrier> Outbox<C> {
                 Published::Sent => handed.sent.push(one),
                 Published::Queued if key.is_none() => handed.sent.push(one),
                 Published::Refused(Undelivered::PacketTooLarge) => handed.oversized.push(one),
+                Published::Refused(Undelivered::NotConnected) => handed.away.push(one),
                 Published::Queued | Published::Refused(_) => handed.queued.push(one),
             }
         }
@@ -243,6 +258,8 @@ struct HandedOver<R> {
     sent: Vec<Sealed<R>>,
     /// Not sent yet: it is in the session's queue, or the device has not subscribed to it.
     queued: Vec<Sealed<R>>,
+    /// Not sent: the session has ended meanwhile.
+    away: Vec<Sealed<R>>,
     /// Can never be sent to this device.
     oversized: Vec<Sealed<R>>,
 }

@@ -22,6 +22,7 @@ mod list_file;
 pub mod listener;
 pub mod metrics;
 mod money;
+mod node;
 pub mod openapi;
 pub mod operation;
 pub mod page;
@@ -111,6 +112,7 @@ fn routes() -> Routes {
         .merge(money::routes())
         .merge(people::routes())
         .merge(webhook::routes())
+        .merge(node::routes())
         .merge(seed::routes())
 }
 

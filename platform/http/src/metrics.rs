@@ -1,8 +1,8 @@
 //! Health and numbers for those who operate the process, on a listener of their own: plain HTTP, no
 //! tokens, not for the world.
 //!
-//! `/healthz`: the process is alive. `/readyz`: it can serve (the database takes writes and it is not
-//! stopping). `/metrics`: Prometheus.
+//! `/healthz`: the process is alive. `/readyz`: it can serve (the database takes writes, it has its
+//! lease and is not stopping). `/metrics`: Prometheus.
 
 use axum::Router;
 use axum::extract::State;
@@ -49,10 +49,15 @@ pub fn router(operations: Operations) -> Router {
 }
 
 async fn readyz(State(operations): State<Operations>) -> (StatusCode, String) {
-    if operations.stop.is_cancelled() {
+    let node = operations.context.node();
+    if node.is_draining() || operations.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
     match readiness::check(&operations.context).await {
+        Ok(()) if node.incarnation() == 0 => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this process has no lease\n".to_owned(),
+        ),
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(outage) => (StatusCode::SERVICE_UNAVAILABLE, format!("{outage}\n")),
     }

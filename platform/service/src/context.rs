@@ -14,6 +14,7 @@ use super::availability::Availability;
 use super::fleet::box_profile::VendorBoxes;
 use super::fleet::published_crl::PublishedCrl;
 use super::known_days::KnownDays;
+use super::node::Node;
 use super::partner::{Partner, PayoutChannel};
 use super::payment::callback::batch::PaymentQueue;
 use super::payment::callback::rejected_budget::RejectedBudget;
@@ -36,6 +37,8 @@ struct Inner {
     pool: PgPool,
     list_pool: PgPool,
     payment_pool: PgPool,
+    node_pool: PgPool,
+    node: Arc<Node>,
     clock: Clock,
     settings: Settings,
     keys: Option<Keys>,
@@ -74,6 +77,9 @@ pub struct Parts {
     pub list_pool: PgPool,
     /// On the same database, for [`Context::payments`].
     pub payment_pool: PgPool,
+    /// On the same database, for [`Context::node_connections`].
+    pub node_pool: PgPool,
+    pub node: Arc<Node>,
     pub clock: Clock,
     pub settings: Settings,
     /// None for a command that reads and writes the database alone.
@@ -99,6 +105,8 @@ impl Context {
                 pool: parts.pool,
                 list_pool: parts.list_pool,
                 payment_pool: parts.payment_pool,
+                node_pool: parts.node_pool,
+                node: parts.node,
                 clock: parts.clock,
                 settings: parts.settings,
                 keys: parts.keys,
@@ -142,10 +150,22 @@ impl Context {
         &self.inner.payment_pool
     }
 
+    /// The database, for what keeps the processes that share it together: the lease, wake-ups and listening for them. A
+    /// connection for each, which nothing else uses, and whose commits are not waited for on disk.
+    pub fn node_connections(&self) -> &PgPool {
+        &self.inner.node_pool
+    }
+
+    /// This process among those that share the database.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.inner.node
+    }
+
     /// Closes the pools; later requests for a connection fail.
     pub async fn close(&self) {
         self.inner.list_pool.close().await;
         self.inner.payment_pool.close().await;
+        self.inner.node_pool.close().await;
         self.inner.pool.close().await;
     }
 
@@ -238,7 +258,8 @@ impl Context {
         &self.inner.availability
     }
 
-    pub(super) fn signals(&self) -> &Signals {
+    /// The signals of commits, to the rest of this process and to others.
+    pub fn signals(&self) -> &Signals {
         &self.inner.signals
     }
 

@@ -91,6 +91,9 @@ pub enum Error {
     /// More payments at once than can be queued; the partner is to repeat it.
     #[error("too many payments at once")]
     Overloaded,
+    /// This process has lost its lease, and does not have another one yet.
+    #[error("this process has no lease at the moment")]
+    NoLease,
     /// A bug or a broken installation; the text is for the log only.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
@@ -131,7 +134,7 @@ impl Error {
             Self::StaleTimestamp => ErrorCode::StaleTimestamp,
             Self::TooLarge => ErrorCode::PayloadTooLarge,
             Self::Malformed(_) => ErrorCode::MalformedRequest,
-            Self::Contended(_) | Self::Overloaded => ErrorCode::Unavailable,
+            Self::Contended(_) | Self::Overloaded | Self::NoLease => ErrorCode::Unavailable,
             Self::Database(_) | Self::Internal(_) => match self.outage() {
                 Some(_) => ErrorCode::Unavailable,
                 None => ErrorCode::Internal,
@@ -155,7 +158,7 @@ impl Error {
     pub fn is_of_the_item(&self) -> bool {
         let error = match self {
             Self::Database(error) => error,
-            Self::Contended(_) | Self::Overloaded => return false,
+            Self::Contended(_) | Self::Overloaded | Self::NoLease => return false,
             other => return other.outage().is_none(),
         };
         match error {

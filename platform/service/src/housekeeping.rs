@@ -46,6 +46,7 @@ pub async fn forget_expired(context: &Context, limit: i64) -> Result<()> {
     let day = domain::snap::day(now - EXTERNAL_IDS_KEPT);
     let done = store::payment::external_id::delete_before(&mut conn, day, limit).await;
     step(context, "external_ids", done).await?;
+    step(context, "nodes", super::node::forget(context, limit).await).await?;
     let done = super::money::reconciliation::forget_unfinished(context).await;
     step(context, "reconciliations", done).await
 }

@@ -22,6 +22,7 @@ pub mod housekeeping;
 mod known_days;
 pub mod merge;
 pub mod money;
+pub mod node;
 mod noun;
 pub mod outbox;
 pub mod partition;
@@ -38,6 +39,7 @@ pub mod shop;
 pub mod signal;
 pub mod span;
 pub mod unit_of_work;
+pub mod wakeup;
 pub mod webhook;
 
 pub use code::ErrorCode;

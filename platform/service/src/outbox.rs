@@ -21,12 +21,15 @@ use wire::{Channel, DownlinkMessage, Encoding};
 
 use crate::batch::{Part, finish, isolate};
 use crate::payment::trace::{self, Action, Traced, Transport};
+use crate::wakeup::Wakeup;
 use crate::{Actor, Context, Result};
 
 /// A kind of message in the outbox.
 pub trait Deliverable: OutboxRow {
     /// Its name in spans and log lines.
     const NAME: &'static str;
+    /// By which another node learns of one.
+    const WAKEUP: Wakeup;
     /// The newest message replaces those before it. So messages are handed over in the order in which they were read.
     const SUPERSEDES: bool = false;
     /// Every box has one, whether it can take it or not: nobody needs to know of a box that cannot.
@@ -291,18 +294,41 @@ pub async fn postpone<R: Deliverable>(context: &Context, queued: &[Sealed<R>]) -
         return Ok(());
     }
     let until = context.clock().now() + context.settings().resend.first;
-    let unsent: Vec<Header<R::Id>> = queued.iter().map(Sealed::header).collect();
+    put_off(context, queued, until).await
+}
+
+/// Gives back messages whose boxes are no longer connected here: they are due at once, and the node that a box has connected
+/// to meanwhile is told.
+pub async fn give_back<R: Deliverable>(context: &Context, away: &[Sealed<R>]) -> Result<()> {
+    if away.is_empty() {
+        return Ok(());
+    }
+    put_off(context, away, context.clock().now()).await?;
+    for one in away {
+        let device_id = one.header().device_id;
+        context.signals().tell_owner(device_id, R::WAKEUP);
+    }
+    Ok(())
+}
+
+async fn put_off<R: Deliverable>(
+    context: &Context,
+    unsent: &[Sealed<R>],
+    until: DateTime<Utc>,
+) -> Result<()> {
+    let unsent: Vec<Header<R::Id>> = unsent.iter().map(Sealed::header).collect();
     let mut conn = context.pool().acquire().await?;
     Ok(R::postpone(&mut conn, &unsent, until).await?)
 }
 
-/// Connected boxes to which something is to be sent again.
+/// Boxes that are connected to this node, and to which something is to be sent again.
 pub async fn devices_with_due<R: Deliverable>(
     context: &Context,
     limit: i64,
 ) -> Result<Vec<DeviceId>> {
     let mut conn = context.pool().acquire().await?;
-    Ok(R::devices_with_due(&mut conn, context.clock().now(), limit).await?)
+    let (incarnation, now) = (context.node().incarnation(), context.clock().now());
+    Ok(R::devices_with_due(&mut conn, incarnation, now, limit).await?)
 }
 
 /// Ends a message that can never be delivered as it is: an announcement and a command are `failed` with the reason, a

@@ -18,8 +18,6 @@ use crate::fleet::box_profile::BoxProfiles;
 /// The settings that use cases depend on, taken from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// This process among those that share the database.
-    pub node: String,
     /// How long payments are announced.
     pub announcement: AnnouncementPolicy,
     /// Words that no free text may use, in addition to those of [`domain::free_text`].

@@ -1,4 +1,5 @@
-//! Signals of committed use cases to the rest of this process.
+//! Signals of committed use cases to the rest of this process, and by [`crate::wakeup`] to the process that a box is
+//! connected to.
 //!
 //! A signal only makes something happen earlier: the receivers read the database, and do so at
 //! intervals too, so that a lost signal costs a delay and nothing else. Sessions end, and their queues are dropped, before
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use wire::ids::DeviceId;
 
 use super::fleet::long_poll::LongPolls;
+use super::wakeup::{Outgoing, Wakeup};
 
 /// How many wake-ups are queued; more are dropped, because the outbox also checks at intervals.
 const WAKES_MAX: usize = 65_536;
@@ -51,6 +53,17 @@ impl Signal {
             Self::HandOver(notification) => notification.device_id,
         }
     }
+
+    /// What the node that the box is connected to is to do, if it is another one. Revocations reach all nodes in another way.
+    fn elsewhere(&self) -> Option<Wakeup> {
+        match self {
+            Self::Announce(_) => Some(Wakeup::Announce),
+            Self::Configure(_) => Some(Wakeup::Configure),
+            Self::Command(_) => Some(Wakeup::Command),
+            Self::Purge(_) => Some(Wakeup::Purge),
+            Self::HandOver(_) | Self::Revoked { .. } => None,
+        }
+    }
 }
 
 /// The sending side, shared by all services.
@@ -59,24 +72,29 @@ pub struct Signals {
     payments: mpsc::Sender<Committed<DueNotification>>,
     configs: mpsc::Sender<Committed<DueConfig>>,
     commands: mpsc::Sender<Committed<DueCommand>>,
+    elsewhere: mpsc::Sender<Outgoing>,
     long_polls: LongPolls,
     sessions: Arc<OnceLock<Box<dyn Sessions>>>,
 }
 
 /// The MQTT sessions of this node. Nothing here blocks.
 pub trait Sessions: Send + Sync {
-    /// Whether a device has a live session.
+    /// Whether a device has a live session, for which this node may speak.
     fn is_live(&self, device_id: DeviceId) -> bool;
     /// Ends a device's session if it uses one of these certificates, which are revoked.
     fn revoke(&self, device_id: DeviceId, certificate_serials: &[String]);
     /// Drops what is queued for a device and was not sent.
     fn purge(&self, device_id: DeviceId);
+    /// Ends a device's session if it is older than the one with this epoch, which another node has.
+    fn end_older_than(&self, device_id: DeviceId, epoch: i64);
 }
 
 /// The receiving side: the MQTT bridge.
 pub struct Receivers {
     /// Devices with new messages.
     pub wakes: Wakes,
+    /// What is to be told to other nodes.
+    pub elsewhere: mpsc::Receiver<Outgoing>,
     sessions: Arc<OnceLock<Box<dyn Sessions>>>,
 }
 
@@ -114,6 +132,7 @@ pub fn channel(long_polls: LongPolls) -> (Signals, Receivers) {
     let (payments, woken_by_payments) = mpsc::channel(WAKES_MAX);
     let (configs, woken_by_configs) = mpsc::channel(WAKES_MAX);
     let (commands, woken_by_commands) = mpsc::channel(WAKES_MAX);
+    let (elsewhere, told_elsewhere) = mpsc::channel(WAKES_MAX);
     let wakes = Wakes {
         payments: woken_by_payments,
         configs: woken_by_configs,
@@ -122,12 +141,14 @@ pub fn channel(long_polls: LongPolls) -> (Signals, Receivers) {
     let sessions = Arc::default();
     let receivers = Receivers {
         wakes,
+        elsewhere: told_elsewhere,
         sessions: Arc::clone(&sessions),
     };
     let signals = Signals {
         payments,
         configs,
         commands,
+        elsewhere,
         long_polls,
         sessions,
     };
@@ -147,26 +168,76 @@ impl Signals {
     }
 
     pub(super) fn send(&self, signal: Signal) {
-        self.long_polls.wake(signal.device_id());
+        let device_id = signal.device_id();
+        if let Some(wakeup) = signal.elsewhere() {
+            // What is purged may be in a queue here and there, when a box has moved a moment ago.
+            if wakeup == Wakeup::Purge || !self.is_live(device_id) {
+                self.tell_owner(device_id, wakeup);
+            }
+        }
         match signal {
-            Signal::Announce(device_id) => wake(&self.payments, Committed::Device(device_id)),
-            Signal::HandOver(row) => wake(&self.payments, Committed::Row(*row)),
-            Signal::Configure(device_id) => wake(&self.configs, Committed::Device(device_id)),
-            Signal::Command(device_id) => wake(&self.commands, Committed::Device(device_id)),
-            // Before the bridge runs there are no sessions.
+            Signal::HandOver(row) => {
+                self.long_polls.wake(device_id);
+                wake(&self.payments, Committed::Row(*row));
+            }
             Signal::Revoked {
                 device_id,
                 certificate_serials,
             } => {
+                self.long_polls.wake(device_id);
+                // Before the bridge runs there are no sessions.
                 if let Some(sessions) = self.sessions.get() {
                     sessions.revoke(device_id, &certificate_serials);
                 }
             }
-            Signal::Purge(device_id) => {
+            Signal::Announce(_) => self.wake(device_id, Wakeup::Announce),
+            Signal::Configure(_) => self.wake(device_id, Wakeup::Configure),
+            Signal::Command(_) => self.wake(device_id, Wakeup::Command),
+            Signal::Purge(_) => self.wake(device_id, Wakeup::Purge),
+        }
+    }
+
+    /// Does here what a wake-up says.
+    pub fn wake(&self, device_id: DeviceId, wakeup: Wakeup) {
+        self.long_polls.wake(device_id);
+        match wakeup {
+            Wakeup::Announce => wake(&self.payments, Committed::Device(device_id)),
+            Wakeup::Configure => wake(&self.configs, Committed::Device(device_id)),
+            Wakeup::Command => wake(&self.commands, Committed::Device(device_id)),
+            Wakeup::Purge => {
                 if let Some(sessions) = self.sessions.get() {
                     sessions.purge(device_id);
                 }
             }
+            Wakeup::Moved(epoch) => {
+                if let Some(sessions) = self.sessions.get() {
+                    sessions.end_older_than(device_id, epoch);
+                }
+            }
+        }
+    }
+
+    /// Tells the node that a box is connected to, if it is another one.
+    pub(super) fn tell_owner(&self, device_id: DeviceId, wakeup: Wakeup) {
+        self.tell(Outgoing {
+            device_id,
+            wakeup,
+            node: None,
+        });
+    }
+
+    /// Tells a node that a box of its own has a newer session here.
+    pub(super) fn tell_moved(&self, device_id: DeviceId, epoch: i64, from: i64) {
+        self.tell(Outgoing {
+            device_id,
+            wakeup: Wakeup::Moved(epoch),
+            node: Some(from),
+        });
+    }
+
+    fn tell(&self, outgoing: Outgoing) {
+        if self.elsewhere.try_send(outgoing).is_err() {
+            metrics::counter!("node_wakeups_dropped_total").increment(1);
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use embedded_postgres::{Launcher, Server, StartOptions};
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
@@ -14,8 +13,8 @@ use crate::config::Config;
 /// the server has gone meanwhile, the unit of work fails before it has any effect.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The migrations, compiled in.
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+/// How long the lease waits for a connection. It is tried again soon.
+const NODE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the configured database; without one, starts the embedded server.
 ///
@@ -42,7 +41,7 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
     // The text of a URL may hold a password and is left out of the message.
     let options: PgConnectOptions = url.parse().context("the database URL does not read")?;
     let pool = pool_options(config, config.database.connections_max)
-        .connect_with(options.clone().application_name("soundbox-platform"))
+        .connect_with(options.clone().application_name(&application_name()))
         .await;
     match pool {
         Ok(pool) => Ok(pool),
@@ -52,6 +51,11 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
             bail!("cannot connect to the database {server}: {cause}")
         }
     }
+}
+
+/// The name by which Postgres shows the connections of this process, and of no other.
+fn application_name() -> String {
+    format!("soundbox-platform {:016x}", rand::random::<u64>())
 }
 
 fn pool_options(config: &Config, connections_max: u32) -> PgPoolOptions {
@@ -85,7 +89,7 @@ async fn cause(error: sqlx::Error, options: &PgConnectOptions, within: Duration)
 }
 
 /// The database, without secrets: `soundbox at db.internal:5432 as soundbox`.
-fn describe(options: &PgConnectOptions) -> String {
+pub(super) fn describe(options: &PgConnectOptions) -> String {
     let user = options.get_username();
     let database = options.get_database().unwrap_or(user);
     let port = options.get_port();
@@ -106,37 +110,6 @@ pub fn problem(error: &sqlx::Error) -> String {
         sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// Refuses a database whose schema is older than this program.
-///
-/// # Errors
-/// What the operator has to do.
-pub(super) async fn must_be_current(pool: &PgPool) -> anyhow::Result<()> {
-    let applied: sqlx::Result<Vec<i64>> =
-        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(pool)
-            .await;
-    let applied = match applied {
-        Ok(applied) => applied,
-        // undefined_table: no migration has run.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
-        Err(error) => bail!(
-            "cannot read the database {}: {}",
-            describe(&pool.connect_options()),
-            problem(&error)
-        ),
-    };
-    let missing = MIGRATOR
-        .iter()
-        .filter(|migration| !applied.contains(&migration.version))
-        .count();
-    ensure!(
-        missing == 0,
-        "the database {} lacks {missing} migrations of this program; run `platform migrate` with the same configuration",
-        describe(&pool.connect_options())
-    );
-    Ok(())
 }
 
 /// A separate pool for lists, on the same database, so that long lists do not take the connections of payments. It is
@@ -166,35 +139,21 @@ pub(super) fn for_payments(config: &Config, pool: &PgPool) -> PgPool {
     pool_options(config, payment_connections(config)).connect_lazy_with(options)
 }
 
+/// The connections that keep the processes together: for the lease, for wake-ups, and for listening to them. What is written
+/// on them is worth nothing after a crash of the server, so their commits do not wait for its disk.
+pub(super) fn for_node(pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone();
+    PgPoolOptions::new()
+        .max_connections(3)
+        .acquire_timeout(NODE_ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(options.options([("synchronous_commit", "off")]))
+}
+
 /// One for each batch of payments at a time, and one for the batches of their acknowledgements.
 pub(super) fn payment_connections(config: &Config) -> u32 {
     config.callbacks.batches_at_once.saturating_add(1)
-}
-
-/// Brings the database to the version of this program.
-///
-/// # Errors
-/// A migration that fails; a database that is newer than this program, or of an earlier development version.
-pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    MIGRATOR.run(pool).await.map_err(|error| {
-        let text = match &error {
-            MigrateError::Execute(error) => problem(error),
-            MigrateError::ExecuteMigration(error, version) => {
-                format!("migration {version}: {}", problem(error))
-            }
-            // Development versions before the first release had these numbers; no file has them now.
-            MigrateError::VersionMissing(4..=9) => {
-                "it is of an earlier development version and cannot be upgraded; use a new database, or for the embedded \
-                 one remove the data directory"
-                    .to_owned()
-            }
-            other => other.to_string(),
-        };
-        anyhow::anyhow!(
-            "cannot migrate the database {}: {text}",
-            describe(&pool.connect_options())
-        )
-    })
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The whole platform: built from a [`Config`], run, and stopped in order.
 //!
 //! ```text
-//! database → migrations → sessions of an earlier run → bridge → MQTT edge → HTTPS → jobs
+//! database → migrations → lease, sessions of an earlier run → bridge → MQTT edge → HTTPS → jobs
 //! ```
 //!
-//! Stopping goes the other way: no new work, then running work is finished, then the database stops.
+//! Stopping goes the other way: sessions move to other processes, if there are any; no new work, then running work is finished, then the database stops.
 
 mod alert_channels;
 mod database;
 mod descriptors;
 mod dialect;
 mod keys;
+mod migration;
 mod partner_check;
 mod partners;
 mod pki;
@@ -42,6 +43,7 @@ use service::alert_record;
 use service::clock::Clock;
 use service::context::Parts;
 use service::fleet::long_poll::LongPolls;
+use service::node::{self, Lease, Node};
 use service::payment::callback::batch::{self, PaymentQueue};
 use service::payment::callback::rejected_budget::RejectedBudget;
 use service::settings::MqttPorts;
@@ -62,12 +64,15 @@ use crate::telemetry::Telemetry;
 
 pub use partner_check::partner_check;
 
-pub use database::{connect, migrate, open, problem};
+pub use database::{connect, open, problem};
+pub use migration::migrate;
 
 /// The keys of the addresses on which MQTT is served.
 const MQTT: &str = "mqtt.listen";
 const MQTT_VENDOR: &str = "mqtt.vendor.listen";
 const MQTT_PLAIN: &str = "mqtt.vendor.plain_listen";
+/// Added to the time in which requests end, for the scheduling of the tasks.
+const STOP_SLACK: Duration = Duration::from_secs(2);
 /// How long jobs and the bridge may take to end.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -96,6 +101,8 @@ pub struct App {
     config: Config,
     certificate: Arc<ServerCertificate>,
     tasks: TaskTracker,
+    /// The listener of the API, with the requests that it serves.
+    requests: TaskTracker,
     telemetry: Option<Telemetry>,
     /// No new connections; sessions and requests are being ended.
     soft: CancellationToken,
@@ -120,7 +127,7 @@ impl App {
         };
         let telemetry = match options.telemetry {
             Some(telemetry) => Some(telemetry),
-            None => Telemetry::start(&config.otel, &config.node)?,
+            None => Telemetry::start(&config.otel, &config.node.name)?,
         };
         let mut problems = Problems::default();
         let pki = problems.keep(pki::load(config, &options.clock, options.make_ca));
@@ -128,7 +135,7 @@ impl App {
         problems.finish(config.file.as_deref())?;
         let pki = pki.context("the fleet's CA was not read")?;
         let (server, pool) = database::open(config).await?;
-        database::migrate(&pool).await?;
+        migration::migrate(&pool).await?;
 
         // The sockets are bound before the settings are made, because devices' configuration holds the real ports.
         wait_until_free(config.http.listen, "http.listen").await;
@@ -170,9 +177,9 @@ impl App {
                 "registered boxes have a profile that is not in [box_profiles]: they cannot connect"
             );
         }
-        service::fleet::session::end_leftovers(&context)
+        let lease = Lease::take(&context)
             .await
-            .context("cannot end the sessions of an earlier run")?;
+            .context("cannot take the lease of this process")?;
         service::partition::maintain(&context, jobs::retention(config))
             .await
             .context("cannot make the partitions of the coming days")?;
@@ -191,6 +198,8 @@ impl App {
                 plain: plain_listen,
             },
             limits: settings::edge_limits(config),
+            server_reference: Some(config.node.server_reference.clone())
+                .filter(|reference| !reference.is_empty()),
         };
         let edge = Edge::start(edge_config, bridge.host(), soft.clone())
             .await
@@ -207,7 +216,7 @@ impl App {
                 }
                 error => error.into(),
             })?;
-        bridge.run(edge.clone(), receivers, &tasks, &hard);
+        bridge.run(edge.clone(), receivers, lease, &tasks, &hard);
         alert_of_plain_mqtt(&context, plain_listen)
             .await
             .context("cannot note whether MQTT without TLS is on")?;
@@ -252,7 +261,8 @@ impl App {
             shutdown: Duration::from_millis(config.http.shutdown_timeout_ms),
             ..listener::Limits::default()
         };
-        tasks.spawn(listener::serve(
+        let requests = TaskTracker::new();
+        requests.spawn(listener::serve(
             http_listener,
             transport,
             router,
@@ -303,6 +313,7 @@ impl App {
             config: config.clone(),
             certificate: pki.certificate,
             tasks,
+            requests,
             telemetry,
             soft,
             hard,
@@ -369,16 +380,37 @@ impl App {
         }
     }
 
-    /// Finishes the requests and jobs that are running, and stops.
+    /// Leaves readiness, and then ends the sessions of boxes at a rate, so that they spread over the other processes. Without
+    /// others there is nowhere to go.
+    async fn drain(&self) {
+        let node = self.context.node();
+        if !node.has_others() {
+            return;
+        }
+        node.drain();
+        tokio::time::sleep(Duration::from_millis(self.config.node.unready_ms)).await;
+        let sessions = self.edge.live();
+        tracing::info!(sessions, "draining");
+        let within = Duration::from_millis(self.config.http.shutdown_timeout_ms / 2);
+        let per_s_min = self.config.node.drain_sessions_per_s;
+        self.edge.drain(within, per_s_min).await;
+    }
+
+    /// Drains when there are other processes, finishes the requests and jobs that are running, and stops.
     ///
     /// # Errors
     /// An embedded database that does not stop.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.drain().await;
         self.soft.cancel();
-        self.edge.stopped().await;
-        if let Err(error) = service::fleet::session::end_leftovers(&self.context).await {
-            tracing::warn!(%error, "the sessions could not be ended in the database; the next start does it");
+        self.requests.close();
+        let within = Duration::from_millis(self.config.http.shutdown_timeout_ms) + STOP_SLACK;
+        let requests = tokio::time::timeout(within, self.requests.wait());
+        let (answered, ()) = tokio::join!(requests, self.edge.stopped());
+        if answered.is_err() {
+            tracing::warn!("requests did not end in time");
         }
+        // Everything that requests have committed is with the outbox, which now gives back what it cannot send.
         self.hard.cancel();
         self.tasks.close();
         if tokio::time::timeout(TASKS_END_WITHIN, self.tasks.wait())
@@ -386,6 +418,9 @@ impl App {
             .is_err()
         {
             tracing::warn!(left = self.tasks.len(), "tasks did not end in time");
+        }
+        if let Err(error) = node::leave(&self.context).await {
+            tracing::warn!(%error, "the sessions could not be ended in the database; the next start does it, or another process");
         }
         self.context.close().await;
         if let Some(telemetry) = self.telemetry {
@@ -432,9 +467,9 @@ async fn offline_with(
     let (server, pool) = database::open(config).await?;
     if server.is_some() {
         // No other process uses it now; an external database is migrated by `platform migrate`.
-        database::migrate(&pool).await?;
+        migration::migrate(&pool).await?;
     } else {
-        database::must_be_current(&pool).await?;
+        migration::must_be_current(&pool).await?;
     }
     let (signals, _receivers) =
         service::signal::channel(LongPolls::new(0, CancellationToken::new()));
@@ -498,6 +533,12 @@ fn context(
     Ok(Context::new(Parts {
         list_pool: database::for_lists(config, &pool),
         payment_pool: database::for_payments(config, &pool),
+        node_pool: database::for_node(&pool),
+        node: Arc::new(Node::new(
+            &config.node.name,
+            env!("CARGO_PKG_VERSION"),
+            Duration::from_secs(config.node.lease_s.into()),
+        )),
         pool,
         clock: clock.clone(),
         settings,

@@ -36,7 +36,6 @@ pub(super) fn settings(config: &Config, mqtt_ports: MqttPorts) -> anyhow::Result
         host => host.to_owned(),
     };
     Ok(Settings {
-        node: config.node.clone(),
         reserved_words: config.announcements.reserved_words.clone(),
         announcement: AnnouncementPolicy {
             plain_for: seconds(config.announcements.delayed_after_s),

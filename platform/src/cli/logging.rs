@@ -22,7 +22,7 @@ pub(super) fn init(log: &Log) -> anyhow::Result<()> {
 /// # Errors
 /// A filter that cannot be read, an export that cannot start.
 pub(super) fn init_with_telemetry(config: &Config) -> anyhow::Result<Option<Telemetry>> {
-    let telemetry = Telemetry::start(&config.otel, &config.node)?;
+    let telemetry = Telemetry::start(&config.otel, &config.node.name)?;
     install(&config.log, telemetry.as_ref())?;
     Ok(telemetry)
 }

@@ -16,9 +16,9 @@ mod values;
 use std::path::Path;
 
 use anyhow::Context as _;
-use figment::Figment;
 use figment::error::Kind;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Profile, Provider as _};
 
 pub use secrets::read_secrets;
 pub use values::*;
@@ -67,12 +67,29 @@ impl Config {
                     .only(&["DATABASE_URL"])
                     .map(|_| "database.url".into()),
             );
-        let config: Self = figment.extract().map_err(explain)?;
+        let config: Self = name_of_node(figment).extract().map_err(explain)?;
         match file {
             Some(file) => config.check().with_context(|| file.display().to_string())?,
             None => config.check()?,
         }
         Ok(config)
+    }
+}
+
+/// `node = "name"`, as earlier versions wrote it, for `node.name`.
+fn name_of_node(figment: Figment) -> Figment {
+    match figment.extract_inner::<String>("node") {
+        Ok(name) => {
+            let default = Figment::from(Toml::string(DEFAULT)).focus("node");
+            let table = default
+                .data()
+                .ok()
+                .and_then(|mut data| data.remove(&Profile::Default));
+            figment
+                .merge(Serialized::default("node", table.unwrap_or_default()))
+                .merge(Serialized::default("node.name", name))
+        }
+        Err(_) => figment,
     }
 }
 

@@ -104,3 +104,30 @@ fn what_is_wrong_is_refused_by_its_name() {
         assert!(refusal.contains(key), "{text}: {refusal}");
     }
 }
+
+#[test]
+fn the_node_may_be_named_as_in_earlier_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    for (text, lease_s) in [
+        ("node = \"b\"", 6),
+        ("[node]\nname = \"b\"\nlease_s = 9", 9),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        assert_eq!(
+            (config.node.name.as_str(), config.node.lease_s),
+            ("b", lease_s)
+        );
+    }
+    for (text, key) in [
+        ("[node]\nlease_s = 1", "node.lease_s"),
+        ("[node]\nname = \"\"", "node.name"),
+        (
+            "[node]\ndrain_sessions_per_s = 0",
+            "node.drain_sessions_per_s",
+        ),
+    ] {
+        assert!(refusal(text).contains(key), "{text}");
+    }
+}

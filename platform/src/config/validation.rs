@@ -9,6 +9,11 @@ use super::values::{Config, Otel, Switch};
 const CONFIRM_WAIT_H_MAX: u32 = 8760;
 /// Below it, one large packet would exceed a client's rate for longer than its keep-alive may be.
 const PACKETS_PER_S_MIN: u32 = 200;
+/// A shorter lease is lost when the database is slow for a moment, a longer one leaves boxes of a dead process online.
+const NODE_LEASE_S_MIN: u32 = 2;
+const NODE_LEASE_S_MAX: u32 = 60;
+/// The longest name of a node, and of the server that it names.
+const NODE_NAME_LEN_MAX: usize = 200;
 /// The limit of the database's constraint `rejected_callbacks_body_small`.
 const REJECTED_BYTES_MAX: usize = 2048;
 
@@ -61,6 +66,19 @@ impl Config {
                 "configuration: pki.crl_refresh_s must be at least 1 and at most a quarter of pki.crl_valid_h"
             );
         }
+        if !(NODE_LEASE_S_MIN..=NODE_LEASE_S_MAX).contains(&self.node.lease_s) {
+            bail!(
+                "configuration: node.lease_s must be from {NODE_LEASE_S_MIN} to {NODE_LEASE_S_MAX}"
+            );
+        }
+        if self.node.name.is_empty() || self.node.name.len() > NODE_NAME_LEN_MAX {
+            bail!("configuration: node.name must have 1 to {NODE_NAME_LEN_MAX} characters");
+        }
+        if self.node.server_reference.len() > NODE_NAME_LEN_MAX {
+            bail!(
+                "configuration: node.server_reference must have at most {NODE_NAME_LEN_MAX} characters"
+            );
+        }
         if self.payments.amount_max < 1 {
             bail!("configuration: payments.amount_max must be at least 1");
         }
@@ -79,6 +97,7 @@ impl Config {
                 "database.list_connections_max",
                 self.database.list_connections_max,
             ),
+            ("node.drain_sessions_per_s", self.node.drain_sessions_per_s),
             ("payments.clock_skew_max_s", self.payments.clock_skew_max_s),
             (
                 "payments.paid_at_age_max_h",

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Config {
     pub data_dir: PathBuf,
-    pub node: String,
+    pub node: Node,
     pub database: Database,
     pub pki: Pki,
     pub http: Http,
@@ -43,6 +43,17 @@ pub struct Config {
     /// The file it was read from, for errors.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Node {
+    pub name: String,
+    pub lease_s: u32,
+    pub unready_ms: u64,
+    pub drain_sessions_per_s: u32,
+    pub server_reference: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

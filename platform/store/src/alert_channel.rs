@@ -227,17 +227,18 @@ pub async fn drop_unsaid(conn: &mut PgConnection, group_id: Uuid) -> sqlx::Resul
 }
 
 /// Takes up to `limit` messages of these channels that are due, the end of a group after its beginning. They are due again at
-/// `lease_until`, in case nothing is heard of this attempt.
+/// `lease_until`, in case nothing is heard of this attempt, or as soon as the node of this incarnation is found dead.
 pub async fn take_due(
     conn: &mut PgConnection,
     channels: &[String],
     limit: i64,
+    incarnation: i64,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> sqlx::Result<Vec<DueMessage>> {
     sqlx::query_as!(
         DueMessage,
-        "UPDATE alert_messages SET due_at = $3, attempts = attempts + 1
+        "UPDATE alert_messages SET due_at = $3, taken_by = $5, attempts = attempts + 1
          WHERE id = ANY(ARRAY(
              SELECT m.id FROM alert_messages m WHERE m.due_at <= $2 AND m.channel = ANY($1)
                AND NOT EXISTS (SELECT FROM alert_messages first WHERE first.group_id = m.group_id AND m.phase = 'ended'
@@ -247,7 +248,8 @@ pub async fn take_due(
         channels,
         now,
         lease_until,
-        limit
+        limit,
+        incarnation
     )
     .fetch_all(conn)
     .await
@@ -256,7 +258,7 @@ pub async fn take_due(
 /// Notes that a message was said.
 pub async fn note_sent(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE alert_messages SET due_at = NULL, sent_at = $2, error = NULL WHERE id = $1",
+        "UPDATE alert_messages SET due_at = NULL, taken_by = NULL, sent_at = $2, error = NULL WHERE id = $1",
         id,
         now
     )
@@ -273,7 +275,7 @@ pub async fn note_failed(
     due_at: Option<DateTime<Utc>>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE alert_messages SET due_at = $3, error = $2 WHERE id = $1",
+        "UPDATE alert_messages SET due_at = $3, taken_by = NULL, error = $2 WHERE id = $1",
         id,
         error,
         due_at

@@ -11,6 +11,7 @@ pub mod alert_channel;
 pub mod fleet;
 pub mod idempotency;
 pub mod money;
+pub mod node;
 pub mod outage;
 pub mod outbox;
 pub mod partition;

@@ -61,9 +61,10 @@ pub trait OutboxRow: Send + Sync + Sized + 'static {
         selection: Selection,
     ) -> impl Future<Output = sqlx::Result<Vec<Self>>> + Send;
 
-    /// Connected boxes to which something is due by `now`.
+    /// Boxes connected to this node to which something is due by `now`.
     fn devices_with_due(
         conn: &mut PgConnection,
+        incarnation: i64,
         now: DateTime<Utc>,
         limit: i64,
     ) -> impl Future<Output = sqlx::Result<Vec<DeviceId>>> + Send;

@@ -137,6 +137,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/alerts.csv" May(DeviceRead);
     POST "/admin/alerts/{alert_id}/acknowledge" May(DeviceWrite);
     GET "/admin/stats" May(DeviceRead);
+    GET "/admin/nodes" May(DeviceRead);
     GET "/admin/transactions" May(TransactionRead);
     GET "/admin/transactions.csv" May(TransactionRead);
     GET "/admin/transactions/{transaction_id}" May(TransactionRead);

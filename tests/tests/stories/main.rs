@@ -47,6 +47,8 @@ mod long_poll;
 mod money;
 mod money_interleaving;
 mod money_jobs;
+mod node;
+mod node_stop;
 mod observer;
 mod odd_uplink;
 mod outage;

@@ -145,7 +145,7 @@ async fn a_read_only_database_makes_unready_without_a_write() {
     let id = credentials.qr(&world, 10_000).await.transaction_id;
     becomes_ready(&world).await;
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                  WHERE datname = current_database() AND application_name = 'soundbox-platform'";
+                  WHERE datname = current_database() AND application_name LIKE 'soundbox-platform %'";
     let database: String = world.value("SELECT quote_ident(current_database())").await;
     let alter = format!("ALTER DATABASE {database}");
     let read_only = format!("{alter} SET default_transaction_read_only = on; {others}");

@@ -177,6 +177,7 @@ pub(crate) async fn start(
             plain: Some(any_port),
         },
         limits,
+        server_reference: None,
     };
     Edge::start(config, host, stop).await.unwrap()
 }

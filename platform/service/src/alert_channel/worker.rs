@@ -51,8 +51,15 @@ async fn round(context: &Context, channels: &[Channel]) -> Result<()> {
     let now = context.clock().now();
     let names: Vec<String> = channels.iter().map(|one| one.name.clone()).collect();
     let mut conn = context.pool().acquire().await?;
-    let due =
-        store::alert_channel::take_due(&mut conn, &names, AT_ONCE_MAX, now, now + LEASE).await?;
+    let due = store::alert_channel::take_due(
+        &mut conn,
+        &names,
+        AT_ONCE_MAX,
+        context.node().incarnation(),
+        now,
+        now + LEASE,
+    )
+    .await?;
     drop(conn);
     futures_util::stream::iter(due)
         .for_each_concurrent(AT_ONCE, |message| say(context, channels, message))

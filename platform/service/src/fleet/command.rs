@@ -21,6 +21,7 @@ use crate::batch::{Part, sweep};
 use crate::fleet::{device, displayed_code};
 use crate::outbox::Deliverable;
 use crate::signal::Signal;
+use crate::wakeup::Wakeup;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
 /// How long a command is valid by default, and at most; seconds.
@@ -323,6 +324,7 @@ pub async fn list_of_device(
 
 impl Deliverable for DueCommand {
     const NAME: &'static str = "commands";
+    const WAKEUP: Wakeup = Wakeup::Command;
 
     fn message(&self, _now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
         Ok(DownlinkMessage::Command(message::Command {

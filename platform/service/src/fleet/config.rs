@@ -18,6 +18,7 @@ use wire::{DownlinkMessage, Encoding};
 
 use crate::outbox::{self, Deliverable};
 use crate::signal::Signal;
+use crate::wakeup::Wakeup;
 use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
 
 /// Above every version: a key that differs from the box's id by more is none of a configuration.
@@ -25,6 +26,7 @@ const VERSION_MAX: i64 = 1 << 40;
 
 impl Deliverable for DueConfig {
     const NAME: &'static str = "configs";
+    const WAKEUP: Wakeup = Wakeup::Configure;
     const SUPERSEDES: bool = true;
     const IS_OPTIONAL: bool = true;
 

@@ -273,7 +273,7 @@ pub async fn ended(context: &Context, device_id: DeviceId) -> Result<Vec<String>
 /// has expired or was replaced meanwhile.
 pub async fn ended_sessions(context: &Context) -> Result<Vec<(DeviceId, String)>> {
     let now = context.clock().now();
-    let node = &context.settings().node;
+    let node = context.node().name();
     let mut conn = context.pool().acquire().await?;
     Ok(store::fleet::credential::ended_sessions(&mut conn, node, now).await?)
 }

@@ -7,7 +7,7 @@ use store::fleet::credential::may_use;
 use wire::ids::DeviceId;
 
 use crate::fleet::credential;
-use crate::{Context, Result};
+use crate::{Context, Error, Result};
 pub use store::fleet::session::{Connect, Ending, Opened};
 
 /// Whether a device may connect with this certificate now. Changes nothing.
@@ -18,6 +18,9 @@ pub async fn may_connect(context: &Context, device_id: DeviceId, serial: &str) -
 
 /// Admits boxes whose certificates are valid now, and shows them as online. The answers are in the order of the CONNECTs;
 /// `None`: it is not admitted.
+///
+/// # Errors
+/// [`Error::NoLease`] when this process does not own sessions.
 pub async fn admit(context: &Context, connects: &[Connect]) -> Result<Vec<Option<Opened>>> {
     let mut answers: Vec<Option<Opened>> = connects.iter().map(|_| None).collect();
     let mut waiting: Vec<usize> = (0..connects.len()).collect();
@@ -71,8 +74,18 @@ async fn admit_each(context: &Context, connects: &[&Connect]) -> Result<Vec<Opti
         .filter(|(_, used)| used.is_some())
         .map(|(connect, _)| *connect)
         .collect();
-    let node = &context.settings().node;
-    let mut opened = store::fleet::session::open(&mut conn, &allowed, node, now).await?;
+    let owner = context.node().owner();
+    let mut opened = store::fleet::session::open(&mut conn, &allowed, owner, now).await?;
+    if opened.is_empty() && !allowed.is_empty() {
+        return Err(Error::NoLease);
+    }
+    for (device_id, session) in &opened {
+        if let Some(from) = session.moved_from {
+            context
+                .signals()
+                .tell_moved(*device_id, session.epoch, from);
+        }
+    }
     let answers = connects
         .iter()
         .map(|connect| opened.remove(&connect.device_id));
@@ -97,16 +110,4 @@ pub async fn keep_subscriptions(
 pub async fn end(context: &Context, endings: &[Ending]) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     Ok(store::fleet::session::end(&mut conn, endings, context.clock().now()).await?)
-}
-
-/// Ends the sessions that this node left connected: when it stops, and when it starts after a crash.
-pub async fn end_leftovers(context: &Context) -> Result<()> {
-    let mut conn = context.pool().acquire().await?;
-    store::fleet::session::end_leftovers(
-        &mut conn,
-        &context.settings().node,
-        context.clock().now(),
-    )
-    .await?;
-    Ok(())
 }

@@ -38,7 +38,7 @@ pub async fn daily(context: &Context) -> Result<()> {
         return Ok(());
     }
     let mut conn = context.pool().acquire().await?;
-    let node = &context.settings().node;
+    let node = context.node().name();
     store::money::settlement_run::begin(&mut conn, day.date, day.cutoff, node, now).await?;
     drop(conn);
     let mut after: Option<MerchantId> = None;

@@ -27,6 +27,7 @@ use super::trace::{self, Action, Traced};
 use crate::batch::{Part, sweep};
 use crate::outbox::Deliverable;
 use crate::signal::Signal;
+use crate::wakeup::Wakeup;
 use crate::{Context, Error, Noun, Result, UnitOfWork};
 
 /// How long after its end an announcement waits for a late acknowledgement before it is called stale.
@@ -195,6 +196,7 @@ fn speech(row: &DueNotification) -> std::result::Result<Speech, NoWordsError> {
 
 impl Deliverable for DueNotification {
     const NAME: &'static str = "notifications";
+    const WAKEUP: Wakeup = Wakeup::Announce;
 
     fn message(&self, now: DateTime<Utc>) -> anyhow::Result<DownlinkMessage> {
         Ok(DownlinkMessage::PaymentSuccess(PaymentSuccess {

@@ -93,9 +93,16 @@ async fn next(
     let busy: Vec<WebhookEndpointId> = busy.keys().copied().collect();
     let now = context.clock().now();
     let mut conn = context.pool().acquire().await?;
-    let take =
-        store::webhook::delivery::take_due(&mut conn, &busy, AT_ONCE_EACH, limit, now, now + LEASE);
-    Ok(take.await?)
+    let taken = store::webhook::delivery::take_due(
+        &mut conn,
+        &busy,
+        AT_ONCE_EACH,
+        limit,
+        context.node().incarnation(),
+        now,
+        now + LEASE,
+    );
+    Ok(taken.await?)
 }
 
 async fn send(context: Context, sender: Arc<dyn WebhookSender>, due: Due) -> WebhookEndpointId {

@@ -188,14 +188,16 @@ impl OutboxRow for DueCommand {
 
     async fn devices_with_due(
         conn: &mut PgConnection,
+        incarnation: i64,
         now: DateTime<Utc>,
         limit: i64,
     ) -> sqlx::Result<Vec<DeviceId>> {
         sqlx::query_scalar!(
-            "SELECT DISTINCT c.device_id FROM commands c JOIN sessions s ON s.device_id = c.device_id AND s.connected
+            "SELECT DISTINCT c.device_id FROM commands c JOIN sessions s ON s.device_id = c.device_id AND s.connected AND s.incarnation = $3
              WHERE c.status IN ('queued', 'sent') AND c.next_attempt_at <= $1 AND c.expires_at > $1 LIMIT $2",
             now,
-            limit
+            limit,
+            incarnation
         )
         .fetch_all(conn)
         .await

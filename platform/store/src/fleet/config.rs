@@ -294,17 +294,19 @@ impl OutboxRow for DueConfig {
 
     async fn devices_with_due(
         conn: &mut PgConnection,
+        incarnation: i64,
         now: DateTime<Utc>,
         limit: i64,
     ) -> sqlx::Result<Vec<DeviceId>> {
         sqlx::query_scalar!(
-            "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected
+            "SELECT c.device_id FROM device_configs c JOIN sessions s ON s.device_id = c.device_id AND s.connected AND s.incarnation = $3
              WHERE c.next_attempt_at <= $1
                AND (c.push_requested OR (c.applied_version IS DISTINCT FROM c.version
                                          AND c.rejected_version IS DISTINCT FROM c.version
                                          AND c.failed_version IS DISTINCT FROM c.version)) LIMIT $2",
             now,
-            limit
+            limit,
+            incarnation
         )
         .fetch_all(conn)
         .await

@@ -29,14 +29,25 @@ pub struct Opened {
     pub epoch: i64,
     /// The subscriptions of a kept session; absent when there was none to continue.
     pub kept: Option<Value>,
+    /// The other node that has a connection of an earlier session.
+    pub moved_from: Option<i64>,
+}
+
+/// Which process holds connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The name of the node.
+    pub node: &'a str,
+    /// Its incarnation.
+    pub incarnation: i64,
 }
 
 /// Raises the epochs of sessions, resumes what was kept of them, and shows their boxes as online, whichever way they usually
-/// go. `node` is the process that holds the connections. Each box is there once.
+/// go. Each box is there once. Nothing is opened for an owner whose lease was ended: its row is locked until all is written.
 pub async fn open(
     conn: &mut PgConnection,
     connects: &[&Connect],
-    node: &str,
+    owner: Owner<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<HashMap<DeviceId, Opened>> {
     let devices = column(connects, |one| one.device_id);
@@ -45,18 +56,23 @@ pub async fn open(
     let expiries = column(connects, |one| i64::from(one.expiry_s));
     // Epochs and what was kept are separate rows: joined, they were compared each with each.
     let rows = sqlx::query!(
-        r#"WITH before AS MATERIALIZED (
-             SELECT * FROM sessions WHERE device_id = ANY($1) ORDER BY device_id FOR UPDATE),
+        r#"WITH owner AS MATERIALIZED (
+             SELECT incarnation FROM nodes WHERE name = $5 AND incarnation = $7 AND ended_at IS NULL FOR KEY SHARE),
+           before AS MATERIALIZED (
+             SELECT s.* FROM sessions s WHERE s.device_id = ANY($1) ORDER BY s.device_id FOR UPDATE),
            opening AS MATERIALIZED (
-             SELECT c.*, CASE WHEN NOT c.clean_start AND b.persistent AND (b.connected OR b.expires_at IS NULL OR b.expires_at > $6)
+             SELECT c.*, CASE WHEN b.connected AND b.incarnation <> $7 THEN b.incarnation END AS moved_from,
+                 CASE WHEN NOT c.clean_start AND b.persistent AND (b.connected OR b.expires_at IS NULL OR b.expires_at > $6)
                  THEN b.subscriptions END AS kept
              FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[]) AS c (device_id, certificate_serial, clean_start, expiry_s)
-             LEFT JOIN before b USING (device_id)),
+             CROSS JOIN owner LEFT JOIN before b USING (device_id)),
            opened AS (
-             INSERT INTO sessions (device_id, epoch, node, connected, persistent, subscriptions, certificate_serial, connected_at, session_expiry_s)
-             SELECT device_id, 1, $5, true, expiry_s > 0, coalesce(kept, '[]'), certificate_serial, $6, expiry_s FROM opening
+             INSERT INTO sessions (device_id, epoch, node, incarnation, connected, persistent, subscriptions, certificate_serial,
+                 connected_at, session_expiry_s)
+             SELECT device_id, 1, $5, $7, true, expiry_s > 0, coalesce(kept, '[]'), certificate_serial, $6, expiry_s FROM opening
              ORDER BY device_id
-             ON CONFLICT (device_id) DO UPDATE SET epoch = sessions.epoch + 1, node = excluded.node, connected = true,
+             ON CONFLICT (device_id) DO UPDATE SET epoch = sessions.epoch + 1, node = excluded.node, incarnation = excluded.incarnation,
+                 connected = true,
                  persistent = excluded.persistent, subscriptions = excluded.subscriptions, certificate_serial = excluded.certificate_serial,
                  connected_at = excluded.connected_at, session_expiry_s = excluded.session_expiry_s,
                  ended_at = NULL, end_reason = NULL, expires_at = NULL
@@ -69,26 +85,36 @@ pub async fn open(
              FROM away a WHERE p.device_id = a.device_id RETURNING p.device_id),
            noted AS (
              INSERT INTO device_events (device_id, at, kind) SELECT device_id, $6, 'online' FROM flipped)
-           SELECT device_id AS "device_id!: DeviceId", epoch AS "epoch?", NULL::jsonb AS "kept?" FROM opened
-           UNION ALL SELECT device_id, NULL, kept FROM opening WHERE kept IS NOT NULL"#,
+           SELECT device_id AS "device_id!: DeviceId", epoch AS "epoch?", NULL::jsonb AS "kept?", NULL::bigint AS "moved_from?" FROM opened
+           UNION ALL SELECT device_id, NULL, kept, moved_from FROM opening WHERE kept IS NOT NULL OR moved_from IS NOT NULL"#,
         &devices as _,
         &serials as _,
         &clean,
         &expiries,
-        node,
-        now
+        owner.node,
+        now,
+        owner.incarnation
     )
     .fetch_all(conn)
     .await?;
-    let (mut opened, mut kept) = (HashMap::new(), HashMap::new());
+    let (mut opened, mut before) = (HashMap::new(), HashMap::new());
     for row in rows {
         match row.epoch {
-            Some(epoch) => drop(opened.insert(row.device_id, Opened { epoch, kept: None })),
-            None => drop(kept.insert(row.device_id, row.kept)),
+            Some(epoch) => {
+                let session = Opened {
+                    epoch,
+                    kept: None,
+                    moved_from: None,
+                };
+                opened.insert(row.device_id, session);
+            }
+            None => {
+                before.insert(row.device_id, (row.kept, row.moved_from));
+            }
         }
     }
     for (device_id, session) in &mut opened {
-        session.kept = kept.remove(device_id).flatten();
+        (session.kept, session.moved_from) = before.remove(device_id).unwrap_or_default();
     }
     Ok(opened)
 }
@@ -204,17 +230,21 @@ pub async fn forget(conn: &mut PgConnection, device_id: DeviceId) -> sqlx::Resul
     Ok(())
 }
 
-/// Ends the sessions that an earlier process of this node left connected, and shows their boxes as offline.
-pub async fn end_leftovers(
+/// Ends all sessions of a node except those of one incarnation, and shows their boxes as offline for this reason. Sessions of
+/// other nodes that took boxes over are not touched.
+pub async fn end_of_node(
     conn: &mut PgConnection,
     node: &str,
+    except: Option<i64>,
+    reason: &str,
     now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let ended = sqlx::query!(
-        "WITH left_over AS (
-             SELECT device_id FROM sessions WHERE node = $1 AND connected ORDER BY device_id FOR UPDATE),
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"WITH left_over AS (
+             SELECT device_id FROM sessions WHERE node = $1 AND connected AND ($4::bigint IS NULL OR incarnation IS DISTINCT FROM $4)
+             ORDER BY device_id FOR UPDATE),
          ended AS (
-             UPDATE sessions s SET connected = false, ended_at = $2::timestamptz, end_reason = 'platform_restart',
+             UPDATE sessions s SET connected = false, ended_at = $2::timestamptz, end_reason = $3,
                  expires_at = $2::timestamptz + make_interval(secs => session_expiry_s::double precision)
              FROM left_over l WHERE s.device_id = l.device_id RETURNING s.device_id),
          there AS (
@@ -222,13 +252,16 @@ pub async fn end_leftovers(
              WHERE p.online AND d.communication_mode = 'mqtt' ORDER BY p.device_id FOR UPDATE OF p),
          offline AS (
              UPDATE device_presence p SET online = false FROM there t WHERE p.device_id = t.device_id
-             RETURNING p.device_id)
-         INSERT INTO device_events (device_id, at, kind, details)
-         SELECT device_id, $2::timestamptz, 'offline', '{\"reason\": \"platform_restart\"}'::jsonb FROM offline",
+             RETURNING p.device_id),
+         noted AS (
+             INSERT INTO device_events (device_id, at, kind, details)
+             SELECT device_id, $2::timestamptz, 'offline', jsonb_build_object('reason', $3::text) FROM offline)
+         SELECT count(*) AS "ended!" FROM ended"#,
         node,
-        now
+        now,
+        reason,
+        except
     )
-    .execute(conn)
-    .await?;
-    Ok(ended.rows_affected())
+    .fetch_one(conn)
+    .await
 }

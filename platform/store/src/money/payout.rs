@@ -209,6 +209,31 @@ pub async fn due(
     .await
 }
 
+/// Notes that the node of this incarnation calls the partner about a payout: it is due at once when that node is found dead.
+pub async fn take(conn: &mut PgConnection, id: PayoutId, incarnation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO payout_takers (payout_id, taken_by) VALUES ($1, $2)
+         ON CONFLICT (payout_id) DO UPDATE SET taken_by = excluded.taken_by",
+        id as _,
+        incarnation
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the node of this incarnation has booked what the partner answered.
+pub async fn let_go(conn: &mut PgConnection, id: PayoutId, incarnation: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM payout_takers WHERE payout_id = $1 AND taken_by = $2",
+        id as _,
+        incarnation
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Notes a try, why the last one ended as it did, and when the next one is.
 pub async fn schedule(
     conn: &mut PgConnection,

@@ -221,15 +221,17 @@ impl OutboxRow for DueNotification {
 
     async fn devices_with_due(
         conn: &mut PgConnection,
+        incarnation: i64,
         now: DateTime<Utc>,
         limit: i64,
     ) -> sqlx::Result<Vec<DeviceId>> {
         sqlx::query_scalar!(
-            "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected
+            "SELECT DISTINCT n.device_id FROM notifications n JOIN sessions s ON s.device_id = n.device_id AND s.connected AND s.incarnation = $3
              WHERE n.is_open AND n.status <> 'received'
                AND n.next_attempt_at <= $1 AND n.announce_until > $1 LIMIT $2",
             now,
-            limit
+            limit,
+            incarnation
         )
         .fetch_all(conn)
         .await

@@ -100,12 +100,13 @@ pub async fn insert(
 
 /// Takes messages that are due: up to `each` of every endpoint that is switched on, not paused and not in `busy`, and up to
 /// `limit` in all. Of one subject only the first that was not taken. They are due again at `lease_until`, in case nothing is
-/// heard of this attempt.
+/// heard of this attempt, or as soon as the node of this incarnation is found dead.
 pub async fn take_due(
     conn: &mut PgConnection,
     busy: &[WebhookEndpointId],
     each: i64,
     limit: i64,
+    incarnation: i64,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Due>> {
@@ -122,7 +123,7 @@ pub async fn take_due(
              WHERE e.enabled AND (e.paused_until IS NULL OR e.paused_until <= $1) AND e.id <> ALL($3)
              ORDER BY d.place LIMIT $5)
          -- A row that another process has taken meanwhile is not due any more.
-         UPDATE webhook_deliveries d SET due_at = $2, attempts = d.attempts + 1, attempted_at = $1
+         UPDATE webhook_deliveries d SET due_at = $2, taken_by = $6, attempts = d.attempts + 1, attempted_at = $1
          FROM webhook_endpoints e
          WHERE d.id = ANY(ARRAY(SELECT id FROM due)) AND d.due_at <= $1 AND e.id = d.endpoint_id
          RETURNING d.id, d.endpoint_id, e.url, d.body, e.secret,
@@ -132,7 +133,8 @@ pub async fn take_due(
         lease_until,
         busy as _,
         each,
-        limit
+        limit,
+        incarnation
     )
     .fetch_all(conn)
     .await
@@ -146,7 +148,7 @@ pub async fn note_delivered(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE webhook_deliveries SET status = 'delivered', due_at = NULL, answer_status = $2, error = NULL, delivered_at = $3
+        "UPDATE webhook_deliveries SET status = 'delivered', due_at = NULL, taken_by = NULL, answer_status = $2, error = NULL, delivered_at = $3
          WHERE id = $1",
         id as _,
         answer_status,
@@ -166,7 +168,7 @@ pub async fn note_failed(
     due_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE webhook_deliveries SET due_at = $4, answer_status = $2, error = $3 WHERE id = $1 AND status = 'pending'",
+        "UPDATE webhook_deliveries SET due_at = $4, taken_by = NULL, answer_status = $2, error = $3 WHERE id = $1 AND status = 'pending'",
         id as _,
         answer_status,
         error,

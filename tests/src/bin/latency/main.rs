@@ -11,7 +11,8 @@
 //! boxes are connected, and random ones are paid at a steady rate; the fleet grows from row to row. With `--plain-bridge`
 //! the same is asked of what a team would assemble without this product; with `--viewers` each row is repeated beside open pages. Last the platform is started again with a
 //! collector of traces, and each row is repeated, split into steps. With `--compare` another build of the platform takes turns with it,
-//! and the medians of both are printed side by side.
+//! and the medians of both are printed side by side. With `--nodes 2` it only measures boxes that are spread over two processes on
+//! one database, with all callbacks to one of them.
 
 mod baseline;
 mod commit;
@@ -24,6 +25,7 @@ mod listener;
 mod load;
 mod markdown;
 mod measured;
+mod nodes;
 mod payments;
 mod plain;
 mod results;
@@ -74,6 +76,9 @@ struct Args {
     /// How often each build is measured.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// 2: only measure boxes that are spread over two processes on one database, with all callbacks to one of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    nodes: u32,
     /// Also print each run of this build as tables for docs/performance.md.
     #[arg(long)]
     markdown: bool,
@@ -88,6 +93,9 @@ async fn main() -> anyhow::Result<()> {
     let boxes = args.boxes.iter().copied().max().unwrap_or_default();
     open_files::allow(u64::try_from(boxes)?)?;
     let ours = executable()?;
+    if args.nodes == 2 {
+        return nodes::run(&ours, &args).await;
+    }
     let (mut this, mut other): (Vec<Results>, Vec<Results>) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         if let Some(another) = &args.compare {

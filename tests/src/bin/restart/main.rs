@@ -13,22 +13,18 @@
 //! operator sets it). The acquirer repeats each callback with the same backoff until it is answered, and goes on with
 //! new payments. It ends with an error when a box stays away or a payment was lost, heard twice or refused.
 
-mod boxes;
-mod payments;
-mod tally;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use tests::open_files;
+use tests::outage_fleet::boxes::{Fleet, Returns};
+use tests::outage_fleet::payments::Payments;
+use tests::outage_fleet::tally::Tally;
+use tests::provision::many;
 use tests::server::Server;
 use tokio::time::{Instant, sleep};
-
-use self::boxes::{Fleet, Returns};
-use self::payments::Payments;
-use self::tally::Tally;
 
 #[derive(Parser)]
 struct Args {
@@ -67,7 +63,8 @@ async fn main() -> anyhow::Result<()> {
     );
     let tally = Arc::new(Tally::default());
     let started = Instant::now();
-    let mut fleet = Fleet::switch_on(&server, args.boxes, every, jitter, &tally).await?;
+    let boxes = many(&server, vec![server.mqtt().await?], args.boxes).await?;
+    let mut fleet = Fleet::switch_on(boxes, every, jitter, &tally).await?;
     println!(
         "{} boxes made and connected in {} s; a heartbeat of each every {} s, {} payments/s",
         args.boxes,
@@ -75,7 +72,12 @@ async fn main() -> anyhow::Result<()> {
         args.every_s,
         args.rate
     );
-    let payments = Payments::start(&server, fleet.boxes.clone(), args.rate, &tally);
+    let payments = Payments::start(
+        vec![server.acquirer()],
+        fleet.boxes.clone(),
+        args.rate,
+        &tally,
+    );
     sleep(Duration::from_secs(args.pay_s)).await;
 
     let at = server.addresses().await?;
@@ -101,7 +103,10 @@ async fn main() -> anyhow::Result<()> {
     let paid = payments.stop().await;
     tally.wait_until_heard().await;
 
-    returns.print(killed, ready);
+    returns.print(&[
+        ("new process ready → a box is back", ready),
+        ("kill → a box is back", killed),
+    ]);
     tally.print();
     let mut problems = tally.problems();
     problems.extend(paid.err().map(|error| error.to_string()));
@@ -119,6 +124,6 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn problem_of(returns: &Returns, boxes: u32) -> Option<String> {
-    let missing = u64::from(boxes).saturating_sub(returns.len());
+    let missing = u64::from(boxes).saturating_sub(returns.count());
     (missing > 0).then(|| format!("{missing} boxes are not back"))
 }

@@ -88,7 +88,15 @@ async fn work_on(context: &Context, id: PayoutId) -> Result<()> {
     let Some((partner_id, next)) = begin(context, id).await? else {
         return Ok(());
     };
-    let partner = connection(context, &partner_id);
+    call(context, id, &partner_id, next).await?;
+    let incarnation = context.node().incarnation();
+    let mut conn = context.pool().acquire().await?;
+    Ok(store::money::payout::let_go(&mut conn, id, incarnation).await?)
+}
+
+/// Calls the partner, and books its answer.
+async fn call(context: &Context, id: PayoutId, partner_id: &str, next: NextStep) -> Result<()> {
+    let partner = connection(context, partner_id);
     match next {
         NextStep::Instruct(instruction) => instruct(context, id, partner, &instruction).await,
         NextStep::Query(instruction) => {
@@ -204,6 +212,10 @@ async fn begin(context: &Context, id: PayoutId) -> Result<Option<(String, NextSt
             None
         }
     };
+    if next.is_some() {
+        let incarnation = context.node().incarnation();
+        store::money::payout::take(unit.conn(), id, incarnation).await?;
+    }
     unit.commit().await?;
     Ok(next.map(|next| (partner_id, next)))
 }

@@ -21,7 +21,7 @@ struct Payment {
 
 /// All payments.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     payments: Mutex<HashMap<TransactionId, Payment>>,
     repeated: AtomicUsize,
     redelivered: AtomicUsize,
@@ -30,39 +30,45 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// A callback was answered 2xx.
-    pub(crate) fn answered(&self, id: TransactionId) {
+    pub fn answered(&self, id: TransactionId) {
         self.lock().entry(id).or_default().answered = true;
     }
 
     /// A box spoke a payment.
-    pub(crate) fn spoken(&self, id: TransactionId) {
+    pub fn spoken(&self, id: TransactionId) {
         self.lock().entry(id).or_default().spoken += 1;
     }
 
     /// A box received what is in its journal, and did not speak.
-    pub(crate) fn redelivered(&self) {
+    pub fn redelivered(&self) {
         self.redelivered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request was not answered, or with 5xx or 429.
-    pub(crate) fn repeated(&self) {
+    pub fn repeated(&self) {
         self.repeated.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request was refused for good.
-    pub(crate) fn refused(&self) {
+    pub fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until every answered payment was heard, up to a limit.
-    pub(crate) async fn wait_until_heard(&self) {
+    pub async fn wait_until_heard(&self) {
         let deadline = Instant::now() + HEARD_WITHIN;
         while self.lost() > 0 && Instant::now() < deadline {
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    pub(crate) fn print(&self) {
+    /// How many payments were heard.
+    pub fn heard(&self) -> usize {
+        self.count(|payment| payment.spoken > 0)
+    }
+
+    /// Prints what became of them.
+    pub fn print(&self) {
         println!(
             "payments: {} answered 2xx, {} heard, {} lost, {} heard twice",
             self.count(|payment| payment.answered),
@@ -77,7 +83,8 @@ impl Tally {
         );
     }
 
-    pub(crate) fn problems(&self) -> Vec<String> {
+    /// What must not be.
+    pub fn problems(&self) -> Vec<String> {
         let unanswered = self.count(|payment| !payment.answered);
         [
             (self.lost(), "payments were answered 2xx and not heard"),

@@ -1,39 +1,40 @@
 //! Payments at a steady rate, each repeated until it is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::acquirer::Acquirer;
+use crate::provision::Provisioned;
+use crate::repeat::until_answered;
+use crate::text;
 use anyhow::Context as _;
 use rand::seq::IndexedRandom as _;
-use tests::acquirer::Acquirer;
-use tests::provision::Provisioned;
-use tests::repeat::until_answered;
-use tests::server::Server;
-use tests::text;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 use wire::TransactionId;
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 /// How long the last payments may take until they are answered.
 const FINISHED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A task that pays.
-pub(crate) struct Payments {
+pub struct Payments {
     pace: JoinHandle<()>,
     unfinished: TaskTracker,
 }
 
 impl Payments {
-    pub(crate) fn start(
-        server: &Server,
+    /// Pays random ones of these boxes, so many a second. Callbacks go to the acquirers in turn, and a repetition to the next.
+    pub fn start(
+        acquirers: Vec<Acquirer>,
         boxes: Vec<Provisioned>,
         rate: u32,
         tally: &Arc<Tally>,
     ) -> Self {
-        let (acquirer, tally) = (server.acquirer(), Arc::clone(tally));
+        let (acquirers, tally) = (Arc::new(acquirers), Arc::clone(tally));
         let unfinished = TaskTracker::new();
         let tracker = unfinished.clone();
         let pace = tokio::spawn(async move {
@@ -44,9 +45,9 @@ impl Payments {
                 let Some(customer) = boxes.choose(&mut rand::rng()).cloned() else {
                     return;
                 };
-                let (acquirer, tally) = (acquirer.clone(), Arc::clone(&tally));
+                let (acquirers, tally) = (Arc::clone(&acquirers), Arc::clone(&tally));
                 tracker.spawn(async move {
-                    if pay(&customer, &acquirer, &tally).await.is_none() {
+                    if pay(&customer, &acquirers, &tally).await.is_none() {
                         tally.refused();
                     }
                 });
@@ -56,7 +57,7 @@ impl Payments {
     }
 
     /// Starts no more, and waits until those that were started are answered.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         self.pace.abort();
         self.unfinished.close();
         timeout(FINISHED_WITHIN, self.unfinished.wait())
@@ -66,12 +67,18 @@ impl Payments {
 }
 
 /// Requests a code and pays it; `None` when either was refused.
-async fn pay(customer: &Provisioned, acquirer: &Acquirer, tally: &Tally) -> Option<()> {
+async fn pay(customer: &Provisioned, acquirers: &[Acquirer], tally: &Tally) -> Option<()> {
     let key = format!("{:032x}", rand::random::<u128>());
     let code = until_answered(|| customer.request_code(&key), || tally.repeated()).await?;
     let id: TransactionId = text(&code.json(), "transaction_id").parse().ok()?;
-    let callback = acquirer.payment(id, 50_000);
-    until_answered(|| acquirer.try_post(&callback), || tally.repeated()).await?;
+    let callback = acquirers.first()?.payment(id, 50_000);
+    let turn = AtomicUsize::new(rand::random_range(0..acquirers.len()));
+    let post = || {
+        let place = turn.fetch_add(1, Ordering::Relaxed) % acquirers.len();
+        let (acquirer, callback) = (acquirers[place].clone(), callback.clone());
+        async move { acquirer.try_post(&callback).await }
+    };
+    until_answered(post, || tally.repeated()).await?;
     tally.answered(id);
     Some(())
 }

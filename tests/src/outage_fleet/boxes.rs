@@ -1,23 +1,22 @@
 //! Boxes that keep their journal and session and reconnect by themselves.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::commits::per_second_of;
+use crate::connection::Connection;
+use crate::figures::{Figures, print_heading};
+use crate::provision::{Provisioned, heartbeat};
 use anyhow::Context as _;
 use device_sim::link::timing::LinkTiming;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rumqttc::Publish;
-use tests::commits::per_second_of;
-use tests::connection::Connection;
-use tests::figures::{Figures, print_heading};
-use tests::provision::{Provisioned, heartbeat};
-use tests::server::Server;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 use wire::{DownlinkMessage, EventId};
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 /// How many boxes are made at a time.
 const AT_A_TIME: usize = 16;
@@ -29,74 +28,83 @@ struct Change {
 }
 
 /// Connected boxes, each in a task of its own.
-pub(crate) struct Fleet {
-    pub(crate) boxes: Vec<Provisioned>,
+pub struct Fleet {
+    /// The boxes.
+    pub boxes: Vec<Provisioned>,
     changes: mpsc::UnboundedReceiver<Change>,
     /// Since when each is connected.
     connected: Vec<Option<Instant>>,
 }
 
 impl Fleet {
-    /// Makes boxes at terminals of their own and connects them.
-    pub(crate) async fn switch_on(
-        server: &Server,
-        count: u32,
+    /// Connects boxes.
+    pub async fn switch_on(
+        boxes: Vec<Provisioned>,
         every: Duration,
         jitter: Duration,
         tally: &Arc<Tally>,
     ) -> anyhow::Result<Self> {
-        let admin = server.api("admin")?;
-        let outlet = server.outlet()?;
         let (sender, changes) = mpsc::unbounded_channel();
-        let boxes: BTreeMap<usize, Provisioned> = stream::iter(0..usize::try_from(count)?)
-            .map(|number| {
-                let (admin, changes, tally) = (admin.clone(), sender.clone(), Arc::clone(tally));
+        stream::iter(boxes.iter().cloned().enumerate())
+            .map(|(number, made)| {
+                let (changes, tally) = (sender.clone(), Arc::clone(tally));
                 async move {
-                    let made = Provisioned::new(server, &admin, number, Some(outlet)).await?;
                     let connection = made.resume().await?.context("a connection ended")?;
                     let timing = LinkTiming::default();
                     timing.set(every, jitter);
                     let soundbox = Soundbox {
                         number,
-                        made: made.clone(),
+                        made,
                         timing,
                         journal: HashSet::new(),
                         changes,
                         tally,
                     };
                     tokio::spawn(soundbox.live(connection));
-                    anyhow::Ok((number, made))
+                    anyhow::Ok(())
                 }
             })
             .buffer_unordered(AT_A_TIME)
-            .try_collect()
+            .try_collect::<Vec<()>>()
             .await?;
         let connected = vec![Some(Instant::now()); boxes.len()];
         Ok(Self {
-            boxes: boxes.into_values().collect(),
+            boxes,
             changes,
             connected,
         })
     }
 
     /// How many are not connected now.
-    pub(crate) fn away(&mut self) -> usize {
+    pub fn away(&mut self) -> usize {
         while let Ok(change) = self.changes.try_recv() {
             self.note(&change);
         }
         self.missing()
     }
 
-    /// After a kill: waits until all are connected again.
-    pub(crate) async fn all_back(&mut self, deadline: Instant) -> Returns {
-        // A box may not have noticed yet that it has no connection.
-        self.connected.fill(None);
+    /// Waits until these boxes have lost their connections and are connected again, and all others are connected.
+    pub async fn back(&mut self, lost: &[usize], deadline: Instant) -> Returns {
+        for number in lost {
+            self.note(&Change {
+                number: *number,
+                connected: None,
+            });
+        }
         while self.missing() > 0
             && let Ok(Some(change)) = timeout_at(deadline, self.changes.recv()).await
         {
             self.note(&change);
         }
-        Returns(self.connected.iter().copied().flatten().collect())
+        let back = lost.iter().filter_map(|number| self.connected.get(*number));
+        Returns(back.copied().flatten().collect())
+    }
+
+    /// After a kill: waits until all are connected again.
+    pub async fn all_back(&mut self, deadline: Instant) -> Returns {
+        // A box may not have noticed yet that it has no connection.
+        let all: Vec<usize> = (0..self.connected.len()).collect();
+        self.back(&all, deadline).await
     }
 
     fn note(&mut self, change: &Change) {
@@ -111,19 +119,23 @@ impl Fleet {
 }
 
 /// When each box was admitted and subscribed again.
-pub(crate) struct Returns(Vec<Instant>);
+pub struct Returns(Vec<Instant>);
 
 impl Returns {
-    pub(crate) fn len(&self) -> u64 {
+    /// How many.
+    pub fn count(&self) -> u64 {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn print(&self, killed: Instant, ready: Instant) {
+    /// When the last of them was back.
+    pub fn last(&self) -> Option<Instant> {
+        self.0.iter().max().copied()
+    }
+
+    /// Prints how long after each of these moments boxes were back.
+    pub fn print(&self, moments: &[(&str, Instant)]) {
         print_heading("");
-        for (name, since) in [
-            ("new process ready → a box is back", ready),
-            ("kill → a box is back", killed),
-        ] {
+        for (name, since) in moments.iter().copied() {
             let mut times = Figures::default();
             for at in &self.0 {
                 times.add(at.saturating_duration_since(since));
@@ -131,7 +143,7 @@ impl Returns {
             times.print(name);
         }
         if let (Some(first), Some(last)) = (self.0.iter().min(), self.0.iter().max()) {
-            let rate = per_second_of(self.len(), *last - *first);
+            let rate = per_second_of(self.count(), *last - *first);
             println!(
                 "{:<44} {rate:>8}/s",
                 "connects, from the first box to the last"
@@ -158,12 +170,14 @@ impl Soundbox {
             if !self.report(None) {
                 return;
             }
+            self.made.try_next();
             let (mut failures, mut lost) = (0, true);
             connection = loop {
                 sleep(self.timing.retry_in(failures, lost)).await;
                 if let Ok(Some(connection)) = self.made.resume().await {
                     break connection;
                 }
+                self.made.try_next();
                 (failures, lost) = (failures.saturating_add(1), false);
             };
             self.report(Some(Instant::now()));
