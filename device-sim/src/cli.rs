@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::acquirer::Acquirer;
+use crate::api_faults::ApiFaults;
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::fleet;
 use crate::fleet::fleet_box::FleetBox;
 use crate::fleet::registrar::{self, Registrar, VendorKind};
+use crate::issuer_orders::Orders;
 use crate::link::Transport;
 use crate::output::Output;
 use crate::partner::issuer_api::IssuerApi;
@@ -261,6 +263,8 @@ async fn acquirer(
             platform_key: PublicKey::from_pem(&pem)?,
             pay_after: (!args.pay_after.is_zero()).then_some(args.pay_after),
             faults: args.faults,
+            api_faults: ApiFaults::new(args.seed, args.api_faults),
+            orders: Orders::default(),
             seed: args.seed,
             output,
         };

@@ -10,6 +10,7 @@
 
 pub mod acquirer;
 pub mod api;
+pub mod api_faults;
 pub mod callback_faults;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod credentials;
 pub mod duration;
 pub mod fault_injection;
 pub mod fleet;
+pub mod issuer_orders;
 pub mod latency;
 pub mod link;
 pub mod output;

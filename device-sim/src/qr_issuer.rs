@@ -1,11 +1,9 @@
 //! `acquirer --listen`: a partner that issues codes, by the standard or in its dialect ([`IssuerApi`]). Its HTTP API has
-//! access tokens, codes, queries, refunds and cancellations. Simulated customers pay the issued codes, and callbacks follow
-//! with the configured faults.
+//! access tokens, codes, queries, refunds and cancellations. Simulated customers pay the issued codes, and callbacks follow.
+//! Callbacks and answers of the API have the configured faults.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,6 +11,8 @@ use aws_lc_rs::{digest, hmac};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -22,18 +22,20 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::Rupiah;
 
+use crate::api_faults::ApiFaults;
 use crate::callback_faults::CallbackFaults;
 use crate::clock;
+use crate::issuer_orders::{Orders, Placed, Refunded, Status};
 use crate::output::Output;
 use crate::partner::issuer_api::IssuerApi;
 use crate::partner::snap::{PublicKey, body_hash, is_symmetric};
 use crate::partner::{Callback, Partner, Target};
 use crate::qris_payload;
 
+mod faulty;
+
 /// The largest request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The most orders that are kept.
-const ORDERS_MAX: usize = 1_000_000;
 /// The most customers with a payment in progress.
 const CUSTOMERS_MAX: usize = 10_000;
 
@@ -51,32 +53,20 @@ pub struct QrIssuer {
     pub pay_after: Option<Duration>,
     /// The faults of the callbacks.
     pub faults: CallbackFaults,
+    /// The faults of its API.
+    pub api_faults: ApiFaults,
+    /// What it knows of its orders.
+    pub orders: Orders,
     /// Seeds the faults.
     pub seed: u64,
     /// Standard output.
     pub output: Output,
 }
 
-struct Order {
-    amount: Rupiah,
-    reference: String,
-    status: Status,
-}
-
-/// What became of an order; its code is at this place of [`IssuerApi::codes`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Open,
-    Paid,
-    TakenBack,
-    Withdrawn,
-}
-
 struct IssuerState {
     issuer: QrIssuer,
     token: String,
-    numbers: AtomicU64,
-    orders: Mutex<HashMap<String, Order>>,
+    stop: CancellationToken,
     customers: Semaphore,
 }
 
@@ -100,6 +90,14 @@ enum OutputEvent<'a> {
     Lost {
         order: &'a str,
     },
+    Refunded {
+        order: &'a str,
+        amount: Rupiah,
+    },
+    Fault {
+        path: &'a str,
+        fault: String,
+    },
 }
 
 /// Answers until `stop`.
@@ -120,8 +118,7 @@ pub async fn run(
     let state = Arc::new(IssuerState {
         issuer,
         token: clock::nonce(),
-        numbers: AtomicU64::new(0),
-        orders: Mutex::default(),
+        stop: stop.clone(),
         customers: Semaphore::new(CUSTOMERS_MAX),
     });
     let api = state.issuer.api;
@@ -134,7 +131,9 @@ pub async fn run(
             .route(refunds, post(refund))
             .route(cancellations, post(cancel));
     }
+    let faulty = middleware::from_fn_with_state(state.clone(), faulty::answer);
     let router = router
+        .layer(faulty)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state);
     axum::serve(listener, router)
@@ -144,6 +143,13 @@ pub async fn run(
 }
 
 type Reply = (StatusCode, Json<Value>);
+
+/// In an answer: the order whose code it gives.
+#[derive(Clone)]
+struct Shown {
+    name: String,
+    number: u64,
+}
 
 /// A SNAP answer. The seven-digit code begins with its HTTP status.
 fn reply(code: &str, mut fields: Value) -> Reply {
@@ -229,9 +235,21 @@ impl IssuerState {
         Ok((name.to_owned(), body))
     }
 
-    fn with_order<T>(&self, name: &str, then: impl FnOnce(&mut Order) -> T) -> Option<T> {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.get_mut(name).map(then)
+    /// A customer sees the code of this answer, if it has one, and will pay it. Nobody pays a code that was never given.
+    fn meet(self: &Arc<Self>, answer: &Response) {
+        if let Some(Shown { name, number }) = answer.extensions().get().cloned()
+            && self.issuer.orders.meet(&name)
+        {
+            tokio::spawn(Arc::clone(self).simulate_payment(name, number));
+        }
+    }
+
+    /// Waits, unless it is stopped.
+    async fn rest(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.cancelled() => {}
+        }
     }
 
     /// A customer pays, and callbacks are sent as planned.
@@ -243,16 +261,10 @@ impl IssuerState {
             return;
         };
         tokio::time::sleep(pay_after).await;
-        let paid = self.with_order(&name, |order| {
-            let is_open = order.status == Status::Open;
-            if is_open {
-                order.status = Status::Paid;
-            }
-            is_open.then(|| (order.amount, order.reference.clone()))
-        });
-        let Some((amount, reference)) = paid.flatten() else {
+        let Some(paid) = self.issuer.orders.pay(&name) else {
             return;
         };
+        let (amount, reference) = (paid.amount, paid.reference);
         let target = Target::Order(name.clone());
         let mut callback = Callback::new(target, amount, "success", clock::now());
         callback.partner_reference = reference;
@@ -289,7 +301,7 @@ async fn generate(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Reply> {
     let (name, body) = state.authenticate("47", &uri, &headers, &body)?;
     let api = state.issuer.api;
     let amount = body["amount"]["value"]
@@ -305,28 +317,15 @@ async fn generate(
     let nmid = body["merchantId"]
         .as_str()
         .filter(|id| id.starts_with("ID"));
-    let mut fresh = None;
-    let reference = {
-        let mut orders = state.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.len() >= ORDERS_MAX {
-            return Err(reply("5004700", json!({})));
-        }
-        // A repeated request for an order gets the same order.
-        let order = orders.entry(name.clone()).or_insert_with(|| {
-            let number = state.numbers.fetch_add(1, Ordering::Relaxed);
-            fresh = Some(number);
-            Order {
-                amount,
-                reference: format!("SIM{}{number:010}", state.issuer.seed),
-                status: Status::Open,
-            }
-        });
-        if order.amount != amount {
-            return Err(reply("4094700", json!({})));
-        }
-        order.reference.clone()
-    };
-    if let Some(number) = fresh {
+    // A repeated request for an order gets the same order.
+    let (is_new, number, reference) =
+        match state.issuer.orders.place(&name, amount, state.issuer.seed) {
+            Placed::New(number, reference) => (true, number, reference),
+            Placed::Before(number, reference) => (false, number, reference),
+            Placed::Other => return Err(reply("4094700", json!({}))),
+            Placed::Full => return Err(reply("5004700", json!({}))),
+        };
+    if is_new {
         let event = OutputEvent::Issued {
             order: &name,
             reference: &reference,
@@ -334,11 +333,12 @@ async fn generate(
         };
         let output = state.issuer.output;
         output.emit(&event, || format!("{name} Rp {amount} is {reference}"));
-        tokio::spawn(state.clone().simulate_payment(name.clone(), number));
     }
     let code = qris_payload::dynamic(nmid, &amount.to_string(), &reference);
     let issued = json!({ "referenceNo": reference, "partnerReferenceNo": name, "qrContent": code });
-    Ok(reply("2004700", issued))
+    let mut answer = reply("2004700", issued).into_response();
+    answer.extensions_mut().insert(Shown { name, number });
+    Ok(answer)
 }
 
 async fn query(
@@ -353,7 +353,7 @@ async fn query(
     if !has_all || body["serviceCode"] != api.asked_service {
         return Err(reply("4005101", json!({})));
     }
-    let known = state.with_order(&name, |order| {
+    let known = state.issuer.orders.find(&name).map(|order| {
         json!({
             "originalReferenceNo": order.reference,
             "originalPartnerReferenceNo": name,
@@ -394,12 +394,32 @@ async fn refund(
     if !(1..=state.issuer.api.order_name_len_max).contains(&refund.len()) {
         return Err(reply("4007801", json!({})));
     }
-    Ok(change_status(
-        &state,
-        "78",
-        &name,
-        [Status::Paid, Status::TakenBack],
-    ))
+    let amount = body["refundAmount"]["value"]
+        .as_str()
+        .and_then(|value| value.parse::<Rupiah>().ok())
+        .ok_or_else(|| reply("4007801", json!({})))?;
+    let issuer = &state.issuer;
+    let allows_parts = issuer.api.takes_back_parts;
+    match issuer.orders.refund(&name, refund, amount, allows_parts) {
+        Refunded::Done(number) => {
+            let event = OutputEvent::Refunded {
+                order: &name,
+                amount,
+            };
+            let output = issuer.output;
+            output.emit(&event, || format!("{name}: Rp {amount} is taken back"));
+            let done = json!({
+                "originalPartnerReferenceNo": name, "partnerRefundNo": refund,
+                "refundNo": format!("BACK{}{number:04}", issuer.seed),
+                "refundAmount": { "value": format!("{amount}.00"), "currency": "IDR" },
+            });
+            Ok(reply("2007800", done))
+        }
+        Refunded::OtherAmount => Err(reply("4097800", json!({}))),
+        Refunded::WrongAmount => Err(reply("4047813", json!({}))),
+        Refunded::NotPaid => Err(reply("4037815", json!({}))),
+        Refunded::Unknown => Err(reply("4047801", json!({}))),
+    }
 }
 
 async fn cancel(
@@ -409,25 +429,9 @@ async fn cancel(
     body: Bytes,
 ) -> Result<Reply, Reply> {
     let (name, _) = state.authenticate("77", &uri, &headers, &body)?;
-    Ok(change_status(
-        &state,
-        "77",
-        &name,
-        [Status::Open, Status::Withdrawn],
-    ))
-}
-
-/// Moves an order from one status to another. Repeating the request succeeds.
-fn change_status(state: &IssuerState, service: &str, name: &str, [from, to]: [Status; 2]) -> Reply {
-    let done = state.with_order(name, |order| {
-        if order.status == from {
-            order.status = to;
-        }
-        order.status == to
-    });
-    match done {
-        Some(true) => reply(&format!("200{service}00"), json!({})),
-        Some(false) => reply(&format!("409{service}00"), json!({})),
-        None => reply(&format!("404{service}01"), json!({})),
-    }
+    Ok(match state.issuer.orders.withdraw(&name) {
+        Some(true) => reply("2007700", json!({})),
+        Some(false) => reply("4097700", json!({})),
+        None => reply("4047701", json!({})),
+    })
 }

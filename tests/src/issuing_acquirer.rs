@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use device_sim::api_faults::{ApiFaultRates, ApiFaults};
 use device_sim::callback_faults::CallbackFaults;
+use device_sim::issuer_orders::Orders;
 use device_sim::output::Output;
 use device_sim::partner::Partner;
 use device_sim::partner::dialect::Acquirer;
@@ -40,6 +42,10 @@ pub struct IssuingAcquirer {
     stop: CancellationToken,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it knows of its orders.
+    pub orders: Orders,
+    /// The faults of its API: none, until their rates are set.
+    pub api_faults: ApiFaults,
     running: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -87,12 +93,22 @@ pub async fn world(name: &str, customers: Customers) -> (World, IssuingAcquirer)
 
 /// The same with the acquirer's RSA key, PEM.
 pub async fn world_with_key(name: &str, customers: Customers) -> (World, IssuingAcquirer, String) {
+    world_with(name, customers, |_| {}).await
+}
+
+/// The same with another configuration.
+pub async fn world_with(
+    name: &str,
+    customers: Customers,
+    change: impl FnOnce(&mut Config),
+) -> (World, IssuingAcquirer, String) {
     let address = free_address();
     let (their_key, their_pem) = new_key();
     let (our_key, our_pem) = new_key();
     let world = World::with(|config| {
         dialects::configure(config, name, &their_pem);
         configure_api(config, format!("http://{address}"), &private_pem(&our_key));
+        change(config);
     })
     .await;
     let their_key = private_pem(&their_key);
@@ -108,6 +124,10 @@ pub async fn world_with_key(name: &str, customers: Customers) -> (World, Issuing
             Partner::speaking(api, PARTNER.to_owned(), acquirer)
         }
     };
+    let (orders, api_faults) = (
+        Orders::default(),
+        ApiFaults::new(customers.seed, ApiFaultRates::default()),
+    );
     let issuer = QrIssuer {
         partner,
         api: IssuerApi::of(name).unwrap(),
@@ -115,6 +135,8 @@ pub async fn world_with_key(name: &str, customers: Customers) -> (World, Issuing
         platform_key: PublicKey::from_pem(&our_pem).unwrap(),
         pay_after: customers.pay_after,
         faults: customers.faults,
+        api_faults: api_faults.clone(),
+        orders: orders.clone(),
         seed: customers.seed,
         output: Output::new(true),
     };
@@ -123,6 +145,8 @@ pub async fn world_with_key(name: &str, customers: Customers) -> (World, Issuing
     let acquirer = IssuingAcquirer {
         stop,
         address,
+        orders,
+        api_faults,
         running,
     };
     (world, acquirer, their_key)

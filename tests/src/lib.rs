@@ -74,6 +74,7 @@ pub mod open_files;
 pub mod outage_fleet;
 pub mod page_kind;
 pub mod pages;
+pub mod partial_refunds;
 pub mod payment_trace;
 pub mod payout_partner;
 pub mod payouts;

@@ -34,12 +34,12 @@ pub const NMID: &str = "ID1020021181745";
 /// The merchant's PAN.
 pub const PAN: &str = "936008980255996627";
 
-/// What the partner does when a code is requested.
+/// What the partner does when a code or a refund is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Gives a code.
+    /// Gives a code; takes money back.
     Answers,
-    /// Does not answer.
+    /// Does it, and does not answer.
     Silent,
     /// Answers with an error of its own.
     Broken,
@@ -60,6 +60,8 @@ struct Inner {
     overrides: Mutex<HashMap<String, Value>>,
     /// `latestTransactionStatus` by transaction.
     statuses: Mutex<HashMap<String, String>>,
+    /// What was taken back, by our name of the refund.
+    refunds: Mutex<HashMap<String, i64>>,
 }
 
 /// The partner's API.
@@ -82,13 +84,14 @@ impl SnapPartnerApi {
             tip: Mutex::default(),
             overrides: Mutex::default(),
             statuses: Mutex::default(),
+            refunds: Mutex::default(),
         });
         let router = Router::new()
             .route("/api/v1.0/access-token/b2b", post(token))
             .route("/api/v1.0/qr/qr-mpm-generate", post(generate))
             .route("/api/v1.0/qr/qr-mpm-query", post(query))
-            .route("/api/v1.0/qr/qr-mpm-refund", post(done))
-            .route("/api/v1.0/qr/qr-mpm-cancel", post(done))
+            .route("/api/v1.0/qr/qr-mpm-refund", post(refund))
+            .route("/api/v1.0/qr/qr-mpm-cancel", post(cancel))
             .with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, inner }
@@ -133,6 +136,14 @@ impl SnapPartnerApi {
     pub fn set_status(&self, id: wire::TransactionId, status: &str) {
         let mut statuses = self.inner.statuses.lock().unwrap();
         statuses.insert(id.to_string(), status.to_owned());
+    }
+
+    /// What it has taken back, by refund, the smallest first.
+    pub fn taken_back(&self) -> Vec<i64> {
+        let refunds = self.inner.refunds.lock().unwrap();
+        let mut amounts: Vec<i64> = refunds.values().copied().collect();
+        amounts.sort_unstable();
+        amounts
     }
 
     /// The bodies of requests to a path that ends so.
@@ -328,23 +339,48 @@ async fn query(
     with_overrides(&partner, "query", reply("2005100", known))
 }
 
-async fn done(
+/// Takes money back once for each name of a refund.
+async fn refund(
     State(partner): State<Arc<Inner>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let service = if uri.path().ends_with("refund") {
-        "78"
-    } else {
-        "77"
+    let Some(body) = verified(&partner, &uri, &headers, &body) else {
+        return reply("4017800", json!({}));
     };
+    let mut behaviour = partner.behaviour.subscribe();
+    let now = *behaviour.borrow_and_update();
+    match now {
+        Behaviour::Broken => return reply("5007800", json!({})),
+        Behaviour::Refuses => return reply("4037815", json!({})),
+        Behaviour::Answers | Behaviour::WrongAmount | Behaviour::Silent => {}
+    }
+    let name = body["partnerRefundNo"].as_str().unwrap().to_owned();
+    let amount = body["refundAmount"]["value"].as_str().unwrap();
+    let amount = amount.strip_suffix(".00").unwrap().parse().unwrap();
+    let number = {
+        let mut refunds = partner.refunds.lock().unwrap();
+        let before = refunds.insert(name.clone(), amount);
+        assert!(before.is_none_or(|before| before == amount), "{name}");
+        refunds.len()
+    };
+    if now == Behaviour::Silent {
+        // Until the behaviour changes; the platform does not wait so long.
+        let _ = behaviour.changed().await;
+    }
+    let done = json!({ "partnerRefundNo": name, "refundNo": format!("OWN-{number}") });
+    with_overrides(&partner, "done", reply("2007800", done))
+}
+
+async fn cancel(
+    State(partner): State<Arc<Inner>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     match verified(&partner, &uri, &headers, &body) {
-        Some(_) => with_overrides(
-            &partner,
-            "done",
-            reply(&format!("200{service}00"), json!({})),
-        ),
-        None => reply(&format!("401{service}00"), json!({})),
+        Some(_) => with_overrides(&partner, "done", reply("2007700", json!({}))),
+        None => reply("4017700", json!({})),
     }
 }

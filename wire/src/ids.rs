@@ -158,6 +158,8 @@ ids! {
     BulkCommandId = "bulk";
     /// A firmware in the catalogue.
     FirmwareId = "fw";
+    /// Something that is taken back of a payment, as it is named to the partner.
+    RefundId = "rf";
     /// A batch of transactions paid out together.
     SettlementId = "set";
     /// One instruction to pay a settlement out.

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use wire::{Encoding, Rupiah, TerminalId, TransactionId};
 
+use crate::api_faults::ApiFaultRates;
 use crate::callback_faults::CallbackFaults;
 use crate::duration::{self, HumanDuration};
 use crate::fault_injection::FaultRates;
@@ -487,6 +488,8 @@ pub(super) struct AcquirerArgs {
     pub(super) pay_after: Duration,
     #[command(flatten)]
     pub(super) faults: CallbackFaults,
+    #[command(flatten)]
+    pub(super) api_faults: ApiFaultRates,
     /// The time between payments.
     #[arg(long, default_value = "5s", value_parser = duration::parse)]
     pub(super) every: Duration,

@@ -13,6 +13,8 @@ pub struct IssuerApi {
     pub query_path: &'static str,
     /// Where it takes payments back and withdraws codes; none: it does neither.
     pub refund_and_cancel: Option<[&'static str; 2]>,
+    /// It takes back parts of a payment, else only the whole.
+    pub takes_back_parts: bool,
     /// Signatures are in hex, else in base64.
     pub is_hex: bool,
     /// Signatures cover the body as it is sent, else without white space.
@@ -43,6 +45,7 @@ const STANDARD: IssuerApi = IssuerApi {
     generate_path: "/v1.0/qr/qr-mpm-generate",
     query_path: "/v1.0/qr/qr-mpm-query",
     refund_and_cancel: Some(["/v1.0/qr/qr-mpm-refund", "/v1.0/qr/qr-mpm-cancel"]),
+    takes_back_parts: false,
     is_hex: false,
     hashes_raw: false,
     covers_token: true,
@@ -84,6 +87,7 @@ static APIS: [IssuerApi; 12] = [
         ],
         header: Some("x-ip-address"),
         validity_in_seconds: true,
+        takes_back_parts: true,
         // Nobody confirms 03 and 04 in its answers.
         codes: ["01", "00", "06", "05"],
         ..named("manjo")

@@ -167,8 +167,10 @@ pub struct Callback {
     pub target: CallbackTarget,
     /// The partner's name for the money; with the partner it identifies a payment.
     pub partner_reference: String,
-    /// How much.
+    /// How much; of a refund, what was taken back.
     pub amount: PaidAmount,
+    /// The number of a refund: the partner's, or ours.
+    pub refund_no: Option<String>,
     /// What happened.
     pub status: CallbackStatus,
     /// When the customer paid, by the partner's clock.

@@ -33,6 +33,7 @@ pub mod payout;
 pub mod payout_callback;
 pub mod qris;
 pub mod reconciliation;
+pub mod refund;
 pub mod registration;
 pub mod role;
 pub mod rollout;

@@ -11,6 +11,7 @@ use wire::rupiah::Rupiah;
 
 use crate::callback::{Callback, CallbackStatus};
 use crate::qris::{AmountDue, Nmid};
+use crate::refund::RefundStatus;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -178,6 +179,20 @@ pub struct TransactionView<'a> {
     pub partner_reference: Option<&'a str>,
     /// What is known of the callback's own reference beside this transaction.
     pub reference: ReferenceView,
+    /// What was taken back before.
+    pub refunds: RefundView,
+}
+
+/// What is known of the refunds of a payment, for a message that takes money back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RefundView {
+    /// The partner takes back parts of payments.
+    pub allows_parts: bool,
+    /// What was taken back so far.
+    pub refunded: Rupiah,
+    /// How much the refund is that the message is about, and how far, if it is stored
+    /// ([`crate::refund::recognise`]).
+    pub known: Option<(Rupiah, RefundStatus)>,
 }
 
 /// What is kept of a partner's reference that no transaction carries.
@@ -220,7 +235,8 @@ pub enum Decision {
     Failed,
     /// The payment expired now. 200.
     Expired,
-    /// The payment is taken back now: ledger, 200.
+    /// The amount of the callback is taken back now, which is all that is left of the payment unless the partner takes back
+    /// parts: ledger, 200.
     Reversed,
     /// Reported before; nothing changes. 200.
     Duplicate,
@@ -256,7 +272,7 @@ pub fn decide(current: &TransactionView<'_>, callback: &Callback) -> Decision {
             TransactionStatus::Expired,
             Decision::Expired,
         ),
-        CallbackStatus::Reversed => reversed(current, is_own),
+        CallbackStatus::Reversed => reversed(current, callback, is_own),
     }
 }
 
@@ -282,6 +298,11 @@ fn mismatch(current: &TransactionView<'_>, callback: &Callback) -> Option<Mismat
     let Some(amount) = callback.amount.rupiah() else {
         return Some(Mismatch::Amount);
     };
+    let is_own = current.partner_reference == Some(callback.partner_reference.as_str());
+    if callback.status == CallbackStatus::Reversed && is_own && current.refunds.allows_parts {
+        // What may be taken back of it is another question.
+        return None;
+    }
     // The message of a payment that failed may leave the tip out.
     let as_asked = callback.status != CallbackStatus::Success && amount == current.amount;
     (!current.due.accepts(amount) && !as_asked).then_some(Mismatch::Amount)
@@ -316,11 +337,38 @@ fn given_up(current: TransactionStatus, wanted: TransactionStatus, decision: Dec
 
 /// A reversal takes back the money of its own reference and no other: one that names unknown money must not
 /// take back the payment that made the transaction paid.
-fn reversed(current: &TransactionView<'_>, is_own: bool) -> Decision {
-    match current.status {
-        TransactionStatus::Paid if is_own => Decision::Reversed,
-        TransactionStatus::Reversed if is_own => Decision::Duplicate,
+fn reversed(current: &TransactionView<'_>, callback: &Callback, is_own: bool) -> Decision {
+    let was_paid = matches!(
+        current.status,
+        TransactionStatus::Paid | TransactionStatus::Reversed
+    );
+    match callback.amount.rupiah() {
+        Some(amount) if is_own && was_paid => {
+            taken_back(current, amount, callback.refund_no.is_some())
+        }
         _ => unpaid_reversed(current.reference),
+    }
+}
+
+/// A refund of so much of a payment. One without a number takes back the whole: a part could not be told from the same message
+/// sent twice.
+fn taken_back(current: &TransactionView<'_>, amount: Rupiah, is_numbered: bool) -> Decision {
+    let refunds = &current.refunds;
+    let mismatch = Decision::Mismatch(Mismatch::Amount);
+    match refunds.known {
+        Some((known, _)) if known != amount => return mismatch,
+        Some((_, RefundStatus::Done)) => return Decision::Duplicate,
+        None if !is_numbered && amount != current.amount => return mismatch,
+        None if !is_numbered && current.status == TransactionStatus::Reversed => {
+            return Decision::Duplicate;
+        }
+        _ => {}
+    }
+    let left = current.amount.checked_sub(refunds.refunded);
+    if left.is_some_and(|left| amount <= left) {
+        Decision::Reversed
+    } else {
+        mismatch
     }
 }
 

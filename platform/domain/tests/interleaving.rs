@@ -5,7 +5,7 @@ use domain::callback::{Callback, CallbackStatus, CallbackTarget, PrintedCode};
 use domain::ledger::{Account, Posting, Side};
 use domain::qris::AmountDue;
 use domain::transaction::{
-    Decision, ReferenceView, TransactionStatus, TransactionView, decide, decide_printed,
+    Decision, ReferenceView, RefundView, TransactionStatus, TransactionView, decide, decide_printed,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -64,6 +64,7 @@ fn callback(status: CallbackStatus, reference: &str, amount: Rupiah) -> Callback
         },
         partner_reference: reference.to_owned(),
         amount: amount.into(),
+        refund_no: None,
         status,
         paid_at: None,
         rrn: None,
@@ -132,6 +133,7 @@ impl Shop {
             nmid: None,
             partner_reference: self.reference.as_deref(),
             reference: self.reference_view(reference),
+            refunds: RefundView::default(),
         };
         match decide(&view, &callback) {
             Decision::Paid { late } => {

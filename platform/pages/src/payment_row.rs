@@ -52,6 +52,11 @@ pub(crate) fn marks(payment: &LivePayment, words: &Words) -> Markup {
     }
 }
 
+/// Whether something was taken back, and something is left.
+fn is_part(payment: &LivePayment) -> bool {
+    !payment.reversed && payment.refunded > wire::Rupiah::ZERO
+}
+
 /// For the console: every merchant's.
 pub(crate) fn for_staff(payment: &LivePayment, words: &Words) -> Markup {
     html! {
@@ -60,6 +65,7 @@ pub(crate) fn for_staff(payment: &LivePayment, words: &Words) -> Markup {
                 time.at datetime=(payment.accepted_at.to_rfc3339()) { (clock(payment.accepted_at)) }
                 strong.money { (rupiah(payment.amount)) }
                 span.who { (payment.merchant) small { (payment.outlet) " · " (payment.terminal) } }
+                @if is_part(payment) { small { (words.refunded) " " (rupiah(payment.refunded)) } }
                 (marks(payment, words))
             }
         }
@@ -80,6 +86,7 @@ pub(crate) fn for_merchant(payment: &LivePayment, words: &Words) -> Markup {
                 span.who {
                     (payment.terminal)
                     @if let Some(issuer) = &payment.issuer { small { (issuer) } }
+                    @if is_part(payment) { small { (words.refunded) " " (rupiah(payment.refunded)) } }
                 }
                 span.marks { (last_mark(payment, words)) }
             }

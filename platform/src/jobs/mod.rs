@@ -6,7 +6,7 @@ use std::time::Duration;
 use service::fleet::{bulk_command, command, config_layer, crl, heartbeat_hour, poll, presence};
 use service::money::{payout, settlement_run};
 use service::partition::{self, Retention};
-use service::payment::{notification, partner_order, transaction};
+use service::payment::{notification, partner_order, refund, transaction};
 use service::people::audit;
 use service::retry::retried;
 use service::span;
@@ -23,6 +23,9 @@ const ROWS_MAX: i64 = 1000;
 
 /// How many orders one step queries partners about.
 const QUERIES_MAX: i64 = 32;
+
+/// How many refunds one step asks partners about.
+const REFUNDS_MAX: i64 = 32;
 
 /// How many hours of heartbeats one step rolls up: more than one only after an interruption.
 const HOURS_MAX: u32 = 24;
@@ -54,6 +57,11 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
             partner_order::query_due(&context, QUERIES_MAX)
                 .await
                 .map(drop)
+        }),
+    );
+    tasks.spawn(
+        every("resume_refunds", second, context).run(|context| async move {
+            refund::resume_due(&context, REFUNDS_MAX).await.map(drop)
         }),
     );
     tasks.spawn(

@@ -3,7 +3,9 @@
 use domain::qris::{QrisCode, Reference};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use service::payment::qr_partner::{Issued, Named, Order, PartnerError, QrPartner, Refund};
+use service::payment::qr_partner::{
+    Issued, Named, Order, PartnerError, QrPartner, Refund, Refunded,
+};
 
 /// Builds codes.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +41,7 @@ impl QrPartner for Local {
         std::future::ready(Err(PartnerError::Unsupported)).boxed()
     }
 
-    fn refund<'a>(&'a self, _: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>> {
+    fn refund<'a>(&'a self, _: &'a Refund) -> BoxFuture<'a, Result<Refunded, PartnerError>> {
         std::future::ready(Err(PartnerError::Unsupported)).boxed()
     }
 

@@ -23,13 +23,17 @@ use reqwest::{Client, Url};
 use serde_json::Value;
 use service::clock::Clock;
 use service::payment::qr_partner::{
-    Circuit, Issued, Named, Order, PartnerError, QrPartner, Refund,
+    Circuit, Issued, Named, Order, PartnerError, QrPartner, Refund, Refunded,
 };
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wire::lenient;
 
 use super::breaker::Breaker;
+
+mod refunded;
+
+use self::refunded::refunded;
 
 /// The longest answer that is read, bytes.
 const ANSWER_LEN_MAX: usize = 64 * 1024;
@@ -438,7 +442,11 @@ impl QrPartner for SnapClient {
         .boxed()
     }
 
-    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>> {
+    fn refunds_parts(&self) -> bool {
+        self.settings.outbound.partial_refunds
+    }
+
+    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<Refunded, PartnerError>> {
         async move {
             let outbound = &self.settings.outbound;
             let call = outbound.refund.as_ref().ok_or(PartnerError::Unsupported)?;
@@ -449,13 +457,12 @@ impl QrPartner for SnapClient {
                 &refund.payee,
             );
             let values = asked.values.clone();
-            // One payment has one refund, which the partner recognises when it is asked again.
-            let name = &refund.name;
+            let name = &refund.refund_name;
             let body = outbound.refund_body(call, asked, name, refund.amount, &refund.reason);
             let request = Request { call, body, values };
             let attempts = self.settings.attempts_max;
-            self.ask(Service::Refund, &request, attempts).await?;
-            Ok(())
+            let answer = self.ask(Service::Refund, &request, attempts).await;
+            refunded(answer, &outbound.answer)
         }
         .boxed()
     }

@@ -1,11 +1,13 @@
 //! What is done with bytes of unknown senders. Nothing here may panic, and what is accepted must hold.
 
+use std::sync::LazyLock;
+
 use certs::csr::Csr;
 use certs::identity::PeerIdentity;
 use chrono::{DateTime, TimeDelta};
 use domain::box_profile::{BoxValues, Profile, VendorUplink};
 use domain::dialect::signature::{Credentials, Evidence, Headers};
-use domain::dialect::{Dialect, KnownOrder, NAMES, built_in};
+use domain::dialect::{Dialect, KnownOrder, NAMES, built_in, source};
 use domain::qris::QrisCode;
 use domain::snap::minify::minify;
 use serde_json::json;
@@ -108,6 +110,24 @@ fn qris(data: &[u8]) {
 /// Reads a message of a built-in dialect as one that was sent and as an answer.
 fn read(name: &str, data: &[u8]) -> std::sync::Arc<Dialect> {
     let dialect = built_in(name).unwrap().unwrap();
+    read_in(&dialect, data);
+    dialect
+}
+
+/// The standard's dialect of an acquirer that takes back parts, and says so.
+static PARTS: LazyLock<Dialect> = LazyLock::new(|| {
+    let parts = "partial_refunds = true\nreference_length = 35";
+    let fields = "refund_no = [\"/additionalInfo/refundNo\"]\n\
+                  refund_amount = [\"/additionalInfo/refundAmount/value\"]\ncurrency =";
+    let text = source("snap")
+        .unwrap()
+        .replace("reference_length = 35", parts)
+        .replacen("currency =", fields, 1);
+    Dialect::parse(&text).unwrap()
+});
+
+/// Reads a message of a dialect as one that was sent and as an answer.
+fn read_in(dialect: &Dialect, data: &[u8]) {
     let fields = dialect.fields_of(data);
     if let Ok(message) = dialect.read(&fields)
         && let Some(status) = message.happened()
@@ -118,7 +138,6 @@ fn read(name: &str, data: &[u8]) -> std::sync::Arc<Dialect> {
     let name = dialect.stored_name(&fields).unwrap_or_default();
     let id = "tx_01890a5d3f2c7b3e8f00112233445566".parse().unwrap();
     let _ = dialect.read_answer(&fields, KnownOrder { name: &name, id });
-    dialect
 }
 
 /// An acquirer's callback, its signature verified.
@@ -158,6 +177,7 @@ fn dialect(data: &[u8]) {
                 .verify(&evidence, &credentials, DateTime::UNIX_EPOCH, tolerance);
         assert!(verified.is_err(), "{name}");
     }
+    read_in(&PARTS, data);
 }
 
 /// A signing request as PEM, or the DER inside one; and a certificate.

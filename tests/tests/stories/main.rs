@@ -5,6 +5,7 @@
 )]
 
 mod absence;
+mod acquirer_faults;
 mod activation;
 mod alert;
 mod alert_channel;
@@ -75,6 +76,8 @@ mod power;
 mod presence;
 mod qr_image;
 mod reconciliation;
+mod refund;
+mod refund_callback;
 mod registration;
 mod rejected;
 mod renewal;

@@ -115,6 +115,16 @@ async fn a_changed_amount_anywhere_is_found_by_the_proof() {
             "posting",
         ),
         (
+            "UPDATE refunds SET amount = amount + 1, net = net + 1",
+            "UPDATE refunds SET amount = amount - 1, net = net - 1",
+            "payment",
+        ),
+        (
+            "UPDATE refunds SET settlement_id = NULL",
+            "UPDATE refunds SET settlement_id = (SELECT id FROM settlements)",
+            "settlement",
+        ),
+        (
             "UPDATE settlements SET gross = gross + 1, net = net + 1",
             "UPDATE settlements SET gross = gross - 1, net = net - 1",
             "settlement",

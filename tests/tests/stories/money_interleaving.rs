@@ -142,7 +142,7 @@ async fn whatever_happens_in_whatever_order_money_adds_up() {
             }
         }
     }
-    let twice = "(SELECT transaction_id FROM settlement_items GROUP BY transaction_id, kind HAVING count(*) > 1) t";
+    let twice = "(SELECT transaction_id FROM settlement_items GROUP BY transaction_id, kind, refund_number HAVING count(*) > 1) t";
     assert_eq!(world.rows(twice).await, 0);
     let wrong = "payments WHERE amount <> fee + net";
     assert_eq!(world.rows(wrong).await, 0);

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use device_sim::api_faults::ApiFaults;
 use device_sim::callback_faults::CallbackFaults;
+use device_sim::issuer_orders::Orders;
 use device_sim::output::Output;
 use device_sim::partner::Partner;
 use device_sim::partner::dialect::Acquirer;
@@ -50,6 +52,8 @@ impl Bench {
             platform_key: PublicKey::from_pem(&our_pem).unwrap(),
             pay_after: None,
             faults: CallbackFaults::default(),
+            api_faults: ApiFaults::none(),
+            orders: Orders::default(),
             seed: 1,
             output: Output::new(true),
         };

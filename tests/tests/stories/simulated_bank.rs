@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use device_sim::api::Api;
+use device_sim::api_faults::ApiFaults;
 use device_sim::callback_faults::CallbackFaults;
+use device_sim::issuer_orders::Orders;
 use device_sim::output::Output;
 use device_sim::partner::Partner;
 use device_sim::partner::issuer_api::IssuerApi;
@@ -62,6 +64,8 @@ async fn whatever_goes_wrong_on_the_way_every_payment_is_booked_and_announced_on
         platform_key: PublicKey::from_pem(&our_pem).unwrap(),
         pay_after: Some(Duration::from_millis(20)),
         faults,
+        api_faults: ApiFaults::none(),
+        orders: Orders::default(),
         seed: SEED,
         output: Output::new(true),
     };

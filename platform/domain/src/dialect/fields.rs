@@ -10,6 +10,10 @@ pub(super) struct Fields {
     pub(super) reference: Vec<Place>,
     pub(super) amount: Vec<Place>,
     pub(super) tip: Vec<Place>,
+    /// The acquirer's number of a refund, or ours.
+    pub(super) refund_no: Vec<Place>,
+    /// How much of the payment was taken back, where the amount is that of the payment.
+    pub(super) refund_amount: Vec<Place>,
     pub(super) currency: Vec<Place>,
     pub(super) status: Vec<Place>,
     /// Joined to the status by `+`, where one field does not decide.

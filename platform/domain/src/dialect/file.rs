@@ -122,6 +122,10 @@ struct FieldsFile {
     #[serde(default)]
     tip: Vec<Text>,
     #[serde(default)]
+    refund_no: Vec<Text>,
+    #[serde(default)]
+    refund_amount: Vec<Text>,
+    #[serde(default)]
     currency: Vec<Text>,
     status: Vec<Text>,
     #[serde(default)]
@@ -259,6 +263,20 @@ fn dialect(file: DialectFile) -> Checked<Dialect> {
         let message = "a tip is read only with amount.tip_is_beside = true";
         return wrong(at, message);
     }
+    let of_part = file
+        .fields
+        .refund_no
+        .iter()
+        .chain(&file.fields.refund_amount);
+    if let Some(of_part) = of_part.into_iter().next()
+        && !file
+            .outbound
+            .as_ref()
+            .is_some_and(OutboundFile::takes_back_parts)
+    {
+        let message = "is read only with outbound.partial_refunds = true";
+        return wrong(of_part.span(), message);
+    }
     let signing = signing(&file.inbound)?;
     let statuses = statuses(file.statuses)?;
     Ok(Dialect {
@@ -300,6 +318,8 @@ fn fields(layout: &mut Layout, file: &FieldsFile) -> Checked<Fields> {
         reference: read(&file.reference, true)?,
         amount: read(&file.amount, true)?,
         tip: read(&file.tip, true)?,
+        refund_no: read(&file.refund_no, true)?,
+        refund_amount: read(&file.refund_amount, true)?,
         currency: read(&file.currency, true)?,
         status: read(&file.status, true)?,
         status_detail: read(&file.status_detail, true)?,

@@ -32,6 +32,10 @@ pub struct Message {
     pub partner_reference: Option<String>,
     /// What the customer paid.
     pub amount: Option<PaidAmount>,
+    /// Which refund it is about.
+    pub refund_no: Option<String>,
+    /// What was taken back, where that stands beside the amount.
+    pub refund_amount: Option<PaidAmount>,
     /// Its status code, unchanged.
     pub status_code: String,
     /// What that means, when its table says so.
@@ -131,7 +135,10 @@ impl Message {
         };
         let target = self.target.clone().ok_or_else(|| missing(0))?;
         let partner_reference = self.partner_reference.clone().ok_or_else(|| missing(1))?;
-        let amount = self.amount.clone().ok_or_else(|| missing(2))?;
+        let is_refund = status == CallbackStatus::Reversed;
+        let amount = self.refund_amount.as_ref().filter(|_| is_refund);
+        let amount = amount.or(self.amount.as_ref()).cloned();
+        let amount = amount.ok_or_else(|| missing(2))?;
         let event_id = external_id
             .map(str::to_owned)
             .or_else(|| self.event_id.clone())
@@ -141,6 +148,7 @@ impl Message {
             target,
             partner_reference,
             amount,
+            refund_no: self.refund_no.clone().filter(|_| is_refund),
             status,
             paid_at: self.paid_at,
             rrn: self.rrn.clone(),
@@ -245,6 +253,7 @@ impl Dialect {
         reading.currency();
         let (status_code, meaning) = reading.status(codes);
         let amount = reading.amount();
+        let (refund_no, refund_amount) = reading.refund(meaning);
         let fields = &self.fields;
         let name = |places: &[Place]| match places.first() {
             Some(place) => place.name.clone(),
@@ -260,6 +269,8 @@ impl Dialect {
             target,
             partner_reference,
             amount,
+            refund_no,
+            refund_amount,
             status_code,
             meaning,
             paid_at: document
@@ -469,6 +480,33 @@ impl<'d> Reading<'d, '_> {
                 None
             }
         }
+    }
+}
+
+impl Reading<'_, '_> {
+    /// Which refund the message is about, and how much it took back: read only of a message that takes money back.
+    fn refund(&mut self, meaning: Option<Meaning>) -> (Option<String>, Option<PaidAmount>) {
+        if meaning.and_then(Meaning::happened) != Some(CallbackStatus::Reversed) {
+            return (None, None);
+        }
+        let (fields, document) = (&self.dialect.fields, self.document);
+        let refund_no = deciding(document.first(&fields.refund_no)).unwrap_or_else(|_| {
+            self.lenient.drop_field("refund_no");
+            None
+        });
+        let written = document.first(&fields.refund_amount);
+        let amount = match written.map(PaidAmount::read).transpose() {
+            Ok(amount) => amount,
+            Err(message) => {
+                let name = fields
+                    .refund_amount
+                    .first()
+                    .map(|place| place.name.as_str());
+                self.refuse(name.unwrap_or_default(), ProblemKind::Amount, message);
+                None
+            }
+        };
+        (refund_no, amount)
     }
 }
 

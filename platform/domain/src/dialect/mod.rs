@@ -123,6 +123,13 @@ impl Dialect {
         self.inbound.paths.iter().any(|own| own == path)
     }
 
+    /// Whether it takes back parts of a payment.
+    pub fn takes_back_parts(&self) -> bool {
+        self.outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.partial_refunds)
+    }
+
     /// How our orders are named to this acquirer.
     pub fn reference(&self) -> ReferenceForm {
         self.outbound

@@ -39,6 +39,8 @@ pub struct Outbound {
     pub query: Option<Call>,
     /// Takes a payment back.
     pub refund: Option<Call>,
+    /// Whether it takes back parts of a payment.
+    pub partial_refunds: bool,
     /// Withdraws a code.
     pub cancel: Option<Call>,
     /// How our signatures are written.
@@ -89,6 +91,8 @@ pub struct AnswerFields {
     pub code: Vec<String>,
     /// The acquirer's name for the order.
     pub reference_no: Vec<String>,
+    /// Its number of a refund.
+    pub refund_no: Vec<String>,
     /// The response code.
     pub response_code: Vec<String>,
 }

@@ -7,7 +7,7 @@
 
 use aws_lc_rs::digest;
 use uuid::Uuid;
-use wire::ids::TransactionId;
+use wire::ids::{RefundId, TransactionId};
 
 /// A form of an order's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +41,21 @@ impl ReferenceForm {
 
     /// The name of an order, the same each time.
     pub fn write(self, id: TransactionId) -> String {
+        self.name(id.to_string(), id.as_uuid())
+    }
+
+    /// The name of a refund, as long as that of an order.
+    pub fn write_refund(self, id: RefundId) -> String {
+        self.name(id.to_string(), id.as_uuid())
+    }
+
+    fn name(self, full: String, id: Uuid) -> String {
         match self {
-            Self::Full => id.to_string(),
-            Self::Hex => id.as_uuid().simple().to_string(),
-            Self::Base36 => base36(id.as_uuid().as_u128()),
+            Self::Full => full,
+            Self::Hex => id.simple().to_string(),
+            Self::Base36 => base36(id.as_u128()),
             Self::Short(length) => {
-                let hash = digest::digest(&digest::SHA256, id.to_string().as_bytes());
+                let hash = digest::digest(&digest::SHA256, full.as_bytes());
                 let mut bits = [0; 16];
                 bits.copy_from_slice(&hash.as_ref()[..16]);
                 // The last digits: the first one of 25 is almost always small.
@@ -111,6 +120,8 @@ mod tests {
                 prop_assert!(name.len() <= length);
                 prop_assert_eq!(form.read(&name), Some(id));
                 prop_assert_eq!(form.read(&id.to_string()), Some(id));
+                let refund = form.write_refund(RefundId::from_uuid(id.as_uuid()));
+                prop_assert_eq!(refund.len(), name.len());
             }
         }
 

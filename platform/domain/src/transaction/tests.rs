@@ -20,6 +20,7 @@ fn callback(status: CallbackStatus, reference: &str) -> Callback {
         },
         partner_reference: reference.to_owned(),
         amount: Rupiah::from_i64(AMOUNT).into(),
+        refund_no: None,
         status,
         paid_at: None,
         rrn: None,
@@ -37,6 +38,7 @@ fn view(status: TransactionStatus) -> TransactionView<'static> {
         nmid: None,
         partner_reference: matches!(status, Paid | Reversed).then_some("first"),
         reference: ReferenceView::default(),
+        refunds: RefundView::default(),
     }
 }
 
@@ -299,6 +301,7 @@ impl Ledgerless {
                     is_unmatched: self.unmatched.contains(&callback.partner_reference),
                     reversal_is_held: self.held.contains(&callback.partner_reference),
                 },
+                refunds: RefundView::default(),
             },
             callback,
         );
@@ -370,4 +373,92 @@ proptest! {
         }
         prop_assert!(transaction.paid <= 1);
     }
+}
+
+/// A paid transaction of 50,000 of whose payment parts may be taken back, and so much was.
+fn taken_back_before(
+    refunded: i64,
+    known: Option<(i64, RefundStatus)>,
+) -> TransactionView<'static> {
+    let status = if refunded == AMOUNT { Reversed } else { Paid };
+    TransactionView {
+        refunds: RefundView {
+            allows_parts: true,
+            refunded: Rupiah::from_i64(refunded),
+            known: known.map(|(amount, status)| (Rupiah::from_i64(amount), status)),
+        },
+        ..view(status)
+    }
+}
+
+#[test]
+fn a_part_is_taken_back_once_for_each_number_and_never_more_than_is_left() {
+    use Decision as D;
+    use RefundStatus::{Done, Refused, Requested};
+    let mismatch = D::Mismatch(Mismatch::Amount);
+    for (refunded, known, amount, number, expected) in [
+        (0, None, 20_000, Some("R-1"), D::Reversed),
+        (
+            20_000,
+            Some((20_000, Done)),
+            20_000,
+            Some("R-1"),
+            D::Duplicate,
+        ),
+        // The number of one refund with the amount of another.
+        (20_000, Some((20_000, Done)), 30_000, Some("R-1"), mismatch),
+        (20_000, None, 30_000, Some("R-2"), D::Reversed),
+        (20_000, None, 30_001, Some("R-2"), mismatch),
+        (
+            20_000,
+            Some((20_000, Requested)),
+            20_000,
+            Some("R-2"),
+            D::Reversed,
+        ),
+        (
+            20_000,
+            Some((20_000, Refused)),
+            20_000,
+            Some("R-2"),
+            D::Reversed,
+        ),
+        (
+            40_000,
+            Some((20_000, Refused)),
+            20_000,
+            Some("R-2"),
+            mismatch,
+        ),
+        // Without a number: all or nothing.
+        (0, None, 50_000, None, D::Reversed),
+        (0, None, 20_000, None, mismatch),
+        (20_000, None, 50_000, None, mismatch),
+        (20_000, None, 30_000, None, mismatch),
+        (50_000, None, 50_000, None, D::Duplicate),
+        (50_000, None, 1, Some("R-9"), mismatch),
+        (0, Some((20_000, Requested)), 20_000, None, D::Reversed),
+    ] {
+        let message = Callback {
+            amount: Rupiah::from_i64(amount).into(),
+            refund_no: number.map(str::to_owned),
+            ..callback(CallbackStatus::Reversed, "first")
+        };
+        let decision = decide(&taken_back_before(refunded, known), &message);
+        assert_eq!(
+            decision, expected,
+            "{refunded} {known:?} {amount} {number:?}"
+        );
+    }
+    // Of another reference, and where no parts are taken back, the amount is that of the payment.
+    let part = |reference| Callback {
+        amount: Rupiah::from_i64(20_000).into(),
+        refund_no: Some("R-1".to_owned()),
+        ..callback(CallbackStatus::Reversed, reference)
+    };
+    assert_eq!(
+        decide(&taken_back_before(0, None), &part("other")),
+        mismatch
+    );
+    assert_eq!(decide(&view(Paid), &part("first")), mismatch);
 }

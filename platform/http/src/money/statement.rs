@@ -220,6 +220,7 @@ fn pages(
                     let after = After {
                         transaction_id: last.transaction_id,
                         kind: last.kind.clone(),
+                        refund_number: last.refund_number,
                     };
                     let text = render(&items)
                         .map_err(|error| std::io::Error::other(error.code().as_str()))?;

@@ -3,13 +3,14 @@
 use axum::extract::State;
 use serde::Deserialize;
 use service::payment::notification;
+use service::payment::refund::Wanted;
 use service::payment::reversal::{self, Reason};
 use service::payment::transaction::{self, TransactionView};
 use service::{Context, Error, word};
 use store::payment::notification::Notification;
 use store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use store::{Period, Scope};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use wire::ids::{MerchantId, OutletId, TerminalId, TransactionId};
 
 use crate::auth::Staff;
@@ -17,7 +18,7 @@ use crate::auth::grants::{TransactionRead, TransactionWrite};
 use crate::envelope::{self, Accepted, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, begin, commit};
-use crate::json::{Action, Json, Nothing};
+use crate::json::{Action, Amount, Json, Nothing};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
 use crate::period::PeriodQuery;
@@ -25,7 +26,7 @@ use crate::query::Query;
 use crate::routes::Routes;
 
 pub(super) fn routes() -> Routes {
-    use ErrorCode::{DeviceNotBound, InvalidState, PartnerTimeout};
+    use ErrorCode::{DeviceNotBound, InvalidAmount, InvalidState, PartnerTimeout};
 
     Routes::of("Transactions")
         .get("/admin/transactions", list, "Payments, newest first", &[])
@@ -50,8 +51,8 @@ pub(super) fn routes() -> Routes {
         .post(
             "/admin/transactions/{transaction_id}/refund",
             refund,
-            "Has the partner take a payment back",
-            &[InvalidState, PartnerTimeout],
+            "Has the partner take a payment back, or a part of it",
+            &[InvalidState, InvalidAmount, PartnerTimeout],
         )
         .post(
             "/admin/transactions/{transaction_id}/cancel",
@@ -124,14 +125,30 @@ async fn retry_notification(
     commit(unit, envelope::accepted(&events)?).await
 }
 
+/// What is to be taken back of a payment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefundRequest {
+    /// For the partner and the audit log.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+    /// A part of the payment, where the partner takes back parts; without it, what is left of the payment.
+    amount: Option<Amount>,
+}
+
 async fn refund(
     staff: Staff<TransactionWrite>,
     State(context): State<Context>,
     Id(id): Id<TransactionId>,
-    request: Keyed<Json<Reason>>,
+    request: Keyed<Json<RefundRequest>>,
 ) -> Answer<Data<Transaction>> {
+    let RefundRequest { reason, amount } = request.body.0;
+    let wanted = Wanted {
+        reason: Reason { reason },
+        amount: amount.map(Amount::rupiah).transpose()?,
+    };
     let unit = begin(&context, staff.actor(), request.key).await?;
-    let (unit, refunded) = reversal::refund(unit, id, &request.body.0).await?;
+    let (unit, refunded) = service::payment::refund::refund(unit, id, &wanted).await?;
     let reply = envelope::ok(&refunded)?;
     commit(unit, reply).await
 }

@@ -63,7 +63,7 @@ async fn for_merchant(
 }
 
 /// Indonesian and English names of the columns.
-const COLUMNS: [(&str, &str); 17] = [
+const COLUMNS: [(&str, &str); 18] = [
     ("ID transaksi", "transaction_id"),
     ("Dibuat (WIB)", "created_at_wib"),
     ("Dibayar (WIB)", "paid_at_wib"),
@@ -81,6 +81,7 @@ const COLUMNS: [(&str, &str); 17] = [
     ("Jumlah", "amount"),
     ("Biaya", "fee"),
     ("Bersih", "net"),
+    ("Dikembalikan", "refunded_amount"),
 ];
 
 /// The file of an export, with Indonesian or English names of its columns.
@@ -137,6 +138,7 @@ fn row(line: &Line, language: Language) -> Result<Vec<u8>, ApiError> {
         &amount(Some(line.amount)),
         &amount(line.fee),
         &amount(line.net),
+        &amount(Some(line.refunded)),
     ])
 }
 

@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use domain::announcement::NotificationStatus;
+use domain::refund::RefundStatus;
 use domain::role::Permission;
 use domain::transaction::TransactionStatus;
 use http_api::payment_file;
@@ -130,7 +131,7 @@ fn table(rows: &[Transaction], words: &Words) -> Markup {
                     @for row in rows {
                         tr {
                             td { a href={ "/console/payments/" (row.id) } { (moment(row.paid_at.unwrap_or(row.created_at))) } }
-                            td.number.money { (rupiah(row.amount)) }
+                            td.number.money { (rupiah(row.amount)) (taken_back(row, words)) }
                             td { (badge(words.transaction(row.status))) }
                             td { (row.partner_id) }
                             td.code { (row.partner_reference.as_deref().unwrap_or("–")) }
@@ -140,6 +141,14 @@ fn table(rows: &[Transaction], words: &Words) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// What was taken back of a payment of which something is left.
+pub(crate) fn taken_back(row: &Transaction, words: &Words) -> Markup {
+    let is_part = row.status == TransactionStatus::Paid && row.refunded_amount > wire::Rupiah::ZERO;
+    html! {
+        @if is_part { " " small { (words.refunded) " " (rupiah(row.refunded_amount)) } }
     }
 }
 
@@ -266,6 +275,9 @@ fn facts(row: &Transaction, place: Option<(&str, &str, &str)>, viewer: &Viewer) 
             }
             div { dt { (words.fee) } dd.money { (amount(row.fee)) } }
             div { dt { (words.net) } dd.money { (amount(row.net)) } }
+            @if row.refunded_amount > wire::Rupiah::ZERO {
+                div { dt { (words.refunded) } dd.money { (rupiah(row.refunded_amount)) } }
+            }
             div { dt { (words.partner) } dd { (row.partner_id) } }
             div { dt { (words.reference) } dd.code { (row.partner_reference.as_deref().unwrap_or("–")) } }
             @if let Some(issuer) = &row.issuer { div { dt { (words.issuer) } dd { (issuer) } } }
@@ -295,6 +307,20 @@ fn steps(view: &TransactionView, events: &[TransactionEvent], words: &Words) -> 
             }
         })
         .collect();
+    for refund in &view.refunds {
+        let (at, tone, text) = match refund.status {
+            RefundStatus::Done => (refund.done_at, Tone::Quiet, words.refunded),
+            RefundStatus::Requested => (None, Tone::Waiting, words.refund_requested),
+            RefundStatus::Refused => (None, Tone::Bad, words.refund_refused),
+        };
+        let why = refund.reason.as_deref().or(refund.refund_no.as_deref());
+        steps.push(Step {
+            at: at.unwrap_or(refund.requested_at),
+            tone,
+            text: format!("{text} {}", rupiah(refund.amount)),
+            hint: why.map(str::to_owned),
+        });
+    }
     for one in &view.notifications {
         let box_id = one.device_id.to_string();
         let mut add = |at: Option<DateTime<Utc>>, tone: Tone, text: &str, hint: &str| {

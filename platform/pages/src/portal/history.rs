@@ -12,6 +12,7 @@ use service::{Context, Error};
 use store::Scope;
 use store::payment::transaction::Filter;
 
+use crate::console::payment::taken_back;
 use crate::fault::Fault;
 use crate::format::{date, moment, rupiah};
 use crate::icon;
@@ -78,7 +79,7 @@ pub(crate) async fn page(
                 @for row in &rows {
                     li { div.row {
                         time.at { (moment(row.paid_at.unwrap_or(row.created_at))) }
-                        strong.money { (rupiah(row.amount)) }
+                        strong.money { (rupiah(row.amount)) (taken_back(row, words)) }
                         span.who { @if let Some(issuer) = &row.issuer { small { (issuer) } } }
                         span.marks { (badge(words.transaction(row.status))) }
                     } }

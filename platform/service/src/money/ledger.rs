@@ -24,6 +24,8 @@ pub(crate) struct Subject<'a> {
     pub partner_id: Option<&'a str>,
     /// The payment.
     pub transaction_id: Option<TransactionId>,
+    /// Which refund of the payment; 0: none.
+    pub refund_number: i16,
     /// The settlement.
     pub settlement_id: Option<SettlementId>,
     /// The payout.
@@ -37,6 +39,7 @@ impl Subject<'_> {
             merchant_id,
             partner_id: None,
             transaction_id: None,
+            refund_number: 0,
             settlement_id: None,
             payout_id: None,
         }
@@ -69,6 +72,7 @@ pub(crate) fn row<'a>(
         merchant_id: subject.merchant_id,
         partner_id: subject.partner_id,
         transaction_id: subject.transaction_id,
+        refund_number: subject.refund_number,
         settlement_id: subject.settlement_id,
         payout_id: subject.payout_id,
         amounts: posting.amounts(),

@@ -1,10 +1,12 @@
-//! What is written when money moves: a transaction for a sale without a code of its own, ledger lines, a reversal. All
+//! What is written when money moves: a transaction for a sale without a code of its own, ledger lines, a refund. All
 //! inside the caller's database transaction.
 
 use chrono::{DateTime, Utc};
 use domain::ledger::Posting;
+use domain::refund::Part;
 use domain::transaction::{QrType, TransactionStatus};
 use store::payment::payee::Payee;
+use store::payment::refund::RefundKey;
 use store::payment::transaction::{Cause, Transaction};
 use wire::ids::TransactionId;
 use wire::{Rupiah, ids::OutletId, ids::TerminalId};
@@ -43,6 +45,7 @@ impl Sale<'_> {
             tip_mode: None,
             amount_due: None,
             tip: None,
+            refunded_amount: Rupiah::ZERO,
             currency: "IDR".into(),
             status: TransactionStatus::Paid,
             late: false,
@@ -89,23 +92,30 @@ pub(super) fn subject(transaction: &Transaction) -> Subject<'_> {
     }
 }
 
-/// paid → reversed: the transition, the mirror of the sale's ledger lines, and no more announcements. When the sale is
-/// settled already, the refund is deducted in its merchant's next settlement that is large enough.
-pub(super) async fn reverse(
+/// A refund that is done: the mirror of its part of the sale's ledger lines, and with the last part paid → reversed and no more
+/// announcements. When the sale is settled already, the refund is deducted in its merchant's next settlement that is large
+/// enough. The caller holds the locks of the transaction and of its payment.
+pub(super) async fn refund(
     unit: &mut UnitOfWork,
     transaction: &Transaction,
+    key: RefundKey,
+    part: Part,
     cause: Cause<'_>,
 ) -> Result<()> {
-    let (from, conn) = (transaction.status, unit.conn());
-    let to = from.reverse().map_err(anyhow::Error::from)?;
-    store::payment::transaction::set_status(conn, transaction.id, from, to, cause).await?;
-    let cost = transaction
-        .fee
-        .ok_or_else(|| anyhow::anyhow!("{} is paid without a fee", transaction.id))?;
-    let posting = Posting::refund(transaction.amount, cost).map_err(anyhow::Error::from)?;
-    post(unit, transaction, &posting).await?;
-    // What was taken back before it was heard is not announced any more.
-    let now = unit.now();
-    store::payment::notification::cancel_transaction(unit.conn(), transaction.id, now).await?;
+    if part.is_last {
+        transaction.status.reverse().map_err(anyhow::Error::from)?;
+    }
+    store::payment::refund::finish(unit.conn(), key, part, cause).await?;
+    let posting = Posting::refund(part.amount, part.fee).map_err(anyhow::Error::from)?;
+    let subject = Subject {
+        refund_number: key.number,
+        ..subject(transaction)
+    };
+    ledger::post(unit, subject, &posting).await?;
+    if part.is_last {
+        // What was taken back before it was heard is not announced any more.
+        let now = unit.now();
+        store::payment::notification::cancel_transaction(unit.conn(), transaction.id, now).await?;
+    }
     Ok(())
 }

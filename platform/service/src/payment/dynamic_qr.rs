@@ -143,6 +143,7 @@ pub async fn create(
         tip_mode: None,
         amount_due: None,
         tip: None,
+        refunded_amount: Rupiah::ZERO,
         currency: "IDR".into(),
         status: TransactionStatus::Initiated,
         late: false,

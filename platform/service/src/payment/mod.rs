@@ -13,6 +13,7 @@ mod partner_name;
 pub mod partner_order;
 pub mod partner_token;
 pub mod qr_partner;
+pub mod refund;
 pub mod reversal;
 pub mod stats;
 pub mod trace;

@@ -59,7 +59,7 @@ pub struct Named {
     pub payee: PayeeNames,
 }
 
-/// A payment that is to be taken back, all of it.
+/// A payment that is to be taken back, or a part of it.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the words of a transaction")]
 pub struct Refund {
@@ -68,9 +68,18 @@ pub struct Refund {
     /// The X-EXTERNAL-ID of the request for its code.
     pub external_id: Option<String>,
     pub partner_reference: String,
+    /// How the refund is named to the partner: the same each time, so that asking again is not paying back twice.
+    pub refund_name: String,
     pub amount: Rupiah,
     pub payee: PayeeNames,
     pub reason: String,
+}
+
+/// A payment, or a part of it, that was taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refunded {
+    /// The partner's number of the refund, if it gave one.
+    pub refund_no: Option<String>,
 }
 
 /// Why a partner did not do what it was asked for.
@@ -96,6 +105,16 @@ pub enum PartnerError {
 }
 
 impl PartnerError {
+    /// Whether it is certain that the partner did nothing: it said that the request is refused, or it was never asked. An
+    /// answer without a code of its own, or one that cannot be read, leaves open what it did.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => code.starts_with('4'),
+            Self::Unsupported => true,
+            Self::Away(_) | Self::Unreadable(_) => false,
+        }
+    }
+
     /// The same for who asked us, about a transaction that stands at `current`.
     pub(super) fn told(self, current: TransactionStatus) -> Error {
         match self {
@@ -139,8 +158,13 @@ pub trait QrPartner: Send + Sync {
     /// What became of an order: the raw answer, a notification in its form.
     fn query<'a>(&'a self, named: &'a Named) -> BoxFuture<'a, Result<Vec<u8>, PartnerError>>;
 
-    /// Takes a payment back.
-    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<(), PartnerError>>;
+    /// Whether it takes back parts of payments.
+    fn refunds_parts(&self) -> bool {
+        false
+    }
+
+    /// Takes a payment back, or a part of it. Asked again under the same name, it does nothing more, and answers the same.
+    fn refund<'a>(&'a self, refund: &'a Refund) -> BoxFuture<'a, Result<Refunded, PartnerError>>;
 
     /// Withdraws a code that is not paid.
     fn cancel<'a>(

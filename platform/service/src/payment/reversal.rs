@@ -1,7 +1,5 @@
-//! Taking back what a customer paid, and withdrawing a code that was not paid: an operator asks, the partner does it, and
-//! then it is written down.
-//!
-//! A partner whose codes are built here has no such service: it tells us of reversals by its callbacks.
+//! Withdrawing a code that was not paid: an operator asks, the partner does it, and then it is written down. With what a
+//! refund ([`super::refund`]) needs as well.
 
 use std::sync::Arc;
 
@@ -15,8 +13,7 @@ use store::payment::transaction::{Cause, Transaction};
 use utoipa::ToSchema;
 use wire::ids::TransactionId;
 
-use super::booking;
-use super::qr_partner::{Named, Refund};
+use super::qr_partner::Named;
 use crate::{Checks, Error, Noun, Result, UnitOfWork};
 
 /// Why.
@@ -30,21 +27,22 @@ pub struct Reason {
 }
 
 impl Reason {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let mut checks = Checks::default();
         checks.text("reason", &self.reason, 200);
         checks.finish()
     }
 }
 
-async fn find(unit: &mut UnitOfWork, id: TransactionId) -> Result<Transaction> {
+/// The transaction that is asked about.
+pub(super) async fn find(unit: &mut UnitOfWork, id: TransactionId) -> Result<Transaction> {
     store::payment::transaction::find(unit.conn(), Scope::All, id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))
 }
 
 /// The same with its row locked.
-async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> {
+pub(super) async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> {
     let locked = store::payment::transaction::lock(unit.conn(), seen.id, Some(&seen.partner_id))
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
@@ -53,14 +51,20 @@ async fn lock(unit: &mut UnitOfWork, seen: &Transaction) -> Result<Transaction> 
 }
 
 /// What the partner calls the merchant, outlet and terminal.
-async fn payee_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<PayeeNames> {
+pub(super) async fn payee_of(
+    unit: &mut UnitOfWork,
+    transaction: &Transaction,
+) -> Result<PayeeNames> {
     let terminal_id = transaction.terminal_id;
     Ok(store::shop::terminal::payee_names(unit.conn(), terminal_id).await?)
 }
 
 /// How the order is named. A payment of a printed code was never an order: it gets the name that an order of its transaction
 /// would have.
-async fn order_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<OrderNames> {
+pub(super) async fn order_of(
+    unit: &mut UnitOfWork,
+    transaction: &Transaction,
+) -> Result<OrderNames> {
     let placed = store::payment::partner_order::names(unit.conn(), transaction.id).await?;
     let partner = unit.context().qr_partner(&transaction.partner_id);
     Ok(placed.unwrap_or_else(|| OrderNames {
@@ -70,14 +74,16 @@ async fn order_of(unit: &mut UnitOfWork, transaction: &Transaction) -> Result<Or
     }))
 }
 
-fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
+/// It is not in a state in which this is done.
+pub(super) fn stands_otherwise(transaction: &Transaction, message: &str) -> Error {
     Error::InvalidState {
         current: transaction.status.to_string(),
         message: message.to_owned(),
     }
 }
 
-fn cause(unit: &UnitOfWork, cause: &'static str) -> Cause<'static> {
+/// Why it changes now.
+pub(super) fn cause(unit: &UnitOfWork, cause: &'static str) -> Cause<'static> {
     Cause {
         at: unit.now(),
         cause,
@@ -85,72 +91,12 @@ fn cause(unit: &UnitOfWork, cause: &'static str) -> Cause<'static> {
     }
 }
 
-/// Has the partner take a payment back, and reverses it. The unit of work that comes back is the caller's to commit.
-///
-/// # Errors
-/// [`Error::InvalidState`] unless it is paid, or when the partner refuses; [`Error::PartnerTimeout`]: it may be asked
-/// again, and will not pay back twice.
-pub async fn refund(
-    mut unit: UnitOfWork,
-    id: TransactionId,
-    reason: &Reason,
-) -> Result<(UnitOfWork, Transaction)> {
-    reason.check()?;
-    let seen = find(&mut unit, id).await?;
-    let (paid, reversed) = (TransactionStatus::Paid, TransactionStatus::Reversed);
-    let Some(partner_reference) = seen
-        .partner_reference
-        .clone()
-        .filter(|_| seen.status == paid)
-    else {
-        return Err(stands_otherwise(
-            &seen,
-            "only a paid transaction is refunded",
-        ));
-    };
-    let order = order_of(&mut unit, &seen).await?;
-    let refund = Refund {
-        name: order.order_name,
-        external_id: order.external_id,
-        partner_reference,
-        amount: seen.amount,
-        payee: payee_of(&mut unit, &seen).await?,
-        reason: reason.reason.clone(),
-    };
-    let partner = Arc::clone(unit.context().qr_partner(&seen.partner_id));
-    let until = unit.now() + unit.context().settings().partner_lease;
-    let paused = unit.pause(until).await?;
-    let done = partner.refund(&refund).await;
-    let mut unit = paused.resume().await?;
-    if let Err(error) = done {
-        unit.release_key().await?;
-        unit.commit().await?;
-        return Err(error.told(seen.status));
-    }
-    let now = lock(&mut unit, &seen).await?;
-    // The partner's callback may have been quicker.
-    if now.status == paid {
-        let cause = cause(&unit, "refund");
-        booking::reverse(&mut unit, &now, cause).await?;
-    } else if now.status != reversed {
-        return Err(stands_otherwise(&now, "it is not paid any more"));
-    }
-    unit.audit(
-        "transaction.refund",
-        id,
-        Some(json!({ "status": seen.status })),
-        Some(json!({ "status": reversed, "reason": reason.reason })),
-    )
-    .await?;
-    let after = find(&mut unit, id).await?;
-    Ok((unit, after))
-}
-
 /// Has the partner withdraw a code that is not paid, and ends its transaction. Money that comes all the same is not lost:
 /// a success after this makes it paid, late. The unit of work that comes back is the caller's to commit.
 ///
 /// # Errors
-/// As for [`refund`], unless it waits to be paid.
+/// [`Error::InvalidState`] unless it waits to be paid, or when the partner refuses; [`Error::PartnerTimeout`]: it may be
+/// asked again.
 pub async fn cancel(
     mut unit: UnitOfWork,
     id: TransactionId,

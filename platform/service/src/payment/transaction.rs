@@ -3,6 +3,7 @@
 use domain::alert::AlertSubject;
 use serde::Serialize;
 use store::payment::notification::Notification;
+use store::payment::refund::Refund;
 use store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use store::{Page, Scope};
 use utoipa::ToSchema;
@@ -17,6 +18,8 @@ pub struct TransactionView {
     /// The transaction.
     #[serde(flatten)]
     pub transaction: Transaction,
+    /// What was taken back of it, and what is to be.
+    pub refunds: Vec<Refund>,
     /// Its announcements.
     pub notifications: Vec<Notification>,
 }
@@ -30,9 +33,11 @@ pub async fn get(context: &Context, scope: Scope, id: TransactionId) -> Result<T
     let transaction = store::payment::transaction::find(&mut conn, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;
+    let refunds = store::payment::refund::list(&mut conn, id).await?;
     let notifications = store::payment::notification::list_of_transaction(&mut conn, id).await?;
     Ok(TransactionView {
         transaction,
+        refunds,
         notifications,
     })
 }

@@ -21,6 +21,7 @@ pub struct NewPosting<'a> {
     pub merchant_id: MerchantId,
     pub partner_id: Option<&'a str>,
     pub transaction_id: Option<TransactionId>,
+    pub refund_number: i16,
     pub settlement_id: Option<SettlementId>,
     pub payout_id: Option<PayoutId>,
     pub amounts: Amounts,
@@ -34,8 +35,8 @@ pub struct NewPosting<'a> {
 pub async fn insert(conn: &mut PgConnection, posting: &NewPosting<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO postings (posting_id, kind, merchant_id, partner_id, transaction_id, settlement_id, payout_id,
-             acquirer_held, payable_open, payable_claimed, mdr, payout_in_transit, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             acquirer_held, payable_open, payable_claimed, mdr, payout_in_transit, created_at, refund_number)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         posting.posting_id,
         posting.kind as _,
         posting.merchant_id as _,
@@ -48,7 +49,8 @@ pub async fn insert(conn: &mut PgConnection, posting: &NewPosting<'_>) -> sqlx::
         posting.amounts.payable_claimed as _,
         posting.amounts.mdr as _,
         posting.amounts.payout_in_transit as _,
-        posting.at
+        posting.at,
+        posting.refund_number
     )
     .execute(conn)
     .await?;

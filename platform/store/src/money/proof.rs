@@ -74,23 +74,32 @@ pub async fn orphaned_postings(conn: &mut PgConnection, limit: i64) -> sqlx::Res
     .await
 }
 
-/// Payments whose lines are not what they were: paid and not booked, booked and not paid, or with other amounts; and those
-/// that are not what their transactions are.
+/// Payments and refunds whose lines are not what they were: done and not booked, booked and not done, or with other amounts;
+/// payments that are not what their transactions are, or of which something else was taken back than their refunds say.
 pub async fn wrong_payments(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Finding>> {
     sqlx::query_as!(
         Finding,
         r#"WITH booked AS (
-             SELECT transaction_id, kind, sum(acquirer_held) AS held, -sum(payable_open) - sum(payable_claimed) AS net, -sum(mdr) AS fee
-             FROM postings WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind),
+             SELECT transaction_id, kind, refund_number AS number, sum(acquirer_held) AS held,
+                    -sum(payable_open) - sum(payable_claimed) AS net, -sum(mdr) AS fee
+             FROM postings WHERE transaction_id IS NOT NULL GROUP BY transaction_id, kind, refund_number),
            expected AS (
-             SELECT transaction_id AS id, 'sale' AS kind, amount, fee, net FROM payments
+             SELECT transaction_id AS id, 'sale' AS kind, 0 AS number, amount, fee, net FROM payments
              UNION ALL
-             SELECT transaction_id, 'refund', -amount, -fee, -net FROM payments WHERE reversed_at IS NOT NULL)
+             SELECT transaction_id, 'refund', number, -amount, -fee, -net FROM refunds WHERE status = 'done'),
+           refunded AS (
+             SELECT transaction_id, sum(amount) AS amount, sum(fee) AS fee FROM refunds WHERE status = 'done' GROUP BY transaction_id)
            SELECT 'tx_' || replace(coalesce(e.id, b.transaction_id)::text, '-', '') AS "subject!",
                   format('%s: expected %s = %s + %s, booked %s = %s + %s', coalesce(e.kind, b.kind), e.amount, e.fee, e.net,
                          b.held, b.fee, b.net) AS "problem!"
-           FROM expected e FULL JOIN booked b ON b.transaction_id = e.id AND b.kind = e.kind
+           FROM expected e FULL JOIN booked b ON b.transaction_id = e.id AND b.kind = e.kind AND b.number = e.number
            WHERE (e.amount, e.fee, e.net) IS DISTINCT FROM (b.held, b.fee, b.net)
+           UNION ALL
+           SELECT 'tx_' || replace(p.transaction_id::text, '-', ''),
+                  format('%s with %s of the fee are taken back, its refunds are %s with %s', p.refunded, p.fee_refunded,
+                         coalesce(r.amount, 0), coalesce(r.fee, 0))
+           FROM payments p LEFT JOIN refunded r USING (transaction_id)
+           WHERE (p.refunded, p.fee_refunded) IS DISTINCT FROM (coalesce(r.amount, 0), coalesce(r.fee, 0))
            UNION ALL
            SELECT 'tx_' || replace(coalesce(p.transaction_id, t.id)::text, '-', ''), 'transaction and payment differ, or one is missing'
            FROM payments p FULL JOIN (SELECT * FROM transactions WHERE status IN ('paid', 'reversed')) t ON t.id = p.transaction_id
@@ -114,11 +123,13 @@ pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Res
                     coalesce(sum(i.fee) FILTER (WHERE i.kind = 'sale'), 0) AS fee,
                     coalesce(sum(i.net) FILTER (WHERE i.kind = 'refund'), 0) AS refunds,
                     count(DISTINCT i.transaction_id) AS transaction_count,
-                    count(*) FILTER (WHERE (i.amount, i.fee, i.net) IS DISTINCT FROM (p.amount, p.fee, p.net)
-                        OR p.merchant_id <> s.merchant_id
-                        OR (i.kind = 'sale' AND p.settlement_id IS DISTINCT FROM i.settlement_id)
-                        OR (i.kind = 'refund' AND p.reversed_at IS NULL)) AS strangers
+                    count(*) FILTER (WHERE p.merchant_id <> s.merchant_id
+                        OR (i.kind = 'sale' AND (i.amount, i.fee, i.net, i.settlement_id)
+                            IS DISTINCT FROM (p.amount, p.fee, p.net, p.settlement_id))
+                        OR (i.kind = 'refund' AND (i.amount, i.fee, i.net, i.settlement_id)
+                            IS DISTINCT FROM (r.amount, r.fee, r.net, r.settlement_id))) AS strangers
              FROM settlement_items i JOIN payments p ON p.transaction_id = i.transaction_id JOIN settlements s ON s.id = i.settlement_id
+             LEFT JOIN refunds r ON r.transaction_id = i.transaction_id AND r.number = i.refund_number AND r.status = 'done'
              GROUP BY i.settlement_id)
            SELECT 'set_' || replace(s.id::text, '-', '') AS "subject!",
                   format('is %s - %s - %s of %s, its items are %s - %s - %s of %s, %s of them wrong', s.gross, s.fee, s.refunds,
@@ -131,6 +142,11 @@ pub async fn wrong_settlements(conn: &mut PgConnection, limit: i64) -> sqlx::Res
            FROM payments p WHERE p.settlement_id IS NOT NULL AND NOT EXISTS (
              SELECT 1 FROM settlement_items i
              WHERE i.transaction_id = p.transaction_id AND i.kind = 'sale' AND i.settlement_id = p.settlement_id)
+           UNION ALL
+           SELECT 'tx_' || replace(r.transaction_id::text, '-', ''), format('its refund %s says that it is settled, and is no item', r.number)
+           FROM refunds r WHERE r.settlement_id IS NOT NULL AND NOT EXISTS (
+             SELECT 1 FROM settlement_items i
+             WHERE i.transaction_id = r.transaction_id AND i.refund_number = r.number AND i.settlement_id = r.settlement_id)
            LIMIT $1"#,
         limit
     )
@@ -175,9 +191,7 @@ pub async fn wrong_merchants(conn: &mut PgConnection, limit: i64) -> sqlx::Resul
              SELECT merchant_id, sum(net) AS owed FROM (
                SELECT p.merchant_id, p.net FROM payments p WHERE p.settlement_id IS NULL
                UNION ALL
-               SELECT p.merchant_id, -p.net FROM payments p
-               WHERE p.reversed_at IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')) lines
+               SELECT r.merchant_id, -r.net FROM refunds r WHERE r.status = 'done' AND r.settlement_id IS NULL) lines
              GROUP BY merchant_id)
            SELECT 'm_' || replace(coalesce(b.merchant_id, o.merchant_id)::text, '-', '') AS "subject!",
                   format('is owed %s by its transactions, %s by the ledger', coalesce(o.owed, 0), coalesce(b.owed, 0)) AS "problem!"

@@ -96,7 +96,7 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
     sqlx::query!(
         "WITH file AS (
              SELECT l.line, row_number() OVER (PARTITION BY l.partner_reference ORDER BY l.line) AS occurrence,
-                    p.transaction_id, p.amount, p.reversed_at, EXISTS (SELECT 1 FROM unmatched_payments u
+                    p.transaction_id, p.amount, p.reversed_at, p.refunded, EXISTS (SELECT 1 FROM unmatched_payments u
                         WHERE u.partner_id = r.partner_id AND u.partner_reference = l.partner_reference) AS is_unmatched
              FROM reconciliations r JOIN reconciliation_lines l ON l.reconciliation_id = r.id
              LEFT JOIN payments p ON p.partner_id = r.partner_id AND p.partner_reference = l.partner_reference
@@ -107,7 +107,8 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
              transaction_id = f.transaction_id, our_amount = f.amount,
              note = CASE WHEN f.occurrence > 1 THEN 'this reference is in the file more than once'
                          WHEN f.transaction_id IS NULL AND f.is_unmatched THEN 'kept as an unmatched payment'
-                         WHEN f.reversed_at IS NOT NULL THEN 'reversed since' END
+                         WHEN f.reversed_at IS NOT NULL THEN 'reversed since'
+                         WHEN f.refunded > 0 THEN format('%s of it refunded since', f.refunded) END
          FROM file f WHERE l.reconciliation_id = $1 AND l.line = f.line",
         id as _
     )
@@ -117,7 +118,8 @@ pub async fn compare(conn: &mut PgConnection, id: ReconciliationId) -> sqlx::Res
         "INSERT INTO reconciliation_lines (reconciliation_id, line, class, partner_reference, our_amount, transaction_id, note)
          SELECT r.id, (SELECT coalesce(max(line), 0) FROM reconciliation_lines WHERE reconciliation_id = r.id)
                       + row_number() OVER (ORDER BY p.paid_at, p.transaction_id),
-                'ours_only', p.partner_reference, p.amount, p.transaction_id, CASE WHEN p.reversed_at IS NOT NULL THEN 'reversed since' END
+                'ours_only', p.partner_reference, p.amount, p.transaction_id, CASE WHEN p.reversed_at IS NOT NULL THEN 'reversed since'
+                     WHEN p.refunded > 0 THEN format('%s of it refunded since', p.refunded) END
          FROM reconciliations r JOIN payments p ON p.partner_id = r.partner_id
               AND p.paid_at >= r.period_from AND p.paid_at < r.period_to
          WHERE r.id = $1 AND NOT EXISTS (

@@ -57,8 +57,8 @@ pub async fn merchants_with_unsettled(
     sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
          WHERE EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.settlement_id IS NULL)
-            OR EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.reversed_at IS NOT NULL
-                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund'))
+            OR EXISTS (SELECT 1 FROM refunds r JOIN payments p USING (transaction_id)
+                       WHERE r.merchant_id = m.id AND r.status = 'done' AND r.settlement_id IS NULL AND p.paid_at < $1)
          ORDER BY m.id",
         cutoff
     )
@@ -66,8 +66,8 @@ pub async fn merchants_with_unsettled(
     .await
 }
 
-/// Makes a merchant's settlement of everything that was paid before the cutoff and is in none yet: sales, and the refunds
-/// of what was reversed. One statement finds, locks, adds up and claims, so that what is added up is what is claimed.
+/// Makes a merchant's settlement of everything that was paid before the cutoff and is in none yet: sales, and what was taken
+/// back of them. One statement finds, locks, adds up and claims, so that what is added up is what is claimed.
 /// The caller holds the merchant's lock. `None` and no effect when there is nothing, or nothing is left after refunds:
 /// that is carried to a later run.
 pub async fn claim(
@@ -75,18 +75,19 @@ pub async fn claim(
     claim: &Claim<'_>,
 ) -> sqlx::Result<Option<SettlementId>> {
     sqlx::query_scalar!(
-        r#"WITH eligible AS (
-             SELECT p.transaction_id AS id, p.amount, p.fee, p.net, p.settlement_id IS NULL AS is_unsettled,
-                    p.reversed_at IS NOT NULL AS is_reversed
-             FROM payments p
-             WHERE p.merchant_id = $2 AND p.paid_at < $5
-               AND (p.settlement_id IS NULL OR (p.reversed_at IS NOT NULL AND NOT EXISTS (
-                    SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')))
+        r#"WITH sales AS (
+             SELECT p.transaction_id AS id, 0::smallint AS number, p.amount, p.fee, p.net FROM payments p
+             WHERE p.merchant_id = $2 AND p.paid_at < $5 AND p.settlement_id IS NULL
              ORDER BY p.transaction_id FOR NO KEY UPDATE OF p),
+         refunded AS (
+             SELECT r.transaction_id AS id, r.number, r.amount, r.fee, r.net
+             FROM refunds r JOIN payments p USING (transaction_id)
+             WHERE r.merchant_id = $2 AND r.status = 'done' AND r.settlement_id IS NULL AND p.paid_at < $5
+             ORDER BY r.transaction_id, r.number FOR NO KEY UPDATE OF r),
          lines AS (
-             SELECT id, 'sale' AS kind, amount, fee, net FROM eligible WHERE is_unsettled
+             SELECT 'sale' AS kind, * FROM sales
              UNION ALL
-             SELECT id, 'refund', amount, fee, net FROM eligible WHERE is_reversed),
+             SELECT 'refund', * FROM refunded),
          totals AS (
              SELECT coalesce(sum(amount) FILTER (WHERE kind = 'sale'), 0)::bigint AS gross,
                     coalesce(sum(fee) FILTER (WHERE kind = 'sale'), 0)::bigint AS fee,
@@ -100,10 +101,13 @@ pub async fn claim(
              FROM totals WHERE gross - fee - refunds > 0
              RETURNING id),
          items AS (
-             INSERT INTO settlement_items (transaction_id, kind, settlement_id, amount, fee, net)
-             SELECT l.id, l.kind, s.id, l.amount, l.fee, l.net FROM lines l, settlement s),
+             INSERT INTO settlement_items (transaction_id, kind, refund_number, settlement_id, amount, fee, net)
+             SELECT l.id, l.kind, l.number, s.id, l.amount, l.fee, l.net FROM lines l, settlement s),
          claimed AS (
-             UPDATE payments p SET settlement_id = s.id FROM eligible e, settlement s WHERE p.transaction_id = e.id AND e.is_unsettled)
+             UPDATE payments p SET settlement_id = s.id FROM sales l, settlement s WHERE p.transaction_id = l.id),
+         deducted AS (
+             UPDATE refunds r SET settlement_id = s.id FROM refunded l, settlement s
+             WHERE r.transaction_id = l.id AND r.number = l.number)
          SELECT id AS "id!" FROM settlement"#,
         claim.id as _,
         claim.merchant_id as _,

@@ -1,4 +1,4 @@
-//! What a settlement is made of: sales, and refunds of sales that an earlier one paid out.
+//! What a settlement is made of: sales, and what was taken back of these and of sales that an earlier one paid out.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,6 +14,8 @@ pub struct Item {
     pub transaction_id: TransactionId,
     /// `sale`, or `refund`, which is taken off.
     pub kind: String,
+    /// Which refund of its payment; 0 of a sale.
+    pub refund_number: i16,
     pub amount: Rupiah,
     pub fee: Rupiah,
     pub net: Rupiah,
@@ -36,6 +38,7 @@ pub struct Item {
 pub struct After {
     pub transaction_id: TransactionId,
     pub kind: String,
+    pub refund_number: i16,
 }
 
 /// Items after a place, the oldest first.
@@ -47,18 +50,19 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Item>> {
     sqlx::query_as!(
         Item,
-        "SELECT i.transaction_id, i.kind, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, o.timezone, e.name AS terminal,
+        "SELECT i.transaction_id, i.kind, i.refund_number, i.amount, i.fee, i.net, t.terminal_id, o.name AS outlet, o.timezone, e.name AS terminal,
                 p.paid_at, p.partner_reference, p.rrn
          FROM settlement_items i
          JOIN payments p ON p.transaction_id = i.transaction_id
          JOIN transactions t ON t.id = i.transaction_id
          JOIN outlets o ON o.id = t.outlet_id
          JOIN terminals e ON e.id = t.terminal_id
-         WHERE i.settlement_id = $1 AND ($2::uuid IS NULL OR (i.transaction_id, i.kind) > ($2, $3))
-         ORDER BY i.transaction_id, i.kind LIMIT $4",
+         WHERE i.settlement_id = $1 AND ($2::uuid IS NULL OR (i.transaction_id, i.kind, i.refund_number) > ($2, $3, $4))
+         ORDER BY i.transaction_id, i.kind, i.refund_number LIMIT $5",
         settlement_id as _,
         after.map(|after| after.transaction_id) as _,
         after.map(|after| after.kind.as_str()),
+        after.map(|after| after.refund_number),
         limit
     )
     .fetch_all(conn)

@@ -93,8 +93,8 @@ pub async fn merchants(
     sqlx::query_scalar!(
         "SELECT m.id FROM merchants m
          WHERE m.id > $2 AND (EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.settlement_id IS NULL)
-            OR EXISTS (SELECT 1 FROM payments p WHERE p.merchant_id = m.id AND p.paid_at < $1 AND p.reversed_at IS NOT NULL
-                       AND NOT EXISTS (SELECT 1 FROM settlement_items i WHERE i.transaction_id = p.transaction_id AND i.kind = 'refund')))
+            OR EXISTS (SELECT 1 FROM refunds r JOIN payments p USING (transaction_id)
+                       WHERE r.merchant_id = m.id AND r.status = 'done' AND r.settlement_id IS NULL AND p.paid_at < $1))
          ORDER BY m.id LIMIT $3",
         cutoff,
         after as _,

@@ -29,6 +29,8 @@ pub struct LivePayment {
     pub accepted_at: DateTime<Utc>,
     /// Whether it was taken back.
     pub reversed: bool,
+    /// What of it was taken back.
+    pub refunded: Rupiah,
     /// The customer's bank or wallet.
     pub issuer: Option<String>,
     /// How many boxes were to announce it.
@@ -97,7 +99,7 @@ pub async fn of(conn: &mut PgConnection, ids: &[TransactionId]) -> sqlx::Result<
     sqlx::query_as!(
         LivePayment,
         r#"SELECT p.transaction_id AS id, p.merchant_id, m.brand_name AS merchant, o.name AS outlet, te.name AS terminal, p.amount,
-                  p.paid_at, p.accepted_at, p.reversed_at IS NOT NULL AS "reversed!", p.issuer,
+                  p.paid_at, p.accepted_at, p.reversed_at IS NOT NULL AS "reversed!", p.refunded, p.issuer,
                   n.boxes AS "boxes!", n.sent_ms, n.played_ms, n.received_ms, n.open AS "open!"
            FROM payments p
            JOIN transactions t ON t.id = p.transaction_id
@@ -136,7 +138,7 @@ pub async fn taken(
     to: DateTime<Utc>,
 ) -> sqlx::Result<Taken> {
     let row = sqlx::query!(
-        r#"SELECT count(*) AS "count!", coalesce(sum(amount), 0)::text AS "gross!" FROM payments
+        r#"SELECT count(*) AS "count!", coalesce(sum(amount - refunded), 0)::text AS "gross!" FROM payments
            WHERE paid_at >= $1 AND paid_at < $2 AND reversed_at IS NULL"#,
         from,
         to

@@ -10,6 +10,7 @@ pub mod partner;
 pub mod partner_order;
 pub mod partner_token;
 pub mod payee;
+pub mod refund;
 pub mod stats;
 pub mod success;
 pub mod transaction;

@@ -7,7 +7,7 @@ use domain::transaction::TransactionStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wire::ids::{BindingId, DeviceId, TransactionId};
-use wire::{Encoding, Language};
+use wire::{Encoding, Language, Rupiah};
 
 use super::callback::Callback;
 use super::notification::{Announcement, insert_with, number};
@@ -129,6 +129,7 @@ pub async fn lock(
                 tip_mode: row.tip_mode,
                 amount_due: row.amount_due,
                 tip: None,
+                refunded_amount: Rupiah::ZERO,
                 currency: row.currency,
                 status: row.status,
                 late: false,

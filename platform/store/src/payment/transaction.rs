@@ -31,6 +31,8 @@ pub struct Transaction {
     pub amount_due: Option<Rupiah>,
     /// The part of what was paid that is the tip.
     pub tip: Option<Rupiah>,
+    /// What of it was taken back; all of it when it is reversed.
+    pub refunded_amount: Rupiah,
     pub currency: String,
     pub status: TransactionStatus,
     pub late: bool,
@@ -78,7 +80,8 @@ macro_rules! query_transactions {
         sqlx::query_as!(
             Transaction,
             r#"SELECT t.id, t.merchant_id, t.outlet_id, t.terminal_id, t.device_id, t.qr_type,
-                      coalesce(p.amount, t.amount) AS "amount!: Rupiah", t.tip_mode, t.amount_due, p.tip AS "tip?", t.currency, t.status,
+                      coalesce(p.amount, t.amount) AS "amount!: Rupiah", t.tip_mode, t.amount_due, p.tip AS "tip?",
+                      coalesce(p.refunded, 0) AS "refunded_amount!: Rupiah", t.currency, t.status,
                       coalesce(p.late, false) AS "late!", p.fee AS "fee?", p.net AS "net?", p.fee_profile_id AS "fee_profile_id?",
                       p.fee_version AS "fee_version?", t.partner_id, p.partner_reference AS "partner_reference?", p.rrn AS "rrn?",
                       p.issuer AS "issuer?", t.qr_reference, t.qr_payload, t.request_id, t.created_at, t.expires_at,
@@ -355,7 +358,7 @@ pub async fn insert_payment(conn: &mut PgConnection, paid: &Transaction) -> sqlx
     Ok(())
 }
 
-/// `from` → `to`, for ends without money of their own: failed, expired, reversed. A reversal marks the payment too.
+/// `from` → `to`, for ends without money of their own: failed, expired.
 ///
 /// # Errors
 /// `RowNotFound` when the transaction is no longer in `from`.
@@ -370,9 +373,7 @@ pub async fn set_status(
         "WITH ended AS (UPDATE transactions SET status = $3 WHERE id = $1 AND status = $2 RETURNING id, expires_at),
          closed AS (
              DELETE FROM open_codes WHERE ctid = ANY(ARRAY(SELECT (
-                 SELECT ctid FROM open_codes o WHERE o.expires_at = e.expires_at AND o.transaction_id = e.id) FROM ended e))),
-         reversed AS (
-             UPDATE payments p SET reversed_at = $4 FROM ended e WHERE p.transaction_id = e.id AND $3 = 'reversed')
+                 SELECT ctid FROM open_codes o WHERE o.expires_at = e.expires_at AND o.transaction_id = e.id) FROM ended e)))
          INSERT INTO transaction_events (transaction_id, at, from_status, to_status, cause, callback_id)
          SELECT id, $4, $2, $3, $5, $6 FROM ended",
         id as _,

@@ -27,6 +27,8 @@ pub struct Line {
     pub amount: Rupiah,
     /// The part of the amount that is a tip.
     pub tip: Option<Rupiah>,
+    /// What of it was taken back.
+    pub refunded: Rupiah,
     pub fee: Option<Rupiah>,
     pub net: Option<Rupiah>,
     pub partner_id: String,
@@ -65,10 +67,11 @@ pub async fn list(
     query_selected!(query_as!(
         [Line,
         r#"SELECT t.id, t.created_at, t.paid_at AS "paid_at?", t.status, m.brand_name AS merchant, o.name AS outlet,
-                  e.name AS terminal, t.qr_type, t.paid AS "amount!: Rupiah", t.tip AS "tip?", t.fee AS "fee?", t.net AS "net?",
+                  e.name AS terminal, t.qr_type, t.paid AS "amount!: Rupiah", t.tip AS "tip?",
+                  t.refunded AS "refunded!: Rupiah", t.fee AS "fee?", t.net AS "net?",
                   t.partner_id, t.partner_reference AS "partner_reference?", t.rrn AS "rrn?", t.issuer AS "issuer?",
                   t.settlement_id AS "settlement_id?"
-           FROM (SELECT t.*, coalesce(p.amount, t.amount) AS paid, p.tip, p.fee, p.net, p.partner_reference, p.rrn, p.issuer,
+           FROM (SELECT t.*, coalesce(p.amount, t.amount) AS paid, coalesce(p.refunded, 0) AS refunded, p.tip, p.fee, p.net, p.partner_reference, p.rrn, p.issuer,
                         p.paid_at, p.settlement_id
                  FROM transactions t LEFT JOIN payments p ON p.transaction_id = t.id "# +] WHERE
         "AND ($8::timestamptz IS NULL OR (t.created_at, t.id) < ($8, $9::uuid))

@@ -38,8 +38,8 @@ pub struct Times {
     pub to: DateTime<Utc>,
 }
 
-/// A merchant's outlets, by name, with their takings in `from..to`, today's and yesterday's among them. What was reversed
-/// since is not in them.
+/// A merchant's outlets, by name, with their takings in `from..to`, today's and yesterday's among them. What was taken back
+/// since, whole or in part, is not in them.
 pub async fn takings(
     conn: &mut PgConnection,
     merchant_id: MerchantId,
@@ -58,12 +58,12 @@ pub async fn takings(
            LEFT JOIN (
                SELECT outlet_id,
                       count(*) FILTER (WHERE paid_at >= $4) AS today_count,
-                      sum(amount) FILTER (WHERE paid_at >= $4) AS today_gross,
-                      sum(fee) FILTER (WHERE paid_at >= $4) AS today_fee,
+                      sum(amount - refunded) FILTER (WHERE paid_at >= $4) AS today_gross,
+                      sum(fee - fee_refunded) FILTER (WHERE paid_at >= $4) AS today_fee,
                       count(*) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_count,
-                      sum(amount) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_gross,
-                      sum(fee) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_fee,
-                      count(*) AS all_count, sum(amount) AS all_gross, sum(fee) AS all_fee
+                      sum(amount - refunded) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_gross,
+                      sum(fee - fee_refunded) FILTER (WHERE paid_at >= $3 AND paid_at < $4) AS yesterday_fee,
+                      count(*) AS all_count, sum(amount - refunded) AS all_gross, sum(fee - fee_refunded) AS all_fee
                FROM payments
                WHERE merchant_id = $1 AND reversed_at IS NULL AND paid_at >= $2 AND paid_at < $5
                GROUP BY outlet_id) t ON t.outlet_id = o.id

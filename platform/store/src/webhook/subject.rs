@@ -20,6 +20,7 @@ pub struct Payment {
     pub qr_type: QrType,
     pub amount: Rupiah,
     pub tip: Option<Rupiah>,
+    pub refunded_amount: Rupiah,
     pub fee: Rupiah,
     pub net: Rupiah,
     pub currency: String,
@@ -64,7 +65,7 @@ pub async fn payments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec
     sqlx::query_as!(
         Payment,
         r#"SELECT t.id AS transaction_id, t.merchant_id, t.outlet_id, t.terminal_id, t.qr_type, p.amount,
-             p.tip, p.fee, p.net, t.currency, p.paid_at, p.reversed_at,
+             p.tip, p.refunded AS refunded_amount, p.fee, p.net, t.currency, p.paid_at, p.reversed_at,
              p.partner_id, p.partner_reference, p.rrn, p.issuer
          FROM transactions t JOIN payments p ON p.transaction_id = t.id WHERE t.id = ANY($1)"#,
         ids

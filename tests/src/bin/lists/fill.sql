@@ -63,9 +63,10 @@ FROM generate_series(1, pg_temp.size('transactions')) n,
                      pg_temp.moment(n, pg_temp.size('transactions'), 90) AS made,
                      CASE n % 20 WHEN 3 THEN 'expired' WHEN 4 THEN 'failed' WHEN 5 THEN 'reversed' ELSE 'paid' END AS status) s;
 
-INSERT INTO payments (transaction_id, merchant_id, outlet_id, reversed_at, amount, fee, net, paid_at, accepted_at, fee_version, late,
+INSERT INTO payments (transaction_id, merchant_id, outlet_id, reversed_at, refunded, amount, fee, net, paid_at, accepted_at, fee_version, late,
                       fee_profile_id, partner_id, partner_reference)
-SELECT t.id, t.merchant_id, t.outlet_id, CASE t.status WHEN 'reversed' THEN now() END, t.amount, 0, t.amount, t.created_at,
+SELECT t.id, t.merchant_id, t.outlet_id, CASE t.status WHEN 'reversed' THEN now() END,
+       CASE t.status WHEN 'reversed' THEN t.amount ELSE 0 END, t.amount, 0, t.amount, t.created_at,
        t.created_at, 1, false, 'fee_basic', t.partner_id, 'FILL' || n
 FROM generate_series(1, pg_temp.size('transactions')) n
 JOIN transactions t ON t.id = pg_temp.id('transaction', n) AND t.status IN ('paid', 'reversed');

@@ -57,7 +57,16 @@ struct AnswerFieldsFile {
     token_lifetime: Vec<Text>,
     code: Vec<Text>,
     reference_no: Vec<Text>,
+    refund_no: Vec<Text>,
     response_code: Vec<Text>,
+}
+
+impl OutboundFile {
+    pub(super) fn takes_back_parts(&self) -> bool {
+        self.partial_refunds
+            .as_ref()
+            .is_some_and(|partial| *partial.get_ref())
+    }
 }
 
 fn yes() -> bool {
@@ -69,16 +78,14 @@ fn template(text: &Text) -> Checked<Template> {
 }
 
 pub(super) fn outbound(file: OutboundFile) -> Checked<Outbound> {
+    let partial_refunds = file.takes_back_parts();
     let length = file.reference_length;
     let Some(reference) = ReferenceForm::within(*length.get_ref()) else {
         let message = format!("must be at least {SHORT_LEN_MIN}");
         return wrong(length.span(), message);
     };
-    if let Some(partial) = file.partial_refunds.filter(|partial| *partial.get_ref()) {
-        return wrong(
-            partial.span(),
-            "part of a payment cannot be taken back yet; only false",
-        );
+    if let (Some(partial), None, true) = (&file.partial_refunds, &file.refund, partial_refunds) {
+        return wrong(partial.span(), "needs [outbound.refund]");
     }
     let mut headers = Vec::new();
     for (name, text) in &file.headers {
@@ -92,6 +99,7 @@ pub(super) fn outbound(file: OutboundFile) -> Checked<Outbound> {
         generate: call(file.generate)?,
         query: optional_call(file.query)?,
         refund: optional_call(file.refund)?,
+        partial_refunds,
         cancel: optional_call(file.cancel)?,
         encoding: encoding(file.encoding),
         body_hash: body_hash(file.body_hash),
@@ -159,6 +167,7 @@ fn answer_fields(file: &AnswerFieldsFile) -> Checked<AnswerFields> {
         token_lifetime: read(&file.token_lifetime, "/expiresIn")?,
         code: read(&file.code, "/qrContent")?,
         reference_no: read(&file.reference_no, "/referenceNo")?,
+        refund_no: read(&file.refund_no, "/refundNo")?,
         response_code: read(&file.response_code, "/responseCode")?,
     })
 }

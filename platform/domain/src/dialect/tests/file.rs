@@ -118,7 +118,13 @@ fn what_is_wrong_is_refused_with_its_line_and_key() {
             "reference_length = 35",
             "partial_refunds = true\nreference_length = 35",
             "partial_refunds",
-            "cannot be taken back yet",
+            "needs [outbound.refund]",
+        ),
+        (
+            "currency = [\"/amount/currency\"]",
+            "refund_no = [\"/refundNo\"]\ncurrency = [\"/amount/currency\"]",
+            "refund_no",
+            "only with outbound.partial_refunds",
         ),
         ("name = \"bri\"", "name = \"BRI!\"", "name", "a to z"),
     ] {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::callback::{Callback, CallbackStatus, CallbackTarget};
-use domain::transaction::{Decision, ReferenceView, TransactionStatus};
+use domain::transaction::{Decision, ReferenceView, RefundView, TransactionStatus};
 use store::payment::external_id::{Answered, ExternalId};
 use store::payment::success::Claim;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -266,7 +266,8 @@ async fn apply_together(
             continue;
         }
         let (transaction, payee) = (&payable.transaction, &payable.payee);
-        let decision = handler.decide(&unit, transaction, payee, ReferenceView::default())?;
+        let (nothing, none) = (ReferenceView::default(), RefundView::default());
+        let decision = handler.decide(&unit, transaction, payee, nothing, none)?;
         let Decision::Paid { late } = decision else {
             continue;
         };

@@ -3,7 +3,7 @@
 use domain::callback::{CallbackStatus, CallbackTarget, PaidAmount};
 use domain::qris::{AmountDue, Nmid, TipMode};
 use domain::transaction::{
-    Decision, Mismatch, ReferenceView, TransactionStatus, TransactionView, decide,
+    Decision, Mismatch, ReferenceView, RefundView, TransactionStatus, TransactionView, decide,
 };
 use store::payment::incident::{Kept, KeptMoney};
 use store::payment::payee::Payee;
@@ -12,7 +12,7 @@ use wire::ids::TransactionId;
 
 use super::consequence::{Paid, pay};
 use super::handler::{CallbackHandler, CallbackOutcome};
-use crate::payment::booking;
+use super::taken_back::Refunds;
 use crate::span;
 use crate::{Error, Noun, Result, UnitOfWork};
 
@@ -140,10 +140,12 @@ impl CallbackHandler<'_> {
         let payee =
             store::payment::payee::of_merchant(unit.conn(), transaction.merchant_id, self.time.at)
                 .await?;
-        let decision = self.decide(unit, transaction, &payee, kept.view())?;
+        let refunds = Refunds::load(unit, self, transaction).await?;
+        let view = refunds.view(self.callback);
+        let decision = self.decide(unit, transaction, &payee, kept.view(), view)?;
         unit.decided();
-        let status = transaction.status;
-        self.carry_out(unit, transaction, &payee, kept, status, decision)
+        let known = (kept, &refunds);
+        self.carry_out(unit, transaction, &payee, known, decision)
             .await
     }
 
@@ -154,6 +156,7 @@ impl CallbackHandler<'_> {
         transaction: &Transaction,
         payee: &Payee,
         reference: ReferenceView,
+        refunds: RefundView,
     ) -> Result<Decision> {
         let nmid: Option<Nmid> = payee
             .nmid
@@ -168,6 +171,7 @@ impl CallbackHandler<'_> {
             nmid: nmid.as_ref(),
             partner_reference: transaction.partner_reference.as_deref(),
             reference,
+            refunds,
         };
         Ok(decide(&view, self.callback))
     }
@@ -193,10 +197,10 @@ impl CallbackHandler<'_> {
         unit: &mut UnitOfWork,
         transaction: &Transaction,
         payee: &Payee,
-        kept: &Kept,
-        status: TransactionStatus,
+        (kept, refunds): (&Kept, &Refunds),
         decision: Decision,
     ) -> Result<CallbackOutcome> {
+        let status = transaction.status;
         let taken = |verdict, status| {
             Ok(CallbackOutcome::taken(
                 verdict,
@@ -230,11 +234,11 @@ impl CallbackHandler<'_> {
             Decision::Reversed => {
                 self.keep(unit, "accepted", None, Some(transaction.id), 200)
                     .await?;
-                let cause = self.cause(unit);
-                booking::reverse(unit, transaction, cause).await?;
-                taken("accepted", TransactionStatus::Reversed)
+                let status = self.take_part_back(unit, transaction, refunds).await?;
+                taken("accepted", status)
             }
             Decision::Duplicate => {
+                refunds.learn(unit, self.callback, transaction.id).await?;
                 self.keep(unit, "duplicate", None, Some(transaction.id), 200)
                     .await?;
                 taken("duplicate", status)

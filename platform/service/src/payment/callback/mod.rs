@@ -23,6 +23,7 @@ pub mod rejected_budget;
 pub mod replay;
 mod reply;
 mod sender;
+mod taken_back;
 mod undecided;
 pub(crate) mod verified;
 
