@@ -15,6 +15,7 @@ pub mod clock;
 pub mod code;
 pub mod context;
 pub mod csv_file;
+pub mod database_origin;
 pub mod error;
 mod failed_item;
 pub mod fleet;

@@ -183,6 +183,10 @@ impl App {
         service::partition::maintain(&context, jobs::retention(config))
             .await
             .context("cannot make the partitions of the coming days")?;
+        // Before any box connects.
+        service::database_origin::check(&context)
+            .await
+            .context("cannot find out whether the database was restored")?;
 
         tasks.spawn(payment_batches.run(
             context.clone(),

@@ -10,7 +10,7 @@ use service::payment::{notification, partner_order, refund, transaction};
 use service::people::audit;
 use service::retry::retried;
 use service::span;
-use service::{Context, Result, alert, housekeeping};
+use service::{Context, Result, alert, database_origin, housekeeping};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,6 +101,10 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
     tasks.spawn(
         every("end_silent_boxes", 5 * second, context)
             .run(|context| async move { presence::end_silent(&context, ROWS_MAX).await.map(drop) }),
+    );
+    tasks.spawn(
+        every("check_database_origin", 5 * second, context)
+            .run(|context| async move { database_origin::check(&context).await }),
     );
     let check_interval = Duration::from_secs(config.health.check_interval_s.into());
     tasks.spawn(

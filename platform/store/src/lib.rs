@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod alert_channel;
+pub mod database_origin;
 pub mod fleet;
 pub mod idempotency;
 pub mod money;

@@ -25,6 +25,7 @@ mod config_layer;
 mod conflict;
 mod crash;
 mod crl;
+mod database_restore;
 mod deploy;
 mod device_request;
 mod dialect;

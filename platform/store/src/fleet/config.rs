@@ -162,6 +162,21 @@ pub async fn request_push(
     Ok(())
 }
 
+/// Gives every configuration a version above all that were given before, and has it pushed; how many. Versions rise by one
+/// and this sets them to the Unix time in seconds, which no number of changes overtakes.
+pub async fn renumber(conn: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "WITH locked AS (SELECT device_id FROM device_configs ORDER BY device_id FOR UPDATE)
+         UPDATE device_configs c SET version = greatest(c.version + 1, extract(epoch FROM $1::timestamptz)::bigint),
+             previous = c.config, push_requested = true, attempts = 0, next_attempt_at = $1
+         FROM locked l WHERE c.device_id = l.device_id",
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}
+
 /// A box whose configuration is not the one that it should have.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ConfigDrift)]
