@@ -29,7 +29,7 @@ impl Walk {
     }
 
     /// The next page.
-    pub fn next(&mut self) -> Option<String> {
+    pub fn take_path(&mut self) -> Option<String> {
         self.next.pop_front()
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn measure(server: &Server, known: &Known, args: &Args) -> anyh
         );
         let mut walk = Walk::from(start);
         walk.add(largest.iter().map(String::as_str));
-        while let Some(path) = walk.next() {
+        while let Some(path) = walk.take_path() {
             let mut figures = Figures::default();
             let mut html = String::new();
             for time in 0..=args.times {
