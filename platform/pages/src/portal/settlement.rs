@@ -144,10 +144,12 @@ impl Place {
             return Ok(None);
         }
         let wrong = || Error::field("after", "is not a place in this list");
-        let (id, kind) = self.after.split_once('.').ok_or_else(wrong)?;
+        let mut parts = self.after.splitn(3, '.');
+        let mut part = || parts.next().ok_or_else(wrong);
         Ok(Some(After {
-            transaction_id: id.parse().map_err(|_| wrong())?,
-            kind: kind.to_owned(),
+            transaction_id: part()?.parse().map_err(|_| wrong())?,
+            kind: part()?.to_owned(),
+            refund_number: part()?.parse().map_err(|_| wrong())?,
         }))
     }
 }
@@ -169,7 +171,12 @@ pub(crate) async fn page(
     let items = items.map_err(fault)?;
     let is_full = i64::try_from(items.len()).is_ok_and(|count| count == ITEMS);
     let next = items.last().filter(|_| is_full);
-    let next = next.map(|last| format!("{}.{}", last.transaction_id, last.kind));
+    let next = next.map(|last| {
+        format!(
+            "{}.{}.{}",
+            last.transaction_id, last.kind, last.refund_number
+        )
+    });
     let row = &view.settlement;
     let path = format!("/portal/settlements/{id}");
     let title = rupiah(row.net);
