@@ -186,6 +186,11 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Types into a field as it is: the path of a file into a field for files.
+    pub async fn type_into(&self, selector: &str, text: &str) {
+        self.find(selector).await.send_keys(text).await.unwrap();
+    }
+
     /// Presses a button or a link.
     pub async fn press(&self, selector: &str) {
         self.find(selector).await.click().await.unwrap();
@@ -226,6 +231,17 @@ impl Browser {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("{name}.png"));
         std::fs::write(path, self.client.screenshot().await.unwrap()).unwrap();
+    }
+
+    /// Keeps pictures of what is shown at two widths, without opening it again, if pictures are wanted.
+    pub async fn pictures_here(&self, name: &str) {
+        if pictures().is_none() {
+            return;
+        }
+        for (width, height, is_phone) in [(360, 780, true), (1280, 900, false)] {
+            self.size(width, height, is_phone).await;
+            self.picture(&format!("{name}-{width}-light")).await;
+        }
     }
 
     /// Keeps pictures of a page at two widths, light and dark, if pictures are wanted.

@@ -189,6 +189,39 @@ impl Pages {
         self.post(action, &all).await
     }
 
+    /// Sends the form with a file that the page at `path` has.
+    pub async fn upload(
+        &self,
+        path: &str,
+        action: &str,
+        fields: &[(&str, &str)],
+        file: Option<&[u8]>,
+    ) -> Shown {
+        const BOUNDARY: &str = "----boundary-of-a-browser";
+        let page = self.get(path).await;
+        let form = format!("action=\"{action}\" enctype=\"multipart/form-data\"");
+        assert!(page.html.contains(&form), "{action}: {}", page.html);
+        let csrf = page.csrf();
+        let mut body = Vec::new();
+        for (name, value) in fields.iter().copied().chain([("csrf", csrf.as_str())]) {
+            let part = format!(
+                "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+            body.extend(part.into_bytes());
+        }
+        let name = if file.is_some() { "file.csv" } else { "" };
+        let head = format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\ncontent-type: text/csv\r\n\r\n"
+        );
+        body.extend(head.into_bytes());
+        body.extend(file.unwrap_or_default());
+        body.extend(format!("\r\n--{BOUNDARY}--\r\n").into_bytes());
+        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+        let request = self.request(Method::POST, action);
+        let sent = request.header("content-type", kind).body(body).send().await;
+        self.shown(sent.unwrap()).await
+    }
+
     /// Opens a stream.
     pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Stream {
         let mut request = self.request(Method::GET, path);
@@ -210,6 +243,12 @@ impl Shown {
     pub fn csrf(&self) -> String {
         let (_, rest) = self.html.split_once("name=\"csrf\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// The text of the first element with this id, as far as it has no element inside.
+    pub fn element(&self, id: &str) -> &str {
+        let (_, rest) = self.html.split_once(&format!("id=\"{id}\">")).unwrap();
+        rest.split('<').next().unwrap()
     }
 
     /// The stream that the page opens.

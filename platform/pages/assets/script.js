@@ -1,4 +1,5 @@
-// What pages do beyond what a browser does by itself: lists that grow, a phone that speaks, copying, sorting.
+// What pages do beyond what a browser does by itself: lists that grow, a phone that speaks, files that are dropped, copying,
+// sorting.
 (() => {
   'use strict';
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -141,6 +142,38 @@
   };
   for (const part of all('[data-refresh]')) refresh(part.id, REFRESHES_MAX);
 
+  // --- A form with a file: it may be dropped, and it stays chosen when the server refuses it ------------------------
+  for (const form of all('form[data-upload]')) {
+    const area = form.querySelector('.drop');
+    const input = area.querySelector('input[type=file]');
+    for (const name of ['dragenter', 'dragover']) {
+      area.addEventListener(name, (event) => { event.preventDefault(); area.classList.add('over'); });
+    }
+    for (const name of ['dragleave', 'drop']) area.addEventListener(name, () => area.classList.remove('over'));
+    area.addEventListener('drop', (event) => {
+      event.preventDefault();
+      if (event.dataTransfer.files.length > 0) input.files = event.dataTransfer.files;
+    });
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      const button = form.querySelector('button');
+      const word = button.textContent;
+      button.textContent = form.dataset.upload;
+      button.disabled = true;
+      try {
+        const answer = await fetch(form.action, { method: 'POST', body: new FormData(form) });
+        if (answer.redirected) return location.assign(answer.url);
+        const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        const fresh = page.getElementById('upload-wrong');
+        const known = document.getElementById('upload-wrong');
+        if (fresh && fresh.childElementCount > 0) known.replaceWith(fresh);
+        else known.replaceChildren(page.querySelector('main') ?? '');
+      } catch { form.submit(); }
+      button.textContent = word;
+      button.disabled = false;
+    });
+  }
+
   // --- Copying ------------------------------------------------------------------------------------------------------
   for (const button of all('[data-copy]')) {
     if (!navigator.clipboard) continue;
@@ -150,6 +183,9 @@
       button.lastChild.textContent = document.body.dataset.copied;
     });
   }
+
+  // --- The entry of this page is seen in a menu that is longer than the screen ----------------------------------------
+  document.querySelector('.menu [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
 
   // --- Sorting the rows of a page -----------------------------------------------------------------------------------
   const keyOf = (row, column) => {

@@ -19,7 +19,6 @@ impl Viewer {
         permission: Permission,
         act: impl AsyncFnOnce(&mut UnitOfWork) -> Result<T, Error>,
     ) -> Result<T, Fault> {
-        self.must(permission)?;
         let tried = self.attempt(context, permission, act).await?;
         tried.map_err(|error| self.fault(error))
     }
@@ -65,10 +64,12 @@ pub(crate) fn is_correctable(error: &Error) -> bool {
     )
 }
 
-/// Where a change leads that may need a second person: to `done`, or to the proposals that wait.
+/// Where a change leads that may need a second person: to `done`, or to the proposal that waits.
 pub(crate) fn led_by<T>(outcome: &Outcome<T>, done: &str) -> Redirect {
-    Redirect::to(match outcome {
-        Outcome::Done(_) => done,
-        Outcome::Proposed(_) => "/console/approvals?status=pending",
-    })
+    match outcome {
+        Outcome::Done(_) => Redirect::to(done),
+        Outcome::Proposed(proposal) => {
+            Redirect::to(&format!("/console/approvals/{}", proposal.approval.id))
+        }
+    }
 }

@@ -10,7 +10,7 @@ use service::{Context, Error, Noun};
 use crate::session::{self, Absent, Viewer};
 
 /// The field with the secret of the session.
-const CSRF: &str = "csrf";
+pub(crate) const CSRF: &str = "csrf";
 
 /// A form that a page of this viewer's sent.
 pub(crate) struct Sent<T> {

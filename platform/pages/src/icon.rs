@@ -34,6 +34,13 @@ icons! {
     download "M12 4v11M7 11l5 5 5-5M5 20h14"
     rollout "M4 6h10M4 12h16M4 18h6M18 3l3 3-3 3"
     settings "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4"
+    book "M5 4h12a2 2 0 0 1 2 2v14H7a2 2 0 0 1-2-2zM5 18a2 2 0 0 1 2-2h12M9 8h6"
+    payout "M3 7h18v10H3zM12 10v4M9 20l3 3 3-3"
+    scales "M12 4v16M7 20h10M4 8h16M4 8l-2 6h6zM20 8l-2 6h6z"
+    incident "M12 3l9 5v8l-9 5-9-5V8zM12 8v5M12 16h.01"
+    partner "M4 20V9l8-5 8 5v11M9 20v-6h6v6M4 20h16"
+    log "M6 3h12v18H6zM9 8h6M9 12h6M9 16h4"
+    people "M9 5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7zM2 20a7 7 0 0 1 14 0M16 5.5a3 3 0 0 1 0 6M18 14a6 6 0 0 1 4 6"
     copy "M9 9h11v11H9zM5 15H4V4h11v1"
 }
 

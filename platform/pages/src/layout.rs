@@ -10,9 +10,16 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::session::Viewer;
 use crate::words::Language;
+use crate::words::acquirer::AcquirerWords;
+use crate::words::audit::AuditWords;
 use crate::words::device::Boxes;
+use crate::words::incident::IncidentWords;
+use crate::words::ledger::LedgerWords;
+use crate::words::payout::PayoutWords;
 use crate::words::portal::Portal;
+use crate::words::reconciliation::ReconciliationWords;
 use crate::words::rollout::Rollouts;
+use crate::words::user::UserWords;
 use crate::{asset, form, icon};
 
 /// What a page may load and do: our own files and nothing inline. It is in no frame.
@@ -122,6 +129,12 @@ fn console_menu(viewer: &Viewer) -> Vec<Entry> {
             icon::sent(),
         ),
         (
+            Some(Permission::SettlementRead),
+            "/console/payouts",
+            PayoutWords::of(words.language).title,
+            icon::payout(),
+        ),
+        (
             Some(Permission::ApprovalRead),
             "/console/approvals",
             words.approvals,
@@ -132,6 +145,42 @@ fn console_menu(viewer: &Viewer) -> Vec<Entry> {
             "/console/unmatched",
             words.unmatched,
             icon::person(),
+        ),
+        (
+            Some(Permission::LedgerRead),
+            "/console/ledger",
+            LedgerWords::of(words.language).title,
+            icon::book(),
+        ),
+        (
+            Some(Permission::LedgerRead),
+            "/console/reconciliations",
+            ReconciliationWords::of(words.language).title,
+            icon::scales(),
+        ),
+        (
+            Some(Permission::IncidentRead),
+            "/console/incidents",
+            IncidentWords::of(words.language).title,
+            icon::incident(),
+        ),
+        (
+            Some(Permission::IncidentRead),
+            "/console/partners",
+            AcquirerWords::of(words.language).title,
+            icon::partner(),
+        ),
+        (
+            Some(Permission::AuditRead),
+            "/console/audit",
+            AuditWords::of(words.language).title,
+            icon::log(),
+        ),
+        (
+            Some(Permission::UserRead),
+            "/console/users",
+            UserWords::of(words.language).title,
+            icon::people(),
         ),
     ];
     all.into_iter()

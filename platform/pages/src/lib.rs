@@ -4,11 +4,13 @@
 //! of `service`, and has no SQL. Pages are written on the server; reading and every action work without JavaScript, and
 //! what is live needs it. What all pages share is here: who looks ([`session`]), what every page is framed by
 //! ([`layout`]), the words of both languages ([`words`]), how money and times are written ([`format`]), lists
-//! ([`list`]), forms ([`form`]), changes ([`change`]), errors ([`fault`]), what browsers load beside ([`asset`]), what is live ([`live`]).
+//! ([`list`]), forms ([`form`], [`upload`]), changes ([`change`]), two states side by side ([`comparison`]),
+//! errors ([`fault`]), what browsers load beside ([`asset`]), what is live ([`live`]).
 
 mod asset;
 mod change;
 mod chart;
+mod comparison;
 mod console;
 mod fault;
 mod form;
@@ -18,9 +20,12 @@ mod layout;
 mod list;
 mod live;
 mod login;
+mod names;
+mod password;
 mod payment_row;
 mod portal;
 mod session;
+mod upload;
 mod words;
 
 use std::future::Future;
@@ -31,6 +36,7 @@ use axum::routing::{get, post};
 use service::Context;
 use tokio_util::sync::CancellationToken;
 
+use self::console::ledger::Balances;
 use self::live::Live;
 
 /// What handlers share.
@@ -38,6 +44,7 @@ use self::live::Live;
 struct App {
     context: Context,
     live: Live,
+    balances: Balances,
 }
 
 impl FromRef<App> for Context {
@@ -65,10 +72,15 @@ pub fn router(
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/language", post(login::choose_language))
+        .route("/password", get(password::page).post(password::set))
         .route("/favicon.ico", get(asset::icon))
         .route("/assets/{hash}/{name}", get(asset::file))
         .merge(console::routes())
         .merge(portal::routes())
-        .with_state(App { context, live });
+        .with_state(App {
+            context,
+            live,
+            balances: Balances::default(),
+        });
     (router, feeder)
 }

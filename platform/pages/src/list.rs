@@ -15,6 +15,9 @@ use crate::icon;
 use crate::words::Words;
 use crate::words::page::Filters;
 
+/// Where a row stands in its list: its time and its id.
+pub(crate) type Place = (DateTime<Utc>, Uuid);
+
 /// Rows on a page.
 const ROWS: i64 = 50;
 
@@ -31,7 +34,7 @@ pub(crate) fn page(after: Option<&str>) -> Result<Page, Error> {
     })
 }
 
-fn position(text: &str) -> Result<(DateTime<Utc>, Uuid), Error> {
+fn position(text: &str) -> Result<Place, Error> {
     let read = || {
         let (time, id) = text.split_once('.')?;
         let time = DateTime::from_timestamp_micros(time.parse().ok()?)?;
@@ -41,15 +44,26 @@ fn position(text: &str) -> Result<(DateTime<Utc>, Uuid), Error> {
 }
 
 /// Cuts the extra row off, and tells where the next page begins.
-pub(crate) fn cut<T>(
-    rows: &mut Vec<T>,
-    place: impl Fn(&T) -> (DateTime<Utc>, Uuid),
-) -> Option<String> {
+pub(crate) fn cut<T>(rows: &mut Vec<T>, place: impl Fn(&T) -> Place) -> Option<String> {
     let rows_max = usize::try_from(ROWS).unwrap_or(usize::MAX);
     let is_more = rows.len() > rows_max;
     rows.truncate(rows_max);
     let (time, id) = place(rows.last().filter(|_| is_more)?);
     Some(format!("{}.{id}", time.timestamp_micros()))
+}
+
+/// The place of a row whose id is a number.
+pub(crate) fn numbered(at: DateTime<Utc>, id: i64) -> Place {
+    (at, Uuid::from_u128(id.try_into().unwrap_or(0)))
+}
+
+/// An id as a list has room for it: its prefix and its end. Its beginning is its time, which is much the same for all.
+pub(crate) fn short(id: impl ToString) -> String {
+    let id = id.to_string();
+    match id.split_once('_') {
+        Some((prefix, hex)) if hex.len() == 32 => format!("{prefix}_…{}", &hex[24..]),
+        _ => id,
+    }
 }
 
 /// Days in WIB as a period; an empty text is no limit.
@@ -279,6 +293,15 @@ pub(crate) fn choice(
     }
 }
 
+/// Filters that a form keeps and does not show.
+pub(crate) fn hidden(fields: &[(&str, &str)]) -> Markup {
+    html! {
+        @for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            input type="hidden" name=(name) value=(value);
+        }
+    }
+}
+
 /// A list without rows: what to do.
 pub(crate) fn empty(text: &str) -> Markup {
     html! { p.empty { (text) } }
@@ -303,6 +326,15 @@ mod tests {
             assert!(page(Some(wrong)).is_err(), "{wrong}");
         }
         assert_eq!(page(Some("")).unwrap().after, None);
+    }
+
+    #[test]
+    fn a_short_id_has_the_end_that_tells_it_from_others() {
+        let id = "m_0190f3a1c0de7abc8def0123456789ab";
+        assert_eq!(short(id), "m_…456789ab");
+        for other in ["system", "fee_basic", "m_1"] {
+            assert_eq!(short(other), other);
+        }
     }
 
     #[test]

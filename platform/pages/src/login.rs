@@ -18,12 +18,13 @@ use crate::form::{self, Nothing, Sent};
 use crate::layout::{self, Page};
 use crate::session::{self, LOGIN, SESSION};
 use crate::words::Language;
+use crate::words::user::UserWords;
 use crate::{asset, icon};
 
 /// How long a session is good; its token ends by itself.
 const SESSION_AGE_S: i64 = 12 * 3600;
 /// How long a login form can be sent.
-const LOGIN_AGE_S: i64 = 3600;
+pub(crate) const LOGIN_AGE_S: i64 = 3600;
 
 /// What leads to a login.
 #[derive(Debug, Default, Deserialize)]
@@ -57,7 +58,7 @@ pub(crate) async fn page(
 }
 
 /// The language of somebody who is not logged in: as chosen, or as the browser is set.
-fn language_of(headers: &HeaderMap) -> Language {
+pub(crate) fn language_of(headers: &HeaderMap) -> Language {
     let preferred = headers
         .get("accept-language")
         .and_then(|value| value.to_str().ok())
@@ -105,6 +106,7 @@ fn shown(language: Language, bound: &str, email: &str, next: &str, wrong: Option
         }
         p.foot {
             a href={ "/login?" (switched) } lang=(other.code()) { (words.other_language) }
+            a href="/password" { (UserWords::of(words.language).have_code) }
             a href="/docs" { (words.api_documentation) }
         }
     };
@@ -147,7 +149,7 @@ pub(crate) async fn log_in(
         response.headers_mut().append(SET_COOKIE, cookie);
         response
     };
-    if !may_log_in(&headers, csrf.as_deref()) {
+    if !is_of_its_page(&headers, csrf.as_deref()) {
         return again(StatusCode::FORBIDDEN, words.form_expired);
     }
     let wanted = login::Login {
@@ -183,8 +185,8 @@ pub(crate) async fn log_in(
     response
 }
 
-/// Whether a login comes from our own form, or from no page at all.
-fn may_log_in(headers: &HeaderMap, secret: Option<&str>) -> bool {
+/// Whether a form of somebody who is not logged in comes from our own page, or from no page at all.
+pub(crate) fn is_of_its_page(headers: &HeaderMap, secret: Option<&str>) -> bool {
     if let Some(secret) = secret {
         return session::cookie(headers, LOGIN)
             .is_some_and(|bound| session::is_csrf(&session::csrf(bound), secret));
@@ -251,23 +253,23 @@ mod tests {
     #[test]
     fn a_page_of_another_site_logs_nobody_in() {
         let own = headers(&[("host", "a.example"), ("origin", "https://a.example")]);
-        assert!(may_log_in(&own, None));
-        assert!(may_log_in(&headers(&[]), None));
+        assert!(is_of_its_page(&own, None));
+        assert!(is_of_its_page(&headers(&[]), None));
         for foreign in [
             headers(&[("host", "a.example"), ("origin", "https://b.example")]),
             headers(&[("host", "a.example"), ("origin", "null")]),
             headers(&[("sec-fetch-site", "cross-site")]),
             headers(&[("sec-fetch-site", "same-site")]),
         ] {
-            assert!(!may_log_in(&foreign, None), "{foreign:?}");
+            assert!(!is_of_its_page(&foreign, None), "{foreign:?}");
         }
     }
 
     #[test]
     fn a_secret_that_is_sent_must_be_the_cookies() {
         let bound = headers(&[("cookie", "soundbox_login=abc")]);
-        assert!(may_log_in(&bound, Some(&session::csrf("abc"))));
-        assert!(!may_log_in(&bound, Some(&session::csrf("abd"))));
-        assert!(!may_log_in(&headers(&[]), Some(&session::csrf("abc"))));
+        assert!(is_of_its_page(&bound, Some(&session::csrf("abc"))));
+        assert!(!is_of_its_page(&bound, Some(&session::csrf("abd"))));
+        assert!(!is_of_its_page(&headers(&[]), Some(&session::csrf("abc"))));
     }
 }

@@ -42,11 +42,13 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/password/setup" Anyone;
     POST "/admin/seed" May(SeedWrite);
     GET "/admin/users" May(UserRead);
+    GET "/admin/users.csv" May(UserRead);
     POST "/admin/users" May(UserWrite);
     GET "/admin/users/{user_id}" May(UserRead);
     PATCH "/admin/users/{user_id}" May(UserWrite);
     POST "/admin/users/{user_id}/reset" May(UserWrite);
     GET "/admin/tokens" May(UserRead);
+    GET "/admin/tokens.csv" May(UserRead);
     POST "/admin/tokens" May(UserWrite);
     POST "/admin/tokens/{token_id}/revoke" May(UserWrite);
     POST "/admin/webhook-endpoints" May(WebhookWrite);
@@ -59,6 +61,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/webhook-endpoints/{endpoint_id}/deliveries" May(WebhookRead);
     POST "/admin/webhook-endpoints/deliveries/{delivery_id}/resend" May(WebhookWrite);
     GET "/admin/audit-logs" May(AuditRead);
+    GET "/admin/audit-logs.csv" May(AuditRead);
     GET "/admin/audit-logs/head" May(AuditRead);
     GET "/admin/audio/clips.json" May(DeviceRead);
     GET "/admin/box-profiles" May(DeviceRead);
@@ -159,6 +162,8 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/settlements/run" May(SettlementWrite);
     GET "/admin/settlements/{settlement_id}" May(SettlementRead);
     POST "/admin/settlements/{settlement_id}/retry-payout" May(SettlementWrite);
+    GET "/admin/payouts" May(SettlementRead);
+    GET "/admin/payouts.csv" May(SettlementRead);
     POST "/admin/settlements/{settlement_id}/mark-paid" May(SettlementWrite);
     POST "/admin/settlements/{settlement_id}/mark-returned" May(SettlementWrite);
     POST "/integrations/bank/payout-callback" Partner;
@@ -172,11 +177,13 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/approvals/{approval_id}/approve" May(ApprovalWrite);
     POST "/admin/approvals/{approval_id}/reject" May(ApprovalWrite);
     GET "/admin/reconciliations" May(LedgerRead);
+    GET "/admin/reconciliations.csv" May(LedgerRead);
     POST "/admin/reconciliations" May(LedgerWrite);
     GET "/admin/reconciliations/{reconciliation_id}" May(LedgerRead);
     GET "/admin/reconciliations/{reconciliation_id}/lines" May(LedgerRead);
     GET "/admin/reconciliations/{reconciliation_id}/lines.csv" May(LedgerRead);
     GET "/admin/ledger-entries" May(LedgerRead);
+    GET "/admin/ledger-entries.csv" May(LedgerRead);
     GET "/admin/ledger/trial-balance" May(LedgerRead);
     GET "/admin/settlements/{settlement_id}/statement.csv" May(SettlementRead);
     GET "/admin/settlements/{settlement_id}/statement.html" May(SettlementRead);
@@ -198,8 +205,11 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/v1.0/access-token/b2b" SnapPartner;
     POST "/v1.0/qr/qr-mpm-notify" SnapPartner;
     GET "/admin/incidents" May(IncidentRead);
+    GET "/admin/incidents.csv" May(IncidentRead);
+    GET "/admin/incidents/{incident_id}" May(IncidentRead);
     POST "/admin/incidents/{incident_id}/resolve" May(IncidentWrite);
     GET "/admin/callbacks" May(IncidentRead);
+    GET "/admin/callbacks.csv" May(IncidentRead);
     GET "/admin/callbacks/{callback_id}" May(IncidentRead);
     GET "/admin/partners" May(IncidentRead);
     GET "/admin/partners/{partner_id}" May(IncidentRead);

@@ -4,7 +4,7 @@ use axum::extract::State;
 use domain::wib;
 use futures_util::FutureExt as _;
 use serde::Deserialize;
-use service::money::approval::{self, Confirmed};
+use service::money::approval::{self, Compared, Confirmed};
 use service::{Context, Error, word};
 use store::Period;
 use store::money::approval::{Approval, Filter};
@@ -41,7 +41,12 @@ pub(super) fn routes() -> Routes {
             "All proposals that a list with these filters has, as a CSV file, newest first",
             &[],
         )
-        .get("/admin/approvals/{approval_id}", read, "One proposal", &[])
+        .get(
+            "/admin/approvals/{approval_id}",
+            read,
+            "One proposal beside what is there now",
+            &[],
+        )
         .post(
             "/admin/approvals/{approval_id}/approve",
             approve,
@@ -156,11 +161,11 @@ pub async fn approval_file(
 }
 
 async fn read(
-    _: Staff<ApprovalRead>,
+    staff: Staff<ApprovalRead>,
     State(context): State<Context>,
     Id(id): Id<ApprovalId>,
-) -> Result<Data<Approval>, ApiError> {
-    envelope::ok(&approval::get(&context, id).await?)
+) -> Result<Data<Compared>, ApiError> {
+    envelope::ok(&approval::compare(&context, id, &staff.principal).await?)
 }
 
 async fn approve(

@@ -3,12 +3,16 @@
 mod approval;
 mod fee;
 mod ledger;
+mod payout;
 mod payout_callback;
 mod reconciliation;
 mod settlement;
 mod statement;
 
 pub use approval::approval_file;
+pub use ledger::ledger_file;
+pub use payout::payout_file;
+pub use reconciliation::{reconciliation_file, reconciliations_file};
 pub use settlement::settlement_file;
 pub use statement::{statement_file, statement_page};
 
@@ -20,6 +24,7 @@ pub(super) fn routes() -> Routes {
         .merge(statement::routes())
         .merge(fee::routes())
         .merge(approval::routes())
+        .merge(payout::routes())
         .merge(ledger::routes())
         .merge(reconciliation::routes())
         .merge(payout_callback::routes())

@@ -3,10 +3,12 @@
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use futures_util::stream;
+use domain::wib;
+use futures_util::{FutureExt as _, stream};
 use serde::Deserialize;
 use service::Context;
 use service::money::reconciliation::{self, Wanted};
+use store::Period;
 use store::money::reconciliation::{Line, Reconciliation};
 use utoipa::IntoParams;
 use wire::Rupiah;
@@ -18,8 +20,11 @@ use crate::csv;
 use crate::envelope::{self, Created, Data, List};
 use crate::error::ApiError;
 use crate::idempotency::{Answer, Halt, begin, commit};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 use crate::upload::Csv;
@@ -39,6 +44,12 @@ pub(super) fn routes() -> Routes {
             "/admin/reconciliations",
             list,
             "Comparisons, newest first",
+            &[],
+        )
+        .get(
+            "/admin/reconciliations.csv",
+            download_list,
+            "All comparisons that a list with these filters has, as a CSV file, newest first",
             &[],
         )
         .get(
@@ -106,11 +117,78 @@ async fn list(
     _: Staff<LedgerRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(made): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<Reconciliation>, ApiError> {
     let partner_id = query.partner_id.as_deref();
-    let rows = reconciliation::list(&context, partner_id, page.store_page()).await?;
+    let rows = reconciliation::list(&context, partner_id, made, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
+}
+
+async fn download_list(
+    _: Staff<LedgerRead>,
+    State(context): State<Context>,
+    PeriodQuery(made): PeriodQuery,
+    Query(query): Query<ListQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<csv::CsvFile, ApiError> {
+    reconciliations_file(&context, query.partner_id, made, language.language()).await
+}
+
+/// All comparisons that a list has.
+///
+/// # Errors
+/// The database's.
+pub async fn reconciliations_file(
+    context: &Context,
+    partner_id: Option<String>,
+    made: Period,
+    language: Language,
+) -> Result<csv::CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("rekonsiliasi", "reconciliations"),
+        columns: &[
+            ("Dibandingkan (WIB)", "created_at_wib"),
+            ("ID rekonsiliasi", "reconciliation_id"),
+            ("Mitra", "partner_id"),
+            ("Dari (WIB)", "period_from_wib"),
+            ("Sampai (WIB)", "period_to_wib"),
+            ("Cocok", "matched"),
+            ("Hanya di kita", "ours_only"),
+            ("Hanya di acquirer", "theirs_only"),
+            ("Jumlah berbeda", "amount_differs"),
+            ("Oleh", "created_by"),
+            ("SHA-256", "file_sha256"),
+        ],
+        cells: |row: &Reconciliation| {
+            vec![
+                wib::format(row.created_at),
+                row.id.to_string(),
+                row.partner_id.clone(),
+                wib::format(row.period_from),
+                wib::format(row.period_to),
+                row.matched.to_string(),
+                row.ours_only.to_string(),
+                row.theirs_only.to_string(),
+                row.amount_differs.to_string(),
+                row.created_by.clone(),
+                cell(row.file_sha256.as_ref()),
+            ]
+        },
+        place: |row| (row.created_at, row.id.as_uuid()),
+    };
+    shape
+        .file(
+            language,
+            (context.clone(), partner_id, made),
+            |asked, page| {
+                async move {
+                    reconciliation::list(&asked.0, asked.1.as_deref(), asked.2, page).await
+                }
+                .boxed()
+            },
+        )
+        .await
 }
 
 async fn read(
@@ -150,9 +228,21 @@ async fn download(
     Id(id): Id<ReconciliationId>,
     Query(query): Query<LinesQuery>,
 ) -> Result<csv::CsvFile, ApiError> {
+    reconciliation_file(context, id, query.class).await
+}
+
+/// The lines of a comparison as a file, optionally of one class.
+///
+/// # Errors
+/// No such comparison; a class that does not exist.
+pub async fn reconciliation_file(
+    context: Context,
+    id: ReconciliationId,
+    class: Option<String>,
+) -> Result<csv::CsvFile, ApiError> {
     reconciliation::get(&context, id).await?;
     // What cannot be asked for is refused before the file begins.
-    let first = reconciliation::lines(&context, id, query.class.as_deref(), 0, LINES_MAX).await?;
+    let first = reconciliation::lines(&context, id, class.as_deref(), 0, LINES_MAX).await?;
     let head = csv::row(&[
         "line",
         "class",
@@ -162,7 +252,7 @@ async fn download(
         "transaction_id",
         "note",
     ])?;
-    let state = (context, query.class, head, Some(first));
+    let state = (context, class, head, Some(first));
     let chunks = stream::try_unfold(state, move |(context, class, mut text, lines)| async move {
         let Some(lines) = lines else {
             return Ok::<_, std::io::Error>(None);

@@ -13,6 +13,8 @@ mod transaction;
 mod transaction_export;
 mod unmatched_payment;
 
+pub use incident::incident_file;
+pub use received_callback::callback_file;
 pub use transaction_export::payment_file;
 pub use unmatched_payment::unmatched_payment_file;
 

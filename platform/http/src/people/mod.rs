@@ -6,6 +6,10 @@ mod password;
 mod token;
 mod user;
 
+pub use audit::audit_file;
+pub use token::token_file;
+pub use user::user_file;
+
 use super::routes::Routes;
 
 /// The routes of these nouns.

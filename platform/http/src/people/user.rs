@@ -1,23 +1,30 @@
 //! `/admin/users`: people who may log in.
 
 use axum::extract::State;
+use domain::wib;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
-use service::Context;
 use service::money::approval;
 use service::people::user::{self, Made, NewUser, SetUp, UserPatch};
-use store::people::user::User;
+use service::{Context, Error};
+use store::people::user::{Filter, User};
+use store::{Period, Scope};
 use utoipa::IntoParams;
 use wire::ids::UserId;
 
 use crate::auth::Staff;
 use crate::auth::grants::{UserRead, UserWrite};
+use crate::csv::CsvFile;
 use crate::done_or_proposed::{DoneOrProposed, settle};
 use crate::envelope::{self, Created, Data, List};
 use crate::error::{ApiError, ErrorCode};
 use crate::idempotency::{Answer, Keyed, begin};
 use crate::json::{Action, Json, Nothing};
+use crate::language::{Language, LanguageQuery};
+use crate::list_file::{Shape, cell};
 use crate::page::{Cursor, PageQuery};
 use crate::path::Id;
+use crate::period::PeriodQuery;
 use crate::query::Query;
 use crate::routes::Routes;
 
@@ -32,6 +39,12 @@ pub(super) fn routes() -> Routes {
             &[MerchantNotFound],
         )
         .get("/admin/users", list, "Users, newest first", &[])
+        .get(
+            "/admin/users.csv",
+            download,
+            "All users that a list with these filters has, as a CSV file, newest first",
+            &[],
+        )
         .get("/admin/users/{user_id}", read, "One user", &[])
         .patch(
             "/admin/users/{user_id}",
@@ -65,16 +78,75 @@ struct ListQuery {
     status: Option<String>,
 }
 
+impl ListQuery {
+    fn of(&self, period: Period) -> Result<Filter, Error> {
+        let (email, role) = (self.email.as_deref(), self.role.as_deref());
+        user::filter(email, role, self.status.as_deref(), period)
+    }
+}
+
 async fn list(
     staff: Staff<UserRead>,
     State(context): State<Context>,
     page: PageQuery,
+    PeriodQuery(period): PeriodQuery,
     Query(query): Query<ListQuery>,
 ) -> Result<List<User>, ApiError> {
-    let (email, role) = (query.email.as_deref(), query.role.as_deref());
-    let filter = user::filter(email, role, query.status.as_deref())?;
+    let filter = query.of(period)?;
     let rows = user::list(&context, staff.scope, &filter, page.store_page()).await?;
     page.reply(rows, |row| Cursor::new(row.created_at, row.id.as_uuid()))
+}
+
+async fn download(
+    staff: Staff<UserRead>,
+    State(context): State<Context>,
+    PeriodQuery(period): PeriodQuery,
+    Query(query): Query<ListQuery>,
+    Query(language): Query<LanguageQuery>,
+) -> Result<CsvFile, ApiError> {
+    let filter = query.of(period)?;
+    user_file(&context, staff.scope, filter, language.language()).await
+}
+
+/// All users that a list has.
+///
+/// # Errors
+/// The database's.
+pub async fn user_file(
+    context: &Context,
+    scope: Scope,
+    filter: Filter,
+    language: Language,
+) -> Result<CsvFile, ApiError> {
+    let shape = Shape {
+        name: ("pengguna", "users"),
+        columns: &[
+            ("Dibuat (WIB)", "created_at_wib"),
+            ("ID pengguna", "user_id"),
+            ("Email", "email"),
+            ("Peran", "role"),
+            ("Status", "status"),
+            ("ID merchant", "merchant_id"),
+            ("Akses sejak (WIB)", "access_changed_at_wib"),
+        ],
+        cells: |row: &User| {
+            vec![
+                wib::format(row.created_at),
+                row.id.to_string(),
+                row.email.clone(),
+                row.role.to_string(),
+                row.status.to_string(),
+                cell(row.merchant_id),
+                wib::format(row.access_changed_at),
+            ]
+        },
+        place: |row| (row.created_at, row.id.as_uuid()),
+    };
+    shape
+        .file(language, (context.clone(), scope, filter), |asked, page| {
+            async move { user::list(&asked.0, asked.1, &asked.2, page).await }.boxed()
+        })
+        .await
 }
 
 async fn read(

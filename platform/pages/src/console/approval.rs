@@ -11,6 +11,7 @@ use service::money::approval;
 use service::{Context, Error, Noun, UnitOfWork, word};
 use store::money::approval::{Approval, Filter};
 
+use super::secret::Secret;
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
@@ -19,7 +20,9 @@ use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::page::Filters;
+use crate::words::proposal::ProposalWords;
 use crate::words::state::{Tone, badge};
+use crate::words::user::UserWords;
 
 /// The filters of the list, as the URL has them.
 #[derive(Debug, Default, Deserialize)]
@@ -59,7 +62,8 @@ impl Asked {
     }
 }
 
-fn state(status: ApprovalStatus, words: &Words) -> (&'static str, Tone) {
+/// A status with its colour.
+pub(super) fn state(status: ApprovalStatus, words: &Words) -> (&'static str, Tone) {
     match status {
         ApprovalStatus::Pending => (words.approval_pending, Tone::Waiting),
         ApprovalStatus::Approved => (words.approval_approved, Tone::Good),
@@ -140,7 +144,10 @@ fn card(row: &Approval, viewer: &Viewer) -> Markup {
     html! {
         li.card id=(row.id) {
             div.head {
-                h2 { (row.kind.as_str().replace('_', " ")) " " (badge(state(row.status, words))) }
+                h2 {
+                    a href={ "/console/approvals/" (row.id) } { (ProposalWords::of(words.language).kind(row.kind)) }
+                    " " (badge(state(row.status, words)))
+                }
                 time datetime=(row.created_at.to_rfc3339()) { (moment(row.created_at)) }
             }
             p.quiet {
@@ -150,17 +157,25 @@ fn card(row: &Approval, viewer: &Viewer) -> Markup {
             }
             dl.facts { @for (name, value) in fields(row) { div { dt { (name) } dd { (value) } } } }
             @if row.status == ApprovalStatus::Pending && viewer.may(Permission::ApprovalWrite) {
-                div.decision {
-                    form method="post" action={ "/console/approvals/" (row.id) "/approve" } {
-                        (form::secret(viewer))
-                        button.primary { (words.approve) }
-                    }
-                    form method="post" action={ "/console/approvals/" (row.id) "/reject" } {
-                        (form::secret(viewer))
-                        label { (words.reason) input name="reason" required maxlength="500"; }
-                        button { (words.reject) }
-                    }
-                }
+                (decision(row, viewer))
+            }
+        }
+    }
+}
+
+/// What a second person can do.
+pub(super) fn decision(row: &Approval, viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    html! {
+        div.decision {
+            form method="post" action={ "/console/approvals/" (row.id) "/approve" } {
+                (form::secret(viewer))
+                button.primary { (words.approve) }
+            }
+            form method="post" action={ "/console/approvals/" (row.id) "/reject" } {
+                (form::secret(viewer))
+                label { (words.reason) input name="reason" required maxlength="500"; }
+                button { (words.reject) }
             }
         }
     }
@@ -198,22 +213,26 @@ pub(crate) async fn approve(
     Path(id): Path<String>,
     Sent { viewer, .. }: Sent<Nothing>,
 ) -> Result<Response, Fault> {
-    let words = viewer.words();
     let act =
         async |unit: &mut UnitOfWork| approval::approve(unit, named(&id, Noun::Approval)?).await;
     let confirmed = viewer
         .change(&context, Permission::ApprovalWrite, act)
         .await?;
-    let Some(secret) = confirmed.token.or(confirmed.setup_code) else {
-        return Ok(Redirect::to("/console/approvals").into_response());
+    let on = format!("/console/approvals/{id}");
+    let own = UserWords::of(viewer.language);
+    let (what, text) = match (&confirmed.token, &confirmed.setup_code) {
+        (Some(token), _) => (own.token, token),
+        (None, Some(code)) => (own.setup_code, code),
+        (None, None) => return Ok(Redirect::to(&on).into_response()),
     };
-    let content = html! {
-        h1 { (words.approval_approved) }
-        p.done role="status" { (words.secret_once) }
-        pre { (secret) }
-        p { a href="/console/approvals" { (words.approvals) } }
+    let shown = Secret {
+        of: &confirmed.approval.entity,
+        what,
+        text,
+        hint: None,
+        on: &on,
     };
-    Ok(layout::page(&viewer, words.approvals, &content).into_response())
+    Ok(shown.page(&viewer).into_response())
 }
 
 /// Why it is turned down.
@@ -235,5 +254,5 @@ pub(crate) async fn reject(
     viewer
         .change(&context, Permission::ApprovalWrite, act)
         .await?;
-    Ok(Redirect::to("/console/approvals"))
+    Ok(Redirect::to(&format!("/console/approvals/{id}")))
 }

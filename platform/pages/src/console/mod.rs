@@ -2,6 +2,8 @@
 
 mod alert;
 mod approval;
+mod audit;
+mod callback;
 mod configuration;
 pub(crate) mod device;
 mod device_beats;
@@ -9,18 +11,29 @@ pub(crate) mod device_history;
 mod device_order;
 mod device_settings;
 mod firmware;
+mod incident;
+pub(crate) mod ledger;
 mod merchant;
 pub(crate) mod now;
+mod partner;
 pub(crate) mod payment;
+mod payout;
+mod proposal;
+mod reconciliation;
+mod role;
 mod rollout;
 mod rollout_form;
 mod rollout_page;
 mod rollout_progress;
+mod secret;
 mod settings_form;
 mod settlement;
+mod token;
 mod unmatched;
+mod user;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::App;
@@ -77,6 +90,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/console/merchants/{id}/reject", post(merchant::reject))
         .route("/console/approvals", get(approval::list))
         .route("/console/approvals.csv", get(approval::file))
+        .route("/console/approvals/{id}", get(proposal::page))
         .route("/console/approvals/{id}/approve", post(approval::approve))
         .route("/console/approvals/{id}/reject", post(approval::reject))
         .route("/console/settlements", get(settlement::list))
@@ -90,4 +104,59 @@ pub(crate) fn routes() -> Router<App> {
         .route("/console/alerts", get(alert::list))
         .route("/console/alerts.csv", get(alert::file))
         .route("/console/alerts/{id}/acknowledge", post(alert::acknowledge))
+        .merge(money())
+        .merge(partners())
+        .merge(people())
+}
+
+/// What moves, and whether it adds up.
+fn money() -> Router<App> {
+    Router::new()
+        .route("/console/payouts", get(payout::list))
+        .route("/console/payouts.csv", get(payout::file))
+        .route("/console/ledger", get(ledger::list))
+        .route("/console/ledger.csv", get(ledger::file))
+        .route(
+            "/console/reconciliations",
+            // The use case limits the file.
+            get(reconciliation::list)
+                .post(reconciliation::create)
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .route("/console/reconciliations.csv", get(reconciliation::file))
+        .route("/console/reconciliations/{id}", get(reconciliation::page))
+        .route(
+            "/console/reconciliations/{id}/lines.csv",
+            get(reconciliation::lines),
+        )
+}
+
+/// How it goes with the acquirers.
+fn partners() -> Router<App> {
+    Router::new()
+        .route("/console/incidents", get(incident::list))
+        .route("/console/incidents.csv", get(incident::file))
+        .route("/console/incidents/{id}", get(incident::page))
+        .route("/console/incidents/{id}/resolve", post(incident::resolve))
+        .route("/console/partners", get(partner::list))
+        .route("/console/partners/{id}", get(partner::page))
+        .route("/console/callbacks", get(callback::list))
+        .route("/console/callbacks.csv", get(callback::file))
+        .route("/console/callbacks/{id}", get(callback::page))
+        .route("/console/callbacks/{id}/body.bin", get(callback::bytes))
+}
+
+/// Who may do what, and who did.
+fn people() -> Router<App> {
+    Router::new()
+        .route("/console/users", get(user::list).post(user::create))
+        .route("/console/users.csv", get(user::file))
+        .route("/console/users/{id}", get(user::page))
+        .route("/console/users/{id}/change", post(user::change))
+        .route("/console/users/{id}/reset", post(user::reset))
+        .route("/console/tokens", get(token::list).post(token::create))
+        .route("/console/tokens.csv", get(token::file))
+        .route("/console/tokens/{id}/revoke", post(token::revoke))
+        .route("/console/audit", get(audit::list))
+        .route("/console/audit.csv", get(audit::file))
 }

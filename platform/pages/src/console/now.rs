@@ -226,7 +226,7 @@ fn waiting<'a>(figures: &Figures, role: Role, words: &'a Words) -> Vec<(i64, &'a
             Permission::SettlementRead,
             waiting.payouts,
             words.failed_payouts,
-            "/console/settlements?status=failed",
+            "/console/payouts?which=unresolved",
         ),
         (
             Permission::IncidentRead,

@@ -21,6 +21,7 @@ use store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use store::{Page as StorePage, Scope};
 use wire::ids::{MerchantId, TransactionId};
 
+use super::callback;
 use crate::App;
 use crate::fault::Fault;
 use crate::form::named;
@@ -229,14 +230,10 @@ pub(crate) async fn page(
         }
         @if let Some(raw) = &raw {
             section {
-                div.head {
-                    h2 { (words.raw_callback) }
-                    button.copy data-copy="#raw" hidden { (icon::copy()) (words.copy) }
-                }
-                p.quiet { (raw.callback.partner_id.as_deref().unwrap_or("–")) " · " (moment(raw.callback.received_at)) " · " (raw.callback.id) }
-                @match &raw.body {
-                    Some(body) => pre #raw { (pretty(body)) },
-                    None => p.empty { (words.body_gone) },
+                (callback::body(raw, words.raw_callback, words))
+                p.quiet {
+                    (raw.callback.partner_id.as_deref().unwrap_or("–")) " · " (moment(raw.callback.received_at)) " · "
+                    a href={ "/console/callbacks/" (raw.callback.id) } { (raw.callback.id) }
                 }
             }
         }
@@ -366,14 +363,6 @@ fn time_line(steps: &[Step]) -> Markup {
             }
         }
     }
-}
-
-/// JSON with its structure shown; anything else as it came.
-fn pretty(body: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(body)
-        .ok()
-        .and_then(|value| serde_json::to_string_pretty(&value).ok())
-        .unwrap_or_else(|| body.to_owned())
 }
 
 /// `POST /console/payments/{id}/announce`.

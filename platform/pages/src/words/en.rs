@@ -1,8 +1,9 @@
 //! English.
 
-use super::Words;
+use super::{Language, Words};
 
 pub(super) const WORDS: Words = Words {
+    language: Language::En,
     product: "QRIS soundbox",
     log_in: "Log in",
     log_out: "Log out",
@@ -233,4 +234,5 @@ pub(super) const WORDS: Words = Words {
     box_has_it: "the box has it",
     box_said_it: "the box said it",
     box_did_not: "the box did not say it",
+    go_on: "Go on",
 };

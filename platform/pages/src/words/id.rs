@@ -1,8 +1,9 @@
 //! Indonesian.
 
-use super::Words;
+use super::{Language, Words};
 
 pub(super) const WORDS: Words = Words {
+    language: Language::Id,
     product: "QRIS soundbox",
     log_in: "Masuk",
     log_out: "Keluar",
@@ -233,4 +234,5 @@ pub(super) const WORDS: Words = Words {
     box_has_it: "soundbox menerima",
     box_said_it: "soundbox mengucapkan",
     box_did_not: "soundbox tidak mengucapkan",
+    go_on: "Lanjut",
 };

@@ -1,12 +1,22 @@
-//! The words of the pages: one file for each language, and a field for each text, so that none can be missing.
+//! The words of the pages: one file for each language with what many pages say, one for each page with what it alone says in
+//! both, and a field for each text, so that none can be missing.
 
+pub(crate) mod acquirer;
+pub(crate) mod audit;
+pub(crate) mod comparison;
 pub(crate) mod device;
 mod en;
 mod id;
+pub(crate) mod incident;
+pub(crate) mod ledger;
 pub(crate) mod page;
+pub(crate) mod payout;
 pub(crate) mod portal;
+pub(crate) mod proposal;
+pub(crate) mod reconciliation;
 pub(crate) mod rollout;
 pub(crate) mod state;
+pub(crate) mod user;
 
 use serde::Deserialize;
 
@@ -65,6 +75,8 @@ impl Language {
 /// All texts in one language.
 #[derive(Debug)]
 pub(crate) struct Words {
+    /// Whose words these are; for the words of single pages.
+    pub(crate) language: Language,
     pub(crate) product: &'static str,
     pub(crate) log_in: &'static str,
     pub(crate) log_out: &'static str,
@@ -295,4 +307,5 @@ pub(crate) struct Words {
     pub(crate) box_has_it: &'static str,
     pub(crate) box_said_it: &'static str,
     pub(crate) box_did_not: &'static str,
+    pub(crate) go_on: &'static str,
 }

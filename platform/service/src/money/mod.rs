@@ -6,6 +6,7 @@ pub(crate) mod hold;
 pub mod ledger;
 pub mod payout;
 pub mod payout_callback;
+pub mod payout_list;
 pub mod payout_partner;
 mod proposal;
 pub mod reconciliation;

@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::reconciliation::{Format, amount, reference};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
-use store::Page;
 use store::money::reconciliation::{Line, Reconciliation};
+use store::{Page, Period};
 use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
@@ -296,10 +296,11 @@ pub async fn get(context: &Context, id: ReconciliationId) -> Result<Reconciliati
 pub async fn list(
     context: &Context,
     partner_id: Option<&str>,
+    made: Period,
     page: Page,
 ) -> Result<Vec<Reconciliation>> {
     let mut conn = context.lists().acquire().await?;
-    Ok(store::money::reconciliation::list(&mut conn, partner_id, page).await?)
+    Ok(store::money::reconciliation::list(&mut conn, partner_id, made, page).await?)
 }
 
 /// Lines after one of them, in the order of the file, optionally of one class.

@@ -27,6 +27,17 @@ pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<
     Ok(store::payment::incident::list(&mut conn, filter, page).await?)
 }
 
+/// One incident.
+///
+/// # Errors
+/// [`Noun::Incident`] not found.
+pub async fn get(context: &Context, id: IncidentId) -> Result<Incident> {
+    let mut conn = context.pool().acquire().await?;
+    store::payment::incident::find(&mut conn, id)
+        .await?
+        .ok_or(Error::NotFound(Noun::Incident))
+}
+
 /// What a person found out.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -51,6 +51,17 @@ pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<
     Ok(store::people::audit::list(&mut conn, filter, page).await?)
 }
 
+/// Which of these rows are not as they were when they were sealed. It is cheap, and it proves nothing about what was deleted
+/// or made anew: [`verify`] does.
+pub async fn changed(context: &Context, ids: &[i64]) -> Result<Vec<i64>> {
+    let mut conn = context.lists().acquire().await?;
+    let links = store::people::audit::links_of(&mut conn, ids).await?;
+    let changed = links.iter().filter(|(seal, record)| {
+        !is_whole(seal) || audit::row_hash(row(record))[..] != seal.row_hash[..]
+    });
+    Ok(changed.map(|(seal, _)| seal.audit_id).collect())
+}
+
 /// The end of the chain.
 pub async fn head(context: &Context) -> Result<Head> {
     let mut conn = context.pool().acquire().await?;
@@ -223,16 +234,20 @@ impl Findings {
             }
             Some(_) => {}
         }
-        let whole = match (hash(&seal.previous_head), hash(&seal.row_hash)) {
-            (Ok(previous), Ok(row_hash)) => {
-                let at = seal.sealed_at.timestamp_micros();
-                audit::head(&previous, seq, id, &row_hash, at)[..] == seal.head[..]
-            }
-            _ => false,
-        };
-        if !whole {
+        if !is_whole(seal) {
             self.add(format!("link {seq} was changed"));
         }
+    }
+}
+
+/// Whether a link is what it was made of.
+fn is_whole(seal: &Seal) -> bool {
+    match (hash(&seal.previous_head), hash(&seal.row_hash)) {
+        (Ok(previous), Ok(row_hash)) => {
+            let at = seal.sealed_at.timestamp_micros();
+            audit::head(&previous, seal.seq, seal.audit_id, &row_hash, at)[..] == seal.head[..]
+        }
+        _ => false,
     }
 }
 

@@ -9,7 +9,7 @@ use domain::user::{Email, UserStatus, check_password};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::people::user::{Filter, User};
-use store::{Page, Scope};
+use store::{Page, Period, Scope};
 use utoipa::ToSchema;
 use wire::ids::{MerchantId, UserId};
 
@@ -284,12 +284,18 @@ pub async fn get(context: &Context, scope: Scope, id: UserId) -> Result<User> {
 ///
 /// # Errors
 /// A role or a status that does not exist.
-pub fn filter(email: Option<&str>, role: Option<&str>, status: Option<&str>) -> Result<Filter> {
+pub fn filter(
+    email: Option<&str>,
+    role: Option<&str>,
+    status: Option<&str>,
+    period: Period,
+) -> Result<Filter> {
     let mut checks = Checks::default();
     let filter = Filter {
         email: email.map(str::to_ascii_lowercase),
         role: role.and_then(|role| checks.parse("role", role)),
         status: status.and_then(|status| checks.parse("status", status)),
+        period,
     };
     checks.finish()?;
     Ok(filter)

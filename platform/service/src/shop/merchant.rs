@@ -1,5 +1,7 @@
 //! Merchants: registration, review, and what a QR code needs of them.
 
+use std::collections::HashMap;
+
 use domain::attribution::PartnerName;
 use domain::merchant::{InvalidTransition, MerchantCode, MerchantStatus, PayoutMode};
 use domain::qris::{Mcc, MerchantCriteria, MerchantPan, Nmid};
@@ -402,6 +404,19 @@ pub async fn get(context: &Context, scope: Scope, id: MerchantId) -> Result<Merc
     store::shop::merchant::find(&mut conn, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))
+}
+
+/// What these merchants call themselves on signs, for lists that name them.
+pub async fn names(
+    context: &Context,
+    ids: impl IntoIterator<Item = MerchantId>,
+) -> Result<HashMap<MerchantId, String>> {
+    let mut ids: Vec<MerchantId> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut conn = context.lists().acquire().await?;
+    let names = store::shop::merchant::names(&mut conn, &ids).await?;
+    Ok(names.into_iter().collect())
 }
 
 /// Merchants, newest first.

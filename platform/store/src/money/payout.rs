@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{CallbackId, MerchantId, PayoutId, SettlementId};
 
-use crate::exactly_one;
+use crate::{Page, Period, Scope, exactly_one};
 
 /// A payout, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -127,6 +127,86 @@ pub async fn of_settlements(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Which payouts a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Of this status.
+    pub status: Option<PayoutStatus>,
+    /// When it was made.
+    pub period: Period,
+}
+
+/// Payouts, newest first.
+pub async fn list(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: Filter,
+    page: Page,
+) -> sqlx::Result<Vec<Payout>> {
+    sqlx::query_as!(
+        Payout,
+        "SELECT p.*, hold_reason(p) FROM payouts p
+         WHERE ($1::uuid IS NULL OR p.merchant_id = $1) AND ($2::text IS NULL OR p.status = $2)
+           AND ($3::timestamptz IS NULL OR p.created_at >= $3) AND ($4::timestamptz IS NULL OR p.created_at < $4)
+           AND ($5::timestamptz IS NULL OR (p.created_at, p.id) < ($5, $6::uuid))
+         ORDER BY p.created_at DESC, p.id DESC LIMIT $7",
+        scope.merchant(),
+        filter.status as _,
+        filter.period.from,
+        filter.period.to,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The last payout of each settlement that failed or came back and is not paid since, newest first. Index:
+/// `settlements_not_paid_out`.
+pub async fn unresolved(
+    conn: &mut PgConnection,
+    scope: Scope,
+    filter: Filter,
+    page: Page,
+) -> sqlx::Result<Vec<Payout>> {
+    sqlx::query_as!(
+        Payout,
+        "SELECT p.*, hold_reason(p) FROM settlements s
+         JOIN payouts p ON p.settlement_id = s.id
+              AND p.attempt = (SELECT max(last.attempt) FROM payouts last WHERE last.settlement_id = s.id)
+         WHERE s.status IN ('failed', 'returned')
+           AND ($1::uuid IS NULL OR p.merchant_id = $1) AND ($2::text IS NULL OR p.status = $2)
+           AND ($3::timestamptz IS NULL OR p.created_at >= $3) AND ($4::timestamptz IS NULL OR p.created_at < $4)
+           AND ($5::timestamptz IS NULL OR (p.created_at, p.id) < ($5, $6::uuid))
+         ORDER BY p.created_at DESC, p.id DESC LIMIT $7",
+        scope.merchant(),
+        filter.status as _,
+        filter.period.from,
+        filter.period.to,
+        page.after_time(),
+        page.after_id(),
+        page.limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The account at which a merchant was last paid.
+pub async fn last_account(
+    conn: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<String>> {
+    let found = sqlx::query_scalar!(
+        "SELECT destination FROM payouts WHERE merchant_id = $1 AND status = 'paid' AND destination IS NOT NULL
+         ORDER BY updated_at DESC LIMIT 1",
+        merchant_id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.flatten())
 }
 
 /// One payout.

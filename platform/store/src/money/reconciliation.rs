@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wire::Rupiah;
 use wire::ids::{ReconciliationId, TransactionId};
 
-use crate::{Page, exactly_one};
+use crate::{Page, Period, exactly_one};
 
 /// A comparison, as the API shows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -171,15 +171,19 @@ pub async fn find(
 pub async fn list(
     conn: &mut PgConnection,
     partner_id: Option<&str>,
+    made: Period,
     page: Page,
 ) -> sqlx::Result<Vec<Reconciliation>> {
     sqlx::query_as!(
         Reconciliation,
         "SELECT * FROM reconciliations
          WHERE status = 'done' AND ($1::text IS NULL OR partner_id = $1)
-           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, id DESC LIMIT $4",
+           AND ($2::timestamptz IS NULL OR created_at >= $2) AND ($3::timestamptz IS NULL OR created_at < $3)
+           AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+         ORDER BY created_at DESC, id DESC LIMIT $6",
         partner_id,
+        made.from,
+        made.to,
         page.after_time(),
         page.after_id(),
         page.limit

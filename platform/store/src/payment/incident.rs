@@ -181,6 +181,18 @@ pub async fn list(
     .await
 }
 
+/// One incident.
+pub async fn find(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Option<Incident>> {
+    sqlx::query_as!(
+        Incident,
+        "SELECT id, kind, partner_id, transaction_id, callback_id, details, created_at, resolved_at, resolved_by, resolution
+         FROM incidents WHERE id = $1",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// One incident, its row locked until the database transaction ends.
 pub async fn lock(conn: &mut PgConnection, id: IncidentId) -> sqlx::Result<Option<Incident>> {
     sqlx::query_as!(

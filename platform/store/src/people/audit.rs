@@ -49,6 +49,8 @@ pub struct Filter {
     pub entity: Option<String>,
     /// By this actor.
     pub actor: Option<String>,
+    /// What was done, as `noun.verb`.
+    pub action: Option<String>,
     /// In this period.
     pub period: Period,
 }
@@ -131,7 +133,7 @@ pub async fn list(
            FROM audit_logs l LEFT JOIN audit_seals s ON s.audit_id = l.id
            WHERE ($1::text IS NULL OR l.entity = $1) AND ($2::text IS NULL OR l.actor = $2)
              AND ($3::timestamptz IS NULL OR l.at >= $3) AND ($4::timestamptz IS NULL OR l.at < $4)
-             AND ($5::timestamptz IS NULL OR (l.at, l.id) < ($5, $6::bigint))
+             AND ($5::timestamptz IS NULL OR (l.at, l.id) < ($5, $6::bigint)) AND ($8::text IS NULL OR l.action = $8)
            ORDER BY l.at DESC, l.id DESC LIMIT $7"#,
         filter.entity,
         filter.actor,
@@ -139,10 +141,45 @@ pub async fn list(
         filter.period.to,
         page.after_time(),
         after_id,
-        page.limit
+        page.limit,
+        filter.action
     )
     .fetch_all(conn)
     .await
+}
+
+/// The links that seal these rows, each with its row.
+pub async fn links_of(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<(Seal, Record)>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.seq, s.audit_id, s.row_hash, s.previous_head, s.head, s.sealed_at, l.at, l.actor, l.action, l.entity,
+                  l.request_id, l.before::text AS before, l.after::text AS after
+           FROM audit_seals s JOIN audit_logs l ON l.id = s.audit_id WHERE s.audit_id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    let links = rows.into_iter().map(|row| {
+        let seal = Seal {
+            seq: row.seq,
+            audit_id: row.audit_id,
+            row_hash: row.row_hash,
+            previous_head: row.previous_head,
+            head: row.head,
+            sealed_at: row.sealed_at,
+        };
+        let record = Record {
+            id: row.audit_id,
+            at: row.at,
+            actor: row.actor,
+            action: row.action,
+            entity: row.entity,
+            request_id: row.request_id,
+            before: row.before,
+            after: row.after,
+        };
+        (seal, record)
+    });
+    Ok(links.collect())
 }
 
 /// Who did any of these things to something.

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{DeviceId, MerchantId, TokenId, UserId};
 
-use crate::{Page, Scope, exactly_one};
+use crate::{Page, Period, Scope, exactly_one};
 
 /// A token as it is stored.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct Filter {
     pub role: Option<Role>,
     /// Those that this user's logins made.
     pub user_id: Option<UserId>,
+    /// When it was made.
+    pub period: Period,
 }
 
 /// Stores a token.
@@ -274,13 +276,16 @@ pub async fn list(
            WHERE role IS NOT NULL AND ($1::uuid IS NULL OR merchant_id = $1)
              AND ($2::text IS NULL OR role = $2) AND ($3::uuid IS NULL OR user_id = $3)
              AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+             AND ($7::timestamptz IS NULL OR created_at >= $7) AND ($8::timestamptz IS NULL OR created_at < $8)
            ORDER BY created_at DESC, id DESC LIMIT $6"#,
         scope.merchant(),
         filter.role as _,
         filter.user_id as _,
         page.after_time(),
         page.after_id(),
-        page.limit
+        page.limit,
+        filter.period.from,
+        filter.period.to
     )
     .fetch_all(conn)
     .await

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wire::ids::{MerchantId, UserId};
 
-use crate::{Page, Scope, exactly_one};
+use crate::{Page, Period, Scope, exactly_one};
 
 /// A user, as the API shows it: never with its password.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -52,6 +52,8 @@ pub struct Filter {
     pub role: Option<Role>,
     /// Of this status.
     pub status: Option<UserStatus>,
+    /// When the account was made.
+    pub period: Period,
 }
 
 /// Stores a new user, without a password.
@@ -143,6 +145,7 @@ pub async fn list(
          WHERE ($1::uuid IS NULL OR merchant_id = $1) AND ($2::text IS NULL OR email = $2)
            AND ($3::text IS NULL OR role = $3) AND ($4::text IS NULL OR status = $4)
            AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+           AND ($8::timestamptz IS NULL OR created_at >= $8) AND ($9::timestamptz IS NULL OR created_at < $9)
          ORDER BY created_at DESC, id DESC LIMIT $7",
         scope.merchant(),
         filter.email,
@@ -150,7 +153,9 @@ pub async fn list(
         filter.status as _,
         page.after_time(),
         page.after_id(),
-        page.limit
+        page.limit,
+        filter.period.from,
+        filter.period.to
     )
     .fetch_all(conn)
     .await

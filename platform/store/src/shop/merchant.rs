@@ -292,3 +292,20 @@ pub async fn next_registration_number(conn: &mut PgConnection) -> sqlx::Result<i
         .fetch_one(conn)
         .await
 }
+
+/// What these merchants call themselves on signs.
+pub async fn names(
+    conn: &mut PgConnection,
+    ids: &[MerchantId],
+) -> sqlx::Result<Vec<(MerchantId, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: MerchantId", brand_name FROM merchants WHERE id = ANY($1)"#,
+        ids as _
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.brand_name))
+        .collect())
+}

@@ -6,6 +6,7 @@
 //! A proposal never contains a secret. Secrets are made when it is confirmed, and shown to the person who confirms; of the
 //! code with which a new or reset user sets a password, proposer and confirmer get one half each.
 
+mod comparison;
 mod proposals;
 
 use domain::approval::{self, ApprovalKind, ApprovalStatus, Checker};
@@ -16,6 +17,7 @@ use store::money::approval::{Approval, Filter};
 use utoipa::ToSchema;
 use wire::ids::{ApprovalId, UserId};
 
+pub use self::comparison::{Compared, compare};
 pub use self::proposals::{
     add_fee_version, approve_merchant, assign, create_bulk_command, create_command,
     create_fee_profile, create_token, create_user, mark_paid, patch_merchant, patch_user,
@@ -292,17 +294,6 @@ async fn decide(
     unit.audit(action, before.id, Some(json!(before)), Some(json!(after)))
         .await?;
     Ok(after)
-}
-
-/// One proposal.
-///
-/// # Errors
-/// No such proposal.
-pub async fn get(context: &Context, id: ApprovalId) -> Result<Approval> {
-    let mut conn = context.pool().acquire().await?;
-    store::money::approval::find(&mut conn, id)
-        .await?
-        .ok_or(Error::NotFound(Noun::Approval))
 }
 
 /// Proposals, newest first.

@@ -13,7 +13,7 @@ use wire::ids::CallbackId;
 use crate::{Context, Error, Noun, Result};
 
 /// What can become of a message.
-const VERDICTS: [&str; 8] = [
+pub const VERDICTS: [&str; 8] = [
     "accepted",
     "duplicate",
     "unmatched",
