@@ -101,7 +101,7 @@ pub(crate) fn laid_over(now: &Value, asked: &Value) -> Value {
 pub(crate) fn table(fields: &[Field], titles: (&str, &str), words: &Words) -> Markup {
     let own = ComparisonWords::of(words.language);
     html! {
-        div.scroll { table.comparison {
+        div.scroll tabindex="0" { table.comparison {
             thead { tr { th { (own.field) } th { (titles.0) } th { (titles.1) } } }
             tbody {
                 @for field in fields.iter().take(FIELDS_MAX) {

@@ -224,7 +224,8 @@ pub(crate) fn page(viewer: &Viewer, title: &str, content: &Markup) -> Page {
     let body = html! {
         a.skip href="#content" { (words.skip) }
         header.top {
-            a.brand href=(viewer.home()) {
+            // A phone shows the picture alone.
+            a.brand href=(viewer.home()) aria-label=(words.product) {
                 img src=(asset::path("icon.svg")) alt="" width="28" height="28";
                 span { (words.product) }
             }

@@ -5,6 +5,7 @@
 )]
 
 mod absence;
+mod accessibility;
 mod acquirer_faults;
 mod activation;
 mod alert;

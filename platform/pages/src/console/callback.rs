@@ -128,7 +128,7 @@ pub(crate) fn table(rows: &[Received], viewer: &Viewer) -> Markup {
     let words = viewer.words();
     let own = AcquirerWords::of(words.language);
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (words.time) } th { (own.verdict) } th { (own.why) } th { (words.partner) } th { (own.sender) }
                 th.number { (own.answered) } th { (words.reference) } th.number { (own.bytes) }
@@ -208,7 +208,7 @@ pub(crate) async fn page(
         @if let Some(headers) = message.headers.as_ref().and_then(|headers| headers.as_object()) {
             section {
                 h2 { (own.headers) }
-                div.scroll { table { tbody { @for (name, value) in headers {
+                div.scroll tabindex="0" { table { tbody { @for (name, value) in headers {
                     tr { th scope="row" { (name) } td.code { (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) } }
                 } } } }
             }
@@ -233,10 +233,10 @@ pub(crate) fn body(message: &Detail, title: &str, words: &Words) -> Markup {
         }
         @if message.body_truncated { p.quiet { (own.truncated) } }
         @match (&message.body, &message.body_base64) {
-            (Some(body), _) => pre #raw { (pretty(body)) },
+            (Some(body), _) => pre #raw tabindex="0" { (pretty(body)) },
             (None, Some(encoded)) => {
                 p.quiet { (own.not_text) }
-                pre #raw { (encoded) }
+                pre #raw tabindex="0" { (encoded) }
             }
             (None, None) => p.empty { (words.body_gone) },
         }

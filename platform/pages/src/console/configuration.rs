@@ -122,7 +122,7 @@ fn table(rows: &[Drift], viewer: &Viewer) -> Markup {
         version.map_or_else(|| "–".to_owned(), |version| version.to_string())
     };
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (words.serial_number) } th { (words.presence) } th { (words.status) } th.number { (own.should_have) }
                 th.number { (own.has) } th { (words.reason) } th { (own.since) }

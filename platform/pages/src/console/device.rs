@@ -162,7 +162,7 @@ pub(crate) async fn file(
 fn table(rows: &[DeviceView], viewer: &Viewer) -> Markup {
     let words = viewer.words();
     html! {
-        div.scroll {
+        div.scroll tabindex="0" {
             table data-sort {
                 thead { tr {
                     th { (words.serial_number) } th { (words.presence) } th { (words.status) } th { (words.last_seen) }

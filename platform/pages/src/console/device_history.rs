@@ -58,7 +58,7 @@ fn state(row: &Notification, words: &Boxes) -> Told {
 pub(crate) fn announcements(rows: &[Notification], viewer: &Viewer) -> Markup {
     let (words, own) = (viewer.words(), Boxes::of(viewer.language));
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (words.time) } th.number { (words.amount) } th { (words.status) } th { (words.reason) }
             } }

@@ -86,7 +86,7 @@ fn table(view: &View, words: &Boxes) -> Markup {
     let differs =
         |key: Key| reported.is_some() && view.diff.iter().any(|one| one.key == key.as_str());
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (words.setting) } th { (words.defaults) } th { (words.fleet) } th { (words.merchant) }
                 th { (words.outlet) } th { (words.own) } th { (words.result) } th { (words.reported) }

@@ -93,7 +93,7 @@ async fn shown(
 fn table(rows: &[Firmware], viewer: &Viewer) -> Markup {
     let (words, own) = (viewer.words(), Rollouts::of(viewer.language));
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr { th { (own.version) } th { (words.model) } th { (own.made) } th { (own.notes) } th { (own.digest) } th {} } }
             tbody { @for row in rows { tr {
                 td { strong { (row.version) } }

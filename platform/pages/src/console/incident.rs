@@ -128,7 +128,7 @@ fn table(rows: &[Incident], viewer: &Viewer) -> Markup {
     let words = viewer.words();
     let own = IncidentWords::of(words.language);
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (own.came) } th { (own.kind) } th { (words.status) } th { (words.partner) } th { (own.payment) } th { (words.reason) }
             } }

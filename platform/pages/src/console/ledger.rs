@@ -195,7 +195,7 @@ fn balance(balances: &TrialBalance, words: &Words) -> Markup {
                 h2 { (own.balances) " " (badge(state)) }
                 span.quiet { (own.at) " " (moment(balances.at)) }
             }
-            div.scroll { table #balances {
+            div.scroll tabindex="0" { table #balances {
                 thead { tr {
                     th { (words.account) } th.number { (own.balance) } th.number { (words.debit) } th.number { (words.credit) }
                 } }
@@ -223,7 +223,7 @@ fn table(rows: &[Entry], names: &Names, viewer: &Viewer) -> Markup {
     let words = viewer.words();
     let own = LedgerWords::of(words.language);
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (words.time) } th { (own.kind) } th { (words.account) } th.number { (words.debit) }
                 th.number { (words.credit) } th { (own.subject) } th { (words.merchant) }

@@ -110,7 +110,7 @@ pub(crate) async fn list(
 
 fn table(rows: &[Merchant], words: &Words) -> Markup {
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr { th { (words.merchant) } th { (words.status) } th { "NMID" } th { (words.city) } th { (words.partner) } } }
             tbody { @for row in rows { tr {
                 td { a href={ "/console/merchants/" (row.id) } { (row.brand_name) } br; small { (row.legal_name) } }

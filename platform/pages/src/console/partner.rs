@@ -35,7 +35,7 @@ pub(crate) async fn list(State(context): State<Context>, viewer: Viewer) -> Resu
             a.button href="/console/callbacks" { (own.messages) }
         }
         @if rows.is_empty() { (empty(own.none)) } @else {
-            div.scroll { table data-sort {
+            div.scroll tabindex="0" { table data-sort {
                 thead { tr {
                     th { (words.partner) } th { (own.dialect) } th { (own.last_callback) } th.number { (own.refused) }
                     th { (own.circuit) } th { (own.confirmed) }
@@ -136,7 +136,7 @@ pub(crate) async fn page(
         section {
             h2 { (own.refused) }
             @if row.refused.is_empty() { p.calm { (own.nothing_refused) } } @else {
-                div.scroll { table data-sort {
+                div.scroll tabindex="0" { table data-sort {
                     thead { tr { th { (own.why) } th { (own.sender) } th.number { (own.how_many) } th { (own.last) } } }
                     tbody { @for one in &row.refused { tr {
                         td.text { (one.reason) }
@@ -150,7 +150,7 @@ pub(crate) async fn page(
         @if !row.unconfirmed_statuses.is_empty() {
             section {
                 h2 { (own.unconfirmed_title) }
-                div.scroll { table data-sort {
+                div.scroll tabindex="0" { table data-sort {
                     thead { tr { th { (own.table) } th { (own.status_code) } th { (own.meaning) } } }
                     tbody { @for one in &row.unconfirmed_statuses { tr {
                         td { (one.table) } td.code { (one.code) } td { (one.meaning) }

@@ -122,7 +122,7 @@ pub(crate) async fn list(
 
 fn table(rows: &[Transaction], words: &Words) -> Markup {
     html! {
-        div.scroll {
+        div.scroll tabindex="0" {
             table data-sort {
                 thead { tr {
                     th { (words.time) } th.number { (words.amount) } th { (words.status) }
@@ -240,7 +240,7 @@ pub(crate) async fn page(
         @if !lines.is_empty() {
             section {
                 h2 { (words.ledger_lines) }
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr { th { (words.time) } th { (words.account) } th.number { (words.debit) } th.number { (words.credit) } } }
                     tbody { @for line in &lines { tr {
                         td { (moment(line.created_at)) }

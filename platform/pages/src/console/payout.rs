@@ -112,7 +112,7 @@ pub(crate) async fn list(
 fn table(rows: &[ListedPayout], names: &Names, viewer: &Viewer) -> Markup {
     let words = viewer.words();
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (PayoutWords::of(words.language).made) } th { (words.status) } th.number { (words.amount) } th { (words.merchant) }
                 th { (PayoutWords::of(words.language).settlement) } th.number { (words.attempt) } th { (words.partner) } th { (words.destination) }

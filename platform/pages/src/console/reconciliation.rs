@@ -163,7 +163,7 @@ fn upload(
 fn table(rows: &[Reconciliation], words: &Words) -> Markup {
     let own = ReconciliationWords::of(words.language);
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (own.made) } th { (words.partner) } th { (own.period) }
                 @for class in Class::ALL { th.number { (own.told(*class).0) } }
@@ -356,7 +356,7 @@ fn lines_table(lines: &[Line], words: &Words) -> Markup {
     let own = ReconciliationWords::of(words.language);
     let amount = |amount: Option<Rupiah>| amount.map_or_else(|| "–".to_owned(), rupiah);
     html! {
-        div.scroll { table #lines data-sort {
+        div.scroll tabindex="0" { table #lines data-sort {
             thead { tr {
                 th.number { (own.line) } th { (own.class) } th { (words.reference) } th.number { (own.theirs) }
                 th.number { (own.ours) } th { (own.payment) } th { (own.note) }

@@ -100,7 +100,7 @@ pub(crate) async fn list(
 fn table(rows: &[View], is_running: bool, viewer: &Viewer) -> Markup {
     let (words, own) = (viewer.words(), Rollouts::of(viewer.language));
     html! {
-        div.scroll #rollouts data-refresh=[is_running.then_some(BOXES_EVERY)] { table {
+        div.scroll #rollouts tabindex="0" data-refresh=[is_running.then_some(BOXES_EVERY)] { table {
             thead { tr {
                 th { (own.what) } th { (words.status) } th { (own.progress) } th.number { (own.boxes) }
                 th { (own.made) } th { (own.made_by) }

@@ -199,7 +199,7 @@ fn boxes(rows: &[Target], outcomes: &[(&'static str, Told)], viewer: &Viewer) ->
         found.map(|(_, told)| badge(*told))
     };
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th.number { "#" } th { (words.serial_number) } th { (own.outcome) } th { (words.reason) }
                 th { (words.sent) } th { (own.ended) }

@@ -130,7 +130,7 @@ pub(crate) async fn file(
 
 fn table(rows: &[SettlementView], words: &Words) -> Markup {
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr {
                 th { (words.cutoff) } th { (words.status) } th.number { (words.payments) }
                 th.number { (words.gross) } th.number { (words.fee) } th.number { (words.net) } th { (words.destination) }
@@ -184,7 +184,7 @@ pub(crate) async fn page(
         }
         section {
             h2 { (words.payouts) }
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th.number { (words.attempt) } th { (words.time) } th { (words.status) } th.number { (words.amount) }
                     th { (words.partner) } th { (words.bank_reference) } th { (words.reason) }

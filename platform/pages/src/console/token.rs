@@ -145,7 +145,7 @@ fn table(rows: &[TokenView], viewer: &Viewer) -> Markup {
     let own = UserWords::of(words.language);
     let may_end = viewer.may(Permission::UserWrite);
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (own.made) } th { (own.token_name) } th { (own.role) } th { (words.status) } th { (own.first_used) }
                 th { (own.expires) } @if may_end { th { span.hidden { (own.revoke) } } }

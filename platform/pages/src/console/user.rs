@@ -146,7 +146,7 @@ fn state(status: UserStatus, words: &Words) -> (&'static str, Tone) {
 fn table(rows: &[User], words: &Words) -> Markup {
     let own = UserWords::of(words.language);
     html! {
-        div.scroll { table data-sort {
+        div.scroll tabindex="0" { table data-sort {
             thead { tr { th { (own.email) } th { (own.role) } th { (words.status) } th { (words.merchant) } th { (own.made) } th { (own.since) } } }
             tbody { @for row in rows { tr {
                 td { a href={ "/console/users/" (row.id) } { (row.email) } }
