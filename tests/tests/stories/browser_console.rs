@@ -123,7 +123,7 @@ async fn a_user_is_made_and_logs_in() {
         ("/console/users", "users"),
         ("/console/tokens", "tokens"),
         ("/console/audit", "audit"),
-        ("/console/payouts", "payouts-none"),
+        ("/console/payouts", "console-payouts-none"),
     ] {
         fits(&browser, path, name).await;
     }
@@ -179,7 +179,7 @@ async fn a_second_person_sees_what_would_change_and_confirms_it() {
     browser.shows("h1", "approved").await;
     let now = maker.read(&merchant).await;
     assert_eq!(now["payout_account_reference"], "bank:555");
-    fits(&browser, "/console/payouts", "payouts").await;
+    fits(&browser, "/console/payouts", "console-payouts").await;
     fits(&browser, "/console/approvals", "approvals").await;
     browser.close().await;
 }
