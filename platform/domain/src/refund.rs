@@ -256,18 +256,19 @@ mod tests {
         fn however_a_payment_is_cut_its_parts_add_up(
             amount in prop_oneof![1..=10_i64, 1..=10_000_000_i64, 1..=i64::MAX],
             rate in 0..=10_000_i64,
-            cuts in proptest::collection::vec(0.0..1.0_f64, 0..20),
+            permille in proptest::collection::vec(0..1_000_i64, 0..20),
         ) {
             let fee = i64::try_from(i128::from(amount) * i128::from(rate) / 10_000).unwrap();
             let mut payment = paid(amount, fee);
             let (mut net, mut parts) = (0, 0);
-            for cut in cuts.into_iter().map(Some).chain([None]) {
+            for share in permille.into_iter().map(Some).chain([None]) {
                 let left = payment.left().to_i64();
                 if left == 0 {
                     break;
                 }
-                #[expect(clippy::cast_possible_truncation, reason = "any amount will do")]
-                let amount = cut.map_or(left, |cut| ((left as f64 * cut) as i64).clamp(1, left));
+                let portion = |share: i64| i128::from(left) * i128::from(share) / 1_000;
+                let cut = |share| i64::try_from(portion(share)).unwrap().clamp(1, left);
+                let amount = share.map_or(left, cut);
                 let part = payment.part(rupiah(amount)).unwrap();
                 prop_assert!(part.fee >= Rupiah::ZERO && part.net >= Rupiah::ZERO);
                 prop_assert_eq!(part.fee.to_i64() + part.net.to_i64(), amount);

@@ -122,7 +122,6 @@ pub(super) fn server(
         "listen_addresses=",
         "synchronous_commit=on",
         "unix_socket_permissions=0700",
-        "max_connections=100",
         "shared_buffers=128MB",
         "work_mem=4MB",
         "maintenance_work_mem=64MB",
@@ -144,13 +143,14 @@ pub(super) fn server(
     ] {
         set(setting.as_ref());
     }
-    // Without fsync a commit still survives the death of any process, only not that of the machine.
-    let durability = if durable {
-        ["fsync=on", "full_page_writes=on"]
+    // Without fsync a commit still survives the death of any process, only not that of the machine. Such a server is shared by
+    // many platforms of tests.
+    let purpose = if durable {
+        ["fsync=on", "full_page_writes=on", "max_connections=100"]
     } else {
-        ["fsync=off", "full_page_writes=off"]
+        ["fsync=off", "full_page_writes=off", "max_connections=400"]
     };
-    for setting in durability {
+    for setting in purpose {
         set(setting.as_ref());
     }
     let directories = [cluster.directory, socket.directory];

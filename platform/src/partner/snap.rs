@@ -170,10 +170,22 @@ impl SnapClient {
         request: &Request<'_>,
         attempts_max: u32,
     ) -> Result<Done, PartnerError> {
+        let mut attempt = 1;
+        self.ask_counting(service, request, attempts_max, &mut attempt)
+            .await
+    }
+
+    /// The same; `attempt` is the number of the last one, so that all before it had no answer.
+    async fn ask_counting(
+        &self,
+        service: Service,
+        request: &Request<'_>,
+        attempts_max: u32,
+        attempt: &mut u32,
+    ) -> Result<Done, PartnerError> {
         let body = request.body.to_string();
         let mut pause = PAUSE_FIRST;
         let mut renewed = false;
-        let mut attempt = 1;
         loop {
             if !self.breaker.admits(Instant::now()) {
                 return Err(PartnerError::Away("it is left alone for a while".into()));
@@ -204,10 +216,10 @@ impl SnapClient {
             };
             self.breaker.failed(Instant::now());
             metrics::counter!("partner_failures_total", "service" => service.code()).increment(1);
-            if attempt >= attempts_max {
+            if *attempt >= attempts_max {
                 return Err(PartnerError::Away(problem));
             }
-            attempt += 1;
+            *attempt += 1;
             tokio::time::sleep(rand::random_range(pause / 2..=pause)).await;
             pause *= 2;
         }
@@ -460,9 +472,15 @@ impl QrPartner for SnapClient {
             let name = &refund.refund_name;
             let body = outbound.refund_body(call, asked, name, refund.amount, &refund.reason);
             let request = Request { call, body, values };
-            let attempts = self.settings.attempts_max;
-            let answer = self.ask(Service::Refund, &request, attempts).await;
-            refunded(answer, &outbound.answer)
+            let (attempts, mut attempt) = (self.settings.attempts_max, 1);
+            let asking = self.ask_counting(Service::Refund, &request, attempts, &mut attempt);
+            match refunded(asking.await, &outbound.answer) {
+                // It may have done what it did not answer, and refuse only the repetition.
+                Err(error) if attempt > 1 && error.is_final() => Err(PartnerError::Away(format!(
+                    "it did not answer, and then: {error}"
+                ))),
+                told => told,
+            }
         }
         .boxed()
     }

@@ -52,8 +52,14 @@ async fn a_box_that_was_bound_elsewhere_after_the_backup_hears_the_next_payment(
     }
     soundbox.until(applied(version(&world).await)).await;
     soundbox.switch_off().await;
+    // The box knows these addresses.
+    let (mqtt, http) = (world.mqtt(), world.app().http_addr());
     world.stop().await;
     sqlx::raw_sql(RESTORE).execute(&world.pool).await.unwrap();
+    world.reconfigure(|config| {
+        config.mqtt.listen = mqtt;
+        config.http.listen = http;
+    });
     world.start().await;
 
     let mut soundbox = simulator::switch_on(dir.path(), Options::default());

@@ -214,7 +214,8 @@ async fn conclude(
         // The partner's callback may have been quicker.
         _ if refund.status == RefundStatus::Done => {}
         Ok(refunded) => return done(unit, &transaction, refund, asked, refunded).await,
-        Err(error) if error.is_final() => {
+        // A refusal of a repetition says nothing about what was not answered before.
+        Err(error) if error.is_final() && asked.attempts == 1 => {
             let answer = error.to_string();
             store::payment::refund::refuse(unit.conn(), asked.key, &answer).await?;
             return Ok(Some(error.clone().told(transaction.status)));
