@@ -1,5 +1,8 @@
 //! Lists: pages of rows, newest first, with their filters in the URL.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use domain::wib;
@@ -11,9 +14,10 @@ use store::{Page, Period};
 use uuid::Uuid;
 
 use crate::fault::told;
-use crate::icon;
+use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::page::Filters;
+use crate::{icon, layout};
 
 /// Where a row stands in its list: its time and its id.
 pub(crate) type Place = (DateTime<Utc>, Uuid);
@@ -217,6 +221,25 @@ impl Listing<'_> {
         }
     }
 
+    /// The whole page: title, filters, and what was found, as `show` writes it.
+    pub(crate) fn page<T>(
+        &self,
+        viewer: &Viewer,
+        title: &str,
+        controls: &Markup,
+        found: &Found<T>,
+        none: &str,
+        show: impl FnOnce(&[T]) -> Markup,
+    ) -> layout::Page {
+        let content = html! {
+            (self.head(title))
+            (self.form(controls))
+            (found.complaint())
+            (self.rows(found.shown(show).as_ref(), none, found.next.as_deref()))
+        };
+        layout::page(viewer, title, &content)
+    }
+
     /// The rows, or that there are `none`, and the links to other pages.
     pub(crate) fn rows(&self, rows: Option<&Markup>, none: &str, next: Option<&str>) -> Markup {
         let none = if self.is_filtered() {
@@ -234,6 +257,14 @@ impl Listing<'_> {
 /// A filter's text, without blanks around it; none when nothing is left.
 pub(crate) fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// A filter's word, number or id; none when nothing is left.
+pub(crate) fn word<T>(field: &'static str, text: &str) -> Result<Option<T>, Error>
+where
+    T: FromStr<Err: Display>,
+{
+    service::word(field, given(text).as_deref())
 }
 
 /// A control for a text to look for.

@@ -13,9 +13,14 @@ use crate::{Actor, Context, Result};
 pub async fn check(context: &Context) -> Result<()> {
     let mut conn = context.pool().acquire().await?;
     let present = store::database_origin::present(&mut conn).await?;
+    if store::database_origin::noted(&mut conn).await? == Some(present) {
+        return Ok(());
+    }
     drop(conn);
     let mut unit = context.begin(Actor::system()).await?;
-    let before = store::database_origin::lock(unit.conn()).await?;
+    store::database_origin::lock(unit.conn()).await?;
+    let before = store::database_origin::noted(unit.conn()).await?;
+    // Another process may have been quicker.
     if before == Some(present) {
         return Ok(());
     }

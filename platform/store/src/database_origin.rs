@@ -25,17 +25,22 @@ pub async fn present(conn: &mut PgConnection) -> sqlx::Result<Origin> {
     .await
 }
 
-/// The server that was noted. Until the end of the transaction nobody else gets it, nor learns that there is none.
-pub async fn lock(conn: &mut PgConnection) -> sqlx::Result<Option<Origin>> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('database_origin'))")
-        .execute(&mut *conn)
-        .await?;
+/// The server that was noted; none in a new database.
+pub async fn noted(conn: &mut PgConnection) -> sqlx::Result<Option<Origin>> {
     sqlx::query_as!(
         Origin,
         "SELECT system_identifier, timeline FROM database_origin"
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Keeps others from the same until the end of the transaction, also while nothing is noted.
+pub async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('database_origin'))")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Notes the server.

@@ -8,13 +8,13 @@ use http_api::alert_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::alert::{self, Wanted};
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::alert::Alert;
 
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
-use crate::layout::{self, Page};
+use crate::layout::Page;
 use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::page::Filters;
@@ -49,7 +49,7 @@ impl Asked {
         Ok(Wanted {
             state: list::given(&self.state),
             kind: list::given(&self.kind),
-            merchant_id: word("merchant_id", list::given(&self.merchant_id).as_deref())?,
+            merchant_id: list::word("merchant_id", &self.merchant_id)?,
             q: list::given(&self.q),
             period: list::period(&self.from, &self.to)?,
             ..Wanted::default()
@@ -97,18 +97,19 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = found.shown(|rows| {
-        html! {
-            ul.cards { @for row in rows { (card(row, &viewer)) } }
-        }
-    });
-    let content = html! {
-        (listing.head(words.alerts))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_alerts, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.alerts, &content))
+    let page = listing.page(
+        &viewer,
+        words.alerts,
+        &controls,
+        &found,
+        words.no_alerts,
+        |rows| {
+            html! {
+                ul.cards { @for row in rows { (card(row, &viewer)) } }
+            }
+        },
+    );
+    Ok(page)
 }
 
 /// `/console/alerts.csv`: all that the list has with these filters.

@@ -8,14 +8,14 @@ use http_api::approval_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::approval;
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::money::approval::{Approval, Filter};
 
 use super::secret::Secret;
 use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
-use crate::layout::{self, Page};
+use crate::layout::Page;
 use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
@@ -49,8 +49,8 @@ impl Asked {
 
     fn filter(&self) -> Result<Filter, Error> {
         Ok(Filter {
-            status: word("status", list::given(&self.status).as_deref())?,
-            kind: word("kind", list::given(&self.kind).as_deref())?,
+            status: list::word("status", &self.status)?,
+            kind: list::word("kind", &self.kind)?,
             q: list::given(&self.q),
             period: list::period(&self.from, &self.to)?,
         })
@@ -109,18 +109,19 @@ pub(crate) async fn list(
         (list::choice("kind", &asked.kind, labels.kind, words.any, &kinds))
         (list::days(&asked.from, &asked.to, words))
     };
-    let shown = found.shown(|rows| {
-        html! {
-            ul.cards { @for row in rows { (card(row, &viewer)) } }
-        }
-    });
-    let content = html! {
-        (listing.head(words.approvals))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_approvals, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.approvals, &content))
+    let page = listing.page(
+        &viewer,
+        words.approvals,
+        &controls,
+        &found,
+        words.no_approvals,
+        |rows| {
+            html! {
+                ul.cards { @for row in rows { (card(row, &viewer)) } }
+            }
+        },
+    );
+    Ok(page)
 }
 
 /// `/console/approvals.csv`: all that the list has with these filters.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use service::fleet::config;
 use service::fleet::config_layer::{self, Owner};
 use service::shop::{merchant, outlet};
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::Scope;
 use store::fleet::config::Drift;
 use wire::ids::MerchantId;
@@ -51,8 +51,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn filter(&self, scope: Scope) -> Result<(Scope, Option<String>), Error> {
-        let merchant: Option<MerchantId> =
-            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
+        let merchant: Option<MerchantId> = list::word("merchant_id", &self.merchant_id)?;
         Ok((scope.narrowed_to(merchant), list::given(&self.status)))
     }
 

@@ -9,7 +9,7 @@ use http_api::device_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::device;
-use service::{Context, Error, Noun, word};
+use service::{Context, Error, Noun};
 use store::Scope;
 use store::fleet::device_view::{DeviceView, Filter};
 use wire::ids::DeviceId;
@@ -67,7 +67,7 @@ impl Asked {
             model: list::given(&self.model),
             firmware_version: list::given(&self.firmware),
             tag: list::given(&self.tag),
-            merchant_id: word("merchant_id", list::given(&self.merchant_id).as_deref())?,
+            merchant_id: list::word("merchant_id", &self.merchant_id)?,
             period: list::period(&self.from, &self.to)?,
             ..Filter::default()
         })
@@ -132,14 +132,15 @@ pub(crate) async fn list(
         (list::merchant(&asked.merchant_id, labels))
         (list::more(labels.more, asked.has_more(), &seldom))
     };
-    let shown = found.shown(|rows| table(rows, &viewer));
-    let content = html! {
-        (listing.head(words.devices))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_devices, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.devices, &content))
+    let page = listing.page(
+        &viewer,
+        words.devices,
+        &controls,
+        &found,
+        words.no_devices,
+        |rows| table(rows, &viewer),
+    );
+    Ok(page)
 }
 
 /// `/console/devices.csv`: all that the list has with these filters.

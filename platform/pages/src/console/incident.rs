@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::payment::callback::archive::{self, Detail};
 use service::payment::incident::{self, Resolution};
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::payment::incident::{Filter, Incident};
 use wire::ids::IncidentId;
 
@@ -64,10 +64,7 @@ impl Asked {
             resolved,
             kind: list::given(&self.kind),
             partner_id: list::given(&self.partner_id),
-            transaction_id: word(
-                "transaction_id",
-                list::given(&self.transaction_id).as_deref(),
-            )?,
+            transaction_id: list::word("transaction_id", &self.transaction_id)?,
             period: list::period(&self.from, &self.to)?,
         })
     }
@@ -109,14 +106,10 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::hidden(&[("transaction_id", &asked.transaction_id)]))
     };
-    let shown = found.shown(|rows| table(rows, &viewer));
-    let content = html! {
-        (listing.head(own.title))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), own.none, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, own.title, &content))
+    let page = listing.page(&viewer, own.title, &controls, &found, own.none, |rows| {
+        table(rows, &viewer)
+    });
+    Ok(page)
 }
 
 /// A kind as people read it.

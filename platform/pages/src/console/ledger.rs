@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::ledger::{self, TrialBalance};
 use service::shop::merchant;
-use service::{Context, Error, Result, word};
+use service::{Context, Error, Result};
 use store::Scope;
 use store::money::ledger::{Entry, Filter};
 use tokio::sync::Mutex;
@@ -86,19 +86,16 @@ impl Asked {
     }
 
     fn merchant(&self) -> Result<Option<MerchantId>> {
-        word("merchant_id", list::given(&self.merchant_id).as_deref())
+        list::word("merchant_id", &self.merchant_id)
     }
 
     fn filter(&self) -> Result<Filter> {
-        let transaction_id: Option<TransactionId> = word(
-            "transaction_id",
-            list::given(&self.transaction_id).as_deref(),
-        )?;
-        let settlement_id: Option<SettlementId> =
-            word("settlement_id", list::given(&self.settlement_id).as_deref())?;
+        let transaction_id: Option<TransactionId> =
+            list::word("transaction_id", &self.transaction_id)?;
+        let settlement_id: Option<SettlementId> = list::word("settlement_id", &self.settlement_id)?;
         Ok(Filter {
-            account: word("account", list::given(&self.account).as_deref())?,
-            kind: word("kind", list::given(&self.kind).as_deref())?,
+            account: list::word("account", &self.account)?,
+            kind: list::word("kind", &self.kind)?,
             transaction_id,
             settlement_id,
             payout_id: None,

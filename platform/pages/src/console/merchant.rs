@@ -12,7 +12,7 @@ use serde::Deserialize;
 use service::fleet::device;
 use service::money::approval::{self, Outcome};
 use service::shop::{merchant, outlet, terminal};
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::fleet::device_view::{DeviceView, Filter as DeviceFilter};
 use store::shop::merchant::{Filter, Merchant};
 use store::shop::outlet::Outlet;
@@ -58,7 +58,7 @@ impl Asked {
 
     fn filter(&self) -> Result<Filter, Error> {
         Ok(Filter {
-            status: word("status", list::given(&self.status).as_deref())?,
+            status: list::word("status", &self.status)?,
             q: list::given(&self.q),
             period: list::period(&self.from, &self.to)?,
         })
@@ -98,14 +98,15 @@ pub(crate) async fn list(
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
     };
-    let shown = found.shown(|rows| table(rows, words));
-    let content = html! {
-        (listing.head(words.merchants))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_merchants, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.merchants, &content))
+    let page = listing.page(
+        &viewer,
+        words.merchants,
+        &controls,
+        &found,
+        words.no_merchants,
+        |rows| table(rows, words),
+    );
+    Ok(page)
 }
 
 fn table(rows: &[Merchant], words: &Words) -> Markup {

@@ -15,7 +15,7 @@ use service::payment::callback::archive;
 use service::payment::transaction::{self, TransactionView};
 use service::payment::transaction_export::Export;
 use service::payment::{live, notification};
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::money::ledger::Filter as LedgerFilter;
 use store::payment::transaction::{Filter, Transaction, TransactionEvent};
 use store::{Page as StorePage, Scope};
@@ -59,10 +59,9 @@ impl Asked {
     }
 
     fn filter(&self, scope: Scope) -> Result<(Scope, Filter), Error> {
-        let merchant: Option<MerchantId> =
-            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
+        let merchant: Option<MerchantId> = list::word("merchant_id", &self.merchant_id)?;
         let filter = Filter {
-            status: word("status", list::given(&self.status).as_deref())?,
+            status: list::word("status", &self.status)?,
             partner_reference: list::given(&self.reference),
             period: list::period(&self.from, &self.to)?,
             ..Filter::default()
@@ -110,14 +109,15 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = found.shown(|rows| table(rows, words));
-    let content = html! {
-        (listing.head(words.payments))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_payments, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.payments, &content).into_response())
+    let page = listing.page(
+        &viewer,
+        words.payments,
+        &controls,
+        &found,
+        words.no_payments,
+        |rows| table(rows, words),
+    );
+    Ok(page.into_response())
 }
 
 fn table(rows: &[Transaction], words: &Words) -> Markup {

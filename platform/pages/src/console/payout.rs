@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::payout_list::{self, ListedPayout, Wanted};
 use service::shop::merchant;
-use service::{Context, Error, word};
+use service::{Context, Error};
 use store::Scope;
 use wire::ids::MerchantId;
 
 use crate::fault::Fault;
 use crate::format::{moment, rupiah};
-use crate::layout::{self, Page};
+use crate::layout::Page;
 use crate::list::{self, Found};
 use crate::names::{self, Names};
 use crate::session::Viewer;
@@ -49,8 +49,7 @@ impl Asked {
     }
 
     fn wanted(&self, scope: Scope) -> Result<(Scope, Wanted), Error> {
-        let merchant: Option<MerchantId> =
-            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
+        let merchant: Option<MerchantId> = list::word("merchant_id", &self.merchant_id)?;
         let wanted = Wanted {
             status: list::given(&self.status),
             unresolved: self.which == UNRESOLVED,
@@ -99,14 +98,10 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::hidden(&[("merchant_id", &asked.merchant_id)]))
     };
-    let shown = found.shown(|rows| table(rows, &names, &viewer));
-    let content = html! {
-        (listing.head(own.title))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), own.none, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, own.title, &content))
+    let page = listing.page(&viewer, own.title, &controls, &found, own.none, |rows| {
+        table(rows, &names, &viewer)
+    });
+    Ok(page)
 }
 
 fn table(rows: &[ListedPayout], names: &Names, viewer: &Viewer) -> Markup {

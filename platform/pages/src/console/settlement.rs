@@ -11,7 +11,7 @@ use serde::Deserialize;
 use service::money::approval;
 use service::money::settlement::{self, SettlementView};
 use service::shop::merchant;
-use service::{Context, Error, Noun, UnitOfWork, word};
+use service::{Context, Error, Noun, UnitOfWork};
 use store::Scope;
 use store::money::settlement::Filter;
 use wire::ids::{MerchantId, SettlementId};
@@ -51,10 +51,9 @@ impl Asked {
     }
 
     fn filter(&self, scope: Scope) -> Result<(Scope, Filter), Error> {
-        let merchant: Option<MerchantId> =
-            word("merchant_id", list::given(&self.merchant_id).as_deref())?;
+        let merchant: Option<MerchantId> = list::word("merchant_id", &self.merchant_id)?;
         let filter = Filter {
-            status: word("status", list::given(&self.status).as_deref())?,
+            status: list::word("status", &self.status)?,
             bank_reference: list::given(&self.q),
             period: list::period(&self.from, &self.to)?,
         };
@@ -100,14 +99,15 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let shown = found.shown(|rows| table(rows, words));
-    let content = html! {
-        (listing.head(words.settlements))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_settlements, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.settlements, &content).into_response())
+    let page = listing.page(
+        &viewer,
+        words.settlements,
+        &controls,
+        &found,
+        words.no_settlements,
+        |rows| table(rows, words),
+    );
+    Ok(page.into_response())
 }
 
 /// `/console/settlements.csv`: all that the list has with these filters.

@@ -53,8 +53,8 @@ impl Asked {
 
     fn filter(&self) -> Result<Filter, Error> {
         Ok(Filter {
-            role: word("role", list::given(&self.role).as_deref())?,
-            user_id: word("user_id", list::given(&self.user_id).as_deref())?,
+            role: list::word("role", &self.role)?,
+            user_id: list::word("user_id", &self.user_id)?,
             period: list::period(&self.from, &self.to)?,
         })
     }

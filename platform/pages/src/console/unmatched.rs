@@ -15,7 +15,7 @@ use crate::change::led_by;
 use crate::fault::Fault;
 use crate::form::{self, Sent, named};
 use crate::format::{moment, rupiah};
-use crate::layout::{self, Page};
+use crate::layout::Page;
 use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::Words;
@@ -94,18 +94,19 @@ pub(crate) async fn list(
         (list::choice("status", &asked.status, words.status, words.any, &choices))
         (list::days(&asked.from, &asked.to, words))
     };
-    let shown = found.shown(|rows| {
-        html! {
-            ul.cards { @for row in rows { (card(row, &viewer)) } }
-        }
-    });
-    let content = html! {
-        (listing.head(words.unmatched))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), words.no_unmatched, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, words.unmatched, &content))
+    let page = listing.page(
+        &viewer,
+        words.unmatched,
+        &controls,
+        &found,
+        words.no_unmatched,
+        |rows| {
+            html! {
+                ul.cards { @for row in rows { (card(row, &viewer)) } }
+            }
+        },
+    );
+    Ok(page)
 }
 
 /// `/console/unmatched.csv`: all that the list has with these filters.

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::money::settlement::{self, SettlementView};
 use service::money::statement;
-use service::{Context, Error, Noun, word};
+use service::{Context, Error, Noun};
 use store::Scope;
 use store::money::settlement::Filter;
 use store::money::settlement_item::{After, Item};
@@ -50,7 +50,7 @@ impl Asked {
 
     fn filter(&self) -> Result<Filter, Error> {
         Ok(Filter {
-            status: word("status", list::given(&self.status).as_deref())?,
+            status: list::word("status", &self.status)?,
             bank_reference: None,
             period: list::period(&self.from, &self.to)?,
         })
@@ -88,14 +88,15 @@ pub(crate) async fn list(
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
     };
-    let shown = found.shown(|rows| rows_of(rows, &viewer));
-    let content = html! {
-        (listing.head(own.payouts))
-        (listing.form(&controls))
-        (found.complaint())
-        (listing.rows(shown.as_ref(), own.no_payouts, found.next.as_deref()))
-    };
-    Ok(layout::page(&viewer, own.payouts, &content))
+    let page = listing.page(
+        &viewer,
+        own.payouts,
+        &controls,
+        &found,
+        own.no_payouts,
+        |rows| rows_of(rows, &viewer),
+    );
+    Ok(page)
 }
 
 fn rows_of(rows: &[SettlementView], viewer: &Viewer) -> Markup {
