@@ -295,7 +295,7 @@ impl Stage {
 
     fn switch_on(&self, battery_level: u8) -> Running {
         let (send, reports) = mpsc::channel(REPORTS_MAX);
-        // A report that finds the channel full is one that nobody waits for.
+        // Reports beyond the channel's room are dropped: nothing waits for them.
         let listener: Listener = Arc::new(move |report| drop(send.try_send(report.event.clone())));
         let (controls, taken) = mpsc::channel(CONTROLS_MAX);
         drop(controls);

@@ -13,7 +13,7 @@ use service::Error;
 use store::{Page, Period};
 use uuid::Uuid;
 
-use crate::fault::told;
+use crate::fault::{Fault, told};
 use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::page::Filters;
@@ -145,9 +145,10 @@ impl<T> Found<T> {
     /// # Errors
     /// All but wrong filters.
     pub(crate) fn of(
+        viewer: &Viewer,
         read: Result<Vec<T>, Error>,
-        place: impl Fn(&T) -> (DateTime<Utc>, Uuid),
-    ) -> Result<Self, Error> {
+        place: impl Fn(&T) -> Place,
+    ) -> Result<Self, Fault> {
         match read {
             Ok(mut rows) => {
                 let next = cut(&mut rows, place);
@@ -162,7 +163,7 @@ impl<T> Found<T> {
                 next: None,
                 wrong: Some(told(&error)),
             }),
-            Err(error) => Err(error),
+            Err(error) => Err(viewer.fault(error)),
         }
     }
 
@@ -187,11 +188,15 @@ pub(crate) struct Listing<'a> {
     pub(crate) filters: &'a [(&'a str, &'a str)],
     /// Where this page begins; empty: at the newest row.
     pub(crate) after: &'a str,
-    /// In which language.
-    pub(crate) words: &'a Words,
+    /// Who looks at it.
+    pub(crate) viewer: &'a Viewer,
 }
 
 impl Listing<'_> {
+    fn words(&self) -> &'static Words {
+        self.viewer.words()
+    }
+
     fn is_filtered(&self) -> bool {
         self.filters.iter().any(|(_, value)| !value.is_empty())
     }
@@ -206,7 +211,7 @@ impl Listing<'_> {
     /// The link to all rows, with these filters, as a file.
     pub(crate) fn file(&self) -> Markup {
         html! {
-            a.button href={ (self.path) ".csv?" (query(self.filters)) } download { (icon::download()) (self.words.csv) }
+            a.button href={ (self.path) ".csv?" (query(self.filters)) } download { (icon::download()) (self.words().csv) }
         }
     }
 
@@ -215,8 +220,8 @@ impl Listing<'_> {
         html! {
             form.filters method="get" {
                 (controls)
-                button { (self.words.apply) }
-                @if self.is_filtered() { a.clear href=(self.path) { (self.words.clear) } }
+                button { (self.words().apply) }
+                @if self.is_filtered() { a.clear href=(self.path) { (self.words().clear) } }
             }
         }
     }
@@ -224,7 +229,6 @@ impl Listing<'_> {
     /// The whole page: title, filters, and what was found, as `show` writes it.
     pub(crate) fn page<T>(
         &self,
-        viewer: &Viewer,
         title: &str,
         controls: &Markup,
         found: &Found<T>,
@@ -237,19 +241,19 @@ impl Listing<'_> {
             (found.complaint())
             (self.rows(found.shown(show).as_ref(), none, found.next.as_deref()))
         };
-        layout::page(viewer, title, &content)
+        layout::page(self.viewer, title, &content)
     }
 
     /// The rows, or that there are `none`, and the links to other pages.
     pub(crate) fn rows(&self, rows: Option<&Markup>, none: &str, next: Option<&str>) -> Markup {
         let none = if self.is_filtered() {
-            self.words.nothing_found
+            self.words().nothing_found
         } else {
             none
         };
         html! {
             @match rows { Some(rows) => (rows), None => (empty(none)) }
-            (pager(self.path, self.filters, self.after.is_empty(), next, self.words))
+            (pager(self.path, self.filters, self.after.is_empty(), next, self.words()))
         }
     }
 }
@@ -331,6 +335,11 @@ pub(crate) fn hidden(fields: &[(&str, &str)]) -> Markup {
             input type="hidden" name=(name) value=(value);
         }
     }
+}
+
+/// Rows that need more than a line each.
+pub(crate) fn cards<T>(rows: &[T], card: impl Fn(&T) -> Markup) -> Markup {
+    html! { ul.cards { @for row in rows { (card(row)) } } }
 }
 
 /// A list without rows: what to do.

@@ -24,7 +24,7 @@ use crate::{asset, icon};
 /// How long a session is good; its token ends by itself.
 const SESSION_AGE_S: i64 = 12 * 3600;
 /// How long a login form can be sent.
-pub(crate) const LOGIN_AGE_S: i64 = 3600;
+const LOGIN_AGE_S: i64 = 3600;
 
 /// What leads to a login.
 #[derive(Debug, Default, Deserialize)]
@@ -48,11 +48,10 @@ pub(crate) async fn page(
     let language = chosen.unwrap_or_else(|| language_of(&parts.headers));
     let known = session::cookie(&parts.headers, LOGIN);
     let bound = known.map_or_else(random, str::to_owned);
-    let mut response = shown(language, &bound, "", &asked.next, None).into_response();
-    let cookies = response.headers_mut();
-    cookies.append(SET_COOKIE, session::set(LOGIN, &bound, LOGIN_AGE_S));
+    let mut response = with_cookie(shown(language, &bound, "", &asked.next, None), &bound);
     if let Some(language) = chosen {
-        cookies.append(SET_COOKIE, session::set_language(language));
+        let cookie = session::set_language(language);
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
@@ -72,9 +71,17 @@ pub(crate) fn language_of(headers: &HeaderMap) -> Language {
     session::language(headers).unwrap_or(preferred)
 }
 
-/// What a login form is bound to.
-fn random() -> String {
+/// What a form of somebody who is not logged in is bound to.
+pub(crate) fn random() -> String {
     secret::token("sbf")
+}
+
+/// An answer with such a form, and the cookie that the form is bound to.
+pub(crate) fn with_cookie(page: impl IntoResponse, bound: &str) -> Response {
+    let mut response = page.into_response();
+    let cookie = session::set(LOGIN, bound, LOGIN_AGE_S);
+    response.headers_mut().append(SET_COOKIE, cookie);
+    response
 }
 
 fn shown(language: Language, bound: &str, email: &str, next: &str, wrong: Option<&str>) -> Page {
@@ -144,10 +151,7 @@ pub(crate) async fn log_in(
     let again = |status: StatusCode, wrong: &str| {
         let bound = random();
         let page = shown(language, &bound, &entered.email, &entered.next, Some(wrong));
-        let mut response = (status, page).into_response();
-        let cookie = session::set(LOGIN, &bound, LOGIN_AGE_S);
-        response.headers_mut().append(SET_COOKIE, cookie);
-        response
+        with_cookie((status, page), &bound)
     };
     if !is_of_its_page(&headers, csrf.as_deref()) {
         return again(StatusCode::FORBIDDEN, words.form_expired);

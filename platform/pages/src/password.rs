@@ -4,18 +4,18 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{HeaderMap, SET_COOKIE};
+use axum::http::header::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use http_api::rate::Origin;
 use http_api::request;
 use maud::html;
 use serde::Deserialize;
 use service::people::own_password::{self, PasswordSetup};
-use service::{Context, Error, secret};
+use service::{Context, Error};
 
 use crate::fault::{Fault, told};
 use crate::layout::{self, Page};
-use crate::login::{LOGIN_AGE_S, is_of_its_page, language_of};
+use crate::login::{is_of_its_page, language_of, random, with_cookie};
 use crate::session::{self, LOGIN};
 use crate::words::Language;
 use crate::words::user::UserWords;
@@ -36,17 +36,7 @@ pub(crate) async fn page(headers: HeaderMap) -> Response {
     let language = language_of(&headers);
     let bound = session::cookie(&headers, LOGIN).map_or_else(random, str::to_owned);
     let page = shown(language, &bound, &Entered::default(), None);
-    with_cookie(page.into_response(), &bound)
-}
-
-fn random() -> String {
-    secret::token("sbf")
-}
-
-fn with_cookie(mut response: Response, bound: &str) -> Response {
-    let cookie = session::set(LOGIN, bound, LOGIN_AGE_S);
-    response.headers_mut().append(SET_COOKIE, cookie);
-    response
+    with_cookie(page, &bound)
 }
 
 fn shown(language: Language, bound: &str, entered: &Entered, wrong: Option<&str>) -> Page {
@@ -92,7 +82,7 @@ pub(crate) async fn set(
     let again = |status: StatusCode, wrong: &str| {
         let bound = random();
         let page = shown(language, &bound, &entered, Some(wrong));
-        with_cookie((status, page).into_response(), &bound)
+        with_cookie((status, page), &bound)
     };
     if !is_of_its_page(&headers, csrf.as_deref()) {
         return again(StatusCode::FORBIDDEN, words.form_expired);

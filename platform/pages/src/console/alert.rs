@@ -70,10 +70,9 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::DeviceRead)?;
     let words = viewer.words();
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.opened_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let states = [
         (AlertState::Open.as_str(), words.state_open),
         (AlertState::Closed.as_str(), words.state_closed),
@@ -87,7 +86,7 @@ pub(crate) async fn list(
         path: "/console/alerts",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let labels = Filters::of(viewer.language);
     let controls = html! {
@@ -97,19 +96,11 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let page = listing.page(
-        &viewer,
-        words.alerts,
-        &controls,
-        &found,
-        words.no_alerts,
-        |rows| {
-            html! {
-                ul.cards { @for row in rows { (card(row, &viewer)) } }
-            }
-        },
-    );
-    Ok(page)
+    Ok(
+        listing.page(words.alerts, &controls, &found, words.no_alerts, |rows| {
+            list::cards(rows, |row| card(row, &viewer))
+        }),
+    )
 }
 
 /// `/console/alerts.csv`: all that the list has with these filters.

@@ -79,10 +79,9 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::ApprovalRead)?;
     let words = viewer.words();
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let statuses: Vec<(&str, &str)> = ApprovalStatus::ALL
         .iter()
         .map(|status| (status.as_str(), state(*status, words).0))
@@ -100,7 +99,7 @@ pub(crate) async fn list(
         path: "/console/approvals",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let labels = Filters::of(viewer.language);
     let controls = html! {
@@ -109,19 +108,13 @@ pub(crate) async fn list(
         (list::choice("kind", &asked.kind, labels.kind, words.any, &kinds))
         (list::days(&asked.from, &asked.to, words))
     };
-    let page = listing.page(
-        &viewer,
+    Ok(listing.page(
         words.approvals,
         &controls,
         &found,
         words.no_approvals,
-        |rows| {
-            html! {
-                ul.cards { @for row in rows { (card(row, &viewer)) } }
-            }
-        },
-    );
-    Ok(page)
+        |rows| list::cards(rows, |row| card(row, &viewer)),
+    ))
 }
 
 /// `/console/approvals.csv`: all that the list has with these filters.

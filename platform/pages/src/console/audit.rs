@@ -70,10 +70,9 @@ pub(crate) async fn list(
     let fault = |error: Error| viewer.fault(error);
     let words = viewer.words();
     let own = AuditWords::of(words.language);
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         list::numbered(row.at, row.id)
-    });
-    let found = found.map_err(fault)?;
+    })?;
     let ids: Vec<i64> = found.rows.iter().map(|row| row.id).collect();
     let broken = audit::changed(&context, &ids).await.map_err(fault)?;
     let head = audit::head(&context).await.map_err(fault)?;
@@ -82,7 +81,7 @@ pub(crate) async fn list(
         path: "/console/audit",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::search("actor", &asked.actor, own.actor))

@@ -83,16 +83,15 @@ pub(crate) async fn list(
     viewer.must(Permission::IncidentRead)?;
     let words = viewer.words();
     let own = AcquirerWords::of(words.language);
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.received_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/callbacks",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let partners = partners(&context);
     let partners: Vec<(&str, &str)> = partners.iter().map(|id| (&**id, &**id)).collect();

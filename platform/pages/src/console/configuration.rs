@@ -70,10 +70,9 @@ pub(crate) async fn page(
 ) -> Result<Page, Fault> {
     let scope = viewer.must(Permission::DeviceRead)?;
     let (words, own) = (viewer.words(), Boxes::of(viewer.language));
-    let found = Found::of(asked.read(&context, scope).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context, scope).await, |row| {
         (row.updated_at, row.device_id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let pairs = [
         ("status", asked.status.as_str()),
         ("merchant_id", asked.merchant_id.as_str()),
@@ -82,7 +81,7 @@ pub(crate) async fn page(
         path: "/console/configuration",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let statuses: Vec<(&str, &str)> = ["pending", "rejected", "failed"]
         .map(|status| (status, standing(status, own).0))

@@ -102,10 +102,9 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     let scope = viewer.must(Permission::DeviceRead)?;
     let words = viewer.words();
-    let found = Found::of(asked.read(&context, scope).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context, scope).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let statuses: Vec<(&str, &str)> = DeviceStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.device(*status).0))
@@ -116,7 +115,7 @@ pub(crate) async fn list(
         path: "/console/devices",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let labels = Filters::of(viewer.language);
     let seldom = html! {
@@ -132,15 +131,11 @@ pub(crate) async fn list(
         (list::merchant(&asked.merchant_id, labels))
         (list::more(labels.more, asked.has_more(), &seldom))
     };
-    let page = listing.page(
-        &viewer,
-        words.devices,
-        &controls,
-        &found,
-        words.no_devices,
-        |rows| table(rows, &viewer),
-    );
-    Ok(page)
+    Ok(
+        listing.page(words.devices, &controls, &found, words.no_devices, |rows| {
+            table(rows, &viewer)
+        }),
+    )
 }
 
 /// `/console/devices.csv`: all that the list has with these filters.

@@ -62,8 +62,7 @@ async fn shown(
         let (model, version) = (list::given(&asked.model), list::given(&asked.version));
         firmware::list(context, model.as_deref(), version.as_deref(), page).await
     };
-    let found = Found::of(read.await, |row| (row.created_at, row.id.as_uuid()));
-    let found = found.map_err(|error| viewer.fault(error))?;
+    let found = Found::of(viewer, read.await, |row| (row.created_at, row.id.as_uuid()))?;
     let pairs = [
         ("model", asked.model.as_str()),
         ("version", asked.version.as_str()),
@@ -72,7 +71,7 @@ async fn shown(
         path: "/console/firmware",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer,
     };
     let controls = html! {
         (list::search("model", &asked.model, words.model))

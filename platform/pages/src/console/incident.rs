@@ -82,19 +82,17 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, Fault> {
     viewer.must(Permission::IncidentRead)?;
-    let fault = |error: Error| viewer.fault(error);
     let words = viewer.words();
     let own = IncidentWords::of(words.language);
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(fault)?;
+    })?;
     let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/incidents",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let states = [(OPEN, own.open), (CLOSED, own.closed)];
     let partners = callback::partners(&context);
@@ -106,10 +104,11 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::hidden(&[("transaction_id", &asked.transaction_id)]))
     };
-    let page = listing.page(&viewer, own.title, &controls, &found, own.none, |rows| {
-        table(rows, &viewer)
-    });
-    Ok(page)
+    Ok(
+        listing.page(own.title, &controls, &found, own.none, |rows| {
+            table(rows, &viewer)
+        }),
+    )
 }
 
 /// A kind as people read it.

@@ -114,10 +114,9 @@ pub(crate) async fn list(
     let fault = |error: Error| viewer.fault(error);
     let words = viewer.words();
     let own = LedgerWords::of(words.language);
-    let found = Found::of(asked.read(&app.context, scope).await, |row| {
+    let found = Found::of(&viewer, asked.read(&app.context, scope).await, |row| {
         list::numbered(row.created_at, row.id)
-    });
-    let found = found.map_err(fault)?;
+    })?;
     // Where the filters are wrong there are no lines, and no balances of them.
     let balances = match (asked.merchant(), asked.filter()) {
         (Ok(merchant_id), Ok(filter)) if asked.after.is_empty() => {
@@ -132,7 +131,7 @@ pub(crate) async fn list(
         path: "/console/ledger",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let accounts: Vec<(&str, &str)> = Account::ALL
         .iter()

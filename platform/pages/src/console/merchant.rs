@@ -78,10 +78,9 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::MerchantRead)?;
     let words = viewer.words();
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let statuses: Vec<(&str, &str)> = MerchantStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.merchant(*status).0))
@@ -91,22 +90,20 @@ pub(crate) async fn list(
         path: "/console/merchants",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::search("q", &asked.q, Filters::of(viewer.language).name_or_id))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
     };
-    let page = listing.page(
-        &viewer,
+    Ok(listing.page(
         words.merchants,
         &controls,
         &found,
         words.no_merchants,
         |rows| table(rows, words),
-    );
-    Ok(page)
+    ))
 }
 
 fn table(rows: &[Merchant], words: &Words) -> Markup {

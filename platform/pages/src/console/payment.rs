@@ -87,10 +87,9 @@ pub(crate) async fn list(
         return Ok(Redirect::to(&format!("/console/payments/{id}")).into_response());
     }
     let words = viewer.words();
-    let found = Found::of(asked.read(&context, scope).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context, scope).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let statuses: Vec<(&str, &str)> = TransactionStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.transaction(*status).0))
@@ -100,7 +99,7 @@ pub(crate) async fn list(
         path: "/console/payments",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let labels = Filters::of(viewer.language);
     let controls = html! {
@@ -109,15 +108,15 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let page = listing.page(
-        &viewer,
-        words.payments,
-        &controls,
-        &found,
-        words.no_payments,
-        |rows| table(rows, words),
-    );
-    Ok(page.into_response())
+    Ok(listing
+        .page(
+            words.payments,
+            &controls,
+            &found,
+            words.no_payments,
+            |rows| table(rows, words),
+        )
+        .into_response())
 }
 
 fn table(rows: &[Transaction], words: &Words) -> Markup {

@@ -75,10 +75,9 @@ pub(crate) async fn list(
     let fault = |error: Error| viewer.fault(error);
     let words = viewer.words();
     let own = PayoutWords::of(words.language);
-    let found = Found::of(asked.read(&context, scope).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context, scope).await, |row| {
         (row.payout.created_at, row.payout.id.as_uuid())
-    });
-    let found = found.map_err(fault)?;
+    })?;
     let ids = found.rows.iter().map(|row| row.merchant_id);
     let names = merchant::names(&context, ids).await.map_err(fault)?;
     let statuses: Vec<(&str, &str)> = PayoutStatus::ALL
@@ -90,7 +89,7 @@ pub(crate) async fn list(
         path: "/console/payouts",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::choice("which", &asked.which, own.which, words.any, &[(UNRESOLVED, own.needs_a_person)]))
@@ -98,10 +97,11 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::hidden(&[("merchant_id", &asked.merchant_id)]))
     };
-    let page = listing.page(&viewer, own.title, &controls, &found, own.none, |rows| {
-        table(rows, &names, &viewer)
-    });
-    Ok(page)
+    Ok(
+        listing.page(own.title, &controls, &found, own.none, |rows| {
+            table(rows, &names, &viewer)
+        }),
+    )
 }
 
 fn table(rows: &[ListedPayout], names: &Names, viewer: &Viewer) -> Markup {

@@ -93,10 +93,9 @@ async fn shown(
     viewer.must(Permission::LedgerRead)?;
     let words = viewer.words();
     let own = ReconciliationWords::of(words.language);
-    let found = Found::of(asked.read(context).await, |row| {
+    let found = Found::of(viewer, asked.read(context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let may_upload = viewer.may(Permission::LedgerWrite);
     let partners = callback::partners(context);
     let partners: Vec<(&str, &str)> = partners.iter().map(|id| (&**id, &**id)).collect();
@@ -105,7 +104,7 @@ async fn shown(
         path: "/console/reconciliations",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer,
     };
     let controls = html! {
         (list::choice("partner_id", &asked.partner_id, words.partner, words.any, &partners))

@@ -56,10 +56,9 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::CommandRead)?;
     let (words, own) = (viewer.words(), Rollouts::of(viewer.language));
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let statuses: Vec<(&str, &str)> = RolloutStatus::ALL
         .iter()
         .map(|status| (status.as_str(), state(*status, own).0))
@@ -69,7 +68,7 @@ pub(crate) async fn list(
         path: "/console/rollouts",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::choice("status", &asked.status, words.status, words.any, &statuses))

@@ -68,8 +68,9 @@ pub(crate) async fn page(
         bulk_command::devices(&context, id, status.as_deref(), page).await
     };
     let targets = targets.await.map(|(_, rows)| rows);
-    let found = Found::of(targets, |one| (row.created_at, one.device_id.as_uuid()));
-    let found = found.map_err(fault)?;
+    let found = Found::of(&viewer, targets, |one| {
+        (row.created_at, one.device_id.as_uuid())
+    })?;
     let all = outcomes(&viewer);
     let choices: Vec<(&str, &str)> = all.iter().map(|(name, told)| (*name, told.0)).collect();
     let path = format!("/console/rollouts/{id}");
@@ -78,7 +79,7 @@ pub(crate) async fn page(
         path: &path,
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = list::choice("status", &asked.status, own.outcome, words.any, &choices);
     let shown = found.shown(|rows| boxes(rows, &all, &viewer));

@@ -79,8 +79,7 @@ pub(crate) async fn list(
     }
     let words = viewer.words();
     let place = |row: &SettlementView| (row.settlement.created_at, row.settlement.id.as_uuid());
-    let found = Found::of(asked.read(&context, scope).await, place);
-    let found = found.map_err(|error| viewer.fault(error))?;
+    let found = Found::of(&viewer, asked.read(&context, scope).await, place)?;
     let statuses: Vec<(&str, &str)> = SettlementStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.settlement(*status).0))
@@ -90,7 +89,7 @@ pub(crate) async fn list(
         path: "/console/settlements",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let labels = Filters::of(viewer.language);
     let controls = html! {
@@ -99,15 +98,15 @@ pub(crate) async fn list(
         (list::days(&asked.from, &asked.to, words))
         (list::merchant(&asked.merchant_id, labels))
     };
-    let page = listing.page(
-        &viewer,
-        words.settlements,
-        &controls,
-        &found,
-        words.no_settlements,
-        |rows| table(rows, words),
-    );
-    Ok(page.into_response())
+    Ok(listing
+        .page(
+            words.settlements,
+            &controls,
+            &found,
+            words.no_settlements,
+            |rows| table(rows, words),
+        )
+        .into_response())
 }
 
 /// `/console/settlements.csv`: all that the list has with these filters.

@@ -105,16 +105,15 @@ async fn shown(
     let scope = viewer.must(Permission::UserRead)?;
     let words = viewer.words();
     let own = UserWords::of(words.language);
-    let found = Found::of(asked.read(context, scope).await, |row| {
+    let found = Found::of(viewer, asked.read(context, scope).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/tokens",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer,
     };
     let controls = html! {
         (list::choice("role", &asked.role, own.role, words.any, &role::all(words)))

@@ -77,36 +77,29 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::IncidentRead)?;
     let words = viewer.words();
-    let found = Found::of(asked.read(&context).await, |row| {
+    let found = Found::of(&viewer, asked.read(&context).await, |row| {
         (row.created_at, row.id.as_uuid())
-    });
-    let found = found.map_err(|error| viewer.fault(error))?;
+    })?;
     let choices = states(words).map(|(status, text, _)| (status, text));
     let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/unmatched",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::search("q", &asked.q, Filters::of(viewer.language).partner_reference))
         (list::choice("status", &asked.status, words.status, words.any, &choices))
         (list::days(&asked.from, &asked.to, words))
     };
-    let page = listing.page(
-        &viewer,
+    Ok(listing.page(
         words.unmatched,
         &controls,
         &found,
         words.no_unmatched,
-        |rows| {
-            html! {
-                ul.cards { @for row in rows { (card(row, &viewer)) } }
-            }
-        },
-    );
-    Ok(page)
+        |rows| list::cards(rows, |row| card(row, &viewer)),
+    ))
 }
 
 /// `/console/unmatched.csv`: all that the list has with these filters.

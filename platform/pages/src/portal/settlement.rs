@@ -71,8 +71,7 @@ pub(crate) async fn list(
     let scope = Scope::Merchant(viewer.merchant()?);
     let (words, own) = (viewer.words(), Portal::of(viewer.language));
     let place = |row: &SettlementView| (row.settlement.created_at, row.settlement.id.as_uuid());
-    let found = Found::of(asked.read(&context, scope).await, place);
-    let found = found.map_err(|error| viewer.fault(error))?;
+    let found = Found::of(&viewer, asked.read(&context, scope).await, place)?;
     let statuses: Vec<(&str, &str)> = SettlementStatus::ALL
         .iter()
         .map(|status| (status.as_str(), words.settlement(*status).0))
@@ -82,21 +81,17 @@ pub(crate) async fn list(
         path: "/portal/settlements",
         filters: &pairs,
         after: &asked.after,
-        words,
+        viewer: &viewer,
     };
     let controls = html! {
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
     };
-    let page = listing.page(
-        &viewer,
-        own.payouts,
-        &controls,
-        &found,
-        own.no_payouts,
-        |rows| rows_of(rows, &viewer),
-    );
-    Ok(page)
+    Ok(
+        listing.page(own.payouts, &controls, &found, own.no_payouts, |rows| {
+            rows_of(rows, &viewer)
+        }),
+    )
 }
 
 fn rows_of(rows: &[SettlementView], viewer: &Viewer) -> Markup {
