@@ -18,6 +18,9 @@ use crate::lock::lock;
 const HELD_BACK_MAX: Duration = Duration::from_secs(5);
 /// The most addresses and user names that are remembered. Without room, refusals are held back as long as possible.
 const REMEMBERED_MAX: usize = 65_536;
+/// How often idle ones are looked for when there is no room: looking goes through all, and a flood of names would pay for
+/// it at each failure.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What failures are counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +34,26 @@ enum Of {
 pub(crate) struct FailedLogins {
     hasher: RandomState,
     idle: CellRate,
-    rates: Mutex<HashMap<Of, CellRate>>,
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    rates: HashMap<Of, CellRate>,
+    swept_at: Option<Instant>,
+}
+
+impl Remembered {
+    /// Forgets those that are idle, unless that was done a moment ago.
+    fn make_room(&mut self, now: Instant) {
+        if self
+            .swept_at
+            .is_none_or(|at| now.duration_since(at) >= SWEEP_EVERY)
+        {
+            self.swept_at = Some(now);
+            self.rates.retain(|_, rate| !rate.is_idle(now));
+        }
+    }
 }
 
 impl FailedLogins {
@@ -40,7 +62,7 @@ impl FailedLogins {
         Self {
             hasher: RandomState::new(),
             idle: CellRate::new(per_s),
-            rates: Mutex::default(),
+            remembered: Mutex::default(),
         }
     }
 
@@ -50,10 +72,11 @@ impl FailedLogins {
             Of::Address(network_of(remote.ip())),
             Of::UserName(self.hasher.hash_one(user_name)),
         ];
-        let mut rates = lock(&self.rates);
-        if rates.len() + of.len() > REMEMBERED_MAX {
-            rates.retain(|_, rate| !rate.is_idle(now));
+        let mut remembered = lock(&self.remembered);
+        if remembered.rates.len() + of.len() > REMEMBERED_MAX {
+            remembered.make_room(now);
         }
+        let rates = &mut remembered.rates;
         let mut held_back = Duration::ZERO;
         for of in of {
             if rates.len() >= REMEMBERED_MAX && !rates.contains_key(&of) {
@@ -115,6 +138,12 @@ mod tests {
         for n in 0..100_000 {
             failed.note(address(n), &n.to_string(), now);
         }
-        assert!(failed.rates.lock().unwrap().len() <= REMEMBERED_MAX);
+        let remembered = || lock(&failed.remembered).rates.len();
+        assert!(remembered() <= REMEMBERED_MAX);
+        assert_eq!(failed.note(address(100_000), "new", now), HELD_BACK_MAX);
+        // When it is over, there is room again.
+        let later = now + Duration::from_secs(60);
+        assert_eq!(failed.note(address(100_000), "new", later), Duration::ZERO);
+        assert_eq!(remembered(), 2);
     }
 }

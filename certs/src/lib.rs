@@ -7,6 +7,7 @@
 //! - [`authority`]: the two-level CA (an offline root, an issuing CA at run time) and its files,
 //! - [`crl`]: signed lists of revoked certificates, for brokers without access to the platform's records,
 //! - [`csr`]: certificate signing requests, of which only the public key is used,
+//! - [`durable_file`]: files with keys, that are there whole after a power cut,
 //! - [`issue`]: the certificates that the issuing CA signs for devices, services and the platform's servers,
 //! - [`identity`]: the identity in a verified peer certificate,
 //! - [`tls`]: rustls configurations that trust this CA alone, with records that small receivers accept,
@@ -19,6 +20,7 @@ pub mod authority;
 mod client_verifier;
 pub mod crl;
 pub mod csr;
+pub mod durable_file;
 pub mod identity;
 pub mod issue;
 mod pem;

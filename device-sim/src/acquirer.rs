@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use certs::durable_file;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -63,18 +64,12 @@ impl Pending {
         };
         let open = read(path).with_context(|| path.display().to_string())?;
         // The file is rewritten with the open payments only.
-        let temporary: PathBuf = path.with_extension("tmp");
-        let mut file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+        let mut lines = Vec::new();
         for callback in open.values() {
-            write_line(
-                &mut file,
-                &JournalEntry::Paid {
-                    callback: Box::new(callback.clone()),
-                },
-            )?;
+            let callback = Box::new(callback.clone());
+            lines.extend(line(&JournalEntry::Paid { callback })?);
         }
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
+        durable_file::replace(path, &lines, 0o600).with_context(|| path.display().to_string())?;
         let file = OpenOptions::new().append(true).open(path)?;
         Ok(Self {
             file: Some(file),
@@ -103,15 +98,15 @@ impl Pending {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
-        write_line(file, entry)?;
+        file.write_all(&line(entry)?)?;
         file.sync_data()
     }
 }
 
-fn write_line(file: &mut File, entry: &JournalEntry) -> io::Result<()> {
+fn line(entry: &JournalEntry) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(entry)?;
     bytes.push(b'\n');
-    file.write_all(&bytes)
+    Ok(bytes)
 }
 
 fn read(path: &Path) -> io::Result<BTreeMap<String, Callback>> {

@@ -3,13 +3,13 @@
 //! `key.pem` (generated here, never sent), `cert.pem` (leaf and chain), `ca.pem` (the trusted CA) and `device.json`
 //! (the rest). `device.json` is written last, so its presence means that the box is provisioned.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use certs::durable_file;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -196,28 +196,12 @@ impl Credentials {
 
 /// Creates a directory with access for its owner only.
 pub fn make_dir(dir: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot create {}", dir.display()))
+    durable_file::make_private_dir(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
-/// Writes a file by atomic replacement: written under a temporary name, flushed, renamed.
+/// Writes a file of a box, as [`durable_file`] does.
 pub fn write(dir: &Path, name: &str, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let path = dir.join(name);
-    let temporary = dir.join(format!(".{name}.tmp"));
-    let attempt = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        File::open(dir)?.sync_all()
-    };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
+    durable_file::replace(&path, content, mode)
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -23,6 +23,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use certs::durable_file;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,13 @@ impl Journal {
                 }
             }
         }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        // Rewritten, so that what follows a torn line does not become a part of it.
+        let mut whole = Vec::new();
+        for transfer in transfers.values() {
+            whole.extend(line(transfer)?);
+        }
+        durable_file::replace(path, &whole, 0o600)?;
+        let file = OpenOptions::new().append(true).open(path)?;
         Ok(Self {
             file: Some(file),
             transfers,
@@ -138,14 +145,18 @@ impl Journal {
 
     fn write(&mut self, transfer: Transfer) -> std::io::Result<()> {
         if let Some(file) = &mut self.file {
-            let mut bytes = serde_json::to_vec(&transfer)?;
-            bytes.push(b'\n');
-            file.write_all(&bytes)?;
+            file.write_all(&line(&transfer)?)?;
             file.sync_data()?;
         }
         self.transfers.insert(transfer.payout_id.clone(), transfer);
         Ok(())
     }
+}
+
+fn line(transfer: &Transfer) -> std::io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(transfer)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// The state behind the HTTP API.
@@ -465,8 +476,14 @@ mod tests {
         drop(journal);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"payout_id\":\"pay_2\"").unwrap();
-        let journal = Journal::open(Some(&path)).unwrap();
+        let mut journal = Journal::open(Some(&path)).unwrap();
         assert_eq!(journal.transfers.len(), 1);
         assert_eq!(journal.transfers["pay_1"].status, "paid");
+        // What follows a torn line is known too.
+        let mut next = transfer("paid");
+        next.payout_id = "pay_2".to_owned();
+        journal.write(next).unwrap();
+        let journal = Journal::open(Some(&path)).unwrap();
+        assert_eq!(journal.transfers.len(), 2);
     }
 }

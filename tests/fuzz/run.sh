@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:-600}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(packet uplink envelope qris callback snap dialect csr box_profile)
+((${#targets[@]})) || targets=(packet uplink envelope qris callback snap dialect csr box_profile webhook_target csv_file)
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../../target}/fuzz
 coverage=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4

@@ -17,6 +17,7 @@ pub mod callback;
 pub mod command;
 pub mod config;
 pub mod credential;
+pub mod csv_file;
 pub mod delivery;
 pub mod device;
 pub mod device_request;

@@ -43,12 +43,14 @@ mod upload;
 mod webhook;
 
 pub use self::alert::alert_file;
-pub use self::fleet::{device_file, drift_file, rollout_file, target_file};
+pub use self::fleet::{device_file, drift_file, firmware_file, rollout_file, target_file};
 pub use self::money::{
     approval_file, ledger_file, payout_file, reconciliation_file, reconciliations_file,
     settlement_file, statement_file, statement_page,
 };
-pub use self::payment::{callback_file, incident_file, payment_file, unmatched_payment_file};
+pub use self::payment::{
+    callback_file, incident_file, partner_file, payment_file, unmatched_payment_file,
+};
 pub use self::people::{audit_file, token_file, user_file};
 pub use self::shop::merchant_file;
 

@@ -9,6 +9,7 @@ use service::Error;
 
 use crate::layout;
 use crate::words::Language;
+use crate::words::refusal::told;
 
 /// An error on its way to a person.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// This error, told in this language.
     pub(crate) fn new(error: Error, language: Language) -> Self {
-        let said = told(&error);
+        let said = told(&error, language);
         let answer = ApiError::from(error);
         Self {
             code: answer.code(),
@@ -32,20 +33,6 @@ impl Fault {
             answer,
             language,
         }
-    }
-}
-
-/// What a use case says of a refusal; fields with what is wrong with them.
-pub(crate) fn told(error: &Error) -> String {
-    match error {
-        Error::Validation(fields) => {
-            let parts: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{}: {}", field.field, field.message))
-                .collect();
-            parts.join("; ")
-        }
-        other => other.to_string(),
     }
 }
 

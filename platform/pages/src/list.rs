@@ -13,10 +13,11 @@ use service::Error;
 use store::{Page, Period};
 use uuid::Uuid;
 
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::page::Filters;
+use crate::words::refusal::told;
 use crate::{icon, layout};
 
 /// Where a row stands in its list: its time and its id.
@@ -161,7 +162,7 @@ impl<T> Found<T> {
             Err(error @ Error::Validation(_)) => Ok(Self {
                 rows: Vec::new(),
                 next: None,
-                wrong: Some(told(&error)),
+                wrong: Some(told(&error, viewer.language)),
             }),
             Err(error) => Err(viewer.fault(error)),
         }

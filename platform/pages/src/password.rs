@@ -13,11 +13,12 @@ use serde::Deserialize;
 use service::people::own_password::{self, PasswordSetup};
 use service::{Context, Error};
 
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::layout::{self, Page};
 use crate::login::{is_of_its_page, language_of, random, with_cookie};
 use crate::session::{self, LOGIN};
 use crate::words::Language;
+use crate::words::refusal::told;
 use crate::words::user::UserWords;
 use crate::{asset, form, icon, list};
 
@@ -115,7 +116,9 @@ pub(crate) async fn set(
             StatusCode::UNAUTHORIZED,
             UserWords::of(words.language).code_wrong,
         ),
-        Err(error @ Error::Validation(_)) => again(StatusCode::UNPROCESSABLE_ENTITY, &told(&error)),
+        Err(error @ Error::Validation(_)) => {
+            again(StatusCode::UNPROCESSABLE_ENTITY, &told(&error, language))
+        }
         Err(Error::RateLimited { .. }) => {
             again(StatusCode::TOO_MANY_REQUESTS, words.too_many_logins)
         }

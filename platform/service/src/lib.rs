@@ -14,7 +14,6 @@ pub mod batch;
 pub mod clock;
 pub mod code;
 pub mod context;
-pub mod csv_file;
 pub mod database_origin;
 pub mod error;
 mod failed_item;

@@ -3,8 +3,7 @@
 //! The first key of the configuration signs. Devices receive all of them, so that a new key is known
 //! before it signs. A key's id is derived from the key itself, so that two keys cannot share one.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -13,6 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use certs::durable_file;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use wire::{Signer, VerifyingKeys};
@@ -90,20 +90,11 @@ fn make(file: &Path) -> anyhow::Result<()> {
         .step_by(64)
         .map(|at| &body[at..body.len().min(at + 64)])
         .collect();
-    // Written under another name first and renamed, so that an interruption leaves no truncated key.
-    let partial = file.with_extension("partial");
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)?;
-    write!(
-        out,
+    let pem = format!(
         "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
         lines.join("\n")
-    )?;
-    out.sync_all()?;
-    std::fs::rename(&partial, file)?;
+    );
+    // Durable before a box is told its public half: a key that a power cut took would leave boxes that believe nobody.
+    durable_file::replace(file, pem.as_bytes(), 0o600)?;
     Ok(())
 }

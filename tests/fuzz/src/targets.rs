@@ -1,15 +1,18 @@
 //! What is done with bytes of unknown senders. Nothing here may panic, and what is accepted must hold.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use certs::csr::Csr;
 use certs::identity::PeerIdentity;
 use chrono::{DateTime, TimeDelta};
 use domain::box_profile::{BoxValues, Profile, VendorUplink};
+use domain::csv_file::CsvFile;
 use domain::dialect::signature::{Credentials, Evidence, Headers};
 use domain::dialect::{Dialect, KnownOrder, NAMES, built_in, source};
 use domain::qris::QrisCode;
 use domain::snap::minify::minify;
+use domain::webhook::{TargetPolicy, check_url, is_public};
 use serde_json::json;
 use wire::message::{Command, Currency, PaymentSuccess};
 use wire::speech::Kind;
@@ -29,6 +32,8 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("dialect", dialect),
     ("csr", csr),
     ("box_profile", box_profile),
+    ("webhook_target", webhook_target),
+    ("csv_file", csv_file),
 ];
 
 /// Does what the target of this name does.
@@ -268,5 +273,49 @@ fn use_profile(profile: &Profile, values: &BoxValues) {
         for own in &topics.publish {
             let _read = profile.read(&own.topic, &rendered.payload, values);
         }
+    }
+}
+
+/// A URL that somebody enters for a webhook: what is taken leads to the internet over TLS, in whatever way an address was
+/// written, and is taken again as it is stored.
+fn webhook_target(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let strict = TargetPolicy::default();
+    let Ok(url) = check_url(text, strict) else {
+        return;
+    };
+    assert_eq!(url.scheme(), "https");
+    let host = url.host_str().unwrap();
+    if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        assert!(is_public(address), "{address}");
+    }
+    assert!(!host.trim_end_matches('.').ends_with("localhost"), "{host}");
+    let again = check_url(url.as_str(), strict);
+    // Escapes may make it longer than a URL may be.
+    assert!(again.is_err() || again == Ok(url));
+}
+
+/// A file that somebody uploads. The first byte says which separator is expected, if any.
+fn csv_file(data: &[u8]) {
+    let Some((first, file)) = data.split_first() else {
+        return;
+    };
+    let expected = [None, Some(b','), Some(b';')][usize::from(*first) % 3];
+    let lines = file.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let Ok(mut open) = CsvFile::open(file, expected) else {
+        return;
+    };
+    let columns = open.columns().len();
+    let mut last = open.header_line();
+    while let Ok(Some(row)) = open.next_row() {
+        assert!(
+            row.line > last && row.line <= lines,
+            "{} of {lines}",
+            row.line
+        );
+        last = row.line;
+        assert!(row.cell(columns).is_none());
     }
 }

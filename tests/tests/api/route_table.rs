@@ -132,6 +132,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     POST "/admin/bulk-commands/{bulk_command_id}/cancel" May(CommandWrite);
     GET "/admin/firmware" May(FirmwareRead);
     POST "/admin/firmware" May(FirmwareWrite);
+    GET "/admin/firmware.csv" May(FirmwareRead);
     GET "/admin/firmware/{firmware_id}" May(FirmwareRead);
     GET "/admin/firmware/{firmware_id}/rollouts" May(FirmwareRead);
     POST "/admin/firmware/{firmware_id}/rollouts" May(FirmwareWrite);
@@ -212,6 +213,7 @@ pub(super) const TABLE: &[(&str, &str, Who)] = table! {
     GET "/admin/callbacks.csv" May(IncidentRead);
     GET "/admin/callbacks/{callback_id}" May(IncidentRead);
     GET "/admin/partners" May(IncidentRead);
+    GET "/admin/partners.csv" May(IncidentRead);
     GET "/admin/partners/{partner_id}" May(IncidentRead);
     GET "/admin/unmatched-payments" May(IncidentRead);
     GET "/admin/unmatched-payments.csv" May(IncidentRead);

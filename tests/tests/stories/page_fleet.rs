@@ -178,6 +178,28 @@ async fn a_firmware_is_added_and_rolled_out_from_the_catalogue() {
     let page = ops.get(&started.location.unwrap()).await.html;
     assert!(page.contains("Update the firmware 1.1.0"), "{page}");
     assert!(page.contains(&device.device_id.to_string()), "{page}");
+    let file = ops.get("/console/firmware.csv?model=SB-1").await.html;
+    assert!(file.contains(&digest), "{file}");
+    let none = ops.get("/console/firmware.csv?model=SB-2").await.html;
+    assert_eq!(none.lines().count(), 1, "{none}");
+    // A roll-out is found by its version, by its kind, and not by others; its file has the same filters.
+    for (asked, is_there) in [
+        ("q=1.1&type=update_firmware", true),
+        ("q=1.2", false),
+        ("type=reboot", false),
+    ] {
+        let list = ops.get(&format!("/console/rollouts?{asked}")).await.html;
+        assert_eq!(
+            list.contains("Update the firmware 1.1.0"),
+            is_there,
+            "{asked}"
+        );
+        let file = ops
+            .get(&format!("/console/rollouts.csv?{asked}"))
+            .await
+            .html;
+        assert_eq!(file.lines().count(), 1 + usize::from(is_there), "{file}");
+    }
 }
 
 #[tokio::test]

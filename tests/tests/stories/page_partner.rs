@@ -76,6 +76,20 @@ async fn a_partner_shows_what_it_sent_and_what_was_refused_with_its_bytes() {
     for text in [OURS, ANOTHER, "accepted", "none in 24 hours"] {
         assert!(listed.contains(text), "{text}: {listed}");
     }
+    for (asked, is_there) in [("", true), ("?q=ACME", true), ("?q=nobody", false)] {
+        let list = pages.get(&format!("/console/partners{asked}")).await.html;
+        let row = format!("href=\"/console/partners/{OURS}\"");
+        assert_eq!(list.contains(&row), is_there, "{asked}");
+        let file = pages
+            .get(&format!("/console/partners.csv{asked}"))
+            .await
+            .html;
+        assert_eq!(
+            file.lines().any(|line| line.starts_with(OURS)),
+            is_there,
+            "{file}"
+        );
+    }
     let page = pages.get(&format!("/console/partners/{OURS}")).await.html;
     for text in [
         "only claimed",

@@ -5,11 +5,11 @@ use chrono::DateTime;
 use domain::wib;
 use futures_util::FutureExt as _;
 use serde::Deserialize;
-use service::Context;
 use service::fleet::bulk_command::{self, NewBulkCommand, View};
 use service::money::approval;
+use service::{Context, Error, word};
 use store::Period;
-use store::fleet::bulk_command::Target;
+use store::fleet::bulk_command::{Filter, Target};
 use utoipa::IntoParams;
 use wire::ids::BulkCommandId;
 
@@ -104,15 +104,38 @@ pub(super) struct StatusQuery {
     pub(super) status: Option<String>,
 }
 
+#[derive(Deserialize, IntoParams)]
+struct ListQuery {
+    status: Option<String>,
+    /// The command: `update_firmware`, `reboot`, …
+    #[serde(rename = "type")]
+    #[param(rename = "type")]
+    kind: Option<String>,
+    /// What the version of its firmware, or the name of who made it, contains.
+    q: Option<String>,
+}
+
+impl ListQuery {
+    fn of(self, period: Period) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: word("status", self.status.as_deref())?,
+            command_type: word("type", self.kind.as_deref())?,
+            firmware_id: None,
+            search: self.q,
+            period,
+        })
+    }
+}
+
 async fn list(
     _: Staff<CommandRead>,
     State(context): State<Context>,
     page: PageQuery,
     PeriodQuery(period): PeriodQuery,
-    Query(query): Query<StatusQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<List<View>, ApiError> {
-    let status = query.status.as_deref();
-    let rows = bulk_command::list(&context, status, None, period, page.store_page()).await?;
+    let filter = query.of(period)?;
+    let rows = bulk_command::list(&context, &filter, page.store_page()).await?;
     page.reply(rows, cursor)
 }
 
@@ -120,20 +143,19 @@ async fn download_list(
     _: Staff<CommandRead>,
     State(context): State<Context>,
     PeriodQuery(period): PeriodQuery,
-    Query(query): Query<StatusQuery>,
+    Query(query): Query<ListQuery>,
     Query(language): Query<LanguageQuery>,
 ) -> Result<CsvFile, ApiError> {
-    rollout_file(&context, query.status, period, language.language()).await
+    rollout_file(&context, query.of(period)?, language.language()).await
 }
 
 /// All bulk commands that a list has.
 ///
 /// # Errors
-/// A status that does not exist.
+/// The database's.
 pub async fn rollout_file(
     context: &Context,
-    status: Option<String>,
-    period: Period,
+    filter: Filter,
     language: Language,
 ) -> Result<CsvFile, ApiError> {
     let shape = Shape {
@@ -192,16 +214,9 @@ pub async fn rollout_file(
         place: |row| (row.created_at, row.id.as_uuid()),
     };
     shape
-        .file(
-            language,
-            (context.clone(), status, period),
-            |asked, page| {
-                async move {
-                    bulk_command::list(&asked.0, asked.1.as_deref(), None, asked.2, page).await
-                }
-                .boxed()
-            },
-        )
+        .file(language, (context.clone(), filter), |asked, page| {
+            async move { bulk_command::list(&asked.0, &asked.1, page).await }.boxed()
+        })
         .await
 }
 

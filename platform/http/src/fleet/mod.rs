@@ -18,6 +18,7 @@ mod summary;
 
 pub use bulk_command::{rollout_file, target_file};
 pub use config::drift_file;
+pub use firmware::firmware_file;
 pub use import::device_file;
 
 use super::routes::Routes;

@@ -14,6 +14,7 @@ mod transaction_export;
 mod unmatched_payment;
 
 pub use incident::incident_file;
+pub use partner::partner_file;
 pub use received_callback::callback_file;
 pub use transaction_export::payment_file;
 pub use unmatched_payment::unmatched_payment_file;

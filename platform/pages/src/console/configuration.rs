@@ -18,7 +18,7 @@ use wire::ids::MerchantId;
 
 use super::device::presence;
 use super::settings_form::{Fields, name, text};
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::Sent;
 use crate::format::moment;
 use crate::icon;
@@ -27,6 +27,7 @@ use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::device::Boxes;
 use crate::words::page::Filters;
+use crate::words::refusal::told;
 use crate::words::state::{Told, Tone, badge};
 
 /// What a person reads of how far a configuration is.
@@ -290,7 +291,7 @@ pub(crate) async fn change(
             Ok(Redirect::to(&format!("{path}?saved=1")).into_response())
         }
         Err(error) => {
-            let wrong = told(&error);
+            let wrong = told(&error, viewer.language);
             let page = shown(&context, &viewer, owner, Some((&fields, &wrong)), false).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -20,7 +20,7 @@ use wire::ids::DeviceId;
 
 use super::device::{Draft, page_of};
 use crate::change::led_by;
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::{milliseconds, moment};
 use crate::icon;
@@ -28,6 +28,7 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::device::Boxes;
+use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// Commands that a box's page shows.
@@ -274,7 +275,7 @@ pub(crate) async fn send(
         Err(error) => {
             let draft = Draft::Order {
                 text: fields.text,
-                wrong: told(&error),
+                wrong: told(&error, viewer.language),
             };
             let page = page_of(&context, &viewer, id, &draft).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

@@ -4,19 +4,21 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use domain::role::Permission;
+use http_api::firmware_file;
 use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::firmware::{self, NewFirmware};
 use service::{Context, UnitOfWork};
 use store::fleet::firmware::Firmware;
 
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, Sent};
 use crate::format::moment;
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::list::{self, Found};
 use crate::session::Viewer;
+use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// The filters of the list, as the URL has them.
@@ -47,6 +49,20 @@ pub(crate) async fn list(
 ) -> Result<Page, Fault> {
     viewer.must(Permission::FirmwareRead)?;
     shown(&context, &viewer, &asked, &Fields::default(), None).await
+}
+
+/// `/console/firmware.csv`: all that the list has with these filters.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::FirmwareRead)?;
+    let (model, version) = (list::given(&asked.model), list::given(&asked.version));
+    let language = viewer.language.of_file();
+    Ok(list::csv(
+        firmware_file(&context, model, version, language).await,
+    ))
 }
 
 async fn shown(
@@ -80,7 +96,7 @@ async fn shown(
     let rows = found.shown(|rows| table(rows, viewer));
     let content = html! {
         p.path { a href="/console/rollouts" { (own.title) } }
-        div.head { h1 { (own.firmware) } }
+        (listing.head(own.firmware))
         (listing.form(&controls))
         (found.complaint())
         (listing.rows(rows.as_ref(), own.no_firmware, found.next.as_deref()))
@@ -150,7 +166,14 @@ pub(crate) async fn create(
         Ok(_) => Ok(Redirect::to("/console/firmware").into_response()),
         Err(error) => {
             let none = Asked::default();
-            let page = shown(&context, &viewer, &none, &fields, Some(&told(&error))).await?;
+            let page = shown(
+                &context,
+                &viewer,
+                &none,
+                &fields,
+                Some(&told(&error, viewer.language)),
+            )
+            .await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }

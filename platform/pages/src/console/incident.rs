@@ -14,7 +14,7 @@ use store::payment::incident::{Filter, Incident};
 use wire::ids::IncidentId;
 
 use super::callback;
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, Sent, named};
 use crate::format::moment;
 use crate::layout::{self, Page};
@@ -22,6 +22,7 @@ use crate::list::{self, Found};
 use crate::names::entity;
 use crate::session::Viewer;
 use crate::words::incident::IncidentWords;
+use crate::words::refusal::told;
 use crate::words::state::badge;
 use crate::{comparison, icon};
 
@@ -270,7 +271,7 @@ pub(crate) async fn resolve(
     match tried {
         Ok(_) => Ok(Redirect::to(&format!("/console/incidents/{id}")).into_response()),
         Err(error) => {
-            let refused = (told(&error), fields.resolution);
+            let refused = (told(&error, viewer.language), fields.resolution);
             let page = shown(&context, &viewer, &id, Some((&refused.0, &refused.1))).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -83,6 +83,7 @@ pub(crate) fn routes() -> Router<App> {
             "/console/firmware",
             get(firmware::list).post(firmware::create),
         )
+        .route("/console/firmware.csv", get(firmware::file))
         .route("/console/merchants", get(merchant::list))
         .route("/console/merchants.csv", get(merchant::file))
         .route("/console/merchants/{id}", get(merchant::page))
@@ -139,6 +140,7 @@ fn partners() -> Router<App> {
         .route("/console/incidents/{id}", get(incident::page))
         .route("/console/incidents/{id}/resolve", post(incident::resolve))
         .route("/console/partners", get(partner::list))
+        .route("/console/partners.csv", get(partner::file))
         .route("/console/partners/{id}", get(partner::page))
         .route("/console/callbacks", get(callback::list))
         .route("/console/callbacks.csv", get(callback::file))

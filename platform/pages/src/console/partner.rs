@@ -1,8 +1,11 @@
 //! Acquirers: how each speaks, and how it goes with it.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use domain::role::Permission;
+use http_api::partner_file;
 use maud::{Markup, html};
+use serde::Deserialize;
 use service::payment::callback::archive::{self, Wanted};
 use service::payment::partner::{self, View};
 use service::payment::qr_partner::Circuit;
@@ -13,7 +16,7 @@ use super::callback;
 use crate::fault::Fault;
 use crate::format::{ago, count, milliseconds, moment};
 use crate::layout::{self, Page};
-use crate::list::empty;
+use crate::list;
 use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::acquirer::AcquirerWords;
@@ -22,36 +25,82 @@ use crate::words::state::{Tone, badge};
 /// Messages that a partner's page shows.
 const LATEST: i64 = 20;
 
+/// The filters of the list, as the URL has them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    q: String,
+}
+
 /// `/console/partners`.
-pub(crate) async fn list(State(context): State<Context>, viewer: Viewer) -> Result<Page, Fault> {
+pub(crate) async fn list(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Page, Fault> {
     viewer.must(Permission::IncidentRead)?;
     let fault = |error: Error| viewer.fault(error);
     let words = viewer.words();
     let own = AcquirerWords::of(words.language);
-    let rows = partner::list(&context).await.map_err(fault)?;
+    let search = list::given(&asked.q);
+    let rows = partner::list(&context, search.as_deref())
+        .await
+        .map_err(fault)?;
+    let filters = [("q", asked.q.as_str())];
+    let listing = list::Listing {
+        path: "/console/partners",
+        filters: &filters,
+        after: "",
+        viewer: &viewer,
+    };
+    let shown = (!rows.is_empty()).then(|| table(&rows, &viewer));
     let content = html! {
         div.head {
             h1 { (own.title) }
-            a.button href="/console/callbacks" { (own.messages) }
+            div.buttons {
+                a.button href="/console/callbacks" { (own.messages) }
+                (listing.file())
+            }
         }
-        @if rows.is_empty() { (empty(own.none)) } @else {
-            div.scroll tabindex="0" { table data-sort {
-                thead { tr {
-                    th { (words.partner) } th { (own.dialect) } th { (own.last_callback) } th.number { (own.refused) }
-                    th { (own.circuit) } th { (own.confirmed) }
-                } }
-                tbody { @for row in &rows { tr {
-                    td { a href={ "/console/partners/" (row.id) } { (row.id) } }
-                    td { (row.title) br; small { (row.dialect) } }
-                    td { (last(row, &viewer)) }
-                    td.number { @let all = refused(row); span class=[(all > 0).then_some("bad")] { (count(all)) } }
-                    td { (circuit(row, words)) }
-                    td { (confirmed(row, words)) }
-                } } }
-            } }
-        }
+        (listing.form(&list::search("q", &asked.q, own.name_or_dialect)))
+        (listing.rows(shown.as_ref(), own.none, None))
     };
     Ok(layout::page(&viewer, own.title, &content))
+}
+
+/// `/console/partners.csv`: all that the list has with this search.
+pub(crate) async fn file(
+    State(context): State<Context>,
+    viewer: Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    viewer.must(Permission::IncidentRead)?;
+    let search = list::given(&asked.q);
+    let language = viewer.language.of_file();
+    Ok(list::csv(
+        partner_file(&context, search.as_deref(), language).await,
+    ))
+}
+
+fn table(rows: &[View], viewer: &Viewer) -> Markup {
+    let words = viewer.words();
+    let own = AcquirerWords::of(words.language);
+    html! {
+        div.scroll tabindex="0" { table data-sort {
+            thead { tr {
+                th { (words.partner) } th { (own.dialect) } th { (own.last_callback) } th.number { (own.refused) }
+                th { (own.circuit) } th { (own.confirmed) }
+            } }
+            tbody { @for row in rows { tr {
+                td { a href={ "/console/partners/" (row.id) } { (row.id) } }
+                td { (row.title) br; small { (row.dialect) } }
+                td { (last(row, viewer)) }
+                td.number { @let all = refused(row); span class=[(all > 0).then_some("bad")] { (count(all)) } }
+                td { (circuit(row, words)) }
+                td { (confirmed(row, words)) }
+            } } }
+        } }
+    }
 }
 
 fn last(row: &View, viewer: &Viewer) -> Markup {
@@ -163,7 +212,7 @@ pub(crate) async fn page(
                 h2 { (own.latest) }
                 a href={ "/console/callbacks?partner_id=" (row.id) } { (own.messages) " →" }
             }
-            @if messages.is_empty() { (empty(own.no_messages)) } @else { (callback::table(&messages, &viewer)) }
+            @if messages.is_empty() { (list::empty(own.no_messages)) } @else { (callback::table(&messages, &viewer)) }
         }
     };
     Ok(layout::page(&viewer, &row.id, &content))

@@ -16,7 +16,7 @@ use wire::ids::ReconciliationId;
 
 use super::callback;
 use crate::change::is_correctable;
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, named};
 use crate::format::{count, date, moment, rupiah};
 use crate::icon;
@@ -27,6 +27,7 @@ use crate::session::Viewer;
 use crate::upload::Upload;
 use crate::words::Words;
 use crate::words::reconciliation::ReconciliationWords;
+use crate::words::refusal::told;
 use crate::words::state::badge;
 
 /// Lines on a page.
@@ -227,7 +228,10 @@ pub(crate) async fn create(
             let own = ReconciliationWords::of(viewer.language);
             let (status, wrong) = match &error {
                 Error::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own.too_large.to_owned()),
-                other => (StatusCode::UNPROCESSABLE_ENTITY, told(other)),
+                other => (
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    told(other, viewer.language),
+                ),
             };
             let fields = &upload.fields;
             let page = shown(&context, viewer, &Asked::default(), fields, Some(&wrong)).await?;

@@ -2,6 +2,7 @@
 
 use axum::extract::{Query, State};
 use axum::response::Response;
+use domain::command::CommandType;
 use domain::role::Permission;
 use domain::rollout::RolloutStatus;
 use http_api::rollout_file;
@@ -9,7 +10,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use service::fleet::bulk_command::{self, View};
 use service::{Context, Error};
+use store::fleet::bulk_command::Filter;
 
+use super::device_order::order_name;
 use super::rollout_progress::{bar, state, tally, title};
 use crate::fault::Fault;
 use crate::format::{count, moment};
@@ -26,25 +29,38 @@ pub(super) const BOXES_EVERY: &str = "3000";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Asked {
+    q: String,
     status: String,
+    r#type: String,
     from: String,
     to: String,
     after: String,
 }
 
 impl Asked {
-    fn pairs(&self) -> [(&'static str, &str); 3] {
+    fn pairs(&self) -> [(&'static str, &str); 5] {
         [
+            ("q", &self.q),
             ("status", &self.status),
+            ("type", &self.r#type),
             ("from", &self.from),
             ("to", &self.to),
         ]
     }
 
+    fn filter(&self) -> Result<Filter, Error> {
+        Ok(Filter {
+            status: list::word("status", &self.status)?,
+            command_type: list::word("type", &self.r#type)?,
+            firmware_id: None,
+            search: list::given(&self.q),
+            period: list::period(&self.from, &self.to)?,
+        })
+    }
+
     async fn read(&self, context: &Context) -> Result<Vec<View>, Error> {
-        let (status, page) = (list::given(&self.status), list::page(Some(&self.after))?);
-        let period = list::period(&self.from, &self.to)?;
-        bulk_command::list(context, status.as_deref(), None, period, page).await
+        let page = list::page(Some(&self.after))?;
+        bulk_command::list(context, &self.filter()?, page).await
     }
 }
 
@@ -63,6 +79,10 @@ pub(crate) async fn list(
         .iter()
         .map(|status| (status.as_str(), state(*status, own).0))
         .collect();
+    let kinds: Vec<(&str, &str)> = CommandType::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), order_name(*kind, &viewer)))
+        .collect();
     let pairs = asked.pairs();
     let listing = list::Listing {
         path: "/console/rollouts",
@@ -71,6 +91,8 @@ pub(crate) async fn list(
         viewer: &viewer,
     };
     let controls = html! {
+        (list::search("q", &asked.q, own.version_or_person))
+        (list::choice("type", &asked.r#type, own.what, words.any, &kinds))
         (list::choice("status", &asked.status, words.status, words.any, &statuses))
         (list::days(&asked.from, &asked.to, words))
     };
@@ -123,13 +145,7 @@ pub(crate) async fn file(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
     viewer.must(Permission::CommandRead)?;
-    let period = list::period(&asked.from, &asked.to).map_err(|error| viewer.fault(error))?;
-    let status = list::given(&asked.status);
-    Ok(csv(rollout_file(
-        &context,
-        status,
-        period,
-        viewer.language.of_file(),
-    )
-    .await))
+    let filter = asked.filter().map_err(|error| viewer.fault(error))?;
+    let language = viewer.language.of_file();
+    Ok(csv(rollout_file(&context, filter, language).await))
 }

@@ -20,13 +20,14 @@ use wire::ids::FirmwareId;
 
 use super::device_order::order_name;
 use crate::change::is_correctable;
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, Sent, named};
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::page::Filters;
+use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// What many boxes can be told by a form: a firmware comes from the catalogue, and a code and a day's total are one box's.
@@ -331,7 +332,12 @@ pub(crate) async fn start(
     match begin(&context, &viewer, firmware.as_ref(), &fields).await {
         Ok(path) => Ok(Redirect::to(&path).into_response()),
         Err(error) if is_correctable(&error) => {
-            let page = shown(&viewer, firmware.as_ref(), &fields, Some(&told(&error)));
+            let page = shown(
+                &viewer,
+                firmware.as_ref(),
+                &fields,
+                Some(&told(&error, viewer.language)),
+            );
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
         Err(error) => Err(viewer.fault(error)),

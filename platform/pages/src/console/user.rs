@@ -18,13 +18,14 @@ use wire::ids::UserId;
 use super::role;
 use super::secret::{self, Secret};
 use crate::change::led_by;
-use crate::fault::{Fault, told};
+use crate::fault::Fault;
 use crate::form::{self, Nothing, Sent, named};
 use crate::format::moment;
 use crate::layout::{self, Page};
 use crate::list::{self, Found};
 use crate::session::Viewer;
 use crate::words::Words;
+use crate::words::refusal::told;
 use crate::words::state::{Tone, badge};
 use crate::words::user::UserWords;
 use crate::{icon, names};
@@ -228,7 +229,7 @@ pub(crate) async fn create(
             Ok(secret::half(&viewer, &fields.email, code, &page))
         }
         Err(error) => {
-            let wrong = told(&error);
+            let wrong = told(&error, viewer.language);
             let asked = Asked::default();
             let page = shown(&context, &viewer, &asked, &fields, Some(&wrong)).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
@@ -350,7 +351,14 @@ pub(crate) async fn change(
     match tried {
         Ok(outcome) => Ok(led_by(&outcome, &format!("/console/users/{id}")).into_response()),
         Err(error) => {
-            let page = one(&context, &viewer, scope, &id, Some(&told(&error))).await?;
+            let page = one(
+                &context,
+                &viewer,
+                scope,
+                &id,
+                Some(&told(&error, viewer.language)),
+            )
+            .await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }

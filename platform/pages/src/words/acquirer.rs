@@ -20,6 +20,7 @@ page_words! {
         meaning "Taken as" "Dianggap"
         last_callback "Last verified message" "Pesan sah terakhir"
         none_in_a_day "none in 24 hours" "tidak ada dalam 24 jam"
+        name_or_dialect "Name or dialect" "Nama atau dialek"
         refused "Refused in 24 hours" "Ditolak dalam 24 jam"
         nothing_refused "Nothing was refused in the last 24 hours." "Tidak ada yang ditolak dalam 24 jam terakhir."
         why "Reason" "Alasan"

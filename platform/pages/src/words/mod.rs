@@ -14,6 +14,7 @@ pub(crate) mod payout;
 pub(crate) mod portal;
 pub(crate) mod proposal;
 pub(crate) mod reconciliation;
+pub(crate) mod refusal;
 pub(crate) mod rollout;
 pub(crate) mod state;
 pub(crate) mod user;

@@ -10,6 +10,7 @@ page_words! {
         none "No roll-outs yet. Start one for some boxes, or for a firmware of the catalogue." "Belum ada peluncuran. Mulai untuk beberapa soundbox, atau untuk firmware di katalog."
         start "New roll-out" "Peluncuran baru"
         what "What" "Apa"
+        version_or_person "Version, or who made it" "Versi, atau pembuatnya"
         progress "Progress" "Kemajuan"
         boxes "Boxes" "Soundbox"
         made_by "Made by" "Dibuat oleh"

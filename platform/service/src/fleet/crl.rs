@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use certs::crl::{Reason, Revoked, to_pem};
+use certs::durable_file;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::RevocationReason;
 use store::fleet::credential::Ended;
@@ -94,20 +95,12 @@ pub async fn publish(context: &Context, file: &Path) -> Result<()> {
 
 fn write(file: &Path, pem: &str) -> anyhow::Result<()> {
     use anyhow::Context as _;
-    use std::io::Write as _;
 
     if std::fs::read(file).is_ok_and(|present| present == pem.as_bytes()) {
         return Ok(());
     }
-    let mut draft = file.as_os_str().to_owned();
-    draft.push(".new");
-    let write = || {
-        let mut opened = std::fs::File::create(&draft)?;
-        opened.write_all(pem.as_bytes())?;
-        opened.sync_all()?;
-        std::fs::rename(&draft, file)
-    };
-    write().with_context(|| format!("cannot write {} (pki.crl_file)", file.display()))
+    durable_file::replace(file, pem.as_bytes(), 0o644)
+        .with_context(|| format!("cannot write {} (pki.crl_file)", file.display()))
 }
 
 /// Whether a list is in the first half of its validity, and not from the future.

@@ -4,13 +4,14 @@ use domain::command::CommandType;
 use domain::rollout::{Guard, Rollout};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use store::Page;
+use store::fleet::bulk_command::Filter;
 use store::fleet::firmware::Firmware;
-use store::{Page, Period};
 use utoipa::ToSchema;
 use wire::ids::FirmwareId;
 
 use crate::fleet::bulk_command::{self, DeviceQuery, Plan, View};
-use crate::{Checks, Context, Error, Noun, Result, UnitOfWork};
+use crate::{Checks, Context, Error, Noun, Result, UnitOfWork, word};
 
 /// How long each order of a roll-out is good for, unless it says otherwise, seconds: a day, for boxes that are away.
 const EXPIRES_IN_S_DEFAULT: u32 = 86_400;
@@ -187,5 +188,10 @@ pub async fn rollouts(
     page: Page,
 ) -> Result<Vec<View>> {
     get(context, id).await?;
-    bulk_command::list(context, status, Some(id), Period::default(), page).await
+    let filter = Filter {
+        status: word("status", status)?,
+        firmware_id: Some(id),
+        ..Filter::default()
+    };
+    bulk_command::list(context, &filter, page).await
 }

@@ -10,12 +10,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
-use crate::csv_file::{CsvFile, Wrong};
 use crate::fleet::config;
 use crate::fleet::device::{self, Checked, NewDevice};
 use crate::fleet::password::MqttLogin;
 use crate::settings::MqttSettings;
 use crate::{Checks, Error, Result, UnitOfWork};
+use domain::csv_file::{CsvFile, Wrong};
 
 /// The columns, of which the last six may be missing.
 const COLUMNS: [&str; 9] = [

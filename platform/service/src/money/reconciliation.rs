@@ -16,8 +16,8 @@ use store::{Page, Period};
 use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
-use crate::csv_file::{CsvFile, Wrong};
 use crate::{Context, Error, Noun, Result, UnitOfWork, word};
+use domain::csv_file::{CsvFile, Wrong};
 
 /// Lines that are stored at a time.
 const BATCH_MAX: usize = 1000;

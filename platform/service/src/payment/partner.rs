@@ -48,9 +48,18 @@ pub struct UnconfirmedStatus {
     pub meaning: &'static str,
 }
 
-/// All of them, by id.
-pub async fn list(context: &Context) -> Result<Vec<View>> {
-    let mut partners: Vec<_> = context.qris_partners().collect();
+/// All of them, by id; with a search, those whose id, dialect or title contains it, in any case.
+pub async fn list(context: &Context, search: Option<&str>) -> Result<Vec<View>> {
+    let search = search.unwrap_or_default().to_lowercase();
+    let mut partners: Vec<_> = context
+        .qris_partners()
+        .filter(|(id, partner)| {
+            let dialect = &partner.dialect;
+            [*id, &dialect.name, &dialect.title]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&search))
+        })
+        .collect();
     partners.sort_unstable_by_key(|(id, _)| *id);
     let mut views = Vec::with_capacity(partners.len());
     for (id, partner) in partners {

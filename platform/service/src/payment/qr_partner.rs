@@ -137,6 +137,16 @@ pub enum Circuit {
     Open,
 }
 
+impl Circuit {
+    /// Its word, as in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// A partner that issues codes.
 pub trait QrPartner: Send + Sync {
     /// Whether its answers are made here, without waiting for a partner.

@@ -12,9 +12,9 @@ use store::shop::terminal::Terminal;
 use utoipa::ToSchema;
 use wire::ids::{MerchantId, OutletId, TerminalId};
 
-use crate::csv_file::{CsvFile, Row, Wrong};
 use crate::shop::{merchant, outlet, terminal};
 use crate::{Error, Noun, Result, UnitOfWork};
+use domain::csv_file::{CsvFile, Row, Wrong};
 
 /// The columns. A row names a terminal of ours, by its id or by NMID and label, and then what the partner calls it, its
 /// outlet and its merchant. A blank cell changes nothing.

@@ -198,12 +198,25 @@ pub async fn count_open(conn: &mut PgConnection) -> sqlx::Result<i64> {
         .await
 }
 
+/// Which bulk commands a list has; what is None does not limit it.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// With this status.
+    pub status: Option<RolloutStatus>,
+    /// Of this command.
+    pub command_type: Option<CommandType>,
+    /// Roll-outs of this firmware.
+    pub firmware_id: Option<FirmwareId>,
+    /// What the version of its firmware, or the name of who made it, contains, in any case.
+    pub search: Option<String>,
+    /// When it was made.
+    pub period: Period,
+}
+
 /// Bulk commands, newest first.
 pub async fn list(
     conn: &mut PgConnection,
-    status: Option<RolloutStatus>,
-    firmware_id: Option<FirmwareId>,
-    period: Period,
+    filter: &Filter,
     page: Page,
 ) -> sqlx::Result<Vec<BulkCommand>> {
     sqlx::query_as!(
@@ -212,14 +225,18 @@ pub async fn list(
          WHERE ($1::text IS NULL OR status = $1) AND ($2::uuid IS NULL OR firmware_id = $2)
            AND ($3::timestamptz IS NULL OR created_at >= $3) AND ($4::timestamptz IS NULL OR created_at < $4)
            AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+           AND ($8::text IS NULL OR command_type = $8)
+           AND ($9::text IS NULL OR strpos(lower(concat_ws(' ', payload ->> 'version', created_by)), lower($9)) > 0)
          ORDER BY created_at DESC, id DESC LIMIT $7",
-        status as _,
-        firmware_id as _,
-        period.from,
-        period.to,
+        filter.status as _,
+        filter.firmware_id as _,
+        filter.period.from,
+        filter.period.to,
         page.after_time(),
         page.after_id(),
-        page.limit
+        page.limit,
+        filter.command_type as _,
+        filter.search
     )
     .fetch_all(conn)
     .await

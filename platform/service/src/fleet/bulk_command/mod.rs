@@ -12,9 +12,9 @@ use domain::command::{CommandStatus, CommandType};
 use domain::rollout::{Guard, GuardSeen, InvalidStep, Rollout, RolloutStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::fleet::bulk_command::{BulkCommand, Count, Selection, Target};
+use store::Page;
+use store::fleet::bulk_command::{BulkCommand, Count, Filter, Selection, Target};
 use store::fleet::firmware::Firmware;
-use store::{Page, Period};
 use utoipa::ToSchema;
 use wire::ids::{BulkCommandId, DeviceId, FirmwareId, MerchantId};
 
@@ -376,21 +376,13 @@ pub async fn get(context: &Context, id: BulkCommandId) -> Result<View> {
     Ok(view_of(bulk, counts))
 }
 
-/// Bulk commands, newest first; of one firmware, if one is named.
+/// Bulk commands, newest first.
 ///
 /// # Errors
-/// A status that does not exist.
-pub async fn list(
-    context: &Context,
-    status: Option<&str>,
-    firmware_id: Option<FirmwareId>,
-    period: Period,
-    page: Page,
-) -> Result<Vec<View>> {
-    let status = word("status", status)?;
+/// The database's.
+pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<View>> {
     let mut conn = context.lists().acquire().await?;
-    let found =
-        store::fleet::bulk_command::list(&mut conn, status, firmware_id, period, page).await?;
+    let found = store::fleet::bulk_command::list(&mut conn, filter, page).await?;
     let ids: Vec<BulkCommandId> = found.iter().map(|bulk| bulk.id).collect();
     let mut counts: HashMap<BulkCommandId, Vec<Count>> = HashMap::new();
     for count in store::fleet::bulk_command::counts(&mut conn, &ids).await? {
