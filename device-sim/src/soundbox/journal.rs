@@ -425,6 +425,52 @@ mod tests {
     }
 
     #[test]
+    fn a_power_cut_at_any_byte_costs_only_what_was_not_flushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut journal = Journal::open(dir.path(), Durability::Synced).unwrap();
+        // After each step the file is as long as this, and what it says stays.
+        let mut lengths = Vec::new();
+        for number in 0..3 {
+            journal.accepted(&payment(number)).unwrap();
+            lengths.push(fs::metadata(&path).unwrap().len());
+            journal.speaking(event_id(number)).unwrap();
+            lengths.push(fs::metadata(&path).unwrap().len());
+            journal.done(event_id(number), played()).unwrap();
+            lengths.push(fs::metadata(&path).unwrap().len());
+        }
+        drop(journal);
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            // Nothing behind the cut, or what a file system shows of blocks that it never wrote.
+            for zeros in [0, 100] {
+                let mut left = whole[..cut].to_vec();
+                left.resize(cut + zeros, 0);
+                fs::write(&path, &left).unwrap();
+                // What an interrupted replacement leaves.
+                fs::write(path.with_extension("tmp"), &whole[..cut / 2]).unwrap();
+                let journal = Journal::open(dir.path(), Durability::Buffered).unwrap();
+                let steps = lengths.iter().filter(|at| **at <= cut as u64).count();
+                for number in 0..3_u8 {
+                    let known = steps.saturating_sub(usize::from(number) * 3);
+                    let progress = journal.progress(event_id(number.into()));
+                    let is_right = match known {
+                        // The last line may be whole without its end.
+                        0 => matches!(progress, None | Some(Progress::Accepted(_))),
+                        1 => matches!(progress, Some(Progress::Accepted(_) | Progress::Speaking)),
+                        2 => matches!(progress, Some(Progress::Speaking | Progress::Done(_))),
+                        _ => matches!(progress, Some(Progress::Done(_))),
+                    };
+                    assert!(
+                        is_right,
+                        "cut at {cut}, {zeros} zeros: {number} is {progress:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_last_256_ends_are_remembered_and_the_file_stays_small() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path(), Durability::Buffered).unwrap();

@@ -9,7 +9,7 @@
 //! | blank cells behind the last column | left out |
 //! | names of columns in another case, with blanks or hyphens in them | `Serial Number` is `serial_number` |
 //! | bytes that are not UTF-8 | read as Windows-1252, in which spreadsheets of Windows save |
-//! | UTF-16; lines that end in CR alone; a cell without a column | refused, with the line |
+//! | UTF-16; lines that end in CR alone; a cell without a column; a quote that is not closed | refused, with the line |
 
 use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 
@@ -19,6 +19,9 @@ const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 const HEADER_LEN_MAX: u64 = 64 * 1024;
 /// How many rows may be blank before the header.
 const BLANK_ROWS_MAX: u64 = 1_000;
+/// What is read behind the file: a row of its own, or a part of the last cell when its quote is not closed, which would
+/// otherwise take in all rows behind it.
+const END: &[u8] = b"\n\0\n";
 /// Windows-1252 from 0x80 to 0x9f; U+0000 where it has no character.
 const WINDOWS_1252: [char; 32] = [
     '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘',
@@ -125,7 +128,7 @@ impl<R: Read> CsvFile<Source<R>> {
             return Err(Wrong::new(header_line, message));
         }
         let separator = named.unwrap_or_else(|| separator_of(&header, expected));
-        let source = Cursor::new(header).chain(source).chain(&b"\n"[..]);
+        let source = Cursor::new(header).chain(source).chain(END);
         let reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .flexible(true)
@@ -201,6 +204,12 @@ impl<R: Read> CsvFile<R> {
         Ok(Some(row))
     }
 
+    /// Whether nothing follows.
+    fn is_over(&mut self) -> bool {
+        let mut next = csv::ByteRecord::new();
+        matches!(self.reader.read_byte_record(&mut next), Ok(false))
+    }
+
     /// The next row that is not blank, without blank cells behind the last column that there is.
     fn read(&mut self) -> Result<Option<Row>, Wrong> {
         loop {
@@ -225,6 +234,22 @@ impl<R: Read> CsvFile<R> {
                     };
                     return Err(Wrong::new(line, message));
                 }
+            }
+            if self
+                .record
+                .iter()
+                .next_back()
+                .is_some_and(|cell| cell.ends_with(END))
+            {
+                // This one does not end with its line.
+                return Err(Wrong::new(line + 1, "a quote is not closed"));
+            }
+            if self.record.as_slice() == b"\0" {
+                return if self.is_over() {
+                    Ok(None)
+                } else {
+                    Err(Wrong::new(line, "is not CSV"))
+                };
             }
             let mut cells = Vec::with_capacity(self.record.len());
             for cell in &self.record {
@@ -410,11 +435,20 @@ mod tests {
             (b"a,b\r1,2\r3,4\r", 1),
             (b"a,b\n1,2\n1,2,3\n", 3),
             (b"a,,b\n1,2,3\n", 2),
+            (b"a,b\n1,2\n3,\"4\n5,6\n7,8\n", 3),
+            (b"a,b\n1,\"2", 2),
+            (b"a,b\n1,2\n\0\n3,4\n", 3),
+            (b"\n\"a,b\n1,2\n", 2),
         ] {
             assert_eq!(read(file).unwrap_err().line, line, "{file:?}");
         }
         assert!(read(&[b'a'; 70_000]).is_err());
         assert_eq!(read(b"").unwrap(), (Vec::new(), Vec::new()));
+        // A last cell may end with a line of its own.
+        assert_eq!(
+            read(b"a,b\n1,\"2\n\"").unwrap().1,
+            [(2, vec!["1".to_owned(), "2".to_owned()])]
+        );
         let twice = CsvFile::open(&b"A b,a_b\n"[..], None).unwrap();
         assert!(twice.column("a_b").is_err());
         assert_eq!(twice.column("c"), Ok(None));

@@ -14,6 +14,7 @@ use http_api::listener::LiveAnswer;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::Batch;
@@ -22,6 +23,11 @@ use crate::session::Viewer;
 
 /// How often an idle stream shows that it is alive; proxies and the listener end silent connections later.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// Over which time a batch is spread over the streams. All at once would keep the processors from payments for as long as
+/// hundreds of pages take to encrypt.
+const SPREAD: Duration = Duration::from_millis(300);
+/// How many turns that time has.
+const TURNS: u32 = 60;
 /// How soon a browser that lost its stream opens it again.
 const RETRY: &str = "retry: 1000\n\n";
 /// Tells a page to read itself again.
@@ -64,6 +70,10 @@ struct ViewerStream {
     id: u64,
     viewer: Viewer,
     waiting: VecDeque<Bytes>,
+    /// How long after a batch this stream's turn is.
+    turn: Duration,
+    /// When what waits is sent; none: now.
+    due: Option<Instant>,
     batches: broadcast::Receiver<Arc<Batch>>,
     end: CancellationToken,
     is_over: bool,
@@ -125,6 +135,8 @@ impl ViewerStream {
             id,
             viewer: viewer.clone(),
             waiting,
+            turn: turn(id),
+            due: None,
             batches,
             _guard: end.clone().drop_guard(),
             end,
@@ -138,9 +150,12 @@ impl ViewerStream {
             if self.is_over {
                 return None;
             }
-            if let Some(chunk) = self.waiting.pop_front() {
-                return Some(chunk);
+            if self.due.is_none() && !self.waiting.is_empty() {
+                let all = self.waiting.make_contiguous().concat();
+                self.waiting.clear();
+                return Some(all.into());
             }
+            let due = self.due;
             tokio::select! {
                 () = self.end.cancelled() => {
                     self.is_over = true;
@@ -154,14 +169,19 @@ impl ViewerStream {
                     Ok(batch) => {
                         let (role, merchant_id) = (self.viewer.role, self.viewer.merchant_id);
                         self.waiting.extend(batch.of(role, merchant_id, self.viewer.language));
+                        if !self.waiting.is_empty() {
+                            self.due.get_or_insert_with(|| Instant::now() + self.turn);
+                        }
                     }
                     // Too slow: it starts afresh.
                     Err(RecvError::Lagged(_)) => {
                         self.waiting.push_back(Bytes::from_static(RESYNC.as_bytes()));
+                        self.due = None;
                     }
                     Err(RecvError::Closed) => return None,
                 },
-                () = tokio::time::sleep(ALIVE_EVERY) => {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.due = None,
+                () = sleep(ALIVE_EVERY), if due.is_none() => {
                     return Some(Bytes::from_static(b": alive\n\n"));
                 }
             }
@@ -173,9 +193,14 @@ impl Drop for ViewerStream {
     fn drop(&mut self) {
         let mut state = self.live.state();
         state.viewers.remove(&self.id);
-        state.touched = Some(tokio::time::Instant::now());
+        state.touched = Some(Instant::now());
         metrics::gauge!("page_streams").set(count(state.viewers.len()));
     }
+}
+
+/// When after a batch the stream of this viewer has its turn.
+fn turn(viewer: u64) -> Duration {
+    SPREAD * u32::try_from(viewer % u64::from(TURNS)).unwrap_or(0) / TURNS
 }
 
 /// A gauge's value.

@@ -28,7 +28,7 @@ pub(crate) struct Sizes {
 
 /// Ids of some rows that were inserted.
 pub(crate) struct Known {
-    /// The box that has a tenth of all commands and all notifications.
+    /// A box of that merchant that has a tenth of all commands and all notifications.
     pub(crate) device_id: DeviceId,
     /// The merchant that has a tenth of everything.
     pub(crate) merchant_id: MerchantId,
@@ -56,7 +56,7 @@ pub(crate) async fn fill(server: &Server, sizes: &Sizes) -> anyhow::Result<Known
     // Outside of the transaction that several statements at once are.
     sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut conn).await?;
     Ok(Known {
-        device_id: id(&mut conn, "device", 1).await?.into(),
+        device_id: id(&mut conn, "device", 9).await?.into(),
         merchant_id: id(&mut conn, "merchant", 1).await?.into(),
         outlet_id: id(&mut conn, "outlet", 10).await?.into(),
         terminal_id: id(&mut conn, "terminal", 10).await?.into(),

@@ -48,6 +48,11 @@ SELECT pg_temp.id('binding', n), pg_temp.id('device', n), pg_temp.id('terminal',
        pg_temp.id('merchant', pg_temp.owner(t)), now()
 FROM generate_series(1, pg_temp.size('devices')) n, LATERAL (SELECT 1 + n % pg_temp.size('terminals') AS t) place;
 
+INSERT INTO device_configs (device_id, version, config, binding_id, updated_at, applied_version, reported_version, reported,
+                            acked_at, next_attempt_at)
+SELECT pg_temp.id('device', n), 1, '{}', pg_temp.id('binding', n), now(), 1, 1, '{}', now(), now()
+FROM generate_series(1, pg_temp.size('devices')) n;
+
 INSERT INTO device_credentials (certificate_serial, device_id, public_key_sha256, certificate_pem, not_after, created_at,
                                 first_used_at)
 SELECT md5('serial' || n), pg_temp.id('device', n), md5('key' || n), '', now() + make_interval(days => n % 365), now(), now()
@@ -80,7 +85,7 @@ FROM generate_series(1, pg_temp.size('transactions') / 10) n;
 -- One box with a long life: every list of a single box is as long as it can get.
 INSERT INTO notifications (event_id, device_id, sequence, binding_id, transaction_id, merchant_name, amount, paid_at, replay,
                            status, created_at, next_attempt_at, delayed_after, announce_until, played_at)
-SELECT pg_temp.id('event', n), pg_temp.id('device', 1), n, pg_temp.id('binding', 1), pg_temp.id('transaction', n), 'Toko', 1000,
+SELECT pg_temp.id('event', n), pg_temp.id('device', 9), n, pg_temp.id('binding', 9), pg_temp.id('transaction', n), 'Toko', 1000,
        made, false, 'played', made, made, made, made, made
 FROM generate_series(1, pg_temp.size('transactions') / 5) n,
      LATERAL (SELECT pg_temp.moment(n, pg_temp.size('transactions') / 5, 90) AS made) s;
