@@ -13,11 +13,11 @@ CREATE FUNCTION pg_temp.owner(number int) RETURNS int LANGUAGE sql STABLE AS
 CREATE FUNCTION pg_temp.moment(number int, of int, days int) RETURNS timestamptz LANGUAGE sql STABLE AS
     $$ SELECT now() - make_interval(secs => 60 + days * 86400.0 * (of - number) / of) $$;
 
-INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, payout_mode, fee_profile_id, nmid,
+INSERT INTO merchants (id, merchant_code, legal_name, brand_name, status, payout_mode, fee_profile_id, nmid, merchant_pan,
                        qris_partner_id, merchant_criteria, mcc, city, created_at, updated_at)
 SELECT pg_temp.id('merchant', n), 'm_' || lpad(to_hex(n), 8, '0'), 'PT Toko ' || n, 'Toko ' || n,
        CASE n % 20 WHEN 7 THEN 'pending_review' WHEN 8 THEN 'suspended' ELSE 'approved' END, 'manual', 'fee_basic',
-       'ID' || (9000000000000 + n), 'demo-acquirer', 'UMI', '5812', 'JAKARTA',
+       'ID' || (9000000000000 + n), '936009' || lpad(n::text, 12, '0'), 'demo-acquirer', 'UMI', '5812', 'JAKARTA',
        pg_temp.moment(n, pg_temp.size('merchants'), 300), now()
 FROM generate_series(1, pg_temp.size('merchants')) n;
 
