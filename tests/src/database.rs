@@ -119,9 +119,17 @@ impl TestDatabase {
 
     /// A pool of a few connections.
     pub async fn pool(&self) -> anyhow::Result<PgPool> {
-        let options = PgPoolOptions::new().max_connections(8);
-        Ok(options.connect_with(self.options()).await?)
+        pool_of(&self.url).await
     }
+}
+
+/// A pool of a few connections to any database.
+pub async fn pool_of(url: &str) -> anyhow::Result<PgPool> {
+    let options: PgConnectOptions = url.parse()?;
+    let pool = PgPoolOptions::new().max_connections(8);
+    Ok(pool
+        .connect_with(options.disable_statement_logging())
+        .await?)
 }
 
 impl Drop for TestDatabase {

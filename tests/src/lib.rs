@@ -26,6 +26,8 @@
 //! webhook_receiver   what endpoints are told
 //! sql, snapshot      what is in the database, and which tables a step changed
 //! ledger             settling, and whether money adds up
+//! postgres_server    a Postgres server of a story's own, with replicas and backups
+//! forwarder          an address that leads to one of several servers
 //! deadlocks          how many there were, as Postgres counts them
 //! failing_rows       rows that cannot be written
 //! eventually         waiting with a limit
@@ -62,6 +64,7 @@ pub mod fields;
 pub mod figures;
 pub mod fixture;
 pub mod fleet;
+pub mod forwarder;
 pub mod http_box;
 pub mod installed;
 pub mod issuing_acquirer;
@@ -78,6 +81,7 @@ pub mod partial_refunds;
 pub mod payment_trace;
 pub mod payout_partner;
 pub mod payouts;
+pub mod postgres_server;
 pub mod prelude;
 pub mod provision;
 pub mod refusal;

@@ -119,12 +119,16 @@ impl Server {
         Self::launch(executable, dir, Addresses::default(), variables).await
     }
 
-    /// Starts it where an earlier one with this data listened.
+    /// Starts it where an earlier one with this data listened, with further variables of its environment.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn start_again(dir: &Path, at: Addresses) -> anyhow::Result<Self> {
-        Self::launch(&executable()?, dir, at, &[]).await
+    pub async fn start_again(
+        dir: &Path,
+        at: Addresses,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::launch(&executable()?, dir, at, variables).await
     }
 
     async fn launch(
@@ -283,17 +287,7 @@ impl Server {
     /// # Errors
     /// The ledger has findings.
     pub async fn verify_ledger(&self) -> anyhow::Result<String> {
-        let output = Command::new(executable()?)
-            .args(["ledger", "verify"])
-            .env("DATABASE_URL", &self.demo.database_url)
-            .env("SOUNDBOX__DATA_DIR", &self.data_dir)
-            .output()
-            .await?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            bail!("{text}{}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(text.trim_end().replace('\n', "; "))
+        verify("ledger", &self.demo.database_url, &self.data_dir).await
     }
 
     /// Ends it with SIGKILL.
@@ -321,6 +315,24 @@ impl Server {
         self.child.wait().await?;
         Ok(())
     }
+}
+
+/// The output of `platform ledger verify` or `platform audit verify`.
+///
+/// # Errors
+/// There are findings.
+pub async fn verify(what: &str, database_url: &str, data_dir: &Path) -> anyhow::Result<String> {
+    let output = Command::new(executable()?)
+        .args([what, "verify"])
+        .env("DATABASE_URL", database_url)
+        .env("SOUNDBOX__DATA_DIR", data_dir)
+        .output()
+        .await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text.trim_end().replace('\n', "; "))
 }
 
 /// The platform's executable, in this executable's directory or, for tests, its parent.

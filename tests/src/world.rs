@@ -24,7 +24,7 @@ use wire::MerchantId;
 
 use crate::acquirer::{self, Acquirer};
 use crate::api::Api;
-use crate::database::TestDatabase;
+use crate::database::{TestDatabase, pool_of};
 use crate::node_process::{self, NodeParts};
 
 /// The password of people who log in.
@@ -57,7 +57,7 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    /// The same with another configuration.
+    /// The same with another configuration, which may name another database.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::create().await.unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ impl World {
         change(&mut config);
         let mut world = Self {
             clock: Clock::default(),
-            pool: database.pool().await.unwrap(),
+            pool: pool_of(&config.database.url).await.unwrap(),
             config,
             life: None,
             admin_token: String::new(),

@@ -42,7 +42,8 @@ async fn round<C: Carrier>(context: &Context, carrier: &C, lease: &mut Lease) ->
                 return Ok(());
             }
             tracing::error!(
-                "another process has ended the lease of this one, which was paused or cut off: its sessions are ended"
+                "the lease of this process was ended, because it was paused or cut off, or because the database was restored or \
+                 failed over: its sessions are ended"
             );
             metrics::counter!("node_leases_lost_total").increment(1);
             if !lease.join().await? {

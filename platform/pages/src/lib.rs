@@ -5,7 +5,7 @@
 //! what is live needs it. What all pages share is here: who looks ([`session`]), what every page is framed by
 //! ([`layout`]), the words of both languages ([`words`]), how money and times are written ([`format`]), lists
 //! ([`list`]), forms ([`form`], [`upload`]), changes ([`change`]), two states side by side ([`comparison`]),
-//! errors ([`fault`]), what browsers load beside ([`asset`]), what is live ([`live`]).
+//! errors ([`fault`]), own changes in lists ([`own_change`]), what browsers load beside ([`asset`]), what is live ([`live`]).
 
 mod asset;
 mod change;
@@ -21,6 +21,7 @@ mod list;
 mod live;
 mod login;
 mod names;
+mod own_change;
 mod password;
 mod payment_row;
 mod portal;
@@ -32,6 +33,7 @@ use std::future::Future;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use service::Context;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,7 @@ pub fn router(
         .route("/assets/{hash}/{name}", get(asset::file))
         .merge(console::routes())
         .merge(portal::routes())
+        .layer(from_fn_with_state(context.clone(), own_change::read_back))
         .with_state(App {
             context,
             live,

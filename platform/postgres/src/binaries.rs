@@ -35,6 +35,14 @@ impl Search {
         }
     }
 
+    /// The directory with the newest server.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn newest(&self) -> Result<PathBuf, PostgresError> {
+        self.find(None)
+    }
+
     /// The directory with the server for a cluster of major version `wanted` (`None`: a new one,
     /// for which the newest is used).
     pub(super) fn find(&self, cluster: Option<(&Path, u32)>) -> Result<PathBuf, PostgresError> {

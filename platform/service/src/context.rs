@@ -14,6 +14,7 @@ use super::availability::Availability;
 use super::fleet::box_profile::VendorBoxes;
 use super::fleet::published_crl::PublishedCrl;
 use super::known_days::KnownDays;
+use super::lists::Lists;
 use super::node::Node;
 use super::partner::{Partner, PayoutChannel};
 use super::payment::callback::batch::PaymentQueue;
@@ -35,7 +36,7 @@ pub struct Context {
 
 struct Inner {
     pool: PgPool,
-    list_pool: PgPool,
+    lists: Lists,
     payment_pool: PgPool,
     node_pool: PgPool,
     node: Arc<Node>,
@@ -73,8 +74,8 @@ pub struct Keys {
 #[expect(missing_docs, reason = "each part says what it is")]
 pub struct Parts {
     pub pool: PgPool,
-    /// On the same database, for [`Context::lists`].
-    pub list_pool: PgPool,
+    /// Where lists are read.
+    pub lists: Lists,
     /// On the same database, for [`Context::payments`].
     pub payment_pool: PgPool,
     /// On the same database, for [`Context::node_connections`].
@@ -103,7 +104,7 @@ impl Context {
         Self {
             inner: Arc::new(Inner {
                 pool: parts.pool,
-                list_pool: parts.list_pool,
+                lists: parts.lists,
                 payment_pool: parts.payment_pool,
                 node_pool: parts.node_pool,
                 node: parts.node,
@@ -138,10 +139,15 @@ impl Context {
         &self.inner.pool
     }
 
-    /// The database, to read lists from: connections that payments do not wait for, and on which a statement is planned
-    /// for the filters that are set.
-    pub fn lists(&self) -> &PgPool {
-        &self.inner.list_pool
+    /// Where lists, reports and dashboards are read: a replica or the primary, on connections that payments do not wait for,
+    /// and on which a statement is planned for the filters that are set. They may be older than the primary.
+    pub fn lists(&self) -> &Lists {
+        &self.inner.lists
+    }
+
+    /// The primary on the same connections, for what must not be old.
+    pub fn fresh(&self) -> &PgPool {
+        self.inner.lists.primary()
     }
 
     /// The database, for the batches of payments and of their acknowledgements: a connection for each batcher, on
@@ -163,7 +169,7 @@ impl Context {
 
     /// Closes the pools; later requests for a connection fail.
     pub async fn close(&self) {
-        self.inner.list_pool.close().await;
+        self.inner.lists.close().await;
         self.inner.payment_pool.close().await;
         self.inner.node_pool.close().await;
         self.inner.pool.close().await;

@@ -1,6 +1,10 @@
 //! After a restore from a backup, or after a replica was promoted, the database may lack what was committed last, and boxes
 //! know more than it does.
 //!
+//! Sessions that are open may have epochs that the database does not know, and would give to other sessions. Therefore all
+//! sessions end: every process finds its lease ended and ends its own, and their boxes connect again, under epochs above all
+//! that were given.
+//!
 //! A box takes no configuration of a lower version than the one in force: one that was bound elsewhere after the backup would
 //! refuse every payment (`binding_mismatch`), while the restored rows say that it has what it should have. Therefore all
 //! configurations get a version above everything that was given before, and are pushed again.
@@ -9,8 +13,14 @@ use serde_json::json;
 
 use crate::{Actor, Context, Result};
 
-/// Whether this is another database server than the one before; if so, has all configurations pushed again.
+/// Why boxes are offline then. It does not count as flapping.
+const RESTORED: &str = "database_restored";
+
+/// Whether this is another database server than the one before; if so, ends all sessions and has all configurations pushed
+/// again.
 pub async fn check(context: &Context) -> Result<()> {
+    // So that the first is an increase.
+    let restores = metrics::counter!("database_restores_total");
     let mut conn = context.pool().acquire().await?;
     let present = store::database_origin::present(&mut conn).await?;
     if store::database_origin::noted(&mut conn).await? == Some(present) {
@@ -27,13 +37,16 @@ pub async fn check(context: &Context) -> Result<()> {
     store::database_origin::note(unit.conn(), present).await?;
     if let Some(before) = before {
         let now = unit.now();
+        store::node::end_all(unit.conn()).await?;
+        let sessions = store::fleet::session::end_all(unit.conn(), RESTORED, now).await?;
         let configs = store::fleet::config::renumber(unit.conn(), now).await?;
         tracing::error!(
+            sessions,
             configs,
-            "the database was restored or failed over: it may lack what was committed last (docs/backup.md). All \
-             configurations are pushed again"
+            "the database was restored or failed over: it may lack what was committed last (docs/backup.md). All boxes \
+             connect again, and all configurations are pushed again"
         );
-        metrics::counter!("database_restores_total").increment(1);
+        restores.increment(1);
         unit.audit(
             "database.restored",
             "database",

@@ -20,6 +20,7 @@ mod failed_item;
 pub mod fleet;
 pub mod housekeeping;
 mod known_days;
+pub mod lists;
 pub mod merge;
 pub mod money;
 pub mod node;

@@ -328,7 +328,7 @@ pub async fn leave(context: &Context) -> Result<()> {
 
 /// All nodes, also those that ended within a day.
 pub async fn list(context: &Context) -> Result<Vec<NodeView>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     Ok(store::node::list(&mut conn).await?)
 }
 

@@ -307,6 +307,17 @@ impl UnitOfWork {
     }
 }
 
+/// A transaction for several reads that must be of the same moment. As [`Context::transaction`], in a task of its own.
+pub(super) async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begin = async move {
+        pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .await
+    };
+    let begun = tokio::spawn(begin.in_current_span()).await;
+    Ok(begun.map_err(anyhow::Error::from)??)
+}
+
 impl Context {
     /// Begins a database transaction, in a task of its own: a caller that is dropped while BEGIN is on its way (an HTTP client
     /// hangs up) would otherwise give the connection back to the pool with the transaction open, because sqlx 0.9 rolls back
@@ -316,17 +327,6 @@ impl Context {
         partition::ensure_today(self).await?;
         let pool = self.pool().clone();
         let begin = async move { pool.begin().await };
-        let begun = tokio::spawn(begin.in_current_span()).await;
-        Ok(begun.map_err(anyhow::Error::from)??)
-    }
-
-    /// A transaction for several reads that must be of the same moment. As [`Context::transaction`], in a task of its own.
-    pub(super) async fn snapshot(&self, pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
-        let pool = pool.clone();
-        let begin = async move {
-            pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .await
-        };
         let begun = tokio::spawn(begin.in_current_span()).await;
         Ok(begun.map_err(anyhow::Error::from)??)
     }

@@ -4,17 +4,29 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use embedded_postgres::{Launcher, Server, StartOptions};
+use service::lists::{Lists, Replica};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
+use super::pooler;
 use crate::config::Config;
 
 /// A connection that was used within this time is not tested before its next use, which saves a payment a round trip. If
 /// the server has gone meanwhile, the unit of work fails before it has any effect.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long a list waits for a connection to the replica, before it is read on the primary.
+const REPLICA_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long the lease waits for a connection. It is tried again soon.
 const NODE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The settings of the connections of each pool; why is said where the pool is made.
+const FOR_LISTS: &str =
+    "SET plan_cache_mode = force_custom_plan; SET default_transaction_read_only = on";
+const FOR_PAYMENTS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off";
+const FOR_NODE: &str = "SET synchronous_commit = off";
 
 /// Opens the configured database; without one, starts the embedded server.
 ///
@@ -44,7 +56,10 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
         .connect_with(options.clone().application_name(&application_name()))
         .await;
     match pool {
-        Ok(pool) => Ok(pool),
+        Ok(pool) => {
+            pooler::must_keep_sessions(&options, &describe(&options)).await?;
+            Ok(pool)
+        }
         Err(error) => {
             let server = describe(&options);
             let cause = cause(error, &options, config.database.acquire_timeout()).await;
@@ -71,6 +86,17 @@ fn pool_options(config: &Config, connections_max: u32) -> PgPoolOptions {
                 Ok(true)
             })
         })
+}
+
+/// Has every connection of a pool begin with these statements. The startup packet has no settings, because a pooler
+/// between would refuse them or leave them out.
+pub(super) fn with_settings(pool: PgPoolOptions, settings: &'static str) -> PgPoolOptions {
+    pool.after_connect(move |connection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql(settings).execute(connection).await?;
+            Ok(())
+        })
+    })
 }
 
 /// Why there is no connection. A pool reports only that it waited too long, so one connection is tried without a pool.
@@ -112,17 +138,33 @@ pub fn problem(error: &sqlx::Error) -> String {
     }
 }
 
-/// A separate pool for lists, on the same database, so that long lists do not take the connections of payments. It is
-/// read-only and plans every statement for its actual parameters, because the best plan depends on which filters are set.
-pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
-    let options = (*pool.connect_options()).clone().options([
-        ("plan_cache_mode", "force_custom_plan"),
-        ("default_transaction_read_only", "on"),
-    ]);
-    PgPoolOptions::new()
-        .max_connections(config.database.list_connections_max)
-        .acquire_timeout(config.database.acquire_timeout())
-        .connect_lazy_with(options)
+/// A separate pool for lists, on the same database, so that long lists do not take the connections of payments; and one on the
+/// replica, if there is one. They are read-only and plan every statement for its actual parameters, because the best plan
+/// depends on which filters are set.
+///
+/// # Errors
+/// A URL that cannot be read. A replica that cannot be reached is not used.
+pub(super) fn for_lists(config: &Config, pool: &PgPool) -> anyhow::Result<Lists> {
+    let connections = |options: PgConnectOptions, acquire_timeout| {
+        let pool = PgPoolOptions::new()
+            .max_connections(config.database.list_connections_max)
+            .acquire_timeout(acquire_timeout);
+        with_settings(pool, FOR_LISTS).connect_lazy_with(options)
+    };
+    let options = pool.connect_options();
+    let replica = match config.database.lists_url.as_str() {
+        "" => None,
+        url => {
+            let replica: PgConnectOptions =
+                url.parse().context("database.lists_url does not read")?;
+            let name = options.get_application_name().unwrap_or_default();
+            let pool = connections(replica.application_name(name), REPLICA_ACQUIRE_TIMEOUT);
+            let age_max = Duration::from_secs(config.database.lists_max_lag_s.into());
+            Some(Replica::new(pool, age_max))
+        }
+    };
+    let primary = connections((*options).clone(), config.database.acquire_timeout());
+    Ok(Lists::new(primary, replica))
 }
 
 /// The connections of [`payment_connections`], on the same database. Every statement on them is planned once, because
@@ -130,25 +172,21 @@ pub(super) fn for_lists(config: &Config, pool: &PgPool) -> PgPool {
 /// of its rows is found by an index, in a nested loop: a plan that was made while a table was small would otherwise read all
 /// of it when it has grown.
 pub(super) fn for_payments(config: &Config, pool: &PgPool) -> PgPool {
-    let options = (*pool.connect_options()).clone().options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-    ]);
-    pool_options(config, payment_connections(config)).connect_lazy_with(options)
+    let options = (*pool.connect_options()).clone();
+    let pool = pool_options(config, payment_connections(config));
+    with_settings(pool, FOR_PAYMENTS).connect_lazy_with(options)
 }
 
 /// The connections that keep the processes together: for the lease, for wake-ups, and for listening to them. What is written
 /// on them is worth nothing after a crash of the server, so their commits do not wait for its disk.
 pub(super) fn for_node(pool: &PgPool) -> PgPool {
     let options = (*pool.connect_options()).clone();
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(3)
         .acquire_timeout(NODE_ACQUIRE_TIMEOUT)
         .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_lazy_with(options.options([("synchronous_commit", "off")]))
+        .max_lifetime(None);
+    with_settings(pool, FOR_NODE).connect_lazy_with(options)
 }
 
 /// One for each batch of payments at a time, and one for the batches of their acknowledgements.

@@ -32,11 +32,17 @@ fn raise() -> nix::Result<u64> {
 }
 
 fn needed(config: &Config) -> u64 {
+    let servers = if config.database.lists_url.is_empty() {
+        1
+    } else {
+        2
+    };
+    let list_connections = config.database.list_connections_max.saturating_mul(servers);
     let connections = [
         config.mqtt.connections_max,
         config.http.connections_max,
         config.database.connections_max as usize,
-        config.database.list_connections_max as usize,
+        list_connections as usize,
         payment_connections(config) as usize,
     ];
     connections

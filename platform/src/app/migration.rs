@@ -13,10 +13,10 @@ use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgPoolOptions;
 
-use super::database::{describe, problem};
+use super::database::{describe, problem, with_settings};
 
 /// How long a statement of a migration waits for a lock.
-const LOCK_TIMEOUT: &str = "2s";
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
 /// How often the migrations are begun again when a lock was not free, and after which pause.
 const LOCK_TRIES_MAX: u32 = 30;
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
@@ -74,9 +74,8 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     let options = (*pool.connect_options()).clone();
     let server = describe(&options);
     check_unknown(pool, &server).await?;
-    let impatient = PgPoolOptions::new()
-        .max_connections(1)
-        .connect_lazy_with(options.options([("lock_timeout", LOCK_TIMEOUT)]));
+    let impatient = with_settings(PgPoolOptions::new().max_connections(1), LOCK_TIMEOUT)
+        .connect_lazy_with(options);
     let mut tries = 1;
     loop {
         match MIGRATOR.run(&impatient).await {

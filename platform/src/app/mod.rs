@@ -15,6 +15,7 @@ mod migration;
 mod partner_check;
 mod partners;
 mod pki;
+mod pooler;
 mod port;
 mod problems;
 mod secrets;
@@ -177,16 +178,16 @@ impl App {
                 "registered boxes have a profile that is not in [box_profiles]: they cannot connect"
             );
         }
+        // Before the lease is taken, which it would end, and before any box connects.
+        service::database_origin::check(&context)
+            .await
+            .context("cannot find out whether the database was restored")?;
         let lease = Lease::take(&context)
             .await
             .context("cannot take the lease of this process")?;
         service::partition::maintain(&context, jobs::retention(config))
             .await
             .context("cannot make the partitions of the coming days")?;
-        // Before any box connects.
-        service::database_origin::check(&context)
-            .await
-            .context("cannot find out whether the database was restored")?;
 
         tasks.spawn(payment_batches.run(
             context.clone(),
@@ -535,7 +536,7 @@ fn context(
         None => settings?,
     };
     Ok(Context::new(Parts {
-        list_pool: database::for_lists(config, &pool),
+        lists: database::for_lists(config, &pool)?,
         payment_pool: database::for_payments(config, &pool),
         node_pool: database::for_node(&pool),
         node: Arc::new(Node::new(

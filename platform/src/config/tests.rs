@@ -99,6 +99,10 @@ fn what_is_wrong_is_refused_by_its_name() {
             "[database]\nlist_connections_max = 0",
             "database.list_connections_max",
         ),
+        (
+            "[database]\nlists_max_lag_s = 0",
+            "database.lists_max_lag_s",
+        ),
     ] {
         let refusal = refusal(text);
         assert!(refusal.contains(key), "{text}: {refusal}");

@@ -97,6 +97,7 @@ impl Config {
                 "database.list_connections_max",
                 self.database.list_connections_max,
             ),
+            ("database.lists_max_lag_s", self.database.lists_max_lag_s),
             ("node.drain_sessions_per_s", self.node.drain_sessions_per_s),
             ("payments.clock_skew_max_s", self.payments.clock_skew_max_s),
             (

@@ -63,6 +63,8 @@ pub struct Database {
     pub url: String,
     pub connections_max: u32,
     pub list_connections_max: u32,
+    pub lists_url: String,
+    pub lists_max_lag_s: u32,
     pub acquire_timeout_ms: u64,
 }
 

@@ -10,7 +10,7 @@ use service::payment::{notification, partner_order, refund, transaction};
 use service::people::audit;
 use service::retry::retried;
 use service::span;
-use service::{Context, Result, alert, database_origin, housekeeping};
+use service::{Context, Result, alert, database_origin, housekeeping, lists};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -106,6 +106,12 @@ pub fn start(context: &Context, config: &Config, tasks: &TaskTracker, stop: &Can
         every("check_database_origin", 5 * second, context)
             .run(|context| async move { database_origin::check(&context).await }),
     );
+    if context.lists().age_max().is_some() {
+        tasks.spawn(
+            every("check_replica", second, context)
+                .run(|context| async move { lists::check(&context).await }),
+        );
+    }
     let check_interval = Duration::from_secs(config.health.check_interval_s.into());
     tasks.spawn(
         every("look_for_alerts", check_interval, context)

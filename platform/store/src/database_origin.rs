@@ -3,6 +3,9 @@
 
 use sqlx::PgConnection;
 
+/// How many numbers are skipped after a restore, so that none is given twice: more than can have been given since a backup.
+pub const NUMBERS_SKIPPED: i64 = 1_000_000_000;
+
 /// A server, and which of its histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod partition;
 pub mod payment;
 pub mod people;
+pub mod replica;
 pub mod shop;
 pub mod webhook;
 pub mod write_probe;

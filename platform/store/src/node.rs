@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use wire::ids::DeviceId;
 
 use crate::column;
+use crate::database_origin::NUMBERS_SKIPPED;
 
 /// What a process says of itself when it joins.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,24 @@ pub async fn leave(conn: &mut PgConnection, name: &str, incarnation: i64) -> sql
     Ok(left.rows_affected() == 1)
 }
 
+/// Ends all nodes, because the database may lack what it has told them: each takes another lease at its next renewal.
+/// Incarnations that this database may have given before are not given again.
+pub async fn end_all(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH present AS (SELECT name FROM nodes WHERE ended_at IS NULL ORDER BY name FOR UPDATE)
+         UPDATE nodes n SET ended_at = clock_timestamp(), end_reason = 'database_restored' FROM present p WHERE n.name = p.name"
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "SELECT setval('node_incarnations', nextval('node_incarnations') + $1)",
+        NUMBERS_SKIPPED
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
+
 /// Ends the connections of a process to this database, whose transactions would otherwise keep their locks.
 pub async fn cut_off(conn: &mut PgConnection, connections: &str) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -205,7 +224,7 @@ pub struct Node {
     pub draining: bool,
     /// When it stopped, or was found dead.
     pub ended_at: Option<DateTime<Utc>>,
-    /// `stopped` or `lease_over`.
+    /// `stopped`, `lease_over` or `database_restored`.
     pub end_reason: Option<String>,
     /// How many boxes are connected to it by MQTT.
     pub sessions: i64,

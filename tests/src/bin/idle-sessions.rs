@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let boxes = make(&server, args.boxes).await?;
     let at = server.addresses().await?;
     server.stop().await?;
-    let server = Server::start_again(dir.path(), at).await?;
+    let server = Server::start_again(dir.path(), at, &[]).await?;
     let mosquitto = Mosquitto::start(&server.data_dir.join("pki"), dir.path()).await?;
     sleep(idle).await;
 

@@ -19,7 +19,9 @@ use wire::ids::{MerchantId, SettlementId};
 
 use super::ledger::{self, Subject};
 use super::{hold, payout};
-use crate::{Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item};
+use crate::{
+    Checks, Context, Error, ErrorCode, Noun, Result, UnitOfWork, failed_item, unit_of_work,
+};
 
 /// What is to be settled.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -368,7 +370,7 @@ fn destination(merchant: &Merchant) -> Result<Option<&str>> {
 /// # Errors
 /// [`Noun::Settlement`] not found, or not for this scope.
 pub async fn get(context: &Context, scope: Scope, id: SettlementId) -> Result<SettlementView> {
-    let mut tx = context.snapshot(context.pool()).await?;
+    let mut tx = unit_of_work::snapshot(context.pool()).await?;
     let settlement = store::money::settlement::find(&mut tx, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Settlement))?;
@@ -389,7 +391,7 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<SettlementView>> {
-    let mut tx = context.snapshot(context.lists()).await?;
+    let mut tx = context.lists().snapshot().await?;
     let rows = store::money::settlement::list(&mut tx, scope, filter, page).await?;
     let ids: Vec<SettlementId> = rows.iter().map(|row| row.id).collect();
     let mut payouts = store::money::payout::of_settlements(&mut tx, &ids).await?;

@@ -26,7 +26,7 @@ pub struct Statement {
 /// [`Noun::Settlement`] not found, or not for this scope.
 pub async fn open(context: &Context, scope: Scope, id: SettlementId) -> Result<Statement> {
     let view = settlement::get(context, scope, id).await?;
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     let merchant = store::shop::merchant::find(&mut conn, scope, view.settlement.merchant_id)
         .await?
         .ok_or(Error::NotFound(Noun::Merchant))?;
@@ -40,6 +40,6 @@ pub async fn items(
     after: Option<&After>,
     limit: i64,
 ) -> Result<Vec<Item>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     Ok(store::money::settlement_item::list(&mut conn, id, after, limit.min(ITEMS_MAX)).await?)
 }

@@ -66,7 +66,7 @@ pub fn progress(payment: &LivePayment) -> Progress {
 /// # Errors
 /// The database's.
 pub async fn newest(context: &Context, scope: Scope, limit: i64) -> Result<Vec<LivePayment>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     let ids = store::payment::live::newest(&mut conn, scope, limit).await?;
     let mut found = store::payment::live::of(&mut conn, &ids).await?;
     found.reverse();
@@ -78,7 +78,7 @@ pub async fn newest(context: &Context, scope: Scope, limit: i64) -> Result<Vec<L
 /// # Errors
 /// The database's.
 pub async fn one(context: &Context, id: TransactionId) -> Result<Option<LivePayment>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     Ok(store::payment::live::of(&mut conn, &[id]).await?.pop())
 }
 
@@ -105,7 +105,7 @@ impl Watch {
     /// The database's; the same changes come with the next call.
     pub async fn changes(&mut self, context: &Context) -> Result<Vec<LivePayment>> {
         let now = context.clock().now();
-        let mut conn = context.lists().acquire().await?;
+        let mut conn = context.fresh().acquire().await?;
         let known: Vec<TransactionId> = self.known.keys().copied().collect();
         let since = self.seen_until - OVERLAP;
         let new = store::payment::live::accepted(&mut conn, since, &known, NEW_MAX).await?;
@@ -153,7 +153,7 @@ impl Watch {
 /// The database's.
 pub async fn still_valid(context: &Context, tokens: &[TokenId]) -> Result<Vec<TokenId>> {
     let now = context.clock().now();
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     Ok(store::people::token::still_valid(&mut conn, tokens, now).await?)
 }
 

@@ -62,7 +62,7 @@ pub async fn events(
     scope: Scope,
     id: TransactionId,
 ) -> Result<Vec<TransactionEvent>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     store::payment::transaction::find(&mut conn, scope, id)
         .await?
         .ok_or(Error::NotFound(Noun::Transaction))?;

@@ -54,7 +54,7 @@ pub async fn list(context: &Context, filter: &Filter, page: Page) -> Result<Vec<
 /// Which of these rows are not as they were when they were sealed. It is cheap, and it proves nothing about what was deleted
 /// or made anew: [`verify`] does.
 pub async fn changed(context: &Context, ids: &[i64]) -> Result<Vec<i64>> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     let links = store::people::audit::links_of(&mut conn, ids).await?;
     let changed = links.iter().filter(|(seal, record)| {
         !is_whole(seal) || audit::row_hash(row(record))[..] != seal.row_hash[..]

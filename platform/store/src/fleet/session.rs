@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use wire::ids::DeviceId;
 
 use crate::column;
+use crate::database_origin::NUMBERS_SKIPPED;
 
 /// A CONNECT that asks to be admitted.
 #[derive(Debug, Clone)]
@@ -198,6 +199,41 @@ pub async fn end(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Ends all sessions for this reason, shows their boxes as offline, and raises all epochs by so much that none is given
+/// again: brokers and boxes may know higher ones than this database.
+pub async fn end_all(
+    conn: &mut PgConnection,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"WITH before AS MATERIALIZED (
+             SELECT device_id, connected FROM sessions ORDER BY device_id FOR UPDATE),
+         raised AS (
+             UPDATE sessions s SET epoch = s.epoch + $3, connected = false,
+                 ended_at = CASE WHEN s.connected THEN $2::timestamptz ELSE s.ended_at END,
+                 end_reason = CASE WHEN s.connected THEN $1 ELSE s.end_reason END,
+                 expires_at = CASE WHEN s.connected THEN $2::timestamptz + make_interval(secs => s.session_expiry_s::double precision)
+                     ELSE s.expires_at END
+             FROM before b WHERE s.device_id = b.device_id RETURNING s.device_id, b.connected),
+         there AS (
+             SELECT p.device_id FROM device_presence p JOIN raised r USING (device_id) JOIN devices d ON d.id = r.device_id
+             WHERE r.connected AND p.online AND d.communication_mode = 'mqtt' ORDER BY p.device_id FOR UPDATE OF p),
+         offline AS (
+             UPDATE device_presence p SET online = false FROM there t WHERE p.device_id = t.device_id
+             RETURNING p.device_id),
+         noted AS (
+             INSERT INTO device_events (device_id, at, kind, details)
+             SELECT device_id, $2::timestamptz, 'offline', jsonb_build_object('reason', $1::text) FROM offline)
+         SELECT count(*) FILTER (WHERE connected) AS "ended!" FROM raised"#,
+        reason,
+        now,
+        NUMBERS_SKIPPED
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Ends up to `limit` sessions whose expiry interval is over. Their rows stay, because they hold the epochs.

@@ -90,7 +90,7 @@ async fn main() -> anyhow::Result<()> {
         server.kill_postgres()?;
     }
     server.kill().await?;
-    let server = Server::start_again(dir.path(), at).await?;
+    let server = Server::start_again(dir.path(), at, &[]).await?;
     let ready = Instant::now();
     println!(
         "killed with SIGKILL{}, ready again after {:.1} s",

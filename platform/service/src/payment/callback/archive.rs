@@ -80,7 +80,7 @@ pub async fn list(context: &Context, wanted: Wanted, page: Page) -> Result<Vec<R
 /// # Errors
 /// [`Noun::Callback`] not found.
 pub async fn find(context: &Context, id: CallbackId) -> Result<Detail> {
-    let mut conn = context.lists().acquire().await?;
+    let mut conn = context.fresh().acquire().await?;
     let kept = match store::payment::callback::find(&mut conn, id).await? {
         Some(kept) => Some(kept),
         None => store::payment::callback::find_rejected(&mut conn, id).await?,
