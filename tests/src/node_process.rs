@@ -1,6 +1,7 @@
 //! `platform serve` as a process of its own, beside another process on the same database and of the same CA.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -12,7 +13,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::server::executable;
+use crate::server::{executable, peak_memory_kib};
 
 /// How long a start may take.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -36,6 +37,10 @@ pub struct NodeParts {
     pub listen: [SocketAddr; 2],
     /// An acquirer of the dialect `hmac`, and the file with its secret.
     pub acquirer: (String, PathBuf),
+    /// Further tables of its configuration, in TOML.
+    pub more: String,
+    /// What its log is appended to, instead of standard error.
+    pub log_file: Option<PathBuf>,
 }
 
 /// Any two free ports.
@@ -78,6 +83,7 @@ impl NodeParts {
             quoted(&self.key_file),
             quoted(secret),
         );
+        text.push_str(&self.more);
         text
     }
 
@@ -92,6 +98,10 @@ impl NodeParts {
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .kill_on_drop(true);
+        if let Some(path) = &self.log_file {
+            let log = File::options().create(true).append(true).open(path)?;
+            command.stderr(log);
+        }
         Ok(command)
     }
 
@@ -170,6 +180,22 @@ impl NodeProcess {
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.child.id().context("it has ended")?;
         Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
+    }
+
+    /// Its peak resident memory, KiB.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        peak_memory_kib(self.child.id().context("it has ended")?)
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Ends it with SIGKILL.

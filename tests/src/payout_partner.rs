@@ -101,6 +101,16 @@ impl PayoutPartner {
         partner.url = format!("http://{}", self.address);
     }
 
+    /// The same as tables of a configuration file, for a process that has no other tables of money.
+    pub fn tables(&self) -> String {
+        format!(
+            "[payout_partners.{ID}]\nurl = \"http://{}\"\nsecret_files = [{:?}]\n\
+             [money]\npayout_timeout_ms = 500\npayout_wait_min_s = 1\npayout_ask_after_s = 1\n",
+            self.address,
+            self.secret_file.display().to_string(),
+        )
+    }
+
     /// The same, where changes of money need two people.
     pub fn configure_two_people(&self, config: &mut Config) {
         self.configure(config);

@@ -250,6 +250,8 @@ impl Server {
             key_file: self.data_dir.join("keys").join("announcement.pem"),
             listen: node_process::anywhere(),
             acquirer: (self.demo.qris_partner.id.clone(), secret),
+            more: String::new(),
+            log_file: None,
         }
     }
 
@@ -271,15 +273,9 @@ impl Server {
         self.child.id().context("it has ended")
     }
 
-    /// Its peak resident memory (VmHWM), KiB.
+    /// Its peak resident memory, KiB.
     pub fn peak_memory_kib(&self) -> anyhow::Result<u64> {
-        let pid = self.pid()?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("no VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        peak_memory_kib(self.pid()?)
     }
 
     /// The output of `platform ledger verify`.
@@ -288,6 +284,14 @@ impl Server {
     /// The ledger has findings.
     pub async fn verify_ledger(&self) -> anyhow::Result<String> {
         verify("ledger", &self.demo.database_url, &self.data_dir).await
+    }
+
+    /// The output of `platform audit verify`.
+    ///
+    /// # Errors
+    /// A row of the audit log was changed, or is missing.
+    pub async fn verify_audit(&self) -> anyhow::Result<String> {
+        verify("audit", &self.demo.database_url, &self.data_dir).await
     }
 
     /// Ends it with SIGKILL.
@@ -309,6 +313,11 @@ impl Server {
 
     /// Stops it with SIGTERM.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    /// The same, when what it made is still used.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
         }
@@ -333,6 +342,16 @@ pub async fn verify(what: &str, database_url: &str, data_dir: &Path) -> anyhow::
         bail!("{text}{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(text.trim_end().replace('\n', "; "))
+}
+
+/// The peak resident memory (VmHWM) of a process, KiB.
+pub(crate) fn peak_memory_kib(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// The platform's executable, in this executable's directory or, for tests, its parent.

@@ -144,6 +144,8 @@ impl World {
                 acquirer::OURS.to_owned(),
                 data_dir.join(format!("{}.secret", acquirer::OURS)),
             ),
+            more: String::new(),
+            log_file: None,
         }
     }
 
